@@ -1,0 +1,153 @@
+"""Artifacts on disk: where they lie, what identifies their content, how they appear whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from components.runtime.errors import InputError
+
+SPLIT_PREFIX = "Split-"
+
+_MOUNTS = {"gs://": "/gcs/", "s3://": "/s3/", "minio://": "/minio/", "oci://": "/oci/"}
+"""Where the KFP launcher mounts object storage inside a container."""
+
+
+def local_path(uri: str) -> Path:
+    """Returns the path at which an artifact's URI is readable inside this process."""
+    for scheme, mount in _MOUNTS.items():
+        if uri.startswith(scheme):
+            return Path(mount + uri.removeprefix(scheme))
+    return Path(uri.removeprefix("file://"))
+
+
+@dataclass(frozen=True)
+class InputArtifact:
+    """An artifact that an earlier stage made. Read only."""
+
+    name: str
+    uri: str
+    metadata: dict[str, Any]
+
+    @property
+    def path(self) -> Path:
+        """The file or folder that holds the content."""
+        return local_path(self.uri)
+
+    @property
+    def splits(self) -> list[str]:
+        """Names of the splits in it, sorted; empty for an artifact without `Split-<name>` folders."""
+        folders = self.path.glob(f"{SPLIT_PREFIX}*")
+        return sorted(folder.name.removeprefix(SPLIT_PREFIX) for folder in folders if folder.is_dir())
+
+    def split(self, name: str) -> Path:
+        """The folder of one split.
+
+        Raises:
+          InputError: there is no such split.
+        """
+        folder = self.path / f"{SPLIT_PREFIX}{name}"
+        if not folder.is_dir():
+            known = ", ".join(self.splits) or "none"
+            raise InputError(f"{self.name}: no split {name!r}, it has: {known}; name one of these in the settings")
+        return folder
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is in it: how an optional artifact, such as a missing baseline model, is told."""
+        return not self.path.exists() or (self.path.is_dir() and next(self.path.iterdir(), None) is None)
+
+
+@dataclass
+class OutputArtifact:
+    """An artifact that this stage makes.
+
+    A stage writes a file or a folder at `path` and facts about it into `metadata`; the content appears at its final
+    place when the stage has ended well.
+    """
+
+    name: str
+    uri: str
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def final_path(self) -> Path:
+        """Where readers will find the content."""
+        return local_path(self.uri)
+
+    @property
+    def path(self) -> Path:
+        """Where the stage writes: beside the final place, so that a rename publishes it."""
+        final = self.final_path
+        return final.with_name(f".{final.name}.part")
+
+    def directory(self) -> Path:
+        """Makes `path` a folder and returns it."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        return self.path
+
+    def split(self, name: str) -> Path:
+        """Makes the folder of a split and returns it."""
+        folder = self.path / f"{SPLIT_PREFIX}{name}"
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def publish(self) -> None:
+        """Moves the written content to its final place, replacing what an earlier attempt left there."""
+        remove(self.final_path)
+        os.replace(self.path, self.final_path)
+
+    def discard(self) -> None:
+        """Removes what has been written so far."""
+        remove(self.path)
+
+
+def remove(path: Path) -> None:
+    """Removes a file or a folder; nothing happens when it is not there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def file_digest(path: Path) -> str:
+    """sha256 of a file's bytes, as hex."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def content_files(path: Path) -> list[Path]:
+    """All files of an artifact, sorted by their path inside it."""
+    if path.is_file():
+        return [path]
+    return sorted((entry for entry in path.rglob("*") if entry.is_file()), key=lambda entry: entry.relative_to(path).parts)
+
+
+def content_digest(path: Path, *, ignore: frozenset[str] = frozenset()) -> str:
+    """Identifies an artifact's content, wherever it lies and whenever it was made.
+
+    Args:
+      path: a file or a folder.
+      ignore: names, relative to `path` and with `/` between folders, that do not count.
+
+    Returns:
+      `sha256:<hex>`: of the bytes of a file; for a folder of the lines `<relative path>\\0<sha256 of the file>\\n` in
+      the order of `content_files`.
+    """
+    if path.is_file():
+        return f"sha256:{file_digest(path)}"
+    listing = hashlib.sha256()
+    for entry in content_files(path):
+        name = entry.relative_to(path).as_posix()
+        if name not in ignore:
+            listing.update(f"{name}\0{file_digest(entry)}\n".encode())
+    return f"sha256:{listing.hexdigest()}"
+
+
+def content_bytes(path: Path) -> int:
+    """Bytes that an artifact's files hold."""
+    return sum(entry.stat().st_size for entry in content_files(path))

@@ -1,0 +1,79 @@
+"""How a stage fails, and the exit code that tells an orchestrator whether to try again."""
+
+from __future__ import annotations
+
+import errno
+import re
+from collections.abc import Iterator
+
+EXIT_INPUT = 65
+EXIT_TRANSIENT = 75
+
+_TRANSIENT_ERRNOS = frozenset(
+    {
+        errno.ENOSPC,
+        errno.EDQUOT,
+        errno.EIO,
+        errno.ETIMEDOUT,
+        errno.ECONNRESET,
+        errno.ECONNREFUSED,
+        errno.EMFILE,
+        errno.ENFILE,
+    }
+)
+_DISK_FULL = re.compile(r"No space left on device|Disk quota exceeded")
+_QUOTED = re.compile(r"(?:^|[\s.])(InputError|TransientError): (.+?)(?: \[while running .*)?$", re.MULTILINE)
+
+
+class StageError(Exception):
+    """An error with a message for people: what is wrong, where, and how to mend it, in one line."""
+
+    exit_code = 1
+
+
+class InputError(StageError):
+    """The input or the configuration is wrong; trying again cannot help (exit code 65)."""
+
+    exit_code = EXIT_INPUT
+
+
+class TransientError(StageError):
+    """A passing fault, such as a full disk or a lost connection; trying again may help (exit code 75)."""
+
+    exit_code = EXIT_TRANSIENT
+
+
+def classify(error: BaseException) -> StageError | None:
+    """Returns the StageError behind `error`, or None when `error` is a bug of ours.
+
+    Beam and TensorFlow wrap what user code raises into exceptions of their own that keep only the text, so the
+    chain of causes is searched first for the types and then for their printed form.
+    """
+    for cause in _chain(error):
+        if isinstance(cause, StageError):
+            return cause
+        if isinstance(cause, OSError) and cause.errno in _TRANSIENT_ERRNOS:
+            return TransientError(_os_error(cause))
+    for cause in _chain(error):
+        text = str(cause)
+        if quoted := _QUOTED.search(text):
+            kind = InputError if quoted[1] == "InputError" else TransientError
+            return kind(quoted[2])
+        if disk_full := _DISK_FULL.search(text):
+            return TransientError(f"{disk_full[0]}: free some space, then run again")
+    return None
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    current: BaseException | None = error
+    while current is not None and id(current) not in seen:
+        seen.add(id(current))
+        yield current
+        current = current.__cause__ or current.__context__
+
+
+def _os_error(error: OSError) -> str:
+    where = f"{error.filename}: " if error.filename else ""
+    hint = ": free some space, then run again" if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
+    return f"{where}{error.strerror}{hint}"

@@ -1,0 +1,202 @@
+"""Runs a stage's function on what KFP calls the executor input, and writes the executor output.
+
+The format is that of `ExecutorInput` and `ExecutorOutput` in kubeflow/pipelines, api/v2alpha1/pipeline_spec.proto, in
+its JSON form. The same file drives a stage on every target.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import inspect
+import json
+import sys
+import traceback
+import typing
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from components.runtime import VERSION
+from components.runtime.artifacts import InputArtifact, OutputArtifact, content_bytes, content_digest
+from components.runtime.errors import InputError, classify
+
+StageFunction = Callable[..., dict[str, Any] | None]
+
+ERROR_PREFIX = "error: "
+
+
+@dataclass
+class Execution:
+    """One call of a stage: its arguments, and where its results go."""
+
+    stage: str
+    parameters: dict[str, Any]
+    inputs: dict[str, InputArtifact]
+    outputs: dict[str, OutputArtifact]
+    parameter_files: dict[str, Path]
+    output_file: Path
+
+    @classmethod
+    def parse(cls, stage: str, executor_input: dict[str, Any]) -> Execution:
+        """Reads an executor input.
+
+        Raises:
+          InputError: it is not one.
+        """
+        try:
+            inputs = executor_input.get("inputs", {})
+            outputs = executor_input["outputs"]
+            return cls(
+                stage=stage,
+                parameters=dict(inputs.get("parameterValues", {})),
+                inputs={
+                    name: InputArtifact(name, artifact["uri"], dict(artifact.get("metadata", {})))
+                    for name, artifact in _first(inputs.get("artifacts", {})).items()
+                },
+                outputs={
+                    name: OutputArtifact(name, artifact["uri"], dict(artifact.get("metadata", {})))
+                    for name, artifact in _first(outputs.get("artifacts", {})).items()
+                },
+                parameter_files={name: Path(entry["outputFile"]) for name, entry in outputs.get("parameters", {}).items()},
+                output_file=Path(outputs["outputFile"]),
+            )
+        except (KeyError, TypeError, AttributeError) as error:
+            raise InputError(f"--executor-input is not KFP's executor input: {error!r} is missing or of another type") from None
+
+    def run(self, function: StageFunction) -> None:
+        """Calls the stage's function and publishes what it made, all of it or nothing."""
+        for output in self.outputs.values():
+            output.discard()
+            output.path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            parameters = function(**self._arguments(function)) or {}
+            self._publish(parameters)
+        except BaseException:
+            for output in self.outputs.values():
+                output.discard()
+            raise
+
+    def _arguments(self, function: StageFunction) -> dict[str, Any]:
+        """Converts JSON values to the types that the function's signature names."""
+        hints = typing.get_type_hints(function)
+        arguments: dict[str, Any] = {}
+        for name, parameter in inspect.signature(function).parameters.items():
+            kind = hints[name]
+            if kind is OutputArtifact:
+                arguments[name] = self.outputs[name]
+            elif kind is InputArtifact:
+                if name not in self.inputs:
+                    raise InputError(f"{self.stage}: the input artifact {name!r} is missing")
+                arguments[name] = self.inputs[name]
+            elif name in self.parameters:
+                arguments[name] = convert(name, self.parameters[name], kind)
+            elif parameter.default is inspect.Parameter.empty:
+                raise InputError(f"{self.stage}: the parameter {name!r} is missing")
+        return arguments
+
+    def _publish(self, parameters: dict[str, Any]) -> None:
+        missing = self.parameter_files.keys() - parameters.keys()
+        if missing:
+            raise AssertionError(f"{self.stage} did not return its output parameters {sorted(missing)}")
+        for output in self.outputs.values():
+            # An artifact may be metadata only (metrics): readers still expect something at its path.
+            if not output.path.exists():
+                output.path.touch()
+            output.metadata |= {
+                "digest": content_digest(output.path),
+                "bytes": content_bytes(output.path),
+                "producer": f"millrace/{self.stage} {VERSION}",
+            }
+        for output in self.outputs.values():
+            output.publish()
+        for name, file in self.parameter_files.items():
+            file.parent.mkdir(parents=True, exist_ok=True)
+            value = parameters[name]
+            file.write_text(value if isinstance(value, str) else json.dumps(value))
+        self.output_file.parent.mkdir(parents=True, exist_ok=True)
+        self.output_file.write_text(
+            json.dumps(
+                {
+                    "artifacts": {
+                        name: {"artifacts": [{"name": name, "uri": output.uri, "metadata": output.metadata}]}
+                        for name, output in self.outputs.items()
+                    },
+                    "parameterValues": {name: parameters[name] for name in self.parameter_files},
+                },
+                indent=1,
+            )
+        )
+
+
+def convert(name: str, value: Any, kind: Any) -> Any:
+    """Converts a parameter's JSON value to `kind`: str, int, float, bool, list or dict.
+
+    KFP passes integers as JSON numbers with a fraction of zero, and lists and structs either as such or as JSON text.
+
+    Raises:
+      InputError: the value is not of that type.
+    """
+    origin = typing.get_origin(kind) or kind
+    try:
+        if origin in (list, dict):
+            parsed = json.loads(value) if isinstance(value, str) else value
+            if not isinstance(parsed, origin):
+                raise ValueError
+            return parsed
+        if origin is bool:
+            return {"true": True, "false": False}[str(value).lower()]
+        if origin is int:
+            if float(value) != int(float(value)):
+                raise ValueError
+            return int(float(value))
+        if origin is float:
+            return float(value)
+    except (ValueError, KeyError, TypeError):
+        raise InputError(f"parameter {name!r} is {value!r}, expected a value of type {origin.__name__}") from None
+    return str(value)
+
+
+def run_stage(target: str, argv: Sequence[str] | None = None) -> None:
+    """The main program of a stage; does not return.
+
+    Args:
+      target: the stage's function as `package.module:function`; imported after the arguments have been read, because
+        the import of TensorFlow takes seconds.
+      argv: arguments without the program's name; those of the process when None.
+    """
+    module_name, function_name = target.split(":")
+    stage = module_name.split(".")[1]
+    parser = argparse.ArgumentParser(prog=f"python -m components.{stage}", description=f"The {stage} stage.")
+    parser.add_argument(
+        "--executor-input", required=True, metavar="JSON", help="KFP's executor input, or @FILE to read it from a file"
+    )
+    text = parser.parse_args(argv).executor_input
+    try:
+        if text.startswith("@"):
+            text = Path(text[1:]).read_text()
+        try:
+            executor_input = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise InputError(f"--executor-input is not JSON: {error}") from None
+        execution = Execution.parse(stage, executor_input)
+        execution.run(getattr(importlib.import_module(module_name), function_name))
+    except Exception as error:
+        sys.stdout.flush()
+        known = classify(error)
+        if known is None:
+            traceback.print_exc()
+            print(f"{ERROR_PREFIX}{stage}: {type(error).__name__}: {_one_line(str(error))}", file=sys.stderr, flush=True)
+            sys.exit(1)
+        print(f"{ERROR_PREFIX}{_one_line(str(known))}", file=sys.stderr, flush=True)
+        sys.exit(known.exit_code)
+    sys.exit(0)
+
+
+def _first(artifacts: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {name: entry["artifacts"][0] for name, entry in artifacts.items() if entry.get("artifacts")}
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
