@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from components.runtime import VERSION
+from components.runtime import VERSION, progress
 from components.runtime.artifacts import InputArtifact, OutputArtifact, content_bytes, content_digest
 from components.runtime.errors import InputError, classify
 
@@ -181,7 +181,9 @@ def run_stage(target: str, argv: Sequence[str] | None = None) -> None:
         except json.JSONDecodeError as error:
             raise InputError(f"--executor-input is not JSON: {error}") from None
         execution = Execution.parse(stage, executor_input)
-        execution.run(getattr(importlib.import_module(module_name), function_name))
+        function = getattr(importlib.import_module(module_name), function_name)
+        progress.report(progress.STARTED)
+        execution.run(function)
     except Exception as error:
         sys.stdout.flush()
         known = classify(error)

@@ -1,0 +1,142 @@
+"""Self-contained HTML pages: no script, no network, every value escaped. KFP's dashboard shows them, browsers too."""
+
+from __future__ import annotations
+
+import html
+import io
+import re
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+COLORS = ("#2563eb", "#ea580c", "#059669", "#7c3aed", "#dc2626", "#0891b2")
+"""Colours of series, in order; the first is train, the second eval."""
+
+_STYLE = """
+:root { color-scheme: light; }
+body { font: 15px/1.5 system-ui, sans-serif; color: #1f2937; background: #f3f4f6; margin: 0; }
+main { max-width: 1080px; margin: 0 auto; padding: 24px; }
+h1 { font-size: 26px; margin: 0 0 4px; } h2 { font-size: 19px; margin: 0 0 12px; } h3 { font-size: 15px; margin: 16px 0 6px; }
+section { background: #fff; border: 1px solid #e5e7eb; border-radius: 10px; padding: 20px 24px; margin: 16px 0; overflow-x: auto; }
+table { border-collapse: collapse; font-size: 13.5px; font-variant-numeric: tabular-nums; }
+th, td { text-align: left; padding: 5px 14px 5px 0; border-bottom: 1px solid #e5e7eb; vertical-align: top; }
+th { color: #6b7280; font-weight: 600; } td.number, th.number { text-align: right; }
+.good { color: #047857; font-weight: 600; } .bad { color: #b91c1c; font-weight: 600; } .muted { color: #6b7280; }
+svg, img { max-width: 100%; height: auto; } code { font-size: 13px; background: #f3f4f6; padding: 1px 4px; border-radius: 4px; }
+"""
+
+_BODY = re.compile(r"<!--content-->(.*)<!--/content-->", re.DOTALL)
+
+
+class Html(str):
+    """Text that is HTML already and is not escaped again."""
+
+    __slots__ = ()
+
+
+def escape(value: object) -> Html:
+    """Returns `value` as HTML text; `Html` passes unchanged, floats get six significant digits, None is a dash."""
+    if isinstance(value, Html):
+        return value
+    if value is None:
+        return Html("–")
+    if isinstance(value, float):
+        return Html(f"{value:.6g}")
+    return Html(html.escape(str(value)))
+
+
+def text(value: object, css_class: str) -> Html:
+    """A span in one of the page's styles: good, bad, muted."""
+    return Html(f'<span class="{css_class}">{escape(value)}</span>')
+
+
+def paragraph(*parts: object) -> Html:
+    """A paragraph of parts, each escaped."""
+    return Html(f"<p>{''.join(escape(part) for part in parts)}</p>")
+
+
+def heading(title: object) -> Html:
+    """A heading inside a section."""
+    return Html(f"<h3>{escape(title)}</h3>")
+
+
+def table(headers: Sequence[object], rows: Iterable[Sequence[object]]) -> Html:
+    """A table; numbers are set right."""
+    materialised = [list(row) for row in rows]
+    numeric = [
+        bool(materialised) and all(isinstance(row[column], int | float) or row[column] is None for row in materialised)
+        for column in range(len(headers))
+    ]
+    marks = [' class="number"' if right else "" for right in numeric]
+    head = "".join(f"<th{mark}>{escape(cell)}</th>" for mark, cell in zip(marks, headers, strict=True))
+    body = "".join(
+        "<tr>" + "".join(f"<td{mark}>{escape(cell)}</td>" for mark, cell in zip(marks, row, strict=True)) + "</tr>"
+        for row in materialised
+    )
+    return Html(f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>")
+
+
+def figure(width: float, height: float) -> Figure:
+    """A Matplotlib figure, size in inches, in the page's style; `drawing` turns it into HTML."""
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    matplotlib.rcParams.update(
+        {
+            "svg.fonttype": "none",
+            "svg.hashsalt": "millrace",
+            "font.size": 9,
+            "font.family": "sans-serif",
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.edgecolor": "#9ca3af",
+            "axes.grid": True,
+            "grid.color": "#e5e7eb",
+            "axes.axisbelow": True,
+            "xtick.color": "#6b7280",
+            "ytick.color": "#6b7280",
+            "axes.prop_cycle": matplotlib.cycler(color=COLORS),
+        }
+    )
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def drawing(figure: Figure, description: str) -> Html:
+    """A figure as inline SVG, the same bytes for the same drawing.
+
+    Args:
+      figure: what `figure` returned.
+      description: what a person who cannot see it should know.
+    """
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+
+    buffer = io.StringIO()
+    FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None, "Creator": None, "Type": None, "Format": None})
+    svg = buffer.getvalue()
+    svg = svg[svg.index("<svg") :].replace("<svg ", f'<svg role="img" aria-label="{html.escape(description)}" ', 1)
+    return Html(svg)
+
+
+def section(title: object, *parts: object) -> Html:
+    """A titled part of a page."""
+    return Html(f"<section><h2>{escape(title)}</h2>{''.join(escape(part) for part in parts)}</section>")
+
+
+def page(title: object, *sections: Html) -> str:
+    """A whole HTML document."""
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{escape(title)}</title><style>{_STYLE}</style></head><body><main><h1>{escape(title)}</h1>"
+        f"<!--content-->{''.join(sections)}<!--/content--></main></body></html>\n"
+    )
+
+
+def content(document: str) -> Html:
+    """The sections of a document that `page` made, to be put into another page."""
+    found = _BODY.search(document)
+    if found is None:
+        raise ValueError("not a page of components.runtime.report")
+    return Html(found[1])

@@ -1,0 +1,79 @@
+"""The pipeline, once, for every target.
+
+              ┌─ statistics ─ schema ─ validate ─┐
+    ingest ───┤                                  ├─ valid? ─ transform ─ train ─ resolve ─ evaluate ─ blessed? ─ push
+              └──────────────────────────────────┘
+
+Compiling needs neither data nor network nor TensorFlow. (No postponed annotations here: kfp reads them as types.)
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kfp import components as specs
+from kfp import dsl
+
+if TYPE_CHECKING:
+    from kfp.dsl.base_component import BaseComponent
+
+    from runners.settings import Settings
+
+STAGES = Path(__file__).parent / "components"
+
+
+def stage(name: str) -> "BaseComponent":
+    """Loads the component spec of a stage."""
+    return specs.load_component_from_file(str(STAGES / name / "component.yaml"))
+
+
+def build(settings: "Settings") -> "BaseComponent":
+    """Returns the pipeline of one model.
+
+    What can vary from run to run is a parameter of the pipeline; what cannot is taken from the settings.
+    """
+
+    @dsl.pipeline(name=settings.pipeline_name, description=settings.description)
+    def millrace(
+        data: str = settings.data,
+        train_steps: int = settings.train.train_steps,
+        eval_steps: int = settings.train.eval_steps,
+        serving_directory: str = settings.serving_directory,
+    ) -> None:
+        ingest = stage("ingest")(data=data, **settings.arguments("ingest"))
+        examples = ingest.outputs["examples"]
+        statistics = stage("statistics")(examples=examples).outputs["statistics"]
+        schema = stage("schema")(statistics=statistics, **settings.arguments("schema")).outputs["schema"]
+        validation = stage("validate")(statistics=statistics, schema=schema, **settings.arguments("validate"))
+
+        with dsl.If(validation.outputs["valid"] == True, name="data-is-valid"):  # noqa: E712 (an expression of the DSL)
+            transform = stage("transform")(examples=examples, schema=schema, **settings.arguments("transform"))
+            transformed = stage("statistics")(examples=transform.outputs["transformed_examples"])
+            transformed.set_display_name("transformed-statistics")
+            model = stage("train")(
+                transformed_examples=transform.outputs["transformed_examples"],
+                transform_graph=transform.outputs["transform_graph"],
+                schema=schema,
+                train_steps=train_steps,
+                eval_steps=eval_steps,
+                **settings.arguments("train"),
+            ).outputs["model"]
+
+            # The serving directory changes from run to run, so its answer is never taken from the cache.
+            resolve = stage("resolve")(model=model, destination=serving_directory).set_caching_options(False)
+            evaluate = stage("evaluate")(
+                examples=examples,
+                model=model,
+                baseline_model=resolve.outputs["baseline_model"],
+                schema=schema,
+                **settings.arguments("evaluate"),
+            )
+            with dsl.If(evaluate.outputs["blessed"] == True, name="model-is-blessed"):  # noqa: E712
+                stage("push")(
+                    model=model, blessing=evaluate.outputs["blessing"], destination=serving_directory
+                ).set_caching_options(False)
+        with dsl.Else(name="data-is-invalid"):
+            # Fails with the list of anomalies, so that the run is red wherever it runs.
+            reject = stage("validate")(statistics=statistics, schema=schema, on_anomalies="fail")
+            reject.set_display_name("reject-data")
+
+    return millrace
