@@ -1,0 +1,94 @@
+"""What tests of stages share: where the real data lies, and how to call a stage as a runner does."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+SHARED_DATA = ROOT.parent / "shared" / "data"
+
+
+def shared(relative: str) -> Path:
+    """A path in the shared test data; skips the test where a clone does not have it."""
+    path = SHARED_DATA / relative
+    if not path.exists():
+        pytest.skip(f"needs the shared test data: {relative}")
+    return path
+
+
+def executor_input(
+    folder: Path,
+    *,
+    parameters: dict[str, Any] | None = None,
+    inputs: dict[str, Path] | None = None,
+    outputs: list[str] | None = None,
+    output_parameters: list[str] | None = None,
+    metadata: dict[str, dict[str, Any]] | None = None,
+) -> dict[str, Any]:
+    """KFP's executor input for one call of a stage whose outputs lie in `folder` under their names."""
+    return {
+        "inputs": {
+            "parameterValues": parameters or {},
+            "artifacts": {
+                name: {"artifacts": [{"name": name, "uri": str(path), "metadata": (metadata or {}).get(name, {})}]}
+                for name, path in (inputs or {}).items()
+            },
+        },
+        "outputs": {
+            "parameters": {name: {"outputFile": str(folder / "parameters" / name)} for name in output_parameters or []},
+            "artifacts": {
+                name: {"artifacts": [{"name": name, "uri": str(folder / name), "metadata": {}}]} for name in outputs or []
+            },
+            "outputFile": str(folder / "executor_output.json"),
+        },
+    }
+
+
+@dataclass
+class StageResult:
+    """What a stage process left behind."""
+
+    exit_code: int
+    stdout: str
+    stderr: str
+    folder: Path
+
+    @property
+    def error(self) -> str:
+        """The one-line error, without its prefix; empty when there was none."""
+        lines = [line for line in self.stderr.splitlines() if line.startswith("error: ")]
+        return lines[-1].removeprefix("error: ") if lines else ""
+
+    @property
+    def output(self) -> dict[str, Any]:
+        """The executor output."""
+        result: dict[str, Any] = json.loads((self.folder / "executor_output.json").read_text())
+        return result
+
+    def metadata(self, artifact: str) -> dict[str, Any]:
+        """Metadata of an output artifact."""
+        result: dict[str, Any] = self.output["artifacts"][artifact]["artifacts"][0]["metadata"]
+        return result
+
+
+def run_stage(stage: str, folder: Path, **arguments: Any) -> StageResult:
+    """Runs a stage as a process of this interpreter; `arguments` are those of `executor_input`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    # Beside the folder: tests look into it for what a failed stage left behind.
+    file = folder.with_name(f"{folder.name}.executor_input.json")
+    file.write_text(json.dumps(executor_input(folder, **arguments)))
+    process = subprocess.run(
+        [sys.executable, "-m", f"components.{stage}", "--executor-input", f"@{file}"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return StageResult(process.returncode, process.stdout, process.stderr, folder)
