@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from components.runtime.errors import InputError
@@ -140,11 +141,19 @@ def content_digest(path: Path, *, ignore: frozenset[str] = frozenset()) -> str:
     """
     if path.is_file():
         return f"sha256:{file_digest(path)}"
+    return listing_digest({name: digest for name, digest in file_digests(path).items() if name not in ignore})
+
+
+def file_digests(path: Path) -> dict[str, str]:
+    """sha256 of every file of a folder, as hex, by its path inside the folder with `/` between folders."""
+    return {entry.relative_to(path).as_posix(): file_digest(entry) for entry in content_files(path)}
+
+
+def listing_digest(files: Mapping[str, str]) -> str:
+    """`content_digest` of a folder that holds `files`: their sha256 by their paths inside it."""
     listing = hashlib.sha256()
-    for entry in content_files(path):
-        name = entry.relative_to(path).as_posix()
-        if name not in ignore:
-            listing.update(f"{name}\0{file_digest(entry)}\n".encode())
+    for name in sorted(files, key=lambda name: PurePosixPath(name).parts):
+        listing.update(f"{name}\0{files[name]}\n".encode())
     return f"sha256:{listing.hexdigest()}"
 
 

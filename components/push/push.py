@@ -1,0 +1,153 @@
+"""Publishes a blessed model as the next version of a serving directory.
+
+The version is copied beside, under a name that TensorFlow Serving ignores, verified, and appears by one rename. A push
+that dies leaves at most such a folder; the next one removes it, which is safe under the lock that every push holds.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from components.runtime import VERSION, serving
+from components.runtime.artifacts import InputArtifact, OutputArtifact, remove
+from components.runtime.errors import InputError, TransientError
+from components.runtime.progress import report
+
+_NOT_WRITABLE = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG})
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+
+def push(model: InputArtifact, blessing: InputArtifact, destination: str, pushed_model: OutputArtifact) -> dict[str, Any]:
+    """Publishes the model, unless a version that holds it is there already.
+
+    Args:
+      model: `Format-Serving/` with a SavedModel.
+      blessing: says `BLESSED`.
+      destination: the serving directory; made where it does not exist.
+      pushed_model: gets `pushed.json`.
+
+    Returns:
+      `version`.
+
+    Raises:
+      InputError: the model is not blessed or not the blessed one, or the destination cannot be written.
+      TransientError: the disk is full.
+    """
+    files = serving.saved_model_files(model)
+    digest = serving.model_digest(files)
+    reason = _blessing_reason(blessing, digest)
+    root = serving.serving_root(destination)
+    with _destination_errors(destination), _locked(root):
+        _remove_stale(root)
+        number = _find(root, digest)
+        created = number is None
+        if number is None:
+            number = _publish(model, root, files, digest, reason)
+    report(f"version {number} of {destination}" + ("" if created else ", which was there already"))
+    facts = {"version": number, "destination": destination, "model_digest": digest}
+    (pushed_model.directory() / "pushed.json").write_text(json.dumps(facts, indent=1, sort_keys=True) + "\n")
+    pushed_model.metadata |= facts | {"created": created}
+    return {"version": number}
+
+
+def _blessing_reason(blessing: InputArtifact, digest: str) -> str:
+    try:
+        document = json.loads((blessing.path / "blessing.json").read_bytes())
+        blessed, reason, blessed_digest = document["blessed"], str(document["reason"]), document.get("model_digest")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"blessing: {blessing.path} is no blessing ({error}); run evaluate again") from None
+    marks = {name for name in ("BLESSED", "NOT_BLESSED") if (blessing.path / name).exists()}
+    if blessed is not True or marks != {"BLESSED"}:
+        raise InputError(f"the model is not blessed and was not pushed: {reason}")
+    if blessed_digest not in (None, digest):
+        raise InputError("the blessing is of another model and was not used: evaluate the model that is to be pushed")
+    return reason
+
+
+@contextlib.contextmanager
+def _destination_errors(destination: str) -> Iterator[None]:
+    """Names the serving directory in errors of the file system, whose own text often names no file."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _NOT_WRITABLE:
+            raise InputError(
+                f"{destination}: the serving directory is not writable ({error.strerror}); "
+                "change its permissions, or name another with serving_directory"
+            ) from None
+        if error.errno in _FULL:
+            raise TransientError(f"{destination}: {error.strerror}: free some space, then run again") from None
+        raise
+
+
+@contextlib.contextmanager
+def _locked(root: Path) -> Iterator[None]:
+    root.mkdir(parents=True, exist_ok=True)
+    with (root / serving.LOCK).open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            report("waiting for another push to end")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _remove_stale(root: Path) -> None:
+    for entry in root.glob(f"{serving.STAGING_PREFIX}*"):
+        report(f"removing {entry.name} of a push that died")
+        remove(entry)
+
+
+def _find(root: Path, digest: str) -> int | None:
+    """The highest intact version that holds the model."""
+    for number, folder in serving.numbered(root):
+        try:
+            version = serving.read_version(number, folder)
+            if version is not None and version.model_digest == digest:
+                serving.verify(version)
+                return number
+        except serving.DamagedError as error:
+            report(f"version {number} is damaged and does not count: {error}")
+    return None
+
+
+def _publish(model: InputArtifact, root: Path, files: dict[str, str], digest: str, reason: str) -> int:
+    number = max((taken for taken, _ in serving.numbered(root)), default=0) + 1
+    staging = root / f"{serving.STAGING_PREFIX}{number}-{os.getpid()}"
+    try:
+        report(f"copying {len(files)} files")
+        source = serving.saved_model(model)
+        staging.mkdir()
+        for folder in sorted(entry for entry in source.rglob("*") if entry.is_dir()):
+            (staging / folder.relative_to(source)).mkdir(exist_ok=True)
+        serving.copy_files(source, staging, files)
+        _write_manifest(staging / serving.MANIFEST, digest, files, reason)
+        serving.sync_folders(staging)
+        try:
+            staging.rename(root / str(number))
+        except OSError as error:
+            if error.errno in (errno.EEXIST, errno.ENOTEMPTY):
+                raise TransientError(f"{root / str(number)}: somebody else made this version meanwhile; run again") from None
+            raise
+        serving.sync_folder(root)
+    except serving.DamagedError as error:
+        raise TransientError(f"{root}: {error}; check the disk, then run again") from None
+    finally:
+        remove(staging)
+    return number
+
+
+def _write_manifest(path: Path, digest: str, files: dict[str, str], reason: str) -> None:
+    document = {"blessing": reason, "files": files, "model_digest": digest, "producer": f"millrace/push {VERSION}"}
+    path.parent.mkdir(exist_ok=True)
+    with path.open("w") as stream:
+        stream.write(json.dumps(document, indent=1, sort_keys=True) + "\n")
+        stream.flush()
+        os.fsync(stream.fileno())

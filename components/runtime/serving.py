@@ -1,0 +1,169 @@
+"""The serving directory: `<destination>/<version>/` as TensorFlow Serving reads it, plus a manifest that makes it ours.
+
+Push writes it and resolve reads it; neither knows more about it than what stands here.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from components.runtime.artifacts import InputArtifact, content_files, file_digest, file_digests, listing_digest, local_path
+from components.runtime.errors import InputError
+
+MODEL_FOLDER = "Format-Serving"
+"""Folder of a model artifact that holds its SavedModel, as TFX names it."""
+
+MANIFEST = "assets.extra/millrace.json"
+"""Inside a version. TensorFlow Serving leaves `assets.extra/` to whoever exports the model."""
+
+STAGING_PREFIX = ".staging-"
+LOCK = ".millrace.lock"
+
+_CHUNK_BYTES = 1 << 20
+
+
+class DamagedError(Exception):
+    """A version does not hold what its manifest says."""
+
+
+@dataclass(frozen=True)
+class Version:
+    """A version that Millrace pushed, as its manifest tells."""
+
+    number: int
+    folder: Path
+    model_digest: str
+    files: dict[str, str]
+
+
+def serving_root(destination: str) -> Path:
+    """The serving directory; it need not exist.
+
+    Raises:
+      InputError: it is no directory, or none is named.
+    """
+    if not destination.strip():
+        raise InputError("destination is empty: name the serving directory, serving_directory in the settings")
+    root = local_path(destination)
+    for folder in (root, *root.parents):
+        if folder.is_dir():
+            break
+        if folder.exists() or folder.is_symlink():
+            raise InputError(f"{destination}: {folder} is not a directory; name another serving directory")
+    return root
+
+
+def numbered(root: Path) -> list[tuple[int, Path]]:
+    """The folders that TensorFlow Serving takes for versions, whoever put them there, highest first."""
+    if not root.is_dir():
+        return []
+    found = [(int(entry.name), entry) for entry in root.iterdir() if entry.name.isdecimal() and entry.name.isascii()]
+    return sorted(((number, entry) for number, entry in found if entry.is_dir()), key=lambda pair: (-pair[0], pair[1].name))
+
+
+def read_version(number: int, folder: Path) -> Version | None:
+    """Reads the manifest of a version; None where there is none, so that somebody else put the version there.
+
+    Raises:
+      DamagedError: the manifest cannot be read.
+    """
+    try:
+        manifest = json.loads((folder / MANIFEST).read_bytes())
+        files = manifest["files"]
+        if not isinstance(files, dict) or not files:
+            raise ValueError("it lists no files")
+        return Version(number, folder, str(manifest["model_digest"]), {str(name): str(files[name]) for name in files})
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DamagedError(f"its manifest cannot be read ({type(error).__name__}: {error})") from None
+
+
+def verify(version: Version) -> None:
+    """Compares every file with its digest in the manifest.
+
+    Raises:
+      DamagedError: a file is missing or has other bytes, or the manifest contradicts itself.
+    """
+    if model_digest(version.files) != version.model_digest:
+        raise DamagedError("its manifest contradicts itself")
+    for name, digest in version.files.items():
+        try:
+            found = file_digest(version.folder / name)
+        except OSError as error:
+            raise DamagedError(f"{name}: {error.strerror}") from None
+        if found != digest:
+            raise DamagedError(f"{name} has other bytes than were pushed")
+
+
+def model_digest(files: Mapping[str, str]) -> str:
+    """Digest of the model artifact whose SavedModel consists of `files`, paths relative to the SavedModel."""
+    return listing_digest({f"{MODEL_FOLDER}/{name}": digest for name, digest in files.items()})
+
+
+def saved_model_files(model: InputArtifact) -> dict[str, str]:
+    """sha256 of the files of a model's SavedModel, by their path inside it.
+
+    Raises:
+      InputError: the artifact holds no SavedModel, or its content is not what its metadata says.
+    """
+    folder = saved_model(model)
+    everything = file_digests(model.path)
+    recorded = model.metadata.get("digest")
+    if recorded and recorded != listing_digest(everything):
+        raise InputError(f"{model.name}: {model.path} has changed since it was made; train the model again")
+    prefix = f"{folder.name}/"
+    # A manifest of ours inside the artifact would be taken for content here and for the manifest once pushed.
+    names = [name.removeprefix(prefix) for name in everything if name.startswith(prefix)]
+    return {name: everything[prefix + name] for name in names if name != MANIFEST}
+
+
+def saved_model(model: InputArtifact) -> Path:
+    """The folder with the model's SavedModel.
+
+    Raises:
+      InputError: there is none.
+    """
+    folder = model.path / MODEL_FOLDER
+    if not (folder / "saved_model.pb").is_file():
+        raise InputError(
+            f"{model.name}: no SavedModel in {folder}; run_fn has to save the model to fn_args.serving_model_dir"
+        )
+    return folder
+
+
+def copy_files(source: Path, target: Path, files: Mapping[str, str]) -> None:
+    """Copies the files named, forces them to the disk, and compares what then lies there with their sha256.
+
+    Raises:
+      DamagedError: the copy differs.
+    """
+    for name, digest in files.items():
+        copy = target / name
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        with (source / name).open("rb") as reader, copy.open("xb") as writer:
+            while chunk := reader.read(_CHUNK_BYTES):
+                writer.write(chunk)
+            writer.flush()
+            os.fsync(writer.fileno())
+        if file_digest(copy) != digest:
+            raise DamagedError(f"{name} has other bytes after copying")
+
+
+def sync_folders(root: Path) -> None:
+    """Forces the entries of a folder and of all folders below it to the disk."""
+    for folder in {root, *(entry.parent for entry in content_files(root))}:
+        sync_folder(folder)
+
+
+def sync_folder(folder: Path) -> None:
+    """Forces the entries of one folder to the disk."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
