@@ -1,0 +1,53 @@
+"""Resolves the placeholders that KFP's IR allows in a container's command and arguments.
+
+The forms are those of kubeflow/pipelines, api/v2alpha1/pipeline_spec.proto, PipelineContainerSpec.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from components.runtime.errors import InputError
+
+_PLACEHOLDER = re.compile(r"\{\{\$(?P<path>[^{}]*)\}\}")
+_INPUT_PARAMETER = re.compile(r"\.inputs\.parameters\['(?P<name>[^']+)'\]$")
+_OUTPUT_PARAMETER = re.compile(r"\.outputs\.parameters\['(?P<name>[^']+)'\]\.output_file$")
+_ARTIFACT = re.compile(
+    r"\.(?P<side>inputs|outputs)\.artifacts\['(?P<name>[^']+)'\]\.(?P<field>uri|path|metadata\['(?P<key>[^']+)'\])$"
+)
+
+
+def resolve(arguments: list[str], executor_input: dict[str, Any]) -> list[str]:
+    """Replaces every placeholder.
+
+    Args:
+      arguments: command and arguments as the IR has them.
+      executor_input: KFP's executor input of this execution.
+
+    Raises:
+      InputError: a placeholder that the executor input cannot answer.
+    """
+    return [
+        _PLACEHOLDER.sub(lambda found: _value(found["path"], executor_input), argument) for argument in arguments
+    ]
+
+
+def _value(path: str, executor_input: dict[str, Any]) -> str:
+    try:
+        if path == "":
+            return json.dumps(executor_input)
+        if found := _INPUT_PARAMETER.match(path):
+            value = executor_input["inputs"]["parameterValues"][found["name"]]
+            return value if isinstance(value, str) else json.dumps(value)
+        if found := _OUTPUT_PARAMETER.match(path):
+            return str(executor_input["outputs"]["parameters"][found["name"]]["outputFile"])
+        if found := _ARTIFACT.match(path):
+            artifact = executor_input[found["side"]]["artifacts"][found["name"]]["artifacts"][0]
+            if found["key"]:
+                return str(artifact["metadata"][found["key"]])
+            return str(artifact["uri"])
+    except (KeyError, IndexError):
+        pass
+    raise InputError(f"the placeholder {{{{${path}}}}} names nothing that this execution has")

@@ -1,0 +1,88 @@
+"""Keeps secrets out of what is written for others to read: lineage events, reports, comparisons."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+HIDDEN = "***"
+
+_WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
+_SECRET_WORDS = frozenset(
+    {"token", "tokens", "password", "passwords", "passwd", "passphrase", "secret", "secrets", "credential", "credentials"}
+)
+_KEY_WORDS = frozenset({"key", "keys", "apikey"})
+# In machine learning the key of a label, a feature or a weight is its name.
+_NAMED_BY_KEY = frozenset({"label", "labels", "feature", "features", "weight", "prediction", "example", "slice", "output", "sort"})
+_USER_IN_URL = re.compile(r"(?<=://)[^/@\s]+@")
+_SHORTEST_TO_SCRUB = 4
+
+
+def is_secret(name: str) -> bool:
+    """Whether a parameter of this name holds a secret: `api_key`, `hubToken`, `PASSWORD`, but not `label_key`."""
+    words = [word.lower() for word in _WORDS.findall(name)]
+    if not _SECRET_WORDS.isdisjoint(words):
+        return True
+    return any(
+        word in _KEY_WORDS and (position == 0 or words[position - 1] not in _NAMED_BY_KEY)
+        for position, word in enumerate(words)
+    )
+
+
+def redact(value: Any, *, also: Any = None) -> Any:
+    """Returns a copy of a JSON value without the values of secrets.
+
+    What stands under a secret's name goes, also inside JSON text, and so does that text wherever else it occurs (an
+    error message that quotes a token), and the user and password in a URL.
+
+    Args:
+      value: JSON value: dicts, lists, strings, numbers.
+      also: another JSON value whose secrets must not occur in `value`.
+    """
+    texts = {text for source in (value, also) for text in _secrets(source, False) if len(text) >= _SHORTEST_TO_SCRUB}
+    # The longest first, so that a secret that contains another one leaves no remains.
+    return _clean(value, sorted(texts, key=len, reverse=True))
+
+
+def _secrets(value: Any, secret: bool) -> Iterator[str]:
+    if isinstance(value, dict):
+        for name, entry in value.items():
+            yield from _secrets(entry, secret or is_secret(str(name)))
+    elif isinstance(value, list):
+        for entry in value:
+            yield from _secrets(entry, secret)
+    elif isinstance(value, str):
+        if (parsed := _parsed(value)) is not None:
+            yield from _secrets(parsed, secret)
+        if secret:
+            yield value
+
+
+def _clean(value: Any, texts: list[str]) -> Any:
+    if isinstance(value, dict):
+        return {
+            name: HIDDEN if is_secret(str(name)) and entry not in (None, "") else _clean(entry, texts)
+            for name, entry in value.items()
+        }
+    if isinstance(value, list):
+        return [_clean(entry, texts) for entry in value]
+    if isinstance(value, str):
+        parsed = _parsed(value)
+        if parsed is not None and (cleaned := _clean(parsed, texts)) != parsed:
+            return json.dumps(cleaned)
+        for text in texts:
+            value = value.replace(text, HIDDEN)
+        return _USER_IN_URL.sub(f"{HIDDEN}@", value)
+    return value
+
+
+def _parsed(text: str) -> Any:
+    """The object or list that a string holds as JSON; None where it holds none."""
+    if not text.lstrip().startswith(("{", "[")):
+        return None
+    try:
+        return json.loads(text)
+    except ValueError:
+        return None

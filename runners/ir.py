@@ -1,0 +1,289 @@
+"""Reads a compiled pipeline: KFP's IR YAML as a flat list of tasks with the sources of their arguments.
+
+The format is kubeflow/pipelines, api/v2alpha1/pipeline_spec.proto. Conditions stay the DSL's own CEL expressions.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from components.runtime.errors import InputError
+
+
+@dataclass(frozen=True)
+class Constant:
+    """A value fixed when the pipeline was compiled."""
+
+    value: Any
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A parameter of the pipeline."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Output:
+    """An output of another task: an artifact or a parameter."""
+
+    task: str
+    name: str
+
+
+Source = Constant | Parameter | Output
+
+
+@dataclass(frozen=True)
+class Condition:
+    """A condition of the DSL around a task.
+
+    Attributes:
+      name: the group's name in the pipeline.
+      expression: CEL over `inputs.parameter_values[...]`.
+      values: where the values in it come from.
+    """
+
+    name: str
+    expression: str
+    values: dict[str, Source]
+
+    def holds(self, values: Mapping[str, Any]) -> bool:
+        """Evaluates the expression as KFP's backend does.
+
+        Args:
+          values: the values by their names in the expression.
+        """
+        import celpy
+
+        outcome = _program(self.expression).evaluate(
+            {"inputs": celpy.json_to_cel({"parameter_values": dict(values)})}
+        )
+        return bool(outcome)
+
+
+@functools.cache
+def _program(expression: str) -> Any:
+    import celpy
+
+    environment = celpy.Environment()
+    return environment.program(environment.compile(expression))
+
+
+@dataclass(frozen=True)
+class TaskSpec:
+    """One container task of the pipeline, whatever group it was in.
+
+    Attributes:
+      name: the task's name on display, unique in the pipeline.
+      stage: name of the stage it runs.
+      component: the IR's ComponentSpec.
+      container: the IR's PipelineContainerSpec.
+      parameters: sources of the input parameters that are given.
+      artifacts: sources of the input artifacts.
+      after: names of the tasks that must have ended before.
+      conditions: all must hold, the outermost first.
+      cacheable: whether caching is on.
+    """
+
+    name: str
+    stage: str
+    component: dict[str, Any]
+    container: dict[str, Any]
+    parameters: dict[str, Source]
+    artifacts: dict[str, Source]
+    after: frozenset[str]
+    conditions: tuple[Condition, ...]
+    cacheable: bool
+
+
+@dataclass
+class Pipeline:
+    """A compiled pipeline."""
+
+    name: str
+    parameters: dict[str, dict[str, Any]]
+    tasks: dict[str, TaskSpec] = field(default_factory=dict)
+
+    def ancestors(self, name: str) -> set[str]:
+        """All tasks that a task depends on, directly or not."""
+        found: set[str] = set()
+        waiting = [name]
+        while waiting:
+            for earlier in self.tasks[waiting.pop()].after - found:
+                found.add(earlier)
+                waiting.append(earlier)
+        return found
+
+    def values(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """The pipeline's parameters: those given, else their defaults.
+
+        Raises:
+          InputError: an unknown parameter, or a required one that is missing.
+        """
+        unknown = given.keys() - self.parameters.keys()
+        if unknown:
+            raise InputError(f"no parameter {sorted(unknown)[0]!r}; the parameters are: {', '.join(self.parameters)}")
+        values = {}
+        for name, definition in self.parameters.items():
+            if name in given:
+                values[name] = given[name]
+            elif "defaultValue" in definition:
+                values[name] = _typed(definition["defaultValue"], definition["parameterType"])
+            elif not definition.get("isOptional"):
+                raise InputError(f"the parameter {name!r} is missing and has no default")
+        return values
+
+
+def read(ir: dict[str, Any]) -> Pipeline:
+    """Reads the first document of a compiled pipeline.
+
+    Raises:
+      InputError: it is not a pipeline, or uses a construct that only the KFP backend runs.
+    """
+    try:
+        root = ir["root"]
+        pipeline = Pipeline(ir["pipelineInfo"]["name"], dict(root.get("inputDefinitions", {}).get("parameters", {})))
+    except (KeyError, TypeError):
+        raise InputError("not a compiled pipeline: pipelineInfo or root is missing; make one with `make compile`") from None
+    scope: dict[str, Source] = {name: Parameter(name) for name in pipeline.parameters}
+    _Reader(ir, pipeline).dag(root["dag"], scope, (), frozenset())
+    return pipeline
+
+
+class _Reader:
+    """Walks the groups of the pipeline and follows each value to where it is made."""
+
+    def __init__(self, ir: dict[str, Any], pipeline: Pipeline) -> None:
+        self._components = ir["components"]
+        self._executors = ir["deploymentSpec"]["executors"]
+        self._pipeline = pipeline
+
+    def dag(
+        self,
+        dag: dict[str, Any],
+        scope: dict[str, Source],
+        conditions: tuple[Condition, ...],
+        after: frozenset[str],
+    ) -> dict[str, frozenset[str]]:
+        """Adds the tasks of one group; returns the names of the tasks behind each of its entries."""
+        behind: dict[str, frozenset[str]] = {}
+        names: dict[str, str] = {}
+        for key in _in_order(dag["tasks"]):
+            task = dag["tasks"][key]
+            component = self._components[task["componentRef"]["name"]]
+            if "iteratorPolicy" in task or "parameterIterator" in task or "artifactIterator" in task:
+                raise InputError(f"task {key}: loops run on the KFP backend only")
+            parameters = {
+                name: _source(binding, scope, names)
+                for name, binding in task.get("inputs", {}).get("parameters", {}).items()
+            }
+            artifacts = {
+                name: _source(binding, scope, names)
+                for name, binding in task.get("inputs", {}).get("artifacts", {}).items()
+            }
+            waits_for = after.union(*(behind[earlier] for earlier in task.get("dependentTasks", [])))
+            inner = conditions
+            if expression := task.get("triggerPolicy", {}).get("condition"):
+                inner = (*conditions, Condition(task["taskInfo"]["name"], expression, parameters))
+            if "dag" in component:
+                inside = self.dag(component["dag"], parameters | artifacts, inner, waits_for)
+                behind[key] = frozenset().union(*inside.values())
+            else:
+                names[key] = self._add(key, task, component, parameters, artifacts, waits_for, inner)
+                behind[key] = frozenset({names[key]})
+        return behind
+
+    def _add(
+        self,
+        key: str,
+        task: dict[str, Any],
+        component: dict[str, Any],
+        parameters: dict[str, Source],
+        artifacts: dict[str, Source],
+        after: frozenset[str],
+        conditions: tuple[Condition, ...],
+    ) -> str:
+        executor = self._executors[component["executorLabel"]]
+        if "container" not in executor:
+            raise InputError(f"task {key}: not a container component; only those run outside the KFP backend")
+        name = task["taskInfo"]["name"]
+        if name in self._pipeline.tasks:
+            name = key
+        container = executor["container"]
+        condition_sources = [source for condition in conditions for source in condition.values.values()]
+        producers = [source.task for source in (*parameters.values(), *artifacts.values(), *condition_sources) if isinstance(source, Output)]
+        self._pipeline.tasks[name] = TaskSpec(
+            name=name,
+            stage=container["image"].rsplit("/", 1)[-1].split("@")[0].split(":")[0],
+            component=component,
+            container=container,
+            parameters=parameters,
+            artifacts=artifacts,
+            after=after.union(producers),
+            conditions=conditions,
+            cacheable=bool(task.get("cachingOptions", {}).get("enableCache")),
+        )
+        return str(name)
+
+
+def _in_order(tasks: dict[str, Any]) -> list[str]:
+    """Keys with every task behind those that it depends on."""
+    ordered: list[str] = []
+    remaining = sorted(tasks)
+    while remaining:
+        ready = [key for key in remaining if set(tasks[key].get("dependentTasks", [])) <= set(ordered)]
+        if not ready:
+            raise InputError(f"the tasks {', '.join(remaining)} wait for each other")
+        ordered += ready
+        remaining = [key for key in remaining if key not in ready]
+    return ordered
+
+
+def _source(binding: dict[str, Any], scope: dict[str, Source], names: dict[str, str]) -> Source:
+    if "runtimeValue" in binding:
+        return Constant(binding["runtimeValue"]["constant"])
+    for kind in ("componentInputParameter", "componentInputArtifact"):
+        if kind in binding:
+            return scope[binding[kind]]
+    if "taskOutputParameter" in binding:
+        output = binding["taskOutputParameter"]
+        return Output(names[output["producerTask"]], output["outputParameterKey"])
+    if "taskOutputArtifact" in binding:
+        output = binding["taskOutputArtifact"]
+        return Output(names[output["producerTask"]], output["outputArtifactKey"])
+    raise InputError(f"an argument of the kind {', '.join(binding)} runs on the KFP backend only")
+
+
+def task_parameters(task: TaskSpec, given: Mapping[str, Any]) -> dict[str, Any]:
+    """A task's parameters with the defaults of its component, in the types of its component."""
+    values = {}
+    for name, definition in task.component.get("inputDefinitions", {}).get("parameters", {}).items():
+        if name in given:
+            values[name] = _typed(given[name], definition["parameterType"])
+        elif "defaultValue" in definition:
+            values[name] = _typed(definition["defaultValue"], definition["parameterType"])
+    return values
+
+
+def _typed(value: Any, kind: str) -> Any:
+    """Integers are numbers with a fraction in YAML made from protobuf's Struct."""
+    if kind == "NUMBER_INTEGER":
+        return int(value)
+    if kind in ("STRUCT", "LIST"):
+        return _integers(value)
+    return value
+
+
+def _integers(value: Any) -> Any:
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, dict):
+        return {name: _integers(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_integers(item) for item in value]
+    return value

@@ -1,0 +1,151 @@
+"""Reads and checks `models/<name>/settings.yaml`."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
+
+from components.runtime.errors import InputError
+
+PROJECT = Path(__file__).parent.parent
+MODELS = PROJECT / "models"
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Ingest(_Section):
+    """How raw data becomes examples."""
+
+    format: Literal["auto", "csv", "tfrecord"] = "auto"
+    splits: dict[str, PositiveInt] = {"train": 2, "eval": 1}
+    split_patterns: dict[str, str] = {}
+
+
+class Schema(_Section):
+    """Where the schema comes from; without a file it is inferred."""
+
+    schema_file: str = ""
+
+
+class Validate(_Section):
+    """What anomalies do."""
+
+    on_anomalies: Literal["stop", "warn"] = "stop"
+
+
+class Transform(_Section):
+    """The preprocessing."""
+
+    module_file: str = "preprocessing.py"
+    custom_config: dict[str, Any] = {}
+    beam_options: list[str] = []
+
+
+class Train(_Section):
+    """The training."""
+
+    module_file: str = "model.py"
+    train_steps: PositiveInt = 500
+    eval_steps: int = Field(default=50, ge=0)
+    seed: int = 42
+    custom_config: dict[str, Any] = {}
+
+
+class Evaluate(_Section):
+    """The evaluation and its gate."""
+
+    eval_config_file: str = "evaluation.pbtxt"
+    example_splits: list[str] = ["eval"]
+    beam_options: list[str] = []
+
+
+class Settings(_Section):
+    """Everything about a model's pipeline that does not vary from run to run, and the defaults of what does.
+
+    Files are named relative to the model's folder.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    model: str
+    pipeline_name: str
+    description: str = ""
+    data: str = ""
+    serving_directory: str = ""
+    ingest: Ingest = Ingest()
+    # `schema` is taken by pydantic's own method of that name.
+    schema_: Schema = Field(default=Schema(), alias="schema")
+    validate_: Validate = Field(default=Validate(), alias="validate")
+    transform: Transform = Transform()
+    train: Train = Train()
+    evaluate: Evaluate = Evaluate()
+
+    def arguments(self, stage: str) -> dict[str, Any]:
+        """A stage's arguments that are fixed when the pipeline is compiled.
+
+        Files are named relative to the project, the working directory of every stage here and in the images.
+        """
+        section = getattr(self, {"schema": "schema_", "validate": "validate_"}.get(stage, stage))
+        arguments = section.model_dump(exclude={"train_steps", "eval_steps"})
+        for name, value in arguments.items():
+            if name.endswith("_file") and value:
+                arguments[name] = _project_path(self.model, value)
+        return arguments
+
+
+def load(model: str) -> Settings:
+    """Reads the settings of a model.
+
+    Args:
+      model: name of a folder under `models/`.
+
+    Raises:
+      InputError: no such model, or settings that are wrong: which key, and how to mend it.
+    """
+    file = MODELS / model / "settings.yaml"
+    if not file.is_file():
+        known = sorted(path.parent.name for path in MODELS.glob("*/settings.yaml"))
+        raise InputError(f"no model {model!r}{_did_you_mean(model, known)}; the models are: {', '.join(known)}")
+    where = file.relative_to(PROJECT)
+    try:
+        content = yaml.safe_load(file.read_text())
+    except yaml.YAMLError as error:
+        raise InputError(f"{where}: not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(content, dict):
+        raise InputError(f"{where}: holds no settings")
+    try:
+        return Settings.model_validate({"pipeline_name": model} | content | {"model": model})
+    except ValidationError as error:
+        raise InputError(f"{where}: {_explain(error)}") from None
+
+
+def _explain(error: ValidationError) -> str:
+    """The first mistake in words, with the nearest known key for an unknown one."""
+    mistake = error.errors()[0]
+    *parents, key = [str(part) for part in mistake["loc"]]
+    name = ".".join([*parents, key])
+    if mistake["type"] != "extra_forbidden":
+        return f"{name}: {mistake['msg']}, not {mistake['input']!r}"
+    section: type[BaseModel] = Settings
+    for parent in parents:
+        for field_name, field in section.model_fields.items():
+            if parent in (field_name, field.alias) and isinstance(field.annotation, type):
+                section = field.annotation
+    known = [field.alias or field_name for field_name, field in section.model_fields.items() if field_name != "model"]
+    return f"unknown key {name!r}{_did_you_mean(key, known)}; known here: {', '.join(known)}"
+
+
+def _did_you_mean(word: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(word, known, n=1)
+    return f", did you mean {near[0]!r}?" if near else ""
+
+
+def _project_path(model: str, file: str) -> str:
+    path = Path(file)
+    return file if path.is_absolute() or "://" in file else (Path("models") / model / path).as_posix()
