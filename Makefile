@@ -1,0 +1,131 @@
+# Everything a person does with the project; `make help` lists it.
+#
+# Environments are made by need, and again only when their lock has changed: the name of a stamp carries the digest of
+# what it was made from, so that neither a checkout nor an interruption can pass an old one for a new one.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+.SUFFIXES:
+
+PYTHON ?= python3.11
+MODEL ?= taxi
+DATA ?= data/$(MODEL)
+ARGS ?=
+
+LOCKS := images/locks
+CLIENT := .venv/client/bin/python
+UV := .venv/tools/bin/uv
+MILLRACE := $(CLIENT) -m runners
+
+export UV_PYTHON_DOWNLOADS := never
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+digest = $(shell cat $(1) 2>/dev/null | sha256sum | cut -c 1-16)
+stamp = .venv/$(1)/.made-from-$(call digest,$(2))
+
+UV_STAMP := $(call stamp,tools,$(LOCKS)/uv.txt)
+TOOLS_STAMP := $(call stamp,tools,$(LOCKS)/uv.txt $(LOCKS)/tools.txt)
+SAMPLES_STAMP := $(call stamp,samples,$(LOCKS)/samples.txt)
+CLIENT_STAMP := $(call stamp,client,$(LOCKS)/client.txt $(LOCKS)/test.txt)
+DATA_STAMP := $(call stamp,data,$(LOCKS)/data.txt $(LOCKS)/test.txt)
+ML_STAMP := $(call stamp,ml,$(LOCKS)/ml.txt $(LOCKS)/test.txt)
+
+.PHONY: help
+help:
+	@echo "usage: make TARGET [NAME=value ...]"; echo
+	@awk 'BEGIN {FS = ":[^#]*## "} /^## / {printf "\n%s\n", substr($$0, 4)} /^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo; echo "MODEL=$(MODEL), DATA=$(DATA), PYTHON=$(PYTHON); ARGS goes to the command as it is."
+
+## Use
+.PHONY: setup run runs compare lineage report compile sample-data download
+setup: $(CLIENT_STAMP) $(DATA_STAMP) $(ML_STAMP)  ## Make the three environments from their locks, where they are not yet made
+
+run: setup $(if $(filter data/$(MODEL),$(DATA)),sample-data-if-absent)  ## Run a pipeline: MODEL=taxi or digits, DATA=folder, ARGS="--until transform"
+	@$(MILLRACE) run $(MODEL) --data $(DATA) $(ARGS)
+
+runs: $(CLIENT_STAMP)  ## List the runs
+	@$(MILLRACE) runs $(ARGS)
+
+compare: $(CLIENT_STAMP)  ## Compare two runs: A=run B=run
+	@$(MILLRACE) compare $(A) $(B) $(ARGS)
+
+lineage: $(CLIENT_STAMP)  ## What an artifact was made from, and what came of it: ARTIFACT=path
+	@$(MILLRACE) lineage $(ARTIFACT) $(ARGS)
+
+report: $(CLIENT_STAMP)  ## Where the report of a run lies: RUN=run, the latest without
+	@$(MILLRACE) report $(RUN) $(ARGS)
+
+compile: $(CLIENT_STAMP)  ## Write the pipeline of MODEL as KFP's IR YAML to build/
+	@$(MILLRACE) compile $(MODEL) $(ARGS)
+
+sample-data: $(CLIENT_STAMP) $(if $(filter digits,$(MODEL)),$(SAMPLES_STAMP))  ## Make the sample data of MODEL in data/: ARGS="--rows 100000"
+	@$(CLIENT) -m scripts.sample_data $(MODEL) $(ARGS)
+
+.PHONY: sample-data-if-absent
+sample-data-if-absent:
+	@test -n "$$(ls $(DATA) 2>/dev/null)" || $(MAKE) sample-data MODEL=$(MODEL) ARGS=
+
+download: $(CLIENT_STAMP)  ## Download real data: MODEL=taxi (Chicago trips) or digits (MNIST)
+	@$(CLIENT) -m scripts.download $(MODEL) $(ARGS)
+
+## Develop
+.PHONY: test test-slow check fmt lock bench clean
+# What runs in which environment is the folder: see images/environments.yaml.
+DATA_TESTS := $(wildcard tests/components/statistics tests/components/schema tests/components/validate)
+ML_TESTS := $(wildcard tests/components/transform tests/components/train tests/components/evaluate tests/models)
+CLIENT_TESTS := tests $(patsubst %,--ignore=%,$(DATA_TESTS) $(ML_TESTS) tests/cluster)
+define run_tests
+	@failed=; \
+	$(foreach environment,client data ml,echo "== tests in the environment $(environment)"; \
+	  .venv/$(environment)/bin/python -m pytest -q $(1) $($(shell echo $(environment) | tr a-z A-Z)_TESTS) $(ARGS) \
+	    || { [ $$? = 5 ] && [ -n "$(1)" ]; } || failed="$$failed $(environment)"; ) \
+	if [ -n "$$failed" ]; then echo "error: tests failed in:$$failed" >&2; exit 1; fi
+endef
+
+test: setup $(SAMPLES_STAMP)  ## Run the tests, in each environment those of its stages
+	$(call run_tests,)
+
+test-slow: setup $(SAMPLES_STAMP)  ## Run the tests that take more than a minute each
+	$(call run_tests,-m slow)
+
+check: $(CLIENT_STAMP) $(TOOLS_STAMP)  ## Style, types, import rules, locks, component specs, generated pages
+	@scripts/check.sh
+
+fmt: $(TOOLS_STAMP)  ## Format the code and mend what can be mended
+	@.venv/tools/bin/ruff check --quiet --fix-only . && .venv/tools/bin/ruff format --quiet .
+	@test ! -x $(CLIENT) || $(CLIENT) -m scripts.stages_page
+
+lock: $(UV_STAMP)  ## Compile the locks anew from images/locks/*.in; ARGS=--upgrade to move versions
+	@scripts/lock.sh $(ARGS)
+
+bench: setup  ## Measure the taxi pipeline and write docs/benchmarks.md: ARGS="--rows 10000,100000"
+	@$(CLIENT) -m scripts.bench $(ARGS)
+
+clean:  ## Remove environments, caches and build outputs; data, runs and served models stay
+	@rm -rf .venv build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# --- environments
+
+$(UV_STAMP):
+	@scripts/python.sh "$(PYTHON)" > /dev/null
+	@echo "setting up: uv"
+	@rm -rf .venv/tools
+	@"$$(scripts/python.sh "$(PYTHON)")" -m venv .venv/tools
+	@.venv/tools/bin/python -m pip install --quiet --no-deps --require-hashes -r $(LOCKS)/uv.txt
+	@touch $@
+
+$(TOOLS_STAMP): | $(UV_STAMP)
+	@echo "setting up: tools for checks"
+	@$(UV) pip sync --quiet --python .venv/tools/bin/python --require-hashes $(LOCKS)/uv.txt $(LOCKS)/tools.txt
+	@touch $@
+
+$(CLIENT_STAMP) $(DATA_STAMP) $(ML_STAMP): | $(UV_STAMP)
+	@scripts/environment.sh "$$(scripts/python.sh "$(PYTHON)")" $@ $(LOCKS)
+
+$(SAMPLES_STAMP): | $(UV_STAMP)
+	@rm -rf .venv/samples
+	@$(UV) pip install --quiet --python .venv/tools/bin/python --target .venv/samples --no-deps --require-hashes -r $(LOCKS)/samples.txt
+	@touch $@

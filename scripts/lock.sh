@@ -1,0 +1,42 @@
+#!/usr/bin/env bash
+# Compiles images/locks/*.in; with --check only says whether a lock differs from what its input now gives.
+#
+# The present lock is the starting point, so versions stay where they are unless the input forbids them or --upgrade
+# is given. That also makes the check stable: a new release somewhere changes nothing.
+set -euo pipefail
+cd "$(dirname "$0")/../images/locks"
+uv=../../.venv/tools/bin/uv
+check= options=()
+for argument in "$@"; do
+  case $argument in
+    --check) check=1 ;;
+    *) options+=("$argument") ;;
+  esac
+done
+
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+stale=
+for input in *.in; do
+  name=${input%.in}
+  case $name in
+    client | data | ml) extra=(--override overrides.txt) ;;
+    test | samples) extra=(--no-deps) ;;
+    *) extra=() ;;
+  esac
+  [ ! -e "$name.txt" ] || cp "$name.txt" "$scratch/$name.txt"
+  "$uv" pip compile --quiet --no-header --generate-hashes --python-version 3.11 --python-platform x86_64-manylinux_2_36 \
+    "${extra[@]}" "${options[@]}" "$input" -o "$scratch/$name.txt" > /dev/null
+  if ! cmp -s "$name.txt" "$scratch/$name.txt"; then
+    stale="$stale images/locks/$name.txt"
+    [ -n "$check" ] || cp "$scratch/$name.txt" "$name.txt"
+  fi
+done
+if [ -z "$stale" ]; then
+  echo "locks are up to date"
+elif [ -n "$check" ]; then
+  echo "error: not what their .in files give:$stale; run: make lock" >&2
+  exit 1
+else
+  echo "compiled anew:$stale"
+fi
