@@ -6,6 +6,7 @@ They go through a thread: the library takes half a second to import, and neither
 from __future__ import annotations
 
 import atexit
+import concurrent.futures.thread  # noqa: F401 (can not be imported any more while the process ends, and the library needs it)
 import copy
 import importlib.util
 import logging
