@@ -1,0 +1,334 @@
+"""Runs a compiled pipeline on this machine: each task a process in the environment that its image is built from."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import json
+import os
+import secrets
+import signal
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+from components.runtime import launcher
+from components.runtime.errors import InputError, StageError, classify
+from components.runtime.launcher import Completed, Task
+from runners.environments import Processes, code_digest, environment_of, interpreter
+from runners.ir import Constant, Output, Parameter, Pipeline, Source, TaskSpec, task_parameters
+
+EXIT_INTERRUPTED = 130
+_ENDED = ("done", "cached", "failed", "skipped")
+
+
+class Display(Protocol):
+    """Shows a run to a person while it goes on."""
+
+    def begin(self, run: dict[str, Any]) -> None:
+        """The run starts."""
+
+    def change(self, task: dict[str, Any], note: str = "") -> None:
+        """A task changed its state, or says what it is doing."""
+
+    def end(self, run: dict[str, Any]) -> None:
+        """The run has ended."""
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which part of a pipeline to run.
+
+    Attributes:
+      until: stop after this task.
+      only: run just these tasks, on the artifacts of an earlier run.
+      earlier: record of that run.
+    """
+
+    until: str = ""
+    only: tuple[str, ...] = ()
+    earlier: dict[str, Any] | None = None
+
+
+@dataclass
+class LocalRun:
+    """One run of a pipeline.
+
+    Attributes:
+      root: the pipeline root.
+      ir: text of the compiled pipeline, kept with the run.
+      arguments: values of the pipeline's parameters.
+    """
+
+    root: Path
+    pipeline: Pipeline
+    ir: str
+    arguments: dict[str, Any]
+    display: Display
+    selection: Selection = field(default_factory=Selection)
+    use_cache: bool = True
+
+    def __post_init__(self) -> None:
+        """Checks the request before anything is written."""
+        self._selected = self._select()
+        for name in self._selected:
+            interpreter(environment_of(self.pipeline.tasks[name].stage))
+        self._executions: dict[str, dict[str, Any]] = self._earlier_executions()
+        now = datetime.now(UTC)
+        self.id = f"{self.pipeline.name}-{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+        self.folder = self.root / "runs" / self.id
+        self.record: dict[str, Any] = {
+            "id": self.id,
+            "pipeline": self.pipeline.name,
+            "target": "local",
+            "state": "running",
+            "started": now.isoformat(),
+            "finished": "",
+            "seconds": 0.0,
+            "parameters": self.arguments,
+            "exit_code": None,
+            "error": "",
+            "tasks": [self._task_record(task) for task in self.pipeline.tasks.values()],
+        }
+        self._tasks = {task["name"]: task for task in self.record["tasks"]}
+        self._lock = threading.RLock()
+        self._started = now
+
+    def run(self) -> int:
+        """Runs to the end and returns the exit code: 0, or that of the task that failed."""
+        self.folder.mkdir(parents=True)
+        (self.folder / "pipeline.yaml").write_text(self.ir)
+        launcher.sweep(self.root)
+        self._save()
+        self.display.begin(self.record)
+        processes = Processes(self.folder)
+        state, exit_code = "interrupted", EXIT_INTERRUPTED
+        try:
+            with _ends_on_termination():
+                self._schedule(processes)
+            failed = [task for task in self.record["tasks"] if task["state"] == "failed"]
+            state, exit_code = ("failed", failed[0]["exit_code"]) if failed else ("done", 0)
+            if failed:
+                self.record["error"] = f"{failed[0]['name']}: {failed[0]['error']}"
+        except KeyboardInterrupt:
+            self.record["error"] = "interrupted"
+        finally:
+            processes.close()
+            self._finish(state, exit_code)
+        return exit_code
+
+    def _select(self) -> set[str]:
+        names = self.pipeline.tasks
+        chosen = [self.selection.until] if self.selection.until else list(self.selection.only)
+        for name in chosen:
+            if name not in names:
+                raise InputError(f"no task {name!r} in the pipeline {self.pipeline.name}; its tasks are: {', '.join(names)}")
+        if self.selection.only:
+            return set(self.selection.only)
+        if self.selection.until:
+            return {self.selection.until, *self.pipeline.ancestors(self.selection.until)}
+        return set(names)
+
+    def _earlier_executions(self) -> dict[str, dict[str, Any]]:
+        """Records of an earlier run's executions, for the tasks that are not run again."""
+        if not self.selection.only:
+            return {}
+        earlier = self.selection.earlier
+        if earlier is None:
+            raise InputError("--only needs an earlier run whose artifacts it goes on from; run the whole pipeline first")
+        executions = {}
+        for task in earlier["tasks"]:
+            if task["execution"] and task["name"] not in self._selected:
+                executions[task["name"]] = json.loads((self.root / task["execution"] / "execution.json").read_text())
+        needed = set().union(*(self._producers(self.pipeline.tasks[name]) for name in self._selected)) - self._selected
+        if missing := sorted(needed - executions.keys()):
+            raise InputError(f"the run {earlier['id']} has no artifacts of {', '.join(missing)}; name a run that has, with --from")
+        return executions
+
+    @staticmethod
+    def _producers(task: TaskSpec) -> set[str]:
+        sources = [*task.parameters.values(), *task.artifacts.values()]
+        return {source.task for source in sources if isinstance(source, Output)}
+
+    def _task_record(self, task: TaskSpec) -> dict[str, Any]:
+        return {
+            "name": task.name,
+            "stage": task.stage,
+            "state": "waiting" if task.name in self._selected else "skipped",
+            "after": sorted(task.after),
+            "condition": " and ".join(condition.name for condition in task.conditions),
+            "execution": "",
+            "log": "",
+            "seconds": 0.0,
+            "start_up_seconds": 0.0,
+            "peak_memory_bytes": 0,
+            "rows": None,
+            "error": "",
+            "exit_code": None,
+        }
+
+    def _schedule(self, processes: Processes) -> None:
+        """Starts every task as soon as what it waits for has ended; after a failure nothing new is started."""
+        running: dict[concurrent.futures.Future[None], str] = {}
+        with concurrent.futures.ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="task") as threads:
+            try:
+                while True:
+                    for name in self._ready():
+                        if self._decide(name, processes):
+                            task = self._resolve(name)
+                            running[threads.submit(self._execute, name, task, processes)] = name
+                    if not running:
+                        if not self._ready():
+                            return
+                        continue
+                    finished, _ = concurrent.futures.wait(running, return_when=concurrent.futures.FIRST_COMPLETED)
+                    for future in finished:
+                        del running[future]
+                        future.result()
+            except BaseException:
+                # The threads wait for their stages: end these first.
+                processes.close()
+                raise
+
+    def _ready(self) -> list[str]:
+        if any(task["state"] == "failed" for task in self._tasks.values()):
+            return []
+        return [
+            name
+            for name, task in self._tasks.items()
+            if task["state"] == "waiting"
+            and all(self._tasks[earlier]["state"] in _ENDED for earlier in task["after"])
+        ]
+
+    def _decide(self, name: str, processes: Processes) -> bool:
+        """Whether the task has to be executed; if not, its record says why."""
+        spec = self.pipeline.tasks[name]
+        if not self._conditions_hold(spec):
+            self._change(name, state="skipped")
+            return False
+        task = self._resolve(name)
+        if self.use_cache and (record := launcher.find(self.root, task)):
+            launcher.reuse(self.root, task, record)
+            self._ended(name, record, state="cached")
+            return False
+        # The first task that has to work means that most of those behind it have to: their libraries are imported now.
+        for other in self._selected:
+            if other == name or name in self.pipeline.ancestors(other):
+                processes.start(environment_of(self.pipeline.tasks[other].stage))
+        self._change(name, state="running", log=f"runs/{self.id}/{name}.log")
+        return True
+
+    def _conditions_hold(self, spec: TaskSpec) -> bool:
+        for condition in spec.conditions:
+            producers = {source.task for source in condition.values.values() if isinstance(source, Output)}
+            if producers - self._executions.keys():
+                # Behind a skipped task nothing runs; with --only the user has chosen, whatever the earlier run decided.
+                if not self.selection.only:
+                    return False
+            elif not condition.holds({name: self._value(source) for name, source in condition.values.items()}):
+                return False
+        return not (self._producers(spec) - self._executions.keys())
+
+    def _value(self, source: Source) -> Any:
+        if isinstance(source, Constant):
+            return source.value
+        if isinstance(source, Parameter):
+            return self.arguments.get(source.name)
+        return self._executions[source.task]["output_parameters"][source.name]
+
+    def _artifact(self, source: Source) -> dict[str, Any]:
+        assert isinstance(source, Output), source
+        artifact: dict[str, Any] = self._executions[source.task]["outputs"][source.name]
+        return artifact
+
+    def _resolve(self, name: str) -> Task:
+        spec = self.pipeline.tasks[name]
+        return Task(
+            pipeline=self.pipeline.name,
+            name=name,
+            stage=spec.stage,
+            run=self.id,
+            component=spec.component,
+            container=spec.container,
+            parameters=task_parameters(spec, {name: self._value(source) for name, source in spec.parameters.items()}),
+            inputs={name: self._artifact(source) for name, source in spec.artifacts.items()},
+            code=code_digest(spec.stage),
+            cacheable=spec.cacheable,
+        )
+
+    def _execute(self, name: str, task: Task, processes: Processes) -> None:
+        """Runs one task in a thread of its own."""
+        process = processes.start(environment_of(task.stage))
+
+        def run_stage(command: list[str], log: Path) -> Completed:
+            return process.run(command, log, lambda note: self.display.change(self._tasks[name], note))
+
+        try:
+            record = launcher.launch(self.root, task, run_stage, self.folder / f"{name}.log")
+        except Exception as error:
+            known = error if isinstance(error, StageError) else classify(error)
+            if known is None:
+                raise
+            self._change(name, state="failed", error=str(known), exit_code=known.exit_code)
+        else:
+            self._ended(name, record, state="done")
+
+    def _ended(self, name: str, record: dict[str, Any], state: str) -> None:
+        rows = [output["metadata"].get("rows") for output in record["outputs"].values()]
+        self._executions[name] = record
+        worked = state == "done"
+        self._change(
+            name,
+            state=state,
+            execution=f"artifacts/{record['pipeline']}/{record['task']}/{record['key']}",
+            seconds=record["seconds"] if worked else 0.0,
+            start_up_seconds=record["start_up_seconds"] if worked else 0.0,
+            peak_memory_bytes=record["peak_memory_bytes"] if worked else 0,
+            rows=next((count for count in rows if count is not None), None),
+        )
+
+    def _change(self, name: str, **values: Any) -> None:
+        with self._lock:
+            self._tasks[name] |= values
+            self._save()
+            self.display.change(self._tasks[name])
+
+    def _finish(self, state: str, exit_code: int) -> None:
+        finished = datetime.now(UTC)
+        for task in self._tasks.values():
+            if task["state"] in ("waiting", "running"):
+                task["state"] = "failed" if task["state"] == "running" else "skipped"
+        self.record |= {
+            "state": state,
+            "exit_code": exit_code,
+            "finished": finished.isoformat(),
+            "seconds": (finished - self._started).total_seconds(),
+        }
+        self._save()
+        self.display.end(self.record)
+
+    def _save(self) -> None:
+        with self._lock:
+            part = self.folder / ".run.json.part"
+            part.write_text(json.dumps(self.record, indent=1))
+            os.replace(part, self.folder / "run.json")
+
+
+@contextlib.contextmanager
+def _ends_on_termination() -> Iterator[None]:
+    """SIGTERM ends a run as Ctrl-C does: with its record written and its processes gone."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,270 @@
+"""Reads what runs and executions left on disk: run.json and execution.json, as docs/contract.md defines them."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from components.runtime.artifacts import local_path
+from components.runtime.errors import InputError
+from components.runtime.redaction import redact
+
+LATEST = "latest"
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """An artifact as an execution's record describes it."""
+
+    name: str
+    uri: str
+    type: str
+    metadata: dict[str, Any]
+
+    @property
+    def digest(self) -> str:
+        """`sha256:<hex>` of the content; empty where it is not recorded."""
+        return str(self.metadata.get("digest") or "")
+
+
+@dataclass(frozen=True)
+class Execution:
+    """One finished execution of a stage, from its execution.json."""
+
+    folder: Path
+    pipeline: str
+    task: str
+    stage: str
+    key: str
+    run: str
+    parameters: dict[str, Any]
+    output_parameters: dict[str, Any]
+    inputs: dict[str, Artifact]
+    outputs: dict[str, Artifact]
+    started: datetime | None
+    finished: datetime | None
+    seconds: float
+    start_up_seconds: float
+    peak_memory_bytes: int
+    image: str
+
+    def path(self, output: str) -> Path:
+        """Where an output lies; beside the record even when the pipeline root has been moved since."""
+        beside = self.folder / output
+        return beside if beside.exists() else local_path(self.outputs[output].uri)
+
+
+@dataclass(frozen=True)
+class Task:
+    """One task of a run, as run.json tells it."""
+
+    name: str
+    stage: str
+    state: str
+    after: list[str] = field(default_factory=list)
+    condition: str = ""
+    execution: str = ""
+    log: str = ""
+    started: datetime | None = None
+    seconds: float | None = None
+    start_up_seconds: float | None = None
+    peak_memory_bytes: int | None = None
+    rows: int | None = None
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of a pipeline, from its run.json."""
+
+    root: Path
+    id: str
+    pipeline: str
+    target: str
+    state: str
+    started: datetime | None
+    finished: datetime | None
+    seconds: float | None
+    parameters: dict[str, Any]
+    exit_code: int | None
+    error: str
+    tasks: list[Task]
+
+    @property
+    def folder(self) -> Path:
+        """Where the run's own files lie."""
+        return self.root / "runs" / self.id
+
+    @cached_property
+    def executions(self) -> dict[str, Execution]:
+        """The finished executions of its tasks, by task; a task without one is not in it."""
+        found = {}
+        for task in self.tasks:
+            if task.execution and (execution := _execution(self.root / task.execution)):
+                found[task.name] = execution
+        return found
+
+    def of_stage(self, stage: str) -> list[Execution]:
+        """The finished executions of a stage, in the order of the tasks."""
+        return [execution for execution in self.executions.values() if execution.stage == stage]
+
+    @property
+    def failed_tasks(self) -> list[Task]:
+        """Tasks that failed."""
+        return [task for task in self.tasks if task.state == "failed"]
+
+    @property
+    def elapsed(self) -> float | None:
+        """Seconds that it took, or has taken so far when it is still running."""
+        if self.seconds is not None:
+            return self.seconds
+        if self.started is None:
+            return None
+        if self.finished is None and self.state != "running":
+            return None
+        return ((self.finished or datetime.now(UTC)) - self.started).total_seconds()
+
+
+def list_runs(root: Path) -> list[Run]:
+    """All runs under a pipeline root, the newest first. A run whose record cannot be read is left out."""
+    runs = [run for file in (root / "runs").glob("*/run.json") if (run := _run(root, file)) is not None]
+    return sorted(runs, key=lambda run: (run.started or datetime.min.replace(tzinfo=UTC), run.id), reverse=True)
+
+
+def load_run(root: Path, name: str = LATEST) -> Run:
+    """Finds one run.
+
+    Args:
+      root: the pipeline root.
+      name: an id, the beginning of one, or `latest`.
+
+    Raises:
+      InputError: there is none, or more than one.
+    """
+    exact = root / "runs" / name / "run.json"
+    if name not in ("", ".", "..", LATEST) and "/" not in name and exact.is_file():
+        if run := _run(root, exact):
+            return run
+        raise InputError(f"{exact}: not a readable run record; the run was killed before it began, start another")
+    runs = list_runs(root)
+    if not runs:
+        raise InputError(f"{root}: there are no runs here; start one with `run`, or name another folder with --root")
+    if name == LATEST:
+        return runs[0]
+    ids = [run.id for run in runs]
+    matches = [run for run in runs if name and run.id.startswith(name)]
+    if len(matches) == 1:
+        return matches[0]
+    if matches:
+        raise InputError(f"{name}: {len(matches)} runs begin so: {_some([run.id for run in matches])}; give more of the id")
+    near = difflib.get_close_matches(name, ids, n=3, cutoff=0.4) or ids[:3]
+    raise InputError(f"{name}: there is no such run; the nearest are: {_some(near)}; `runs` lists them all")
+
+
+def _some(names: list[str], limit: int = 5) -> str:
+    return ", ".join(names[:limit]) + (", ..." if len(names) > limit else "")
+
+
+def _run(root: Path, file: Path) -> Run | None:
+    record = _json(file)
+    if record is None:
+        return None
+    parameters = _dict(record, "parameters")
+    return Run(
+        root=root,
+        id=str(record.get("id") or file.parent.name),
+        pipeline=str(record.get("pipeline") or ""),
+        target=str(record.get("target") or ""),
+        state=str(record.get("state") or "running"),
+        started=_time(record.get("started")),
+        finished=_time(record.get("finished")),
+        seconds=_number(record.get("seconds")),
+        parameters=redact(parameters),
+        exit_code=record.get("exit_code"),
+        error=redact(str(record.get("error") or ""), also=parameters),
+        tasks=[_task(task, parameters) for task in record.get("tasks") or [] if isinstance(task, Mapping)],
+    )
+
+
+def _task(record: Mapping[str, Any], parameters: dict[str, Any]) -> Task:
+    name = str(record.get("name") or "")
+    return Task(
+        name=name,
+        stage=str(record.get("stage") or name),
+        state=str(record.get("state") or "waiting"),
+        after=[str(each) for each in record.get("after") or []],
+        condition=str(record.get("condition") or ""),
+        execution=str(record.get("execution") or ""),
+        log=str(record.get("log") or ""),
+        started=_time(record.get("started")),
+        seconds=_number(record.get("seconds")),
+        start_up_seconds=_number(record.get("start_up_seconds")),
+        peak_memory_bytes=record.get("peak_memory_bytes"),
+        rows=record.get("rows"),
+        error=redact(str(record.get("error") or ""), also=parameters),
+    )
+
+
+def _execution(folder: Path) -> Execution | None:
+    record = _json(folder / "execution.json")
+    if record is None:
+        return None
+    parameters = _dict(record, "parameters")
+    return Execution(
+        folder=folder,
+        pipeline=str(record.get("pipeline") or ""),
+        task=str(record.get("task") or folder.parent.name),
+        stage=str(record.get("stage") or folder.parent.name),
+        key=str(record.get("key") or folder.name),
+        run=str(record.get("run") or ""),
+        parameters=redact(parameters),
+        output_parameters=redact(_dict(record, "output_parameters"), also=parameters),
+        inputs=_artifacts(record, "inputs"),
+        outputs=_artifacts(record, "outputs"),
+        started=_time(record.get("started")),
+        finished=_time(record.get("finished")),
+        seconds=_number(record.get("seconds")) or 0.0,
+        start_up_seconds=_number(record.get("start_up_seconds")) or 0.0,
+        peak_memory_bytes=int(_number(record.get("peak_memory_bytes")) or 0),
+        image=str(record.get("image") or ""),
+    )
+
+
+def _artifacts(record: Mapping[str, Any], which: str) -> dict[str, Artifact]:
+    return {
+        name: Artifact(name, str(entry.get("uri") or ""), str(entry.get("type") or ""), _dict(entry, "metadata"))
+        for name, entry in _dict(record, which).items()
+        if isinstance(entry, Mapping)
+    }
+
+
+def _json(file: Path) -> dict[str, Any] | None:
+    """A record, or None when it is not there or only half there."""
+    try:
+        record = json.loads(file.read_bytes())
+    except (OSError, ValueError):
+        return None
+    return record if isinstance(record, dict) else None
+
+
+def _dict(record: Mapping[str, Any], name: str) -> dict[str, Any]:
+    value = record.get(name)
+    return dict(value) if isinstance(value, Mapping) else {}
+
+
+def _number(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _time(value: object) -> datetime | None:
+    try:
+        moment = datetime.fromisoformat(str(value))
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -1,0 +1,115 @@
+"""Runs a model's pipeline on this machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+import yaml
+from rich.console import Console
+
+from components.runtime.errors import InputError
+from runners import records, run_report
+from runners.compile_command import compile_pipeline
+from runners.display import make_display, summary
+from runners.ir import read
+from runners.local import LocalRun, Selection
+from runners.settings import PROJECT, Settings, load
+
+
+@click.command()
+@click.argument("model")
+@click.option("--data", help="Raw data: a folder, a file, or a gs:// or s3:// URI.")
+@click.option("--param", "parameters", multiple=True, metavar="NAME=VALUE", help="Another parameter of the pipeline.")
+@click.option("--until", default="", metavar="TASK", help="Stop after this task.")
+@click.option("--only", multiple=True, metavar="TASK", help="Run only this task, on an earlier run's artifacts.")
+@click.option("--from", "earlier", default="latest", metavar="RUN", help="The earlier run for --only.")
+@click.option("--no-cache", is_flag=True, help="Execute every task, whatever earlier runs left.")
+@click.pass_context
+def run(
+    context: click.Context,
+    model: str,
+    data: str | None,
+    parameters: tuple[str, ...],
+    until: str,
+    only: tuple[str, ...],
+    earlier: str,
+    no_cache: bool,
+) -> None:
+    """Run a model's pipeline on this machine."""
+    root = Path(context.obj["root"]).absolute()
+    if until and only:
+        raise InputError("--until and --only exclude each other; give one of them")
+    settings = load(model)
+    ir = compile_pipeline(settings)
+    pipeline = read(yaml.safe_load(ir))
+    arguments = pipeline.values(_given(root, settings, data, parameters, pipeline.parameters))
+    selection = Selection(until=until, only=only, earlier=_earlier(root, pipeline.name, earlier) if only else None)
+    console = Console()
+    local = LocalRun(
+        root=root,
+        pipeline=pipeline,
+        ir=ir,
+        arguments=arguments,
+        display=make_display(console),
+        selection=selection,
+        use_cache=not no_cache,
+    )
+    exit_code = local.run()
+    run_report.write(root, local.id)
+    executions = {
+        task["name"]: json.loads((root / task["execution"] / "execution.json").read_text())
+        for task in local.record["tasks"]
+        if task["execution"]
+    }
+    console.print()
+    console.print(summary(_short(root), local.record, executions), soft_wrap=True, end="")
+    sys.exit(exit_code)
+
+
+def _given(
+    root: Path, settings: Settings, data: str | None, parameters: tuple[str, ...], known: dict[str, Any]
+) -> dict[str, Any]:
+    """Values of the pipeline's parameters; local paths are made absolute because stages run elsewhere."""
+    given: dict[str, Any] = {}
+    for parameter in parameters:
+        name, equals, value = parameter.partition("=")
+        if not equals:
+            raise InputError(f"--param {parameter}: expected NAME=VALUE")
+        given[name] = _number(name, value) if known.get(name, {}).get("parameterType") == "NUMBER_INTEGER" else value
+    if data is not None:
+        given["data"] = data
+    given.setdefault("data", settings.data or str(PROJECT / "data" / settings.model))
+    given.setdefault("serving_directory", settings.serving_directory or str(root / "serving" / settings.model))
+    for name in ("data", "serving_directory"):
+        if "://" not in given[name]:
+            given[name] = os.path.abspath(given[name])
+    return given
+
+
+def _number(name: str, value: str) -> int:
+    try:
+        return int(value)
+    except ValueError:
+        raise InputError(f"--param {name}={value}: expected a whole number") from None
+
+
+def _earlier(root: Path, pipeline: str, name: str) -> dict[str, Any]:
+    """Record of the run that --only goes on from: the newest one of this pipeline, or the one that was named."""
+    if name == "latest":
+        runs = [run for run in records.list_runs(root) if run.pipeline == pipeline]
+        if not runs:
+            raise InputError(f"--only: no earlier run of {pipeline} under {root}; run the whole pipeline first")
+        name = max(runs, key=lambda run: run.started).id
+    identity = records.load_run(root, name).id
+    record: dict[str, Any] = json.loads((root / "runs" / identity / "run.json").read_text())
+    return record
+
+
+def _short(root: Path) -> Path:
+    """The root as a person would type it."""
+    return root.relative_to(Path.cwd()) if root.is_relative_to(Path.cwd()) else root
