@@ -1,0 +1,302 @@
+"""tf.Examples without TensorFlow: their canonical bytes, from Arrow columns or Python values, and back.
+
+Canonical bytes have the features sorted by the UTF-8 bytes of their names, values packed, and a missing value as a
+name with an empty Feature, as TFX's CsvExampleGen writes it. The wire format of the messages is that of
+tensorflow/core/example/{example,feature}.proto.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from google.protobuf.message import DecodeError
+from google.protobuf.unknown_fields import UnknownFieldSet
+
+Value = bytes | str | int | float
+Values = Value | Sequence[Value] | np.ndarray | None
+
+# Tags of the wire format: (field number << 3) | 2, for fields with a length.
+_FIELD_1, _FIELD_2, _FIELD_3 = b"\x0a", b"\x12", b"\x1a"
+_EMPTY_FEATURE = _FIELD_2 + b"\x00"
+_VALUELESS = (_EMPTY_FEATURE, b"\x0a\x00", b"\x1a\x00")
+
+
+@dataclass(frozen=True)
+class EncodedRows:
+    """One tf.Example per row of a batch.
+
+    Attributes:
+      examples: serialised, binary.
+      identities: what `identity` returns for each.
+    """
+
+    examples: pa.Array
+    identities: pa.Array
+
+
+def encode_batch(batch: pa.RecordBatch) -> EncodedRows:
+    """Encodes columns of int64, float32, binary, string or null as tf.Examples, one per row.
+
+    Every distinct value of a column is encoded once, and the rows are put together by Arrow, so there is no work in
+    Python per cell. The encoded batch must be below 2 GiB.
+
+    Raises:
+      TypeError: a column is of another type.
+    """
+    order = sorted(range(batch.num_columns), key=lambda index: batch.schema.names[index].encode())
+    full: list[pa.Array] = []
+    present: list[pa.Array] = []
+    for index in order:
+        name, column = batch.schema.names[index].encode(), batch.column(index)
+        full.append(_entries(name, column, missing=_entry(name, b"")))
+        present.append(_entries(name, column, missing=b"") if column.null_count else full[-1])
+    identities = _join(present)
+    bodies = identities if all(one is other for one, other in zip(full, present, strict=True)) else _join(full)
+    return EncodedRows(_join([_by_length(bodies, lambda length: _FIELD_1 + _varint(length)), bodies]), identities)
+
+
+def encode(features: Mapping[str, Values]) -> bytes:
+    """The canonical tf.Example of named values.
+
+    Args:
+      features: one value, or a list or array of values of one type, or None or an empty list where it is missing.
+    """
+    message = _example_class()()
+    for name, values in features.items():
+        feature = message.features.feature[name]
+        flat = _flat(values)
+        if not flat:
+            feature.SetInParent()
+        elif isinstance(flat[0], str | bytes):
+            feature.bytes_list.value.extend(value.encode() if isinstance(value, str) else value for value in flat)
+        elif all(isinstance(value, int) for value in flat):
+            feature.int64_list.value.extend(flat)
+        else:
+            feature.float_list.value.extend(flat)
+    return _serialised(message)
+
+
+def decode(record: bytes) -> dict[str, list[Any]]:
+    """The values of a tf.Example by name, sorted: lists of int, float or bytes, empty where missing.
+
+    Raises:
+      ValueError: `record` is not a tf.Example.
+    """
+    features = _parse(record).features.feature
+    return {name: _values(features[name]) for name in sorted(features, key=str.encode)}
+
+
+def canonical(record: bytes) -> tuple[bytes, bytes]:
+    """The canonical bytes of any serialised tf.Example, and its `identity`.
+
+    Raises:
+      ValueError: `record` is not a tf.Example, or has no features.
+    """
+    message = _parse(record)
+    if not message.features.feature:
+        raise ValueError("it has no features")
+    result = _serialised(message)
+    return result, _identity(message, result)
+
+
+def identity(record: bytes) -> bytes:
+    """What a tf.Example says: its canonical features without the missing ones, as the entries of the map.
+
+    The same for the same values, whether missing features are named or left out.
+
+    Raises:
+      ValueError: `record` is not a tf.Example.
+    """
+    message = _parse(record)
+    return _identity(message, _serialised(message))
+
+
+def _identity(message: Any, serialised: bytes) -> bytes:
+    if any(mark in serialised for mark in _VALUELESS):
+        features = message.features.feature
+        missing = [name for name in features if not _values(features[name])]
+        for name in missing:
+            del features[name]
+        if missing:
+            serialised = _serialised(message)
+    length_bytes = 1
+    while length_bytes < len(serialised) and serialised[length_bytes] & 0x80:
+        length_bytes += 1
+    return serialised[1 + length_bytes :]
+
+
+def _serialised(message: Any) -> bytes:
+    result: bytes = message.SerializeToString(deterministic=True)
+    return result
+
+
+def _values(feature: Any) -> list[Any]:
+    kind = feature.WhichOneof("kind")
+    return list(getattr(feature, kind).value) if kind else []
+
+
+def _flat(values: Values) -> list[Any]:
+    if values is None:
+        return []
+    if isinstance(values, np.ndarray):
+        return list(values.ravel().tolist())
+    if isinstance(values, str | bytes | int | float):
+        return [values]
+    if isinstance(values, np.generic):
+        return [values.item()]
+    return [value.item() if isinstance(value, np.generic) else value for value in values]
+
+
+def _parse(record: bytes) -> Any:
+    message = _example_class()()
+    try:
+        message.ParseFromString(record)
+    except DecodeError:
+        raise ValueError("its bytes are not those of the message tf.Example") from None
+    if len(UnknownFieldSet(message)) or len(UnknownFieldSet(message.features)):
+        raise ValueError("it has fields that the message tf.Example does not have")
+    return message
+
+
+@functools.cache
+def _example_class() -> Any:
+    """The message class, in a pool and a package of our own: TensorFlow registers its own in the default pool."""
+    kinds = descriptor_pb2.FieldDescriptorProto
+    file = descriptor_pb2.FileDescriptorProto(name="millrace/example.proto", package="millrace", syntax="proto3")
+
+    def message(name: str, *fields: tuple[str, Any, Any, str | None]) -> descriptor_pb2.DescriptorProto:
+        added = file.message_type.add(name=name)
+        for number, (field, kind, label, type_name) in enumerate(fields, 1):
+            added.field.add(name=field, number=number, type=kind, label=label, type_name=type_name)
+        return added
+
+    one, many, sub = kinds.LABEL_OPTIONAL, kinds.LABEL_REPEATED, kinds.TYPE_MESSAGE
+    message("BytesList", ("value", kinds.TYPE_BYTES, many, None))
+    message("FloatList", ("value", kinds.TYPE_FLOAT, many, None))
+    message("Int64List", ("value", kinds.TYPE_INT64, many, None))
+    feature = message(
+        "Feature",
+        ("bytes_list", sub, one, ".millrace.BytesList"),
+        ("float_list", sub, one, ".millrace.FloatList"),
+        ("int64_list", sub, one, ".millrace.Int64List"),
+    )
+    feature.oneof_decl.add(name="kind")
+    for field in feature.field:
+        field.oneof_index = 0
+    features = message("Features", ("feature", sub, many, ".millrace.Features.FeatureEntry"))
+    entry = features.nested_type.add(name="FeatureEntry")
+    entry.options.map_entry = True
+    entry.field.add(name="key", number=1, type=kinds.TYPE_STRING, label=one)
+    entry.field.add(name="value", number=2, type=sub, label=one, type_name=".millrace.Feature")
+    message("Example", ("features", sub, one, ".millrace.Features"))
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(file)
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName("millrace.Example"))
+
+
+def _varint(number: int) -> bytes:
+    result = bytearray()
+    while number > 0x7F:
+        result.append(number & 0x7F | 0x80)
+        number >>= 7
+    result.append(number)
+    return bytes(result)
+
+
+def _prefix(name: bytes, feature_length: int) -> bytes:
+    """The bytes of an entry of the map before those of the Feature, whose length is given."""
+    inner = _FIELD_1 + _varint(len(name)) + name + _FIELD_2 + _varint(feature_length)
+    return _FIELD_1 + _varint(len(inner) + feature_length) + inner
+
+
+def _entry(name: bytes, feature: bytes) -> bytes:
+    return _prefix(name, len(feature)) + feature
+
+
+def _entries(name: bytes, column: pa.Array, *, missing: bytes) -> pa.Array:
+    """The serialised map entry of every row."""
+    if pa.types.is_null(column.type):
+        return pa.repeat(pa.scalar(missing, pa.binary()), len(column))
+    if pa.types.is_float32(column.type):
+        # By their bits: 0.0 equals -0.0, and NaN has many forms.
+        column = column.view(pa.int32())
+        encode_values = _float_entries
+    elif pa.types.is_int64(column.type):
+        encode_values = _int_entries
+    elif pa.types.is_binary(column.type) or pa.types.is_string(column.type):
+        encode_values = _bytes_entries
+    else:
+        raise TypeError(f"column {name.decode()!r} is of type {column.type}")
+    encoded = column.dictionary_encode()
+    values = encode_values(name, encoded.dictionary)
+    if encoded.null_count:
+        values = pa.concat_arrays([values, pa.array([missing], pa.binary())])
+        return values.take(pc.fill_null(encoded.indices, len(values) - 1))
+    return values.take(encoded.indices)
+
+
+def _float_entries(name: bytes, values: pa.Array) -> pa.Array:
+    prefix = np.frombuffer(_prefix(name, 8) + _FIELD_2 + b"\x06" + _FIELD_1 + b"\x04", np.uint8)
+    table = np.empty((len(values), len(prefix) + 4), np.uint8)
+    table[:, : len(prefix)] = prefix
+    table[:, len(prefix) :] = values.to_numpy().astype("<i4").view(np.uint8).reshape(-1, 4)
+    return _binary(np.arange(len(values) + 1, dtype=np.int64) * table.shape[1], table.ravel())
+
+
+def _int_entries(name: bytes, values: pa.Array) -> pa.Array:
+    numbers = values.to_numpy().view(np.uint64)
+    lengths = np.ones(len(numbers), np.int64)
+    for bits in range(7, 64, 7):
+        lengths += numbers >= np.uint64(1 << bits)
+    prefixes = {
+        int(length): _prefix(name, int(length) + 4) + _FIELD_3 + bytes([length + 2]) + _FIELD_1 + bytes([length])
+        for length in np.unique(lengths)
+    }
+    sizes = lengths.copy()
+    for length, prefix in prefixes.items():
+        sizes[lengths == length] += len(prefix)
+    offsets = np.concatenate(([0], np.cumsum(sizes)))
+    data = np.empty(int(offsets[-1]), np.uint8)
+    for length, prefix in prefixes.items():
+        chosen = np.nonzero(lengths == length)[0]
+        table = np.empty((len(chosen), len(prefix) + length), np.uint8)
+        table[:, : len(prefix)] = np.frombuffer(prefix, np.uint8)
+        for place in range(length):
+            more = 0x80 if place < length - 1 else 0
+            group = (numbers[chosen] >> np.uint64(7 * place)) & np.uint64(0x7F)
+            table[:, len(prefix) + place] = group.astype(np.uint8) | more
+        data[offsets[chosen][:, None] + np.arange(table.shape[1])] = table
+    return _binary(offsets, data)
+
+
+def _bytes_entries(name: bytes, values: pa.Array) -> pa.Array:
+    def prefix(length: int) -> bytes:
+        value_list = _FIELD_1 + _varint(length)
+        feature = _FIELD_1 + _varint(len(value_list) + length) + value_list
+        return _prefix(name, len(feature) + length) + feature
+
+    values = values.cast(pa.binary())
+    return _join([_by_length(values, prefix), values])
+
+
+def _by_length(values: pa.Array, make: Any) -> pa.Array:
+    """`make(length)` for the length of each value, computed once per length."""
+    lengths = pc.binary_length(values).dictionary_encode()
+    return pa.array([make(length) for length in lengths.dictionary.to_pylist()], pa.binary()).take(lengths.indices)
+
+
+def _join(arrays: list[pa.Array]) -> pa.Array:
+    return pc.binary_join_element_wise(*arrays, pa.scalar(b"", pa.binary()))
+
+
+def _binary(offsets: npt.NDArray[np.int64], data: npt.NDArray[np.uint8]) -> pa.Array:
+    buffers = [None, pa.py_buffer(offsets.astype(np.int32)), pa.py_buffer(np.ascontiguousarray(data))]
+    return pa.Array.from_buffers(pa.binary(), len(offsets) - 1, buffers)
