@@ -29,8 +29,9 @@ def compile_pipeline(settings: Settings) -> str:
 @click.option("--output", type=click.Path(path_type=Path), help="File to write; build/<model>.kfp.yaml by default.")
 def compile_(model: str, output: Path | None) -> None:
     """Compile a model's pipeline to KFP's IR YAML."""
-    file = output or Path("build") / f"{model}.kfp.yaml"
-    text = compile_pipeline(load(model))
+    settings = load(model)
+    file = output or Path("build") / f"{settings.folder.name}.kfp.yaml"
+    text = compile_pipeline(settings)
     file.parent.mkdir(parents=True, exist_ok=True)
     part = file.with_name(f".{file.name}.part")
     part.write_text(text)

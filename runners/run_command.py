@@ -83,8 +83,8 @@ def _given(
         given[name] = _number(name, value) if known.get(name, {}).get("parameterType") == "NUMBER_INTEGER" else value
     if data is not None:
         given["data"] = data
-    given.setdefault("data", settings.data or str(PROJECT / "data" / settings.model))
-    given.setdefault("serving_directory", settings.serving_directory or str(root / "serving" / settings.model))
+    given.setdefault("data", settings.data or str(PROJECT / "data" / settings.folder.name))
+    given.setdefault("serving_directory", settings.serving_directory or str(root / "serving" / settings.folder.name))
     for name in ("data", "serving_directory"):
         if "://" not in given[name]:
             given[name] = os.path.abspath(given[name])

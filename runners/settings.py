@@ -73,7 +73,7 @@ class Settings(_Section):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    model: str
+    folder: Path
     pipeline_name: str
     description: str = ""
     data: str = ""
@@ -95,7 +95,7 @@ class Settings(_Section):
         arguments = section.model_dump(exclude={"train_steps", "eval_steps"})
         for name, value in arguments.items():
             if name.endswith("_file") and value:
-                arguments[name] = _project_path(self.model, value)
+                arguments[name] = _project_path(self.folder, value)
         return arguments
 
 
@@ -103,16 +103,19 @@ def load(model: str) -> Settings:
     """Reads the settings of a model.
 
     Args:
-      model: name of a folder under `models/`.
+      model: name of a folder under `models/`, or the path of a folder anywhere.
 
     Raises:
       InputError: no such model, or settings that are wrong: which key, and how to mend it.
     """
-    file = MODELS / model / "settings.yaml"
+    folder = Path(model).absolute() if "/" in model else MODELS / model
+    file = folder / "settings.yaml"
     if not file.is_file():
         known = sorted(path.parent.name for path in MODELS.glob("*/settings.yaml"))
-        raise InputError(f"no model {model!r}{_did_you_mean(model, known)}; the models are: {', '.join(known)}")
-    where = file.relative_to(PROJECT)
+        raise InputError(
+            f"no model {model!r}: {file} is not there{_did_you_mean(model, known)}; the models are: {', '.join(known)}"
+        )
+    where = file.relative_to(PROJECT) if file.is_relative_to(PROJECT) else file
     try:
         content = yaml.safe_load(file.read_text())
     except yaml.YAMLError as error:
@@ -120,7 +123,7 @@ def load(model: str) -> Settings:
     if not isinstance(content, dict):
         raise InputError(f"{where}: holds no settings")
     try:
-        return Settings.model_validate({"pipeline_name": model} | content | {"model": model})
+        return Settings.model_validate({"pipeline_name": folder.name} | content | {"folder": folder})
     except ValidationError as error:
         raise InputError(f"{where}: {_explain(error)}") from None
 
@@ -137,7 +140,7 @@ def _explain(error: ValidationError) -> str:
         for field_name, field in section.model_fields.items():
             if parent in (field_name, field.alias) and isinstance(field.annotation, type):
                 section = field.annotation
-    known = [field.alias or field_name for field_name, field in section.model_fields.items() if field_name != "model"]
+    known = [field.alias or field_name for field_name, field in section.model_fields.items() if field_name != "folder"]
     return f"unknown key {name!r}{_did_you_mean(key, known)}; known here: {', '.join(known)}"
 
 
@@ -146,6 +149,9 @@ def _did_you_mean(word: str, known: list[str]) -> str:
     return f", did you mean {near[0]!r}?" if near else ""
 
 
-def _project_path(model: str, file: str) -> str:
-    path = Path(file)
-    return file if path.is_absolute() or "://" in file else (Path("models") / model / path).as_posix()
+def _project_path(folder: Path, file: str) -> str:
+    """Relative to the project where the file lies in it, so that the same path holds in the images."""
+    if "://" in file:
+        return file
+    path = folder / file
+    return path.relative_to(PROJECT).as_posix() if path.is_relative_to(PROJECT) else str(path)

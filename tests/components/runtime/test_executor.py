@@ -1,0 +1,122 @@
+"""The executor: how a stage's function is called and what it leaves behind."""
+
+from __future__ import annotations
+
+import errno
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from components.runtime.artifacts import InputArtifact, OutputArtifact
+from components.runtime.errors import InputError, TransientError, classify
+from components.runtime.executor import Execution, convert
+from tests.support import executor_input, run_stage
+
+
+def count_words(source: InputArtifact, words: OutputArtifact, least: int, tags: list[str], loud: bool = False) -> dict[str, Any]:
+    text = source.path.read_text()
+    words.path.write_text(text.upper() if loud else text)
+    words.metadata["words"] = len(text.split())
+    if "fail" in tags:
+        raise InputError("told to fail")
+    return {"enough": len(text.split()) >= least}
+
+
+def _execution(folder: Path, **parameters: Any) -> Execution:
+    source = folder / "source.txt"
+    source.write_text("two words")
+    return Execution.parse(
+        "test",
+        executor_input(
+            folder / "out",
+            parameters=parameters,
+            inputs={"source": source},
+            outputs=["words"],
+            output_parameters=["enough"],
+        ),
+    )
+
+
+def test_outputs_parameters_and_metadata_are_written(tmp_path: Path) -> None:
+    _execution(tmp_path, least=2.0, tags='["a"]', loud=True).run(count_words)
+    assert (tmp_path / "out" / "words").read_text() == "TWO WORDS"
+    assert (tmp_path / "out" / "parameters" / "enough").read_text() == "true"
+    output = json.loads((tmp_path / "out" / "executor_output.json").read_text())
+    assert output["parameterValues"] == {"enough": True}
+    metadata = output["artifacts"]["words"]["artifacts"][0]["metadata"]
+    assert metadata["words"] == 2
+    assert metadata["bytes"] == 9
+    assert metadata["digest"].startswith("sha256:")
+    assert metadata["producer"].startswith("millrace/test ")
+
+
+def test_a_failing_stage_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="told to fail"):
+        _execution(tmp_path, least=1, tags=["fail"]).run(count_words)
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_an_earlier_attempts_output_is_replaced(tmp_path: Path) -> None:
+    _execution(tmp_path, least=1, tags=[], loud=True).run(count_words)
+    _execution(tmp_path, least=1, tags=[]).run(count_words)
+    assert (tmp_path / "out" / "words").read_text() == "two words"
+
+
+def test_missing_arguments_are_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="parameter 'least' is missing"):
+        _execution(tmp_path, tags=[]).run(count_words)
+
+
+@pytest.mark.parametrize(
+    ("value", "kind", "expected"),
+    [
+        (500.0, int, 500),
+        ("7", int, 7),
+        ("true", bool, True),
+        (False, bool, False),
+        ('{"a": 1}', dict, {"a": 1}),
+        ([1], list, [1]),
+        (2, float, 2.0),
+        ("x", str, "x"),
+    ],
+)
+def test_values_are_converted(value: Any, kind: type, expected: Any) -> None:
+    assert convert("p", value, kind) == expected
+
+
+@pytest.mark.parametrize(("value", "kind"), [(1.5, int), ("many", int), ("yes", bool), ("[1", list), ("[1]", dict), (None, float)])
+def test_values_of_another_type_are_named(value: Any, kind: type) -> None:
+    with pytest.raises(InputError, match="parameter 'p' is .* expected a value of type"):
+        convert("p", value, kind)
+
+
+def test_what_is_not_an_executor_input_is_refused() -> None:
+    with pytest.raises(InputError, match="not KFP's executor input"):
+        Execution.parse("test", {"inputs": {}})
+
+
+def test_errors_are_found_behind_what_frameworks_wrap_around_them() -> None:
+    try:
+        try:
+            raise InputError("data.csv:3: bad")
+        except InputError as inner:
+            raise RuntimeError("wrapped") from inner
+    except RuntimeError as error:
+        assert str(classify(error)) == "data.csv:3: bad"
+    as_text = RuntimeError("Traceback ...\ncomponents.runtime.errors.InputError: x.gz: broken [while running 'Read']")
+    found = classify(as_text)
+    assert isinstance(found, InputError)
+    assert str(found) == "x.gz: broken"
+    assert isinstance(classify(OSError(errno.ENOSPC, "No space left on device")), TransientError)
+    assert isinstance(classify(RuntimeError("INTERNAL: write failed; No space left on device")), TransientError)
+    assert classify(ValueError("ours")) is None
+
+
+def test_exit_code_and_one_line_of_a_process(tmp_path: Path) -> None:
+    result = run_stage("ingest", tmp_path / "out", parameters={"data": str(tmp_path / "absent")}, outputs=["examples"])
+    assert result.exit_code == 65
+    assert str(tmp_path / "absent") in result.error
+    assert "Traceback" not in result.stderr
+    assert list((tmp_path / "out").iterdir()) == []
