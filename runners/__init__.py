@@ -1,0 +1,1 @@
+"""Runs compiled pipelines, and tells what came of them."""

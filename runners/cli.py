@@ -1,0 +1,101 @@
+"""The command line: `python -m runners <command>`. A command's module is imported when the command is called."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from components.runtime.errors import StageError
+
+DEFAULT_ROOT = "pipeline_root"
+
+COMMANDS = {
+    "run": ("runners.run_command:run", "Run a model's pipeline on this machine."),
+    "compile": ("runners.compile_command:compile_", "Compile a model's pipeline to the file that KFP runs."),
+    "runs": ("runners.history:runs", "List the runs, the newest first."),
+    "compare": ("runners.compare:compare", "Compare two runs: parameters, metrics, artifacts."),
+    "lineage": ("runners.lineage:lineage", "Tell what made an artifact, and what came of it."),
+    "report": ("runners.run_report:report", "Write a run's report page and tell where it is."),
+}
+"""Where each command lives, and its line in the help."""
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported late: kfp alone takes two seconds, and `runs` needs none of it."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names of all commands."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Imports a command."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, attribute = COMMANDS[cmd_name][0].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        command.name = cmd_name
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Finds the command, or says which one may have been meant."""
+        name = args[0]
+        if name not in COMMANDS and not name.startswith("-"):
+            near = difflib.get_close_matches(name, COMMANDS, n=2, cutoff=0.5)
+            hint = f"did you mean {' or '.join(near)}?" if near else f"the commands are {', '.join(COMMANDS)}"
+            ctx.fail(f"no command {name!r}; {hint}")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Lists the commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--root",
+    default=DEFAULT_ROOT,
+    show_default=True,
+    metavar="FOLDER",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="The pipeline root: artifacts, runs, lineage.",
+)
+@click.pass_context
+def cli(context: click.Context, root: Path) -> None:
+    """Run machine learning pipelines, and look at what they made."""
+    context.obj = {"root": root}
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Runs a command and ends the process; an error that people can mend is one line on standard error.
+
+    Args:
+      argv: arguments without the program's name; those of the process when None.
+    """
+    try:
+        cli.main(args=list(sys.argv[1:] if argv is None else argv), prog_name="python -m runners", standalone_mode=False)
+    except StageError as error:
+        _fail(f"error: {error}", error.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        _fail("interrupted", 130)
+    except BrokenPipeError:
+        # The reader (`| head`) has seen enough; without this Python complains once more when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    sys.exit(0)
+
+
+def _fail(line: str, exit_code: int) -> None:
+    click.echo(line, err=True)
+    sys.exit(exit_code)

@@ -1,0 +1,232 @@
+"""What made what: the graph of artifacts and executions, read from the OpenLineage event files."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from components.runtime.errors import InputError
+from components.runtime.lineage_events import ARTIFACT_FACET, EXECUTION_FACET, relative_uri
+
+_DIGEST = re.compile(r"(?:(?:listing-)?sha256:)?([0-9a-f]{4,64})")
+_STATES = {"START": "running", "COMPLETE": "done", "FAIL": "failed", "ABORT": "interrupted"}
+_SHOWN = 5
+
+
+@dataclass
+class ArtifactNode:
+    """An artifact: one output of one execution, or a file from outside of the pipeline.
+
+    Attributes:
+      id: its URI relative to the pipeline root; for a file from outside its path and version.
+      name: `<task>/<output>`, or the path of a file.
+      maker: id of the execution that made it, empty for a file from outside.
+      users: ids of the executions that read it.
+    """
+
+    id: str
+    name: str
+    uri: str
+    digest: str = ""
+    type: str = ""
+    metadata: dict[str, Any] = field(default_factory=dict)
+    maker: str = ""
+    users: list[str] = field(default_factory=list)
+
+
+@dataclass
+class ExecutionNode:
+    """One execution of a stage, with all the runs that took part in it.
+
+    Attributes:
+      run: the run that made it.
+      reused_by: runs that took it from the cache.
+    """
+
+    id: str
+    pipeline: str
+    task: str
+    stage: str
+    run: str
+    state: str = "running"
+    time: str = ""
+    error: str = ""
+    parameters: dict[str, str] = field(default_factory=dict)
+    inputs: dict[str, str] = field(default_factory=dict)
+    outputs: dict[str, str] = field(default_factory=dict)
+    reused_by: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Graph:
+    """All artifacts and executions that the events under a pipeline root tell of."""
+
+    root: Path
+    artifacts: dict[str, ArtifactNode] = field(default_factory=dict)
+    executions: dict[str, ExecutionNode] = field(default_factory=dict)
+    runs: dict[tuple[str, str], str] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, root: Path) -> Graph:
+        """Reads the events of all runs, in the order of their times."""
+        graph = cls(root)
+        for event in sorted(_events(root), key=lambda event: str(event.get("eventTime", ""))):
+            graph._add(event)
+        return graph
+
+    def find(self, reference: str) -> list[ArtifactNode]:
+        """Finds the artifacts that a person means.
+
+        Args:
+          reference: a digest or the beginning of one, a path, `<run>/<task>/<output>`, or `<model>@<version>`.
+
+        Returns:
+          The artifacts; several where the same content was made more than once.
+
+        Raises:
+          InputError: there is none, or the beginning of a digest fits different contents.
+        """
+        if not self.artifacts:
+            raise InputError(f"{self.root}: no lineage is recorded here; run a pipeline, or name another folder with --root")
+        for look in (self._by_version, self._by_run, self._by_path, self._by_digest):
+            if found := look(reference):
+                return found
+        raise InputError(
+            f"{reference}: no such artifact under {self.root}; give a digest (at least 4 digits), a path, run/task/output, "
+            f"or model@version"
+        )
+
+    def _add(self, event: dict[str, Any]) -> None:
+        facets = event["run"].get("facets", {})
+        facet = facets.get(EXECUTION_FACET)
+        if not facet:
+            return
+        run, task, pipeline = facet["run"], facet["task"], facet["pipeline"]
+        state = _STATES.get(event.get("eventType", ""), "running")
+        # A failed execution and its repetition have the same key, but only one of them made the artifacts.
+        failed = state in ("failed", "interrupted")
+        identity = f"{pipeline}/{task}/{facet['executionKey']}"
+        self.runs[run, task] = identity
+        node = self.executions.setdefault(
+            identity, ExecutionNode(identity, pipeline, task, facet.get("stage", ""), facet.get("madeBy", run))
+        )
+        if facet.get("cached"):
+            if run not in node.reused_by:
+                node.reused_by.append(run)
+        elif node.state != "done" or not failed:
+            node.run, node.state, node.time = run, state, str(event.get("eventTime", ""))
+            node.error = facets.get("errorMessage", {}).get("message", "")
+        if facet.get("cached") and node.state != "done":
+            node.state = "done"
+        for parameter in facets.get("executionParameters", {}).get("parameters", []):
+            node.parameters[parameter["key"]] = parameter.get("value", "")
+        for dataset in event.get("inputs") or []:
+            artifact = self._artifact(dataset)
+            node.inputs[dataset["facets"][ARTIFACT_FACET]["argument"]] = artifact.id
+            if identity not in artifact.users:
+                artifact.users.append(identity)
+        for dataset in event.get("outputs") or []:
+            artifact = self._artifact(dataset)
+            artifact.maker = identity
+            node.outputs[dataset["facets"][ARTIFACT_FACET]["argument"]] = artifact.id
+
+    def _artifact(self, dataset: dict[str, Any]) -> ArtifactNode:
+        facet = dataset["facets"][ARTIFACT_FACET]
+        digest = dataset["facets"].get("version", {}).get("datasetVersion", "")
+        outside = dataset["namespace"] == "file"
+        identity = f"{facet['uri']}\0{digest}" if outside else facet["uri"]
+        node = self.artifacts.get(identity)
+        if node is None:
+            name = dataset["name"] if outside else "/".join(dataset["name"].split(".")[1:])
+            node = self.artifacts[identity] = ArtifactNode(identity, name, facet["uri"])
+        node.digest = digest or node.digest
+        node.type = facet.get("artifactType") or node.type
+        node.metadata |= facet.get("metadata", {})
+        return node
+
+    def _by_version(self, reference: str) -> list[ArtifactNode]:
+        model, at, version = reference.rpartition("@")
+        if not at:
+            return []
+        pushed = [node for node in self.artifacts.values() if node.maker and "destination" in node.metadata]
+        versions = sorted({f"{name}@{_version(node)}" for node in pushed for name in self._names(node)})
+        found = [node for node in pushed if model in self._names(node) and _version(node) == version]
+        if not found and not os.path.exists(reference):
+            known = f"pushed are {', '.join(versions)}" if versions else "nothing has been pushed under this root"
+            raise InputError(f"{reference}: no such version; {known}")
+        # Pushed again, the same model keeps its version; what made it is the first push.
+        return [node for node in found if node.metadata.get("created") is not False] or found
+
+    def _names(self, pushed: ArtifactNode) -> set[str]:
+        """The names that a pushed model goes by: that of its serving directory and that of its pipeline."""
+        return {Path(str(pushed.metadata["destination"])).name, self.executions[pushed.maker].pipeline}
+
+    def _by_run(self, reference: str) -> list[ArtifactNode]:
+        run, _, rest = reference.partition("/")
+        task, _, output = rest.partition("/")
+        runs = {known for known, _ in self.runs if known == run} or {known for known, _ in self.runs if known.startswith(run)}
+        if not run or not output or "/" in output or not runs:
+            return []
+        if len(runs) > 1:
+            raise InputError(f"{run}: {len(runs)} runs begin so: {_some(runs)}; give more of the id")
+        identity = self.runs.get((runs.pop(), task))
+        if identity is None:
+            return []
+        node = self.executions[identity]
+        if output not in node.outputs:
+            state = "" if node.outputs else f" (it is {node.state})"
+            raise InputError(f"{reference}: {task} has no output {output!r}{state}; it has: {_some(set(node.outputs)) or 'none'}")
+        return [self.artifacts[node.outputs[output]]]
+
+    def _by_path(self, reference: str) -> list[ArtifactNode]:
+        given = Path(reference)
+        spellings = {reference.rstrip("/"), os.path.abspath(given), str(given.resolve())}
+        relative = {relative_uri(self.root, spelling) for spelling in spellings}
+        # A file inside an artifact means the artifact.
+        places = {str(place) for path in relative | spellings for place in (Path(path), *Path(path).parents)}
+        found = [node for node in self.artifacts.values() if node.maker and node.uri in places]
+        if not found:
+            found = [node for node in self.artifacts.values() if not node.maker and node.uri in spellings]
+        if not found:
+            for node in self.artifacts.values():
+                destination = node.metadata.get("destination")
+                if node.maker and destination and os.path.join(os.path.abspath(destination), _version(node)) in places:
+                    found.append(node)
+        return found
+
+    def _by_digest(self, reference: str) -> list[ArtifactNode]:
+        match = _DIGEST.fullmatch(reference)
+        if match is None:
+            return []
+        found = [node for node in self.artifacts.values() if node.digest.rpartition(":")[2].startswith(match[1])]
+        if len({node.digest for node in found}) > 1:
+            several = _some({f"{node.digest.rpartition(':')[2][:16]} ({node.name})" for node in found})
+            raise InputError(f"{reference}: more than one artifact begins so: {several}; give more digits")
+        return found
+
+
+def _some(names: set[str]) -> str:
+    ordered = sorted(names)
+    return ", ".join(ordered[:_SHOWN]) + (", ..." if len(ordered) > _SHOWN else "")
+
+
+def _version(node: ArtifactNode) -> str:
+    version = node.metadata.get("version", "")
+    return f"{version:.0f}" if isinstance(version, float) else str(version)
+
+
+def _events(root: Path) -> Iterator[dict[str, Any]]:
+    """Every event that can be read; the last line of a killed run may be half there."""
+    for file in sorted((root / "lineage").glob("*/*.jsonl")):
+        for line in file.read_text(errors="replace").splitlines():
+            try:
+                event = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(event, dict) and "run" in event:
+                yield event

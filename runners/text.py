@@ -1,0 +1,94 @@
+"""How the commands write numbers, times and tables: with colours on a terminal, plain and whole into a pipe."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from datetime import datetime
+
+import click
+
+Cell = str | tuple[str, str]
+"""A text, or a text and its style, as rich and `click.style` call it: green, red, yellow, cyan, dim, bold."""
+
+NOTHING = "-"
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds as a person says them: `0.4 s`, `41 s`, `3 min 20 s`, `2 h 5 min`."""
+    if seconds is None:
+        return NOTHING
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def size(count: float | None) -> str:
+    """Bytes as a person says them, in powers of ten."""
+    if not count:
+        return NOTHING
+    for unit in ("B", "kB", "MB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}"
+        count /= 1000
+    return f"{count:.2f} GB"
+
+
+def moment(time: datetime | None) -> str:
+    """A time to the second, UTC."""
+    return f"{time:%Y-%m-%d %H:%M:%S}" if time else NOTHING
+
+
+def number(value: float) -> str:
+    """A metric to four decimals, or to four digits when it is tiny or large."""
+    return f"{value:.4f}" if 0.001 <= abs(value) < 1000 or value == 0 else f"{value:.4g}"
+
+
+def short(digest: str) -> str:
+    """The beginning of a digest, enough to tell artifacts apart and to look one up."""
+    return digest.rpartition(":")[2][:12]
+
+
+def table(headers: Sequence[str], rows: Sequence[Sequence[Cell]], *, title: str = "") -> None:
+    """Prints a table."""
+    if sys.stdout.isatty():
+        _rich_table(headers, rows, title)
+        return
+    texts = [list(headers), *([_text(cell) for cell in row] for row in rows)]
+    widths = [max(len(row[column]) for row in texts) for column in range(len(headers))]
+    if title:
+        click.echo(f"{title}")
+    for row in texts:
+        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def styled(text: str, style: str) -> str:
+    """A text in a style on a terminal, as it is in a pipe."""
+    if not sys.stdout.isatty():
+        return text
+    words = style.split()
+    colour = next((word for word in words if word not in ("dim", "bold")), None)
+    return click.style(text, fg=colour, bold="bold" in words or None, dim="dim" in words or None)
+
+
+def _text(cell: Cell) -> str:
+    return cell if isinstance(cell, str) else cell[0]
+
+
+def _rich_table(headers: Sequence[str], rows: Sequence[Sequence[Cell]], title: str) -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    made = Table(box=SIMPLE_HEAD, title=title or None, title_justify="left", title_style="bold", pad_edge=False)
+    for header in headers:
+        made.add_column(header, overflow="fold")
+    for row in rows:
+        made.add_row(*(Text(*((cell,) if isinstance(cell, str) else cell)) for cell in row))
+    Console().print(made)
