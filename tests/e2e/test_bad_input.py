@@ -1,0 +1,111 @@
+"""Bad input through the command line: one clear line, exit code 65, nothing left behind."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import run
+from tests.support import ROOT
+
+HEADER = "fare,tips,payment_type\n"
+
+
+def _model(folder: Path, settings: str, **files: str) -> str:
+    """The taxi model under other settings, with some files replaced."""
+    folder.mkdir()
+    for file in (ROOT / "models" / "taxi").glob("*.*"):
+        (folder / file.name).write_bytes(file.read_bytes())
+    (folder / "settings.yaml").write_text(settings)
+    for name, text in files.items():
+        (folder / f"{name}.py").write_text(text)
+    return str(folder)
+
+
+def _error_lines(output: str) -> list[str]:
+    return [line for line in output.splitlines() if "rror" in line]
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({}, "trips"),
+        ({"a.csv": ""}, "a.csv"),
+        ({"a.csv": HEADER}, "a.csv"),
+        ({"a.csv": HEADER + "1,2,Cash\n1,2\n"}, "a.csv:3"),
+        ({"a.csv": "fare,fare\n1,2\n"}, "fare"),
+        ({"a.csv": HEADER + "1,2,Cash\n", "notes.txt": "hello"}, "notes.txt"),
+        ({"a.csv": HEADER + "1,2,Cash\n"}, "split"),
+    ],
+    ids=["empty folder", "empty file", "header only", "ragged row", "duplicate column", "stray file", "all in one split"],
+)
+def test_raw_data(tmp_path: Path, files: dict[str, str], message: str) -> None:
+    data = tmp_path / "trips"
+    data.mkdir()
+    for name, text in files.items():
+        (data / name).write_text(text)
+    result = run(tmp_path / "root", "taxi", "--data", str(data))
+    assert result.exit_code == 65, result.output + result.errors
+    assert message in result.output
+    assert "Traceback" not in result.output + result.errors
+    assert not list(tmp_path.glob("root/artifacts/*/*/*"))
+    assert result.record["state"] == "failed"
+    assert message in result.record["error"]
+
+
+def test_a_missing_folder(tmp_path: Path) -> None:
+    result = run(tmp_path / "root", "taxi", "--data", str(tmp_path / "absent"))
+    assert result.exit_code == 65
+    assert str(tmp_path / "absent") in result.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("taxy",), "did you mean 'taxi'"),
+        (("taxi", "--param", "steps=3"), "no parameter 'steps'"),
+        (("taxi", "--param", "train_steps=many"), "expected a whole number"),
+        (("taxi", "--until", "trian"), "no task 'trian'"),
+        (("taxi", "--only", "train"), "run the whole pipeline first"),
+    ],
+)
+def test_the_command_line(tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:
+    result = run(tmp_path / "root", *arguments)
+    assert result.exit_code == 65, result.output + result.errors
+    assert message in result.errors + result.output
+    assert len((result.errors + result.output).strip().splitlines()) == 1
+    assert not (tmp_path / "root").exists()
+
+
+def test_a_schema_that_the_data_contradicts_stops_the_run_and_the_report_is_there(tmp_path: Path, taxi_data: Path) -> None:
+    model = _model(tmp_path / "strict", "schema: {schema_file: schema.pbtxt}\n")
+    (tmp_path / "strict" / "schema.pbtxt").write_text(
+        'feature { name: "fare" type: BYTES presence { min_count: 1 } }\n'
+        'feature { name: "wanted" type: INT presence { min_fraction: 1.0 min_count: 1 } }\n'
+    )
+    result = run(tmp_path / "root", model, "--data", str(taxi_data))
+    assert result.exit_code == 65, result.output + result.errors
+    states = result.states
+    assert states["validate"] == "done"
+    assert states["reject-data"] == "failed"
+    assert states["transform"] == states["train"] == states["push"] == "skipped"
+    assert "fare" in result.record["error"] or "wanted" in result.record["error"]
+    assert "wanted" in result.path("validate", "report").read_text()
+    assert "wanted" in (tmp_path / "root" / "runs" / result.record["id"] / "report.html").read_text()
+
+
+def test_mistakes_in_a_users_modules_name_their_line(tmp_path: Path, taxi_data: Path) -> None:
+    """Three mistakes in one model, mended one after the other: what was finished before is not done again."""
+    model = _model(tmp_path / "mine", "{}", preprocessing="def preprocessing_fn(inputs)\n    return inputs\n")
+    first = run(tmp_path / "root", model, "--data", str(taxi_data))
+    assert first.exit_code == 65, first.output + first.errors
+    assert "preprocessing.py:1" in first.record["error"]
+    good = (ROOT / "models" / "taxi" / "preprocessing.py").read_text()
+    (tmp_path / "mine" / "preprocessing.py").write_text(good)
+    (tmp_path / "mine" / "model.py").write_text("def train(fn_args):\n    pass\n")
+    second = run(tmp_path / "root", model, "--data", str(taxi_data))
+    assert second.exit_code == 65, second.output + second.errors
+    assert "run_fn" in second.record["error"]
+    assert second.states["statistics"] == "cached"
+    assert second.states["transform"] == "done"

@@ -1,0 +1,195 @@
+"""What happens when a run is killed, when two run at once, and when the disk is full."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from runners.environments import interpreter
+from tests.e2e.conftest import Run, command, run
+from tests.support import ROOT
+
+STEPS = ("--param", "train_steps=60", "--param", "eval_steps=5")
+BYTE_FOR_BYTE = {
+    "ingest": "examples",
+    "statistics": "statistics",
+    "schema": "schema",
+    "validate": "anomalies",
+    "transform": "transformed_examples",
+    "transformed-statistics": "statistics",
+}
+TASKS = (*BYTE_FOR_BYTE, "train", "resolve", "evaluate", "push")
+
+PREDICT = """
+import glob, json, sys
+import tensorflow as tf
+
+files = sorted(glob.glob(sys.argv[1] + "/Split-eval/*"))
+examples = list(tf.data.TFRecordDataset(files, compression_type="GZIP").take(300).as_numpy_iterator())
+answers = []
+for model in sys.argv[2:]:
+    loaded = tf.saved_model.load(model)
+    answers.append(loaded.signatures["from_examples"](examples=tf.constant(examples))["outputs"].numpy().ravel().tolist())
+print(json.dumps(answers))
+"""
+
+
+@pytest.fixture(scope="module")
+def trips(tmp_path_factory: pytest.TempPathFactory, taxi_data: Path) -> Path:
+    """The first 3,000 real trips: enough for every stage, quick enough for many runs."""
+    folder = tmp_path_factory.mktemp("trips")
+    lines = next(taxi_data.glob("*.csv")).read_text().splitlines(keepends=True)
+    (folder / "trips.csv").write_text("".join(lines[:3001]))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, trips: Path, model: str) -> Run:
+    result = run(tmp_path_factory.mktemp("undisturbed"), model, "--data", str(trips), *STEPS)
+    assert result.exit_code == 0, result.output + result.errors
+    return result
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The taxi model with a gate that a short training passes."""
+    folder = tmp_path_factory.mktemp("models") / "taxi"
+    folder.mkdir()
+    for file in (ROOT / "models" / "taxi").glob("*.*"):
+        (folder / file.name).write_bytes(file.read_bytes())
+    (folder / "evaluation.pbtxt").write_text(
+        'model_specs { signature_name: "from_examples" preprocessing_function_names: "transform_features" '
+        'label_key: "tips_xf" }\nslicing_specs {}\n'
+        'metrics_specs { metrics { class_name: "AUC" threshold { value_threshold { lower_bound { value: 0.5 } } } } }\n'
+    )
+    return str(folder)
+
+
+def _kill_while_running(root: Path, task: str, arguments: tuple[str, ...]) -> None:
+    """Starts a run and kills the runner, without any warning, as soon as the task works."""
+    before = set((root / "runs").iterdir()) if (root / "runs").exists() else set()
+    process = subprocess.Popen(command(root, *arguments), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    try:
+        deadline = time.monotonic() + 200
+        while True:
+            assert time.monotonic() < deadline, f"{task} did not start"
+            assert process.poll() is None, f"the run ended before {task} was killed: {process.communicate()[0].decode()}"
+            started = [folder for folder in (root / "runs").glob("*") if folder not in before]
+            log = started[0] / f"{task}.log" if started else None
+            if log and log.exists() and "progress: started" in log.read_text(errors="replace"):
+                break
+            time.sleep(0.005)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+
+
+def _survivors(root: Path) -> list[str]:
+    found = []
+    for entry in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            if str(root) in entry.read_text().replace("\0", " "):
+                found.append(entry.parent.name)
+    return [pid for pid in found if pid != str(os.getpid())]
+
+
+def _answers(run: Run, *models: Path) -> list[list[float]]:
+    process = subprocess.run(
+        [str(interpreter("ml")), "-c", PREDICT, str(run.path("ingest", "examples")), *map(str, models)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"},
+    )
+    assert process.returncode == 0, process.stderr
+    answers: list[list[float]] = json.loads(process.stdout.splitlines()[-1])
+    return answers
+
+
+def test_killed_at_every_stage_and_run_again_the_result_is_that_of_an_undisturbed_run(
+    undisturbed: Run, tmp_path: Path, trips: Path, model: str
+) -> None:
+    arguments = (model, "--data", str(trips), *STEPS)
+    made_by: dict[str, str] = {}
+    for task in TASKS:
+        _kill_while_running(tmp_path, task, arguments)
+        for execution in tmp_path.glob("artifacts/*/*/[!.]*"):
+            # Whatever is visible is whole: every output is there and is what its record says.
+            record = json.loads((execution / "execution.json").read_text())
+            assert all(Path(output["uri"]).exists() for output in record["outputs"].values()), execution
+            if record["task"] not in ("resolve", "push"):
+                assert made_by.setdefault(record["task"], record["run"]) == record["run"], "done twice"
+        assert all(path.name.isdigit() or path.name.startswith(".") for path in tmp_path.glob("serving/taxi/*"))
+    assert _survivors(tmp_path) == []
+
+    end = run(tmp_path, *arguments)
+    assert end.exit_code == 0, end.output + end.errors
+    assert {name for name, state in end.states.items() if state == "done"} <= {"resolve", "push", "evaluate"}
+    for task, artifact in BYTE_FOR_BYTE.items():
+        assert end.metadata(task, artifact)["digest"] == undisturbed.metadata(task, artifact)["digest"], task
+    models = [result.path("train", "model") / "Format-Serving" for result in (end, undisturbed)]
+    disturbed_answers, undisturbed_answers = _answers(end, *models)
+    assert disturbed_answers == pytest.approx(undisturbed_answers, abs=1e-5)
+    assert list(tmp_path.glob("artifacts/*/*/.*")) == []
+    versions = list(tmp_path.glob("serving/taxi/*/saved_model.pb"))
+    assert len(versions) == 1
+    assert [path for path in tmp_path.glob("serving/taxi/.staging*")] == []
+
+
+def test_two_runs_at_once_over_the_same_root_do_not_disturb_each_other(
+    undisturbed: Run, tmp_path: Path, trips: Path, model: str
+) -> None:
+    arguments = (model, "--data", str(trips), *STEPS)
+    processes = [
+        subprocess.Popen(command(tmp_path, *arguments), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        for _ in range(2)
+    ]
+    outputs = [process.communicate(timeout=400)[0].decode() for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], "\n".join(outputs)
+    records = [json.loads(file.read_text()) for file in tmp_path.glob("runs/*/run.json")]
+    assert [record["state"] for record in records] == ["done", "done"]
+    for task, artifact in BYTE_FOR_BYTE.items():
+        execution = next(entry["execution"] for entry in records[0]["tasks"] if entry["name"] == task)
+        made = json.loads((tmp_path / execution / "execution.json").read_text())["outputs"][artifact]
+        assert made["metadata"]["digest"] == undisturbed.metadata(task, artifact)["digest"], task
+    assert len(list(tmp_path.glob("serving/taxi/*/saved_model.pb"))) == 1
+
+
+def test_interrupting_ends_everything_and_says_so(tmp_path: Path, trips: Path, model: str) -> None:
+    process = subprocess.Popen(command(tmp_path, model, "--data", str(trips), *STEPS), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    while not list(tmp_path.glob("runs/*/statistics.log")):
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=20) == 130
+    record = json.loads(next(tmp_path.glob("runs/*/run.json")).read_text())
+    assert record["state"] == "interrupted"
+    assert _survivors(tmp_path) == []
+
+
+@contextlib.contextmanager
+def _small_disk(folder: Path, size: str) -> Iterator[Path]:
+    folder.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)], check=False, capture_output=True)
+    if mounted.returncode != 0:
+        pytest.skip("needs the right to mount a small disk")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def test_a_full_disk_is_a_passing_fault(tmp_path: Path, trips: Path, model: str) -> None:
+    with _small_disk(tmp_path / "disk", "200k") as disk:
+        result = run(disk, model, "--data", str(trips), *STEPS)
+        assert result.exit_code == 75, result.output + result.errors
+        assert "No space left on device" in result.output + result.errors
+        assert not list(disk.glob("artifacts/*/*/[!.]*"))
