@@ -1,0 +1,253 @@
+"""Finds the raw files: on disk or in object storage, by split pattern, of the newest span, by format."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from pyarrow import fs
+
+from components.ingest.splits import check_name
+from components.runtime import tfrecord
+from components.runtime.errors import InputError, TransientError
+
+CSV = "csv"
+TFRECORD = "tfrecord"
+FORMATS = ("auto", CSV, TFRECORD)
+
+_SPAN = "{SPAN}"
+_DENIED = re.compile(r"access.?denied|forbidden|unauthori[sz]ed|no such|not.?found|\b40[134]\b", re.IGNORECASE)
+_RETRY = datetime.timedelta(seconds=60)
+
+
+@dataclass
+class SourceFile:
+    """One raw file.
+
+    Attributes:
+      filesystem: holds it.
+      path: in the filesystem.
+      name: as the user would write it, for messages.
+      label: relative to the data's folder.
+      split: that it belongs to; None where the records decide.
+      digest: sha256 of its bytes, once they have been read whole.
+      size: bytes read.
+    """
+
+    filesystem: fs.FileSystem
+    path: str
+    name: str
+    label: str
+    split: str | None = None
+    digest: str = ""
+    size: int = 0
+
+    @contextmanager
+    def open(self) -> Iterator[Stream]:
+        """Opens the file for reading from its beginning to its end."""
+        with reading(self.name), self.filesystem.open_input_stream(self.path, compression=None) as raw:
+            stream = Stream(raw)
+            yield stream
+            if stream.ended:
+                self.digest, self.size = stream.sha256.hexdigest(), stream.size
+
+
+@dataclass
+class Stream:
+    """The bytes of a file, hashed as they pass."""
+
+    raw: Any
+    size: int = 0
+    ended: bool = False
+    sha256: Any = field(default_factory=hashlib.sha256)
+
+    def read(self, size: int = -1, /) -> bytes:
+        """The next bytes, at most `size` of them unless that is negative; empty at the end."""
+        data: bytes = self.raw.read(size if size >= 0 else None)
+        self.sha256.update(data)
+        self.size += len(data)
+        self.ended = self.ended or (not data and size != 0)
+        return data
+
+
+@dataclass
+class Sources:
+    """The files of one ingestion, sorted by their path, and the span they are of, if any."""
+
+    files: list[SourceFile]
+    span: int | None
+
+
+def find(data: str, patterns: Mapping[str, Any]) -> Sources:
+    """Finds the files that `data` and `split_patterns` name.
+
+    Args:
+      data: path or URI of a file or a folder; `{SPAN}` in it stands for the highest number found there.
+      patterns: file pattern by split, relative to `data`: `*` and `?` within a folder's or file's name, `**` across
+        folders, `{SPAN}` as in `data`.
+
+    Raises:
+      InputError: nothing is there, a pattern matches nothing, or one file matches two patterns.
+    """
+    for name, pattern in patterns.items():
+        check_name("split_patterns", name)
+        if not isinstance(pattern, str) or not pattern or pattern.startswith("/") or ".." in pattern.split("/"):
+            raise InputError(f"split_patterns has {pattern!r} for {name!r}: give a file pattern relative to data, such as train/*")
+    if not data:
+        raise InputError("data is empty: give a folder or file with raw data")
+    filesystem, root = _filesystem(data)
+    data, root, span = _resolve_span(filesystem, data, root)
+    with reading(data):
+        info = filesystem.get_file_info(root)
+        if info.type == fs.FileType.NotFound:
+            raise InputError(f"{data}: no such folder or file: put the raw data there, or set data to where it is")
+        if info.type == fs.FileType.Directory:
+            selector = fs.FileSelector(root, recursive=bool(patterns))
+            entries = sorted(filesystem.get_file_info(selector), key=lambda entry: entry.path)
+    if info.type != fs.FileType.Directory:
+        if patterns:
+            raise InputError(f"{data}: split_patterns need a folder, and this is a file")
+        return Sources([SourceFile(filesystem, root, data, PurePosixPath(root).name)], span)
+
+    files = []
+    for entry in entries:
+        label = entry.path[len(root) :].lstrip("/")
+        if entry.type != fs.FileType.Directory and not any(part[0] in "._" for part in label.split("/")):
+            if entry.type == fs.FileType.Unknown:
+                raise InputError(f"{data.rstrip('/')}/{label}: not a regular file: move it away")
+            files.append(SourceFile(filesystem, entry.path, f"{data.rstrip('/')}/{label}", label))
+    if patterns:
+        files, pattern_span = _by_pattern(files, data, patterns)
+        span = span if pattern_span is None else pattern_span
+    if not files:
+        folders = [entry.base_name for entry in entries if entry.type == fs.FileType.Directory]
+        hint = f"; it has the folders {', '.join(folders[:5])}: name files in them in split_patterns" if folders else ""
+        raise InputError(f"{data}: no files in this folder but those whose names begin with '.' or '_'{hint}")
+    return Sources(files, span)
+
+
+def format_of(files: list[SourceFile], format: str) -> str:
+    """The one format of all files: as asked for, or by their names and first bytes.
+
+    Raises:
+      InputError: an unknown format, a file of another kind, or files of both formats.
+    """
+    if format not in FORMATS:
+        raise InputError(f"format is {format!r}: choose one of {', '.join(FORMATS)}")
+    if format != "auto":
+        return format
+    formats = {}
+    for file in files:
+        found = _format(file)
+        if found is None:
+            raise InputError(
+                f"{file.name}: neither a CSV (*.csv, *.csv.gz) nor a TFRecord file: move it away, "
+                "begin its name with '_', or set format"
+            )
+        formats.setdefault(found, file)
+    if len(formats) > 1:
+        names = " and ".join(f"{file.name} ({format})" for format, file in sorted(formats.items()))
+        raise InputError(f"files of two formats: {names}: keep one format in a folder")
+    return next(iter(formats))
+
+
+@contextmanager
+def reading(name: str) -> Iterator[None]:
+    """Turns what fails while `name` is read into an error for people."""
+    try:
+        yield
+    except (FileNotFoundError, PermissionError, NotADirectoryError, IsADirectoryError) as error:
+        raise InputError(f"{name}: cannot be read: {_reason(error)}: check that it is there and may be read") from None
+    except OSError as error:
+        if error.errno is not None:
+            raise
+        # Object storage: Arrow says what happened in words only.
+        kind = InputError if _DENIED.search(str(error)) else TransientError
+        raise kind(f"{name}: cannot be read: {error}") from None
+
+
+def _reason(error: OSError) -> str:
+    """Why, without Arrow's text around it."""
+    return re.sub(r"^.*Detail: \[[^]]*\] ", "", error.strerror or str(error))
+
+
+def _filesystem(data: str) -> tuple[fs.FileSystem, str]:
+    scheme = data.partition("://")[0] if "://" in data else "file"
+    if scheme == "file":
+        return fs.LocalFileSystem(), str(Path(data.removeprefix("file://")).absolute())
+    if scheme not in ("gs", "gcs", "s3"):
+        raise InputError(f"{data}: files cannot be read from {scheme}://: use a path, gs:// or s3://")
+    if scheme != "s3" and "retry_limit_seconds" not in data:
+        # The client's own limit is a quarter of an hour.
+        data += f"{'&' if '?' in data else '?'}retry_limit_seconds={_RETRY.seconds}"
+    with reading(data):
+        try:
+            filesystem, path = fs.FileSystem.from_uri(data.replace("{", "%7B").replace("}", "%7D"))
+        except ValueError as error:
+            raise InputError(f"{data}: not a URI of object storage: {error}") from None
+    return filesystem, path
+
+
+def _resolve_span(filesystem: fs.FileSystem, data: str, root: str) -> tuple[str, str, int | None]:
+    if _SPAN not in root:
+        return data, root, None
+    parts = root.split("/")
+    place = next(index for index, part in enumerate(parts) if _SPAN in part)
+    parent, pattern = "/".join(parts[:place]) or "/", _regex(parts[place])
+    with reading(data):
+        entries = filesystem.get_file_info(fs.FileSelector(parent, allow_not_found=True))
+    spans = [match["span"] for entry in entries if (match := pattern.fullmatch(entry.base_name))]
+    if not spans:
+        raise InputError(f"{data}: nothing there has a number in the place of {_SPAN}")
+    newest = max(spans, key=int)
+    return data.replace(_SPAN, newest), root.replace(_SPAN, newest), int(newest)
+
+
+def _by_pattern(
+    files: list[SourceFile], data: str, patterns: Mapping[str, str]
+) -> tuple[list[SourceFile], int | None]:
+    matches: dict[str, list[tuple[SourceFile, int | None]]] = {}
+    for split, pattern in sorted(patterns.items()):
+        regex = _regex(pattern.removeprefix("./"))
+        found = [(file, match) for file in files if (match := regex.fullmatch(file.label))]
+        matches[split] = [(file, int(match["span"]) if _SPAN in pattern else None) for file, match in found]
+    newest = max((span for found in matches.values() for _, span in found if span is not None), default=None)
+    result: dict[str, SourceFile] = {}
+    for split, found in matches.items():
+        chosen = [file for file, span in found if span is None or span == newest]
+        if not chosen:
+            of_span = f" of span {newest}" if found else ""
+            raise InputError(f"{data}: no file{of_span} matches {patterns[split]!r}, the pattern of the split {split!r}")
+        for file in chosen:
+            if file.label in result:
+                other = result[file.label].split
+                raise InputError(f"{file.name}: matches the patterns of two splits, {other!r} and {split!r}")
+            result[file.label] = SourceFile(file.filesystem, file.path, file.name, file.label, split)
+    return [result[label] for label in sorted(result)], newest
+
+
+def _regex(pattern: str) -> re.Pattern[str]:
+    result, spans = "", 0
+    for token in re.split(r"(\*\*/|\*\*|\*|\?|\{SPAN\})", pattern):
+        if token == _SPAN:
+            result += r"(?P<span>[0-9]+)" if spans == 0 else "(?P=span)"
+            spans += 1
+        else:
+            result += {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}.get(token, re.escape(token))
+    return re.compile(result)
+
+
+def _format(file: SourceFile) -> str | None:
+    lower = PurePosixPath(file.label).name.lower()
+    if lower.endswith((".csv", ".csv.gz")):
+        return CSV
+    if "tfrecord" in lower:
+        return TFRECORD
+    with file.open() as stream:
+        return TFRECORD if tfrecord.is_tfrecord(stream) else None
