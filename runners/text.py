@@ -49,6 +49,11 @@ def number(value: float) -> str:
     return f"{value:.4f}" if 0.001 <= abs(value) < 1000 or value == 0 else f"{value:.4g}"
 
 
+def clipped(line: str, limit: int) -> str:
+    """A line of at most `limit` letters."""
+    return line if len(line) <= limit else f"{line[: limit - 1]}…"
+
+
 def short(digest: str) -> str:
     """The beginning of a digest, enough to tell artifacts apart and to look one up."""
     return digest.rpartition(":")[2][:12]

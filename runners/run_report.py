@@ -1,0 +1,237 @@
+"""`report`: one self-contained page for a run, good enough to send to a colleague."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from components.runtime import lineage
+from components.runtime.report import Html, escape, page, section, table
+from runners import page_parts as parts
+from runners import text
+from runners.embedding import HTML_TYPE, StagePage, stage_pages
+from runners.outcome import Outcome, metrics_of, outcome
+from runners.records import LATEST, Artifact, Execution, Run, Task, load_run
+from runners.task_graph import task_graph
+from runners.timeline import legend, spans, timeline
+
+FILE = "report.html"
+
+
+@click.command()
+@click.argument("run", default=LATEST)
+@click.pass_context
+def report(context: click.Context, run: str) -> None:
+    """Write the page of RUN (an id, the beginning of one, or `latest`) and tell where it is."""
+    root: Path = context.obj["root"]
+    click.echo(write(root, load_run(root, run).id))
+
+
+def write(root: Path, run_id: str) -> Path:
+    """Writes `runs/<run>/report.html`, replacing an earlier one, and returns its path.
+
+    Works for runs in every state: what a failed run made is shown below its error.
+
+    Raises:
+      InputError: there is no such run.
+    """
+    # Where a failed task began is known from its events only.
+    lineage.flush()
+    run = load_run(root, run_id)
+    file = run.folder / FILE
+    part = file.with_name(f".{FILE}.{os.getpid()}.part")
+    part.write_text(render(run))
+    os.replace(part, file)
+    return file
+
+
+def render(run: Run) -> str:
+    """The page as HTML."""
+    made = outcome(run)
+    pages = stage_pages(run)
+    named = [
+        ("graph", "Graph", section("Graph", task_graph(run.tasks))),
+        ("timings", "Timings", section("Timings", timeline(spans(run)), legend())),
+        ("tasks", "Tasks", section("Tasks", _tasks(run))),
+        ("artifacts", "Artifacts", section("What went in and came out", *_artifacts(run))),
+        ("parameters", "Parameters", section("Parameters", *_parameters(run))),
+    ]
+    sections = [Html(each.replace("<section>", f'<section id="{anchor}">', 1)) for anchor, _, each in named]
+    rejected = _data_is_invalid(run)
+    pages.sort(key=lambda each: _place(each, rejected))
+    stages = [_stage(run, each, rejected) for each in pages]
+    links = [(anchor, title) for anchor, title, _ in named]
+    contents = _contents([*links[:1], *((each.anchor, each.title) for each in pages), *links[1:]])
+    body = [parts.STYLE, _headline(run, made), contents, *sections[:1], *stages, *sections[1:]]
+    return page(f"{run.pipeline}: {run.id}", *body)
+
+
+def _headline(run: Run, made: Outcome) -> Html:
+    entries = [parts.fact(text.number(value), name.replace("_", " ")) for name, value in made.key_metrics().items()]
+    rows = max((task.rows or 0 for task in run.tasks if task.stage == "ingest"), default=0)
+    if rows:
+        entries.append(parts.fact(f"{rows:,}", "rows of data"))
+    entries.append(parts.fact(text.duration(run.elapsed), "from start to end"))
+    states = [task.state for task in run.tasks]
+    counts = [f"{states.count(state)} {state}" for state in ("cached", "failed", "skipped") if state in states]
+    entries.append(parts.fact(states.count("done"), ", ".join(["tasks done", *counts])))
+    peak = max((task.peak_memory_bytes or 0 for task in run.tasks), default=0)
+    if peak:
+        entries.append(parts.fact(text.size(peak), "peak memory of a task"))
+    boxes = [_error(run)] if run.state in ("failed", "interrupted") else []
+    tone, head, reason = parts.verdict(run, made)
+    if tone or run.state == "done":
+        boxes.append(_box(tone, head, reason))
+    return Html(
+        '<section id="top"><div class="hero"><div>'
+        f'<div class="name">{escape(run.pipeline)}</div>'
+        f'<div class="id">run {escape(run.id)} · {parts.time(run.started)} · {escape(run.target)}</div></div>'
+        f"{parts.badge(run.state)}</div>{parts.facts(entries)}{''.join(boxes)}</section>"
+    )
+
+
+def _error(run: Run) -> Html:
+    failed = run.failed_tasks
+    where = f"{failed[0].name} failed" if failed else f"The run was {run.state}"
+    message = (failed[0].error if failed else "") or run.error
+    hint = []
+    if failed and failed[0].log:
+        hint.append(f"Log: {failed[0].log}")
+    if run.exit_code is not None:
+        hint.append(f"exit code {run.exit_code}")
+    about = Html(f'<span class="muted">{escape(", ".join(hint))}</span>') if hint else Html("")
+    return _box("bad", where, message, about)
+
+
+def _box(tone: str, head: str, message: str, extra: Html = Html("")) -> Html:  # noqa: B008 (a constant)
+    css = f"verdict {tone}-box" if tone else "verdict"
+    body = f"<div>{escape(message)}</div>" if message else ""
+    return Html(f'<div class="{css}"><b>{escape(head)}</b>{body}{extra}</div>')
+
+
+def _contents(links: list[tuple[str, str]]) -> Html:
+    return Html(
+        '<nav class="contents">'
+        + "".join(f'<a href="#{escape(anchor)}">{escape(title)}</a>' for anchor, title in links)
+        + "</nav>"
+    )
+
+
+def _place(each: StagePage, rejected: bool) -> int:
+    """Where a stage's page stands: the evaluation first, since it is what people look for, or why data was rejected."""
+    order = ["validate", "evaluate"] if rejected else ["evaluate", "train", "validate", "statistics"]
+    return order.index(each.stage) if each.stage in order else len(order)
+
+
+def _stage(run: Run, each: StagePage, rejected: bool) -> Html:
+    task = next(task for task in run.tasks if task.name == each.task)
+    notes = []
+    if task.rows:
+        notes.append(f"{task.rows:,} rows")
+    anomalies = run.executions[task.name].outputs.get("anomalies")
+    if anomalies and (summary := anomalies.metadata.get("summary")):
+        notes.append(text.clipped(str(summary), 100))
+    if task.state == "cached":
+        notes.append(f"from the cache, made by {run.executions[task.name].run}")
+    is_open = rejected or bool(anomalies.metadata.get("anomalies")) if anomalies else each.stage != "statistics"
+    about = f"<small>{escape(' · '.join(notes))}</small>" if notes else ""
+    return Html(
+        f'<details class="stage"{" open" if is_open else ""}><summary>{escape(each.title)}{about}</summary>'
+        f'<div id="{escape(each.anchor)}">{each.body}</div></details>'
+    )
+
+
+def _data_is_invalid(run: Run) -> bool:
+    outputs = [execution.outputs.get("anomalies") for execution in run.of_stage("validate")]
+    return any(output is not None and output.metadata.get("valid") in (False, 0, "false") for output in outputs)
+
+
+def _tasks(run: Run) -> Html:
+    rows = []
+    for span in spans(run):
+        task = span.task
+        execution = run.executions.get(task.name)
+        worked = task.state in ("done", "failed", "running")
+        rows.append(
+            [
+                task.name,
+                parts.badge(task.state),
+                f"{task.rows:,}" if task.rows else "",
+                f"{span.seconds:.1f}" if worked and span.begin is not None else "",
+                f"{span.start_up:.1f}" if worked and span.start_up else "",
+                text.size(task.peak_memory_bytes) if task.peak_memory_bytes else "",
+                _remark(run, task, execution),
+            ]
+        )
+    headers = ["task", "state", "rows", "seconds", "start-up", "peak memory", ""]
+    return table(headers, rows)
+
+
+def _remark(run: Run, task: Task, execution: Execution | None) -> str:
+    if task.error:
+        return task.error
+    if task.state == "cached" and execution is not None:
+        return f"made by {execution.run}"
+    if task.state == "skipped" and task.condition:
+        return f"only if {task.condition}"
+    if execution is None:
+        return ""
+    metrics = [f"{name} {text.number(value)}" for name, value in list(metrics_of(execution).items())[:4]]
+    return ", ".join(metrics)
+
+
+def _artifacts(run: Run) -> Iterator[Html]:
+    rows = []
+    for name, execution in run.executions.items():
+        rows.append(
+            [
+                name,
+                _list(_in_line(each) for each in execution.inputs.values()),
+                _list(_out_line(each) for each in execution.outputs.values() if each.type != HTML_TYPE),
+            ]
+        )
+    if not rows:
+        yield Html('<p class="muted">No task finished.</p>')
+        return
+    yield table(["task", "in", "out"], rows)
+    yield Html(
+        '<p class="muted">Equal digests mean equal content. <code>python -m runners lineage DIGEST</code> tells what made an '
+        "artifact and what came of it.</p>"
+    )
+
+
+def _list(lines: Iterator[Html]) -> Html:
+    return Html(f'<ul class="artifacts">{"".join(f"<li>{line}</li>" for line in lines)}</ul>')
+
+
+def _in_line(artifact: Artifact) -> Html:
+    return Html(f"{escape(artifact.name)} {parts.digest(artifact)}")
+
+
+def _out_line(artifact: Artifact) -> Html:
+    facts = []
+    if artifact.metadata.get("rows"):
+        facts.append(f"{artifact.metadata['rows']:,.0f} rows")
+    if artifact.metadata.get("bytes"):
+        facts.append(text.size(artifact.metadata["bytes"]))
+    about = f' <span class="muted">{escape(", ".join(facts))}</span>' if facts else ""
+    return Html(f"{escape(artifact.name)} {parts.digest(artifact)}{about}")
+
+
+def _parameters(run: Run) -> Iterator[Html]:
+    yield table(["of the pipeline", "value"], [[name, _value(value)] for name, value in run.parameters.items()])
+    rows = [
+        [task, name, _value(value)]
+        for task, execution in run.executions.items()
+        for name, value in execution.parameters.items()
+    ]
+    if rows:
+        inner = table(["task", "parameter", "value"], rows)
+        yield Html(f'<details class="plain"><summary>Parameters of every task</summary>{inner}</details>')
+
+
+def _value(value: object) -> str:
+    return "" if value is None else str(value)

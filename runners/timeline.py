@@ -1,0 +1,128 @@
+"""Draws when each task of a run worked, its start-up apart from its work."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from components.runtime.report import Html, escape
+from runners.records import Run, Task
+from runners.task_graph import FILLS
+
+_LABEL, _CHART, _NOTE, _ROW = 165, 740, 95, 24
+_START_UP = "#c4b5fd"
+
+
+@dataclass(frozen=True)
+class Span:
+    """When a task worked, in seconds since the run's start; None where that is unknown or it did not."""
+
+    task: Task
+    begin: float | None = None
+    seconds: float = 0.0
+    start_up: float = 0.0
+
+
+def spans(run: Run) -> list[Span]:
+    """When each task worked, in the order in which they began; those that did not work at the end."""
+    found = [_span(run, task) for task in run.tasks]
+    return sorted(found, key=lambda span: math.inf if span.begin is None else span.begin)
+
+
+def timeline(rows: Sequence[Span]) -> Html:
+    """A bar for each task as SVG."""
+    end = max((span.begin + span.seconds for span in rows if span.begin is not None), default=0.0) or 1.0
+    step = _tick(end)
+    ticks = [step * number for number in range(int(end / step) + 1)]
+    height = _ROW * len(rows)
+    width = _LABEL + _CHART + _NOTE
+    drawn = []
+    for tick in ticks:
+        x = _x(tick, end)
+        drawn.append(
+            f'<line x1="{x:.1f}" x2="{x:.1f}" y1="0" y2="{height}" stroke="#e5e7eb"/>'
+            f'<text x="{x:.1f}" y="{height + 15}" text-anchor="middle" fill="#6b7280">{tick:g} s</text>'
+        )
+    drawn += [_bar(number, span, end) for number, span in enumerate(rows)]
+    return Html(
+        f'<svg role="img" aria-label="When each task worked" viewBox="0 -4 {width} {height + 26}" width="{width}" '
+        f'xmlns="http://www.w3.org/2000/svg" font-family="system-ui, sans-serif" font-size="12">{"".join(drawn)}</svg>'
+    )
+
+
+def legend() -> Html:
+    """What the colours mean."""
+    entries = [("start-up", _START_UP), ("work", FILLS["done"][1]), ("failed", FILLS["failed"][1])]
+    return Html(
+        '<p class="legend">'
+        + "".join(f'<span><i style="background:{colour}"></i>{escape(name)}</span>' for name, colour in entries)
+        + "</p>"
+    )
+
+
+def _span(run: Run, task: Task) -> Span:
+    if task.state in ("cached", "skipped", "waiting") or run.started is None:
+        return Span(task)
+    execution = run.executions.get(task.name)
+    times = (task.started, execution.finished if execution else None) if task.started else (None, None)
+    if execution and execution.run == run.id:
+        times = (execution.started, execution.finished)
+    begin, finish = times
+    if begin is None:
+        begin, finish = _event_times(run, task)
+    if begin is None:
+        return Span(task)
+    last = finish or run.finished or begin
+    seconds = task.seconds or (last - begin).total_seconds()
+    return Span(task, (begin - run.started).total_seconds(), max(seconds, 0.0), min(task.start_up_seconds or 0.0, seconds))
+
+
+def _event_times(run: Run, task: Task) -> tuple[datetime | None, datetime | None]:
+    """Start and end of a task that left no execution, because it failed, from its lineage."""
+    begin = end = None
+    try:
+        lines = (run.root / "lineage" / run.id / f"{task.name}.jsonl").read_text().splitlines()
+    except OSError:
+        return None, None
+    for line in lines:
+        try:
+            event = json.loads(line)
+            moment = datetime.fromisoformat(event["eventTime"])
+        except (ValueError, KeyError, TypeError):
+            continue
+        if event.get("eventType") == "START":
+            begin = begin or moment
+        else:
+            end = moment
+    return begin, end
+
+
+def _tick(end: float) -> float:
+    """A round step that gives at most ten ticks."""
+    power = 10.0 ** math.floor(math.log10(end / 10))
+    return next(power * factor for factor in (1, 2, 5, 10) if end / (power * factor) <= 10)
+
+
+def _x(seconds: float, end: float) -> float:
+    return _LABEL + _CHART * seconds / end
+
+
+def _bar(number: int, span: Span, end: float) -> str:
+    y = number * _ROW
+    middle = y + _ROW / 2 + 4
+    faint = span.begin is None
+    label = f'<text x="{_LABEL - 10}" y="{middle}" text-anchor="end" fill="{"#9ca3af" if faint else "#1f2937"}">'
+    parts = [f"{label}{escape(span.task.name)}</text>"]
+    if span.begin is None:
+        parts.append(f'<text x="{_LABEL + 4}" y="{middle}" fill="#9ca3af">{escape(span.task.state)}</text>')
+        return "".join(parts)
+    colour = FILLS.get(span.task.state, FILLS["done"])[1]
+    left, between, right = (_x(at, end) for at in (span.begin, span.begin + span.start_up, span.begin + span.seconds))
+    parts.append(f'<rect x="{left:.1f}" y="{y + 4}" width="{max(right - left, 1.5):.1f}" height="{_ROW - 8}" rx="3" fill="{colour}"/>')
+    if between - left >= 0.5:
+        parts.append(f'<rect x="{left:.1f}" y="{y + 4}" width="{between - left:.1f}" height="{_ROW - 8}" rx="3" fill="{_START_UP}"/>')
+    parts.append(f'<text x="{max(right, left + 1.5) + 6:.1f}" y="{middle}" fill="#374151">{span.seconds:.1f} s</text>')
+    return "".join(parts)
