@@ -41,6 +41,7 @@ help:
 ## Use
 .PHONY: setup run runs compare lineage report compile sample-data download
 setup: $(CLIENT_STAMP) $(DATA_STAMP) $(ML_STAMP)  ## Make the three environments from their locks, where they are not yet made
+	@:
 
 run: setup $(if $(filter data/$(MODEL),$(DATA)),sample-data-if-absent)  ## Run a pipeline: MODEL=taxi or digits, DATA=folder, ARGS="--until transform"
 	@$(MILLRACE) run $(MODEL) --data $(DATA) $(ARGS)

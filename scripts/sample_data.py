@@ -1,0 +1,82 @@
+"""Makes sample data: taxi trips that never happened, or the real digits that scikit-learn carries.
+
+The trips follow the real ones of Chicago in shape: which columns are missing how often, how fare follows from miles and
+minutes, how tips follow from the way of paying. No row of theirs is in it, and the companies are invented.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import gzip
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+PROJECT = Path(__file__).resolve().parent.parent
+# Works as a module and as a file.
+sys.path.insert(0, str(PROJECT))
+
+from components.runtime import examples, tfrecord  # noqa: E402
+from components.runtime.errors import InputError  # noqa: E402
+from scripts import command, taxi_trips  # noqa: E402
+
+DEFAULT_ROWS = 15_000
+DIGIT_SIZE = 8
+_DIGITS_INSIDE = Path("sklearn") / "datasets" / "data" / "digits.csv.gz"
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs the command line; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m scripts.sample_data", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("model", choices=["taxi", "digits"])
+    parser.add_argument("--output", type=Path, help="folder to write to; data/<model> without")
+    parser.add_argument("--rows", type=int, default=DEFAULT_ROWS, help=f"trips to make, {DEFAULT_ROWS} without")
+    parser.add_argument("--seed", type=int, default=1, help="another seed gives other trips")
+    arguments = parser.parse_args(argv)
+    folder: Path = arguments.output or PROJECT / "data" / arguments.model
+
+    def make() -> None:
+        if arguments.model == "taxi":
+            if arguments.rows < 1:
+                raise InputError(f"--rows {arguments.rows}: ask for at least one")
+            file = folder / "trips.csv"
+            changed = command.write_whole(file, lambda part: taxi_trips.write(part, arguments.rows, arguments.seed))
+            what = f"{arguments.rows:,} generated trips"
+        else:
+            file = folder / "digits.tfrecord.gz"
+            source = digits_file()
+            changed = command.write_whole(file, lambda part: tfrecord.write(part, digits(source)))
+            what = "1,797 real digits"
+        print(f"{command.shown(file)}: {what}{'' if changed else ', as before'}, {file.stat().st_size / 1e6:.1f} MB")
+
+    return command.run(make)
+
+
+def digits_file() -> Path:
+    """The data file inside scikit-learn's wheel.
+
+    Raises:
+      InputError: it is not installed.
+    """
+    for folder in (PROJECT / ".venv" / "samples", *map(Path, sys.path)):
+        if (folder / _DIGITS_INSIDE).is_file():
+            return folder / _DIGITS_INSIDE
+    raise InputError("the digits come with scikit-learn, which is not installed in .venv/samples; run: make sample-data MODEL=digits")
+
+
+def digits(file: Path) -> Iterator[bytes]:
+    """Yields the digits of a CSV file, 64 pixels from 0 to 16 and the label per row, as serialised tf.Examples."""
+    with gzip.open(file, "rt", newline="") as stream:
+        for row in csv.reader(stream):
+            *pixels, label = (int(float(value)) for value in row)
+            yield image_example(bytes(pixels), DIGIT_SIZE, label)
+
+
+def image_example(pixels: bytes, size: int, label: int) -> bytes:
+    """A serialised tf.Example of a square grey image: a byte per pixel, row by row."""
+    return examples.encode({"image_raw": pixels, "height": size, "width": size, "depth": 1, "label": label})
+
+
+if __name__ == "__main__":
+    sys.exit(main())
