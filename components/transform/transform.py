@@ -1,0 +1,141 @@
+"""Learns a transform graph from the split `train` and applies it to every split."""
+
+from __future__ import annotations
+
+import gc
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+# TensorFlow Transform would turn `tf.keras` into Keras 2 for the user's code.
+os.environ["TF_USE_LEGACY_KERAS"] = "0"
+
+import apache_beam as beam
+import pyarrow as pa
+import tensorflow as tf
+import tensorflow_transform as tft
+import tensorflow_transform.beam as tft_beam
+
+from components.runtime import tfmd
+from components.runtime.artifacts import InputArtifact, OutputArtifact, remove
+from components.runtime.beam import data_files, pipeline, read_batches
+from components.runtime.errors import InputError, classify
+from components.runtime.progress import report
+from components.transform.apply import Shard, tensor_io, transform_shard
+from components.transform.preprocessing import Preprocessing
+
+ANALYSED_SPLIT = "train"
+FILE = "transformed_examples"
+
+
+def transform(
+    examples: InputArtifact,
+    schema: InputArtifact,
+    module_file: str,
+    custom_config: dict[str, Any],
+    beam_options: list[str],
+    transform_graph: OutputArtifact,
+    transformed_examples: OutputArtifact,
+) -> None:
+    """Runs preprocessing_fn over the split `train`, and what it learned there over every split.
+
+    Args:
+      examples: tf.Examples in splits.
+      schema: of the examples; decides which features come dense and which sparse.
+      module_file: Python file with `preprocessing_fn(inputs)` or `preprocessing_fn(inputs, custom_config)`.
+      custom_config: handed to the second form.
+      beam_options: Beam's command line options; the default runs in this process.
+      transform_graph: gets what `tft.TFTransformOutput` reads.
+      transformed_examples: gets every split, records in the order of the input.
+
+    Raises:
+      InputError: the module, the schema or the data is wrong.
+    """
+    os.environ["TF_USE_LEGACY_KERAS"] = "0"
+    # What the imports made lives until the end; without it each collection during tracing walks through all of it.
+    gc.freeze()
+    preprocessing = Preprocessing(module_file, custom_config)
+    serialised = tfmd.read_schema_artifact(schema).SerializeToString(deterministic=True)
+    train_files = data_files(examples.split(ANALYSED_SPLIT))
+
+    graph = transform_graph.directory()
+    work = graph / ".work"
+    work.mkdir()
+    report(f"analysing {ANALYSED_SPLIT}")
+    analyse(train_files, preprocessing, serialised, graph, work, beam_options)
+    raw_metadata = graph / tft.TFTransformOutput.RAW_METADATA_DIR
+    raw_metadata.mkdir()
+    shutil.copyfile(schema.path / tfmd.SCHEMA_FILE, raw_metadata / tfmd.SCHEMA_FILE)
+
+    rows = apply(examples, transformed_examples, serialised, graph, work, beam_options)
+    if not rows[ANALYSED_SPLIT]:
+        raise InputError(f"{examples.split(ANALYSED_SPLIT)}: no rows to learn from; change the splits of ingest")
+    remove(work)
+    transform_graph.metadata["features"] = len(tft.TFTransformOutput(str(graph)).transformed_feature_spec())
+    transformed_examples.metadata |= {"splits": sorted(rows), "rows": sum(rows.values())}
+    transformed_examples.metadata |= {f"rows_{split}": count for split, count in rows.items()}
+
+
+def analyse(
+    files: list[str], preprocessing: Preprocessing, schema: bytes, graph: Path, work: Path, beam_options: list[str]
+) -> None:
+    """Runs the analyzers of preprocessing_fn over files and writes the transform graph.
+
+    Args:
+      files: TFRecords of raw tf.Examples.
+      preprocessing: the user's function.
+      schema: serialised schema of the raw features.
+      graph: folder for `transform_fn` and `transformed_metadata`.
+      work: folder for intermediate results, reachable by Beam's workers.
+      beam_options: Beam's command line options.
+
+    Raises:
+      InputError: preprocessing_fn or the data is wrong.
+    """
+    try:
+        run = pipeline(beam_options)
+        # Reshuffled elements go to all workers, but in an order that differs from run to run.
+        # A second pass over the data reads the files again, rather than keep all batches in memory.
+        with run, tft_beam.Context(temp_dir=str(work), use_deep_copy_optimization=True):
+            batches = run | "Files" >> beam.Create(files, reshuffle=bool(beam_options))
+            batches |= "Read" >> beam.FlatMap(read_batches, schema=schema).with_output_types(pa.RecordBatch)
+            learned = (batches, tensor_io(schema).TensorAdapterConfig()) | tft_beam.AnalyzeDataset(preprocessing)
+            _ = learned | tft_beam.WriteTransformFn(str(graph))
+    except (ValueError, TypeError, RuntimeError, tf.errors.OpError) as error:
+        if classify(error) is not None or isinstance(error, tf.errors.ResourceExhaustedError):
+            raise
+        message = " ".join(str(error).split())[:600]
+        raise InputError(f"the analysis of the split {ANALYSED_SPLIT!r} by preprocessing_fn fails: {message}") from error
+
+
+def apply(
+    examples: InputArtifact,
+    transformed_examples: OutputArtifact,
+    schema: bytes,
+    graph: Path,
+    work: Path,
+    beam_options: list[str],
+) -> dict[str, int]:
+    """Transforms every file of every split.
+
+    Returns:
+      Rows by split.
+    """
+    shards = []
+    for split in tfmd.split_order(examples.splits):
+        files, target = data_files(examples.split(split)), transformed_examples.split(split)
+        for index, source in enumerate(files):
+            name = f"{FILE}-{index:05d}-of-{len(files):05d}.gz"
+            shards.append(Shard(split, source, str(target / name), str(work / f"{split}-{index}.rows")))
+    report(f"transforming {len(shards)} files")
+    with pipeline(beam_options) as run:
+        _ = (
+            run
+            | "Shards" >> beam.Create(shards, reshuffle=bool(beam_options))
+            | "Transform" >> beam.Map(transform_shard, graph=str(graph), schema=schema)
+        )
+    rows = dict.fromkeys((shard.split for shard in shards), 0)
+    for shard in shards:
+        rows[shard.split] += int(Path(shard.count).read_text())
+    return rows
