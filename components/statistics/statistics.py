@@ -1,0 +1,51 @@
+"""The statistics stage: what the values of every feature are, split by split."""
+
+from __future__ import annotations
+
+from components.runtime import progress
+from components.runtime.artifacts import InputArtifact, OutputArtifact
+from components.runtime.errors import InputError
+from components.runtime.tfmd import STATISTICS_FILE, split_order
+from components.statistics.compute import Statistics, compute, compute_with_beam
+from components.statistics.page import statistics_page
+from components.statistics.records import record_files
+from components.statistics.summary import summarise
+
+
+def statistics(
+    examples: InputArtifact, beam_options: list[str], statistics: OutputArtifact, report: OutputArtifact
+) -> None:
+    """Computes TFDV's statistics of every split and draws them.
+
+    Args:
+      examples: gzip TFRecords of tf.Example under `Split-<name>/`, raw or transformed.
+      beam_options: Beam's command line options; empty to compute in this process.
+      statistics: receives `Split-<name>/FeatureStats.pb`.
+      report: receives the page.
+
+    Raises:
+      InputError: there are no splits, a split has no rows, or a file is damaged or holds no tf.Examples.
+    """
+    splits = split_order(examples.splits)
+    if not splits:
+        raise InputError(f"examples: no Split-<name> folders in {examples.path}; run the stage that makes them again")
+    files = {split: record_files(examples.split(split)) for split in splits}
+    found: dict[str, Statistics] = {}
+    if beam_options:
+        progress.report("running the Beam pipeline")
+        found = compute_with_beam(files, beam_options)
+    else:
+        for split in splits:
+            label = f"{split}: "
+            found[split] = compute(files[split], lambda rows, label=label: progress.report(f"{label}{rows:,} rows", force=False))
+    rows = {split: found[split].datasets[0].num_examples if found[split].datasets else 0 for split in splits}
+    for split, count in rows.items():
+        if not count:
+            raise InputError(f"examples: the split {split!r} has no rows; change the splits of ingest or give more data")
+    for split in splits:
+        content = found[split].SerializeToString(deterministic=True)
+        (statistics.split(split) / STATISTICS_FILE).write_bytes(content)
+    total = sum(rows.values())
+    statistics.metadata |= {"splits": splits, "rows": total}
+    progress.report(f"{total:,} rows in {len(splits)} splits; drawing")
+    report.path.write_text(statistics_page({split: summarise(found[split]) for split in splits}), encoding="utf-8")
