@@ -18,7 +18,7 @@ FILLS = {
 }
 """Fill and line of a task by its state."""
 
-_WIDTH, _HEIGHT, _GAP_X, _GAP_Y = 104, 46, 20, 22
+_WIDTH, _HEIGHT, _GAP_X, _GAP_Y = 104, 52, 20, 20
 _LANE = 10
 _SWEEPS = 8
 
@@ -44,7 +44,7 @@ def task_graph(tasks: Sequence[Task]) -> Html:
     """
     known = {task.name: task for task in tasks}
     before = {task.name: [name for name in task.after if name in known] for task in tasks}
-    depth = _depths(before)
+    depth = depths(tasks)
     places = {name: _Place(task, depth[name]) for name, task in known.items()}
     layers: list[list[_Place]] = [[] for _ in range(max(depth.values(), default=-1) + 1)]
     for place in places.values():
@@ -71,19 +71,20 @@ def task_graph(tasks: Sequence[Task]) -> Html:
     )
 
 
-def _depths(before: dict[str, list[str]]) -> dict[str, int]:
+def depths(tasks: Sequence[Task]) -> dict[str, int]:
     """Length of the longest path to each task; a task on a circle, which no compiler makes, counts as a beginning."""
-    depths: dict[str, int] = {}
+    before = {task.name: task.after for task in tasks}
+    found: dict[str, int] = {}
 
     def depth(name: str, path: tuple[str, ...]) -> int:
-        if name not in depths:
-            earlier = [each for each in before[name] if each not in path]
-            depths[name] = 1 + max((depth(each, (*path, name)) for each in earlier), default=-1)
-        return depths[name]
+        if name not in found:
+            earlier = [each for each in before[name] if each in before and each not in path]
+            found[name] = 1 + max((depth(each, (*path, name)) for each in earlier), default=-1)
+        return found[name]
 
     for name in before:
         depth(name, (name,))
-    return depths
+    return found
 
 
 def _is_implied(before: dict[str, list[str]], earlier: str, name: str) -> bool:

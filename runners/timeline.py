@@ -10,7 +10,7 @@ from datetime import datetime
 
 from components.runtime.report import Html, escape
 from runners.records import Run, Task
-from runners.task_graph import FILLS
+from runners.task_graph import FILLS, depths
 
 _LABEL, _CHART, _NOTE, _ROW = 165, 740, 95, 24
 _START_UP = "#c4b5fd"
@@ -27,9 +27,9 @@ class Span:
 
 
 def spans(run: Run) -> list[Span]:
-    """When each task worked, in the order in which they began; those that did not work at the end."""
-    found = [_span(run, task) for task in run.tasks]
-    return sorted(found, key=lambda span: math.inf if span.begin is None else span.begin)
+    """When each task worked: first those from the cache, then the others as they began, then those that never did."""
+    depth = depths(run.tasks)
+    return sorted((_span(run, task) for task in run.tasks), key=lambda span: (*_order(span), depth[span.task.name]))
 
 
 def timeline(rows: Sequence[Span]) -> Html:
@@ -78,6 +78,12 @@ def _span(run: Run, task: Task) -> Span:
     last = finish or run.finished or begin
     seconds = task.seconds or (last - begin).total_seconds()
     return Span(task, (begin - run.started).total_seconds(), max(seconds, 0.0), min(task.start_up_seconds or 0.0, seconds))
+
+
+def _order(span: Span) -> tuple[int, float]:
+    if span.begin is not None:
+        return 1, span.begin
+    return (0 if span.task.state == "cached" else 2), 0.0
 
 
 def _event_times(run: Run, task: Task) -> tuple[datetime | None, datetime | None]:

@@ -1,0 +1,85 @@
+"""`compare`: two runs side by side, in the terminal and as a page."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from runners import text
+from runners.comparison import Comparison, MetricRow, Row, compare_runs
+from runners.records import load_run
+
+_MARK = "*"
+
+
+@click.command()
+@click.argument("left", metavar="RUN")
+@click.argument("right", metavar="RUN")
+@click.option(
+    "--html",
+    "file",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Where the page goes; runs/compare-<RUN>-<RUN>.html when not given.",
+)
+@click.option("--all", "everything", is_flag=True, help="Also what is the same.")
+@click.pass_context
+def compare(context: click.Context, left: str, right: str, file: Path | None, everything: bool) -> None:
+    """Compare two RUNs (an id, the beginning of one, or `latest`): parameters, metrics, artifacts."""
+    root: Path = context.obj["root"]
+    compared = compare_runs(load_run(root, left), load_run(root, right))
+    names = (compared.left.id, compared.right.id)
+    _print_rows("outcome", names, compared.summary, everything=True)
+    _print_metrics(names, compared.metrics)
+    _print_rows("parameters", names, compared.parameters, everything=everything)
+    _print_rows("artifacts", names, compared.artifacts, everything=everything)
+    click.echo(f"page: {write(compared, file or root / 'runs' / f'compare-{names[0]}-{names[1]}.html')}")
+
+
+def write(compared: Comparison, file: Path) -> Path:
+    """Writes the page of a comparison and returns its path."""
+    # The drawing library takes a second to import, which the table in the terminal should not wait for.
+    from runners.compare_page import render
+
+    file.parent.mkdir(parents=True, exist_ok=True)
+    part = file.with_name(f".{file.name}.{os.getpid()}.part")
+    part.write_text(render(compared))
+    os.replace(part, file)
+    return file
+
+
+def _print_rows(title: str, names: tuple[str, str], rows: list[Row], *, everything: bool) -> None:
+    shown = [row for row in rows if row.differs or everything]
+    same = len(rows) - sum(row.differs for row in rows)
+    if shown:
+        cells = [[_marked(row.name, row.differs), _cell(row, row.left), _cell(row, row.right)] for row in shown]
+        text.table((title, *names), cells)
+    if not everything and same:
+        only = "" if shown else "all "
+        click.echo(f"{title}: {only}{same} the same{' (--all shows them)' if same else ''}")
+    click.echo()
+
+
+def _print_metrics(names: tuple[str, str], rows: list[MetricRow]) -> None:
+    if not rows:
+        return
+    cells: list[list[text.Cell]] = []
+    for row in rows:
+        style = "" if row.is_better is None else "green" if row.is_better else "red"
+        difference = "" if row.difference is None else f"{row.difference:+.4g}"
+        both = [text.NOTHING if value is None else text.number(value) for value in (row.left, row.right)]
+        cells.append([_marked(row.name, row.differs), *both, (difference if row.differs else "", style)])
+    text.table(("metrics", *names, "difference"), cells)
+    click.echo()
+
+
+def _marked(name: str, differs: bool) -> text.Cell:
+    """A name, with a mark where the runs differ: a pipe has no colours."""
+    return (f"{_MARK} {name}", "yellow") if differs else f"  {name}"
+
+
+def _cell(row: Row, value: str | None) -> text.Cell:
+    shown = text.NOTHING if value is None else text.short(value) if "sha256:" in value else value
+    return (shown, "yellow") if row.differs else shown

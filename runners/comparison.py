@@ -1,0 +1,167 @@
+"""What differs between two runs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from runners import text
+from runners.outcome import Outcome, metrics_of, outcome
+from runners.records import Execution, Run
+
+_REPORTS = frozenset({"system.HTML", "system.Markdown"})
+_BETTER_WHEN_LOW = ("loss", "error", "mse", "mae", "rmse", "cross_entropy", "crossentropy")
+_NEITHER = ("count", "step", "epoch", "threshold", "prediction/mean", "label/mean", "mean_label", "mean_prediction")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a comparison: a value of each run, None where a run has none."""
+
+    name: str
+    left: str | None
+    right: str | None
+
+    @property
+    def differs(self) -> bool:
+        """Whether the two are unlike."""
+        return self.left != self.right
+
+
+@dataclass(frozen=True)
+class MetricRow:
+    """A metric in both runs."""
+
+    name: str
+    left: float | None
+    right: float | None
+
+    @property
+    def difference(self) -> float | None:
+        """Right minus left."""
+        return None if self.left is None or self.right is None else self.right - self.left
+
+    @property
+    def differs(self) -> bool:
+        """Whether the two are unlike; NaN is like NaN."""
+        return self.left != self.right and not (self.left != self.left and self.right != self.right)
+
+    @property
+    def is_better(self) -> bool | None:
+        """Whether the right one is better; None where there is no better or they are the same."""
+        name = self.name.lower()
+        if not self.difference or self.difference != self.difference or any(word in name for word in _NEITHER):
+            return None
+        return (self.difference < 0) == any(word in name for word in _BETTER_WHEN_LOW)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two runs side by side."""
+
+    left: Run
+    right: Run
+    summary: list[Row]
+    parameters: list[Row]
+    metrics: list[MetricRow]
+    artifacts: list[Row]
+    seconds: list[tuple[str, float | None, float | None]]
+
+
+def compare_runs(left: Run, right: Run) -> Comparison:
+    """Puts two runs side by side."""
+    return Comparison(
+        left=left,
+        right=right,
+        summary=_rows(_summary(left, outcome(left)), _summary(right, outcome(right))),
+        parameters=_rows(_parameters(left), _parameters(right)),
+        metrics=_metric_rows(_metrics(left), _metrics(right)),
+        artifacts=_rows(_artifacts(left), _artifacts(right)),
+        seconds=_seconds(left, right),
+    )
+
+
+def roc(run: Run) -> tuple[list[float], list[float]] | None:
+    """The ROC curve that the evaluation left as KFP's `confidenceMetrics`: false positive rates and recalls."""
+    for execution in run.of_stage("evaluate"):
+        for artifact in execution.outputs.values():
+            points = artifact.metadata.get("confidenceMetrics")
+            try:
+                pairs = sorted((float(point.get("falsePositiveRate", 0)), float(point.get("recall", 0))) for point in points)
+            except (TypeError, ValueError, AttributeError):
+                continue
+            if pairs:
+                return [x for x, _ in pairs], [y for _, y in pairs]
+    return None
+
+
+def _summary(run: Run, made: Outcome) -> dict[str, str]:
+    blessed = "-" if made.blessed is None else "yes" if made.blessed else "no"
+    return {
+        "state": run.state,
+        "started (UTC)": text.moment(run.started),
+        "duration": text.duration(run.elapsed),
+        "blessed": blessed,
+        "why": made.reason or "-",
+        "pushed as version": made.version or "-",
+        **({"error": run.error} if run.error else {}),
+    }
+
+
+def _parameters(run: Run) -> dict[str, str]:
+    """Those of the pipeline, then those of each task."""
+    found = {name: _text(value) for name, value in run.parameters.items()}
+    for task, execution in run.executions.items():
+        for name, value in execution.parameters.items():
+            if name not in run.parameters or run.parameters[name] != value:
+                found[f"{task}.{name}"] = _text(value)
+    return found
+
+
+def _metrics(run: Run) -> dict[str, float]:
+    """Those of the evaluation as they are called, those of other tasks behind the task's name."""
+    found: dict[str, float] = {}
+    for task, execution in run.executions.items():
+        prefix = "" if execution.stage == "evaluate" else f"{task}."
+        found |= {f"{prefix}{name}": value for name, value in metrics_of(execution).items()}
+    return dict(sorted(found.items(), key=lambda entry: ("." in entry[0], entry[0])))
+
+
+def _artifacts(run: Run) -> dict[str, str]:
+    """Digests of what every task made; of the pages, which hold drawings of the rest, none."""
+    return {
+        f"{task}/{name}": artifact.digest
+        for task, execution in run.executions.items()
+        for name, artifact in execution.outputs.items()
+        if artifact.type not in _REPORTS
+    }
+
+
+def _seconds(left: Run, right: Run) -> list[tuple[str, float | None, float | None]]:
+    names = _union([task.name for task in left.tasks], [task.name for task in right.tasks])
+    rows = [(name, _worked(left, name), _worked(right, name)) for name in names]
+    return [row for row in rows if row[1] is not None or row[2] is not None]
+
+
+def _worked(run: Run, name: str) -> float | None:
+    """Seconds that an execution took, also where a run took it from the cache."""
+    execution: Execution | None = run.executions.get(name)
+    return execution.seconds if execution else None
+
+
+def _rows(left: dict[str, str], right: dict[str, str]) -> list[Row]:
+    return [Row(name, left.get(name), right.get(name)) for name in _union(left, right)]
+
+
+def _metric_rows(left: dict[str, float], right: dict[str, float]) -> list[MetricRow]:
+    return [MetricRow(name, left.get(name), right.get(name)) for name in _union(left, right)]
+
+
+def _union(left: Iterable[str], right: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys([*left, *right]))
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
