@@ -1,0 +1,107 @@
+"""Resolve: the latest pushed model that is not the candidate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from components.runtime.artifacts import content_digest
+from tests.components.push.serving_support import make_blessing, make_model, tree
+from tests.support import StageResult, run_stage
+
+
+def resolve(folder: Path, model: Path, destination: Path | str) -> StageResult:
+    return run_stage(
+        "resolve",
+        folder,
+        inputs={"model": model},
+        parameters={"destination": str(destination)},
+        outputs=["baseline_model"],
+        output_parameters=["found"],
+    )
+
+
+@pytest.fixture
+def serving(tmp_path: Path) -> Path:
+    """A serving directory with the models `one` and `two` as versions 1 and 2."""
+    blessing = make_blessing(tmp_path / "blessing")
+    for name in ("one", "two"):
+        result = run_stage(
+            "push",
+            tmp_path / f"push-{name}",
+            inputs={"model": make_model(tmp_path / name, name), "blessing": blessing},
+            parameters={"destination": str(tmp_path / "serving")},
+            outputs=["pushed_model"],
+            output_parameters=["version"],
+        )
+        assert result.exit_code == 0, result.stderr
+    return tmp_path / "serving"
+
+
+def test_first_run_has_no_baseline(tmp_path: Path) -> None:
+    result = resolve(tmp_path / "out", make_model(tmp_path / "model"), tmp_path / "serving")
+    assert result.exit_code == 0, result.stderr
+    assert result.output["parameterValues"] == {"found": False}
+    assert result.metadata("baseline_model")["found"] is False
+    assert list((tmp_path / "out" / "baseline_model").iterdir()) == []
+    assert not (tmp_path / "serving").exists()
+
+
+def test_latest_version_is_the_baseline_with_the_digest_of_its_model(tmp_path: Path, serving: Path) -> None:
+    result = resolve(tmp_path / "out", make_model(tmp_path / "three", "three"), serving)
+    assert result.output["parameterValues"] == {"found": True}
+    metadata = result.metadata("baseline_model")
+    assert (metadata["found"], metadata["version"]) == (True, 2)
+    assert metadata["digest"] == content_digest(tmp_path / "two")
+    assert tree(tmp_path / "out" / "baseline_model") == tree(tmp_path / "two")
+
+
+def test_candidate_is_never_its_own_baseline(tmp_path: Path, serving: Path) -> None:
+    result = resolve(tmp_path / "out", tmp_path / "two", serving)
+    assert result.metadata("baseline_model")["version"] == 1
+    assert "version 2 is the candidate itself" in result.stdout
+
+
+def test_damaged_foreign_and_staged_versions_are_left_out(tmp_path: Path, serving: Path) -> None:
+    (serving / "2" / "variables" / "variables.index").unlink()
+    (serving / "3").mkdir()
+    (serving / "3" / "saved_model.pb").write_text("put here by hand")
+    (serving / ".staging-9-1").mkdir()
+    (serving / "latest").mkdir()
+    (serving / "4" / "assets.extra").mkdir(parents=True)
+    (serving / "4" / "assets.extra" / "millrace.json").write_text("{")
+    result = resolve(tmp_path / "out", make_model(tmp_path / "three", "three"), serving)
+    assert result.exit_code == 0, result.stderr
+    assert result.metadata("baseline_model")["version"] == 1
+    assert "version 2 is damaged, left out: variables/variables.index: No such file" in result.stdout
+    assert "version 3 was not pushed by Millrace" in result.stdout
+    assert "version 4 is damaged" in result.stdout
+    assert tree(tmp_path / "out" / "baseline_model") == tree(tmp_path / "one")
+
+
+def test_changed_bytes_are_noticed(tmp_path: Path, serving: Path) -> None:
+    (serving / "2" / "saved_model.pb").write_text("graph twp")
+    result = resolve(tmp_path / "out", make_model(tmp_path / "three", "three"), serving)
+    assert result.metadata("baseline_model")["version"] == 1
+
+
+def test_file_added_to_a_version_does_not_harm_it(tmp_path: Path, serving: Path) -> None:
+    (serving / "2" / "assets.extra" / "tf_serving_warmup_requests").write_text("requests")
+    result = resolve(tmp_path / "out", make_model(tmp_path / "three", "three"), serving)
+    assert result.metadata("baseline_model")["digest"] == content_digest(tmp_path / "two")
+
+
+def test_destination_that_is_a_file(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    result = resolve(tmp_path / "out", make_model(tmp_path / "model"), tmp_path / "file")
+    assert result.exit_code == 65
+    assert f"{tmp_path / 'file'} is not a directory" in result.error
+
+
+def test_candidate_without_saved_model(tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    result = resolve(tmp_path / "out", tmp_path / "model", tmp_path / "serving")
+    assert result.exit_code == 65
+    assert "no SavedModel" in result.error
+    assert not any((tmp_path / "out").iterdir())
