@@ -1,0 +1,104 @@
+"""Downloads real data: trips of Chicago taxis, or the MNIST digits."""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import shutil
+import struct
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO, cast
+
+PROJECT = Path(__file__).resolve().parent.parent
+# Works as a module and as a file.
+sys.path.insert(0, str(PROJECT))
+
+from components.runtime import tfrecord  # noqa: E402
+from components.runtime.errors import InputError  # noqa: E402
+from scripts import command  # noqa: E402
+from scripts.fetch import Source, fetch  # noqa: E402
+from scripts.sample_data import image_example  # noqa: E402
+
+TAXI = Source(
+    # A commit, not a branch: the file never changes there.
+    "https://raw.githubusercontent.com/tensorflow/tfx/b95df4cade22996ab428ac991c2027c23843b0a5"
+    "/tfx/examples/chicago_taxi_pipeline/data/simple/data.csv",
+    "data.csv",
+)
+_MNIST = "https://storage.googleapis.com/cvdf-datasets/mnist"
+MNIST = {
+    "train": (
+        Source(f"{_MNIST}/train-images-idx3-ubyte.gz", "train-images-idx3-ubyte.gz", "f68b3c2dcbeaaa9fbdd348bbdeb94873"),
+        Source(f"{_MNIST}/train-labels-idx1-ubyte.gz", "train-labels-idx1-ubyte.gz", "d53e105ee54ea40749a09fcbcd1e9432"),
+    ),
+    "eval": (
+        Source(f"{_MNIST}/t10k-images-idx3-ubyte.gz", "t10k-images-idx3-ubyte.gz", "9fb629c4189551a2d022fa330f9573f3"),
+        Source(f"{_MNIST}/t10k-labels-idx1-ubyte.gz", "t10k-labels-idx1-ubyte.gz", "ec29112dd5afa0611ce80d1b7f02629c"),
+    ),
+}
+_IMAGES_MAGIC, _LABELS_MAGIC = 2051, 2049
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs the command line; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m scripts.download", description=__doc__)
+    parser.add_argument("model", choices=["taxi", "digits"])
+    parser.add_argument("--output", type=Path, help="folder for the data; data/chicago or data/mnist without")
+    parser.add_argument("--downloads", type=Path, default=PROJECT / "data" / "downloads", help="folder for the files as they come")
+    parser.add_argument("--from", dest="base", default="", metavar="URL", help="where the files lie instead, such as a mirror")
+    arguments = parser.parse_args(argv)
+    taxi = arguments.model == "taxi"
+    output: Path = arguments.output or PROJECT / "data" / ("chicago" if taxi else "mnist")
+
+    def get(source: Source) -> Path:
+        url = f"{arguments.base.rstrip('/')}/{source.name}" if arguments.base else source.url
+        return fetch(Source(url, source.name, source.md5), arguments.downloads, print)
+
+    def make() -> None:
+        if taxi:
+            downloaded = get(TAXI)
+            command.write_whole(output / "trips.csv", lambda part: shutil.copyfile(downloaded, part))
+        else:
+            for split, (images, labels) in MNIST.items():
+                pair = get(images), get(labels)
+                file = output / f"{split}.tfrecord.gz"
+                command.write_whole(file, lambda part, pair=pair: tfrecord.write(part, read_idx(*pair)))
+            print("MNIST has 28 x 28 pixels from 0 to 255: set image_size: 28 and pixel_max: 255 in models/digits/settings.yaml")
+        print(f"ready: make run MODEL={arguments.model} DATA={command.shown(output)}")
+
+    return command.run(make)
+
+
+def read_idx(images: Path, labels: Path) -> Iterator[bytes]:
+    """Yields the images of a pair of gzipped IDX files as serialised tf.Examples.
+
+    The format: yann.lecun.com/exdb/mnist, "the IDX file format": big-endian magic number, sizes, then bytes.
+
+    Raises:
+      InputError: they are not such files, or not of each other.
+    """
+    with gzip.open(images) as image_stream, gzip.open(labels) as label_stream:
+        magic, count, height, width = _header(cast(BinaryIO, image_stream), 4, images)
+        label_magic, label_count = _header(cast(BinaryIO, label_stream), 2, labels)
+        if (magic, label_magic) != (_IMAGES_MAGIC, _LABELS_MAGIC) or height != width:
+            raise InputError(f"{images}, {labels}: not IDX files of square images and of labels; remove them and download again")
+        if count != label_count:
+            raise InputError(f"{images} has {count} images, {labels} {label_count} labels; remove them and download again")
+        for _ in range(count):
+            pixels, label = image_stream.read(height * width), label_stream.read(1)
+            if len(pixels) < height * width or not label:
+                raise InputError(f"{images}: ends early; remove it and download again")
+            yield image_example(pixels, height, label[0])
+
+
+def _header(stream: BinaryIO, numbers: int, file: Path) -> tuple[int, ...]:
+    data = stream.read(4 * numbers)
+    if len(data) < 4 * numbers:
+        raise InputError(f"{file}: ends early; remove it and download again")
+    return struct.unpack(f">{numbers}I", data)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
