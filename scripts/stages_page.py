@@ -1,0 +1,62 @@
+"""Writes docs/stages.md from the component specs; `--check` only says whether it is as they say."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+PROJECT = Path(__file__).resolve().parent.parent
+# Works as a module and as a file.
+sys.path.insert(0, str(PROJECT))
+
+import yaml  # noqa: E402
+
+PAGE = PROJECT / "docs" / "stages.md"
+_ARTIFACTS = {"Artifact", "Dataset", "Model", "Metrics", "ClassificationMetrics", "HTML", "Markdown"}
+_ORDER = ("ingest", "statistics", "schema", "validate", "transform", "train", "resolve", "evaluate", "push")
+_HEAD = """# The stages
+
+Made from `components/*/component.yaml` by `make fmt`; `make check` holds it to them.
+Parameters are set in `models/<name>/settings.yaml`, under the stage's name.
+"""
+
+
+def page() -> str:
+    """Returns the page's text."""
+    specs = {path.parent.name: yaml.safe_load(path.read_text()) for path in (PROJECT / "components").glob("*/component.yaml")}
+    environments = yaml.safe_load((PROJECT / "images" / "environments.yaml").read_text())
+    home = {stage: name for name, environment in environments.items() for stage in environment["stages"]}
+    ordered = sorted(specs, key=lambda name: (_ORDER.index(name) if name in _ORDER else len(_ORDER), name))
+    parts = [_HEAD]
+    for name in ordered:
+        spec = specs[name]
+        parts.append(f"## {name}\n\n{spec['description']} Runs in the environment `{home[name]}`.\n")
+        parts.append(_table("in", spec.get("inputs", [])) + _table("out", spec.get("outputs", []), head=False))
+    return "\n".join(parts)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs the command line; returns the exit code."""
+    arguments = sys.argv[1:] if argv is None else argv
+    text = page()
+    if arguments == ["--check"]:
+        if not PAGE.exists() or PAGE.read_text() != text:
+            print(f"error: {PAGE.relative_to(PROJECT)} is not what the component specs say; run: make fmt", file=sys.stderr)
+            return 1
+        return 0
+    PAGE.write_text(text)
+    return 0
+
+
+def _table(direction: str, ports: list[dict[str, Any]], *, head: bool = True) -> str:
+    lines = ["| | name | type | default | |", "| --- | --- | --- | --- | --- |"] if head else []
+    for port in ports:
+        kind = port["type"] if port["type"] in _ARTIFACTS else f"*{port['type']}*"
+        default = f"`{port['default']}`" if port.get("default") else ""
+        lines.append(f"| {direction} | `{port['name']}` | {kind} | {default} | {port['description'].replace('|', chr(92) + '|')} |")
+    return "".join(f"{line}\n" for line in lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
