@@ -1,0 +1,1 @@
+"""The evaluate stage: its contract is component.yaml beside this file."""

@@ -1,0 +1,1 @@
+"""The ingest stage: its contract is component.yaml beside this file."""

@@ -1,0 +1,1 @@
+"""The push stage: its contract is component.yaml beside this file."""

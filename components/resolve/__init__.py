@@ -1,0 +1,1 @@
+"""The resolve stage: its contract is component.yaml beside this file."""

@@ -1,0 +1,1 @@
+"""The schema stage: its contract is component.yaml beside this file."""

@@ -1,0 +1,1 @@
+"""The statistics stage: its contract is component.yaml beside this file."""

@@ -1,0 +1,1 @@
+"""The train stage: its contract is component.yaml beside this file."""

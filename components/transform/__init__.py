@@ -1,0 +1,1 @@
+"""The transform stage: its contract is component.yaml beside this file."""

@@ -1,0 +1,1 @@
+"""The validate stage: its contract is component.yaml beside this file."""

@@ -1,0 +1,1 @@
+"""The digits model: what its settings.yaml names."""

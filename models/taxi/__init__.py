@@ -1,0 +1,1 @@
+"""The taxi model: what its settings.yaml names."""
