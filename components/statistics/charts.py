@@ -91,8 +91,9 @@ class _Canvas:
         elif text:
             self._top_values(left, top, text)
         else:
+            binary = any(entry.categories for entry in feature.values())
             self._baseline(left, top + _PLOT_HEIGHT)
-            self._text(left + _PLOT_WIDTH / 2, top + _PLOT_HEIGHT / 2, "nothing to draw", align="center")
+            self._text(left + _PLOT_WIDTH / 2, top + _PLOT_HEIGHT / 2, "binary" if binary else "no values", align="center")
 
     def _histogram(self, left: float, top: float, numbers: dict[str, Numbers]) -> None:
         bottom = top + _PLOT_HEIGHT

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from tensorflow_data_validation import constants
 from tensorflow_metadata.proto.v0 import statistics_pb2
 
 MOSTLY_MISSING = 0.5
@@ -14,6 +15,7 @@ MISSING_DIFFERENCE = 0.1
 COUNTABLE_RANGE = 9
 """Whole numbers at most this far apart fall into buckets of their own in TFDV's ten buckets of equal width."""
 
+_PLACEHOLDERS = {constants.NON_UTF8_PLACEHOLDER: "(not text)", constants.LARGE_BYTES_PLACEHOLDER: "(longer than 1 KiB)"}
 _ROUNDING = 1e-6
 _Proto = statistics_pb2.FeatureNameStatistics
 _KINDS = {_Proto.INT: "integer", _Proto.FLOAT: "float", _Proto.STRING: "text", _Proto.BYTES: "bytes"}
@@ -122,7 +124,12 @@ def _summary(feature: _Proto, rows: int) -> Summary:
         numbers = _numbers(feature.num_stats, common.tot_num_values, whole=feature.type == _Proto.INT)
     elif feature.HasField("string_stats") and common.tot_num_values:
         text = feature.string_stats
-        top = tuple((entry.value, entry.frequency / common.tot_num_values) for entry in text.top_values)
+        top = tuple(
+            (_PLACEHOLDERS.get(entry.value, entry.value), entry.frequency / common.tot_num_values)
+            for entry in text.top_values
+        )
+        if all(value in _PLACEHOLDERS.values() for value, _ in top):
+            kind, top = "bytes", ()
         categories = Categories(text.unique, text.avg_length, top)
     elif feature.HasField("bytes_stats"):
         categories = Categories(feature.bytes_stats.unique, feature.bytes_stats.avg_num_bytes, ())

@@ -1,0 +1,87 @@
+"""The report page of validation: the verdict, the anomalies, and what was measured between splits."""
+
+from __future__ import annotations
+
+from tensorflow_metadata.proto.v0 import anomalies_pb2
+
+from components.runtime import report
+from components.validate.findings import Finding
+
+MAX_ROWS = 500
+_NAME_LENGTH = 80
+_Measurement = anomalies_pb2.DriftSkewInfo.Measurement
+
+
+def validation_page(
+    found: list[Finding], anomalies: dict[str, anomalies_pb2.Anomalies], *, valid: bool, on_anomalies: str
+) -> str:
+    """Draws the page.
+
+    Args:
+      found: what `findings` made of `anomalies`.
+      anomalies: of every split, in the order in which they are shown.
+      valid: whether the pipeline goes on.
+      on_anomalies: what was asked for.
+    """
+    parts = [report.section("Verdict", _verdict(found, list(anomalies), valid=valid, on_anomalies=on_anomalies))]
+    if found:
+        parts.append(report.section("Anomalies", _anomaly_table(found)))
+    measured = _measurements(anomalies)
+    if measured:
+        note = report.paragraph(report.text("Distances of distributions, where the schema has comparators.", "muted"))
+        headers = ["split", "compared with", "feature", "measure", "value", "threshold", ""]
+        parts.append(report.section("Drift and skew", note, report.table(headers, measured)))
+    return report.page("Validation", *parts)
+
+
+def _verdict(found: list[Finding], splits: list[str], *, valid: bool, on_anomalies: str) -> report.Html:
+    errors = sum(finding.error for finding in found)
+    if valid and not errors:
+        text = report.text("The data is valid.", "good")
+    elif valid:
+        text = report.text(f"The data has {errors} errors; the pipeline goes on since on_anomalies is {on_anomalies}.", "bad")
+    else:
+        text = report.text(f"The data is not valid: {errors} errors. The pipeline stops here.", "bad")
+    rows = [
+        (
+            split,
+            sum(finding.error for finding in found if finding.split == split),
+            sum(not finding.error for finding in found if finding.split == split),
+        )
+        for split in splits
+    ]
+    return report.Html(report.paragraph(text) + report.table(["split", "errors", "warnings"], rows))
+
+
+def _anomaly_table(found: list[Finding]) -> report.Html:
+    rows = [
+        (
+            finding.split,
+            _shorten(finding.feature),
+            report.text("error", "bad") if finding.error else "warning",
+            finding.title,
+            finding.description,
+            finding.advice,
+        )
+        for finding in found[:MAX_ROWS]
+    ]
+    table = report.table(["split", "feature", "severity", "what", "why", "what to do"], rows)
+    more = len(found) - len(rows)
+    return report.Html(table + (report.paragraph(report.text(f"and {more} more", "muted")) if more else ""))
+
+
+def _measurements(anomalies: dict[str, anomalies_pb2.Anomalies]) -> list[tuple[object, ...]]:
+    rows: list[tuple[object, ...]] = []
+    for split, entry in anomalies.items():
+        for info in entry.drift_skew_info:
+            for measurement in [*info.drift_measurements, *info.skew_measurements]:
+                measure = _Measurement.Type.Name(measurement.type).replace("_", " ").capitalize()
+                over = measurement.value > measurement.threshold
+                verdict = report.text("too far", "bad") if over else report.text("within", "good")
+                name = _shorten(".".join(info.path.step))
+                rows.append((split, "train", name, measure, measurement.value, measurement.threshold, verdict))
+    return rows[:MAX_ROWS]
+
+
+def _shorten(name: str) -> str:
+    return name if len(name) <= _NAME_LENGTH else name[: _NAME_LENGTH - 1] + "…"
