@@ -1,0 +1,187 @@
+"""Measures the candidate with TensorFlow Model Analysis, compares it with the baseline, and blesses it or not."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+import tensorflow_model_analysis as tfma
+from tensorflow_model_analysis import constants
+
+from components.evaluate import config as configuration
+from components.evaluate import page
+from components.evaluate.analysis import analyse
+from components.evaluate.results import Results, candidate_name, load, metric_name
+from components.evaluate.verdict import Verdict, judge
+from components.runtime import serving
+from components.runtime.artifacts import InputArtifact, OutputArtifact
+from components.runtime.errors import InputError, classify
+from components.runtime.progress import report as progress
+
+_MAX_ROC_POINTS = 100
+
+
+def evaluate(
+    examples: InputArtifact,
+    model: InputArtifact,
+    baseline_model: InputArtifact,
+    schema: InputArtifact,
+    eval_config_file: str,
+    example_splits: list,
+    beam_options: list,
+    evaluation: OutputArtifact,
+    blessing: OutputArtifact,
+    metrics: OutputArtifact,
+    classification: OutputArtifact,
+    report: OutputArtifact,
+) -> dict[str, Any]:
+    """Evaluates and decides.
+
+    Args:
+      examples: raw tf.Examples in splits.
+      model: the candidate, `Format-Serving/`.
+      baseline_model: the same of the baseline; an empty artifact where there is none.
+      schema: `schema.pbtxt` of the raw examples.
+      eval_config_file: `tensorflow_model_analysis.EvalConfig` as text.
+      example_splits: names of the splits to evaluate on.
+      beam_options: Beam's command line options.
+      evaluation: gets TFMA's result directory.
+      blessing: gets `BLESSED` or `NOT_BLESSED`, and `blessing.json`.
+      metrics: gets the metrics over all examples as metadata.
+      classification: gets ROC curve and confusion matrix as metadata.
+      report: gets the page.
+
+    Returns:
+      `blessed`.
+
+    Raises:
+      InputError: configuration, model, schema and examples do not fit together.
+    """
+    written = configuration.read_config(eval_config_file)
+    read_schema = configuration.read_schema(schema.path)
+    candidate = configuration.SavedModelFacts(serving.saved_model(model))
+    baseline = None if baseline_model.is_empty else configuration.SavedModelFacts(serving.saved_model(baseline_model))
+    files = _files(examples, example_splits)
+    configuration.check(eval_config_file, written, candidate, baseline, read_schema)
+    config = configuration.with_baseline(written, baseline is not None)
+    progress(f"evaluating on {', '.join(example_splits)}" + ("" if baseline else ", no baseline"))
+
+    models = {"": candidate.folder}
+    if baseline is not None:
+        models = {constants.CANDIDATE_KEY: candidate.folder, constants.BASELINE_KEY: baseline.folder}
+    location = ", ".join(example_splits)
+    try:
+        analyse(files, location, config, models, read_schema, evaluation.directory(), beam_options)
+    except Exception as error:
+        raise _explained(error, eval_config_file) from error
+
+    results = load(evaluation.path)
+    unapplied = None if baseline else configuration.with_baseline(written, True)
+    verdict = judge(results, config, unapplied, *_tfma_verdict(evaluation.path))
+    _write_blessing(blessing, verdict, serving.model_digest(serving.saved_model_files(model)))
+    _write_metrics(metrics, results)
+    _write_classification(classification, results)
+    facts = {"Rows": results.rows(), "Splits": location, "Slices": len(results.slices)}
+    report.path.write_text(page.render(results, verdict, facts), encoding="utf-8")
+    evaluation.metadata |= {"rows": results.rows(), "slices": len(results.slices)}
+    progress(f"{'blessed' if verdict.blessed else 'not blessed'}: {verdict.reason}")
+    return {"blessed": verdict.blessed}
+
+
+def _files(examples: InputArtifact, splits: list[str]) -> list[str]:
+    if not splits:
+        raise InputError("example_splits is empty: name the splits to evaluate on, such as eval")
+    files: list[str] = []
+    for split in splits:
+        found = sorted(str(path) for path in examples.split(split).glob("*.gz"))
+        if not any(True for file in found for _ in _first_record(file)):
+            raise InputError(f"{examples.name}: the split {split!r} is empty, there is nothing to evaluate on; "
+                             "change the splits of ingest")
+        files += found
+    return files
+
+
+def _first_record(file: str) -> Any:
+    try:
+        return list(tf.data.TFRecordDataset(file, compression_type="GZIP").take(1))
+    except tf.errors.OpError as error:
+        raise InputError(f"{file}: not a gzip TFRecord ({error.message}); run ingest again") from None
+
+
+def _explained(error: Exception, file: str) -> Exception:
+    """What of the user's an error in TFMA comes from, where that can be told."""
+    if classify(error) is not None:
+        return error
+    text = str(error)
+    if "add_input failed on" in text:
+        cause = error.__cause__ or error
+        first = next((line for line in str(cause).splitlines() if line.strip()), type(cause).__name__)
+        return InputError(f"{file}: a metric does not fit the labels or predictions of the model: {first}")
+    if isinstance(error, tf.errors.InvalidArgumentError | tf.errors.DataLossError):
+        return InputError(f"the model cannot read the examples: {text.splitlines()[0]}")
+    return error
+
+
+def _tfma_verdict(folder: Path) -> tuple[bool, list[str]]:
+    validation = tfma.load_validation_result(str(folder))
+    failures = [
+        f"{failure.metric_key.name}: {failure.message or 'threshold does not hold'}"
+        for entry in validation.metric_validations_per_slice
+        for failure in entry.failures
+    ]
+    return bool(validation.validation_ok), failures
+
+
+def _write_blessing(blessing: OutputArtifact, verdict: Verdict, digest: str) -> None:
+    folder = blessing.directory()
+    (folder / ("BLESSED" if verdict.blessed else "NOT_BLESSED")).touch()
+    document = {
+        "blessed": verdict.blessed,
+        "baseline": verdict.baseline,
+        "reason": verdict.reason,
+        "model_digest": digest,
+        "thresholds": [outcome.as_json() for outcome in verdict.outcomes],
+    }
+    (folder / "blessing.json").write_text(json.dumps(document, indent=1, allow_nan=False) + "\n")
+    blessing.metadata |= {"blessed": verdict.blessed, "baseline": verdict.baseline, "reason": verdict.reason}
+
+
+def _write_metrics(metrics: OutputArtifact, results: Results) -> None:
+    name = candidate_name(key.model_name for key in results.overall.values)
+    missing = []
+    for key, value in results.overall.values.items():
+        if key.model_name == name and not key.is_diff:
+            if math.isfinite(value):
+                metrics.metadata[metric_name(key)] = value
+            else:
+                missing.append(metric_name(key))
+    if missing:
+        metrics.metadata["not_a_number"] = ", ".join(sorted(missing))
+        progress(f"not a number and left out of the metrics: {metrics.metadata['not_a_number']}")
+
+
+def _write_classification(classification: OutputArtifact, results: Results) -> None:
+    """Fills in the form that `kfp.dsl.ClassificationMetrics` keeps in its metadata."""
+    plots = results.plots.get(candidate_name(results.plots))
+    if plots is None:
+        return
+    curve = plots.roc()
+    step = max(1, math.ceil(len(curve) / _MAX_ROC_POINTS))
+    # The last point is the corner (1, 1), without which the curve would look cut off.
+    points = curve[::step] + (curve[-1:] if (len(curve) - 1) % step else [])
+    if points:
+        classification.metadata["confidenceMetrics"] = [
+            {"confidenceThreshold": threshold, "recall": recall, "falsePositiveRate": rate} for threshold, rate, recall in points
+        ]
+    matrix = plots.matrix()
+    if matrix is not None:
+        names, rows = matrix
+        classification.metadata["confusionMatrix"] = {
+            "annotationSpecs": [{"displayName": name} for name in names],
+            "rows": [{"row": row} for row in rows],
+        }
+
+

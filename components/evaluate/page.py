@@ -1,0 +1,208 @@
+"""The report of an evaluation: the verdict first, then what it rests on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from tensorflow_model_analysis import constants
+from tensorflow_model_analysis.metrics import metric_types
+
+from components.evaluate.results import EXAMPLE_COUNT, Plots, Results, SliceMetrics, candidate_name, metric_name
+from components.evaluate.verdict import Outcome, Verdict
+from components.runtime import report
+from components.runtime.report import Html
+
+_MAX_SLICES = 60
+_MAX_CLASSES = 40
+
+
+def render(results: Results, verdict: Verdict, facts: dict[str, Any]) -> str:
+    """Returns the page.
+
+    Args:
+      results: what was measured.
+      verdict: what was decided.
+      facts: further lines under the verdict, such as the number of rows.
+    """
+    sections = [_verdict(verdict, facts), _thresholds(verdict.outcomes), _overall(results)]
+    sections += _slices(results, verdict)
+    sections += _curves(results)
+    return report.page("Evaluation", *[entry for entry in sections if entry])
+
+
+def _verdict(verdict: Verdict, facts: dict[str, Any]) -> Html:
+    word = report.text("Blessed", "good") if verdict.blessed else report.text("Not blessed", "bad")
+    details = " · ".join(f"{name.lower()} {value}" for name, value in facts.items())
+    baseline = "compared with the latest blessed model" if verdict.baseline else "no baseline to compare with"
+    return report.section(
+        "Verdict", report.paragraph(word, ": ", verdict.reason), report.paragraph(report.text(f"{details} · {baseline}", "muted"))
+    )
+
+
+def _thresholds(outcomes: list[Outcome]) -> Html:
+    if not outcomes:
+        return report.section("Thresholds", report.paragraph("No threshold is set: every model is blessed."))
+    # Failures first: with a threshold on every slice they would drown.
+    ordered = sorted(outcomes, key=lambda outcome: (outcome.passed is not False, outcome.passed is None))
+    rows = [
+        [outcome.slice, outcome.metric, outcome.kind, outcome.bound, outcome.value, outcome.baseline_value, _outcome(outcome)]
+        for outcome in ordered[:_MAX_SLICES]
+    ]
+    more = [report.paragraph(report.text(f"and {len(ordered) - _MAX_SLICES} more", "muted"))] if len(ordered) > _MAX_SLICES else []
+    headers = ["Slice", "Metric", "Kind", "Bound", "Candidate", "Baseline", "Outcome"]
+    return report.section("Thresholds", report.table(headers, rows), *more)
+
+
+def _outcome(outcome: Outcome) -> Html:
+    if outcome.passed is None:
+        return report.text("not applied", "muted")
+    return report.text("holds", "good") if outcome.passed else report.text("fails", "bad")
+
+
+def _columns(results: Results, entry: SliceMetrics) -> dict[str, metric_types.MetricKey]:
+    """The candidate's metrics by the name people read."""
+    name = candidate_name(key.model_name for key in entry.values)
+    return {metric_name(key): key for key in entry.values if key.model_name == name and not key.is_diff}
+
+
+def _baseline_key(key: metric_types.MetricKey) -> metric_types.MetricKey:
+    return key._replace(model_name=constants.BASELINE_KEY)
+
+
+def _overall(results: Results) -> Html:
+    values = results.overall.values
+    columns = _columns(results, results.overall)
+    if any(key.model_name == constants.BASELINE_KEY for key in values):
+        rows = [
+            [name, values[key], values.get(_baseline_key(key)), values.get(key._replace(is_diff=True))]
+            for name, key in columns.items()
+        ]
+        return report.section("All examples", report.table(["Metric", "Candidate", "Baseline", "Change"], rows))
+    return report.section("All examples", report.table(["Metric", "Value"], [[name, values[key]] for name, key in columns.items()]))
+
+
+def _slices(results: Results, verdict: Verdict) -> list[Html]:
+    groups: dict[tuple[str, ...], list[SliceMetrics]] = {}
+    for entry in results.slices:
+        if entry.features:
+            groups.setdefault(entry.features, []).append(entry)
+    sections = [_slice_group(results, " and ".join(names), entries, verdict) for names, entries in groups.items()]
+    crossed = [entry for entry in results.slices if entry.is_cross]
+    return sections + ([_slice_group(results, "pairs of slices", crossed, verdict)] if crossed else [])
+
+
+def _slice_group(results: Results, title: str, entries: list[SliceMetrics], verdict: Verdict) -> Html:
+    shown = entries
+    if len(entries) > _MAX_SLICES:
+        largest = sorted(entries, key=lambda entry: -_count(entry))[:_MAX_SLICES]
+        shown = [entry for entry in entries if entry in largest]
+    columns: dict[str, metric_types.MetricKey] = {}
+    for entry in shown:
+        columns |= _columns(results, entry)
+    rows = [[_label(entry), *[entry.values.get(key) for key in columns.values()]] for entry in shown]
+    main = _main_metric(columns, verdict)
+    parts: list[Html] = []
+    if main is not None:
+        parts.append(_bars(title, shown, columns[main], main, results.overall.values.get(columns[main])))
+    parts.append(report.table([title, *columns], rows))
+    if len(shown) < len(entries):
+        parts.append(report.paragraph(report.text(f"the {len(shown)} largest of {len(entries)} slices", "muted")))
+    return report.section(f"By {title}", *parts)
+
+
+def _label(entry: SliceMetrics) -> str:
+    return entry.name if entry.is_cross else ", ".join(part.partition("=")[2] for part in entry.name.split(", "))
+
+
+def _count(entry: SliceMetrics) -> float:
+    return next((value for key, value in entry.values.items() if key.name == EXAMPLE_COUNT and not key.is_diff), 0.0)
+
+
+def _main_metric(columns: Iterable[str], verdict: Verdict) -> str | None:
+    names = [name for name in columns if name != EXAMPLE_COUNT]
+    judged = [outcome.metric for outcome in verdict.outcomes if outcome.metric in names]
+    return judged[0] if judged else (names[0] if names else None)
+
+
+def _bars(title: str, entries: list[SliceMetrics], key: metric_types.MetricKey, name: str, overall: float | None) -> Html:
+    figure = report.figure(9.5, 2.9)
+    top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=[2, 1])
+    places = range(len(entries))
+    values = [entry.values.get(key, float("nan")) for entry in entries]
+    top.bar(places, values, color=report.COLORS[0])
+    if overall is not None:
+        top.axhline(overall, color=report.COLORS[1], linewidth=1.2)
+        top.set_title(f"line: all examples, {overall:.4g}", loc="right", fontsize=8, color="#6b7280")
+    top.set_ylabel(name)
+    bottom.bar(places, [_count(entry) for entry in entries], color="#9ca3af")
+    bottom.set_ylabel("examples")
+    turned = {"rotation": 30, "ha": "right"} if max(map(len, map(_label, entries))) > 4 else {}
+    bottom.set_xticks(list(places), [_label(entry) for entry in entries], **turned)
+    for axes in (top, bottom):
+        axes.grid(axis="x", visible=False)
+    return report.drawing(figure, f"{name} and number of examples by {title}")
+
+
+def _curves(results: Results) -> list[Html]:
+    sections = []
+    models = sorted(results.plots, key=lambda name: name == constants.BASELINE_KEY)
+    labels = {name: "baseline" if name == constants.BASELINE_KEY else "candidate" for name in models}
+    named = [(labels[name], results.plots[name]) for name in models]
+    if any(plots.roc() for _, plots in named) or any(plots.calibration for _, plots in named):
+        sections.append(report.section("ROC curve and calibration", _curve_drawing(named)))
+    for label, plots in named[:1]:
+        matrix = plots.matrix()
+        if matrix is not None and len(matrix[0]) <= _MAX_CLASSES:
+            note = "" if plots.classes else ", threshold 0.5"
+            sections.append(report.section(f"Confusion matrix ({label}{note})", _matrix_drawing(*matrix)))
+    return sections
+
+
+def _curve_drawing(named: list[tuple[str, Plots]]) -> Html:
+    figure = report.figure(9.5, 4.2)
+    left, right = figure.subplots(1, 2)
+    for (label, plots), color in zip(named, report.COLORS, strict=False):
+        curve = plots.roc()
+        if curve:
+            left.plot([0.0, *[point[1] for point in curve]], [0.0, *[point[2] for point in curve]], label=label, color=color)
+        if plots.calibration:
+            points = plots.calibration
+            largest = max(point[2] for point in points)
+            right.plot([point[0] for point in points], [point[1] for point in points], color=color, linewidth=1)
+            sizes = [8 + 60 * point[2] / largest for point in points]
+            right.scatter([point[0] for point in points], [point[1] for point in points], s=sizes, color=color, label=label)
+    for axes in (left, right):
+        axes.plot([0, 1], [0, 1], color="#9ca3af", linestyle=":", linewidth=1)
+        axes.set_xlim(-0.02, 1.02)
+        axes.set_ylim(-0.02, 1.02)
+        axes.set_aspect("equal")
+        axes.legend(frameon=False, loc="lower right")
+    left.set_xlabel("false positive rate")
+    left.set_ylabel("recall")
+    right.set_xlabel("mean prediction (dots: more examples are larger)")
+    right.set_ylabel("mean label")
+    return report.drawing(figure, "ROC curve and calibration of the models")
+
+
+def _matrix_drawing(names: list[str], rows: list[list[float]]) -> Html:
+    size = 2.2 + 0.42 * len(names)
+    figure = report.figure(size + 0.6, size)
+    axes = figure.subplots()
+    totals = [sum(row) or 1.0 for row in rows]
+    shares = [[cell / total for cell in row] for row, total in zip(rows, totals, strict=True)]
+    axes.grid(visible=False)
+    axes.pcolormesh(shares, cmap="Blues", vmin=0.0, vmax=1.0, edgecolors="#e5e7eb", linewidth=0.5)
+    axes.invert_yaxis()
+    axes.set_aspect("equal")
+    for down, row in enumerate(rows):
+        for across, cell in enumerate(row):
+            color = "white" if shares[down][across] > 0.5 else "#1f2937"
+            if cell:
+                axes.text(across + 0.5, down + 0.5, f"{cell:.6g}", ha="center", va="center", color=color, fontsize=8)
+    places = [number + 0.5 for number in range(len(names))]
+    axes.set_xticks(places, names)
+    axes.set_yticks(places, names)
+    axes.set_xlabel("predicted")
+    axes.set_ylabel("actual")
+    return report.drawing(figure, "Examples by actual and predicted class; colour: share of the actual class")

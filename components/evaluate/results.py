@@ -1,0 +1,184 @@
+"""What TFMA left in its result directory, in plain Python: numbers by slice, curves and confusion matrices."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import tensorflow_model_analysis as tfma
+from tensorflow_model_analysis import constants
+from tensorflow_model_analysis.metrics import metric_types
+from tensorflow_model_analysis.slicer import slicer_lib
+
+EXAMPLE_COUNT = "example_count"
+
+SliceKey = tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class SliceMetrics:
+    """The metrics of all models over one slice, or over one slice less another."""
+
+    key: SliceKey
+    values: dict[metric_types.MetricKey, float]
+
+    @property
+    def is_cross(self) -> bool:
+        """Whether it compares two slices."""
+        return bool(slicer_lib.is_cross_slice_key(self.key))
+
+    @property
+    def name(self) -> str:
+        """As people read it: `overall`, or `trip_start_hour=5`."""
+        return slice_name(self.key)
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """The features that the slice is cut by."""
+        return () if self.is_cross else tuple(str(part[0]) for part in self.key)
+
+
+@dataclass
+class Plots:
+    """Curves of one model over all examples."""
+
+    confusion: list[tuple[float, float, float, float, float]] = field(default_factory=list)
+    """(threshold, true positives, false positives, true negatives, false negatives) by rising threshold."""
+    calibration: list[tuple[float, float, float]] = field(default_factory=list)
+    """(mean prediction, mean label, examples) of each bucket that holds examples."""
+    classes: dict[tuple[int, int], float] = field(default_factory=dict)
+    """Examples by (actual class, predicted class)."""
+
+    def roc(self) -> list[tuple[float, float, float]]:
+        """(threshold, false positive rate, recall) by falling threshold; empty where a class is missing."""
+        if not self.confusion:
+            return []
+        _, tp, fp, tn, fn = self.confusion[0]
+        positives, negatives = tp + fn, fp + tn
+        if not positives or not negatives:
+            return []
+        return [(row[0], row[2] / negatives, row[1] / positives) for row in reversed(self.confusion)]
+
+    def matrix(self) -> tuple[list[str], list[list[float]]] | None:
+        """Names of the classes and examples by actual (rows) and predicted class; binary ones at threshold 0.5."""
+        if self.classes:
+            names = sorted({number for pair in self.classes for number in pair})
+            rows = [[self.classes.get((actual, predicted), 0.0) for predicted in names] for actual in names]
+            return ["none" if number < 0 else str(number) for number in names], rows
+        if self.confusion:
+            _, tp, fp, tn, fn = min(self.confusion, key=lambda row: abs(row[0] - 0.5))
+            return ["0", "1"], [[tn, fp], [fn, tp]]
+        return None
+
+
+@dataclass
+class Results:
+    """Everything that was measured."""
+
+    slices: list[SliceMetrics]
+    plots: dict[str, Plots]
+    """By the model's name."""
+
+    @property
+    def overall(self) -> SliceMetrics:
+        """The metrics over all examples; empty where no slicing spec asks for them."""
+        return next((entry for entry in self.slices if entry.key == ()), SliceMetrics((), {}))
+
+    def rows(self) -> int:
+        """How many examples were evaluated; 0 where that was not measured."""
+        counts = [value for key, value in self.overall.values.items() if key.name == EXAMPLE_COUNT and not key.is_diff]
+        return int(counts[0]) if counts else 0
+
+
+def load(folder: Path) -> Results:
+    """Reads a result directory."""
+    slices = [
+        SliceMetrics(_key(entry), dict(_numbers(entry.metric_keys_and_values)))
+        for entry in tfma.load_metrics(str(folder))
+    ]
+    plots: dict[str, Plots] = {}
+    for entry in tfma.load_plots(str(folder)):
+        if _key(entry) == ():
+            for pair in entry.plot_keys_and_values:
+                # Per-class curves have a sub key; the page draws those over all classes.
+                if not pair.key.HasField("sub_key"):
+                    _add_plot(plots.setdefault(pair.key.model_name, Plots()), pair.value)
+    return Results(sorted(slices, key=lambda entry: _order(entry.key)), plots)
+
+
+def slice_name(key: SliceKey) -> str:
+    """A slice as people read it."""
+    if slicer_lib.is_cross_slice_key(key):
+        return f"{slice_name(key[0])} against {slice_name(key[1])}"
+    return ", ".join(f"{part[0]}={_text(part[1])}" if len(part) > 1 else str(part[0]) for part in key) or "overall"
+
+
+def metric_name(key: metric_types.MetricKey) -> str:
+    """A metric as people read it, with its output, class or rank where it has one."""
+    parts = [f"{key.output_name}/{key.name}" if key.output_name else key.name]
+    if key.sub_key:
+        if key.sub_key.class_id is not None:
+            parts.append(f"class {key.sub_key.class_id}")
+        if key.sub_key.k is not None:
+            parts.append(f"rank {key.sub_key.k}")
+        if key.sub_key.top_k is not None:
+            parts.append(f"top {key.sub_key.top_k}")
+    if key.aggregation_type:
+        parts += [kind for kind in ("micro", "macro", "weighted") if getattr(key.aggregation_type, f"{kind}_average", False)]
+    return " ".join(parts)
+
+
+def candidate_name(models: Iterable[str]) -> str:
+    """The name that the candidate has among the models of a result."""
+    return constants.CANDIDATE_KEY if constants.CANDIDATE_KEY in set(models) else ""
+
+
+def _key(entry: Any) -> SliceKey:
+    if entry.HasField("cross_slice_key"):
+        return tuple(slicer_lib.deserialize_cross_slice_key(entry.cross_slice_key))
+    return tuple(slicer_lib.deserialize_slice_key(entry.slice_key))
+
+
+def _numbers(pairs: Any) -> Iterator[tuple[metric_types.MetricKey, float]]:
+    for pair in pairs:
+        kind = pair.value.WhichOneof("type")
+        key = metric_types.MetricKey.from_proto(pair.key)
+        if kind == "double_value":
+            yield key, pair.value.double_value.value
+        elif kind == "bounded_value":
+            yield key, pair.value.bounded_value.value.value
+        elif kind == "bytes_value" and pair.value.bytes_value == b"":
+            yield key, math.nan
+
+
+def _add_plot(plots: Plots, data: Any) -> None:
+    for matrix in data.confusion_matrix_at_thresholds.matrices:
+        counts = (matrix.true_positives, matrix.false_positives, matrix.true_negatives, matrix.false_negatives)
+        plots.confusion.append((min(max(matrix.threshold, 0.0), 1.0), *counts))
+    for bucket in data.calibration_histogram_buckets.buckets:
+        count = bucket.num_weighted_examples.value
+        if count > 0:
+            prediction = bucket.total_weighted_refined_prediction.value / count
+            plots.calibration.append((prediction, bucket.total_weighted_label.value / count, count))
+    for matrices in data.multi_class_confusion_matrix_at_thresholds.matrices[:1]:
+        for cell in matrices.entries:
+            plots.classes[(cell.actual_class_id, cell.predicted_class_id)] = cell.num_weighted_examples
+
+
+def _order(key: SliceKey) -> tuple[Any, ...]:
+    if slicer_lib.is_cross_slice_key(key):
+        return (1, str(key))
+    # Numbers in their own order and before texts, so that hour 10 does not come before hour 2.
+    parts = [(str(part[0]), *_rank(part[1] if len(part) > 1 else "")) for part in key]
+    return (0, len(key), parts)
+
+
+def _rank(value: Any) -> tuple[int, float, str]:
+    return (0, float(value), "") if isinstance(value, int | float) else (1, 0.0, _text(value))
+
+
+def _text(value: Any) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)

@@ -1,0 +1,227 @@
+"""Holds the metrics against the thresholds of the EvalConfig and decides whether the model is blessed.
+
+TFMA's own validation lists failures only. Here every threshold gets a line, and a model is blessed only when both agree.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from tensorflow_model_analysis.metrics import metric_specs, metric_types
+from tensorflow_model_analysis.proto import config_pb2
+from tensorflow_model_analysis.slicer import slicer_lib
+
+from components.evaluate.results import Results, SliceMetrics, metric_name
+
+_SPEC = config_pb2.SlicingSpec | config_pb2.CrossSlicingSpec | None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One threshold on one slice."""
+
+    slice: str
+    metric: str
+    kind: str
+    """value, or change against the baseline."""
+    bound: str
+    value: float | None
+    """The candidate's; None where the metric was not computed."""
+    baseline_value: float | None
+    passed: bool | None
+    """None where the threshold was not applied."""
+    why: str
+    """What failed, or why it was not applied; empty where it passed."""
+
+    def as_json(self) -> dict[str, Any]:
+        """The entry of blessing.json; NaN and infinities become text."""
+        return {
+            "slice": self.slice,
+            "metric": self.metric,
+            "kind": self.kind,
+            "bound": self.bound,
+            "value": json_number(self.value),
+            "baseline_value": json_number(self.baseline_value),
+            "passed": self.passed,
+        }
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether the model is blessed, and why."""
+
+    blessed: bool
+    baseline: bool
+    reason: str
+    outcomes: list[Outcome]
+
+
+def judge(
+    results: Results,
+    config: config_pb2.EvalConfig,
+    unapplied: config_pb2.EvalConfig | None,
+    tfma_ok: bool,
+    tfma_failures: list[str],
+) -> Verdict:
+    """Decides.
+
+    Args:
+      results: what was measured.
+      config: the configuration with the models that were measured.
+      unapplied: where there is no baseline, the configuration as it would be with one: its change thresholds are
+        listed as not applied. None where there is a baseline.
+      tfma_ok: TFMA's own verdict.
+      tfma_failures: what TFMA found, for the reason where this module found nothing.
+    """
+    outcomes = [outcome for key, spec, threshold in _thresholds(config) for outcome in _apply(results, key, spec, threshold)]
+    skipped = [] if unapplied is None else [_skipped(*entry) for entry in _thresholds(unapplied) if entry[0].is_diff]
+    failures = [outcome.why for outcome in outcomes if not outcome.passed]
+    if outcomes and not tfma_ok and not failures:
+        failures = tfma_failures or ["TensorFlow Model Analysis found a threshold that does not hold"]
+    note = "; first run: there is no baseline" if unapplied is not None else ""
+    note += f", so {_count(skipped, 'change threshold')} not applied" if skipped else ""
+    if failures:
+        more = f"; and {len(failures) - 1} more" if len(failures) > 1 else ""
+        return Verdict(False, unapplied is None, failures[0] + more + note, [*outcomes, *skipped])
+    if outcomes:
+        reason = f"all {len(outcomes)} thresholds hold" if len(outcomes) > 1 else "the one threshold holds"
+    else:
+        reason = "blessed without a test: no threshold " + ("applies" if skipped else "is set")
+    return Verdict(True, unapplied is None, reason + note, [*outcomes, *skipped])
+
+
+def json_number(value: float | None) -> float | str | None:
+    """A number as strict JSON holds it."""
+    return value if value is None or math.isfinite(value) else str(value)
+
+
+def _thresholds(config: config_pb2.EvalConfig) -> list[tuple[metric_types.MetricKey, _SPEC, Any]]:
+    baseline = {spec.name for spec in config.model_specs if spec.is_baseline}
+    found = metric_specs.metric_thresholds_from_metrics_specs(config.metrics_specs, eval_config=config)
+    return [
+        (key, spec, threshold)
+        for key, entries in found.items()
+        if key.model_name not in baseline
+        for spec, threshold in entries
+    ]
+
+
+def _apply(results: Results, key: metric_types.MetricKey, spec: _SPEC, threshold: Any) -> Iterable[Outcome]:
+    slices = [entry for entry in results.slices if _applies(spec, entry)]
+    if not slices:
+        where = _spec_name(spec)
+        why = f"{metric_name(key)}: no examples in the slice {where}"
+        return [Outcome(where, metric_name(key), _kind(key), _bound(threshold), None, None, False, why)]
+    return [_outcome(entry, key, threshold) for entry in slices]
+
+
+def _applies(spec: _SPEC, entry: SliceMetrics) -> bool:
+    if isinstance(spec, config_pb2.CrossSlicingSpec):
+        return entry.is_cross and bool(slicer_lib.is_cross_slice_applicable(entry.key, spec))
+    if entry.is_cross:
+        return False
+    return spec is None or bool(slicer_lib.SingleSliceSpec(spec=spec).is_slice_applicable(entry.key))
+
+
+def _outcome(entry: SliceMetrics, key: metric_types.MetricKey, threshold: Any) -> Outcome:
+    name, bound = metric_name(key), _bound(threshold)
+    if not key.is_diff:
+        value = entry.values.get(key)
+        why = _value_failure(name, value, threshold)
+        why = f"{why} ({entry.name})" if why else ""
+        return Outcome(entry.name, name, "value", bound, value, None, not why, why)
+    value = entry.values.get(key._replace(is_diff=False))
+    baseline = _baseline_value(entry, key)
+    change = entry.values.get(key)
+    why = _change_failure(name, value, baseline, change, threshold)
+    why = f"{why} ({entry.name})" if why else ""
+    return Outcome(entry.name, name, "change", bound, value, baseline, not why, why)
+
+
+def _baseline_value(entry: SliceMetrics, key: metric_types.MetricKey) -> float | None:
+    same = (key.name, key.output_name, key.sub_key, key.aggregation_type, key.example_weighted)
+    for other, value in entry.values.items():
+        if other.model_name != key.model_name and not other.is_diff:
+            if (other.name, other.output_name, other.sub_key, other.aggregation_type, other.example_weighted) == same:
+                return value
+    return None
+
+
+def _value_failure(name: str, value: float | None, threshold: config_pb2.GenericValueThreshold) -> str:
+    if value is None:
+        return f"{name} was not computed"
+    if math.isnan(value):
+        return f"{name} is NaN"
+    if threshold.HasField("lower_bound") and value < threshold.lower_bound.value:
+        return f"{name} {value:.6g} < {threshold.lower_bound.value:.6g}"
+    if threshold.HasField("upper_bound") and value > threshold.upper_bound.value:
+        return f"{name} {value:.6g} > {threshold.upper_bound.value:.6g}"
+    return ""
+
+
+def _change_failure(
+    name: str,
+    value: float | None,
+    baseline: float | None,
+    change: float | None,
+    threshold: config_pb2.GenericChangeThreshold,
+) -> str:
+    if value is None or baseline is None or change is None:
+        return f"{name} was not computed for both models"
+    pair = f"{name} {value:.6g} against {baseline:.6g} of the baseline"
+    if math.isnan(change):
+        return f"{pair}: the change is NaN"
+    higher = threshold.direction == config_pb2.MetricDirection.HIGHER_IS_BETTER
+    if not higher and threshold.direction != config_pb2.MetricDirection.LOWER_IS_BETTER:
+        return f"{name}: its change threshold has no direction"
+    sign = "<" if higher else ">"
+    if threshold.HasField("absolute") and _worse(change, threshold.absolute.value, higher):
+        return f"{pair}: change {change:+.6g} {sign} {threshold.absolute.value:+.6g}"
+    if threshold.HasField("relative"):
+        # TFMA's rule: where the baseline is zero the ratio is undefined, and what is undefined does not pass.
+        ratio = math.nan if math.isclose(baseline, 0.0) else change / baseline
+        if math.isnan(ratio) or _worse(ratio, threshold.relative.value, higher):
+            return f"{pair}: relative change {ratio:+.4g} {sign} {threshold.relative.value:+.4g}"
+    return ""
+
+
+def _worse(change: float, bound: float, higher: bool) -> bool:
+    return change < bound if higher else change > bound
+
+
+def _bound(threshold: Any) -> str:
+    if isinstance(threshold, config_pb2.GenericValueThreshold):
+        low = f">= {threshold.lower_bound.value:.6g}" if threshold.HasField("lower_bound") else ""
+        high = f"<= {threshold.upper_bound.value:.6g}" if threshold.HasField("upper_bound") else ""
+        return " and ".join(filter(None, [low, high])) or "is a number"
+    sign = ">=" if threshold.direction == config_pb2.MetricDirection.HIGHER_IS_BETTER else "<="
+    absolute = f"change {sign} {threshold.absolute.value:+.6g}" if threshold.HasField("absolute") else ""
+    relative = f"relative change {sign} {threshold.relative.value:+.4g}" if threshold.HasField("relative") else ""
+    return " and ".join(filter(None, [absolute, relative])) or "change is a number"
+
+
+def _kind(key: metric_types.MetricKey) -> str:
+    return "change" if key.is_diff else "value"
+
+
+def _skipped(key: metric_types.MetricKey, spec: _SPEC, threshold: Any) -> Outcome:
+    why = "not applied: there is no baseline"
+    where = "every slice" if spec is None else _spec_name(spec)
+    return Outcome(where, metric_name(key), "change", _bound(threshold), None, None, None, why)
+
+
+def _spec_name(spec: _SPEC) -> str:
+    if spec is None:
+        return "every slice"
+    if isinstance(spec, config_pb2.CrossSlicingSpec):
+        others = ", ".join(_spec_name(other) for other in spec.slicing_specs)
+        return f"{_spec_name(spec.baseline_spec)} against {others}"
+    parts = [f"{name}={value}" for name, value in sorted(spec.feature_values.items())]
+    return ", ".join([*parts, *(f"{name}=*" for name in spec.feature_keys)]) or spec.slice_keys_sql or "overall"
+
+
+def _count(entries: list[Outcome], what: str) -> str:
+    return f"{len(entries)} {what}{'s are' if len(entries) > 1 else ' is'}"
