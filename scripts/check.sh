@@ -20,7 +20,7 @@ check() {
 check "style (ruff)" "$tools/ruff" check --quiet .
 check "format (ruff)" "$tools/ruff" format --quiet --diff .
 check "types (mypy)" "$tools/mypy" --python-executable "$client"
-check "imports (import-linter)" env PYTHONPATH=. "$tools/python" -m importlinter.cli lint-imports
+check "imports (import-linter)" env PYTHONPATH=. "$tools/python" "$tools/lint-imports"
 check "component specs" "$client" -m pytest -q tests/test_specs.py
 check "generated pages" "$client" -m scripts.stages_page --check
 check "locks" scripts/lock.sh --check

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import gzip
 import shutil
 import struct
@@ -62,9 +63,8 @@ def main(argv: list[str] | None = None) -> int:
             command.write_whole(output / "trips.csv", lambda part: shutil.copyfile(downloaded, part))
         else:
             for split, (images, labels) in MNIST.items():
-                pair = get(images), get(labels)
-                file = output / f"{split}.tfrecord.gz"
-                command.write_whole(file, lambda part, pair=pair: tfrecord.write(part, read_idx(*pair)))
+                write = functools.partial(_write_images, get(images), get(labels))
+                command.write_whole(output / f"{split}.tfrecord.gz", write)
             print("MNIST has 28 x 28 pixels from 0 to 255: set image_size: 28 and pixel_max: 255 in models/digits/settings.yaml")
         print(f"ready: make run MODEL={arguments.model} DATA={command.shown(output)}")
 
@@ -91,6 +91,10 @@ def read_idx(images: Path, labels: Path) -> Iterator[bytes]:
             if len(pixels) < height * width or not label:
                 raise InputError(f"{images}: ends early; remove it and download again")
             yield image_example(pixels, height, label[0])
+
+
+def _write_images(images: Path, labels: Path, part: Path) -> None:
+    tfrecord.write(part, read_idx(images, labels))
 
 
 def _header(stream: BinaryIO, numbers: int, file: Path) -> tuple[int, ...]:

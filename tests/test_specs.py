@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import yaml
 from tests.support import ROOT
 
 STAGES = sorted(path.parent.name for path in (ROOT / "components").glob("*/component.yaml"))
+SETTINGS = sorted((ROOT / "models").glob("*/settings.yaml"))
 PARAMETERS = {
     "String": "str",
     "Integer": "int",
@@ -140,6 +142,19 @@ def test_output_parameters_are_returned(stage: str) -> None:
             assert keys == expected
 
 
+def test_import_rules_see_every_stage_and_model() -> None:
+    """import-linter passes over folders that are no packages, and what it forbids names the stages one by one."""
+    for path in [*(ROOT / "components" / stage for stage in STAGES), *(path.parent for path in SETTINGS)]:
+        assert (path / "__init__.py").exists(), f"{path.relative_to(ROOT)} has no __init__.py"
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    stages = {f"components.{stage}" for stage in STAGES}
+    independent = next(contract for contract in contracts if contract["type"] == "independence")
+    assert set(independent["modules"]) == stages
+    for contract in contracts:
+        named = stages & set(contract.get("forbidden_modules", []))
+        assert named in (set(), stages), f"{contract['name']}: names {sorted(named)} only"
+
+
 def test_every_stage_has_one_environment() -> None:
     environments = yaml.safe_load((ROOT / "images" / "environments.yaml").read_text())
     assert sorted(name for environment in environments.values() for name in environment["stages"]) == STAGES
@@ -173,9 +188,8 @@ def test_pipeline_imports_no_stage_and_nothing_heavy() -> None:
 
 
 def test_settings_of_models_name_files_that_exist() -> None:
-    files = sorted((ROOT / "models").glob("*/settings.yaml"))
-    assert files
-    for file in files:
+    assert SETTINGS
+    for file in SETTINGS:
         for section in yaml.safe_load(file.read_text()).values():
             for key, value in section.items() if isinstance(section, dict) else ():
                 if key.endswith("_file"):
