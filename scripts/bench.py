@@ -1,0 +1,235 @@
+"""Measures the taxi pipeline on this machine and writes docs/benchmarks.md."""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+PROJECT = Path(__file__).resolve().parent.parent
+# Works as a module and as a file.
+sys.path.insert(0, str(PROJECT))
+
+from components.runtime.errors import InputError  # noqa: E402
+from scripts import command, taxi_trips  # noqa: E402
+
+PAGE = PROJECT / "docs" / "benchmarks.md"
+BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
+BEAM_ROWS = 50_000
+_HEAD = f"""# Benchmarks
+
+`make bench` measures and writes what stands between the marks below; `make bench ARGS="--rows 10000 --data FOLDER"`
+measures other sizes and your own trips.
+
+{BEGIN}
+{END}
+"""
+
+
+@dataclass
+class Measured:
+    """One pipeline run, cold and again from the cache.
+
+    Attributes:
+      name: of the data.
+      rows: in the data, all splits.
+      cold: seconds of the whole process without anything cached.
+      cached: seconds of the whole process with everything cached that may be.
+      pipeline: seconds of the pipeline itself in the cold run.
+      tasks: records of run.json.
+    """
+
+    name: str
+    rows: int
+    cold: float
+    cached: float
+    pipeline: float
+    tasks: list[dict[str, Any]] = field(default_factory=list)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs the command line; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m scripts.bench", description=__doc__)
+    parser.add_argument("--rows", default="10000,100000,1000000", help="sizes of generated data, with commas; empty for none")
+    parser.add_argument("--data", type=Path, action="append", default=[], help="a folder of real trips to measure too")
+    parser.add_argument("--train-steps", type=int, default=500)
+    parser.add_argument("--no-beam", action="store_true", help="without the comparison with Beam")
+    parser.add_argument("--scratch", type=Path, default=PROJECT / "build" / "bench", help="folder for data and runs; emptied")
+    parser.add_argument("--page", type=Path, default=PAGE)
+    arguments = parser.parse_args(argv)
+
+    def measure() -> None:
+        sizes = [int(size) for size in arguments.rows.split(",") if size]
+        shutil.rmtree(arguments.scratch, ignore_errors=True)
+        measured = [
+            bench(f"`{data.name}`", data, arguments.scratch / f"data-{number}", arguments.train_steps)
+            for number, data in enumerate(arguments.data)
+        ]
+        for size in sizes:
+            folder = generate(size, arguments.scratch)
+            measured.append(bench(f"generated, {size:,}", folder, arguments.scratch / f"run-{size}", arguments.train_steps))
+        comparison = None if arguments.no_beam else compare_with_beam(arguments.scratch)
+        write_page(arguments.page, tables(measured, comparison, arguments.train_steps))
+        shutil.rmtree(arguments.scratch, ignore_errors=True)
+        print(f"written: {command.shown(arguments.page)}")
+
+    return command.run(measure)
+
+
+def generate(rows: int, scratch: Path) -> Path:
+    """Generates trips and returns their folder."""
+    folder = scratch / f"trips-{rows}"
+    folder.mkdir(parents=True)
+    taxi_trips.write(folder / "trips.csv", rows, seed=1)
+    return folder
+
+
+def bench(name: str, data: Path, root: Path, train_steps: int) -> Measured:
+    """Runs the pipeline twice on one data set, in a pipeline root of its own."""
+    print(f"{name}: cold ...", end=" ", flush=True)
+    cold = _run(root, data, "--param", f"train_steps={train_steps}")
+    record = _latest(root)
+    print(f"{cold:.1f} s, cached ...", end=" ", flush=True)
+    cached = _run(root, data, "--param", f"train_steps={train_steps}")
+    print(f"{cached:.1f} s")
+    rows = next(task["rows"] for task in record["tasks"] if task["stage"] == "ingest")
+    return Measured(name, rows, cold, cached, record["seconds"], record["tasks"])
+
+
+def compare_with_beam(scratch: Path) -> dict[str, float]:
+    """Rows per second of ingest and of a Beam pipeline that does the same row by row, start-up apart."""
+    data = generate(BEAM_ROWS, scratch)
+    root = scratch / "ingest"
+    print(f"ingest and Beam on {BEAM_ROWS:,} rows ...", end=" ", flush=True)
+    _run(root, data, "--until", "ingest")
+    task = next(task for task in _latest(root)["tasks"] if task["stage"] == "ingest")
+    process = subprocess.run(
+        [str(PROJECT / ".venv" / "ml" / "bin" / "python"), "scripts/beam_csv.py", data / "trips.csv", scratch / "beam"],
+        cwd=PROJECT,
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if process.returncode:
+        raise RuntimeError(f"the Beam pipeline failed: {process.stderr[-2000:]}")
+    beam = json.loads(process.stdout.splitlines()[-1])
+    result = {"ingest": BEAM_ROWS / _work(task), "beam": beam["rows"] / beam["seconds"]}
+    print(f"{result['ingest']:,.0f} and {result['beam']:,.0f} rows/s")
+    return result
+
+
+def tables(measured: list[Measured], comparison: dict[str, float] | None, train_steps: int) -> str:
+    """What was measured, as Markdown."""
+    lines = [
+        _machine(),
+        "",
+        f"Seconds of the whole process, {train_steps} training steps. *Cached*: the same run again.",
+        "",
+        "| data | rows | cold | of it the pipeline | cached |",
+        "| --- | ---: | ---: | ---: | ---: |",
+    ]
+    lines += [f"| {run.name} | {run.rows:,} | {run.cold:.1f} | {run.pipeline:.1f} | {run.cached:.1f} |" for run in measured]
+    for run in measured:
+        lines += [
+            "",
+            f"## {run.name[0].upper()}{run.name[1:]}",
+            "",
+            "| task | work, s | start-up, s | rows | rows/s | peak memory, GB |",
+            "| --- | ---: | ---: | ---: | ---: | ---: |",
+        ]
+        for task in run.tasks:
+            if task["state"] != "done":
+                continue
+            rows = task.get("rows") or 0
+            rate = f"{rows / _work(task):,.0f}" if rows else ""
+            lines.append(
+                f"| {task['name']} | {_work(task):.2f} | {task['start_up_seconds']:.2f} | {f'{rows:,}' if rows else ''} | {rate} "
+                f"| {task['peak_memory_bytes'] / 1e9:.2f} |"
+            )
+    if comparison:
+        lines += [
+            "",
+            "## Ingest and Beam",
+            "",
+            f"The same {BEAM_ROWS:,} generated trips, from CSV to gzip TFRecords of tf.Examples in two splits. Beam: `ReadFromText`,"
+            " Python's `csv`, `tf.train.Example`, FnApiRunner (`scripts/beam_csv.py`). Start-up apart.",
+            "",
+            "| | rows/s |",
+            "| --- | ---: |",
+            f"| ingest | {comparison['ingest']:,.0f} |",
+            f"| Beam | {comparison['beam']:,.0f} |",
+            f"| ingest is faster by | {comparison['ingest'] / comparison['beam']:.1f} times |",
+        ]
+    return "\n".join(lines)
+
+
+def write_page(page: Path, text: str) -> None:
+    """Puts `text` between the marks of the page, which is made where it is missing."""
+    document = page.read_text() if page.exists() else _HEAD
+    if BEGIN not in document or END not in document:
+        raise InputError(f"{page}: the marks {BEGIN} and {END} are missing; put them where the tables go")
+    before, _, rest = document.partition(BEGIN)
+    after = rest.partition(END)[2]
+    part = page.with_name(f".{page.name}.part")
+    part.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}")
+    os.replace(part, page)
+
+
+def _run(root: Path, data: Path, *options: str) -> float:
+    """Seconds of one call of the command line."""
+    begun = time.perf_counter()
+    process = subprocess.run(
+        [sys.executable, "-m", "runners", "--root", str(root), "run", "taxi", "--data", str(data.absolute()), *options],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    seconds = time.perf_counter() - begun
+    if process.returncode:
+        raise InputError(f"the pipeline failed on {data}: {(process.stderr or process.stdout).strip().splitlines()[-1]}")
+    return seconds
+
+
+def _latest(root: Path) -> dict[str, Any]:
+    records = [json.loads(file.read_text()) for file in (root / "runs").glob("*/run.json")]
+    latest: dict[str, Any] = max(records, key=lambda record: record["started"])
+    return latest
+
+
+def _work(task: dict[str, Any]) -> float:
+    return max(task["seconds"] - task["start_up_seconds"], 1e-3)
+
+
+def _machine() -> str:
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    cpuinfo = Path("/proc/cpuinfo")
+    names = re.findall(r"model name\s*: (.*)", cpuinfo.read_text()) if cpuinfo.exists() else []
+    today = datetime.datetime.now(tz=datetime.UTC).date()
+    versions = ", ".join(f"{name} {_locked(lock, name)}" for lock, name in (("ml", "tensorflow-cpu"), ("client", "kfp")))
+    load = os.getloadavg()[0]
+    return (
+        f"Measured on {today} on {os.cpu_count()} cores ({names[0] if names else platform.machine()}), {memory:.0f} GiB of memory, "
+        f"Python {platform.python_version()}, {versions}; load average at the end {load:.1f}."
+    )
+
+
+def _locked(lock: str, name: str) -> str:
+    text = (PROJECT / "images" / "locks" / f"{lock}.txt").read_text()
+    found = re.search(rf"^{re.escape(name)}==(\S+)", text, re.MULTILINE)
+    return found[1] if found else "?"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
