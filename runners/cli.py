@@ -81,7 +81,8 @@ def main(argv: Sequence[str] | None = None) -> None:
       argv: arguments without the program's name; those of the process when None.
     """
     try:
-        cli.main(args=list(sys.argv[1:] if argv is None else argv), prog_name="python -m runners", standalone_mode=False)
+        arguments = list(sys.argv[1:] if argv is None else argv)
+        cli.main(args=arguments, prog_name="python -m runners", standalone_mode=False)
     except StageError as error:
         _fail(f"error: {error}", error.exit_code)
     except click.ClickException as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from components.runtime.report import COLORS, Html, drawing, escape, figure, page, section
 from runners import page_parts as parts
@@ -48,8 +49,8 @@ def _headline(compared: Comparison) -> Html:
     changed = sum(row.differs for row in compared.artifacts)
     entries.append(parts.fact(f"{changed} of {len(compared.artifacts)}", "artifacts differ"))
     return Html(
-        f'<section><div class="name hero">Comparison of two runs</div>{_run_line(compared.left, _LEFT)}'
-        f"{_run_line(compared.right, _RIGHT)}{parts.facts(entries)}</section>"
+        '<section><div class="hero"><div class="name">Comparison of two runs</div></div>'
+        f"{_run_line(compared.left, _LEFT)}{_run_line(compared.right, _RIGHT)}{parts.facts(entries)}</section>"
     )
 
 
@@ -143,7 +144,7 @@ def _seconds_figure(compared: Comparison) -> Html:
     return drawing(drawn, "Seconds of each task in both runs")
 
 
-def _bars(axes: object, names: Sequence[str], left: Sequence[float | None], right: Sequence[float | None]) -> None:
+def _bars(axes: Any, names: Sequence[str], left: Sequence[float | None], right: Sequence[float | None]) -> None:
     places = range(len(names))
     axes.barh([place - 0.18 for place in places], [value or 0 for value in left], 0.32, color=_LEFT)
     axes.barh([place + 0.18 for place in places], [value or 0 for value in right], 0.32, color=_RIGHT)

@@ -13,7 +13,7 @@ from runners.records import Execution, Run
 
 _REPORTS = frozenset({"system.HTML", "system.Markdown"})
 _BETTER_WHEN_LOW = ("loss", "error", "mse", "mae", "rmse", "cross_entropy", "crossentropy")
-_NEITHER = ("count", "step", "epoch", "threshold", "prediction/mean", "label/mean", "mean_label", "mean_prediction")
+_NEITHER = ("count", "second", "examples", "step", "epoch", "threshold", "mean_label", "mean_prediction")
 
 
 @dataclass(frozen=True)
@@ -87,9 +87,11 @@ def roc(run: Run) -> tuple[list[float], list[float]] | None:
     """The ROC curve that the evaluation left as KFP's `confidenceMetrics`: false positive rates and recalls."""
     for execution in run.of_stage("evaluate"):
         for artifact in execution.outputs.values():
-            points = artifact.metadata.get("confidenceMetrics")
+            points: Any = artifact.metadata.get("confidenceMetrics")
             try:
-                pairs = sorted((float(point.get("falsePositiveRate", 0)), float(point.get("recall", 0))) for point in points)
+                pairs = sorted(
+                    (float(each.get("falsePositiveRate", 0)), float(each.get("recall", 0))) for each in points
+                )
             except (TypeError, ValueError, AttributeError):
                 continue
             if pairs:

@@ -46,7 +46,7 @@ class StagePage:
 
 
 def stage_pages(run: Run) -> list[StagePage]:
-    """The pages that the tasks of a run made, in the order of the tasks, none larger than the budget leaves room for."""
+    """The pages that the tasks of a run made, in the order of the tasks; the largest are only named beyond the budget."""
     found = []
     for task, execution in run.executions.items():
         for output, artifact in execution.outputs.items():
@@ -58,10 +58,8 @@ def stage_pages(run: Run) -> list[StagePage]:
         largest = sizes.pop(0) - 1
     pages = []
     for number, (task, execution, output, text) in enumerate(found):
-        if len(text.encode()) > largest:
-            body = _outside(run, execution, output)
-        else:
-            body = embed(text, f"p{number}")
+        fits = len(text.encode()) <= largest
+        body = embed(text, f"p{number}") if fits else _outside(run, execution, output)
         title = _TITLES.get(task) or f"{task.replace('-', ' ').capitalize()}"
         pages.append(StagePage(task, execution.stage, title, body))
     return pages
@@ -119,7 +117,7 @@ def _framed(document: str) -> Html:
 def _outside(run: Run, execution: Execution, output: str) -> Html:
     place = execution.path(output)
     shown = place.relative_to(run.root) if place.is_relative_to(run.root) else place
-    return Html(f'<section><p class="muted">Too large for this page; it lies at <code>{escape(shown)}</code>.</p></section>')
+    return Html(f"<section><p>Too large for this page; it lies at <code>{escape(shown)}</code>.</p></section>")
 
 
 def _read(path: Path) -> str | None:

@@ -92,13 +92,15 @@ class Graph:
           InputError: there is none, or the beginning of a digest fits different contents.
         """
         if not self.artifacts:
-            raise InputError(f"{self.root}: no lineage is recorded here; run a pipeline, or name another folder with --root")
+            raise InputError(
+                f"{self.root}: no lineage is recorded here; run a pipeline, or name its folder with --root"
+            )
         for look in (self._by_version, self._by_run, self._by_path, self._by_digest):
             if found := look(reference):
                 return found
         raise InputError(
-            f"{reference}: no such artifact under {self.root}; give a digest (at least 4 digits), a path, run/task/output, "
-            f"or model@version"
+            f"{reference}: no such artifact under {self.root}; give a digest (at least 4 digits), a path, "
+            "run/task/output, or model@version"
         )
 
     def _add(self, event: dict[str, Any]) -> None:
@@ -169,7 +171,8 @@ class Graph:
     def _by_run(self, reference: str) -> list[ArtifactNode]:
         run, _, rest = reference.partition("/")
         task, _, output = rest.partition("/")
-        runs = {known for known, _ in self.runs if known == run} or {known for known, _ in self.runs if known.startswith(run)}
+        known = {each for each, _ in self.runs}
+        runs = {run} & known or {each for each in known if each.startswith(run)}
         if not run or not output or "/" in output or not runs:
             return []
         if len(runs) > 1:
@@ -180,7 +183,8 @@ class Graph:
         node = self.executions[identity]
         if output not in node.outputs:
             state = "" if node.outputs else f" (it is {node.state})"
-            raise InputError(f"{reference}: {task} has no output {output!r}{state}; it has: {_some(set(node.outputs)) or 'none'}")
+            has = _some(set(node.outputs)) or "none"
+            raise InputError(f"{reference}: {task} has no output {output!r}{state}; it has: {has}")
         return [self.artifacts[node.outputs[output]]]
 
     def _by_path(self, reference: str) -> list[ArtifactNode]:

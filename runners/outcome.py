@@ -39,10 +39,8 @@ class Outcome:
 
     def key_metrics(self, limit: int = 3) -> dict[str, float]:
         """The few metrics that say most."""
-        scores = {
-            name: value for name, value in self.metrics.items() if not any(word in name.lower() for word in _NOT_A_SCORE)
-        }
-        return {name: scores[name] for name in sorted(scores, key=_rank)[:limit]}
+        scores = [name for name in self.metrics if not any(word in name.lower() for word in _NOT_A_SCORE)]
+        return {name: self.metrics[name] for name in sorted(scores, key=_rank)[:limit]}
 
 
 def outcome(run: Run) -> Outcome:

@@ -162,7 +162,8 @@ def load_run(root: Path, name: str = LATEST) -> Run:
     if len(matches) == 1:
         return matches[0]
     if matches:
-        raise InputError(f"{name}: {len(matches)} runs begin so: {_some([run.id for run in matches])}; give more of the id")
+        several = _some([run.id for run in matches])
+        raise InputError(f"{name}: {len(matches)} runs begin so: {several}; give more of the id")
     near = difflib.get_close_matches(name, ids, n=3, cutoff=0.4) or ids[:3]
     raise InputError(f"{name}: there is no such run; the nearest are: {_some(near)}; `runs` lists them all")
 

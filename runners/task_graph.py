@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -64,8 +65,9 @@ def task_graph(tasks: Sequence[Task]) -> Html:
     drawn = [_edge(chain) for chain in edges]
     drawn += [_node(place, place.task) for place in places.values() if place.task]
     return Html(
-        f'<svg role="img" aria-label="The tasks of the run and what each waits for" viewBox="-2 -2 {width + 4} {height + 4:.0f}" '
-        f'width="{width + 4}" xmlns="http://www.w3.org/2000/svg" font-family="system-ui, sans-serif">'
+        '<svg role="img" aria-label="The tasks of the run and what each waits for" '
+        f'viewBox="-2 -2 {width + 4} {height + 4:.0f}" width="{width + 4}" '
+        'xmlns="http://www.w3.org/2000/svg" font-family="system-ui, sans-serif">'
         '<defs><marker id="arrow" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto">'
         f'<path d="M0 1 L7 4 L0 7 z" fill="#6b7280"/></marker></defs>{"".join(drawn)}</svg>'
     )
@@ -105,7 +107,7 @@ def _arrange(layers: list[list[_Place]], chains: list[list[_Place]]) -> float:
     """Gives every place its y, and returns the height of the drawing."""
     neighbours: dict[int, list[_Place]] = {}
     for chain in chains:
-        for left, right in zip(chain, chain[1:], strict=False):
+        for left, right in itertools.pairwise(chain):
             neighbours.setdefault(id(right), []).append(left)
             neighbours.setdefault(id(left), []).append(right)
     heights = [sum(place.height for place in layer) + _GAP_Y * (len(layer) - 1) for layer in layers]
@@ -157,8 +159,8 @@ def _node(place: _Place, task: Task) -> str:
     step = 13.5
     begin = place.y - (len(rows) - 1) * step / 2 + 4
     texts = "".join(
-        f'<text x="{centre}" y="{begin + number * step:.1f}" text-anchor="middle" font-size="{size}" font-weight="{weight}" '
-        f'fill="{colour}">{escape(text)}</text>'
+        f'<text x="{centre}" y="{begin + number * step:.1f}" text-anchor="middle" font-size="{size}" '
+        f'font-weight="{weight}" fill="{colour}">{escape(text)}</text>'
         for number, (text, size, weight, colour) in enumerate(rows)
     )
     condition = f" (only if {task.condition})" if task.condition else ""

@@ -67,17 +67,17 @@ def _span(run: Run, task: Task) -> Span:
     if task.state in ("cached", "skipped", "waiting") or run.started is None:
         return Span(task)
     execution = run.executions.get(task.name)
-    times = (task.started, execution.finished if execution else None) if task.started else (None, None)
+    begin, finish = task.started, None
     if execution and execution.run == run.id:
-        times = (execution.started, execution.finished)
-    begin, finish = times
+        begin, finish = execution.started, execution.finished
     if begin is None:
         begin, finish = _event_times(run, task)
     if begin is None:
         return Span(task)
     last = finish or run.finished or begin
     seconds = task.seconds or (last - begin).total_seconds()
-    return Span(task, (begin - run.started).total_seconds(), max(seconds, 0.0), min(task.start_up_seconds or 0.0, seconds))
+    start_up = min(task.start_up_seconds or 0.0, seconds)
+    return Span(task, (begin - run.started).total_seconds(), max(seconds, 0.0), start_up)
 
 
 def _order(span: Span) -> tuple[int, float]:
@@ -127,8 +127,12 @@ def _bar(number: int, span: Span, end: float) -> str:
         return "".join(parts)
     colour = FILLS.get(span.task.state, FILLS["done"])[1]
     left, between, right = (_x(at, end) for at in (span.begin, span.begin + span.start_up, span.begin + span.seconds))
-    parts.append(f'<rect x="{left:.1f}" y="{y + 4}" width="{max(right - left, 1.5):.1f}" height="{_ROW - 8}" rx="3" fill="{colour}"/>')
+    parts.append(_rectangle(left, y, max(right - left, 1.5), colour))
     if between - left >= 0.5:
-        parts.append(f'<rect x="{left:.1f}" y="{y + 4}" width="{between - left:.1f}" height="{_ROW - 8}" rx="3" fill="{_START_UP}"/>')
+        parts.append(_rectangle(left, y, between - left, _START_UP))
     parts.append(f'<text x="{max(right, left + 1.5) + 6:.1f}" y="{middle}" fill="#374151">{span.seconds:.1f} s</text>')
     return "".join(parts)
+
+
+def _rectangle(x: float, y: float, width: float, colour: str) -> str:
+    return f'<rect x="{x:.1f}" y="{y + 4}" width="{width:.1f}" height="{_ROW - 8}" rx="3" fill="{colour}"/>'

@@ -1,19 +1,20 @@
 """Records what each execution read and made as OpenLineage events: in files, and at a server where one is configured.
 
-They go through a thread: the library takes half a second to import, and neither that nor a slow server may hold up a run.
+They go through threads: the library takes half a second to import, and neither that nor a slow server may hold up a
+run.
 """
 
 from __future__ import annotations
 
 import atexit
-import concurrent.futures.thread  # noqa: F401 (can not be imported any more while the process ends, and the library needs it)
+import concurrent.futures.thread  # noqa: F401 (the library needs it, and while a process ends it is too late to import)
 import copy
+import functools
 import importlib.util
 import logging
 import os
 import queue
 import threading
-import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from openlineage.client import OpenLineageClient
     from openlineage.client.event_v2 import RunEvent
 
-FLUSH_SECONDS = 15.0
+FLUSH_SECONDS = 5.0
 
 _STATES = {"done": "COMPLETE", "cached": "COMPLETE", "failed": "FAIL", "interrupted": "ABORT"}
 _log = logging.getLogger("millrace.lineage")
@@ -107,7 +108,7 @@ class _Events:
     def __init__(self) -> None:
         self._writer = _Worker("lineage-writer")
         self._sender = _Worker("lineage-sender")
-        self._begun: set[tuple[str, str]] = set()
+        self._begun: set[tuple[Path, str, str]] = set()
         self._client: OpenLineageClient | None = None
         self._sends = _server_is_configured()
 
@@ -117,20 +118,23 @@ class _Events:
         self._writer.call(lambda: self._write(root, run, execution, kind, error, now))
 
     def flush(self, timeout: float) -> bool:
-        deadline = time.monotonic() + timeout
-        written = self._writer.wait(timeout)
-        return self._sender.wait(deadline - time.monotonic()) and written
+        # Writing is quick but for the first import, and what is not written is lost; what is not sent is in the files.
+        written = self._writer.wait(max(timeout, FLUSH_SECONDS))
+        sent = self._sender.wait(timeout)
+        if not sent:
+            self._give_up(f"no answer within {timeout:g} s")
+        return written and sent
 
     def _write(self, root: Path, run: str, execution: dict[str, Any], kind: str, error: str, now: str) -> None:
         if importlib.util.find_spec("openlineage") is None:
             return
         task = execution["task"]
-        kinds = [kind] if kind == "START" or (run, task) in self._begun else ["START", kind]
-        self._begun.add((run, task))
+        kinds = [kind] if kind == "START" or (root, run, task) in self._begun else ["START", kind]
+        self._begun.add((root, run, task))
         events = [event(root, run, execution, each, error=error, now=now) for each in kinds]
         _append(root / "lineage" / run / f"{task}.jsonl", events)
         for each in events if self._sends else []:
-            self._sender.call(lambda each=each: self._send(each))
+            self._sender.call(functools.partial(self._send, each))
 
     def _send(self, run_event: RunEvent) -> None:
         if not self._sends:
@@ -142,10 +146,14 @@ class _Events:
                 self._client = OpenLineageClient()
             self._client.emit(run_event)
         except Exception as error:
-            # A server that is down stays so for this run, and each attempt costs many seconds.
+            self._give_up(" ".join(str(error).split()))
+
+    def _give_up(self, reason: str) -> None:
+        """A server that is down stays so for this run, and each attempt costs many seconds."""
+        if self._sends:
             self._sends = False
-            reason = redact(" ".join(str(error).split()), also={"key": os.environ.get("OPENLINEAGE_API_KEY", "")})
-            _log.warning("lineage: the OpenLineage server gets no events of this run, the files have them: %s", reason)
+            shown = redact(reason, also={"key": os.environ.get("OPENLINEAGE_API_KEY", "")})
+            _log.warning("lineage: the OpenLineage server gets no events of this run, the files have them: %s", shown)
 
 
 def _append(file: Path, events: list[RunEvent]) -> None:
@@ -164,7 +172,7 @@ def _append(file: Path, events: list[RunEvent]) -> None:
 def _server_is_configured() -> bool:
     if os.environ.get("OPENLINEAGE_DISABLED", "").strip().lower() == "true":
         return False
-    if any(name in ("OPENLINEAGE_URL", "OPENLINEAGE_CONFIG") or name.startswith("OPENLINEAGE__") for name in os.environ):
+    if any(name.startswith(("OPENLINEAGE_URL", "OPENLINEAGE_CONFIG", "OPENLINEAGE__")) for name in os.environ):
         return True
     return any(path.is_file() for path in (Path("openlineage.yml"), Path.home() / ".openlineage" / "openlineage.yml"))
 

@@ -52,7 +52,7 @@ def event(root: Path, run: str, execution: dict[str, Any], kind: str, *, error: 
     pipeline, task = execution["pipeline"], execution["task"]
     cached = execution.get("run", run) != run
     moment = execution.get("started" if kind == "START" else "finished")
-    run_facets = {
+    run_facets: dict[str, Any] = {
         "parent": facets.parent_run.ParentRunFacet(
             run=facets.parent_run.Run(runId=run_id(run)),
             job=facets.parent_run.Job(namespace=NAMESPACE, name=pipeline),

@@ -11,11 +11,16 @@ HIDDEN = "***"
 
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 _SECRET_WORDS = frozenset(
-    {"token", "tokens", "password", "passwords", "passwd", "passphrase", "secret", "secrets", "credential", "credentials"}
+    {
+        *("token", "tokens", "password", "passwords", "passwd", "passphrase"),
+        *("secret", "secrets", "credential", "credentials"),
+    }
 )
 _KEY_WORDS = frozenset({"key", "keys", "apikey"})
 # In machine learning the key of a label, a feature or a weight is its name.
-_NAMED_BY_KEY = frozenset({"label", "labels", "feature", "features", "weight", "prediction", "example", "slice", "output", "sort"})
+_NAMED_BY_KEY = frozenset(
+    {"label", "labels", "feature", "features", "weight", "prediction", "example", "slice", "output", "sort"}
+)
 _USER_IN_URL = re.compile(r"(?<=://)[^/@\s]+@")
 _SHORTEST_TO_SCRUB = 4
 
@@ -46,6 +51,12 @@ def redact(value: Any, *, also: Any = None) -> Any:
     return _clean(value, sorted(texts, key=len, reverse=True))
 
 
+def _hides(name: str, value: Any) -> bool:
+    # `max_tokens: 512` is a size.
+    counts = isinstance(value, int | float) and "tokens" in name.lower()
+    return value not in (None, "") and is_secret(name) and not counts
+
+
 def _secrets(value: Any, secret: bool) -> Iterator[str]:
     if isinstance(value, dict):
         for name, entry in value.items():
@@ -62,10 +73,7 @@ def _secrets(value: Any, secret: bool) -> Iterator[str]:
 
 def _clean(value: Any, texts: list[str]) -> Any:
     if isinstance(value, dict):
-        return {
-            name: HIDDEN if is_secret(str(name)) and entry not in (None, "") else _clean(entry, texts)
-            for name, entry in value.items()
-        }
+        return {name: HIDDEN if _hides(str(name), entry) else _clean(entry, texts) for name, entry in value.items()}
     if isinstance(value, list):
         return [_clean(entry, texts) for entry in value]
     if isinstance(value, str):

@@ -1,4 +1,4 @@
-"""A pipeline root as the local runner leaves it, written by hand: a good run, one over other parameters, a failed one."""
+"""A pipeline root as the local runner leaves it, written by hand: two good runs and a failed one."""
 
 from __future__ import annotations
 
@@ -86,7 +86,8 @@ class RootWriter:
             made[name] = {
                 "uri": str(folder / name),
                 "type": TYPES.get(name, "system.Artifact"),
-                "metadata": metadata | {"digest": digest, "bytes": len(content) * 1000, "producer": f"millrace/{stage} 0.1.0"},
+                "metadata": metadata
+                | {"digest": digest, "bytes": len(content) * 1000, "producer": f"millrace/{stage} 0.1.0"},
             }
         record = {
             "pipeline": self.pipeline,
@@ -107,7 +108,9 @@ class RootWriter:
             "image": f"millrace/{stage}",
         }
         (folder / "execution.json").write_text(json.dumps(record, indent=1))
-        lineage.started(self.root, run, {key: value for key, value in record.items() if key not in ("outputs", "finished")})
+        lineage.started(
+            self.root, run, {key: value for key, value in record.items() if key not in ("outputs", "finished")}
+        )
         lineage.ended(self.root, run, record, "done")
         self.executions[run, task] = record
         return record
@@ -193,7 +196,9 @@ def _good(writer: RootWriter, run: str, *, steps: int, auc: float, blessed: bool
         pages={"report": _statistics_page("Statistics")},
     )
     statistics = made["statistics"]
-    schema = make("schema", True, inputs={"statistics": statistics}, outputs={"schema": {"features": 18, "source": "inferred"}})["schema"]
+    schema = make(
+        "schema", True, inputs={"statistics": statistics}, outputs={"schema": {"features": 18, "source": "inferred"}}
+    )["schema"]
     make(
         "validate",
         True,
@@ -241,12 +246,15 @@ def _good(writer: RootWriter, run: str, *, steps: int, auc: float, blessed: bool
             "blessing": {
                 "blessed": blessed,
                 "baseline": not first,
-                "reason": "all thresholds met; there is no baseline yet" if blessed else "auc 0.8712 is below 0.9 (all examples)",
+                "reason": "all thresholds met; there is no baseline yet"
+                if blessed
+                else "auc 0.8712 is below 0.9 (all examples)",
             },
             "metrics": {"auc": auc, "binary_accuracy": auc - 0.06, "loss": 1 - auc, "example_count": 3311.0},
             "classification": {
                 "confidenceMetrics": [
-                    {"confidenceThreshold": 1 - rate, "falsePositiveRate": rate, "recall": rate ** (1 - auc)} for rate in rates
+                    {"confidenceThreshold": 1 - rate, "falsePositiveRate": rate, "recall": rate ** (1 - auc)}
+                    for rate in rates
                 ]
             },
             "report": {},
@@ -273,23 +281,31 @@ def _rejected(writer: RootWriter, run: str, offset: float) -> None:
         return writer.execution(run, task, offset=offset, **values)["outputs"]
 
     splits = {"splits": ["eval", "train"], "rows": 120, "rows_eval": 40, "rows_train": 80}
-    examples = make("ingest", parameters={"data": "/data/<script>alert(1)</script>"}, outputs={"examples": splits})["examples"]
+    examples = make("ingest", parameters={"data": "/data/<script>alert(1)</script>"}, outputs={"examples": splits})[
+        "examples"
+    ]
     made = make(
         "statistics",
         inputs={"examples": examples},
         outputs={"statistics": {"splits": ["eval", "train"], "rows": 120}, "report": {}},
         pages={"report": _statistics_page("Statistics")},
     )
-    schema = make("schema", inputs={"statistics": made["statistics"]}, outputs={"schema": {"features": 18, "source": "curated"}})["schema"]
+    schema = make(
+        "schema", inputs={"statistics": made["statistics"]}, outputs={"schema": {"features": 18, "source": "curated"}}
+    )["schema"]
     summary = "fare: expected a number, found text; payment_type: unexpected value <script>alert(2)</script>"
-    rows = [("train", "fare", "ERROR", "expected a number, found text"), ("train", "payment_type", "ERROR", "<script>alert(2)</script>")]
+    rows = [
+        ("train", "fare", "ERROR", "expected a number, found text"),
+        ("train", "payment_type", "ERROR", "<script>alert(2)</script>"),
+    ]
     make(
         "validate",
         inputs={"statistics": made["statistics"], "schema": schema},
         outputs={"anomalies": {"valid": False, "anomalies": 2, "errors": 2, "summary": summary}, "report": {}},
         pages={
             "report": report.page(
-                "Anomalies", report.section("Split train", report.table(["split", "feature", "severity", "reason"], rows))
+                "Anomalies",
+                report.section("Split train", report.table(["split", "feature", "severity", "reason"], rows)),
             )
         },
     )
@@ -319,12 +335,19 @@ def _statistics_page(title: str) -> str:
         figure = report.figure(5.0, 1.8)
         axes = figure.add_subplot()
         axes.bar(range(20), [math.exp(-position / 6) * len(feature) for position in range(20)], label="train")
-        axes.plot(range(20), [math.exp(-position / 5) * len(feature) for position in range(20)], color=report.COLORS[1], label="eval")
+        axes.plot(
+            range(20),
+            [math.exp(-position / 5) * len(feature) for position in range(20)],
+            color=report.COLORS[1],
+            label="eval",
+        )
         axes.legend()
         rows = [("train", 6600, 0, 3.2 + len(feature)), ("eval", 3311, 1, 3.1 + len(feature))]
         sections.append(
             report.section(
-                feature, report.table(["split", "count", "missing", "mean"], rows), report.drawing(figure, f"Distribution of {feature}")
+                feature,
+                report.table(["split", "count", "missing", "mean"], rows),
+                report.drawing(figure, f"Distribution of {feature}"),
             )
         )
     return report.page(title, *sections)
@@ -336,7 +359,9 @@ def _training_page(steps: int) -> str:
     axes.plot([0.7 * math.exp(-step / 15) + 0.2 for step in range(50)], label="train")
     axes.plot([0.7 * math.exp(-step / 14) + 0.22 for step in range(50)], label="eval")
     axes.legend()
-    return report.page("Training", report.section("Loss", report.paragraph(f"{steps} steps"), report.drawing(figure, "Loss")))
+    return report.page(
+        "Training", report.section("Loss", report.paragraph(f"{steps} steps"), report.drawing(figure, "Loss"))
+    )
 
 
 def _evaluation_page(auc: float, blessed: bool) -> str:
