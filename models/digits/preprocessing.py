@@ -1,0 +1,47 @@
+"""Digits as images of floats between 0 and 1, the same in training and in serving."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+
+IMAGE = "image_raw"
+LABEL = "label"
+TRANSFORMED_IMAGE = "image_xf"
+TRANSFORMED_LABEL = "label_xf"
+
+IMAGE_SIZE = 8
+"""Pixels along a side of scikit-learn's digits; MNIST's have 28."""
+
+PIXEL_MAX = 16
+"""The brightest pixel of scikit-learn's digits; MNIST's is 255."""
+
+Feature = tf.Tensor | tf.SparseTensor
+
+
+def preprocessing_fn(inputs: dict[str, Feature], custom_config: dict[str, Any]) -> dict[str, tf.Tensor]:
+    """Decodes and scales the images.
+
+    Args:
+      inputs: `image_raw` (bytes: one uint8 per pixel, row by row) and `label` (0 to 9), one of each per example.
+      custom_config: `image_size`, pixels along a side, and `pixel_max`, the value that becomes 1.
+
+    Returns:
+      `image_xf`, float32 of shape [batch, size, size, 1], and `label_xf`, int64 of shape [batch].
+    """
+    size = int(custom_config.get("image_size", IMAGE_SIZE))
+    scale = float(custom_config.get("pixel_max", PIXEL_MAX))
+    pixels = tf.io.decode_raw(_single(inputs[IMAGE]), tf.uint8)
+    # Reshaping alone would make two rows of an image of twice the size.
+    pixels = tf.ensure_shape(pixels, [None, size * size])
+    images = tf.reshape(tf.cast(pixels, tf.float32) / scale, [-1, size, size, 1])
+    return {TRANSFORMED_IMAGE: images, TRANSFORMED_LABEL: _single(inputs[LABEL])}
+
+
+def _single(values: Feature) -> tf.Tensor:
+    """The one value of each example, shape [batch]; the empty string or 0 where it is missing."""
+    if isinstance(values, tf.SparseTensor):
+        column = tf.SparseTensor(values.indices, values.values, [values.dense_shape[0], 1])
+        values = tf.sparse.to_dense(column)
+    return tf.squeeze(values, axis=1)
