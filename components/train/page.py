@@ -1,0 +1,71 @@
+"""The report of a training: its curves and last values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from components.runtime import report
+from components.train.watch import History
+
+_COLUMNS = 2
+_TRAIN, _EVAL = report.COLORS[:2]
+
+
+def page(history: History, facts: Sequence[tuple[str, Any]], parameters: Mapping[str, Any]) -> str:
+    """A self-contained page.
+
+    Args:
+      history: of the training.
+      facts: names and values that sum it up.
+      parameters: what it was started with.
+    """
+    curves = sorted(set(history.train) | set(history.eval), key=lambda name: (name != "loss", name))
+    last = history.last_values()
+    parts: list[report.Html] = []
+    if curves:
+        parts = [
+            report.section(
+                "Curves",
+                _drawing(history, curves),
+                report.paragraph(
+                    report.text(
+                        "Blue: training, each point the mean since its epoch began. "
+                        "Orange: the split eval, at the end of the epochs.",
+                        "muted",
+                    )
+                ),
+            ),
+            report.section(
+                "Last values",
+                report.table(
+                    ["metric", "train", "eval"], [(name, last.get(f"train_{name}"), last.get(f"eval_{name}")) for name in curves]
+                ),
+            ),
+        ]
+    else:
+        parts = [report.section("Curves", report.paragraph("run_fn did not train with a Keras model's fit: no curves."))]
+    return report.page(
+        "Training",
+        report.section("Summary", report.table(["", ""], facts)),
+        *parts,
+        report.section("Parameters", report.table(["parameter", "value"], [(k, str(v)) for k, v in parameters.items()])),
+    )
+
+
+def _drawing(history: History, curves: Sequence[str]) -> report.Html:
+    columns = min(_COLUMNS, len(curves))
+    rows = -(-len(curves) // columns)
+    figure = report.figure(4.9 * columns, 3.1 * rows)
+    axes = figure.subplots(rows, columns, squeeze=False).flatten()
+    for axis, name in zip(axes, curves, strict=False):
+        axis.set_title(name, loc="left", fontweight="bold")
+        axis.set_xlabel("step")
+        if train := history.train.get(name):
+            axis.plot(*zip(*train, strict=True), color=_TRAIN, label="train", linewidth=1.6)
+        if evaluated := history.eval.get(name):
+            axis.plot(*zip(*evaluated, strict=True), color=_EVAL, label="eval", marker="o", markersize=4, linewidth=1.6)
+        axis.legend(frameon=False)
+    for axis in axes[len(curves) :]:
+        axis.set_visible(False)
+    return report.drawing(figure, f"Curves of {', '.join(curves)} over the steps, train and eval")

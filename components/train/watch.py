@@ -1,0 +1,183 @@
+"""Watches a user's training from outside: progress, curves and divergence, for any module that calls `Model.fit`."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import math
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from components.runtime import progress
+from components.runtime.errors import InputError
+
+Curve = list[tuple[int, float]]
+"""Points of a step and a value, in the order of the steps."""
+
+_POINTS = 200
+
+
+@dataclass
+class History:
+    """What happened while the user's function ran.
+
+    Attributes:
+      expected_steps: steps the stage was asked for.
+      steps: steps done, over all calls of `fit`.
+      seconds: time inside `fit`, tracing and evaluation included.
+      examples: examples trained on, as the loss metric counts them; 0 where the model keeps none.
+      train: curves of the training metrics; each value is the mean since its epoch began.
+      eval: curves of the same metrics on the validation data, by the end of the epochs.
+      tensorboard: whether the module writes TensorBoard logs itself.
+    """
+
+    expected_steps: int
+    steps: int = 0
+    seconds: float = 0.0
+    examples: int = 0
+    train: dict[str, Curve] = field(default_factory=dict)
+    eval: dict[str, Curve] = field(default_factory=dict)
+    tensorboard: bool = False
+
+    def last_values(self) -> dict[str, float]:
+        """The last point of every curve, under its name with `train_` or `eval_` before it."""
+        return {
+            f"{prefix}_{name}": curve[-1][1]
+            for prefix, curves in (("train", self.train), ("eval", self.eval))
+            for name, curve in curves.items()
+        }
+
+
+@contextmanager
+def watching(history: History) -> Iterator[None]:
+    """Adds a callback to every `fit` of a Keras model, of Keras 3 and of tf_keras, while the context is entered."""
+    with ExitStack() as stack:
+        for library in ("keras", "tf_keras"):
+            if library == "keras" or library in sys.modules:
+                stack.enter_context(_watching(importlib.import_module(library), history))
+        yield
+
+
+@contextmanager
+def _watching(library: Any, history: History) -> Iterator[None]:
+    model = library.Model
+    own = model.__dict__.get("fit")
+    model.fit = _watched(model.fit, library, history)
+    try:
+        yield
+    finally:
+        if own is None:
+            del model.fit
+        else:
+            model.fit = own
+
+
+def _watched(fit: Callable[..., Any], library: Any, history: History) -> Callable[..., Any]:
+    signature = inspect.signature(fit)
+
+    def watched_fit(*args: Any, **kwargs: Any) -> Any:
+        call = signature.bind(*args, **kwargs)
+        # A progress bar in a log file is noise; the callback tells the same.
+        call.arguments.setdefault("verbose", 0)
+        given = call.arguments.get("callbacks") or []
+        given = getattr(given, "callbacks", given)  # of a CallbackList
+        callbacks = list(given) if isinstance(given, list | tuple) else [given]
+        call.arguments["callbacks"] = [_callback(library.callbacks.Callback, history), *callbacks]
+        history.tensorboard |= any(isinstance(entry, library.callbacks.TensorBoard) for entry in callbacks)
+        started = time.monotonic()
+        try:
+            return fit(*call.args, **call.kwargs)
+        finally:
+            history.seconds += time.monotonic() - started
+
+    return watched_fit
+
+
+def _callback(base: type, history: History) -> Any:
+    """A callback of the Keras that `base` belongs to."""
+
+    class Watcher(base):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self._first = history.steps
+            self._total = history.expected_steps
+            self._epoch_start = history.steps
+            self._uncounted = False
+
+        def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
+            epochs, steps = self.params.get("epochs"), self.params.get("steps")
+            if epochs and steps:
+                self._total = self._first + epochs * steps
+            progress.report(f"step {self._first}/{self._total}, compiling")
+
+        def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+            self._epoch_start = history.steps
+
+        def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
+            history.steps = self._epoch_start + batch + 1
+            self._uncounted = True
+            values = _numbers(logs)
+            _check_finite(values, "loss", history.steps)
+            last = next(iter(history.train.values()), [(-_POINTS, 0.0)])[-1][0]
+            if history.steps - last >= self._total / _POINTS:
+                _add(history.train, history.steps, values)
+            loss = f" loss {values['loss']:.4g}" if "loss" in values else ""
+            progress.report(f"step {history.steps}/{max(self._total, history.steps)}{loss}", force=False)
+
+        def on_test_begin(self, logs: Mapping[str, Any] | None = None) -> None:
+            # Evaluation resets the metrics, and the count of examples with them.
+            self._count_examples()
+
+        def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+            self._count_examples()
+            values = _numbers(logs)
+            _check_finite(values, "loss", history.steps)
+            _check_finite(values, "val_loss", history.steps)
+            _add(history.train, history.steps, {k: v for k, v in values.items() if not k.startswith("val_")})
+            _add(history.eval, history.steps, {k[4:]: v for k, v in values.items() if k.startswith("val_")})
+            told = ", ".join(f"{k.replace('val_', 'eval ')} {v:.4g}" for k, v in values.items() if k != "learning_rate")
+            progress.report(f"step {history.steps}/{max(self._total, history.steps)} {told}")
+
+        def _count_examples(self) -> None:
+            if self._uncounted:
+                self._uncounted = False
+                loss = next((metric for metric in self.model.metrics if metric.name == "loss"), None)
+                history.examples += round(float(getattr(loss, "count", 0)))
+
+    return Watcher()
+
+
+def _numbers(logs: Mapping[str, Any] | None) -> dict[str, float]:
+    """The metrics that are single numbers."""
+    numbers = {}
+    for name, value in (logs or {}).items():
+        try:
+            numbers[name] = float(value)
+        except (TypeError, ValueError):
+            continue
+    return numbers
+
+
+def _check_finite(values: Mapping[str, float], name: str, step: int) -> None:
+    value = values.get(name, 0.0)
+    if not math.isfinite(value):
+        split = "eval" if name.startswith("val_") else "train"
+        raise InputError(
+            f"training diverged: loss is {value} at step {step} (split {split}); "
+            "lower the learning rate or check the features"
+        )
+
+
+def _add(curves: dict[str, Curve], step: int, values: Mapping[str, float]) -> None:
+    for name, value in values.items():
+        if not math.isfinite(value):
+            continue
+        curve = curves.setdefault(name, [])
+        if curve and curve[-1][0] == step:
+            curve[-1] = (step, value)
+        else:
+            curve.append((step, value))

@@ -1,0 +1,96 @@
+"""A small convolutional network over grey images of any size."""
+
+from __future__ import annotations
+
+import math
+
+import keras
+import tensorflow as tf
+import tensorflow_transform as tft
+from tfx_bsl.public import tfxio
+
+from components.runtime import signatures
+from components.runtime.fn_args import FnArgs
+
+LABEL = "label"
+TRANSFORMED_LABEL = "label_xf"
+IMAGE = "image_xf"
+CLASSES = 10
+
+DEFAULTS = {"batch_size": 64, "learning_rate": 0.003, "epochs": 5, "filters": [32, 64]}
+"""What custom_config can change. An epoch here is the time between two evaluations."""
+
+STEPS_PER_CALL = 20
+"""Steps that run between two returns to Python."""
+
+WHOLE_SPLIT = -1
+
+
+def run_fn(fn_args: FnArgs) -> None:
+    """Trains the model and exports it with its preprocessing.
+
+    Args:
+      fn_args: as the train stage fills them in; `custom_config` may hold the keys of `DEFAULTS`.
+
+    Raises:
+      ValueError: custom_config has an unknown key.
+    """
+    config = DEFAULTS | (fn_args.custom_config or {})
+    if unknown := sorted(config.keys() - DEFAULTS.keys()):
+        raise ValueError(f"custom_config has an unknown key {unknown[0]!r}; known are: {', '.join(DEFAULTS)}")
+    transform_output = tft.TFTransformOutput(fn_args.transform_output)
+
+    def batches(files: list[str], *, training: bool) -> tf.data.Dataset:
+        options = tfxio.TensorFlowDatasetOptions(
+            batch_size=config["batch_size"],
+            shuffle=training,
+            shuffle_buffer_size=2000,
+            num_epochs=None if training else 1,
+            label_key=TRANSFORMED_LABEL,
+        )
+        return fn_args.data_accessor.tf_dataset_factory(files, options, transform_output.transformed_metadata.schema)
+
+    # Keras makes whole epochs of whole calls only: both are chosen so that the steps add up exactly.
+    epochs = max(count for count in range(1, config["epochs"] + 1) if fn_args.train_steps % count == 0)
+    steps_per_epoch = fn_args.train_steps // epochs
+    model = build(transform_output.transformed_feature_spec()[IMAGE].shape, config["filters"])
+    schedule = keras.optimizers.schedules.CosineDecay(config["learning_rate"], fn_args.train_steps)
+    model.compile(
+        optimizer=keras.optimizers.Adam(schedule),
+        loss=keras.losses.SparseCategoricalCrossentropy(),
+        metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
+        steps_per_execution=math.gcd(STEPS_PER_CALL, steps_per_epoch),
+        jit_compile=False,
+    )
+    # Variables made while the training step is traced would have it traced a second time.
+    model.optimizer.build(model.trainable_variables)
+    model.fit(
+        batches(fn_args.train_files, training=True),
+        epochs=epochs,
+        steps_per_epoch=steps_per_epoch,
+        validation_data=batches(fn_args.eval_files, training=False).take(fn_args.eval_steps or WHOLE_SPLIT),
+    )
+    signatures.export(model, transform_output, fn_args.serving_model_dir, labels=[LABEL])
+
+
+def build(shape: tuple[int, int, int], filters: list[int]) -> keras.Model:
+    """The network, not compiled.
+
+    Args:
+      shape: height, width and channels of an image.
+      filters: filters of the convolutions; after each but the last the image is halved.
+
+    Returns:
+      A model from `{"image_xf": [batch, *shape]}` to probabilities of shape [batch, 10].
+    """
+    image = keras.Input(shape, name=IMAGE)
+    layer = image
+    for index, count in enumerate(filters):
+        if index:
+            layer = keras.layers.MaxPooling2D(padding="same")(layer)
+        layer = keras.layers.Conv2D(count, 3, padding="same", activation="relu")(layer)
+    layer = keras.layers.Flatten()(layer)
+    layer = keras.layers.Dropout(0.3)(layer)
+    layer = keras.layers.Dense(64, activation="relu")(layer)
+    probabilities = keras.layers.Dense(CLASSES, activation="softmax")(layer)
+    return keras.Model({IMAGE: image}, probabilities, name="digits")
