@@ -17,7 +17,7 @@ from components.ingest.sources import SourceFile
 from components.runtime.errors import InputError
 from components.runtime.progress import report
 
-BLOCK_BYTES = 2 << 20
+BLOCK_BYTES = 1 << 20
 MAX_RECORD_BYTES = 256 << 20
 """A longer record is taken for a quote that is never closed."""
 

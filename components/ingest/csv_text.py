@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import re
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from components.ingest.sources import SourceFile
 from components.runtime.errors import InputError
 
 _BUFFER_BYTES = 1 << 20
+_LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
 _UTF8_MARK = "\ufeff"
 _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
@@ -76,4 +78,9 @@ def lines(stream: TextStream, name: str) -> Iterator[str]:
             utf16 = number == 1 and line.startswith(_UTF16_MARKS)
             found = "the file is in UTF-16" if utf16 else f"the byte 0x{line[error.start]:02x} is not UTF-8"
             raise InputError(f"{name}: line {number}: {found}: save the file as UTF-8") from None
-        yield text.removeprefix(_UTF8_MARK) if number == 1 else text
+        if number == 1:
+            text = text.removeprefix(_UTF8_MARK)
+        if "\r" in text[:-2]:
+            yield from _LINE.findall(text)
+        else:
+            yield text

@@ -44,7 +44,8 @@ class SplitWriter:
         self.rows += len(records)
         while len(self._tasks) >= _WAITING:
             self._tasks.popleft().result()
-        self._tasks.append(self._thread.submit(self._write, records))
+        # Framed here: Python code in a second thread would only fight over the interpreter's lock.
+        self._tasks.append(self._thread.submit(self._write, tfrecord.frame(records)))
 
     def close(self) -> None:
         """Ends the last shard and gives all shards their names."""
@@ -66,10 +67,10 @@ class SplitWriter:
         if kind is not None and self._writer is not None:
             self._writer.abandon()
 
-    def _write(self, records: Sequence[bytes]) -> None:
+    def _write(self, framed: bytes) -> None:
         writer = self._writer or self._start()
-        writer.write(records)
-        if writer.record_bytes >= self._shard_bytes:
+        writer.append(framed)
+        if writer.framed_bytes >= self._shard_bytes:
             self._writer = None
             writer.close()
 

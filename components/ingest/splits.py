@@ -42,7 +42,7 @@ class Splits:
             check_name("splits", name)
             count = counts[name]
             # KFP hands integers over as JSON numbers with a fraction of zero.
-            if isinstance(count, bool) or not isinstance(count, int | float) or count != int(count) or not 0 < count < 10**6:
+            if isinstance(count, bool) or not isinstance(count, int | float) or not 0 < count < 10**6 or count % 1:
                 raise InputError(f"splits gives {name!r} {count!r} hash buckets: give it an integer from 1 to 999999")
             sizes.append(int(count))
         return cls(tuple(sorted(counts)), np.repeat(np.arange(len(sizes)), sizes))

@@ -25,8 +25,8 @@ Values = Value | Sequence[Value] | np.ndarray | None
 
 # Tags of the wire format: (field number << 3) | 2, for fields with a length.
 _FIELD_1, _FIELD_2, _FIELD_3 = b"\x0a", b"\x12", b"\x1a"
-_EMPTY_FEATURE = _FIELD_2 + b"\x00"
-_VALUELESS = (_EMPTY_FEATURE, b"\x0a\x00", b"\x1a\x00")
+# A Feature without values behind its tag: without a list, and with an empty list of each type.
+_MISSING = frozenset({b"\x12\x00", b"\x12\x02\x0a\x00", b"\x12\x02\x12\x00", b"\x12\x02\x1a\x00"})
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ def canonical(record: bytes) -> tuple[bytes, bytes]:
     if not message.features.feature:
         raise ValueError("it has no features")
     result = _serialised(message)
-    return result, _identity(message, result)
+    return result, _identity(result)
 
 
 def identity(record: bytes) -> bytes:
@@ -113,24 +113,41 @@ def identity(record: bytes) -> bytes:
     The same for the same values, whether missing features are named or left out.
 
     Raises:
-      ValueError: `record` is not a tf.Example.
+      ValueError: `record` is not a tf.Example, or has no features.
     """
-    message = _parse(record)
-    return _identity(message, _serialised(message))
+    return canonical(record)[1]
 
 
-def _identity(message: Any, serialised: bytes) -> bytes:
-    if any(mark in serialised for mark in _VALUELESS):
-        features = message.features.feature
-        missing = [name for name in features if not _values(features[name])]
-        for name in missing:
-            del features[name]
-        if missing:
-            serialised = _serialised(message)
-    length_bytes = 1
-    while length_bytes < len(serialised) and serialised[length_bytes] & 0x80:
-        length_bytes += 1
-    return serialised[1 + length_bytes :]
+def _identity(serialised: bytes) -> bytes:
+    """The entries with values in canonical bytes; in them an entry is a name, then a Feature."""
+    features = serialised[_read_varint(serialised, 1)[1] :]
+    if not any(mark in features for mark in _MISSING):
+        return features
+    parts = []
+    position, size = 0, len(features)
+    while position < size:
+        # Most lengths are one byte; a call for each would take as long as all the rest.
+        length, start = features[position + 1], position + 2
+        if length >= 0x80:
+            length, start = _read_varint(features, position + 1)
+        name_length, name_start = features[start + 1], start + 2
+        if name_length >= 0x80:
+            name_length, name_start = _read_varint(features, start + 1)
+        end = start + length
+        if end - name_start - name_length > 4 or features[name_start + name_length : end] not in _MISSING:
+            parts.append(features[position:end])
+        position = end
+    return b"".join(parts)
+
+
+def _read_varint(data: bytes, position: int) -> tuple[int, int]:
+    """The number at a position, and the position behind it."""
+    number = shift = 0
+    while data[position] & 0x80:
+        number |= (data[position] & 0x7F) << shift
+        shift += 7
+        position += 1
+    return number | data[position] << shift, position + 1
 
 
 def _serialised(message: Any) -> bytes:
@@ -223,7 +240,7 @@ def _entry(name: bytes, feature: bytes) -> bytes:
 
 def _entries(name: bytes, column: pa.Array, *, missing: bytes) -> pa.Array:
     """The serialised map entry of every row."""
-    if pa.types.is_null(column.type):
+    if column.null_count == len(column):
         return pa.repeat(pa.scalar(missing, pa.binary()), len(column))
     if pa.types.is_float32(column.type):
         # By their bits: 0.0 equals -0.0, and NaN has many forms.
@@ -248,7 +265,7 @@ def _float_entries(name: bytes, values: pa.Array) -> pa.Array:
     table = np.empty((len(values), len(prefix) + 4), np.uint8)
     table[:, : len(prefix)] = prefix
     table[:, len(prefix) :] = values.to_numpy().astype("<i4").view(np.uint8).reshape(-1, 4)
-    return _binary(np.arange(len(values) + 1, dtype=np.int64) * table.shape[1], table.ravel())
+    return _rows_of(table)
 
 
 def _int_entries(name: bytes, values: pa.Array) -> pa.Array:
@@ -256,25 +273,23 @@ def _int_entries(name: bytes, values: pa.Array) -> pa.Array:
     lengths = np.ones(len(numbers), np.int64)
     for bits in range(7, 64, 7):
         lengths += numbers >= np.uint64(1 << bits)
-    prefixes = {
-        int(length): _prefix(name, int(length) + 4) + _FIELD_3 + bytes([length + 2]) + _FIELD_1 + bytes([length])
-        for length in np.unique(lengths)
-    }
-    sizes = lengths.copy()
-    for length, prefix in prefixes.items():
-        sizes[lengths == length] += len(prefix)
-    offsets = np.concatenate(([0], np.cumsum(sizes)))
-    data = np.empty(int(offsets[-1]), np.uint8)
-    for length, prefix in prefixes.items():
-        chosen = np.nonzero(lengths == length)[0]
+    present = np.unique(lengths).tolist()
+    tables = []
+    for length in present:
+        prefix = _prefix(name, length + 4) + _FIELD_3 + bytes([length + 2]) + _FIELD_1 + bytes([length])
+        chosen = numbers if len(present) == 1 else numbers[lengths == length]
         table = np.empty((len(chosen), len(prefix) + length), np.uint8)
         table[:, : len(prefix)] = np.frombuffer(prefix, np.uint8)
         for place in range(length):
             more = 0x80 if place < length - 1 else 0
-            group = (numbers[chosen] >> np.uint64(7 * place)) & np.uint64(0x7F)
+            group = (chosen >> np.uint64(7 * place)) & np.uint64(0x7F)
             table[:, len(prefix) + place] = group.astype(np.uint8) | more
-        data[offsets[chosen][:, None] + np.arange(table.shape[1])] = table
-    return _binary(offsets, data)
+        tables.append(_rows_of(table))
+    if len(present) == 1:
+        return tables[0]
+    rank = np.empty(len(numbers), np.int64)
+    rank[np.argsort(lengths, kind="stable")] = np.arange(len(numbers))
+    return pa.concat_arrays(tables).take(pa.array(rank))
 
 
 def _bytes_entries(name: bytes, values: pa.Array) -> pa.Array:
@@ -297,6 +312,7 @@ def _join(arrays: list[pa.Array]) -> pa.Array:
     return pc.binary_join_element_wise(*arrays, pa.scalar(b"", pa.binary()))
 
 
-def _binary(offsets: npt.NDArray[np.int64], data: npt.NDArray[np.uint8]) -> pa.Array:
-    buffers = [None, pa.py_buffer(offsets.astype(np.int32)), pa.py_buffer(np.ascontiguousarray(data))]
-    return pa.Array.from_buffers(pa.binary(), len(offsets) - 1, buffers)
+def _rows_of(table: npt.NDArray[np.uint8]) -> pa.Array:
+    """The rows of a table of bytes as a binary array."""
+    offsets = np.arange(len(table) + 1, dtype=np.int32) * np.int32(table.shape[1])
+    return pa.Array.from_buffers(pa.binary(), len(table), [None, pa.py_buffer(offsets), pa.py_buffer(table)])

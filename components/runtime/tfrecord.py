@@ -5,6 +5,7 @@ The framing is that of tensorflow/core/lib/io/record_writer.h.
 
 from __future__ import annotations
 
+import functools
 import struct
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
@@ -44,23 +45,41 @@ def masked_crc(data: bytes) -> int:
     return (((crc >> 15) | (crc << 17)) + _MASK_DELTA) & 0xFFFFFFFF
 
 
+def frame(records: Sequence[bytes]) -> bytes:
+    """The bytes of records in a file before compression; for thousands at once."""
+    checksum = google_crc32c.value
+    crcs = np.array([checksum(record) for record in records], dtype=np.uint32)
+    masked = ((crcs >> np.uint32(15)) | (crcs << np.uint32(17))) + np.uint32(_MASK_DELTA)
+    footers = masked.astype("<u4").tobytes()
+    parts: list[bytes] = []
+    for index, record in enumerate(records):
+        parts += (_header(len(record)), record, footers[4 * index : 4 * index + 4])
+    return b"".join(parts)
+
+
+@functools.lru_cache(1 << 16)
+def _header(length: int) -> bytes:
+    packed = struct.pack("<Q", length)
+    return packed + struct.pack("<I", masked_crc(packed))
+
+
 class Writer:
     """Writes one TFRecord file; the same records give the same bytes."""
 
     def __init__(self, path: Path, *, gzip: bool = True) -> None:
         """Creates or truncates the file at `path`."""
-        self.records = 0
-        self.record_bytes = 0
+        self.framed_bytes = 0
         self._file = path.open("wb", buffering=_CHUNK_BYTES)
         # zlib's own gzip header has modification time 0 and no name, unlike that of Python's gzip module.
         self._compressor = zlib.compressobj(GZIP_LEVEL, wbits=_GZIP_WBITS) if gzip else None
-        self._headers: dict[int, bytes] = {}
 
     def write(self, records: Sequence[bytes]) -> None:
         """Appends records; many at once are faster."""
-        framed = self._frame(records)
-        self.records += len(records)
-        self.record_bytes += len(framed)
+        self.append(frame(records))
+
+    def append(self, framed: bytes) -> None:
+        """Appends what `frame` returned; gives way to other threads while it compresses."""
+        self.framed_bytes += len(framed)
         self._file.write(self._compressor.compress(framed) if self._compressor else framed)
 
     def close(self) -> None:
@@ -88,34 +107,20 @@ class Writer:
         else:
             self.abandon()
 
-    def _frame(self, records: Sequence[bytes]) -> bytes:
-        checksum = google_crc32c.value
-        crcs = np.array([checksum(record) for record in records], dtype=np.uint32)
-        masked = ((crcs >> np.uint32(15)) | (crcs << np.uint32(17))) + np.uint32(_MASK_DELTA)
-        footers = masked.astype("<u4").tobytes()
-        headers = self._headers
-        parts: list[bytes] = []
-        for index, record in enumerate(records):
-            length = len(record)
-            header = headers.get(length)
-            if header is None:
-                packed = struct.pack("<Q", length)
-                header = headers[length] = packed + struct.pack("<I", masked_crc(packed))
-            parts += (header, record, footers[4 * index : 4 * index + 4])
-        return b"".join(parts)
-
 
 def write(path: Path, records: Iterable[bytes], *, gzip: bool = True) -> int:
     """Writes a whole file and returns the number of records."""
     batch: list[bytes] = []
+    count = 0
     with Writer(path, gzip=gzip) as writer:
         for record in records:
             batch.append(record)
+            count += 1
             if len(batch) == 1024:
                 writer.write(batch)
                 batch.clear()
         writer.write(batch)
-        return writer.records
+    return count
 
 
 def read(path: Path) -> Iterator[bytes]:
