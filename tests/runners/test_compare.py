@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from runners.cli import cli
+from runners.compare_page import render
+from runners.comparison import MetricRow, compare_runs, roc
+from runners.records import load_run
+from tests.runners.pipeline_roots import FAILED, FIRST, SECOND, RootWriter, taxi_root
+from tests.runners.test_run_report import check
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("compare") / "root"
+    taxi_root(folder)
+    return folder
+
+
+def compare(root: Path, *arguments: str) -> Result:
+    return CliRunner().invoke(cli, ["--root", str(root), "compare", *arguments], catch_exceptions=False)
+
+
+def test_what_differs_is_found(root: Path) -> None:
+    compared = compare_runs(load_run(root, FIRST), load_run(root, SECOND))
+    parameters = {row.name: (row.left, row.right) for row in compared.parameters if row.differs}
+    assert parameters["train_steps"] == ("500", "50")
+    assert "data" not in parameters
+    metrics = {row.name: row for row in compared.metrics}
+    assert metrics["auc"].difference == pytest.approx(-0.0659)
+    assert metrics["auc"].is_better is False
+    assert metrics["train.loss"].difference == pytest.approx(0.09)
+    assert metrics["train.loss"].is_better is False
+    assert metrics["example_count"].is_better is None
+    artifacts = {row.name: row.differs for row in compared.artifacts}
+    assert artifacts["transform/transform_graph"] is False
+    assert artifacts["train/model"] is True
+    assert artifacts["push/pushed_model"] is True
+    assert "train/report" not in artifacts
+
+
+@pytest.mark.parametrize(
+    ("name", "left", "right", "expected"),
+    [
+        ("auc", 0.8, 0.9, True),
+        ("val_loss", 0.8, 0.9, False),
+        ("rmse", 0.9, 0.8, True),
+        ("auc", 0.9, 0.9, None),
+        ("auc", None, 0.9, None),
+        ("auc", math.nan, 0.9, None),
+        ("example_count", 1.0, 2.0, None),
+        ("train.seconds", 1.0, 2.0, None),
+    ],
+)
+def test_what_is_better(name: str, left: float | None, right: float | None, expected: bool | None) -> None:
+    assert MetricRow(name, left, right).is_better is expected
+
+
+def test_two_nans_are_alike() -> None:
+    assert not MetricRow("auc", math.nan, math.nan).differs
+    assert MetricRow("auc", math.nan, 0.5).differs
+
+
+def test_the_tables_in_a_pipe_are_plain(root: Path) -> None:
+    result = compare(root, FIRST, SECOND)
+    lines = result.output.splitlines()
+    assert "\x1b" not in result.output
+    assert [line.split() for line in lines if "train_steps" in line] == [["*", "train_steps", "500", "50"]]
+    assert [line.split() for line in lines if line.startswith("* auc")] == [["*", "auc", "0.9371", "0.8712", "-0.0659"]]
+    assert "artifacts: 9 the same (--all shows them)" in lines
+    assert not [line for line in lines if "ingest/examples" in line]
+    assert "hf_verySecretValue" not in result.output
+    page = root / "runs" / f"compare-{FIRST}-{SECOND}.html"
+    assert lines[-1] == f"page: {page}"
+    assert page.is_file()
+
+
+def test_all_shows_what_is_the_same(root: Path, tmp_path: Path) -> None:
+    result = compare(root, FIRST, SECOND, "--all", "--html", str(tmp_path / "deep" / "page.html"))
+    assert "  ingest/examples" in result.output
+    assert (tmp_path / "deep" / "page.html").is_file()
+
+
+def test_a_comparison_is_no_run(root: Path) -> None:
+    compare(root, FIRST, SECOND)
+    result = CliRunner().invoke(cli, ["--root", str(root), "runs"])
+    assert len(result.output.splitlines()) == 4
+
+
+def test_the_page_stands_alone(root: Path) -> None:
+    document = render(compare_runs(load_run(root, FIRST), load_run(root, SECOND)))
+    page = check(document)
+    assert "0 metrics better 5 metrics worse" in page.text
+    assert "ROC curves" in page.text
+    assert "9 artifacts are the same" in page.text
+    assert "hf_verySecretValue" not in document
+    assert len(document) < 500_000
+
+
+def test_a_failed_run_can_be_compared(root: Path) -> None:
+    page = check(render(compare_runs(load_run(root, FIRST), load_run(root, FAILED))))
+    assert "<script>alert(1)</script>" in page.text, "as text"
+
+
+def test_a_run_is_like_itself(root: Path) -> None:
+    run = load_run(root, FIRST)
+    compared = compare_runs(run, run)
+    assert not [row for row in [*compared.parameters, *compared.metrics, *compared.artifacts] if row.differs]
+    assert "parameters: all" in compare(root, FIRST, FIRST).output
+
+
+def test_runs_with_nothing_in_them(tmp_path: Path) -> None:
+    writer = RootWriter(tmp_path)
+    writer.run("a")
+    writer.run("b")
+    result = compare(tmp_path, "a", "b")
+    assert result.exit_code == 0
+    assert "Neither run has metrics." in check((tmp_path / "runs/compare-a-b.html").read_text()).text
+
+
+def test_the_roc_curve_is_read_from_kfps_metadata(root: Path) -> None:
+    curve = roc(load_run(root, FIRST))
+    assert curve is not None
+    rates, recalls = curve
+    assert (rates[0], rates[-1], recalls[-1]) == (0, 1, 1)
+    assert rates == sorted(rates)
+    assert roc(load_run(root, FAILED)) is None

@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from components.runtime import lineage
+from components.runtime.errors import InputError
+from runners.cli import cli
+from runners.lineage_graph import Graph
+from tests.runners.pipeline_roots import FAILED, FIRST, SECOND, RootWriter, taxi_root
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> RootWriter:
+    return taxi_root(tmp_path_factory.mktemp("lineage") / "root")
+
+
+def told(written: RootWriter, *arguments: str) -> list[str]:
+    result = CliRunner().invoke(cli, ["--root", str(written.root), "lineage", *arguments], catch_exceptions=False)
+    assert result.exit_code == 0
+    return result.output.splitlines()
+
+
+def digest(written: RootWriter, run: str, task: str, output: str) -> str:
+    return str(written.executions[run, task]["outputs"][output]["metadata"]["digest"])
+
+
+def test_up_leads_from_the_pushed_model_to_the_raw_data(written: RootWriter) -> None:
+    lines = told(written, "taxi@1", "--up")
+    text = "\n".join(lines)
+    assert lines[0].startswith("push/pushed_model ")
+    assert f"push in {FIRST}" in text
+    assert f"train in {FIRST}" in text
+    assert f"ingest in {FIRST}, reused by {SECOND}" in text
+    assert "data: /data/taxi" in text
+    assert "used by" not in lines
+    assert text.count("data: /data/taxi") == 1, "what is known already is not told again"
+
+
+def test_down_leads_from_the_data_to_every_model(written: RootWriter) -> None:
+    text = "\n".join(told(written, f"{FIRST}/ingest/examples", "--down"))
+    assert "made by" not in text.splitlines()
+    assert f"train in {FIRST}" in text
+    assert f"train in {SECOND}" in text
+    assert "push/pushed_model" in text
+
+
+def test_what_failed_shows_with_its_error(written: RootWriter) -> None:
+    graph = Graph.read(written.root)
+    failed = next(node for node in graph.executions.values() if node.run == FAILED and node.state == "failed")
+    assert failed.task == "reject-data"
+    assert "expected a number" in failed.error
+
+
+@pytest.mark.parametrize(
+    "form", ["digest", "beginning", "bare", "uri", "absolute", "relative", "inside", "reused", "prefix"]
+)
+def test_an_artifact_is_found_by(written: RootWriter, form: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    record = written.executions[FIRST, "transform"]["outputs"]["transform_graph"]
+    path, whole = record["uri"], record["metadata"]["digest"]
+    monkeypatch.chdir(written.root.parent)
+    reference = {
+        "digest": whole,
+        "beginning": whole.removeprefix("sha256:")[:12],
+        "bare": whole.removeprefix("sha256:"),
+        "uri": f"{Path(path).relative_to(written.root)}",
+        "absolute": path,
+        "relative": f"./root/{Path(path).relative_to(written.root)}",
+        "inside": f"{path}/transform_fn/saved_model.pb",
+        "reused": f"{SECOND}/transform/transform_graph",
+        "prefix": "taxi-20261120-2134/transform/transform_graph",
+    }[form]
+    [node] = Graph.read(written.root).find(reference)
+    assert (node.name, node.digest) == ("transform/transform_graph", whole)
+
+
+def test_raw_data_is_found_by_its_path(written: RootWriter) -> None:
+    [node] = Graph.read(written.root).find("/data/taxi")
+    assert (node.name, node.maker) == ("/data/taxi", "")
+    lines = told(written, "/data/taxi")
+    assert "nothing of the pipeline: it came from outside" in lines
+    assert any("push/pushed_model" in line for line in lines)
+
+
+def test_a_served_version_is_found_by_its_path(written: RootWriter) -> None:
+    [node] = Graph.read(written.root).find("/srv/taxi/1")
+    assert node.name == "push/pushed_model"
+
+
+def test_equal_content_made_twice_is_told_twice(tmp_path: Path) -> None:
+    writer = RootWriter(tmp_path)
+    for run in ("a-1", "a-2"):
+        writer.execution(run, "ingest", parameters={"run": run}, outputs={"examples": {"rows": 5}})
+    lineage.flush()
+    found = Graph.read(tmp_path).find(digest(writer, "a-1", "ingest", "examples")[:20])
+    assert len(found) == 2
+
+
+@pytest.mark.parametrize(
+    ("reference", "message"),
+    [
+        ("nothing", r"no such artifact .*; give a digest"),
+        ("abc", r"no such artifact"),
+        ("taxi@7", r"taxi@7: no such version; pushed are taxi@1"),
+        (f"{FIRST}/train/modell", r"train has no output 'modell'; it has: metrics, model, model_run, report"),
+        (f"{FAILED}/reject-data/anomalies", r"reject-data has no output 'anomalies' \(it is failed\); it has: none"),
+        ("taxi-2026/train/model", r"3 runs begin so"),
+    ],
+)
+def test_what_is_not_there(written: RootWriter, reference: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        Graph.read(written.root).find(reference)
+
+
+def test_a_short_beginning_of_a_digest_may_fit_several(tmp_path: Path) -> None:
+    writer = RootWriter(tmp_path)
+    events = tmp_path / "lineage" / "r"
+    writer.execution("r", "ingest", outputs={"examples": {"rows": 1}, "second": {"rows": 2}})
+    lineage.flush()
+    text = (events / "ingest.jsonl").read_text()
+    for position, output in enumerate(("examples", "second")):
+        text = text.replace(digest(writer, "r", "ingest", output), f"sha256:abcd{position}")
+    (events / "ingest.jsonl").write_text(text)
+    with pytest.raises(InputError, match=r"more than one artifact begins so: abcd0 .*give more digits"):
+        Graph.read(tmp_path).find("abcd")
+
+
+def test_a_half_written_line_is_passed_over(tmp_path: Path) -> None:
+    writer = RootWriter(tmp_path)
+    writer.execution("r", "ingest", outputs={"examples": {"rows": 1}})
+    lineage.flush()
+    file = tmp_path / "lineage/r/ingest.jsonl"
+    file.write_text(file.read_text() + '{"eventType": "COMPL')
+    (tmp_path / "lineage/r/odd.jsonl").write_text(json.dumps([1]) + "\n" + json.dumps({"run": {}}) + "\n")
+    assert len(Graph.read(tmp_path).find("r/ingest/examples")) == 1
+
+
+def test_a_root_without_lineage(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no lineage is recorded here"):
+        Graph.read(tmp_path).find("abcd")

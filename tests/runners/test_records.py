@@ -1,0 +1,189 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from components.runtime.errors import InputError
+from runners import cli
+from runners.outcome import outcome
+from runners.records import list_runs, load_run
+from tests.runners.pipeline_roots import FAILED, FIRST, SECOND, taxi_root
+from tests.support import ROOT
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("records") / "root"
+    taxi_root(folder)
+    return folder
+
+
+def command(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "runners", *arguments], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+
+
+def test_runs_come_newest_first(root: Path) -> None:
+    assert [run.id for run in list_runs(root)] == [FAILED, SECOND, FIRST]
+
+
+def test_a_run_is_read_with_its_executions(root: Path) -> None:
+    run = load_run(root, SECOND)
+    assert (run.state, run.pipeline, run.seconds) == ("done", "taxi", 20.4)
+    assert {task.name: task.state for task in run.tasks}["transform"] == "cached"
+    assert run.executions["transform"].run == FIRST
+    assert run.executions["train"].outputs["model"].digest.startswith("sha256:")
+    assert run.executions["train"].path("model").is_file()
+    assert "push" not in run.executions
+
+
+def test_secrets_are_not_read(root: Path) -> None:
+    run = load_run(root, FIRST)
+    assert run.parameters["hub_token"] == run.executions["train"].parameters["hub_token"] == "***"
+
+
+@pytest.mark.parametrize(("name", "expected"), [("latest", FAILED), (FIRST, FIRST), ("taxi-20261120-2134", FIRST)])
+def test_a_run_is_found_by_name(root: Path, name: str, expected: str) -> None:
+    assert load_run(root, name).id == expected
+
+
+@pytest.mark.parametrize("name", ["taxi-20261121-213455", "../runs", "", ".", "/etc"])
+def test_an_unknown_run_is_named_with_the_nearest(root: Path, name: str) -> None:
+    with pytest.raises(InputError, match=r"no such run; the nearest are: .*taxi-20261120-2"):
+        load_run(root, name)
+
+
+def test_a_beginning_that_fits_several_runs_is_refused(root: Path) -> None:
+    with pytest.raises(InputError, match=r"3 runs begin so: .*give more of the id"):
+        load_run(root, "taxi-2026")
+
+
+def test_a_root_without_runs(tmp_path: Path) -> None:
+    assert list_runs(tmp_path / "nothing") == []
+    with pytest.raises(InputError, match="no runs here"):
+        load_run(tmp_path / "nothing")
+
+
+def test_half_written_and_odd_records_are_left_out(tmp_path: Path) -> None:
+    for name, content in {
+        "half": '{"id": "half", "pipel',
+        "empty": "",
+        "list": "[1]",
+        "binary": "\xff\x00",
+        "good": '{"id": "good"}',
+    }.items():
+        (tmp_path / "runs" / name).mkdir(parents=True)
+        (tmp_path / "runs" / name / "run.json").write_bytes(content.encode("latin-1"))
+    (tmp_path / "runs" / "just-made").mkdir()
+
+    [run] = list_runs(tmp_path)
+
+    assert (run.id, run.state, run.tasks, run.started, run.elapsed) == ("good", "running", [], None, None)
+    with pytest.raises(InputError, match="not a readable run record"):
+        load_run(tmp_path, "half")
+
+
+def test_an_unfinished_run_is_read(tmp_path: Path) -> None:
+    record = {
+        "id": "r",
+        "pipeline": "taxi",
+        "state": "running",
+        "started": "2026-11-20T21:34:55+00:00",
+        "finished": "",
+        "seconds": None,
+        "parameters": None,
+        "tasks": [
+            {"name": "ingest", "state": "running", "execution": ""},
+            {"name": "train", "execution": "artifacts/x"},
+            3,
+        ],
+    }
+    (tmp_path / "runs/r").mkdir(parents=True)
+    (tmp_path / "runs/r/run.json").write_text(json.dumps(record))
+
+    run = load_run(tmp_path, "r")
+
+    assert [task.name for task in run.tasks] == ["ingest", "train"]
+    assert run.executions == {}
+    assert run.elapsed is not None
+    assert run.elapsed > 0
+
+
+def test_artifacts_are_found_after_the_root_has_moved(tmp_path: Path) -> None:
+    taxi_root(tmp_path / "before")
+    (tmp_path / "before").rename(tmp_path / "after")
+    execution = load_run(tmp_path / "after", FIRST).executions["train"]
+    assert execution.path("report").is_relative_to(tmp_path / "after")
+
+
+def test_what_came_of_a_run(root: Path) -> None:
+    good, bad, failed = (outcome(load_run(root, name)) for name in (FIRST, SECOND, FAILED))
+    assert (good.blessed, good.version, good.destination, good.has_baseline) == (True, "1", "/srv/taxi", False)
+    assert list(good.key_metrics()) == ["auc", "binary_accuracy", "loss"]
+    assert (bad.blessed, bad.version, bad.reason) == (False, "", "auc 0.8712 is below 0.9 (all examples)")
+    assert (failed.blessed, failed.metrics) == (None, {})
+
+
+def test_the_list_in_a_pipe_is_plain_and_whole(root: Path) -> None:
+    result = command("--root", str(root), "runs")
+    lines = result.stdout.splitlines()
+    assert (result.returncode, result.stderr, len(lines)) == (0, "", 4)
+    assert "\x1b" not in result.stdout
+    assert "…" not in result.stdout
+    assert lines[3].split()[:4] == [FIRST, "taxi", "done", "2026-11-20"]
+    assert "auc 0.9371, binary_accuracy 0.8771, loss 0.0629" in lines[3]
+    assert lines[3].split()[-2:] == ["yes", "1"]
+    assert lines[1].split()[2] == "failed"
+
+
+def test_the_list_needs_no_kfp_and_no_drawing(root: Path) -> None:
+    code = (
+        "import sys; from runners.cli import cli\n"
+        "cli.main(['--root', sys.argv[1], 'runs'], standalone_mode=False)\n"
+        "assert not {'kfp', 'matplotlib', 'openlineage', 'numpy'} & set(sys.modules), 'slow'\n"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code, str(root)], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert (result.returncode, result.stderr) == (0, "")
+
+
+def test_the_list_can_be_limited(root: Path) -> None:
+    result = CliRunner().invoke(cli.cli, ["--root", str(root), "runs", "--limit", "1", "--pipeline", "taxi"])
+    assert len(result.output.splitlines()) == 2
+    assert (
+        "no runs of digits" in CliRunner().invoke(cli.cli, ["--root", str(root), "runs", "--pipeline", "digits"]).stderr
+    )
+
+
+def test_errors_are_one_line_with_exit_code_65(root: Path) -> None:
+    result = command("--root", str(root), "report", "taxi-1")
+    assert (result.returncode, result.stdout) == (65, "")
+    assert result.stderr.startswith("error: taxi-1: there is no such run; the nearest are: ")
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_a_mistyped_command_is_answered_with_the_likely_one() -> None:
+    result = command("comprae")
+    assert result.returncode == 2
+    assert "did you mean compare or compile?" in result.stderr
+
+
+def test_the_help_names_all_commands_without_importing_them() -> None:
+    code = "import sys; from runners.cli import main\ntry: main(['--help'])\nexcept SystemExit: print('kfp' in sys.modules)"
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert all(f"  {name} " in result.stdout for name in cli.COMMANDS)
+    assert result.stdout.endswith("False\n")
+
+
+def test_every_command_is_there_and_has_help() -> None:
+    for name in cli.COMMANDS:
+        result = CliRunner().invoke(cli.cli, [name, "--help"])
+        assert result.exit_code == 0, (name, result.output)
+        assert result.output.startswith(f"Usage: cli {name} "), name

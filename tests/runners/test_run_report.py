@@ -1,0 +1,275 @@
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from components.runtime import report
+from components.runtime.errors import InputError
+from runners import embedding
+from runners.cli import cli
+from runners.embedding import embed
+from runners.records import Task, load_run
+from runners.run_report import render, write
+from runners.task_graph import depths, task_graph
+from runners.timeline import spans
+from tests.runners.pipeline_roots import FAILED, FIRST, SECOND, RootWriter, taxi_root
+
+VOID = {"meta", "br", "hr", "img", "input", "path", "rect", "line", "use", "circle", "stop", "image"}
+
+
+class Page(HTMLParser):
+    """What a browser would make of a page: tags that match, ids, links, text."""
+
+    def __init__(self, document: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.ids: list[str] = []
+        self.references: list[str] = []
+        self.tags: set[str] = set()
+        self.attributes: list[tuple[str, str]] = []
+        self.words: list[str] = []
+        self.feed(document)
+        assert self.open == [], "every tag is closed"
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        if tag not in VOID:
+            self.open.append(tag)
+        for name, value in attrs:
+            self.attributes.append((name, value or ""))
+            if name == "id":
+                self.ids.append(value or "")
+            if name in ("href", "xlink:href"):
+                self.references.append(value or "")
+            self.references += re.findall(r"url\((#[^)]+)\)", value or "")
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        if tag not in VOID:
+            self.open.pop()
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in VOID:
+            return
+        assert self.open.pop() == tag, f"</{tag}> closes another tag"
+
+    def handle_data(self, data: str) -> None:
+        if "style" not in self.open:
+            self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.words).split())
+
+
+def check(document: str) -> Page:
+    """A page that stands alone: no scripts, nothing loaded, no id twice, no reference into nothing."""
+    page = Page(document)
+    assert "script" not in page.tags
+    assert len(page.ids) == len(set(page.ids)), "ids are unique"
+    assert all(reference.startswith("#") for reference in page.references), "nothing is loaded"
+    assert {reference[1:] for reference in page.references} <= set(page.ids)
+    assert not [name for name, _ in page.attributes if name.startswith("on")]
+    assert "src" not in {name for name, _ in page.attributes}
+    return page
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("report") / "root"
+    taxi_root(folder)
+    return folder
+
+
+def test_the_page_of_a_good_run(root: Path) -> None:
+    file = write(root, FIRST)
+    assert file == root / "runs" / FIRST / "report.html"
+    document = file.read_text()
+    page = check(document)
+    assert "Blessed, and pushed as version 1 to /srv/taxi" in page.text
+    assert "all thresholds met; there is no baseline yet" in page.text
+    assert "0.9371 auc" in page.text
+    assert "9,911 rows of data" in page.text
+    for title in ("Evaluation and blessing", "Training", "Anomalies", "Statistics of the data", "Graph", "Timings"):
+        assert title in page.text
+    assert page.text.index("ROC curve") < page.text.index(
+        "Distribution" if "Distribution" in page.text else "trip_miles"
+    )
+    model = load_run(root, FIRST).executions["train"].outputs["model"]
+    assert model.digest in document
+    assert "hf_verySecretValue" not in document
+    assert len(document.encode()) < 1_000_000
+    assert [entry.name for entry in file.parent.iterdir() if entry.name.startswith(".")] == []
+
+
+def test_the_page_of_a_run_that_was_not_blessed(root: Path) -> None:
+    page = check(write(root, SECOND).read_text())
+    assert "Not blessed, so not pushed auc 0.8712 is below 0.9 (all examples)" in page.text
+    assert f"from the cache, made by {FIRST}" in page.text
+
+
+def test_the_page_of_a_failed_run(root: Path) -> None:
+    page = check(write(root, FAILED).read_text())
+    error = "fare: expected a number, found text; payment_type: unexpected value <script>alert(2)</script>"
+    assert f"reject-data failed {error}" in page.text
+    assert f"Log: runs/{FAILED}/reject-data.log, exit code 65" in page.text
+    assert page.text.index("Split train") < page.text.index("Timings"), "the anomalies come early"
+    assert "ERROR" in page.text
+    assert "pushed" not in page.text
+
+
+def test_the_page_of_a_run_that_was_killed(tmp_path: Path) -> None:
+    taxi_root(tmp_path)
+    file = tmp_path / "runs" / SECOND / "run.json"
+    record = json.loads(file.read_text())
+    record |= {"state": "interrupted", "finished": "", "seconds": 0.0, "exit_code": 130, "error": "interrupted"}
+    for task in record["tasks"][6:]:
+        task |= {"state": "failed" if task["name"] == "train" else "skipped", "execution": "", "error": ""}
+    file.write_text(json.dumps(record))
+    page = check(write(tmp_path, SECOND).read_text())
+    assert "interrupted" in page.text
+    assert "No metrics" not in page.text
+
+
+def test_the_page_of_a_run_that_has_just_begun(tmp_path: Path) -> None:
+    (tmp_path / "runs/r").mkdir(parents=True)
+    (tmp_path / "runs/r/run.json").write_text('{"id": "r", "pipeline": "taxi", "state": "running", "tasks": []}')
+    assert "No task finished." in check(write(tmp_path, "r").read_text()).text
+
+
+def test_nothing_of_a_run_is_taken_for_markup(tmp_path: Path) -> None:
+    evil = "<script>alert('x')</script>\"'&<img src=x onerror=alert(1)>"
+    writer = RootWriter(tmp_path)
+    writer.execution("r", "ingest", parameters={evil: evil}, outputs={"examples": {"rows": 3, "splits": [evil]}})
+    writer.run(
+        "r",
+        pipeline=evil,
+        target=evil,
+        state="failed",
+        error=evil,
+        parameters={evil: {evil: evil}},
+        states={"train": "failed"},
+        errors={"train": evil},
+    )
+    file = tmp_path / "runs/r/run.json"
+    record = json.loads(file.read_text())
+    record["tasks"].append({"name": evil, "stage": evil, "state": evil, "after": ["ingest"], "condition": evil})
+    file.write_text(json.dumps(record))
+
+    page = check(render(load_run(tmp_path, "r")))
+
+    assert "img" not in page.tags
+    assert evil in page.text
+
+
+def test_the_command_tells_where_the_page_is(root: Path) -> None:
+    result = CliRunner().invoke(cli, ["--root", str(root), "report", "taxi-20261120-2134"])
+    assert result.output == f"{root}/runs/{FIRST}/report.html\n"
+    latest = CliRunner().invoke(cli, ["--root", str(root), "report"])
+    assert latest.output == f"{root}/runs/{FAILED}/report.html\n"
+
+
+def test_an_unknown_run_has_no_page(root: Path) -> None:
+    with pytest.raises(InputError, match="no such run"):
+        write(root, "digits-1")
+
+
+def test_pages_that_are_too_large_stay_outside(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = len(render(load_run(root, FIRST)).encode())
+    monkeypatch.setattr(embedding, "BUDGET_BYTES", 60_000)
+    document = render(load_run(root, FIRST))
+    assert len(document.encode()) < whole / 2
+    assert "Too large for this page; it lies at artifacts/taxi/statistics/" in check(document).text
+    assert "Thresholds" in document or "ROC curve" in document, "the small ones are there"
+
+
+def test_figures_of_different_pages_keep_their_own_ids() -> None:
+    drawn = report.figure(2, 2)
+    axes = drawn.add_subplot()
+    axes.plot([0, 1], [0, 1])
+    axes.bar([0, 1], [1, 2], hatch="//")
+    svg = report.drawing(drawn, "a line")
+    document = report.page("T", report.section("One", svg, svg), report.Html('<a href="#x">to</a><p id="x">there</p>'))
+
+    joined = embed(document, "p0") + embed(document, "p1")
+
+    ids = re.findall(r'\sid="([^"]+)"', joined)
+    references = re.findall(r'(?:url\(#|href="#)([^")]+)', joined)
+    assert len(ids) == len(set(ids))
+    assert set(references) <= set(ids)
+    assert {each[:2] for each in ids} == {"p0", "p1"}
+    assert "clip-path" in joined
+    assert len(references) >= 8
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        "<html><body><h1>Somebody's own page</h1></body></html>",
+        "<!--content--><section><script>alert(1)</script></section><!--/content-->",
+        '<!--content--><section onclick="x()">a</section><!--/content-->',
+        '<!--content--><a href="javascript:x()">a</a><!--/content-->',
+    ],
+)
+def test_foreign_pages_are_shown_in_a_closed_frame(document: str) -> None:
+    page = Page(embed(document, "p0"))
+    assert page.tags == {"section", "iframe"}
+    assert dict(page.attributes)["sandbox"] == ""
+    assert dict(page.attributes)["srcdoc"] == document
+
+
+def test_text_about_scripts_is_no_script() -> None:
+    document = report.page("T", report.section("One", report.paragraph("onclick = javascript: <script>")))
+    assert "iframe" not in embed(document, "p0")
+
+
+def test_the_timeline_knows_when_a_failed_task_began(root: Path) -> None:
+    rows = {span.task.name: span for span in spans(load_run(root, FAILED))}
+    assert (rows["reject-data"].begin, rows["reject-data"].seconds) == (5.5, pytest.approx(0.7))
+    assert (rows["ingest"].begin, rows["ingest"].start_up) == (0.0, pytest.approx(0.09))
+    assert rows["train"].begin is None
+
+
+def test_cached_tasks_have_no_bar(root: Path) -> None:
+    rows = spans(load_run(root, SECOND))
+    assert [span.task.state for span in rows[:6]] == ["cached"] * 6
+    assert all(span.begin is None for span in rows[:6])
+    assert [span.task.name for span in rows[6:9]] == ["train", "resolve", "evaluate"]
+
+
+def tasks(**after: list[str]) -> list[Task]:
+    return [Task(name=name, stage=name, state="done", after=earlier) for name, earlier in after.items()]
+
+
+def test_layers_follow_the_longest_path() -> None:
+    assert depths(tasks(d=["a", "c"], a=[], b=["a"], c=["b", "unknown"])) == {"a": 0, "b": 1, "c": 2, "d": 3}
+
+
+def test_a_circle_does_not_hang_the_drawing() -> None:
+    assert task_graph(tasks(a=["b"], b=["a"], c=["c"])).count("<rect") == 3
+
+
+def test_only_direct_dependencies_have_arrows() -> None:
+    drawn = task_graph(tasks(a=[], b=["a"], c=["a", "b"], d=["a", "b", "c"]))
+    assert drawn.count('marker-end="url(#arrow)"') == 3
+
+
+def test_the_tasks_of_a_layer_do_not_overlap() -> None:
+    drawn = task_graph(tasks(a=[], b=["a"], c=["a"], d=["a"], e=["b"], f=["e", "c"], g=["f", "d"]))
+    boxes = [
+        tuple(map(float, each))
+        for each in re.findall(r'<rect x="([\d.-]+)" y="([\d.-]+)" width="([\d.]+)" height="([\d.]+)"', drawn)
+    ]
+    assert len(boxes) == 7
+    for position, (x, y, width, height) in enumerate(boxes):
+        for left, top, _, _ in boxes[:position]:
+            assert abs(x - left) >= width or abs(y - top) >= height
+
+
+def test_an_empty_graph_is_drawn() -> None:
+    assert "<svg" in task_graph([])
