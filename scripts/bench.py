@@ -198,7 +198,9 @@ def _run(root: Path, data: Path, *options: str) -> float:
     )
     seconds = time.perf_counter() - begun
     if process.returncode:
-        raise InputError(f"the pipeline failed on {data}: {(process.stderr or process.stdout).strip().splitlines()[-1]}")
+        lines = f"{process.stdout}\n{process.stderr}".strip().splitlines()
+        reason = next((line for line in reversed(lines) if line.startswith("error")), lines[-1] if lines else "no output")
+        raise InputError(f"the pipeline failed on {data}: {reason}")
     return seconds
 
 

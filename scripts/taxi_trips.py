@@ -108,6 +108,9 @@ def trips(rows: int, generator: np.random.Generator) -> pa.Table:
 
     no_pickup = generator.random(rows) < 0.0003
     no_dropoff = generator.random(rows) < 0.031
+    # The city hides the tract of nearly every pick-up; a few are there in data of any size, so that its type is known.
+    no_pickup_tract = generator.random(rows) >= 0.0002
+    no_pickup_tract[:4] = False
     columns: dict[str, pa.Array] = {
         "pickup_community_area": _whole(pickup.area, no_pickup),
         "fare": pa.array(fare),
@@ -120,8 +123,7 @@ def trips(rows: int, generator: np.random.Generator) -> pa.Table:
         "dropoff_latitude": pa.array(dropoff.latitude, mask=no_dropoff),
         "dropoff_longitude": pa.array(dropoff.longitude, mask=no_dropoff),
         "trip_miles": pa.array(recorded_miles),
-        # The city hides the tract of nearly every pick-up.
-        "pickup_census_tract": _whole(pickup.tract, generator.random(rows) >= 0.0002),
+        "pickup_census_tract": _whole(pickup.tract, no_pickup_tract),
         "dropoff_census_tract": _whole(dropoff.tract, no_dropoff | (generator.random(rows) < 0.256)),
         "payment_type": pa.array(payment),
         "company": pa.array(company, mask=company == ""),
