@@ -51,15 +51,21 @@ def infer(statistics: dict[str, statistics_pb2.DatasetFeatureStatisticsList]) ->
       InputError: no schema accepts all splits, since a feature's type differs.
     """
     _check_types(statistics)
-    splits = list(statistics.values())
+    empty_somewhere, splits = _without_empty_features(statistics)
     result = tfdv.infer_schema(splits[0])
     # An update for one split, such as a feature that only it has, may ask too much of those before it.
     for _ in range(_ROUNDS):
-        rejected = [split for split in splits if tfdv.validate_statistics(split, result).anomaly_info]
+        rejected = [split for split in splits if set(tfdv.validate_statistics(split, result).anomaly_info) - empty_somewhere]
         if not rejected:
-            return result
+            break
         for split in rejected:
             result = tfdv.update_schema(result, split)
+    for feature in result.feature:
+        if feature.name in empty_somewhere:
+            feature.presence.Clear()
+            feature.presence.min_count = 0
+            # An update for the split without values takes the feature for abandoned.
+            feature.ClearField("lifecycle_stage")
     for name, split in statistics.items():
         for feature, anomaly in tfdv.validate_statistics(split, result).anomaly_info.items():
             raise InputError(
@@ -69,13 +75,48 @@ def infer(statistics: dict[str, statistics_pb2.DatasetFeatureStatisticsList]) ->
     return result
 
 
+def _without_empty_features(
+    statistics: dict[str, statistics_pb2.DatasetFeatureStatisticsList],
+) -> tuple[set[str], list[statistics_pb2.DatasetFeatureStatisticsList]]:
+    """Leaves a feature out of the splits in which it has no value, if another split tells its type.
+
+    TFDV takes a feature without values for text, and then rejects the numbers in the other split.
+
+    Returns:
+      Names of the features that were left out somewhere, and the statistics without them.
+    """
+    values: dict[str, list[int]] = {}
+    for entry in statistics.values():
+        for feature in entry.datasets[0].features:
+            values.setdefault(".".join(feature.path.step), []).append(_count(feature))
+    partly_empty = {name for name, counts in values.items() if any(counts) and not all(counts)}
+    kept = []
+    for entry in statistics.values():
+        copy = statistics_pb2.DatasetFeatureStatisticsList()
+        copy.CopyFrom(entry)
+        features = [
+            feature
+            for feature in entry.datasets[0].features
+            if _count(feature) or ".".join(feature.path.step) not in partly_empty
+        ]
+        del copy.datasets[0].features[:]
+        copy.datasets[0].features.extend(features)
+        kept.append(copy)
+    return partly_empty, kept
+
+
+def _count(feature: statistics_pb2.FeatureNameStatistics) -> int:
+    """How many examples have a value of the feature."""
+    return int(getattr(feature, feature.WhichOneof("stats")).common_stats.num_non_missing)
+
+
 def _check_types(statistics: dict[str, statistics_pb2.DatasetFeatureStatisticsList]) -> None:
     """TFDV would widen the schema to accept several types, which no stage after it can read."""
     first: dict[str, tuple[str, int]] = {}
     for split, entry in statistics.items():
         for feature in entry.datasets[0].features:
             name = ".".join(feature.path.step)
-            if not getattr(feature, feature.WhichOneof("stats")).common_stats.num_non_missing:
+            if not _count(feature):
                 continue
             seen_in, kind = first.setdefault(name, (split, feature.type))
             if kind != feature.type:
