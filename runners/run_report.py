@@ -95,7 +95,7 @@ def _headline(run: Run, made: Outcome) -> Html:
 
 def _error(run: Run) -> Html:
     failed = run.failed_tasks
-    where = f"{failed[0].name} failed" if failed else f"The run was {run.state}"
+    where = f"{failed[0].name} failed" if failed and run.state == "failed" else f"The run was {run.state}"
     message = (failed[0].error if failed else "") or run.error
     hint = []
     if failed and failed[0].log:
@@ -175,7 +175,7 @@ def _remark(run: Run, task: Task, execution: Execution | None) -> str:
         return task.error
     if task.state == "cached" and execution is not None:
         return f"made by {execution.run}"
-    if task.state == "skipped" and task.condition:
+    if task.state == "skipped" and task.condition and run.state == "done":
         return f"only if {task.condition}"
     if execution is None:
         return ""

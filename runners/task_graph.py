@@ -19,9 +19,8 @@ FILLS = {
 }
 """Fill and line of a task by its state."""
 
-_WIDTH, _HEIGHT, _GAP_X, _GAP_Y = 104, 52, 20, 20
+_WIDTH, _HEIGHT, _GAP_X, _GAP_Y = 98, 52, 28, 20
 _LANE = 10
-_SWEEPS = 8
 
 
 @dataclass
@@ -105,23 +104,22 @@ def _is_implied(before: dict[str, list[str]], earlier: str, name: str) -> bool:
 
 def _arrange(layers: list[list[_Place]], chains: list[list[_Place]]) -> float:
     """Gives every place its y, and returns the height of the drawing."""
-    neighbours: dict[int, list[_Place]] = {}
-    for chain in chains:
-        for left, right in itertools.pairwise(chain):
-            neighbours.setdefault(id(right), []).append(left)
-            neighbours.setdefault(id(left), []).append(right)
+    lefts: dict[int, list[_Place]] = {}
+    ahead: dict[int, int] = {}
+    pairs = [pair for chain in chains for pair in itertools.pairwise(chain)]
+    for left, right in sorted(pairs, key=lambda pair: -pair[0].layer):
+        lefts.setdefault(id(right), []).append(left)
+        ahead[id(left)] = max(ahead.get(id(left), 0), ahead.get(id(right), 0) + 1)
     heights = [sum(place.height for place in layer) + _GAP_Y * (len(layer) - 1) for layer in layers]
     total = max(heights, default=0)
-    for sweep in range(_SWEEPS):
-        ordered = layers if sweep % 2 == 0 else layers[::-1]
-        for layer in ordered:
-            wanted = {id(place): _mean([each.y for each in neighbours.get(id(place), [])], place.y) for place in layer}
-            # A task above the lanes that pass it: the main path stays straight.
-            layer.sort(key=lambda place: (wanted[id(place)], place.task is None))
-            y = (total - (sum(place.height for place in layer) + _GAP_Y * (len(layer) - 1))) / 2
-            for place in layer:
-                place.y = y + place.height / 2
-                y += place.height + _GAP_Y
+    for layer, height in zip(layers, heights, strict=True):
+        wanted = {id(place): _mean([each.y for each in lefts.get(id(place), [])], place.y) for place in layer}
+        # Of two with the same wish the one that leads further comes first, so that the main path stays straight.
+        layer.sort(key=lambda place: (wanted[id(place)], -ahead.get(id(place), 0)))
+        y = (total - height) / 2
+        for place in layer:
+            place.y = y + place.height / 2
+            y += place.height + _GAP_Y
     return total
 
 
@@ -171,7 +169,7 @@ def _node(place: _Place, task: Task) -> str:
     )
 
 
-def _wrapped(name: str, limit: int = 15) -> list[str]:
+def _wrapped(name: str, limit: int = 14) -> list[str]:
     """A name in at most two lines of at most `limit` letters."""
     if len(name) <= limit:
         return [name]

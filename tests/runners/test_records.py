@@ -176,7 +176,11 @@ def test_a_mistyped_command_is_answered_with_the_likely_one() -> None:
 
 
 def test_the_help_names_all_commands_without_importing_them() -> None:
-    code = "import sys; from runners.cli import main\ntry: main(['--help'])\nexcept SystemExit: print('kfp' in sys.modules)"
+    code = (
+        "import sys; from runners.cli import main\n"
+        "try: main(['--help'])\n"
+        "except SystemExit: print('kfp' in sys.modules)"
+    )
     result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert all(f"  {name} " in result.stdout for name in cli.COMMANDS)
     assert result.stdout.endswith("False\n")
