@@ -11,12 +11,14 @@ from components.runtime.artifacts import InputArtifact, OutputArtifact, local_pa
 from components.runtime.errors import InputError
 from components.runtime.tfmd import SCHEMA_FILE, read_schema, read_statistics
 
-_ROUNDS = 3
-_KINDS = {
-    statistics_pb2.FeatureNameStatistics.INT: "integer",
-    statistics_pb2.FeatureNameStatistics.FLOAT: "float",
-    statistics_pb2.FeatureNameStatistics.STRING: "text",
-    statistics_pb2.FeatureNameStatistics.BYTES: "bytes",
+Statistics = statistics_pb2.DatasetFeatureStatisticsList
+FeatureStatistics = statistics_pb2.FeatureNameStatistics
+
+_KINDS: dict[int, str] = {
+    FeatureStatistics.INT: "integer",
+    FeatureStatistics.FLOAT: "float",
+    FeatureStatistics.STRING: "text",
+    FeatureStatistics.BYTES: "bytes",
 }
 
 
@@ -41,7 +43,7 @@ def schema(statistics: InputArtifact, schema_file: str, schema: OutputArtifact) 
     progress.report(f"{len(result.feature)} features, {schema.metadata['source']}")
 
 
-def infer(statistics: dict[str, statistics_pb2.DatasetFeatureStatisticsList]) -> schema_pb2.Schema:
+def infer(statistics: dict[str, Statistics]) -> schema_pb2.Schema:
     """Infers a schema from the first split and widens it until it accepts all of them.
 
     Args:
@@ -51,76 +53,94 @@ def infer(statistics: dict[str, statistics_pb2.DatasetFeatureStatisticsList]) ->
       InputError: no schema accepts all splits, since a feature's type differs.
     """
     _check_types(statistics)
-    empty_somewhere, splits = _without_empty_features(statistics)
-    result = tfdv.infer_schema(splits[0])
-    # An update for one split, such as a feature that only it has, may ask too much of those before it.
-    for _ in range(_ROUNDS):
-        rejected = [split for split in splits if set(tfdv.validate_statistics(split, result).anomaly_info) - empty_somewhere]
-        if not rejected:
-            break
-        for split in rejected:
-            result = tfdv.update_schema(result, split)
+    splits = [_without_empty_features(entry, _names_with_values(statistics)) for entry in statistics.values()]
+    result = tfdv.infer_schema(splits[0], infer_feature_shape=False)
+    for split in splits[1:]:
+        result = tfdv.update_schema(result, split)
+    features = _features(statistics)
     for feature in result.feature:
-        if feature.name in empty_somewhere:
-            feature.presence.Clear()
-            feature.presence.min_count = 0
-            # An update for the split without values takes the feature for abandoned.
-            feature.ClearField("lifecycle_stage")
-    for name, split in statistics.items():
-        for feature, anomaly in tfdv.validate_statistics(split, result).anomaly_info.items():
+        # An update for a split without the feature takes it for abandoned, and Transform would leave it out.
+        feature.ClearField("lifecycle_stage")
+        _settle(feature, features[feature.name], len(splits))
+    for name, entry in statistics.items():
+        for path, anomaly in tfdv.validate_statistics(entry, result).anomaly_info.items():
             raise InputError(
-                f"no inferred schema fits all splits: {name}: {feature}: {anomaly.description}; "
+                f"no inferred schema fits all splits: {name}: {path}: {anomaly.description}; "
                 "write a schema and name it as schema_file"
             )
     return result
 
 
-def _without_empty_features(
-    statistics: dict[str, statistics_pb2.DatasetFeatureStatisticsList],
-) -> tuple[set[str], list[statistics_pb2.DatasetFeatureStatisticsList]]:
-    """Leaves a feature out of the splits in which it has no value, if another split tells its type.
+def _settle(feature: schema_pb2.Feature, found: list[FeatureStatistics], splits: int) -> None:
+    """Sets presence and shape of a feature from its statistics in the splits that have it.
 
-    TFDV takes a feature without values for text, and then rejects the numbers in the other split.
-
-    Returns:
-      Names of the features that were left out somewhere, and the statistics without them.
+    TFDV's update widens them one split at a time, and keeps a shape that the next split breaks.
     """
-    values: dict[str, list[int]] = {}
+    common = [_common(entry) for entry in found]
+    if len(found) < splits or not all(entry.num_non_missing for entry in common):
+        feature.presence.Clear()
+        feature.presence.min_count = 0
+        return
+    if any(entry.num_missing for entry in common):
+        feature.presence.Clear()
+        feature.presence.min_count = 1
+        return
+    sizes = {size for entry in common for size in (entry.min_num_values, entry.max_num_values)}
+    if len(sizes) == 1:
+        feature.shape.dim.add(size=sizes.pop())
+
+
+def _features(statistics: dict[str, Statistics]) -> dict[str, list[FeatureStatistics]]:
+    """Statistics of every feature in the splits that have it, by name."""
+    features: dict[str, list[FeatureStatistics]] = {}
     for entry in statistics.values():
         for feature in entry.datasets[0].features:
-            values.setdefault(".".join(feature.path.step), []).append(_count(feature))
-    partly_empty = {name for name, counts in values.items() if any(counts) and not all(counts)}
-    kept = []
-    for entry in statistics.values():
-        copy = statistics_pb2.DatasetFeatureStatisticsList()
-        copy.CopyFrom(entry)
-        features = [
-            feature
-            for feature in entry.datasets[0].features
-            if _count(feature) or ".".join(feature.path.step) not in partly_empty
-        ]
-        del copy.datasets[0].features[:]
-        copy.datasets[0].features.extend(features)
-        kept.append(copy)
-    return partly_empty, kept
+            features.setdefault(_name(feature), []).append(feature)
+    return features
 
 
-def _count(feature: statistics_pb2.FeatureNameStatistics) -> int:
-    """How many examples have a value of the feature."""
-    return int(getattr(feature, feature.WhichOneof("stats")).common_stats.num_non_missing)
+def _names_with_values(statistics: dict[str, Statistics]) -> set[str]:
+    return {
+        name
+        for name, found in _features(statistics).items()
+        if any(_common(feature).num_non_missing for feature in found)
+    }
 
 
-def _check_types(statistics: dict[str, statistics_pb2.DatasetFeatureStatisticsList]) -> None:
+def _without_empty_features(statistics: Statistics, with_values: set[str]) -> Statistics:
+    """Leaves out a feature that has no value in this split but in another one, which tells its type.
+
+    TFDV takes a feature without values for text, and then rejects the numbers in the other split.
+    """
+    result = statistics_pb2.DatasetFeatureStatisticsList()
+    result.CopyFrom(statistics)
+    del result.datasets[0].features[:]
+    result.datasets[0].features.extend(
+        feature
+        for feature in statistics.datasets[0].features
+        if _common(feature).num_non_missing or _name(feature) not in with_values
+    )
+    return result
+
+
+def _name(feature: FeatureStatistics) -> str:
+    return ".".join(feature.path.step)
+
+
+def _common(feature: FeatureStatistics) -> statistics_pb2.CommonStatistics:
+    return getattr(feature, feature.WhichOneof("stats")).common_stats
+
+
+def _check_types(statistics: dict[str, Statistics]) -> None:
     """TFDV would widen the schema to accept several types, which no stage after it can read."""
     first: dict[str, tuple[str, int]] = {}
     for split, entry in statistics.items():
         for feature in entry.datasets[0].features:
-            name = ".".join(feature.path.step)
-            if not _count(feature):
+            if not _common(feature).num_non_missing:
                 continue
-            seen_in, kind = first.setdefault(name, (split, feature.type))
+            seen_in, kind = first.setdefault(_name(feature), (split, feature.type))
             if kind != feature.type:
                 raise InputError(
-                    f"feature {name!r} is {_KINDS.get(kind, kind)} in {seen_in} but {_KINDS.get(feature.type, feature.type)} "
-                    f"in {split}; give it one type in the data"
+                    f"feature {_name(feature)!r} is {_KINDS.get(kind, 'struct')} in {seen_in} but "
+                    f"{_KINDS.get(feature.type, 'struct')} in {split}; give it one type in the data"
                 )
