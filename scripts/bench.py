@@ -60,11 +60,15 @@ class Measured:
 def main(argv: list[str] | None = None) -> int:
     """Runs the command line; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m scripts.bench", description=__doc__)
-    parser.add_argument("--rows", default="10000,100000,1000000", help="sizes of generated data, with commas; empty for none")
+    parser.add_argument(
+        "--rows", default="10000,100000,1000000", help="sizes of generated data, with commas; empty for none"
+    )
     parser.add_argument("--data", type=Path, action="append", default=[], help="a folder of real trips to measure too")
     parser.add_argument("--train-steps", type=int, default=500)
     parser.add_argument("--no-beam", action="store_true", help="without the comparison with Beam")
-    parser.add_argument("--scratch", type=Path, default=PROJECT / "build" / "bench", help="folder for data and runs; emptied")
+    parser.add_argument(
+        "--scratch", type=Path, default=PROJECT / "build" / "bench", help="folder for data and runs; emptied"
+    )
     parser.add_argument("--page", type=Path, default=PAGE)
     arguments = parser.parse_args(argv)
 
@@ -77,7 +81,9 @@ def main(argv: list[str] | None = None) -> int:
         ]
         for size in sizes:
             folder = generate(size, arguments.scratch)
-            measured.append(bench(f"generated, {size:,}", folder, arguments.scratch / f"run-{size}", arguments.train_steps))
+            measured.append(
+                bench(f"generated, {size:,}", folder, arguments.scratch / f"run-{size}", arguments.train_steps)
+            )
         comparison = None if arguments.no_beam else compare_with_beam(arguments.scratch)
         write_page(arguments.page, tables(measured, comparison, arguments.train_steps))
         shutil.rmtree(arguments.scratch, ignore_errors=True)
@@ -139,7 +145,9 @@ def tables(measured: list[Measured], comparison: dict[str, float] | None, train_
         "| data | rows | cold | of it the pipeline | cached |",
         "| --- | ---: | ---: | ---: | ---: |",
     ]
-    lines += [f"| {run.name} | {run.rows:,} | {run.cold:.1f} | {run.pipeline:.1f} | {run.cached:.1f} |" for run in measured]
+    lines += [
+        f"| {run.name} | {run.rows:,} | {run.cold:.1f} | {run.pipeline:.1f} | {run.cached:.1f} |" for run in measured
+    ]
     for run in measured:
         lines += [
             "",
@@ -154,16 +162,17 @@ def tables(measured: list[Measured], comparison: dict[str, float] | None, train_
             rows = task.get("rows") or 0
             rate = f"{rows / _work(task):,.0f}" if rows else ""
             lines.append(
-                f"| {task['name']} | {_work(task):.2f} | {task['start_up_seconds']:.2f} | {f'{rows:,}' if rows else ''} | {rate} "
-                f"| {task['peak_memory_bytes'] / 1e9:.2f} |"
+                f"| {task['name']} | {_work(task):.2f} | {task['start_up_seconds']:.2f} "
+                f"| {f'{rows:,}' if rows else ''} | {rate} | {task['peak_memory_bytes'] / 1e9:.2f} |"
             )
     if comparison:
         lines += [
             "",
             "## Ingest and Beam",
             "",
-            f"The same {BEAM_ROWS:,} generated trips, from CSV to gzip TFRecords of tf.Examples in two splits. Beam: `ReadFromText`,"
-            " Python's `csv`, `tf.train.Example`, FnApiRunner (`scripts/beam_csv.py`). Start-up apart.",
+            f"The same {BEAM_ROWS:,} generated trips, from CSV to gzip TFRecords of tf.Examples in two splits. Beam:"
+            " `ReadFromText`, Python's `csv`, a pass for the types of the columns, `tf.train.Example`, FnApiRunner"
+            " (`scripts/beam_csv.py`). Start-up apart.",
             "",
             "| | rows/s |",
             "| --- | ---: |",
@@ -199,7 +208,9 @@ def _run(root: Path, data: Path, *options: str) -> float:
     seconds = time.perf_counter() - begun
     if process.returncode:
         lines = f"{process.stdout}\n{process.stderr}".strip().splitlines()
-        reason = next((line for line in reversed(lines) if line.startswith("error")), lines[-1] if lines else "no output")
+        reason = next(
+            (line for line in reversed(lines) if line.startswith("error")), lines[-1] if lines else "no output"
+        )
         raise InputError(f"the pipeline failed on {data}: {reason}")
     return seconds
 
@@ -219,11 +230,13 @@ def _machine() -> str:
     cpuinfo = Path("/proc/cpuinfo")
     names = re.findall(r"model name\s*: (.*)", cpuinfo.read_text()) if cpuinfo.exists() else []
     today = datetime.datetime.now(tz=datetime.UTC).date()
-    versions = ", ".join(f"{name} {_locked(lock, name)}" for lock, name in (("ml", "tensorflow-cpu"), ("client", "kfp")))
+    versions = ", ".join(
+        f"{name} {_locked(lock, name)}" for lock, name in (("ml", "tensorflow-cpu"), ("client", "kfp"))
+    )
     load = os.getloadavg()[0]
     return (
-        f"Measured on {today} on {os.cpu_count()} cores ({names[0] if names else platform.machine()}), {memory:.0f} GiB of memory, "
-        f"Python {platform.python_version()}, {versions}; load average at the end {load:.1f}."
+        f"Measured on {today} on {os.cpu_count()} cores ({names[0] if names else platform.machine()}), "
+        f"{memory:.0f} GiB of memory, Python {platform.python_version()}, {versions}; load average at the end {load:.1f}."
     )
 
 

@@ -17,8 +17,8 @@ check() {
   fi
 }
 
-check "style (ruff)" "$tools/ruff" check --quiet .
-check "format (ruff)" "$tools/ruff" format --quiet --diff .
+check "style (ruff)" "$tools/ruff" check --quiet --output-format=concise .
+check "format (ruff)" "$tools/ruff" format --check .
 check "types (mypy)" "$tools/mypy" --python-executable "$client"
 check "imports (import-linter)" env PYTHONPATH=. "$tools/python" "$tools/lint-imports"
 check "component specs" "$client" -m pytest -q tests/test_specs.py

@@ -31,8 +31,12 @@ TAXI = Source(
 _MNIST = "https://storage.googleapis.com/cvdf-datasets/mnist"
 MNIST = {
     "train": (
-        Source(f"{_MNIST}/train-images-idx3-ubyte.gz", "train-images-idx3-ubyte.gz", "f68b3c2dcbeaaa9fbdd348bbdeb94873"),
-        Source(f"{_MNIST}/train-labels-idx1-ubyte.gz", "train-labels-idx1-ubyte.gz", "d53e105ee54ea40749a09fcbcd1e9432"),
+        Source(
+            f"{_MNIST}/train-images-idx3-ubyte.gz", "train-images-idx3-ubyte.gz", "f68b3c2dcbeaaa9fbdd348bbdeb94873"
+        ),
+        Source(
+            f"{_MNIST}/train-labels-idx1-ubyte.gz", "train-labels-idx1-ubyte.gz", "d53e105ee54ea40749a09fcbcd1e9432"
+        ),
     ),
     "eval": (
         Source(f"{_MNIST}/t10k-images-idx3-ubyte.gz", "t10k-images-idx3-ubyte.gz", "9fb629c4189551a2d022fa330f9573f3"),
@@ -47,8 +51,12 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m scripts.download", description=__doc__)
     parser.add_argument("model", choices=["taxi", "digits"])
     parser.add_argument("--output", type=Path, help="folder for the data; data/chicago or data/mnist without")
-    parser.add_argument("--downloads", type=Path, default=PROJECT / "data" / "downloads", help="folder for the files as they come")
-    parser.add_argument("--from", dest="base", default="", metavar="URL", help="where the files lie instead, such as a mirror")
+    parser.add_argument(
+        "--downloads", type=Path, default=PROJECT / "data" / "downloads", help="folder for the files as they come"
+    )
+    parser.add_argument(
+        "--from", dest="base", default="", metavar="URL", help="where the files lie instead, such as a mirror"
+    )
     arguments = parser.parse_args(argv)
     taxi = arguments.model == "taxi"
     output: Path = arguments.output or PROJECT / "data" / ("chicago" if taxi else "mnist")
@@ -65,7 +73,10 @@ def main(argv: list[str] | None = None) -> int:
             for split, (images, labels) in MNIST.items():
                 write = functools.partial(_write_images, get(images), get(labels))
                 command.write_whole(output / f"{split}.tfrecord.gz", write)
-            print("MNIST has 28 x 28 pixels from 0 to 255: set image_size: 28 and pixel_max: 255 in models/digits/settings.yaml")
+            print(
+                "MNIST has 28 x 28 pixels from 0 to 255: set image_size: 28 and pixel_max: 255 "
+                "in models/digits/settings.yaml"
+            )
         print(f"ready: make run MODEL={arguments.model} DATA={command.shown(output)}")
 
     return command.run(make)
@@ -83,9 +94,13 @@ def read_idx(images: Path, labels: Path) -> Iterator[bytes]:
         magic, count, height, width = _header(cast(BinaryIO, image_stream), 4, images)
         label_magic, label_count = _header(cast(BinaryIO, label_stream), 2, labels)
         if (magic, label_magic) != (_IMAGES_MAGIC, _LABELS_MAGIC) or height != width:
-            raise InputError(f"{images}, {labels}: not IDX files of square images and of labels; remove them and download again")
+            raise InputError(
+                f"{images}, {labels}: not IDX files of square images and of labels; remove them and download again"
+            )
         if count != label_count:
-            raise InputError(f"{images} has {count} images, {labels} {label_count} labels; remove them and download again")
+            raise InputError(
+                f"{images} has {count} images, {labels} {label_count} labels; remove them and download again"
+            )
         for _ in range(count):
             pixels, label = image_stream.read(height * width), label_stream.read(1)
             if len(pixels) < height * width or not label:

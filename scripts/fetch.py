@@ -58,7 +58,9 @@ def fetch(source: Source, folder: Path, say: Callable[[str], None], *, pause_sec
         expected, found = _expected(file, source), _sums(file, source)
         if expected != found:
             file.unlink()
-            raise InputError(f"{file}: {_mismatch(expected or 'one on record', found)}; removed, run again to download it anew")
+            raise InputError(
+                f"{file}: {_mismatch(expected or 'one on record', found)}; removed, run again to download it anew"
+            )
         say(f"{file.name}: there already, checksum as it should be")
         return file
     for attempt in range(ATTEMPTS):
@@ -69,12 +71,16 @@ def fetch(source: Source, folder: Path, say: Callable[[str], None], *, pause_sec
             break
         say(f"{source.name}: {fault}, attempt {attempt + 1} of {ATTEMPTS}")
     else:
-        raise TransientError(f"{source.url}: {fault}, {ATTEMPTS} times; check the network and run again, it goes on from there")
+        raise TransientError(
+            f"{source.url}: {fault}, {ATTEMPTS} times; check the network and run again, it goes on from there"
+        )
 
     expected, found = _expected(file, source), _sums(part, source)
     if expected and expected != found:
         part.unlink()
-        raise InputError(f"{source.url}: {_mismatch(expected, found)}; removed, the server's file has changed or was damaged")
+        raise InputError(
+            f"{source.url}: {_mismatch(expected, found)}; removed, the server's file has changed or was damaged"
+        )
     if not expected:
         _record(file, found)
         say(f"{source.name}: no checksum is published; recorded {found} in {_SUMS_FILE}, later downloads must match it")
@@ -86,7 +92,9 @@ def fetch(source: Source, folder: Path, say: Callable[[str], None], *, pause_sec
 def _receive(url: str, part: Path) -> str:
     """Appends to `part` until the file is whole; returns what went wrong, or nothing."""
     have = part.stat().st_size if part.exists() else 0
-    request = urllib.request.Request(url, headers={"User-Agent": "millrace", **({"Range": f"bytes={have}-"} if have else {})})
+    request = urllib.request.Request(
+        url, headers={"User-Agent": "millrace", **({"Range": f"bytes={have}-"} if have else {})}
+    )
     try:
         with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as response:
             if have and response.status != http.HTTPStatus.PARTIAL_CONTENT:

@@ -62,7 +62,9 @@ def digits_file() -> Path:
     for folder in (PROJECT / ".venv" / "samples", *map(Path, sys.path)):
         if (folder / _DIGITS_INSIDE).is_file():
             return folder / _DIGITS_INSIDE
-    raise InputError("the digits come with scikit-learn, which is not installed in .venv/samples; run: make sample-data MODEL=digits")
+    raise InputError(
+        "the digits come with scikit-learn, which is not installed in .venv/samples; run: make sample-data MODEL=digits"
+    )
 
 
 def digits(file: Path) -> Iterator[bytes]:

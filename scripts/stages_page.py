@@ -24,7 +24,9 @@ Parameters are set in `models/<name>/settings.yaml`, under the stage's name.
 
 def page() -> str:
     """Returns the page's text."""
-    specs = {path.parent.name: yaml.safe_load(path.read_text()) for path in (PROJECT / "components").glob("*/component.yaml")}
+    specs = {
+        path.parent.name: yaml.safe_load(path.read_text()) for path in (PROJECT / "components").glob("*/component.yaml")
+    }
     environments = yaml.safe_load((PROJECT / "images" / "environments.yaml").read_text())
     home = {stage: name for name, environment in environments.items() for stage in environment["stages"]}
     ordered = sorted(specs, key=lambda name: (_ORDER.index(name) if name in _ORDER else len(_ORDER), name))
@@ -42,7 +44,10 @@ def main(argv: list[str] | None = None) -> int:
     text = page()
     if arguments == ["--check"]:
         if not PAGE.exists() or PAGE.read_text() != text:
-            print(f"error: {PAGE.relative_to(PROJECT)} is not what the component specs say; run: make fmt", file=sys.stderr)
+            print(
+                f"error: {PAGE.relative_to(PROJECT)} is not what the component specs say; run: make fmt",
+                file=sys.stderr,
+            )
             return 1
         return 0
     PAGE.write_text(text)
@@ -53,8 +58,9 @@ def _table(direction: str, ports: list[dict[str, Any]], *, head: bool = True) ->
     lines = ["| | name | type | default | |", "| --- | --- | --- | --- | --- |"] if head else []
     for port in ports:
         kind = port["type"] if port["type"] in _ARTIFACTS else f"*{port['type']}*"
+        help_text = port["description"].replace("|", "\\|")
         default = f"`{port['default']}`" if port.get("default") else ""
-        lines.append(f"| {direction} | `{port['name']}` | {kind} | {default} | {port['description'].replace('|', chr(92) + '|')} |")
+        lines.append(f"| {direction} | `{port['name']}` | {kind} | {default} | {help_text} |")
     return "".join(f"{line}\n" for line in lines)
 
 

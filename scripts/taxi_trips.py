@@ -44,7 +44,32 @@ _AREAS = {
 }
 _CENTRAL = (8, 28, 32, 33)
 _MILES_PER_DEGREE = (69.0, 51.5)
-_HOURS = (4.1, 3.8, 2.9, 2.0, 1.2, 1.0, 1.4, 2.0, 3.3, 4.4, 4.4, 4.1, 5.0, 4.8, 5.0, 4.8, 5.1, 5.4, 6.4, 6.7, 6.4, 5.6, 5.5, 4.9)
+_HOURS = (
+    4.1,
+    3.8,
+    2.9,
+    2.0,
+    1.2,
+    1.0,
+    1.4,
+    2.0,
+    3.3,
+    4.4,
+    4.4,
+    4.1,
+    5.0,
+    4.8,
+    5.0,
+    4.8,
+    5.1,
+    5.4,
+    6.4,
+    6.7,
+    6.4,
+    5.6,
+    5.5,
+    4.9,
+)
 _WEEKDAYS = (12.9, 12.8, 12.6, 13.9, 14.7, 16.8, 16.3)
 """Sunday first, as the column trip_start_day counts from 1."""
 _YEARS = {2013: 0.29, 2014: 0.35, 2015: 0.31, 2016: 0.05}
@@ -176,7 +201,9 @@ def _places(rows: int, generator: np.random.Generator) -> tuple[_Places, _Places
     for candidate in other:
         closer = _miles(pickups.take(start), dropoffs.take(candidate)) < _miles(pickups.take(start), dropoffs.take(end))
         end = np.where(near & closer, candidate, end)
-    airport = np.isin(pickups.area[start], (56, 76)) & ~np.isin(dropoffs.area[end], _CENTRAL) & (generator.random(rows) < 0.6)
+    airport = (
+        np.isin(pickups.area[start], (56, 76)) & ~np.isin(dropoffs.area[end], _CENTRAL) & (generator.random(rows) < 0.6)
+    )
     central = generator.choice(np.flatnonzero(np.isin(dropoffs.area, _CENTRAL)), size=rows)
     return pickups.take(start), dropoffs.take(np.where(airport, central, end))
 
@@ -219,7 +246,11 @@ def _rides(
     # Meters that run on or stop early.
     minutes = np.where(generator.random(rows) < 0.02, np.round(minutes * generator.lognormal(0.3, 0.8, rows)), minutes)
     miles = np.where(generator.random(rows) < 0.04, miles * generator.lognormal(-0.2, 0.9, rows), miles)
-    return miles, minutes * 60, np.round(np.round(fare / 0.2) * 0.2 + np.where(generator.random(rows) < 0.5, 0.05, 0), 2)
+    return (
+        miles,
+        minutes * 60,
+        np.round(np.round(fare / 0.2) * 0.2 + np.where(generator.random(rows) < 0.5, 0.05, 0), 2),
+    )
 
 
 def _payments(fare: Array, generator: np.random.Generator) -> tuple[npt.NDArray[np.str_], Array]:

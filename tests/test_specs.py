@@ -66,7 +66,9 @@ def stage(request: pytest.FixtureRequest) -> str:
 
 
 def test_there_are_stages() -> None:
-    assert {"ingest", "statistics", "schema", "validate", "transform", "train", "resolve", "evaluate", "push"} <= set(STAGES)
+    assert {"ingest", "statistics", "schema", "validate", "transform", "train", "resolve", "evaluate", "push"} <= set(
+        STAGES
+    )
 
 
 def test_spec_says_what_everything_is(stage: str) -> None:
@@ -118,7 +120,11 @@ def test_defaults_are_the_same_in_spec_and_function(stage: str) -> None:
         assert "default" in port, f"{stage}: {port['name']} has a default in the code only"
         text = port["default"]
         plain = str(default) if isinstance(default, str | int | float) else None
-        same = text == plain if plain is not None else json.loads(text) == (default if default is not None else json.loads(text))
+        same = (
+            text == plain
+            if plain is not None
+            else json.loads(text) == (default if default is not None else json.loads(text))
+        )
         assert same, f"{stage}: {port['name']} is {text!r} in the spec and {default!r} in the code"
 
 
@@ -127,7 +133,13 @@ def test_defaults_are_values_of_their_type(stage: str) -> None:
         if "default" not in port:
             continue
         assert isinstance(port["default"], str)
-        parse = {"Integer": int, "Float": float, "JsonArray": json.loads, "JsonObject": json.loads, "Boolean": json.loads}
+        parse = {
+            "Integer": int,
+            "Float": float,
+            "JsonArray": json.loads,
+            "JsonObject": json.loads,
+            "Boolean": json.loads,
+        }
         value = parse.get(port["type"], str)(port["default"])
         expected = {"JsonArray": list, "JsonObject": dict, "Boolean": bool}.get(port["type"])
         assert expected is None or isinstance(value, expected)

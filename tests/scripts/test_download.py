@@ -34,7 +34,7 @@ def test_images_become_examples(tmp_path: Path) -> None:
 
 
 def test_images_and_labels_must_be_of_each_other(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="3 images.*2 labels"):
+    with pytest.raises(InputError, match=r"3 images.*2 labels"):
         list(read_idx(*idx(tmp_path, 3, 2)))
 
 

@@ -183,7 +183,15 @@ def test_without_a_published_checksum_the_first_download_decides(
 def test_command_writes_the_trips_where_a_pipeline_reads_them(
     server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    arguments = ["taxi", "--from", server.url, "--output", str(tmp_path / "chicago"), "--downloads", str(tmp_path / "raw")]
+    arguments = [
+        "taxi",
+        "--from",
+        server.url,
+        "--output",
+        str(tmp_path / "chicago"),
+        "--downloads",
+        str(tmp_path / "raw"),
+    ]
     assert download.main(arguments) == 0
     assert names(tmp_path / "chicago") == ["trips.csv"]
     assert (tmp_path / "chicago" / "trips.csv").read_bytes() == CONTENT
@@ -192,7 +200,15 @@ def test_command_writes_the_trips_where_a_pipeline_reads_them(
 
 def test_command_fails_in_one_line(server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     server.content = b"not MNIST"
-    arguments = ["digits", "--from", server.url, "--output", str(tmp_path / "mnist"), "--downloads", str(tmp_path / "raw")]
+    arguments = [
+        "digits",
+        "--from",
+        server.url,
+        "--output",
+        str(tmp_path / "mnist"),
+        "--downloads",
+        str(tmp_path / "raw"),
+    ]
     assert download.main(arguments) == 65
     errors = capsys.readouterr().err
     assert errors.startswith("error: ")

@@ -83,7 +83,9 @@ def test_quantiles_are_near_those_of_the_real_trips(
 
 def test_no_row_is_copied(generated: pa.Table, real: pa.Table) -> None:
     names = ["pickup_latitude", "trip_start_timestamp", "fare"]
-    ours, theirs = (set(map(tuple, zip(*(table[name].to_pylist() for name in names), strict=True))) for table in (generated, real))
+    ours, theirs = (
+        set(map(tuple, zip(*(table[name].to_pylist() for name in names), strict=True))) for table in (generated, real)
+    )
     assert not ours & theirs
 
 
