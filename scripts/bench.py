@@ -236,7 +236,8 @@ def _machine() -> str:
     load = os.getloadavg()[0]
     return (
         f"Measured on {today} on {os.cpu_count()} cores ({names[0] if names else platform.machine()}), "
-        f"{memory:.0f} GiB of memory, Python {platform.python_version()}, {versions}; load average at the end {load:.1f}."
+        f"{memory:.0f} GiB of memory, "
+        f"Python {platform.python_version()}, {versions}; load average at the end {load:.1f}."
     )
 
 
