@@ -68,7 +68,7 @@ def _print_metrics(names: tuple[str, str], rows: list[MetricRow]) -> None:
     cells: list[list[text.Cell]] = []
     for row in rows:
         style = "" if row.is_better is None else "green" if row.is_better else "red"
-        difference = "" if row.difference is None else f"{row.difference:+.4g}"
+        difference = "" if row.difference is None else text.signed(row.difference)
         both = [text.NOTHING if value is None else text.number(value) for value in (row.left, row.right)]
         cells.append([_marked(row.name, row.differs), *both, (difference if row.differs else "", style)])
     text.table(("metrics", *names, "difference"), cells)

@@ -97,7 +97,7 @@ def _metric_table(rows: Sequence[MetricRow], names: tuple[str, str]) -> Html:
     body = []
     for row in rows:
         tone = "" if row.is_better is None else "good" if row.is_better else "bad"
-        difference = "" if row.difference is None else f"{row.difference:+.4g}" if row.differs else "0"
+        difference = "" if row.difference is None else text.signed(row.difference) if row.differs else "0"
         cells = [_number(row.left), _number(row.right), Html(f'<span class="{tone}">{escape(difference)}</span>')]
         marked = "differs" if row.differs else ""
         body.append(

@@ -11,7 +11,7 @@ from runners import text
 from runners.outcome import Outcome, metrics_of, outcome
 from runners.records import Execution, Run
 
-_REPORTS = frozenset({"system.HTML", "system.Markdown"})
+_SHOWN_OTHERWISE = frozenset({"system.HTML", "system.Markdown", "system.Metrics", "system.ClassificationMetrics"})
 _BETTER_WHEN_LOW = ("loss", "error", "mse", "mae", "rmse", "cross_entropy", "crossentropy")
 _NEITHER = ("count", "second", "examples", "step", "epoch", "threshold", "mean_label", "mean_prediction")
 
@@ -132,12 +132,12 @@ def _metrics(run: Run) -> dict[str, float]:
 
 
 def _artifacts(run: Run) -> dict[str, str]:
-    """Digests of what every task made; of the pages, which hold drawings of the rest, none."""
+    """Digests of what every task made, but for pages, which are drawings of the rest, and metrics."""
     return {
         f"{task}/{name}": artifact.digest
         for task, execution in run.executions.items()
         for name, artifact in execution.outputs.items()
-        if artifact.type not in _REPORTS
+        if artifact.type not in _SHOWN_OTHERWISE
     }
 
 

@@ -46,7 +46,7 @@ class StagePage:
 
 
 def stage_pages(run: Run) -> list[StagePage]:
-    """The pages that the tasks of a run made, in the order of the tasks; the largest are only named beyond the budget."""
+    """The pages that the tasks of a run made, in the order of the tasks; beyond the budget only named."""
     found = []
     for task, execution in run.executions.items():
         for output, artifact in execution.outputs.items():

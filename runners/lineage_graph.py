@@ -16,6 +16,7 @@ from components.runtime.lineage_events import ARTIFACT_FACET, EXECUTION_FACET, r
 _DIGEST = re.compile(r"(?:(?:listing-)?sha256:)?([0-9a-f]{4,64})")
 _STATES = {"START": "running", "COMPLETE": "done", "FAIL": "failed", "ABORT": "interrupted"}
 _SHOWN = 5
+_MODEL, _RESOLVE = "system.Model", "resolve"
 
 
 @dataclass
@@ -77,6 +78,7 @@ class Graph:
         graph = cls(root)
         for event in sorted(_events(root), key=lambda event: str(event.get("eventTime", ""))):
             graph._add(event)
+        graph._join_baselines()
         return graph
 
     def find(self, reference: str) -> list[ArtifactNode]:
@@ -136,6 +138,21 @@ class Graph:
             artifact = self._artifact(dataset)
             artifact.maker = identity
             node.outputs[dataset["facets"][ARTIFACT_FACET]["argument"]] = artifact.id
+
+    def _join_baselines(self) -> None:
+        """Notes which model each baseline is: resolve finds it in the serving directory, not among its inputs."""
+        models = {
+            node.digest: node
+            for node in self.artifacts.values()
+            if node.maker and node.type == _MODEL and self.executions[node.maker].stage != _RESOLVE
+        }
+        for execution in self.executions.values():
+            found = [self.artifacts[each] for each in execution.outputs.values()] if execution.stage == _RESOLVE else []
+            for baseline in found:
+                model = models.get(baseline.digest)
+                if model is not None and execution.id not in model.users:
+                    execution.inputs["found"] = model.id
+                    model.users.append(execution.id)
 
     def _artifact(self, dataset: dict[str, Any]) -> ArtifactNode:
         facet = dataset["facets"][ARTIFACT_FACET]

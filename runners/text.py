@@ -45,8 +45,17 @@ def moment(time: datetime | None) -> str:
 
 
 def number(value: float) -> str:
-    """A metric to four decimals, or to four digits when it is tiny or large."""
+    """A count as it is, a metric to four decimals, or to four digits when it is tiny or vast."""
+    if value.is_integer() and 2 <= abs(value) < 1e15:
+        return f"{value:.0f}"
+    if 1000 <= abs(value) < 1e9:
+        return f"{value:.1f}"
     return f"{value:.4f}" if 0.001 <= abs(value) < 1000 or value == 0 else f"{value:.4g}"
+
+
+def signed(difference: float) -> str:
+    """A difference, with its sign."""
+    return f"+{number(difference)}" if difference > 0 else number(difference)
 
 
 def clipped(line: str, limit: int) -> str:

@@ -141,3 +141,24 @@ def test_a_half_written_line_is_passed_over(tmp_path: Path) -> None:
 def test_a_root_without_lineage(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no lineage is recorded here"):
         Graph.read(tmp_path).find("abcd")
+
+
+def test_a_baseline_leads_to_the_model_that_it_is(tmp_path: Path) -> None:
+    writer = RootWriter(tmp_path)
+    first = writer.execution("a-1", "train", parameters={"steps": 1}, outputs={"model": {"steps": 1}})
+    second = writer.execution("a-2", "train", parameters={"steps": 2}, outputs={"model": {"steps": 2}})
+    writer.execution(
+        "a-2",
+        "resolve",
+        inputs={"model": second["outputs"]["model"]},
+        outputs={"baseline_model": {"found": True, "version": "1"}},
+        pages={"baseline_model": (tmp_path / "artifacts/taxi/train" / first["key"] / "model").read_text()},
+    )
+    lineage.flush()
+
+    up = told(writer, "a-2/resolve/baseline_model", "--up")
+    down = told(writer, "a-1/train/model", "--down")
+
+    assert any("found: train/model" in line for line in up)
+    assert any("train in a-1" in line for line in up)
+    assert any("resolve in a-2" in line for line in down)

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from components.runtime.errors import InputError
-from runners import cli
+from runners import cli, text
 from runners.outcome import outcome
 from runners.records import list_runs, load_run
 from tests.runners.pipeline_roots import FAILED, FIRST, SECOND, taxi_root
@@ -191,3 +191,30 @@ def test_every_command_is_there_and_has_help() -> None:
         result = CliRunner().invoke(cli.cli, [name, "--help"])
         assert result.exit_code == 0, (name, result.output)
         assert result.output.startswith(f"Usage: cli {name} "), name
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [(500.0, "500"), (64000.0, "64000"), (22450.12, "22450.1"), (1.0, "1.0000"), (0.0, "0.0000"), (0.95001, "0.9500"),
+     (1e-5, "1e-05"), (1.5e12, "1500000000000"), (float("nan"), "nan")],
+)  # fmt: skip
+def test_numbers(value: float, expected: str) -> None:
+    assert text.number(value) == expected
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [(None, "-"), (0.04, "0.0 s"), (41.2, "41 s"), (200.0, "3 min 20 s"), (7500.0, "2 h 5 min")],
+)
+def test_durations(seconds: float | None, expected: str) -> None:
+    assert text.duration(seconds) == expected
+
+
+def test_sizes() -> None:
+    assert [text.size(each) for each in (None, 12, 4601, 357_000_000, 2.1e9)] == [
+        "-",
+        "12 B",
+        "5 kB",
+        "357 MB",
+        "2.10 GB",
+    ]
