@@ -90,7 +90,7 @@ def read_batches(path: str, schema: bytes) -> Iterator[pyarrow.RecordBatch]:
       schema: serialised tensorflow.metadata.v0.Schema; only its features are read.
 
     Yields:
-      At least one batch, so that a file without rows still has its columns: a column of lists for each feature.
+      Batches of at least one row, with a column of lists for each feature.
 
     Raises:
       InputError: the file is corrupt, a record is not a tf.Example, or it contradicts the schema.
@@ -111,14 +111,13 @@ def read_batches(path: str, schema: bytes) -> Iterator[pyarrow.RecordBatch]:
 def _batched(records: Iterator[bytes]) -> Iterator[list[bytes]]:
     batch: list[bytes] = []
     size = 0
-    first = True
     for record in records:
         batch.append(record)
         size += len(record)
         if len(batch) == BATCH_ROWS or size >= BATCH_BYTES:
             yield batch
-            batch, size, first = [], 0, False
-    if batch or first:
+            batch, size = [], 0
+    if batch:
         yield batch
 
 

@@ -16,8 +16,8 @@ from tfx_bsl.public import tfxio
 
 from components.runtime import examples, tfrecord
 from components.runtime.beam import read_batches
-from components.runtime.errors import InputError, classify
 from components.runtime.progress import report
+from components.transform.faults import users_fault
 
 
 class Shard(NamedTuple):
@@ -33,8 +33,9 @@ class _Graph:
     """A transform graph, loaded."""
 
     def __init__(self, folder: str, schema: bytes) -> None:
-        self._output = tft.TFTransformOutput(folder)
-        transformed = self._output.transformed_metadata.schema
+        output = tft.TFTransformOutput(folder)
+        transformed = output.transformed_metadata.schema
+        self._model = tf.saved_model.load(output.transform_savedmodel_dir)
         self._adapter = tensor_adapter(schema)
         self._converter = impl_helper.make_tensor_to_arrow_converter(transformed)
         self._encoder = RecordBatchToExamplesEncoder(transformed)
@@ -42,9 +43,7 @@ class _Graph:
     def transform(self, batch: pa.RecordBatch) -> list[bytes]:
         """Transformed tf.Examples of raw rows, in their order and in canonical bytes."""
         tensors = self._adapter.ToBatchTensors(batch, produce_eager_tensors=True)
-        # The whole signature is fed, so that features of the graph that need only some of the inputs stay exact.
-        outputs = self._output.transform_raw_features(tensors, drop_unused_features=False)
-        result = self._converter.convert(outputs)
+        result = self._converter.convert(self._model.transform_fn(tensors))
         if result.num_rows != batch.num_rows:
             raise ValueError(f"the transformation made {result.num_rows} rows of {batch.num_rows}")
         flat = _single_values(result)
@@ -76,22 +75,18 @@ def transform_shard(shard: Shard, graph: str, schema: bytes) -> None:
     Raises:
       InputError: the file is corrupt or contradicts the schema, or the transformation fails on a row.
     """
-    loaded = _load(graph, schema)
+    loaded, done = _load(graph, schema), 0
     with tfrecord.Writer(Path(shard.target)) as writer:
         for batch in read_batches(shard.source, schema):
-            if not batch.num_rows:
-                continue
-            rows = f"rows {writer.records + 1} to {writer.records + batch.num_rows}"
+            rows = f"rows {done + 1} to {done + batch.num_rows}"
             try:
                 transformed = loaded.transform(batch)
-            except (ValueError, tf.errors.OpError) as error:
-                if classify(error) is not None or isinstance(error, tf.errors.ResourceExhaustedError):
-                    raise
-                message = " ".join(str(error).split())[:400]
-                raise InputError(f"{shard.source}, {rows}: preprocessing_fn fails on the data: {message}") from error
+            except Exception as error:
+                raise users_fault(error, f"{shard.source}, {rows}: the transformation") or error from error
             writer.write(transformed)
-            report(f"transforming {shard.split}: {writer.records:,} rows of {Path(shard.source).name}", force=False)
-        Path(shard.count).write_text(str(writer.records))
+            done += batch.num_rows
+            report(f"transforming {shard.split}: {done:,} rows of {Path(shard.source).name}", force=False)
+    Path(shard.count).write_text(str(done))
 
 
 @functools.lru_cache(maxsize=1)
@@ -106,7 +101,8 @@ def _single_values(batch: pa.RecordBatch) -> pa.RecordBatch | None:
         if not (pa.types.is_list(column.type) or pa.types.is_large_list(column.type)) or column.null_count:
             return None
         values = column.flatten()
-        if len(values) != batch.num_rows or pa.types.is_nested(values.type) or set(column.value_lengths().unique().to_pylist()) != {1}:
+        lengths = column.value_lengths().unique().to_pylist()
+        if lengths != [1] or pa.types.is_nested(values.type):
             return None
         columns.append(values.cast(pa.binary()) if pa.types.is_large_binary(values.type) else values)
     return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)

@@ -13,16 +13,16 @@ os.environ["TF_USE_LEGACY_KERAS"] = "0"
 
 import apache_beam as beam
 import pyarrow as pa
-import tensorflow as tf
 import tensorflow_transform as tft
 import tensorflow_transform.beam as tft_beam
 
-from components.runtime import tfmd
+from components.runtime import tfmd, tfrecord
 from components.runtime.artifacts import InputArtifact, OutputArtifact, remove
 from components.runtime.beam import data_files, pipeline, read_batches
-from components.runtime.errors import InputError, classify
+from components.runtime.errors import InputError
 from components.runtime.progress import report
 from components.transform.apply import Shard, tensor_io, transform_shard
+from components.transform.faults import users_fault
 from components.transform.preprocessing import Preprocessing
 
 ANALYSED_SPLIT = "train"
@@ -58,6 +58,8 @@ def transform(
     preprocessing = Preprocessing(module_file, custom_config)
     serialised = tfmd.read_schema_artifact(schema).SerializeToString(deterministic=True)
     train_files = data_files(examples.split(ANALYSED_SPLIT))
+    if all(next(tfrecord.read(Path(file)), None) is None for file in train_files):
+        raise InputError(f"{examples.split(ANALYSED_SPLIT)}: no rows to learn from; change the splits of ingest")
 
     graph = transform_graph.directory()
     work = graph / ".work"
@@ -69,8 +71,6 @@ def transform(
     shutil.copyfile(schema.path / tfmd.SCHEMA_FILE, raw_metadata / tfmd.SCHEMA_FILE)
 
     rows = apply(examples, transformed_examples, serialised, graph, work, beam_options)
-    if not rows[ANALYSED_SPLIT]:
-        raise InputError(f"{examples.split(ANALYSED_SPLIT)}: no rows to learn from; change the splits of ingest")
     remove(work)
     transform_graph.metadata["features"] = len(tft.TFTransformOutput(str(graph)).transformed_feature_spec())
     transformed_examples.metadata |= {"splits": sorted(rows), "rows": sum(rows.values())}
@@ -102,11 +102,8 @@ def analyse(
             batches |= "Read" >> beam.FlatMap(read_batches, schema=schema).with_output_types(pa.RecordBatch)
             learned = (batches, tensor_io(schema).TensorAdapterConfig()) | tft_beam.AnalyzeDataset(preprocessing)
             _ = learned | tft_beam.WriteTransformFn(str(graph))
-    except (ValueError, TypeError, RuntimeError, tf.errors.OpError) as error:
-        if classify(error) is not None or isinstance(error, tf.errors.ResourceExhaustedError):
-            raise
-        message = " ".join(str(error).split())[:600]
-        raise InputError(f"the analysis of the split {ANALYSED_SPLIT!r} by preprocessing_fn fails: {message}") from error
+    except Exception as error:
+        raise users_fault(error, f"the analysis of the split {ANALYSED_SPLIT!r}") or error from error
 
 
 def apply(

@@ -1,0 +1,39 @@
+"""Tells the user's faults from ours in what Beam and TensorFlow raise while they run preprocessing_fn."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import tensorflow as tf
+
+from components.runtime.errors import InputError, classify
+
+_LENGTH = 400
+_TRACE = re.compile(r"Graph execution error:.*<stack traces unavailable>\s*", re.DOTALL)
+_NOISE = re.compile(r"\s*\[(\[\{\{.*?\}\}\]|Op:\w*|while running [^\]]*)\]")
+_USERS = (ValueError, TypeError, tf.errors.InvalidArgumentError, tf.errors.FailedPreconditionError)
+
+
+def users_fault(error: Exception, what: str) -> InputError | None:
+    """Returns an error for the user, or None when it is not the user's fault or has been told already.
+
+    Args:
+      error: raised while preprocessing_fn ran over data.
+      what: what was being done, and with which data.
+    """
+    operations = [cause for cause in _chain(error) if isinstance(cause, tf.errors.OpError)]
+    root = operations[-1] if operations else error
+    if classify(error) is not None or not isinstance(root, _USERS):
+        return None
+    reason = " ".join(_NOISE.sub("", _TRACE.sub("", str(root))).split())
+    if len(reason) > _LENGTH:
+        reason = f"{reason[:_LENGTH]}…"
+    return InputError(f"{what} by preprocessing_fn fails: {reason}")
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    # Beam raises anew inside its handlers, so that the cause of an error is only the context of the next.
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
