@@ -40,8 +40,8 @@ def export(
       labels: raw features that are not known when the model serves.
 
     Raises:
-      InputError: a label that the schema does not have, an input that the preprocessing does not make, or a raw feature
-        that has no dense form.
+      InputError: a label that the schema does not have, an input that the preprocessing does not make or makes from a
+        label, or a raw feature that has no dense form.
     """
     import keras
     import tensorflow as tf
@@ -61,6 +61,8 @@ def export(
 
     def predict(raw: Features) -> dict[str, tf.Tensor]:
         transformed = transform(dict(raw))
+        if leaked := [name for name in inputs if name not in transformed]:
+            raise InputError(f"the model's input {leaked[0]!r} is made from a label, which is not known when the model serves")
         return {OUTPUTS: inference({name: transformed[name] for name in inputs}, training=False)}
 
     def serving_default(**plain: tf.Tensor) -> dict[str, tf.Tensor]:

@@ -7,14 +7,12 @@ import math
 import keras
 import tensorflow as tf
 import tensorflow_transform as tft
+from preprocessing import LABEL, TRANSFORMED_IMAGE, TRANSFORMED_LABEL
 from tfx_bsl.public import tfxio
 
 from components.runtime import signatures
 from components.runtime.fn_args import FnArgs
 
-LABEL = "label"
-TRANSFORMED_LABEL = "label_xf"
-IMAGE = "image_xf"
 CLASSES = 10
 
 DEFAULTS = {"batch_size": 64, "learning_rate": 0.003, "epochs": 5, "filters": [32, 64]}
@@ -53,7 +51,7 @@ def run_fn(fn_args: FnArgs) -> None:
     # Keras makes whole epochs of whole calls only: both are chosen so that the steps add up exactly.
     epochs = max(count for count in range(1, config["epochs"] + 1) if fn_args.train_steps % count == 0)
     steps_per_epoch = fn_args.train_steps // epochs
-    model = build(transform_output.transformed_feature_spec()[IMAGE].shape, config["filters"])
+    model = build(transform_output.transformed_feature_spec()[TRANSFORMED_IMAGE].shape, config["filters"])
     schedule = keras.optimizers.schedules.CosineDecay(config["learning_rate"], fn_args.train_steps)
     model.compile(
         optimizer=keras.optimizers.Adam(schedule),
@@ -66,6 +64,7 @@ def run_fn(fn_args: FnArgs) -> None:
     model.optimizer.build(model.trainable_variables)
     model.fit(
         batches(fn_args.train_files, training=True),
+        shuffle=False,  # The batches are shuffled already.
         epochs=epochs,
         steps_per_epoch=steps_per_epoch,
         validation_data=batches(fn_args.eval_files, training=False).take(fn_args.eval_steps or WHOLE_SPLIT),
@@ -83,14 +82,15 @@ def build(shape: tuple[int, int, int], filters: list[int]) -> keras.Model:
     Returns:
       A model from `{"image_xf": [batch, *shape]}` to probabilities of shape [batch, 10].
     """
-    image = keras.Input(shape, name=IMAGE)
-    layer = image
+    image = keras.Input(shape, name=TRANSFORMED_IMAGE)
+    layer = keras.layers.GaussianNoise(0.1)(image)
     for index, count in enumerate(filters):
         if index:
             layer = keras.layers.MaxPooling2D(padding="same")(layer)
         layer = keras.layers.Conv2D(count, 3, padding="same", activation="relu")(layer)
     layer = keras.layers.Flatten()(layer)
-    layer = keras.layers.Dropout(0.3)(layer)
+    layer = keras.layers.Dropout(0.5)(layer)
     layer = keras.layers.Dense(64, activation="relu")(layer)
+    layer = keras.layers.Dropout(0.3)(layer)
     probabilities = keras.layers.Dense(CLASSES, activation="softmax")(layer)
-    return keras.Model({IMAGE: image}, probabilities, name="digits")
+    return keras.Model({TRANSFORMED_IMAGE: image}, probabilities, name="digits")

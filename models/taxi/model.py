@@ -70,6 +70,7 @@ def run_fn(fn_args: FnArgs) -> None:
     model.optimizer.build(model.trainable_variables)
     model.fit(
         batches(fn_args.train_files, training=True),
+        shuffle=False,  # The batches are shuffled already.
         epochs=epochs,
         steps_per_epoch=steps_per_epoch,
         validation_data=batches(fn_args.eval_files, training=False).take(fn_args.eval_steps or WHOLE_SPLIT),

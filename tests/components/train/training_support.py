@@ -6,7 +6,6 @@ import csv
 import functools
 import hashlib
 import json
-import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -112,6 +111,28 @@ def taxi() -> Prepared:
     return prepare(_folder() / "taxi", taxi_records(), taxi_schema(), ROOT / "models/taxi/preprocessing.py", {})
 
 
+def digits_records() -> list[bytes]:
+    """scikit-learn's digits as tf.Examples, as the sample data has them."""
+    records = []
+    with shared("digits/sklearn-digits/digits.csv").open(newline="") as stream:
+        for row in csv.DictReader(stream):
+            label = int(row.pop("label"))
+            pixels = bytes(int(value) for value in row.values())
+            example = tf.train.Example()
+            example.features.feature["image_raw"].bytes_list.value.append(pixels)
+            for name, value in (("height", 8), ("width", 8), ("depth", 1), ("label", label)):
+                example.features.feature[name].int64_list.value.append(value)
+            records.append(example.SerializeToString(deterministic=True))
+    return records
+
+
+@functools.cache
+def digits() -> Prepared:
+    module = ROOT / "models/digits/preprocessing.py"
+    schema = (ROOT / "models/digits/schema.pbtxt").read_text()
+    return prepare(_folder() / "digits", digits_records(), schema, module, {"image_size": 8, "pixel_max": 16})
+
+
 @functools.cache
 def tfx_style() -> Prepared:
     """A part of the trips, transformed by the TFX user's module."""
@@ -149,7 +170,3 @@ def failure(
     assert exit_.value.code == 65, lines
     assert list(outputs.glob("**/*")) == []
     return lines[-1]
-
-
-def forget_module(name: str) -> None:
-    sys.modules.pop(name, None)

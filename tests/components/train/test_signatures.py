@@ -1,0 +1,204 @@
+"""What a model serves: the same answers by every way in, in a process that knows nothing of how it was made."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_transform as tft
+
+from components.runtime import signatures
+from components.runtime.errors import InputError
+from tests.components.train import training_support as support
+
+SCHEMA = """
+feature { name: "required" type: FLOAT presence { min_fraction: 1 min_count: 1 } shape { dim { size: 1 } } }
+feature { name: "optional" type: FLOAT value_count { min: 1 max: 1 } }
+feature { name: "count" type: INT value_count { min: 1 max: 1 } }
+feature { name: "word" type: BYTES value_count { min: 1 max: 1 } }
+feature { name: "words" type: BYTES value_count { min: 1 } }
+feature { name: "pair" type: INT presence { min_fraction: 1 min_count: 1 } shape { dim { size: 2 } } }
+feature { name: "unused" type: FLOAT value_count { min: 1 max: 1 } }
+feature { name: "target" type: INT presence { min_fraction: 1 min_count: 1 } shape { dim { size: 1 } } }
+"""
+
+PREPROCESSING = """
+import tensorflow as tf
+import tensorflow_transform as tft
+
+def filled(x, default):
+    return tf.squeeze(tf.sparse.to_dense(tf.SparseTensor(x.indices, x.values, [x.dense_shape[0], 1]), default), 1)
+
+def preprocessing_fn(inputs):
+    count = filled(inputs["count"], -1)
+    words = tf.cast(tf.sparse.reduce_sum(tf.SparseTensor(
+        inputs["words"].indices, tf.strings.length(inputs["words"].values), inputs["words"].dense_shape), 1), tf.float32)
+    # The column of a value within its row counts as well.
+    columns = tf.math.unsorted_segment_sum(
+        inputs["words"].indices[:, 1], inputs["words"].indices[:, 0], inputs["words"].dense_shape[0])
+    return {
+        "required_xf": tft.scale_to_z_score(tf.squeeze(inputs["required"], 1)),
+        "optional_xf": filled(inputs["optional"], -5.0),
+        "count_xf": tf.cast(count, tf.float32),
+        "word_xf": tf.cast(tf.strings.length(filled(inputs["word"], "missing")), tf.float32),
+        "words_xf": tf.reshape(words + 0.5 * tf.cast(columns, tf.float32), [-1]),
+        "width_xf": tf.cast(tf.fill(tf.shape(count), tf.shape(inputs["optional"])[1]), tf.float32),
+        "pair_xf": tf.cast(inputs["pair"], tf.float32),
+        "target_xf": tf.squeeze(inputs["target"], 1),
+        "leak_xf": tf.cast(tf.squeeze(inputs["target"], 1), tf.float32),
+        "words_sparse_xf": inputs["words"],
+    }
+"""
+
+ROWS: list[dict[str, list[Any]]] = [
+    {"required": [1.5], "optional": [2.0], "count": [3], "word": ["abc"], "words": ["a", "bcd"], "pair": [1, 2], "target": [0]},
+    {"required": [-2.0], "pair": [0, -7], "target": [1]},
+    {"required": [0.0], "optional": [0.0], "count": [0], "word": ["ü"], "words": ["xyz"], "pair": [5, 5], "target": [1]},
+    {"required": [9.0], "count": [-4], "words": ["one", "two", "three"], "pair": [9, 9], "unused": [1.0], "target": [0]},
+]
+
+ASK = """
+import json, sys
+import numpy as np
+import tensorflow as tf
+path, to = sys.argv[1:]
+model = tf.saved_model.load(path)
+given = np.load(to + "/given.npz", allow_pickle=True)
+examples = tf.constant(list(given["examples"]))
+plain = {name: tf.constant(json.loads(str(given["plain"]))[name], spec.dtype)
+         for name, spec in model.signatures["serving_default"].structured_input_signature[1].items()}
+answers = {
+    "plain": model.signatures["serving_default"](**plain)["outputs"],
+    "raw": model.signatures["from_examples"](examples=examples)["outputs"],
+}
+transformed = model.signatures["transform_features"](examples=tf.constant(list(given["labelled"])))
+np.savez(to + "/answers.npz", **answers, **{"t:" + k: v for k, v in transformed.items()})
+print(sorted(model.signatures), "tensorflow_transform" in sys.modules, "keras" in sys.modules)
+"""
+
+
+def example(row: dict[str, list[Any]], *, without: tuple[str, ...] = ()) -> bytes:
+    result = tf.train.Example()
+    for name, values in row.items():
+        if name in without:
+            continue
+        feature = result.features.feature[name]
+        if isinstance(values[0], str):
+            feature.bytes_list.value.extend(value.encode() for value in values)
+        elif isinstance(values[0], int):
+            feature.int64_list.value.extend(values)
+        else:
+            feature.float_list.value.extend(values)
+    return result.SerializeToString()
+
+
+def ask(folder: Path, serving: Path, labelled: list[bytes], unlabelled: list[bytes], plain: dict[str, Any]) -> dict[str, Any]:
+    """Loads the model in a fresh process and asks it by all three signatures."""
+    np.savez(
+        folder / "given.npz",
+        examples=np.array(unlabelled, object),
+        labelled=np.array(labelled, object),
+        plain=np.array(json.dumps(plain)),
+    )
+    command = [sys.executable, "-c", ASK, str(serving), str(folder)]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("['from_examples', 'serving_default', 'transform_features'] False")
+    return dict(np.load(folder / "answers.npz", allow_pickle=True))
+
+
+@pytest.fixture(scope="module")
+def every_kind(tmp_path_factory: pytest.TempPathFactory) -> tft.TFTransformOutput:
+    folder = tmp_path_factory.mktemp("kinds")
+    (folder / "kinds_preprocessing.py").write_text(PREPROCESSING)
+    records = [example(row | {"required": [row["required"][0] + shift]}) for shift in range(8) for row in ROWS]
+    prepared = support.prepare(folder / "data", records, SCHEMA, folder / "kinds_preprocessing.py", {})
+    return tft.TFTransformOutput(str(prepared.transform_graph))
+
+
+def linear(names: list[str], widths: dict[str, int] | None = None) -> keras.Model:
+    inputs = {name: keras.Input((widths or {}).get(name) and (2,) or (), name=name) for name in names}
+    flat = [keras.ops.reshape(tensor, (-1, tensor.shape[1] if len(tensor.shape) == 2 else 1)) for tensor in inputs.values()]
+    dense = keras.layers.Dense(1, kernel_initializer=keras.initializers.RandomNormal(seed=1))
+    return keras.Model(inputs, dense(keras.ops.concatenate(flat, -1)))
+
+
+def test_every_kind_of_feature_by_every_way(tmp_path: Path, every_kind: tft.TFTransformOutput) -> None:
+    names = ["required_xf", "optional_xf", "count_xf", "word_xf", "words_xf", "width_xf", "pair_xf"]
+    model = linear(names, {"pair_xf": 2})
+    serving = tmp_path / "model"
+    signatures.export(model, every_kind, str(serving), labels=["target"])
+    smallest = int(np.iinfo(np.int64).min)
+    plain = {
+        "required": [1.5, -2.0, 0.0, 9.0],
+        "optional": [2.0, float("nan"), 0.0, float("nan")],
+        "count": [3, smallest, 0, -4],
+        "word": ["abc", "", "ü", ""],
+        "words": [["a", "bcd", ""], ["", "", ""], ["", "xyz", ""], ["one", "two", "three"]],
+        "pair": [[1, 2], [0, -7], [5, 5], [9, 9]],
+        "unused": [float("nan")] * 3 + [1.0],
+    }
+    labelled = [example(row) for row in ROWS]
+    got = ask(tmp_path, serving, labelled, [example(row, without=("target",)) for row in ROWS], plain)
+    np.testing.assert_array_equal(got["plain"], got["raw"])
+    transformed = {name: tf.constant(got[f"t:{name}"]) for name in names}
+    np.testing.assert_allclose(model(transformed).numpy(), got["raw"], rtol=1e-6)
+    assert len(set(got["raw"].ravel().tolist())) == 4
+    assert got["t:target_xf"].tolist() == [0, 1, 1, 0]
+    assert got["t:optional_xf"].tolist() == [2.0, -5.0, 0.0, -5.0]
+    assert got["t:words_sparse_xf"].tolist()[3] == [b"one", b"two", b"three"]
+
+
+def test_batch_without_any_value(tmp_path: Path, every_kind: tft.TFTransformOutput) -> None:
+    model = linear(["optional_xf", "width_xf"])
+    signatures.export(model, every_kind, str(tmp_path), labels=["target"])
+    loaded = tf.saved_model.load(str(tmp_path))
+    raw = loaded.signatures["from_examples"](examples=tf.constant([example(ROWS[1])]))["outputs"]
+    plain = loaded.signatures["serving_default"](
+        required=tf.constant([-2.0]),
+        optional=tf.constant([float("nan")]),
+        count=tf.constant([tf.int64.min]),
+        word=tf.constant([""]),
+        words=tf.constant([[""]]),
+        pair=tf.constant([[0, -7]], tf.int64),
+        unused=tf.constant([float("nan")]),
+    )["outputs"]
+    np.testing.assert_array_equal(raw, plain)
+
+
+def test_served_model_is_without_optimiser(tmp_path: Path, every_kind: tft.TFTransformOutput) -> None:
+    model = linear(["optional_xf"])
+    model.compile("adam", "mse")
+    model.fit({"optional_xf": np.ones(4, "float32")}, np.ones(4, "float32"), verbose=0)
+    signatures.export(model, every_kind, str(tmp_path), labels=["target"])
+    names = [name for name, _ in tf.train.list_variables(str(tmp_path / "variables" / "variables"))]
+    assert not any("optimizer" in name for name in names), names
+
+
+@pytest.mark.parametrize(
+    ("names", "labels", "words"),
+    [
+        (["optional_xf"], ["tips"], "no feature 'tips' in the schema"),
+        (["fare_xf"], ["target"], "the model's input 'fare_xf' is no transformed feature"),
+        (["leak_xf"], ["target"], "the model's input 'leak_xf' is made from a label"),
+    ],
+)
+def test_exports_that_cannot_serve(
+    tmp_path: Path, every_kind: tft.TFTransformOutput, names: list[str], labels: list[str], words: str
+) -> None:
+    with pytest.raises(InputError, match=words):
+        signatures.export(linear(names), every_kind, str(tmp_path), labels=labels)
+
+
+def test_transform_features_wants_the_label(tmp_path: Path, every_kind: tft.TFTransformOutput) -> None:
+    signatures.export(linear(["optional_xf"]), every_kind, str(tmp_path), labels=["target"])
+    transform = tf.saved_model.load(str(tmp_path)).signatures["transform_features"]
+    with pytest.raises(tf.errors.InvalidArgumentError, match="target"):
+        transform(examples=tf.constant([example(ROWS[0], without=("target",))]))

@@ -1,0 +1,153 @@
+"""Both models reach what they should, and serve what they learned."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_transform as tft
+
+from components.runtime import modules
+from tests.components.train import training_support as support
+from tests.components.train.training_support import Prepared
+
+# Plain features and tf.Examples of the same rows, asked for in a process that only loads the SavedModel.
+ASK = """
+import json, sys
+import numpy as np
+import tensorflow as tf
+path, given, to = sys.argv[1:]
+given = np.load(given, allow_pickle=True)
+model = tf.saved_model.load(path)
+default = model.signatures["serving_default"]
+plain = {name: tf.constant(given[name].tolist(), spec.dtype) for name, spec in default.structured_input_signature[1].items()}
+answers = {"plain": default(**plain)["outputs"]}
+answers["raw"] = model.signatures["from_examples"](examples=tf.constant(given["examples"].tolist()))["outputs"]
+np.savez(to, **answers, **model.signatures["transform_features"](examples=tf.constant(given["examples"].tolist())))
+"""
+
+
+def train(folder: Path, prepared: Prepared, module_file: Path, **parameters: Any) -> dict[str, Any]:
+    return support.run_train(folder, prepared, module_file, **parameters)["metrics"]
+
+
+def ask(folder: Path, model: Path, plain: dict[str, np.ndarray], examples: list[bytes]) -> dict[str, np.ndarray]:
+    np.savez(folder / "given.npz", examples=np.array(examples, object), **plain)
+    command = [sys.executable, "-c", ASK, str(model), str(folder / "given.npz"), str(folder / "answers.npz")]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return dict(np.load(folder / "answers.npz", allow_pickle=True))
+
+
+def plain_columns(examples: list[bytes], names: dict[str, tf.DType]) -> dict[str, np.ndarray]:
+    """Raw features as a client without tf.Examples sends them."""
+    missing = {tf.float32: float("nan"), tf.int64: np.iinfo(np.int64).min, tf.string: b""}
+    columns: dict[str, list[Any]] = {name: [] for name in names}
+    for record in examples:
+        features = tf.train.Example.FromString(record).features.feature
+        for name, kind in names.items():
+            feature = features[name]
+            values = [*feature.float_list.value, *feature.int64_list.value, *feature.bytes_list.value]
+            columns[name].append(values[0] if values else missing[kind])
+    return {name: np.array(values, object) for name, values in columns.items()}
+
+
+def area_under_curve(labels: np.ndarray, scores: np.ndarray) -> float:
+    """Share of pairs of a positive and a negative that are in the right order; ties count half."""
+    positive, negative = scores[labels == 1], np.sort(scores[labels == 0])
+    below = np.searchsorted(negative, positive, "left") + np.searchsorted(negative, positive, "right")
+    return float(below.sum() / 2 / len(positive) / len(negative))
+
+
+@pytest.fixture(scope="module")
+def taxi(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Prepared, dict[str, Any]]:
+    folder, prepared = tmp_path_factory.mktemp("taxi"), support.taxi()
+    return folder, prepared, train(folder, prepared, support.TAXI_MODULE, train_steps=500, eval_steps=50)
+
+
+@pytest.fixture(scope="module")
+def taxi_answers(taxi: tuple[Path, Prepared, dict[str, Any]]) -> dict[str, np.ndarray]:
+    folder, prepared, _ = taxi
+    serving = folder / "model" / "Format-Serving"
+    signature = tf.saved_model.load(str(serving)).signatures["serving_default"].structured_input_signature[1]
+    examples = prepared.records("eval")
+    plain = plain_columns(examples, {name: spec.dtype for name, spec in signature.items()})
+    return ask(folder, serving, plain, examples)
+
+
+def test_taxi_reaches_the_recorded_quality(
+    taxi: tuple[Path, Prepared, dict[str, Any]], taxi_answers: dict[str, np.ndarray]
+) -> None:
+    auc = area_under_curve(taxi_answers["tips_xf"], taxi_answers["raw"])
+    assert auc >= 0.935
+    assert taxi[2]["eval_auc"] == pytest.approx(auc, abs=0.01)
+
+
+def test_taxi_answers_plain_features_and_examples_alike(
+    taxi: tuple[Path, Prepared, dict[str, Any]], taxi_answers: dict[str, np.ndarray]
+) -> None:
+    assert len(taxi_answers["raw"]) == len(taxi[1].records("eval")) > 3000
+    np.testing.assert_array_equal(taxi_answers["plain"], taxi_answers["raw"])
+
+
+def test_taxi_serves_what_was_trained(taxi: tuple[Path, Prepared, dict[str, Any]], taxi_answers: dict[str, np.ndarray]) -> None:
+    """The transformation inside the model equals the one that made the training data."""
+    _, prepared, _ = taxi
+    spec = tft.TFTransformOutput(str(prepared.transform_graph)).transformed_feature_spec()
+    files = sorted(str(file) for file in (prepared.transformed_examples / "Split-eval").iterdir())
+    records = list(tf.data.TFRecordDataset(files, "GZIP").batch(10_000))[0]
+    for name, values in tf.io.parse_example(records, spec).items():
+        np.testing.assert_allclose(taxi_answers[name], values.numpy(), rtol=1e-6, err_msg=name)
+
+
+def test_taxi_model_takes_all_features_but_the_label(taxi: tuple[Path, Prepared, dict[str, Any]]) -> None:
+    folder, prepared, _ = taxi
+    signature = tf.saved_model.load(str(folder / "model" / "Format-Serving")).signatures["serving_default"]
+    with support.shared("taxi/data.csv").open() as stream:
+        columns = set(next(csv.reader(stream)))
+    assert signature.structured_input_signature[1].keys() == columns - {"tips"}
+    assert {tuple(spec.shape) for spec in signature.structured_input_signature[1].values()} == {(None,)}
+
+
+@pytest.mark.parametrize(("steps", "calls"), [(7, 7), (101, 101), (1, 1)])
+def test_taxi_makes_exactly_the_steps_asked_for(tmp_path: Path, steps: int, calls: int) -> None:
+    metrics = train(tmp_path, support.taxi(), support.TAXI_MODULE, train_steps=steps, eval_steps=1)
+    assert (metrics["steps"], metrics["examples"]) == (calls, calls * 128)
+
+
+def test_digits_reach_their_accuracy(tmp_path: Path) -> None:
+    prepared = support.digits()
+    train(tmp_path, prepared, support.DIGITS_MODULE, train_steps=600, eval_steps=0)
+    examples = prepared.records("eval")
+    serving = tmp_path / "model" / "Format-Serving"
+    signature = tf.saved_model.load(str(serving)).signatures["serving_default"].structured_input_signature[1]
+    plain = plain_columns(examples, {name: spec.dtype for name, spec in signature.items()})
+    answers = ask(tmp_path, serving, plain, examples)
+    np.testing.assert_array_equal(answers["plain"], answers["raw"])
+    np.testing.assert_allclose(answers["raw"].sum(axis=1), 1, rtol=1e-5)
+    assert len(examples) > 400
+    assert (answers["raw"].argmax(axis=1) == answers["label_xf"]).mean() >= 0.97
+
+
+def test_digits_network_takes_images_of_any_size() -> None:
+    build = modules.load_function(str(support.DIGITS_MODULE), "build")
+    for size in (7, 8, 28):
+        model = modules.call(build, (size, size, 1), [4, 8])
+        assert model({"image_xf": tf.zeros([2, size, size, 1])}).shape == (2, 10)
+
+
+def test_module_files_name_their_unknown_settings(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    line = support.failure(tmp_path, support.digits(), support.DIGITS_MODULE, capsys, custom_config={"filter": [1]})
+    assert "'filter'" in line
+    assert "filters" in line
+
+
+def test_metrics_are_plain_json(taxi: tuple[Path, Prepared, dict[str, Any]]) -> None:
+    assert json.loads(json.dumps(taxi[2], allow_nan=False)) == taxi[2]
