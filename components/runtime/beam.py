@@ -58,14 +58,14 @@ def _options(beam_options: Sequence[str]) -> Any:
 
     for option in beam_options:
         if not isinstance(option, str) or not option.startswith("--"):
-            raise InputError(f"beam_options: {option!r} is not an option; write each as one text such as '--runner=FlinkRunner'")
+            raise InputError(f"beam_options: {option!r} is not an option; write each like '--runner=FlinkRunner'")
     try:
         options = Options(list(beam_options))
         standard = options.view_as(StandardOptions)
         options.get_all_options()
     except SystemExit:
         # Beam's parser has printed the reason and ends the program.
-        raise InputError(f"beam_options {list(beam_options)}: a value is not valid, see the log; correct the settings") from None
+        raise InputError(f"beam_options {list(beam_options)}: a value is not valid, the log says which") from None
     standard.runner = standard.runner or RUNNER
     return options
 

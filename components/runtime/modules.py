@@ -56,7 +56,8 @@ class _Folder:
 
     def _clashing(self) -> list[str]:
         """Loaded modules, of no library, that would be taken for files of this folder: those of another model."""
-        own = {entry.stem for entry in self.path.iterdir() if entry.suffix == ".py" or (entry / "__init__.py").is_file()}
+        entries = self.path.iterdir()
+        own = {entry.stem for entry in entries if entry.suffix == ".py" or (entry / "__init__.py").is_file()}
         own -= {__name__.partition(".")[0]} | {name.partition(".")[0] for name in self.modules}
         clashing = []
         for name, module in sys.modules.items():
@@ -139,7 +140,8 @@ def _load(path: Path, folder: _Folder) -> ModuleType:
     # The file goes by its own name, unless that is a library's: the library must stay what everyone else imports.
     module_name = path.stem if path.stem not in sys.modules else f"user_{path.stem}"
     spec = importlib.util.spec_from_file_location(module_name, path)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     folder.modules[module_name] = module
     previous = sys.modules.get(module_name)
@@ -198,7 +200,8 @@ def _first_line(function: Callable[..., Any]) -> int:
 
 
 def _suggest(module: ModuleType, name: str) -> str:
-    functions = sorted(key for key, value in vars(module).items() if inspect.isfunction(value) and not key.startswith("_"))
+    named = vars(module).items()
+    functions = sorted(key for key, value in named if inspect.isfunction(value) and not key.startswith("_"))
     close = difflib.get_close_matches(name, functions, n=1)
     has = f"it has: {', '.join(functions) or 'none'}"
     return f"did you mean {close[0]!r}? {has}" if close else has

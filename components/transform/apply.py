@@ -26,7 +26,7 @@ class Shard(NamedTuple):
     split: str
     source: str
     target: str
-    count: str
+    rows_file: str
 
 
 class _Graph:
@@ -86,7 +86,7 @@ def transform_shard(shard: Shard, graph: str, schema: bytes) -> None:
             writer.write(transformed)
             done += batch.num_rows
             report(f"transforming {shard.split}: {done:,} rows of {Path(shard.source).name}", force=False)
-    Path(shard.count).write_text(str(done))
+    Path(shard.rows_file).write_text(str(done))
 
 
 @functools.lru_cache(maxsize=1)

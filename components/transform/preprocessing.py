@@ -7,7 +7,7 @@ import functools
 import inspect
 import json
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import tensorflow as tf
 
@@ -16,7 +16,7 @@ from components.runtime.modules import call, load_function
 
 FUNCTION = "preprocessing_fn"
 
-Tensors = dict[str, tf.Tensor | tf.SparseTensor | tf.RaggedTensor]
+Tensors: TypeAlias = dict[str, tf.Tensor | tf.SparseTensor | tf.RaggedTensor]
 
 
 class UnknownFeature(KeyError):

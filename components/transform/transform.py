@@ -134,5 +134,5 @@ def apply(
         )
     rows = dict.fromkeys((shard.split for shard in shards), 0)
     for shard in shards:
-        rows[shard.split] += int(Path(shard.count).read_text())
+        rows[shard.split] += int(Path(shard.rows_file).read_text())
     return rows

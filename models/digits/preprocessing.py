@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import tensorflow as tf
 
@@ -17,7 +17,7 @@ IMAGE_SIZE = 8
 PIXEL_MAX = 16
 """The brightest pixel of scikit-learn's digits; MNIST's is 255."""
 
-Feature = tf.Tensor | tf.SparseTensor
+Feature: TypeAlias = tf.Tensor | tf.SparseTensor
 
 
 def preprocessing_fn(inputs: dict[str, Feature], custom_config: dict[str, Any]) -> dict[str, tf.Tensor]:

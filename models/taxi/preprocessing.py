@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 import features
 import tensorflow as tf
 import tensorflow_transform as tft
 from features import transformed
 
-Feature = tf.Tensor | tf.SparseTensor
+Feature: TypeAlias = tf.Tensor | tf.SparseTensor
 
 
 def preprocessing_fn(inputs: dict[str, Feature]) -> dict[str, tf.Tensor]:

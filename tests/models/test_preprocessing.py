@@ -61,7 +61,9 @@ def in_one_order(table: Columns) -> Columns:
     return {name: values[order] for name, values in table.items()}
 
 
-def test_taxi_features_are_those_of_the_recorded_run(our_columns: Columns, their_columns: Columns, recorded: Path, ours: Path) -> None:
+def test_taxi_features_are_those_of_the_recorded_run(
+    our_columns: Columns, their_columns: Columns, recorded: Path, ours: Path
+) -> None:
     assert our_columns.keys() == their_columns.keys()
     schemas = [
         tft.TFTransformOutput(str(graph)).transformed_feature_spec()
@@ -72,7 +74,10 @@ def test_taxi_features_are_those_of_the_recorded_run(our_columns: Columns, their
 
 def test_taxi_integers_equal_those_of_the_recorded_run(our_columns: Columns, their_columns: Columns) -> None:
     for name in map(transformed, INTEGERS):
-        ours, theirs = (dict(zip(*np.unique(table[name], return_counts=True), strict=True)) for table in (our_columns, their_columns))
+        ours, theirs = (
+            dict(zip(*np.unique(table[name], return_counts=True), strict=True))
+            for table in (our_columns, their_columns)
+        )
         assert ours == theirs, name
 
 
@@ -86,7 +91,10 @@ def test_taxi_vocabularies_have_the_recorded_order(ours: Path, recorded: Path) -
     assets = recorded / "Transform" / "transform_graph" / "transform_fn" / "assets"
     output = tft.TFTransformOutput(str(ours / "transform_graph"))
     # The recorded files are called after the order of calls, ours after the features.
-    for name, theirs in (("payment_type", "compute_and_apply_vocabulary"), ("company", "compute_and_apply_vocabulary_1")):
+    for name, theirs in (
+        ("payment_type", "compute_and_apply_vocabulary"),
+        ("company", "compute_and_apply_vocabulary_1"),
+    ):
         expected = (assets / f"vocab_{theirs}_vocabulary").read_bytes().splitlines()
         assert output.vocabulary_by_name(name) == expected
 
@@ -106,10 +114,25 @@ def test_taxi_records_stay_in_the_order_of_the_input(our_columns: Columns, recor
 def test_taxi_missing_values_and_unknown_words_at_serving_time(ours: Path) -> None:
     output = tft.TFTransformOutput(str(ours / "transform_graph"))
     spec = output.raw_feature_spec()
-    full = {"fare": 10.0, "tips": 2.5, "trip_miles": 1.0, "trip_start_hour": 3, "trip_start_day": 1, "trip_start_month": 2}
+    full = {
+        "fare": 10.0,
+        "tips": 2.5,
+        "trip_miles": 1.0,
+        "trip_start_hour": 3,
+        "trip_start_day": 1,
+        "trip_start_month": 2,
+    }
     full |= {"payment_type": "Cash", "trip_start_timestamp": 5}
-    rows = [full, full | {"fare": None}, full | {"tips": 2.0}, full | {"payment_type": "Bitcoin"}, full | {"tips": None}]
-    needed = {name: value for name, value in spec.items() if name in full or not isinstance(value, tf.io.FixedLenFeature)}
+    rows = [
+        full,
+        full | {"fare": None},
+        full | {"tips": 2.0},
+        full | {"payment_type": "Bitcoin"},
+        full | {"tips": None},
+    ]
+    needed = {
+        name: value for name, value in spec.items() if name in full or not isinstance(value, tf.io.FixedLenFeature)
+    }
     answers = output.transform_raw_features(tf.io.parse_example([examples.encode(row) for row in rows], needed))
     assert answers["tips_xf"].numpy().tolist() == [1, 0, 0, 1, 0]
     assert answers["company_xf"].shape == (5,)
@@ -122,10 +145,10 @@ def test_taxi_missing_values_and_unknown_words_at_serving_time(ours: Path) -> No
 def digits() -> list[dict[str, Any]]:
     """tf.Examples of scikit-learn's digits: 64 pixels from 0 to 16 in a row, then the digit."""
     with shared("digits/sklearn-digits/digits.csv").open() as stream:
-        table = [[int(float(cell)) for cell in line] for line in csv.reader(stream) if line[0].replace(".", "").isdigit()]
-    return [
-        {"image_raw": bytes(line[:64]), "height": 8, "width": 8, "depth": 1, "label": line[64]} for line in table
-    ]
+        table = [
+            [int(float(cell)) for cell in line] for line in csv.reader(stream) if line[0].replace(".", "").isdigit()
+        ]
+    return [{"image_raw": bytes(line[:64]), "height": 8, "width": 8, "depth": 1, "label": line[64]} for line in table]
 
 
 def test_digits_become_images_between_0_and_1(digits: list[dict[str, Any]], tmp_path: Path) -> None:

@@ -111,7 +111,9 @@ def test_the_graph_works_where_it_is_copied_to(made: Path, tmp_path: Path) -> No
         output = tft.TFTransformOutput(str(graph))
         parsed = tf.io.parse_example([examples.encode(row) for row in EVAL], output.raw_feature_spec())
         assert output.transform_raw_features(parsed)["name_id"].numpy().tolist() == [2, 2]
-        assert all("/" not in name for name in json.loads((graph / "transformed_metadata" / "asset_map").read_text()).values())
+        assert all(
+            "/" not in name for name in json.loads((graph / "transformed_metadata" / "asset_map").read_text()).values()
+        )
     finally:
         (tmp_path / "away").rename(made / "transform_graph")
 
@@ -138,7 +140,9 @@ def test_the_same_input_gives_the_same_bytes(made: Path, inputs: tuple[Path, Pat
 
 def test_custom_config_reaches_the_function(inputs: tuple[Path, Path, str], tmp_path: Path) -> None:
     module = write_module(
-        tmp_path, "return {'y': one(inputs['x']) * custom_config['factor']}", "def preprocessing_fn(inputs, custom_config):"
+        tmp_path,
+        "return {'y': one(inputs['x']) * custom_config['factor']}",
+        "def preprocessing_fn(inputs, custom_config):",
     )
     made = run_transform(tmp_path / "out", *inputs[:2], module, custom_config={"factor": 10.0})
     assert [row["y"][0] for row in read_split(made, "train")] == pytest.approx([12.0, 29.9, 1000.0])
@@ -147,7 +151,11 @@ def test_custom_config_reaches_the_function(inputs: tuple[Path, Path, str], tmp_
 @pytest.mark.parametrize(
     ("body", "expected"),
     [
-        ("return {'y': inputs['nam']}", r"preprocessing\.py:8: UnknownFeature: feature 'nam' is not in the schema; did you mean 'name'\? it has: n, name, x \(in preprocessing_fn\)"),
+        (
+            "return {'y': inputs['nam']}",
+            r"preprocessing\.py:8: UnknownFeature: feature 'nam' is not in the schema; "
+            r"did you mean 'name'\? it has: n, name, x \(in preprocessing_fn\)",
+        ),
         ("return one(inputs['x'])", r"preprocessing\.py:7: preprocessing_fn returned a .*Tensor, expected a dict"),
         ("pass", r"preprocessing\.py:7: preprocessing_fn returned a NoneType, expected a dict"),
         ("return {}", r"preprocessing\.py:7: preprocessing_fn returned no features"),
@@ -163,7 +171,7 @@ def test_custom_config_reaches_the_function(inputs: tuple[Path, Path, str], tmp_
             r"00000-of-00002\.gz, rows 1 to 2: the transformation by preprocessing_fn fails: StringToNumberOp",
         ),
     ],
-)  # fmt: skip
+)
 def test_faults_of_preprocessing_fn(inputs: tuple[Path, Path, str], tmp_path: Path, body: str, expected: str) -> None:
     with pytest.raises(InputError, match=expected):
         run_transform(tmp_path / "out", *inputs[:2], write_module(tmp_path, body))
@@ -171,7 +179,9 @@ def test_faults_of_preprocessing_fn(inputs: tuple[Path, Path, str], tmp_path: Pa
 
 
 def test_a_fault_in_a_rare_row_names_the_file(tmp_path: Path) -> None:
-    data = write_examples(tmp_path / "examples", {"train": [[{"v": "1"}], [{"v": "2"}]], "eval": [{"v": "3"}, {"v": "x"}]})
+    data = write_examples(
+        tmp_path / "examples", {"train": [[{"v": "1"}], [{"v": "2"}]], "eval": [{"v": "3"}, {"v": "x"}]}
+    )
     module = write_module(tmp_path, "return {'y': tf.strings.to_number(one(inputs['v']))}")
     with pytest.raises(InputError, match=r"Split-eval/data_tfrecord-00000-of-00001\.gz, rows 1 to 2: .* x"):
         run_transform(tmp_path / "out", data, write_schema(tmp_path / "schema", v=str), module)
@@ -230,7 +240,9 @@ def test_splits_that_cannot_be_learned_from(tmp_path: Path, inputs: tuple[Path, 
         (["--direct_num_workers=many"], "a value is not valid"),
     ],
 )
-def test_malformed_beam_options(inputs: tuple[Path, Path, str], tmp_path: Path, options: list[Any], expected: str) -> None:
+def test_malformed_beam_options(
+    inputs: tuple[Path, Path, str], tmp_path: Path, options: list[Any], expected: str
+) -> None:
     with pytest.raises(InputError, match=expected):
         run_transform(tmp_path / "out", *inputs, beam_options=options)
 
