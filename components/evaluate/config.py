@@ -12,6 +12,7 @@ from typing import Any
 
 import tensorflow_model_analysis as tfma
 from google.protobuf import text_format
+from tensorflow.core.framework import types_pb2
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow_metadata.proto.v0 import schema_pb2
 from tensorflow_model_analysis.metrics import metric_specs, metric_types
@@ -95,8 +96,15 @@ class SavedModelFacts:
             for name, signature in graph.signature_def.items()
             if name != "__saved_model_init_op"
         }
+        self._inputs = {
+            name: [entry.dtype for entry in signature.inputs.values()] for name, signature in graph.signature_def.items()
+        }
         nodes = graph.object_graph_def.nodes
         self.functions = {child.local_name for child in nodes[0].children} if nodes else set()
+
+    def takes_examples(self, name: str) -> bool:
+        """Whether a signature has one argument, of serialised tf.Examples."""
+        return self._inputs[name] == [types_pb2.DT_STRING]
 
     def transformed(self, names: Iterable[str]) -> set[str] | None:
         """Outputs of the preprocessing signatures; None where a function is used whose outputs are not recorded."""
@@ -207,7 +215,9 @@ def _check_class(where: str, metric: Any, folder: Path) -> None:
 
 
 def _classes(module: Any) -> list[str]:
-    return sorted(name for name, kind in vars(module).items() if isinstance(kind, type) and kind.__module__ == module.__name__)
+    kinds = (metric_types.Metric, tf_keras.metrics.Metric, tf_keras.losses.Loss)
+    own = (kind for kind in vars(module).values() if isinstance(kind, type) and kind.__module__ == module.__name__)
+    return sorted(kind.__name__ for kind in own if issubclass(kind, kinds))
 
 
 def _known(file: str, field: str, name: str, names: Iterable[str], what: str) -> None:

@@ -11,9 +11,8 @@ import tensorflow as tf
 import tensorflow_model_analysis as tfma
 from tensorflow_model_analysis import constants
 
+from components.evaluate import analysis, local, page
 from components.evaluate import config as configuration
-from components.evaluate import page
-from components.evaluate.analysis import analyse
 from components.evaluate.results import Results, candidate_name, load, metric_name
 from components.evaluate.verdict import Verdict, judge
 from components.runtime import serving
@@ -69,12 +68,17 @@ def evaluate(
     config = configuration.with_baseline(written, baseline is not None)
     progress(f"evaluating on {', '.join(example_splits)}" + ("" if baseline else ", no baseline"))
 
-    models = {"": candidate.folder}
+    models = {"": candidate}
     if baseline is not None:
-        models = {constants.CANDIDATE_KEY: candidate.folder, constants.BASELINE_KEY: baseline.folder}
+        models = {constants.CANDIDATE_KEY: candidate, constants.BASELINE_KEY: baseline}
+    folders = {name: facts.folder for name, facts in models.items()}
     location = ", ".join(example_splits)
     try:
-        analyse(files, location, config, models, read_schema, evaluation.directory(), beam_options)
+        if beam_options or not local.can(config, models, read_schema):
+            progress("evaluating with Beam")
+            analysis.analyse(files, location, config, folders, read_schema, evaluation.directory(), beam_options)
+        else:
+            local.analyse(files, location, config, folders, read_schema, evaluation.directory())
     except Exception as error:
         raise _explained(error, eval_config_file) from error
 
@@ -116,11 +120,15 @@ def _explained(error: Exception, file: str) -> Exception:
     if classify(error) is not None:
         return error
     text = str(error)
+    if "Not a valid TFRecord" in text or isinstance(error, tf.errors.DataLossError):
+        return InputError(f"an examples file is damaged: {text.splitlines()[0]}; run ingest again")
     if "add_input failed on" in text:
         cause = error.__cause__ or error
+        if "float NaN" in str(cause):
+            return InputError("the model predicts NaN, which these metrics cannot take: train it again")
         first = next((line for line in str(cause).splitlines() if line.strip()), type(cause).__name__)
         return InputError(f"{file}: a metric does not fit the labels or predictions of the model: {first}")
-    if isinstance(error, tf.errors.InvalidArgumentError | tf.errors.DataLossError):
+    if isinstance(error, tf.errors.InvalidArgumentError):
         return InputError(f"the model cannot read the examples: {text.splitlines()[0]}")
     return error
 

@@ -49,23 +49,25 @@ def _computations(
         name=name, model_name=model_name, output_name=output_name, example_weighted=example_weighted
     )
     return [
-        metric_types.MetricComputation(keys=[key], preprocessors=None, combiner=_LiftCombiner(key, eval_config))
+        metric_types.MetricComputation(keys=[key], preprocessors=None, combiner=LiftCombiner(key, eval_config))
     ]
 
 
-_Accumulator = tuple[dict[int, float], float]
+Accumulator = tuple[dict[int, float], float]
 """Weight of each class among the labels; weight of the examples that were answered rightly."""
 
 
-class _LiftCombiner(beam.CombineFn):
+class LiftCombiner(beam.CombineFn):
+    """Counts classes and right answers."""
+
     def __init__(self, key: metric_types.MetricKey, eval_config: Any) -> None:
         self._key = key
         self._eval_config = eval_config
 
-    def create_accumulator(self) -> _Accumulator:
+    def create_accumulator(self) -> Accumulator:
         return {}, 0.0
 
-    def add_input(self, accumulator: _Accumulator, element: Any) -> _Accumulator:
+    def add_input(self, accumulator: Accumulator, element: Any) -> Accumulator:
         weights, correct = accumulator
         for label, prediction, weight in metric_util.to_label_prediction_example_weight(
             element,
@@ -82,7 +84,23 @@ class _LiftCombiner(beam.CombineFn):
             correct += math.nan if answer is None else scale * (answer == truth)
         return weights, correct
 
-    def merge_accumulators(self, accumulators: Iterable[_Accumulator]) -> _Accumulator:
+    def add_batch(self, accumulator: Accumulator, labels: np.ndarray, predictions: np.ndarray) -> Accumulator:
+        """`add_input` for rows of equal weight.
+
+        Args:
+          accumulator: what was counted so far.
+          labels: [rows, 1] class numbers, or [rows, classes] one-hot.
+          predictions: [rows, 1] probabilities, or [rows, classes] scores.
+        """
+        weights, correct = accumulator
+        truth = (labels[:, 0] if labels.shape[1] == 1 else labels.argmax(axis=1)).astype(np.int64)
+        answer = (predictions[:, 0] > 0.5) if predictions.shape[1] == 1 else predictions.argmax(axis=1)
+        for label, count in zip(*np.unique(truth, return_counts=True), strict=True):
+            weights[int(label)] = weights.get(int(label), 0.0) + float(count)
+        correct += math.nan if np.isnan(predictions).any() else float(np.count_nonzero(answer == truth))
+        return weights, correct
+
+    def merge_accumulators(self, accumulators: Iterable[Accumulator]) -> Accumulator:
         weights: dict[int, float] = {}
         correct = 0.0
         for other_weights, other_correct in accumulators:
@@ -91,7 +109,7 @@ class _LiftCombiner(beam.CombineFn):
                 weights[label] = weights.get(label, 0.0) + weight
         return weights, correct
 
-    def extract_output(self, accumulator: _Accumulator) -> dict[metric_types.MetricKey, float]:
+    def extract_output(self, accumulator: Accumulator) -> dict[metric_types.MetricKey, float]:
         weights, correct = accumulator
         most = max(weights.values(), default=0.0)
         return {self._key: correct / most if most > 0 else math.nan}

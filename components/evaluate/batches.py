@@ -1,0 +1,134 @@
+"""Runs models over tf.Examples batch by batch, and tells which slices each example belongs to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from tensorflow_metadata.proto.v0 import schema_pb2
+from tensorflow_model_analysis.proto import config_pb2
+from tensorflow_model_analysis.slicer import slicer_lib
+from tfx_bsl.coders import example_coder
+
+from components.evaluate.config import SavedModelFacts, slice_features
+from components.evaluate.results import SliceKey
+
+_BATCH_ROWS = 1024
+_BATCH_BYTES = 8 << 20
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some examples, with what the models say about them."""
+
+    labels: dict[str, np.ndarray]
+    """By model: [rows, label size]."""
+    predictions: dict[str, np.ndarray]
+    """By model: [rows, prediction shape]."""
+    slices: list[tuple[SliceKey, ...]]
+    """Of each row."""
+
+
+class Model:
+    """A loaded SavedModel of which the signatures are fed with serialised tf.Examples."""
+
+    def __init__(self, folder: Path, spec: config_pb2.ModelSpec) -> None:
+        """Loads the model.
+
+        Args:
+          folder: of the SavedModel.
+          spec: names its signatures and its label.
+        """
+        self._loaded = tf.saved_model.load(str(folder), tags=["serve"])
+        self._spec = spec
+
+    def __call__(self, examples: tf.Tensor) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
+        """Returns labels, predictions, and all transformed features."""
+        transformed: dict[str, np.ndarray] = {}
+        for name in self._spec.preprocessing_function_names:
+            transformed |= self._call(name, examples)
+        outputs = self._call(self._spec.signature_name, examples)
+        key = self._spec.prediction_key if len(outputs) > 1 else next(iter(outputs))
+        return transformed[self._spec.label_key], outputs[key], transformed
+
+    def _call(self, name: str, examples: tf.Tensor) -> dict[str, np.ndarray]:
+        signature = self._loaded.signatures[name]
+        (argument,) = signature.structured_input_signature[1]
+        outputs = signature(**{argument: examples})
+        return {key: _with_column(value.numpy()) for key, value in outputs.items() if isinstance(value, tf.Tensor)}
+
+
+def fits(spec: config_pb2.ModelSpec, facts: SavedModelFacts) -> bool:
+    """Whether `Model` can run this model: signatures of serialised examples, and one label among their outputs."""
+    if not spec.signature_name or not spec.label_key or spec.label_keys or spec.prediction_keys:
+        return False
+    if spec.example_weight_key or spec.example_weight_keys or spec.HasField("padding_options"):
+        return False
+    names = [spec.signature_name, *spec.preprocessing_function_names]
+    if not all(name in facts.outputs and facts.takes_examples(name) for name in names):
+        return False
+    if len(facts.outputs[spec.signature_name]) > 1 and not spec.prediction_key:
+        return False
+    return spec.label_key in (facts.transformed(spec.preprocessing_function_names) or ())
+
+
+class Slicer:
+    """Finds the slices of examples as TFMA does: by transformed features first, then by raw ones."""
+
+    def __init__(self, config: config_pb2.EvalConfig, schema: schema_pb2.Schema) -> None:
+        """Prepares to decode no more of the examples than the slices need."""
+        self._specs = [slicer_lib.SingleSliceSpec(spec=spec) for spec in config.slicing_specs] or [slicer_lib.SingleSliceSpec()]
+        self._names = sorted(slice_features(config))
+        needed = schema_pb2.Schema()
+        needed.feature.extend(feature for feature in schema.feature if feature.name in self._names)
+        self._raw = [feature.name for feature in needed.feature]
+        self._decoder = example_coder.ExamplesToRecordBatchDecoder(needed.SerializeToString()) if self._raw else None
+        self._known: dict[tuple[Any, ...], tuple[SliceKey, ...]] = {}
+
+    def __call__(self, examples: np.ndarray, transformed: list[dict[str, np.ndarray]]) -> list[tuple[SliceKey, ...]]:
+        """Returns the slices of each example."""
+        if not self._names:
+            return [self._keys(())] * len(examples)
+        columns = [list(map(_hashable, model[name])) for model in transformed for name in self._names if name in model]
+        names = [(number, name) for number, model in enumerate(transformed) for name in self._names if name in model]
+        if self._decoder is not None:
+            decoded = self._decoder.DecodeBatch(list(examples))
+            for name in self._raw:
+                columns.append([None if row is None else tuple(row) for row in decoded.column(name).to_pylist()])
+                names.append((-1, name))
+        return [self._keys(tuple(zip(names, row, strict=True))) for row in zip(*columns, strict=True)]
+
+    def _keys(self, values: tuple[Any, ...]) -> tuple[SliceKey, ...]:
+        if values not in self._known:
+            dicts: dict[int, dict[str, np.ndarray]] = {-1: {}}
+            for (number, name), value in values:
+                if value is not None:
+                    dicts.setdefault(number, {})[name] = np.array(value)
+            raw = dicts.pop(-1)
+            found = slicer_lib.get_slices_for_features_dicts(list(dicts.values()), raw, self._specs)
+            self._known[values] = tuple(sorted(set(found), key=str))
+        return self._known[values]
+
+
+def read(files: Iterable[str], models: dict[str, Model], slicer: Slicer) -> Iterator[Batch]:
+    """Yields the examples of gzip TFRecords in their order, in batches that a model on one machine can hold."""
+    records = tf.data.TFRecordDataset(list(files), compression_type="GZIP")
+    size = max((len(record) for record in records.take(16).as_numpy_iterator()), default=1)
+    rows = max(1, min(_BATCH_ROWS, _BATCH_BYTES // max(size, 1)))
+    for examples in records.batch(rows).prefetch(2):
+        results = {name: model(examples) for name, model in models.items()}
+        slices = slicer(examples.numpy(), [result[2] for result in results.values()])
+        labels = {name: result[0] for name, result in results.items()}
+        yield Batch(labels, {name: result[1] for name, result in results.items()}, slices)
+
+
+def _with_column(values: np.ndarray) -> np.ndarray:
+    return values[:, np.newaxis] if values.ndim == 1 else values
+
+
+def _hashable(value: np.ndarray) -> tuple[Any, ...]:
+    return tuple(value.reshape(-1).tolist())

@@ -1,0 +1,166 @@
+"""The analysis on one machine, without Beam: TFMA's computations and files, fed by whole batches.
+
+Beam's runner for one process costs seconds to set up and handles every example once per slice; see docs/decisions.md.
+What this does not know is left to `components.evaluate.analysis`, and a test holds one against the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from tensorflow_metadata.proto.v0 import schema_pb2
+from tensorflow_model_analysis.evaluators import metrics_plots_and_validations_evaluator as evaluator
+from tensorflow_model_analysis.evaluators import metrics_validator
+from tensorflow_model_analysis.metrics import metric_specs, metric_types
+from tensorflow_model_analysis.proto import config_pb2
+from tensorflow_model_analysis.writers import eval_config_writer
+from tensorflow_model_analysis.writers import metrics_plots_and_validations_writer as writer
+
+from components.evaluate import batches, combine
+from components.evaluate.analysis import BASELINE_LOCATION, MODEL_LOCATION
+from components.evaluate.config import SavedModelFacts
+from components.evaluate.results import SliceKey
+from components.runtime.progress import report
+
+_FLUSH_ROWS = 1 << 15
+_FLUSH_BYTES = 64 << 20
+
+
+def can(config: config_pb2.EvalConfig, models: dict[str, SavedModelFacts], schema: schema_pb2.Schema) -> bool:
+    """Whether this module knows all that the configuration asks for."""
+    options = config.options
+    if config.cross_slicing_specs or options.compute_confidence_intervals.value or options.min_slice_size.value > 1:
+        return False
+    if options.disabled_outputs.values or any(spec.query_key for spec in config.metrics_specs):
+        return False
+    if any(spec.slice_keys_sql for spec in config.slicing_specs):
+        return False
+    specs = {spec.name: spec for spec in config.model_specs}
+    if not all(batches.fits(specs[name], facts) for name, facts in models.items()):
+        return False
+    computations = _computations(config, schema)
+    return not computations.cross_slice_computations and all(map(combine.supported, computations.non_derived_computations))
+
+
+def analyse(
+    files: list[str],
+    location: str,
+    config: config_pb2.EvalConfig,
+    models: dict[str, Path],
+    schema: schema_pb2.Schema,
+    target: Path,
+) -> None:
+    """Does what `components.evaluate.analysis.analyse` does, for what `can` allows; the files are in a fixed order."""
+    computations = _computations(config, schema)
+    for computation in computations.non_derived_computations:
+        computation.combiner.setup()
+    specs = {spec.name: spec for spec in config.model_specs}
+    loaded = {name: batches.Model(folder, specs[name]) for name, folder in models.items()}
+    sums = _Sums(computations.non_derived_computations)
+    rows = 0
+    for batch in batches.read(files, loaded, batches.Slicer(config, schema)):
+        sums.add(batch)
+        rows += len(batch.slices)
+        report(f"{rows} examples", force=False)
+    baseline = next((spec.name for spec in config.model_specs if spec.is_baseline), None)
+    results = [(key, _derive(values, computations, baseline)) for key, values in sums.results()]
+    _write(results, location, config, len(models) == 1, target)
+
+
+def _computations(config: config_pb2.EvalConfig, schema: schema_pb2.Schema) -> evaluator.MetricComputations:
+    found = metric_specs.to_computations(list(config.metrics_specs), eval_config=config, schema=schema)
+    return evaluator._filter_and_separate_computations(found)
+
+
+class _Sums:
+    """The accumulators of every slice, and examples that wait to be added many at a time."""
+
+    def __init__(self, computations: list[metric_types.MetricComputation]) -> None:
+        self._combiners = [computation.combiner for computation in computations]
+        self._accumulators: dict[SliceKey, list[Any]] = {}
+        self._waiting: list[batches.Batch] = []
+        self._rows = self._bytes = 0
+
+    def add(self, batch: batches.Batch) -> None:
+        self._waiting.append(batch)
+        self._rows += len(batch.slices)
+        self._bytes += sum(array.nbytes for arrays in (batch.labels, batch.predictions) for array in arrays.values())
+        if self._rows >= _FLUSH_ROWS or self._bytes >= _FLUSH_BYTES:
+            self._flush()
+
+    def _flush(self) -> None:
+        if not self._waiting:
+            return
+        names = self._waiting[0].labels
+        labels = {name: np.concatenate([batch.labels[name] for batch in self._waiting]) for name in names}
+        predictions = {name: np.concatenate([batch.predictions[name] for batch in self._waiting]) for name in names}
+        members: dict[SliceKey, list[int]] = {}
+        for index, keys in enumerate(keys for batch in self._waiting for keys in batch.slices):
+            for key in keys:
+                members.setdefault(key, []).append(index)
+        for key, indices in members.items():
+            if key not in self._accumulators:
+                self._accumulators[key] = [combiner.create_accumulator() for combiner in self._combiners]
+            chosen = {name: (labels[name][indices], predictions[name][indices]) for name in names}
+            accumulators = self._accumulators[key]
+            for number, combiner in enumerate(self._combiners):
+                accumulators[number] = _added(combiner, accumulators[number], chosen)
+        self._waiting, self._rows, self._bytes = [], 0, 0
+
+    def results(self) -> Iterable[tuple[SliceKey, dict[Any, Any]]]:
+        self._flush()
+        for key in sorted(self._accumulators, key=str):
+            values: dict[Any, Any] = {}
+            for combiner, accumulator in zip(self._combiners, self._accumulators[key], strict=True):
+                values |= combiner.extract_output(accumulator)
+            yield key, values
+
+
+def _added(combiner: Any, accumulator: Any, rows: dict[str, combine.Rows]) -> Any:
+    try:
+        return combine.add(combiner, accumulator, rows)
+    except Exception as error:
+        raise RuntimeError(f"add_input failed on {type(combiner).__name__}") from error
+
+
+def _derive(values: dict[Any, Any], computations: evaluator.MetricComputations, baseline: str | None) -> dict[Any, Any]:
+    """Adds metrics that follow from others, and differences to the baseline; removes what TFMA keeps to itself."""
+    for computation in computations.derived_computations:
+        values |= computation.result(values)
+    public = {key: value for key, value in values.items() if not evaluator._is_private_metrics(key)}
+    if baseline:
+        for key, value in list(public.items()):
+            other = None if key.is_diff or key.model_name == baseline else public.get(key.make_baseline_key(baseline))
+            if other is not None and evaluator._is_metric_diffable(value):
+                public[key.make_diff_key()] = value - other
+    for computation in computations.ci_derived_computations:
+        public |= computation.result(public)
+    return public
+
+
+def _write(results: list[Any], location: str, config: config_pb2.EvalConfig, rubber_stamp: bool, target: Path) -> None:
+    metrics, plots = [], []
+    combiner = writer.CombineValidations(config, rubber_stamp=rubber_stamp)
+    validation = combiner.create_accumulator()
+    for key, values in results:
+        curves = {name: value for name, value in values.items() if isinstance(name, metric_types.PlotKey)}
+        numbers = {name: value for name, value in values.items() if name not in curves}
+        metrics.append(writer.convert_slice_metrics_to_proto((key, numbers), add_metrics_callbacks=[]))
+        plots.append(writer.convert_slice_plots_to_proto((key, curves), add_metrics_callbacks=[]))
+        validation = combiner.add_input(validation, metrics_validator.validate_metrics((key, numbers), config))
+    files = {
+        "metrics-00000-of-00001.tfrecord": metrics,
+        "plots-00000-of-00001.tfrecord": plots,
+        "validations.tfrecord": [combiner.extract_output(validation)],
+    }
+    for name, messages in files.items():
+        with tf.io.TFRecordWriter(str(target / name)) as records:
+            for message in messages:
+                records.write(message.SerializeToString(deterministic=True))
+    locations = {spec.name: BASELINE_LOCATION if spec.is_baseline else MODEL_LOCATION for spec in config.model_specs}
+    run = eval_config_writer._serialize_eval_run(config, location, "tfrecords", locations)
+    (target / f"{eval_config_writer.EVAL_CONFIG_FILE}.json").write_text(run + "\n")

@@ -1,0 +1,146 @@
+"""The verdict, on numbers put together by hand."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+from google.protobuf import text_format
+from tensorflow_model_analysis.metrics import metric_types
+from tensorflow_model_analysis.proto import config_pb2
+
+from components.evaluate.config import with_baseline
+from components.evaluate.results import Results, SliceMetrics
+from components.evaluate.verdict import Verdict, judge
+
+HEAD = 'model_specs { label_key: "y" } slicing_specs {} slicing_specs { feature_keys: "hour" } '
+OVERALL = "per_slice_thresholds { slicing_specs {} threshold { %s } }"
+ABOVE = "value_threshold { lower_bound { value: 0.85 } }"
+BELOW = "value_threshold { upper_bound { value: 0.3 } }"
+NOT_WORSE = "change_threshold { direction: HIGHER_IS_BETTER absolute { value: -0.01 } }"
+RELATIVE = "change_threshold { direction: HIGHER_IS_BETTER relative { value: -0.05 } }"
+
+
+def decide(thresholds: str, values: dict[str, dict[str, float]], baseline: dict[str, float] | None = None) -> Verdict:
+    """Judges the metric `auc`.
+
+    Args:
+      thresholds: fields of its MetricConfig.
+      values: the candidate's metrics by slice, `overall` or `hour=<n>`.
+      baseline: the baseline's value of `auc` by slice.
+    """
+    text = HEAD + 'metrics_specs { metrics { class_name: "AUC" config: \'"name": "auc"\' ' + thresholds + " } }"
+    config = text_format.Parse(text, config_pb2.EvalConfig())
+    model = "candidate" if baseline is not None else ""
+    slices = []
+    for name, metrics in values.items():
+        key = () if name == "overall" else (("hour", int(name.partition("=")[2])),)
+        numbers = {metric_types.MetricKey(metric, model_name=model): value for metric, value in metrics.items()}
+        if baseline is not None and "auc" in metrics:
+            numbers[metric_types.MetricKey("auc", model_name="baseline")] = baseline[name]
+            change = metrics["auc"] - baseline[name]
+            numbers[metric_types.MetricKey("auc", model_name=model, is_diff=True)] = change
+        slices.append(SliceMetrics(key, numbers))
+    unapplied = with_baseline(config, True) if baseline is None else None
+    return judge(Results(slices, {}), with_baseline(config, baseline is not None), unapplied, True, [])
+
+
+def test_value_threshold_overall() -> None:
+    assert decide(OVERALL % ABOVE, {"overall": {"auc": 0.85}}).blessed
+    verdict = decide(OVERALL % ABOVE, {"overall": {"auc": 0.71}})
+    assert not verdict.blessed
+    assert verdict.reason.startswith("auc 0.71 < 0.85 (overall)")
+    assert [outcome.as_json() for outcome in verdict.outcomes] == [
+        {
+            "slice": "overall",
+            "metric": "auc",
+            "kind": "value",
+            "bound": ">= 0.85",
+            "value": 0.71,
+            "baseline_value": None,
+            "passed": False,
+        }
+    ]
+
+
+def test_upper_bound() -> None:
+    assert not decide(OVERALL % BELOW, {"overall": {"auc": 0.31}}).blessed
+    assert decide(OVERALL % BELOW, {"overall": {"auc": 0.3}}).blessed
+
+
+def test_overall_threshold_leaves_slices_alone_and_a_plain_one_does_not() -> None:
+    values = {"overall": {"auc": 0.9}, "hour=3": {"auc": 0.5}}
+    assert decide(OVERALL % ABOVE, values).blessed
+    verdict = decide(f"threshold {{ {ABOVE} }}", values)
+    assert not verdict.blessed
+    assert verdict.reason.startswith("auc 0.5 < 0.85 (hour=3)")
+    assert [outcome.passed for outcome in verdict.outcomes] == [True, False]
+
+
+def test_threshold_on_one_slice_and_on_each_of_a_feature() -> None:
+    one = 'per_slice_thresholds { slicing_specs { feature_values { key: "hour" value: "3" } } threshold { %s } }' % ABOVE
+    each = 'per_slice_thresholds { slicing_specs { feature_keys: "hour" } threshold { %s } }' % ABOVE
+    values = {"overall": {"auc": 0.1}, "hour=3": {"auc": 0.9}, "hour=4": {"auc": 0.5}}
+    assert decide(one, values).blessed
+    assert "(hour=4)" in decide(each, values).reason
+    missing = decide(one, {"overall": {"auc": 0.9}, "hour=4": {"auc": 0.9}})
+    assert not missing.blessed
+    assert missing.reason.startswith("auc: no examples in the slice hour=3")
+
+
+@pytest.mark.parametrize("value", [math.nan, None])
+def test_nan_and_absent_never_bless(value: float | None) -> None:
+    metrics = {"other": 1.0} if value is None else {"auc": value}
+    for thresholds in (ABOVE, BELOW, "value_threshold {}"):
+        verdict = decide(OVERALL % thresholds, {"overall": metrics})
+        assert not verdict.blessed
+        assert verdict.reason.startswith("auc was not computed" if value is None else "auc is NaN")
+        json.dumps([outcome.as_json() for outcome in verdict.outcomes], allow_nan=False)
+
+
+@pytest.mark.parametrize("direction", ["HIGHER_IS_BETTER", "LOWER_IS_BETTER"])
+def test_nan_change_never_blesses(direction: str) -> None:
+    thresholds = OVERALL % f"change_threshold {{ direction: {direction} absolute {{ value: 5 }} }}"
+    assert not decide(thresholds, {"overall": {"auc": math.nan}}, {"overall": 0.9}).blessed
+    assert not decide(thresholds, {"overall": {"auc": 0.9}}, {"overall": math.nan}).blessed
+
+
+def test_change_threshold() -> None:
+    assert decide(OVERALL % NOT_WORSE, {"overall": {"auc": 0.895}}, {"overall": 0.9}).blessed
+    verdict = decide(OVERALL % NOT_WORSE, {"overall": {"auc": 0.875}}, {"overall": 0.9})
+    assert not verdict.blessed
+    assert verdict.baseline
+    assert verdict.reason == "auc 0.875 against 0.9 of the baseline: change -0.025 < -0.01 (overall)"
+    assert (verdict.outcomes[0].value, verdict.outcomes[0].baseline_value) == (0.875, 0.9)
+
+
+def test_relative_change_and_a_baseline_of_zero() -> None:
+    assert decide(OVERALL % RELATIVE, {"overall": {"auc": 0.96}}, {"overall": 1.0}).blessed
+    assert not decide(OVERALL % RELATIVE, {"overall": {"auc": 0.94}}, {"overall": 1.0}).blessed
+    assert not decide(OVERALL % RELATIVE, {"overall": {"auc": 0.94}}, {"overall": 0.0}).blessed
+
+
+def test_first_run_ignores_change_thresholds_and_says_so() -> None:
+    verdict = decide(OVERALL % f"{ABOVE} {NOT_WORSE}", {"overall": {"auc": 0.9}})
+    assert verdict.blessed
+    assert not verdict.baseline
+    assert "first run: there is no baseline, so 1 change threshold is not applied" in verdict.reason
+    assert [outcome.passed for outcome in verdict.outcomes] == [True, None]
+    assert not decide(OVERALL % f"{ABOVE} {NOT_WORSE}", {"overall": {"auc": 0.8}}).blessed
+
+
+def test_no_threshold_at_all_blesses_and_says_so() -> None:
+    verdict = decide("", {"overall": {"auc": 0.1}})
+    assert verdict.blessed
+    assert "no threshold is set" in verdict.reason
+
+
+def test_disagreement_with_tfma_never_blesses() -> None:
+    config = text_format.Parse(
+        HEAD + 'metrics_specs { metrics { class_name: "AUC" config: \'"name": "auc"\' ' + OVERALL % ABOVE + " } }",
+        config_pb2.EvalConfig(),
+    )
+    results = Results([SliceMetrics((), {metric_types.MetricKey("auc"): 0.9})], {})
+    verdict = judge(results, with_baseline(config, False), None, False, ["auc: odd"])
+    assert (verdict.blessed, verdict.reason) == (False, "auc: odd")
