@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 import tensorflow_data_validation as tfdv
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
@@ -11,8 +13,8 @@ from components.runtime.artifacts import InputArtifact, OutputArtifact, local_pa
 from components.runtime.errors import InputError
 from components.runtime.tfmd import SCHEMA_FILE, read_schema, read_statistics
 
-Statistics = statistics_pb2.DatasetFeatureStatisticsList
-FeatureStatistics = statistics_pb2.FeatureNameStatistics
+Statistics: TypeAlias = statistics_pb2.DatasetFeatureStatisticsList
+FeatureStatistics: TypeAlias = statistics_pb2.FeatureNameStatistics
 
 _KINDS: dict[int, str] = {
     FeatureStatistics.INT: "integer",
@@ -34,10 +36,7 @@ def schema(statistics: InputArtifact, schema_file: str, schema: OutputArtifact) 
       InputError: there are no statistics, a feature has another type in another split, or the curated file is missing,
         empty, or no schema.
     """
-    if schema_file:
-        result = read_schema(local_path(schema_file))
-    else:
-        result = infer(read_statistics(statistics))
+    result = read_schema(local_path(schema_file)) if schema_file else infer(read_statistics(statistics))
     (schema.directory() / SCHEMA_FILE).write_text(text_format.MessageToString(result, as_utf8=True), encoding="utf-8")
     schema.metadata |= {"features": len(result.feature), "source": "curated" if schema_file else "inferred"}
     progress.report(f"{len(result.feature)} features, {schema.metadata['source']}")

@@ -1,7 +1,7 @@
 """Small multiples of the distributions of features, the splits on top of each other, in one drawing.
 
-All cells lie in a single Matplotlib axes that covers the figure: an axes per feature, with its ticks and its layout, takes ten
-times as long to draw.
+All cells lie in a single Matplotlib axes that covers the figure: an axes per feature, with its ticks and its layout,
+takes ten times as long to draw.
 """
 
 from __future__ import annotations
@@ -85,15 +85,16 @@ class _Canvas:
         name = next(iter(feature.values())).name
         self._text(left, top - 8, shorten(name, 28), color="#b91c1c" if warned else _INK, weight="bold")
         numbers = {split: entry.numbers for split, entry in feature.items() if entry.numbers and entry.numbers.finite}
-        text = {split: entry.categories for split, entry in feature.items() if entry.categories and entry.categories.top}
+        categories = {split: entry.categories for split, entry in feature.items() if entry.categories}
+        text = {split: entry for split, entry in categories.items() if entry.top}
         if numbers:
             self._histogram(left, top, numbers)
         elif text:
             self._top_values(left, top, text)
         else:
-            binary = any(entry.categories for entry in feature.values())
+            why = "binary" if categories else "no values"
             self._baseline(left, top + _PLOT_HEIGHT)
-            self._text(left + _PLOT_WIDTH / 2, top + _PLOT_HEIGHT / 2, "binary" if binary else "no values", align="center")
+            self._text(left + _PLOT_WIDTH / 2, top + _PLOT_HEIGHT / 2, why, align="center")
 
     def _histogram(self, left: float, top: float, numbers: dict[str, Numbers]) -> None:
         bottom = top + _PLOT_HEIGHT
@@ -108,7 +109,8 @@ class _Canvas:
                 self._areas.setdefault((self._colors[split], 0.22), []).append(outline)
             self._lines.setdefault(self._colors[split], []).append(outline)
         self._baseline(left, bottom)
-        minimum, maximum = min(entry.minimum for entry in numbers.values()), max(entry.maximum for entry in numbers.values())
+        minimum = min(entry.minimum for entry in numbers.values())
+        maximum = max(entry.maximum for entry in numbers.values())
         low, high = max(float(bins[0]), minimum), min(float(bins[-1]), maximum)
         self._text(left, bottom + 10, ("… " if low > minimum else "") + _number(low))
         if high > low and len(_number(high)) < _LONG_NUMBER:
@@ -136,7 +138,8 @@ class _Canvas:
     def finish(self) -> None:
         """Puts the collected shapes into the axes."""
         for (color, opacity), shapes in self._areas.items():
-            self._axes.add_collection(PolyCollection(shapes, facecolors=color, edgecolors="none", alpha=opacity), autolim=False)
+            areas = PolyCollection(shapes, facecolors=color, edgecolors="none", alpha=opacity)
+            self._axes.add_collection(areas, autolim=False)
         for color, lines in self._lines.items():
             self._axes.add_collection(LineCollection(lines, colors=color, linewidths=1.2), autolim=False)
 
@@ -155,7 +158,7 @@ class _Canvas:
 
 
 def _bins(entries: Sequence[Numbers]) -> npt.NDArray[np.float64]:
-    """Equal bins over all values, or over where most of them lie when the tails are long; whole numbers have their own."""
+    """Equal bins over all values, or over most of them when the tails are long; few whole numbers have one each."""
     low, high = min(entry.minimum for entry in entries), max(entry.maximum for entry in entries)
     if high - low <= COUNTABLE_RANGE and all(entry.countable for entry in entries):
         return np.arange(low - 0.5, high + 1)

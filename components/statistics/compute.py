@@ -7,8 +7,9 @@ spends most of its time on staging a pipeline and on moving the batches between 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 import apache_beam as beam
 import numpy as np
@@ -28,7 +29,7 @@ from components.runtime import tfrecord
 from components.runtime.errors import InputError
 from components.statistics.records import batches
 
-Statistics = statistics_pb2.DatasetFeatureStatisticsList
+Statistics: TypeAlias = statistics_pb2.DatasetFeatureStatisticsList
 
 SKETCH_SIZE = 16384
 """Top values and counts of distinct values are exact up to this many distinct values of a feature."""
@@ -79,7 +80,7 @@ def compute(files: Sequence[Path], on_rows: Callable[[int], None]) -> Statistics
         return tidy(stats_impl.extract_statistics_output(accumulators, parts))
 
 
-def compute_with_beam(files: dict[str, Sequence[Path]], options: Sequence[str]) -> dict[str, Statistics]:
+def compute_with_beam(files: Mapping[str, Sequence[Path]], options: Sequence[str]) -> dict[str, Statistics]:
     """Statistics of several splits by one Beam pipeline.
 
     Args:

@@ -37,9 +37,7 @@ def statistics_page(summaries: dict[str, dict[str, Summary]]) -> str:
 def _page(summaries: dict[str, dict[str, Summary]], drawn: int, listed: int) -> str:
     splits = list(summaries)
     names = sorted({name for features in summaries.values() for name in features})
-    features = {
-        name: {split: summaries[split][name] for split in splits if name in summaries[split]} for name in names
-    }
+    features = {name: {split: summaries[split][name] for split in splits if name in summaries[split]} for name in names}
     noteworthy = {name: found for name in names if (found := _warnings(features[name], splits))}
     # What stands out is never what is left out.
     ranked = sorted(names, key=lambda name: name not in noteworthy)
@@ -68,7 +66,8 @@ def _warnings(feature: Feature, splits: Sequence[str]) -> list[str]:
 
 def _overview(summaries: dict[str, dict[str, Summary]], features: int) -> report.Html:
     rows = [
-        (split, max((entry.rows for entry in found.values()), default=0), len(found)) for split, found in summaries.items()
+        (split, max((entry.rows for entry in found.values()), default=0), len(found))
+        for split, found in summaries.items()
     ]
     return report.section(f"{features} features", report.table(["split", "rows", "features"], rows))
 
@@ -86,9 +85,10 @@ def _notes(noteworthy: dict[str, list[str]]) -> report.Html:
 
 
 def _legend(splits: Sequence[str]) -> report.Html:
+    colors = [report.COLORS[number % len(report.COLORS)] for number in range(len(splits))]
     marks = (
-        f'<span style="color:{report.COLORS[number % len(report.COLORS)]}">&#9632;</span> {report.escape(split)} &nbsp; '
-        for number, split in enumerate(splits)
+        f'<span style="color:{color}">&#9632;</span> {report.escape(split)} &nbsp; '
+        for color, split in zip(colors, splits, strict=True)
     )
     hint = "shares of each split's values; an ellipsis at an end of an axis: the tail goes on"
     return report.paragraph(report.Html("".join(marks)), report.text(hint, "muted"))
@@ -103,7 +103,7 @@ def _left_out(names: Sequence[str], verb: str) -> report.Html:
 
 def _numeric_table(features: dict[str, Feature], noteworthy: dict[str, list[str]]) -> report.Html:
     headers = [*_HEADERS, "zeros %", "mean", "std", "min", "median", "max"]
-    rows = []
+    rows: list[tuple[object, ...]] = []
     for name, feature in features.items():
         if not _is_numeric(feature):
             continue
@@ -119,7 +119,7 @@ def _numeric_table(features: dict[str, Feature], noteworthy: dict[str, list[str]
 
 def _text_table(features: dict[str, Feature], noteworthy: dict[str, list[str]]) -> report.Html:
     headers = [*_HEADERS, "unique", "mean length", "most frequent value", "its share %"]
-    rows = []
+    rows: list[tuple[object, ...]] = []
     for name, feature in features.items():
         if _is_numeric(feature):
             continue

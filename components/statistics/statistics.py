@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 from components.runtime import progress
 from components.runtime.artifacts import InputArtifact, OutputArtifact
 from components.runtime.errors import InputError
@@ -36,12 +38,11 @@ def statistics(
         found = compute_with_beam(files, beam_options)
     else:
         for split in splits:
-            label = f"{split}: "
-            found[split] = compute(files[split], lambda rows, label=label: progress.report(f"{label}{rows:,} rows", force=False))
+            found[split] = compute(files[split], functools.partial(_tell, split))
     rows = {split: found[split].datasets[0].num_examples if found[split].datasets else 0 for split in splits}
     for split, count in rows.items():
         if not count:
-            raise InputError(f"examples: the split {split!r} has no rows; change the splits of ingest or give more data")
+            raise InputError(f"examples: the split {split!r} has no rows; change the splits or give more data")
     for split in splits:
         content = found[split].SerializeToString(deterministic=True)
         (statistics.split(split) / STATISTICS_FILE).write_bytes(content)
@@ -49,3 +50,7 @@ def statistics(
     statistics.metadata |= {"splits": splits, "rows": total}
     progress.report(f"{total:,} rows in {len(splits)} splits; drawing")
     report.path.write_text(statistics_page({split: summarise(found[split]) for split in splits}), encoding="utf-8")
+
+
+def _tell(split: str, rows: int) -> None:
+    progress.report(f"{split}: {rows:,} rows", force=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -15,10 +16,11 @@ MISSING_DIFFERENCE = 0.1
 COUNTABLE_RANGE = 9
 """Whole numbers at most this far apart fall into buckets of their own in TFDV's ten buckets of equal width."""
 
+_Floats: TypeAlias = npt.NDArray[np.float64]
 _PLACEHOLDERS = {constants.NON_UTF8_PLACEHOLDER: "(not text)", constants.LARGE_BYTES_PLACEHOLDER: "(longer than 1 KiB)"}
 _ROUNDING = 1e-6
-_Proto = statistics_pb2.FeatureNameStatistics
-_KINDS = {_Proto.INT: "integer", _Proto.FLOAT: "float", _Proto.STRING: "text", _Proto.BYTES: "bytes"}
+_Proto: TypeAlias = statistics_pb2.FeatureNameStatistics
+_KINDS: dict[int, str] = {_Proto.INT: "integer", _Proto.FLOAT: "float", _Proto.STRING: "text", _Proto.BYTES: "bytes"}
 
 
 @dataclass(frozen=True)
@@ -38,8 +40,8 @@ class Numbers:
     maximum: float
     zeros: float
     not_a_number: float
-    edges: npt.NDArray[np.float64]
-    cumulative: npt.NDArray[np.float64]
+    edges: _Floats
+    cumulative: _Floats
     countable: bool
 
     @property
@@ -47,7 +49,7 @@ class Numbers:
         """Whether there is anything to draw."""
         return math.isfinite(self.minimum) and math.isfinite(self.maximum) and self.edges.size > 0
 
-    def shares(self, bins: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    def shares(self, bins: _Floats) -> _Floats:
         """Share of the values in each bin, shape [len(bins) - 1]."""
         return np.diff(np.interp(bins, self.edges, self.cumulative, left=0.0, right=1.0))
 
@@ -162,7 +164,7 @@ def _numbers(statistics: statistics_pb2.NumericStatistics, values: int, *, whole
     )
 
 
-def _counts(statistics: statistics_pb2.NumericStatistics) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+def _counts(statistics: statistics_pb2.NumericStatistics) -> tuple[_Floats, _Floats]:
     """The distribution function of few whole numbers, from the only number in each bucket of equal width."""
     low, high = int(statistics.min), int(statistics.max)
     counts = np.zeros(high - low + 1)
@@ -177,7 +179,7 @@ def _counts(statistics: statistics_pb2.NumericStatistics) -> tuple[npt.NDArray[n
     return (edges, np.append(0.0, counts.cumsum() / total)) if total else (np.empty(0), np.empty(0))
 
 
-def _distribution(statistics: statistics_pb2.NumericStatistics) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+def _distribution(statistics: statistics_pb2.NumericStatistics) -> tuple[_Floats, _Floats]:
     """Merges the knots of the equal-width and of the quantile histogram into one distribution function.
 
     The first is fine where values are spread evenly, the second where they crowd; together they serve both.

@@ -11,7 +11,7 @@ _LONGEST_DESCRIPTION = 300
 
 _WIDEN_DOMAIN = "correct the data, or add the values to the feature's domain in the schema"
 _WIDEN_PRESENCE = "find out why values are missing, or lower `presence` in the schema"
-_COMPARE = "look at both distributions in the statistics; if the change is real, raise the comparator's threshold or train anew"
+_COMPARE = "look at both distributions in the statistics; if the change is meant, raise the comparator's threshold"
 _ADVICE = {
     "SCHEMA_NEW_COLUMN": "add the feature to the schema, or leave the column out of the data",
     "SCHEMA_MISSING_COLUMN": "bring the column back, or take the feature out of the schema",

@@ -28,7 +28,8 @@ def validation_page(
         parts.append(report.section("Anomalies", _anomaly_table(found)))
     measured = _measurements(anomalies)
     if measured:
-        note = report.paragraph(report.text("Distances of distributions, where the schema has comparators.", "muted"))
+        words = "What TFDV calls current or training is the split, what it calls previous or serving is train."
+        note = report.paragraph(report.text(f"Where the schema has comparators. {words}", "muted"))
         headers = ["split", "compared with", "feature", "measure", "value", "threshold", ""]
         parts.append(report.section("Drift and skew", note, report.table(headers, measured)))
     return report.page("Validation", *parts)
@@ -39,7 +40,8 @@ def _verdict(found: list[Finding], splits: list[str], *, valid: bool, on_anomali
     if valid and not errors:
         text = report.text("The data is valid.", "good")
     elif valid:
-        text = report.text(f"The data has {errors} errors; the pipeline goes on since on_anomalies is {on_anomalies}.", "bad")
+        why = f"the pipeline goes on since on_anomalies is {on_anomalies}"
+        text = report.text(f"The data has {errors} errors; {why}.", "bad")
     else:
         text = report.text(f"The data is not valid: {errors} errors. The pipeline stops here.", "bad")
     rows = [

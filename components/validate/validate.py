@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import tensorflow_data_validation as tfdv
 from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2, statistics_pb2
@@ -17,11 +17,15 @@ from components.validate.page import validation_page
 MODES = ("stop", "warn", "fail")
 BASE_SPLIT = "train"
 
-_Statistics = statistics_pb2.DatasetFeatureStatisticsList
+_Statistics: TypeAlias = statistics_pb2.DatasetFeatureStatisticsList
 
 
 def validate(
-    statistics: InputArtifact, schema: InputArtifact, on_anomalies: str, anomalies: OutputArtifact, report: OutputArtifact
+    statistics: InputArtifact,
+    schema: InputArtifact,
+    on_anomalies: str,
+    anomalies: OutputArtifact,
+    report: OutputArtifact,
 ) -> dict[str, Any]:
     """Looks for anomalies in every split.
 

@@ -47,7 +47,8 @@ def test_the_recorded_schema(tmp_path: Path) -> None:
     execution = run_schema(tmp_path / "statistics", tmp_path / "out")
     assert execution.outputs["schema"].metadata["features"] == 18
     assert execution.outputs["schema"].metadata["source"] == "inferred"
-    ours, recorded = load(tmp_path / "out"), tfdv.load_schema_text(str(shared(f"{RECORDED_RUN}/SchemaGen/schema/schema.pbtxt")))
+    ours = load(tmp_path / "out")
+    recorded = tfdv.load_schema_text(str(shared(f"{RECORDED_RUN}/SchemaGen/schema/schema.pbtxt")))
     assert features(ours).keys() == features(recorded).keys()
     for name, theirs in features(recorded).items():
         mine = features(ours)[name]
@@ -154,7 +155,7 @@ def test_a_curated_schema_that_is_none(tmp_path: Path, small: Path, content: byt
 
 
 def test_a_curated_schema_that_is_not_there(tmp_path: Path, small: Path) -> None:
-    with pytest.raises(InputError, match="nowhere.pbtxt: no such schema file"):
+    with pytest.raises(InputError, match=r"nowhere\.pbtxt: no such schema file"):
         run_schema(small, tmp_path / "out", schema_file=tmp_path / "nowhere.pbtxt")
 
 
