@@ -51,7 +51,7 @@ def stage_pages(run: Run) -> list[StagePage]:
     for task, execution in run.executions.items():
         for output, artifact in execution.outputs.items():
             if artifact.type == HTML_TYPE and (text := _read(execution.path(output))) is not None:
-                found.append((task, execution, output, text))
+                found.append((task, execution, output, execution.scrub(text)))
     sizes = sorted((len(text.encode()) for *_, text in found), reverse=True)
     largest = BUDGET_BYTES
     while sizes and sum(sizes) > BUDGET_BYTES:

@@ -53,6 +53,11 @@ class Execution:
     start_up_seconds: float
     peak_memory_bytes: int
     image: str
+    original_parameters: dict[str, Any] = field(repr=False, compare=False)
+
+    def scrub(self, document: str) -> str:
+        """What the stage wrote, without the secrets among its parameters."""
+        return str(redact(document, also=self.original_parameters))
 
     def path(self, output: str) -> Path:
         """Where an output lies; beside the record even when the pipeline root has been moved since."""
@@ -234,6 +239,7 @@ def _execution(folder: Path) -> Execution | None:
         start_up_seconds=_number(record.get("start_up_seconds")) or 0.0,
         peak_memory_bytes=int(_number(record.get("peak_memory_bytes")) or 0),
         image=str(record.get("image") or ""),
+        original_parameters=parameters,
     )
 
 

@@ -360,7 +360,10 @@ def _training_page(steps: int) -> str:
     axes.plot([0.7 * math.exp(-step / 14) + 0.22 for step in range(50)], label="eval")
     axes.legend()
     return report.page(
-        "Training", report.section("Loss", report.paragraph(f"{steps} steps"), report.drawing(figure, "Loss"))
+        "Training",
+        report.section(
+            "Loss", report.paragraph(f"{steps} steps, token hf_verySecretValue"), report.drawing(figure, "Loss")
+        ),
     )
 
 
