@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections import deque
 from collections.abc import Iterator
 from typing import NoReturn
 
@@ -29,9 +30,7 @@ def explain(file: SourceFile, width: int, otherwise: str) -> NoReturn:
 
 def explain_open_quote(file: SourceFile) -> NoReturn:
     """Raises an InputError that names the line at which the last record begins."""
-    first = 1
-    for first, _, _ in _records(file):
-        pass
+    first, _, _ = deque(_records(file), maxlen=1).pop()
     raise InputError(f"{file.name}: line {first}: a quote in this row is never closed: close it or double it")
 
 

@@ -115,15 +115,15 @@ class CsvTable:
                         last = batch
                         yield batch
             except pa.ArrowInvalid as error:
-                if any(text in str(error) for text in _TOO_SMALL) and block <= MAX_RECORD_BYTES:
-                    raise _BlockTooSmall from None
+                if any(text in str(error) for text in _TOO_SMALL):
+                    raise _BlockTooSmall(f"{file.name}: has changed while it was read: run again") from None
                 csv_faults.explain(file, len(self.names), str(error))
             if last is not None and _quote_open(stream.tail, last):
                 csv_faults.explain_open_quote(file)
 
 
-class _BlockTooSmall(Exception):
-    """A record does not fit into a block."""
+class _BlockTooSmall(InputError):
+    """A record does not fit into a block; in the second pass, where it did in the first."""
 
 
 def _header(file: SourceFile) -> tuple[list[str], bool]:
@@ -154,7 +154,9 @@ def _compare(names: list[str], file: SourceFile, expected: list[str], first: Sou
     added = [name for name in names if name not in expected]
     parts = [f"lacks {_listing(missing)}"] if missing else []
     parts += [f"has {_listing(added)} besides"] if added else []
-    raise InputError(f"{file.name}: other columns than {first.name}: {' and '.join(parts)}; give all files the same columns")
+    raise InputError(
+        f"{file.name}: other columns than {first.name}: {' and '.join(parts)}; give all files the same columns"
+    )
 
 
 def _listing(names: list[str]) -> str:

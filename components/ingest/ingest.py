@@ -64,7 +64,12 @@ def ingest(
     for name, count in rows.items():
         if count == 0:
             raise InputError(_empty_split(data, name, names, sum(rows.values()), buckets))
-    examples.metadata |= {"splits": list(names), "rows": sum(rows.values()), "format": kind, "content": _content(sources)}
+    examples.metadata |= {
+        "splits": list(names),
+        "rows": sum(rows.values()),
+        "format": kind,
+        "content": _content(sources),
+    }
     examples.metadata |= {f"rows_{name}": count for name, count in rows.items()}
     examples.metadata |= {"files": len(sources.files), "input_bytes": sum(file.size for file in sources.files)}
     if table:
@@ -149,4 +154,3 @@ def _content(sources: Sources) -> str:
     for file in sources.files:
         listing.update(f"{file.label}\0{file.digest}\n".encode())
     return f"sha256:{listing.hexdigest()}"
-

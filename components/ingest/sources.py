@@ -98,11 +98,13 @@ def find(data: str, patterns: Mapping[str, Any]) -> Sources:
     for name, pattern in patterns.items():
         check_name("split_patterns", name)
         if not isinstance(pattern, str) or not pattern or pattern.startswith("/") or ".." in pattern.split("/"):
-            raise InputError(f"split_patterns has {pattern!r} for {name!r}: give a file pattern relative to data, such as train/*")
+            raise InputError(
+                f"split_patterns has {pattern!r} for {name!r}: give a file pattern relative to data, such as train/*"
+            )
     if not data:
         raise InputError("data is empty: give a folder or file with raw data")
     filesystem, root = _filesystem(data)
-    data, root, span = _resolve_span(filesystem, data, root)
+    data, root, span = _resolve_span(filesystem, shown(data), root)
     with reading(data):
         info = filesystem.get_file_info(root)
         if info.type == fs.FileType.NotFound:
@@ -110,6 +112,7 @@ def find(data: str, patterns: Mapping[str, Any]) -> Sources:
         if info.type == fs.FileType.Directory:
             selector = fs.FileSelector(root, recursive=bool(patterns))
             entries = sorted(filesystem.get_file_info(selector), key=lambda entry: entry.path)
+            _check_links(filesystem, root, data, recursive=bool(patterns))
     if info.type != fs.FileType.Directory:
         if patterns:
             raise InputError(f"{data}: split_patterns need a folder, and this is a file")
@@ -142,7 +145,7 @@ def format_of(files: list[SourceFile], format: str) -> str:
         raise InputError(f"format is {format!r}: choose one of {', '.join(FORMATS)}")
     if format != "auto":
         return format
-    formats = {}
+    formats: dict[str, SourceFile] = {}
     for file in files:
         found = _format(file)
         if found is None:
@@ -172,13 +175,18 @@ def reading(name: str) -> Iterator[None]:
         raise kind(f"{name}: cannot be read: {error}") from None
 
 
+def shown(data: str) -> str:
+    """A path, or a URI without the keys that may stand before its host or behind its path."""
+    return re.sub("://[^/@]*@", "://", data.partition("?")[0]) if "://" in data else data
+
+
 def _reason(error: OSError) -> str:
     """Why, without Arrow's text around it."""
     return re.sub(r"^.*Detail: \[[^]]*\] ", "", error.strerror or str(error))
 
 
 def _filesystem(data: str) -> tuple[fs.FileSystem, str]:
-    scheme = data.partition("://")[0] if "://" in data else "file"
+    scheme, _, rest = data.partition("://") if "://" in data else ("file", "", data)
     if scheme == "file":
         return fs.LocalFileSystem(), str(Path(data.removeprefix("file://")).absolute())
     if scheme not in ("gs", "gcs", "s3"):
@@ -186,12 +194,25 @@ def _filesystem(data: str) -> tuple[fs.FileSystem, str]:
     if scheme != "s3" and "retry_limit_seconds" not in data:
         # The client's own limit is a quarter of an hour.
         data += f"{'&' if '?' in data else '?'}retry_limit_seconds={_RETRY.seconds}"
-    with reading(data):
+    if not rest.strip("/"):
+        raise InputError(f"{data}: not a URI of object storage: it names no bucket")
+    with reading(shown(data)):
         try:
             filesystem, path = fs.FileSystem.from_uri(data.replace("{", "%7B").replace("}", "%7D"))
         except ValueError as error:
-            raise InputError(f"{data}: not a URI of object storage: {error}") from None
+            reason = str(error).replace(data, shown(data))
+            raise InputError(f"{shown(data)}: not a URI of object storage: {reason}") from None
     return filesystem, path
+
+
+def _check_links(filesystem: fs.FileSystem, root: str, data: str, *, recursive: bool) -> None:
+    """Looks for links to nothing, which Arrow's listing leaves out in silence."""
+    if isinstance(filesystem, fs.LocalFileSystem):
+        for link in sorted(Path(root).glob("**/*" if recursive else "*")):
+            if link.name[0] not in "._" and link.is_symlink() and not link.exists():
+                raise InputError(
+                    f"{data.rstrip('/')}/{link.relative_to(root)}: a link to a file that is not there: mend it"
+                )
 
 
 def _resolve_span(filesystem: fs.FileSystem, data: str, root: str) -> tuple[str, str, int | None]:
@@ -209,21 +230,21 @@ def _resolve_span(filesystem: fs.FileSystem, data: str, root: str) -> tuple[str,
     return data.replace(_SPAN, newest), root.replace(_SPAN, newest), int(newest)
 
 
-def _by_pattern(
-    files: list[SourceFile], data: str, patterns: Mapping[str, str]
-) -> tuple[list[SourceFile], int | None]:
+def _by_pattern(files: list[SourceFile], data: str, patterns: Mapping[str, str]) -> tuple[list[SourceFile], int | None]:
     matches: dict[str, list[tuple[SourceFile, int | None]]] = {}
     for split, pattern in sorted(patterns.items()):
         regex = _regex(pattern.removeprefix("./"))
-        found = [(file, match) for file in files if (match := regex.fullmatch(file.label))]
-        matches[split] = [(file, int(match["span"]) if _SPAN in pattern else None) for file, match in found]
+        matched = [(file, match) for file in files if (match := regex.fullmatch(file.label))]
+        matches[split] = [(file, int(match["span"]) if _SPAN in pattern else None) for file, match in matched]
     newest = max((span for found in matches.values() for _, span in found if span is not None), default=None)
     result: dict[str, SourceFile] = {}
     for split, found in matches.items():
         chosen = [file for file, span in found if span is None or span == newest]
         if not chosen:
             of_span = f" of span {newest}" if found else ""
-            raise InputError(f"{data}: no file{of_span} matches {patterns[split]!r}, the pattern of the split {split!r}")
+            raise InputError(
+                f"{data}: no file{of_span} matches {patterns[split]!r}, the pattern of the split {split!r}"
+            )
         for file in chosen:
             if file.label in result:
                 other = result[file.label].split

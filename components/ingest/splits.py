@@ -36,7 +36,9 @@ class Splits:
           InputError: no splits, a name that cannot name a folder, a count that is not an integer above zero.
         """
         if not counts:
-            raise InputError('splits is empty: give each split its number of hash buckets, such as {"train": 2, "eval": 1}')
+            raise InputError(
+                'splits is empty: give each split its number of hash buckets, such as {"train": 2, "eval": 1}'
+            )
         sizes = []
         for name in sorted(counts):
             check_name("splits", name)
@@ -68,5 +70,6 @@ def check_name(parameter: str, name: str) -> None:
     """
     if not _NAME.fullmatch(name):
         raise InputError(
-            f"{parameter} has a split named {name!r}: use letters, digits, '_', '-' and '.', beginning with a letter or digit"
+            f"{parameter} has a split named {name!r}: "
+            "use letters, digits, '_', '-' and '.', beginning with a letter or digit"
         )

@@ -5,6 +5,7 @@ The framing is that of tensorflow/core/lib/io/record_writer.h.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import struct
 import zlib
@@ -92,16 +93,16 @@ class Writer:
 
     def abandon(self) -> None:
         """Closes the file as it is."""
-        try:
+        # A full disk has been told already, by the write that failed.
+        with contextlib.suppress(OSError):
             self._file.close()
-        except OSError:
-            # A full disk, which the failed write has told already.
-            pass
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if kind is None:
             self.close()
         else:
