@@ -165,7 +165,12 @@ class WarmProcess:
         self._alive = True
         with log.open("ab") as stream:
             self._process = subprocess.Popen(
-                [str(interpreter(environment)), "-m", "components.runtime.warm", *_environments()[environment]["preload"]],
+                [
+                    str(interpreter(environment)),
+                    "-m",
+                    "components.runtime.warm",
+                    *_environments()[environment]["preload"],
+                ],
                 cwd=PROJECT,
                 env=stage_variables(),
                 stdin=subprocess.PIPE,

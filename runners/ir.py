@@ -60,9 +60,7 @@ class Condition:
         """
         import celpy
 
-        outcome = _program(self.expression).evaluate(
-            {"inputs": celpy.json_to_cel({"parameter_values": dict(values)})}
-        )
+        outcome = _program(self.expression).evaluate({"inputs": celpy.json_to_cel({"parameter_values": dict(values)})})
         return bool(outcome)
 
 
@@ -149,7 +147,9 @@ def read(ir: dict[str, Any]) -> Pipeline:
         root = ir["root"]
         pipeline = Pipeline(ir["pipelineInfo"]["name"], dict(root.get("inputDefinitions", {}).get("parameters", {})))
     except (KeyError, TypeError):
-        raise InputError("not a compiled pipeline: pipelineInfo or root is missing; make one with `make compile`") from None
+        raise InputError(
+            "not a compiled pipeline: pipelineInfo or root is missing; make one with `make compile`"
+        ) from None
     scope: dict[str, Source] = {name: Parameter(name) for name in pipeline.parameters}
     _Reader(ir, pipeline).dag(root["dag"], scope, (), frozenset())
     return pipeline
@@ -216,7 +216,11 @@ class _Reader:
             name = key
         container = executor["container"]
         condition_sources = [source for condition in conditions for source in condition.values.values()]
-        producers = [source.task for source in (*parameters.values(), *artifacts.values(), *condition_sources) if isinstance(source, Output)]
+        producers = [
+            source.task
+            for source in (*parameters.values(), *artifacts.values(), *condition_sources)
+            if isinstance(source, Output)
+        ]
         self._pipeline.tasks[name] = TaskSpec(
             name=name,
             stage=container["image"].rsplit("/", 1)[-1].split("@")[0].split(":")[0],

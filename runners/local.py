@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
+import fcntl
 import json
 import os
 import secrets
@@ -20,6 +21,7 @@ from components.runtime.errors import InputError, StageError, classify
 from components.runtime.launcher import Completed, Task
 from runners.environments import Processes, code_digest, environment_of, interpreter
 from runners.ir import Constant, Output, Parameter, Pipeline, Source, TaskSpec, task_parameters
+from runners.records import OWNER_LOCK
 
 EXIT_INTERRUPTED = 130
 _ENDED = ("done", "cached", "failed", "skipped")
@@ -100,6 +102,9 @@ class LocalRun:
     def run(self) -> int:
         """Runs to the end and returns the exit code: 0, or that of the task that failed."""
         self.folder.mkdir(parents=True)
+        # Held until this process ends, however it does; Python's own files are not inherited by the stages.
+        self._owner = (self.folder / OWNER_LOCK).open("w")
+        fcntl.flock(self._owner, fcntl.LOCK_EX)
         (self.folder / "pipeline.yaml").write_text(self.ir)
         launcher.sweep(self.root)
         self._save()
@@ -125,7 +130,9 @@ class LocalRun:
         chosen = [self.selection.until] if self.selection.until else list(self.selection.only)
         for name in chosen:
             if name not in names:
-                raise InputError(f"no task {name!r} in the pipeline {self.pipeline.name}; its tasks are: {', '.join(names)}")
+                raise InputError(
+                    f"no task {name!r} in the pipeline {self.pipeline.name}; its tasks are: {', '.join(names)}"
+                )
         if self.selection.only:
             return set(self.selection.only)
         if self.selection.until:
@@ -138,14 +145,18 @@ class LocalRun:
             return {}
         earlier = self.selection.earlier
         if earlier is None:
-            raise InputError("--only needs an earlier run whose artifacts it goes on from; run the whole pipeline first")
+            raise InputError(
+                "--only needs an earlier run whose artifacts it goes on from; run the whole pipeline first"
+            )
         executions = {}
         for task in earlier["tasks"]:
             if task["execution"] and task["name"] not in self._selected:
                 executions[task["name"]] = json.loads((self.root / task["execution"] / "execution.json").read_text())
         needed = set().union(*(self._producers(self.pipeline.tasks[name]) for name in self._selected)) - self._selected
         if missing := sorted(needed - executions.keys()):
-            raise InputError(f"the run {earlier['id']} has no artifacts of {', '.join(missing)}; name a run that has, with --from")
+            raise InputError(
+                f"the run {earlier['id']} has no artifacts of {', '.join(missing)}; name a run that has, with --from"
+            )
         return executions
 
     @staticmethod
@@ -162,6 +173,7 @@ class LocalRun:
             "condition": " and ".join(condition.name for condition in task.conditions),
             "execution": "",
             "log": "",
+            "started": "",
             "seconds": 0.0,
             "start_up_seconds": 0.0,
             "peak_memory_bytes": 0,
@@ -199,8 +211,7 @@ class LocalRun:
         return [
             name
             for name, task in self._tasks.items()
-            if task["state"] == "waiting"
-            and all(self._tasks[earlier]["state"] in _ENDED for earlier in task["after"])
+            if task["state"] == "waiting" and all(self._tasks[earlier]["state"] in _ENDED for earlier in task["after"])
         ]
 
     def _decide(self, name: str, processes: Processes) -> bool:
@@ -210,7 +221,7 @@ class LocalRun:
             self._change(name, state="skipped")
             return False
         task = self._resolve(name)
-        if self.use_cache and (record := launcher.find(self.root, task)):
+        if record := launcher.find(self.root, task):
             launcher.reuse(self.root, task, record)
             self._ended(name, record, state="cached")
             return False
@@ -218,7 +229,7 @@ class LocalRun:
         for other in self._selected:
             if other == name or name in self.pipeline.ancestors(other):
                 processes.start(environment_of(self.pipeline.tasks[other].stage))
-        self._change(name, state="running", log=f"runs/{self.id}/{name}.log")
+        self._change(name, state="running", log=f"runs/{self.id}/{name}.log", started=datetime.now(UTC).isoformat())
         return True
 
     def _conditions_hold(self, spec: TaskSpec) -> bool:
@@ -256,7 +267,7 @@ class LocalRun:
             parameters=task_parameters(spec, {name: self._value(source) for name, source in spec.parameters.items()}),
             inputs={name: self._artifact(source) for name, source in spec.artifacts.items()},
             code=code_digest(spec.stage),
-            cacheable=spec.cacheable,
+            cacheable=spec.cacheable and self.use_cache,
         )
 
     def _execute(self, name: str, task: Task, processes: Processes) -> None:
@@ -308,6 +319,7 @@ class LocalRun:
             "seconds": (finished - self._started).total_seconds(),
         }
         self._save()
+        self._owner.close()
         self.display.end(self.record)
 
     def _save(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import fcntl
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,6 +17,8 @@ from components.runtime.errors import InputError
 from components.runtime.redaction import redact
 
 LATEST = "latest"
+OWNER_LOCK = "owner.lock"
+"""A file in a run's folder that its process keeps locked as long as it lives."""
 
 
 @dataclass(frozen=True)
@@ -187,7 +190,7 @@ def _run(root: Path, file: Path) -> Run | None:
         id=str(record.get("id") or file.parent.name),
         pipeline=str(record.get("pipeline") or ""),
         target=str(record.get("target") or ""),
-        state=str(record.get("state") or "running"),
+        state=_state(file.parent, str(record.get("state") or "running")),
         started=_time(record.get("started")),
         finished=_time(record.get("finished")),
         seconds=_number(record.get("seconds")),
@@ -196,6 +199,19 @@ def _run(root: Path, file: Path) -> Run | None:
         error=redact(str(record.get("error") or ""), also=parameters),
         tasks=[_task(task, parameters) for task in record.get("tasks") or [] if isinstance(task, Mapping)],
     )
+
+
+def _state(folder: Path, recorded: str) -> str:
+    """A run that was killed could not write so; it is told by its lock, which nobody holds any more."""
+    lock = folder / OWNER_LOCK
+    if recorded != "running" or not lock.exists():
+        return recorded
+    with lock.open() as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return recorded
+    return "interrupted"
 
 
 def _task(record: Mapping[str, Any], parameters: dict[str, Any]) -> Task:

@@ -104,7 +104,7 @@ def _earlier(root: Path, pipeline: str, name: str) -> dict[str, Any]:
         runs = [run for run in records.list_runs(root) if run.pipeline == pipeline]
         if not runs:
             raise InputError(f"--only: no earlier run of {pipeline} under {root}; run the whole pipeline first")
-        name = max(runs, key=lambda run: run.started).id
+        name = runs[0].id
     identity = records.load_run(root, name).id
     record: dict[str, Any] = json.loads((root / "runs" / identity / "run.json").read_text())
     return record

@@ -125,18 +125,20 @@ def content_files(path: Path) -> list[Path]:
     """All files of an artifact, sorted by their path inside it."""
     if path.is_file():
         return [path]
-    return sorted((entry for entry in path.rglob("*") if entry.is_file()), key=lambda entry: entry.relative_to(path).parts)
+    return sorted(
+        (entry for entry in path.rglob("*") if entry.is_file()), key=lambda entry: entry.relative_to(path).parts
+    )
 
 
 def content_digest(path: Path, *, ignore: frozenset[str] = frozenset()) -> str:
-    """Identifies an artifact's content, wherever it lies and whenever it was made.
+    r"""Identifies an artifact's content, wherever it lies and whenever it was made.
 
     Args:
       path: a file or a folder.
       ignore: names, relative to `path` and with `/` between folders, that do not count.
 
     Returns:
-      `sha256:<hex>`: of the bytes of a file; for a folder of the lines `<relative path>\\0<sha256 of the file>\\n` in
+      `sha256:<hex>`: of the bytes of a file; for a folder of the lines `<relative path>\0<sha256 of the file>\n` in
       the order of `content_files`.
     """
     if path.is_file():

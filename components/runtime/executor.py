@@ -59,11 +59,15 @@ class Execution:
                     name: OutputArtifact(name, artifact["uri"], dict(artifact.get("metadata", {})))
                     for name, artifact in _first(outputs.get("artifacts", {})).items()
                 },
-                parameter_files={name: Path(entry["outputFile"]) for name, entry in outputs.get("parameters", {}).items()},
+                parameter_files={
+                    name: Path(entry["outputFile"]) for name, entry in outputs.get("parameters", {}).items()
+                },
                 output_file=Path(outputs["outputFile"]),
             )
         except (KeyError, TypeError, AttributeError) as error:
-            raise InputError(f"--executor-input is not KFP's executor input: {error!r} is missing or of another type") from None
+            raise InputError(
+                f"--executor-input is not KFP's executor input: {error!r} is missing or of another type"
+            ) from None
 
     def run(self, function: StageFunction) -> None:
         """Calls the stage's function and publishes what it made, all of it or nothing."""
@@ -189,7 +193,9 @@ def run_stage(target: str, argv: Sequence[str] | None = None) -> None:
         known = classify(error)
         if known is None:
             traceback.print_exc()
-            print(f"{ERROR_PREFIX}{stage}: {type(error).__name__}: {_one_line(str(error))}", file=sys.stderr, flush=True)
+            print(
+                f"{ERROR_PREFIX}{stage}: {type(error).__name__}: {_one_line(str(error))}", file=sys.stderr, flush=True
+            )
             sys.exit(1)
         print(f"{ERROR_PREFIX}{_one_line(str(known))}", file=sys.stderr, flush=True)
         sys.exit(known.exit_code)

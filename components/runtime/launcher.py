@@ -186,13 +186,15 @@ def _workplace(home: Path) -> Iterator[Path]:
 
 
 def _publish(workplace: Path, home: Path, record: dict[str, Any]) -> dict[str, Any]:
-    (workplace / _LOCK).unlink()
     try:
         os.rename(workplace, home)
     except OSError:
-        # Another run finished the same execution meanwhile; its artifacts are as good, and others may read them already.
+        if not home.exists():
+            raise
+        # Another run finished the same execution meanwhile; its artifacts are as good, and may be in use already.
         earlier: dict[str, Any] = json.loads((home / "execution.json").read_text())
         return earlier
+    (home / _LOCK).unlink()
     return record
 
 
@@ -288,7 +290,9 @@ def _raw_data(path: Path) -> list[str]:
     listing = []
     for file in content_files(path):
         status = file.stat()
-        listing.append(f"{file.relative_to(path) if path.is_dir() else file.name} {status.st_size} {status.st_mtime_ns}")
+        listing.append(
+            f"{file.relative_to(path) if path.is_dir() else file.name} {status.st_size} {status.st_mtime_ns}"
+        )
     return listing
 
 

@@ -29,9 +29,7 @@ def resolve(arguments: list[str], executor_input: dict[str, Any]) -> list[str]:
     Raises:
       InputError: a placeholder that the executor input cannot answer.
     """
-    return [
-        _PLACEHOLDER.sub(lambda found: _value(found["path"], executor_input), argument) for argument in arguments
-    ]
+    return [_PLACEHOLDER.sub(lambda found: _value(found["path"], executor_input), argument) for argument in arguments]
 
 
 def _value(path: str, executor_input: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""How a stage tells what it is doing: lines on standard output that a person reads in the log and a runner shows live."""
+"""How a stage tells what it is doing: lines on standard output, for the log and for a runner that shows them live."""
 
 from __future__ import annotations
 

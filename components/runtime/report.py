@@ -18,13 +18,17 @@ _STYLE = """
 :root { color-scheme: light; }
 body { font: 15px/1.5 system-ui, sans-serif; color: #1f2937; background: #f3f4f6; margin: 0; }
 main { max-width: 1080px; margin: 0 auto; padding: 24px; }
-h1 { font-size: 26px; margin: 0 0 4px; } h2 { font-size: 19px; margin: 0 0 12px; } h3 { font-size: 15px; margin: 16px 0 6px; }
-section { background: #fff; border: 1px solid #e5e7eb; border-radius: 10px; padding: 20px 24px; margin: 16px 0; overflow-x: auto; }
+h1 { font-size: 26px; margin: 0 0 4px; }
+h2 { font-size: 19px; margin: 0 0 12px; }
+h3 { font-size: 15px; margin: 16px 0 6px; }
+section { background: #fff; border: 1px solid #e5e7eb; border-radius: 10px; padding: 20px 24px; margin: 16px 0; }
+section { overflow-x: auto; }
 table { border-collapse: collapse; font-size: 13.5px; font-variant-numeric: tabular-nums; }
 th, td { text-align: left; padding: 5px 14px 5px 0; border-bottom: 1px solid #e5e7eb; vertical-align: top; }
 th { color: #6b7280; font-weight: 600; } td.number, th.number { text-align: right; }
 .good { color: #047857; font-weight: 600; } .bad { color: #b91c1c; font-weight: 600; } .muted { color: #6b7280; }
-svg, img { max-width: 100%; height: auto; } code { font-size: 13px; background: #f3f4f6; padding: 1px 4px; border-radius: 4px; }
+svg, img { max-width: 100%; height: auto; }
+code { font-size: 13px; background: #f3f4f6; padding: 1px 4px; border-radius: 4px; }
 """
 
 _BODY = re.compile(r"<!--content-->(.*)<!--/content-->", re.DOTALL)
@@ -81,6 +85,7 @@ def table(headers: Sequence[object], rows: Iterable[Sequence[object]]) -> Html:
 def figure(width: float, height: float) -> Figure:
     """A Matplotlib figure, size in inches, in the page's style; `drawing` turns it into HTML."""
     import matplotlib
+    from cycler import cycler
     from matplotlib.figure import Figure
 
     matplotlib.rcParams.update(
@@ -97,7 +102,7 @@ def figure(width: float, height: float) -> Figure:
             "axes.axisbelow": True,
             "xtick.color": "#6b7280",
             "ytick.color": "#6b7280",
-            "axes.prop_cycle": matplotlib.cycler(color=COLORS),
+            "axes.prop_cycle": cycler(color=COLORS),
         }
     )
     return Figure(figsize=(width, height), layout="constrained")

@@ -5,8 +5,8 @@ process only imports: it never runs an operation, opens a session or starts a th
 in a process of its own, with its own memory figures and exit status.
 
 Protocol: JSON lines on standard input, `{"id": 1, "argv": ["-m", "components.train", ...], "log": "<file>"}`, and on
-standard output `{"id": 1, "pid": 42}` when the child runs and `{"id": 1, "status": <wait status>, "max_rss": <bytes>}` when
-it has ended. Closing standard input ends the warm process and its children.
+standard output `{"id": 1, "pid": 42}` when the child runs and `{"id": 1, "status": <wait status>, "max_rss": <bytes>}`
+when it has ended. Closing standard input ends the warm process and its children.
 """
 
 from __future__ import annotations

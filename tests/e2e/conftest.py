@@ -27,7 +27,9 @@ class Run:
     @property
     def record(self) -> dict[str, Any]:
         """The newest run.json under the root."""
-        newest = max((self.root / "runs").iterdir(), key=lambda folder: json.loads((folder / "run.json").read_text())["started"])
+        newest = max(
+            (self.root / "runs").iterdir(), key=lambda folder: json.loads((folder / "run.json").read_text())["started"]
+        )
         record: dict[str, Any] = json.loads((newest / "run.json").read_text())
         return record
 
@@ -60,7 +62,13 @@ def command(root: Path, *arguments: str) -> list[str]:
 def run(root: Path, *arguments: str, timeout: int = 400) -> Run:
     """Runs a pipeline to its end."""
     process = subprocess.run(
-        command(root, *arguments), cwd=ROOT, capture_output=True, text=True, timeout=timeout, check=False, env=os.environ
+        command(root, *arguments),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+        env=os.environ,
     )
     return Run(process.returncode, process.stdout, process.stderr, root)
 

@@ -38,7 +38,15 @@ def _error_lines(output: str) -> list[str]:
         ({"a.csv": HEADER + "1,2,Cash\n", "notes.txt": "hello"}, "notes.txt"),
         ({"a.csv": HEADER + "1,2,Cash\n"}, "split"),
     ],
-    ids=["empty folder", "empty file", "header only", "ragged row", "duplicate column", "stray file", "all in one split"],
+    ids=[
+        "empty folder",
+        "empty file",
+        "header only",
+        "ragged row",
+        "duplicate column",
+        "stray file",
+        "all in one split",
+    ],
 )
 def test_raw_data(tmp_path: Path, files: dict[str, str], message: str) -> None:
     data = tmp_path / "trips"
@@ -78,7 +86,9 @@ def test_the_command_line(tmp_path: Path, arguments: tuple[str, ...], message: s
     assert not (tmp_path / "root").exists()
 
 
-def test_a_schema_that_the_data_contradicts_stops_the_run_and_the_report_is_there(tmp_path: Path, taxi_data: Path) -> None:
+def test_a_schema_that_the_data_contradicts_stops_the_run_and_the_report_is_there(
+    tmp_path: Path, taxi_data: Path
+) -> None:
     model = _model(tmp_path / "strict", "schema: {schema_file: schema.pbtxt}\n")
     (tmp_path / "strict" / "schema.pbtxt").write_text(
         'feature { name: "fare" type: BYTES presence { min_count: 1 } }\n'

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from runners.environments import interpreter
+from runners.records import list_runs
 from tests.e2e.conftest import Run, command, run
 from tests.support import ROOT
 
@@ -81,7 +82,9 @@ def _kill_while_running(root: Path, task: str, arguments: tuple[str, ...]) -> No
         deadline = time.monotonic() + 200
         while True:
             assert time.monotonic() < deadline, f"{task} did not start"
-            assert process.poll() is None, f"the run ended before {task} was killed: {process.communicate()[0].decode()}"
+            assert process.poll() is None, (
+                f"the run ended before {task} was killed: {process.communicate()[0].decode()}"
+            )
             started = [folder for folder in (root / "runs").glob("*") if folder not in before]
             log = started[0] / f"{task}.log" if started else None
             if log and log.exists() and "progress: started" in log.read_text(errors="replace"):
@@ -129,6 +132,7 @@ def test_killed_at_every_stage_and_run_again_the_result_is_that_of_an_undisturbe
                 assert made_by.setdefault(record["task"], record["run"]) == record["run"], "done twice"
         assert all(path.name.isdigit() or path.name.startswith(".") for path in tmp_path.glob("serving/taxi/*"))
     assert _survivors(tmp_path) == []
+    assert {each.state for each in list_runs(tmp_path)} == {"interrupted"}
 
     end = run(tmp_path, *arguments)
     assert end.exit_code == 0, end.output + end.errors
@@ -141,7 +145,7 @@ def test_killed_at_every_stage_and_run_again_the_result_is_that_of_an_undisturbe
     assert list(tmp_path.glob("artifacts/*/*/.*")) == []
     versions = list(tmp_path.glob("serving/taxi/*/saved_model.pb"))
     assert len(versions) == 1
-    assert [path for path in tmp_path.glob("serving/taxi/.staging*")] == []
+    assert list(tmp_path.glob("serving/taxi/.staging*")) == []
 
 
 def test_two_runs_at_once_over_the_same_root_do_not_disturb_each_other(
@@ -164,7 +168,12 @@ def test_two_runs_at_once_over_the_same_root_do_not_disturb_each_other(
 
 
 def test_interrupting_ends_everything_and_says_so(tmp_path: Path, trips: Path, model: str) -> None:
-    process = subprocess.Popen(command(tmp_path, model, "--data", str(trips), *STEPS), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    process = subprocess.Popen(
+        command(tmp_path, model, "--data", str(trips), *STEPS),
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
     while not list(tmp_path.glob("runs/*/statistics.log")):
         assert process.poll() is None
         time.sleep(0.02)
@@ -178,7 +187,9 @@ def test_interrupting_ends_everything_and_says_so(tmp_path: Path, trips: Path, m
 @contextlib.contextmanager
 def _small_disk(folder: Path, size: str) -> Iterator[Path]:
     folder.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)], check=False, capture_output=True)
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)], check=False, capture_output=True
+    )
     if mounted.returncode != 0:
         pytest.skip("needs the right to mount a small disk")
     try:

@@ -48,7 +48,8 @@ def shaped(name, values):
     return tf.reshape(tensor, [-1, 1]) if shape.rank == 2 else tensor
 from_plain = plain(**{name: shaped(name, values) for name, values in columns.items()})
 from_raw = raw(examples=tf.constant(examples))
-print(json.dumps({"plain": from_plain["outputs"].numpy().ravel().tolist(), "raw": from_raw["outputs"].numpy().ravel().tolist()}))
+answers = {"plain": from_plain, "raw": from_raw}
+print(json.dumps({name: answer["outputs"].numpy().ravel().tolist() for name, answer in answers.items()}))
 """
 
 
@@ -116,7 +117,11 @@ def test_an_equal_run_is_taken_from_the_cache_and_pushes_nothing_new(taxi: Run, 
     assert again.exit_code == 0, again.output + again.errors
     states = again.states
     assert {name for name, state in states.items() if state == "done"} == {"resolve", "push"}
-    assert {name for name, state in states.items() if state == "cached"} == set(states) - {"resolve", "push", "reject-data"}
+    assert {name for name, state in states.items() if state == "cached"} == set(states) - {
+        "resolve",
+        "push",
+        "reject-data",
+    }
     assert again.metadata("push", "pushed_model")["created"] is False
     assert len(list(taxi.root.glob("serving/taxi/*/saved_model.pb"))) == 1
 

@@ -19,7 +19,7 @@ def _read(function: Any, folder: Path) -> Pipeline:
 
 
 @dsl.container_component
-def number(low: int, value: dsl.OutputPath(int), mark: str = "x"):  # type: ignore[valid-type, no-untyped-def] # noqa: ANN201
+def number(low: int, value: dsl.OutputPath(int), mark: str = "x"):  # type: ignore[valid-type, no-untyped-def]
     return dsl.ContainerSpec(image="registry/millrace/number:v1@sha256:0", command=["python"], args=[low, value, mark])
 
 

@@ -49,7 +49,7 @@ def test_mistakes_are_named_with_their_file(models: Path, text: str, message: st
 
 
 def test_an_unknown_model_names_the_nearest() -> None:
-    with pytest.raises(InputError, match="no model 'taxy': .*, did you mean 'taxi'"):
+    with pytest.raises(InputError, match=r"no model 'taxy': .*, did you mean 'taxi'"):
         settings.load("taxy")
 
 

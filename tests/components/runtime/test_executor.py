@@ -15,7 +15,9 @@ from components.runtime.executor import Execution, convert
 from tests.support import executor_input, run_stage
 
 
-def count_words(source: InputArtifact, words: OutputArtifact, least: int, tags: list[str], loud: bool = False) -> dict[str, Any]:
+def count_words(
+    source: InputArtifact, words: OutputArtifact, least: int, tags: list[str], loud: bool = False
+) -> dict[str, Any]:
     text = source.path.read_text()
     words.path.write_text(text.upper() if loud else text)
     words.metadata["words"] = len(text.split())
@@ -86,9 +88,11 @@ def test_values_are_converted(value: Any, kind: type, expected: Any) -> None:
     assert convert("p", value, kind) == expected
 
 
-@pytest.mark.parametrize(("value", "kind"), [(1.5, int), ("many", int), ("yes", bool), ("[1", list), ("[1]", dict), (None, float)])
+@pytest.mark.parametrize(
+    ("value", "kind"), [(1.5, int), ("many", int), ("yes", bool), ("[1", list), ("[1]", dict), (None, float)]
+)
 def test_values_of_another_type_are_named(value: Any, kind: type) -> None:
-    with pytest.raises(InputError, match="parameter 'p' is .* expected a value of type"):
+    with pytest.raises(InputError, match=r"parameter 'p' is .* expected a value of type"):
         convert("p", value, kind)
 
 
@@ -98,13 +102,9 @@ def test_what_is_not_an_executor_input_is_refused() -> None:
 
 
 def test_errors_are_found_behind_what_frameworks_wrap_around_them() -> None:
-    try:
-        try:
-            raise InputError("data.csv:3: bad")
-        except InputError as inner:
-            raise RuntimeError("wrapped") from inner
-    except RuntimeError as error:
-        assert str(classify(error)) == "data.csv:3: bad"
+    wrapped = RuntimeError("wrapped")
+    wrapped.__cause__ = InputError("data.csv:3: bad")
+    assert str(classify(wrapped)) == "data.csv:3: bad"
     as_text = RuntimeError("Traceback ...\ncomponents.runtime.errors.InputError: x.gz: broken [while running 'Read']")
     found = classify(as_text)
     assert isinstance(found, InputError)
@@ -115,7 +115,8 @@ def test_errors_are_found_behind_what_frameworks_wrap_around_them() -> None:
 
 
 def test_exit_code_and_one_line_of_a_process(tmp_path: Path) -> None:
-    result = run_stage("ingest", tmp_path / "out", parameters={"data": str(tmp_path / "absent")}, outputs=["examples"])
+    parameters = {"data": str(tmp_path / "absent"), "format": "csv", "splits": {"train": 1}, "split_patterns": {}}
+    result = run_stage("ingest", tmp_path / "out", parameters=parameters, outputs=["examples"])
     assert result.exit_code == 65
     assert str(tmp_path / "absent") in result.error
     assert "Traceback" not in result.stderr

@@ -42,7 +42,9 @@ def test_the_whole_executor_input_is_json_even_with_quotes_in_it() -> None:
     assert json.loads(resolve(["{{$}}"], EXECUTOR_INPUT)[0]) == EXECUTOR_INPUT
 
 
-@pytest.mark.parametrize("path", [".inputs.parameters['absent']", ".inputs.artifacts['model'].metadata['x']", ".nonsense"])
+@pytest.mark.parametrize(
+    "path", [".inputs.parameters['absent']", ".inputs.artifacts['model'].metadata['x']", ".nonsense"]
+)
 def test_what_nothing_answers_is_an_error(path: str) -> None:
     with pytest.raises(InputError, match="names nothing that this execution has"):
         resolve(["{{$" + path + "}}"], EXECUTOR_INPUT)

@@ -31,7 +31,9 @@ class Warm:
 
     def ask(self, number: int, module: str, *arguments: str, log: Path) -> None:
         assert self._process.stdin
-        self._process.stdin.write(json.dumps({"id": number, "argv": ["-m", module, *arguments], "log": str(log)}).encode() + b"\n")
+        self._process.stdin.write(
+            json.dumps({"id": number, "argv": ["-m", module, *arguments], "log": str(log)}).encode() + b"\n"
+        )
         self._process.stdin.flush()
 
     def event(self) -> dict[str, Any]:
