@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -99,11 +100,19 @@ def analyse(
         # A second pass over the data reads the files again, rather than keep all batches in memory.
         with run, tft_beam.Context(temp_dir=str(work), use_deep_copy_optimization=True):
             batches = run | "Files" >> beam.Create(files, reshuffle=bool(beam_options))
-            batches |= "Read" >> beam.FlatMap(read_batches, schema=schema).with_output_types(pa.RecordBatch)
+            batches |= "Read" >> beam.FlatMap(_read, schema=schema).with_output_types(pa.RecordBatch)
             learned = (batches, tensor_io(schema).TensorAdapterConfig()) | tft_beam.AnalyzeDataset(preprocessing)
             _ = learned | tft_beam.WriteTransformFn(str(graph))
     except Exception as error:
         raise users_fault(error, f"the analysis of the split {ANALYSED_SPLIT!r}") or error from error
+
+
+def _read(path: str, schema: bytes) -> Iterator[pa.RecordBatch]:
+    rows = 0
+    for batch in read_batches(path, schema):
+        rows += batch.num_rows
+        report(f"analysing {ANALYSED_SPLIT}: {rows:,} rows of {Path(path).name}", force=False)
+        yield batch
 
 
 def apply(

@@ -104,6 +104,11 @@ def test_taxi_label_is_computed_in_float32(our_columns: Columns) -> None:
     assert our_columns[transformed(features.LABEL)].sum() == 2250
 
 
+def test_taxi_records_are_canonical(ours: Path) -> None:
+    file = sorted((ours / "transformed_examples" / "Split-train").iterdir())[0]
+    assert all(record == examples.canonical(record)[0] for record in tfrecord.read(file))
+
+
 def test_taxi_records_stay_in_the_order_of_the_input(our_columns: Columns, recorded: Path) -> None:
     files = sorted((recorded / "CsvExampleGen" / "examples" / "train").glob("*.gz"))
     raw = [examples.decode(record) for file in files for record in tfrecord.read(file)]

@@ -148,6 +148,23 @@ def test_custom_config_reaches_the_function(inputs: tuple[Path, Path, str], tmp_
     assert [row["y"][0] for row in read_split(made, "train")] == pytest.approx([12.0, 29.9, 1000.0])
 
 
+def test_tf_keras_is_keras_3_in_the_users_code(inputs: tuple[Path, Path, str], tmp_path: Path) -> None:
+    # TensorFlow Transform makes it Keras 2 when it is imported; a process of its own sees that.
+    module = write_module(tmp_path, "raise ValueError(f'it is {tf.keras.__version__}')")
+    result = run_stage(
+        "transform",
+        tmp_path / "out",
+        parameters={"module_file": module, "custom_config": {}, "beam_options": []},
+        inputs={"examples": inputs[0], "schema": inputs[1]},
+        outputs=OUTPUTS,
+    )
+    assert result.exit_code == 65
+    assert "ValueError: it is 3." in result.error
+    assert result.error.startswith(f"{module}:8: ")
+    assert "Traceback" not in result.stderr.split("error: ")[-1]
+    assert not list((tmp_path / "out").iterdir())
+
+
 @pytest.mark.parametrize(
     ("body", "expected"),
     [
@@ -253,19 +270,9 @@ def test_several_workers_give_the_same_data(made: Path, inputs: tuple[Path, Path
     assert read_split(again, "train") == read_split(made, "train")
 
 
-def test_exit_code_and_one_line_for_a_wrong_module(inputs: tuple[Path, Path, str], tmp_path: Path) -> None:
-    module = write_module(tmp_path, "return inputs['x'", "def preprocessing_fn(inputs):")
-    result = run_stage(
-        "transform",
-        tmp_path / "out",
-        parameters={"module_file": module, "custom_config": {}, "beam_options": []},
-        inputs={"examples": inputs[0], "schema": inputs[1]},
-        outputs=OUTPUTS,
-    )
-    assert result.exit_code == 65
-    assert result.error == f"{module}:8: SyntaxError: '[' was never closed"
-    assert "Traceback" not in result.stderr.split("error: ")[-1]
-    assert not list((tmp_path / "out").iterdir())
+def test_syntax_error_in_the_module(inputs: tuple[Path, Path, str], tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"preprocessing\.py:8: SyntaxError: '\[' was never closed"):
+        run_transform(tmp_path / "out", *inputs[:2], write_module(tmp_path, "return inputs['x'"))
 
 
 @pytest.mark.parametrize("text", [None, "def preprocess(inputs):\n    return inputs\n"])

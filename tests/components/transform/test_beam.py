@@ -1,0 +1,48 @@
+"""Reading tf.Examples as Arrow batches."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tensorflow_metadata.proto.v0 import schema_pb2
+
+from components.runtime import beam, examples, tfrecord
+from components.runtime.errors import InputError
+
+SCHEMA = schema_pb2.Schema(feature=[schema_pb2.Feature(name="v", type=schema_pb2.BYTES)]).SerializeToString()
+
+
+def test_batches_end_at_rows_or_bytes(tmp_path: Path) -> None:
+    file = tmp_path / "small.gz"
+    tfrecord.write(file, [examples.encode({"v": str(index), "not in the schema": 1}) for index in range(9000)])
+    batches = list(beam.read_batches(str(file), SCHEMA))
+    assert [batch.num_rows for batch in batches] == [4096, 4096, 808]
+    assert batches[0].schema.names == ["v"]
+    assert batches[2].column(0)[807].as_py() == [b"8999"]
+    large = examples.encode({"v": b"x" * (10 << 20)})
+    tfrecord.write(file, [large] * 5)
+    assert [batch.num_rows for batch in beam.read_batches(str(file), SCHEMA)] == [2, 2, 1]
+
+
+def test_a_file_without_records_has_no_batches(tmp_path: Path) -> None:
+    tfrecord.write(tmp_path / "none.gz", [])
+    assert list(beam.read_batches(str(tmp_path / "none.gz"), SCHEMA)) == []
+
+
+def test_the_record_that_contradicts_the_schema_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "mixed"
+    tfrecord.write(file, [examples.encode({"v": "a"})] * 5000 + [examples.encode({"v": 3})], gzip=False)
+    with pytest.raises(InputError, match=r"mixed: record 5001 does not fit the schema: .*v"):
+        list(beam.read_batches(str(file), SCHEMA))
+
+
+def test_hidden_files_are_no_data(tmp_path: Path) -> None:
+    for name in ("b.gz", "a.gz", ".DS_Store", "_SUCCESS"):
+        (tmp_path / name).touch()
+    assert beam.data_files(tmp_path) == [str(tmp_path / "a.gz"), str(tmp_path / "b.gz")]
+
+
+def test_the_runner_is_in_this_process_unless_named() -> None:
+    assert type(beam.pipeline([]).runner).__name__ == "FnApiRunner"
+    assert type(beam.pipeline(["--runner=PrismRunner"]).runner).__name__ == "PrismRunner"
