@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import functools
-
 from components.runtime import progress
 from components.runtime.artifacts import InputArtifact, OutputArtifact
 from components.runtime.errors import InputError
 from components.runtime.tfmd import STATISTICS_FILE, split_order
-from components.statistics.compute import Statistics, compute, compute_with_beam
+from components.statistics.compute import compute_with_beam
 from components.statistics.page import statistics_page
 from components.statistics.records import record_files
+from components.statistics.splits import compute_splits
 from components.statistics.summary import summarise
 
 
@@ -32,13 +31,11 @@ def statistics(
     if not splits:
         raise InputError(f"examples: no Split-<name> folders in {examples.path}; run the stage that makes them again")
     files = {split: record_files(examples.split(split)) for split in splits}
-    found: dict[str, Statistics] = {}
     if beam_options:
         progress.report("running the Beam pipeline")
         found = compute_with_beam(files, beam_options)
     else:
-        for split in splits:
-            found[split] = compute(files[split], functools.partial(_tell, split))
+        found = compute_splits(files)
     rows = {split: found[split].datasets[0].num_examples if found[split].datasets else 0 for split in splits}
     for split, count in rows.items():
         if not count:
@@ -50,7 +47,3 @@ def statistics(
     statistics.metadata |= {"splits": splits, "rows": total}
     progress.report(f"{total:,} rows in {len(splits)} splits; drawing")
     report.path.write_text(statistics_page({split: summarise(found[split]) for split in splits}), encoding="utf-8")
-
-
-def _tell(split: str, rows: int) -> None:
-    progress.report(f"{split}: {rows:,} rows", force=False)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import gzip
 import io
 import math
+import os
 import re
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +17,10 @@ from PIL import Image
 from tensorflow_metadata.proto.v0 import statistics_pb2
 
 from components.runtime import tfrecord
-from components.runtime.errors import InputError, classify
-from components.statistics import records
+from components.runtime.errors import InputError, TransientError, classify
+from components.statistics import records, splits
 from tests.support import run_stage, shared
-from tests.support_tfdv import example, left_behind, run_statistics, write_examples
+from tests.support_tfdv import Row, example, left_behind, run_statistics, write_examples
 
 Features = dict[str, statistics_pb2.FeatureNameStatistics]
 FILE = "data_tfrecord-00000-of-00001.gz"
@@ -58,6 +60,31 @@ def test_same_data_gives_the_same_bytes_in_another_process(tmp_path: Path) -> No
     assert result.exit_code == 0, result.stderr
     for output in ("statistics", "report"):
         assert result.metadata(output)["digest"] == execution.outputs[output].metadata["digest"]
+
+
+def test_processes_give_the_same_bytes_and_the_same_errors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows: list[Row] = [{"a": number * 0.1, "b": f"word {number % 3}"} for number in range(500)]
+    examples = write_examples(tmp_path / "examples", {"train": rows, "eval": rows[:100]}, shards=3)
+    serial = run_statistics(examples, tmp_path / "serial")
+    monkeypatch.setattr(splits, "PARALLEL_BYTES", 0)
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    parallel = run_statistics(examples, tmp_path / "parallel")
+    for output in ("statistics", "report"):
+        assert parallel.outputs[output].metadata["digest"] == serial.outputs[output].metadata["digest"]
+    file = next((examples / "Split-eval").glob("*.gz"))
+    file.write_bytes(file.read_bytes()[:-5])
+    with pytest.raises(InputError, match=file.name):
+        run_statistics(examples, tmp_path / "damaged")
+    assert left_behind(tmp_path / "damaged") == []
+
+
+def test_a_killed_process_is_worth_another_try(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    examples = write_examples(tmp_path / "examples", {"train": [{"a": 1}], "eval": [{"a": 1}]})
+    monkeypatch.setattr(splits, "PARALLEL_BYTES", 0)
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    monkeypatch.setattr(splits, "compute", lambda files, on_rows: os.kill(os.getpid(), signal.SIGKILL))
+    with pytest.raises(TransientError, match="killed, most likely for memory"):
+        run_statistics(examples, tmp_path / "out")
 
 
 def test_batches_are_bounded_by_bytes_and_by_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
