@@ -1,7 +1,9 @@
 """The analysis on one machine, without Beam: TFMA's computations and files, fed by whole batches.
 
-Beam's runner for one process costs seconds to set up and handles every example once per slice; see docs/decisions.md.
-What this does not know is left to `components.evaluate.analysis`, and a test holds one against the other.
+Beam's runner for one process takes seconds to set up and handles every example once per slice and metric: 5 s of processor
+time for the 3,303 taxi rows against 0.7 s here, with equal results. What this does not know (example weights, cross slices,
+query keys, confidence intervals, a model that wants features, Beam options of the user's) is left to
+`components.evaluate.analysis`, and a test holds one against the other.
 """
 
 from __future__ import annotations

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
 from tensorflow_model_analysis import constants
 from tensorflow_model_analysis.metrics import metric_types
 
+from components.evaluate.lift import NAME as LIFT
 from components.evaluate.results import EXAMPLE_COUNT, Plots, Results, SliceMetrics, candidate_name, metric_name
 from components.evaluate.verdict import Outcome, Verdict
 from components.runtime import report
@@ -100,15 +102,21 @@ def _slice_group(results: Results, title: str, entries: list[SliceMetrics], verd
     columns: dict[str, metric_types.MetricKey] = {}
     for entry in shown:
         columns |= _columns(results, entry)
-    rows = [[_label(entry), *[entry.values.get(key) for key in columns.values()]] for entry in shown]
+    rows = [[_label(entry), *[_defined(entry.values.get(key)) for key in columns.values()]] for entry in shown]
     main = _main_metric(columns, verdict)
     parts: list[Html] = []
     if main is not None:
         parts.append(_bars(title, shown, columns[main], main, results.overall.values.get(columns[main])))
     parts.append(report.table([title, *columns], rows))
+    if any(cell is None for row in rows for cell in row):
+        parts.append(report.paragraph(report.text("–: not defined on these examples", "muted")))
     if len(shown) < len(entries):
         parts.append(report.paragraph(report.text(f"the {len(shown)} largest of {len(entries)} slices", "muted")))
     return report.section(f"By {title}", *parts)
+
+
+def _defined(value: float | None) -> float | None:
+    return None if value is None or math.isnan(value) else value
 
 
 def _label(entry: SliceMetrics) -> str:
@@ -120,7 +128,8 @@ def _count(entry: SliceMetrics) -> float:
 
 
 def _main_metric(columns: Iterable[str], verdict: Verdict) -> str | None:
-    names = [name for name in columns if name != EXAMPLE_COUNT]
+    # Lift says nothing in a slice by the label, where a single class is left.
+    names = [name for name in columns if name not in (EXAMPLE_COUNT, LIFT)] or [name for name in columns if name == LIFT]
     judged = [outcome.metric for outcome in verdict.outcomes if outcome.metric in names]
     return judged[0] if judged else (names[0] if names else None)
 
