@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -25,6 +25,27 @@ class DataAccessor(NamedTuple):
     tf_dataset_factory: Callable[..., tf.data.Dataset]
     record_batch_factory: Callable[..., Iterator[pa.RecordBatch]]
     data_view_decode_fn: Callable[..., Any] | None = None
+
+
+def example_accessor() -> DataAccessor:
+    """A DataAccessor for TFRecord files of tf.Examples, gzipped where their names end in `.gz`."""
+    return DataAccessor(tf_dataset_factory=_tf_dataset, record_batch_factory=_record_batches)
+
+
+def _tf_dataset(
+    file_pattern: list[str], options: tfxio.TensorFlowDatasetOptions, schema: schema_pb2.Schema | None = None
+) -> tf.data.Dataset:
+    from tfx_bsl.public import tfxio
+
+    return tfxio.TFExampleRecord(file_pattern, schema=schema).TensorFlowDataset(options)
+
+
+def _record_batches(
+    file_pattern: list[str], options: tfxio.RecordBatchesOptions, schema: schema_pb2.Schema | None = None
+) -> Iterator[pa.RecordBatch]:
+    from tfx_bsl.public import tfxio
+
+    return tfxio.TFExampleRecord(file_pattern, schema=schema).RecordBatches(options)  # type: ignore[no-any-return]
 
 
 @dataclass
@@ -50,40 +71,19 @@ class FnArgs:
       custom_config: what the settings hand on.
     """
 
-    working_dir: str | None = None
-    train_files: list[str] | None = None
-    eval_files: list[str] | None = None
-    train_steps: int | None = None
+    working_dir: str = ""
+    train_files: list[str] = field(default_factory=list)
+    eval_files: list[str] = field(default_factory=list)
+    train_steps: int = 1
     eval_steps: int | None = None
-    schema_path: str | None = None
-    schema_file: str | None = None
-    transform_graph_path: str | None = None
-    transform_output: str | None = None
-    data_accessor: DataAccessor | None = None
-    serving_model_dir: str | None = None
-    eval_model_dir: str | None = None
-    model_run_dir: str | None = None
+    schema_path: str = ""
+    schema_file: str = ""
+    transform_graph_path: str = ""
+    transform_output: str = ""
+    data_accessor: DataAccessor = field(default_factory=example_accessor)
+    serving_model_dir: str = ""
+    eval_model_dir: str = ""
+    model_run_dir: str = ""
     base_model: str | None = None
     hyperparameters: dict[str, Any] | None = None
     custom_config: dict[str, Any] | None = None
-
-
-def example_accessor() -> DataAccessor:
-    """A DataAccessor for TFRecord files of tf.Examples, gzipped where their names end in `.gz`."""
-    return DataAccessor(tf_dataset_factory=_tf_dataset, record_batch_factory=_record_batches)
-
-
-def _tf_dataset(
-    file_pattern: list[str], options: tfxio.TensorFlowDatasetOptions, schema: schema_pb2.Schema | None = None
-) -> tf.data.Dataset:
-    from tfx_bsl.public import tfxio
-
-    return tfxio.TFExampleRecord(file_pattern, schema=schema).TensorFlowDataset(options)
-
-
-def _record_batches(
-    file_pattern: list[str], options: tfxio.RecordBatchesOptions, schema: schema_pb2.Schema | None = None
-) -> Iterator[pa.RecordBatch]:
-    from tfx_bsl.public import tfxio
-
-    return tfxio.TFExampleRecord(file_pattern, schema=schema).RecordBatches(options)  # type: ignore[no-any-return]

@@ -62,7 +62,9 @@ def export(
     def predict(raw: Features) -> dict[str, tf.Tensor]:
         transformed = transform(dict(raw))
         if leaked := [name for name in inputs if name not in transformed]:
-            raise InputError(f"the model's input {leaked[0]!r} is made from a label, which is not known when the model serves")
+            raise InputError(
+                f"the model's input {leaked[0]!r} is made from a label, which is unknown when the model serves"
+            )
         return {OUTPUTS: inference({name: transformed[name] for name in inputs}, training=False)}
 
     def serving_default(**plain: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -101,11 +103,14 @@ def _check(
     model: keras.Model, transform_output: tft.TFTransformOutput, spec: Mapping[str, Any], labels: Collection[str]
 ) -> None:
     if unknown := sorted(set(labels) - spec.keys()):
-        raise InputError(f"no feature {unknown[0]!r} in the schema, which the model names as label; it has: {_names(spec)}")
+        raise InputError(
+            f"no feature {unknown[0]!r} in the schema, which the model calls a label; it has: {_names(spec)}"
+        )
     transformed = transform_output.transformed_feature_spec()
     if unknown := sorted({tensor.name for tensor in model.inputs} - transformed.keys()):
         raise InputError(
-            f"the model's input {unknown[0]!r} is no transformed feature; preprocessing_fn returns: {_names(transformed)}"
+            f"the model's input {unknown[0]!r} is no transformed feature; "
+            f"preprocessing_fn returns: {_names(transformed)}"
         )
 
 
@@ -116,9 +121,7 @@ def _names(features: Mapping[str, Any]) -> str:
 def _features_with_several_values(transform_output: tft.TFTransformOutput) -> set[str]:
     schema = transform_output.raw_metadata.schema
     return {
-        feature.name
-        for feature in schema.feature
-        if feature.HasField("value_count") and feature.value_count.max != 1
+        feature.name for feature in schema.feature if feature.HasField("value_count") and feature.value_count.max != 1
     }
 
 
@@ -147,7 +150,7 @@ def _raw(plain: tf.Tensor, feature: Any) -> tf.Tensor | tf.SparseTensor:
     width = tf.minimum(tf.shape(rows, out_type=tf.int64)[0], 1)
     return tf.SparseTensor(
         indices=tf.pad(rows, [[0, 0], [0, 1]]),
-        values=tf.boolean_mask(plain, present),
+        values=tf.gather_nd(plain, rows),
         dense_shape=tf.stack([tf.shape(plain, out_type=tf.int64)[0], width]),
     )
 

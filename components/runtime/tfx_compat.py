@@ -23,8 +23,6 @@ class TunerFnResult(NamedTuple):
 class _StandIn(ModuleType):
     """A module that says what it is when something is missing from it."""
 
-    __path__: list[str] = []
-
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
@@ -79,7 +77,7 @@ def _register(name: str, **contents: Any) -> None:
     module = sys.modules.get(name)
     if module is None:
         module = _StandIn(name)
-        module.__path__ = []
+        module.__path__ = []  # makes it a package: its modules are found in sys.modules
         sys.modules[name] = module
         parent, _, child = name.rpartition(".")
         if parent:

@@ -39,17 +39,20 @@ def page(history: History, facts: Sequence[tuple[str, Any]], parameters: Mapping
             report.section(
                 "Last values",
                 report.table(
-                    ["metric", "train", "eval"], [(name, last.get(f"train_{name}"), last.get(f"eval_{name}")) for name in curves]
+                    ["metric", "train", "eval"],
+                    [(name, last.get(f"train_{name}"), last.get(f"eval_{name}")) for name in curves],
                 ),
             ),
         ]
     else:
-        parts = [report.section("Curves", report.paragraph("run_fn did not train with a Keras model's fit: no curves."))]
+        missing = report.paragraph("run_fn did not train with a Keras model's fit: no curves.")
+        parts = [report.section("Curves", missing)]
+    settings = [(name, str(value)) for name, value in parameters.items()]
     return report.page(
         "Training",
         report.section("Summary", report.table(["", ""], facts)),
         *parts,
-        report.section("Parameters", report.table(["parameter", "value"], [(k, str(v)) for k, v in parameters.items()])),
+        report.section("Parameters", report.table(["parameter", "value"], settings)),
     )
 
 

@@ -136,7 +136,7 @@ def _signatures(serving: Path, module_file: str) -> list[str]:
     names = {name for graph in saved_model.meta_graphs for name in graph.signature_def}
     if signatures := sorted(name for name in names if not name.startswith("__")):
         return signatures
-    raise InputError(f"{module_file}: the SavedModel of run_fn has no signature; give tf.saved_model.save signatures=...")
+    raise InputError(f"{module_file}: the SavedModel of run_fn has no signature; give tf.saved_model.save some")
 
 
 def _write_logs(history: History, folder: Path) -> None:

@@ -30,7 +30,7 @@ class History:
     Attributes:
       expected_steps: steps the stage was asked for.
       steps: steps done, over all calls of `fit`.
-      seconds: time inside `fit`, tracing and evaluation included.
+      seconds: time inside `fit`, tracing included, evaluation not.
       examples: examples trained on, as the loss metric counts them; 0 where the model keeps none.
       train: curves of the training metrics; each value is the mean since its epoch began.
       eval: curves of the same metrics on the validation data, by the end of the epochs.
@@ -117,6 +117,7 @@ def _callback(base: type, history: History) -> Any:
             self._total = history.expected_steps
             self._epoch_start = history.steps
             self._uncounted = False
+            self._evaluating_since = 0.0
 
         def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
             epochs, steps = self.params.get("epochs"), self.params.get("steps")
@@ -135,12 +136,20 @@ def _callback(base: type, history: History) -> Any:
             last = next(iter(history.train.values()), [(-_POINTS, 0.0)])[-1][0]
             if history.steps - last >= self._total / _POINTS:
                 _add(history.train, history.steps, values)
+            self._total = max(self._total, history.steps)
             loss = f" loss {values['loss']:.4g}" if "loss" in values else ""
-            progress.report(f"step {history.steps}/{max(self._total, history.steps)}{loss}", force=False)
+            progress.report(f"step {history.steps}/{self._total}{loss}", force=False)
 
         def on_test_begin(self, logs: Mapping[str, Any] | None = None) -> None:
             # Evaluation resets the metrics, and the count of examples with them.
             self._count_examples()
+            self._evaluating_since = time.monotonic()
+
+        def on_test_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
+            progress.report(f"step {history.steps}/{self._total}, evaluating batch {batch + 1}", force=False)
+
+        def on_test_end(self, logs: Mapping[str, Any] | None = None) -> None:
+            history.seconds -= time.monotonic() - self._evaluating_since
 
         def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
             self._count_examples()
@@ -150,7 +159,7 @@ def _callback(base: type, history: History) -> Any:
             _add(history.train, history.steps, {k: v for k, v in values.items() if not k.startswith("val_")})
             _add(history.eval, history.steps, {k[4:]: v for k, v in values.items() if k.startswith("val_")})
             told = ", ".join(f"{k.replace('val_', 'eval ')} {v:.4g}" for k, v in values.items() if k != "learning_rate")
-            progress.report(f"step {history.steps}/{max(self._total, history.steps)} {told}")
+            progress.report(f"step {history.steps}/{self._total} {told}")
 
         def _count_examples(self) -> None:
             if self._uncounted:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -15,7 +16,7 @@ from components.runtime.fn_args import FnArgs
 
 CLASSES = 10
 
-DEFAULTS = {"batch_size": 64, "learning_rate": 0.003, "epochs": 5, "filters": [32, 64]}
+DEFAULTS: dict[str, Any] = {"batch_size": 64, "learning_rate": 0.003, "epochs": 5, "filters": [32, 64]}
 """What custom_config can change. An epoch here is the time between two evaluations."""
 
 STEPS_PER_CALL = 20

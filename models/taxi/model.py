@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import features
 import keras
@@ -26,7 +27,7 @@ SIZES = {
 }
 """Places for the values of an integer feature; a value beyond them takes the place of its remainder."""
 
-DEFAULTS = {"batch_size": 128, "learning_rate": 0.005, "epochs": 5, "hidden_units": [100, 70, 50, 25]}
+DEFAULTS: dict[str, Any] = {"batch_size": 128, "learning_rate": 0.005, "epochs": 5, "hidden_units": [100, 70, 50, 25]}
 """What custom_config can change. An epoch here is the time between two evaluations."""
 
 STEPS_PER_CALL = 20
@@ -51,7 +52,10 @@ def run_fn(fn_args: FnArgs) -> None:
 
     def batches(files: list[str], *, training: bool) -> tf.data.Dataset:
         options = tfxio.TensorFlowDatasetOptions(
-            batch_size=config["batch_size"], shuffle=training, num_epochs=None if training else 1, label_key=transformed(features.LABEL)
+            batch_size=config["batch_size"],
+            shuffle=training,
+            num_epochs=None if training else 1,
+            label_key=transformed(features.LABEL),
         )
         return fn_args.data_accessor.tf_dataset_factory(files, options, transform_output.transformed_metadata.schema)
 

@@ -1,7 +1,5 @@
 """A module file as users of TFX write them for Keras 3: one file for Transform and Trainer, nothing of ours in it."""
 
-from typing import List
-
 import keras
 import tensorflow as tf
 import tensorflow_transform as tft
@@ -41,7 +39,7 @@ def preprocessing_fn(inputs):
 
 
 def _input_fn(
-    file_pattern: List[str],
+    file_pattern: list[str],
     data_accessor: tfx.components.DataAccessor,
     tf_transform_output: tft.TFTransformOutput,
     batch_size: int,
@@ -72,7 +70,7 @@ def _build_keras_model(tf_transform_output: tft.TFTransformOutput) -> keras.Mode
     vocab = [keras.Input(shape=(1,), name=_transformed_name(key), dtype="int64") for key in _VOCAB_FEATURE_KEYS]
     embedded = [
         keras.layers.Flatten()(keras.layers.Embedding(tf_transform_output.vocabulary_size_by_name(key) + 1, 4)(tensor))
-        for key, tensor in zip(_VOCAB_FEATURE_KEYS, vocab)
+        for key, tensor in zip(_VOCAB_FEATURE_KEYS, vocab, strict=True)
     ]
     d = keras.layers.concatenate(numeric + embedded)
     for _ in range(2):

@@ -18,6 +18,8 @@ from components.runtime import modules
 from tests.components.train import training_support as support
 from tests.components.train.training_support import Prepared
 
+Trained = tuple[Path, Prepared, dict[str, Any]]
+
 # Plain features and tf.Examples of the same rows, asked for in a process that only loads the SavedModel.
 ASK = """
 import json, sys
@@ -27,7 +29,8 @@ path, given, to = sys.argv[1:]
 given = np.load(given, allow_pickle=True)
 model = tf.saved_model.load(path)
 default = model.signatures["serving_default"]
-plain = {name: tf.constant(given[name].tolist(), spec.dtype) for name, spec in default.structured_input_signature[1].items()}
+inputs = default.structured_input_signature[1]
+plain = {name: tf.constant(given[name].tolist(), spec.dtype) for name, spec in inputs.items()}
 answers = {"plain": default(**plain)["outputs"]}
 answers["raw"] = model.signatures["from_examples"](examples=tf.constant(given["examples"].tolist()))["outputs"]
 np.savez(to, **answers, **model.signatures["transform_features"](examples=tf.constant(given["examples"].tolist())))
@@ -67,13 +70,13 @@ def area_under_curve(labels: np.ndarray, scores: np.ndarray) -> float:
 
 
 @pytest.fixture(scope="module")
-def taxi(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Prepared, dict[str, Any]]:
+def taxi(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     folder, prepared = tmp_path_factory.mktemp("taxi"), support.taxi()
     return folder, prepared, train(folder, prepared, support.TAXI_MODULE, train_steps=500, eval_steps=50)
 
 
 @pytest.fixture(scope="module")
-def taxi_answers(taxi: tuple[Path, Prepared, dict[str, Any]]) -> dict[str, np.ndarray]:
+def taxi_answers(taxi: Trained) -> dict[str, np.ndarray]:
     folder, prepared, _ = taxi
     serving = folder / "model" / "Format-Serving"
     signature = tf.saved_model.load(str(serving)).signatures["serving_default"].structured_input_signature[1]
@@ -82,33 +85,29 @@ def taxi_answers(taxi: tuple[Path, Prepared, dict[str, Any]]) -> dict[str, np.nd
     return ask(folder, serving, plain, examples)
 
 
-def test_taxi_reaches_the_recorded_quality(
-    taxi: tuple[Path, Prepared, dict[str, Any]], taxi_answers: dict[str, np.ndarray]
-) -> None:
+def test_taxi_reaches_the_recorded_quality(taxi: Trained, taxi_answers: dict[str, np.ndarray]) -> None:
     auc = area_under_curve(taxi_answers["tips_xf"], taxi_answers["raw"])
     assert auc >= 0.935
     assert taxi[2]["eval_auc"] == pytest.approx(auc, abs=0.01)
 
 
-def test_taxi_answers_plain_features_and_examples_alike(
-    taxi: tuple[Path, Prepared, dict[str, Any]], taxi_answers: dict[str, np.ndarray]
-) -> None:
+def test_taxi_answers_plain_features_and_examples_alike(taxi: Trained, taxi_answers: dict[str, np.ndarray]) -> None:
     assert len(taxi_answers["raw"]) == len(taxi[1].records("eval")) > 3000
     np.testing.assert_array_equal(taxi_answers["plain"], taxi_answers["raw"])
 
 
-def test_taxi_serves_what_was_trained(taxi: tuple[Path, Prepared, dict[str, Any]], taxi_answers: dict[str, np.ndarray]) -> None:
+def test_taxi_serves_what_was_trained(taxi: Trained, taxi_answers: dict[str, np.ndarray]) -> None:
     """The transformation inside the model equals the one that made the training data."""
     _, prepared, _ = taxi
     spec = tft.TFTransformOutput(str(prepared.transform_graph)).transformed_feature_spec()
     files = sorted(str(file) for file in (prepared.transformed_examples / "Split-eval").iterdir())
-    records = list(tf.data.TFRecordDataset(files, "GZIP").batch(10_000))[0]
+    records = next(iter(tf.data.TFRecordDataset(files, "GZIP").batch(10_000)))
     for name, values in tf.io.parse_example(records, spec).items():
         np.testing.assert_allclose(taxi_answers[name], values.numpy(), rtol=1e-6, err_msg=name)
 
 
-def test_taxi_model_takes_all_features_but_the_label(taxi: tuple[Path, Prepared, dict[str, Any]]) -> None:
-    folder, prepared, _ = taxi
+def test_taxi_model_takes_all_features_but_the_label(taxi: Trained) -> None:
+    folder, _, _ = taxi
     signature = tf.saved_model.load(str(folder / "model" / "Format-Serving")).signatures["serving_default"]
     with support.shared("taxi/data.csv").open() as stream:
         columns = set(next(csv.reader(stream)))
@@ -116,10 +115,10 @@ def test_taxi_model_takes_all_features_but_the_label(taxi: tuple[Path, Prepared,
     assert {tuple(spec.shape) for spec in signature.structured_input_signature[1].values()} == {(None,)}
 
 
-@pytest.mark.parametrize(("steps", "calls"), [(7, 7), (101, 101), (1, 1)])
-def test_taxi_makes_exactly_the_steps_asked_for(tmp_path: Path, steps: int, calls: int) -> None:
+@pytest.mark.parametrize("steps", [1, 42])
+def test_taxi_makes_exactly_the_steps_asked_for(tmp_path: Path, steps: int) -> None:
     metrics = train(tmp_path, support.taxi(), support.TAXI_MODULE, train_steps=steps, eval_steps=1)
-    assert (metrics["steps"], metrics["examples"]) == (calls, calls * 128)
+    assert (metrics["steps"], metrics["examples"]) == (steps, steps * 128)
 
 
 def test_digits_reach_their_accuracy(tmp_path: Path) -> None:
@@ -149,5 +148,5 @@ def test_module_files_name_their_unknown_settings(tmp_path: Path, capsys: pytest
     assert "filters" in line
 
 
-def test_metrics_are_plain_json(taxi: tuple[Path, Prepared, dict[str, Any]]) -> None:
+def test_metrics_are_plain_json(taxi: Trained) -> None:
     assert json.loads(json.dumps(taxi[2], allow_nan=False)) == taxi[2]

@@ -38,8 +38,9 @@ def filled(x, default):
 
 def preprocessing_fn(inputs):
     count = filled(inputs["count"], -1)
-    words = tf.cast(tf.sparse.reduce_sum(tf.SparseTensor(
-        inputs["words"].indices, tf.strings.length(inputs["words"].values), inputs["words"].dense_shape), 1), tf.float32)
+    lengths = tf.strings.length(inputs["words"].values)
+    lengths = tf.SparseTensor(inputs["words"].indices, lengths, inputs["words"].dense_shape)
+    words = tf.cast(tf.sparse.reduce_sum(lengths, 1), tf.float32)
     # The column of a value within its row counts as well.
     columns = tf.math.unsorted_segment_sum(
         inputs["words"].indices[:, 1], inputs["words"].indices[:, 0], inputs["words"].dense_shape[0])
@@ -58,10 +59,13 @@ def preprocessing_fn(inputs):
 """
 
 ROWS: list[dict[str, list[Any]]] = [
-    {"required": [1.5], "optional": [2.0], "count": [3], "word": ["abc"], "words": ["a", "bcd"], "pair": [1, 2], "target": [0]},
+    {"required": [1.5], "optional": [2.0], "count": [3], "word": ["abc"], "words": ["a", "bcd"]}
+    | {"pair": [1, 2], "target": [0]},
     {"required": [-2.0], "pair": [0, -7], "target": [1]},
-    {"required": [0.0], "optional": [0.0], "count": [0], "word": ["ü"], "words": ["xyz"], "pair": [5, 5], "target": [1]},
-    {"required": [9.0], "count": [-4], "words": ["one", "two", "three"], "pair": [9, 9], "unused": [1.0], "target": [0]},
+    {"required": [0.0], "optional": [0.0], "count": [0], "word": ["ü"], "words": ["xyz"]}
+    | {"pair": [5, 5], "target": [1]},
+    {"required": [9.0], "count": [-4], "words": ["one", "two", "three"], "pair": [9, 9]}
+    | {"unused": [1.0], "target": [0]},
 ]
 
 ASK = """
@@ -99,7 +103,9 @@ def example(row: dict[str, list[Any]], *, without: tuple[str, ...] = ()) -> byte
     return result.SerializeToString()
 
 
-def ask(folder: Path, serving: Path, labelled: list[bytes], unlabelled: list[bytes], plain: dict[str, Any]) -> dict[str, Any]:
+def ask(
+    folder: Path, serving: Path, labelled: list[bytes], unlabelled: list[bytes], plain: dict[str, Any]
+) -> dict[str, Any]:
     """Loads the model in a fresh process and asks it by all three signatures."""
     np.savez(
         folder / "given.npz",
@@ -123,16 +129,16 @@ def every_kind(tmp_path_factory: pytest.TempPathFactory) -> tft.TFTransformOutpu
     return tft.TFTransformOutput(str(prepared.transform_graph))
 
 
-def linear(names: list[str], widths: dict[str, int] | None = None) -> keras.Model:
-    inputs = {name: keras.Input((widths or {}).get(name) and (2,) or (), name=name) for name in names}
-    flat = [keras.ops.reshape(tensor, (-1, tensor.shape[1] if len(tensor.shape) == 2 else 1)) for tensor in inputs.values()]
+def linear(names: list[str], pairs: tuple[str, ...] = ()) -> keras.Model:
+    inputs = {name: keras.Input((2,) if name in pairs else (), name=name) for name in names}
+    flat = [keras.ops.reshape(tensor, (-1, 2 if name in pairs else 1)) for name, tensor in inputs.items()]
     dense = keras.layers.Dense(1, kernel_initializer=keras.initializers.RandomNormal(seed=1))
     return keras.Model(inputs, dense(keras.ops.concatenate(flat, -1)))
 
 
 def test_every_kind_of_feature_by_every_way(tmp_path: Path, every_kind: tft.TFTransformOutput) -> None:
     names = ["required_xf", "optional_xf", "count_xf", "word_xf", "words_xf", "width_xf", "pair_xf"]
-    model = linear(names, {"pair_xf": 2})
+    model = linear(names, ("pair_xf",))
     serving = tmp_path / "model"
     signatures.export(model, every_kind, str(serving), labels=["target"])
     smallest = int(np.iinfo(np.int64).min)

@@ -52,7 +52,9 @@ class Prepared:
         return [record.numpy() for record in tf.data.TFRecordDataset(files, "GZIP")]
 
 
-def prepare(folder: Path, records: list[bytes], schema: str, module_file: Path, custom_config: dict[str, Any]) -> Prepared:
+def prepare(
+    folder: Path, records: list[bytes], schema: str, module_file: Path, custom_config: dict[str, Any]
+) -> Prepared:
     """Splits records and runs the transform stage on them."""
     (folder / "schema").mkdir(parents=True)
     (folder / "schema" / "schema.pbtxt").write_text(schema)
@@ -82,8 +84,14 @@ def _folder() -> Path:
 
 def taxi_records() -> list[bytes]:
     """The trips as tf.Examples, with the types of the recorded schema."""
-    integers = {"pickup_community_area", "trip_start_month", "trip_start_hour", "trip_start_day", "trip_start_timestamp"}
-    integers |= {"pickup_census_tract", "dropoff_census_tract", "trip_seconds", "dropoff_community_area"}
+    integers = {"pickup_community_area", "trip_start_month", "trip_start_hour", "trip_start_day"}
+    integers |= {
+        "trip_start_timestamp",
+        "pickup_census_tract",
+        "dropoff_census_tract",
+        "trip_seconds",
+        "dropoff_community_area",
+    }
     records = []
     with shared("taxi/data.csv").open(newline="") as stream:
         for row in csv.DictReader(stream):
