@@ -51,13 +51,13 @@ def encode_batch(batch: pa.RecordBatch) -> EncodedRows:
     Raises:
       TypeError: a column is of another type.
     """
-    order = sorted(range(batch.num_columns), key=lambda index: batch.schema.names[index].encode())
+    names = [name.encode() for name in batch.schema.names]
     full: list[pa.Array] = []
     present: list[pa.Array] = []
-    for index in order:
-        name, column = batch.schema.names[index].encode(), batch.column(index)
-        full.append(_entries(name, column, missing=_entry(name, b"")))
-        present.append(_entries(name, column, missing=b"") if column.null_count else full[-1])
+    for name, column in sorted(zip(names, batch.columns, strict=True), key=lambda named: named[0]):
+        entries, present_entries = _entries(name, column)
+        full.append(entries)
+        present.append(present_entries)
     identities = _join(present)
     bodies = identities if all(one is other for one, other in zip(full, present, strict=True)) else _join(full)
     return EncodedRows(_join([_by_length(bodies, lambda length: _FIELD_1 + _varint(length)), bodies]), identities)
@@ -238,10 +238,12 @@ def _entry(name: bytes, feature: bytes) -> bytes:
     return _prefix(name, len(feature)) + feature
 
 
-def _entries(name: bytes, column: pa.Array, *, missing: bytes) -> pa.Array:
-    """The serialised map entry of every row."""
+def _entries(name: bytes, column: pa.Array) -> tuple[pa.Array, pa.Array]:
+    """The serialised map entry of every row: with that of a missing value, and with nothing in its place."""
+    missing = _entry(name, b"")
     if column.null_count == len(column):
-        return pa.repeat(pa.scalar(missing, pa.binary()), len(column))
+        absent = pa.scalar(b"", pa.binary())
+        return pa.repeat(pa.scalar(missing, pa.binary()), len(column)), pa.repeat(absent, len(column))
     if pa.types.is_float32(column.type):
         # By their bits: 0.0 equals -0.0, and NaN has many forms.
         column = column.view(pa.int32())
@@ -254,10 +256,12 @@ def _entries(name: bytes, column: pa.Array, *, missing: bytes) -> pa.Array:
         raise TypeError(f"column {name.decode()!r} is of type {column.type}")
     encoded = column.dictionary_encode()
     values = encode_values(name, encoded.dictionary)
-    if encoded.null_count:
-        values = pa.concat_arrays([values, pa.array([missing], pa.binary())])
-        return values.take(pc.fill_null(encoded.indices, len(values) - 1))
-    return values.take(encoded.indices)
+    if encoded.null_count == 0:
+        entries = values.take(encoded.indices)
+        return entries, entries
+    indices = pc.fill_null(encoded.indices, len(values))
+    full, present = (pa.concat_arrays([values, pa.array([value], pa.binary())]) for value in (missing, b""))
+    return full.take(indices), present.take(indices)
 
 
 def _float_entries(name: bytes, values: pa.Array) -> pa.Array:

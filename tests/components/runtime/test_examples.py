@@ -21,7 +21,7 @@ def batch(rows: int, seed: int = 0) -> pa.RecordBatch:
 
     powers = [(-1) ** row * 2 ** (row % 63) for row in range(rows)]
     floats = [[0.0, -0.0, float("inf"), float("-inf"), 1.5e-42][row % 5] for row in range(rows)]
-    return pa.record_batch(
+    return pa.RecordBatch.from_pydict(
         {
             "z": pa.array(some(powers), pa.int64()),
             "powers": pa.array(powers, pa.int64()),
@@ -135,7 +135,7 @@ def test_other_bytes_are_no_examples(record: bytes, message: str) -> None:
 
 def test_columns_of_other_types_are_refused() -> None:
     with pytest.raises(TypeError, match="'when' is of type date32"):
-        examples.encode_batch(pa.record_batch({"when": pa.array([1], pa.date32())}))
+        examples.encode_batch(pa.RecordBatch.from_pydict({"when": pa.array([1], pa.date32())}))
 
 
 def test_the_default_descriptor_pool_stays_clean() -> None:
