@@ -15,7 +15,7 @@ import tensorflow_transform as tft
 
 from components.runtime import examples, tfrecord
 from components.runtime.artifacts import content_digest
-from components.runtime.errors import InputError
+from components.runtime.errors import InputError, TransientError, classify
 from tests.components.transform.transform_support import (
     OUTPUTS,
     read_split,
@@ -262,6 +262,27 @@ def test_malformed_beam_options(
 ) -> None:
     with pytest.raises(InputError, match=expected):
         run_transform(tmp_path / "out", *inputs, beam_options=options)
+
+
+def test_a_full_disk_passes_through_beam(
+    inputs: tuple[Path, Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # /dev/full refuses every byte as a full disk does.
+    monkeypatch.setattr(tfrecord.Writer, "__init__", _full_disk(tfrecord.Writer.__init__))
+    module = write_module(tmp_path, "return {'y': one(inputs['x'])}")
+    with pytest.raises(Exception, match=r".*") as caught:
+        run_transform(tmp_path / "out", *inputs[:2], module)
+    known = classify(caught.value)
+    assert isinstance(known, TransientError), caught.value
+    assert "No space left on device" in str(known)
+    assert not list((tmp_path / "out").iterdir())
+
+
+def _full_disk(original: Any) -> Any:
+    def init(self: Any, path: Path, **options: Any) -> None:
+        original(self, Path("/dev/full"), **options)
+
+    return init
 
 
 def test_several_workers_give_the_same_data(made: Path, inputs: tuple[Path, Path, str], tmp_path: Path) -> None:
