@@ -94,7 +94,7 @@ class CsvTable:
                     raise InputError(
                         f"{file.name}: has a record of more than {MAX_RECORD_BYTES >> 20} MiB: is a quote not closed?"
                     ) from None
-                block *= 8
+                block *= 4
         self.rows += rows
         self._blocks[file.path] = block
 

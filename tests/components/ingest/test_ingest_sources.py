@@ -11,6 +11,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from components.ingest import sources
+from components.runtime.errors import InputError, TransientError
 from tests.components.ingest.ingest_support import ROWS, ingested, run_ingest, write_files
 
 
@@ -193,3 +195,20 @@ def test_object_storage_without_the_data(bucket: tuple[Path, str], tmp_path: Pat
     assert result.exit_code == 65
     assert result.error.startswith("s3://raw/nothing: not a URI of object storage")
     assert "secret" not in result.error
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        (
+            "AWS Error NETWORK_CONNECTION during HeadObject operation: curlCode: 7, Couldn't connect to server",
+            TransientError,
+        ),
+        ("google::cloud::Status(UNAVAILABLE: Retry policy exhausted)", TransientError),
+        ("AWS Error ACCESS_DENIED during ListObjectsV2 operation: Access Denied.", InputError),
+        ("AWS Error UNKNOWN (HTTP status 403) during GetObject operation: No response body.", InputError),
+    ],
+)
+def test_what_fails_in_object_storage(text: str, kind: type[Exception]) -> None:
+    with pytest.raises(kind, match=r"^s3://raw: cannot be read"), sources.reading("s3://raw"):
+        raise OSError(text)
