@@ -74,9 +74,15 @@ class Task:
                 "command": [*self.container.get("command", []), *self.container.get("args", [])],
                 "parameters": {name: _fingerprint(name, value) for name, value in self.parameters.items()},
                 "inputs": {name: artifact["metadata"]["digest"] for name, artifact in self.inputs.items()},
-                "run": "" if self.cacheable else self.run,
+                "run": "" if self.reusable else self.run,
             }
         )[:32]
+
+    @property
+    def reusable(self) -> bool:
+        """Whether the key tells all: what lies behind a URI or a pattern may change without the parameter."""
+        data = self.parameters.get("data")
+        return self.cacheable and (data is None or Path(data).exists())
 
 
 class TaskFailed(StageError):
@@ -90,7 +96,7 @@ class TaskFailed(StageError):
 
 def find(root: Path, task: Task) -> dict[str, Any] | None:
     """Returns the record of a finished execution that answers this task, or None."""
-    if not task.cacheable:
+    if not task.reusable:
         return None
     with contextlib.suppress(FileNotFoundError):
         record: dict[str, Any] = json.loads((_home(root, task) / "execution.json").read_text())

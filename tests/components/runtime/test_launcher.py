@@ -124,6 +124,13 @@ def test_raw_data_counts_by_names_sizes_and_times(tmp_path: Path) -> None:
     assert task.key != before
 
 
+def test_raw_data_that_cannot_be_looked_at_is_always_read_again(tmp_path: Path) -> None:
+    task = _task(parameters={"data": "gs://bucket/trips"})
+    launch(tmp_path, task, _write, tmp_path / "log")
+    assert find(tmp_path, task) is None
+    assert task.key != dataclasses.replace(task, run="r2").key
+
+
 def test_the_loser_of_two_equal_executions_takes_the_winners_artifacts(tmp_path: Path) -> None:
     def write_while_another_does(command: list[str], log: Path) -> Completed:
         launch(tmp_path, _task(run="other"), _write, tmp_path / "other.log")
