@@ -26,11 +26,9 @@ class Run:
 
     @property
     def record(self) -> dict[str, Any]:
-        """The newest run.json under the root."""
-        newest = max(
-            (self.root / "runs").iterdir(), key=lambda folder: json.loads((folder / "run.json").read_text())["started"]
-        )
-        record: dict[str, Any] = json.loads((newest / "run.json").read_text())
+        """Its run.json; the first line that it prints names the run."""
+        name = self.output.splitlines()[0].removeprefix("run ")
+        record: dict[str, Any] = json.loads((self.root / "runs" / name / "run.json").read_text())
         return record
 
     @property
