@@ -78,8 +78,12 @@ def prepare(
 
 
 @functools.cache
+def _temporary() -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(prefix="millrace-training-")  # removed when the interpreter ends
+
+
 def _folder() -> Path:
-    return Path(tempfile.mkdtemp(prefix="millrace-training-"))
+    return Path(_temporary().name)
 
 
 def taxi_records() -> list[bytes]:
