@@ -20,6 +20,7 @@ from components.runtime import modules, progress
 from components.runtime.artifacts import InputArtifact, OutputArtifact
 from components.runtime.errors import InputError
 from components.runtime.fn_args import FnArgs, example_accessor
+from components.runtime.redaction import redact
 from components.train.page import page
 from components.train.watch import History, watching
 
@@ -107,7 +108,7 @@ def train(
     if not history.tensorboard:
         _write_logs(history, model_run.path)
     parameters = {"train_steps": train_steps, "eval_steps": eval_steps, "seed": seed, "custom_config": custom_config}
-    report.path.write_text(page(history, facts, parameters), encoding="utf-8")
+    report.path.write_text(page(history, facts, redact(parameters)), encoding="utf-8")
     progress.report(f"{steps} steps in {seconds:.1f} s, signatures: {', '.join(signatures)}")
 
 
