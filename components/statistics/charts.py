@@ -83,7 +83,7 @@ class _Canvas:
     def cell(self, left: float, top: float, feature: Feature, warned: bool) -> None:
         """Draws one feature."""
         name = next(iter(feature.values())).name
-        self._text(left, top - 8, shorten(name, 28), color="#b91c1c" if warned else _INK, weight="bold")
+        self._text(left, top - 8, shorten(name, 24), color="#b91c1c" if warned else _INK, weight="bold")
         numbers = {split: entry.numbers for split, entry in feature.items() if entry.numbers and entry.numbers.finite}
         categories = {split: entry.categories for split, entry in feature.items() if entry.categories}
         text = {split: entry for split, entry in categories.items() if entry.top}

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from components.runtime import report
 from components.statistics import charts
 from components.statistics.charts import Feature, shorten
+from components.statistics.compute import SKETCH_SIZE
 from components.statistics.summary import Summary, warnings
 
 MAX_BYTES = 900_000
@@ -131,7 +132,16 @@ def _text_table(features: dict[str, Feature], noteworthy: dict[str, list[str]]) 
                 rows.append((*start, categories.unique, float(categories.average_length), *value))
             else:
                 rows.append((*start, *[None] * 4))
-    return report.section("Text and bytes", report.table(headers, rows)) if rows else report.Html("")
+    if not rows:
+        return report.Html("")
+    estimated = any(
+        summary.categories and summary.categories.unique > SKETCH_SIZE
+        for feature in features.values()
+        for summary in feature.values()
+    )
+    note = f"Figures of features with more than {SKETCH_SIZE:,} distinct values are estimates." if estimated else ""
+    parts = [report.table(headers, rows), report.paragraph(report.text(note, "muted")) if note else ""]
+    return report.section("Text and bytes", *parts)
 
 
 def _is_numeric(feature: Feature) -> bool:

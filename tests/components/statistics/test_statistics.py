@@ -18,7 +18,7 @@ from tensorflow_metadata.proto.v0 import statistics_pb2
 
 from components.runtime import tfrecord
 from components.runtime.errors import InputError, TransientError, classify
-from components.statistics import records, splits
+from components.statistics import compute, page, records, splits
 from tests.support import run_stage, shared
 from tests.support_tfdv import Row, example, left_behind, run_statistics, write_examples
 
@@ -153,6 +153,17 @@ def test_top_values_are_exact_for_thousands_of_distinct_values(tmp_path: Path) -
     text = load(tmp_path / "out")["a"].string_stats
     assert text.unique == 5002
     assert [(top.value, top.frequency) for top in text.top_values][:2] == [("often", 3), ("twice", 2)]
+
+
+def test_more_distinct_values_than_the_sketch_holds_are_estimated_and_said_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compute, "SKETCH_SIZE", 1024)
+    monkeypatch.setattr(page, "SKETCH_SIZE", 1024)
+    rows: list[Row] = [{"a": f"value {number}"} for number in range(5000)]
+    run_statistics(write_examples(tmp_path / "examples", {"train": rows}), tmp_path / "out")
+    assert load(tmp_path / "out")["a"].string_stats.unique == pytest.approx(5000, rel=0.1)
+    assert "more than 1,024 distinct values are estimates" in (tmp_path / "out" / "report").read_text()
 
 
 def damaged(tmp_path: Path, content: bytes) -> Path:
