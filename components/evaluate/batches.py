@@ -81,7 +81,9 @@ class Slicer:
 
     def __init__(self, config: config_pb2.EvalConfig, schema: schema_pb2.Schema) -> None:
         """Prepares to decode no more of the examples than the slices need."""
-        self._specs = [slicer_lib.SingleSliceSpec(spec=spec) for spec in config.slicing_specs] or [slicer_lib.SingleSliceSpec()]
+        self._specs = [slicer_lib.SingleSliceSpec(spec=spec) for spec in config.slicing_specs] or [
+            slicer_lib.SingleSliceSpec()
+        ]
         self._names = sorted(slice_features(config))
         needed = schema_pb2.Schema()
         needed.feature.extend(feature for feature in schema.feature if feature.name in self._names)
@@ -93,7 +95,9 @@ class Slicer:
         """Returns the slices of each example."""
         if not self._names:
             return [self._keys(())] * len(examples)
-        columns = [list(map(_hashable, model[name])) for model in transformed for name in self._names if name in model]
+        columns: list[list[tuple[Any, ...] | None]] = [
+            list(map(_hashable, model[name])) for model in transformed for name in self._names if name in model
+        ]
         names = [(number, name) for number, model in enumerate(transformed) for name in self._names if name in model]
         if self._decoder is not None:
             decoded = self._decoder.DecodeBatch(list(examples))

@@ -1,7 +1,8 @@
 """Feeds TFMA's combiners with whole batches.
 
-TFMA's combiners take one example at a time, some 50 microseconds each. Those of the usual metrics are sums over examples:
-here they get the sum over a batch, computed by NumPy, in their own accumulators. All else takes their own way.
+TFMA's combiners take one example at a time, some 50 microseconds each. Those of the usual metrics are sums over
+examples: here they get the sum over a batch, computed by NumPy, in their own accumulators. All else goes their own
+way.
 """
 
 from __future__ import annotations
@@ -53,7 +54,12 @@ def add(combiner: Any, accumulator: Any, rows: dict[str, Rows]) -> Any:
     fast = _FAST.get(type(combiner))
     chosen = rows.get(_model_name(combiner))
     # Labels that are texts are looked up in a vocabulary, which the combiners' own way does.
-    if fast is not None and chosen is not None and _plain(combiner) and all(array.dtype.kind in "biuf" for array in chosen):
+    if (
+        fast is not None
+        and chosen is not None
+        and _plain(combiner)
+        and all(array.dtype.kind in "biuf" for array in chosen)
+    ):
         result = fast(combiner, accumulator, *chosen)
         if result is not None:
             return result
@@ -72,9 +78,13 @@ def add(combiner: Any, accumulator: Any, rows: dict[str, Rows]) -> Any:
 
 def _plain(combiner: Any) -> bool:
     key = getattr(combiner, "_key", None)
-    special = [getattr(combiner, name, None) for name in ("_aggregation_type", "_class_weights", "_example_weighted", "_sub_key")]
-    extract = getattr(combiner, "_extract_label_prediction_and_weight", metric_util.to_label_prediction_example_weight)
-    special.append(extract is not metric_util.to_label_prediction_example_weight)
+    special = [
+        getattr(combiner, name, None)
+        for name in ("_aggregation_type", "_class_weights", "_example_weighted", "_sub_key")
+    ]
+    default = metric_util.to_label_prediction_example_weight
+    extract = getattr(combiner, "_extract_label_prediction_and_weight", default)
+    special.append(extract is not default)
     names = [name for name in getattr(combiner, "_output_names", []) if name]
     of_key = [key.sub_key, key.output_name, key.example_weighted] if key is not None else []
     return not any([*special, *names, *of_key])
@@ -99,7 +109,9 @@ def _count(combiner: Any, accumulator: float, labels: np.ndarray, predictions: n
     return accumulator + float(len(labels))
 
 
-def _histogram(combiner: Any, accumulator: dict, labels: np.ndarray, predictions: np.ndarray) -> dict | None:
+def _histogram(
+    combiner: Any, accumulator: dict[Any, Any], labels: np.ndarray, predictions: np.ndarray
+) -> dict[Any, Any] | None:
     rows = _binary(labels, predictions)
     if rows is None or not combiner._prediction_based_bucketing:
         return None
@@ -108,7 +120,9 @@ def _histogram(combiner: Any, accumulator: dict, labels: np.ndarray, predictions
     index = ((scores - combiner._left) / combiner._range * buckets) + 1
     index = np.clip(index, 0, buckets + 1).astype(np.int64)
     found, inverse = np.unique(index, return_inverse=True)
-    sums = [np.bincount(inverse, weights=values, minlength=len(found)) for values in (truth, scores, np.ones_like(scores))]
+    sums = [
+        np.bincount(inverse, weights=values, minlength=len(found)) for values in (truth, scores, np.ones_like(scores))
+    ]
     for bucket, label, prediction, count in zip(found.tolist(), *(entry.tolist() for entry in sums), strict=True):
         if bucket not in accumulator:
             accumulator[bucket] = calibration_histogram.Bucket(bucket, 0.0, 0.0, 0.0)
@@ -119,7 +133,9 @@ def _histogram(combiner: Any, accumulator: dict, labels: np.ndarray, predictions
     return accumulator
 
 
-def _confusion(combiner: Any, accumulator: dict, labels: np.ndarray, predictions: np.ndarray) -> dict | None:
+def _confusion(
+    combiner: Any, accumulator: dict[Any, Any], labels: np.ndarray, predictions: np.ndarray
+) -> dict[Any, Any] | None:
     rows = _binary(labels, predictions)
     if rows is None or combiner._example_id_key:
         return None

@@ -69,7 +69,9 @@ def with_baseline(config: config_pb2.EvalConfig, has_baseline: bool) -> config_p
         raise InputError(f"eval config: {error}") from None
     expected = 2 if has_baseline else 1
     if len(updated.model_specs) != expected:
-        raise InputError("eval config: give one model_specs without a name; the baseline is added to it where there is one")
+        raise InputError(
+            "eval config: give one model_specs without a name; the baseline is added to it where there is one"
+        )
     return updated
 
 
@@ -89,7 +91,9 @@ class SavedModelFacts:
         except StopIteration:
             raise InputError(f"{folder}: the SavedModel has no graph tagged 'serve'; train the model again") from None
         except Exception as error:
-            raise InputError(f"{folder / 'saved_model.pb'}: not a SavedModel ({error}); train the model again") from None
+            raise InputError(
+                f"{folder / 'saved_model.pb'}: not a SavedModel ({error}); train the model again"
+            ) from None
         self.folder = folder
         self.outputs = {
             name: sorted(signature.outputs)
@@ -97,7 +101,8 @@ class SavedModelFacts:
             if name != "__saved_model_init_op"
         }
         self._inputs = {
-            name: [entry.dtype for entry in signature.inputs.values()] for name, signature in graph.signature_def.items()
+            name: [entry.dtype for entry in signature.inputs.values()]
+            for name, signature in graph.signature_def.items()
         }
         nodes = graph.object_graph_def.nodes
         self.functions = {child.local_name for child in nodes[0].children} if nodes else set()
@@ -117,7 +122,11 @@ class SavedModelFacts:
 
 
 def check(
-    file: str, config: config_pb2.EvalConfig, model: SavedModelFacts, baseline: SavedModelFacts | None, schema: schema_pb2.Schema
+    file: str,
+    config: config_pb2.EvalConfig,
+    model: SavedModelFacts,
+    baseline: SavedModelFacts | None,
+    schema: schema_pb2.Schema,
 ) -> None:
     """Holds every name in the configuration against what exists.
 
@@ -144,7 +153,9 @@ def _check_signatures(file: str, spec: config_pb2.ModelSpec, facts: SavedModelFa
     if spec.prediction_key and spec.signature_name:
         outputs = facts.outputs[spec.signature_name]
         if len(outputs) > 1:
-            _known(file, "prediction_key", spec.prediction_key, outputs, f"output of the signature {spec.signature_name}")
+            _known(
+                file, "prediction_key", spec.prediction_key, outputs, f"output of the signature {spec.signature_name}"
+            )
 
 
 def _check_keys(file: str, spec: config_pb2.ModelSpec, config: config_pb2.EvalConfig, known: list[str]) -> None:

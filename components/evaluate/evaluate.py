@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import json
 import math
-from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
-import tensorflow_model_analysis as tfma
 from tensorflow_model_analysis import constants
 
 from components.evaluate import analysis, local, page
 from components.evaluate import config as configuration
-from components.evaluate.results import Results, candidate_name, load, metric_name
+from components.evaluate.results import Results, candidate_name, load, load_validation, metric_name
 from components.evaluate.verdict import Verdict, judge
 from components.runtime import serving
 from components.runtime.artifacts import InputArtifact, OutputArtifact
@@ -29,8 +27,8 @@ def evaluate(
     baseline_model: InputArtifact,
     schema: InputArtifact,
     eval_config_file: str,
-    example_splits: list,
-    beam_options: list,
+    example_splits: list[str],
+    beam_options: list[str],
     evaluation: OutputArtifact,
     blessing: OutputArtifact,
     metrics: OutputArtifact,
@@ -84,7 +82,7 @@ def evaluate(
 
     results = load(evaluation.path)
     unapplied = None if baseline else configuration.with_baseline(written, True)
-    verdict = judge(results, config, unapplied, *_tfma_verdict(evaluation.path))
+    verdict = judge(results, config, unapplied, *load_validation(evaluation.path))
     _write_blessing(blessing, verdict, serving.model_digest(serving.saved_model_files(model)))
     _write_metrics(metrics, results)
     _write_classification(classification, results)
@@ -102,8 +100,10 @@ def _files(examples: InputArtifact, splits: list[str]) -> list[str]:
     for split in splits:
         found = sorted(str(path) for path in examples.split(split).glob("*.gz"))
         if not any(True for file in found for _ in _first_record(file)):
-            raise InputError(f"{examples.name}: the split {split!r} is empty, there is nothing to evaluate on; "
-                             "change the splits of ingest")
+            raise InputError(
+                f"{examples.name}: the split {split!r} is empty, there is nothing to evaluate on; "
+                "change the splits of ingest"
+            )
         files += found
     return files
 
@@ -131,16 +131,6 @@ def _explained(error: Exception, file: str) -> Exception:
     if isinstance(error, tf.errors.InvalidArgumentError):
         return InputError(f"the model cannot read the examples: {text.splitlines()[0]}")
     return error
-
-
-def _tfma_verdict(folder: Path) -> tuple[bool, list[str]]:
-    validation = tfma.load_validation_result(str(folder))
-    failures = [
-        f"{failure.metric_key.name}: {failure.message or 'threshold does not hold'}"
-        for entry in validation.metric_validations_per_slice
-        for failure in entry.failures
-    ]
-    return bool(validation.validation_ok), failures
 
 
 def _write_blessing(blessing: OutputArtifact, verdict: Verdict, digest: str) -> None:
@@ -182,7 +172,8 @@ def _write_classification(classification: OutputArtifact, results: Results) -> N
     points = curve[::step] + (curve[-1:] if (len(curve) - 1) % step else [])
     if points:
         classification.metadata["confidenceMetrics"] = [
-            {"confidenceThreshold": threshold, "recall": recall, "falsePositiveRate": rate} for threshold, rate, recall in points
+            {"confidenceThreshold": threshold, "recall": recall, "falsePositiveRate": rate}
+            for threshold, rate, recall in points
         ]
     matrix = plots.matrix()
     if matrix is not None:
@@ -191,5 +182,3 @@ def _write_classification(classification: OutputArtifact, results: Results) -> N
             "annotationSpecs": [{"displayName": name} for name in names],
             "rows": [{"row": row} for row in rows],
         }
-
-

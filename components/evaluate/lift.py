@@ -48,9 +48,7 @@ def _computations(
     key = metric_types.MetricKey(
         name=name, model_name=model_name, output_name=output_name, example_weighted=example_weighted
     )
-    return [
-        metric_types.MetricComputation(keys=[key], preprocessors=None, combiner=LiftCombiner(key, eval_config))
-    ]
+    return [metric_types.MetricComputation(keys=[key], preprocessors=None, combiner=LiftCombiner(key, eval_config))]
 
 
 Accumulator = tuple[dict[int, float], float]
@@ -65,9 +63,11 @@ class LiftCombiner(beam.CombineFn):
         self._eval_config = eval_config
 
     def create_accumulator(self) -> Accumulator:
+        """Nothing counted yet."""
         return {}, 0.0
 
     def add_input(self, accumulator: Accumulator, element: Any) -> Accumulator:
+        """Adds one example."""
         weights, correct = accumulator
         for label, prediction, weight in metric_util.to_label_prediction_example_weight(
             element,
@@ -101,6 +101,7 @@ class LiftCombiner(beam.CombineFn):
         return weights, correct
 
     def merge_accumulators(self, accumulators: Iterable[Accumulator]) -> Accumulator:
+        """Adds up counts."""
         weights: dict[int, float] = {}
         correct = 0.0
         for other_weights, other_correct in accumulators:
@@ -110,6 +111,7 @@ class LiftCombiner(beam.CombineFn):
         return weights, correct
 
     def extract_output(self, accumulator: Accumulator) -> dict[metric_types.MetricKey, float]:
+        """The lift; NaN without examples."""
         weights, correct = accumulator
         most = max(weights.values(), default=0.0)
         return {self._key: correct / most if most > 0 else math.nan}

@@ -38,7 +38,9 @@ def _verdict(verdict: Verdict, facts: dict[str, Any]) -> Html:
     details = " · ".join(f"{name.lower()} {value}" for name, value in facts.items())
     baseline = "compared with the latest blessed model" if verdict.baseline else "no baseline to compare with"
     return report.section(
-        "Verdict", report.paragraph(word, ": ", verdict.reason), report.paragraph(report.text(f"{details} · {baseline}", "muted"))
+        "Verdict",
+        report.paragraph(word, ": ", verdict.reason),
+        report.paragraph(report.text(f"{details} · {baseline}", "muted")),
     )
 
 
@@ -48,10 +50,22 @@ def _thresholds(outcomes: list[Outcome]) -> Html:
     # Failures first: with a threshold on every slice they would drown.
     ordered = sorted(outcomes, key=lambda outcome: (outcome.passed is not False, outcome.passed is None))
     rows = [
-        [outcome.slice, outcome.metric, outcome.kind, outcome.bound, outcome.value, outcome.baseline_value, _outcome(outcome)]
+        [
+            outcome.slice,
+            outcome.metric,
+            outcome.kind,
+            outcome.bound,
+            outcome.value,
+            outcome.baseline_value,
+            _outcome(outcome),
+        ]
         for outcome in ordered[:_MAX_SLICES]
     ]
-    more = [report.paragraph(report.text(f"and {len(ordered) - _MAX_SLICES} more", "muted"))] if len(ordered) > _MAX_SLICES else []
+    more = (
+        [report.paragraph(report.text(f"and {len(ordered) - _MAX_SLICES} more", "muted"))]
+        if len(ordered) > _MAX_SLICES
+        else []
+    )
     headers = ["Slice", "Metric", "Kind", "Bound", "Candidate", "Baseline", "Outcome"]
     return report.section("Thresholds", report.table(headers, rows), *more)
 
@@ -81,7 +95,9 @@ def _overall(results: Results) -> Html:
             for name, key in columns.items()
         ]
         return report.section("All examples", report.table(["Metric", "Candidate", "Baseline", "Change"], rows))
-    return report.section("All examples", report.table(["Metric", "Value"], [[name, values[key]] for name, key in columns.items()]))
+    return report.section(
+        "All examples", report.table(["Metric", "Value"], [[name, values[key]] for name, key in columns.items()])
+    )
 
 
 def _slices(results: Results, verdict: Verdict) -> list[Html]:
@@ -129,12 +145,16 @@ def _count(entry: SliceMetrics) -> float:
 
 def _main_metric(columns: Iterable[str], verdict: Verdict) -> str | None:
     # Lift says nothing in a slice by the label, where a single class is left.
-    names = [name for name in columns if name not in (EXAMPLE_COUNT, LIFT)] or [name for name in columns if name == LIFT]
+    names = [name for name in columns if name not in (EXAMPLE_COUNT, LIFT)] or [
+        name for name in columns if name == LIFT
+    ]
     judged = [outcome.metric for outcome in verdict.outcomes if outcome.metric in names]
     return judged[0] if judged else (names[0] if names else None)
 
 
-def _bars(title: str, entries: list[SliceMetrics], key: metric_types.MetricKey, name: str, overall: float | None) -> Html:
+def _bars(
+    title: str, entries: list[SliceMetrics], key: metric_types.MetricKey, name: str, overall: float | None
+) -> Html:
     figure = report.figure(9.5, 2.9)
     top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=[2, 1])
     places = range(len(entries))
@@ -174,13 +194,17 @@ def _curve_drawing(named: list[tuple[str, Plots]]) -> Html:
     for (label, plots), color in zip(named, report.COLORS, strict=False):
         curve = plots.roc()
         if curve:
-            left.plot([0.0, *[point[1] for point in curve]], [0.0, *[point[2] for point in curve]], label=label, color=color)
+            left.plot(
+                [0.0, *[point[1] for point in curve]], [0.0, *[point[2] for point in curve]], label=label, color=color
+            )
         if plots.calibration:
             points = plots.calibration
             largest = max(point[2] for point in points)
             right.plot([point[0] for point in points], [point[1] for point in points], color=color, linewidth=1)
             sizes = [8 + 60 * point[2] / largest for point in points]
-            right.scatter([point[0] for point in points], [point[1] for point in points], s=sizes, color=color, label=label)
+            right.scatter(
+                [point[0] for point in points], [point[1] for point in points], s=sizes, color=color, label=label
+            )
     for axes in (left, right):
         axes.plot([0, 1], [0, 1], color="#9ca3af", linestyle=":", linewidth=1)
         axes.set_xlim(-0.02, 1.02)

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import tensorflow_model_analysis as tfma
+import tensorflow as tf
 from tensorflow_model_analysis import constants
 from tensorflow_model_analysis.metrics import metric_types
+from tensorflow_model_analysis.proto import metrics_for_slice_pb2, validation_result_pb2
 from tensorflow_model_analysis.slicer import slicer_lib
 
 EXAMPLE_COUNT = "example_count"
@@ -97,16 +98,33 @@ def load(folder: Path) -> Results:
     """Reads a result directory."""
     slices = [
         SliceMetrics(_key(entry), dict(_numbers(entry.metric_keys_and_values)))
-        for entry in tfma.load_metrics(str(folder))
+        for entry in _messages(folder, "metrics-*.tfrecord", metrics_for_slice_pb2.MetricsForSlice)
     ]
     plots: dict[str, Plots] = {}
-    for entry in tfma.load_plots(str(folder)):
+    for entry in _messages(folder, "plots-*.tfrecord", metrics_for_slice_pb2.PlotsForSlice):
         if _key(entry) == ():
             for pair in entry.plot_keys_and_values:
                 # Per-class curves have a sub key; the page draws those over all classes.
                 if not pair.key.HasField("sub_key"):
                     _add_plot(plots.setdefault(pair.key.model_name, Plots()), pair.value)
     return Results(sorted(slices, key=lambda entry: _order(entry.key)), plots)
+
+
+def load_validation(folder: Path) -> tuple[bool, list[str]]:
+    """TFMA's own verdict, and what it found to fail."""
+    (validation,) = _messages(folder, "validations.tfrecord", validation_result_pb2.ValidationResult)
+    failures = [
+        f"{failure.metric_key.name}: {failure.message or 'threshold does not hold'}"
+        for entry in validation.metric_validations_per_slice
+        for failure in entry.failures
+    ]
+    return bool(validation.validation_ok), failures
+
+
+def _messages(folder: Path, pattern: str, kind: type) -> Iterator[Any]:
+    # TFMA's own loaders go by a deprecated reader that warns in every log.
+    for record in tf.data.TFRecordDataset(sorted(map(str, folder.glob(pattern)))).as_numpy_iterator():
+        yield kind.FromString(record)  # type: ignore[attr-defined]
 
 
 def slice_name(key: SliceKey) -> str:
@@ -127,7 +145,9 @@ def metric_name(key: metric_types.MetricKey) -> str:
         if key.sub_key.top_k is not None:
             parts.append(f"top {key.sub_key.top_k}")
     if key.aggregation_type:
-        parts += [kind for kind in ("micro", "macro", "weighted") if getattr(key.aggregation_type, f"{kind}_average", False)]
+        parts += [
+            kind for kind in ("micro", "macro", "weighted") if getattr(key.aggregation_type, f"{kind}_average", False)
+        ]
     return " ".join(parts)
 
 

@@ -1,6 +1,7 @@
 """Holds the metrics against the thresholds of the EvalConfig and decides whether the model is blessed.
 
-TFMA's own validation lists failures only. Here every threshold gets a line, and a model is blessed only when both agree.
+TFMA's own validation lists failures only. Here every threshold gets a line, and a model is blessed only when both
+agree.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from tensorflow_model_analysis.metrics import metric_specs, metric_types
 from tensorflow_model_analysis.proto import config_pb2
@@ -16,7 +17,7 @@ from tensorflow_model_analysis.slicer import slicer_lib
 
 from components.evaluate.results import Results, SliceMetrics, metric_name
 
-_SPEC = config_pb2.SlicingSpec | config_pb2.CrossSlicingSpec | None
+_Spec: TypeAlias = "config_pb2.SlicingSpec | config_pb2.CrossSlicingSpec | None"
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,9 @@ def judge(
       tfma_ok: TFMA's own verdict.
       tfma_failures: what TFMA found, for the reason where this module found nothing.
     """
-    outcomes = [outcome for key, spec, threshold in _thresholds(config) for outcome in _apply(results, key, spec, threshold)]
+    outcomes = [
+        outcome for key, spec, threshold in _thresholds(config) for outcome in _apply(results, key, spec, threshold)
+    ]
     skipped = [] if unapplied is None else [_skipped(*entry) for entry in _thresholds(unapplied) if entry[0].is_diff]
     failures = [outcome.why for outcome in outcomes if not outcome.passed]
     if outcomes and not tfma_ok and not failures:
@@ -98,7 +101,7 @@ def json_number(value: float | None) -> float | str | None:
     return value if value is None or math.isfinite(value) else str(value)
 
 
-def _thresholds(config: config_pb2.EvalConfig) -> list[tuple[metric_types.MetricKey, _SPEC, Any]]:
+def _thresholds(config: config_pb2.EvalConfig) -> list[tuple[metric_types.MetricKey, _Spec, Any]]:
     baseline = {spec.name for spec in config.model_specs if spec.is_baseline}
     found = metric_specs.metric_thresholds_from_metrics_specs(config.metrics_specs, eval_config=config)
     return [
@@ -109,7 +112,7 @@ def _thresholds(config: config_pb2.EvalConfig) -> list[tuple[metric_types.Metric
     ]
 
 
-def _apply(results: Results, key: metric_types.MetricKey, spec: _SPEC, threshold: Any) -> Iterable[Outcome]:
+def _apply(results: Results, key: metric_types.MetricKey, spec: _Spec, threshold: Any) -> Iterable[Outcome]:
     slices = [entry for entry in results.slices if _applies(spec, entry)]
     if not slices:
         where = _spec_name(spec)
@@ -118,7 +121,7 @@ def _apply(results: Results, key: metric_types.MetricKey, spec: _SPEC, threshold
     return [_outcome(entry, key, threshold) for entry in slices]
 
 
-def _applies(spec: _SPEC, entry: SliceMetrics) -> bool:
+def _applies(spec: _Spec, entry: SliceMetrics) -> bool:
     if isinstance(spec, config_pb2.CrossSlicingSpec):
         return entry.is_cross and bool(slicer_lib.is_cross_slice_applicable(entry.key, spec))
     if entry.is_cross:
@@ -142,11 +145,9 @@ def _outcome(entry: SliceMetrics, key: metric_types.MetricKey, threshold: Any) -
 
 
 def _baseline_value(entry: SliceMetrics, key: metric_types.MetricKey) -> float | None:
-    same = (key.name, key.output_name, key.sub_key, key.aggregation_type, key.example_weighted)
     for other, value in entry.values.items():
-        if other.model_name != key.model_name and not other.is_diff:
-            if (other.name, other.output_name, other.sub_key, other.aggregation_type, other.example_weighted) == same:
-                return value
+        if other.model_name != key.model_name and other._replace(model_name=key.model_name, is_diff=True) == key:
+            return value
     return None
 
 
@@ -207,13 +208,13 @@ def _kind(key: metric_types.MetricKey) -> str:
     return "change" if key.is_diff else "value"
 
 
-def _skipped(key: metric_types.MetricKey, spec: _SPEC, threshold: Any) -> Outcome:
+def _skipped(key: metric_types.MetricKey, spec: _Spec, threshold: Any) -> Outcome:
     why = "not applied: there is no baseline"
     where = "every slice" if spec is None else _spec_name(spec)
     return Outcome(where, metric_name(key), "change", _bound(threshold), None, None, None, why)
 
 
-def _spec_name(spec: _SPEC) -> str:
+def _spec_name(spec: _Spec) -> str:
     if spec is None:
         return "every slice"
     if isinstance(spec, config_pb2.CrossSlicingSpec):

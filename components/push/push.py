@@ -24,7 +24,9 @@ _NOT_WRITABLE = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
-def push(model: InputArtifact, blessing: InputArtifact, destination: str, pushed_model: OutputArtifact) -> dict[str, Any]:
+def push(
+    model: InputArtifact, blessing: InputArtifact, destination: str, pushed_model: OutputArtifact
+) -> dict[str, Any]:
     """Publishes the model, unless a version that holds it is there already.
 
     Args:
@@ -134,7 +136,9 @@ def _publish(model: InputArtifact, root: Path, files: dict[str, str], digest: st
             staging.rename(root / str(number))
         except OSError as error:
             if error.errno in (errno.EEXIST, errno.ENOTEMPTY):
-                raise TransientError(f"{root / str(number)}: somebody else made this version meanwhile; run again") from None
+                raise TransientError(
+                    f"{root / str(number)}: somebody else made this version meanwhile; run again"
+                ) from None
             raise
         serving.sync_folder(root)
     except serving.DamagedError as error:

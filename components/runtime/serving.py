@@ -11,7 +11,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from components.runtime.artifacts import InputArtifact, content_files, file_digest, file_digests, listing_digest, local_path
+from components.runtime.artifacts import (
+    InputArtifact,
+    content_files,
+    file_digest,
+    file_digests,
+    listing_digest,
+    local_path,
+)
 from components.runtime.errors import InputError
 
 MODEL_FOLDER = "Format-Serving"
@@ -62,7 +69,9 @@ def numbered(root: Path) -> list[tuple[int, Path]]:
     if not root.is_dir():
         return []
     found = [(int(entry.name), entry) for entry in root.iterdir() if entry.name.isdecimal() and entry.name.isascii()]
-    return sorted(((number, entry) for number, entry in found if entry.is_dir()), key=lambda pair: (-pair[0], pair[1].name))
+    return sorted(
+        ((number, entry) for number, entry in found if entry.is_dir()), key=lambda pair: (-pair[0], pair[1].name)
+    )
 
 
 def read_version(number: int, folder: Path) -> Version | None:

@@ -84,7 +84,9 @@ class DigitModel(tf.Module):
 def save(model: tf.Module, folder: Path) -> Path:
     """Saves a model as the train stage does; returns the artifact."""
     names = [name for name in ("serving_default", "transform_features", "from_examples") if hasattr(model, name)]
-    tf.saved_model.save(model, str(folder / "Format-Serving"), signatures={name: getattr(model, name) for name in names})
+    tf.saved_model.save(
+        model, str(folder / "Format-Serving"), signatures={name: getattr(model, name) for name in names}
+    )
     return folder
 
 
@@ -109,7 +111,7 @@ def write_split(folder: Path, split: str, rows: list[dict[str, Any]]) -> Path:
 
 
 def trips(count: int) -> list[dict[str, Any]]:
-    """Rows in which cards tip well three times out of four, cash never, whatever the hour; some payments are unknown."""
+    """Rows in which three cards of four tip well, cash never, whatever the hour; some payments are missing."""
     rows = []
     for index in range(count):
         card = index % 2 == 0

