@@ -41,13 +41,15 @@ def build(settings: "Settings") -> "BaseComponent":
     ) -> None:
         ingest = stage("ingest")(data=data, **settings.arguments("ingest"))
         examples = ingest.outputs["examples"]
-        statistics = stage("statistics")(examples=examples).outputs["statistics"]
+        statistics = stage("statistics")(examples=examples, **settings.arguments("statistics")).outputs["statistics"]
         schema = stage("schema")(statistics=statistics, **settings.arguments("schema")).outputs["schema"]
         validation = stage("validate")(statistics=statistics, schema=schema, **settings.arguments("validate"))
 
         with dsl.If(validation.outputs["valid"] == True, name="data-is-valid"):  # noqa: E712 (an expression of the DSL)
             transform = stage("transform")(examples=examples, schema=schema, **settings.arguments("transform"))
-            transformed = stage("statistics")(examples=transform.outputs["transformed_examples"])
+            transformed = stage("statistics")(
+                examples=transform.outputs["transformed_examples"], **settings.arguments("statistics")
+            )
             transformed.set_display_name("transformed-statistics")
             model = stage("train")(
                 transformed_examples=transform.outputs["transformed_examples"],

@@ -27,6 +27,12 @@ class Ingest(_Section):
     split_patterns: dict[str, str] = {}
 
 
+class Statistics(_Section):
+    """How statistics are computed; without options in the stage's own process."""
+
+    beam_options: list[str] = []
+
+
 class Schema(_Section):
     """Where the schema comes from; without a file it is inferred."""
 
@@ -79,6 +85,7 @@ class Settings(_Section):
     data: str = ""
     serving_directory: str = ""
     ingest: Ingest = Ingest()
+    statistics: Statistics = Statistics()
     # `schema` is taken by pydantic's own method of that name.
     schema_: Schema = Field(default=Schema(), alias="schema")
     validate_: Validate = Field(default=Validate(), alias="validate")
