@@ -24,18 +24,18 @@ def preprocessing_fn(inputs: dict[str, Feature]) -> dict[str, tf.Tensor]:
     """
     outputs = {}
     for name in features.DENSE_FLOAT:
-        outputs[transformed(name)] = tft.scale_to_z_score(tf.cast(filled(inputs[name]), tf.float32), name=name)
+        outputs[transformed(name)] = tft.scale_to_z_score(number(inputs[name], tf.float32), name=name)
     for name in features.VOCABULARY:
         outputs[transformed(name)] = tft.compute_and_apply_vocabulary(
-            filled(inputs[name]),
+            filled(inputs[name], default=""),
             top_k=features.VOCABULARY_SIZE,
             num_oov_buckets=features.OOV_BUCKETS,
             vocab_filename=name,
         )
     for name in features.BUCKETISED:
-        outputs[transformed(name)] = tft.bucketize(filled(inputs[name]), features.BUCKETS, name=name)
+        outputs[transformed(name)] = tft.bucketize(number(inputs[name], tf.float32), features.BUCKETS, name=name)
     for name in features.CATEGORICAL:
-        outputs[transformed(name)] = filled(inputs[name])
+        outputs[transformed(name)] = number(inputs[name], tf.int64)
     outputs[transformed(features.LABEL)] = generous(inputs[features.LABEL], inputs[features.FARE])
     return outputs
 
@@ -45,14 +45,25 @@ def generous(tips: Feature, fare: Feature) -> tf.Tensor:
 
     In float32, as the features are: a tip of exactly a fifth may fall on either side otherwise.
     """
-    paid = filled(fare, default=float("nan"))
-    return tf.cast(filled(tips) > paid * tf.constant(features.GENEROUS, tf.float32), tf.int64)
+    paid = number(fare, tf.float32, default=float("nan"))
+    return tf.cast(number(tips, tf.float32) > paid * tf.constant(features.GENEROUS, tf.float32), tf.int64)
 
 
-def filled(values: Feature, default: float | str | None = None) -> tf.Tensor:
-    """One value per trip, shape [batch]: `default`, or 0 or the empty string, where it is missing."""
-    if default is None:
-        default = "" if values.dtype == tf.string else 0
+def number(values: Feature, dtype: tf.DType, default: float = 0) -> tf.Tensor:
+    """One number per trip, shape [batch]: `default` where it is missing.
+
+    The type in the data depends on the data: a column without fractions holds integers, one without values text.
+    """
+    if values.dtype == tf.string:
+        text = filled(values, default="")
+        empty = tf.equal(text, "")
+        numbers = tf.strings.to_number(tf.where(empty, "0", text), tf.float64)
+        return tf.cast(tf.where(empty, tf.constant(default, tf.float64), numbers), dtype)
+    return filled(tf.cast(values, dtype), default)
+
+
+def filled(values: Feature, default: float | str) -> tf.Tensor:
+    """One value per trip, shape [batch]: `default` where it is missing."""
     if isinstance(values, tf.SparseTensor):
         # A batch in which no trip has the value is 0 columns wide.
         column = tf.SparseTensor(values.indices, values.values, [values.dense_shape[0], 1])

@@ -14,6 +14,7 @@ import tensorflow_transform as tft
 
 from components.runtime import examples, tfrecord
 from components.runtime.errors import InputError
+from components.runtime.modules import load_function
 from models.taxi import features
 from models.taxi.features import transformed
 from tests.components.transform.transform_support import read_split, run_transform, write_examples
@@ -190,3 +191,24 @@ def test_mnist_by_its_settings(tmp_path: Path) -> None:
     image = np.array(read_split(made, "train")[0]["image_xf"])
     assert image.shape == (784,)
     assert 0.9 < image.max() <= 1.0
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        tf.SparseTensor([[0, 0], [2, 0]], tf.constant([7, 8], tf.int64), [3, 1]),
+        tf.SparseTensor([[0, 0], [2, 0]], tf.constant([7.0, 8.0]), [3, 1]),
+        tf.SparseTensor([[0, 0], [2, 0]], tf.constant(["7", "8.0"]), [3, 1]),
+    ],
+    ids=["whole numbers", "fractions", "text"],
+)
+def test_a_columns_type_may_depend_on_the_data(values: tf.SparseTensor) -> None:
+    number = load_function(TAXI, "number")
+    assert number(values, tf.int64).numpy().tolist() == [7, 0, 8]
+    assert number(values, tf.float32, default=-1.0).numpy().tolist() == [7.0, -1.0, 8.0]
+
+
+def test_a_column_without_any_value_is_zero_columns_wide() -> None:
+    number = load_function(TAXI, "number")
+    nothing = tf.SparseTensor(np.zeros((0, 2), np.int64), tf.constant([], tf.string), [3, 0])
+    assert number(nothing, tf.int64).numpy().tolist() == [0, 0, 0]
