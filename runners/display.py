@@ -116,9 +116,10 @@ def summary(root: Path, run: dict[str, Any], executions: dict[str, dict[str, Any
 
     state = {"done": "green", "failed": "red", "interrupted": "yellow"}[run["state"]]
     line("run", f"{run['id']} {run['state']} in {run['seconds']:.1f} s", state)
+    if run["error"]:
+        line("error", run["error"], "red")
     for task in run["tasks"]:
         if task["state"] == "failed" and task["error"]:
-            line("error", f"{task['name']}: {task['error']}", "red")
             line("log", root / task["log"])
     if "train" in executions:
         line("model", Path(executions["train"]["outputs"]["model"]["uri"]) / "Format-Serving")

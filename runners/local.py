@@ -120,6 +120,11 @@ class LocalRun:
                 self.record["error"] = f"{failed[0]['name']}: {failed[0]['error']}"
         except KeyboardInterrupt:
             self.record["error"] = "interrupted"
+        except OSError as error:
+            fault = classify(error)
+            if fault is None:
+                raise
+            state, exit_code, self.record["error"] = "failed", fault.exit_code, str(fault)
         finally:
             processes.close()
             self._finish(state, exit_code)
@@ -318,7 +323,9 @@ class LocalRun:
             "finished": finished.isoformat(),
             "seconds": (finished - self._started).total_seconds(),
         }
-        self._save()
+        with contextlib.suppress(OSError):
+            # On a full disk the record stays as it was; its lock tells that the run has ended.
+            self._save()
         self._owner.close()
         self.display.end(self.record)
 

@@ -12,7 +12,7 @@ import click
 import yaml
 from rich.console import Console
 
-from components.runtime.errors import InputError
+from components.runtime.errors import InputError, classify
 from runners import records, run_report
 from runners.compile_command import compile_pipeline
 from runners.display import make_display, summary
@@ -60,7 +60,13 @@ def run(
         use_cache=not no_cache,
     )
     exit_code = local.run()
-    run_report.write(root, local.id)
+    try:
+        run_report.write(root, local.id)
+    except OSError as error:
+        fault = classify(error)
+        if fault is None:
+            raise
+        console.print(f"the report could not be written: {fault}", soft_wrap=True)
     executions = {
         task["name"]: json.loads((root / task["execution"] / "execution.json").read_text())
         for task in local.record["tasks"]

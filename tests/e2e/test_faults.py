@@ -10,9 +10,11 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from components.runtime.artifacts import content_digest
 from runners.environments import interpreter
 from runners.records import list_runs
 from tests.e2e.conftest import Run, command, run
@@ -95,6 +97,17 @@ def _kill_while_running(root: Path, task: str, arguments: tuple[str, ...]) -> No
         process.wait()
 
 
+def _check_whole(root: Path) -> list[dict[str, Any]]:
+    """Whatever is visible is whole: every output is there and is what its record says."""
+    records = []
+    for execution in root.glob("artifacts/*/*/[!.]*"):
+        record = json.loads((execution / "execution.json").read_text())
+        for output in record["outputs"].values():
+            assert content_digest(Path(output["uri"])) == output["metadata"]["digest"], output["uri"]
+        records.append(record)
+    return records
+
+
 def _survivors(root: Path) -> list[str]:
     found = []
     for entry in Path("/proc").glob("[0-9]*/cmdline"):
@@ -124,10 +137,7 @@ def test_killed_at_every_stage_and_run_again_the_result_is_that_of_an_undisturbe
     made_by: dict[str, str] = {}
     for task in TASKS:
         _kill_while_running(tmp_path, task, arguments)
-        for execution in tmp_path.glob("artifacts/*/*/[!.]*"):
-            # Whatever is visible is whole: every output is there and is what its record says.
-            record = json.loads((execution / "execution.json").read_text())
-            assert all(Path(output["uri"]).exists() for output in record["outputs"].values()), execution
+        for record in _check_whole(tmp_path):
             if record["task"] not in ("resolve", "push"):
                 assert made_by.setdefault(record["task"], record["run"]) == record["run"], "done twice"
         assert all(path.name.isdigit() or path.name.startswith(".") for path in tmp_path.glob("serving/taxi/*"))
@@ -198,9 +208,11 @@ def _small_disk(folder: Path, size: str) -> Iterator[Path]:
         subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
-def test_a_full_disk_is_a_passing_fault(tmp_path: Path, trips: Path, model: str) -> None:
-    with _small_disk(tmp_path / "disk", "200k") as disk:
+@pytest.mark.parametrize("size", ["60k", "200k", "700k"])
+def test_a_full_disk_is_a_passing_fault(tmp_path: Path, trips: Path, model: str, size: str) -> None:
+    with _small_disk(tmp_path / "disk", size) as disk:
         result = run(disk, model, "--data", str(trips), *STEPS)
         assert result.exit_code == 75, result.output + result.errors
         assert "No space left on device" in result.output + result.errors
-        assert not list(disk.glob("artifacts/*/*/[!.]*"))
+        assert "Traceback" not in result.output + result.errors
+        _check_whole(disk)
