@@ -3,9 +3,21 @@
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Iterator
+
+import pytest
 
 # As in runners/environments.py, before anything imports TensorFlow.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("TF_USE_LEGACY_KERAS", "0")
 # Figures are drawn without a display.
 os.environ.setdefault("MPLBACKEND", "Agg")
+
+
+@pytest.fixture(autouse=True)
+def own_import_path() -> Iterator[None]:
+    """A stage may add its model's folder to the import path; its process ends then, that of the tests does not."""
+    before = list(sys.path)
+    yield
+    sys.path[:] = before
