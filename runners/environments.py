@@ -208,15 +208,9 @@ class WarmProcess:
 
     def close(self) -> None:
         """Ends the process and the stages that it still runs."""
-        if self._process.stdin:
-            with contextlib.suppress(BrokenPipeError):
-                self._process.stdin.close()
-        try:
-            self._process.wait(timeout=2)
-        except subprocess.TimeoutExpired:
-            # Busy with an import; it holds nothing worth a clean end.
-            self._process.kill()
-            self._process.wait()
+        # It may be busy with an import, and holds nothing worth a clean end; the kernel ends its stages with it.
+        self._process.kill()
+        self._process.wait()
 
     def _ask(self, request: dict[str, Any]) -> bool:
         assert self._process.stdin

@@ -33,7 +33,7 @@ def _error_lines(output: str) -> list[str]:
         ({}, "trips"),
         ({"a.csv": ""}, "a.csv"),
         ({"a.csv": HEADER}, "a.csv"),
-        ({"a.csv": HEADER + "1,2,Cash\n1,2\n"}, "a.csv:3"),
+        ({"a.csv": HEADER + "1,2,Cash\n1,2\n"}, "a.csv: line 3"),
         ({"a.csv": "fare,fare\n1,2\n"}, "fare"),
         ({"a.csv": HEADER + "1,2,Cash\n", "notes.txt": "hello"}, "notes.txt"),
         ({"a.csv": HEADER + "1,2,Cash\n"}, "split"),
@@ -87,20 +87,25 @@ def test_the_command_line(tmp_path: Path, arguments: tuple[str, ...], message: s
 
 
 def test_a_schema_that_the_data_contradicts_stops_the_run_and_the_report_is_there(
-    tmp_path: Path, taxi_data: Path
+    tmp_path: Path,
 ) -> None:
+    (tmp_path / "trips").mkdir()
+    rows = "".join(f"{fare}.5,{fare % 3},Cash\n" for fare in range(60))
+    (tmp_path / "trips" / "trips.csv").write_text(HEADER + rows)
     model = _model(tmp_path / "strict", "schema: {schema_file: schema.pbtxt}\n")
     (tmp_path / "strict" / "schema.pbtxt").write_text(
         'feature { name: "fare" type: BYTES presence { min_count: 1 } }\n'
+        'feature { name: "tips" type: INT }\nfeature { name: "payment_type" type: BYTES }\n'
         'feature { name: "wanted" type: INT presence { min_fraction: 1.0 min_count: 1 } }\n'
     )
-    result = run(tmp_path / "root", model, "--data", str(taxi_data))
+    result = run(tmp_path / "root", model, "--data", str(tmp_path / "trips"))
     assert result.exit_code == 65, result.output + result.errors
     states = result.states
     assert states["validate"] == "done"
     assert states["reject-data"] == "failed"
     assert states["transform"] == states["train"] == states["push"] == "skipped"
-    assert "fare" in result.record["error"] or "wanted" in result.record["error"]
+    assert "fare: " in result.record["error"]
+    assert "wanted: " in result.record["error"]
     assert "wanted" in result.path("validate", "report").read_text()
     assert "wanted" in (tmp_path / "root" / "runs" / result.record["id"] / "report.html").read_text()
 
