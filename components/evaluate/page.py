@@ -118,7 +118,7 @@ def _slice_group(results: Results, title: str, entries: list[SliceMetrics], verd
     columns: dict[str, metric_types.MetricKey] = {}
     for entry in shown:
         columns |= _columns(results, entry)
-    rows = [[_label(entry), *[_defined(entry.values.get(key)) for key in columns.values()]] for entry in shown]
+    rows = [[_label(entry), *[entry.defined(key) for key in columns.values()]] for entry in shown]
     main = _main_metric(columns, verdict)
     parts: list[Html] = []
     if main is not None:
@@ -129,10 +129,6 @@ def _slice_group(results: Results, title: str, entries: list[SliceMetrics], verd
     if len(shown) < len(entries):
         parts.append(report.paragraph(report.text(f"the {len(shown)} largest of {len(entries)} slices", "muted")))
     return report.section(f"By {title}", *parts)
-
-
-def _defined(value: float | None) -> float | None:
-    return None if value is None or math.isnan(value) else value
 
 
 def _label(entry: SliceMetrics) -> str:
@@ -158,8 +154,8 @@ def _bars(
     figure = report.figure(9.5, 2.9)
     top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=[2, 1])
     places = range(len(entries))
-    values = [entry.values.get(key, float("nan")) for entry in entries]
-    top.bar(places, values, color=report.COLORS[0])
+    values = [entry.defined(key) for entry in entries]
+    top.bar(places, [math.nan if value is None else value for value in values], color=report.COLORS[0])
     if overall is not None:
         top.axhline(overall, color=report.COLORS[1], linewidth=1.2)
         top.set_title(f"line: all examples, {overall:.4g}", loc="right", fontsize=8, color="#6b7280")

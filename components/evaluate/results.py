@@ -21,10 +21,22 @@ SliceKey = tuple[Any, ...]
 
 @dataclass(frozen=True)
 class SliceMetrics:
-    """The metrics of all models over one slice, or over one slice less another."""
+    """The metrics of all models over one slice, or over one slice less another.
+
+    Attributes:
+      one_class: the confusion matrix shows that all its examples have the same label.
+    """
 
     key: SliceKey
     values: dict[metric_types.MetricKey, float]
+    one_class: bool = False
+
+    def defined(self, key: metric_types.MetricKey) -> float | None:
+        """A metric's value, None where it has none. TFMA gives a number even to a curve without points."""
+        value = self.values.get(key)
+        if value is None or math.isnan(value) or (self.one_class and key.name.startswith("auc")):
+            return None
+        return value
 
     @property
     def is_cross(self) -> bool:
@@ -96,18 +108,19 @@ class Results:
 
 def load(folder: Path) -> Results:
     """Reads a result directory."""
-    slices = [
-        SliceMetrics(_key(entry), dict(_numbers(entry.metric_keys_and_values)))
-        for entry in _messages(folder, "metrics-*.tfrecord", metrics_for_slice_pb2.MetricsForSlice)
-    ]
-    plots: dict[str, Plots] = {}
+    by_slice: dict[SliceKey, dict[str, Plots]] = {}
     for entry in _messages(folder, "plots-*.tfrecord", metrics_for_slice_pb2.PlotsForSlice):
-        if _key(entry) == ():
-            for pair in entry.plot_keys_and_values:
-                # Per-class curves have a sub key; the page draws those over all classes.
-                if not pair.key.HasField("sub_key"):
-                    _add_plot(plots.setdefault(pair.key.model_name, Plots()), pair.value)
-    return Results(sorted(slices, key=lambda entry: _order(entry.key)), plots)
+        plots = by_slice.setdefault(_key(entry), {})
+        for pair in entry.plot_keys_and_values:
+            # Per-class curves have a sub key; the page draws those over all classes.
+            if not pair.key.HasField("sub_key"):
+                _add_plot(plots.setdefault(pair.key.model_name, Plots()), pair.value)
+    slices = []
+    for entry in _messages(folder, "metrics-*.tfrecord", metrics_for_slice_pb2.MetricsForSlice):
+        key = _key(entry)
+        one_class = any(each.confusion and not each.roc() for each in by_slice.get(key, {}).values())
+        slices.append(SliceMetrics(key, dict(_numbers(entry.metric_keys_and_values)), one_class))
+    return Results(sorted(slices, key=lambda entry: _order(entry.key)), by_slice.get((), {}))
 
 
 def load_validation(folder: Path) -> tuple[bool, list[str]]:

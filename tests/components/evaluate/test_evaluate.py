@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import tensorflow_model_analysis as tfma
 
+from components.evaluate import results
 from components.runtime.artifacts import content_digest
 from components.runtime.errors import InputError
 from tests.components.evaluate import evaluation_support as support
@@ -217,6 +218,14 @@ def test_real_taxi_examples(tmp_path: Path, good_model: Path) -> None:
     metadata = support.evaluate_in_process(tmp_path / "out", **arguments)
     assert metadata["evaluation"]["slices"] > 24
     assert 0.9 < metadata["metrics"]["auc"] < 0.96
+
+    # TFMA gives a number for the area under a curve of examples that all have one label; the page must not.
+    slices = {entry.name: entry for entry in results.load(tmp_path / "out" / "evaluation").slices}
+    cash, card = slices["payment_type=Cash"], slices["payment_type=Credit Card"]
+    (area,) = [key for key in card.values if key.name == "auc"]
+    assert cash.one_class
+    assert cash.defined(area) is None
+    assert card.defined(area) == card.values[area] > 0
 
 
 EDITS = {
