@@ -7,13 +7,15 @@ its JSON form. The same file drives a stage on every target.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import inspect
 import json
 import sys
+import tempfile
 import traceback
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -187,7 +189,8 @@ def run_stage(target: str, argv: Sequence[str] | None = None) -> None:
         execution = Execution.parse(stage, executor_input)
         function = getattr(importlib.import_module(module_name), function_name)
         progress.report(progress.STARTED)
-        execution.run(function)
+        with _scratch():
+            execution.run(function)
     except Exception as error:
         sys.stdout.flush()
         known = classify(error)
@@ -200,6 +203,18 @@ def run_stage(target: str, argv: Sequence[str] | None = None) -> None:
         print(f"{ERROR_PREFIX}{_one_line(str(known))}", file=sys.stderr, flush=True)
         sys.exit(known.exit_code)
     sys.exit(0)
+
+
+@contextlib.contextmanager
+def _scratch() -> Iterator[None]:
+    """A folder for temporary files that is gone afterwards: a forked stage ends without Python's clean-up at exit."""
+    before = tempfile.tempdir
+    with tempfile.TemporaryDirectory(prefix="millrace-", ignore_cleanup_errors=True) as folder:
+        tempfile.tempdir = folder
+        try:
+            yield
+        finally:
+            tempfile.tempdir = before
 
 
 def _first(artifacts: dict[str, Any]) -> dict[str, dict[str, Any]]:
