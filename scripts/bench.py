@@ -140,9 +140,9 @@ def tables(measured: list[Measured], comparison: dict[str, float] | None, train_
     lines = [
         _machine(),
         "",
-        f"Seconds of the whole process, {train_steps} training steps. *Cached*: the same run again. Start-up is the wait",
-        "for the environment's warm process, so the first stage in each environment has most of it. Peak memory is that",
-        "of the stage's own process; pages of the libraries that it shares with the warm process and never touches are",
+        f"Seconds of the whole process, {train_steps} training steps. *Cached*: the same run again. Start-up is",
+        "the wait for the environment's warm process, so the first stage in each environment has most of it. Peak",
+        "memory is that of the stage's own process; pages of the libraries that it shares with the warm process and never touches are",
         "not in it.",
         "",
         "| data | rows | cold | of it the pipeline | cached |",
