@@ -44,7 +44,8 @@ def executor_input(
         "outputs": {
             "parameters": {name: {"outputFile": str(folder / "parameters" / name)} for name in output_parameters or []},
             "artifacts": {
-                name: {"artifacts": [{"name": name, "uri": str(folder / name), "metadata": {}}]} for name in outputs or []
+                name: {"artifacts": [{"name": name, "uri": str(folder / name), "metadata": {}}]}
+                for name in outputs or []
             },
             "outputFile": str(folder / "executor_output.json"),
         },
