@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -12,7 +13,6 @@ from components.runtime.errors import InputError
 
 BUILDERS = ("podman", "buildah", "docker")
 RUNNERS = ("podman", "docker")
-ENGINES = BUILDERS
 
 _LIMIT_SECONDS = 60
 # What the engine says of an image: digest of its manifest, and its size in bytes, where it knows them.
@@ -47,6 +47,12 @@ class Engine:
             return None
         digest, size = answer.stdout.split()
         return digest.rpartition("@")[2].removeprefix("-"), int(size)
+
+    def labels(self, image: str) -> dict[str, str]:
+        """Labels of an image that is here; those engines know them that run containers."""
+        answer = self.call("image", "inspect", "--format", "{{json .Config.Labels}}", image)
+        labels: dict[str, str] | None = json.loads(answer.stdout) if answer.returncode == 0 else None
+        return labels or {}
 
 
 def find(names: Sequence[str], chosen: str = "") -> Engine:

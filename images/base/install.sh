@@ -11,6 +11,12 @@ index=$(setting index-url) extra=$(setting extra-index-url) certificate=$(settin
 [ -z "$extra" ] || export UV_INDEX="$extra"
 [ ! -s "$certificate" ] || export SSL_CERT_FILE="$certificate"
 
+# One package of this lock comes as C++ source only (pyfarmhash). The compiler stays in the builder.
+if [ "$LOCK" = data ]; then
+  apt-get update -qq
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends g++ libc6-dev > /dev/null
+fi
+
 python -m pip install --quiet --target /opt/uv --no-deps --require-hashes -r /locks/uv.txt
 export PYTHONPATH=/opt/uv
 python -m uv venv --quiet --python "$(command -v python)" /opt/venv
