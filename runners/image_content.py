@@ -18,7 +18,7 @@ from runners.settings import PROJECT
 BASE_PREFIX = "millrace/base-"
 CONTENT_LABEL = "dev.millrace.content"
 PYTHON_LABEL = "dev.millrace.python-image"
-PYTHON_IMAGE = "docker.io/library/python:3.11-slim-bookworm"
+PYTHON_IMAGE = "python:3.11-slim-bookworm"
 
 _ARGUMENT = re.compile(r"^ARG\s+(?P<name>\w+)=(?P<default>\S+)", re.MULTILINE)
 _NOT_COPIED = ("__pycache__",)

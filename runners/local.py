@@ -79,7 +79,7 @@ class LocalRun:
     def __post_init__(self) -> None:
         """Checks the request before anything is written."""
         self._selected = self._select()
-        for name in self._selected:
+        for name in sorted(self._selected, key=list(self.pipeline.tasks).index):
             spec = self.pipeline.tasks[name]
             if self.containers:
                 self.containers.check(spec.stage, spec.container["image"])
