@@ -85,7 +85,7 @@ class Builder:
         if self._request.push and (new or not known or (known.image, known.tag) != (name, recipe.tag)):
             digest = self._push(reference)
             self._push(f"{name}:{VERSION}{ending}")
-        elif known and not new and (known.image, known.tag) == (name, recipe.tag):
+        elif self._request.registry and known and not new and (known.image, known.tag) == (name, recipe.tag):
             # A registry may have compressed it into another digest than the engine knows.
             digest = known.digest
         _say(recipe.key, "built" if new else "up to date", recipe.tag, size, time.monotonic() - begun if new else None)
