@@ -1,0 +1,35 @@
+"""What tests with the stages' images share: they run where an engine and the images of this checkout are."""
+
+from __future__ import annotations
+
+import functools
+
+import pytest
+
+from components.runtime.errors import InputError
+from runners import engine as engines
+from runners.image_content import recipe
+
+
+@functools.cache
+def _engine() -> engines.Engine | str:
+    try:
+        return engines.find(engines.RUNNERS)
+    except InputError as error:
+        return str(error)
+
+
+def engine() -> engines.Engine:
+    """The engine of this machine; skips the test where there is none."""
+    found = _engine()
+    if isinstance(found, str):
+        pytest.skip(found)
+    return found
+
+
+def built_image(stage: str) -> str:
+    """The image of a stage, of this checkout's code; skips the test where it was not built."""
+    reference = recipe(stage).reference
+    if not engine().inspect(reference):
+        pytest.skip(f"the image {reference} is not built: make images STAGE={stage}")
+    return reference
