@@ -32,6 +32,7 @@ EXECUTION_OUTPUT = "millrace-execution"
 stage can have that name.)"""
 
 _COMPONENTS = Path(__file__).parent.parent
+_PARAMETER_PLACEHOLDER = "{{$.inputs.parameters['"
 _PYTHON_TYPES: dict[str, type] = {
     "NUMBER_INTEGER": int,
     "NUMBER_DOUBLE": float,
@@ -77,8 +78,8 @@ def read_task(
             for name, source in spec["artifacts"].items()
         }
         for name, source in spec["parameters"].items():
-            if isinstance(source.get("constant"), str):
-                # The DSL's f-strings: a constant with placeholders for the task's own parameters.
+            if _PARAMETER_PLACEHOLDER in str(source.get("constant")):
+                # The DSL's f-strings: a text with placeholders for parameters of the task.
                 values[name] = resolve([values[name]], {"inputs": {"parameterValues": values}})[0]
         return Task(
             pipeline=spec["pipeline"],

@@ -7,25 +7,19 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
 from typing import Any
 
 import yaml
 
 from components.runtime.errors import InputError
-from components.runtime.launch import EXECUTION_OUTPUT
-from runners.argo.conditions import Reference, reference, when
-from runners.argo.options import ArgoOptions, check_label_pair
-from runners.argo.pods import CONTAINER_SECURITY, POD_SECURITY, SCRATCH, VOLUME, Pod, argo_containers_patch
-from runners.ir import Constant, Output, Parameter, Pipeline, Source, TaskSpec, read, task_parameters
-
-ENTRYPOINT = "pipeline"
-OUTPUTS = "/tmp/outputs"
-"""Where a container leaves what Argo reads; on a volume, because the root file system is read-only."""
+from runners.argo.options import ArgoOptions
+from runners.argo.pods import POD_SECURITY, VOLUME, argo_containers_patch
+from runners.argo.schema import validate
+from runners.argo.task import ENTRYPOINT, Tasks, as_text
+from runners.ir import Pipeline, read
 
 # generateName is completed by five characters, and the result is the value of a label.
 _LONGEST_PIPELINE_NAME = 63 - len("-12345")
-_LONGEST_TASK_NAME = 63
 
 
 def compile_workflow(kfp_yaml: str, options: ArgoOptions | None = None) -> str:
@@ -40,7 +34,7 @@ def compile_workflow(kfp_yaml: str, options: ArgoOptions | None = None) -> str:
     """
     ir, platform = _documents(kfp_yaml)
     workflow = _Workflow(ir, platform, options or ArgoOptions()).document()
-    _validate(workflow)
+    validate(workflow)
     # Through JSON, so that parts that are used twice are written twice, not as YAML's references.
     plain = json.loads(json.dumps(workflow))
     text: str = yaml.safe_dump(plain, sort_keys=False, width=120, allow_unicode=True)
@@ -69,28 +63,47 @@ def _documents(text: str) -> tuple[dict[str, Any], dict[str, Any]]:
     return documents[0], executors
 
 
+def _read(ir: dict[str, Any]) -> Pipeline:
+    """Reads the IR, and refuses what the flat list of tasks would not show."""
+    groups = [("the pipeline", ir.get("root", {}))]
+    groups += [(name, component) for name, component in ir.get("components", {}).items() if "dag" in component]
+    for where, component in groups:
+        dag = component.get("dag", {})
+        if where != "the pipeline" and dag.get("outputs"):
+            raise InputError(
+                f"{where}: outputs of a group of tasks (a nested pipeline's, dsl.OneOf, dsl.Collected) run on the KFP "
+                "backend only"
+            )
+        for name, task in dag.get("tasks", {}).items():
+            if task.get("triggerPolicy", {}).get("strategy") == "ALL_UPSTREAM_TASKS_COMPLETED":
+                raise InputError(
+                    f"task {name}: exit handlers and ignore_upstream_failure run on the KFP backend only"
+                )
+    try:
+        return read(ir)
+    except (KeyError, TypeError) as error:
+        raise InputError(f"not a compiled pipeline: {error!r} is missing or of another type") from None
+
+
 class _Workflow:
     """Builds the document."""
 
     def __init__(self, ir: dict[str, Any], platform: dict[str, Any], options: ArgoOptions) -> None:
         self._options = options
-        self._platform = platform
-        self._pipeline: Pipeline = read(ir)
+        self._pipeline: Pipeline = _read(ir)
         self._description = ir["pipelineInfo"].get("description", "")
         self._check_name()
         self._check_definitions()
-        self._nodes = _node_names(self._pipeline)
-        self._references = self._all_references()
-        self._pull_secrets: set[str] = set()
+        self._tasks = Tasks(self._pipeline, platform, options, self._labels())
 
     def document(self) -> dict[str, Any]:
         options, name = self._options, self._pipeline.name
-        templates = [self._template(task) for task in self._pipeline.tasks.values()]
-        dag = {"name": ENTRYPOINT, "dag": {"tasks": [self._dag_task(task) for task in self._pipeline.tasks.values()]}}
+        tasks = self._pipeline.tasks.values()
+        dag = {"name": ENTRYPOINT, "dag": {"tasks": [self._tasks.dag_task(task) for task in tasks]}}
         spec: dict[str, Any] = {
             "entrypoint": ENTRYPOINT,
             "arguments": {"parameters": self._parameters()},
-            "templates": [dag, *templates],
+            "templates": [dag, *(self._tasks.template(task) for task in tasks)],
             "activeDeadlineSeconds": options.deadline_seconds,
             "ttlStrategy": {"secondsAfterCompletion": options.ttl_seconds},
             # What failed can be looked at until the Workflow goes.
@@ -102,8 +115,8 @@ class _Workflow:
             del spec["arguments"]
         if options.service_account:
             spec["serviceAccountName"] = options.service_account
-        if self._pull_secrets:
-            spec["imagePullSecrets"] = [{"name": secret} for secret in sorted(self._pull_secrets)]
+        if self._tasks.pull_secrets:
+            spec["imagePullSecrets"] = [{"name": secret} for secret in sorted(self._tasks.pull_secrets)]
         spec |= self._volume()
         metadata: dict[str, Any] = {
             "generateName": f"{name}-",
@@ -128,7 +141,8 @@ class _Workflow:
         for task in self._pipeline.tasks.values():
             inputs = task.component.get("inputDefinitions", {})
             outputs = task.component.get("outputDefinitions", {})
-            for name, definition in (inputs.get("artifacts", {}) | outputs.get("artifacts", {})).items():
+            artifacts = [*inputs.get("artifacts", {}).items(), *outputs.get("artifacts", {}).items()]
+            for name, definition in artifacts:
                 if definition.get("isArtifactList"):
                     raise InputError(f"task {task.name}: {name!r} is a list of artifacts, which Argo cannot pass on")
             for kind, sources in (("parameters", task.parameters), ("artifacts", task.artifacts)):
@@ -137,17 +151,11 @@ class _Workflow:
                         raise InputError(f"task {task.name}: the {kind[:-1]} {name!r} is missing and has no default")
             if task.container.get("lifecycle"):
                 raise InputError(f"task {task.name}: a lifecycle hook of the container runs on the KFP backend only")
-
-    def _all_references(self) -> dict[Source, Reference]:
-        references: dict[Source, Reference] = {}
-        for name, definition in self._pipeline.parameters.items():
-            parameter = Parameter(name)
-            references[parameter] = reference(parameter, definition["parameterType"])
-        for task in self._pipeline.tasks.values():
-            for name, definition in task.component.get("outputDefinitions", {}).get("parameters", {}).items():
-                output = Output(task.name, name)
-                references[output] = reference(output, definition["parameterType"], self._nodes[task.name])
-        return references
+            if task.container["image"].startswith("argostub/"):
+                raise InputError(
+                    f"task {task.name}: {task.container['image']} is a stand-in that only the KFP backend knows; make "
+                    "claims beforehand, or let the Workflow make one of its own"
+                )
 
     def _parameters(self) -> list[dict[str, str]]:
         """The workflow's arguments; one without a default has to be given when it is submitted, as Argo demands."""
@@ -166,7 +174,7 @@ class _Workflow:
         for name, definition in self._pipeline.parameters.items():
             parameter = {"name": name}
             if name not in required:
-                parameter["value"] = _text(values[name])
+                parameter["value"] = as_text(values[name])
             elif definition.get("isOptional"):
                 raise InputError(
                     f"the parameter {name!r} may be None, which Argo's parameters cannot; give it a default"
@@ -212,239 +220,3 @@ class _Workflow:
                 for name, definition in self._pipeline.parameters.items()
             ],
         }
-
-    # --- tasks
-
-    def _read_from(self, task: TaskSpec) -> list[str]:
-        """The tasks whose executions a task reads, in the pipeline's order."""
-        sources = (*task.parameters.values(), *task.artifacts.values())
-        names = {source.task for source in sources if isinstance(source, Output)}
-        return [name for name in self._pipeline.tasks if name in names]
-
-    def _dag_task(self, task: TaskSpec) -> dict[str, Any]:
-        node = self._nodes[task.name]
-        found: dict[str, Any] = {"name": node, "template": node}
-        if depends := self._depends(task):
-            found["depends"] = depends
-        if condition := when(task.conditions, self._references):
-            found["when"] = condition
-        parameters = [
-            {"name": name, "value": f"{{{{workflow.parameters.{name}}}}}"} for name in _workflow_parameters(task)
-        ] + [
-            {
-                "name": _execution_input(self._nodes[earlier]),
-                "value": f"{{{{tasks.{self._nodes[earlier]}.outputs.parameters.{EXECUTION_OUTPUT}}}}}",
-            }
-            for earlier in self._read_from(task)
-        ]
-        if parameters:
-            found["arguments"] = {"parameters": parameters}
-        return found
-
-    def _depends(self, task: TaskSpec) -> str:
-        """What a task reads from must have succeeded; what it merely waits for may have been skipped."""
-        decisive = set(self._read_from(task))
-        for condition in task.conditions:
-            decisive |= {source.task for source in condition.values.values() if isinstance(source, Output)}
-        # What another one waits for has ended before it.
-        implied: set[str] = set().union(*(self._pipeline.ancestors(earlier) for earlier in decisive | task.after))
-        parts = []
-        for earlier in self._pipeline.tasks:
-            node = self._nodes[earlier]
-            if earlier in decisive:
-                parts.append(f"{node}.Succeeded")
-            elif earlier in task.after - implied:
-                parts.append(f"({node}.Succeeded || {node}.Skipped || {node}.Omitted)")
-        return " && ".join(parts)
-
-    def _template(self, task: TaskSpec) -> dict[str, Any]:
-        options, node = self._options, self._nodes[task.name]
-        pod = Pod(task.name, task.container, self._platform.get(task.component["executorLabel"], {}), options.claim)
-        self._pull_secrets.update(pod.pull_secrets)
-        inputs = [*_workflow_parameters(task), *(_execution_input(self._nodes[name]) for name in self._read_from(task))]
-        template: dict[str, Any] = {"name": node}
-        if inputs:
-            template["inputs"] = {"parameters": [{"name": name} for name in inputs]}
-        template["outputs"] = {
-            "parameters": [
-                # A failed container writes nothing; without a default that would hide its own exit code.
-                {"name": name, "valueFrom": {"path": f"{OUTPUTS}/{name}", "default": ""}}
-                for name in (EXECUTION_OUTPUT, *task.component.get("outputDefinitions", {}).get("parameters", {}))
-            ]
-        }
-        template["metadata"] = {
-            "labels": pod.labels | self._labels() | self._pod_labels(task),
-            # The cache of KFP v1, where it is installed, would answer for whole pods.
-            "annotations": pod.annotations | {"pipelines.kubeflow.org/max_cache_staleness": "P0D"},
-        }
-        template["container"] = self._container(task, pod)
-        if volumes := [{"name": SCRATCH, "emptyDir": {}}, *pod.volumes.values()]:
-            template["volumes"] = volumes
-        if retry := self._retry(task):
-            template["retryStrategy"] = retry
-        if options.task_deadline_seconds:
-            template["activeDeadlineSeconds"] = options.task_deadline_seconds
-        template |= pod.template
-        if options.access_mode != "ReadWriteMany":
-            template["affinity"] = template.get("affinity", {}) | _same_node()
-        return template
-
-    def _pod_labels(self, task: TaskSpec) -> dict[str, str]:
-        labels = {"millrace/stage": task.stage, "millrace/task": self._nodes[task.name]}
-        for key, value in labels.items():
-            check_label_pair(key, value)
-        return labels | {"millrace/run": "{{workflow.name}}"}
-
-    def _container(self, task: TaskSpec, pod: Pod) -> dict[str, Any]:
-        mounts = [
-            {"name": VOLUME, "mountPath": self._options.mount_path},
-            {"name": SCRATCH, "mountPath": "/tmp"},
-            *pod.mounts,
-        ]
-        if len({mount["mountPath"] for mount in mounts}) < len(mounts):
-            raise InputError(
-                f"task {task.name}: another volume is mounted at {self._options.mount_path}, the place of the pipeline "
-                "root; mount it elsewhere"
-            )
-        env = {"HOME": {"name": "HOME", "value": "/tmp"}, "TMPDIR": {"name": "TMPDIR", "value": "/tmp"}} | pod.env
-        arguments = ["--root", self._options.mount_path, "--run", "{{workflow.name}}"]
-        arguments += ["--task", _without_tags(json.dumps(self._spec(task)))]
-        for name in _workflow_parameters(task):
-            arguments += ["--parameter", f"{name}={{{{inputs.parameters.{name}}}}}"]
-        for earlier in self._read_from(task):
-            tag = f"{{{{inputs.parameters.{_execution_input(self._nodes[earlier])}}}}}"
-            arguments += ["--execution", f"{earlier}={tag}"]
-        return {
-            "image": task.container["image"],
-            "command": ["python", "-m", "components.runtime.launch"],
-            "args": [*arguments, "--outputs", OUTPUTS],
-            "env": [_checked(task.name, variable) for variable in env.values()],
-            "volumeMounts": mounts,
-            "securityContext": CONTAINER_SECURITY,
-            # The stage's one-line error becomes the message that Argo shows.
-            "terminationMessagePolicy": "FallbackToLogsOnError",
-            **pod.container,
-        }
-
-    def _spec(self, task: TaskSpec) -> dict[str, Any]:
-        """What the launcher gets, see components.runtime.launch."""
-        constants = {name: source.value for name, source in task.parameters.items() if isinstance(source, Constant)}
-        parameters: dict[str, Any] = {
-            name: {"constant": value} for name, value in task_parameters(task, constants).items()
-        }
-        for name, source in task.parameters.items():
-            if isinstance(source, Parameter):
-                parameters[name] = {"parameter": source.name}
-            elif isinstance(source, Output):
-                parameters[name] = {"task": source.task, "output": source.name}
-        artifacts = {}
-        for name, source in task.artifacts.items():
-            if not isinstance(source, Output):
-                raise InputError(f"task {task.name}: the artifact {name!r} is an input of the pipeline; use ingest")
-            artifacts[name] = {"task": source.task, "output": source.name}
-        return {
-            "pipeline": self._pipeline.name,
-            "task": task.name,
-            "stage": task.stage,
-            "component": {
-                key: task.component[key] for key in ("inputDefinitions", "outputDefinitions") if key in task.component
-            },
-            "container": {key: task.container[key] for key in ("image", "command", "args") if key in task.container},
-            "parameters": parameters,
-            "artifacts": artifacts,
-            "cacheable": task.cacheable,
-        }
-
-    def _retry(self, task: TaskSpec) -> dict[str, Any]:
-        options, policy = self._options, task.retry
-        limit = int(policy.get("maxRetryCount", 0)) if policy else options.retries
-        if not limit:
-            return {}
-        return {
-            "limit": str(limit),
-            "retryPolicy": "OnFailure",
-            # Any other code says that trying again cannot help.
-            "expression": "asInt(lastRetry.exitCode) == 75",
-            "backoff": {
-                "duration": str(policy.get("backoffDuration") or f"{options.backoff_seconds}s"),
-                "factor": _text(policy.get("backoffFactor") or 2),
-                "cap": str(policy.get("backoffMaxDuration") or f"{options.backoff_cap_seconds}s"),
-            },
-        }
-
-
-def _workflow_parameters(task: TaskSpec) -> list[str]:
-    return sorted({source.name for source in task.parameters.values() if isinstance(source, Parameter)})
-
-
-def _execution_input(node: str) -> str:
-    return f"{node}-execution"
-
-
-def _same_node() -> dict[str, Any]:
-    """Draws a run's pods to one node, as its volume is: elsewhere they may have to wait. A wish: a GPU may be elsewhere."""
-    term = {
-        "labelSelector": {"matchLabels": {"millrace/run": "{{workflow.name}}"}},
-        "topologyKey": "kubernetes.io/hostname",
-    }
-    return {
-        "podAffinity": {
-            "preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 100, "podAffinityTerm": term}],
-        }
-    }
-
-
-def _node_names(pipeline: Pipeline) -> dict[str, str]:
-    """Argo's name for each task: that on display, in the letters that Kubernetes takes."""
-    nodes: dict[str, str] = {}
-    for name in pipeline.tasks:
-        node = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
-        if not node or len(node) > _LONGEST_TASK_NAME:
-            raise InputError(
-                f"task name {name!r}: Kubernetes refuses it; use letters, digits and '-', at most {_LONGEST_TASK_NAME}"
-            )
-        if node in nodes.values() or node == ENTRYPOINT:
-            raise InputError(f"task name {name!r}: another has the same name in Argo, {node!r}; rename one of them")
-        nodes[name] = node
-    return nodes
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    return value if isinstance(value, str) else json.dumps(value, sort_keys=True)
-
-
-def _without_tags(text: str) -> str:
-    """JSON in which Argo finds no tag of its own: KFP's placeholders begin with two braces too."""
-    return text.replace("{{", "\\u007b\\u007b")
-
-
-def _checked(task: str, variable: Mapping[str, Any]) -> dict[str, Any]:
-    if "{{" in str(variable.get("value", "")):
-        raise InputError(
-            f"task {task}: the variable {variable['name']} has a placeholder in its value; pass it as a parameter"
-        )
-    return dict(variable)
-
-
-def _validate(document: dict[str, Any]) -> None:
-    """Holds the document to Argo's schema: what hera's models do not keep whole, Argo does not know."""
-    # The import takes a second.
-    from hera.workflows.models import Workflow
-
-    kept = Workflow.model_validate(document).model_dump(mode="json", by_alias=True, exclude_none=True)
-    if kept != document:
-        raise AssertionError(f"not a Workflow of Argo's schema: {_difference(document, kept)}")
-
-
-def _difference(wanted: Any, kept: Any, path: str = "") -> str:
-    if isinstance(wanted, dict) and isinstance(kept, dict):
-        for key in wanted.keys() | kept.keys():
-            if wanted.get(key) != kept.get(key):
-                return _difference(wanted.get(key), kept.get(key), f"{path}.{key}")
-    if isinstance(wanted, list) and isinstance(kept, list) and len(wanted) == len(kept):
-        for index, pair in enumerate(zip(wanted, kept, strict=True)):
-            if pair[0] != pair[1]:
-                return _difference(*pair, f"{path}[{index}]")
-    return f"{path}: {wanted!r} became {kept!r}"
