@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import click
-import yaml
 from rich.console import Console
 
 from components.runtime.errors import InputError, classify
 from runners import records, run_report
 from runners.compile_command import compile_pipeline
 from runners.display import make_display, summary
-from runners.ir import read
+from runners.ir import documents, read
 from runners.local import LocalRun, Selection
 from runners.settings import PROJECT, Settings, load
 
@@ -46,7 +45,7 @@ def run(
         raise InputError("--until and --only exclude each other; give one of them")
     settings = load(model)
     ir = compile_pipeline(settings)
-    pipeline = read(yaml.safe_load(ir))
+    pipeline = read(documents(ir)[0])
     arguments = pipeline.values(_given(root, settings, data, parameters, pipeline.parameters))
     selection = Selection(until=until, only=only, earlier=_earlier(root, pipeline.name, earlier) if only else None)
     console = Console()

@@ -4,18 +4,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from kfp import compiler, dsl
 
 from components.runtime.errors import InputError
 from runners.compile_command import compile_pipeline
-from runners.ir import Constant, Output, Parameter, Pipeline, read, task_parameters
+from runners.ir import Constant, Output, Parameter, Pipeline, documents, read, task_parameters
 from runners.settings import load
 
 
 def _read(function: Any, folder: Path) -> Pipeline:
     compiler.Compiler().compile(function, str(folder / "p.yaml"))
-    return read(yaml.safe_load((folder / "p.yaml").read_text()))
+    return read(documents((folder / "p.yaml").read_text())[0])
 
 
 @dsl.container_component
@@ -25,7 +24,7 @@ def number(low: int, value: dsl.OutputPath(int), mark: str = "x"):  # type: igno
 
 @pytest.mark.parametrize("model", ["taxi", "digits"])
 def test_the_pipeline_is_read_whole(model: str) -> None:
-    pipeline = read(yaml.safe_load(compile_pipeline(load(model))))
+    pipeline = read(documents(compile_pipeline(load(model)))[0])
     tasks = pipeline.tasks
     assert set(tasks) == {
         *("ingest", "statistics", "schema", "validate", "reject-data", "transform", "transformed-statistics"),
