@@ -101,7 +101,7 @@ def _fit(merged: dict[str, Any], theirs: dict[str, Any]) -> dict[str, Any]:
 
 
 def _check(name: str, stage: str, values: dict[str, Any]) -> None:
-    if values.get("gpu") and stage not in GPU_STAGES:
+    if values.get("gpu") is not None and stage not in GPU_STAGES:
         having = " and ".join(name for name in GPU_STAGES if name in stages())
         raise ValueError(
             f"resources.default.gpu: not every stage has a GPU image; ask for it under {having}"

@@ -21,10 +21,10 @@ _SECRET_KEYS = re.compile(
     r"(^|[-_.])(password|passwd|private_?key|secret_?(access_?)?key|api_?key|access_?key|auth_?token)$", re.IGNORECASE
 )
 _WORD = re.compile(r"[-+/_A-Za-z0-9]{40,}={0,2}")
-_RANDOM = 0.35
+_RANDOM = 0.3
 """Share of neighbours of different kinds (capital, small letter, digit) from which a long word is random.
 
-Base64 of a key has about 0.6, names and paths of people, even in camel case, less than 0.25.
+A small letter after a capital does not count. Base64 of a key has about 0.47, camel case of short words 0.25.
 """
 
 
@@ -72,5 +72,5 @@ def _error(where: str, path: str, found: str) -> InputError:
 
 def _random(word: str) -> bool:
     kinds = ["A" if sign.isupper() else "a" if sign.islower() else "0" for sign in word if sign.isalnum()]
-    changes = sum(one != other for one, other in pairwise(kinds))
+    changes = sum(one != other and (one, other) != ("A", "a") for one, other in pairwise(kinds))
     return len(set(kinds)) == 3 and changes / len(kinds) > _RANDOM

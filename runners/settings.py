@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import difflib
 import functools
+import re
 import typing
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
 
 from components.runtime.errors import InputError
 from runners import resources as resources_module
@@ -76,6 +77,18 @@ class Evaluate(_Section):
     beam_options: list[str] = []
 
 
+def _pipeline_name(name: str) -> str:
+    if len(name) <= 63 and re.fullmatch(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?", name):
+        return name
+    raise ValueError(
+        "expected at most 63 lower-case letters, digits and '-', a letter or digit first and last: "
+        "it becomes the name of runs and a label of pods"
+    )
+
+
+PipelineName = Annotated[str, AfterValidator(_pipeline_name)]
+
+
 class Settings(_Section):
     """Everything about a model's pipeline that does not vary from run to run, and the defaults of what does.
 
@@ -85,7 +98,7 @@ class Settings(_Section):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     folder: Path
-    pipeline_name: str
+    pipeline_name: PipelineName
     description: str = ""
     data: str = ""
     serving_directory: str = ""
@@ -157,7 +170,9 @@ def load(model: str) -> Settings:
         raise InputError(f"{where}: holds no settings")
     secret_values.refuse(content, str(where))
     try:
-        return Settings.model_validate({"pipeline_name": folder.name} | content | {"folder": folder})
+        return Settings.model_validate(
+            {"pipeline_name": folder.name.lower().replace("_", "-")} | content | {"folder": folder}
+        )
     except ValidationError as error:
         raise InputError(f"{where}: {_explain(error)}") from None
 

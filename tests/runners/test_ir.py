@@ -99,6 +99,21 @@ def test_parameters_have_defaults_and_unknown_ones_are_refused(tmp_path: Path) -
         pipeline.values({"limits": 1})
 
 
+def test_a_stage_is_named_by_its_command_whatever_its_image_is_called() -> None:
+    ir, platform = documents(compile_pipeline(load("taxi"), lambda name: f"registry:5000/{name}-gpu@sha256:0"))
+    assert platform["platforms"]
+    tasks = read(ir).tasks
+    assert tasks["train"].container["image"] == "registry:5000/millrace/train-gpu@sha256:0"
+    assert tasks["train"].stage == "train"
+    assert tasks["transformed-statistics"].stage == "statistics"
+
+
+@pytest.mark.parametrize("text", ["a: [", "- a", "a: 1\n---\nb: 1\n---\nc: 1\n", ""])
+def test_other_files_are_no_compiled_pipelines(text: str) -> None:
+    with pytest.raises(InputError, match="not a compiled pipeline"):
+        documents(text)
+
+
 def test_what_only_the_kfp_backend_runs_is_refused(tmp_path: Path) -> None:
     @dsl.pipeline(name="p")
     def graph() -> None:
