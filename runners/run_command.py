@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import click
-import yaml
 from rich.console import Console
 
 from components.runtime.errors import InputError, classify
 from runners import records, run_report
 from runners.compile_command import compile_pipeline
-from runners.display import make_display, summary
-from runners.ir import read
+from runners.display import make_display, short, summary
+from runners.ir import documents, read
 from runners.local import LocalRun, Selection
 from runners.settings import PROJECT, Settings, load
 
@@ -46,7 +45,7 @@ def run(
         raise InputError("--until and --only exclude each other; give one of them")
     settings = load(model)
     ir = compile_pipeline(settings)
-    pipeline = read(yaml.safe_load(ir))
+    pipeline = read(documents(ir)[0])
     arguments = pipeline.values(_given(root, settings, data, parameters, pipeline.parameters))
     selection = Selection(until=until, only=only, earlier=_earlier(root, pipeline.name, earlier) if only else None)
     console = Console()
@@ -73,7 +72,7 @@ def run(
         if task["execution"]
     }
     console.print()
-    console.print(summary(_short(root), local.record, executions), soft_wrap=True, end="")
+    console.print(summary(short(root), local.record, executions), soft_wrap=True, end="")
     sys.exit(exit_code)
 
 
@@ -114,8 +113,3 @@ def _earlier(root: Path, pipeline: str, name: str) -> dict[str, Any]:
     identity = records.load_run(root, name).id
     record: dict[str, Any] = json.loads((root / "runs" / identity / "run.json").read_text())
     return record
-
-
-def _short(root: Path) -> Path:
-    """The root as a person would type it."""
-    return root.relative_to(Path.cwd()) if root.is_relative_to(Path.cwd()) else root
