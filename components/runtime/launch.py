@@ -78,9 +78,8 @@ def read_task(
             for name, source in spec["artifacts"].items()
         }
         for name, source in spec["parameters"].items():
-            if _PARAMETER_PLACEHOLDER in str(source.get("constant")):
-                # The DSL's f-strings: a text with placeholders for parameters of the task.
-                values[name] = resolve([values[name]], {"inputs": {"parameterValues": values}})[0]
+            if "constant" in source:
+                values[name] = _filled(source["constant"], values)
         return Task(
             pipeline=spec["pipeline"],
             name=spec["task"],
@@ -111,6 +110,17 @@ def _value(
             )
         return convert(source["parameter"], parameters[source["parameter"]], _PYTHON_TYPES.get(kind, str))
     return _execution(source["task"], executions)["output_parameters"][source["output"]]
+
+
+def _filled(constant: Any, values: dict[str, Any]) -> Any:
+    """A constant with the DSL's f-strings filled in: placeholders for parameters of the task."""
+    if isinstance(constant, dict):
+        return {key: _filled(each, values) for key, each in constant.items()}
+    if isinstance(constant, list):
+        return [_filled(each, values) for each in constant]
+    if isinstance(constant, str) and _PARAMETER_PLACEHOLDER in constant:
+        return resolve([constant], {"inputs": {"parameterValues": values}})[0]
+    return constant
 
 
 def _execution(task: str, executions: dict[str, dict[str, Any]]) -> dict[str, Any]:

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any, get_args
+
+from pydantic import TypeAdapter, ValidationError
 
 from components.runtime.errors import InputError
+from runners.cluster_settings import Volume
+from runners.kubernetes_values import LabelKey, LabelValue, Memory, MountPath, ObjectName
 
-_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
-_SUBDOMAIN = re.compile(rf"{_LABEL.pattern}(\.{_LABEL.pattern})*")
-_QUANTITY = re.compile(r"[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti|P|Pi)?")
-_LABEL_KEY = re.compile(rf"({_SUBDOMAIN.pattern}/)?[A-Za-z0-9]([-A-Za-z0-9_.]{{0,61}}[A-Za-z0-9])?")
-_LABEL_VALUE = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
-_ACCESS_MODES = ("ReadWriteOnce", "ReadWriteMany", "ReadWriteOncePod")
-# Argo and the launcher have their own files there.
-_TAKEN = ("/tmp", "/var", "/proc", "/sys", "/dev", "/etc", "/usr", "/bin", "/lib", "/argo", "/mainctrfs")
+if TYPE_CHECKING:
+    from runners.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -39,7 +36,8 @@ class ArgoOptions:
       retries: how often a passing fault (exit code 75) is tried again where the task has no retry policy of its own.
       backoff_seconds: before the first retry; doubled for each one after.
       backoff_cap_seconds: the longest wait.
-      parameters: values of pipeline parameters in place of their defaults.
+      parameters: values of pipeline parameters in place of their defaults; None for one that has to be given when the
+        Workflow is submitted.
       labels: besides our own, on the Workflow and all pods.
     """
 
@@ -54,7 +52,7 @@ class ArgoOptions:
     ttl_seconds: int = 7 * 24 * 3600
     deadline_seconds: int = 24 * 3600
     task_deadline_seconds: int = 0
-    retries: int = 3
+    retries: int = 2
     backoff_seconds: int = 30
     backoff_cap_seconds: int = 600
     parameters: Mapping[str, Any] = field(default_factory=dict)
@@ -66,63 +64,70 @@ class ArgoOptions:
         Raises:
           InputError: which option, and how to mend it.
         """
-        for name in ("claim", "storage_class", "service_account"):
+        for name in ("claim", "storage_class", "service_account", "namespace"):
             if value := getattr(self, name):
-                check_name(f"{name} {value!r}", value)
-        if self.namespace:
-            check_label(f"namespace {self.namespace!r}", self.namespace)
-        check_quantity(f"size {self.size!r}", self.size)
-        if self.access_mode not in _ACCESS_MODES:
-            raise InputError(f"access_mode {self.access_mode!r}: expected one of {', '.join(_ACCESS_MODES)}")
-        check_mount_path(f"mount_path {self.mount_path!r}", self.mount_path)
+                check(ObjectName, f"{name} {value!r}", value)
+        if "." in self.namespace or len(self.namespace) > 63:
+            raise InputError(f"namespace {self.namespace!r}: a namespace has at most 63 characters and no '.'")
+        check(Memory, f"size {self.size!r}", self.size)
+        check(MountPath, f"mount_path {self.mount_path!r}", self.mount_path)
+        modes = get_args(Volume.model_fields["access_mode"].annotation)
+        if self.access_mode not in modes:
+            raise InputError(f"access_mode {self.access_mode!r}: expected one of {', '.join(modes)}")
         for name in ("ttl_seconds", "deadline_seconds", "backoff_seconds", "backoff_cap_seconds"):
             if getattr(self, name) <= 0:
                 raise InputError(f"{name} is {getattr(self, name)}, expected a number of seconds above 0")
         for name in ("task_deadline_seconds", "retries"):
             if getattr(self, name) < 0:
                 raise InputError(f"{name} is {getattr(self, name)}, expected 0 or more")
-        for key, value in (self.labels | {"millrace/model": self.model}).items():  # type: ignore[operator]
-            check_label_pair(key, value)
+        for key, value in {**self.labels, "millrace/model": self.model}.items():
+            check_label(key, value)
 
 
-def check_name(what: str, name: str, limit: int = 253) -> None:
-    """Raises InputError unless `name` can be the name of a Kubernetes object (a DNS subdomain)."""
-    if len(name) > limit or not _SUBDOMAIN.fullmatch(name):
-        raise InputError(
-            f"{what}: Kubernetes refuses it; use small letters, digits, '-' and '.', a letter or digit at both ends, "
-            f"at most {limit} characters"
-        )
+def for_settings(settings: Settings) -> ArgoOptions:
+    """The options that a model's settings say.
+
+    Raw data and served models lie on the volume, unless the settings name another place. A run's own claim is empty
+    when it begins and gone when it has ended, so there both have to be given when the Workflow is submitted.
+    """
+    cluster, model = settings.cluster, settings.folder.name
+    on_volume = {
+        "data": f"{cluster.mount_path}/data/{model}",
+        "serving_directory": f"{cluster.mount_path}/serving/{model}",
+    }
+    return ArgoOptions(
+        claim=cluster.volume.claim,
+        size=cluster.volume.size,
+        storage_class=cluster.volume.storage_class,
+        access_mode=cluster.volume.access_mode,
+        mount_path=cluster.mount_path,
+        service_account=cluster.service_account,
+        model=model,
+        ttl_seconds=cluster.ttl_seconds,
+        deadline_seconds=cluster.deadline_seconds,
+        # The settings give every task a retry policy, but for those that are not to be tried again.
+        retries=0,
+        parameters={
+            name: getattr(settings, name) or (path if cluster.volume.claim else None)
+            for name, path in on_volume.items()
+        },
+        labels=cluster.labels,
+    )
 
 
-def check_label(what: str, name: str, limit: int = 63) -> None:
-    """Raises InputError unless `name` is a DNS label."""
-    if len(name) > limit or not _LABEL.fullmatch(name):
-        raise InputError(
-            f"{what}: Kubernetes refuses it; use small letters, digits and '-', a letter or digit at both ends, "
-            f"at most {limit} characters"
-        )
+def check(kind: Any, what: str, value: Any) -> None:
+    """Holds a value to one of the kinds of `runners.kubernetes_values`.
+
+    Raises:
+      InputError: `what` is wrong, and why.
+    """
+    try:
+        TypeAdapter(kind).validate_python(value)
+    except ValidationError as error:
+        raise InputError(f"{what}: {error.errors()[0]['msg'].removeprefix('Value error, ')}") from None
 
 
-def check_label_pair(key: str, value: str) -> None:
+def check_label(key: str, value: str) -> None:
     """Raises InputError unless both can be a label's."""
-    if not _LABEL_KEY.fullmatch(key):
-        raise InputError(f"label {key!r}: Kubernetes refuses this key; use letters, digits, '-', '_' and '.'")
-    if not isinstance(value, str) or not _LABEL_VALUE.fullmatch(value):
-        raise InputError(
-            f"label {key}={value!r}: Kubernetes refuses this value; use letters, digits, '-', '_' and '.', at most 63"
-        )
-
-
-def check_quantity(what: str, quantity: str) -> None:
-    """Raises InputError unless Kubernetes reads the quantity."""
-    if not _QUANTITY.fullmatch(quantity):
-        raise InputError(f"{what}: not a quantity of Kubernetes; expected a number with a unit, such as 4Gi or 500m")
-
-
-def check_mount_path(what: str, path: str) -> None:
-    """Raises InputError unless a volume can be mounted there."""
-    parts = path.split("/")
-    if not path.startswith("/") or path == "/" or ":" in path or ".." in parts or "" in parts[1:]:
-        raise InputError(f"{what}: expected an absolute path such as /millrace, without '..', ':' and a '/' at the end")
-    if f"/{parts[1]}" in _TAKEN:
-        raise InputError(f"{what}: /{parts[1]} belongs to the container's own system; use a path such as /millrace")
+    check(LabelKey, f"label {key!r}", key)
+    check(LabelValue, f"label {key}={value!r}", value)

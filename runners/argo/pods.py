@@ -11,7 +11,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from components.runtime.errors import InputError
-from runners.argo.options import check_label_pair, check_mount_path, check_name, check_quantity
+from runners.argo.options import check, check_label
+from runners.kubernetes_values import ObjectName, SecretKey, Variable
+from runners.op_functions import READ_ONLY_ANNOTATION
 
 VOLUME = "millrace"
 SCRATCH = "scratch"
@@ -34,14 +36,16 @@ CONTAINER_SECURITY: dict[str, Any] = {
     "runAsNonRoot": True,
 }
 
-_SECRET_NAME = re.compile(r"[-._a-zA-Z0-9]+")
+_QUANTITY = re.compile(r"[0-9]+(\.[0-9]+)?(m|([kKMGTPE]i?))?")
 _NOT_A_CONSTANT = "can only be a constant for Argo, not a parameter or an output of a task"
 
 
 class Pod:
     """Collects a task's container and pod settings."""
 
-    def __init__(self, task: str, container: Mapping[str, Any], config: Mapping[str, Any], claim: str) -> None:
+    def __init__(
+        self, task: str, container: Mapping[str, Any], config: Mapping[str, Any], claim: str, mount_path: str
+    ) -> None:
         """Translates both.
 
         Args:
@@ -49,6 +53,7 @@ class Pod:
           container: the IR's PipelineContainerSpec.
           config: the task's part of the platform spec.
           claim: the claim that the volume of the pipeline root is; empty for a claim of the run's own.
+          mount_path: where it is mounted.
 
         Raises:
           InputError: something that Argo's pods cannot have.
@@ -56,13 +61,19 @@ class Pod:
         self._task = task
         self._claim = claim
         self.env: dict[str, dict[str, Any]] = {}
-        self.mounts: list[dict[str, Any]] = []
+        self.mounts: list[dict[str, Any]] = [
+            {"name": VOLUME, "mountPath": mount_path},
+            # The root file system is read-only.
+            {"name": SCRATCH, "mountPath": "/tmp"},
+        ]
         self.volumes: dict[str, dict[str, Any]] = {}
         self.container: dict[str, Any] = {}
         self.template: dict[str, Any] = {}
         self.labels: dict[str, str] = {}
         self.annotations: dict[str, str] = {}
         self.pull_secrets: list[str] = []
+        annotations = config.get("podMetadata", {}).get("annotations", {})
+        self._read_only = annotations.get(READ_ONLY_ANNOTATION, "").split(",")
         for variable in container.get("env", []):
             self._variable(variable["name"], {"value": str(variable.get("value", ""))})
         if resources := self._resources(container.get("resources", {})):
@@ -93,7 +104,8 @@ class Pod:
                 if value is None and (number := resources.get(f"{name.lower()}{side}")):
                     value = f"{number:g}{unit}"
                 if value:
-                    check_quantity(self._where(f"{name.lower()} {side.lower()} {value!r}"), self._constant_text(value))
+                    if not _QUANTITY.fullmatch(self._constant_text(value)):
+                        self._refuse(f"{name.lower()} {side.lower()} {value!r} is no quantity, such as 4Gi or 500m")
                     quantities[name.lower()] = value
             if quantities:
                 found["requests" if side == "Request" else "limits"] = quantities
@@ -101,7 +113,7 @@ class Pod:
         kind = accelerator.get("resourceType") or accelerator.get("type")
         count = accelerator.get("resourceCount") or accelerator.get("count")
         if kind and count:
-            check_label_pair(self._constant_text(kind), "")
+            check_label(self._constant_text(kind), "")
             if not str(self._constant_text(str(count))).isdigit():
                 self._refuse(f"accelerator count {count!r}: expected a whole number")
             found.setdefault("limits", {})[kind] = str(count)
@@ -170,7 +182,7 @@ class Pod:
     def _node_selector(self, entry: dict[str, Any]) -> None:
         labels = dict(entry.get("labels", {})) | (self._json(entry, "nodeSelectorJson") or {})
         for key, value in labels.items():
-            check_label_pair(key, value)
+            check_label(key, value)
         self.template["nodeSelector"] = labels
 
     def _tolerations(self, entries: list[dict[str, Any]]) -> None:
@@ -205,7 +217,7 @@ class Pod:
 
     def _pod_metadata(self, entry: dict[str, Any]) -> None:
         for key, value in entry.get("labels", {}).items():
-            check_label_pair(key, value)
+            check_label(key, value)
             if key.startswith("millrace/"):
                 self._refuse(f"label {key!r}: labels under millrace/ are our own; use another prefix")
         self.labels |= entry.get("labels", {})
@@ -235,13 +247,13 @@ class Pod:
     # --- parts
 
     def _variable(self, name: str, value: dict[str, Any]) -> None:
+        check(Variable, self._where(f"variable {name!r}"), name)
         self.env[name] = {"name": name} | value
 
     def _mount(self, volume: str, source: dict[str, Any], entry: dict[str, Any], *, read_only: bool = False) -> None:
         path = entry["mountPath"]
-        check_mount_path(self._where(f"mount path {path!r}"), path)
-        if any(mount["mountPath"] == path for mount in self.mounts):
-            self._refuse(f"two volumes are mounted at {path}; give one of them another path")
+        if not path.startswith("/") or path.rstrip("/") in ("", "/tmp") or ":" in path or ".." in path.split("/"):
+            self._refuse(f"mount path {path!r}: expected an absolute path such as /data, and not /tmp, which is taken")
         # Names of claims and secrets may have dots and be longer than a volume's name.
         volume = volume.replace(".", "-")[:63].rstrip("-")
         named = {"name": volume} | source
@@ -250,7 +262,12 @@ class Pod:
         mount = {"name": volume, "mountPath": path}
         if entry.get("subPath"):
             mount["subPath"] = entry["subPath"]
-        self.mounts.append(mount | ({"readOnly": True} if read_only else {}))
+        if mount == self.mounts[0]:
+            # The volume of the pipeline root, which the platform spec mounts for KFP.
+            return
+        if any(other["mountPath"] == path for other in self.mounts):
+            self._refuse(f"two volumes are mounted at {path}; give one of them another path")
+        self.mounts.append(mount | ({"readOnly": True} if read_only or path in self._read_only else {}))
 
     def _name(self, entry: dict[str, Any], *keys: str) -> str:
         """The name of a secret, map or claim: a constant in the new form, or the older plain one."""
@@ -259,11 +276,11 @@ class Pod:
                 if "constant" not in binding.get("runtimeValue", {}):
                     self._refuse(f"{key.removesuffix('Parameter')} {_NOT_A_CONSTANT}")
                 name = str(binding["runtimeValue"]["constant"])
-                check_name(self._where(f"{key.removesuffix('Parameter')} {name!r}"), name)
+                check(ObjectName, self._where(f"{key.removesuffix('Parameter')} {name!r}"), name)
                 return name
         for key in keys:
             if key in entry:
-                check_name(self._where(f"{key} {entry[key]!r}"), entry[key])
+                check(ObjectName, self._where(f"{key} {entry[key]!r}"), entry[key])
                 return str(entry[key])
         self._refuse(f"the name of a mount {_NOT_A_CONSTANT}")
         raise AssertionError
@@ -285,8 +302,7 @@ def argo_containers_patch() -> str:
 
 
 def _from(kind: str, name: str, key: str, entry: dict[str, Any]) -> dict[str, Any]:
-    if not _SECRET_NAME.fullmatch(key):
-        raise InputError(f"{name}: no key can be called {key!r}; use letters, digits, '-', '_' and '.'")
+    check(SecretKey, f"{name}: key {key!r}", key)
     return {"valueFrom": {kind: {"name": name, "key": key} | _optional(entry)}}
 
 

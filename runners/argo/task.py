@@ -10,8 +10,8 @@ from typing import Any
 from components.runtime.errors import InputError
 from components.runtime.launch import EXECUTION_OUTPUT
 from runners.argo.conditions import Reference, reference, when
-from runners.argo.options import ArgoOptions, check_label_pair
-from runners.argo.pods import CONTAINER_SECURITY, SCRATCH, VOLUME, Pod
+from runners.argo.options import ArgoOptions, check_label
+from runners.argo.pods import CONTAINER_SECURITY, SCRATCH, Pod
 from runners.ir import Constant, Output, Parameter, Pipeline, Source, TaskSpec, task_parameters
 
 ENTRYPOINT = "pipeline"
@@ -101,7 +101,8 @@ class Tasks:
     def template(self, task: TaskSpec) -> dict[str, Any]:
         """The task's pod."""
         options, node = self._options, self._nodes[task.name]
-        pod = Pod(task.name, task.container, self._platform.get(task.component["executorLabel"], {}), options.claim)
+        config = self._platform.get(task.component["executorLabel"], {})
+        pod = Pod(task.name, task.container, config, options.claim, options.mount_path)
         self.pull_secrets.update(pod.pull_secrets)
         inputs = [*_workflow_parameters(task), *(_execution_input(self._nodes[name]) for name in self._read_from(task))]
         template: dict[str, Any] = {"name": node}
@@ -134,20 +135,10 @@ class Tasks:
     def _pod_labels(self, task: TaskSpec) -> dict[str, str]:
         labels = {"millrace/stage": task.stage, "millrace/task": self._nodes[task.name]}
         for key, value in labels.items():
-            check_label_pair(key, value)
+            check_label(key, value)
         return labels | {"millrace/run": "{{workflow.name}}"}
 
     def _container(self, task: TaskSpec, pod: Pod) -> dict[str, Any]:
-        mounts = [
-            {"name": VOLUME, "mountPath": self._options.mount_path},
-            {"name": SCRATCH, "mountPath": "/tmp"},
-            *pod.mounts,
-        ]
-        if len({mount["mountPath"] for mount in mounts}) < len(mounts):
-            raise InputError(
-                f"task {task.name}: another volume is mounted at {self._options.mount_path}, the place of the pipeline "
-                "root; mount it elsewhere"
-            )
         env = {"HOME": {"name": "HOME", "value": "/tmp"}, "TMPDIR": {"name": "TMPDIR", "value": "/tmp"}} | pod.env
         arguments = ["--root", self._options.mount_path, "--run", "{{workflow.name}}"]
         arguments += ["--task", _without_tags(json.dumps(self._spec(task)))]
@@ -161,7 +152,7 @@ class Tasks:
             "command": ["python", "-m", "components.runtime.launch"],
             "args": [*arguments, "--outputs", OUTPUTS],
             "env": [_checked(task.name, variable) for variable in env.values()],
-            "volumeMounts": mounts,
+            "volumeMounts": pod.mounts,
             "securityContext": CONTAINER_SECURITY,
             # The stage's one-line error becomes the message that Argo shows.
             "terminationMessagePolicy": "FallbackToLogsOnError",

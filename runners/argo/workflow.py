@@ -5,6 +5,7 @@ Format: Argo Workflows v1alpha1, held to hera's models, which are generated from
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from typing import Any
@@ -16,9 +17,12 @@ from runners.argo.options import ArgoOptions
 from runners.argo.pods import POD_SECURITY, VOLUME, argo_containers_patch
 from runners.argo.schema import validate
 from runners.argo.task import ENTRYPOINT, Tasks, as_text
-from runners.ir import Pipeline, read
+from runners.ir import Pipeline, documents, read
 
 # generateName is completed by five characters, and the result is the value of a label.
+_RUN_LIMITS = {"activeDeadlineSeconds": "deadline_seconds", "resourceTtlOnCompletion": "ttl_seconds"}
+"""Limits of a run in the platform spec, and the options that they stand in place of."""
+
 _LONGEST_PIPELINE_NAME = 63 - len("-12345")
 
 
@@ -32,8 +36,11 @@ def compile_workflow(kfp_yaml: str, options: ArgoOptions | None = None) -> str:
     Raises:
       InputError: not a compiled pipeline; a construct that Argo cannot run; a name that Kubernetes refuses.
     """
-    ir, platform = _documents(kfp_yaml)
-    workflow = _Workflow(ir, platform, options or ArgoOptions()).document()
+    ir, platform = documents(kfp_yaml)
+    if ir.get("kind") == "Workflow":
+        raise InputError("this is an Argo Workflow already (of KFP v1?); give the IR that kfp 2 compiles")
+    executors, limits = _platform(platform)
+    workflow = _Workflow(ir, executors, dataclasses.replace(options or ArgoOptions(), **limits)).document()
     validate(workflow)
     # Through JSON, so that parts that are used twice are written twice, not as YAML's references.
     plain = json.loads(json.dumps(workflow))
@@ -41,26 +48,23 @@ def compile_workflow(kfp_yaml: str, options: ArgoOptions | None = None) -> str:
     return f"# Argo Workflow of the pipeline {ir['pipelineInfo']['name']}, made from its IR.\n{text}"
 
 
-def _documents(text: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The IR and the executors of the kubernetes platform spec."""
-    try:
-        documents = [document for document in yaml.safe_load_all(text) if document is not None]
-    except yaml.YAMLError as error:
-        raise InputError(f"the compiled pipeline is not YAML: {' '.join(str(error).split())}") from None
-    if not documents or not all(isinstance(document, dict) for document in documents):
-        raise InputError("not a compiled pipeline: it holds no YAML mapping; make one with `make compile`")
-    if documents[0].get("kind") == "Workflow":
-        raise InputError("this is an Argo Workflow already (of KFP v1?); give the IR that kfp 2 compiles")
-    platforms: dict[str, Any] = {}
-    for document in documents[1:]:
-        platforms |= document.get("platforms", {})
+def _platform(document: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The executors of the kubernetes platform spec, and what it says of the whole run."""
+    platforms = document.get("platforms", {})
     if unknown := platforms.keys() - {"kubernetes"}:
         raise InputError(f"the platform spec is for {sorted(unknown)[0]!r}; Argo runs on kubernetes")
     kubernetes = platforms.get("kubernetes", {})
-    if unknown := kubernetes.keys() - {"deploymentSpec"}:
-        raise InputError(f"{sorted(unknown)[0]} of the platform spec cannot be translated to Argo; leave it out")
+    run = kubernetes.get("pipelineConfig", {})
+    for where, section, known in (
+        ("", kubernetes, {"deploymentSpec", "pipelineConfig"}),
+        ("pipelineConfig.", run, _RUN_LIMITS.keys()),
+    ):
+        if unknown := section.keys() - known:
+            raise InputError(
+                f"{where}{sorted(unknown)[0]} of the platform spec cannot be translated to Argo; leave it out"
+            )
     executors: dict[str, Any] = kubernetes.get("deploymentSpec", {}).get("executors", {})
-    return documents[0], executors
+    return executors, {_RUN_LIMITS[name]: int(value) for name, value in run.items()}
 
 
 def _read(ir: dict[str, Any]) -> Pipeline:
@@ -76,9 +80,7 @@ def _read(ir: dict[str, Any]) -> Pipeline:
             )
         for name, task in dag.get("tasks", {}).items():
             if task.get("triggerPolicy", {}).get("strategy") == "ALL_UPSTREAM_TASKS_COMPLETED":
-                raise InputError(
-                    f"task {name}: exit handlers and ignore_upstream_failure run on the KFP backend only"
-                )
+                raise InputError(f"task {name}: exit handlers and ignore_upstream_failure run on the KFP backend only")
     try:
         return read(ir)
     except (KeyError, TypeError) as error:
@@ -159,15 +161,16 @@ class _Workflow:
 
     def _parameters(self) -> list[dict[str, str]]:
         """The workflow's arguments; one without a default has to be given when it is submitted, as Argo demands."""
-        given = dict(self._options.parameters)
-        if unknown := sorted(given.keys() - self._pipeline.parameters.keys()):
+        given = {name: value for name, value in self._options.parameters.items() if value is not None}
+        withheld = self._options.parameters.keys() - given.keys()
+        if unknown := sorted(self._options.parameters.keys() - self._pipeline.parameters.keys()):
             raise InputError(
                 f"no parameter {unknown[0]!r}; the parameters are: {', '.join(self._pipeline.parameters) or 'none'}"
             )
         required = {
             name
             for name, definition in self._pipeline.parameters.items()
-            if "defaultValue" not in definition and name not in given
+            if name in withheld or ("defaultValue" not in definition and name not in given)
         }
         values = self._pipeline.values(given | dict.fromkeys(required))
         parameters = []
@@ -175,7 +178,7 @@ class _Workflow:
             parameter = {"name": name}
             if name not in required:
                 parameter["value"] = as_text(values[name])
-            elif definition.get("isOptional"):
+            elif definition.get("isOptional") and name not in withheld:
                 raise InputError(
                     f"the parameter {name!r} may be None, which Argo's parameters cannot; give it a default"
                 )
