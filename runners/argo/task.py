@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -196,17 +197,35 @@ class Tasks:
         limit = int(policy.get("maxRetryCount", 0)) if policy else options.retries
         if not limit:
             return {}
+        wait = _seconds(policy.get("backoffDuration"), options.backoff_seconds)
+        longest = _seconds(policy.get("backoffMaxDuration"), options.backoff_cap_seconds)
         return {
             "limit": str(limit),
             "retryPolicy": "OnFailure",
             # Any other code says that trying again cannot help.
             "expression": "asInt(lastRetry.exitCode) == 75",
             "backoff": {
-                "duration": str(policy.get("backoffDuration") or f"{options.backoff_seconds}s"),
-                "factor": as_text(policy.get("backoffFactor") or 2),
-                "cap": str(policy.get("backoffMaxDuration") or f"{options.backoff_cap_seconds}s"),
+                "duration": f"{min(wait, longest)}s",
+                "factor": str(_factor(limit, wait, float(policy.get("backoffFactor") or 2), longest)),
             },
         }
+
+
+def _seconds(duration: str | None, otherwise: int) -> int:
+    """A duration of the IR, which is protobuf's: seconds with an s."""
+    return round(float(duration.removesuffix("s"))) if duration else otherwise
+
+
+def _factor(limit: int, wait: int, factor: float, longest: int) -> int:
+    """A factor of the kind that Argo knows, a whole number, with which no wait is above the longest.
+
+    (Argo's own `cap` is newer than most installations, whose `argo submit` refuses it; its `maxDuration` counts from the
+    task's beginning, and would leave none for a task that works for long.)
+    """
+    whole = max(1, math.ceil(factor))
+    while whole > 1 and wait * whole ** (limit - 1) > longest:
+        whole -= 1
+    return whole
 
 
 def _workflow_parameters(task: TaskSpec) -> list[str]:

@@ -288,7 +288,7 @@ def test_resources_mounts_secrets_and_places_are_carried_over() -> None:
         "limit": "5",
         "retryPolicy": "OnFailure",
         "expression": "asInt(lastRetry.exitCode) == 75",
-        "backoff": {"duration": "60s", "factor": "2", "cap": "600s"},
+        "backoff": {"duration": "60s", "factor": "1"},
     }
     token = {"name": "HF_TOKEN", "valueFrom": {"secretKeyRef": {"name": "hub", "key": "token"}}}
     assert token in train["container"]["env"]
@@ -356,6 +356,26 @@ def test_what_else_the_platform_spec_says_is_carried_over(tmp_path: Path) -> Non
     assert template["securityContext"]["runAsUser"] == 2000
     assert template["securityContext"]["runAsGroup"] == 3000
     assert template["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+
+
+@pytest.mark.parametrize(
+    ("count", "duration", "factor", "longest", "expected"),
+    [
+        (3, "10s", 2.0, "600s", {"duration": "10s", "factor": "2"}),
+        (3, "10s", 1.5, "600s", {"duration": "10s", "factor": "2"}),
+        (6, "60s", 2.0, "600s", {"duration": "60s", "factor": "1"}),
+        (3, "20s", 9.0, "200s", {"duration": "20s", "factor": "3"}),
+        (1, "90s", 2.0, "60s", {"duration": "60s", "factor": "1"}),
+    ],
+)
+def test_waits_grow_by_whole_factors_up_to_the_longest(
+    count: int, duration: str, factor: float, longest: str, expected: dict[str, str], tmp_path: Path
+) -> None:
+    retry = _template(tmp_path, lambda task: task.set_retry(count, duration, factor, longest))["retryStrategy"]
+    assert retry["limit"] == str(count)
+    assert retry["backoff"] == expected
+    waits = [int(expected["duration"][:-1]) * int(expected["factor"]) ** number for number in range(count)]
+    assert max(waits) <= int(longest[:-1])
 
 
 def test_a_run_has_limits_is_cleaned_up_and_tied_to_its_pods() -> None:
