@@ -7,13 +7,17 @@
 Compiling needs neither data nor network nor TensorFlow. (No postponed annotations here: kfp reads them as types.)
 """
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kfp import components as specs
 from kfp import dsl
 
+from runners import op_functions
+
 if TYPE_CHECKING:
+    from kfp.dsl import PipelineTask
     from kfp.dsl.base_component import BaseComponent
 
     from runners.settings import Settings
@@ -26,32 +30,52 @@ def stage(name: str) -> "BaseComponent":
     return specs.load_component_from_file(str(STAGES / name / "component.yaml"))
 
 
-def build(settings: "Settings") -> "BaseComponent":
+def build(settings: "Settings", image: Callable[[str], str] = str) -> "BaseComponent":
     """Returns the pipeline of one model.
 
     What can vary from run to run is a parameter of the pipeline; what cannot is taken from the settings.
+
+    Args:
+      settings: the model's.
+      image: says what to start for the image that a component names.
     """
 
-    @dsl.pipeline(name=settings.pipeline_name, description=settings.description)
+    def task(stage_name: str, name: str = "", **arguments: Any) -> "PipelineTask":
+        """A task of a stage, under its own or another name, with what the settings give its pod."""
+        created = stage(stage_name)(**arguments)
+        pod = settings.pod(name or stage_name)
+        if name:
+            created.set_display_name(name)
+        created.set_container_image(image(op_functions.image(created, pod)))
+        return op_functions.configure(created, stage_name, pod, settings.cluster)
+
+    @dsl.pipeline(
+        name=settings.pipeline_name,
+        description=settings.description,
+        pipeline_config=op_functions.run_limits(settings.cluster),
+    )
     def millrace(
         data: str = settings.data,
         train_steps: int = settings.train.train_steps,
         eval_steps: int = settings.train.eval_steps,
         serving_directory: str = settings.serving_directory,
     ) -> None:
-        ingest = stage("ingest")(data=data, **settings.arguments("ingest"))
+        ingest = task("ingest", data=data, **settings.arguments("ingest"))
         examples = ingest.outputs["examples"]
-        statistics = stage("statistics")(examples=examples, **settings.arguments("statistics")).outputs["statistics"]
-        schema = stage("schema")(statistics=statistics, **settings.arguments("schema")).outputs["schema"]
-        validation = stage("validate")(statistics=statistics, schema=schema, **settings.arguments("validate"))
+        statistics = task("statistics", examples=examples, **settings.arguments("statistics")).outputs["statistics"]
+        schema = task("schema", statistics=statistics, **settings.arguments("schema")).outputs["schema"]
+        validation = task("validate", statistics=statistics, schema=schema, **settings.arguments("validate"))
 
         with dsl.If(validation.outputs["valid"] == True, name="data-is-valid"):  # noqa: E712 (an expression of the DSL)
-            transform = stage("transform")(examples=examples, schema=schema, **settings.arguments("transform"))
-            transformed = stage("statistics")(
-                examples=transform.outputs["transformed_examples"], **settings.arguments("statistics")
+            transform = task("transform", examples=examples, schema=schema, **settings.arguments("transform"))
+            task(
+                "statistics",
+                "transformed-statistics",
+                examples=transform.outputs["transformed_examples"],
+                **settings.arguments("statistics"),
             )
-            transformed.set_display_name("transformed-statistics")
-            model = stage("train")(
+            model = task(
+                "train",
                 transformed_examples=transform.outputs["transformed_examples"],
                 transform_graph=transform.outputs["transform_graph"],
                 schema=schema,
@@ -61,8 +85,9 @@ def build(settings: "Settings") -> "BaseComponent":
             ).outputs["model"]
 
             # The serving directory changes from run to run, so its answer is never taken from the cache.
-            resolve = stage("resolve")(model=model, destination=serving_directory).set_caching_options(False)
-            evaluate = stage("evaluate")(
+            resolve = task("resolve", model=model, destination=serving_directory).set_caching_options(False)
+            evaluate = task(
+                "evaluate",
                 examples=examples,
                 model=model,
                 baseline_model=resolve.outputs["baseline_model"],
@@ -70,12 +95,11 @@ def build(settings: "Settings") -> "BaseComponent":
                 **settings.arguments("evaluate"),
             )
             with dsl.If(evaluate.outputs["blessed"] == True, name="model-is-blessed"):  # noqa: E712
-                stage("push")(
-                    model=model, blessing=evaluate.outputs["blessing"], destination=serving_directory
+                task(
+                    "push", model=model, blessing=evaluate.outputs["blessing"], destination=serving_directory
                 ).set_caching_options(False)
         with dsl.Else(name="data-is-invalid"):
             # Fails with the list of anomalies, so that the run is red wherever it runs.
-            reject = stage("validate")(statistics=statistics, schema=schema, on_anomalies="fail")
-            reject.set_display_name("reject-data")
+            task("validate", "reject-data", statistics=statistics, schema=schema, on_anomalies="fail")
 
     return millrace

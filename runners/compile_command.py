@@ -1,18 +1,33 @@
-"""Compiles a model's pipeline."""
+"""Compiles a model's pipeline to the files that a cluster runs."""
 
 from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import click
 
+from components.runtime.errors import InputError
+from runners import images, secret_values
+from runners.ir import documents
 from runners.settings import Settings, load
 
 
-def compile_pipeline(settings: Settings) -> str:
-    """Returns the pipeline as KFP's IR YAML; the same settings give the same text."""
+def compile_pipeline(settings: Settings, image: Callable[[str], str] = str) -> str:
+    """Returns the pipeline as KFP's IR YAML and, a second document, its Kubernetes platform spec.
+
+    The same settings and images give the same text.
+
+    Args:
+      settings: of the model.
+      image: says what to start for the image that a component names; without, images go by their bare names, which
+        is all that a run without containers needs.
+
+    Raises:
+      InputError: a secret's value has got into it.
+    """
     # The import takes seconds; a command that needs no compiler does without.
     from kfp import compiler
 
@@ -20,20 +35,71 @@ def compile_pipeline(settings: Settings) -> str:
 
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "pipeline.yaml"
-        compiler.Compiler().compile(pipeline.build(settings), str(file))
-        return file.read_text()
+        compiler.Compiler().compile(pipeline.build(settings, image), str(file))
+        text = file.read_text()
+    # The settings were looked through when they were read; this is for what came by another way.
+    secret_values.refuse(documents(text), "the compiled pipeline", by_key=False)
+    return text
+
+
+class Images:
+    """Gives each image by its digest, and remembers which ones have none."""
+
+    def __init__(self) -> None:
+        self.unpinned: set[str] = set()
+
+    def __call__(self, name: str) -> str:
+        """What to start for an image that a component names."""
+        reference, pinned = images.reference(name)
+        if not pinned:
+            self.unpinned.add(reference)
+        return reference
+
+    @property
+    def warning(self) -> str:
+        """One line about the images without a digest; empty where all have one."""
+        if not self.unpinned:
+            return ""
+        return (
+            f"warning: not in images.lock, so by tag and not by digest: {', '.join(sorted(self.unpinned))}; "
+            "build them with `make images` and compile again"
+        )
 
 
 @click.command(name="compile")
 @click.argument("model")
-@click.option("--output", type=click.Path(path_type=Path), help="File to write; build/<model>.kfp.yaml by default.")
-def compile_(model: str, output: Path | None) -> None:
-    """Compile a model's pipeline to KFP's IR YAML."""
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path),
+    default=Path("build"),
+    show_default=True,
+    help="Folder to write to, or a file's name that ends in .yaml.",
+)
+def compile_(model: str, output: Path) -> None:
+    """Compile a model's pipeline to what a cluster runs: <model>.kfp.yaml."""
     settings = load(model)
-    file = output or Path("build") / f"{settings.folder.name}.kfp.yaml"
-    text = compile_pipeline(settings)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    part = file.with_name(f".{file.name}.part")
-    part.write_text(text)
-    os.replace(part, file)
+    resolved = Images()
+    text = compile_pipeline(settings, resolved)
+    file = output if output.suffix in (".yaml", ".yml") else output / f"{settings.folder.name}.kfp.yaml"
+    _write({file: text})
+    if resolved.warning:
+        click.echo(resolved.warning, err=True)
     click.echo(file)
+
+
+def _write(files: dict[Path, str]) -> None:
+    """Writes whole files or none."""
+    parts = []
+    try:
+        for file, text in files.items():
+            file.parent.mkdir(parents=True, exist_ok=True)
+            part = file.with_name(f".{file.name}.part")
+            parts.append(part)
+            part.write_text(text)
+        for file in files:
+            os.replace(file.with_name(f".{file.name}.part"), file)
+    except (FileExistsError, NotADirectoryError, IsADirectoryError, PermissionError) as error:
+        raise InputError(f"{error.filename}: cannot be written: {error.strerror}; choose another --output") from None
+    finally:
+        for part in parts:
+            part.unlink(missing_ok=True)

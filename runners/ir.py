@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import yaml
+
 from components.runtime.errors import InputError
 
 
@@ -86,6 +88,7 @@ class TaskSpec:
       after: names of the tasks that must have ended before.
       conditions: all must hold, the outermost first.
       cacheable: whether caching is on.
+      retry: the IR's RetryPolicy; empty where the task has none.
     """
 
     name: str
@@ -97,6 +100,7 @@ class TaskSpec:
     after: frozenset[str]
     conditions: tuple[Condition, ...]
     cacheable: bool
+    retry: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -135,6 +139,23 @@ class Pipeline:
             elif not definition.get("isOptional"):
                 raise InputError(f"the parameter {name!r} is missing and has no default")
         return values
+
+
+def documents(text: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The two documents of a compiled pipeline: the IR, and the platform spec, empty where there is none.
+
+    Raises:
+      InputError: it is not YAML, or not one or two mappings.
+    """
+    try:
+        found = list(yaml.safe_load_all(text))
+    except yaml.YAMLError as error:
+        raise InputError(f"not a compiled pipeline: not YAML: {' '.join(str(error).split())}") from None
+    if not 1 <= len(found) <= 2 or not all(isinstance(document, dict) for document in found):
+        raise InputError(
+            "not a compiled pipeline: expected KFP's IR and its platform spec; make one with `make compile`"
+        )
+    return found[0], found[1] if len(found) == 2 else {}
 
 
 def read(ir: dict[str, Any]) -> Pipeline:
@@ -223,7 +244,7 @@ class _Reader:
         ]
         self._pipeline.tasks[name] = TaskSpec(
             name=name,
-            stage=container["image"].rsplit("/", 1)[-1].split("@")[0].split(":")[0],
+            stage=_stage(container),
             component=component,
             container=container,
             parameters=parameters,
@@ -231,8 +252,17 @@ class _Reader:
             after=after.union(producers),
             conditions=conditions,
             cacheable=bool(task.get("cachingOptions", {}).get("enableCache")),
+            retry=dict(task.get("retryPolicy", {})),
         )
         return str(name)
+
+
+def _stage(container: dict[str, Any]) -> str:
+    """Name of the stage: of its package in the command, since a GPU image has another name, else of the image."""
+    for word in container.get("command", []):
+        if word.startswith("components."):
+            return str(word).removeprefix("components.")
+    return str(container["image"].rsplit("/", 1)[-1].split("@")[0].split(":")[0])
 
 
 def _in_order(tasks: dict[str, Any]) -> list[str]:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-import yaml
 from rich.console import Console
 
 from components.runtime.errors import InputError, classify
@@ -17,7 +16,7 @@ from runners import records, run_report
 from runners.compile_command import compile_pipeline
 from runners.containers import Containers
 from runners.display import make_display, short, summary
-from runners.ir import read
+from runners.ir import documents, read
 from runners.local import LocalRun, Selection
 from runners.settings import PROJECT, Settings, load
 
@@ -55,7 +54,7 @@ def run(
         raise InputError("--engine says what --docker runs the images with; give both")
     settings = load(model)
     ir = compile_pipeline(settings)
-    pipeline = read(yaml.safe_load(ir))
+    pipeline = read(documents(ir)[0])
     arguments = pipeline.values(_given(root, settings, data, parameters, pipeline.parameters))
     selection = Selection(until=until, only=only, earlier=_earlier(root, pipeline.name, earlier) if only else None)
     console = Console()

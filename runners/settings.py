@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import difflib
+import functools
+import re
+import typing
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
 
 from components.runtime.errors import InputError
+from runners import resources as resources_module
+from runners import secret_values
+from runners.cluster_settings import Cluster, StageResources
 
 PROJECT = Path(__file__).parent.parent
 MODELS = PROJECT / "models"
@@ -71,6 +77,18 @@ class Evaluate(_Section):
     beam_options: list[str] = []
 
 
+def _pipeline_name(name: str) -> str:
+    if len(name) <= 63 and re.fullmatch(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?", name):
+        return name
+    raise ValueError(
+        "expected at most 63 lower-case letters, digits and '-', a letter or digit first and last: "
+        "it becomes the name of runs and a label of pods"
+    )
+
+
+PipelineName = Annotated[str, AfterValidator(_pipeline_name)]
+
+
 class Settings(_Section):
     """Everything about a model's pipeline that does not vary from run to run, and the defaults of what does.
 
@@ -80,7 +98,7 @@ class Settings(_Section):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     folder: Path
-    pipeline_name: str
+    pipeline_name: PipelineName
     description: str = ""
     data: str = ""
     serving_directory: str = ""
@@ -92,6 +110,27 @@ class Settings(_Section):
     transform: Transform = Transform()
     train: Train = Train()
     evaluate: Evaluate = Evaluate()
+    cluster: Cluster = Cluster()
+    resources: dict[str, StageResources] = {}
+
+    @model_validator(mode="after")
+    def _resources_hold_for_every_task(self) -> Settings:
+        for task, given in self._pods.items():
+            if self.cluster.mount_path in given.paths:
+                raise ValueError(
+                    f"resources.{task}: {self.cluster.mount_path} is cluster.mount_path, where the volume is; "
+                    "choose another path"
+                )
+        return self
+
+    @functools.cached_property
+    def _pods(self) -> dict[str, StageResources]:
+        given = {name: section.model_dump(exclude_unset=True) for name, section in self.resources.items()}
+        return resources_module.resolve(given)
+
+    def pod(self, task: str) -> StageResources:
+        """What the pod of a task is given: defaults, what is said of all, of its stage, and of itself."""
+        return self._pods[task]
 
     def arguments(self, stage: str) -> dict[str, Any]:
         """A stage's arguments that are fixed when the pipeline is compiled.
@@ -129,26 +168,48 @@ def load(model: str) -> Settings:
         raise InputError(f"{where}: not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(content, dict):
         raise InputError(f"{where}: holds no settings")
+    secret_values.refuse(content, str(where))
     try:
-        return Settings.model_validate({"pipeline_name": folder.name} | content | {"folder": folder})
+        return Settings.model_validate(
+            {"pipeline_name": folder.name.lower().replace("_", "-")} | content | {"folder": folder}
+        )
     except ValidationError as error:
         raise InputError(f"{where}: {_explain(error)}") from None
 
 
 def _explain(error: ValidationError) -> str:
     """The first mistake in words, with the nearest known key for an unknown one."""
-    mistake = error.errors()[0]
-    *parents, key = [str(part) for part in mistake["loc"]]
-    name = ".".join([*parents, key])
-    if mistake["type"] != "extra_forbidden":
-        return f"{name}: {mistake['msg']}, not {mistake['input']!r}"
-    section: type[BaseModel] = Settings
+    # An unknown key comes first: where one is misspelt, the right one may be missing too.
+    mistake = min(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
+    message = mistake["msg"].removeprefix("Value error, ")
+    name = ".".join(str(part) for part in mistake["loc"])
+    if mistake["type"] == "extra_forbidden":
+        *parents, key = [str(part) for part in mistake["loc"]]
+        fields = _section(parents).model_fields
+        known = [field.alias or field_name for field_name, field in fields.items() if field_name != "folder"]
+        return f"unknown key {name!r}{_did_you_mean(key, known)}; known here: {', '.join(known)}"
+    if isinstance(mistake["input"], dict | BaseModel):
+        # What several keys say together; the message names them.
+        return f"{name}: {message}" if name else message
+    return f"{name}: {message}, not {mistake['input']!r}"
+
+
+def _section(parents: list[str]) -> Any:
+    """The section that lies at a place in the settings."""
+    kind: Any = Settings
     for parent in parents:
-        for field_name, field in section.model_fields.items():
-            if parent in (field_name, field.alias) and isinstance(field.annotation, type):
-                section = field.annotation
-    known = [field.alias or field_name for field_name, field in section.model_fields.items() if field_name != "folder"]
-    return f"unknown key {name!r}{_did_you_mean(key, known)}; known here: {', '.join(known)}"
+        kind = _plain(kind)
+        fields = getattr(kind, "model_fields", {})
+        named = [field.annotation for name, field in fields.items() if parent in (name, field.alias)]
+        # In a list or a mapping the part of the place is a number or a key.
+        kind = named[0] if named else typing.get_args(kind)[-1]
+    return _plain(kind)
+
+
+def _plain(kind: Any) -> Any:
+    """A type without the None that may stand in its place."""
+    plain = [argument for argument in typing.get_args(kind) if argument is not type(None)]
+    return plain[0] if type(None) in typing.get_args(kind) else kind
 
 
 def _did_you_mean(word: str, known: list[str]) -> str:

@@ -4,18 +4,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from kfp import compiler, dsl
 
 from components.runtime.errors import InputError
 from runners.compile_command import compile_pipeline
-from runners.ir import Constant, Output, Parameter, Pipeline, read, task_parameters
+from runners.ir import Constant, Output, Parameter, Pipeline, documents, read, task_parameters
 from runners.settings import load
 
 
 def _read(function: Any, folder: Path) -> Pipeline:
     compiler.Compiler().compile(function, str(folder / "p.yaml"))
-    return read(yaml.safe_load((folder / "p.yaml").read_text()))
+    return read(documents((folder / "p.yaml").read_text())[0])
 
 
 @dsl.container_component
@@ -25,7 +24,7 @@ def number(low: int, value: dsl.OutputPath(int), mark: str = "x"):  # type: igno
 
 @pytest.mark.parametrize("model", ["taxi", "digits"])
 def test_the_pipeline_is_read_whole(model: str) -> None:
-    pipeline = read(yaml.safe_load(compile_pipeline(load(model))))
+    pipeline = read(documents(compile_pipeline(load(model)))[0])
     tasks = pipeline.tasks
     assert set(tasks) == {
         *("ingest", "statistics", "schema", "validate", "reject-data", "transform", "transformed-statistics"),
@@ -98,6 +97,21 @@ def test_parameters_have_defaults_and_unknown_ones_are_refused(tmp_path: Path) -
         pipeline.values({})
     with pytest.raises(InputError, match="no parameter 'limits'; the parameters are: limit, mark"):
         pipeline.values({"limits": 1})
+
+
+def test_a_stage_is_named_by_its_command_whatever_its_image_is_called() -> None:
+    ir, platform = documents(compile_pipeline(load("taxi"), lambda name: f"registry:5000/{name}-gpu@sha256:0"))
+    assert platform["platforms"]
+    tasks = read(ir).tasks
+    assert tasks["train"].container["image"] == "registry:5000/millrace/train-gpu@sha256:0"
+    assert tasks["train"].stage == "train"
+    assert tasks["transformed-statistics"].stage == "statistics"
+
+
+@pytest.mark.parametrize("text", ["a: [", "- a", "a: 1\n---\nb: 1\n---\nc: 1\n", ""])
+def test_other_files_are_no_compiled_pipelines(text: str) -> None:
+    with pytest.raises(InputError, match="not a compiled pipeline"):
+        documents(text)
 
 
 def test_what_only_the_kfp_backend_runs_is_refused(tmp_path: Path) -> None:

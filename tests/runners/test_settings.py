@@ -38,6 +38,7 @@ def test_files_are_named_from_the_project(models: Path) -> None:
         ("train: {train_steps: 0}", "train.train_steps: .* not 0"),
         ("validate: {on_anomalies: ignore}", "validate.on_anomalies: .*'stop' or 'warn'"),
         ("ingest: {splits: {train: -1}}", "ingest.splits.train"),
+        ("pipeline_name: My_Model", "pipeline_name: expected at most 63 lower-case letters.* not 'My_Model'"),
         ("a: [", "not YAML"),
         ("- list", "holds no settings"),
     ],
@@ -46,6 +47,12 @@ def test_mistakes_are_named_with_their_file(models: Path, text: str, message: st
     models.write_text(text)
     with pytest.raises(InputError, match=f"models/mine/settings.yaml: .*{message}"):
         settings.load("mine")
+
+
+def test_the_folder_names_the_pipeline_as_kfp_accepts_it(tmp_path: Path) -> None:
+    (tmp_path / "Trips_2026").mkdir()
+    (tmp_path / "Trips_2026" / "settings.yaml").write_text("{}")
+    assert settings.load(str(tmp_path / "Trips_2026")).pipeline_name == "trips-2026"
 
 
 def test_an_unknown_model_names_the_nearest() -> None:

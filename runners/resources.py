@@ -1,0 +1,128 @@
+"""What each task's pod is given: our defaults, then what the settings say of all, of its stage and of itself."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from runners.cluster_settings import StageResources
+from runners.kubernetes_values import cpu_cores, memory_bytes
+
+TASKS_OF_ANOTHER_NAME = {"transformed-statistics": "statistics", "reject-data": "validate"}
+"""Tasks of the pipeline that are not called as their stage is."""
+
+GPU_STAGES = ("train", "tune")
+"""The stages that have a GPU image."""
+
+NEVER_CACHED = ("resolve", "push")
+"""The stages that read or change what lies outside the pipeline."""
+
+_ENVIRONMENT = {
+    # Starting costs 0.1 GB without TensorFlow, 0.6 GB with TFDV, 0.8 GB with TFT and TFMA (measured in new processes);
+    # the work comes on top, see docs/benchmarks.md.
+    "client": {"memory": {"request": "256Mi", "limit": "1Gi"}, "cpu": {"request": "250m", "limit": "2"}},
+    "data": {"memory": {"request": "1Gi", "limit": "2Gi"}, "cpu": {"request": "500m", "limit": "2"}},
+    "ml": {"memory": {"request": "1536Mi", "limit": "3Gi"}, "cpu": {"request": "1", "limit": "4"}},
+}
+_STAGE: dict[str, dict[str, Any]] = {
+    "ingest": {"memory": {"request": "512Mi", "limit": "1Gi"}},
+    "train": {"memory": {"request": "1536Mi", "limit": "4Gi"}, "timeout": "12h"},
+    # Its answer would be the same.
+    "reject-data": {"retry": {"count": 0}},
+}
+_ALL: dict[str, Any] = {
+    "timeout": "2h",
+    "retry": {"count": 2, "backoff": "30s", "factor": 2.0, "max": "10m"},
+}
+
+
+@functools.cache
+def stages() -> dict[str, str]:
+    """Environment of every stage."""
+    file = Path(__file__).parent.parent / "images" / "environments.yaml"
+    return {
+        stage: name
+        for name, environment in yaml.safe_load(file.read_text()).items()
+        for stage in environment.get("stages", [])
+    }
+
+
+def tasks() -> dict[str, str]:
+    """Stage of every task."""
+    return {stage: stage for stage in stages()} | TASKS_OF_ANOTHER_NAME
+
+
+def resolve(given: dict[str, Any]) -> dict[str, StageResources]:
+    """What each task is given.
+
+    Args:
+      given: the section `resources` as the settings have it, `default` and names of stages or tasks.
+
+    Raises:
+      ValueError: what is wrong with it and where, in one line.
+    """
+    known = tasks()
+    for name, values in given.items():
+        if name != "default" and name not in known:
+            near = difflib.get_close_matches(name, ["default", *known], n=1)
+            hint = f", did you mean {near[0]!r}?" if near else ""
+            raise ValueError(f"resources.{name}: no such stage{hint}; known here: default, {', '.join(known)}")
+        _check(name, known.get(name, ""), values)
+    result = {}
+    for task, stage in known.items():
+        ours: dict[str, Any] = {}
+        for layer in [_ALL, _ENVIRONMENT.get(stages()[stage], {}), _STAGE.get(stage, {}), _STAGE.get(task, {})]:
+            ours = _merge(ours, layer)
+        theirs: dict[str, Any] = {}
+        for name in dict.fromkeys(["default", stage, task]):
+            theirs = _merge(theirs, given.get(name, {}))
+        try:
+            result[task] = StageResources.model_validate(_fit(_merge(ours, theirs), theirs))
+        except ValidationError as error:
+            # Each part was valid by itself, so this is what they say together.
+            mistake = error.errors()[0]
+            where = ".".join(str(part) for part in ("resources", task, *mistake["loc"]))
+            raise ValueError(f"{where}: {mistake['msg'].removeprefix('Value error, ')}") from None
+    return result
+
+
+def _fit(merged: dict[str, Any], theirs: dict[str, Any]) -> dict[str, Any]:
+    """Moves our default where the settings' limit is below our request, or their request above our limit."""
+    for name, size in (("memory", memory_bytes), ("cpu", cpu_cores)):
+        both, given = merged[name], theirs.get(name, {})
+        if len(given) == 1 and size(both["request"]) > size(both["limit"]):
+            merged[name] = dict.fromkeys(("request", "limit"), *given.values())
+    return merged
+
+
+def _check(name: str, stage: str, values: dict[str, Any]) -> None:
+    if values.get("gpu") is not None and stage not in GPU_STAGES:
+        having = " and ".join(name for name in GPU_STAGES if name in stages())
+        raise ValueError(
+            f"resources.default.gpu: not every stage has a GPU image; ask for it under {having}"
+            if name == "default"
+            else f"resources.{name}.gpu: the stage {stage} has no GPU image; ask for it under {having}"
+        )
+    if values.get("caching") and stage in NEVER_CACHED:
+        raise ValueError(
+            f"resources.{name}.caching: {stage} deals with what lies outside the pipeline and is never cached"
+        )
+
+
+def _merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    """Mappings are merged, lists are added, of anything else the upper one holds."""
+    merged = dict(below)
+    for key, value in above.items():
+        old = merged.get(key)
+        if isinstance(value, dict) and isinstance(old, dict):
+            merged[key] = _merge(old, value)
+        elif isinstance(value, list) and isinstance(old, list):
+            merged[key] = old + value
+        else:
+            merged[key] = value
+    return merged

@@ -1,0 +1,359 @@
+"""Compiled pipelines: what is in the files, and what must never be."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import random
+import re
+import subprocess
+import sys
+from base64 import b64encode
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from components.runtime.errors import InputError
+from runners import secret_values, settings
+from runners.compile_command import Images, compile_pipeline
+from runners.images import LOCK_VARIABLE
+from runners.ir import documents, read
+from runners.kubernetes_values import cpu_cores, memory_bytes
+from runners.resources import tasks
+from runners.settings import load
+from tests.runners.kfp_fields import IR_2_5, PLATFORM_2_5, unknown
+from tests.support import ROOT
+
+MODELS = ("taxi", "digits")
+GOLDENS = ROOT / "tests" / "goldens"
+
+# Everything that can be said about a pod, for a server of any age.
+FULL = """
+description: Everything that a pod can be given
+cluster:
+  kfp_server: "{server}"
+  volume: {claim: work}
+  labels: {team: rides, cost-centre: "7"}
+  image_pull_secrets: [registry]
+resources:
+  default:
+    node_selector: {pool: batch}
+    tolerations: [{key: batch, effect: NoSchedule}]
+    mounts: [{claim: lookups, path: /lookups, read_only: true}]
+  ingest:
+    credentials: {gcp: {secret: gcp-key}}
+  train:
+    memory: {request: 6Gi, limit: 12Gi}
+    cpu: {request: 500m, limit: 8}
+    gpu: {count: 2, node_selector: {kind: l4}}
+    secrets: [{name: hub, env: {token: HF_TOKEN}}, {name: certificates, path: /certificates}]
+    node_selector: {disk: ssd}
+    timeout: 1d
+    retry: {count: 5, backoff: 1m}
+    caching: false
+  push:
+    credentials: {aws: {secret: aws-key, region: eu-west-1}}
+  transformed-statistics:
+    memory: {limit: 3Gi}
+"""
+
+
+def digest(image: str) -> str:
+    """The image by a digest that stands for one."""
+    return f"{image}@sha256:{hashlib.sha256(image.encode()).hexdigest()}"
+
+
+def model(folder: Path, text: str) -> settings.Settings:
+    """Settings from a text."""
+    folder.mkdir(exist_ok=True)
+    (folder / "settings.yaml").write_text(text)
+    return load(str(folder))
+
+
+def full(folder: Path, server: str = "2.5") -> settings.Settings:
+    """A model whose settings say all there is."""
+    return model(folder / "full", FULL.replace("{server}", server))
+
+
+def pods(text: str) -> dict[str, dict[str, Any]]:
+    """Of every task its container, its entry in the IR and its part of the platform spec, in one."""
+    ir, platform = documents(text)
+    result = {}
+    dags = [ir["root"], *ir["components"].values()]
+    for task in (task for dag in dags if "dag" in dag for task in dag["dag"]["tasks"].values()):
+        label = ir["components"][task["componentRef"]["name"]].get("executorLabel")
+        if label:
+            executors = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+            container = ir["deploymentSpec"]["executors"][label]["container"]
+            result[task["taskInfo"]["name"]] = {**container, "task": task, **executors.get(label, {})}
+    return result
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_compiled_as_the_golden_says(name: str) -> None:
+    text = compile_pipeline(load(name), digest)
+    golden = GOLDENS / f"{name}.kfp.yaml"
+    if os.environ.get("MILLRACE_REGENERATE"):
+        golden.write_text(text)
+    assert documents(text) == documents(golden.read_text()), (
+        f"{golden.relative_to(ROOT)} differs; where that is meant: MILLRACE_REGENERATE=1 make test"
+    )
+
+
+def test_the_same_input_gives_the_same_bytes(tmp_path: Path) -> None:
+    """In processes of their own, whose sets and dictionaries have other orders."""
+    texts = set()
+    for seed in ("1", "2"):
+        command = [sys.executable, "-m", "runners", "compile", "taxi", "--output", str(tmp_path / seed)]
+        subprocess.run(command, cwd=ROOT, check=True, capture_output=True, env=os.environ | {"PYTHONHASHSEED": seed})
+        texts.add((tmp_path / seed / "taxi.kfp.yaml").read_bytes())
+    assert len(texts) == 1
+
+
+@pytest.mark.parametrize("name", [*MODELS, "full"])
+def test_nothing_is_newer_than_the_oldest_server(name: str, tmp_path: Path) -> None:
+    chosen = full(tmp_path) if name == "full" else load(name)
+    ir, platform = documents(compile_pipeline(chosen, digest))
+    assert not list(unknown(ir, IR_2_5))
+    assert not list(unknown(platform, PLATFORM_2_5))
+
+
+def test_a_newer_server_is_told_more(tmp_path: Path) -> None:
+    text = compile_pipeline(full(tmp_path, "2.17"), digest)
+    for task, pod in pods(text).items():
+        assert pod["securityContext"] == {"runAsUser": "1000", "runAsNonRoot": True}, task
+        assert pod["podMetadata"]["labels"] == {"team": "rides", "cost-centre": "7"}, task
+    platform = documents(text)[1]
+    assert platform["platforms"]["kubernetes"]["pipelineConfig"] == {
+        "activeDeadlineSeconds": 86400,
+        "resourceTtlOnCompletion": 7 * 86400,
+    }
+    assert list(unknown(platform, PLATFORM_2_5))
+
+
+def test_each_task_has_what_its_settings_say(tmp_path: Path) -> None:
+    compiled = pods(compile_pipeline(full(tmp_path), digest))
+    assert compiled.keys() == tasks().keys()
+    train = compiled["train"]
+    assert train["resources"]["resourceMemoryLimit"] == "12Gi"
+    assert train["resources"]["resourceCpuLimit"] == "8"
+    assert train["resources"]["accelerator"]["resourceCount"] == "2"
+    assert train["image"] == digest("millrace/train-gpu")
+    assert train["nodeSelector"]["labels"] == {"pool": "batch", "kind": "l4", "disk": "ssd"}
+    assert [toleration["key"] for toleration in train["tolerations"]] == ["nvidia.com/gpu", "batch"]
+    assert train["secretAsEnv"][0]["keyToEnv"] == [{"secretKey": "token", "envVar": "HF_TOKEN"}]
+    assert train["secretAsVolume"][0]["mountPath"] == "/certificates"
+    assert train["activeDeadlineSeconds"] == "86400"
+    assert train["task"]["retryPolicy"]["maxRetryCount"] == 5
+    assert train["task"]["retryPolicy"]["backoffDuration"] == "60s"
+    assert "enableCache" not in train["task"]["cachingOptions"]
+    # A stage that two tasks run: each has its own.
+    assert compiled["transformed-statistics"]["resources"]["resourceMemoryLimit"] == "3Gi"
+    assert compiled["statistics"]["resources"]["resourceMemoryLimit"] == "2Gi"
+    assert "retryPolicy" not in compiled["reject-data"]["task"]
+    assert compiled["ingest"]["env"] == [
+        {"name": "GOOGLE_APPLICATION_CREDENTIALS", "value": "/credentials/gcp/key.json"}
+    ]
+    assert compiled["push"]["secretAsEnv"][0]["secretName"] == "aws-key"
+    for task, pod in compiled.items():
+        assert pod["imagePullSecret"][0]["secretName"] == "registry"
+        assert pod["podMetadata"]["annotations"] == {"millrace/read-only-mounts": "/lookups"}
+        mounts = {mount["mountPath"]: mount["constant"] for mount in pod["pvcMount"]}
+        on_volume = {"/millrace": "work"} if task in ("ingest", "resolve", "push") else {}
+        assert mounts == {"/lookups": "lookups"} | on_volume, task
+        assert re.search(r"(^|-)gpu@", pod["image"]) is None or task == "train"
+
+
+def test_the_settings_change_nothing_of_what_runs_here(tmp_path: Path) -> None:
+    """A local run takes the same file and leaves the pods' part alone."""
+    plain = read(documents(compile_pipeline(model(tmp_path / "full", "{}")))[0])
+    loaded = read(documents(compile_pipeline(full(tmp_path)))[0])
+    assert list(plain.tasks) == list(loaded.tasks)
+    for name, task in loaded.tasks.items():
+        assert (task.stage, task.parameters, task.artifacts) == (
+            plain.tasks[name].stage,
+            plain.tasks[name].parameters,
+            plain.tasks[name].artifacts,
+        )
+    assert loaded.tasks["train"].stage == "train"
+
+
+def peaks() -> dict[str, float]:
+    """Peak memory in bytes of every task at the largest size that the benchmark measured."""
+    section = (ROOT / "docs" / "benchmarks.md").read_text().split("## Generated, 1,000,000")[1].split("\n## ")[0]
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in section.splitlines() if line.startswith("|")]
+    return {row[0]: float(row[-1]) * 1e9 for row in rows[2:]}
+
+
+def test_the_defaults_follow_the_measured_peaks() -> None:
+    chosen = load("taxi")
+    measured = peaks()
+    assert measured.keys() == tasks().keys() - {"reject-data"}
+    for task, peak in measured.items():
+        pod = chosen.pod(task)
+        assert pod.memory.request
+        assert pod.memory.limit
+        assert pod.cpu.request
+        assert pod.cpu.limit
+        assert memory_bytes(pod.memory.request) >= peak, f"{task} needs {peak / 1e9} GB"
+        assert 2 * peak <= memory_bytes(pod.memory.limit) <= 16 * peak, f"{task} needs {peak / 1e9} GB"
+        assert 0 < cpu_cores(pod.cpu.request) <= cpu_cores(pod.cpu.limit)
+
+
+@pytest.fixture
+def lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A lock that has every image but that of train."""
+    stages = sorted(set(tasks().values()) - {"train"})
+    entries = {
+        stage: {"image": f"registry.example/millrace/{stage}", "digest": f"sha256:{number:064x}", "tag": "t"}
+        for number, stage in enumerate(stages)
+    }
+    file = tmp_path / "images.lock"
+    file.write_text(json.dumps(entries))
+    monkeypatch.setenv(LOCK_VARIABLE, str(file))
+    return file
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_image_that_was_built_is_pinned(name: str, lock: Path) -> None:
+    locked = json.loads(lock.read_text())
+    resolved = Images()
+    compiled = pods(compile_pipeline(load(name), resolved))
+    for task, pod in compiled.items():
+        stage = tasks()[task]
+        if stage in locked:
+            assert pod["image"] == f"{locked[stage]['image']}@{locked[stage]['digest']}", f"{task} is not pinned"
+    assert resolved.unpinned == {compiled["train"]["image"]}
+    assert resolved.warning.startswith("warning: ")
+    assert "millrace/train:" in resolved.warning
+    assert "millrace/ingest" not in resolved.warning
+    assert "\n" not in resolved.warning
+
+
+def command(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Runs the command line."""
+    return subprocess.run(
+        [sys.executable, "-m", "runners", "compile", *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | variables,
+    )
+
+
+def test_the_command_writes_where_it_is_told(tmp_path: Path) -> None:
+    absent = {LOCK_VARIABLE: str(tmp_path / "absent.lock")}
+    result = command("taxi", "--output", str(tmp_path / "folder"), **absent)
+    assert result.returncode == 0
+    assert result.stdout.splitlines() == [str(tmp_path / "folder" / "taxi.kfp.yaml")]
+    assert len(result.stderr.splitlines()) == 1
+    assert result.stderr.startswith("warning: not in images.lock")
+    result = command("digits", "--output", str(tmp_path / "mine.yaml"))
+    assert result.stdout.splitlines() == [str(tmp_path / "mine.yaml")]
+    assert documents((tmp_path / "mine.yaml").read_text())[0]["pipelineInfo"]["name"] == "digits"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "mine.yaml"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("resources: {train: {memory: {limit: 4 gigs}}}", "expected a whole number with a unit"),
+        ("resources: {ingest: {gpu: {count: 1}}}", "the stage ingest has no GPU image"),
+        ("cluster: {volume: {claim: Big_Disk}}", "Kubernetes refuses this name"),
+        ("clutser: {}", "did you mean 'cluster'"),
+        ("train: {custom_config: {note: AKIAQQQQWWWWEEEERRRR}}", "looks like an AWS access key"),
+    ],
+)
+def test_a_mistake_is_one_line_and_nothing_is_written(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "settings.yaml").write_text(text)
+    result = command(str(tmp_path / "mine"), "--output", str(tmp_path / "out"))
+    assert result.returncode == 65
+    assert message in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+    assert "AKIA" not in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_unknown_model_writes_nothing(tmp_path: Path) -> None:
+    result = command("taxy", "--output", str(tmp_path / "out"))
+    assert result.returncode == 65
+    assert "did you mean 'taxi'" in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_place_that_cannot_be_written_to(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    result = command("taxi", "--output", str(tmp_path / "file"))
+    assert result.returncode == 65
+    assert "cannot be written" in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+def _key(number: int, length: int = 32) -> bytes:
+    return random.Random(number).randbytes(length)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "AKIA" + "QWERTYUIOPASDFGH",
+        "-----BEGIN " + "RSA PRIVATE KEY-----\nMII",
+        "hf_" + "abcdefghijklmnopqrstuvwx",
+        "AIza" + "x" * 35,
+        "https://user:hunter2@example.org/data",
+        "eyJhbGciOiJIUzI1NiJ9." + "eyJzdWIiOiIxMjM0NTY3ODkwIn0." + "c2lnbmF0dXJl",
+        b64encode(_key(1, 48)).decode(),
+        "token " + b64encode(_key(2, 33)).decode(),
+    ],
+)
+def test_what_looks_like_a_secret_does_not_reach_the_file(tmp_path: Path, value: str) -> None:
+    places = [
+        {"data": value},
+        {"description": value},
+        {"train": {"custom_config": {"deep": [{"er": value}]}}},
+        {"train": {"custom_config": {value: "as a key"}}},
+        {"resources": {"train": {"secrets": [{"name": value, "env": {"a": "A"}}]}}},
+        {"resources": {"train": {"secrets": [{"name": "s", "env": {"a": value}}]}}},
+        {"cluster": {"labels": {"note": value}}},
+    ]
+    for place in places:
+        with pytest.raises(InputError) as error:
+            model(tmp_path / "mine", json.dumps(place))
+        assert value not in str(error.value)
+        assert "looks like" in str(error.value)
+
+
+def test_a_secret_that_came_by_another_way_is_seen_in_the_compiled_pipeline(tmp_path: Path) -> None:
+    chosen = model(tmp_path / "mine", "{}").model_copy(update={"data": "AKIA" + "QWERTYUIOPASDFGH"})
+    with pytest.raises(InputError, match=r"the compiled pipeline: .*looks like an AWS access key"):
+        compile_pipeline(chosen)
+
+
+def test_keys_in_base64_are_told_from_names() -> None:
+    missed = sum(not secret_values.kind(b64encode(_key(number)).decode()) for number in range(1000))
+    assert missed <= 40, "of 1000 keys of 256 bits"
+    for name in [
+        "gs://my-Bucket/Projects/2026/Chicago-Taxi/Trips-Version-2/Part-0001-of-0020/data.csv",
+        "models/taxi/preprocessing.py",
+        "sha256:" + hashlib.sha256(b"x").hexdigest(),
+        "registry.example/team/millrace/train@sha256:" + hashlib.sha256(b"y").hexdigest(),
+        "projects/123456789/locations/us-central1/featureOnlineStores/TaxiTripsByHourAndPaymentType2026",
+        "inputs.parameter_values['pipelinechannel--validate-valid'] == true",
+        "ThisIsQuiteALongNameOfAClassInCamelCaseWithVersion2AndMore",
+        "550e8400-e29b-41d4-a716-446655440000",
+    ]:
+        assert not secret_values.kind(name), name
+
+
+def test_a_secret_has_no_place_for_a_value(tmp_path: Path) -> None:
+    """Wherever secrets are named, only names are accepted."""
+    with pytest.raises(InputError, match=r"unknown key 'resources\.train\.secrets\.0\.value'"):
+        model(tmp_path / "mine", "resources: {train: {secrets: [{name: s, value: x, env: {a: A}}]}}")
+    with pytest.raises(InputError, match="looks like a secret, by its key"):
+        model(tmp_path / "mine", "train: {custom_config: {api_key: x}}")
+    names = "resources: {train: {secrets: [{name: s, env: {api_key: API_KEY, password: PASSWORD}}]}}"
+    assert model(tmp_path / "mine", names).pod("train").secrets[0].env["api_key"] == "API_KEY"
