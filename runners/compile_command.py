@@ -15,15 +15,15 @@ from runners.ir import documents
 from runners.settings import Settings, load
 
 
-def compile_pipeline(settings: Settings, image: Callable[[str], str] = str) -> str:
+def compile_pipeline(settings: Settings, find_image: Callable[[str, str], str] | None = None) -> str:
     """Returns the pipeline as KFP's IR YAML and, a second document, its Kubernetes platform spec.
 
     The same settings and images give the same text.
 
     Args:
       settings: of the model.
-      image: says what to start for the image that a component names; without, images go by their bare names, which
-        is all that a run without containers needs.
+      find_image: says what to start for the name and the variant of an image; without, images go by the bare names of
+        their components, which is all that a run on this machine needs.
 
     Raises:
       InputError: a secret's value has got into it.
@@ -35,7 +35,8 @@ def compile_pipeline(settings: Settings, image: Callable[[str], str] = str) -> s
 
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "pipeline.yaml"
-        compiler.Compiler().compile(pipeline.build(settings, image), str(file))
+        built = pipeline.build(settings, find_image) if find_image else pipeline.build(settings)
+        compiler.Compiler().compile(built, str(file))
         text = file.read_text()
     # The settings were looked through when they were read; this is for what came by another way.
     secret_values.refuse(documents(text), "the compiled pipeline", by_key=False)
@@ -48,9 +49,9 @@ class Images:
     def __init__(self) -> None:
         self.unpinned: set[str] = set()
 
-    def __call__(self, name: str) -> str:
-        """What to start for an image that a component names."""
-        reference, pinned = images.reference(name)
+    def __call__(self, name: str, variant: str) -> str:
+        """What to start for the name and the variant of an image."""
+        reference, pinned = images.reference(name, variant)
         if not pinned:
             self.unpinned.add(reference)
         return reference

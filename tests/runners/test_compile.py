@@ -16,12 +16,12 @@ from typing import Any
 import pytest
 
 from components.runtime.errors import InputError
-from runners import secret_values, settings
+from runners import images, secret_values, settings
 from runners.compile_command import Images, compile_pipeline
 from runners.images import LOCK_VARIABLE
 from runners.ir import documents, read
 from runners.kubernetes_values import cpu_cores, memory_bytes
-from runners.resources import tasks
+from runners.resources import GPU_STAGES, tasks
 from runners.settings import load
 from tests.runners.kfp_fields import IR_2_5, PLATFORM_2_5, unknown
 from tests.support import ROOT
@@ -60,8 +60,9 @@ resources:
 """
 
 
-def digest(image: str) -> str:
+def digest(name: str, variant: str = "") -> str:
     """The image by a digest that stands for one."""
+    image = f"{name}-{variant}" if variant else name
     return f"{image}@sha256:{hashlib.sha256(image.encode()).hexdigest()}"
 
 
@@ -140,7 +141,7 @@ def test_each_task_has_what_its_settings_say(tmp_path: Path) -> None:
     assert train["resources"]["resourceMemoryLimit"] == "12Gi"
     assert train["resources"]["resourceCpuLimit"] == "8"
     assert train["resources"]["accelerator"]["resourceCount"] == "2"
-    assert train["image"] == digest("millrace/train-gpu")
+    assert train["image"] == digest("millrace/train", "gpu")
     assert train["nodeSelector"]["labels"] == {"pool": "batch", "kind": "l4", "disk": "ssd"}
     assert [toleration["key"] for toleration in train["tolerations"]] == ["nvidia.com/gpu", "batch"]
     assert train["secretAsEnv"][0]["keyToEnv"] == [{"secretKey": "token", "envVar": "HF_TOKEN"}]
@@ -230,6 +231,21 @@ def test_every_image_that_was_built_is_pinned(name: str, lock: Path) -> None:
     assert "millrace/train:" in resolved.warning
     assert "millrace/ingest" not in resolved.warning
     assert "\n" not in resolved.warning
+
+
+def test_a_task_with_accelerators_starts_the_gpu_image(lock: Path, tmp_path: Path) -> None:
+    entries = json.loads(lock.read_text())
+    entries["train-gpu"] = {"image": "registry.example/millrace/train", "digest": f"sha256:{99:064x}", "tag": "t-gpu"}
+    lock.write_text(json.dumps(entries))
+    resolved = Images()
+    train = pods(compile_pipeline(full(tmp_path), resolved))["train"]
+    assert train["image"] == f"registry.example/millrace/train@sha256:{99:064x}"
+    assert not resolved.unpinned
+    assert not resolved.warning
+
+
+def test_the_stages_with_a_gpu_image_are_those_that_one_is_built_for() -> None:
+    assert set(images.GPU_STAGES) == set(GPU_STAGES) & set(tasks().values())
 
 
 def command(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
