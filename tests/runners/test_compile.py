@@ -203,6 +203,18 @@ def test_the_defaults_follow_the_measured_peaks() -> None:
         assert 0 < cpu_cores(pod.cpu.request) <= cpu_cores(pod.cpu.limit)
 
 
+def test_the_page_tells_the_defaults_as_they_are(tmp_path: Path) -> None:
+    chosen = model(tmp_path / "mine", "{}")
+    section = (ROOT / "docs" / "cluster-settings.md").read_text().split("### Defaults")[1].split("\n## ")[0]
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in section.splitlines() if line.startswith("|")]
+    told = {stage: (row[1], row[2]) for row in rows[2:] for stage in row[0].split(", ")}
+    pods_of = {stage: chosen.pod(stage) for stage in set(tasks().values())}
+    assert told == {
+        stage: (f"{pod.memory.request} to {pod.memory.limit}", f"{pod.cpu.request} to {pod.cpu.limit}")
+        for stage, pod in pods_of.items()
+    }
+
+
 @pytest.fixture
 def lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A lock that has every image but that of train."""
