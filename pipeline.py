@@ -54,10 +54,10 @@ def build(settings: "Settings", find_image: op_functions.FindImage = op_function
         pipeline_config=op_functions.run_limits(settings.cluster),
     )
     def millrace(
-        data: str = settings.data,
+        data: str = settings.place("data"),
         train_steps: int = settings.train.train_steps,
         eval_steps: int = settings.train.eval_steps,
-        serving_directory: str = settings.serving_directory,
+        serving_directory: str = settings.place("serving_directory"),
     ) -> None:
         ingest = task("ingest", data=data, **settings.arguments("ingest"))
         examples = ingest.outputs["examples"]

@@ -167,6 +167,17 @@ def test_each_task_has_what_its_settings_say(tmp_path: Path) -> None:
         assert re.search(r"(^|-)gpu@", pod["image"]) is None or task == "train"
 
 
+def test_data_and_models_are_on_the_volume_unless_the_settings_say_where(tmp_path: Path) -> None:
+    def defaults(text: str) -> list[Any]:
+        parameters = documents(compile_pipeline(model(tmp_path / "mine", text)))[0]["root"]["inputDefinitions"]
+        return [parameters["parameters"][name]["defaultValue"] for name in ("data", "serving_directory")]
+
+    claim = "cluster: {volume: {claim: work}, mount_path: /work}"
+    assert defaults(claim) == ["/work/data/mine", "/work/serving/mine"]
+    assert defaults(f"data: gs://bucket/trips\n{claim}") == ["gs://bucket/trips", "/work/serving/mine"]
+    assert defaults("{}") == ["", ""]
+
+
 def test_the_settings_change_nothing_of_what_runs_here(tmp_path: Path) -> None:
     """A local run takes the same file and leaves the pods' part alone."""
     plain = read(documents(compile_pipeline(model(tmp_path / "full", "{}")))[0])
