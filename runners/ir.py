@@ -91,6 +91,7 @@ class TaskSpec:
       after: names of the tasks that must have ended before.
       conditions: all must hold, the outermost first.
       cacheable: whether caching is on.
+      retry: the IR's RetryPolicy; empty where the task has none.
     """
 
     name: str
@@ -102,6 +103,7 @@ class TaskSpec:
     after: frozenset[str]
     conditions: tuple[Condition, ...]
     cacheable: bool
+    retry: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -253,6 +255,7 @@ class _Reader:
             after=after.union(producers),
             conditions=conditions,
             cacheable=bool(task.get("cachingOptions", {}).get("enableCache")),
+            retry=dict(task.get("retryPolicy", {})),
         )
         return str(name)
 

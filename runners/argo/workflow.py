@@ -1,0 +1,225 @@
+"""The Workflow: one DAG, a template for each task, the shared launcher in every container.
+
+Format: Argo Workflows v1alpha1, held to hera's models, which are generated from Argo's own schema.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from typing import Any
+
+import yaml
+
+from components.runtime.errors import InputError
+from runners.argo.options import ArgoOptions
+from runners.argo.pods import POD_SECURITY, VOLUME, argo_containers_patch
+from runners.argo.schema import validate
+from runners.argo.task import ENTRYPOINT, Tasks, as_text
+from runners.ir import Pipeline, documents, read
+
+# generateName is completed by five characters, and the result is the value of a label.
+_RUN_LIMITS = {"activeDeadlineSeconds": "deadline_seconds", "resourceTtlOnCompletion": "ttl_seconds"}
+"""Limits of a run in the platform spec, and the options that they stand in place of."""
+
+_LONGEST_PIPELINE_NAME = 63 - len("-12345")
+
+
+def compile_workflow(kfp_yaml: str, options: ArgoOptions | None = None) -> str:
+    """Returns the Argo Workflow of a compiled pipeline as YAML; the same input gives the same text.
+
+    Args:
+      kfp_yaml: what kfp's compiler writes: the IR, and behind it, where there is one, the kubernetes platform spec.
+      options: volume, place, deadlines.
+
+    Raises:
+      InputError: not a compiled pipeline; a construct that Argo cannot run; a name that Kubernetes refuses.
+    """
+    ir, platform = documents(kfp_yaml)
+    if ir.get("kind") == "Workflow":
+        raise InputError("this is an Argo Workflow already (of KFP v1?); give the IR that kfp 2 compiles")
+    executors, limits = _platform(platform)
+    workflow = _Workflow(ir, executors, dataclasses.replace(options or ArgoOptions(), **limits)).document()
+    validate(workflow)
+    # Through JSON, so that parts that are used twice are written twice, not as YAML's references.
+    plain = json.loads(json.dumps(workflow))
+    text: str = yaml.safe_dump(plain, sort_keys=False, width=120, allow_unicode=True)
+    return f"# Argo Workflow of the pipeline {ir['pipelineInfo']['name']}, made from its IR.\n{text}"
+
+
+def _platform(document: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The executors of the kubernetes platform spec, and what it says of the whole run."""
+    platforms = document.get("platforms", {})
+    if unknown := platforms.keys() - {"kubernetes"}:
+        raise InputError(f"the platform spec is for {sorted(unknown)[0]!r}; Argo runs on kubernetes")
+    kubernetes = platforms.get("kubernetes", {})
+    run = kubernetes.get("pipelineConfig", {})
+    for where, section, known in (
+        ("", kubernetes, {"deploymentSpec", "pipelineConfig"}),
+        ("pipelineConfig.", run, _RUN_LIMITS.keys()),
+    ):
+        if unknown := section.keys() - known:
+            raise InputError(
+                f"{where}{sorted(unknown)[0]} of the platform spec cannot be translated to Argo; leave it out"
+            )
+    executors: dict[str, Any] = kubernetes.get("deploymentSpec", {}).get("executors", {})
+    return executors, {_RUN_LIMITS[name]: int(value) for name, value in run.items()}
+
+
+def _read(ir: dict[str, Any]) -> Pipeline:
+    """Reads the IR, and refuses what the flat list of tasks would not show."""
+    groups = [("the pipeline", ir.get("root", {}))]
+    groups += [(name, component) for name, component in ir.get("components", {}).items() if "dag" in component]
+    for where, component in groups:
+        dag = component.get("dag", {})
+        if where != "the pipeline" and dag.get("outputs"):
+            raise InputError(
+                f"{where}: outputs of a group of tasks (a nested pipeline's, dsl.OneOf, dsl.Collected) run on the KFP "
+                "backend only"
+            )
+        for name, task in dag.get("tasks", {}).items():
+            if task.get("triggerPolicy", {}).get("strategy") == "ALL_UPSTREAM_TASKS_COMPLETED":
+                raise InputError(f"task {name}: exit handlers and ignore_upstream_failure run on the KFP backend only")
+    try:
+        return read(ir)
+    except (KeyError, TypeError) as error:
+        raise InputError(f"not a compiled pipeline: {error!r} is missing or of another type") from None
+
+
+class _Workflow:
+    """Builds the document."""
+
+    def __init__(self, ir: dict[str, Any], platform: dict[str, Any], options: ArgoOptions) -> None:
+        self._options = options
+        self._pipeline: Pipeline = _read(ir)
+        self._description = ir["pipelineInfo"].get("description", "")
+        self._check_name()
+        self._check_definitions()
+        self._tasks = Tasks(self._pipeline, platform, options, self._labels())
+
+    def document(self) -> dict[str, Any]:
+        options, name = self._options, self._pipeline.name
+        tasks = self._pipeline.tasks.values()
+        dag = {"name": ENTRYPOINT, "dag": {"tasks": [self._tasks.dag_task(task) for task in tasks]}}
+        spec: dict[str, Any] = {
+            "entrypoint": ENTRYPOINT,
+            "arguments": {"parameters": self._parameters()},
+            "templates": [dag, *(self._tasks.template(task) for task in tasks)],
+            "activeDeadlineSeconds": options.deadline_seconds,
+            "ttlStrategy": {"secondsAfterCompletion": options.ttl_seconds},
+            # What failed can be looked at until the Workflow goes.
+            "podGC": {"strategy": "OnWorkflowSuccess"},
+            "securityContext": POD_SECURITY,
+            "podSpecPatch": argo_containers_patch(),
+        }
+        if not spec["arguments"]["parameters"]:
+            del spec["arguments"]
+        if options.service_account:
+            spec["serviceAccountName"] = options.service_account
+        if self._tasks.pull_secrets:
+            spec["imagePullSecrets"] = [{"name": secret} for secret in sorted(self._tasks.pull_secrets)]
+        spec |= self._volume()
+        metadata: dict[str, Any] = {
+            "generateName": f"{name}-",
+            "labels": self._labels(),
+            # The KFP dashboard reads the description and the types of the parameters here.
+            "annotations": {"pipelines.kubeflow.org/pipeline_spec": json.dumps(self._dashboard_spec())},
+        }
+        if options.namespace:
+            metadata["namespace"] = options.namespace
+        return {"apiVersion": "argoproj.io/v1alpha1", "kind": "Workflow", "metadata": metadata, "spec": spec}
+
+    def _check_name(self) -> None:
+        name = self._pipeline.name
+        if len(name) > _LONGEST_PIPELINE_NAME or not re.fullmatch(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?", name):
+            raise InputError(
+                f"pipeline name {name!r}: Kubernetes refuses it; use small letters, digits and '-', at most "
+                f"{_LONGEST_PIPELINE_NAME} characters"
+            )
+
+    def _check_definitions(self) -> None:
+        """Every required input of every task has a source, and no output is a list of artifacts."""
+        for task in self._pipeline.tasks.values():
+            inputs = task.component.get("inputDefinitions", {})
+            outputs = task.component.get("outputDefinitions", {})
+            artifacts = [*inputs.get("artifacts", {}).items(), *outputs.get("artifacts", {}).items()]
+            for name, definition in artifacts:
+                if definition.get("isArtifactList"):
+                    raise InputError(f"task {task.name}: {name!r} is a list of artifacts, which Argo cannot pass on")
+            for kind, sources in (("parameters", task.parameters), ("artifacts", task.artifacts)):
+                for name, definition in inputs.get(kind, {}).items():
+                    if name not in sources and not definition.get("isOptional") and "defaultValue" not in definition:
+                        raise InputError(f"task {task.name}: the {kind[:-1]} {name!r} is missing and has no default")
+            if task.container.get("lifecycle"):
+                raise InputError(f"task {task.name}: a lifecycle hook of the container runs on the KFP backend only")
+            if task.container["image"].startswith("argostub/"):
+                raise InputError(
+                    f"task {task.name}: {task.container['image']} is a stand-in that only the KFP backend knows; make "
+                    "claims beforehand, or let the Workflow make one of its own"
+                )
+
+    def _parameters(self) -> list[dict[str, str]]:
+        """The workflow's arguments; one without a default has to be given when it is submitted, as Argo demands."""
+        given = {name: value for name, value in self._options.parameters.items() if value is not None}
+        withheld = self._options.parameters.keys() - given.keys()
+        if unknown := sorted(self._options.parameters.keys() - self._pipeline.parameters.keys()):
+            raise InputError(
+                f"no parameter {unknown[0]!r}; the parameters are: {', '.join(self._pipeline.parameters) or 'none'}"
+            )
+        required = {
+            name
+            for name, definition in self._pipeline.parameters.items()
+            if name in withheld or ("defaultValue" not in definition and name not in given)
+        }
+        values = self._pipeline.values(given | dict.fromkeys(required))
+        parameters = []
+        for name, definition in self._pipeline.parameters.items():
+            parameter = {"name": name}
+            if name not in required:
+                parameter["value"] = as_text(values[name])
+            elif definition.get("isOptional") and name not in withheld:
+                raise InputError(
+                    f"the parameter {name!r} may be None, which Argo's parameters cannot; give it a default"
+                )
+            parameters.append(parameter)
+        return parameters
+
+    def _labels(self) -> dict[str, str]:
+        name = self._pipeline.name
+        return dict(self._options.labels) | {
+            "app.kubernetes.io/part-of": "millrace",
+            "millrace/pipeline": name,
+            "millrace/model": self._options.model or name,
+        }
+
+    def _volume(self) -> dict[str, Any]:
+        options = self._options
+        if options.claim:
+            return {"volumes": [{"name": VOLUME, "persistentVolumeClaim": {"claimName": options.claim}}]}
+        claim: dict[str, Any] = {
+            "accessModes": [options.access_mode],
+            "resources": {"requests": {"storage": options.size}},
+        }
+        if options.storage_class:
+            claim["storageClassName"] = options.storage_class
+        return {
+            "volumeClaimTemplates": [{"metadata": {"name": VOLUME}, "spec": claim}],
+            # What a failed run left is kept: `argo retry` goes on with it.
+            "volumeClaimGC": {"strategy": "OnWorkflowSuccess"},
+        }
+
+    def _dashboard_spec(self) -> dict[str, Any]:
+        kinds = {"NUMBER_INTEGER": "Integer", "NUMBER_DOUBLE": "Float", "BOOLEAN": "Boolean", "STRING": "String"}
+        return {
+            "name": self._pipeline.name,
+            "description": self._description,
+            "inputs": [
+                {
+                    "name": name,
+                    "type": kinds.get(definition["parameterType"], "JsonObject"),
+                    "optional": bool(definition.get("isOptional")),
+                }
+                for name, definition in self._pipeline.parameters.items()
+            ],
+        }

@@ -1,0 +1,230 @@
+"""Executes an Argo Workflow's containers in Argo's order: what its controller does, as far as we use it.
+
+How a container runs is the caller's: `Subprocesses` runs its command in the environment that the image is built from;
+something that calls `podman run` with the same mounts would do as well.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import os
+import re
+import subprocess
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from runners.environments import environment_of, interpreter
+from tests.support import ROOT
+
+RunContainer = Callable[[dict[str, Any], dict[str, str], dict[str, Path]], "Ended"]
+"""Container, labels of its pod, folders by mount path."""
+
+_TAG = re.compile(r"\{\{(=?)(.*?)\}\}", re.DOTALL)
+_EXPRESSION = re.compile(
+    r"""(?P<string>'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")"""
+    r"|(?P<value>(?:tasks\['[^']+'\]\.outputs\.parameters|workflow\.parameters)\['[^']+'\]|lastRetry\.exitCode)"
+    r"|(?P<operator>&&|\|\||!(?!=)|\btrue\b|\bfalse\b|\basInt\b|\basFloat\b)"
+)
+_PYTHON = {
+    "&&": " and ",
+    "||": " or ",
+    "!": " not ",
+    "true": "True",
+    "false": "False",
+    "asInt": "int",
+    "asFloat": "float",
+}
+
+
+@dataclass
+class Ended:
+    """How a container ended."""
+
+    exit_code: int
+    log: str
+
+
+@dataclass
+class Node:
+    """What became of a task."""
+
+    phase: str
+    outputs: dict[str, str] = field(default_factory=dict)
+    attempts: list[Ended] = field(default_factory=list)
+
+
+class Execution:
+    """One run of a Workflow."""
+
+    def __init__(
+        self, workflow: dict[str, Any], name: str, volume: Path, run_container: RunContainer, **parameters: str
+    ) -> None:
+        """Takes the workflow's name, the folder that stands for its claim, and parameters in place of the defaults."""
+        self.spec = workflow["spec"]
+        self.volume = volume
+        self.nodes: dict[str, Node] = {}
+        self._run_container = run_container
+        self._templates = {template["name"]: template for template in self.spec["templates"]}
+        assert len(self._templates) == len(self.spec["templates"])
+        arguments = self.spec.get("arguments", {}).get("parameters", [])
+        values = {each["name"]: parameters.pop(each["name"], each.get("value")) for each in arguments}
+        assert not parameters, f"the Workflow has no {parameters}"
+        assert None not in values.values(), f"without a value: {values}"
+        self._globals = {"workflow.name": name} | {f"workflow.parameters.{key}": value for key, value in values.items()}
+
+    def run(self) -> dict[str, str]:
+        """Runs the DAG to its end; returns the phase of each task."""
+        waiting = {task["name"]: task for task in self._templates[self.spec["entrypoint"]]["dag"]["tasks"]}
+        with concurrent.futures.ThreadPoolExecutor(2) as threads:
+            running: dict[concurrent.futures.Future[Node], str] = {}
+            while waiting or running:
+                failed = any(node.phase == "Failed" for node in self.nodes.values())
+                for name, task in list(waiting.items()):
+                    # A DAG of Argo fails fast: after a failure it starts nothing new.
+                    if not failed and self._before(task) <= self.nodes.keys():
+                        del waiting[name]
+                        running[threads.submit(self._task, task)] = name
+                if not running:
+                    assert failed, f"wait for ever: {list(waiting)}"
+                    break
+                for future in concurrent.futures.wait(running, return_when="FIRST_COMPLETED").done:
+                    self.nodes[running.pop(future)] = future.result()
+        return {name: node.phase for name, node in self.nodes.items()}
+
+    @staticmethod
+    def _before(task: dict[str, Any]) -> set[str]:
+        return set(re.findall(r"([\w-]+)\.(?:Succeeded|Failed|Skipped|Omitted)", task.get("depends", "")))
+
+    def _task(self, task: dict[str, Any]) -> Node:
+        if not self._depends_hold(task.get("depends", "")):
+            return Node("Omitted")
+        scope = self._globals | {
+            f"tasks.{earlier}.outputs.parameters.{name}": value
+            for earlier, node in self.nodes.items()
+            for name, value in node.outputs.items()
+        }
+        if "when" in task and not {"true": True, "false": False}[substitute(task["when"], scope)]:
+            return Node("Skipped")
+        given = {
+            each["name"]: substitute(each["value"], scope) for each in task.get("arguments", {}).get("parameters", [])
+        }
+        template = self._templates[task["template"]]
+        wanted = {each["name"] for each in template.get("inputs", {}).get("parameters", [])}
+        assert wanted == given.keys(), (wanted, given)
+        return self._pod(template, self._globals | {f"inputs.parameters.{key}": value for key, value in given.items()})
+
+    def _depends_hold(self, depends: str) -> bool:
+        text = re.sub(
+            r"([\w-]+)\.(Succeeded|Failed|Skipped|Omitted)",
+            lambda each: str(self.nodes[each[1]].phase == each[2]),
+            depends,
+        )
+        return bool(eval(text.replace("&&", " and ").replace("||", " or "), {})) if text else True
+
+    def _pod(self, template: dict[str, Any], scope: dict[str, str]) -> Node:
+        retry = template.get("retryStrategy", {"limit": "0", "expression": "false"})
+        node = Node("Failed")
+        while True:
+            folders = self._volumes(template, scope["workflow.name"], len(node.attempts))
+            container = substituted(template["container"], scope)
+            labels = substituted(template["metadata"]["labels"], scope)
+            ended = self._run_container(container, labels, folders)
+            node.attempts.append(ended)
+            if ended.exit_code == 0:
+                node.phase = "Succeeded"
+                for output in template["outputs"]["parameters"]:
+                    file = host_path(output["valueFrom"]["path"], folders)
+                    node.outputs[output["name"]] = file.read_text() if file.exists() else output["valueFrom"]["default"]
+                return node
+            again = evaluate(retry["expression"], {"lastRetry.exitCode": str(ended.exit_code)})
+            if not again or len(node.attempts) > int(retry["limit"]):
+                return node
+
+    def _volumes(self, template: dict[str, Any], name: str, attempt: int) -> dict[str, Path]:
+        """Folders by mount path: one for the claim, a new one for each emptyDir of a pod."""
+        claims = {each["metadata"]["name"] for each in self.spec.get("volumeClaimTemplates", [])}
+        claims |= {each["name"] for each in self.spec.get("volumes", []) if "persistentVolumeClaim" in each}
+        empty = {each["name"] for each in template.get("volumes", []) if "emptyDir" in each}
+        folders = {}
+        for mount in template["container"]["volumeMounts"]:
+            if mount["name"] in claims:
+                folders[mount["mountPath"]] = self.volume
+            else:
+                assert mount["name"] in empty, mount
+                folder = self.volume.parent / "pods" / f"{name}-{template['name']}-{attempt}-{mount['name']}"
+                folder.mkdir(parents=True)
+                folders[mount["mountPath"]] = folder
+        return folders
+
+
+class Subprocesses:
+    """Runs containers as processes; their mount paths become folders of this machine in all that they are given."""
+
+    def __init__(self, environment: str = "") -> None:
+        """Takes an environment for images that are not a stage's."""
+        self._environment = environment
+
+    def __call__(self, container: dict[str, Any], labels: dict[str, str], folders: dict[str, Path]) -> Ended:
+        python = interpreter(self._environment or environment_of(labels["millrace/stage"]))
+        inside = {each["name"]: each["value"] for each in container["env"] if "value" in each}
+        command = [*container["command"], *container["args"]]
+        process = subprocess.run(
+            [on_host(each, folders) for each in command],
+            cwd=ROOT,
+            env={"PATH": f"{python.parent}{os.pathsep}/usr/bin:/bin"}
+            | {name: on_host(value, folders) for name, value in inside.items()},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+            timeout=300,
+        )
+        return Ended(process.returncode, process.stdout)
+
+
+def on_host(text: str, folders: Mapping[str, Path]) -> str:
+    """A text in which the mounted paths are those of this machine."""
+    for mount, folder in sorted(folders.items(), reverse=True):
+        text = re.sub(rf"(?<![\w/.]){re.escape(mount)}(?=/|$)", str(folder), text)
+    return text
+
+
+def host_path(path: str, folders: Mapping[str, Path]) -> Path:
+    """Where a file of a container lies on this machine."""
+    found = on_host(path, folders)
+    assert found != path, f"{path} is on no volume, and the root file system is read-only"
+    return Path(found)
+
+
+def substituted(value: Any, scope: Mapping[str, str]) -> Any:
+    """A part of a template with all tags replaced."""
+    if isinstance(value, dict):
+        return {key: substituted(each, scope) for key, each in value.items()}
+    if isinstance(value, list):
+        return [substituted(each, scope) for each in value]
+    return substitute(value, scope) if isinstance(value, str) else value
+
+
+def substitute(text: str, scope: Mapping[str, str]) -> str:
+    """Replaces Argo's tags; one that names nothing is a mistake, as Argo's validation has it."""
+
+    def value(tag: re.Match[str]) -> str:
+        if tag[1]:
+            result = evaluate(tag[2], scope)
+            return str(result).lower() if isinstance(result, bool) else str(result)
+        return scope[tag[2]]
+
+    return _TAG.sub(value, text)
+
+
+def evaluate(expression: str, scope: Mapping[str, str]) -> Any:
+    """The value of an expression in the part of the expr language that our Workflows use."""
+
+    def python(token: re.Match[str]) -> str:
+        if token["value"]:
+            return repr(scope[re.sub(r"\['([^']+)'\]", r".\1", token["value"])])
+        return token["string"] or _PYTHON[token["operator"]]
+
+    return eval(_EXPRESSION.sub(python, expression).strip(), {"__builtins__": {}, "int": int, "float": float})

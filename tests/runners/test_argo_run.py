@@ -1,0 +1,214 @@
+"""Workflows really executed: order, conditions, retries, what tasks pass on. (kfp needs real annotations here.)"""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from kfp import compiler, dsl
+
+from runners.argo import ArgoOptions, compile_workflow
+from runners.compile_command import compile_pipeline
+from runners.settings import load
+from scripts import taxi_trips
+from tests.e2e.conftest import run as run_locally
+from tests.runners.argo_executor import Execution, Subprocesses
+
+NUMBER = """
+import json, pathlib, sys
+value, words, note, out, text = sys.argv[1:]
+pathlib.Path(text).write_text(f"{value} {words} {note}")
+pathlib.Path(out).parent.mkdir(parents=True, exist_ok=True)
+pathlib.Path(out).write_text(str(2 * int(value)))
+print("made", value)
+"""
+READ = """
+import pathlib, sys
+if pathlib.Path(sys.argv[1]).read_text() != sys.argv[2]:
+    sys.exit(f"error: {sys.argv[1]}: {pathlib.Path(sys.argv[1]).read_text()!r}")
+"""
+# Ends with the code that a file on the volume lists for this attempt.
+FAIL = """
+import pathlib, sys
+file = pathlib.Path(sys.argv[1])
+code, *rest = file.read_text().split()
+file.write_text(" ".join(rest))
+print("error: as planned", file=sys.stderr)
+sys.exit(int(code))
+"""
+
+
+@dsl.container_component
+def number(value: int, words: list, note: str, out: dsl.OutputPath(int), text: dsl.Output[dsl.Dataset]):  # type: ignore[type-arg, valid-type, no-untyped-def]
+    return dsl.ContainerSpec(
+        image="millrace/number:1", command=["python", "-c", NUMBER], args=[value, words, note, out, text.path]
+    )
+
+
+@dsl.container_component
+def read(text: dsl.Input[dsl.Dataset], expected: str):  # type: ignore[no-untyped-def]
+    return dsl.ContainerSpec(image="millrace/read:1", command=["python", "-c", READ], args=[text.path, expected])
+
+
+@dsl.container_component
+def fail(file: str):  # type: ignore[no-untyped-def]
+    return dsl.ContainerSpec(image="millrace/fail:1", command=["python", "-c", FAIL], args=[file])
+
+
+def _workflow(function: Any, folder: Path, **options: Any) -> dict[str, Any]:
+    compiler.Compiler().compile(function, str(folder / "p.yaml"))
+    text = compile_workflow((folder / "p.yaml").read_text(), ArgoOptions(claim="work", **options))
+    document: dict[str, Any] = yaml.safe_load(text)
+    return document
+
+
+@pytest.fixture
+def volume(tmp_path: Path) -> Path:
+    folder = tmp_path / "volume"
+    folder.mkdir()
+    return folder
+
+
+def _execute(workflow: dict[str, Any], volume: Path, name: str = "p-1", **parameters: str) -> Execution:
+    execution = Execution(workflow, name, volume, Subprocesses("client"), **parameters)
+    execution.run()
+    return execution
+
+
+def _phases(execution: Execution) -> dict[str, str]:
+    return {name: node.phase for name, node in execution.nodes.items()}
+
+
+@dsl.pipeline(name="p")
+def branches(limit: int = 3, word: str = "a") -> None:
+    first = number(value=limit, words=["x", {"y": 1}], note=f"of {word}").set_display_name("First number")
+    with dsl.If(first.outputs["out"] > 5, name="big"):
+        second = number(value=first.outputs["out"], words=[], note="'quoted' {{$}}").set_display_name("second")
+        with dsl.If(word == "a", name="a"):
+            read(text=second.outputs["text"], expected="6 [] 'quoted' {{$}}").set_display_name("inner")
+    with dsl.Else(name="small"):
+        number(value=0, words=[], note="").set_display_name("other")
+    read(text=first.outputs["text"], expected='3 ["x", {"y": 1}] of a').set_display_name("beside").after(second)
+
+
+def test_values_and_artifacts_pass_from_task_to_task_and_conditions_choose(tmp_path: Path, volume: Path) -> None:
+    execution = _execute(_workflow(branches, tmp_path), volume)
+    log = execution.nodes["inner"].attempts[0].log if "inner" in execution.nodes else str(execution.nodes)
+    assert _phases(execution) == {
+        "first-number": "Succeeded",
+        "second": "Succeeded",
+        "inner": "Succeeded",
+        "other": "Skipped",
+        "beside": "Succeeded",
+    }, log
+    home = execution.nodes["second"].outputs["millrace-execution"]
+    record = json.loads((volume / home / "execution.json").read_text())
+    assert record["parameters"] == {"value": 6, "words": [], "note": "'quoted' {{$}}"}
+    assert record["output_parameters"] == {"out": 12}
+    assert record["run"] == "p-1"
+    assert "made 6\n" in (volume / "runs" / "p-1" / "second.log").read_text()
+    assert "made 6\n" in execution.nodes["second"].attempts[0].log
+
+
+def test_a_skipped_branch_blocks_what_is_in_it_and_nothing_else(tmp_path: Path, volume: Path) -> None:
+    execution = _execute(_workflow(branches, tmp_path), volume, limit="1", word="a: 'b' \"c\" && true")
+    phases = _phases(execution)
+    assert phases["second"] == "Skipped"
+    assert phases["inner"] == "Omitted"
+    assert phases["other"] == "Succeeded"
+    # It ran, behind the skipped one, and found other words than it expected.
+    assert phases["beside"] == "Failed"
+    assert '1 ["x", {"y": 1}] of a: \'b\' "c" && true' in execution.nodes["beside"].attempts[0].log.replace("\\", "")
+
+
+def test_a_second_run_takes_its_executions_from_the_cache(tmp_path: Path, volume: Path) -> None:
+    workflow = _workflow(branches, tmp_path)
+    first = _execute(workflow, volume)
+    second = _execute(workflow, volume, "p-2")
+    assert _phases(second) == _phases(first)
+    assert {name: node.outputs for name, node in second.nodes.items()} == {
+        name: node.outputs for name, node in first.nodes.items()
+    }
+    assert "taken from the cache: the execution of run p-1" in second.nodes["second"].attempts[0].log
+    events = [json.loads(line) for line in (volume / "lineage" / "p-2" / "second.jsonl").read_text().splitlines()]
+    assert [event["eventType"] for event in events] == ["START", "COMPLETE"]
+
+
+@pytest.mark.parametrize(
+    ("codes", "phase", "attempts"),
+    [("75 75 0", "Succeeded", 3), ("75 65 0", "Failed", 2), ("65 0", "Failed", 1), ("75 75 75 75 0", "Failed", 4)],
+)
+def test_only_passing_faults_are_tried_again(
+    codes: str, phase: str, attempts: int, tmp_path: Path, volume: Path
+) -> None:
+    @dsl.pipeline(name="p")
+    def graph(file: str) -> None:
+        fail(file=file)
+
+    (volume / "codes").write_text(codes)
+    execution = _execute(_workflow(graph, tmp_path), volume, file="/millrace/codes")
+    assert execution.nodes["fail"].phase == phase
+    ended = execution.nodes["fail"].attempts
+    assert [each.exit_code for each in ended] == [int(code) for code in codes.split()][:attempts]
+    assert "error: as planned" in ended[0].log
+    assert not list(volume.glob("artifacts/p/fail/.*"))
+
+
+def test_after_a_failure_nothing_new_starts(tmp_path: Path, volume: Path) -> None:
+    @dsl.pipeline(name="p")
+    def graph(file: str) -> None:
+        first = fail(file=file)
+        number(value=1, words=[], note="").after(first)
+
+    (volume / "codes").write_text("65")
+    assert _phases(_execute(_workflow(graph, tmp_path), volume, file="/millrace/codes")) == {"fail": "Failed"}
+
+
+DATA = [
+    ("ingest", "examples"),
+    ("statistics", "statistics"),
+    ("schema", "schema"),
+    ("validate", "anomalies"),
+    ("transform", "transformed_examples"),
+    ("transformed-statistics", "statistics"),
+]
+
+
+@pytest.mark.slow
+def test_taxi_gives_what_a_local_run_gives(tmp_path: Path, volume: Path) -> None:
+    data = volume / "data" / "taxi"
+    data.mkdir(parents=True)
+    taxi_trips.write(data / "trips.csv", 3000, 1)
+    shutil.copytree(data, tmp_path / "data")
+    steps = {"train_steps": "60", "eval_steps": "5"}
+    local = run_locally(
+        tmp_path / "local",
+        *("taxi", "--data", str(tmp_path / "data")),
+        *(part for name, value in steps.items() for part in ("--param", f"{name}={value}")),
+    )
+    assert local.exit_code == 0, local.output + local.errors
+
+    options = ArgoOptions(parameters={"data": "/millrace/data/taxi", "serving_directory": "/millrace/serving/taxi"})
+    workflow = yaml.safe_load(compile_workflow(compile_pipeline(load("taxi")), options))
+    execution = Execution(workflow, "taxi-1", volume, Subprocesses(), **steps)
+    phases = execution.run()
+    assert {name: {"done": "Succeeded", "skipped": "Skipped"}[state] for name, state in local.states.items()} == phases
+
+    def record(task: str) -> dict[str, Any]:
+        path = volume / execution.nodes[task].outputs["millrace-execution"] / "execution.json"
+        found: dict[str, Any] = json.loads(path.read_text())
+        return found
+
+    for task, artifact in DATA:
+        ours = record(task)["outputs"][artifact]
+        assert ours["metadata"]["digest"] == local.metadata(task, artifact)["digest"], (task, artifact)
+        assert ours["uri"].startswith(str(volume)), ours
+    ours, theirs = record("evaluate"), local.execution("evaluate")
+    assert ours["output_parameters"] == theirs["output_parameters"] == {"blessed": True}
+    for name, value in theirs["outputs"]["metrics"]["metadata"].items():
+        if isinstance(value, float):
+            assert ours["outputs"]["metrics"]["metadata"][name] == pytest.approx(value, abs=0.02), name
+    assert (volume / "serving" / "taxi" / "1" / "saved_model.pb").is_file()
+    assert record("push")["output_parameters"] == {"version": 1}
