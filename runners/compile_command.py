@@ -74,18 +74,26 @@ class Images:
     type=click.Path(path_type=Path),
     default=Path("build"),
     show_default=True,
-    help="Folder to write to, or a file's name that ends in .yaml.",
+    help="Folder to write to, or the name of the KFP file, ending in .yaml; Argo's is put beside it.",
 )
-def compile_(model: str, output: Path) -> None:
-    """Compile a model's pipeline to what a cluster runs: <model>.kfp.yaml."""
+@click.option("--argo/--no-argo", default=True, show_default=True, help="Whether to make the Argo Workflow too.")
+def compile_(model: str, output: Path, argo: bool) -> None:
+    """Compile a model's pipeline to what a cluster runs: <model>.kfp.yaml and <model>.argo.yaml."""
     settings = load(model)
     resolved = Images()
     text = compile_pipeline(settings, resolved)
     file = output if output.suffix in (".yaml", ".yml") else output / f"{settings.folder.name}.kfp.yaml"
-    _write({file: text})
+    files = {file: text}
+    if argo:
+        from runners.argo import compile_workflow, for_settings
+
+        beside = file.with_name(f"{file.stem.removesuffix('.kfp')}.argo{file.suffix}")
+        files[beside] = compile_workflow(text, for_settings(settings))
+    _write(files)
     if resolved.warning:
         click.echo(resolved.warning, err=True)
-    click.echo(file)
+    for written in files:
+        click.echo(written)
 
 
 def _write(files: dict[Path, str]) -> None:

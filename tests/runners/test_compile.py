@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from components.runtime.errors import InputError
 from runners import images, secret_values, settings
+from runners.argo import compile_workflow, for_settings
 from runners.compile_command import Images, compile_pipeline
 from runners.images import LOCK_VARIABLE
 from runners.ir import documents, read
@@ -109,7 +111,7 @@ def test_the_same_input_gives_the_same_bytes(tmp_path: Path) -> None:
     for seed in ("1", "2"):
         command = [sys.executable, "-m", "runners", "compile", "taxi", "--output", str(tmp_path / seed)]
         subprocess.run(command, cwd=ROOT, check=True, capture_output=True, env=os.environ | {"PYTHONHASHSEED": seed})
-        texts.add((tmp_path / seed / "taxi.kfp.yaml").read_bytes())
+        texts.add(b"".join(file.read_bytes() for file in sorted((tmp_path / seed).iterdir())))
     assert len(texts) == 1
 
 
@@ -190,6 +192,40 @@ def test_the_settings_change_nothing_of_what_runs_here(tmp_path: Path) -> None:
             plain.tasks[name].artifacts,
         )
     assert loaded.tasks["train"].stage == "train"
+
+
+@pytest.mark.parametrize("server", ["2.5", "2.17"])
+def test_all_that_a_pod_is_given_reaches_argo(tmp_path: Path, server: str) -> None:
+    chosen = full(tmp_path, server)
+    workflow = yaml.safe_load(compile_workflow(compile_pipeline(chosen, digest), for_settings(chosen)))
+    templates = {template["name"]: template for template in workflow["spec"]["templates"]}
+    for template in templates.values():
+        paths = [mount["mountPath"] for mount in template.get("container", {}).get("volumeMounts", [])]
+        assert len(set(paths)) == len(paths), template["name"]
+    train = templates["train"]
+    container = train["container"]
+    assert container["image"] == digest("millrace/train", "gpu")
+    assert container["resources"] == {
+        "requests": {"memory": "6Gi", "cpu": "500m"},
+        "limits": {"memory": "12Gi", "cpu": "8", "nvidia.com/gpu": "2"},
+    }
+    assert train["nodeSelector"] == {"pool": "batch", "kind": "l4", "disk": "ssd"}
+    assert [toleration["key"] for toleration in train["tolerations"]] == ["nvidia.com/gpu", "batch"]
+    assert train["activeDeadlineSeconds"] == 86400
+    assert train["retryStrategy"]["limit"] == "5"
+    assert train["retryStrategy"]["backoff"]["duration"] == "60s"
+    assert {"name": "HF_TOKEN", "valueFrom": {"secretKeyRef": {"name": "hub", "key": "token"}}} in container["env"]
+    mounts = {mount["mountPath"]: mount for mount in container["volumeMounts"]}
+    assert mounts["/lookups"]["readOnly"]
+    assert mounts["/certificates"]["readOnly"]
+    assert not mounts["/millrace"].get("readOnly")
+    assert "retryStrategy" not in templates["reject-data"]
+    ingest = {variable["name"]: variable for variable in templates["ingest"]["container"]["env"]}
+    assert ingest["GOOGLE_APPLICATION_CREDENTIALS"]["value"] == "/credentials/gcp/key.json"
+    push = {variable["name"]: variable for variable in templates["push"]["container"]["env"]}
+    assert push["AWS_SECRET_ACCESS_KEY"]["valueFrom"]["secretKeyRef"]["name"] == "aws-key"
+    assert workflow["spec"]["imagePullSecrets"] == [{"name": "registry"}]
+    assert workflow["metadata"]["labels"]["team"] == "rides"
 
 
 def peaks() -> dict[str, float]:
@@ -287,13 +323,19 @@ def test_the_command_writes_where_it_is_told(tmp_path: Path) -> None:
     absent = {LOCK_VARIABLE: str(tmp_path / "absent.lock")}
     result = command("taxi", "--output", str(tmp_path / "folder"), **absent)
     assert result.returncode == 0
-    assert result.stdout.splitlines() == [str(tmp_path / "folder" / "taxi.kfp.yaml")]
+    both = [str(tmp_path / "folder" / name) for name in ("taxi.kfp.yaml", "taxi.argo.yaml")]
+    assert result.stdout.splitlines() == both
+    workflow = yaml.safe_load((tmp_path / "folder" / "taxi.argo.yaml").read_text())
+    assert workflow["kind"] == "Workflow"
     assert len(result.stderr.splitlines()) == 1
     assert result.stderr.startswith("warning: not in images.lock")
     result = command("digits", "--output", str(tmp_path / "mine.yaml"))
-    assert result.stdout.splitlines() == [str(tmp_path / "mine.yaml")]
+    assert result.stdout.splitlines() == [str(tmp_path / "mine.yaml"), str(tmp_path / "mine.argo.yaml")]
     assert documents((tmp_path / "mine.yaml").read_text())[0]["pipelineInfo"]["name"] == "digits"
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "mine.yaml"]
+    result = command("digits", "--no-argo", "--output", str(tmp_path / "alone.kfp.yaml"))
+    assert result.stdout.splitlines() == [str(tmp_path / "alone.kfp.yaml")]
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == ["alone.kfp.yaml", "folder", "mine.argo.yaml", "mine.yaml"]
 
 
 @pytest.mark.parametrize(
