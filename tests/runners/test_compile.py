@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-import random
 import re
 import subprocess
 import sys
-from base64 import b64encode
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from components.runtime.errors import InputError
-from runners import images, secret_values, settings
+from runners import images
 from runners.argo import compile_workflow, for_settings
 from runners.compile_command import Images, compile_pipeline
 from runners.images import LOCK_VARIABLE
@@ -25,73 +21,12 @@ from runners.ir import documents, read
 from runners.kubernetes_values import cpu_cores, memory_bytes
 from runners.resources import GPU_STAGES, tasks
 from runners.settings import load
+from tests.runners.compiled_models import digest, full, model, pods
 from tests.runners.kfp_fields import IR_2_5, PLATFORM_2_5, unknown
 from tests.support import ROOT
 
 MODELS = ("taxi", "digits")
 GOLDENS = ROOT / "tests" / "goldens"
-
-# Everything that can be said about a pod, for a server of any age.
-FULL = """
-description: Everything that a pod can be given
-cluster:
-  kfp_server: "{server}"
-  volume: {claim: work}
-  labels: {team: rides, cost-centre: "7"}
-  image_pull_secrets: [registry]
-resources:
-  default:
-    node_selector: {pool: batch}
-    tolerations: [{key: batch, effect: NoSchedule}]
-    mounts: [{claim: lookups, path: /lookups, read_only: true}]
-  ingest:
-    credentials: {gcp: {secret: gcp-key}}
-  train:
-    memory: {request: 6Gi, limit: 12Gi}
-    cpu: {request: 500m, limit: 8}
-    gpu: {count: 2, node_selector: {kind: l4}}
-    secrets: [{name: hub, env: {token: HF_TOKEN}}, {name: certificates, path: /certificates}]
-    node_selector: {disk: ssd}
-    timeout: 1d
-    retry: {count: 5, backoff: 1m}
-    caching: false
-  push:
-    credentials: {aws: {secret: aws-key, region: eu-west-1}}
-  transformed-statistics:
-    memory: {limit: 3Gi}
-"""
-
-
-def digest(name: str, variant: str = "") -> str:
-    """The image by a digest that stands for one."""
-    image = f"{name}-{variant}" if variant else name
-    return f"{image}@sha256:{hashlib.sha256(image.encode()).hexdigest()}"
-
-
-def model(folder: Path, text: str) -> settings.Settings:
-    """Settings from a text."""
-    folder.mkdir(exist_ok=True)
-    (folder / "settings.yaml").write_text(text)
-    return load(str(folder))
-
-
-def full(folder: Path, server: str = "2.5") -> settings.Settings:
-    """A model whose settings say all there is."""
-    return model(folder / "full", FULL.replace("{server}", server))
-
-
-def pods(text: str) -> dict[str, dict[str, Any]]:
-    """Of every task its container, its entry in the IR and its part of the platform spec, in one."""
-    ir, platform = documents(text)
-    result = {}
-    dags = [ir["root"], *ir["components"].values()]
-    for task in (task for dag in dags if "dag" in dag for task in dag["dag"]["tasks"].values()):
-        label = ir["components"][task["componentRef"]["name"]].get("executorLabel")
-        if label:
-            executors = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
-            container = ir["deploymentSpec"]["executors"][label]["container"]
-            result[task["taskInfo"]["name"]] = {**container, "task": task, **executors.get(label, {})}
-    return result
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -372,69 +307,3 @@ def test_a_place_that_cannot_be_written_to(tmp_path: Path) -> None:
     assert result.returncode == 65
     assert "cannot be written" in result.stderr
     assert len(result.stderr.splitlines()) == 1
-
-
-def _key(number: int, length: int = 32) -> bytes:
-    return random.Random(number).randbytes(length)
-
-
-@pytest.mark.parametrize(
-    "value",
-    [
-        "AKIA" + "QWERTYUIOPASDFGH",
-        "-----BEGIN " + "RSA PRIVATE KEY-----\nMII",
-        "hf_" + "abcdefghijklmnopqrstuvwx",
-        "AIza" + "x" * 35,
-        "https://user:hunter2@example.org/data",
-        "eyJhbGciOiJIUzI1NiJ9." + "eyJzdWIiOiIxMjM0NTY3ODkwIn0." + "c2lnbmF0dXJl",
-        b64encode(_key(1, 48)).decode(),
-        "token " + b64encode(_key(2, 33)).decode(),
-    ],
-)
-def test_what_looks_like_a_secret_does_not_reach_the_file(tmp_path: Path, value: str) -> None:
-    places = [
-        {"data": value},
-        {"description": value},
-        {"train": {"custom_config": {"deep": [{"er": value}]}}},
-        {"train": {"custom_config": {value: "as a key"}}},
-        {"resources": {"train": {"secrets": [{"name": value, "env": {"a": "A"}}]}}},
-        {"resources": {"train": {"secrets": [{"name": "s", "env": {"a": value}}]}}},
-        {"cluster": {"labels": {"note": value}}},
-    ]
-    for place in places:
-        with pytest.raises(InputError) as error:
-            model(tmp_path / "mine", json.dumps(place))
-        assert value not in str(error.value)
-        assert "looks like" in str(error.value)
-
-
-def test_a_secret_that_came_by_another_way_is_seen_in_the_compiled_pipeline(tmp_path: Path) -> None:
-    chosen = model(tmp_path / "mine", "{}").model_copy(update={"data": "AKIA" + "QWERTYUIOPASDFGH"})
-    with pytest.raises(InputError, match=r"the compiled pipeline: .*looks like an AWS access key"):
-        compile_pipeline(chosen)
-
-
-def test_keys_in_base64_are_told_from_names() -> None:
-    missed = sum(not secret_values.kind(b64encode(_key(number)).decode()) for number in range(1000))
-    assert missed <= 40, "of 1000 keys of 256 bits"
-    for name in [
-        "gs://my-Bucket/Projects/2026/Chicago-Taxi/Trips-Version-2/Part-0001-of-0020/data.csv",
-        "models/taxi/preprocessing.py",
-        "sha256:" + hashlib.sha256(b"x").hexdigest(),
-        "registry.example/team/millrace/train@sha256:" + hashlib.sha256(b"y").hexdigest(),
-        "projects/123456789/locations/us-central1/featureOnlineStores/TaxiTripsByHourAndPaymentType2026",
-        "inputs.parameter_values['pipelinechannel--validate-valid'] == true",
-        "ThisIsQuiteALongNameOfAClassInCamelCaseWithVersion2AndMore",
-        "550e8400-e29b-41d4-a716-446655440000",
-    ]:
-        assert not secret_values.kind(name), name
-
-
-def test_a_secret_has_no_place_for_a_value(tmp_path: Path) -> None:
-    """Wherever secrets are named, only names are accepted."""
-    with pytest.raises(InputError, match=r"unknown key 'resources\.train\.secrets\.0\.value'"):
-        model(tmp_path / "mine", "resources: {train: {secrets: [{name: s, value: x, env: {a: A}}]}}")
-    with pytest.raises(InputError, match="looks like a secret, by its key"):
-        model(tmp_path / "mine", "train: {custom_config: {api_key: x}}")
-    names = "resources: {train: {secrets: [{name: s, env: {api_key: API_KEY, password: PASSWORD}}]}}"
-    assert model(tmp_path / "mine", names).pod("train").secrets[0].env["api_key"] == "API_KEY"
