@@ -31,7 +31,8 @@ def compile_workflow(kfp_yaml: str, options: ArgoOptions | None = None) -> str:
 
     Args:
       kfp_yaml: what kfp's compiler writes: the IR, and behind it, where there is one, the kubernetes platform spec.
-      options: volume, place, deadlines.
+      options: volume, place, deadlines. Without a claim in them, one that the platform spec mounts at their mount path
+        is the volume.
 
     Raises:
       InputError: not a compiled pipeline; a construct that Argo cannot run; a name that Kubernetes refuses.
@@ -39,8 +40,11 @@ def compile_workflow(kfp_yaml: str, options: ArgoOptions | None = None) -> str:
     ir, platform = documents(kfp_yaml)
     if ir.get("kind") == "Workflow":
         raise InputError("this is an Argo Workflow already (of KFP v1?); give the IR that kfp 2 compiles")
+    options = options or ArgoOptions()
     executors, limits = _platform(platform)
-    workflow = _Workflow(ir, executors, dataclasses.replace(options or ArgoOptions(), **limits)).document()
+    if not options.claim and (claim := _claim_at(executors, options.mount_path)):
+        options = dataclasses.replace(options, claim=claim)
+    workflow = _Workflow(ir, executors, dataclasses.replace(options, **limits)).document()
     validate(workflow)
     # Through JSON, so that parts that are used twice are written twice, not as YAML's references.
     plain = json.loads(json.dumps(workflow))
@@ -65,6 +69,13 @@ def _platform(document: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]
             )
     executors: dict[str, Any] = kubernetes.get("deploymentSpec", {}).get("executors", {})
     return executors, {_RUN_LIMITS[name]: int(value) for name, value in run.items()}
+
+
+def _claim_at(executors: dict[str, Any], path: str) -> str:
+    """The claim that a pod mounts as the pipeline root, as KFP needs it for raw data and served models."""
+    mounts = [mount for executor in executors.values() for mount in executor.get("pvcMount", [])]
+    claims = {mount.get("constant", "") for mount in mounts if mount["mountPath"] == path and "subPath" not in mount}
+    return claims.pop() if len(claims) == 1 else ""
 
 
 def _read(ir: dict[str, Any]) -> Pipeline:
