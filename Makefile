@@ -58,7 +58,7 @@ lineage: $(CLIENT_STAMP)  ## What an artifact was made from, and what came of it
 report: $(CLIENT_STAMP)  ## Where the report of a run lies: RUN=run, the latest without
 	@$(MILLRACE) report $(RUN) $(ARGS)
 
-compile: $(CLIENT_STAMP)  ## Write the pipeline of MODEL as KFP's IR YAML to build/
+compile: $(CLIENT_STAMP)  ## Write what a cluster runs: build/MODEL.kfp.yaml and build/MODEL.argo.yaml, from MODEL's settings
 	@$(MILLRACE) compile $(MODEL) $(ARGS)
 
 images: $(CLIENT_STAMP)  ## Build the stages' images, those that changed: STAGE=ingest for one, ARGS="--registry HOST/TEAM --push"
