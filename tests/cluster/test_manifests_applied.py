@@ -1,0 +1,106 @@
+"""The manifests on a real API server: its schemas, its admission of pods, its rights. Opt-in: see api_server.py."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cluster.api_server import Server, start
+from tests.manifest_support import MANIFESTS
+
+OVERLAYS = sorted(folder.parent.name for folder in MANIFESTS.glob("overlays/*/kustomization.yaml"))
+WORKFLOW = "system:serviceaccount:millrace:millrace-workflow"
+SUBMITTER = "system:serviceaccount:millrace:millrace-submitter"
+NO_RIGHTS = "system:serviceaccount:millrace:millrace-no-rights"
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    with start(tmp_path) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def applied(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server on which the overlay kind was applied."""
+    with start(tmp_path_factory.mktemp("server")) as started:
+        apply(started, "overlays/kind")
+        yield started
+
+
+def apply(server: Server, folder: str) -> list[str]:
+    """Applies a folder; a warning, of pods that would not pass too, counts as an error."""
+    result = server.call("apply", "-k", str(MANIFESTS / folder))
+    assert result.returncode == 0, result.stderr
+    assert result.stderr == ""
+    return result.stdout.splitlines()
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_overlay_is_applied_and_applying_again_changes_nothing(server: Server, overlay: str) -> None:
+    if overlay == "kubeflow":
+        assert server.call("create", "namespace", "kubeflow").returncode == 0
+    first = apply(server, f"overlays/{overlay}")
+    assert all(line.endswith(" created") for line in first), first
+    assert any("deployment.apps/serving" in line for line in first)
+    again = apply(server, f"overlays/{overlay}")
+    assert all(line.endswith(" unchanged") for line in again), again
+
+
+def test_autoscaled_replicas_survive_another_apply(applied: Server) -> None:
+    assert applied.call("--namespace", "millrace", "scale", "deployment/serving", "--replicas", "3").returncode == 0
+    apply(applied, "overlays/kind")
+    replicas = applied.call(
+        "--namespace", "millrace", "get", "deployment/serving", "--output", "jsonpath={.spec.replicas}"
+    )
+    assert replicas.stdout == "3"
+
+
+def test_monitoring_is_applied(applied: Server) -> None:
+    assert applied.call("create", "namespace", "monitoring").returncode == 0
+    apply(applied, "monitoring")
+    assert applied.can("system:serviceaccount:monitoring:prometheus", "list", "pods")
+    assert not applied.can("system:serviceaccount:monitoring:prometheus", "list", "pods", "default")
+
+
+@pytest.mark.parametrize(
+    ("who", "allowed", "refused"),
+    [
+        (
+            WORKFLOW,
+            ["create workflowtaskresults.argoproj.io", "patch workflowtaskresults.argoproj.io"],
+            ["get secrets", "create pods", "get pods", "list workflows.argoproj.io", "get configmaps"],
+        ),
+        (
+            SUBMITTER,
+            ["create workflows.argoproj.io", "patch workflows.argoproj.io", "list pods", "get pods/log"],
+            ["create pods", "get secrets", "create pods/exec", "patch deployments.apps", "update roles"],
+        ),
+        (NO_RIGHTS, [], ["get pods", "get secrets", "create workflows.argoproj.io", "list services"]),
+    ],
+)
+def test_accounts_may_do_what_they_need_and_no_more(
+    applied: Server, who: str, allowed: list[str], refused: list[str]
+) -> None:
+    answers = {action: applied.can(who, *action.split()) for action in [*allowed, *refused]}
+    assert answers == dict.fromkeys(allowed, True) | dict.fromkeys(refused, False)
+    assert not applied.can(who, "create", "workflows.argoproj.io", "default")
+
+
+ROOT_POD = """
+apiVersion: v1
+kind: Pod
+metadata: {name: root, namespace: millrace}
+spec:
+  serviceAccountName: millrace-workflow
+  containers: [{name: main, image: "busybox:1.37.0"}]
+"""
+
+
+def test_pod_that_does_not_pass_restricted_is_refused(applied: Server) -> None:
+    result = applied.call("apply", "--filename", "-", text=ROOT_POD)
+    assert result.returncode != 0
+    assert 'violates PodSecurity "restricted' in result.stderr
+    assert "runAsNonRoot" in result.stderr
