@@ -135,7 +135,10 @@ def test_pipeline_runs_targets_and_commands_that_are_there() -> None:
     assert targets - there - ARRIVING == set()
     for module in re.findall(r"-m (scripts\.\w+)", text):
         assert (ROOT / f"{module.replace('.', '/')}.py").is_file()
-    assert named("Submit")["run"].startswith(".venv/client/bin/python -m runners vertex submit ")
+    submit = named("Submit")["run"]
+    assert submit.startswith(
+        '.venv/client/bin/python -m runners vertex --project "$PROJECT" --region "$REGION" submit '
+    )
 
 
 GOOD = {
