@@ -11,6 +11,7 @@ from tests.cluster.api_server import Server, start
 from tests.manifest_support import MANIFESTS
 
 OVERLAYS = sorted(folder.parent.name for folder in MANIFESTS.glob("overlays/*/kustomization.yaml"))
+DEFAULT = "system:serviceaccount:millrace:default"
 WORKFLOW = "system:serviceaccount:millrace:millrace-workflow"
 SUBMITTER = "system:serviceaccount:millrace:millrace-submitter"
 NO_RIGHTS = "system:serviceaccount:millrace:millrace-no-rights"
@@ -92,6 +93,11 @@ def test_monitoring_is_applied(applied: Server) -> None:
     [
         (
             WORKFLOW,
+            ["create workflowtaskresults.argoproj.io", "patch workflowtaskresults.argoproj.io"],
+            ["get secrets", "create pods", "get pods", "list workflows.argoproj.io", "get configmaps"],
+        ),
+        (
+            DEFAULT,
             ["create workflowtaskresults.argoproj.io", "patch workflowtaskresults.argoproj.io"],
             ["get secrets", "create pods", "get pods", "list workflows.argoproj.io", "get configmaps"],
         ),
