@@ -39,7 +39,7 @@ help:
 	@echo; echo "MODEL=$(MODEL), DATA=$(DATA), PYTHON=$(PYTHON); ARGS goes to the command as it is."
 
 ## Use
-.PHONY: setup run runs compare lineage report compile sample-data download
+.PHONY: setup run runs compare lineage report compile images sample-data download
 setup: $(CLIENT_STAMP) $(DATA_STAMP) $(ML_STAMP)  ## Make the three environments from their locks, where they are not yet made
 	@:
 
@@ -58,8 +58,11 @@ lineage: $(CLIENT_STAMP)  ## What an artifact was made from, and what came of it
 report: $(CLIENT_STAMP)  ## Where the report of a run lies: RUN=run, the latest without
 	@$(MILLRACE) report $(RUN) $(ARGS)
 
-compile: $(CLIENT_STAMP)  ## Write the pipeline of MODEL as KFP's IR YAML to build/
+compile: $(CLIENT_STAMP)  ## Write what a cluster runs: build/MODEL.kfp.yaml and build/MODEL.argo.yaml, from MODEL's settings
 	@$(MILLRACE) compile $(MODEL) $(ARGS)
+
+images: $(CLIENT_STAMP)  ## Build the stages' images, those that changed: STAGE=ingest for one, ARGS="--registry HOST/TEAM --push"
+	@$(CLIENT) -m scripts.build_images $(STAGE) $(ARGS)
 
 sample-data: $(CLIENT_STAMP) $(if $(filter digits,$(MODEL)),$(SAMPLES_STAMP))  ## Make the sample data of MODEL in data/: ARGS="--rows 100000"
 	@$(CLIENT) -m scripts.sample_data $(MODEL) $(ARGS)

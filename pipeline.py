@@ -7,7 +7,6 @@
 Compiling needs neither data nor network nor TensorFlow. (No postponed annotations here: kfp reads them as types.)
 """
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,14 +29,14 @@ def stage(name: str) -> "BaseComponent":
     return specs.load_component_from_file(str(STAGES / name / "component.yaml"))
 
 
-def build(settings: "Settings", image: Callable[[str], str] = str) -> "BaseComponent":
+def build(settings: "Settings", find_image: op_functions.FindImage = op_functions.bare_name) -> "BaseComponent":
     """Returns the pipeline of one model.
 
     What can vary from run to run is a parameter of the pipeline; what cannot is taken from the settings.
 
     Args:
       settings: the model's.
-      image: says what to start for the image that a component names.
+      find_image: says what to start for the image that a component names.
     """
 
     def task(stage_name: str, name: str = "", **arguments: Any) -> "PipelineTask":
@@ -46,7 +45,7 @@ def build(settings: "Settings", image: Callable[[str], str] = str) -> "BaseCompo
         pod = settings.pod(name or stage_name)
         if name:
             created.set_display_name(name)
-        created.set_container_image(image(op_functions.image(created, pod)))
+        op_functions.image(created, pod, find_image)
         return op_functions.configure(created, stage_name, pod, settings.cluster)
 
     @dsl.pipeline(
@@ -55,10 +54,10 @@ def build(settings: "Settings", image: Callable[[str], str] = str) -> "BaseCompo
         pipeline_config=op_functions.run_limits(settings.cluster),
     )
     def millrace(
-        data: str = settings.data,
+        data: str = settings.place("data"),
         train_steps: int = settings.train.train_steps,
         eval_steps: int = settings.train.eval_steps,
-        serving_directory: str = settings.serving_directory,
+        serving_directory: str = settings.place("serving_directory"),
     ) -> None:
         ingest = task("ingest", data=data, **settings.arguments("ingest"))
         examples = ingest.outputs["examples"]

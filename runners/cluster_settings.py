@@ -94,6 +94,13 @@ class Cluster(Section):
     image_pull_secrets: list[ObjectName] = []
     service_account: MaybeName = ""
 
+    @model_validator(mode="after")
+    def _labels_are_not_ours(self) -> Cluster:
+        for key in self.labels:
+            if key.startswith("millrace/"):
+                raise ValueError(f"labels: {key}: labels under millrace/ are our own; use another prefix")
+        return self
+
     @property
     def server(self) -> tuple[int, int]:
         """Major and minor version of the KFP server."""
@@ -201,6 +208,12 @@ class AwsCredentials(Section):
     secret_access_key: SecretKey = "AWS_SECRET_ACCESS_KEY"
     region: LabelValue = ""
 
+    @model_validator(mode="after")
+    def _keys_differ(self) -> AwsCredentials:
+        if self.access_key_id == self.secret_access_key:
+            raise ValueError("access_key_id and secret_access_key are the same key of the secret")
+        return self
+
 
 class Credentials(Section):
     """For a cloud's storage and services."""
@@ -241,8 +254,10 @@ class StageResources(Section):
     @model_validator(mode="after")
     def _places_differ(self) -> StageResources:
         variables = [variable for secret in self.secrets for variable in secret.env.values()]
+        if self.credentials.gcp:
+            variables.append("GOOGLE_APPLICATION_CREDENTIALS")
         if self.credentials.aws:
-            variables += ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"]
+            variables += ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION"]
         for path in self.paths:
             if self.paths.count(path) > 1:
                 raise ValueError(f"{path} is mounted twice")

@@ -15,15 +15,15 @@ from runners.ir import documents
 from runners.settings import Settings, load
 
 
-def compile_pipeline(settings: Settings, image: Callable[[str], str] = str) -> str:
+def compile_pipeline(settings: Settings, find_image: Callable[[str, str], str] | None = None) -> str:
     """Returns the pipeline as KFP's IR YAML and, a second document, its Kubernetes platform spec.
 
     The same settings and images give the same text.
 
     Args:
       settings: of the model.
-      image: says what to start for the image that a component names; without, images go by their bare names, which
-        is all that a run without containers needs.
+      find_image: says what to start for the name and the variant of an image; without, images go by the bare names of
+        their components, which is all that a run on this machine needs.
 
     Raises:
       InputError: a secret's value has got into it.
@@ -35,7 +35,8 @@ def compile_pipeline(settings: Settings, image: Callable[[str], str] = str) -> s
 
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "pipeline.yaml"
-        compiler.Compiler().compile(pipeline.build(settings, image), str(file))
+        built = pipeline.build(settings, find_image) if find_image else pipeline.build(settings)
+        compiler.Compiler().compile(built, str(file))
         text = file.read_text()
     # The settings were looked through when they were read; this is for what came by another way.
     secret_values.refuse(documents(text), "the compiled pipeline", by_key=False)
@@ -48,9 +49,9 @@ class Images:
     def __init__(self) -> None:
         self.unpinned: set[str] = set()
 
-    def __call__(self, name: str) -> str:
-        """What to start for an image that a component names."""
-        reference, pinned = images.reference(name)
+    def __call__(self, name: str, variant: str) -> str:
+        """What to start for the name and the variant of an image."""
+        reference, pinned = images.reference(name, variant)
         if not pinned:
             self.unpinned.add(reference)
         return reference
@@ -73,18 +74,26 @@ class Images:
     type=click.Path(path_type=Path),
     default=Path("build"),
     show_default=True,
-    help="Folder to write to, or a file's name that ends in .yaml.",
+    help="Folder to write to, or the name of the KFP file, ending in .yaml; Argo's is put beside it.",
 )
-def compile_(model: str, output: Path) -> None:
-    """Compile a model's pipeline to what a cluster runs: <model>.kfp.yaml."""
+@click.option("--argo/--no-argo", default=True, show_default=True, help="Whether to make the Argo Workflow too.")
+def compile_(model: str, output: Path, argo: bool) -> None:
+    """Compile a model's pipeline to what a cluster runs: <model>.kfp.yaml and <model>.argo.yaml."""
     settings = load(model)
     resolved = Images()
     text = compile_pipeline(settings, resolved)
     file = output if output.suffix in (".yaml", ".yml") else output / f"{settings.folder.name}.kfp.yaml"
-    _write({file: text})
+    files = {file: text}
+    if argo:
+        from runners.argo import compile_workflow, for_settings
+
+        beside = file.with_name(f"{file.stem.removesuffix('.kfp')}.argo{file.suffix}")
+        files[beside] = compile_workflow(text, for_settings(settings))
+    _write(files)
     if resolved.warning:
         click.echo(resolved.warning, err=True)
-    click.echo(file)
+    for written in files:
+        click.echo(written)
 
 
 def _write(files: dict[Path, str]) -> None:

@@ -21,7 +21,7 @@ import yaml
 from components.runtime import progress
 from components.runtime.artifacts import file_digest
 from components.runtime.errors import InputError
-from components.runtime.launcher import Completed
+from components.runtime.launcher import Completed, Task
 from components.runtime.warm import die_with_parent
 from runners.settings import PROJECT
 
@@ -240,6 +240,14 @@ class Processes:
         self._logs = logs
         self._started: dict[str, ColdProcess | WarmProcess] = {}
         self._lock = threading.Lock()
+
+    def prepare(self, stage: str) -> None:
+        """Starts importing what a stage will need."""
+        self.start(environment_of(stage))
+
+    def process(self, task: Task) -> ColdProcess | WarmProcess:
+        """What runs a task."""
+        return self.start(environment_of(task.stage))
 
     def start(self, environment: str) -> ColdProcess | WarmProcess:
         """Starts the environment's process if it does not run yet."""

@@ -19,6 +19,10 @@ from runners.settings import PROJECT
 LOCK = PROJECT / "images" / "images.lock"
 LOCK_VARIABLE = "MILLRACE_IMAGES_LOCK"
 
+GPU = "gpu"
+GPU_STAGES = ("train",)
+"""Stages that have an image with CUDA beside the usual one."""
+
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
@@ -29,7 +33,7 @@ class Built:
     Attributes:
       image: its name, with the registry where it has one.
       digest: of its manifest, `sha256:...`.
-      tag: identifies what it was built from, see `scripts/image_plan.py`.
+      tag: identifies what it was built from, see runners/image_content.py.
     """
 
     image: str
@@ -52,11 +56,12 @@ def stage_of(image: str) -> str:
     return image.rsplit("/", 1)[-1].split("@")[0].split(":")[0]
 
 
-def reference(image: str) -> tuple[str, bool]:
+def reference(image: str, variant: str = "") -> tuple[str, bool]:
     """What a container of a stage is started from.
 
     Args:
       image: the name in component.yaml, `millrace/<stage>`.
+      variant: "gpu" for the image with CUDA.
 
     Returns:
       `name@sha256:...` and True where images.lock has the image, else `name:version` and False. A name that already
@@ -67,8 +72,9 @@ def reference(image: str) -> tuple[str, bool]:
     """
     if "@" in image or ":" in image.rsplit("/", 1)[-1]:
         return image, "@" in image
-    built = read_lock(lock_file()).get(stage_of(image))
-    return (built.reference, True) if built else (f"{image}:{VERSION}", False)
+    ending = f"-{variant}" if variant else ""
+    built = read_lock(lock_file()).get(stage_of(image) + ending)
+    return (built.reference, True) if built else (f"{image}:{VERSION}{ending}", False)
 
 
 def read_lock(file: Path) -> dict[str, Built]:

@@ -14,6 +14,9 @@ import yaml
 
 from components.runtime.errors import InputError
 
+# The same in C is ten times as fast, and every run reads a pipeline.
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
 
 @dataclass(frozen=True)
 class Constant:
@@ -148,7 +151,7 @@ def documents(text: str) -> tuple[dict[str, Any], dict[str, Any]]:
       InputError: it is not YAML, or not one or two mappings.
     """
     try:
-        found = list(yaml.safe_load_all(text))
+        found = list(yaml.load_all(text, _LOADER))
     except yaml.YAMLError as error:
         raise InputError(f"not a compiled pipeline: not YAML: {' '.join(str(error).split())}") from None
     if not 1 <= len(found) <= 2 or not all(isinstance(document, dict) for document in found):

@@ -19,6 +19,7 @@ from typing import Any, Protocol
 from components.runtime import launcher
 from components.runtime.errors import InputError, StageError, classify
 from components.runtime.launcher import Completed, Task
+from runners.containers import Containers
 from runners.environments import Processes, code_digest, environment_of, interpreter
 from runners.ir import Constant, Output, Parameter, Pipeline, Source, TaskSpec, task_parameters
 from runners.records import OWNER_LOCK
@@ -63,6 +64,7 @@ class LocalRun:
       root: the pipeline root.
       ir: text of the compiled pipeline, kept with the run.
       arguments: values of the pipeline's parameters.
+      containers: where the tasks run in their images instead of processes.
     """
 
     root: Path
@@ -72,12 +74,17 @@ class LocalRun:
     display: Display
     selection: Selection = field(default_factory=Selection)
     use_cache: bool = True
+    containers: Containers | None = None
 
     def __post_init__(self) -> None:
         """Checks the request before anything is written."""
         self._selected = self._select()
         for name in self._selected:
-            interpreter(environment_of(self.pipeline.tasks[name].stage))
+            spec = self.pipeline.tasks[name]
+            if self.containers:
+                self.containers.check(spec.stage, spec.container["image"])
+            else:
+                interpreter(environment_of(spec.stage))
         self._executions: dict[str, dict[str, Any]] = self._earlier_executions()
         now = datetime.now(UTC)
         self.id = f"{self.pipeline.name}-{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
@@ -109,7 +116,7 @@ class LocalRun:
         launcher.sweep(self.root)
         self._save()
         self.display.begin(self.record)
-        processes = Processes(self.folder)
+        processes = self.containers or Processes(self.folder)
         state, exit_code = "interrupted", EXIT_INTERRUPTED
         try:
             with _ends_on_termination():
@@ -187,7 +194,7 @@ class LocalRun:
             "exit_code": None,
         }
 
-    def _schedule(self, processes: Processes) -> None:
+    def _schedule(self, processes: Processes | Containers) -> None:
         """Starts every task as soon as what it waits for has ended; after a failure nothing new is started."""
         running: dict[concurrent.futures.Future[None], str] = {}
         with concurrent.futures.ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="task") as threads:
@@ -219,7 +226,7 @@ class LocalRun:
             if task["state"] == "waiting" and all(self._tasks[earlier]["state"] in _ENDED for earlier in task["after"])
         ]
 
-    def _decide(self, name: str, processes: Processes) -> bool:
+    def _decide(self, name: str, processes: Processes | Containers) -> bool:
         """Whether the task has to be executed; if not, its record says why."""
         spec = self.pipeline.tasks[name]
         if not self._conditions_hold(spec):
@@ -233,7 +240,7 @@ class LocalRun:
         # The first task that has to work means that most of those behind it have to: their libraries are imported now.
         for other in self._selected:
             if other == name or name in self.pipeline.ancestors(other):
-                processes.start(environment_of(self.pipeline.tasks[other].stage))
+                processes.prepare(self.pipeline.tasks[other].stage)
         self._change(name, state="running", log=f"runs/{self.id}/{name}.log", started=datetime.now(UTC).isoformat())
         return True
 
@@ -271,13 +278,13 @@ class LocalRun:
             container=spec.container,
             parameters=task_parameters(spec, {name: self._value(source) for name, source in spec.parameters.items()}),
             inputs={name: self._artifact(source) for name, source in spec.artifacts.items()},
-            code=code_digest(spec.stage),
+            code=self.containers.digest(spec.container["image"]) if self.containers else code_digest(spec.stage),
             cacheable=spec.cacheable and self.use_cache,
         )
 
-    def _execute(self, name: str, task: Task, processes: Processes) -> None:
+    def _execute(self, name: str, task: Task, processes: Processes | Containers) -> None:
         """Runs one task in a thread of its own."""
-        process = processes.start(environment_of(task.stage))
+        process = processes.process(task)
 
         def run_stage(command: list[str], log: Path) -> Completed:
             return process.run(command, log, lambda note: self.display.change(self._tasks[name], note))

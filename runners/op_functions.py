@@ -6,7 +6,7 @@ What the platform spec has no place for goes into an annotation, which the Argo 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from kfp import kubernetes
 from kfp.dsl import PipelineConfig, PipelineTask
@@ -26,6 +26,12 @@ READ_ONLY_ANNOTATION = "millrace/read-only-mounts"
 """Mount paths, parted by commas, that a pod must not write to."""
 
 CREDENTIALS_PATH = "/credentials/gcp"
+GPU = "gpu"
+"""The variant of an image that has CUDA."""
+
+FindImage = Callable[[str, str], str]
+"""Says what to start for the name and the variant of an image."""
+
 USER = 1000
 """The user that the images are made for."""
 
@@ -155,10 +161,14 @@ def labels(task: PipelineTask, given: Mapping[str, str]) -> PipelineTask:
     return task
 
 
-def image(task: PipelineTask, resources: StageResources) -> str:
-    """Name of the image that a task needs: its stage's, or the GPU variant of it."""
-    name = str(task.container_spec.image)
-    return f"{name}-gpu" if resources.gpu else name
+def image(task: PipelineTask, resources: StageResources, find: FindImage) -> PipelineTask:
+    """Starts what `find` says for the image that the task's component names: with accelerators, its GPU variant."""
+    return task.set_container_image(find(task.container_spec.image, GPU if resources.gpu else ""))
+
+
+def bare_name(image: str, variant: str) -> str:
+    """The image as its component names it: all that a run without containers needs."""
+    return image
 
 
 def configure(task: PipelineTask, stage: str, resources: StageResources, cluster: Cluster) -> PipelineTask:

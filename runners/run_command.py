@@ -14,6 +14,7 @@ from rich.console import Console
 from components.runtime.errors import InputError, classify
 from runners import records, run_report
 from runners.compile_command import compile_pipeline
+from runners.containers import Containers
 from runners.display import make_display, short, summary
 from runners.ir import documents, read
 from runners.local import LocalRun, Selection
@@ -28,6 +29,10 @@ from runners.settings import PROJECT, Settings, load
 @click.option("--only", multiple=True, metavar="TASK", help="Run only this task, on an earlier run's artifacts.")
 @click.option("--from", "earlier", default="latest", metavar="RUN", help="The earlier run for --only.")
 @click.option("--no-cache", is_flag=True, help="Execute every task, whatever earlier runs left.")
+@click.option("--docker", is_flag=True, help="Run every task in its image, with podman or docker.")
+@click.option(
+    "--engine", default="", metavar="NAME", help="podman or docker for --docker; the first that works without."
+)
 @click.pass_context
 def run(
     context: click.Context,
@@ -38,17 +43,22 @@ def run(
     only: tuple[str, ...],
     earlier: str,
     no_cache: bool,
+    docker: bool,
+    engine: str,
 ) -> None:
     """Run a model's pipeline on this machine."""
     root = Path(context.obj["root"]).absolute()
     if until and only:
         raise InputError("--until and --only exclude each other; give one of them")
+    if engine and not docker:
+        raise InputError("--engine says what --docker runs the images with; give both")
     settings = load(model)
     ir = compile_pipeline(settings)
     pipeline = read(documents(ir)[0])
     arguments = pipeline.values(_given(root, settings, data, parameters, pipeline.parameters))
     selection = Selection(until=until, only=only, earlier=_earlier(root, pipeline.name, earlier) if only else None)
     console = Console()
+    containers = Containers(engine) if docker else None
     local = LocalRun(
         root=root,
         pipeline=pipeline,
@@ -57,7 +67,14 @@ def run(
         display=make_display(console),
         selection=selection,
         use_cache=not no_cache,
+        containers=containers,
     )
+    if containers and containers.stale:
+        click.echo(
+            f"warning: not of this checkout's code: the images of {', '.join(containers.stale)}; "
+            "`make images` builds them anew",
+            err=True,
+        )
     exit_code = local.run()
     try:
         run_report.write(root, local.id)

@@ -10,7 +10,7 @@ from components.runtime.errors import InputError
 
 # What issuers of keys put first, so that scanners find them.
 _MARKS = (
-    (re.compile(r"-----BEGIN [A-Z ]*(PRIVATE KEY|CERTIFICATE)"), "a key in PEM form"),
+    (re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY"), "a key in PEM form"),
     (re.compile(r"(?<![A-Z0-9])(AKIA|ASIA)[A-Z0-9]{16}(?![A-Z0-9])"), "an AWS access key"),
     (re.compile(r"(?<![A-Za-z0-9])AIza[-_A-Za-z0-9]{35}"), "a Google API key"),
     (re.compile(r"(?<![A-Za-z0-9])(hf_|gh[oprsu]_|github_pat_|glpat-|xox[abprs]-|sk-)[-_A-Za-z0-9]{20}"), "a token"),

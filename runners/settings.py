@@ -128,6 +128,12 @@ class Settings(_Section):
         given = {name: section.model_dump(exclude_unset=True) for name, section in self.resources.items()}
         return resources_module.resolve(given)
 
+    def place(self, parameter: Literal["data", "serving_directory"]) -> str:
+        """Where raw data lies, or served models go, on a cluster when a run does not say: on the volume, if any."""
+        folder = {"data": "data", "serving_directory": "serving"}[parameter]
+        on_volume = f"{self.cluster.mount_path}/{folder}/{self.folder.name}" if self.cluster.volume.claim else ""
+        return getattr(self, parameter) or on_volume
+
     def pod(self, task: str) -> StageResources:
         """What the pod of a task is given: defaults, what is said of all, of its stage, and of itself."""
         return self._pods[task]

@@ -55,6 +55,11 @@ def _load(folder: Path, text: str) -> Settings:
         ("train: {mounts: [{claim: a, path: /millrace}]}", r"/millrace is cluster\.mount_path"),
         ("{default: {mounts: [{claim: a, path: /a}]}, train: {secrets: [{name: b, path: /a}]}}", "/a is mounted twice"),
         ("train: {secrets: [{name: a, env: {a: X, b: X}}]}", "the environment variable X is set twice"),
+        (
+            "train: {secrets: [{name: a, env: {b: AWS_REGION}}], credentials: {aws: {secret: c}}}",
+            "the environment variable AWS_REGION is set twice",
+        ),
+        ("train: {credentials: {aws: {secret: c, access_key_id: a, secret_access_key: a}}}", "are the same key"),
         # GPU and caching.
         ("statistics: {gpu: {count: 1}}", "statistics has no GPU image; ask for it under train"),
         ("transformed-statistics: {gpu: {}}", "statistics has no GPU image"),
@@ -95,6 +100,7 @@ def test_mistakes_about_pods_are_one_line(tmp_path: Path, text: str, message: st
         ("mount_path: /tmp", "/tmp belongs to the container"),
         ("ttl: forever", r"cluster\.ttl: expected a whole number with a unit"),
         ("labels: {team: a b}", r"cluster\.labels\.team: not a label's value"),
+        ("labels: {millrace/run: a}", "labels under millrace/ are our own"),
         ("image_pull_secrets: [Registry]", r"cluster\.image_pull_secrets\.0: Kubernetes refuses this name"),
         ("kfp_server: 2.4", r"cluster\.kfp_server: the oldest KFP server that is supported is 2\.5"),
         ("kfp_server: newest", r"cluster\.kfp_server: expected the version of a KFP server"),

@@ -2,93 +2,31 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-import random
 import re
 import subprocess
 import sys
-from base64 import b64encode
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
-from components.runtime.errors import InputError
-from runners import secret_values, settings
+from runners import images
+from runners.argo import compile_workflow, for_settings
 from runners.compile_command import Images, compile_pipeline
 from runners.images import LOCK_VARIABLE
 from runners.ir import documents, read
 from runners.kubernetes_values import cpu_cores, memory_bytes
-from runners.resources import tasks
+from runners.resources import GPU_STAGES, tasks
 from runners.settings import load
+from tests.runners.compiled_models import digest, full, model, pods
 from tests.runners.kfp_fields import IR_2_5, PLATFORM_2_5, unknown
 from tests.support import ROOT
 
 MODELS = ("taxi", "digits")
 GOLDENS = ROOT / "tests" / "goldens"
-
-# Everything that can be said about a pod, for a server of any age.
-FULL = """
-description: Everything that a pod can be given
-cluster:
-  kfp_server: "{server}"
-  volume: {claim: work}
-  labels: {team: rides, cost-centre: "7"}
-  image_pull_secrets: [registry]
-resources:
-  default:
-    node_selector: {pool: batch}
-    tolerations: [{key: batch, effect: NoSchedule}]
-    mounts: [{claim: lookups, path: /lookups, read_only: true}]
-  ingest:
-    credentials: {gcp: {secret: gcp-key}}
-  train:
-    memory: {request: 6Gi, limit: 12Gi}
-    cpu: {request: 500m, limit: 8}
-    gpu: {count: 2, node_selector: {kind: l4}}
-    secrets: [{name: hub, env: {token: HF_TOKEN}}, {name: certificates, path: /certificates}]
-    node_selector: {disk: ssd}
-    timeout: 1d
-    retry: {count: 5, backoff: 1m}
-    caching: false
-  push:
-    credentials: {aws: {secret: aws-key, region: eu-west-1}}
-  transformed-statistics:
-    memory: {limit: 3Gi}
-"""
-
-
-def digest(image: str) -> str:
-    """The image by a digest that stands for one."""
-    return f"{image}@sha256:{hashlib.sha256(image.encode()).hexdigest()}"
-
-
-def model(folder: Path, text: str) -> settings.Settings:
-    """Settings from a text."""
-    folder.mkdir(exist_ok=True)
-    (folder / "settings.yaml").write_text(text)
-    return load(str(folder))
-
-
-def full(folder: Path, server: str = "2.5") -> settings.Settings:
-    """A model whose settings say all there is."""
-    return model(folder / "full", FULL.replace("{server}", server))
-
-
-def pods(text: str) -> dict[str, dict[str, Any]]:
-    """Of every task its container, its entry in the IR and its part of the platform spec, in one."""
-    ir, platform = documents(text)
-    result = {}
-    dags = [ir["root"], *ir["components"].values()]
-    for task in (task for dag in dags if "dag" in dag for task in dag["dag"]["tasks"].values()):
-        label = ir["components"][task["componentRef"]["name"]].get("executorLabel")
-        if label:
-            executors = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
-            container = ir["deploymentSpec"]["executors"][label]["container"]
-            result[task["taskInfo"]["name"]] = {**container, "task": task, **executors.get(label, {})}
-    return result
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -108,7 +46,7 @@ def test_the_same_input_gives_the_same_bytes(tmp_path: Path) -> None:
     for seed in ("1", "2"):
         command = [sys.executable, "-m", "runners", "compile", "taxi", "--output", str(tmp_path / seed)]
         subprocess.run(command, cwd=ROOT, check=True, capture_output=True, env=os.environ | {"PYTHONHASHSEED": seed})
-        texts.add((tmp_path / seed / "taxi.kfp.yaml").read_bytes())
+        texts.add(b"".join(file.read_bytes() for file in sorted((tmp_path / seed).iterdir())))
     assert len(texts) == 1
 
 
@@ -140,7 +78,7 @@ def test_each_task_has_what_its_settings_say(tmp_path: Path) -> None:
     assert train["resources"]["resourceMemoryLimit"] == "12Gi"
     assert train["resources"]["resourceCpuLimit"] == "8"
     assert train["resources"]["accelerator"]["resourceCount"] == "2"
-    assert train["image"] == digest("millrace/train-gpu")
+    assert train["image"] == digest("millrace/train", "gpu")
     assert train["nodeSelector"]["labels"] == {"pool": "batch", "kind": "l4", "disk": "ssd"}
     assert [toleration["key"] for toleration in train["tolerations"]] == ["nvidia.com/gpu", "batch"]
     assert train["secretAsEnv"][0]["keyToEnv"] == [{"secretKey": "token", "envVar": "HF_TOKEN"}]
@@ -166,6 +104,17 @@ def test_each_task_has_what_its_settings_say(tmp_path: Path) -> None:
         assert re.search(r"(^|-)gpu@", pod["image"]) is None or task == "train"
 
 
+def test_data_and_models_are_on_the_volume_unless_the_settings_say_where(tmp_path: Path) -> None:
+    def defaults(text: str) -> list[Any]:
+        parameters = documents(compile_pipeline(model(tmp_path / "mine", text)))[0]["root"]["inputDefinitions"]
+        return [parameters["parameters"][name]["defaultValue"] for name in ("data", "serving_directory")]
+
+    claim = "cluster: {volume: {claim: work}, mount_path: /work}"
+    assert defaults(claim) == ["/work/data/mine", "/work/serving/mine"]
+    assert defaults(f"data: gs://bucket/trips\n{claim}") == ["gs://bucket/trips", "/work/serving/mine"]
+    assert defaults("{}") == ["", ""]
+
+
 def test_the_settings_change_nothing_of_what_runs_here(tmp_path: Path) -> None:
     """A local run takes the same file and leaves the pods' part alone."""
     plain = read(documents(compile_pipeline(model(tmp_path / "full", "{}")))[0])
@@ -178,6 +127,40 @@ def test_the_settings_change_nothing_of_what_runs_here(tmp_path: Path) -> None:
             plain.tasks[name].artifacts,
         )
     assert loaded.tasks["train"].stage == "train"
+
+
+@pytest.mark.parametrize("server", ["2.5", "2.17"])
+def test_all_that_a_pod_is_given_reaches_argo(tmp_path: Path, server: str) -> None:
+    chosen = full(tmp_path, server)
+    workflow = yaml.safe_load(compile_workflow(compile_pipeline(chosen, digest), for_settings(chosen)))
+    templates = {template["name"]: template for template in workflow["spec"]["templates"]}
+    for template in templates.values():
+        paths = [mount["mountPath"] for mount in template.get("container", {}).get("volumeMounts", [])]
+        assert len(set(paths)) == len(paths), template["name"]
+    train = templates["train"]
+    container = train["container"]
+    assert container["image"] == digest("millrace/train", "gpu")
+    assert container["resources"] == {
+        "requests": {"memory": "6Gi", "cpu": "500m"},
+        "limits": {"memory": "12Gi", "cpu": "8", "nvidia.com/gpu": "2"},
+    }
+    assert train["nodeSelector"] == {"pool": "batch", "kind": "l4", "disk": "ssd"}
+    assert [toleration["key"] for toleration in train["tolerations"]] == ["nvidia.com/gpu", "batch"]
+    assert train["activeDeadlineSeconds"] == 86400
+    assert train["retryStrategy"]["limit"] == "5"
+    assert train["retryStrategy"]["backoff"]["duration"] == "60s"
+    assert {"name": "HF_TOKEN", "valueFrom": {"secretKeyRef": {"name": "hub", "key": "token"}}} in container["env"]
+    mounts = {mount["mountPath"]: mount for mount in container["volumeMounts"]}
+    assert mounts["/lookups"]["readOnly"]
+    assert mounts["/certificates"]["readOnly"]
+    assert not mounts["/millrace"].get("readOnly")
+    assert "retryStrategy" not in templates["reject-data"]
+    ingest = {variable["name"]: variable for variable in templates["ingest"]["container"]["env"]}
+    assert ingest["GOOGLE_APPLICATION_CREDENTIALS"]["value"] == "/credentials/gcp/key.json"
+    push = {variable["name"]: variable for variable in templates["push"]["container"]["env"]}
+    assert push["AWS_SECRET_ACCESS_KEY"]["valueFrom"]["secretKeyRef"]["name"] == "aws-key"
+    assert workflow["spec"]["imagePullSecrets"] == [{"name": "registry"}]
+    assert workflow["metadata"]["labels"]["team"] == "rides"
 
 
 def peaks() -> dict[str, float]:
@@ -200,6 +183,18 @@ def test_the_defaults_follow_the_measured_peaks() -> None:
         assert memory_bytes(pod.memory.request) >= peak, f"{task} needs {peak / 1e9} GB"
         assert 2 * peak <= memory_bytes(pod.memory.limit) <= 16 * peak, f"{task} needs {peak / 1e9} GB"
         assert 0 < cpu_cores(pod.cpu.request) <= cpu_cores(pod.cpu.limit)
+
+
+def test_the_page_tells_the_defaults_as_they_are(tmp_path: Path) -> None:
+    chosen = model(tmp_path / "mine", "{}")
+    section = (ROOT / "docs" / "cluster-settings.md").read_text().split("### Defaults")[1].split("\n## ")[0]
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in section.splitlines() if line.startswith("|")]
+    told = {stage: (row[1], row[2]) for row in rows[2:] for stage in row[0].split(", ")}
+    pods_of = {stage: chosen.pod(stage) for stage in set(tasks().values())}
+    assert told == {
+        stage: (f"{pod.memory.request} to {pod.memory.limit}", f"{pod.cpu.request} to {pod.cpu.limit}")
+        for stage, pod in pods_of.items()
+    }
 
 
 @pytest.fixture
@@ -232,6 +227,21 @@ def test_every_image_that_was_built_is_pinned(name: str, lock: Path) -> None:
     assert "\n" not in resolved.warning
 
 
+def test_a_task_with_accelerators_starts_the_gpu_image(lock: Path, tmp_path: Path) -> None:
+    entries = json.loads(lock.read_text())
+    entries["train-gpu"] = {"image": "registry.example/millrace/train", "digest": f"sha256:{99:064x}", "tag": "t-gpu"}
+    lock.write_text(json.dumps(entries))
+    resolved = Images()
+    train = pods(compile_pipeline(full(tmp_path), resolved))["train"]
+    assert train["image"] == f"registry.example/millrace/train@sha256:{99:064x}"
+    assert not resolved.unpinned
+    assert not resolved.warning
+
+
+def test_the_stages_with_a_gpu_image_are_those_that_one_is_built_for() -> None:
+    assert set(images.GPU_STAGES) == set(GPU_STAGES) & set(tasks().values())
+
+
 def command(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     """Runs the command line."""
     return subprocess.run(
@@ -248,13 +258,19 @@ def test_the_command_writes_where_it_is_told(tmp_path: Path) -> None:
     absent = {LOCK_VARIABLE: str(tmp_path / "absent.lock")}
     result = command("taxi", "--output", str(tmp_path / "folder"), **absent)
     assert result.returncode == 0
-    assert result.stdout.splitlines() == [str(tmp_path / "folder" / "taxi.kfp.yaml")]
+    both = [str(tmp_path / "folder" / name) for name in ("taxi.kfp.yaml", "taxi.argo.yaml")]
+    assert result.stdout.splitlines() == both
+    workflow = yaml.safe_load((tmp_path / "folder" / "taxi.argo.yaml").read_text())
+    assert workflow["kind"] == "Workflow"
     assert len(result.stderr.splitlines()) == 1
     assert result.stderr.startswith("warning: not in images.lock")
     result = command("digits", "--output", str(tmp_path / "mine.yaml"))
-    assert result.stdout.splitlines() == [str(tmp_path / "mine.yaml")]
+    assert result.stdout.splitlines() == [str(tmp_path / "mine.yaml"), str(tmp_path / "mine.argo.yaml")]
     assert documents((tmp_path / "mine.yaml").read_text())[0]["pipelineInfo"]["name"] == "digits"
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "mine.yaml"]
+    result = command("digits", "--no-argo", "--output", str(tmp_path / "alone.kfp.yaml"))
+    assert result.stdout.splitlines() == [str(tmp_path / "alone.kfp.yaml")]
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == ["alone.kfp.yaml", "folder", "mine.argo.yaml", "mine.yaml"]
 
 
 @pytest.mark.parametrize(
@@ -291,69 +307,3 @@ def test_a_place_that_cannot_be_written_to(tmp_path: Path) -> None:
     assert result.returncode == 65
     assert "cannot be written" in result.stderr
     assert len(result.stderr.splitlines()) == 1
-
-
-def _key(number: int, length: int = 32) -> bytes:
-    return random.Random(number).randbytes(length)
-
-
-@pytest.mark.parametrize(
-    "value",
-    [
-        "AKIA" + "QWERTYUIOPASDFGH",
-        "-----BEGIN " + "RSA PRIVATE KEY-----\nMII",
-        "hf_" + "abcdefghijklmnopqrstuvwx",
-        "AIza" + "x" * 35,
-        "https://user:hunter2@example.org/data",
-        "eyJhbGciOiJIUzI1NiJ9." + "eyJzdWIiOiIxMjM0NTY3ODkwIn0." + "c2lnbmF0dXJl",
-        b64encode(_key(1, 48)).decode(),
-        "token " + b64encode(_key(2, 33)).decode(),
-    ],
-)
-def test_what_looks_like_a_secret_does_not_reach_the_file(tmp_path: Path, value: str) -> None:
-    places = [
-        {"data": value},
-        {"description": value},
-        {"train": {"custom_config": {"deep": [{"er": value}]}}},
-        {"train": {"custom_config": {value: "as a key"}}},
-        {"resources": {"train": {"secrets": [{"name": value, "env": {"a": "A"}}]}}},
-        {"resources": {"train": {"secrets": [{"name": "s", "env": {"a": value}}]}}},
-        {"cluster": {"labels": {"note": value}}},
-    ]
-    for place in places:
-        with pytest.raises(InputError) as error:
-            model(tmp_path / "mine", json.dumps(place))
-        assert value not in str(error.value)
-        assert "looks like" in str(error.value)
-
-
-def test_a_secret_that_came_by_another_way_is_seen_in_the_compiled_pipeline(tmp_path: Path) -> None:
-    chosen = model(tmp_path / "mine", "{}").model_copy(update={"data": "AKIA" + "QWERTYUIOPASDFGH"})
-    with pytest.raises(InputError, match=r"the compiled pipeline: .*looks like an AWS access key"):
-        compile_pipeline(chosen)
-
-
-def test_keys_in_base64_are_told_from_names() -> None:
-    missed = sum(not secret_values.kind(b64encode(_key(number)).decode()) for number in range(1000))
-    assert missed <= 40, "of 1000 keys of 256 bits"
-    for name in [
-        "gs://my-Bucket/Projects/2026/Chicago-Taxi/Trips-Version-2/Part-0001-of-0020/data.csv",
-        "models/taxi/preprocessing.py",
-        "sha256:" + hashlib.sha256(b"x").hexdigest(),
-        "registry.example/team/millrace/train@sha256:" + hashlib.sha256(b"y").hexdigest(),
-        "projects/123456789/locations/us-central1/featureOnlineStores/TaxiTripsByHourAndPaymentType2026",
-        "inputs.parameter_values['pipelinechannel--validate-valid'] == true",
-        "ThisIsQuiteALongNameOfAClassInCamelCaseWithVersion2AndMore",
-        "550e8400-e29b-41d4-a716-446655440000",
-    ]:
-        assert not secret_values.kind(name), name
-
-
-def test_a_secret_has_no_place_for_a_value(tmp_path: Path) -> None:
-    """Wherever secrets are named, only names are accepted."""
-    with pytest.raises(InputError, match=r"unknown key 'resources\.train\.secrets\.0\.value'"):
-        model(tmp_path / "mine", "resources: {train: {secrets: [{name: s, value: x, env: {a: A}}]}}")
-    with pytest.raises(InputError, match="looks like a secret, by its key"):
-        model(tmp_path / "mine", "train: {custom_config: {api_key: x}}")
-    names = "resources: {train: {secrets: [{name: s, env: {api_key: API_KEY, password: PASSWORD}}]}}"
-    assert model(tmp_path / "mine", names).pod("train").secrets[0].env["api_key"] == "API_KEY"

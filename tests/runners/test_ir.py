@@ -100,7 +100,7 @@ def test_parameters_have_defaults_and_unknown_ones_are_refused(tmp_path: Path) -
 
 
 def test_a_stage_is_named_by_its_command_whatever_its_image_is_called() -> None:
-    ir, platform = documents(compile_pipeline(load("taxi"), lambda name: f"registry:5000/{name}-gpu@sha256:0"))
+    ir, platform = documents(compile_pipeline(load("taxi"), lambda name, _: f"registry:5000/{name}-gpu@sha256:0"))
     assert platform["platforms"]
     tasks = read(ir).tasks
     assert tasks["train"].container["image"] == "registry:5000/millrace/train-gpu@sha256:0"

@@ -1,0 +1,242 @@
+"""Runs the tasks of a pipeline in their images, with podman or docker: as a cluster would, without one.
+
+A container gets what its task names and nothing else: the inputs and the raw data read-only, a folder for the outputs,
+for push the serving directory; no root user, no capability, no file system to write but `/tmp`, and no network unless
+a parameter of the task is a URI.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import tempfile
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from components.runtime.errors import InputError, StageError
+from components.runtime.launcher import Completed, Task
+from components.runtime.warm import die_with_parent
+from runners import engine, image_content, images
+from runners.container_memory import PeakMemory
+from runners.container_mounts import USER, Mounts, lent, mounts, needs_network
+from runners.environments import LogReader, OnProgress
+
+_POLL_SECONDS = 0.05
+# Exit codes of the engine itself: the container did not start, or nobody knows how it ended.
+_ENGINE_FAULTS = (125, 126, 127)
+_HARDENING = [
+    *("--read-only", "--cap-drop", "all", "--security-opt", "no-new-privileges"),
+    # Where SELinux is on, files of the host stay labelled as they are.
+    *("--security-opt", "label=disable"),
+    *("--tmpfs", "/tmp:rw,nosuid,nodev,mode=1777"),
+    *("--log-driver", "none"),
+]
+# What a task that may use the network gets to know of the clouds, where it is set here.
+_CLOUD_VARIABLES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_REGION", "AWS_ENDPOINT_URL")
+_GOOGLE_KEY = "GOOGLE_APPLICATION_CREDENTIALS"
+
+
+@dataclass(frozen=True)
+class LocalImage:
+    """An image as the engine has it.
+
+    Attributes:
+      reference: what a container is started from.
+      identity: of its content, for the cache.
+      stale: whether the code here is not what it was built from.
+    """
+
+    reference: str
+    identity: str
+    stale: bool
+
+
+@dataclass
+class Containers:
+    """The containers of one run; stands in for `runners.environments.Processes`."""
+
+    chosen: str = ""
+    _images: dict[str, LocalImage] = field(default_factory=dict)
+    _running: set[str] = field(default_factory=set)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        """Finds the engine; InputError where there is none."""
+        self.engine = engine.find(engine.RUNNERS, self.chosen)
+
+    def check(self, stage: str, image: str) -> LocalImage:
+        """Finds the image of a stage.
+
+        Args:
+          stage: its name.
+          image: as the compiled pipeline names it.
+
+        Raises:
+          InputError: it was not built here and cannot be had.
+        """
+        if image not in self._images:
+            self._images[image] = self._find(stage, image)
+        return self._images[image]
+
+    def _find(self, stage: str, image: str) -> LocalImage:
+        reference, pinned = images.reference(image)
+        candidates = [reference]
+        built = images.read_lock(images.lock_file()).get(stage)
+        if built and pinned and reference == built.reference:
+            # docker knows what it built by no digest; the tag names the content just as well.
+            candidates.append(f"{built.image}:{built.tag}")
+        for candidate in candidates:
+            if found := self.engine.inspect(candidate):
+                labels = self.engine.labels(candidate)
+                return LocalImage(
+                    candidate, found[0] or labels.get(image_content.CONTENT_LABEL, candidate), _stale(stage, labels)
+                )
+        raise InputError(
+            f"the image {reference} of {stage} is not on this machine; build it with `make images STAGE={stage}`"
+            f" or get it with `{self.engine.name} pull {reference}`"
+        )
+
+    def digest(self, task_image: str) -> str:
+        """Identifies what a checked image holds."""
+        return self._images[task_image].identity
+
+    @property
+    def stale(self) -> list[str]:
+        """Checked images whose code is older, or newer, than that of this checkout."""
+        return sorted(images.stage_of(name) for name, image in self._images.items() if image.stale)
+
+    def prepare(self, stage: str) -> None:
+        """Nothing to warm up: a container starts when its task does."""
+
+    def process(self, task: Task) -> TaskContainer:
+        """The container of one task, not started yet."""
+        return TaskContainer(self, task, self.check(task.stage, task.container["image"]))
+
+    def close(self) -> None:
+        """Ends the containers that still run."""
+        with self._lock:
+            for name in self._running:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    self.engine.call("kill", name)
+
+    @contextlib.contextmanager
+    def running(self, name: str) -> Iterator[None]:
+        """Notes a container, so that the end of the run is its end too."""
+        with self._lock:
+            self._running.add(name)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._running.discard(name)
+
+
+@dataclass
+class TaskContainer:
+    """Runs one task's command in a container."""
+
+    containers: Containers
+    task: Task
+    image: LocalImage
+
+    def run(self, command: list[str], log: Path, on_progress: OnProgress) -> Completed:
+        """Runs the command; returns when the container has ended.
+
+        Raises:
+          StageError: the engine could not start it, or cannot tell how it ended.
+        """
+        begun = time.monotonic()
+        result = _result_file(command)
+        seen = mounts(self.task, result.parent)
+        made = [path for path in seen.writable if not path.exists()]
+        for path in made:
+            path.mkdir(parents=True)
+        name = f"millrace-{self.task.stage}-{uuid.uuid4().hex[:12]}"
+        reader = LogReader(log, on_progress)
+        with tempfile.TemporaryDirectory(prefix="millrace-") as folder, log.open("ab") as stream:
+            pid_file = Path(folder) / "pid"
+            options = self._options(name, seen, pid_file)
+            with self.containers.running(name), lent(seen.writable):
+                process = subprocess.Popen(
+                    [self.containers.engine.name, "run", *options, self.image.reference, *command],
+                    stdin=subprocess.DEVNULL,
+                    stdout=stream,
+                    stderr=stream,
+                    start_new_session=True,
+                    preexec_fn=die_with_parent,
+                )
+                memory = PeakMemory(self.containers.engine, name, pid_file)
+                while process.poll() is None:
+                    reader.read()
+                    memory.look(started=reader.started_at is not None)
+                    time.sleep(_POLL_SECONDS)
+                reader.read()
+        for path in made:
+            with contextlib.suppress(OSError):
+                # Gone again where nothing came to be in it.
+                path.rmdir()
+        self._ensure_known(process.returncode, result, log)
+        code = process.returncode
+        return Completed(
+            exit_code=code if code >= 0 else 128 - code,
+            start_up_seconds=(reader.started_at or time.monotonic()) - begun,
+            peak_memory_bytes=memory.peak_bytes,
+        )
+
+    def _options(self, name: str, seen: Mounts, pid_file: Path) -> list[str]:
+        options = ["--rm", "--name", name, *_HARDENING, *self._identity(), *seen.options()]
+        if self.containers.engine.name == "podman":
+            options += ["--pidfile", str(pid_file)]
+        for variable in self.task.container.get("env", []):
+            options += ["--env", f"{variable['name']}={variable['value']}"]
+        if not needs_network(self.task):
+            return [*options, "--network", "none"]
+        # By name only: values of secrets stay out of the list of processes.
+        for variable in _CLOUD_VARIABLES:
+            options += ["--env", variable] if os.environ.get(variable) else []
+        if key := os.environ.get(_GOOGLE_KEY):
+            options += ["--env", _GOOGLE_KEY, *Mounts((Path(key).absolute(),), ()).options()]
+        return options
+
+    def _identity(self) -> list[str]:
+        """Who the stage is: the person who runs this, so that the outputs are theirs; never root."""
+        if os.geteuid() == 0:
+            return ["--user", USER]
+        user = ["--user", f"{os.geteuid()}:{os.getegid()}"]
+        return ["--userns", "keep-id", *user] if self.containers.engine.name == "podman" else user
+
+    def _ensure_known(self, code: int, result: Path, log: Path) -> None:
+        name = self.containers.engine.name
+        if code in _ENGINE_FAULTS:
+            lines = log.read_text(errors="replace").strip().splitlines() or ["it says nothing"]
+            raise StageError(f"{name} did not run {self.image.reference}: {lines[-1].removeprefix('Error: ')}")
+        if code == 0 and not result.exists():
+            raise StageError(f"{name} lost the container of {self.task.name}: it left no result; see {log}")
+
+
+def _result_file(command: list[str]) -> Path:
+    """Where the stage leaves its result: the outputFile of KFP's executor input."""
+    for word in command:
+        with contextlib.suppress(ValueError, KeyError, TypeError):
+            content: Any = json.loads(word)
+            return Path(content["outputs"]["outputFile"])
+    raise InputError("the task's command carries no executor input ({{$}}), so its results cannot be found")
+
+
+def _stale(stage: str, labels: dict[str, str]) -> bool:
+    content = labels.get(image_content.CONTENT_LABEL)
+    if not content:
+        # Somebody's own image.
+        return False
+    python_image = labels.get(image_content.PYTHON_LABEL, image_content.PYTHON_IMAGE)
+    recipes = [image_content.recipe(stage, "", python_image)]
+    if stage in images.GPU_STAGES:
+        recipes.append(image_content.recipe(stage, images.GPU, python_image))
+    return content not in [recipe.tag for recipe in recipes]

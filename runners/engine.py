@@ -1,0 +1,92 @@
+"""The program that builds and runs containers here: podman, docker, or buildah, which only builds."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import shutil
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from components.runtime.errors import InputError
+
+BUILDERS = ("podman", "buildah", "docker")
+RUNNERS = ("podman", "docker")
+
+_LIMIT_SECONDS = 60
+# What the engine says of an image: digest of its manifest, and its size in bytes, where it knows them.
+_INSPECT = {
+    "podman": ["image", "inspect", "--format", "{{.Digest}} {{.Size}}"],
+    "docker": ["image", "inspect", "--format", "{{if .RepoDigests}}{{index .RepoDigests 0}}{{else}}-{{end}} {{.Size}}"],
+    "buildah": ["inspect", "--type", "image", "--format", "{{.FromImageDigest}} 0"],
+}
+
+
+@dataclass(frozen=True)
+class Engine:
+    """An engine that answers."""
+
+    name: str
+
+    def call(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Runs a short command of the engine."""
+        return subprocess.run(
+            [self.name, *arguments],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=_LIMIT_SECONDS,
+        )
+
+    def inspect(self, image: str) -> tuple[str, int] | None:
+        """Digest (empty where the engine knows none) and bytes of an image that is here; None where it is not."""
+        answer = self.call(*_INSPECT[self.name], image)
+        if answer.returncode != 0:
+            return None
+        digest, size = answer.stdout.split()
+        return digest.rpartition("@")[2].removeprefix("-"), int(size)
+
+    def labels(self, image: str) -> dict[str, str]:
+        """Labels of an image that is here; those engines know them that run containers."""
+        answer = self.call("image", "inspect", "--format", "{{json .Config.Labels}}", image)
+        labels: dict[str, str] | None = json.loads(answer.stdout) if answer.returncode == 0 else None
+        return labels or {}
+
+
+def find(names: Sequence[str], chosen: str = "") -> Engine:
+    """Returns the chosen engine, else the first that answers.
+
+    Args:
+      names: those that can do what is wanted, the preferred first.
+      chosen: name of one of them, or empty.
+
+    Raises:
+      InputError: it is none of them, is not installed, or does not answer.
+    """
+    if chosen and chosen not in names:
+        near = difflib.get_close_matches(chosen, names, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"it has to be one of: {', '.join(names)}"
+        raise InputError(f"no engine {chosen!r} for this; {hint}")
+    refusals = []
+    for name in [chosen] if chosen else names:
+        if refusal := _refusal(name):
+            refusals.append(refusal)
+        else:
+            return Engine(name)
+    raise InputError(f"no engine for containers: {'; '.join(refusals)}; install podman, or start docker's daemon")
+
+
+def _refusal(name: str) -> str:
+    """Why an engine cannot be used; empty when it can."""
+    if not shutil.which(name):
+        return f"{name} is not installed"
+    try:
+        answer = Engine(name).call("info")
+    except subprocess.TimeoutExpired:
+        return f"{name} does not answer"
+    if answer.returncode == 0:
+        return ""
+    lines = answer.stderr.strip().splitlines() or ["it says nothing"]
+    return f"{name} does not work ({lines[-1].removeprefix('Error: ').removeprefix('ERROR: ').rstrip('.')})"

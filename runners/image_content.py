@@ -1,0 +1,145 @@
+"""What an image is made of: its tag tells the content of everything that its Dockerfile names."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import re
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from components.runtime.artifacts import file_digest
+from components.runtime.errors import InputError
+from runners.images import GPU, GPU_STAGES
+from runners.settings import PROJECT
+
+BASE_PREFIX = "millrace/base-"
+CONTENT_LABEL = "dev.millrace.content"
+PYTHON_LABEL = "dev.millrace.python-image"
+PYTHON_IMAGE = "docker.io/library/python:3.11-slim-bookworm"
+
+_ARGUMENT = re.compile(r"^ARG\s+(?P<name>\w+)=(?P<default>\S+)", re.MULTILINE)
+_NOT_COPIED = ("__pycache__",)
+_TAG_LENGTH = 16
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How one image is built.
+
+    Attributes:
+      key: its name in images.lock: the stage, with `-gpu` for that variant; for a base `base-<lock>`.
+      name: of the image, without registry.
+      tag: digest of everything that goes in.
+      dockerfile: relative to the project.
+      arguments: of the build.
+      base: what it stands on, where that is ours too.
+    """
+
+    key: str
+    name: str
+    tag: str
+    dockerfile: str
+    arguments: dict[str, str] = field(default_factory=dict)
+    base: Recipe | None = None
+
+    @property
+    def reference(self) -> str:
+        """Name and tag."""
+        return f"{self.name}:{self.tag}"
+
+    @property
+    def lock(self) -> str:
+        """Path of the lock of its environment, relative to the project."""
+        return f"images/locks/{(self.base or self).arguments['LOCK']}.txt"
+
+
+def image_stages(project: Path = PROJECT) -> list[str]:
+    """Names of the stages that have an image."""
+    return sorted(file.parent.name for file in project.glob("images/*/Dockerfile") if file.parent.name != "base")
+
+
+def recipe(stage: str, variant: str = "", python_image: str = PYTHON_IMAGE, project: Path = PROJECT) -> Recipe:
+    """Returns how the image of a stage is built.
+
+    Args:
+      stage: its name.
+      variant: "gpu" for the image with CUDA, or empty.
+      python_image: what everything stands on.
+      project: folder of the project.
+
+    Raises:
+      InputError: no such stage, no such variant of it, or a Dockerfile that does not say what it stands on.
+    """
+    known = image_stages(project)
+    if stage not in known:
+        near = difflib.get_close_matches(stage, known, n=1)
+        hint = f", did you mean {near[0]!r}?" if near else ";"
+        raise InputError(f"no image for the stage {stage!r}{hint} the stages are: {', '.join(known)}")
+    if variant and (variant != GPU or stage not in GPU_STAGES):
+        raise InputError(f"no {variant} image of the stage {stage!r}; only {', '.join(GPU_STAGES)} has one ({GPU})")
+    dockerfile = f"images/{stage}/Dockerfile"
+    text = (project / dockerfile).read_text()
+    defaults = {found["name"]: found["default"] for found in _ARGUMENT.finditer(text)}
+    base_name = defaults.get("BASE", "")
+    if not base_name.startswith(BASE_PREFIX):
+        raise InputError(f"{dockerfile}: `ARG BASE={BASE_PREFIX}<lock>` is missing before FROM; name a base there")
+    base = _base(base_name.removeprefix(BASE_PREFIX) + (f"-{variant}" if variant else ""), python_image, project)
+    return Recipe(
+        key=f"{stage}-{variant}" if variant else stage,
+        name=f"millrace/{stage}",
+        tag=_tag([base.tag], project, dockerfile, {}),
+        dockerfile=dockerfile,
+        arguments={"BASE": base.reference},
+        base=base,
+    )
+
+
+def _base(lock: str, python_image: str, project: Path) -> Recipe:
+    if not (project / "images" / "locks" / f"{lock}.txt").is_file():
+        raise InputError(f"no lock images/locks/{lock}.txt for the image {BASE_PREFIX}{lock}; `make lock` compiles it")
+    dockerfile = "images/base/Dockerfile"
+    arguments = {"PYTHON_IMAGE": python_image, "LOCK": lock}
+    return Recipe(
+        key=f"base-{lock}",
+        name=f"{BASE_PREFIX}{lock}",
+        tag=_tag([python_image], project, dockerfile, arguments),
+        dockerfile=dockerfile,
+        arguments=arguments,
+    )
+
+
+def _tag(parts: list[str], project: Path, dockerfile: str, arguments: dict[str, str]) -> str:
+    """Digest over what the image stands on, its Dockerfile and the files that it copies."""
+    names = [dockerfile, ".dockerignore"]
+    for source in _copied((project / dockerfile).read_text(), arguments):
+        path = project / source
+        if not path.exists():
+            raise InputError(f"{dockerfile}: COPY {source}: not there")
+        names += [file.relative_to(project).as_posix() for file in _files(path)]
+    lines = parts + [
+        f"{name} {file_digest(project / name)}" for name in sorted(set(names)) if (project / name).exists()
+    ]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:_TAG_LENGTH]
+
+
+def _copied(text: str, arguments: dict[str, str]) -> Iterator[str]:
+    """Sources of the COPY lines that take from the project."""
+    for line in text.replace("\\\n", " ").splitlines():
+        if line.startswith("COPY ") and "--from=" not in line:
+            *sources, _ = [word for word in shlex.split(line)[1:] if not word.startswith("--")]
+            for source in sources:
+                for name, value in arguments.items():
+                    source = source.replace(f"${{{name}}}", value)
+                yield source
+
+
+def _files(path: Path) -> Iterator[Path]:
+    if path.is_file():
+        yield path
+        return
+    for file in path.rglob("*"):
+        if file.is_file() and not any(part in _NOT_COPIED for part in file.parts) and file.suffix != ".pyc":
+            yield file

@@ -1,0 +1,74 @@
+"""Software bills of materials: what a lock puts into an image, as CycloneDX 1.5 JSON.
+
+Written out here rather than by a library: it is one list, and the lock already holds all of it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import uuid
+from pathlib import Path
+from typing import Any
+
+from components.runtime import VERSION
+from runners.image_content import PYTHON_IMAGE, Recipe
+from runners.settings import PROJECT
+
+FOLDER = PROJECT / "build" / "sbom"
+
+_PIN = re.compile(r"^(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)(?:\[[^]]*\])?==(?P<version>[^\s;\\]+)", re.MULTILINE)
+
+
+def packages(lock: str) -> list[tuple[str, str]]:
+    """Names and versions that a lock pins."""
+    pins = {(found["name"].lower().replace("_", "-"), found["version"]) for found in _PIN.finditer(lock)}
+    return sorted(pins)
+
+
+def bill(recipe: Recipe, lock: str) -> dict[str, Any]:
+    """Returns the bill of one image; the same image gives the same bill.
+
+    Debian's packages are those of the base image, which is one entry here.
+
+    Args:
+      recipe: of a stage's image.
+      lock: text of the lock of its environment.
+    """
+    python_image = (recipe.base or recipe).arguments.get("PYTHON_IMAGE", PYTHON_IMAGE)
+    root = f"{recipe.name}:{recipe.tag}"
+    libraries = [
+        {
+            "type": "library",
+            "bom-ref": f"pkg:pypi/{name}@{version}",
+            "name": name,
+            "version": version,
+            "purl": f"pkg:pypi/{name}@{version}",
+        }
+        for name, version in packages(lock)
+    ]
+    ours = {"type": "library", "bom-ref": "millrace", "name": "millrace", "version": VERSION}
+    base = {"type": "container", "bom-ref": "python-image", "name": python_image}
+    parts = [base, ours, *libraries]
+    return {
+        "$schema": "http://cyclonedx.org/schema/bom-1.5.schema.json",
+        "bomFormat": "CycloneDX",
+        "specVersion": "1.5",
+        "serialNumber": f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_URL, root)}",
+        "version": 1,
+        "metadata": {
+            "component": {"type": "container", "bom-ref": root, "name": recipe.name, "version": recipe.tag},
+        },
+        "components": parts,
+        "dependencies": [{"ref": root, "dependsOn": sorted(str(part["bom-ref"]) for part in parts)}],
+    }
+
+
+def file_of(recipe: Recipe) -> Path:
+    """Where the bill of an image lies."""
+    return FOLDER / f"{recipe.key}.cdx.json"
+
+
+def text(recipe: Recipe) -> str:
+    """The bill as JSON."""
+    return json.dumps(bill(recipe, (PROJECT / recipe.lock).read_text()), indent=1) + "\n"
