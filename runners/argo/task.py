@@ -219,8 +219,8 @@ def _seconds(duration: str | None, otherwise: int) -> int:
 def _factor(limit: int, wait: int, factor: float, longest: int) -> int:
     """A factor of the kind that Argo knows, a whole number, with which no wait is above the longest.
 
-    (Argo's own `cap` is newer than most installations, whose `argo submit` refuses it; its `maxDuration` counts from the
-    task's beginning, and would leave none for a task that works for long.)
+    (Argo's own `cap` is newer than most installations, whose `argo submit` refuses it; its `maxDuration` counts from
+    the task's beginning, and would leave no retry to a task that works for long.)
     """
     whole = max(1, math.ceil(factor))
     while whole > 1 and wait * whole ** (limit - 1) > longest:

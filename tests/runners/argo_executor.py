@@ -196,8 +196,7 @@ class Podman:
         options += ["--read-only-tmpfs=false", "--security-opt", "no-new-privileges"]
         options += [part for name in context["capabilities"]["drop"] for part in ("--cap-drop", name.lower())]
         for mount, folder in folders.items():
-            # As `fsGroup` does in a cluster.
-            folder.chmod(0o777)
+            _open(folder)
             options += ["--volume", f"{folder}:{mount}"]
         for variable in container["env"]:
             options += ["--env", f"{variable['name']}={variable['value']}"]
@@ -212,6 +211,13 @@ class Podman:
             timeout=300,
         )
         return Ended(process.returncode, process.stdout)
+
+
+def _open(folder: Path) -> None:
+    """Lets the containers' user read and write a volume, as `fsGroup` with `OnRootMismatch` does in a cluster."""
+    if folder.stat().st_mode & 0o777 != 0o777:
+        for path in (folder, *folder.rglob("*")):
+            path.chmod(0o777 if path.is_dir() else 0o666)
 
 
 def on_host(text: str, folders: Mapping[str, Path]) -> str:
