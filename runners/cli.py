@@ -18,6 +18,7 @@ DEFAULT_ROOT = "pipeline_root"
 COMMANDS = {
     "run": ("runners.run_command:run", "Run a model's pipeline on this machine."),
     "compile": ("runners.compile_command:compile_", "Compile a model's pipeline to the file that KFP runs."),
+    "kubeflow": ("runners.kubeflow_command:kubeflow", "Upload, run, follow and schedule on Kubeflow Pipelines."),
     "runs": ("runners.history:runs", "List the runs, the newest first."),
     "compare": ("runners.compare:compare", "Compare two runs: parameters, metrics, artifacts."),
     "lineage": ("runners.lineage:lineage", "Tell what made an artifact, and what came of it."),
