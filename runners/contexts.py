@@ -85,7 +85,7 @@ def find(name: str = "", host: str = "", namespace: str = "") -> Context:
             f"no cluster is named: give --host, or --context with the name of one in {file}, or set {HOST_VARIABLE}"
         )
     if name not in content.contexts:
-        raise missing("context", name, content.contexts, str(file))
+        raise missing("context", name, content.contexts, str(file), "in")
     entry = content.contexts[name]
     return Context(
         name=name,

@@ -71,7 +71,7 @@ def from_texts(pairs: Iterable[str], known: Mapping[str, Any]) -> dict[str, Any]
     """
     given: dict[str, Any] = {}
     for name, text in split(pairs).items():
-        _must_be_known(name, known, f"--param {name}={text}")
+        check_known(name, known, f"--param {name}={text}")
         kind = known[name].get("parameterType", "STRING")
         given[name] = text if kind == "STRING" else _parsed(name, text, kind)
     return given
@@ -84,7 +84,7 @@ def check(values: Mapping[str, Any], known: Mapping[str, Any], where: str) -> No
       InputError: an unknown name, a value of another type, or a missing one.
     """
     for name, value in values.items():
-        _must_be_known(name, known, where)
+        check_known(name, known, where)
         kind = known[name].get("parameterType", "STRING")
         expected, words = _TYPES.get(kind, (object, "a value"))
         if not isinstance(value, expected) or (isinstance(value, bool) and kind != "BOOLEAN"):
@@ -94,7 +94,8 @@ def check(values: Mapping[str, Any], known: Mapping[str, Any], where: str) -> No
             raise InputError(f"{where}: the parameter {name!r} is missing and has no default")
 
 
-def _must_be_known(name: str, known: Mapping[str, Any], where: str) -> None:
+def check_known(name: str, known: Mapping[str, Any], where: str) -> None:
+    """Refuses a name that is not declared, with the nearest one that is."""
     if name not in known:
         near = difflib.get_close_matches(name, known, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"the parameters are: {', '.join(known) or 'none'}"

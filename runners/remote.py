@@ -80,14 +80,14 @@ def unanswered(server: str, doing: str, error: BaseException) -> StageError:
     return TransientError(f"{server}: the connection broke while {doing}; try again")
 
 
-def missing(kind: str, name: str, known: Iterable[str], where: str) -> InputError:
+def missing(kind: str, name: str, known: Iterable[str], where: str, preposition: str = "on") -> InputError:
     """The error for a name that a server does not know, with the nearest names that it does."""
     names = list(dict.fromkeys(known))
     near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
     if near:
-        return InputError(f"no {kind} {name!r} on {where}; did you mean {' or '.join(repr(each) for each in near)}?")
+        return InputError(f"no {kind} {name!r} {preposition} {where}; did you mean {' or '.join(repr(each) for each in near)}?")
     few = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
-    return InputError(f"no {kind} {name!r} on {where}; " + (f"there are: {few}" if names else "there is none"))
+    return InputError(f"no {kind} {name!r} {preposition} {where}; " + (f"there are: {few}" if names else "there is none"))
 
 
 def _explain(error: Exception, server: str, doing: str) -> StageError | None:

@@ -187,7 +187,7 @@ def test_a_server_that_wants_a_token() -> None:
         ("contexts: {a: {}}", "contexts.a.host: Field required"),
         ("[]", "holds no contexts"),
         ("a: [", "not YAML"),
-        ("contexts: {kind: {host: x}}", "no context 'knd' on"),
+        ("contexts: {kind: {host: x}}", "no context 'knd' in"),
         ("contexts: {knd: {host: x, token_env: NOT_SET_HERE}}", "the variable NOT_SET_HERE with the token is not set"),
         ("contexts: {knd: {host: x, token_file: /nowhere/token}}", "token_file /nowhere/token: No such file"),
     ],
