@@ -5,10 +5,10 @@ from __future__ import annotations
 import base64
 import gzip
 import json
-from datetime import datetime
 from typing import Any
 
 from runners.follow import RemoteRun, RemoteTask
+from runners.parameters import moment
 
 _STATES = {
     "Pending": "waiting",
@@ -64,8 +64,8 @@ def remote_run(workflow: dict[str, Any]) -> RemoteRun:
         id=metadata["name"],
         name=metadata["name"],
         state=state,
-        created=_moment(status.get("startedAt") or metadata.get("creationTimestamp")),
-        ended=_moment(status.get("finishedAt")),
+        created=moment(status.get("startedAt") or metadata.get("creationTimestamp")),
+        ended=moment(status.get("finishedAt")),
         error=_one_line(status.get("message")) if state in ("failed", "stopped") else "",
         parameters={each["name"]: each.get("value", "") for each in parameters},
         tasks=[_task(name, node) for name, node in task_nodes(workflow).items()],
@@ -75,11 +75,7 @@ def remote_run(workflow: dict[str, Any]) -> RemoteRun:
 def _task(name: str, node: dict[str, Any]) -> RemoteTask:
     state = _STATES.get(node.get("phase") or "Pending", "waiting")
     error = _one_line(node.get("message")) if state == "failed" else ""
-    return RemoteTask(name, state, _moment(node.get("startedAt")), _moment(node.get("finishedAt")), error)
-
-
-def _moment(text: str | None) -> datetime | None:
-    return datetime.fromisoformat(text) if text else None
+    return RemoteTask(name, state, moment(node.get("startedAt")), moment(node.get("finishedAt")), error)
 
 
 def _one_line(text: str | None) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -111,3 +112,8 @@ def _parsed(name: str, text: str, kind: str) -> Any:
     if not isinstance(value, expected) or (isinstance(value, bool) and kind != "BOOLEAN"):
         raise InputError(f"--param {name}={text}: expected {words}")
     return value
+
+
+def moment(text: str | None) -> datetime | None:
+    """A time that a server wrote, or None where it wrote none."""
+    return datetime.fromisoformat(text) if text else None

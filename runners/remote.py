@@ -85,9 +85,13 @@ def missing(kind: str, name: str, known: Iterable[str], where: str, preposition:
     names = list(dict.fromkeys(known))
     near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
     if near:
-        return InputError(f"no {kind} {name!r} {preposition} {where}; did you mean {' or '.join(repr(each) for each in near)}?")
+        return InputError(
+            f"no {kind} {name!r} {preposition} {where}; did you mean {' or '.join(repr(each) for each in near)}?"
+        )
     few = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
-    return InputError(f"no {kind} {name!r} {preposition} {where}; " + (f"there are: {few}" if names else "there is none"))
+    return InputError(
+        f"no {kind} {name!r} {preposition} {where}; " + (f"there are: {few}" if names else "there is none")
+    )
 
 
 def _explain(error: Exception, server: str, doing: str) -> StageError | None:
