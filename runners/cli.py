@@ -18,6 +18,9 @@ DEFAULT_ROOT = "pipeline_root"
 COMMANDS = {
     "run": ("runners.run_command:run", "Run a model's pipeline on this machine."),
     "compile": ("runners.compile_command:compile_", "Compile a model's pipeline to the files that a cluster runs."),
+    "kubeflow": ("runners.kubeflow_command:kubeflow", "Upload, run, follow and schedule on Kubeflow Pipelines."),
+    "argo": ("runners.argo_submit_command:argo", "Submit, follow and stop Workflows on plain Argo."),
+    "vertex": ("runners.vertex_command:vertex", "Submit, follow and schedule on Vertex AI Pipelines."),
     "runs": ("runners.history:runs", "List the runs, the newest first."),
     "compare": ("runners.compare:compare", "Compare two runs: parameters, metrics, artifacts."),
     "lineage": ("runners.lineage:lineage", "Tell what made an artifact, and what came of it."),

@@ -31,10 +31,10 @@ def compare(context: click.Context, left: str, right: str, file: Path | None, ev
     root: Path = context.obj["root"]
     compared = compare_runs(load_run(root, left), load_run(root, right))
     names = (compared.left.id, compared.right.id)
-    _print_rows("outcome", names, compared.summary, everything=True)
-    _print_metrics(names, compared.metrics)
-    _print_rows("parameters", names, compared.parameters, everything=everything)
-    _print_rows("artifacts", names, compared.artifacts, everything=everything)
+    print_rows("outcome", names, compared.summary, everything=True)
+    print_metrics(names, compared.metrics)
+    print_rows("parameters", names, compared.parameters, everything=everything)
+    print_rows("artifacts", names, compared.artifacts, everything=everything)
     click.echo(f"page: {write(compared, file or root / 'runs' / f'compare-{names[0]}-{names[1]}.html')}")
 
 
@@ -50,7 +50,8 @@ def write(compared: Comparison, file: Path) -> Path:
     return file
 
 
-def _print_rows(title: str, names: tuple[str, str], rows: list[Row], *, everything: bool) -> None:
+def print_rows(title: str, names: tuple[str, str], rows: list[Row], *, everything: bool) -> None:
+    """Prints the lines of a comparison that differ, or all of them."""
     shown = [row for row in rows if row.differs or everything]
     same = len(rows) - sum(row.differs for row in rows)
     if shown:
@@ -62,7 +63,8 @@ def _print_rows(title: str, names: tuple[str, str], rows: list[Row], *, everythi
     click.echo()
 
 
-def _print_metrics(names: tuple[str, str], rows: list[MetricRow]) -> None:
+def print_metrics(names: tuple[str, str], rows: list[MetricRow]) -> None:
+    """Prints metrics side by side, with their differences."""
     if not rows:
         return
     cells: list[list[text.Cell]] = []

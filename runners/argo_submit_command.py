@@ -1,0 +1,136 @@
+"""`argo`: compiled Workflows on a cluster that has Argo and no Kubeflow."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from components.runtime.errors import InputError
+from runners import argo_state, follow, text
+from runners.argo_submit import ArgoCluster, read_workflow, with_parameters
+from runners.remote import TIMEOUT
+
+_INTERVAL = click.option(
+    "--interval", default=5.0, show_default=True, type=click.FloatRange(min=0.01), help="Seconds between two looks."
+)
+_LIMIT = click.option("--limit", type=click.FloatRange(min=0), metavar="SECONDS", help="Wait no longer than this.")
+
+
+@click.group()
+@click.option("--context", "name", default="", help="Of the kubeconfig; its current one when not given.")
+@click.option("-n", "--namespace", default="", help="Of the workflows; the context's when not given.")
+@click.option(
+    "--timeout", default=TIMEOUT, show_default=True, type=click.FloatRange(min=0.1), help="Seconds for an answer."
+)
+@click.pass_context
+def argo(context: click.Context, name: str, namespace: str, timeout: float) -> None:
+    """Submit compiled Workflows to Argo, follow them, read their logs, stop them."""
+    context.obj = lambda: ArgoCluster(name, namespace, timeout)
+
+
+@argo.command()
+@click.argument("workflow")
+@click.option("--param", "-p", "given", multiple=True, metavar="NAME=VALUE", help="A parameter of the workflow.")
+@click.option("--wait", "waits", is_flag=True, help="Follow it; exit code 1 when it fails.")
+@_INTERVAL
+@_LIMIT
+@click.pass_context
+def submit(
+    context: click.Context, workflow: str, given: tuple[str, ...], waits: bool, interval: float, limit: float | None
+) -> None:
+    """Submit WORKFLOW: a compiled file, or a model's in build/."""
+    file = Path(workflow) if workflow.endswith((".yaml", ".yml")) else Path("build") / f"{workflow}.argo.yaml"
+    made = with_parameters(read_workflow(file), given, str(file))
+    cluster = context.obj()
+    asked_for = context.parent.params["namespace"] if context.parent else ""
+    name = cluster.submit(made, asked_for)
+    click.echo(f"workflow {name} submitted to the namespace {cluster.namespace}")
+    if waits:
+        _wait(cluster, name, interval, limit)
+
+
+@argo.command()
+@click.argument("workflow")
+@_INTERVAL
+@_LIMIT
+@click.pass_obj
+def wait(connect: Any, workflow: str, interval: float, limit: float | None) -> None:
+    """Follow WORKFLOW (a name, or `latest`) until it ends; exit code 1 when it failed."""
+    cluster = connect()
+    _wait(cluster, cluster.find(workflow), interval, limit)
+
+
+@argo.command()
+@click.argument("workflow")
+@click.pass_obj
+def show(connect: Any, workflow: str) -> None:
+    """Show the state, the parameters and the tasks of WORKFLOW."""
+    cluster = connect()
+    follow.print_run(cluster.state(cluster.find(workflow)))
+
+
+@argo.command()
+@click.argument("workflow")
+@click.argument("task", required=False)
+@click.option("--tail", type=click.IntRange(min=0), metavar="N", help="Only the last lines.")
+@click.option("-f", "--follow", "follows", is_flag=True, help="Go on as long as the task does.")
+@click.pass_obj
+def logs(connect: Any, workflow: str, task: str | None, tail: int | None, follows: bool) -> None:
+    """Print the log of a TASK of WORKFLOW, or of all its tasks."""
+    if follows and task is None:
+        raise InputError("--follow goes with the log of one task; name it")
+    cluster = connect()
+    name = cluster.find(workflow)
+    if task is not None:
+        _print_log(cluster.logs(name, task, tail=tail, follow=follows))
+        return
+    for each in argo_state.task_nodes(cluster.get(name)):
+        click.echo(f"== {each}")
+        try:
+            _print_log(cluster.logs(name, each, tail=tail))
+        except InputError as error:
+            click.echo(f"({error})")
+
+
+@argo.command()
+@click.argument("workflow")
+@click.option("--now", is_flag=True, help="Without its exit handler.")
+@click.pass_obj
+def stop(connect: Any, workflow: str, now: bool) -> None:
+    """Stop WORKFLOW; its exit handler still runs."""
+    cluster = connect()
+    name = cluster.find(workflow)
+    cluster.stop(name, at_once=now)
+    click.echo(f"workflow {name}: asked to stop")
+
+
+@argo.command(name="list")
+@click.option("-l", "--selector", default="", metavar="LABEL=VALUE", help="Only those with these labels.")
+@click.pass_obj
+def list_(connect: Any, selector: str) -> None:
+    """List the workflows, the newest first."""
+    cluster = connect()
+    rows: list[list[text.Cell]] = []
+    for run in map(argo_state.remote_run, cluster.list(selector)):
+        state = (run.state, follow.STYLES.get(run.state, ""))
+        rows.append([run.name, state, text.moment(run.created), text.duration(run.seconds), run.error])
+    if not rows:
+        click.echo(f"no workflows in the namespace {cluster.namespace} on {cluster.where}", err=True)
+        return
+    text.table(("workflow", "state", "started (UTC)", "duration", "error"), rows)
+
+
+def _wait(cluster: ArgoCluster, name: str, interval: float, limit: float | None) -> None:
+    sys.exit(follow.outcome(follow.follow(lambda: cluster.state(name), interval=interval, limit=limit)))
+
+
+def _print_log(pieces: Any) -> None:
+    last = "\n"
+    for piece in pieces:
+        click.echo(piece, nl=False)
+        last = piece
+    if not last.endswith("\n"):
+        click.echo()

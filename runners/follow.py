@@ -1,0 +1,144 @@
+"""Follows a run on a server until it ends, whichever server it is."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import click
+from rich.console import Console
+
+from components.runtime.errors import TransientError
+from runners import text
+from runners.display import make_display
+
+PATIENCE = 120.0
+"""Seconds without an answer after which a wait gives up; a server may be restarted meanwhile."""
+
+STYLES = {"done": "green", "failed": "red", "stopped": "yellow", "running": "cyan", "waiting": "dim", "skipped": "dim"}
+
+
+@dataclass(frozen=True)
+class RemoteTask:
+    """A task of a run, with the states of the local runner: waiting, running, done, failed, skipped."""
+
+    name: str
+    state: str
+    started: datetime | None = None
+    ended: datetime | None = None
+    error: str = ""
+
+    @property
+    def seconds(self) -> float | None:
+        """How long it took, or has taken till now."""
+        if self.started is None:
+            return None
+        end = self.ended or datetime.now(self.started.tzinfo)
+        return max(0.0, (end - self.started).total_seconds())
+
+
+@dataclass(frozen=True)
+class RemoteRun:
+    """A run on a server.
+
+    Attributes:
+      state: waiting, running, done, failed or stopped.
+    """
+
+    id: str
+    name: str
+    state: str
+    created: datetime | None = None
+    ended: datetime | None = None
+    error: str = ""
+    parameters: dict[str, Any] = field(default_factory=dict)
+    tasks: list[RemoteTask] = field(default_factory=list)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more happens to it."""
+        return self.state in ("done", "failed", "stopped")
+
+    @property
+    def seconds(self) -> float | None:
+        """From its start to its end, where both are known."""
+        return (self.ended - self.created).total_seconds() if self.created and self.ended else None
+
+
+def follow(poll: Callable[[], RemoteRun], *, interval: float, limit: float | None = None) -> RemoteRun:
+    """Shows the progress of each task until the run is over, and returns its last state.
+
+    Args:
+      poll: asks the server.
+      interval: seconds between two questions.
+      limit: seconds to wait at most.
+
+    Raises:
+      TransientError: the time is up, or the server has not answered for two minutes.
+    """
+    run = poll()
+    begun = answered = time.monotonic()
+    record: dict[str, Any] = {"id": run.name if run.name == run.id else f"{run.name} ({run.id})", "tasks": []}
+    known: dict[str, dict[str, Any]] = {}
+    display = make_display(Console())
+    display.begin(record)
+    try:
+        while True:
+            for task in run.tasks:
+                _show(task, known, record["tasks"], display)
+            if run.is_over:
+                return run
+            if limit is not None and time.monotonic() - begun + interval > limit:
+                raise TransientError(f"run {run.name} is still {run.state} after {limit:g} s; it goes on: wait again")
+            time.sleep(interval)
+            try:
+                run = poll()
+                answered = time.monotonic()
+            except TransientError:
+                if time.monotonic() - answered > PATIENCE:
+                    raise
+    finally:
+        display.end(record)
+
+
+def _show(task: RemoteTask, known: dict[str, dict[str, Any]], tasks: list[dict[str, Any]], display: Any) -> None:
+    if task.name not in known:
+        known[task.name] = {"name": task.name, "state": "", "seconds": None, "error": "", "rows": None}
+        tasks.append(known[task.name])
+    row = known[task.name]
+    changed = row["state"] != task.state
+    row |= {"state": task.state, "seconds": task.seconds, "error": task.error or "failed"}
+    if changed:
+        display.change(row)
+
+
+def print_run(run: RemoteRun) -> None:
+    """Prints the state, the parameters and the tasks of a run."""
+    click.echo(f"run         {run.name}" + (f" ({run.id})" if run.id != run.name else ""))
+    click.echo(f"state       {text.styled(run.state, STYLES.get(run.state, ''))}")
+    click.echo(f"created     {text.moment(run.created)}")
+    click.echo(f"duration    {text.duration(run.seconds)}")
+    if run.error:
+        click.echo(f"error       {run.error}")
+    if run.parameters:
+        click.echo()
+        text.table(("parameter", "value"), [[name, str(value)] for name, value in run.parameters.items()])
+    if run.tasks:
+        click.echo()
+        rows: list[list[text.Cell]] = [
+            [task.name, (task.state, STYLES.get(task.state, "")), text.duration(task.seconds), task.error or ""]
+            for task in run.tasks
+        ]
+        text.table(("task", "state", "duration", "error"), rows)
+
+
+def outcome(run: RemoteRun) -> int:
+    """Says how the run ended; returns the exit code of the command."""
+    took = f" in {text.duration(run.seconds)}" if run.seconds is not None else ""
+    click.echo(f"run {run.name}: {text.styled(run.state, STYLES.get(run.state, ''))}{took}")
+    if run.error:
+        click.echo(f"error: {run.error}", err=True)
+    return 0 if run.state == "done" else 1

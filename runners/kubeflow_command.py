@@ -1,0 +1,340 @@
+"""`kubeflow`: pipelines on a Kubeflow Pipelines server."""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from components.runtime.errors import InputError
+from runners import contexts, follow, parameters, schedules, text
+from runners.kubeflow import Cluster
+from runners.kubeflow_state import STATES
+from runners.remote import TIMEOUT, missing
+
+_INTERVAL = click.option(
+    "--interval", default=5.0, show_default=True, type=click.FloatRange(min=0.01), help="Seconds between two looks."
+)
+_LIMIT = click.option("--limit", type=click.FloatRange(min=0), metavar="SECONDS", help="Wait no longer than this.")
+_YES = click.option("--yes", is_flag=True, help="Do not ask.")
+
+
+@click.group()
+@click.option("--context", "name", default="", help="A cluster of the contexts file; its `current` when not given.")
+@click.option("--host", default="", help="Address of the server instead, as http://localhost:8080.")
+@click.option("--namespace", default="", help="Yours, on a server with many users.")
+@click.option(
+    "--timeout", default=TIMEOUT, show_default=True, type=click.FloatRange(min=0.1), help="Seconds for an answer."
+)
+@click.pass_context
+def kubeflow(context: click.Context, name: str, host: str, namespace: str, timeout: float) -> None:
+    """Upload, run, follow, compare and schedule pipelines on a Kubeflow Pipelines server."""
+
+    def connect() -> Cluster:
+        return Cluster(contexts.find(name, host, namespace), timeout)
+
+    # Not connected here: `--help` needs no server, and bad input is found before one is asked.
+    context.obj = connect
+
+
+@kubeflow.command()
+@click.argument("pipeline")
+@click.pass_obj
+def upload(connect: Any, pipeline: str) -> None:
+    """Upload PIPELINE (a compiled file, or a model's in build/): a new version if its content changed."""
+    file = parameters.compiled_file(pipeline)
+    parameters.read_ir(file)
+    _uploaded(connect(), file)
+
+
+@kubeflow.command()
+@click.argument("pipeline")
+@click.option("--param", "-p", "given", multiple=True, metavar="NAME=VALUE", help="A parameter of the pipeline.")
+@click.option("--experiment", default="Default", show_default=True, help="Made where it is not there.")
+@click.option("--name", default="", help="Of the run; the pipeline's name and the time when not given.")
+@click.option("--version", default="", help="Of a pipeline on the server; its newest when not given.")
+@click.option("--pipeline-root", default="", metavar="URI", help="Where artifacts go.")
+@click.option("--service-account", default="", help="Of the pods.")
+@click.option("--no-cache", is_flag=True, help="Execute every task (of a compiled file).")
+@click.option("--wait", "waits", is_flag=True, help="Follow the run; exit code 1 when it fails.")
+@_INTERVAL
+@_LIMIT
+@click.pass_obj
+def run(
+    connect: Any,
+    pipeline: str,
+    given: tuple[str, ...],
+    experiment: str,
+    name: str,
+    version: str,
+    pipeline_root: str,
+    service_account: str,
+    no_cache: bool,
+    waits: bool,
+    interval: float,
+    limit: float | None,
+) -> None:
+    """Run PIPELINE: a compiled file or a model's in build/, uploaded if need be, or a pipeline on the server."""
+    file: Path | None = parameters.compiled_file(pipeline)
+    if file is not None and not file.exists() and file.name != Path(pipeline).name:
+        file = None
+    if file is not None and version:
+        raise InputError("--version is of a pipeline on the server; give its name in place of a file")
+    if file is None and no_cache:
+        raise InputError("--no-cache goes with a compiled file only; of a pipeline on the server, the file says it")
+    parameters.split(given)
+    values: dict[str, Any] = {}
+    if file is not None:
+        values = _values(parameters.read_ir(file), given, str(file))
+    cluster = connect()
+    if file is not None:
+        found = _uploaded(cluster, file)
+    else:
+        found = cluster.latest_version(pipeline, version)
+        values = _values(_spec(found), given, pipeline)
+    name = name or f"{found.display_name.rpartition('-')[0] or pipeline} {datetime.now(UTC):%Y-%m-%d %H:%M:%S}"
+    identity = cluster.run(
+        found,
+        name,
+        experiment=experiment,
+        parameters=values,
+        pipeline_root=pipeline_root,
+        service_account=service_account,
+        uncached=file if no_cache else None,
+    )
+    click.echo(f"run {identity} {name}")
+    click.echo(f"page: {cluster.where}/#/runs/details/{identity}")
+    if waits:
+        _wait(cluster, identity, interval, limit)
+
+
+@kubeflow.command()
+@click.argument("run")
+@_INTERVAL
+@_LIMIT
+@click.pass_obj
+def wait(connect: Any, run: str, interval: float, limit: float | None) -> None:
+    """Follow RUN (an id, its beginning, a name, or `latest`) until it ends; exit code 1 when it failed."""
+    cluster = connect()
+    _wait(cluster, cluster.find_run(run), interval, limit)
+
+
+@kubeflow.command(name="list")
+@click.argument("what", type=click.Choice(["runs", "pipelines", "experiments", "schedules"]), default="runs")
+@click.option("-n", "--limit", default=20, show_default=True, type=click.IntRange(min=1), help="So many runs.")
+@click.pass_obj
+def list_(connect: Any, what: str, limit: int) -> None:
+    """List runs, pipelines, experiments or schedules."""
+    cluster: Cluster = connect()
+    headers: tuple[str, ...]
+    rows: list[list[text.Cell]]
+    if what == "runs":
+        headers = ("run", "name", "state", "created (UTC)", "duration")
+        rows = [_run_row(each) for each in cluster.runs(limit)]
+    elif what == "schedules":
+        headers = ("schedule", "cron", "enabled", "concurrency", "created (UTC)")
+        rows = [_schedule_row(each) for each in cluster.recurring_runs()]
+    elif what == "pipelines":
+        headers = ("pipeline", "versions", "newest", "uploaded (UTC)")
+        rows = [_pipeline_row(each, cluster.versions(each.pipeline_id)) for each in cluster.pipelines()]
+    else:
+        headers = ("experiment", "created (UTC)")
+        rows = [[each.display_name, text.moment(each.created_at)] for each in cluster.experiments()]
+    if not rows:
+        click.echo(f"no {what} on {cluster.where}", err=True)
+        return
+    text.table(headers, rows)
+
+
+@kubeflow.command()
+@click.argument("run")
+@click.pass_obj
+def show(connect: Any, run: str) -> None:
+    """Show the state, the parameters and the tasks of RUN."""
+    cluster = connect()
+    follow.print_run(cluster.get(cluster.find_run(run)))
+
+
+@kubeflow.command()
+@click.argument("run")
+@click.pass_obj
+def terminate(connect: Any, run: str) -> None:
+    """Stop RUN."""
+    _act(connect(), "terminate", run)
+
+
+@kubeflow.command()
+@click.argument("run")
+@click.pass_obj
+def retry(connect: Any, run: str) -> None:
+    """Run the tasks of RUN that failed again."""
+    _act(connect(), "retry", run)
+
+
+@kubeflow.command()
+@click.argument("kind", type=click.Choice(["run", "pipeline", "schedule"]))
+@click.argument("name")
+@_YES
+@click.pass_obj
+def delete(connect: Any, kind: str, name: str, yes: bool) -> None:
+    """Delete a run, a pipeline with all its versions, or a schedule."""
+    cluster: Cluster = connect()
+    # What it is comes before the question whether it may go.
+    found = cluster.find_run(name) if kind == "run" else ""
+    there = [each for each in cluster.recurring_runs() if each.display_name == name] if kind == "schedule" else []
+    if kind == "pipeline":
+        cluster.pipeline(name)
+    if kind == "schedule" and not there:
+        raise missing("schedule", name, [each.display_name for each in cluster.recurring_runs()], cluster.where)
+    if not yes:
+        click.confirm(f"delete the {kind} {name} on {cluster.where}?", abort=True)
+    if kind == "run":
+        cluster.act("delete", found)
+    elif kind == "pipeline":
+        click.echo(f"versions deleted: {cluster.delete_pipeline(name)}")
+    for each in there:
+        cluster.delete_recurring_run(each.recurring_run_id)
+    click.echo(f"{kind} {name}: deleted")
+
+
+@kubeflow.command()
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--dry-run", is_flag=True, help="Only say what would be done.")
+@click.pass_obj
+def schedule(connect: Any, files: tuple[Path, ...], dry_run: bool) -> None:
+    """Create or replace the recurring runs that FILES (or folders of files) describe."""
+    wanted = schedules.read(files)
+    cluster = connect()
+    there = cluster.recurring_runs()
+    # All are looked up and held against their pipelines first: none is changed when one is wrong.
+    versions = {}
+    for file, each in wanted:
+        version = versions[each.name] = cluster.latest_version(each.pipeline, each.version)
+        parameters.check(each.parameters, parameters.definitions(_spec(version)), str(file))
+    for _, each in wanted:
+        found = [run for run in there if run.display_name == each.name]
+        click.echo(f"{each.name}: {_apply(cluster, each, versions[each.name], found, dry_run)}")
+
+
+@kubeflow.command()
+@click.argument("left", metavar="RUN")
+@click.argument("right", metavar="RUN")
+@click.option("--all", "everything", is_flag=True, help="Also what is the same.")
+@click.pass_obj
+def compare(connect: Any, left: str, right: str, everything: bool) -> None:
+    """Compare two RUNs: outcome, metrics, parameters, tasks."""
+    from runners.kubeflow_compare import print_comparison
+
+    cluster = connect()
+    print_comparison(cluster, cluster.find_run(left), cluster.find_run(right), everything=everything)
+
+
+@kubeflow.command()
+@click.argument("run")
+@click.option("--output", type=click.Path(file_okay=False, path_type=Path), help="Folder; build/reports/<run>.")
+@click.pass_obj
+def report(connect: Any, run: str, output: Path | None) -> None:
+    """Fetch the report pages of RUN; needs the address of the dashboard, not of the API server behind it."""
+    from runners.kubeflow_artifacts import fetch_reports
+
+    cluster = connect()
+    identity = cluster.find_run(run)
+    for file in fetch_reports(cluster, identity, output or Path("build") / "reports" / identity):
+        click.echo(file)
+
+
+def _uploaded(cluster: Cluster, file: Path) -> Any:
+    version, is_new = cluster.upload(file)
+    click.echo(f"version {version.display_name} {'uploaded' if is_new else 'is there already'}")
+    return version
+
+
+def _spec(version: Any) -> dict[str, Any]:
+    """The IR of a version; with a platform spec the API wraps it."""
+    spec = version.pipeline_spec or {}
+    return dict(spec.get("pipeline_spec", spec))
+
+
+def _values(ir: dict[str, Any], given: tuple[str, ...], where: str) -> dict[str, Any]:
+    known = parameters.definitions(ir)
+    values = parameters.from_texts(given, known)
+    parameters.check(values, known, where)
+    return values
+
+
+def _wait(cluster: Cluster, identity: str, interval: float, limit: float | None) -> None:
+    ended = follow.follow(lambda: cluster.get(identity), interval=interval, limit=limit)
+    sys.exit(follow.outcome(ended))
+
+
+def _act(cluster: Cluster, action: str, run: str) -> None:
+    identity = cluster.find_run(run)
+    cluster.act(action, identity)
+    click.echo(f"run {identity}: asked to {action}")
+
+
+def _apply(cluster: Cluster, wanted: schedules.Schedule, version: Any, found: list[Any], dry_run: bool) -> str:
+    experiment = cluster.experiment(wanted.experiment) if not dry_run else cluster.known_experiment(wanted.experiment)
+    changed = schedules.differences(wanted, version, experiment, found[0]) if found else []
+    if len(found) == 1 and not changed:
+        return "unchanged"
+    what = f"replaced ({', '.join(changed) or 'there were several'})" if found else "created"
+    if dry_run:
+        return f"would be {what}"
+    # The new one first: when the server refuses it, the old one is still there.
+    cluster.create_recurring_run(
+        experiment_id=experiment,
+        job_name=wanted.name,
+        description=wanted.description,
+        cron_expression=wanted.cron,
+        max_concurrency=wanted.concurrency,
+        no_catchup=not wanted.catch_up,
+        params=wanted.parameters,
+        pipeline_id=version.pipeline_id,
+        version_id=version.pipeline_version_id,
+        enabled=wanted.enabled,
+        pipeline_root=wanted.pipeline_root or None,
+        service_account=wanted.service_account or None,
+    )
+    for old in found:
+        cluster.delete_recurring_run(old.recurring_run_id)
+    return what
+
+
+def _run_row(run: Any) -> list[text.Cell]:
+    state = STATES.get(run.state, "waiting")
+    ended = run.finished_at if state in ("done", "failed", "stopped") else None
+    took = (ended - run.created_at).total_seconds() if ended and run.created_at else None
+    return [
+        run.run_id,
+        run.display_name,
+        (state, follow.STYLES.get(state, "")),
+        text.moment(run.created_at),
+        text.duration(took),
+    ]
+
+
+def _schedule_row(run: Any) -> list[text.Cell]:
+    trigger = run.trigger.cron_schedule if run.trigger else None
+    enabled = run.mode == "ENABLE" or run.status == "ENABLED"
+    cron = trigger.cron if trigger else text.NOTHING
+    return [
+        run.display_name,
+        cron,
+        "yes" if enabled else "no",
+        str(run.max_concurrency or text.NOTHING),
+        text.moment(run.created_at),
+    ]
+
+
+def _pipeline_row(pipeline: Any, versions: list[Any]) -> list[text.Cell]:
+    newest = versions[0] if versions else None
+    return [
+        pipeline.display_name,
+        str(len(versions)),
+        newest.display_name if newest else text.NOTHING,
+        text.moment(newest.created_at if newest else None),
+    ]

@@ -1,0 +1,203 @@
+"""Recurring runs from files: what each says, and what has to change on the server.
+
+name: taxi-nightly
+pipeline: taxi
+cron: "0 0 2 * * *"        # second minute hour day month weekday
+parameters: {train_steps: 500}
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from components.runtime.errors import InputError
+
+_FIELDS = (
+    ("second", 0, 59, ()),
+    ("minute", 0, 59, ()),
+    ("hour", 0, 23, ()),
+    ("day of the month", 1, 31, ()),
+    ("month", 1, 12, ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")),
+    ("day of the week", 0, 6, ("sun", "mon", "tue", "wed", "thu", "fri", "sat")),
+)
+_CAN_BE_QUESTION = ("day of the month", "day of the week")
+_WORDS = {1: "one field", 2: "two fields", 3: "three fields", 4: "four fields", 5: "five fields", 7: "seven fields"}
+
+
+class Schedule(BaseModel):
+    """One recurring run.
+
+    Attributes:
+      concurrency: how many of its runs may go on at once.
+      catch_up: whether runs that were missed are made up for.
+      version: of the pipeline; the newest one when the file is applied, if not named.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    name: str = Field(min_length=1)
+    pipeline: str = Field(min_length=1)
+    cron: str
+    version: str = ""
+    description: str = ""
+    parameters: dict[str, Any] = {}
+    concurrency: int = Field(default=10, ge=1, le=10)
+    catch_up: bool = False
+    enabled: bool = True
+    experiment: str = "Default"
+    service_account: str = ""
+    pipeline_root: str = ""
+
+
+def read(files: Iterable[Path]) -> list[tuple[Path, Schedule]]:
+    """Reads and checks files of schedules, and those in folders; a file may hold several documents.
+
+    Raises:
+      InputError: one of them is wrong, or two have the same name.
+    """
+    found: list[tuple[Path, Schedule]] = []
+    for file in _files(files):
+        try:
+            documents = [document for document in yaml.safe_load_all(file.read_text()) if document is not None]
+        except OSError as error:
+            raise InputError(f"{file}: {error.strerror}") from None
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise InputError(f"{file}: not YAML: {' '.join(str(error).split())}") from None
+        if not documents:
+            raise InputError(f"{file}: holds no schedule")
+        for document in documents:
+            found.append((file, _schedule(file, document)))
+    names: dict[str, Path] = {}
+    for file, schedule in found:
+        if schedule.name in names:
+            raise InputError(f"{file}: the name {schedule.name!r} is taken already, by {names[schedule.name]}")
+        names[schedule.name] = file
+    return found
+
+
+def check_cron(cron: str) -> list[str]:
+    """Takes a cron expression of six fields apart, as Kubeflow Pipelines reads it.
+
+    Raises:
+      InputError: another number of fields, or one that is out of its range.
+    """
+    fields = cron.split()
+    if len(fields) == 5:
+        raise InputError(
+            f"cron {cron!r} has five fields, the seconds are missing at the front: write '0 {cron.strip()}'"
+        )
+    if len(fields) != 6:
+        count = _WORDS.get(len(fields), f"{len(fields)} fields")
+        order = ", ".join(name for name, *_ in _FIELDS)
+        raise InputError(f"cron {cron!r} has {count}, six are needed: {order}")
+    for value, (name, least, most, words) in zip(fields, _FIELDS, strict=True):
+        if value == "?" and name in _CAN_BE_QUESTION:
+            continue
+        for part in value.split(","):
+            if not _is_part(part, least, most, words):
+                example = f", or a name as {words[0]}" if words else ""
+                raise InputError(
+                    f"cron {cron!r}: the {name} is {value!r}; it is * or {least} to {most}{example}, with - , and /"
+                )
+    return fields
+
+
+def vertex_cron(cron: str) -> str:
+    """The same times in the five fields that Vertex takes, which knows no seconds.
+
+    Raises:
+      InputError: the seconds are not 0.
+    """
+    second, *rest = check_cron(cron)
+    if second != "0":
+        raise InputError(f"cron {cron!r}: Vertex starts runs at whole minutes; the seconds, the first field, must be 0")
+    return " ".join("*" if field == "?" else field for field in rest)
+
+
+def differences(schedule: Schedule, version: Any, experiment_id: str, there: Any) -> list[str]:
+    """Names of what is otherwise on the server."""
+    trigger = there.trigger.cron_schedule if there.trigger else None
+    reference = there.pipeline_version_reference
+    config = there.runtime_config
+    pairs: list[tuple[str, Any, Any]] = [
+        ("cron", schedule.cron, trigger.cron if trigger else None),
+        ("version", version.pipeline_version_id, reference.pipeline_version_id if reference else None),
+        ("parameters", schedule.parameters, dict((config.parameters if config else None) or {})),
+        ("concurrency", schedule.concurrency, int(there.max_concurrency or 0)),
+        ("catch_up", schedule.catch_up, not there.no_catchup),
+        ("enabled", schedule.enabled, there.mode == "ENABLE" or there.status == "ENABLED"),
+        ("experiment", experiment_id, there.experiment_id),
+        ("description", schedule.description, there.description or ""),
+        ("pipeline_root", schedule.pipeline_root, (config.pipeline_root if config else None) or ""),
+    ]
+    # A server fills in its own service account where none is named.
+    if schedule.service_account:
+        pairs.append(("service_account", schedule.service_account, there.service_account or ""))
+    return [name for name, wanted, found in pairs if wanted != found]
+
+
+def _files(paths: Iterable[Path]) -> list[Path]:
+    files: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            inside = sorted([*path.glob("*.yaml"), *path.glob("*.yml")])
+            inside = [file for file in inside if file.stem != "kustomization"]
+            if not inside:
+                raise InputError(f"{path}: no schedules (*.yaml) in this folder")
+            files += inside
+        else:
+            files.append(path)
+    return files
+
+
+def _schedule(file: Path, document: Any) -> Schedule:
+    if not isinstance(document, dict):
+        raise InputError(f"{file}: a schedule is a mapping with name, pipeline and cron")
+    try:
+        schedule = Schedule.model_validate(document)
+    except ValidationError as error:
+        mistake = error.errors()[0]
+        where = ".".join(str(part) for part in mistake["loc"])
+        if mistake["type"] == "extra_forbidden":
+            raise InputError(f"{file}: {_unknown(where)}") from None
+        if mistake["type"] == "missing":
+            raise InputError(f"{file}: {where!r} is missing") from None
+        raise InputError(f"{file}: {where}: {mistake['msg']}, not {mistake['input']!r}") from None
+    try:
+        check_cron(schedule.cron)
+    except InputError as error:
+        raise InputError(f"{file}: {error}") from None
+    return schedule
+
+
+def _unknown(key: str) -> str:
+    import difflib
+
+    known = list(Schedule.model_fields)
+    near = difflib.get_close_matches(key, known, n=1)
+    hint = f", did you mean {near[0]!r}?" if near else ""
+    return f"unknown key {key!r}{hint}; known are {', '.join(known)}"
+
+
+def _is_part(part: str, least: int, most: int, words: Sequence[str]) -> bool:
+    """One of `*`, `5`, `1-5`, `*/10`, `1-30/5`, `mon-fri`."""
+    found = re.fullmatch(r"(\*|\w+)(?:-(\w+))?(?:/(\d+))?", part)
+    if not found or (found[3] is not None and int(found[3]) == 0):
+        return False
+    if found[1] == "*":
+        return found[2] is None
+    ends = [_value(end, words) for end in (found[1], found[2]) if end is not None]
+    return all(least <= end <= most for end in ends) and ends == sorted(ends)
+
+
+def _value(text: str, words: Sequence[str]) -> int:
+    if text.lower() in words:
+        # Months count from 1, days of the week from 0.
+        return words.index(text.lower()) + (1 if len(words) == 12 else 0)
+    return int(text) if text.isdigit() else -1

@@ -1,0 +1,216 @@
+"""A server on loopback that speaks the paths of the Kubernetes API that the `argo` commands use."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+import re
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+TOKEN = "kubernetes-verySecretToken"
+START = datetime(2026, 11, 20, 12, tzinfo=UTC)
+
+
+def _stamp(seconds: int) -> str:
+    return (START + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+class Refused(Exception):
+    """An answer other than 200."""
+
+    def __init__(self, status: int, message: str) -> None:
+        self.status, self.message = status, message
+
+
+@dataclass
+class Argo:
+    """What the cluster knows, and how it is to behave."""
+
+    installed: bool = True
+    delay: float = 0.0
+    refusals: dict[str, tuple[int, Any]] = field(default_factory=dict)
+    plan: list[str] = field(default_factory=lambda: ["ingest", "statistics", "train"])
+    fails_at: str = ""
+    packed: bool = False
+    workflows: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
+    steps: dict[str, int] = field(default_factory=dict)
+    logs: dict[str, bytes] = field(default_factory=dict)
+    requests: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
+    url: str = ""
+
+    def answer(self, method: str, path: str, query: dict[str, str], body: bytes, headers: dict[str, str]) -> Any:
+        if found := re.fullmatch(r"/api/v1/namespaces/([^/]+)/pods", path):
+            assert query["labelSelector"].startswith("workflows.argoproj.io/workflow=")
+            return {"kind": "PodList", "items": self.pods(found[1], query["labelSelector"].partition("=")[2])}
+        if found := re.fullmatch(r"/api/v1/namespaces/([^/]+)/pods/([^/]+)/log", path):
+            assert query["container"] == "main"
+            lines = self.logs[found[2]].splitlines(keepends=True)
+            return b"".join(lines[-int(query["tailLines"]) :] if "tailLines" in query else lines)
+        found = re.fullmatch(r"/apis/argoproj.io/v1alpha1/namespaces/([^/]+)/workflows(?:/([^/]+))?", path)
+        if not found or not self.installed:
+            return 404, b"404 page not found\n"
+        namespace, name = found[1], found[2]
+        if method == "POST":
+            return self.create(namespace, json.loads(body))
+        if name is None:
+            return self.listed(namespace, query)
+        if (namespace, name) not in self.workflows:
+            raise Refused(404, f'workflows.argoproj.io "{name}" not found')
+        workflow = self.workflows[namespace, name]
+        if method == "PATCH":
+            assert headers["content-type"] == "application/merge-patch+json"
+            assert set(json.loads(body)) == {"spec"}
+            workflow["spec"] |= json.loads(body)["spec"]
+            workflow["status"] |= {"phase": "Failed", "finishedAt": _stamp(99), "message": "Stopped with strategy"}
+            return workflow
+        return self.progress(workflow)
+
+    def create(self, namespace: str, workflow: dict[str, Any]) -> dict[str, Any]:
+        if workflow.get("apiVersion") != "argoproj.io/v1alpha1" or "entrypoint" not in workflow["spec"]:
+            raise Refused(422, "Workflow is invalid: spec.entrypoint: Required value")
+        if workflow["metadata"]["namespace"] != namespace:
+            raise Refused(400, "the namespace of the provided object does not match the namespace sent on the request")
+        metadata = workflow["metadata"]
+        metadata.setdefault("name", f"{metadata.get('generateName')}{len(self.workflows):05d}")
+        if (namespace, metadata["name"]) in self.workflows:
+            raise Refused(409, f'workflows.argoproj.io "{metadata["name"]}" already exists')
+        metadata["creationTimestamp"] = _stamp(len(self.workflows))
+        self.workflows[namespace, metadata["name"]] = workflow
+        self.steps[metadata["name"]] = 0
+        return workflow
+
+    def listed(self, namespace: str, query: dict[str, str]) -> dict[str, Any]:
+        items = [workflow for (place, _), workflow in self.workflows.items() if place == namespace]
+        if selector := query.get("labelSelector"):
+            key, _, value = selector.partition("=")
+            items = [item for item in items if item["metadata"].get("labels", {}).get(key) == value]
+        begin = int(query.get("continue") or 0)
+        end = begin + min(int(query["limit"]), 2)
+        return {"metadata": {"continue": str(end) if end < len(items) else ""}, "items": items[begin:end]}
+
+    def progress(self, workflow: dict[str, Any]) -> dict[str, Any]:
+        """Every look finds one more task done; `statistics` is tried twice."""
+        name = workflow["metadata"]["name"]
+        status = workflow.setdefault("status", {})
+        if status.get("phase") in ("Succeeded", "Failed"):
+            return workflow
+        step = self.steps[name]
+        self.steps[name] += 1
+        phase = "Running"
+        nodes: dict[str, Any] = {name: {"id": name, "name": name, "displayName": name, "type": "DAG"}}
+        for place, task in enumerate(self.plan[: step + 1]):
+            failed = task == self.fails_at and place < step
+            node = {
+                "displayName": task,
+                "name": f"{name}.{task}",
+                "type": "Pod",
+                "phase": "Failed" if failed else "Succeeded" if place < step else "Running",
+                "startedAt": _stamp(10 * place),
+                "finishedAt": _stamp(10 * place + 7) if place < step else None,
+                "message": "main: Error (exit code 65)\n" if failed else "",
+            }
+            if task == "statistics":
+                attempts = [f"{name}-{task}-{attempt}" for attempt in (0, 1)]
+                for attempt in attempts:
+                    nodes[attempt] = node | {"displayName": f"{task}({attempt[-1]})"}
+                node = node | {"type": "Retry", "children": attempts}
+            nodes[f"{name}-{task}"] = node
+            if failed:
+                phase = "Failed"
+                break
+        if phase == "Running" and step >= len(self.plan):
+            phase = "Succeeded"
+        status |= {"phase": phase, "startedAt": _stamp(0), "nodes": nodes}
+        if phase != "Running":
+            status |= {"finishedAt": _stamp(30), "message": "child failed" if phase == "Failed" else ""}
+        if self.packed:
+            packed = base64.b64encode(gzip.compress(json.dumps(status.pop("nodes")).encode())).decode()
+            status["compressedNodes"] = packed
+        return workflow
+
+    def pods(self, namespace: str, workflow: str) -> list[dict[str, Any]]:
+        nodes = self.workflows[namespace, workflow].get("status", {}).get("nodes", {})
+        found = []
+        for identity, node in nodes.items():
+            if node["type"] == "Pod":
+                # Argo names pods after the template and a hash, not after the node.
+                name = f"{workflow}-pod-{identity.removeprefix(workflow)[1:]}"
+                note = {"workflows.argoproj.io/node-id": identity}
+                if name in self.logs:
+                    found.append({"metadata": {"name": name, "annotations": note}, "spec": {"containers": []}})
+        return found
+
+
+@contextmanager
+def serve(state: Argo) -> Iterator[Argo]:
+    """Runs the server while the context lasts."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+        def handle_one(self) -> None:
+            body = self.rfile.read(int(self.headers.get("content-length") or 0))
+            parts = urlsplit(self.path)
+            query = {name: values[0] for name, values in parse_qs(parts.query).items()}
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            state.requests.append((self.command, self.path, headers))
+            time.sleep(state.delay)
+            status, reply = 200, None
+            for part, refusal in state.refusals.items():
+                if part in f"{self.command} {parts.path}":
+                    status, reply = refusal
+            if headers.get("authorization") != f"Bearer {TOKEN}":
+                status, reply = 401, {"kind": "Status", "message": "Unauthorized", "code": 401}
+            if reply is None:
+                try:
+                    reply = state.answer(self.command, parts.path, query, body, headers)
+                    if isinstance(reply, tuple):
+                        status, reply = reply
+                except Refused as refused:
+                    status, reply = refused.status, {"kind": "Status", "message": refused.message}
+            data = reply if isinstance(reply, bytes) else json.dumps(reply).encode()
+            try:
+                self.send_response(status)
+                self.send_header("content-type", "text/plain" if isinstance(reply, bytes) else "application/json")
+                self.send_header("content-length", str(len(data)))
+                self.end_headers()
+                self.wfile.write(data)
+            except (BrokenPipeError, ConnectionResetError):
+                pass
+
+        do_GET = do_POST = do_DELETE = do_PATCH = handle_one
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+    state.url = f"http://127.0.0.1:{server.server_address[1]}"
+    try:
+        yield state
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def write_kubeconfig(file: Path, url: str, token: str = TOKEN) -> None:
+    """A kubeconfig with two contexts: `kind`, the current one, whose namespace is ml, and `other`."""
+    cluster = {"name": "c", "cluster": {"server": url}}
+    user = {"name": "u", "user": {"token": token}}
+    contexts = [
+        {"name": "kind", "context": {"cluster": "c", "user": "u", "namespace": "ml"}},
+        {"name": "other", "context": {"cluster": "c", "user": "u"}},
+    ]
+    content = {"apiVersion": "v1", "kind": "Config", "clusters": [cluster], "users": [user], "contexts": contexts}
+    file.write_text(json.dumps(content | {"current-context": "kind"}))

@@ -1,0 +1,268 @@
+"""The `argo` commands against a server on loopback that speaks the Kubernetes API."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.runners.argo_server import TOKEN, Argo, serve, write_kubeconfig
+from tests.runners.cluster_support import call
+
+WORKFLOW = """\
+apiVersion: argoproj.io/v1alpha1
+kind: Workflow
+metadata: {generateName: taxi-, labels: {model: taxi}}
+spec:
+  entrypoint: pipeline
+  arguments:
+    parameters:
+    - {name: data}
+    - {name: train_steps, value: "500"}
+    - {name: mode, value: fast, enum: [fast, slow]}
+"""
+
+
+@pytest.fixture
+def kubeconfig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    file = tmp_path / "kubeconfig"
+    # kubernetes reads the variable when it is imported.
+    monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(file))
+    return file
+
+
+@pytest.fixture
+def server(kubeconfig: Path) -> Iterator[Argo]:
+    with serve(Argo()) as state:
+        write_kubeconfig(kubeconfig, state.url)
+        yield state
+
+
+@pytest.fixture
+def workflow(tmp_path: Path) -> Path:
+    file = tmp_path / "taxi.argo.yaml"
+    file.write_text(WORKFLOW)
+    return file
+
+
+def submitted(workflow: Path, *options: object) -> str:
+    called = call("argo", "submit", workflow, "-p", "data=/d", *options)
+    assert called.exit_code == 0, called.err
+    return called.lines[0].split()[1]
+
+
+def test_a_workflow_is_submitted_with_its_parameters(server: Argo, workflow: Path) -> None:
+    called = call("argo", "submit", workflow, "-p", "data=/data=1", "-p", "mode=slow")
+    assert (called.exit_code, called.lines) == (0, ["workflow taxi-00000 submitted to the namespace ml"])
+    made = server.workflows["ml", "taxi-00000"]
+    values = {each["name"]: each["value"] for each in made["spec"]["arguments"]["parameters"]}
+    assert values == {"data": "/data=1", "train_steps": "500", "mode": "slow"}
+    assert yaml.safe_load(workflow.read_text()) == yaml.safe_load(WORKFLOW), "the file is as it was"
+
+
+def test_the_namespace_is_that_of_the_option_the_file_or_the_context(server: Argo, workflow: Path) -> None:
+    call("argo", "-n", "mine", "submit", workflow, "-p", "data=/d")
+    call("argo", "--context", "other", "submit", workflow, "-p", "data=/d")
+    workflow.write_text(WORKFLOW.replace("labels:", "namespace: its-own, labels:"))
+    call("argo", "submit", workflow, "-p", "data=/d")
+    call("argo", "-n", "mine", "submit", workflow, "-p", "data=/d")
+    assert [namespace for namespace, _ in server.workflows] == ["mine", "default", "its-own", "mine"]
+
+
+def test_a_model_means_its_compiled_file(server: Argo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    called = call("argo", "submit", "taxi")
+    assert called.exit_code == 65
+    assert called.error.startswith("build/taxi.argo.yaml: No such file or directory; compile the pipeline first")
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("dat=/d", "no parameter 'dat'; did you mean 'data'?"),
+        ("mode=medium", "--param mode=medium: it is one of fast, slow"),
+        ("mode", "expected NAME=VALUE"),
+        ("mode=slow", "the parameter 'data' is missing and has no default"),
+    ],
+)
+def test_wrong_parameters_are_refused_before_a_server_is_asked(
+    server: Argo, workflow: Path, given: str, message: str
+) -> None:
+    called = call("argo", "submit", workflow, "-p", given)
+    assert called.exit_code == 65
+    assert message in called.error
+    assert server.requests == []
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("kind: Pod", "not one Argo Workflow"),
+        (f"{WORKFLOW}---\n{WORKFLOW}", "not one Argo Workflow"),
+        ("a: [", "not YAML"),
+        ("kind: Workflow\nspec: {}", "neither metadata.name nor metadata.generateName"),
+    ],
+)
+def test_what_is_not_a_workflow(tmp_path: Path, content: str, message: str) -> None:
+    file = tmp_path / "x.yaml"
+    file.write_text(content)
+    called = call("argo", "submit", file)
+    assert called.exit_code == 65
+    assert message in called.error
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_wait_shows_every_task_once(server: Argo, workflow: Path, packed: bool) -> None:
+    server.packed = packed
+    called = call("argo", "submit", workflow, "-p", "data=/d", "--wait", "--interval", "0.01")
+    assert called.exit_code == 0
+    marks = [line.split()[:2] for line in called.lines if line[0] in "▶✔✘"]
+    names = ("ingest", "statistics", "train")
+    assert marks == [pair for name in names for pair in (["▶", name], ["✔", name])], "attempts are not tasks"
+    assert called.lines[-1] == "run taxi-00000: done in 30 s"
+
+
+def test_a_failed_workflow(server: Argo, workflow: Path) -> None:
+    server.fails_at = "statistics"
+    name = submitted(workflow)
+    called = call("argo", "wait", "latest", "--interval", "0.01")
+    assert called.exit_code == 1
+    assert "✘ statistics  main: Error (exit code 65)" in called.out
+    assert called.error == "child failed"
+    shown = call("argo", "show", name)
+    assert "train_steps  500" in shown.out
+    assert "statistics  failed" in shown.out
+
+
+def test_a_wait_gives_up_in_time(server: Argo, workflow: Path) -> None:
+    server.plan = [f"task-{place}" for place in range(1000)]
+    called = call("argo", "wait", submitted(workflow), "--interval", "0.01", "--limit", "0.05")
+    assert called.exit_code == 75
+    assert "is still running after 0.05 s" in called.error
+
+
+@pytest.mark.parametrize(("option", "strategy"), [((), "Stop"), (("--now",), "Terminate")])
+def test_a_workflow_is_stopped(server: Argo, workflow: Path, option: tuple[str, ...], strategy: str) -> None:
+    name = submitted(workflow)
+    call("argo", "show", name)
+    assert call("argo", "stop", name, *option).exit_code == 0
+    assert server.workflows["ml", name]["spec"]["shutdown"] == strategy
+    waited = call("argo", "wait", name)
+    assert waited.exit_code == 1
+    assert f"run {name}: stopped" in waited.out
+
+
+def test_workflows_are_listed_over_pages_the_newest_first(server: Argo, workflow: Path) -> None:
+    names = [submitted(workflow) for _ in range(5)]
+    called = call("argo", "list")
+    assert [line.split()[0] for line in called.lines[1:]] == names[::-1]
+    server.workflows["ml", names[0]]["metadata"]["labels"] = {"model": "digits"}
+    assert len(call("argo", "list", "-l", "model=taxi").lines) == 5
+    empty = call("argo", "-n", "elsewhere", "list")
+    assert (empty.exit_code, empty.error) == (0, f"no workflows in the namespace elsewhere on {server.url}")
+
+
+@pytest.fixture
+def done(server: Argo, workflow: Path) -> str:
+    name = submitted(workflow, "--wait", "--interval", "0.01")
+    server.logs[f"{name}-pod-ingest"] = "one\ntwo\nüber drei\n".encode()
+    server.logs[f"{name}-pod-statistics-0"] = b"first attempt\n"
+    server.logs[f"{name}-pod-statistics-1"] = b"second attempt"
+    return name
+
+
+def test_the_log_of_a_task(server: Argo, done: str) -> None:
+    assert call("argo", "logs", done, "ingest").out == "one\ntwo\nüber drei\n"
+    assert call("argo", "logs", done, "ingest", "--tail", "1").out == "über drei\n"
+    assert call("argo", "logs", done, "ingest", "--follow").out == "one\ntwo\nüber drei\n"
+    assert any("follow=True" in path for _, path, _ in server.requests)
+    assert call("argo", "logs", done, "statistics").out == "second attempt\n", "of the last attempt"
+
+
+def test_the_logs_of_all_tasks(done: str) -> None:
+    called = call("argo", "logs", done)
+    assert called.exit_code == 0
+    assert [line for line in called.lines if line.startswith("==")] == ["== ingest", "== statistics", "== train"]
+    assert "second attempt" in called.out
+    assert "its pod is gone" in called.lines[-1]
+
+
+def test_logs_that_are_not_there(done: str) -> None:
+    called = call("argo", "logs", done, "ingst")
+    assert called.exit_code == 65
+    assert called.error == f"no task 'ingst' in the workflow {done}; did you mean 'ingest'?"
+    gone = call("argo", "logs", done, "train")
+    assert gone.exit_code == 65
+    assert "no log: its pod is gone" in gone.error
+    assert "name it" in call("argo", "logs", done, "--follow").error
+    assert "no workflow 'taxi-0000'" in call("argo", "logs", "taxi-0000", "train").error
+
+
+@pytest.mark.parametrize(
+    ("status", "exit_code", "message"),
+    [
+        (401, 65, "not signed in (401) while submitting to the namespace ml: because"),
+        (403, 65, "not allowed (403) while submitting to the namespace ml: because"),
+        (409, 65, "in the way of something that is there (409)"),
+        (422, 65, "refused (422)"),
+        (500, 75, "fault of the server (500)"),
+    ],
+)
+def test_refusals(server: Argo, workflow: Path, status: int, exit_code: int, message: str) -> None:
+    server.refusals["POST"] = (status, {"kind": "Status", "message": f"because of {TOKEN}"})
+    called = call("argo", "submit", workflow, "-p", "data=/d")
+    assert called.exit_code == exit_code
+    assert called.error.startswith(f"{server.url}: {message}")
+    assert "because of ***" in called.error
+
+
+def test_argo_is_not_installed(server: Argo, workflow: Path) -> None:
+    server.installed = False
+    called = call("argo", "submit", workflow, "-p", "data=/d")
+    assert called.exit_code == 65
+    assert called.error == f"{server.url}: Argo Workflows is not installed there; install it first"
+
+
+def test_no_kubeconfig(kubeconfig: Path) -> None:
+    called = call("argo", "list")
+    assert called.exit_code == 65
+    assert called.error.startswith("no cluster: ")
+    assert called.error.endswith("set KUBECONFIG")
+
+
+def test_no_such_context(server: Argo) -> None:
+    called = call("argo", "--context", "knd", "list")
+    assert called.exit_code == 65
+    assert called.error == "no context 'knd' in the kubeconfig; did you mean 'kind'?"
+
+
+def test_no_server_and_a_slow_one(server: Argo, kubeconfig: Path) -> None:
+    server.delay = 3
+    slow = call("argo", "--timeout", "0.2", "list")
+    assert slow.exit_code == 75
+    assert "no answer in time while listing workflows in the namespace ml" in slow.error
+    write_kubeconfig(kubeconfig, "http://127.0.0.1:9")
+    absent = call("argo", "list")
+    assert absent.exit_code == 75
+    assert absent.error.startswith("http://127.0.0.1:9: no connection while listing workflows")
+
+
+def test_the_token_is_never_shown(
+    server: Argo, workflow: Path, kubeconfig: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    called = [call("argo", "submit", workflow, "-p", "data=/d", "--wait", "--interval", "0.01")]
+    called += [call("argo", *words) for words in (("list",), ("show", "latest"), ("logs", "latest"))]
+    write_kubeconfig(kubeconfig, server.url, "another-secret")
+    called.append(call("argo", "list"))
+    assert called[-1].exit_code == 65
+    assert "not signed in (401)" in called[-1].error
+    for each in called:
+        assert TOKEN not in each.out + each.err
+        assert "another-secret" not in each.out + each.err
+    assert TOKEN not in caplog.text
+    assert json.loads(kubeconfig.read_text())

@@ -1,0 +1,224 @@
+"""Recurring runs from files, against a server on loopback."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from components.runtime.errors import InputError
+from runners import schedules
+from tests.runners.cluster_support import Called, call, write_pipeline
+from tests.runners.kfp_server import Kfp, serve
+
+NIGHTLY = """\
+    name: taxi-nightly
+    pipeline: taxi
+    cron: "0 30 2 * * mon-fri"
+    parameters: {data: /data, train_steps: 500}
+"""
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Kfp]:
+    with serve(Kfp()) as state:
+        assert call("kubeflow", "--host", state.url, "upload", write_pipeline(tmp_path)).exit_code == 0
+        yield state
+
+
+def written(folder: Path, content: str = NIGHTLY, name: str = "nightly.yaml") -> Path:
+    file = folder / "schedules" / name
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(textwrap.dedent(content))
+    return file
+
+
+def apply(server: Kfp, *arguments: object) -> Called:
+    return call("kubeflow", "--host", server.url, "schedule", *arguments)
+
+
+def test_a_schedule_is_created_with_the_defaults(server: Kfp, tmp_path: Path) -> None:
+    called = apply(server, written(tmp_path))
+    assert (called.exit_code, called.lines) == (0, ["taxi-nightly: created"])
+    [made] = server.recurring.values()
+    assert made["trigger"] == {"cron_schedule": {"cron": "0 30 2 * * mon-fri"}}
+    assert (made["max_concurrency"], made["no_catchup"], made["mode"]) == ("10", True, "ENABLE")
+    assert made["runtime_config"]["parameters"] == {"data": "/data", "train_steps": 500}
+    [[version]] = server.versions.values()
+    assert made["pipeline_version_reference"]["pipeline_version_id"] == version["pipeline_version_id"]
+    listed = call("kubeflow", "--host", server.url, "list", "schedules")
+    assert listed.lines[1].split()[:9] == ["taxi-nightly", "0", "30", "2", "*", "*", "mon-fri", "yes", "10"]
+
+
+def test_an_unchanged_schedule_is_left_alone(server: Kfp, tmp_path: Path) -> None:
+    file = written(tmp_path)
+    apply(server, file)
+    before = dict(server.recurring)
+    assert apply(server, file).lines == ["taxi-nightly: unchanged"]
+    assert server.recurring == before
+
+
+@pytest.mark.parametrize(
+    ("line", "name"),
+    [
+        ("cron: 0 0 3 * * *", "cron"),
+        ("concurrency: 2", "concurrency"),
+        ("catch_up: true", "catch_up"),
+        ("enabled: false", "enabled"),
+        ("experiment: nightly", "experiment"),
+        ("description: every night", "description"),
+        ("parameters: {data: /data, train_steps: 501}", "parameters"),
+        ("service_account: trainer", "service_account"),
+        ("pipeline_root: gs://b/root", "pipeline_root"),
+    ],
+)
+def test_a_changed_schedule_is_replaced(server: Kfp, tmp_path: Path, line: str, name: str) -> None:
+    apply(server, written(tmp_path))
+    [before] = server.recurring
+    key = line.partition(":")[0]
+    kept = [each for each in textwrap.dedent(NIGHTLY).splitlines() if not each.startswith(f"{key}:")]
+    file = written(tmp_path, "\n".join([*kept, line]))
+    assert apply(server, "--dry-run", file).lines == [f"taxi-nightly: would be replaced ({name})"]
+    assert list(server.recurring) == [before]
+    assert apply(server, file).lines == [f"taxi-nightly: replaced ({name})"]
+    assert len(server.recurring) == 1
+    assert before not in server.recurring
+    assert apply(server, file).lines == ["taxi-nightly: unchanged"], "it says of itself what was asked for"
+
+
+def test_a_new_version_replaces_the_schedule(server: Kfp, tmp_path: Path) -> None:
+    apply(server, written(tmp_path))
+    call("kubeflow", "--host", server.url, "upload", write_pipeline(tmp_path, "two"))
+    assert apply(server, written(tmp_path)).lines == ["taxi-nightly: replaced (version)"]
+
+
+def test_a_schedule_that_the_server_refuses_leaves_the_old_one(server: Kfp, tmp_path: Path) -> None:
+    apply(server, written(tmp_path))
+    server.refusals["POST /apis/v2beta1/recurringruns"] = (400, {"message": "no"})
+    called = apply(server, written(tmp_path, NIGHTLY + "    concurrency: 1\n"))
+    assert called.exit_code == 65
+    assert "while creating the recurring run taxi-nightly: no" in called.error
+    assert len(server.recurring) == 1
+
+
+def test_a_dry_run_changes_nothing(server: Kfp, tmp_path: Path) -> None:
+    assert apply(server, "--dry-run", written(tmp_path)).lines == ["taxi-nightly: would be created"]
+    assert (server.recurring, server.experiments) == ({}, {})
+
+
+def test_a_folder_of_files_of_several_documents(server: Kfp, tmp_path: Path) -> None:
+    weekly = textwrap.dedent(NIGHTLY).replace("nightly", "weekly")
+    written(tmp_path, textwrap.dedent(NIGHTLY) + "---\n" + weekly)
+    monthly = written(tmp_path, textwrap.dedent(NIGHTLY).replace("nightly", "monthly"), "monthly.yaml")
+    called = apply(server, monthly.parent)
+    assert sorted(called.lines) == ["taxi-monthly: created", "taxi-nightly: created", "taxi-weekly: created"]
+
+
+def test_a_schedule_is_deleted_by_its_name(server: Kfp, tmp_path: Path) -> None:
+    apply(server, written(tmp_path))
+    called = call("kubeflow", "--host", server.url, "delete", "schedule", "taxi-nihgtly", "--yes")
+    assert called.exit_code == 65
+    assert "did you mean 'taxi-nightly'?" in called.error
+    assert call("kubeflow", "--host", server.url, "delete", "schedule", "taxi-nightly", "--yes").exit_code == 0
+    assert server.recurring == {}
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("pipeline: taxy", "no pipeline 'taxy' on"),
+        ("version: old", "no version of taxi 'old' on"),
+        ("parameters: {data: /d, steps: 3}", "no parameter 'steps'"),
+        ("parameters: {data: /d, train_steps: many}", "parameter train_steps: expected a whole number, not 'many'"),
+        ("parameters: {}", "the parameter 'data' is missing and has no default"),
+    ],
+)
+def test_what_the_server_does_not_know_changes_nothing(server: Kfp, tmp_path: Path, line: str, message: str) -> None:
+    key = line.partition(":")[0]
+    kept = [each for each in textwrap.dedent(NIGHTLY).splitlines() if not each.startswith(f"{key}:")]
+    bad = written(tmp_path, "\n".join([*kept, line]).replace("nightly", "bad"), "z.yaml")
+    called = apply(server, written(tmp_path), bad)
+    assert called.exit_code == 65
+    assert message in called.error
+    assert server.recurring == {}, "the good one is not applied either"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (
+            "name: a\npipeline: b\ncron: 30 2 * * *",
+            "has five fields, the seconds are missing at the front: write '0 30 2 * * *'",
+        ),
+        ("name: a\npipeline: b\ncron: 0 0 0 * * * 2026", "has seven fields, six are needed: second, minute, hour"),
+        ("name: a\npipeline: b\ncron: 0 61 2 * * *", "the minute is '61'; it is * or 0 to 59"),
+        ("name: a\npipeline: b\ncron: 0 0 2 0 * *", "the day of the month is '0'; it is * or 1 to 31"),
+        ("name: a\npipeline: b\ncron: 0 0 2 * * 7", "the day of the week is '7'; it is * or 0 to 6, or a name as sun"),
+        ("name: a\npipeline: b", "'cron' is missing"),
+        (
+            "name: a\npipeline: b\ncron: 0 0 2 * * *\ncatchup: true",
+            "unknown key 'catchup', did you mean 'catch_up'?",
+        ),
+        (
+            "name: a\npipeline: b\ncron: 0 0 2 * * *\nconcurrency: 11",
+            "concurrency: Input should be less than or equal to 10",
+        ),
+        (
+            "name: a\npipeline: b\ncron: 0 0 2 * * *\nenabled: 'no'",
+            "enabled: Input should be a valid boolean, not 'no'",
+        ),
+        ("- a", "a schedule is a mapping"),
+        ("", "holds no schedule"),
+        ("a: [", "not YAML"),
+    ],
+)
+def test_files_that_are_wrong(tmp_path: Path, content: str, message: str) -> None:
+    file = written(tmp_path, content)
+    # No server is there: the file is found wrong before one is asked.
+    called = call("kubeflow", "--host", "http://127.0.0.1:9", "schedule", file)
+    assert called.exit_code == 65
+    assert message in called.error
+    assert str(file) in called.error
+
+
+def test_two_schedules_of_one_name(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"the name 'taxi-nightly' is taken already, by .*nightly\.yaml"):
+        schedules.read([written(tmp_path), written(tmp_path, name="other.yaml")])
+
+
+def test_no_such_file(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="No such file"):
+        schedules.read([tmp_path / "x.yaml"])
+    with pytest.raises(InputError, match="no schedules"):
+        schedules.read([tmp_path])
+
+
+@pytest.mark.parametrize(
+    "cron",
+    ["0 0 2 * * *", "0 */10 * ? * *", "0,30 0-29/5 8-18 1,15 jan-mar mon-fri", "59 59 23 31 12 6", "0 0 0 ? * SUN"],
+)
+def test_cron_expressions_that_are_right(cron: str) -> None:
+    assert schedules.check_cron(cron) == cron.split()
+
+
+@pytest.mark.parametrize(
+    "cron",
+    ["? * * * * *", "0 0 2 * * */0", "0 5-2 * * * *", "0 -1 * * * *", "0 1, * * * *", "0 x * * * *", "0 *-3 * * * *"],
+)
+def test_cron_expressions_that_are_wrong(cron: str) -> None:
+    with pytest.raises(InputError, match="cron"):
+        schedules.check_cron(cron)
+
+
+def test_vertex_takes_five_fields() -> None:
+    assert schedules.vertex_cron("0 30 2 ? * mon-fri") == "30 2 * * mon-fri"
+    with pytest.raises(InputError, match="the seconds, the first field, must be 0"):
+        schedules.vertex_cron("10 30 2 * * *")
+
+
+def test_the_samples_of_the_project_are_right() -> None:
+    samples = Path(__file__).parents[2] / "manifests" / "schedules"
+    if samples.is_dir():
+        assert schedules.read([samples])

@@ -1,0 +1,197 @@
+"""A server on loopback that speaks REST as Vertex AI and the token service do."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from google.cloud.aiplatform_v1.types import PipelineJob, Schedule
+from google.protobuf import json_format
+
+TOKEN = "ya29.vertexVerySecretToken"
+PARENT = "projects/my-project/locations/europe-west4"
+START = datetime(2026, 11, 20, 12, tzinfo=UTC)
+
+
+def _stamp(seconds: int) -> str:
+    return (START + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+class Refused(Exception):
+    """An answer other than 200."""
+
+    def __init__(self, status: int, message: str) -> None:
+        self.status, self.message = status, message
+
+
+@dataclass
+class VertexApi:
+    """What the service knows, and how it is to behave."""
+
+    delay: float = 0.0
+    refusals: dict[str, tuple[int, Any]] = field(default_factory=dict)
+    plan: list[str] = field(default_factory=lambda: ["ingest", "statistics", "train"])
+    fails_at: str = ""
+    jobs: dict[str, dict[str, Any]] = field(default_factory=dict)
+    schedules: dict[str, dict[str, Any]] = field(default_factory=dict)
+    steps: dict[str, int] = field(default_factory=dict)
+    requests: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
+    count: int = 0
+    url: str = ""
+
+    def answer(self, method: str, path: str, query: dict[str, str], body: bytes) -> Any:
+        if path == "/token":
+            return {"access_token": TOKEN, "issued_token_type": "x", "token_type": "Bearer", "expires_in": 3600}
+        if path == f"/v1/{PARENT}/pipelineJobs":
+            if method == "GET":
+                return {"pipelineJobs": sorted(self.jobs.values(), key=lambda each: each["createTime"], reverse=True)}
+            return self.create_job(query["pipelineJobId"], json.loads(body))
+        if path == f"/v1/{PARENT}/schedules":
+            if method == "GET":
+                name = json.loads(query["filter"].removeprefix("display_name="))
+                return {"schedules": [each for each in self.schedules.values() if each["displayName"] == name]}
+            return self.create_schedule(json.loads(body))
+        if found := re.fullmatch(rf"/v1/({PARENT}/pipelineJobs/[^/]+)", path):
+            if found[1] not in self.jobs:
+                raise Refused(404, f"The PipelineJob does not exist: {found[1]}")
+            return self.progress(self.jobs[found[1]])
+        if found := re.fullmatch(rf"/v1/({PARENT}/schedules/\d+)(:pause)?", path):
+            if method == "DELETE":
+                del self.schedules[found[1]]
+                return {
+                    "name": f"{PARENT}/operations/1",
+                    "done": True,
+                    "response": {"@type": "type.googleapis.com/google.protobuf.Empty"},
+                }
+            if found[2]:
+                self.schedules[found[1]]["state"] = "PAUSED"
+                return {}
+            return self.schedules[found[1]]
+        raise Refused(404, f"{method} {path}")
+
+    def create_job(self, identity: str, job: dict[str, Any]) -> dict[str, Any]:
+        # What the service does not know it refuses.
+        try:
+            json_format.ParseDict(job, PipelineJob()._pb)
+        except json_format.ParseError as error:
+            raise Refused(400, str(error)) from None
+        if not job["runtimeConfig"]["gcsOutputDirectory"].startswith("gs://"):
+            raise Refused(400, "gcs_output_directory")
+        name = f"{PARENT}/pipelineJobs/{identity}"
+        self.count += 1
+        made = {"name": name, "createTime": _stamp(self.count), "state": "PIPELINE_STATE_PENDING"}
+        self.jobs[name] = job | made
+        self.steps[name] = 0
+        return self.jobs[name]
+
+    def create_schedule(self, schedule: dict[str, Any]) -> dict[str, Any]:
+        json_format.ParseDict(schedule, Schedule()._pb)
+        if len(schedule["cron"].split()) != 5:
+            raise Refused(400, "Invalid cron")
+        self.count += 1
+        name = f"{PARENT}/schedules/{self.count}"
+        self.schedules[name] = schedule | {"name": name, "state": "ACTIVE", "createTime": _stamp(self.count)}
+        return self.schedules[name]
+
+    def progress(self, job: dict[str, Any]) -> dict[str, Any]:
+        """Every look finds one more task done."""
+        if job["state"] in ("PIPELINE_STATE_SUCCEEDED", "PIPELINE_STATE_FAILED"):
+            return job
+        step = self.steps[job["name"]]
+        self.steps[job["name"]] += 1
+        job["state"] = "PIPELINE_STATE_RUNNING"
+        details: list[dict[str, Any]] = [{"taskId": "1", "taskName": "taxi", "state": "RUNNING"}]
+        for place, name in enumerate(self.plan[: step + 1]):
+            failed = name == self.fails_at and place < step
+            state = "FAILED" if failed else "SUCCEEDED" if place < step else "RUNNING"
+            detail = {"taskId": str(place + 2), "parentTaskId": "1", "taskName": name, "state": state}
+            detail |= {"startTime": _stamp(10 * place)} | ({"endTime": _stamp(10 * place + 7)} if place < step else {})
+            if failed:
+                detail["error"] = {"code": 9, "message": "The replica exited with 65.\nSee the log."}
+                job |= {"state": "PIPELINE_STATE_FAILED", "error": {"code": 9, "message": f"{name} failed"}}
+            details.append(detail)
+            if failed:
+                break
+        if job["state"] == "PIPELINE_STATE_RUNNING" and step >= len(self.plan):
+            job["state"] = "PIPELINE_STATE_SUCCEEDED"
+        if job["state"] != "PIPELINE_STATE_RUNNING":
+            job["endTime"] = _stamp(60)
+        job["jobDetail"] = {"taskDetails": details}
+        return job
+
+
+@contextmanager
+def serve(state: VertexApi) -> Iterator[VertexApi]:
+    """Runs the server while the context lasts."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+        def handle_one(self) -> None:
+            body = self.rfile.read(int(self.headers.get("content-length") or 0))
+            parts = urlsplit(self.path)
+            query = {name: values[0] for name, values in parse_qs(parts.query).items()}
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            state.requests.append((self.command, self.path, headers))
+            if parts.path != "/token":
+                time.sleep(state.delay)
+            status, reply = 200, None
+            for part, refusal in state.refusals.items():
+                if part in f"{self.command} {parts.path}":
+                    status, reply = refusal
+            if parts.path != "/token" and headers.get("authorization") != f"Bearer {TOKEN}":
+                status, reply = 401, {"error": {"code": 401, "message": "no token", "status": "UNAUTHENTICATED"}}
+            if reply is None:
+                try:
+                    reply = state.answer(self.command, parts.path, query, body)
+                except Refused as refused:
+                    status, reply = refused.status, {"error": {"code": refused.status, "message": refused.message}}
+            data = json.dumps(reply).encode()
+            try:
+                self.send_response(status)
+                self.send_header("content-type", "application/json")
+                self.send_header("content-length", str(len(data)))
+                self.end_headers()
+                self.wfile.write(data)
+            except (BrokenPipeError, ConnectionResetError):
+                pass
+
+        do_GET = do_POST = do_DELETE = do_PATCH = handle_one
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+    state.url = f"http://127.0.0.1:{server.server_address[1]}"
+    try:
+        yield state
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def write_credentials(folder: Path, url: str) -> Path:
+    """Credentials that google.auth exchanges for a token at the server, as in workload identity federation."""
+    (folder / "subject").write_text("subject-token")
+    file = folder / "credentials.json"
+    content = {
+        "type": "external_account",
+        "audience": "//iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/pool/providers/x",
+        "subject_token_type": "urn:ietf:params:oauth:token-type:jwt",
+        "token_url": f"{url}/token",
+        "credential_source": {"file": str(folder / "subject")},
+    }
+    file.write_text(json.dumps(content))
+    return file
