@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from components.runtime.errors import InputError
+from runners import secret_values
 
 _TYPES: dict[str, tuple[type | tuple[type, ...], str]] = {
     "STRING": (str, "a text"),
@@ -68,13 +69,15 @@ def from_texts(pairs: Iterable[str], known: Mapping[str, Any]) -> dict[str, Any]
     """Values of the types that the pipeline declares.
 
     Raises:
-      InputError: an unknown name, or a value of another type.
+      InputError: an unknown name, a value of another type, or one that looks like a secret.
     """
     given: dict[str, Any] = {}
     for name, text in split(pairs).items():
         check_known(name, known, f"--param {name}={text}")
         kind = known[name].get("parameterType", "STRING")
         given[name] = text if kind == "STRING" else _parsed(name, text, kind)
+    # Servers keep parameters and show them to everybody.
+    secret_values.refuse(given, "--param", by_key=False)
     return given
 
 

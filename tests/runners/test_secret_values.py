@@ -13,6 +13,7 @@ import pytest
 from components.runtime.errors import InputError
 from runners import secret_values
 from runners.compile_command import compile_pipeline
+from runners.parameters import from_texts
 from tests.runners.compiled_models import model
 
 
@@ -80,3 +81,11 @@ def test_a_secret_has_no_place_for_a_value(tmp_path: Path) -> None:
         model(tmp_path / "mine", "train: {custom_config: {api_key: x}}")
     names = "resources: {train: {secrets: [{name: s, env: {api_key: API_KEY, password: PASSWORD}}]}}"
     assert model(tmp_path / "mine", names).pod("train").secrets[0].env["api_key"] == "API_KEY"
+
+
+def test_a_parameter_of_a_run_is_no_place_for_a_secret() -> None:
+    known = {"data": {"parameterType": "STRING"}}
+    with pytest.raises(InputError, match="data") as refusal:
+        from_texts(["data=AKIA" + "Q" * 16], known)
+    assert "AKIAQQ" not in str(refusal.value)
+    assert from_texts(["data=gs://bucket/trips"], known) == {"data": "gs://bucket/trips"}
