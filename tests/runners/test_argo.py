@@ -21,10 +21,13 @@ from components.runtime.errors import InputError
 from runners.argo import ArgoOptions, compile_workflow, for_settings
 from runners.compile_command import compile_pipeline
 from runners.settings import load
-from tests.runners.test_compile import GOLDENS, MODELS, digest, full, model
+from tests.runners.compiled_models import digest, full, model
 from tests.support import ROOT
 
 Document = dict[str, Any]
+
+MODELS = ("taxi", "digits")
+GOLDENS = ROOT / "tests" / "goldens"
 
 
 @dsl.container_component

@@ -152,7 +152,7 @@ def test_only_passing_faults_are_tried_again(
         fail(file=file)
 
     (volume / "codes").write_text(codes)
-    execution = _execute(_workflow(graph, tmp_path), volume, file="/millrace/codes")
+    execution = _execute(_workflow(graph, tmp_path, retries=3), volume, file="/millrace/codes")
     assert execution.nodes["fail"].phase == phase
     ended = execution.nodes["fail"].attempts
     assert [each.exit_code for each in ended] == [int(code) for code in codes.split()][:attempts]
