@@ -122,7 +122,7 @@ def summary(root: Path, run: dict[str, Any], executions: dict[str, dict[str, Any
         if task["state"] == "failed" and task["error"]:
             line("log", root / task["log"])
     if "train" in executions:
-        line("model", Path(executions["train"]["outputs"]["model"]["uri"]) / "Format-Serving")
+        line("model", short(Path(executions["train"]["outputs"]["model"]["uri"]) / "Format-Serving"))
     if "evaluate" in executions:
         blessing = executions["evaluate"]["outputs"]["blessing"]["metadata"]
         verdict = "yes" if blessing["blessed"] else "no"
@@ -130,11 +130,16 @@ def summary(root: Path, run: dict[str, Any], executions: dict[str, dict[str, Any
     if "push" in executions:
         pushed = executions["push"]["outputs"]["pushed_model"]["metadata"]
         how = "" if pushed["created"] else " (was there already)"
-        line("pushed", f"{pushed['destination']}/{pushed['version']}{how}", "green")
+        line("pushed", f"{short(Path(pushed['destination']))}/{pushed['version']}{how}", "green")
     elif "evaluate" in executions:
         line("pushed", "nothing")
     line("report", root / "runs" / run["id"] / "report.html")
     return lines
+
+
+def short(path: Path) -> Path:
+    """A path as a person would type it here."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def _line(task: dict[str, Any]) -> Text:

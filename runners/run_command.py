@@ -16,7 +16,7 @@ from components.runtime.errors import InputError, classify
 from runners import records, run_report
 from runners.compile_command import compile_pipeline
 from runners.containers import Containers
-from runners.display import make_display, summary
+from runners.display import make_display, short, summary
 from runners.ir import read
 from runners.local import LocalRun, Selection
 from runners.settings import PROJECT, Settings, load
@@ -90,7 +90,7 @@ def run(
         if task["execution"]
     }
     console.print()
-    console.print(summary(_short(root), local.record, executions), soft_wrap=True, end="")
+    console.print(summary(short(root), local.record, executions), soft_wrap=True, end="")
     sys.exit(exit_code)
 
 
@@ -131,8 +131,3 @@ def _earlier(root: Path, pipeline: str, name: str) -> dict[str, Any]:
     identity = records.load_run(root, name).id
     record: dict[str, Any] = json.loads((root / "runs" / identity / "run.json").read_text())
     return record
-
-
-def _short(root: Path) -> Path:
-    """The root as a person would type it."""
-    return root.relative_to(Path.cwd()) if root.is_relative_to(Path.cwd()) else root

@@ -90,7 +90,9 @@ def convert(file: Path, folder: Path) -> dict[str, Any]:
         splits = cells | beam.Map(to_example, names, kinds) | beam.Partition(bucket, 2)
         for name, records in zip(("train", "eval"), splits, strict=True):
             prefix = str(folder / f"Split-{name}" / "data_tfrecord")
-            _ = records | name >> beam.io.WriteToTFRecord(prefix, file_name_suffix=".gz", num_shards=1)
+            # TFX's CsvExampleGen shuffles what it writes.
+            shuffled = records | f"{name}Shuffle" >> beam.Reshuffle()
+            _ = shuffled | name >> beam.io.WriteToTFRecord(prefix, file_name_suffix=".gz", num_shards=1)
     return {"rows": rows, "seconds": time.perf_counter() - begun}
 
 

@@ -3,36 +3,27 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from components.ingest.csv_files import CsvTable
+from components.ingest.encoding import Part, encoding
 from components.ingest.output import SplitWriter
 from components.ingest.sources import CSV, SourceFile, Sources, find, format_of
 from components.ingest.splits import Splits
 from components.runtime import tfrecord
 from components.runtime.artifacts import OutputArtifact
 from components.runtime.errors import InputError
-from components.runtime.examples import canonical, encode_batch
 from components.runtime.progress import report
 
-_BATCH_BYTES = 16 << 20
+_BATCH_BYTES = 8 << 20
 _BATCH_RECORDS = 16384
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Records of one file: their canonical bytes, and what each says (see `components.runtime.examples.identity`)."""
-
-    file: SourceFile
-    records: list[bytes]
-    identities: list[bytes]
+_WORTH_PROCESSES = 4 << 20
+"""Bytes of input from which processes for the encoding pay for their start."""
 
 
 def ingest(
@@ -59,8 +50,8 @@ def ingest(
     sources = find(data, split_patterns)
     kind = format_of(sources.files, format)
     table = CsvTable.scan(sources.files) if kind == CSV else None
-    batches = _csv_batches(table) if table else _tfrecord_batches(sources.files)
-    rows = _write(batches, examples, names, buckets)
+    parts = _csv_parts(table) if table else _tfrecord_parts(sources.files)
+    rows = _write(parts, examples, names, buckets, large=sum(file.size for file in sources.files) > _WORTH_PROCESSES)
     for name, count in rows.items():
         if count == 0:
             raise InputError(_empty_split(data, name, names, sum(rows.values()), buckets))
@@ -79,34 +70,27 @@ def ingest(
 
 
 def _write(
-    batches: Iterator[Batch], examples: OutputArtifact, names: tuple[str, ...], buckets: Splits | None
+    parts: Iterator[Part], examples: OutputArtifact, names: tuple[str, ...], buckets: Splits | None, *, large: bool
 ) -> dict[str, int]:
     """Writes every record into its split; returns the rows of each."""
     with ExitStack() as stack:
+        encoded = stack.enter_context(encoding(parts, names, buckets, processes=os.cpu_count() or 1 if large else 0))
         writers = [stack.enter_context(SplitWriter(examples.split(name))) for name in names]
-        for batch in batches:
-            if buckets is None:
-                writers[names.index(str(batch.file.split))].write(batch.records)
-            else:
-                for writer, chosen in zip(writers, _parted(buckets.of(batch.identities), len(names)), strict=True):
-                    writer.write([batch.records[index] for index in chosen])
+        for batch in encoded:
+            for writer, rows, framed in zip(writers, batch.rows, batch.framed, strict=True):
+                writer.append(framed, rows)
             report(f"{sum(writer.rows for writer in writers):,} rows", force=False)
         for writer in writers:
             writer.close()
-        rows = {name: writer.rows for name, writer in zip(names, writers, strict=True)}
-    report(", ".join(f"{count:,} rows in {name}" for name, count in rows.items()))
-    return rows
+        counts = {name: writer.rows for name, writer in zip(names, writers, strict=True)}
+    report(", ".join(f"{count:,} rows in {name}" for name, count in counts.items()))
+    return counts
 
 
-def _parted(split_of_row: npt.NDArray[np.int64], count: int) -> list[list[int]]:
-    return [np.flatnonzero(split_of_row == split).tolist() for split in range(count)]
-
-
-def _csv_batches(table: CsvTable) -> Iterator[Batch]:
+def _csv_parts(table: CsvTable) -> Iterator[Part]:
     for file, rows in table.batches():
         for part in _slices(rows):
-            encoded = encode_batch(part)
-            yield Batch(file, encoded.examples.to_pylist(), encoded.identities.to_pylist())
+            yield Part(file.name, file.split, part)
 
 
 def _slices(rows: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
@@ -117,24 +101,19 @@ def _slices(rows: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
         yield rows.slice(start, size)
 
 
-def _tfrecord_batches(files: Sequence[SourceFile]) -> Iterator[Batch]:
+def _tfrecord_parts(files: Sequence[SourceFile]) -> Iterator[Part]:
     for file in files:
         records: list[bytes] = []
-        identities: list[bytes] = []
-        size = 0
+        first, size = 1, 0
         with file.open() as stream:
-            for number, record in enumerate(tfrecord.read_stream(stream, file.name), 1):
-                try:
-                    whole, identity = canonical(record)
-                except ValueError as error:
-                    raise InputError(f"{file.name}: record {number} is not a tf.Example: {error}") from None
-                records.append(whole)
-                identities.append(identity)
-                size += len(whole)
+            for record in tfrecord.read_stream(stream, file.name):
+                records.append(record)
+                size += len(record)
                 if len(records) == _BATCH_RECORDS or size >= _BATCH_BYTES:
-                    yield Batch(file, records, identities)
-                    records, identities, size = [], [], 0
-        yield Batch(file, records, identities)
+                    yield Part(file.name, file.split, records, first)
+                    first, records, size = first + len(records), [], 0
+        if records:
+            yield Part(file.name, file.split, records, first)
 
 
 def _empty_split(data: str, name: str, names: tuple[str, ...], rows: int, buckets: Splits | None) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
@@ -33,19 +32,18 @@ class SplitWriter:
         self._thread = ThreadPoolExecutor(max_workers=1)
         self._tasks: deque[Future[None]] = deque()
 
-    def write(self, records: Sequence[bytes]) -> None:
-        """Appends records; waits where the thread is behind, so that memory stays bounded.
+    def append(self, framed: bytes, rows: int) -> None:
+        """Appends what `tfrecord.frame` made; waits where the thread is behind, so that memory stays bounded.
 
         Raises:
           OSError: what an earlier batch met.
         """
-        if not records:
+        if not rows:
             return
-        self.rows += len(records)
+        self.rows += rows
         while len(self._tasks) >= _WAITING:
             self._tasks.popleft().result()
-        # Framed here: Python code in a second thread would only fight over the interpreter's lock.
-        self._tasks.append(self._thread.submit(self._write, tfrecord.frame(records)))
+        self._tasks.append(self._thread.submit(self._write, framed))
 
     def close(self) -> None:
         """Ends the last shard and gives all shards their names."""
