@@ -10,7 +10,7 @@ from runners.engine import Engine
 
 
 class PeakMemory:
-    """Peak memory of a container's main process, as the kernel counts it: a stage is one process."""
+    """Peak memory of a container's main process, as the kernel counts it; helpers that it forks are left out."""
 
     def __init__(self, engine: Engine, name: str, pid_file: Path) -> None:
         self._engine = engine

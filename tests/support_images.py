@@ -32,4 +32,13 @@ def built_image(stage: str) -> str:
     reference = recipe(stage).reference
     if not engine().inspect(reference):
         pytest.skip(f"the image {reference} is not built: make images STAGE={stage}")
+    if refusal := _refusal_to_run(reference):
+        pytest.skip(f"the engine builds images but runs none here: {refusal}")
     return reference
+
+
+@functools.cache
+def _refusal_to_run(image: str) -> str:
+    """Why this machine's engine cannot run even `true`; empty when it can."""
+    result = engine().call("run", "--rm", "--network", "none", image, "true")
+    return "" if result.returncode == 0 else result.stderr.strip()[-300:] or f"exit code {result.returncode}"

@@ -18,7 +18,7 @@ WORKFLOWS = ROOT / ".github" / "workflows"
 FILES = sorted(WORKFLOWS.glob("*.yml"))
 PINNED = re.compile(r"^\s*(?:- )?uses: [\w.-]+/[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+$")
 # Not yet in this Makefile.
-ARRIVING = {"images"}
+ARRIVING: set[str] = set()
 INPUTS = ["branch", "project", "region", "pipeline_name", "enable_dataflow"]
 
 

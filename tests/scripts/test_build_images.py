@@ -272,3 +272,18 @@ def test_an_image_is_small_bare_and_labelled(stage: str) -> None:
     )
     answer = engine().call("run", "--rm", "--network", "none", image, "sh", "-c", inside)
     assert set(answer.stdout.split()) == {"1000", "__init__.py", "runtime", stage}
+
+
+@pytest.mark.containers
+def test_the_package_index_of_the_environment_reaches_the_build_and_no_log(tmp_path: Path) -> None:
+    engine()
+    result = command(
+        "ingest",
+        "--force",
+        PIP_INDEX_URL="http://user:hidden-word@127.0.0.1:9/simple",
+        MILLRACE_IMAGES_LOCK=str(tmp_path / "images.lock"),
+    )
+    assert result.returncode == 1, "nothing answers there, so the build cannot have used another index"
+    log = (ROOT / "build" / "images" / "base-light.log").read_text()
+    assert "Connection refused" in log
+    assert "hidden-word" not in log + result.stdout + result.stderr
