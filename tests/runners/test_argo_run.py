@@ -202,7 +202,9 @@ def _taxi_equals(local: Run, trips: Path, volume: Path, run_container: RunContai
     """Runs the Workflow of the taxi model, and holds all that it made to what the local run made."""
     shutil.copytree(trips, volume / "data" / "taxi")
     settings = load("taxi")
-    text = compile_workflow(compile_pipeline(settings, lambda name: reference(name)[0]), for_settings(settings))
+    text = compile_workflow(
+        compile_pipeline(settings, lambda name, variant: reference(name, variant)[0]), for_settings(settings)
+    )
     execution = Execution(yaml.safe_load(text), "taxi-1", volume, run_container, **STEPS)
     phases = execution.run()
     logs = {name: node.attempts[-1].log for name, node in execution.nodes.items() if node.phase == "Failed"}
