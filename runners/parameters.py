@@ -66,18 +66,28 @@ def split(pairs: Iterable[str], option: str = "--param") -> dict[str, str]:
 
 
 def from_texts(pairs: Iterable[str], known: Mapping[str, Any]) -> dict[str, Any]:
-    """Values of the types that the pipeline declares.
+    """Values for a server, of the types that the pipeline declares.
 
     Raises:
       InputError: an unknown name, a value of another type, or one that looks like a secret.
+    """
+    given = typed(pairs, known)
+    # Servers keep parameters and show them to everybody.
+    secret_values.refuse(given, "--param", by_key=False)
+    return given
+
+
+def typed(pairs: Iterable[str], known: Mapping[str, Any]) -> dict[str, Any]:
+    """Values of the types that the pipeline declares.
+
+    Raises:
+      InputError: an unknown name, or a value of another type.
     """
     given: dict[str, Any] = {}
     for name, text in split(pairs).items():
         check_known(name, known, f"--param {name}={text}")
         kind = known[name].get("parameterType", "STRING")
         given[name] = text if kind == "STRING" else _parsed(name, text, kind)
-    # Servers keep parameters and show them to everybody.
-    secret_values.refuse(given, "--param", by_key=False)
     return given
 
 

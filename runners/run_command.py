@@ -18,6 +18,7 @@ from runners.containers import Containers
 from runners.display import make_display, short, summary
 from runners.ir import documents, read
 from runners.local import LocalRun, Selection
+from runners.parameters import typed
 from runners.settings import PROJECT, Settings, load
 
 
@@ -97,12 +98,7 @@ def _given(
     root: Path, settings: Settings, data: str | None, parameters: tuple[str, ...], known: dict[str, Any]
 ) -> dict[str, Any]:
     """Values of the pipeline's parameters; local paths are made absolute because stages run elsewhere."""
-    given: dict[str, Any] = {}
-    for parameter in parameters:
-        name, equals, value = parameter.partition("=")
-        if not equals:
-            raise InputError(f"--param {parameter}: expected NAME=VALUE")
-        given[name] = _number(name, value) if known.get(name, {}).get("parameterType") == "NUMBER_INTEGER" else value
+    given = typed(parameters, known)
     if data is not None:
         given["data"] = data
     given.setdefault("data", settings.data or str(PROJECT / "data" / settings.folder.name))
@@ -111,13 +107,6 @@ def _given(
         if "://" not in given[name]:
             given[name] = os.path.abspath(given[name])
     return given
-
-
-def _number(name: str, value: str) -> int:
-    try:
-        return int(value)
-    except ValueError:
-        raise InputError(f"--param {name}={value}: expected a whole number") from None
 
 
 def _earlier(root: Path, pipeline: str, name: str) -> dict[str, Any]:
