@@ -6,16 +6,15 @@ import base64
 import gzip
 import json
 import re
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+
+from tests.runners.loopback import Request, serving
 
 TOKEN = "kubernetes-verySecretToken"
 START = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -155,53 +154,26 @@ class Argo:
 def serve(state: Argo) -> Iterator[Argo]:
     """Runs the server while the context lasts."""
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def log_message(self, format: str, *args: Any) -> None:
-            pass
-
-        def handle_one(self) -> None:
-            body = self.rfile.read(int(self.headers.get("content-length") or 0))
-            parts = urlsplit(self.path)
-            query = {name: values[0] for name, values in parse_qs(parts.query).items()}
-            headers = {name.lower(): value for name, value in self.headers.items()}
-            state.requests.append((self.command, self.path, headers))
-            time.sleep(state.delay)
-            status, reply = 200, None
-            for part, refusal in state.refusals.items():
-                if part in f"{self.command} {parts.path}":
-                    status, reply = refusal
-            if headers.get("authorization") != f"Bearer {TOKEN}":
-                status, reply = 401, {"kind": "Status", "message": "Unauthorized", "code": 401}
-            if reply is None:
-                try:
-                    reply = state.answer(self.command, parts.path, query, body, headers)
-                    if isinstance(reply, tuple):
-                        status, reply = reply
-                except Refused as refused:
-                    status, reply = refused.status, {"kind": "Status", "message": refused.message}
-            data = reply if isinstance(reply, bytes) else json.dumps(reply).encode()
+    def answer(request: Request) -> tuple[int, Any]:
+        state.requests.append((request.method, request.target, request.headers))
+        time.sleep(state.delay)
+        status, reply = 200, None
+        for part, refusal in state.refusals.items():
+            if part in f"{request.method} {request.path}":
+                status, reply = refusal
+        if request.headers.get("authorization") != f"Bearer {TOKEN}":
+            status, reply = 401, {"kind": "Status", "message": "Unauthorized", "code": 401}
+        if reply is None:
             try:
-                self.send_response(status)
-                self.send_header("content-type", "text/plain" if isinstance(reply, bytes) else "application/json")
-                self.send_header("content-length", str(len(data)))
-                self.end_headers()
-                self.wfile.write(data)
-            except (BrokenPipeError, ConnectionResetError):
-                pass
+                reply = state.answer(request.method, request.path, request.query, request.body, request.headers)
+                if isinstance(reply, tuple):
+                    status, reply = reply
+            except Refused as refused:
+                status, reply = refused.status, {"kind": "Status", "message": refused.message}
+        return status, reply
 
-        do_GET = do_POST = do_DELETE = do_PATCH = handle_one
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-    state.url = f"http://127.0.0.1:{server.server_address[1]}"
-    try:
+    with serving(answer, bytes_type="text/plain") as state.url:
         yield state
-    finally:
-        server.shutdown()
-        server.server_close()
 
 
 def write_kubeconfig(file: Path, url: str, token: str = TOKEN) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import re
 import struct
-import threading
 import time
 import uuid
 from collections.abc import Iterator
@@ -18,14 +17,14 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.parser import BytesParser
 from email.policy import HTTP
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import unquote
 
 import kfp_server_api
 import yaml
 
 from runners.kubeflow_artifacts import _classes
+from tests.runners.loopback import Request, serving
 
 START = datetime(2026, 11, 20, 12, tzinfo=UTC)
 Reply = tuple[int, Any]
@@ -294,50 +293,22 @@ class Kfp:
 def serve(state: Kfp) -> Iterator[Kfp]:
     """Runs the server while the context lasts."""
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def log_message(self, format: str, *args: Any) -> None:
-            pass
-
-        def handle_one(self) -> None:
-            body = self.rfile.read(int(self.headers.get("content-length") or 0))
-            parts = urlsplit(self.path)
-            query = {name: values[0] for name, values in parse_qs(parts.query).items()}
-            headers = {name.lower(): value for name, value in self.headers.items()}
-            state.requests.append((self.command, self.path, headers))
-            time.sleep(state.delay)
-            path = unquote(parts.path)
-            status, reply = 200, None
-            for part, refusal in state.refusals.items():
-                if part in f"{self.command} {path}":
-                    status, reply = refusal
-            if state.token and headers.get("authorization") != f"Bearer {state.token}":
-                status, reply = 401, {"error": "Unauthorized", "code": 16}
-            if status == 200 and reply is None:
-                try:
-                    reply = state.answer(self.command, path, query, body, headers)
-                except Refused as refused:
-                    status, reply = refused.status, {"code": 3, "message": refused.message, "details": []}
-            data = reply if isinstance(reply, bytes) else json.dumps(reply).encode()
+    def answer(request: Request) -> tuple[int, Any]:
+        state.requests.append((request.method, request.target, request.headers))
+        time.sleep(state.delay)
+        path = unquote(request.path)
+        status, reply = 200, None
+        for part, refusal in state.refusals.items():
+            if part in f"{request.method} {path}":
+                status, reply = refusal
+        if state.token and request.headers.get("authorization") != f"Bearer {state.token}":
+            status, reply = 401, {"error": "Unauthorized", "code": 16}
+        if status == 200 and reply is None:
             try:
-                self.send_response(status)
-                self.send_header("content-type", "application/json")
-                self.send_header("content-length", str(len(data)))
-                self.end_headers()
-                self.wfile.write(data)
-            except (BrokenPipeError, ConnectionResetError):
-                pass
+                reply = state.answer(request.method, path, request.query, request.body, request.headers)
+            except Refused as refused:
+                status, reply = refused.status, {"code": 3, "message": refused.message, "details": []}
+        return status, reply
 
-        do_GET = do_POST = do_DELETE = do_PATCH = handle_one
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-    thread.start()
-    state.url = f"http://127.0.0.1:{server.server_address[1]}"
-    try:
+    with serving(answer) as state.url:
         yield state
-    finally:
-        server.shutdown()
-        server.server_close()

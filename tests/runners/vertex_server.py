@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import json
 import re
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 from google.cloud.aiplatform_v1.types import PipelineJob, Schedule
 from google.protobuf import json_format
+
+from tests.runners.loopback import Request, serving
 
 TOKEN = "ya29.vertexVerySecretToken"
 PARENT = "projects/my-project/locations/europe-west4"
@@ -134,52 +133,25 @@ class VertexApi:
 def serve(state: VertexApi) -> Iterator[VertexApi]:
     """Runs the server while the context lasts."""
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def log_message(self, format: str, *args: Any) -> None:
-            pass
-
-        def handle_one(self) -> None:
-            body = self.rfile.read(int(self.headers.get("content-length") or 0))
-            parts = urlsplit(self.path)
-            query = {name: values[0] for name, values in parse_qs(parts.query).items()}
-            headers = {name.lower(): value for name, value in self.headers.items()}
-            state.requests.append((self.command, self.path, headers))
-            if parts.path != "/token":
-                time.sleep(state.delay)
-            status, reply = 200, None
-            for part, refusal in state.refusals.items():
-                if part in f"{self.command} {parts.path}":
-                    status, reply = refusal
-            if parts.path != "/token" and headers.get("authorization") != f"Bearer {TOKEN}":
-                status, reply = 401, {"error": {"code": 401, "message": "no token", "status": "UNAUTHENTICATED"}}
-            if reply is None:
-                try:
-                    reply = state.answer(self.command, parts.path, query, body)
-                except Refused as refused:
-                    status, reply = refused.status, {"error": {"code": refused.status, "message": refused.message}}
-            data = json.dumps(reply).encode()
+    def answer(request: Request) -> tuple[int, Any]:
+        state.requests.append((request.method, request.target, request.headers))
+        if request.path != "/token":
+            time.sleep(state.delay)
+        status, reply = 200, None
+        for part, refusal in state.refusals.items():
+            if part in f"{request.method} {request.path}":
+                status, reply = refusal
+        if request.path != "/token" and request.headers.get("authorization") != f"Bearer {TOKEN}":
+            status, reply = 401, {"error": {"code": 401, "message": "no token", "status": "UNAUTHENTICATED"}}
+        if reply is None:
             try:
-                self.send_response(status)
-                self.send_header("content-type", "application/json")
-                self.send_header("content-length", str(len(data)))
-                self.end_headers()
-                self.wfile.write(data)
-            except (BrokenPipeError, ConnectionResetError):
-                pass
+                reply = state.answer(request.method, request.path, request.query, request.body)
+            except Refused as refused:
+                status, reply = refused.status, {"error": {"code": refused.status, "message": refused.message}}
+        return status, reply
 
-        do_GET = do_POST = do_DELETE = do_PATCH = handle_one
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-    state.url = f"http://127.0.0.1:{server.server_address[1]}"
-    try:
+    with serving(answer) as state.url:
         yield state
-    finally:
-        server.shutdown()
-        server.server_close()
 
 
 def write_credentials(folder: Path, url: str) -> Path:
