@@ -109,7 +109,10 @@ def mount(task: PipelineTask, claim: str, path: str, read_only: bool = False) ->
 
 def secret_as_env(task: PipelineTask, secret: str, variables: Mapping[str, str]) -> PipelineTask:
     """Gives keys of a secret as environment variables: `secret_as_env(task, "hub", {"token": "HF_TOKEN"})`."""
-    return kubernetes.use_secret_as_env(task, secret, dict(sorted(variables.items())))
+    kubernetes.use_secret_as_env(task, secret, dict(sorted(variables.items())))
+    # A field that older servers refuse (kubeflow/pipelines#12495), though it says what holds without it.
+    del task.platform_config["kubernetes"]["secretAsEnv"][-1]["optional"]
+    return task
 
 
 def secret_as_file(task: PipelineTask, secret: str, path: str) -> PipelineTask:
