@@ -40,6 +40,8 @@ _HARDENING = [
 ]
 # What a task that may use the network gets to know of the clouds, where it is set here.
 _CLOUD_VARIABLES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_REGION", "AWS_ENDPOINT_URL")
+# Whom the exit task tells.
+_DESTINATIONS = ("MILLRACE_NOTIFY_URL", "MILLRACE_MAIL_USER", "MILLRACE_MAIL_PASSWORD")
 _GOOGLE_KEY = "GOOGLE_APPLICATION_CREDENTIALS"
 
 
@@ -196,10 +198,11 @@ class TaskContainer:
             options += ["--pidfile", str(pid_file)]
         for variable in self.task.container.get("env", []):
             options += ["--env", f"{variable['name']}={variable['value']}"]
-        if not needs_network(self.task):
+        destinations = [name for name in _DESTINATIONS if self.task.stage == "notify" and os.environ.get(name)]
+        if not (needs_network(self.task) or destinations or self.task.parameters.get("mail")):
             return [*options, "--network", "none"]
         # By name only: values of secrets stay out of the list of processes.
-        for variable in _CLOUD_VARIABLES:
+        for variable in (*_CLOUD_VARIABLES, *destinations):
             options += ["--env", variable] if os.environ.get(variable) else []
         if key := os.environ.get(_GOOGLE_KEY):
             options += ["--env", _GOOGLE_KEY, *Mounts((Path(key).absolute(),), ()).options()]

@@ -16,15 +16,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-from components.runtime import launcher
+from components.runtime import final_status, launcher
 from components.runtime.errors import InputError, StageError, classify
 from components.runtime.launcher import Completed, Task
 from runners.containers import Containers
 from runners.environments import Processes, code_digest, environment_of, interpreter
-from runners.ir import Constant, Output, Parameter, Pipeline, Source, TaskSpec, task_parameters
+from runners.ir import Constant, FinalStatus, Output, Parameter, Pipeline, Source, TaskSpec, task_parameters
 from runners.records import OWNER_LOCK
 
 EXIT_INTERRUPTED = 130
+EXIT_TASK_SECONDS = 60.0
+"""How long the exit task may take, behind which the end of the run waits."""
+
 _ENDED = ("done", "cached", "failed", "skipped")
 
 
@@ -133,9 +136,44 @@ class LocalRun:
                 raise
             state, exit_code, self.record["error"] = "failed", fault.exit_code, str(fault)
         finally:
-            processes.close()
-            self._finish(state, exit_code)
+            try:
+                self._run_exit_tasks(state, exit_code, processes)
+            finally:
+                processes.close()
+                self._finish(state, exit_code)
         return exit_code
+
+    def _run_exit_tasks(self, state: str, exit_code: int, processes: Processes | Containers) -> None:
+        """Runs the exit task, for a while. What becomes of it changes nothing of what became of the run."""
+        # What an interruption ended has not failed by itself.
+        ended = [task for task in self.record["tasks"] if task["state"] == "failed" and state == "failed"]
+        failed = ended[0] if ended else {}
+        self._status = final_status.final_status(
+            state,
+            self.id,
+            task=failed.get("name", ""),
+            error=failed.get("error", "") or self.record["error"],
+            code=exit_code,
+            executions=self._executions.values(),
+            parameters=self.arguments,
+        )
+        for name in [name for name, spec in self.pipeline.tasks.items() if spec.is_exit and name in self._selected]:
+            with contextlib.suppress(OSError, KeyboardInterrupt), concurrent.futures.ThreadPoolExecutor(1) as thread:
+                log = f"runs/{self.id}/{name}.log"
+                self._change(name, state="running", log=log, started=datetime.now(UTC).isoformat())
+                running = thread.submit(self._execute, name, self._resolve(name), processes)
+                reason = ""
+                try:
+                    with _ends_on_termination():
+                        running.result(EXIT_TASK_SECONDS)
+                except TimeoutError:
+                    reason = f"it did not end within {EXIT_TASK_SECONDS:g} s"
+                except KeyboardInterrupt:
+                    reason = "interrupted"
+                if reason:
+                    processes.close()
+                    concurrent.futures.wait([running])
+                    self._change(name, state="failed", error=reason)
 
     def _select(self) -> set[str]:
         names = self.pipeline.tasks
@@ -145,6 +183,8 @@ class LocalRun:
                 raise InputError(
                     f"no task {name!r} in the pipeline {self.pipeline.name}; its tasks are: {', '.join(names)}"
                 )
+            if names[name].is_exit:
+                raise InputError(f"{name} tells how a whole run ended; run the pipeline without --until and --only")
         if self.selection.only:
             return set(self.selection.only)
         if self.selection.until:
@@ -223,7 +263,9 @@ class LocalRun:
         return [
             name
             for name, task in self._tasks.items()
-            if task["state"] == "waiting" and all(self._tasks[earlier]["state"] in _ENDED for earlier in task["after"])
+            if task["state"] == "waiting"
+            and not self.pipeline.tasks[name].is_exit
+            and all(self._tasks[earlier]["state"] in _ENDED for earlier in task["after"])
         ]
 
     def _decide(self, name: str, processes: Processes | Containers) -> bool:
@@ -260,6 +302,8 @@ class LocalRun:
             return source.value
         if isinstance(source, Parameter):
             return self.arguments.get(source.name)
+        if isinstance(source, FinalStatus):
+            return self._status
         return self._executions[source.task]["output_parameters"][source.name]
 
     def _artifact(self, source: Source) -> dict[str, Any]:

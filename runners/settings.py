@@ -78,6 +78,24 @@ class Evaluate(_Section):
     beam_options: list[str] = []
 
 
+class Mail(_Section):
+    """The mail of `notify`; its user and password are in a secret."""
+
+    server: str
+    sender: str
+    to: Annotated[list[str], Field(min_length=1)]
+    security: Literal["starttls", "tls", "none"] = "starttls"
+
+
+class Notify(_Section):
+    """Who is told how a run ended; the webhook's address is in a secret, see docs/notify.md."""
+
+    when: Literal["always", "failure", "success"] = "always"
+    webhook: Literal["text", "teams", "json"] = "text"
+    mail: Mail | None = None
+    link: str = ""
+
+
 def _pipeline_name(name: str) -> str:
     if len(name) <= 63 and re.fullmatch(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?", name):
         return name
@@ -118,6 +136,7 @@ class Settings(_Section):
     transform: Transform = Transform()
     train: Train = Train()
     evaluate: Evaluate = Evaluate()
+    notify: Notify | None = None
     cluster: Cluster = Cluster()
     resources: dict[str, StageResources] = {}
 
@@ -152,7 +171,7 @@ class Settings(_Section):
         Files are named relative to the project, the working directory of every stage here and in the images.
         """
         section = getattr(self, {"schema": "schema_", "validate": "validate_"}.get(stage, stage))
-        arguments = section.model_dump(exclude={"train_steps", "eval_steps"})
+        arguments = section.model_dump(exclude={"train_steps", "eval_steps"}, exclude_none=True)
         for name, value in arguments.items():
             if name.endswith("_file") and value:
                 arguments[name] = _beside(self.module, value) if self.module else _project_path(self.folder, value)
