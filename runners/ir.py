@@ -339,6 +339,11 @@ def _source(binding: dict[str, Any], scope: dict[str, Source], names: dict[str, 
     raise InputError(f"an argument of the kind {', '.join(binding)} runs on the KFP backend only")
 
 
+def condition_names(task: TaskSpec) -> str:
+    """The conditions of a task in words, as the pipeline calls them."""
+    return " and ".join(condition.name for condition in task.conditions)
+
+
 def task_parameters(task: TaskSpec, given: Mapping[str, Any]) -> dict[str, Any]:
     """A task's parameters with the defaults of its component, in the types of its component."""
     values = {}

@@ -16,12 +16,22 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-from components.runtime import final_status, launcher
+from components.runtime import final_status, launcher, run_record
 from components.runtime.errors import InputError, StageError, classify
 from components.runtime.launcher import Completed, Task
 from runners.containers import Containers
 from runners.environments import Processes, code_digest, environment_of, interpreter
-from runners.ir import Constant, FinalStatus, Output, Parameter, Pipeline, Source, TaskSpec, task_parameters
+from runners.ir import (
+    Constant,
+    FinalStatus,
+    Output,
+    Parameter,
+    Pipeline,
+    Source,
+    TaskSpec,
+    condition_names,
+    task_parameters,
+)
 from runners.records import OWNER_LOCK
 
 EXIT_INTERRUPTED = 130
@@ -217,22 +227,8 @@ class LocalRun:
         return {source.task for source in sources if isinstance(source, Output)}
 
     def _task_record(self, task: TaskSpec) -> dict[str, Any]:
-        return {
-            "name": task.name,
-            "stage": task.stage,
-            "state": "waiting" if task.name in self._selected else "skipped",
-            "after": sorted(task.after),
-            "condition": " and ".join(condition.name for condition in task.conditions),
-            "execution": "",
-            "log": "",
-            "started": "",
-            "seconds": 0.0,
-            "start_up_seconds": 0.0,
-            "peak_memory_bytes": 0,
-            "rows": None,
-            "error": "",
-            "exit_code": None,
-        }
+        state = "waiting" if task.name in self._selected else "skipped"
+        return run_record.new_task(task.name, task.stage, task.after, condition_names(task), state)
 
     def _schedule(self, processes: Processes | Containers) -> None:
         """Starts every task as soon as what it waits for has ended; after a failure nothing new is started."""
@@ -344,18 +340,8 @@ class LocalRun:
             self._ended(name, record, state="done")
 
     def _ended(self, name: str, record: dict[str, Any], state: str) -> None:
-        rows = [output["metadata"].get("rows") for output in record["outputs"].values()]
         self._executions[name] = record
-        worked = state == "done"
-        self._change(
-            name,
-            state=state,
-            execution=f"artifacts/{record['pipeline']}/{record['task']}/{record['key']}",
-            seconds=record["seconds"] if worked else 0.0,
-            start_up_seconds=record["start_up_seconds"] if worked else 0.0,
-            peak_memory_bytes=record["peak_memory_bytes"] if worked else 0,
-            rows=next((count for count in rows if count is not None), None),
-        )
+        self._change(name, **run_record.ended(record, state))
 
     def _change(self, name: str, **values: Any) -> None:
         with self._lock:
@@ -382,9 +368,7 @@ class LocalRun:
 
     def _save(self) -> None:
         with self._lock:
-            part = self.folder / ".run.json.part"
-            part.write_text(json.dumps(self.record, indent=1))
-            os.replace(part, self.folder / "run.json")
+            run_record.write(self.folder, self.record)
 
 
 @contextlib.contextmanager

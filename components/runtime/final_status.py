@@ -86,10 +86,11 @@ def of_workflow(root: Path, run: str, phase: str, failures: str, parameters: Map
     """
     if phase not in ("Succeeded", "Failed", "Error"):
         raise InputError(f"--status {phase!r}: expected Argo's workflow.status: Succeeded, Failed or Error")
-    notes, executions = _read_notes(root, run)
+    told = notes(root, run)
+    executions = [found for note in told if (found := execution(root, note))]
     if phase == "Succeeded":
         return final_status("done", run, executions=executions)
-    failed = next((note for note in notes if note["code"]), None)
+    failed = next((note for note in told if note["code"]), None)
     nodes = [node for node in _failures(failures) if str(node.get("displayName")) != run]
     stopped = any(_STOPPED in str(node.get("message")) for node in nodes)
     if failed is None:
@@ -112,17 +113,24 @@ def _notes(root: Path, run: str) -> Path:
     return root / "runs" / run / "tasks"
 
 
-def _read_notes(root: Path, run: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """The notes of a run, the oldest first, and the records of the executions that they name."""
-    notes, executions = [], []
+def notes(root: Path, run: str) -> list[dict[str, Any]]:
+    """What `note_end` left of a run's tasks, the oldest first."""
+    found = []
     for file in sorted(_notes(root, run).glob("*.json"), key=lambda each: each.stat().st_mtime_ns):
-        # A node that died may have left half a note, or a note of what was removed since.
+        # A node that died may have left half a note.
         with contextlib.suppress(OSError, ValueError):
-            note = json.loads(file.read_text())
-            notes.append(note)
-            if note["execution"]:
-                executions.append(json.loads((root / note["execution"] / "execution.json").read_text()))
-    return notes, executions
+            found.append(json.loads(file.read_text()))
+    return found
+
+
+def execution(root: Path, note: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The record of the execution that a note names; None where it names none, or one that was removed since."""
+    if not note["execution"]:
+        return None
+    with contextlib.suppress(OSError, ValueError):
+        record: dict[str, Any] = json.loads((root / note["execution"] / "execution.json").read_text())
+        return record
+    return None
 
 
 def _failures(text: str) -> list[dict[str, Any]]:

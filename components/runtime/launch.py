@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO, Any, NoReturn
 
@@ -33,7 +33,7 @@ stage can have that name.)"""
 
 _COMPONENTS = Path(__file__).parent.parent
 _PARAMETER_PLACEHOLDER = "{{$.inputs.parameters['"
-_PYTHON_TYPES: dict[str, type] = {
+PYTHON_TYPES: dict[str, type] = {
     "NUMBER_INTEGER": int,
     "NUMBER_DOUBLE": float,
     "BOOLEAN": bool,
@@ -116,7 +116,7 @@ def _value(
             raise InputError(
                 f"the workflow's parameter {source['parameter']!r} is missing; give it with --parameter NAME=VALUE"
             )
-        return convert(source["parameter"], parameters[source["parameter"]], _PYTHON_TYPES.get(kind, str))
+        return convert(source["parameter"], parameters[source["parameter"]], PYTHON_TYPES.get(kind, str))
     return _execution(source["task"], executions)["output_parameters"][source["output"]]
 
 
@@ -261,7 +261,8 @@ def _code(stage: str, image: str) -> str:
     return hashlib.sha256(f"{image}\n{listing}".encode()).hexdigest()
 
 
-def _pairs(option: str, texts: Sequence[str]) -> dict[str, str]:
+def pairs(option: str, texts: Sequence[str]) -> dict[str, str]:
+    """What was given as NAME=VALUE."""
     pairs = {}
     for text in texts:
         name, equals, value = text.partition("=")
@@ -296,9 +297,9 @@ def _run(arguments: argparse.Namespace) -> None:
     if not root.is_dir():
         raise InputError(f"--root {root}: no such folder; mount the volume of the pipeline root there")
     executions = {
-        task: read_execution(root, task, path) for task, path in _pairs("--execution", arguments.execution).items()
+        task: read_execution(root, task, path) for task, path in pairs("--execution", arguments.execution).items()
     }
-    parameters = _pairs("--parameter", arguments.parameter)
+    parameters = pairs("--parameter", arguments.parameter)
     status = None
     if arguments.status:
         status = final_status.of_workflow(root, arguments.run, arguments.status, arguments.failures, parameters)
@@ -325,15 +326,20 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     Args:
       argv: arguments without the program's name; those of the process when None.
     """
+    arguments = _parse(argv)
+    end_with(lambda: _run(arguments))
+
+
+def end_with(work: Callable[[], None]) -> NoReturn:
+    """Does what a container is there for, and ends it: 0, or with an error in one line and its exit code."""
 
     def interrupt(*_: object) -> None:
         raise SystemExit(128 + signal.SIGTERM)
 
-    arguments = _parse(argv)
     # Argo ends a container so, at its deadline or when the workflow is stopped: nothing half-written may stay.
     signal.signal(signal.SIGTERM, interrupt)
     try:
-        _run(arguments)
+        work()
     except Exception as error:
         known = _known(error)
         if not isinstance(error, StageError) and classify(error) is None:

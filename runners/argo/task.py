@@ -10,9 +10,10 @@ from typing import Any
 
 from components.runtime.errors import InputError
 from components.runtime.launch import EXECUTION_OUTPUT
+from runners.argo.closing import CLOSING
 from runners.argo.conditions import Reference, reference, when
 from runners.argo.options import ArgoOptions, check_label
-from runners.argo.pods import CONTAINER_SECURITY, SCRATCH, Pod
+from runners.argo.pods import CONTAINER_SECURITY, SCRATCH, Pod, same_node
 from runners.ir import Constant, FinalStatus, Output, Parameter, Pipeline, Source, TaskSpec, task_parameters
 
 ENTRYPOINT = "pipeline"
@@ -144,7 +145,7 @@ class Tasks:
             template["activeDeadlineSeconds"] = options.task_deadline_seconds
         template |= pod.template
         if options.access_mode != "ReadWriteMany":
-            template["affinity"] = template.get("affinity", {}) | _same_node()
+            template["affinity"] = template.get("affinity", {}) | same_node()
         return template
 
     def _pod_labels(self, task: TaskSpec) -> dict[str, str]:
@@ -254,19 +255,6 @@ def _execution_input(node: str) -> str:
     return f"{node}-execution"
 
 
-def _same_node() -> dict[str, Any]:
-    """Draws a run's pods to the node of its volume: elsewhere they may have to wait. A wish: a GPU may be elsewhere."""
-    term = {
-        "labelSelector": {"matchLabels": {"millrace/run": "{{workflow.name}}"}},
-        "topologyKey": "kubernetes.io/hostname",
-    }
-    return {
-        "podAffinity": {
-            "preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 100, "podAffinityTerm": term}],
-        }
-    }
-
-
 def node_names(pipeline: Pipeline) -> dict[str, str]:
     """Argo's name for each task: that on display, in the letters that Kubernetes takes.
 
@@ -280,7 +268,7 @@ def node_names(pipeline: Pipeline) -> dict[str, str]:
             raise InputError(
                 f"task name {name!r}: Kubernetes refuses it; use letters, digits and '-', at most {_LONGEST_NAME}"
             )
-        if node in nodes.values() or node in (ENTRYPOINT, EXIT):
+        if node in nodes.values() or node in (ENTRYPOINT, EXIT, CLOSING):
             raise InputError(f"task name {name!r}: another has the same name in Argo, {node!r}; rename one of them")
         nodes[name] = node
     return nodes

@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from components.runtime.errors import InputError
+from runners.argo import closing
 from runners.argo.options import ArgoOptions
 from runners.argo.pods import POD_SECURITY, VOLUME, argo_containers_patch
 from runners.argo.schema import validate
@@ -125,9 +126,10 @@ class _Workflow:
             "securityContext": POD_SECURITY,
             "podSpecPatch": argo_containers_patch(),
         }
-        if last:
-            spec["onExit"] = EXIT
-            spec["templates"].append({"name": EXIT, "steps": [[self._tasks.exit_step(task)] for task in last]})
+        exit_steps = [[self._tasks.exit_step(task)] for task in last]
+        spec["onExit"] = EXIT
+        spec["templates"].append({"name": EXIT, "steps": [*exit_steps, [closing.step()]]})
+        spec["templates"].append(closing.template(self._pipeline, options, self._labels()))
         if not spec["arguments"]["parameters"]:
             del spec["arguments"]
         if options.service_account:

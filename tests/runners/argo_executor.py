@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from runners.argo.closing import CLOSING
 from runners.environments import environment_of, interpreter
 from tests.support import ROOT
 
@@ -66,6 +67,8 @@ class Execution:
         self.spec = workflow["spec"]
         self.volume = volume
         self.nodes: dict[str, Node] = {}
+        self.closing = Node("Pending")
+        """The last pod, which is no task of the pipeline."""
         self.phase = "Running"
         self._run_container = run_container
         self._templates = {template["name"]: template for template in self.spec["templates"]}
@@ -74,7 +77,9 @@ class Execution:
         values = {each["name"]: parameters.pop(each["name"], each.get("value")) for each in arguments}
         assert not parameters, f"the Workflow has no {parameters}"
         assert None not in values.values(), f"without a value: {values}"
-        self._globals = {"workflow.name": name} | {f"workflow.parameters.{key}": value for key, value in values.items()}
+        self._globals = {"workflow.name": name, "workflow.creationTimestamp.RFC3339": "2026-11-21T01:02:03Z"} | {
+            f"workflow.parameters.{key}": value for key, value in values.items()
+        }
 
     def run(self) -> dict[str, str]:
         """Runs the DAG to its end, and the exit handler behind it; returns the phase of each task."""
@@ -100,7 +105,10 @@ class Execution:
                     for each in step.get("arguments", {}).get("parameters", [])
                 }
                 node = self._pod(self._templates[step["template"]], self._globals | scope | given)
-                self.nodes[step["name"]] = node
+                if step["name"] == CLOSING:
+                    self.closing = node
+                else:
+                    self.nodes[step["name"]] = node
                 if node.phase == "Failed" and not step.get("continueOn", {}).get("failed"):
                     self.phase = "Failed"
 
@@ -167,7 +175,7 @@ class Execution:
             node.attempts.append(ended)
             if ended.exit_code == 0:
                 node.phase = "Succeeded"
-                for output in template["outputs"]["parameters"]:
+                for output in template.get("outputs", {}).get("parameters", []):
                     file = host_path(output["valueFrom"]["path"], folders)
                     node.outputs[output["name"]] = file.read_text() if file.exists() else output["valueFrom"]["default"]
                 return node
