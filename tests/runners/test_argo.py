@@ -138,6 +138,17 @@ def test_every_tag_names_something(name: str, tmp_path: Path) -> None:
         inside = {f"inputs.parameters.{each}" for each in wanted}
         tags = set(re.findall(r"\{\{(.*?)\}\}", json.dumps(templates[task["template"]])))
         assert tags <= names | inside, tags - names - inside
+    if spec.get("onExit"):
+        # Only there are these known.
+        names |= {"workflow.status", "workflow.failures"}
+        (exit_handler,) = [each for each in spec["templates"] if each["name"] == spec["onExit"]]
+        used = {
+            tag
+            for step in exit_handler["steps"][0]
+            for tag in re.findall(r"\{\{(.*?)\}\}", json.dumps(templates[step["template"]]))
+        }
+        assert used <= names, used - names
+        assert {"workflow.status", "workflow.failures"} <= used
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -538,7 +549,7 @@ def _two_exit_handlers() -> None:
 
 
 def _whatever_became_of_another() -> None:
-    number(value=2).after(number(value=1)).ignore_upstream_failure()
+    number(value=2, word="y").set_display_name("late").after(number(value=1, word="x")).ignore_upstream_failure()
 
 
 def _loop() -> None:
@@ -583,7 +594,7 @@ def _condition_on_text() -> None:
     [
         (_exit_handler_around_a_part, r"exit handlers around a part of the pipeline, run on the KFP backend only"),
         (_two_exit_handlers, r"exit handlers around a part of the pipeline, run on the KFP backend only"),
-        (_whatever_became_of_another, r"task number-2: ignore_upstream_failure, and .* run on the KFP backend only"),
+        (_whatever_became_of_another, r"task number[-2]*: ignore_upstream_failure, and .* run on the KFP backend only"),
         (_loop, r"loops run on the KFP backend only"),
         (_one_of, r"outputs of a group of tasks .* run on the KFP backend only"),
         (_created_claim, r"argostub/createpvc is a stand-in that only the KFP backend knows|can only be a constant"),
@@ -628,6 +639,6 @@ def test_unknown_and_missing_parameters() -> None:
     with pytest.raises(InputError, match=r"no parameter 'dta'; the parameters are: data, eval_steps"):
         compile_workflow(text, dataclasses.replace(ArgoOptions(), parameters={"dta": "x"}))
     document, platform = yaml.safe_load_all(text)
-    del document["root"]["dag"]["tasks"]["ingest"]["inputs"]["parameters"]["data"]
+    del document["components"]["comp-exit-handler-1"]["dag"]["tasks"]["ingest"]["inputs"]["parameters"]["data"]
     with pytest.raises(InputError, match=r"task ingest: the parameter 'data' is missing and has no default"):
         compile_workflow(yaml.safe_dump_all([document, platform]))

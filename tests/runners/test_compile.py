@@ -173,7 +173,7 @@ def peaks() -> dict[str, float]:
 def test_the_defaults_follow_the_measured_peaks() -> None:
     chosen = load("taxi")
     measured = peaks()
-    assert measured.keys() == tasks().keys() - {"reject-data"}
+    assert measured.keys() == tasks().keys() - {"reject-data", "notify"}
     for task, peak in measured.items():
         pod = chosen.pod(task)
         assert pod.memory.request
