@@ -274,6 +274,13 @@ def _quoted(nodes: Any) -> str:
             _quoted([{"displayName": "train", "message": "Error (exit code 65): progress: x\nerror: no 'rows'\n"}]),
             *("FAILED", "train", "no 'rows'"),
         ),
+        # As Argo's controller wrote it, but for the order.
+        (
+            r'"[{\"displayName\":\"train\",\"message\":\"retryStrategy.expression evaluated to false\",'
+            r"\"templateName\":\"train\",\"phase\":\"Failed\"},{\"displayName\":\"train(0)\",\"message\":\"main: Error "
+            r'(exit code 65): progress: x\\nerror: no \\\"rows\\\" in \\u003cb\\u003e\\n\",\"phase\":\"Failed\"}]"',
+            *("FAILED", "train", 'no "rows" in <b>'),
+        ),
         (
             _quoted([{"displayName": "train", "message": "workflow shutdown with strategy:  Stop"}]),
             *("CANCELLED", None, "the Workflow was stopped"),
