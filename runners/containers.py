@@ -25,7 +25,7 @@ from components.runtime.launcher import Completed, Task
 from components.runtime.warm import die_with_parent
 from runners import engine, image_content, images
 from runners.container_memory import PeakMemory
-from runners.container_mounts import USER, Mounts, lent, mounts, needs_network
+from runners.container_mounts import USER, Mounts, destinations, lent, mounts, needs_network
 from runners.environments import LogReader, OnProgress
 
 _POLL_SECONDS = 0.05
@@ -40,8 +40,6 @@ _HARDENING = [
 ]
 # What a task that may use the network gets to know of the clouds, where it is set here.
 _CLOUD_VARIABLES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_REGION", "AWS_ENDPOINT_URL")
-# Whom the exit task tells.
-_DESTINATIONS = ("MILLRACE_NOTIFY_URL", "MILLRACE_MAIL_USER", "MILLRACE_MAIL_PASSWORD")
 _GOOGLE_KEY = "GOOGLE_APPLICATION_CREDENTIALS"
 
 
@@ -198,11 +196,12 @@ class TaskContainer:
             options += ["--pidfile", str(pid_file)]
         for variable in self.task.container.get("env", []):
             options += ["--env", f"{variable['name']}={variable['value']}"]
-        destinations = [name for name in _DESTINATIONS if self.task.stage == "notify" and os.environ.get(name)]
-        if not (needs_network(self.task) or destinations or self.task.parameters.get("mail")):
+        if not needs_network(self.task):
             return [*options, "--network", "none"]
         # By name only: values of secrets stay out of the list of processes.
-        for variable in (*_CLOUD_VARIABLES, *destinations):
+        if self.task.stage == "notify":
+            return [*options, *(part for name in destinations(self.task) for part in ("--env", name))]
+        for variable in _CLOUD_VARIABLES:
             options += ["--env", variable] if os.environ.get(variable) else []
         if key := os.environ.get(_GOOGLE_KEY):
             options += ["--env", _GOOGLE_KEY, *Mounts((Path(key).absolute(),), ()).options()]

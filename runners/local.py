@@ -8,9 +8,7 @@ import fcntl
 import json
 import os
 import secrets
-import signal
 import threading
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,6 +31,7 @@ from runners.ir import (
     task_parameters,
 )
 from runners.records import OWNER_LOCK
+from runners.termination import ends_on_termination
 
 EXIT_INTERRUPTED = 130
 EXIT_TASK_SECONDS = 60.0
@@ -132,7 +131,7 @@ class LocalRun:
         processes = self.containers or Processes(self.folder)
         state, exit_code = "interrupted", EXIT_INTERRUPTED
         try:
-            with _ends_on_termination():
+            with ends_on_termination():
                 self._schedule(processes)
             failed = [task for task in self.record["tasks"] if task["state"] == "failed"]
             state, exit_code = ("failed", failed[0]["exit_code"]) if failed else ("done", 0)
@@ -174,7 +173,7 @@ class LocalRun:
                 running = thread.submit(self._execute, name, self._resolve(name), processes)
                 reason = ""
                 try:
-                    with _ends_on_termination():
+                    with ends_on_termination():
                         running.result(EXIT_TASK_SECONDS)
                 except TimeoutError:
                     reason = f"it did not end within {EXIT_TASK_SECONDS:g} s"
@@ -369,20 +368,3 @@ class LocalRun:
     def _save(self) -> None:
         with self._lock:
             run_record.write(self.folder, self.record)
-
-
-@contextlib.contextmanager
-def _ends_on_termination() -> Iterator[None]:
-    """SIGTERM ends a run as Ctrl-C does: with its record written and its processes gone."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

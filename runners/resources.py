@@ -34,7 +34,7 @@ _STAGE: dict[str, dict[str, Any]] = {
     "train": {"memory": {"request": "1536Mi", "limit": "4Gi"}, "timeout": "12h"},
     # It sends a few lines, and the run waits for it.
     "notify": {
-        "memory": {"request": "64Mi", "limit": "256Mi"},
+        "memory": {"request": "128Mi", "limit": "256Mi"},
         "cpu": {"request": "50m", "limit": "500m"},
         "timeout": "5m",
     },

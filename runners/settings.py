@@ -78,12 +78,28 @@ class Evaluate(_Section):
     beam_options: list[str] = []
 
 
+def _of_form(pattern: str, expected: str) -> AfterValidator:
+    """Holds a text to a pattern, and says in words what was expected."""
+
+    def check(text: str) -> str:
+        if re.fullmatch(pattern, text):
+            return text
+        raise ValueError(f"expected {expected}")
+
+    return AfterValidator(check)
+
+
+MailServer = Annotated[str, _of_form(r"[A-Za-z0-9.-]+(:[0-9]{1,5})?", "HOST or HOST:PORT")]
+MailAddress = Annotated[str, _of_form(r"[^\s@<>,;]+@[^\s@<>,;]+", "an address of the form name@host")]
+Link = Annotated[str, _of_form(r"(https?://\S+)?", "an address that begins with http:// or https://")]
+
+
 class Mail(_Section):
     """The mail of `notify`; its user and password are in a secret."""
 
-    server: str
-    sender: str
-    to: Annotated[list[str], Field(min_length=1)]
+    server: MailServer
+    sender: MailAddress
+    to: Annotated[list[MailAddress], Field(min_length=1)]
     security: Literal["starttls", "tls", "none"] = "starttls"
 
 
@@ -93,7 +109,7 @@ class Notify(_Section):
     when: Literal["always", "failure", "success"] = "always"
     webhook: Literal["text", "teams", "json"] = "text"
     mail: Mail | None = None
-    link: str = ""
+    link: Link = ""
 
 
 def _pipeline_name(name: str) -> str:

@@ -94,8 +94,9 @@ def of_workflow(root: Path, run: str, phase: str, failures: str, parameters: Map
     nodes = [node for node in _failures(failures) if str(node.get("displayName")) != run]
     stopped = any(_STOPPED in str(node.get("message")) for node in nodes)
     if failed is None:
-        # The node that says most; groups of tasks only say that one of theirs failed.
-        node = next((node for node in nodes if node.get("message") and _STOPPED not in node["message"]), {})
+        # A pod's own node before those above it, which only say that there will be no other attempt.
+        telling = [node for node in nodes if node.get("message") and _STOPPED not in node["message"]]
+        node = next(iter(sorted(telling, key=lambda node: not _ATTEMPT.search(str(node.get("displayName"))))), {})
         name = _ATTEMPT.sub("", str(node.get("displayName", "")))
         failed = {"task": name, "error": _one_line(str(node.get("message", ""))), "code": 1}
     return final_status(

@@ -13,7 +13,9 @@ from typing import Any
 
 import pytest
 import yaml
+from google.protobuf import json_format
 from kfp import compiler, dsl
+from kfp.pipeline_spec.pipeline_spec_pb2 import ParameterType, PipelineSpec
 
 import pipeline as millrace_pipeline
 from components.runtime import final_status
@@ -23,6 +25,7 @@ from runners.argo import ArgoOptions, compile_workflow
 from runners.cluster_settings import Cluster
 from runners.ir import FinalStatus, documents, read
 from runners.local import LocalRun, Selection
+from runners.vertex import make_job
 from tests.runners.argo_executor import Execution, Subprocesses
 from tests.runners.loopback import Request, serving
 from tests.support import ROOT
@@ -274,6 +277,13 @@ def _quoted(nodes: Any) -> str:
             _quoted([{"displayName": "train", "message": "Error (exit code 65): progress: x\nerror: no 'rows'\n"}]),
             *("FAILED", "train", "no 'rows'"),
         ),
+        # As Argo's controller wrote it, but for the order.
+        (
+            r'"[{\"displayName\":\"train\",\"message\":\"retryStrategy.expression evaluated to false\",'
+            r"\"templateName\":\"train\",\"phase\":\"Failed\"},{\"displayName\":\"train(0)\",\"message\":\"main: Error "
+            r'(exit code 65): progress: x\\nerror: no \\\"rows\\\" in \\u003cb\\u003e\\n\",\"phase\":\"Failed\"}]"',
+            *("FAILED", "train", 'no "rows" in <b>'),
+        ),
         (
             _quoted([{"displayName": "train", "message": "workflow shutdown with strategy:  Stop"}]),
             *("CANCELLED", None, "the Workflow was stopped"),
@@ -321,3 +331,14 @@ def test_the_exit_task_is_read_from_either_form(tmp_path: Path) -> None:
         assert [task.is_exit for task in tasks.values()] == [False, True]
         assert tasks["notify"].parameters["status"] == FinalStatus()
         assert not tasks["notify"].cacheable
+
+
+@pytest.mark.parametrize("server", ["2.5", "2.14"])
+def test_vertex_is_given_the_status_whatever_the_file_was_compiled_for(server: str, tmp_path: Path) -> None:
+    compiled(tmp_path, server)
+    job = make_job(tmp_path / "p.yaml", {"data": "gs://bucket/data"}, "gs://bucket/root")
+    spec = json_format.ParseDict(job.ir, PipelineSpec())
+    task, component = spec.root.dag.tasks["notify"], spec.components["comp-notify"]
+    assert task.inputs.parameters["status"].task_final_status.producer_task == "exit-handler-1"
+    definition = component.input_definitions.parameters["status"]
+    assert definition.parameter_type == ParameterType.TASK_FINAL_STATUS
