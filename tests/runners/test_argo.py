@@ -19,6 +19,7 @@ from kfp import compiler, dsl, kubernetes
 
 from components.runtime.errors import InputError
 from runners.argo import ArgoOptions, compile_workflow, for_settings
+from runners.argo.closing import CLOSING
 from runners.compile_command import compile_pipeline
 from runners.settings import load
 from tests.runners.compiled_models import digest, full, model
@@ -138,16 +139,15 @@ def test_every_tag_names_something(name: str, tmp_path: Path) -> None:
         inside = {f"inputs.parameters.{each}" for each in wanted}
         tags = set(re.findall(r"\{\{(.*?)\}\}", json.dumps(templates[task["template"]])))
         assert tags <= names | inside, tags - names - inside
-    if spec.get("onExit"):
-        # Only there are these known.
-        names |= {"workflow.status", "workflow.failures"}
-        (exit_handler,) = [each for each in spec["templates"] if each["name"] == spec["onExit"]]
-        used = {
-            tag
-            for step in exit_handler["steps"][0]
-            for tag in re.findall(r"\{\{(.*?)\}\}", json.dumps(templates[step["template"]]))
-        }
-        assert used <= names, used - names
+    # Only in the exit handler are these known.
+    names |= {"workflow.status", "workflow.failures", "workflow.creationTimestamp.RFC3339"}
+    (exit_handler,) = [each for each in spec["templates"] if each["name"] == spec["onExit"]]
+    for step in (step for group in exit_handler["steps"] for step in group):
+        used = set(re.findall(r"\{\{(.*?)\}\}", json.dumps(templates[step["template"]])))
+        inputs = templates[step["template"]].get("inputs", {}).get("parameters", [])
+        given = {each["name"] for each in step.get("arguments", {}).get("parameters", [])}
+        assert given == {each["name"] for each in inputs}
+        assert used <= names | {f"inputs.parameters.{each}" for each in given}, used - names
         assert {"workflow.status", "workflow.failures"} <= used
 
 
@@ -228,9 +228,10 @@ def _violations(pod: Document) -> Iterator[str]:
 @pytest.mark.parametrize("name", ALL)
 def test_every_pod_passes_the_pod_security_standard_restricted(name: str) -> None:
     pods = list(_pods(_of_model(name)))
-    # The exit handler's too, where there is one.
-    assert len(pods) == (11 if name == "digits" else 12)
-    assert ("notify" in dict(pods)) == ("onExit" in _of_model(name)["spec"]) == (name != "digits")
+    # The exit handler's too.
+    assert len(pods) == (12 if name == "digits" else 13)
+    assert CLOSING in dict(pods)
+    assert ("notify" in dict(pods)) == (name != "digits")
     for task, pod in pods:
         assert list(_violations(pod)) == [], task
         assert pod["securityContext"]["runAsUser"] == pod["securityContext"]["fsGroup"] == 1000
@@ -267,7 +268,7 @@ def test_everything_written_goes_to_a_volume(name: str) -> None:
         container = template["container"]
         mounts = [mount["mountPath"] for mount in container["volumeMounts"] if not mount.get("readOnly")]
         variables = {each["name"]: each.get("value", "") for each in container["env"]}
-        files = [output["valueFrom"]["path"] for output in template["outputs"]["parameters"]]
+        files = [output["valueFrom"]["path"] for output in template.get("outputs", {}).get("parameters", [])]
         root = container["args"][container["args"].index("--root") + 1]
         for path in (variables["HOME"], variables["TMPDIR"], root, *files):
             assert any(f"{path}/".startswith(f"{mount}/") for mount in mounts), path
@@ -275,9 +276,12 @@ def test_everything_written_goes_to_a_volume(name: str) -> None:
 
 @pytest.mark.parametrize("name", ALL)
 def test_images_are_pinned_and_the_launcher_starts_the_stage(name: str) -> None:
-    for template in _templates(_of_model(name)).values():
+    for task, template in _templates(_of_model(name)).items():
         container = template["container"]
         assert re.search(r"@sha256:[0-9a-f]{64}$", container["image"])
+        if task == CLOSING:
+            assert container["command"] == ["python", "-m", "components.runtime.close_workflow"]
+            continue
         assert container["command"] == ["python", "-m", "components.runtime.launch"]
         spec = json.loads(container["args"][container["args"].index("--task") + 1])
         assert spec["container"]["image"] == container["image"]
