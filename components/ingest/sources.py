@@ -19,8 +19,11 @@ from components.runtime.errors import InputError, TransientError
 
 CSV = "csv"
 TFRECORD = "tfrecord"
-FORMATS = ("auto", CSV, TFRECORD)
+PARQUET = "parquet"
+AVRO = "avro"
+FORMATS = ("auto", CSV, TFRECORD, PARQUET, AVRO)
 
+_MAGIC = {b"PAR1": PARQUET, b"Obj\x01": AVRO}
 _SPAN = "{SPAN}"
 _DENIED = re.compile(r"access.?denied|forbidden|unauthori[sz]ed|no such|not.?found|\b40[134]\b", re.IGNORECASE)
 _RETRY = datetime.timedelta(seconds=60)
@@ -150,7 +153,7 @@ def format_of(files: list[SourceFile], format: str) -> str:
         found = _format(file)
         if found is None:
             raise InputError(
-                f"{file.name}: neither a CSV (*.csv, *.csv.gz) nor a TFRecord file: move it away, "
+                f"{file.name}: neither a CSV (*.csv, *.csv.gz), Parquet, Avro nor TFRecord file: move it away, "
                 "begin its name with '_', or set format"
             )
         formats.setdefault(found, file)
@@ -270,5 +273,11 @@ def _format(file: SourceFile) -> str | None:
         return CSV
     if "tfrecord" in lower:
         return TFRECORD
+    if lower.endswith((".parquet", ".avro")):
+        return lower.rpartition(".")[2]
+    with file.open() as stream:
+        beginning = stream.read(4)
+    if beginning in _MAGIC:
+        return _MAGIC[beginning]
     with file.open() as stream:
         return TFRECORD if tfrecord.is_tfrecord(stream) else None
