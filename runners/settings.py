@@ -31,6 +31,7 @@ class Ingest(_Section):
     format: Literal["auto", "csv", "tfrecord", "parquet", "avro"] = "auto"
     splits: dict[str, PositiveInt] = {"train": 2, "eval": 1}
     split_patterns: dict[str, str] = {}
+    sample_rows: int = Field(default=10, ge=0, le=100)
 
 
 class Statistics(_Section):

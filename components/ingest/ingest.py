@@ -9,9 +9,11 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from components.ingest import sample_page
 from components.ingest.csv_files import CsvTable
 from components.ingest.encoding import BATCH_BYTES, Part, encoding, slices
 from components.ingest.output import SplitWriter
+from components.ingest.sampling import MAX_ROWS, Reservoir
 from components.ingest.sources import AVRO, CSV, PARQUET, SourceFile, Sources, find, format_of
 from components.ingest.splits import Splits
 from components.runtime import tfrecord
@@ -31,29 +33,37 @@ _WORTH_PROCESSES = 4 << 20
 
 def ingest(
     examples: OutputArtifact,
+    sample: OutputArtifact,
     data: str,
     format: str,
     splits: dict[str, Any],
     split_patterns: dict[str, Any],
+    sample_rows: int = 10,
 ) -> None:
     """Writes the raw data's records as tf.Examples.
 
     Args:
       examples: gets `Split-<name>/data_tfrecord-<shard>-of-<shards>.gz`.
+      sample: gets a page with some of the rows.
       data: folder or file, as a path or a gs:// or s3:// URI.
       format: of the files: csv, tfrecord, parquet, avro, or auto.
       splits: number of hash buckets of each split.
       split_patterns: file pattern of each split; where given, `splits` is not looked at.
 
+      sample_rows: how many rows of each split the page shows; 0 for none.
+
     Raises:
       InputError: the data or the parameters cannot be used.
     """
+    if not 0 <= sample_rows <= MAX_ROWS:
+        raise InputError(f"sample_rows is {sample_rows}: give a number from 0 to {MAX_ROWS}")
     buckets = None if split_patterns else Splits.parse(splits)
     names = buckets.names if buckets else tuple(sorted(split_patterns))
     sources = find(data, split_patterns)
     kind = format_of(sources.files, format)
     raw = _open(kind, sources.files)
-    rows = _write(raw.parts, examples, names, buckets, large=raw.large)
+    samples = {name: Reservoir(name, sample_rows, sample_page.keep) for name in names}
+    rows = _write(raw.parts, examples, samples, buckets, large=raw.large)
     for name, count in rows.items():
         if count == 0:
             raise InputError(_empty_split(data, name, names, sum(rows.values()), buckets))
@@ -69,18 +79,28 @@ def ingest(
         examples.metadata["columns"] = raw.columns
     if sources.span is not None:
         examples.metadata["span"] = sources.span
+    origin = sample_page.Origin(kind, len(sources.files), examples.metadata["input_bytes"], sources.span, raw.columns)
+    sample.path.write_text(sample_page.draw(origin, samples), encoding="utf-8")
+    sample.metadata["sample_rows"] = sample_rows
 
 
 def _write(
-    parts: Iterator[Part], examples: OutputArtifact, names: tuple[str, ...], buckets: Splits | None, *, large: bool
+    parts: Iterator[Part],
+    examples: OutputArtifact,
+    samples: Mapping[str, Reservoir[Any]],
+    buckets: Splits | None,
+    *,
+    large: bool,
 ) -> dict[str, int]:
-    """Writes every record into its split; returns the rows of each."""
+    """Writes every record into its split and shows it to the split's sample; returns the rows of each."""
+    names = tuple(samples)
     with ExitStack() as stack:
         encoded = stack.enter_context(encoding(parts, names, buckets, processes=os.cpu_count() or 1 if large else 0))
         writers = [stack.enter_context(SplitWriter(examples.split(name))) for name in names]
         for batch in encoded:
-            for writer, rows, framed in zip(writers, batch.rows, batch.framed, strict=True):
+            for name, writer, rows, framed in zip(names, writers, batch.rows, batch.framed, strict=True):
                 writer.append(framed, rows)
+                samples[name].add(framed, rows)
             report(f"{sum(writer.rows for writer in writers):,} rows", force=False)
         for writer in writers:
             writer.close()

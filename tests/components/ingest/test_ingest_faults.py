@@ -44,7 +44,7 @@ def test_in_a_process_of_its_own(tmp_path: Path) -> None:
         "splits": {"train": 2, "eval": 1},
         "split_patterns": {},
     }
-    result = run_stage("ingest", tmp_path / "out", parameters=parameters, outputs=["examples"])
+    result = run_stage("ingest", tmp_path / "out", parameters=parameters, outputs=["examples", "sample"])
     assert_input_error(result, f"{tmp_path}/data/a.csv: line 34: a row of 1 cell, the header has 2")
 
 
@@ -235,7 +235,7 @@ def test_a_full_disk_is_a_passing_fault(tmp_path: Path) -> None:
     data, out = write_files(tmp_path / "data", {"a.csv": rows}), tmp_path / "out"
     out.mkdir()
     parameters = {"data": str(data), "format": "auto", "splits": {"train": 2, "eval": 1}, "split_patterns": {}}
-    text = json.dumps(executor_input(out, parameters=parameters, outputs=["examples"]))
+    text = json.dumps(executor_input(out, parameters=parameters, outputs=["examples", "sample"]))
     script = (
         f'mount -t tmpfs -o size=256k tmpfs "{out}"; "{sys.executable}" -m components.ingest --executor-input "$0"; '
         f'code=$?; find "{out}" -mindepth 1; exit $code'
