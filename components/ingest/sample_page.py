@@ -102,7 +102,7 @@ def draw(origin: Origin, samples: Mapping[str, Reservoir[bytes | Cells]]) -> str
       A page of at most MAX_BYTES bytes: with fewer and shorter rows where they are very long.
     """
     splits = {}
-    for name, sample in samples.items():
+    for name, sample in sorted(samples.items(), key=lambda each: (each[0] != "train", each[0])):
         rows = [(number, cells_of(row) if isinstance(row, bytes) else row) for number, row in sample.rows]
         splits[name] = _Sampled(sample.seen, rows)
     asked = max(sample.size for sample in samples.values())
@@ -117,10 +117,10 @@ def draw(origin: Origin, samples: Mapping[str, Reservoir[bytes | Cells]]) -> str
 def _page(origin: Origin, splits: Mapping[str, _Sampled], asked: int, room: _Room) -> str:
     parts = [_overview(origin, splits, asked)]
     rows = [cells for sampled in splits.values() for _, cells in sampled.rows]
-    if columns := _columns(origin, rows, room):
-        parts.append(columns)
     if asked:
         parts += [_split(name, sampled, room) for name, sampled in splits.items()]
+    if columns := _columns(origin, rows, room):
+        parts.append(columns)
     return report.page("Raw data", *parts)
 
 
