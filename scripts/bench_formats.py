@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import subprocess
@@ -15,6 +17,10 @@ import fastavro
 import pyarrow as pa
 from pyarrow import csv as arrow_csv
 from pyarrow import parquet as pq
+
+from components.ingest.columns import Kind
+from components.ingest.csv_files import CsvTable
+from components.ingest.sources import find
 
 PROJECT = Path(__file__).resolve().parent.parent
 
@@ -105,10 +111,12 @@ def write(trips: Path, file: Path) -> None:
 
 
 def _types(trips: Path) -> dict[str, pa.DataType]:
-    """Types of the columns over all rows; a column that no row has a value in counts as text."""
-    options = arrow_csv.ConvertOptions(null_values=[""], strings_can_be_null=True)
-    schema = arrow_csv.read_csv(trips, convert_options=options).schema
-    return {each.name: pa.string() if pa.types.is_null(each.type) else each.type for each in schema}
+    """Types of the columns, as ingest infers them: in little memory, which a child process would be blamed for."""
+    # Its progress is for a stage's log.
+    with contextlib.redirect_stdout(io.StringIO()):
+        table = CsvTable.scan(find(str(trips), {}).files)
+    types = {Kind.MISSING: pa.string(), Kind.INT: pa.int64(), Kind.FLOAT: pa.float64(), Kind.BYTES: pa.string()}
+    return {name: types[table.kinds[name]] for name in table.names}
 
 
 def lines(measured: list[Measured]) -> list[str]:

@@ -71,7 +71,7 @@ def corrupted(content: bytes, place: float) -> bytes:
         ({"a.avro": avro_of(["int", "string"], [1])}, ["column 'x' is of type int or string", "do not go together"]),
         (
             {"a.avro": avro_of({"type": "array", "items": ["null", "int"]}, [[1, None]])},
-            ["/data/a.avro: column 'x', block at byte", "a list with a null"],
+            ["/data/a.avro: column 'x', 1 records from byte", "a list with a null"],
         ),
         ({"a.avro": avro_records(RECORD | {"fields": []}, [{}])}, ["/data/a.avro: has no columns"]),
         (
