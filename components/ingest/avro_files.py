@@ -121,7 +121,7 @@ class AvroTable:
         for file in files:
             with file.open() as stream:
                 schema = _schema(Container(stream, file.name), file)
-            table.bytes += file.filesystem.get_file_info(file.path).size or 0
+            table.bytes += file.stored_bytes
             columns = {entry.name: entry.column for entry in schema.fields}
             if not table.columns:
                 table.columns = columns
