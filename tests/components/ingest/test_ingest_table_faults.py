@@ -120,6 +120,12 @@ def test_a_count_of_records_that_is_too_small_loses_none(tmp_path: Path) -> None
     fails(tmp_path, {"a.avro": broken}, "/data/a.avro: block at byte", "not what the schema says")
 
 
+def test_a_column_of_parquet_whose_name_is_not_text(tmp_path: Path) -> None:
+    content = parquet_bytes(pa.table({"number": [1]}), store_schema=False)
+    broken = content.replace(b"number", b"numbe\xff")
+    fails(tmp_path, {"a.parquet": broken}, "/data/a.parquet: not whole Parquet", "truncated or corrupt")
+
+
 def test_a_page_of_parquet_with_a_wrong_checksum(tmp_path: Path) -> None:
     content = parquet_of(list(range(1000)), compression="none", use_dictionary=False, write_page_checksum=True)
     place = content.index((500).to_bytes(8, "little"))
