@@ -29,9 +29,10 @@ class _Section(BaseModel):
 class Ingest(_Section):
     """How raw data becomes examples."""
 
-    format: Literal["auto", "csv", "tfrecord"] = "auto"
+    format: Literal["auto", "csv", "tfrecord", "parquet", "avro"] = "auto"
     splits: dict[str, PositiveInt] = {"train": 2, "eval": 1}
     split_patterns: dict[str, str] = {}
+    sample_rows: int = Field(default=10, ge=0, le=100)
 
 
 class Statistics(_Section):

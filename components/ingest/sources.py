@@ -20,8 +20,11 @@ from components.runtime.storage import reading, shown
 
 CSV = "csv"
 TFRECORD = "tfrecord"
-FORMATS = ("auto", CSV, TFRECORD)
+PARQUET = "parquet"
+AVRO = "avro"
+FORMATS = ("auto", CSV, TFRECORD, PARQUET, AVRO)
 
+_MAGIC = {b"PAR1": PARQUET, b"Obj\x01": AVRO}
 _SPAN = "{SPAN}"
 
 
@@ -46,6 +49,12 @@ class SourceFile:
     split: str | None = None
     digest: str = ""
     size: int = 0
+
+    @property
+    def stored_bytes(self) -> int:
+        """Its size where it lies; 0 where that is not known."""
+        with reading(self.name):
+            return self.filesystem.get_file_info(self.path).size or 0
 
     @contextmanager
     def open(self) -> Iterator[Stream]:
@@ -149,7 +158,7 @@ def format_of(files: list[SourceFile], format: str) -> str:
         found = _format(file)
         if found is None:
             raise InputError(
-                f"{file.name}: neither a CSV (*.csv, *.csv.gz) nor a TFRecord file: move it away, "
+                f"{file.name}: neither a CSV (*.csv, *.csv.gz), Parquet, Avro nor TFRecord file: move it away, "
                 "begin its name with '_', or set format"
             )
         formats.setdefault(found, file)
@@ -224,5 +233,11 @@ def _format(file: SourceFile) -> str | None:
         return CSV
     if "tfrecord" in lower:
         return TFRECORD
+    if lower.endswith((".parquet", ".avro")):
+        return lower.rpartition(".")[2]
+    with file.open() as stream:
+        beginning = stream.read(4)
+    if beginning in _MAGIC:
+        return _MAGIC[beginning]
     with file.open() as stream:
         return TFRECORD if tfrecord.is_tfrecord(stream) else None

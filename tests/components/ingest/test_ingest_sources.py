@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from components.runtime import examples
 from components.runtime.errors import InputError, TransientError
 from components.runtime.storage import reading
-from tests.components.ingest.ingest_support import ROWS, ingested, run_ingest, write_files
+from tests.components.ingest.ingest_support import ROWS, ingested, run_ingest, tfrecord_bytes, write_files
+from tests.components.ingest.table_support import avro_of, parquet_of
 from tests.object_storage import object_storage
 
 
@@ -102,6 +104,18 @@ def test_the_content_of_the_raw_data_is_told(tmp_path: Path) -> None:
     )
 
 
+def test_tfrecords_that_are_worth_processes_keep_their_order(tmp_path: Path) -> None:
+    records = [examples.encode({"number": number, "text": f"{number * 7919 % 10007:x>80}"}) for number in range(12_000)]
+    content = tfrecord_bytes(records, compress=False)
+    assert len(content) > 1 << 20
+    result = ingested(tmp_path / "out", write_files(tmp_path / "data", {"a.tfrecord": content}), splits={"all": 1})
+    assert result.records("all") == records
+    broken = tfrecord_bytes([*records, b"text"], compress=False)
+    failed = run_ingest(tmp_path / "broken", write_files(tmp_path / "worse", {"a.tfrecord": broken}))
+    assert failed.exit_code == 65
+    assert "a.tfrecord: record 12001 is not a tf.Example" in failed.error
+
+
 @pytest.mark.parametrize("uri", ["file://{}", "{}/"])
 def test_writings_of_a_path(tmp_path: Path, uri: str) -> None:
     data = write_files(tmp_path / "da ta", {"a.csv": ROWS})
@@ -124,6 +138,26 @@ def test_object_storage(bucket: tuple[Path, str], tmp_path: Path) -> None:
     local = ingested(tmp_path / "local", root / "raw" / "taxi")
     assert remote.files() == local.files()
     assert remote.metadata["content"] == local.metadata["content"]
+
+
+@pytest.mark.parametrize("make", [parquet_of, avro_of])
+def test_tables_in_object_storage(bucket: tuple[Path, str], tmp_path: Path, make: Callable[..., bytes]) -> None:
+    root, query = bucket
+    content = make(list(range(500))) if make is parquet_of else make("long", list(range(500)))
+    write_files(root / "raw" / "t", {"part-0": content, "_SUCCESS": b""})
+    remote = ingested(tmp_path / "remote", f"s3://key:secret@raw/t{query}")
+    local = ingested(tmp_path / "local", root / "raw" / "t")
+    assert remote.files() == local.files()
+    assert remote.metadata["content"] == local.metadata["content"]
+    assert remote.metadata["input_bytes"] == len(content)
+    write_files(root / "raw" / "t", {"part-0": content[:20] + bytes(60) + content[80:]})
+    corrupt = run_ingest(tmp_path / "corrupt", f"s3://key:secret@raw/t{query}")
+    assert corrupt.exit_code == 65, corrupt.stderr
+    write_files(root / "raw" / "t", {"part-0": content[: len(content) // 2] + content[-4:]})
+    broken = run_ingest(tmp_path / "broken", f"s3://key:secret@raw/t{query}")
+    assert broken.exit_code == 65, broken.stderr
+    assert broken.error.startswith("s3://raw/t/part-0: ")
+    assert "truncated or corrupt" in broken.error
 
 
 def test_object_storage_without_the_data(bucket: tuple[Path, str], tmp_path: Path) -> None:
