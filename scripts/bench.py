@@ -21,12 +21,13 @@ PROJECT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(PROJECT))
 
 from components.runtime.errors import InputError  # noqa: E402
-from scripts import bench_images, command, taxi_trips  # noqa: E402
+from scripts import bench_formats, bench_images, command, taxi_trips  # noqa: E402
 
 PAGE = PROJECT / "docs" / "benchmarks.md"
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 IMAGES_BEGIN, IMAGES_END = "<!-- measured images: begin -->", "<!-- measured images: end -->"
 BEAM_ROWS = 200_000
+FORMAT_ROWS = 1_000_000
 _HEAD = f"""# Benchmarks
 
 `make bench` measures and writes what stands between the marks below; `make bench ARGS="--rows 10000 --data FOLDER"`
@@ -73,6 +74,7 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--data", type=Path, action="append", default=[], help="a folder of real trips to measure too")
     parser.add_argument("--train-steps", type=int, default=500)
+    parser.add_argument("--no-formats", action="store_true", help="without Parquet and Avro")
     parser.add_argument("--no-beam", action="store_true", help="without the comparison with Beam")
     parser.add_argument(
         "--scratch", type=Path, default=PROJECT / "build" / "bench", help="folder for data and runs; emptied"
@@ -108,7 +110,8 @@ def main(argv: list[str] | None = None) -> int:
                 bench(f"generated, {size:,}", folder, arguments.scratch / f"run-{size}", arguments.train_steps)
             )
         comparison = None if arguments.no_beam else compare_with_beam(arguments.scratch)
-        write_page(arguments.page, tables(measured, comparison, arguments.train_steps))
+        formats = [] if arguments.no_formats else compare_formats(arguments.scratch)
+        write_page(arguments.page, tables(measured, comparison, arguments.train_steps, formats))
         shutil.rmtree(arguments.scratch, ignore_errors=True)
         print(f"written: {command.shown(arguments.page)}")
 
@@ -158,7 +161,19 @@ def compare_with_beam(scratch: Path) -> dict[str, float]:
     return result
 
 
-def tables(measured: list[Measured], comparison: dict[str, float] | None, train_steps: int) -> str:
+def compare_formats(scratch: Path) -> list[bench_formats.Measured]:
+    """Ingest of the same trips in every format of tables."""
+    trips = scratch / "formats-trips.csv"
+    taxi_trips.write(trips, FORMAT_ROWS, seed=2)
+    return bench_formats.measure(trips, scratch)
+
+
+def tables(
+    measured: list[Measured],
+    comparison: dict[str, float] | None,
+    train_steps: int,
+    formats: list[bench_formats.Measured] | None = None,
+) -> str:
     """What was measured, as Markdown."""
     lines = [
         _machine(),
@@ -206,6 +221,7 @@ def tables(measured: list[Measured], comparison: dict[str, float] | None, train_
             f"| Beam | {comparison['beam']:,.0f} |",
             f"| ingest is faster by | {comparison['ingest'] / comparison['beam']:.1f} times |",
         ]
+    lines += bench_formats.lines(formats) if formats else []
     return "\n".join(lines)
 
 

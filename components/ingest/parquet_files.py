@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -21,6 +22,9 @@ _BATCH_BYTES = 8 << 20
 _BATCH_ROWS = 16384
 _FIRST_ROWS = 64
 _READ_BYTES = 1 << 20
+_CORRUPT = re.compile(
+    r"thrift|parquet|corrupt|decompress|checksum|unexpected end|page|snappy|zstd|gzip|brotli|lz4", re.I
+)
 _MEND = "the file is truncated or corrupt, copy or write it again"
 
 
@@ -121,7 +125,8 @@ def _open(file: SourceFile) -> Iterator[pq.ParquetFile]:
             raise InputError(f"{file.name}: not whole Parquet ({_short(error)}): {_MEND}") from None
         except OSError as error:
             # Arrow tells of corrupt pages as of failing disks and networks, but without their numbers.
-            if error.errno is None and isinstance(file.filesystem, fs.LocalFileSystem):
+            local = isinstance(file.filesystem, fs.LocalFileSystem)
+            if error.errno is None and (local or _CORRUPT.search(str(error))):
                 raise InputError(f"{file.name}: not whole Parquet ({_short(error)}): {_MEND}") from None
             raise
 

@@ -28,8 +28,9 @@ _STYLE = Html(
     ".raw-cards.raw-text{grid-template-columns:minmax(0,1fr)}"
     ".raw-card{border:1px solid #e5e7eb;border-radius:8px;padding:10px 14px;min-width:0}"
     ".raw-card h3{margin:0 0 6px;font-size:13px;color:#6b7280;font-weight:600}"
-    ".raw-card dl{display:grid;grid-template-columns:max-content minmax(0,1fr);gap:2px 14px;margin:0;font-size:13.5px}"
-    ".raw-card dt{color:#6b7280}.raw-card dd{margin:0;overflow-wrap:anywhere;unicode-bidi:isolate}"
+    ".raw-card dl{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,19em),1fr));gap:2px 20px}"
+    ".raw-card dl{margin:0;font-size:13.5px}.raw-card dl>div{display:flex;gap:10px}.raw-card dt{color:#6b7280}"
+    ".raw-card dd{margin:0;min-width:0;overflow-wrap:anywhere;unicode-bidi:isolate}"
     ".raw-card p{margin:8px 0 0;white-space:pre-wrap;overflow-wrap:anywhere;unicode-bidi:isolate;max-width:80ch}"
     ".raw-card p>small{display:block;color:#6b7280;white-space:normal}"
     ".raw-pictures{display:flex;flex-wrap:wrap;gap:10px;margin-bottom:8px}"
@@ -102,7 +103,7 @@ def draw(origin: Origin, samples: Mapping[str, Reservoir[bytes | Cells]]) -> str
       A page of at most MAX_BYTES bytes: with fewer and shorter rows where they are very long.
     """
     splits = {}
-    for name, sample in samples.items():
+    for name, sample in sorted(samples.items(), key=lambda each: (each[0] != "train", each[0])):
         rows = [(number, cells_of(row) if isinstance(row, bytes) else row) for number, row in sample.rows]
         splits[name] = _Sampled(sample.seen, rows)
     asked = max(sample.size for sample in samples.values())
@@ -115,29 +116,29 @@ def draw(origin: Origin, samples: Mapping[str, Reservoir[bytes | Cells]]) -> str
 
 
 def _page(origin: Origin, splits: Mapping[str, _Sampled], asked: int, room: _Room) -> str:
-    parts = [_overview(origin, splits, asked)]
+    parts = [_overview(origin, splits, asked, room)]
     rows = [cells for sampled in splits.values() for _, cells in sampled.rows]
-    if columns := _columns(origin, rows, room):
-        parts.append(columns)
     if asked:
         parts += [_split(name, sampled, room) for name, sampled in splits.items()]
+    if columns := _columns(origin, rows, room):
+        parts.append(columns)
     return report.page("Raw data", *parts)
 
 
-def _overview(origin: Origin, splits: Mapping[str, _Sampled], asked: int) -> Html:
+def _overview(origin: Origin, splits: Mapping[str, _Sampled], asked: int, room: _Room) -> Html:
     total = sum(sampled.total for sampled in splits.values())
     rows = [
-        (name, sampled.total, f"{100 * sampled.total / total:.1f} %" if total else "", len(sampled.rows))
+        (name, sampled.total, f"{100 * sampled.total / total:.1f} %" if total else "", len(sampled.rows[: room.rows]))
         for name, sampled in splits.items()
     ]
     of_span = f", span {origin.span}" if origin.span is not None else ""
     files = "1 file" if origin.files == 1 else f"{origin.files:,} files"
     about = f"{origin.format}, {files}, {size_text(origin.bytes)} read{of_span}"
-    note = (
-        "The sample is drawn by chance, and is the same whenever the data is."
-        if asked
-        else "No rows are shown: ingest.sample_rows is 0."
-    )
+    note = "No rows are shown: ingest.sample_rows is 0."
+    if asked:
+        cut = any(len(sampled.rows) > room.rows for sampled in splits.values())
+        fewer = " It has fewer rows than asked for, so that the page stays small." if cut else ""
+        note = f"The sample is drawn by chance, and is the same whenever the data is.{fewer}"
     return report.section(
         f"{total:,} rows",
         _STYLE,
@@ -202,7 +203,7 @@ def _card(number: int, cells: Cells, room: _Room) -> str:
     pictures = "".join(_figure(name, cell.picture) for name, cell in cells.items() if cell.picture)
     short = [(name, cell) for name, cell in cells.items() if not cell.picture and not cell.is_long]
     shown = short[: room.features]
-    entries = "".join(f"<dt>{_name(name)}</dt><dd>{_in_table(cell, room)}</dd>" for name, cell in shown)
+    entries = "".join(f"<div><dt>{_name(name)}</dt><dd>{_in_table(cell, room)}</dd></div>" for name, cell in shown)
     texts = "".join(_paragraph(name, cell, room) for name, cell in cells.items() if cell.is_long)
     return (
         f'<div class="raw-card"><h3>row {number:,}</h3>'

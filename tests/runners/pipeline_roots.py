@@ -49,6 +49,7 @@ TYPES = {
     "metrics": "system.Metrics",
     "classification": "system.ClassificationMetrics",
     "report": "system.HTML",
+    "sample": "system.HTML",
 }
 
 
@@ -187,7 +188,13 @@ def _good(writer: RootWriter, run: str, *, steps: int, auc: float, blessed: bool
         return writer.execution(run, task, offset=offset, **values)["outputs"]
 
     splits = {"splits": ["eval", "train"], "rows": 9911, "rows_eval": 3311, "rows_train": 6600}
-    examples = make("ingest", True, parameters={"data": "/data/taxi"}, outputs={"examples": splits})["examples"]
+    examples = make(
+        "ingest",
+        True,
+        parameters={"data": "/data/taxi"},
+        outputs={"examples": splits, "sample": {"sample_rows": 10}},
+        pages={"sample": report.page("Raw data", report.section("train: 10 of 6,600 rows", report.paragraph("Cash")))},
+    )["examples"]
     made = make(
         "statistics",
         True,

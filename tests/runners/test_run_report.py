@@ -105,6 +105,15 @@ def test_the_page_of_a_good_run(root: Path) -> None:
     assert [entry.name for entry in file.parent.iterdir() if entry.name.startswith(".")] == []
 
 
+def test_the_sample_of_the_raw_data_is_behind_the_statistics_and_closed(root: Path) -> None:
+    document = write(root, FIRST).read_text()
+    found = re.search(r'<details class="stage"( open)?><summary>Sample of the raw data', document)
+    assert found is not None
+    assert found[1] is None
+    assert document.index("<summary>Statistics of the data") < found.start()
+    assert "train: 10 of 6,600 rows" in document
+
+
 def test_the_page_of_a_run_that_was_not_blessed(root: Path) -> None:
     page = check(write(root, SECOND).read_text())
     assert "Not blessed, so not pushed auc 0.8712 is below 0.9 (all examples)" in page.text

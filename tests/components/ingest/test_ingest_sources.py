@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -14,6 +14,7 @@ import pytest
 from components.ingest import sources
 from components.runtime.errors import InputError, TransientError
 from tests.components.ingest.ingest_support import ROWS, ingested, run_ingest, write_files
+from tests.components.ingest.table_support import avro_of, parquet_of
 from tests.image_files import jpeg
 
 
@@ -198,6 +199,26 @@ def test_images_in_object_storage(bucket: tuple[Path, str], tmp_path: Path) -> N
     (root / "raw" / "pets" / "cat" / "1.jpg").write_bytes(b"")
     result = run_ingest(tmp_path / "out", f"s3://key:secret@raw/pets{query}")
     assert result.error == "s3://raw/pets/cat/1.jpg: is empty (0 bytes): copy it again"
+
+
+@pytest.mark.parametrize("make", [parquet_of, avro_of])
+def test_tables_in_object_storage(bucket: tuple[Path, str], tmp_path: Path, make: Callable[..., bytes]) -> None:
+    root, query = bucket
+    content = make(list(range(500))) if make is parquet_of else make("long", list(range(500)))
+    write_files(root / "raw" / "t", {"part-0": content, "_SUCCESS": b""})
+    remote = ingested(tmp_path / "remote", f"s3://key:secret@raw/t{query}")
+    local = ingested(tmp_path / "local", root / "raw" / "t")
+    assert remote.files() == local.files()
+    assert remote.metadata["content"] == local.metadata["content"]
+    assert remote.metadata["input_bytes"] == len(content)
+    write_files(root / "raw" / "t", {"part-0": content[:20] + bytes(60) + content[80:]})
+    corrupt = run_ingest(tmp_path / "corrupt", f"s3://key:secret@raw/t{query}")
+    assert corrupt.exit_code == 65, corrupt.stderr
+    write_files(root / "raw" / "t", {"part-0": content[: len(content) // 2] + content[-4:]})
+    broken = run_ingest(tmp_path / "broken", f"s3://key:secret@raw/t{query}")
+    assert broken.exit_code == 65, broken.stderr
+    assert broken.error.startswith("s3://raw/t/part-0: ")
+    assert "truncated or corrupt" in broken.error
 
 
 def test_object_storage_without_the_data(bucket: tuple[Path, str], tmp_path: Path) -> None:
