@@ -21,7 +21,7 @@ from components.runtime.errors import InputError
 from components.runtime.progress import report
 
 NO_COMPRESSION = 0
-"""Level of gzip for images, which are compressed already: level 1 takes more time than decoding them and gains 1 %."""
+"""Level of gzip for images, which are compressed already: level 1 takes nearly as long as decoding and gains 1 %."""
 
 _WORTH_PROCESSES = 64
 """Images from which processes for decoding them pay for their start."""
