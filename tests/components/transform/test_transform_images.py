@@ -63,9 +63,10 @@ def test_images_and_masks_are_resized(tmp_path: Path) -> None:
 def test_decoded_images_do_not_fill_the_memory(tmp_path: Path, count: int, most: float) -> None:
     data = examples(tmp_path, {"train": count})
     body = """\
-decode = lambda one: tf.image.resize(tf.io.decode_jpeg(one, channels=3), [256, 256])
-pixels = tf.map_fn(decode, tf.reshape(inputs["image"], [-1]), fn_output_signature=tf.TensorSpec([256, 256, 3]))
-return {"pixels": pixels, "mean": tft.scale_to_z_score(tf.reduce_mean(pixels, axis=[1, 2, 3]))}"""
+decode = lambda one: tf.cast(tf.io.decode_jpeg(one, channels=3), tf.float32)
+images = tf.reshape(inputs["image"], [-1])
+pixels = tf.map_fn(decode, images, fn_output_signature=tf.TensorSpec([512, 512, 3]))
+return {"brightness": tft.scale_to_z_score(tf.reduce_mean(pixels, axis=[1, 2, 3]))}"""
     parameters = {"module_file": write_module(tmp_path / "module", body), "custom_config": {}, "beam_options": []}
     inputs = {"examples": data, "schema": schema(tmp_path / "schema")}
     stage = run_stage("transform", tmp_path, count, parameters, inputs)
