@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
+import resource
 import subprocess
 import sys
 import time
@@ -15,6 +18,10 @@ import fastavro
 import pyarrow as pa
 from pyarrow import csv as arrow_csv
 from pyarrow import parquet as pq
+
+from components.ingest.columns import Kind
+from components.ingest.csv_files import CsvTable
+from components.ingest.sources import find
 
 PROJECT = Path(__file__).resolve().parent.parent
 
@@ -30,6 +37,7 @@ class Measured:
       rows: in it.
       file_bytes: its size.
       seconds: of the stage without its start-up.
+      cpu_seconds: of processors, all processes together, start-up included: says more on a busy machine.
       peak_bytes: memory of the stage's process.
     """
 
@@ -37,6 +45,7 @@ class Measured:
     rows: int
     file_bytes: int
     seconds: float
+    cpu_seconds: float
     peak_bytes: int
 
 
@@ -52,15 +61,16 @@ def measure(trips: Path, scratch: Path) -> list[Measured]:
         file = scratch / "formats" / format / f"trips.{format}"
         file.parent.mkdir(parents=True)
         write(trips, file)
-        output, seconds, peak = _ingest(file, scratch / "formats" / f"{format}-out")
+        output, seconds, usage = _ingest(file, scratch / "formats" / f"{format}-out")
         rows = int(output["artifacts"]["examples"]["artifacts"][0]["metadata"]["rows"])
-        measured.append(Measured(format, rows, file.stat().st_size, seconds, peak))
+        cpu_seconds = usage.ru_utime + usage.ru_stime
+        measured.append(Measured(format, rows, file.stat().st_size, seconds, cpu_seconds, usage.ru_maxrss * 1024))
         print(f"{format}: {rows / seconds:,.0f} rows/s", flush=True)
     return measured
 
 
-def _ingest(file: Path, folder: Path) -> tuple[dict[str, Any], float, int]:
-    """Runs the stage; returns its output, seconds after its start-up, and the peak memory of its largest process."""
+def _ingest(file: Path, folder: Path) -> tuple[dict[str, Any], float, resource.struct_rusage]:
+    """Runs the stage; returns its output, seconds after its start-up, and what it used, memory its largest process."""
     folder.mkdir()
     parameters = {"data": str(file), "format": "auto", "splits": {"train": 2, "eval": 1}, "split_patterns": {}}
     outputs = {name: {"artifacts": [{"name": name, "uri": str(folder / name)}]} for name in ("examples", "sample")}
@@ -83,7 +93,7 @@ def _ingest(file: Path, folder: Path) -> tuple[dict[str, Any], float, int]:
     if process.returncode:
         raise RuntimeError(f"ingest of {file} ended with {process.returncode}")
     output: dict[str, Any] = json.loads((folder / "output.json").read_text())
-    return output, time.perf_counter() - begun, usage.ru_maxrss * 1024
+    return output, time.perf_counter() - begun, usage
 
 
 def write(trips: Path, file: Path) -> None:
@@ -105,10 +115,12 @@ def write(trips: Path, file: Path) -> None:
 
 
 def _types(trips: Path) -> dict[str, pa.DataType]:
-    """Types of the columns over all rows; a column that no row has a value in counts as text."""
-    options = arrow_csv.ConvertOptions(null_values=[""], strings_can_be_null=True)
-    schema = arrow_csv.read_csv(trips, convert_options=options).schema
-    return {each.name: pa.string() if pa.types.is_null(each.type) else each.type for each in schema}
+    """Types of the columns, as ingest infers them: in little memory, which a child process would be blamed for."""
+    # Its progress is for a stage's log.
+    with contextlib.redirect_stdout(io.StringIO()):
+        table = CsvTable.scan(find(str(trips), {}).files)
+    types = {Kind.MISSING: pa.string(), Kind.INT: pa.int64(), Kind.FLOAT: pa.float64(), Kind.BYTES: pa.string()}
+    return {name: types[table.kinds[name]] for name in table.names}
 
 
 def lines(measured: list[Measured]) -> list[str]:
@@ -119,11 +131,11 @@ def lines(measured: list[Measured]) -> list[str]:
         "",
         f"Ingest of the same {measured[0].rows:,} generated trips, Parquet with Snappy, Avro with deflate.",
         "",
-        "| format | file, MB | work, s | rows/s | peak memory, GB |",
-        "| --- | ---: | ---: | ---: | ---: |",
+        "| format | file, MB | work, s | rows/s | processors, s | peak memory, GB |",
+        "| --- | ---: | ---: | ---: | ---: | ---: |",
         *(
             f"| {each.format} | {each.file_bytes / 1e6:.1f} | {each.seconds:.2f} | {each.rows / each.seconds:,.0f} "
-            f"| {each.peak_bytes / 1e9:.2f} |"
+            f"| {each.cpu_seconds:.1f} | {each.peak_bytes / 1e9:.2f} |"
             for each in measured
         ),
     ]

@@ -26,7 +26,7 @@ _SYNC_BYTES = 16
 _READ_BYTES = 1 << 20
 _MAX_BLOCK_BYTES = 1 << 30
 _MAX_HEADER_BYTES = 64 << 20
-_MEND = "the file is truncated or corrupt, copy or write it again"
+MEND = "the file is truncated or corrupt, copy or write it again"
 
 
 @dataclass(frozen=True)
@@ -82,9 +82,9 @@ class Container:
             schema = json.loads(entries["avro.schema"])
             self.header = Header(schema, codec, self._take(_SYNC_BYTES))
         except EOFError:
-            raise InputError(f"{name}: ends inside its header: {_MEND}") from None
+            raise InputError(f"{name}: ends inside its header: {MEND}") from None
         except (ValueError, KeyError) as error:
-            raise InputError(f"{name}: its header cannot be read ({error!r}): {_MEND}") from None
+            raise InputError(f"{name}: its header cannot be read ({error!r}): {MEND}") from None
         if codec not in CODECS:
             raise InputError(f"{name}: compressed with the codec {codec!r}: write it with one of {', '.join(CODECS)}")
 
@@ -102,15 +102,15 @@ class Container:
             try:
                 records, size = self._long(), self._long()
                 if records < 0 or not 0 <= size <= _MAX_BLOCK_BYTES:
-                    raise InputError(f"{where}: {records} records in {size} bytes cannot be: {_MEND}")
+                    raise InputError(f"{where}: {records} records in {size} bytes cannot be: {MEND}")
                 data = self._take(size)
                 mark = self._take(_SYNC_BYTES)
             except EOFError:
-                raise InputError(f"{where}: the file ends inside it: {_MEND}") from None
+                raise InputError(f"{where}: the file ends inside it: {MEND}") from None
             except ValueError as error:
-                raise InputError(f"{where}: {error}: {_MEND}") from None
+                raise InputError(f"{where}: {error}: {MEND}") from None
             if mark != self.header.sync:
-                raise InputError(f"{where}: is not followed by the file's mark: {_MEND}")
+                raise InputError(f"{where}: is not followed by the file's mark: {MEND}")
             if records:
                 yield Block(offset, records, data)
 

@@ -10,13 +10,15 @@ from typing import Any
 import fastavro
 import pyarrow as pa
 
-from components.ingest.avro_container import Block, Container, decompress
+from components.ingest.avro_container import MEND, Block, Container, decompress
 from components.ingest.avro_schema import AvroSchema
 from components.ingest.columns import check_names, compare_names
+from components.ingest.encoding import BATCH_BYTES
 from components.ingest.sources import SourceFile
 from components.ingest.table_columns import Column, convert, widen
 from components.runtime.errors import InputError
 
+_BATCH_RECORDS = 8192
 _PART_BYTES = 1 << 20
 """Compressed bytes that are decoded at once."""
 
@@ -40,27 +42,44 @@ class AvroRows:
     blocks: tuple[Block, ...]
 
     def batches(self) -> Iterator[pa.RecordBatch]:
-        """The rows, block by block.
+        """The rows, those of some blocks at once.
 
         Raises:
           InputError: a block does not hold what the header says.
         """
-        schema = pa.schema([(name, column.arrow) for name, column in self.columns.items()])
+        records: list[dict[str, Any]] = []
+        first = size = 0
         for block in self.blocks:
-            records = self._records(block)
-            arrays = {}
-            for entry in self.schema.fields:
-                try:
-                    values = _array([record[entry.name] for record in records], entry.stored)
-                    arrays[entry.name] = convert(values.cast(entry.type), self.columns[entry.name])
-                except (ValueError, OverflowError, pa.ArrowException) as error:
-                    where = f"{self.file}: column {entry.name!r}, block at byte {block.offset}"
-                    raise InputError(f"{where}: {error}: mend it") from None
-            yield pa.RecordBatch.from_arrays([arrays[name] for name in self.columns], schema=schema)
+            data = self._plain(block)
+            first = first if records else block.offset
+            records += self._records(block, data)
+            size += len(data)
+            if len(records) >= _BATCH_RECORDS or size >= BATCH_BYTES:
+                yield self._batch(records, first)
+                records, size = [], 0
+        if records:
+            yield self._batch(records, first)
 
-    def _records(self, block: Block) -> list[dict[str, Any]]:
+    def _batch(self, records: list[dict[str, Any]], offset: int) -> pa.RecordBatch:
+        arrays = {}
+        for entry in self.schema.fields:
+            try:
+                values = _array([record[entry.name] for record in records], entry.stored)
+                arrays[entry.name] = convert(values.cast(entry.type), self.columns[entry.name])
+            except (ValueError, OverflowError, pa.ArrowException) as error:
+                where = f"{self.file}: column {entry.name!r}, {len(records):,} records from byte {offset} on"
+                raise InputError(f"{where}: {error}: mend it") from None
+        schema = pa.schema([(name, column.arrow) for name, column in self.columns.items()])
+        return pa.RecordBatch.from_arrays([arrays[name] for name in self.columns], schema=schema)
+
+    def _plain(self, block: Block) -> bytes:
         try:
-            data = decompress(block.data, self.codec)
+            return decompress(block.data, self.codec)
+        except ValueError as error:
+            raise InputError(f"{self.file}: block at byte {block.offset}: {error}: {MEND}") from None
+
+    def _records(self, block: Block, data: bytes) -> list[dict[str, Any]]:
+        try:
             # A block is an array of records but for the zero behind it: one call reads it whole and tells its end.
             stream = io.BytesIO(_long(block.records) + data + b"\0")
             rows = {"type": "array", "items": self.schema.reading}
@@ -72,8 +91,7 @@ class AvroRows:
             # What fastavro raises on bytes that are not of the schema is of many types.
             reason = " ".join(str(error).split())[:200] or type(error).__name__
             raise InputError(
-                f"{self.file}: block at byte {block.offset}: not what the schema says ({reason}): "
-                "the file is truncated or corrupt, copy or write it again"
+                f"{self.file}: block at byte {block.offset}: not what the schema says ({reason}): {MEND}"
             ) from None
         return records
 
@@ -103,7 +121,7 @@ class AvroTable:
         for file in files:
             with file.open() as stream:
                 schema = _schema(Container(stream, file.name), file)
-            table.bytes += file.filesystem.get_file_info(file.path).size or 0
+            table.bytes += file.stored_bytes
             columns = {entry.name: entry.column for entry in schema.fields}
             if not table.columns:
                 table.columns = columns

@@ -152,7 +152,7 @@ def _open(kind: str, files: list[SourceFile]) -> _Raw:
         avro = AvroTable.scan(files)
         parts = (Part(file.name, file.split, rows) for file, rows in avro.parts())
         return _Raw(parts, _labels(avro.columns), avro.is_large)
-    return _Raw(_tfrecord_parts(files), {}, large=False)
+    return _Raw(_tfrecord_parts(files), {}, large=sum(file.stored_bytes for file in files) > _WORTH_PROCESSES // 4)
 
 
 def _labels(columns: Mapping[str, Column]) -> dict[str, str]:

@@ -121,7 +121,7 @@ def _open(file: SourceFile) -> Iterator[pq.ParquetFile]:
                 ) as parquet,
             ):
                 yield parquet
-        except pa.ArrowException as error:
+        except (pa.ArrowException, UnicodeDecodeError) as error:
             raise InputError(f"{file.name}: not whole Parquet ({_short(error)}): {_MEND}") from None
         except OSError as error:
             # Arrow tells of corrupt pages as of failing disks and networks, but without their numbers.

@@ -24,7 +24,7 @@ _STYLE = Html(
     "<style>"
     ".raw td{unicode-bidi:isolate}.raw td>span,.raw dd>span{display:inline-block;overflow-wrap:break-word}"
     ".raw td>span{max-width:15em}.raw dd>span{max-width:100%}.raw span.n,.raw i{white-space:nowrap}"
-    ".raw-cards{display:grid;gap:14px;grid-template-columns:repeat(auto-fill,minmax(min(100%,23em),1fr))}"
+    ".raw-cards{display:grid;gap:14px;grid-template-columns:repeat(auto-fill,minmax(min(100%,21.5em),1fr))}"
     ".raw-cards.raw-text{grid-template-columns:minmax(0,1fr)}"
     ".raw-card{border:1px solid #e5e7eb;border-radius:8px;padding:10px 14px;min-width:0}"
     ".raw-card h3{margin:0 0 6px;font-size:13px;color:#6b7280;font-weight:600}"

@@ -19,7 +19,7 @@ PIXELS = 140
 """Longer side of a thumbnail."""
 
 _MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"BM", b"II*\0", b"MM\0*")
-_MAX_PIXELS = 50_000_000
+_MAX_PIXELS = 25_000_000
 """More are not decoded, but for JPEG, which is decoded at a smaller scale."""
 _QUALITY = 70
 _OPAQUE = 0.55

@@ -55,6 +55,12 @@ class SourceFile:
     digest: str = ""
     size: int = 0
 
+    @property
+    def stored_bytes(self) -> int:
+        """Its size where it lies; 0 where that is not known."""
+        with reading(self.name):
+            return self.filesystem.get_file_info(self.path).size or 0
+
     @contextmanager
     def open(self) -> Iterator[Stream]:
         """Opens the file for reading from its beginning to its end."""

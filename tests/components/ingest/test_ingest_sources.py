@@ -12,8 +12,9 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from components.ingest import sources
+from components.runtime import examples
 from components.runtime.errors import InputError, TransientError
-from tests.components.ingest.ingest_support import ROWS, ingested, run_ingest, write_files
+from tests.components.ingest.ingest_support import ROWS, ingested, run_ingest, tfrecord_bytes, write_files
 from tests.components.ingest.table_support import avro_of, parquet_of
 from tests.image_files import jpeg
 
@@ -104,6 +105,18 @@ def test_the_content_of_the_raw_data_is_told(tmp_path: Path) -> None:
     assert [row["number"][0] for row in result.rows()] == [*range(30, 40), *range(10)], (
         "files in the order of their names"
     )
+
+
+def test_tfrecords_that_are_worth_processes_keep_their_order(tmp_path: Path) -> None:
+    records = [examples.encode({"number": number, "text": f"{number * 7919 % 10007:x>80}"}) for number in range(12_000)]
+    content = tfrecord_bytes(records, compress=False)
+    assert len(content) > 1 << 20
+    result = ingested(tmp_path / "out", write_files(tmp_path / "data", {"a.tfrecord": content}), splits={"all": 1})
+    assert result.records("all") == records
+    broken = tfrecord_bytes([*records, b"text"], compress=False)
+    failed = run_ingest(tmp_path / "broken", write_files(tmp_path / "worse", {"a.tfrecord": broken}))
+    assert failed.exit_code == 65
+    assert "a.tfrecord: record 12001 is not a tf.Example" in failed.error
 
 
 @pytest.mark.parametrize("uri", ["file://{}", "{}/"])

@@ -71,7 +71,7 @@ def corrupted(content: bytes, place: float) -> bytes:
         ({"a.avro": avro_of(["int", "string"], [1])}, ["column 'x' is of type int or string", "do not go together"]),
         (
             {"a.avro": avro_of({"type": "array", "items": ["null", "int"]}, [[1, None]])},
-            ["/data/a.avro: column 'x', block at byte", "a list with a null"],
+            ["/data/a.avro: column 'x', 1 records from byte", "a list with a null"],
         ),
         ({"a.avro": avro_records(RECORD | {"fields": []}, [{}])}, ["/data/a.avro: has no columns"]),
         (
@@ -118,6 +118,12 @@ def test_a_count_of_records_that_is_too_small_loses_none(tmp_path: Path) -> None
     broken = content.replace(sync + b"\x08\x08", sync + b"\x04\x08")
     assert broken != content
     fails(tmp_path, {"a.avro": broken}, "/data/a.avro: block at byte", "not what the schema says")
+
+
+def test_a_column_of_parquet_whose_name_is_not_text(tmp_path: Path) -> None:
+    content = parquet_bytes(pa.table({"number": [1]}), store_schema=False)
+    broken = content.replace(b"number", b"numbe\xff")
+    fails(tmp_path, {"a.parquet": broken}, "/data/a.parquet: not whole Parquet", "truncated or corrupt")
 
 
 def test_a_page_of_parquet_with_a_wrong_checksum(tmp_path: Path) -> None:
