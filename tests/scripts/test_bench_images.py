@@ -40,6 +40,7 @@ def test_memory_of_ingest_does_not_grow_with_the_images(tmp_path: Path, count: i
     data = pairs(tmp_path, count)
     stage = run_stage("ingest", tmp_path, count, INGEST | {"data": str(data)}, {})
     assert 20e6 < stage.peak_memory_bytes < most
+    assert stage.cpu_seconds > 0.1
     written = sum(file.stat().st_size for file in (tmp_path / "ingest" / "examples").rglob("*.gz"))
     assert written > count * 60_000, "images of the weight of photographs"
 
@@ -63,7 +64,7 @@ def test_a_stage_that_fails_is_told(tmp_path: Path) -> None:
 
 
 def test_the_table_has_images_per_second() -> None:
-    text = tables([Stage("ingest", 5000, 50.0, 200_000_000), Stage("schema", 0, 2.0, 100_000_000)])
+    text = tables([Stage("ingest", 5000, 30.0, 50.0, 200_000_000), Stage("schema", 0, 2.0, 1.5, 100_000_000)])
     assert "5,000 generated images of 512x512" in text
-    assert "| ingest | 50.0 | 100 | 0.20 |" in text
-    assert "| schema | 2.0 |  | 0.10 |" in text
+    assert "| ingest | 30.0 | 50.0 | 100 | 0.20 |" in text
+    assert "| schema | 2.0 | 1.5 |  | 0.10 |" in text
