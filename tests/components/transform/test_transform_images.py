@@ -58,7 +58,7 @@ def test_images_and_masks_are_resized(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("count", "most"), [(160, 0.9e9), pytest.param(1000, 0.9e9, marks=pytest.mark.slow)], ids=["few", "many"]
+    ("count", "most"), [(120, 0.9e9), pytest.param(1000, 0.9e9, marks=pytest.mark.slow)], ids=["few", "many"]
 )
 def test_decoded_images_do_not_fill_the_memory(tmp_path: Path, count: int, most: float) -> None:
     data = examples(tmp_path, {"train": count})
