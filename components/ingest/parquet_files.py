@@ -12,10 +12,11 @@ from pyarrow import fs
 from pyarrow import parquet as pq
 
 from components.ingest.columns import check_names, compare_names
-from components.ingest.sources import SourceFile, reading
+from components.ingest.sources import SourceFile
 from components.ingest.table_columns import Column, column_of, convert, widen
 from components.runtime.errors import InputError
 from components.runtime.progress import report
+from components.runtime.storage import reading
 
 _MAGIC = b"PAR1"
 _BATCH_BYTES = 8 << 20
