@@ -11,7 +11,15 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveInt,
+    ValidationError,
+    model_validator,
+)
 
 from components.runtime.errors import InputError
 from runners import resources as resources_module
@@ -26,13 +34,24 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
+class Images(_Section):
+    """How images lie in the data's folder; what is not given has the stage's default."""
+
+    layout: Literal["folders", "pairs", "list"] | None = None
+    images: str | None = None
+    masks: str | None = None
+    list_file: str | None = None
+    mask_values: list[Annotated[int, Field(ge=0, le=255)]] | None = None
+
+
 class Ingest(_Section):
     """How raw data becomes examples."""
 
-    format: Literal["auto", "csv", "tfrecord", "parquet", "avro"] = "auto"
+    format: Literal["auto", "csv", "tfrecord", "parquet", "avro", "images"] = "auto"
     splits: dict[str, PositiveInt] = {"train": 2, "eval": 1}
     split_patterns: dict[str, str] = {}
     sample_rows: int = Field(default=10, ge=0, le=100)
+    images: Images | None = None
 
 
 class Statistics(_Section):

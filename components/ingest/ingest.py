@@ -5,16 +5,17 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from components.ingest import sample_page
 from components.ingest.csv_files import CsvTable
-from components.ingest.encoding import BATCH_BYTES, Part, encoding, slices
+from components.ingest.encoding import BATCH_BYTES, Encoded, Part, encoding, slices
+from components.ingest.image_ingestion import NO_COMPRESSION, ImageIngestion, are_images
 from components.ingest.output import SplitWriter
 from components.ingest.sampling import MAX_ROWS, Reservoir
-from components.ingest.sources import AVRO, CSV, PARQUET, SourceFile, Sources, find, format_of
+from components.ingest.sources import AVRO, CSV, IMAGES, PARQUET, SourceFile, Sources, find, format_of
 from components.ingest.splits import Splits
 from components.runtime import tfrecord
 from components.runtime.artifacts import OutputArtifact
@@ -39,6 +40,7 @@ def ingest(
     splits: dict[str, Any],
     split_patterns: dict[str, Any],
     sample_rows: int = 10,
+    images: dict[str, Any] = {},  # noqa: B006 (only read)
 ) -> None:
     """Writes the raw data's records as tf.Examples.
 
@@ -46,11 +48,11 @@ def ingest(
       examples: gets `Split-<name>/data_tfrecord-<shard>-of-<shards>.gz`.
       sample: gets a page with some of the rows.
       data: folder or file, as a path or a gs:// or s3:// URI.
-      format: of the files: csv, tfrecord, parquet, avro, or auto.
+      format: of the files: csv, tfrecord, parquet, avro, images, or auto.
       splits: number of hash buckets of each split.
       split_patterns: file pattern of each split; where given, `splits` is not looked at.
-
       sample_rows: how many rows of each split the page shows; 0 for none.
+      images: layout of images, see `components.ingest.image_settings`.
 
     Raises:
       InputError: the data or the parameters cannot be used.
@@ -59,11 +61,20 @@ def ingest(
         raise InputError(f"sample_rows is {sample_rows}: give a number from 0 to {MAX_ROWS}")
     buckets = None if split_patterns else Splits.parse(splits)
     names = buckets.names if buckets else tuple(sorted(split_patterns))
-    sources = find(data, split_patterns)
-    kind = format_of(sources.files, format)
-    raw = _open(kind, sources.files)
+    is_images = are_images(data, format, split_patterns, images)
+    found = ImageIngestion.find(data, split_patterns, images) if is_images else None
+    sources = found.sources() if found else find(data, split_patterns)
+    kind = IMAGES if found else format_of(sources.files, format)
     samples = {name: Reservoir(name, sample_rows, sample_page.keep) for name in names}
-    rows = _write(raw.parts, examples, samples, buckets, large=raw.large)
+    columns: dict[str, str] = {}
+    if found:
+        rows = _write(found.encoding(names, buckets), examples, samples, gzip_level=NO_COMPRESSION)
+        found.raise_faults()
+    else:
+        raw = _open(kind, sources.files)
+        columns = raw.columns
+        processes = os.cpu_count() or 1 if raw.large else 0
+        rows = _write(encoding(raw.parts, names, buckets, processes=processes), examples, samples)
     for name, count in rows.items():
         if count == 0:
             raise InputError(_empty_split(data, name, names, sum(rows.values()), buckets))
@@ -75,28 +86,28 @@ def ingest(
     }
     examples.metadata |= {f"rows_{name}": count for name, count in rows.items()}
     examples.metadata |= {"files": len(sources.files), "input_bytes": sum(file.size for file in sources.files)}
-    if raw.columns:
-        examples.metadata["columns"] = raw.columns
+    examples.metadata |= found.facts() if found else {}
+    if columns:
+        examples.metadata["columns"] = columns
     if sources.span is not None:
         examples.metadata["span"] = sources.span
-    origin = sample_page.Origin(kind, len(sources.files), examples.metadata["input_bytes"], sources.span, raw.columns)
+    origin = sample_page.Origin(kind, len(sources.files), examples.metadata["input_bytes"], sources.span, columns)
     sample.path.write_text(sample_page.draw(origin, samples), encoding="utf-8")
     sample.metadata["sample_rows"] = sample_rows
 
 
 def _write(
-    parts: Iterator[Part],
+    encoding: AbstractContextManager[Iterator[Encoded]],
     examples: OutputArtifact,
     samples: Mapping[str, Reservoir[Any]],
-    buckets: Splits | None,
     *,
-    large: bool,
+    gzip_level: int = tfrecord.GZIP_LEVEL,
 ) -> dict[str, int]:
     """Writes every record into its split and shows it to the split's sample; returns the rows of each."""
     names = tuple(samples)
     with ExitStack() as stack:
-        encoded = stack.enter_context(encoding(parts, names, buckets, processes=os.cpu_count() or 1 if large else 0))
-        writers = [stack.enter_context(SplitWriter(examples.split(name))) for name in names]
+        encoded = stack.enter_context(encoding)
+        writers = [stack.enter_context(SplitWriter(examples.split(name), gzip_level=gzip_level)) for name in names]
         for batch in encoded:
             for name, writer, rows, framed in zip(names, writers, batch.rows, batch.framed, strict=True):
                 writer.append(framed, rows)

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from components.runtime import lineage
-from components.runtime.artifacts import content_digest, content_files
+from components.runtime.artifacts import content_digest
 from components.runtime.errors import StageError
 from components.runtime.executor import ERROR_PREFIX
 from components.runtime.placeholders import resolve
@@ -314,14 +314,27 @@ def _fingerprint(name: str, value: Any) -> Any:
 
 
 def _raw_data(path: Path) -> list[str]:
-    """Names, sizes and times of raw data: its content may be too much to read twice."""
+    """Names, sizes and times of raw data: its content may be too much to read twice. Follows links, as ingest does."""
     listing = []
-    for file in content_files(path):
+    for name, file in sorted(_raw_files(path)):
         status = file.stat()
-        listing.append(
-            f"{file.relative_to(path) if path.is_dir() else file.name} {status.st_size} {status.st_mtime_ns}"
-        )
+        listing.append(f"{name} {status.st_size} {status.st_mtime_ns}")
     return listing
+
+
+def _raw_files(path: Path) -> Iterator[tuple[str, Path]]:
+    if not path.is_dir():
+        yield path.name, path
+        return
+    entered: set[str] = set()
+    for folder, folders, names in os.walk(path, followlinks=True):
+        entered.add(os.path.realpath(folder))
+        # A folder that links back to one above it would have no end.
+        folders[:] = [name for name in folders if os.path.realpath(Path(folder, name)) not in entered]
+        for name in names:
+            file = Path(folder, name)
+            if file.is_file():
+                yield file.relative_to(path).as_posix(), file
 
 
 def _digest(value: Any) -> str:

@@ -29,6 +29,14 @@ def test_files_are_named_from_the_project(models: Path) -> None:
     assert mine.arguments("validate") == {"on_anomalies": "stop"}
 
 
+def test_of_images_only_what_is_given_reaches_the_stage(models: Path) -> None:
+    models.write_text("ingest: {format: images, images: {layout: pairs, mask_values: [0, 1]}}\n")
+    arguments = settings.load("mine").arguments("ingest")
+    assert arguments["images"] == {"layout": "pairs", "mask_values": [0, 1]}
+    models.write_text("{}")
+    assert "images" not in settings.load("mine").arguments("ingest")
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -38,6 +46,9 @@ def test_files_are_named_from_the_project(models: Path) -> None:
         ("train: {train_steps: 0}", "train.train_steps: .* not 0"),
         ("validate: {on_anomalies: ignore}", "validate.on_anomalies: .*'stop' or 'warn'"),
         ("ingest: {splits: {train: -1}}", "ingest.splits.train"),
+        ("ingest: {images: {mask: m}}", "unknown key 'ingest.images.mask', did you mean 'masks'"),
+        ("ingest: {images: {layout: pair}}", "ingest.images.layout: .*'folders', 'pairs' or 'list'.* not 'pair'"),
+        ("ingest: {images: {mask_values: [1, 256]}}", "ingest.images.mask_values.1: .* not 256"),
         ("pipeline_name: My_Model", "pipeline_name: expected at most 63 lower-case letters.* not 'My_Model'"),
         ("notify: {when: sometimes}", "notify.when: .*'always', 'failure' or 'success', not 'sometimes'"),
         ("notify: {url: https://example.org/x}", "unknown key 'notify.url'; known here: when, webhook, mail, link"),

@@ -59,6 +59,7 @@ def run_ingest(
     format: str = "auto",
     splits: Any = None,
     patterns: Any = None,
+    images: Any = None,
     sample_rows: int = 10,
     user: int | None = None,
 ) -> StageResult:
@@ -69,6 +70,7 @@ def run_ingest(
         "format": format,
         "splits": DEFAULT_SPLITS if splits is None else splits,
         "split_patterns": patterns or {},
+        "images": images or {},
         "sample_rows": sample_rows,
     }
     text = json.dumps(executor_input(folder, parameters=parameters, outputs=["examples", "sample"]))

@@ -13,6 +13,7 @@ from components.runtime.errors import InputError, TransientError
 from components.runtime.storage import reading
 from tests.components.ingest.ingest_support import ROWS, ingested, run_ingest, tfrecord_bytes, write_files
 from tests.components.ingest.table_support import avro_of, parquet_of
+from tests.image_files import jpeg
 from tests.object_storage import object_storage
 
 
@@ -138,6 +139,20 @@ def test_object_storage(bucket: tuple[Path, str], tmp_path: Path) -> None:
     local = ingested(tmp_path / "local", root / "raw" / "taxi")
     assert remote.files() == local.files()
     assert remote.metadata["content"] == local.metadata["content"]
+
+
+def test_images_in_object_storage(bucket: tuple[Path, str], tmp_path: Path) -> None:
+    root, query = bucket
+    write_files(
+        root / "raw" / "pets", {f"{'cat' if number % 3 else 'dog'}/{number}.jpg": jpeg(number) for number in range(90)}
+    )
+    remote = ingested(tmp_path / "remote", f"s3://key:secret@raw/pets{query}")
+    local = ingested(tmp_path / "local", root / "raw" / "pets")
+    assert remote.files() == local.files()
+    assert remote.metadata["content"] == local.metadata["content"]
+    (root / "raw" / "pets" / "cat" / "1.jpg").write_bytes(b"")
+    result = run_ingest(tmp_path / "out", f"s3://key:secret@raw/pets{query}")
+    assert result.error == "s3://raw/pets/cat/1.jpg: is empty (0 bytes): copy it again"
 
 
 @pytest.mark.parametrize("make", [parquet_of, avro_of])

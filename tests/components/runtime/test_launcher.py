@@ -124,6 +124,19 @@ def test_raw_data_counts_by_names_sizes_and_times(tmp_path: Path) -> None:
     assert task.key != before
 
 
+def test_raw_data_behind_links_counts(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "1.jpg").write_text("x")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "cat").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "data" / "round").symlink_to(tmp_path / "data")
+    task = _task(parameters={"data": str(tmp_path / "data")})
+    before = task.key
+    assert before == task.key
+    (tmp_path / "elsewhere" / "2.jpg").write_text("x")
+    assert task.key != before
+
+
 def test_raw_data_that_cannot_be_looked_at_is_always_read_again(tmp_path: Path) -> None:
     task = _task(parameters={"data": "gs://bucket/trips"})
     launch(tmp_path, task, _write, tmp_path / "log")

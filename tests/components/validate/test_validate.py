@@ -9,6 +9,7 @@ import pytest
 from tensorflow_metadata.proto.v0 import anomalies_pb2
 
 from components.runtime.errors import InputError
+from tests import image_files
 from tests.support import run_stage, shared
 from tests.support_tfdv import Row, left_behind, run_schema, run_statistics, run_validate, write_examples
 
@@ -268,3 +269,24 @@ def test_every_kind_of_anomaly_has_advice() -> None:
         message = anomalies_pb2.Anomalies()
         message.anomaly_info["a"].reason.add(type=kind)
         assert all(finding.advice for finding in findings({"train": message}))
+
+
+IMAGES = """
+feature { name: "image" type: BYTES image_domain {} shape { dim { size: 1 } } presence { min_fraction: 1 } }
+feature { name: "image_name" type: BYTES shape { dim { size: 1 } } presence { min_fraction: 1 min_count: 1 } }
+feature { name: "width" type: INT shape { dim { size: 1 } } presence { min_fraction: 1 min_count: 1 } }
+"""
+
+
+def test_encoded_images_by_an_inferred_and_by_a_curated_schema(tmp_path: Path) -> None:
+    rows: list[Row] = [
+        {"image": image_files.jpeg(number), "image_name": f"cat/{number}.jpg", "width": 64} for number in range(40)
+    ]
+    statistics = make_statistics(tmp_path, {"train": rows[:30], "eval": rows[30:]})
+    size = (statistics / "Split-train" / "FeatureStats.pb").stat().st_size
+    assert size < 20_000, "no image is kept in the statistics"
+    run_schema(statistics, tmp_path / "inferred")
+    run_validate(statistics, tmp_path / "inferred" / "schema", tmp_path / "1")
+    assert valid(tmp_path / "1") == "true"
+    run_validate(statistics, write_schema(tmp_path / "curated", IMAGES), tmp_path / "2")
+    assert valid(tmp_path / "2") == "true"
