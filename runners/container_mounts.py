@@ -17,6 +17,9 @@ from components.runtime.launcher import Task
 USER = "1000:1000"
 """Whom the images run as."""
 
+NETWORK_STAGES = ("push_hub",)
+"""The stages whose work is to talk to somebody."""
+
 _PATTERN = re.compile(r"[*?\[{]")
 
 
@@ -68,7 +71,9 @@ def mounts(task: Task, workplace: Path) -> Mounts:
 
 
 def needs_network(task: Task) -> bool:
-    """Whether anything that the task is given lies behind a URI."""
+    """Whether the stage talks to somebody, or anything that the task is given lies behind a URI."""
+    if task.stage in NETWORK_STAGES:
+        return True
     given = [*task.parameters.values(), *(artifact["uri"] for artifact in task.inputs.values())]
     return any("://" in json.dumps(value) for value in given)
 

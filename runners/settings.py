@@ -10,7 +10,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveInt,
+    ValidationError,
+    field_serializer,
+    model_validator,
+)
 
 from components.runtime.errors import InputError
 from runners import resources as resources_module
@@ -77,6 +86,54 @@ class Evaluate(_Section):
     beam_options: list[str] = []
 
 
+_HUB_NAME = r"^[A-Za-z0-9][-\w.]*/[A-Za-z0-9_][-\w.]*$"
+HubName = Annotated[str, Field(pattern=_HUB_NAME, max_length=193)]
+
+
+class Space(_Section):
+    """A Space of the Hub in which people try the model.
+
+    Attributes:
+      sdk: what its app is written with.
+      repo_id: its name; that of the model with `-demo` without.
+      private: whether nobody else may see it; as the model without.
+      title: over the page; the model's name without.
+      input: what the model takes; `auto` goes by its signature.
+      classes: names of what the model tells apart, in its order.
+    """
+
+    sdk: Literal["gradio", "streamlit"] = "gradio"
+    repo_id: HubName | Literal[""] = ""
+    private: bool | None = None
+    title: str = ""
+    input: Literal["auto", "table", "image"] = "auto"
+    classes: list[str] = []
+
+
+class PushHub(_Section):
+    """The push to the Hugging Face Hub, beside that to the serving directory; the token comes from a secret.
+
+    Attributes:
+      repo_id: NAMESPACE/NAME of the model's repository.
+      private: whether the repository is private.
+      license: as the Hub names it, such as apache-2.0.
+      task: as the Hub names it, such as tabular-classification.
+      tags: more tags for the model card.
+      space: also a Space; none without.
+    """
+
+    repo_id: HubName
+    private: bool = True
+    license: str = ""
+    task: str = ""
+    tags: list[str] = []
+    space: Space | None = None
+
+    @field_serializer("space")
+    def _space(self, space: Space | None) -> dict[str, Any]:
+        return space.model_dump(exclude_defaults=True) | {"sdk": space.sdk} if space else {}
+
+
 def _pipeline_name(name: str) -> str:
     if len(name) <= 63 and re.fullmatch(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?", name):
         return name
@@ -110,6 +167,7 @@ class Settings(_Section):
     transform: Transform = Transform()
     train: Train = Train()
     evaluate: Evaluate = Evaluate()
+    push_hub: PushHub | None = None
     cluster: Cluster = Cluster()
     resources: dict[str, StageResources] = {}
 
@@ -136,7 +194,7 @@ class Settings(_Section):
 
     def pod(self, task: str) -> StageResources:
         """What the pod of a task is given: defaults, what is said of all, of its stage, and of itself."""
-        return self._pods[task]
+        return self._pods[resources_module.task_name(task)]
 
     def arguments(self, stage: str) -> dict[str, Any]:
         """A stage's arguments that are fixed when the pipeline is compiled.
