@@ -142,7 +142,7 @@ def _move_main(repo: hub.Repo, revision: str, commit: str, digest: str) -> None:
 def _push_space(repo: hub.Repo, app: spaces.App, commit: str) -> str:
     """Makes the Space run a commit of the model; returns its address."""
     target = hub.Repo(repo.api, app.repo_id, "space")
-    target.ensure(app.private, space_sdk=app.sdk)
+    target.ensure(app.private, space_sdk=app.space_sdk)
     target.settle(hub.MAIN, app.files(repo.repo_id, commit), f"Runs {repo.repo_id} at {commit}")
     return target.url
 

@@ -18,6 +18,8 @@ SDKS = {"gradio": "6.31.0", "streamlit": "1.67.0"}
 REQUIREMENTS = {"huggingface_hub": "2.4.0", "numpy": "2.4.6", "pillow": "12.3.0", "tensorflow-cpu": "2.21.0"}
 """What an app needs besides, at the versions of images/locks/space.txt."""
 
+_CONTAINER = {"Dockerfile": "streamlit.dockerfile", ".streamlit/config.toml": "streamlit.toml"}
+
 INPUTS = ("auto", "table", "image")
 _KEYS = ("sdk", "repo_id", "private", "title", "input", "classes")
 
@@ -57,7 +59,13 @@ class App:
             "README.md": render_template("space.md.j2", app=self, model=model, version=SDKS[self.sdk], python=PYTHON),
         }
         files = {name: text.encode() for name, text in filled.items()}
-        return files | {"served_model.py": (TEMPLATES / "served_model.py").read_bytes()}
+        plain = {"served_model.py": "served_model.py"} | (_CONTAINER if self.sdk == "streamlit" else {})
+        return files | {name: (TEMPLATES / template).read_bytes() for name, template in plain.items()}
+
+    @property
+    def space_sdk(self) -> str:
+        """What the Hub calls it: it has given up its own way to run Streamlit, and runs a container instead."""
+        return "docker" if self.sdk == "streamlit" else self.sdk
 
     @property
     def _requirements(self) -> dict[str, str]:

@@ -16,7 +16,7 @@ SIGNATURE = "serving_default"
 OUTPUTS = "outputs"
 MISSING_INTEGER = -(2**63)
 
-_COLORS = ((37, 99, 235), (234, 88, 12), (5, 150, 105), (124, 58, 237), (220, 38, 38), (8, 145, 178))
+COLORS = ("#2563eb", "#ea580c", "#059669", "#7c3aed", "#dc2626", "#0891b2")
 
 
 class ServedModel:
@@ -77,25 +77,42 @@ class ServedModel:
             names = [OUTPUTS] if len(self.classes) != 1 else self.classes
         return dict(zip(names, values, strict=True))
 
-    def mask(self, answer: np.ndarray, file: str) -> tuple[Image.Image, dict[str, float]]:
+    def masks(self, answer: np.ndarray, file: str) -> dict[str, np.ndarray]:
         """An answer with a class, or one score per class, for each pixel.
 
         Returns:
-          The image with its classes in colours, and the share of each class.
+          For each class the pixels of the image that are of it, as Booleans of shape [height, width].
         """
         labels = answer
         if answer.ndim == 3 and answer.shape[-1] > 1:
             labels = answer.argmax(axis=-1)
         elif np.issubdtype(answer.dtype, np.floating):
-            labels = (answer > 0.5).astype(int)
-        labels = labels.reshape(answer.shape[:2]).astype(int)
+            labels = answer > 0.5
+        labels = labels.reshape(answer.shape[:2]).astype(np.uint8)
+        with Image.open(file) as image:
+            labels = np.asarray(Image.fromarray(labels).resize(image.size, Image.Resampling.NEAREST))
         count = max(int(labels.max()) + 1, len(self.classes))
-        colors = np.array([_COLORS[each % len(_COLORS)] for each in range(count)], dtype=np.uint8)
-        image = Image.open(file).convert("RGB")
-        painted = Image.fromarray(colors[labels]).resize(image.size, Image.Resampling.NEAREST)
         names = self.classes if len(self.classes) >= count else [f"class {each}" for each in range(count)]
-        shares = {names[each]: float((labels == each).mean()) for each in range(count)}
-        return Image.blend(image, painted, 0.5), shares
+        return {name: labels == number for number, name in enumerate(names)}
+
+
+def shares(masks: Mapping[str, np.ndarray]) -> dict[str, float]:
+    """Which part of the image is of each class."""
+    return {name: float(mask.mean()) for name, mask in masks.items()}
+
+
+def colors(names: Sequence[str]) -> dict[str, str]:
+    """A colour for each class."""
+    return {name: COLORS[number % len(COLORS)] for number, name in enumerate(names)}
+
+
+def painted(file: str, masks: Mapping[str, np.ndarray]) -> Image.Image:
+    """The image with its classes in colours."""
+    image = Image.open(file).convert("RGB")
+    paint = Image.new("RGB", image.size)
+    for name, color in colors(list(masks)).items():
+        paint.paste(color, mask=Image.fromarray(masks[name]))
+    return Image.blend(image, paint, 0.5)
 
 
 def _tensor(name: str, spec: Any, value: Any) -> tf.Tensor:
@@ -113,12 +130,11 @@ def _tensor(name: str, spec: Any, value: Any) -> tf.Tensor:
 
 
 def _plain(name: str, dtype: Any, value: Any) -> Any:
-    missing = value is None or value == ""
     if dtype == tf.string:
-        return "" if missing else str(value)
-    if missing:
+        return "" if value is None else str(value)
+    if value is None or not str(value).strip():
         return dtype.min if dtype.is_integer else math.nan
     try:
         return int(value) if dtype.is_integer else float(value)
     except ValueError:
-        raise ValueError(f"{name} takes a number, not {value!r}") from None
+        raise ValueError(f"{name} takes a {'whole ' if dtype.is_integer else ''}number, not {value!r}") from None

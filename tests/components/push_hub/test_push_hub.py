@@ -252,8 +252,11 @@ def test_the_space_of_a_model_of_images(tmp_path: Path, hub: Hub, blessing: Path
     )
     assert result.exit_code == 0, result.stderr
     space = hub.space("team/try-it")
-    assert (space.private, space.sdk) == (False, sdk)
     files = space.files("main")
+    header = yaml.safe_load(files["README.md"].decode().split("---\n")[1])
+    hubs_name = {"gradio": "gradio", "streamlit": "docker"}[sdk]
+    assert (space.private, space.sdk, header["sdk"]) == (False, hubs_name, hubs_name)
+    assert ("Dockerfile" in files) == (sdk == "streamlit")
     assert b"served.image" in files["app.py"]
     assert (b"streamlit==" in files["requirements.txt"]) == (sdk == "streamlit")
     compile(files["app.py"], "app.py", "exec")
