@@ -86,8 +86,14 @@ class Evaluate(_Section):
     beam_options: list[str] = []
 
 
-_HUB_NAME = r"^[A-Za-z0-9][-\w.]*/[A-Za-z0-9_][-\w.]*$"
-HubName = Annotated[str, Field(pattern=_HUB_NAME, max_length=193)]
+def _hub_name(name: str) -> str:
+    if re.fullmatch(r"[A-Za-z0-9][-\w.]*/[A-Za-z0-9_][-\w.]*", name, re.ASCII):
+        return name
+    raise ValueError("expected NAMESPACE/NAME of letters, digits, '-', '_' and '.', such as team/taxi")
+
+
+HubName = Annotated[str, AfterValidator(_hub_name)]
+MaybeHubName = Annotated[str, AfterValidator(lambda name: _hub_name(name) if name else name)]
 
 
 class Space(_Section):
@@ -103,7 +109,7 @@ class Space(_Section):
     """
 
     sdk: Literal["gradio", "streamlit"] = "gradio"
-    repo_id: HubName | Literal[""] = ""
+    repo_id: MaybeHubName = ""
     private: bool | None = None
     title: str = ""
     input: Literal["auto", "table", "image"] = "auto"

@@ -94,10 +94,11 @@ def test_a_token_in_the_settings_is_refused(tmp_path: Path, token: str) -> None:
     ("text", "said"),
     [
         ("push_hub: {}", "push_hub.repo_id: Field required"),
-        ("push_hub: {repo_id: taxi}", "push_hub.repo_id: String should match pattern"),
+        ("push_hub: {repo_id: taxi}", "push_hub.repo_id: expected NAMESPACE/NAME"),
         ("push_hub: {repo_id: team/taxi, licence: mit}", "did you mean 'license'"),
         ("push_hub: {repo_id: team/taxi, space: {skd: gradio}}", "did you mean 'sdk'"),
         ("push_hub: {repo_id: team/taxi, space: {sdk: docker}}", "push_hub.space.sdk"),
+        ("push_hub: {repo_id: team/taxi, space: {repo_id: demo}}", "push_hub.space.repo_id: expected NAMESPACE/NAME"),
         ("resources: {push_hub: {caching: true}}", "push_hub deals with what lies outside the pipeline"),
     ],
 )
