@@ -18,7 +18,6 @@ from pydantic import (
     Field,
     PositiveInt,
     ValidationError,
-    field_serializer,
     model_validator,
 )
 
@@ -145,10 +144,6 @@ class PushHub(_Section):
     task: str = ""
     tags: list[str] = []
     space: Space | None = None
-
-    @field_serializer("space")
-    def _space(self, space: Space | None) -> dict[str, Any]:
-        return space.model_dump(exclude_defaults=True) | {"sdk": space.sdk} if space else {}
 
 
 class Mail(_Section):
