@@ -63,7 +63,7 @@ def test_what_it_is_told(tmp_path: Path) -> None:
             "title": "",
             "input": "auto",
             "classes": ["small", "generous"],
-        },  # fmt: skip
+        },
         "description": "Will the tip be generous?",
         "pipeline": "mine",
         "run": RUN_PLACEHOLDER,
