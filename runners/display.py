@@ -133,6 +133,8 @@ def summary(root: Path, run: dict[str, Any], executions: dict[str, dict[str, Any
         line("pushed", f"{short(Path(pushed['destination']))}/{pushed['version']}{how}", "green")
     elif "evaluate" in executions:
         line("pushed", "nothing")
+    if "push-hub" in executions:
+        line("hub", executions["push-hub"]["outputs"]["pushed_model"]["metadata"]["url"], "green")
     line("report", root / "runs" / run["id"] / "report.html")
     return lines
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from components.runtime import VERSION, serving
+from components.runtime import blessing as blessings
 from components.runtime.artifacts import InputArtifact, OutputArtifact, remove
 from components.runtime.errors import InputError, TransientError
 from components.runtime.progress import report
@@ -44,7 +45,7 @@ def push(
     """
     files = serving.saved_model_files(model)
     digest = serving.model_digest(files)
-    reason = _blessing_reason(blessing, digest)
+    reason = blessings.reason(blessing, digest)
     root = serving.serving_root(destination)
     with _destination_errors(destination), _locked(root):
         _remove_stale(root)
@@ -57,20 +58,6 @@ def push(
     (pushed_model.directory() / "pushed.json").write_text(json.dumps(facts, indent=1, sort_keys=True) + "\n")
     pushed_model.metadata |= facts | {"created": created}
     return {"version": number}
-
-
-def _blessing_reason(blessing: InputArtifact, digest: str) -> str:
-    try:
-        document = json.loads((blessing.path / "blessing.json").read_bytes())
-        blessed, reason, blessed_digest = document["blessed"], str(document["reason"]), document.get("model_digest")
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"blessing: {blessing.path} is no blessing ({error}); run evaluate again") from None
-    marks = {name for name in ("BLESSED", "NOT_BLESSED") if (blessing.path / name).exists()}
-    if blessed is not True or marks != {"BLESSED"}:
-        raise InputError(f"the model is not blessed and was not pushed: {reason}")
-    if blessed_digest not in (None, digest):
-        raise InputError("the blessing is of another model and was not used: evaluate the model that is to be pushed")
-    return reason
 
 
 @contextlib.contextmanager
