@@ -97,6 +97,14 @@ def build(settings: "Settings", find_image: op_functions.FindImage = op_function
                 task(
                     "push", model=model, blessing=evaluate.outputs["blessing"], destination=serving_directory
                 ).set_caching_options(False)
+                if settings.push_vertex:
+                    task(
+                        "push_vertex",
+                        model=model,
+                        blessing=evaluate.outputs["blessing"],
+                        pipeline=settings.pipeline_name,
+                        **settings.arguments("push_vertex"),
+                    ).set_caching_options(False)
         with dsl.Else(name="data-is-invalid"):
             # Fails with the list of anomalies, so that the run is red wherever it runs.
             task("validate", "reject-data", statistics=statistics, schema=schema, on_anomalies="fail")

@@ -19,7 +19,7 @@ TASKS_OF_ANOTHER_NAME = {"transformed-statistics": "statistics", "reject-data": 
 GPU_STAGES = ("train", "tune")
 """The stages that have a GPU image."""
 
-NEVER_CACHED = ("resolve", "push")
+NEVER_CACHED = ("resolve", "push", "push_vertex")
 """The stages that read or change what lies outside the pipeline."""
 
 _ENVIRONMENT = {
@@ -32,6 +32,8 @@ _ENVIRONMENT = {
 _STAGE: dict[str, dict[str, Any]] = {
     "ingest": {"memory": {"request": "512Mi", "limit": "1Gi"}},
     "train": {"memory": {"request": "1536Mi", "limit": "4Gi"}, "timeout": "12h"},
+    # Vertex AI takes its time: the files, the registration, and a deployment have an hour each.
+    "push_vertex": {"timeout": "4h"},
     # Its answer would be the same.
     "reject-data": {"retry": {"count": 0}},
 }

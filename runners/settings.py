@@ -13,6 +13,7 @@ import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
 
 from components.runtime.errors import InputError
+from components.runtime.vertex_options import PushVertex
 from runners import resources as resources_module
 from runners import secret_values
 from runners.cluster_settings import Cluster, StageResources
@@ -110,6 +111,7 @@ class Settings(_Section):
     transform: Transform = Transform()
     train: Train = Train()
     evaluate: Evaluate = Evaluate()
+    push_vertex: PushVertex | None = None
     cluster: Cluster = Cluster()
     resources: dict[str, StageResources] = {}
 
@@ -144,7 +146,7 @@ class Settings(_Section):
         Files are named relative to the project, the working directory of every stage here and in the images.
         """
         section = getattr(self, {"schema": "schema_", "validate": "validate_"}.get(stage, stage))
-        arguments = section.model_dump(exclude={"train_steps", "eval_steps"})
+        arguments = section.model_dump(exclude={"train_steps", "eval_steps"}, exclude_none=True)
         for name, value in arguments.items():
             if name.endswith("_file") and value:
                 arguments[name] = _project_path(self.folder, value)

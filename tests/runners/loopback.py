@@ -25,11 +25,12 @@ class Request:
 
 
 @contextmanager
-def serving(answer: Callable[[Request], tuple[int, Any]], bytes_type: str = "application/json") -> Iterator[str]:
+def serving(answer: Callable[[Request], tuple[Any, ...]], bytes_type: str = "application/json") -> Iterator[str]:
     """Runs a server while the context lasts.
 
     Args:
-      answer: gives the status and the reply, which is sent as JSON, or as it is when it is bytes.
+      answer: gives the status and the reply, which is sent as JSON, or as it is when it is bytes; after them more
+        headers, where there are any.
       bytes_type: content type of bytes.
 
     Yields:
@@ -47,16 +48,18 @@ def serving(answer: Callable[[Request], tuple[int, Any]], bytes_type: str = "app
             parts = urlsplit(self.path)
             query = {name: values[0] for name, values in parse_qs(parts.query).items()}
             headers = {name.lower(): value for name, value in self.headers.items()}
-            status, reply = answer(Request(self.command, self.path, parts.path, query, body, headers))
+            status, reply, *more = answer(Request(self.command, self.path, parts.path, query, body, headers))
             data = reply if isinstance(reply, bytes) else json.dumps(reply).encode()
             with suppress(BrokenPipeError, ConnectionResetError):
                 self.send_response(status)
                 self.send_header("content-type", bytes_type if isinstance(reply, bytes) else "application/json")
                 self.send_header("content-length", str(len(data)))
+                for name, value in more[0].items() if more else ():
+                    self.send_header(name, value)
                 self.end_headers()
                 self.wfile.write(data)
 
-        do_GET = do_POST = do_DELETE = do_PATCH = handle_one
+        do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = handle_one
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
