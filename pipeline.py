@@ -4,6 +4,8 @@
     ingest ───┤                                  ├─ valid? ─ transform ─ train ─ resolve ─ evaluate ─ blessed? ─ push
               └──────────────────────────────────┘
 
+Where the settings ask for it, push_vertex runs beside push.
+
 Compiling needs neither data nor network nor TensorFlow. (No postponed annotations here: kfp reads them as types.)
 """
 
@@ -104,6 +106,7 @@ def build(settings: "Settings", find_image: op_functions.FindImage = op_function
                         model=model,
                         blessing=evaluate.outputs["blessing"],
                         pipeline=settings.pipeline_name,
+                        run=dsl.PIPELINE_JOB_NAME_PLACEHOLDER,
                         **settings.arguments("push_vertex"),
                     ).set_caching_options(False)
         with dsl.Else(name="data-is-invalid"):

@@ -22,6 +22,9 @@ GPU_STAGES = ("train", "tune")
 NEVER_CACHED = ("resolve", "push", "push_vertex")
 """The stages that read or change what lies outside the pipeline."""
 
+OPTIONAL_STAGES = ("push_vertex",)
+"""The stages that only a model has whose settings have a section of that name."""
+
 _ENVIRONMENT = {
     # Starting costs 0.1 GB without TensorFlow, 0.6 GB with TFDV, 0.8 GB with TFT and TFMA (measured in new processes);
     # the work comes on top, see docs/benchmarks.md.
@@ -32,7 +35,7 @@ _ENVIRONMENT = {
 _STAGE: dict[str, dict[str, Any]] = {
     "ingest": {"memory": {"request": "512Mi", "limit": "1Gi"}},
     "train": {"memory": {"request": "1536Mi", "limit": "4Gi"}, "timeout": "12h"},
-    # Vertex AI takes its time: the files, the registration, and a deployment have an hour each.
+    # Vertex AI takes its time: a registration and a deployment may have an hour each.
     "push_vertex": {"timeout": "4h"},
     # Its answer would be the same.
     "reject-data": {"retry": {"count": 0}},
@@ -56,7 +59,12 @@ def stages() -> dict[str, str]:
 
 def tasks() -> dict[str, str]:
     """Stage of every task."""
-    return {stage: stage for stage in stages()} | TASKS_OF_ANOTHER_NAME
+    return {task_name(stage): stage for stage in stages()} | TASKS_OF_ANOTHER_NAME
+
+
+def task_name(stage: str) -> str:
+    """The task that runs a stage, as kfp names it where the pipeline does not: names of pods have no underscore."""
+    return stage.replace("_", "-")
 
 
 def resolve(given: dict[str, Any]) -> dict[str, StageResources]:
@@ -68,7 +76,7 @@ def resolve(given: dict[str, Any]) -> dict[str, StageResources]:
     Raises:
       ValueError: what is wrong with it and where, in one line.
     """
-    known = tasks()
+    known = {stage: stage for stage in stages()} | TASKS_OF_ANOTHER_NAME
     for name, values in given.items():
         if name != "default" and name not in known:
             near = difflib.get_close_matches(name, ["default", *known], n=1)
@@ -76,7 +84,7 @@ def resolve(given: dict[str, Any]) -> dict[str, StageResources]:
             raise ValueError(f"resources.{name}: no such stage{hint}; known here: default, {', '.join(known)}")
         _check(name, known.get(name, ""), values)
     result = {}
-    for task, stage in known.items():
+    for task, stage in tasks().items():
         ours: dict[str, Any] = {}
         for layer in [_ALL, _ENVIRONMENT.get(stages()[stage], {}), _STAGE.get(stage, {}), _STAGE.get(task, {})]:
             ours = _merge(ours, layer)

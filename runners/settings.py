@@ -146,7 +146,7 @@ class Settings(_Section):
 
     def pod(self, task: str) -> StageResources:
         """What the pod of a task is given: defaults, what is said of all, of its stage, and of itself."""
-        return self._pods[task]
+        return self._pods[resources_module.task_name(task)]
 
     def arguments(self, stage: str) -> dict[str, Any]:
         """A stage's arguments that are fixed when the pipeline is compiled.

@@ -7,8 +7,6 @@ operation by its note in the bucket. So the same input gives one version, howeve
 from __future__ import annotations
 
 import json
-import re
-from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -22,16 +20,12 @@ from components.runtime.errors import InputError
 from components.runtime.progress import report
 from components.runtime.vertex_options import PushVertex
 
-# What KFP and Vertex AI Pipelines put before a task's outputs: the run's id, a UUID or the job's name.
-_RUN_IN_URI = re.compile(
-    r"/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})/|/[0-9]+/([a-z0-9-]+-[0-9]{14})/", re.IGNORECASE
-)
-
 
 def push_vertex(
     model: InputArtifact,
     blessing: InputArtifact,
     pipeline: str,
+    run: str,
     project: str,
     region: str,
     staging: str,
@@ -53,6 +47,7 @@ def push_vertex(
       model: `Format-Serving/` with a SavedModel.
       blessing: says `BLESSED`.
       pipeline: name of the pipeline.
+      run: name of the run; empty where it has none.
       project: id of the Google Cloud project.
       region: of the model and the endpoint.
       staging: folder in Cloud Storage, `gs://bucket/folder`.
@@ -95,7 +90,7 @@ def push_vertex(
     reason = blessings.reason(blessing, digest)
     source = serving.saved_model(model)
     _check_size(source, files, options.size_limit_mb)
-    facts = _publish(options, pipeline, source, files, digest, reason, _run_of(model))
+    facts = _publish(options, pipeline, source, files, digest, reason, run)
     (pushed_model.directory() / "pushed.json").write_text(json.dumps(facts, indent=1, sort_keys=True) + "\n")
     pushed_model.metadata |= facts
     return {"version": facts["version"], "endpoint_name": facts.get("endpoint", "")}
@@ -160,11 +155,3 @@ def _check_size(source: Path, files: dict[str, str], limit_mb: int) -> None:
             f"the model has {size / 1e6:,.1f} MB, more than the limit of {limit_mb:,} MB; make it smaller, or raise"
             " size_limit_mb if Vertex AI takes more now"
         )
-
-
-def _run_of(model: InputArtifact) -> str:
-    """The run that made the model, as the record beside it or the artifact's place tells; empty where none does."""
-    with suppress(OSError, ValueError, KeyError, TypeError):
-        return str(json.loads((model.path.parent / "execution.json").read_bytes())["run"])
-    found = _RUN_IN_URI.search(model.uri)
-    return next(filter(None, found.groups()), "") if found else ""

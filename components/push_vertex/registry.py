@@ -30,7 +30,7 @@ class Candidate:
       uri: where its files are copied to.
       reason: why it is blessed.
       pipeline: that made it.
-      run: of the pipeline; empty where that is not known.
+      run: that pushes it; empty where it has no name.
     """
 
     digest: str

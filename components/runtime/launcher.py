@@ -27,6 +27,9 @@ from components.runtime.placeholders import resolve
 
 _LOCK = "owner.lock"
 
+RUN_PLACEHOLDER = "{{$.pipeline_job_name}}"
+"""`dsl.PIPELINE_JOB_NAME_PLACEHOLDER`, which a KFP backend fills in too: where a parameter is this, the run's name."""
+
 
 @dataclass(frozen=True)
 class Completed:
@@ -208,7 +211,9 @@ def _executor_input(task: Task, folder: Path) -> dict[str, Any]:
     outputs = task.component.get("outputDefinitions", {})
     return {
         "inputs": {
-            "parameterValues": task.parameters,
+            "parameterValues": {
+                name: task.run if value == RUN_PLACEHOLDER else value for name, value in task.parameters.items()
+            },
             "artifacts": {
                 name: {
                     "artifacts": [

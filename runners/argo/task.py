@@ -10,6 +10,7 @@ from typing import Any
 
 from components.runtime.errors import InputError
 from components.runtime.launch import EXECUTION_OUTPUT
+from components.runtime.launcher import RUN_PLACEHOLDER
 from runners.argo.conditions import Reference, reference, when
 from runners.argo.options import ArgoOptions, check_label
 from runners.argo.pods import CONTAINER_SECURITY, SCRATCH, Pod
@@ -172,7 +173,7 @@ class Tasks:
             elif isinstance(source, Output):
                 parameters[name] = {"task": source.task, "output": source.name}
         for name, value in constants.items():
-            if found := _BACKEND_PLACEHOLDER.search(str(value)):
+            if value != RUN_PLACEHOLDER and (found := _BACKEND_PLACEHOLDER.search(str(value))):
                 raise InputError(f"task {task.name}: {name!r} has the placeholder {found[0]}, which only KFP knows")
         artifacts = {}
         for name, source in task.artifacts.items():

@@ -29,8 +29,7 @@ def serving(answer: Callable[[Request], tuple[Any, ...]], bytes_type: str = "app
     """Runs a server while the context lasts.
 
     Args:
-      answer: gives the status and the reply, which is sent as JSON, or as it is when it is bytes; after them more
-        headers, where there are any.
+      answer: gives the status and the reply, which is sent as JSON, or as it is when it is bytes; and headers, if any.
       bytes_type: content type of bytes.
 
     Yields:
@@ -54,12 +53,13 @@ def serving(answer: Callable[[Request], tuple[Any, ...]], bytes_type: str = "app
                 self.send_response(status)
                 self.send_header("content-type", bytes_type if isinstance(reply, bytes) else "application/json")
                 self.send_header("content-length", str(len(data)))
-                for name, value in more[0].items() if more else ():
+                for name, value in (more[0] if more else {}).items():
                     self.send_header(name, value)
                 self.end_headers()
-                self.wfile.write(data)
+                if self.command != "HEAD":
+                    self.wfile.write(data)
 
-        do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = handle_one
+        do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = do_PATCH = handle_one
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True

@@ -552,7 +552,8 @@ def _claim_from_an_output() -> None:
 
 
 def _run_name() -> None:
-    number(value=1, word=f"{dsl.PIPELINE_JOB_NAME_PLACEHOLDER}")
+    # By itself it is filled in by the launcher; in a text it is not.
+    number(value=1, word=f"the run {dsl.PIPELINE_JOB_NAME_PLACEHOLDER}")
 
 
 def _same_names() -> None:

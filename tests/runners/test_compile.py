@@ -19,7 +19,7 @@ from runners.compile_command import Images, compile_pipeline
 from runners.images import LOCK_VARIABLE
 from runners.ir import documents, read
 from runners.kubernetes_values import cpu_cores, memory_bytes
-from runners.resources import GPU_STAGES, tasks
+from runners.resources import GPU_STAGES, OPTIONAL_STAGES, task_name, tasks
 from runners.settings import load
 from tests.runners.compiled_models import digest, full, model, pods
 from tests.runners.kfp_fields import IR_2_5, PLATFORM_2_5, unknown
@@ -73,7 +73,8 @@ def test_a_newer_server_is_told_more(tmp_path: Path) -> None:
 
 def test_each_task_has_what_its_settings_say(tmp_path: Path) -> None:
     compiled = pods(compile_pipeline(full(tmp_path), digest))
-    assert compiled.keys() == tasks().keys()
+    optional = {task_name(stage) for stage in OPTIONAL_STAGES}
+    assert compiled.keys() == tasks().keys() - optional
     train = compiled["train"]
     assert train["resources"]["resourceMemoryLimit"] == "12Gi"
     assert train["resources"]["resourceCpuLimit"] == "8"
@@ -180,7 +181,8 @@ def peaks() -> dict[str, float]:
 def test_the_defaults_follow_the_measured_peaks() -> None:
     chosen = load("taxi")
     measured = peaks()
-    assert measured.keys() == tasks().keys() - {"reject-data"}
+    unmeasured = {"reject-data", *map(task_name, OPTIONAL_STAGES)}
+    assert measured.keys() == tasks().keys() - unmeasured
     for task, peak in measured.items():
         pod = chosen.pod(task)
         assert pod.memory.request

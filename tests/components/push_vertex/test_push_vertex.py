@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -116,10 +115,9 @@ def test_an_own_container_and_name(server: VertexModels, push: Push) -> None:
     }
 
 
-def test_the_run_that_made_the_model_is_a_label(server: VertexModels, push: Push, tmp_path: Path) -> None:
-    (tmp_path / "execution.json").write_text(json.dumps({"run": "taxi-20261120-213455-3f2a"}))
-    push()
-    assert server.versions()[0]["labels"]["millrace_run"] == "taxi-20261120-213455-3f2a"
+def test_the_run_is_a_label_as_far_as_labels_go(server: VertexModels, push: Push) -> None:
+    push(run="Taxi.20261120/213455")
+    assert server.versions()[0]["labels"]["millrace_run"] == "taxi-20261120-213455"
 
 
 def test_images_come_from_the_nearest_repository() -> None:
@@ -273,6 +271,7 @@ def test_the_defaults_of_the_settings_are_those_of_the_stage() -> None:
     ours = PushVertex(**{name: DEFAULTS[name] for name in ("project", "region", "staging")}).model_dump()
     assert json.loads(stage.pop("endpoint")) == {}
     assert json.loads(stage.pop("container")) == Container().model_dump(exclude_defaults=True)
+    assert stage.pop("run") == ""
     for name, text in stage.items():
         assert (text if isinstance(ours[name], str) else json.loads(text)) == ours[name], name
 

@@ -18,6 +18,7 @@ from tests.support import ROOT, executor_input
 
 DEFAULTS: dict[str, Any] = {
     "pipeline": "taxi",
+    "run": "",
     "project": "my-project",
     "region": "europe-west4",
     "staging": "gs://staging/models",

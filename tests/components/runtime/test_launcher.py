@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from components.runtime.launcher import Completed, Task, TaskFailed, find, launch, sweep
+from components.runtime.launcher import RUN_PLACEHOLDER, Completed, Task, TaskFailed, find, launch, sweep
 from tests.support import ROOT
 
 COMPONENT: dict[str, Any] = {
@@ -161,3 +161,16 @@ def test_sweep_removes_what_a_killed_launcher_left_and_spares_a_living_one(tmp_p
     assert find(tmp_path, _task()) is None
     sweep(tmp_path)
     assert list((tmp_path / "artifacts" / "p" / "t").iterdir()) == []
+
+
+def test_the_placeholder_of_the_run_becomes_its_name_and_is_not_part_of_the_key(tmp_path: Path) -> None:
+    given: list[Any] = []
+
+    def look(command: list[str], log: Path) -> Completed:
+        given.append(json.loads(command[-1])["inputs"]["parameterValues"])
+        return _write(command, log)
+
+    parameters = {"run": RUN_PLACEHOLDER, "text": f"the run {RUN_PLACEHOLDER}"}
+    launch(tmp_path, _task(parameters=parameters), look, tmp_path / "log")
+    assert given == [{"run": "r1", "text": parameters["text"]}]
+    assert _task(parameters=parameters).key == _task(parameters=parameters, run="r2").key
