@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from google.cloud.aiplatform_v1 import types as gca
+
 from components.push_vertex.cloud import Cloud
 from components.push_vertex.operations import Operations
 from components.push_vertex.registry import Candidate, Version
@@ -58,18 +60,10 @@ def deploy(
     """Puts a version on the endpoint, unless it is there, and divides the traffic as the options say."""
     endpoint = _endpoint(cloud, options.display_name or display_name, operations)
     key = f"{candidate.label}-deploy-{_file_name(endpoint)}-{_file_name(version.name.rpartition('/')[2])}"
+    resources = _resources(options)
 
     def start() -> Any:
         current = dict(_read(cloud, endpoint).traffic_split)
-        machine: dict[str, Any] = {"machine_type": options.machine_type}
-        if options.accelerator_type:
-            machine["accelerator_type"] = options.accelerator_type
-            machine["accelerator_count"] = options.accelerator_count
-        resources = {
-            "machine_spec": machine,
-            "min_replica_count": options.min_replicas,
-            "max_replica_count": options.max_replicas,
-        }
         request = {
             "endpoint": endpoint,
             "deployed_model": {
@@ -82,11 +76,38 @@ def deploy(
         return cloud.endpoints.deploy_model(request, **cloud.changing)
 
     what = f"deploying version {version.number} on {options.machine_type}"
-    deployed = operations.once(key, what, start, lambda: _deployed(cloud, endpoint, version))
+    deployed = operations.once(
+        key,
+        what,
+        start,
+        lambda: _deployed(cloud, endpoint, version),
+        lambda response: str(gca.DeployModelResponse.deserialize(response).deployed_model.id),
+    )
+    _tell_of_other_resources(cloud, endpoint, deployed, resources)
     traffic = _divide(cloud, endpoint, deployed, options.traffic_percent)
     if options.undeploy_idle:
         _undeploy_idle(cloud, endpoint, version, deployed, operations)
     return Deployment(endpoint, deployed, traffic)
+
+
+def _resources(options: Endpoint) -> Any:
+    machine: dict[str, Any] = {"machine_type": options.machine_type}
+    if options.accelerator_type:
+        machine["accelerator_type"] = options.accelerator_type
+        machine["accelerator_count"] = options.accelerator_count
+    return gca.DedicatedResources(
+        machine_spec=machine, min_replica_count=options.min_replicas, max_replica_count=options.max_replicas
+    )
+
+
+def _tell_of_other_resources(cloud: Cloud, endpoint: str, deployed: str, wanted: Any) -> None:
+    """What runs is not moved to other machines under the feet of those who use it; the log says so."""
+    for each in _read(cloud, endpoint).deployed_models:
+        has = each.dedicated_resources
+        there = (has.machine_spec.machine_type, has.min_replica_count, has.max_replica_count)
+        asked = (wanted.machine_spec.machine_type, wanted.min_replica_count, wanted.max_replica_count)
+        if str(each.id) == deployed and there != asked:
+            report(f"it is deployed on {there[1]} to {there[2]} {there[0]} and stays there; undeploy it to change that")
 
 
 def _endpoint(cloud: Cloud, display_name: str, operations: Operations) -> str:
@@ -112,7 +133,11 @@ def _endpoint(cloud: Cloud, display_name: str, operations: Operations) -> str:
         return cloud.endpoints.create_endpoint(request, **cloud.changing)
 
     return operations.once(
-        f"endpoint-{_file_name(cloud.parent)}-{identity}", f"making the endpoint {display_name}", start, find
+        f"endpoint-{_file_name(cloud.parent)}-{identity}",
+        f"making the endpoint {display_name}",
+        start,
+        find,
+        lambda response: str(gca.Endpoint.deserialize(response).name),
     )
 
 
@@ -162,9 +187,8 @@ def _undeploy_idle(cloud: Cloud, endpoint: str, version: Version, deployed: str,
         def gone(identity: str = identity) -> bool | None:
             return None if any(str(other.id) == identity for other in _read(cloud, endpoint).deployed_models) else True
 
-        operations.once(
-            f"undeploy-{_file_name(endpoint)}-{_file_name(identity)}", f"undeploying {identity}", start, gone
-        )
+        key = f"undeploy-{_file_name(endpoint)}-{_file_name(identity)}"
+        operations.once(key, f"undeploying {identity}", start, gone, lambda response: True)
 
 
 def _quoted(text: str) -> str:

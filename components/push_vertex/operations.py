@@ -45,7 +45,9 @@ class Operations:
     folder: str
     wait_seconds: float
 
-    def once(self, key: str, what: str, start: Callable[[], Any], find: Callable[[], T | None]) -> T:
+    def once(
+        self, key: str, what: str, start: Callable[[], Any], find: Callable[[], T | None], read: Callable[[bytes], T]
+    ) -> T:
         """Returns what an operation makes; starts it unless it is done or runs.
 
         Args:
@@ -53,6 +55,7 @@ class Operations:
           what: it does, in words such as "uploading the model".
           start: sends the request and returns the operation.
           find: what it has made, or None where it has not.
+          read: the same from the operation's response, for a result that is not listed yet.
 
         Raises:
           InputError: the operation failed or was refused, and will again.
@@ -75,10 +78,9 @@ class Operations:
                 operation = self._start(key, what, start, note.generation)
             else:
                 continue
-            if operation:
-                self._wait(operation, what, key, deadline)
-                if find() is None:
-                    raise TransientError(f"{self.cloud.where}: {what} has ended, but nothing is to be seen; try again")
+            if operation and (state := self._wait(operation, what, key, deadline)):
+                found = find()
+                return read(state.response.value) if found is None else found
 
     def _start(self, key: str, what: str, start: Callable[[], Any], generation: int) -> str:
         """Takes the note and sends the request; empty where somebody else was quicker."""
@@ -108,19 +110,20 @@ class Operations:
                 return False
         return True
 
-    def _wait(self, operation: str, what: str, key: str, deadline: float) -> None:
+    def _wait(self, operation: str, what: str, key: str, deadline: float) -> Any:
+        """Waits for the end of an operation; None where the service has forgotten it."""
         begun, pause = time.monotonic(), _FIRST_PAUSE
         while True:
             state = self._state(operation, what)
             if state is None:
                 # Operations are forgotten some time after their end.
                 self._clear(key)
-                return
+                return None
             if state.done:
                 self._clear(key)
                 if state.HasField("error"):
                     raise failed(self.cloud, what, state.error.code, state.error.message)
-                return
+                return state
             if time.monotonic() >= deadline:
                 raise TransientError(
                     f"{self.cloud.where}: {what} has not ended after {self.wait_seconds / 60:g} minutes; run again to"

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from google.api_core.exceptions import NotFound
+from google.cloud.aiplatform_v1.types import UploadModelResponse
 
 from components.push_vertex.cloud import Cloud
 from components.push_vertex.operations import Operations
@@ -97,8 +98,12 @@ class Registry:
             request = {"parent": self.cloud.parent, "model": self._content(candidate), **place}
             return self.cloud.models.upload_model(request, **self.cloud.changing)
 
+        def read(response: bytes) -> Version:
+            # (It names the project by its number.)
+            return Version(self.model, str(UploadModelResponse.deserialize(response).model_version_id))
+
         key = f"{candidate.label}-upload-{_file_name(self.model)}"
-        return operations.once(key, "registering the model", start, lambda: self.find(candidate))
+        return operations.once(key, "registering the model", start, lambda: self.find(candidate), read)
 
     def take_aliases(self, version: Version) -> list[str]:
         """Gives the version the aliases that it lacks; those are taken from whichever version had them."""

@@ -39,6 +39,7 @@ class VertexModels:
       refusals: status, message and how often, by a part of "METHOD path".
       looks: how often an operation is asked for before it has ended.
       stuck: kinds of operations that do not end.
+      unlisted: whether what was made is not in any list yet.
       failures: google.rpc code and message of operations by their kind.
       after: called with the kind of an operation when it has been begun, before the answer goes out.
     """
@@ -47,6 +48,7 @@ class VertexModels:
     refusals: dict[str, tuple[int, str, int]] = field(default_factory=dict)
     looks: int = 0
     stuck: set[str] = field(default_factory=set)
+    unlisted: bool = False
     failures: dict[str, tuple[int, str]] = field(default_factory=dict)
     after: Callable[[str], None] = lambda kind: None
     models: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
@@ -79,6 +81,8 @@ class VertexModels:
             elif path == f"{PARENT}/endpoints":
                 name = json.loads(request.query["filter"].removeprefix("display_name="))
                 reply = {"endpoints": [each for each in self.endpoints.values() if each["displayName"] == name]}
+                if self.unlisted:
+                    reply = {"endpoints": []}
             elif found := re.fullmatch(rf"({PARENT}/endpoints/[^/:]+)(?::(\w+))?", path):
                 reply = self.endpoint(request, found[1], found[2] or "")
             elif found := re.fullmatch(rf"({PARENT}/operations/\d+)", path):
@@ -118,6 +122,8 @@ class VertexModels:
         found = re.fullmatch(r'labels\.(\w+)="([^"]+)"', text)
         assert found, text
         versions = [each for each in self.models[name] if each.get("labels", {}).get(found[1]) == found[2]]
+        if self.unlisted:
+            versions = []
         return {"models": [{**each, "name": f"{name}@{each['versionId']}"} for each in versions]}
 
     def merge_aliases(self, name: str, number: str, aliases: list[str]) -> dict[str, Any]:

@@ -164,6 +164,17 @@ def test_a_version_that_is_deployed_already_is_not_deployed_again(server: Vertex
     assert sorted(endpoint["trafficSplit"].values()) == [50, 50]
 
 
+def test_a_deployed_version_stays_on_its_machines(
+    server: VertexModels, push: Push, capsys: pytest.CaptureFixture[str]
+) -> None:
+    push(endpoint={"machine_type": "n1-standard-2"})
+    push(endpoint={"machine_type": "n1-standard-8", "max_replicas": 2})
+    assert "it is deployed on 1 to 1 n1-standard-2 and stays there; undeploy it to change that" in (
+        capsys.readouterr().out
+    )
+    assert server.begun == ["upload", "endpoint", "deploy"]
+
+
 def test_versions_without_traffic_are_taken_off_where_asked(server: VertexModels, push: Push) -> None:
     push("one", endpoint={"traffic_percent": 100})
     [endpoint] = server.endpoints.values()

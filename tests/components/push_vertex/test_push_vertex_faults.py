@@ -157,8 +157,15 @@ def test_an_operation_that_the_service_has_forgotten_is_begun_anew(server: Verte
     push(wait_minutes=0.01)
     server.operations.clear()
     server.stuck.clear()
-    assert push().exit_code == 75
     assert push().output["version"] == "1"
+    assert server.begun == ["upload", "upload"]
+
+
+def test_what_is_not_listed_yet_is_known_from_the_operation(server: VertexModels, push: Push) -> None:
+    server.unlisted = True
+    pushed = push(endpoint=ENDPOINT)
+    assert pushed.output == {"version": "1", "endpoint_name": f"{PARENT}/endpoints/taxi"}
+    assert server.begun == ["upload", "endpoint", "deploy"]
 
 
 def kill_at(server: VertexModels, push: Push, kind: str, answered: bool) -> None:
