@@ -7,14 +7,17 @@ from pathlib import Path
 
 import pytest
 import yaml
+from hera.workflows.models import Workflow
 
 from components.runtime.errors import InputError
 from components.runtime.launcher import RUN_PLACEHOLDER
 from components.runtime.vertex_options import PushVertex
 from runners.argo import compile_workflow, for_settings
 from runners.compile_command import compile_pipeline
+from runners.display import summary
 from runners.ir import documents, read
 from tests.runners.compiled_models import digest, model, pods
+from tests.runners.kfp_fields import IR_2_5, PLATFORM_2_5, unknown
 
 SECTION = """
 push_vertex:
@@ -41,6 +44,9 @@ def test_the_stage_is_there_where_the_settings_ask_for_it(tmp_path: Path) -> Non
     assert [condition.name for condition in spec.conditions] == ["data-is-valid", "model-is-blessed"]
     given = {name: getattr(source, "value", None) for name, source in spec.parameters.items()}
     assert (given["pipeline"], given["run"]) == ("mine", RUN_PLACEHOLDER)
+    # Nothing in it is newer than the oldest server.
+    ir, platform = documents(text)
+    assert not [*unknown(ir, IR_2_5), *unknown(platform, PLATFORM_2_5)]
     # What the stage is given is what the settings say, with every default.
     options = {name: value for name, value in given.items() if name in PushVertex.model_fields}
     assert PushVertex(**options) == model(tmp_path / "mine", SECTION).push_vertex
@@ -55,6 +61,7 @@ def test_a_model_that_is_only_registered_gets_no_endpoint(tmp_path: Path) -> Non
 def test_argo_runs_it_with_the_key_mounted(tmp_path: Path) -> None:
     settings = model(tmp_path / "mine", SECTION + CREDENTIALS)
     workflow = yaml.safe_load(compile_workflow(compile_pipeline(settings, digest), for_settings(settings)))
+    assert Workflow.model_validate(workflow).model_dump(mode="json", by_alias=True, exclude_none=True) == workflow
     [template] = [each for each in workflow["spec"]["templates"] if each["name"] == "push-vertex"]
     assert template["container"]["image"] == digest("millrace/push_vertex")
     assert {"/credentials/gcp"} <= {mount["mountPath"] for mount in template["container"]["volumeMounts"]}
@@ -87,6 +94,20 @@ def test_mistakes_are_named_when_the_settings_are_read(tmp_path: Path, old: str,
     with pytest.raises(InputError) as error:
         model(tmp_path / "mine", SECTION.replace(old, new, 1))
     assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "created", "told"),
+    [
+        ("", True, "vertex    projects/p/locations/r/models/taxi@2\n"),
+        ("projects/p/locations/r/endpoints/taxi", False, "taxi@2 (was there already), at projects/p/locations/r/endp"),
+    ],
+)
+def test_a_runs_summary_tells_what_was_registered(tmp_path: Path, endpoint: str, created: bool, told: str) -> None:
+    metadata = {"resourceName": "projects/p/locations/r/models/taxi@2", "created": created, "endpoint": endpoint}
+    run = {"id": "taxi-1", "state": "done", "seconds": 1.0, "error": "", "tasks": []}
+    text = summary(tmp_path, run, {"push-vertex": {"outputs": {"pushed_model": {"metadata": metadata}}}}).plain
+    assert told in text
 
 
 def test_it_is_never_cached(tmp_path: Path) -> None:
