@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import logging
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from requests.exceptions import RequestException
 from components.runtime.errors import InputError, StageError, TransientError
 from components.runtime.vertex_options import PushVertex
 
+CREDENTIALS = "GOOGLE_APPLICATION_CREDENTIALS"
 _SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 _LONGEST = 300
 _PASSING = (
@@ -82,24 +84,14 @@ def connect(options: PushVertex) -> Cloud:
     Raises:
       InputError: no such region, or no credentials.
     """
-    import google.auth
     from google.api_core import operations_v1
-    from google.auth.credentials import with_scopes_if_required
     from google.cloud import aiplatform_v1
     from google.cloud.storage import Client
 
     if not options.api_endpoint:
         # (A region that is newer than the library is reached by its address.)
         _check_region(options.region)
-    logging.getLogger("google.auth._default").setLevel(logging.CRITICAL)
-    try:
-        credentials, _ = google.auth.default()
-    except DefaultCredentialsError:
-        raise InputError(
-            "no Google credentials: name a secret with a key file under resources.push_vertex.credentials.gcp, give the"
-            " pod's service account a workload identity, or set GOOGLE_APPLICATION_CREDENTIALS"
-        ) from None
-    credentials = with_scopes_if_required(credentials, [_SCOPE])
+    credentials = _credentials()
     address = options.api_endpoint or f"{options.region}-aiplatform.googleapis.com"
     # REST, as proxies understand it.
     given: dict[str, Any] = {
@@ -126,6 +118,27 @@ def failed(cloud: Cloud, what: str, code: int, message: str) -> StageError:
     if code in _PASSING_CODES:
         return TransientError(f"{said} ({_PASSING_CODES[code]}); try again")
     return InputError(said)
+
+
+def _credentials() -> Any:
+    """What google-auth finds."""
+    import google.auth
+    from google.auth.credentials import with_scopes_if_required
+
+    logging.getLogger("google.auth._default").setLevel(logging.CRITICAL)
+    try:
+        found, _ = google.auth.default()
+    except (DefaultCredentialsError, OSError, AttributeError) as error:
+        file = os.environ.get(CREDENTIALS)
+        if not file:
+            raise InputError(
+                "no Google credentials: name a secret with a key file under resources.push_vertex.credentials.gcp, give"
+                f" the pod's service account a workload identity, or set {CREDENTIALS}"
+            ) from None
+        # (google-auth puts the error of a parser after its own words, and knows no list where a mapping should be.)
+        why = error.args[0] if isinstance(error, DefaultCredentialsError) and error.args else "it is no key file"
+        raise InputError(f"{CREDENTIALS}={file}: {_one_line(str(why)).rstrip('.')}; give a key file of a service account") from None
+    return with_scopes_if_required(found, [_SCOPE])
 
 
 def _check_region(region: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -297,4 +298,34 @@ def test_no_credentials(push: Push, server: VertexModels, monkeypatch: pytest.Mo
     failed = push()
     assert failed.exit_code == 65
     assert failed.error.startswith("no Google credentials: name a secret with a key file under")
+    assert server.requests == []
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "was not found; give a key file of a service account"),
+        ("", "is not a valid json file; give a key file"),
+        ("[]", "it is no key file; give a key file"),
+        ("{}", "does not have a valid type. Type is None"),
+        ('{"type": "service_account", "private_key": "secret words"}', "Failed to load service account credentials"),
+    ],
+)
+def test_a_key_file_that_is_none(
+    push: Push,
+    server: VertexModels,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    content: str | None,
+    message: str,
+) -> None:
+    file = tmp_path / "key.json"
+    if content is not None:
+        file.write_text(content)
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(file))
+    failed = push()
+    assert failed.exit_code == 65
+    assert failed.error.startswith(f"GOOGLE_APPLICATION_CREDENTIALS={file}: ")
+    assert message in failed.error
+    assert "secret words" not in failed.error
     assert server.requests == []
