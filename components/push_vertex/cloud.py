@@ -137,7 +137,9 @@ def _credentials() -> Any:
             ) from None
         # (google-auth puts the error of a parser after its own words, and knows no list where a mapping should be.)
         why = error.args[0] if isinstance(error, DefaultCredentialsError) and error.args else "it is no key file"
-        raise InputError(f"{CREDENTIALS}={file}: {_one_line(str(why)).rstrip('.')}; give a key file of a service account") from None
+        raise InputError(
+            f"{CREDENTIALS}={file}: {_one_line(str(why)).rstrip('.')}; give a key file of a service account"
+        ) from None
     return with_scopes_if_required(found, [_SCOPE])
 
 
