@@ -19,7 +19,7 @@ TASKS_OF_ANOTHER_NAME = {"transformed-statistics": "statistics", "reject-data": 
 GPU_STAGES = ("train", "tune")
 """The stages that have a GPU image."""
 
-NEVER_CACHED = ("resolve", "push", "push_vertex")
+NEVER_CACHED = ("resolve", "push", "push_vertex", "notify")
 """The stages that read or change what lies outside the pipeline."""
 
 OPTIONAL_STAGES = ("push_vertex",)
@@ -37,6 +37,12 @@ _STAGE: dict[str, dict[str, Any]] = {
     "train": {"memory": {"request": "1536Mi", "limit": "4Gi"}, "timeout": "12h"},
     # Vertex AI takes its time: a registration and a deployment may have an hour each.
     "push_vertex": {"timeout": "4h"},
+    # It sends a few lines, and the run waits for it.
+    "notify": {
+        "memory": {"request": "128Mi", "limit": "256Mi"},
+        "cpu": {"request": "50m", "limit": "500m"},
+        "timeout": "5m",
+    },
     # Its answer would be the same.
     "reject-data": {"retry": {"count": 0}},
 }

@@ -79,6 +79,40 @@ class Evaluate(_Section):
     beam_options: list[str] = []
 
 
+def _of_form(pattern: str, expected: str) -> AfterValidator:
+    """Holds a text to a pattern, and says in words what was expected."""
+
+    def check(text: str) -> str:
+        if re.fullmatch(pattern, text):
+            return text
+        raise ValueError(f"expected {expected}")
+
+    return AfterValidator(check)
+
+
+MailServer = Annotated[str, _of_form(r"[A-Za-z0-9.-]+(:[0-9]{1,5})?", "HOST or HOST:PORT")]
+MailAddress = Annotated[str, _of_form(r"[^\s@<>,;]+@[^\s@<>,;]+", "an address of the form name@host")]
+Link = Annotated[str, _of_form(r"(https?://\S+)?", "an address that begins with http:// or https://")]
+
+
+class Mail(_Section):
+    """The mail of `notify`; its user and password are in a secret."""
+
+    server: MailServer
+    sender: MailAddress
+    to: Annotated[list[MailAddress], Field(min_length=1)]
+    security: Literal["starttls", "tls", "none"] = "starttls"
+
+
+class Notify(_Section):
+    """Who is told how a run ended; the webhook's address is in a secret, see docs/notify.md."""
+
+    when: Literal["always", "failure", "success"] = "always"
+    webhook: Literal["text", "teams", "json"] = "text"
+    mail: Mail | None = None
+    link: Link = ""
+
+
 def _pipeline_name(name: str) -> str:
     if len(name) <= 63 and re.fullmatch(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?", name):
         return name
@@ -120,6 +154,7 @@ class Settings(_Section):
     train: Train = Train()
     evaluate: Evaluate = Evaluate()
     push_vertex: PushVertex | None = None
+    notify: Notify | None = None
     cluster: Cluster = Cluster()
     resources: dict[str, StageResources] = {}
 
