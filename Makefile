@@ -30,6 +30,7 @@ TOOLS_STAMP := $(call stamp,tools,$(LOCKS)/uv.txt $(LOCKS)/tools.txt)
 SAMPLES_STAMP := $(call stamp,samples,$(LOCKS)/samples.txt)
 CLIENT_STAMP := $(call stamp,client,$(LOCKS)/client.txt $(LOCKS)/test.txt)
 DATA_STAMP := $(call stamp,data,$(LOCKS)/data.txt $(LOCKS)/test.txt)
+SPACE_STAMP := $(call stamp,space,$(LOCKS)/space.txt $(LOCKS)/test.txt)
 ML_STAMP := $(call stamp,ml,$(LOCKS)/ml.txt $(LOCKS)/test.txt)
 
 .PHONY: help
@@ -75,7 +76,7 @@ download: $(CLIENT_STAMP)  ## Download real data: MODEL=taxi (Chicago trips) or 
 	@$(CLIENT) -m scripts.download $(MODEL) $(ARGS)
 
 ## Develop
-.PHONY: test test-slow check fmt lock bench clean
+.PHONY: test test-slow space-environment check fmt lock bench clean
 # What runs in which environment is the folder: see images/environments.yaml.
 DATA_TESTS := $(wildcard tests/components/statistics tests/components/schema tests/components/validate)
 ML_TESTS := $(wildcard tests/components/transform tests/components/train tests/components/evaluate tests/models)
@@ -93,6 +94,9 @@ test: setup $(SAMPLES_STAMP)  ## Run the tests, in each environment those of its
 
 test-slow: setup $(SAMPLES_STAMP)  ## Run the tests that take more than a minute each
 	$(call run_tests,-m slow)
+
+space-environment: $(SPACE_STAMP)  ## Make the environment of the Hub Space's app, which `make test-slow` then runs in a browser
+	@:
 
 check: $(CLIENT_STAMP) $(TOOLS_STAMP)  ## Style, types, import rules, locks, component specs, generated pages
 	@scripts/check.sh
@@ -126,7 +130,7 @@ $(TOOLS_STAMP): | $(UV_STAMP)
 	@$(UV) pip sync --quiet --python .venv/tools/bin/python --require-hashes $(LOCKS)/uv.txt $(LOCKS)/tools.txt
 	@touch $@
 
-$(CLIENT_STAMP) $(DATA_STAMP) $(ML_STAMP): | $(UV_STAMP)
+$(CLIENT_STAMP) $(DATA_STAMP) $(ML_STAMP) $(SPACE_STAMP): | $(UV_STAMP)
 	@scripts/environment.sh "$$(scripts/python.sh "$(PYTHON)")" $@ $(LOCKS)
 
 $(SAMPLES_STAMP): | $(UV_STAMP)

@@ -4,7 +4,7 @@
     ingest ───┤                                  ├─ valid? ─ transform ─ train ─ resolve ─ evaluate ─ blessed? ─ push
               └──────────────────────────────────┘
 
-Where the settings ask for it, push_vertex runs beside push.
+Where the settings ask for it, push_hub and push_vertex run beside push.
 Around all of it, where the settings have `notify`, is an exit handler: notify runs last, however the run ended.
 
 Compiling needs neither data nor network nor TensorFlow. (No postponed annotations here: kfp reads them as types.)
@@ -105,6 +105,18 @@ def build(settings: "Settings", find_image: op_functions.FindImage = op_function
                 task(
                     "push", model=model, blessing=evaluate.outputs["blessing"], destination=serving_directory
                 ).set_caching_options(False)
+                if settings.push_hub:
+                    task(
+                        "push_hub",
+                        model=model,
+                        blessing=evaluate.outputs["blessing"],
+                        metrics=evaluate.outputs["metrics"],
+                        examples=examples,
+                        description=settings.description,
+                        pipeline=settings.pipeline_name,
+                        run=dsl.PIPELINE_JOB_NAME_PLACEHOLDER,
+                        **settings.arguments("push_hub"),
+                    ).set_caching_options(False)
                 if settings.push_vertex:
                     task(
                         "push_vertex",

@@ -17,6 +17,9 @@ from components.runtime.launcher import Task
 USER = "1000:1000"
 """Whom the images run as."""
 
+NETWORK_STAGES = ("push_hub",)
+"""The stages whose work is to talk to somebody."""
+
 _DESTINATIONS = ("MILLRACE_NOTIFY_URL", "MILLRACE_MAIL_USER", "MILLRACE_MAIL_PASSWORD")
 _PATTERN = re.compile(r"[*?\[{]")
 
@@ -69,7 +72,12 @@ def mounts(task: Task, workplace: Path) -> Mounts:
 
 
 def needs_network(task: Task) -> bool:
-    """Whether anything that the task is given lies behind a URI; for the exit task, whether it has somebody to tell."""
+    """Whether the stage talks to somebody, or anything that the task is given lies behind a URI.
+
+    Of the exit task, whether it has somebody to tell.
+    """
+    if task.stage in NETWORK_STAGES:
+        return True
     if task.stage == "notify":
         return bool(destinations(task) or task.parameters.get("mail"))
     given = [*task.parameters.values(), *(artifact["uri"] for artifact in task.inputs.values())]

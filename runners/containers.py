@@ -2,7 +2,7 @@
 
 A container gets what its task names and nothing else: the inputs and the raw data read-only, a folder for the outputs,
 for push the serving directory; no root user, no capability, no file system to write but `/tmp`, and no network unless
-a parameter of the task is a URI.
+a parameter of the task is a URI or the stage talks to somebody.
 """
 
 from __future__ import annotations
@@ -40,6 +40,8 @@ _HARDENING = [
 ]
 # What a task that may use the network gets to know of the clouds, where it is set here.
 _CLOUD_VARIABLES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_REGION", "AWS_ENDPOINT_URL")
+# What one stage alone gets to know besides.
+_STAGE_VARIABLES = {"push_hub": ("HF_TOKEN", "HF_ENDPOINT", "HF_HUB_OFFLINE", "HF_HUB_DISABLE_XET")}
 _GOOGLE_KEY = "GOOGLE_APPLICATION_CREDENTIALS"
 
 
@@ -201,7 +203,7 @@ class TaskContainer:
         # By name only: values of secrets stay out of the list of processes.
         if self.task.stage == "notify":
             return [*options, *(part for name in destinations(self.task) for part in ("--env", name))]
-        for variable in _CLOUD_VARIABLES:
+        for variable in (*_CLOUD_VARIABLES, *_STAGE_VARIABLES.get(self.task.stage, ())):
             options += ["--env", variable] if os.environ.get(variable) else []
         if key := os.environ.get(_GOOGLE_KEY):
             options += ["--env", _GOOGLE_KEY, *Mounts((Path(key).absolute(),), ()).options()]

@@ -133,6 +133,8 @@ def summary(root: Path, run: dict[str, Any], executions: dict[str, dict[str, Any
         line("pushed", f"{short(Path(pushed['destination']))}/{pushed['version']}{how}", "green")
     elif "evaluate" in executions:
         line("pushed", "nothing")
+    if "push-hub" in executions:
+        line("hub", executions["push-hub"]["outputs"]["pushed_model"]["metadata"]["url"], "green")
     if "push-vertex" in executions:
         registered = executions["push-vertex"]["outputs"]["pushed_model"]["metadata"]
         answers = f", at {registered['endpoint']}" if registered.get("endpoint") else ""

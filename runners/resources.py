@@ -19,10 +19,10 @@ TASKS_OF_ANOTHER_NAME = {"transformed-statistics": "statistics", "reject-data": 
 GPU_STAGES = ("train", "tune")
 """The stages that have a GPU image."""
 
-NEVER_CACHED = ("resolve", "push", "push_vertex", "notify")
+NEVER_CACHED = ("resolve", "push", "push_hub", "push_vertex", "notify")
 """The stages that read or change what lies outside the pipeline."""
 
-OPTIONAL_STAGES = ("push_vertex",)
+OPTIONAL_STAGES = ("push_hub", "push_vertex")
 """The stages that only a model has whose settings have a section of that name."""
 
 _ENVIRONMENT = {

@@ -11,7 +11,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveInt,
+    ValidationError,
+    field_serializer,
+    model_validator,
+)
 
 from components.runtime.errors import InputError
 from components.runtime.vertex_options import PushVertex
@@ -93,6 +102,54 @@ def _of_form(pattern: str, expected: str) -> AfterValidator:
 MailServer = Annotated[str, _of_form(r"[A-Za-z0-9.-]+(:[0-9]{1,5})?", "HOST or HOST:PORT")]
 MailAddress = Annotated[str, _of_form(r"[^\s@<>,;]+@[^\s@<>,;]+", "an address of the form name@host")]
 Link = Annotated[str, _of_form(r"(https?://\S+)?", "an address that begins with http:// or https://")]
+_HUB_NAME = r"[A-Za-z0-9][-A-Za-z0-9_.]*/[A-Za-z0-9_][-A-Za-z0-9_.]*"
+_HUB_FORM = "NAMESPACE/NAME of letters, digits, '-', '_' and '.', such as team/taxi"
+HubName = Annotated[str, _of_form(_HUB_NAME, _HUB_FORM)]
+MaybeHubName = Annotated[str, _of_form(f"({_HUB_NAME})?", _HUB_FORM)]
+
+
+class Space(_Section):
+    """A Space of the Hub in which people try the model.
+
+    Attributes:
+      sdk: what its app is written with.
+      repo_id: its name; that of the model with `-demo` without.
+      private: whether nobody else may see it; as the model without.
+      title: over the page; the model's name without.
+      input: what the model takes; `auto` goes by its signature.
+      classes: names of what the model tells apart, in its order.
+    """
+
+    sdk: Literal["gradio", "streamlit"] = "gradio"
+    repo_id: MaybeHubName = ""
+    private: bool | None = None
+    title: str = ""
+    input: Literal["auto", "table", "image"] = "auto"
+    classes: list[str] = []
+
+
+class PushHub(_Section):
+    """The push to the Hugging Face Hub, beside that to the serving directory; the token comes from a secret.
+
+    Attributes:
+      repo_id: NAMESPACE/NAME of the model's repository.
+      private: whether the repository is private.
+      license: as the Hub names it, such as apache-2.0.
+      task: as the Hub names it, such as tabular-classification.
+      tags: more tags for the model card.
+      space: also a Space; none without.
+    """
+
+    repo_id: HubName
+    private: bool = True
+    license: str = ""
+    task: str = ""
+    tags: list[str] = []
+    space: Space | None = None
+
+    @field_serializer("space")
+    def _space(self, space: Space | None) -> dict[str, Any]:
+        return space.model_dump(exclude_defaults=True) | {"sdk": space.sdk} if space else {}
 
 
 class Mail(_Section):
@@ -153,6 +210,7 @@ class Settings(_Section):
     transform: Transform = Transform()
     train: Train = Train()
     evaluate: Evaluate = Evaluate()
+    push_hub: PushHub | None = None
     push_vertex: PushVertex | None = None
     notify: Notify | None = None
     cluster: Cluster = Cluster()

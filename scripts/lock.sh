@@ -20,7 +20,7 @@ stale=
 for input in *.in; do
   name=${input%.in}
   case $name in
-    client | data | ml) extra=(--override overrides.txt) ;;
+    client | data | ml | space) extra=(--override overrides.txt) ;;
     # Images of stages that run elsewhere in a larger environment: the same versions in both.
     light | cloud) extra=(--constraint client.txt) ;;
     ml-gpu) extra=(--override overrides-gpu.txt --constraint ml.txt) ;;

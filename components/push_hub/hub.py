@@ -1,0 +1,302 @@
+"""A repository of the Hugging Face Hub: what is in it, and changing it under an optimistic lock."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import logging as levels
+import os
+import re
+import tempfile
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx2
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, ModelCard, constants, set_client_factory
+from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
+from huggingface_hub.hf_api import RepoFile
+from huggingface_hub.utils import logging
+from huggingface_hub.utils.tqdm import disable_progress_bars
+
+from components.push_hub.faults import TOKEN, ConflictError, explained
+from components.runtime import VERSION
+from components.runtime.errors import InputError, TransientError
+from components.runtime.progress import report
+
+MAIN = "main"
+ATTRIBUTES = ".gitattributes"
+"""The Hub's own file in every repository: which names it stores as large files."""
+
+_CONNECT_SECONDS = 15.0
+_ANSWER_SECONDS = 120.0
+_LONGEST_QUOTE = 300
+_TIMEOUT_VARIABLE = "HF_HUB_DOWNLOAD_TIMEOUT"
+_REPO_ID = re.compile(r"[A-Za-z0-9][-\w.]{0,95}/[A-Za-z0-9_][-\w.]{0,95}", re.ASCII)
+# Only what a header may carry; an error of the HTTP library would quote anything else, and with it the token.
+_TOKEN = re.compile(r"[!-~]+")
+
+Content = Path | bytes
+"""A file to be pushed: where it lies, or what is in it."""
+
+
+def token() -> str:
+    """The token, from the environment only.
+
+    Raises:
+      InputError: there is none, or it cannot be one. The error never quotes it.
+    """
+    found = os.environ.get(TOKEN, "").strip()
+    if not found:
+        raise InputError(
+            f"{TOKEN} is not set, so nothing was pushed; give it as a secret: resources.push_hub.secrets: "
+            f"[{{name: SECRET, env: {{KEY: {TOKEN}}}}}] on a cluster, the environment variable on a machine"
+        )
+    if not _TOKEN.fullmatch(found):
+        raise InputError(f"{TOKEN} holds characters that no token has, such as a space or a line break; correct it")
+    return found
+
+
+def check_repo_id(repo_id: str, name: str) -> str:
+    """Returns `repo_id` where it is one.
+
+    Raises:
+      InputError: it is not; `name` says which of the settings it was.
+    """
+    if _REPO_ID.fullmatch(repo_id) and "--" not in repo_id and ".." not in repo_id and not repo_id.endswith(".git"):
+        return repo_id
+    raise InputError(
+        f"{name}: expected NAMESPACE/NAME of letters, digits, '-', '_' and '.', such as team/taxi, not {repo_id!r}"
+    )
+
+
+def connect(secret: str) -> HfApi:
+    """A client of the Hub at HF_ENDPOINT, which waits for no answer forever and writes nothing into the log.
+
+    Raises:
+      InputError: HF_HUB_OFFLINE is set.
+    """
+    if constants.is_offline_mode():
+        raise InputError("HF_HUB_OFFLINE is set, so nothing was pushed; unset it")
+    # Warnings of the library quote the addresses that uploads go to, and these are signed.
+    logging.set_verbosity(levels.CRITICAL)
+    disable_progress_bars()
+    set_client_factory(_client)
+    return HfApi(token=secret, library_name="millrace", library_version=VERSION)
+
+
+def check_card(text: str) -> None:
+    """Asks the Hub, which knows the licences and tasks, whether it takes a model card.
+
+    Raises:
+      InputError: it does not, with its reason.
+    """
+    with explained("checking the model card", constants.ENDPOINT):
+        try:
+            ModelCard(text).validate()
+        except ValueError as error:
+            said = _messages(str(error))
+            raise InputError(
+                f"the Hub does not take the model card, so nothing was pushed: {said}; "
+                "mend license, task or tags in the settings"
+            ) from None
+
+
+def _messages(answer: str) -> str:
+    """What the Hub's check of a card says, from its JSON where it is that."""
+    with contextlib.suppress(ValueError, KeyError, TypeError):
+        answer = "; ".join(str(error["message"]) for error in json.loads(answer)["errors"])
+    return " ".join(answer.split())[:_LONGEST_QUOTE]
+
+
+def _client() -> httpx2.Client:
+    def limit(request: httpx2.Request) -> None:
+        # Here and not as the client's own timeout, because most of the library's calls say that they want none.
+        seconds = dict.fromkeys(("connect", "pool"), _CONNECT_SECONDS) | dict.fromkeys(
+            ("read", "write"), float(os.environ.get(_TIMEOUT_VARIABLE) or _ANSWER_SECONDS)
+        )
+        given = request.extensions.get("timeout") or {}
+        request.extensions["timeout"] = seconds | {name: value for name, value in given.items() if value is not None}
+
+    return httpx2.Client(event_hooks={"request": [limit]}, follow_redirects=True)
+
+
+@dataclass(frozen=True)
+class Repo:
+    """One repository, `kind` is model or space."""
+
+    api: HfApi
+    repo_id: str
+    kind: str = "model"
+
+    @property
+    def endpoint(self) -> str:
+        """Address of the Hub."""
+        return str(constants.ENDPOINT)
+
+    @property
+    def url(self) -> str:
+        """Where people find it."""
+        return f"{self.endpoint}/{'spaces/' if self.kind == 'space' else ''}{self.repo_id}"
+
+    @property
+    def name(self) -> str:
+        """For people."""
+        return f"the {self.kind} {self.repo_id}"
+
+    def ensure(self, private: bool, **options: Any) -> None:
+        """Makes the repository where it does not exist.
+
+        Args:
+          private: whether nobody else may see it.
+          options: of `HfApi.create_repo`.
+
+        Raises:
+          InputError: it exists and everybody may see it, which `private` forbids; or it cannot be made.
+        """
+        with explained(f"reading {self.name}", self.endpoint):
+            try:
+                found = self.api.repo_info(self.repo_id, repo_type=self.kind)
+            except RepositoryNotFoundError as error:
+                if error.response.status_code == 401:
+                    raise
+                found = None
+        if found is None:
+            report(f"creating {self.name}")
+            with explained(f"creating {self.name}", self.endpoint):
+                # Somebody else may make it at the same time, which is as good.
+                self.api.create_repo(self.repo_id, repo_type=self.kind, private=private, exist_ok=True, **options)
+        elif private and found.private is False:
+            raise InputError(
+                f"{self.url} is public, and the settings say private: true, so nothing was pushed; "
+                "make it private on the Hub, or say private: false"
+            )
+
+    def head(self, branch: str) -> str | None:
+        """The commit that a branch is at; None where there is no such branch."""
+        with explained(f"reading {branch} of {self.name}", self.endpoint):
+            try:
+                return str(self.api.repo_info(self.repo_id, repo_type=self.kind, revision=branch).sha)
+            except RevisionNotFoundError:
+                return None
+
+    def branch(self, name: str) -> None:
+        """Makes a branch from `main`; it may be there already."""
+        with explained(f"creating the branch {name} of {self.name}", self.endpoint):
+            self.api.create_branch(self.repo_id, repo_type=self.kind, branch=name, revision=MAIN, exist_ok=True)
+
+    def files(self, commit: str) -> dict[str, RepoFile]:
+        """The files of a commit by their paths."""
+        with explained(f"listing {self.name}", self.endpoint):
+            entries = list(self.api.list_repo_tree(self.repo_id, repo_type=self.kind, revision=commit, recursive=True))
+        return {entry.path: entry for entry in entries if isinstance(entry, RepoFile)}
+
+    def read(self, commit: str, path: str) -> bytes:
+        """A file of a commit."""
+        with (
+            explained(f"reading {path} of {self.name}", self.endpoint),
+            tempfile.TemporaryDirectory(prefix="millrace-hub-") as folder,
+        ):
+            return Path(
+                self.api.hf_hub_download(
+                    self.repo_id, path, repo_type=self.kind, revision=commit, local_dir=folder, force_download=True
+                )
+            ).read_bytes()
+
+    def settle(
+        self,
+        branch: str,
+        files: Mapping[str, Content],
+        message: str,
+        *,
+        alone: bool = False,
+        any_content: Collection[str] = (),
+    ) -> tuple[str, bool]:
+        """Makes a branch hold files, by at most one commit, and only if nobody else commits to it meanwhile.
+
+        Args:
+          branch: one that exists.
+          files: what it shall hold.
+          message: of the commit.
+          alone: whether it shall hold nothing else, but for the Hub's own file.
+          any_content: those of `files` that may stay as they are where they are there.
+
+        Returns:
+          The commit that holds the files, and whether this call made it.
+
+        Raises:
+          TransientError: somebody else committed something else at the same time, or what then lies there differs.
+        """
+        parent = self.head(branch)
+        if parent is None:
+            raise TransientError(f"{self.name}: the branch {branch} is gone; run again")
+        there = self.files(parent)
+        if not (missing := self._differences(there, files, alone, any_content)):
+            return parent, False
+        operations: list[CommitOperationAdd | CommitOperationDelete] = [
+            CommitOperationAdd(path, content) for path, content in files.items()
+        ]
+        if alone:
+            operations += [CommitOperationDelete(path, is_folder=False) for path in _others(there, files)]
+        report(f"uploading {len(missing)} files to {branch} of {self.name}")
+        try:
+            with explained(f"uploading to {branch} of {self.name}", self.endpoint):
+                done = self.api.create_commit(
+                    self.repo_id,
+                    operations,
+                    repo_type=self.kind,
+                    revision=branch,
+                    commit_message=message,
+                    parent_commit=parent,
+                )
+        except ConflictError:
+            now = self.head(branch)
+            if now is not None and not self._differences(self.files(now), files, alone, any_content):
+                return now, False
+            raise TransientError(
+                f"{self.name}: somebody else changed {branch} at the same time, and nothing was overwritten; run again"
+            ) from None
+        if wrong := self._differences(self.files(done.oid), files, alone, ()):
+            raise TransientError(
+                f"{self.url}: {wrong[0]} is not there as it was pushed to {branch}; run again, "
+                "and look for a .gitignore in the repository if it stays so"
+            )
+        return str(done.oid), True
+
+    @staticmethod
+    def _differences(
+        there: Mapping[str, RepoFile], files: Mapping[str, Content], alone: bool, any_content: Collection[str]
+    ) -> list[str]:
+        """Paths that are not as they shall be."""
+        differing = [
+            path
+            for path, content in files.items()
+            if path not in there or (path not in any_content and not _same(there[path], content))
+        ]
+        return differing + (_others(there, files) if alone else [])
+
+
+def _others(there: Mapping[str, RepoFile], files: Mapping[str, Content]) -> list[str]:
+    return sorted(there.keys() - files.keys() - {ATTRIBUTES})
+
+
+def _same(remote: RepoFile, content: Content) -> bool:
+    """Whether the Hub holds these bytes: it knows large files by their sha256, others by Git's sha1."""
+    size = content.stat().st_size if isinstance(content, Path) else len(content)
+    if remote.size != size:
+        return False
+    if remote.lfs:
+        return str(remote.lfs.sha256) == _digest(hashlib.sha256(), content)
+    return str(remote.blob_id) == _digest(hashlib.sha1(f"blob {size}\0".encode(), usedforsecurity=False), content)
+
+
+def _digest(algorithm: Any, content: Content) -> str:
+    if isinstance(content, bytes):
+        algorithm.update(content)
+    else:
+        with content.open("rb") as stream:
+            while chunk := stream.read(1 << 20):
+                algorithm.update(chunk)
+    return str(algorithm.hexdigest())
