@@ -4,7 +4,7 @@
     ingest ───┤                                  ├─ valid? ─ transform ─ train ─ resolve ─ evaluate ─ blessed? ─ push
               └──────────────────────────────────┘
 
-Where the settings ask for it, push_hub runs beside push.
+Where the settings ask for it, push_hub and push_vertex run beside push.
 Around all of it, where the settings have `notify`, is an exit handler: notify runs last, however the run ended.
 
 Compiling needs neither data nor network nor TensorFlow. (No postponed annotations here: kfp reads them as types.)
@@ -116,6 +116,15 @@ def build(settings: "Settings", find_image: op_functions.FindImage = op_function
                         pipeline=settings.pipeline_name,
                         run=dsl.PIPELINE_JOB_NAME_PLACEHOLDER,
                         **settings.arguments("push_hub"),
+                    ).set_caching_options(False)
+                if settings.push_vertex:
+                    task(
+                        "push_vertex",
+                        model=model,
+                        blessing=evaluate.outputs["blessing"],
+                        pipeline=settings.pipeline_name,
+                        run=dsl.PIPELINE_JOB_NAME_PLACEHOLDER,
+                        **settings.arguments("push_vertex"),
                     ).set_caching_options(False)
         with dsl.Else(name="data-is-invalid"):
             # Fails with the list of anomalies, so that the run is red wherever it runs.

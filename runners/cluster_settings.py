@@ -16,6 +16,7 @@ from pydantic import (
     model_validator,
 )
 
+from components.runtime import vertex_accelerators
 from runners.kubernetes_values import (
     Cpu,
     Duration,
@@ -171,6 +172,8 @@ class Gpu(Section):
     # Clusters taint their GPU nodes with the resource's name, GKE and the NVIDIA operator among them.
     tolerations: list[Toleration] | None = None
     node_selector: dict[LabelKey, LabelValue] = {}
+    # Vertex AI knows no resources of Kubernetes.
+    vertex: Annotated[str, AfterValidator(lambda name: vertex_accelerators.check(name) if name else name)] = ""
 
 
 class Mount(Section):

@@ -135,6 +135,11 @@ def summary(root: Path, run: dict[str, Any], executions: dict[str, dict[str, Any
         line("pushed", "nothing")
     if "push-hub" in executions:
         line("hub", executions["push-hub"]["outputs"]["pushed_model"]["metadata"]["url"], "green")
+    if "push-vertex" in executions:
+        registered = executions["push-vertex"]["outputs"]["pushed_model"]["metadata"]
+        answers = f", at {registered['endpoint']}" if registered.get("endpoint") else ""
+        how = "" if registered["created"] else " (was there already)"
+        line("vertex", f"{registered['resourceName']}{how}{answers}", "green")
     line("report", root / "runs" / run["id"] / "report.html")
     return lines
 

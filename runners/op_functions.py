@@ -1,7 +1,7 @@
 """Op functions: each takes a task of the pipeline, says one thing about its pod, and returns the task.
 
 They write what KFP's IR and its Kubernetes platform spec have a place for; `configure` applies a stage's settings.
-What the platform spec has no place for goes into an annotation, which the Argo target reads.
+What the platform spec has no place for goes into an annotation, which the targets Argo and Vertex read.
 """
 
 from __future__ import annotations
@@ -24,6 +24,9 @@ from runners.kubernetes_values import seconds
 
 READ_ONLY_ANNOTATION = "millrace/read-only-mounts"
 """Mount paths, parted by commas, that a pod must not write to."""
+
+VERTEX_ANNOTATION = "millrace/vertex-accelerator"
+"""What Vertex AI calls the accelerator that the pod asks for; read when a pipeline is submitted there."""
 
 CREDENTIALS_PATH = "/credentials/gcp"
 GPU = "gpu"
@@ -63,6 +66,7 @@ def gpu(
     count: int = 1,
     tolerations: Sequence[Toleration] | None = None,
     selector: Mapping[str, str] | None = None,
+    vertex: str = "",
 ) -> PipelineTask:
     """Asks for accelerators: `gpu(task, "nvidia.com/gpu", 1)`.
 
@@ -72,12 +76,15 @@ def gpu(
       count: how many.
       tolerations: of the taints that keep other pods away; without, the one that has the resource's name.
       selector: labels of the nodes, such as those that name the kind of accelerator.
+      vertex: what Vertex AI calls them.
     """
     task.set_accelerator_type(resource).set_accelerator_limit(count)
     if tolerations is None:
         tolerations = [Toleration(key=resource, effect="NoSchedule")]
     for toleration in tolerations:
         tolerate(task, toleration)
+    if vertex:
+        kubernetes.add_pod_annotation(task, VERTEX_ANNOTATION, vertex)
     return node_selector(task, selector or {})
 
 
@@ -192,6 +199,7 @@ def configure(task: PipelineTask, resources: StageResources, cluster: Cluster, *
             resources.gpu.count,
             resources.gpu.tolerations,
             resources.gpu.node_selector,
+            resources.gpu.vertex,
         )
     node_selector(task, resources.node_selector)
     for toleration in resources.tolerations:

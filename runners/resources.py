@@ -19,10 +19,10 @@ TASKS_OF_ANOTHER_NAME = {"transformed-statistics": "statistics", "reject-data": 
 GPU_STAGES = ("train", "tune")
 """The stages that have a GPU image."""
 
-NEVER_CACHED = ("resolve", "push", "push_hub", "notify")
+NEVER_CACHED = ("resolve", "push", "push_hub", "push_vertex", "notify")
 """The stages that read or change what lies outside the pipeline."""
 
-OPTIONAL_STAGES = ("push_hub",)
+OPTIONAL_STAGES = ("push_hub", "push_vertex")
 """The stages that only a model has whose settings have a section of that name."""
 
 _ENVIRONMENT = {
@@ -35,6 +35,8 @@ _ENVIRONMENT = {
 _STAGE: dict[str, dict[str, Any]] = {
     "ingest": {"memory": {"request": "512Mi", "limit": "1Gi"}},
     "train": {"memory": {"request": "1536Mi", "limit": "4Gi"}, "timeout": "12h"},
+    # Vertex AI takes its time: a registration and a deployment may have an hour each.
+    "push_vertex": {"timeout": "4h"},
     # It sends a few lines, and the run waits for it.
     "notify": {
         "memory": {"request": "128Mi", "limit": "256Mi"},

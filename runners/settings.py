@@ -22,6 +22,7 @@ from pydantic import (
 )
 
 from components.runtime.errors import InputError
+from components.runtime.vertex_options import PushVertex
 from runners import resources as resources_module
 from runners import secret_values
 from runners.cluster_settings import Cluster, StageResources
@@ -217,6 +218,7 @@ class Settings(_Section):
     train: Train = Train()
     evaluate: Evaluate = Evaluate()
     push_hub: PushHub | None = None
+    push_vertex: PushVertex | None = None
     notify: Notify | None = None
     cluster: Cluster = Cluster()
     resources: dict[str, StageResources] = {}
@@ -252,7 +254,8 @@ class Settings(_Section):
         Files are named relative to the project, the working directory of every stage here and in the images.
         """
         section = getattr(self, {"schema": "schema_", "validate": "validate_"}.get(stage, stage))
-        arguments = section.model_dump(exclude={"train_steps", "eval_steps"}, exclude_none=True)
+        arguments = section.model_dump(exclude={"train_steps", "eval_steps"})
+        arguments = {name: value for name, value in arguments.items() if value is not None}
         for name, value in arguments.items():
             if name.endswith("_file") and value:
                 arguments[name] = _beside(self.module, value) if self.module else _project_path(self.folder, value)

@@ -18,7 +18,8 @@ import yaml
 
 from components.runtime.errors import InputError, TransientError
 from components.runtime.final_status import INPUT as STATUS
-from runners import parameters
+from runners import ir as compiled
+from runners import parameters, vertex_gpu
 from runners.follow import RemoteRun, RemoteTask
 from runners.remote import TIMEOUT, missing, refusal
 from runners.schedules import Schedule, vertex_cron
@@ -114,6 +115,7 @@ def make_job(
     """
     ir = parameters.read_ir(file)
     parameters.check(values, parameters.definitions(ir), where or str(file))
+    ir = vertex_gpu.named(ir, compiled.documents(file.read_text())[1], str(file))
     if not pipeline_root:
         raise InputError("no place for the artifacts: give --pipeline-root, as gs://BUCKET/FOLDER")
     if not re.fullmatch(r"gs://[a-z0-9][a-z0-9._-]{1,220}[a-z0-9](/.*)?", pipeline_root):

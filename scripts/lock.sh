@@ -22,7 +22,7 @@ for input in *.in; do
   case $name in
     client | data | ml | space) extra=(--override overrides.txt) ;;
     # Images of stages that run elsewhere in a larger environment: the same versions in both.
-    light) extra=(--constraint client.txt) ;;
+    light | cloud) extra=(--constraint client.txt) ;;
     ml-gpu) extra=(--override overrides-gpu.txt --constraint ml.txt) ;;
     test | samples) extra=(--no-deps) ;;
     *) extra=() ;;

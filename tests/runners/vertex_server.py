@@ -160,7 +160,8 @@ def write_credentials(folder: Path, url: str) -> Path:
     file = folder / "credentials.json"
     content = {
         "type": "external_account",
-        "audience": "//iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/pool/providers/x",
+        # (Of a pool of the usual form google.auth would ask Google, not this server, where it may be used.)
+        "audience": "//iam.googleapis.com/loopback",
         "subject_token_type": "urn:ietf:params:oauth:token-type:jwt",
         "token_url": f"{url}/token",
         "credential_source": {"file": str(folder / "subject")},

@@ -82,14 +82,15 @@ def test_the_models_code_is_where_the_settings_name_files_of_it() -> None:
 def test_images_stand_on_the_locks_of_the_local_environments() -> None:
     environments = yaml.safe_load((ROOT / "images" / "environments.yaml").read_text())
     for name, environment in environments.items():
-        lock = {"client": "light"}.get(name, name)
-        assert {recipe(stage).lock for stage in environment["stages"]} == {f"images/locks/{lock}.txt"}
+        locks = {"client": {"light", "cloud"}}.get(name, {name})
+        assert {recipe(stage).lock for stage in environment["stages"]} == {f"images/locks/{lock}.txt" for lock in locks}
 
 
-def test_the_light_lock_has_the_versions_of_the_client_and_no_tensorflow() -> None:
-    light, client = pins("light.txt"), pins("client.txt")
-    assert light.items() <= client.items()
-    assert not [name for name in light if "tensorflow" in name or "beam" in name]
+@pytest.mark.parametrize("lock", ["light", "cloud"])
+def test_the_smaller_locks_have_the_versions_of_the_client_and_no_tensorflow(lock: str) -> None:
+    smaller, client = pins(f"{lock}.txt"), pins("client.txt")
+    assert smaller.items() <= client.items()
+    assert not [name for name in smaller if "tensorflow" in name or "beam" in name]
 
 
 def test_the_gpu_lock_has_the_versions_of_ml_but_for_cuda() -> None:
@@ -259,7 +260,7 @@ def test_an_image_is_small_bare_and_labelled(stage: str) -> None:
     image = built_image(stage)
     found = engine().inspect(image)
     assert found
-    light = stage in ("ingest", "resolve", "push", "push_hub", "notify")
+    light = stage in ("ingest", "resolve", "push", "push_hub", "push_vertex", "notify")
     assert found[1] < (700e6 if light else 3000e6)
     labels = engine().labels(image)
     assert labels["org.opencontainers.image.title"] == f"millrace/{stage}"

@@ -1,0 +1,58 @@
+"""The task as it is compiled, run as the local target runs it: what the IR makes of the options, the stage can read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from components.runtime.artifacts import content_digest
+from components.runtime.launcher import Task, launch
+from runners.compile_command import compile_pipeline
+from runners.environments import ColdProcess
+from runners.ir import Constant, documents, read, task_parameters
+from tests.components.push.serving_support import make_blessing, make_model
+from tests.components.push_vertex.model_server import PARENT, VertexModels
+from tests.runners.compiled_models import model
+
+SETTINGS = """
+push_vertex:
+  project: my-project
+  region: europe-west4
+  staging: gs://staging/models
+  labels: {{team: rides}}
+  endpoint: {{machine_type: n1-standard-4, max_replicas: 2}}
+  api_endpoint: {url}
+"""
+
+
+def test_the_compiled_task_runs_here(server: VertexModels, tmp_path: Path) -> None:
+    text = compile_pipeline(model(tmp_path / "mine", SETTINGS.format(url=server.url)))
+    spec = read(documents(text)[0]).tasks["push-vertex"]
+    given = {name: source.value for name, source in spec.parameters.items() if isinstance(source, Constant)}
+    artifacts = {"model": make_model(tmp_path / "model")}
+    artifacts["blessing"] = make_blessing(tmp_path / "blessing", model=artifacts["model"])
+    task = Task(
+        pipeline="mine",
+        name=spec.name,
+        stage=spec.stage,
+        run="mine-20261121-1",
+        component=spec.component,
+        container=spec.container,
+        parameters=task_parameters(spec, given),
+        inputs={
+            name: {"uri": str(path), "type": "system.Artifact", "metadata": {"digest": content_digest(path)}}
+            for name, path in artifacts.items()
+        },
+        code="",
+        cacheable=spec.cacheable,
+    )
+    process = ColdProcess("client")
+    record = launch(
+        tmp_path, task, lambda command, log: process.run(command, log, lambda note: None), tmp_path / "task.log"
+    )
+    assert record["output_parameters"] == {"version": "1", "endpoint_name": f"{PARENT}/endpoints/mine"}
+    assert record["outputs"]["pushed_model"]["metadata"]["traffic"] == {"1001": 100}
+    [version] = server.versions("mine")
+    assert version["labels"]["millrace_run"] == "mine-20261121-1"
+    assert version["labels"]["team"] == "rides"
+    resources = server.endpoints[f"{PARENT}/endpoints/mine"]["deployedModels"][0]["dedicatedResources"]
+    assert resources["maxReplicaCount"] == 2
