@@ -4,6 +4,8 @@
     ingest ───┤                                  ├─ valid? ─ transform ─ train ─ resolve ─ evaluate ─ blessed? ─ push
               └──────────────────────────────────┘
 
+Before train come tune, where the settings have that section, and resolve-base, where they say `train.warm_start`.
+
 Compiling needs neither data nor network nor TensorFlow. (No postponed annotations here: kfp reads them as types.)
 """
 
@@ -43,8 +45,7 @@ def build(settings: "Settings", find_image: op_functions.FindImage = op_function
         """A task of a stage, under its own or another name, with what the settings give its pod."""
         created = stage(stage_name)(**arguments)
         pod = settings.pod(name or stage_name)
-        if name:
-            created.set_display_name(name)
+        created.set_display_name(name or stage_name)
         op_functions.image(created, pod, find_image)
         return op_functions.configure(created, stage_name, pod, settings.cluster)
 
@@ -73,6 +74,18 @@ def build(settings: "Settings", find_image: op_functions.FindImage = op_function
                 examples=transform.outputs["transformed_examples"],
                 **settings.arguments("statistics"),
             )
+            start: dict[str, Any] = {}
+            if settings.tune:
+                start["hyperparameters"] = task(
+                    "tune",
+                    transformed_examples=transform.outputs["transformed_examples"],
+                    transform_graph=transform.outputs["transform_graph"],
+                    schema=schema,
+                    **settings.arguments("tune"),
+                ).outputs["best_hyperparameters"]
+            if settings.train.warm_start:
+                base = task("resolve", "resolve-base", destination=serving_directory).set_caching_options(False)
+                start["base_model"] = base.outputs["baseline_model"]
             model = task(
                 "train",
                 transformed_examples=transform.outputs["transformed_examples"],
@@ -80,6 +93,7 @@ def build(settings: "Settings", find_image: op_functions.FindImage = op_function
                 schema=schema,
                 train_steps=train_steps,
                 eval_steps=eval_steps,
+                **start,
                 **settings.arguments("train"),
             ).outputs["model"]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import functools
+import os
 import re
 import typing
 from pathlib import Path
@@ -59,6 +60,18 @@ class Transform(_Section):
     beam_options: list[str] = []
 
 
+class Tune(_Section):
+    """The search for hyperparameters before the training; without this section there is none."""
+
+    module_file: str = "model.py"
+    train_steps: PositiveInt = 500
+    eval_steps: int = Field(default=50, ge=0)
+    seed: int = 42
+    custom_config: dict[str, Any] = {}
+    max_trials: int = Field(default=10, ge=0)
+    max_minutes: float = Field(default=30.0, ge=0, allow_inf_nan=False)
+
+
 class Train(_Section):
     """The training."""
 
@@ -67,6 +80,8 @@ class Train(_Section):
     eval_steps: int = Field(default=50, ge=0)
     seed: int = 42
     custom_config: dict[str, Any] = {}
+    hyperparameters_file: str = ""
+    warm_start: bool = False
 
 
 class Evaluate(_Section):
@@ -75,6 +90,10 @@ class Evaluate(_Section):
     eval_config_file: str = "evaluation.pbtxt"
     example_splits: list[str] = ["eval"]
     beam_options: list[str] = []
+
+
+_NOT_ARGUMENTS = {"train": {"train_steps", "eval_steps", "warm_start"}}
+"""Of a stage's section: what is a parameter of the pipeline, or decides which tasks it has."""
 
 
 def _pipeline_name(name: str) -> str:
@@ -108,6 +127,7 @@ class Settings(_Section):
     schema_: Schema = Field(default=Schema(), alias="schema")
     validate_: Validate = Field(default=Validate(), alias="validate")
     transform: Transform = Transform()
+    tune: Tune | None = None
     train: Train = Train()
     evaluate: Evaluate = Evaluate()
     cluster: Cluster = Cluster()
@@ -121,6 +141,12 @@ class Settings(_Section):
                     f"resources.{task}: {self.cluster.mount_path} is cluster.mount_path, where the volume is; "
                     "choose another path"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _hyperparameters_have_one_source(self) -> Settings:
+        if self.tune and self.train.hyperparameters_file:
+            raise ValueError("train.hyperparameters_file and tune both say what to train with; leave one of them out")
         return self
 
     @functools.cached_property
@@ -144,7 +170,7 @@ class Settings(_Section):
         Files are named relative to the project, the working directory of every stage here and in the images.
         """
         section = getattr(self, {"schema": "schema_", "validate": "validate_"}.get(stage, stage))
-        arguments = section.model_dump(exclude={"train_steps", "eval_steps"})
+        arguments = section.model_dump(exclude=_NOT_ARGUMENTS.get(stage))
         for name, value in arguments.items():
             if name.endswith("_file") and value:
                 arguments[name] = _project_path(self.folder, value)
@@ -227,5 +253,6 @@ def _project_path(folder: Path, file: str) -> str:
     """Relative to the project where the file lies in it, so that the same path holds in the images."""
     if "://" in file:
         return file
-    path = folder / file
+    # Without `..`, which a model that shares another's files begins with: the place in an image and in messages.
+    path = Path(os.path.normpath(folder / file))
     return path.relative_to(PROJECT).as_posix() if path.is_relative_to(PROJECT) else str(path)

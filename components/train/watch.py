@@ -15,7 +15,7 @@ from typing import Any
 import tensorflow as tf
 
 from components.runtime import progress
-from components.runtime.errors import InputError
+from components.runtime.errors import InputError, operation_cause
 
 Curve = list[tuple[int, float]]
 """Points of a step and a value, in the order of the steps."""
@@ -94,17 +94,11 @@ def _watched(fit: Callable[..., Any], library: Any, history: History) -> Callabl
         try:
             return fit(*call.args, **call.kwargs)
         except tf.errors.OpError as error:
-            raise type(error)(error.node_def, error.op, _cause(error.message)) from error
+            raise type(error)(error.node_def, error.op, operation_cause(error.message)) from error
         finally:
             history.seconds += time.monotonic() - started
 
     return watched_fit
-
-
-def _cause(message: str) -> str:
-    """What an operation complained about: TensorFlow puts pages of stack before it, and names of nodes behind."""
-    lines = [line.strip() for line in message.partition("[[{{node")[0].splitlines()]
-    return next((line for line in reversed(lines) if line), message)
 
 
 def _callback(base: type, history: History) -> Any:

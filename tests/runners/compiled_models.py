@@ -10,6 +10,12 @@ from runners import settings
 from runners.ir import documents
 from runners.settings import load
 
+# Every task that only some models have.
+OPTIONAL = """
+tune: {}
+train: {warm_start: true}
+"""
+
 # Everything that can be said about a pod, for a server of any age.
 FULL = """
 description: Everything that a pod can be given
@@ -39,6 +45,7 @@ resources:
   transformed-statistics:
     memory: {limit: 3Gi}
 """
+FULL += OPTIONAL
 
 
 def digest(name: str, variant: str = "") -> str:

@@ -39,6 +39,10 @@ def test_files_are_named_from_the_project(models: Path) -> None:
         ("validate: {on_anomalies: ignore}", "validate.on_anomalies: .*'stop' or 'warn'"),
         ("ingest: {splits: {train: -1}}", "ingest.splits.train"),
         ("pipeline_name: My_Model", "pipeline_name: expected at most 63 lower-case letters.* not 'My_Model'"),
+        ("tune: {max_trials: -1}", "tune.max_trials: .* not -1"),
+        ("tune: {max_minutes: .inf}", "tune.max_minutes: .* not inf"),
+        ("tune: {max_trial: 3}", "unknown key 'tune.max_trial', did you mean 'max_trials'"),
+        ("tune: {}\ntrain: {hyperparameters_file: best.json}", "hyperparameters_file and tune both say"),
         ("a: [", "not YAML"),
         ("- list", "holds no settings"),
     ],
@@ -66,3 +70,19 @@ def test_a_model_may_lie_outside_the_project(tmp_path: Path) -> None:
     mine = settings.load(str(tmp_path / "mine"))
     assert mine.pipeline_name == "mine"
     assert mine.arguments("train")["module_file"] == str(tmp_path / "mine" / "model.py")
+
+
+def test_a_search_has_its_steps_as_arguments_and_its_file_in_the_models_folder(models: Path) -> None:
+    models.write_text("tune: {train_steps: 30, max_trials: 4}\ntrain: {warm_start: true}\n")
+    mine = settings.load("mine")
+    arguments = mine.arguments("tune")
+    assert (arguments["train_steps"], arguments["max_trials"]) == (30, 4)
+    assert arguments["module_file"] == "models/mine/model.py"
+    assert "warm_start" not in mine.arguments("train")
+
+
+def test_a_model_may_name_the_files_of_another(models: Path) -> None:
+    models.write_text("train: {module_file: ../other/net.py, hyperparameters_file: best.yaml}\n")
+    arguments = settings.load("mine").arguments("train")
+    assert arguments["module_file"] == "models/other/net.py"
+    assert arguments["hyperparameters_file"] == "models/mine/best.yaml"
