@@ -102,11 +102,17 @@ def train(
     steps = history.steps or train_steps
     model.metadata |= {"steps": steps, "signatures": signatures}
     metrics.metadata |= {**history.last_values(), "steps": steps, "seconds": round(seconds, 3)}
-    facts = [("steps", steps), ("seconds", round(seconds, 1)), ("signatures", ", ".join(signatures))]
     if history.examples and history.seconds:
         metrics.metadata["examples"] = history.examples
         metrics.metadata["examples_per_second"] = round(history.examples / history.seconds, 1)
-        facts.insert(2, ("examples per second", round(history.examples / history.seconds)))
+    if history.stopped_early:
+        model.metadata["stopped_early_at"] = steps
+    facts = _facts(history, steps, seconds)
+    facts.append(("signatures", ", ".join(signatures)))
+    if chosen:
+        facts.append(("hyperparameters", "those that tune found" if hyperparameters else hyperparameters_file))
+    if base_model and base:
+        facts.append(("base model", f"version {base_model.metadata.get('version', 'unknown')}"))
     if not history.tensorboard:
         _write_logs(history, model_run.path)
     parameters = {"train_steps": train_steps, "eval_steps": eval_steps, "seed": seed, "custom_config": custom_config}
@@ -114,6 +120,17 @@ def train(
         parameters["hyperparameters"] = hyperparameter_files.values(chosen)
     report.path.write_text(page(history, facts, redact(parameters)), encoding="utf-8")
     progress.report(f"{steps} steps in {seconds:.1f} s, signatures: {', '.join(signatures)}")
+
+
+def _facts(history: History, steps: int, seconds: float) -> list[tuple[str, Any]]:
+    facts: list[tuple[str, Any]] = [("steps", steps), ("seconds", round(seconds, 1))]
+    if history.examples and history.seconds:
+        facts.append(("examples per second", round(history.examples / history.seconds)))
+    if history.stopped_early:
+        facts[0] = ("steps", f"{steps} of {history.expected_steps}: stopped early")
+    if history.kept_step is not None:
+        facts.append(("weights kept", f"those of step {history.kept_step}"))
+    return facts
 
 
 def _hyperparameters(artifact: InputArtifact | None, file: str) -> dict[str, Any] | None:

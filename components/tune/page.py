@@ -10,6 +10,8 @@ from components.runtime import report
 from components.tune.search import CUT_SHORT, FAILED, Search, Trial
 
 _COLUMNS = 3
+_DECADES = 50
+"""A logarithmic axis that spans more than this factor is labelled at powers of ten only."""
 _SCORE, _BEST, _FAILED = report.COLORS[0], report.COLORS[1], report.COLORS[4]
 _ENDED_BY = {
     "trials": "the budget of trials was spent",
@@ -32,7 +34,7 @@ def page(search: Search, configuration: Mapping[str, Any], seconds: float, param
     failed = [trial for trial in search.trials if trial.state == FAILED]
     cut = sum(trial.state == CUT_SHORT for trial in search.trials)
     facts: list[tuple[str, Any]] = [
-        ("best score", best.score),
+        ("best score", f"{best.score:.6g}"),
         ("objective", f"{search.objective}, {'higher' if search.direction == 'max' else 'lower'} is better"),
         ("best trial", best.number),
         ("trials", len(search.trials)),
@@ -104,6 +106,8 @@ def _by_trial(search: Search) -> report.Html:
 
 
 def _by_value(search: Search, names: Sequence[str], logarithmic: set[str]) -> report.Html:
+    from matplotlib.ticker import FormatStrFormatter, LogLocator, MaxNLocator, NullFormatter
+
     columns = min(_COLUMNS, len(names))
     rows = -(-len(names) // columns)
     figure = report.figure(9.8 / _COLUMNS * columns, 2.6 * rows)
@@ -116,6 +120,12 @@ def _by_value(search: Search, names: Sequence[str], logarithmic: set[str]) -> re
             values = [str(value) for value in values]
         elif name in logarithmic:
             axis.set_xscale("log")
+            wide = max(values) > _DECADES * min(values)
+            axis.xaxis.set_major_locator(LogLocator(subs=(1,) if wide else (1, 2, 5)))
+            axis.xaxis.set_major_formatter(FormatStrFormatter("%g"))
+            axis.xaxis.set_minor_formatter(NullFormatter())
+        elif all(isinstance(value, int) for value in values):
+            axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         colors = [_BEST if trial is best else _SCORE for trial in points]
         axis.scatter(values, [trial.score for trial in points], c=colors, s=22)
         axis.set_title(name, loc="left", fontweight="bold")
