@@ -47,7 +47,8 @@ def build(settings: "Settings", find_image: op_functions.FindImage = op_function
         pod = settings.pod(name or stage_name)
         created.set_display_name(name or stage_name)
         op_functions.image(created, pod, find_image)
-        return op_functions.configure(created, stage_name, pod, settings.cluster)
+        volume = stage_name in op_functions.VOLUME_STAGES or settings.on_volume(stage_name)
+        return op_functions.configure(created, pod, settings.cluster, volume=volume)
 
     @dsl.pipeline(
         name=settings.pipeline_name,

@@ -108,10 +108,16 @@ def _pipeline_name(name: str) -> str:
 PipelineName = Annotated[str, AfterValidator(_pipeline_name)]
 
 
+def _module(place: str) -> str:
+    if not place or place.startswith(("/", "gs://", "s3://")):
+        return place.rstrip("/")
+    raise ValueError("expected a gs:// or s3:// URI, or the absolute path of a folder")
+
+
 class Settings(_Section):
     """Everything about a model's pipeline that does not vary from run to run, and the defaults of what does.
 
-    Files are named relative to the model's folder.
+    Files are named relative to the model's folder, or to `module`, where the model's code lies outside of the images.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -121,6 +127,7 @@ class Settings(_Section):
     description: str = ""
     data: str = ""
     serving_directory: str = ""
+    module: Annotated[str, AfterValidator(_module)] = ""
     ingest: Ingest = Ingest()
     statistics: Statistics = Statistics()
     # `schema` is taken by pydantic's own method of that name.
@@ -173,19 +180,31 @@ class Settings(_Section):
         arguments = section.model_dump(exclude=_NOT_ARGUMENTS.get(stage))
         for name, value in arguments.items():
             if name.endswith("_file") and value:
-                arguments[name] = _project_path(self.folder, value)
+                arguments[name] = _beside(self.module, value) if self.module else _project_path(self.folder, value)
         return arguments
 
+    def on_volume(self, stage: str) -> bool:
+        """Whether a stage reads model code that lies on the volume."""
+        if not self.module.startswith(f"{self.cluster.mount_path}/"):
+            return False
+        return any(name.endswith("_file") and value for name, value in self.arguments(stage).items())
 
-def load(model: str) -> Settings:
+
+def load(model: str, module: str = "") -> Settings:
     """Reads the settings of a model.
 
     Args:
       model: name of a folder under `models/`, or the path of a folder anywhere.
+      module: where the model's code lies, in place of what the settings say.
 
     Raises:
       InputError: no such model, or settings that are wrong: which key, and how to mend it.
     """
+    if module:
+        try:
+            _module(module)
+        except ValueError as error:
+            raise InputError(f"--module {module}: {error}") from None
     folder = Path(model).absolute() if "/" in model else MODELS / model
     file = folder / "settings.yaml"
     if not file.is_file():
@@ -203,7 +222,10 @@ def load(model: str) -> Settings:
     secret_values.refuse(content, str(where))
     try:
         return Settings.model_validate(
-            {"pipeline_name": folder.name.lower().replace("_", "-")} | content | {"folder": folder}
+            {"pipeline_name": folder.name.lower().replace("_", "-")}
+            | content
+            | {"folder": folder}
+            | ({"module": module} if module else {})
         )
     except ValidationError as error:
         raise InputError(f"{where}: {_explain(error)}") from None
@@ -249,10 +271,18 @@ def _did_you_mean(word: str, known: list[str]) -> str:
     return f", did you mean {near[0]!r}?" if near else ""
 
 
+def _beside(module: str, file: str) -> str:
+    """A file in the folder of the model's code; what stands behind the path of a URI stays behind it."""
+    if "://" in file:
+        return file
+    folder, question, query = module.partition("?")
+    return f"{folder}/{file}{question}{query}"
+
+
 def _project_path(folder: Path, file: str) -> str:
     """Relative to the project where the file lies in it, so that the same path holds in the images."""
     if "://" in file:
         return file
-    # Without `..`, which a model that shares another's files begins with: the place in an image and in messages.
+    # Another model's files may be named, as ../digits/model.py.
     path = Path(os.path.normpath(folder / file))
     return path.relative_to(PROJECT).as_posix() if path.is_relative_to(PROJECT) else str(path)

@@ -9,8 +9,9 @@ from typing import Any
 
 import yaml
 
-from components.runtime.artifacts import InputArtifact, local_path
+from components.runtime.artifacts import InputArtifact
 from components.runtime.errors import InputError
+from components.runtime.storage import local_file, shown
 
 BEST_FILE = "best_hyperparameters.txt"
 """The file of the artifact `best_hyperparameters`, as TFX names it."""
@@ -34,7 +35,7 @@ def from_file(name: str) -> dict[str, Any]:
     Raises:
       InputError: no such file, or not one of these.
     """
-    return _read(local_path(name), f"hyperparameters_file: {name}")
+    return _read(local_file(name), f"hyperparameters_file: {shown(name)}")
 
 
 def values(configuration: Mapping[str, Any] | None) -> dict[str, Any]:

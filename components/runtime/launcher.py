@@ -80,7 +80,7 @@ class Task:
 
     @property
     def reusable(self) -> bool:
-        """Whether the key tells all: what lies behind a URI or a pattern may change without the parameter."""
+        """Whether the key tells all: raw data behind a URI or a pattern may change without the parameter."""
         data = self.parameters.get("data")
         return self.cacheable and (data is None or Path(data).exists())
 
@@ -281,7 +281,13 @@ def _fingerprint(name: str, value: Any) -> Any:
     """What a parameter's value stands for: for the name of a file, its content."""
     if not isinstance(value, str) or not value:
         return value
-    path = Path(value)
+    if name.endswith("_file") and "://" in value:
+        # Arrow is imported for those alone who keep files in object storage.
+        from components.runtime.storage import local_file
+
+        path = local_file(value)
+    else:
+        path = Path(value)
     if name.endswith("_file") and path.is_file():
         # A module may import its neighbours.
         files = sorted(path.parent.glob("*.py")) if path.suffix == ".py" else [path]

@@ -22,6 +22,7 @@ from components.runtime import serving as serving_files
 from components.runtime.artifacts import InputArtifact, OutputArtifact
 from components.runtime.errors import InputError
 from components.runtime.redaction import redact
+from components.runtime.storage import shown
 from components.train.page import page
 from components.train.watch import History, watching
 
@@ -110,7 +111,7 @@ def train(
     facts = _facts(history, steps, seconds)
     facts.append(("signatures", ", ".join(signatures)))
     if chosen:
-        facts.append(("hyperparameters", "those that tune found" if hyperparameters else hyperparameters_file))
+        facts.append(("hyperparameters", "those that tune found" if hyperparameters else shown(hyperparameters_file)))
     if base_model and base:
         facts.append(("base model", f"version {base_model.metadata.get('version', 'unknown')}"))
     if not history.tensorboard:

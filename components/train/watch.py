@@ -185,7 +185,9 @@ def _callback(base: type, history: History) -> Any:
             if self._uncounted:
                 self._uncounted = False
                 loss = next((metric for metric in self.model.metrics if metric.name == "loss"), None)
-                history.examples += round(float(getattr(loss, "count", 0)))
+                # The outer call reads what is spread over several devices, the inner one what Keras keeps.
+                count = tf.convert_to_tensor(keras.ops.convert_to_tensor(getattr(loss, "count", 0)))
+                history.examples += round(float(count))
 
     return Watcher()
 

@@ -115,6 +115,13 @@ def test_data_and_models_are_on_the_volume_unless_the_settings_say_where(tmp_pat
     assert defaults("{}") == ["", ""]
 
 
+def test_model_code_on_the_volume_is_mounted_where_it_is_read(tmp_path: Path) -> None:
+    settings = model(tmp_path / "mine", "module: /work/code\ncluster: {volume: {claim: work}, mount_path: /work}")
+    compiled = pods(compile_pipeline(settings))
+    mounted = {task for task, pod in compiled.items() if pod.get("pvcMount")}
+    assert mounted == {"ingest", "transform", "train", "resolve", "evaluate", "push"}
+
+
 def test_the_settings_change_nothing_of_what_runs_here(tmp_path: Path) -> None:
     """A local run takes the same file and leaves the pods' part alone."""
     plain = read(documents(compile_pipeline(model(tmp_path / "full", OPTIONAL)))[0])

@@ -72,6 +72,40 @@ def test_a_model_may_lie_outside_the_project(tmp_path: Path) -> None:
     assert mine.arguments("train")["module_file"] == str(tmp_path / "mine" / "model.py")
 
 
+def test_the_code_of_a_model_may_lie_elsewhere(models: Path) -> None:
+    models.write_text("schema: {schema_file: schema.pbtxt}\n")
+    mine = settings.load("mine", "gs://bucket/code/")
+    assert mine.arguments("train")["module_file"] == "gs://bucket/code/model.py"
+    assert mine.arguments("schema") == {"schema_file": "gs://bucket/code/schema.pbtxt"}
+    assert not mine.on_volume("train")
+    queried = settings.load("mine", "s3://bucket/code?region=eu-west-1")
+    assert queried.arguments("train")["module_file"] == "s3://bucket/code/model.py?region=eu-west-1"
+    models.write_text("module: /millrace/code\n")
+    mine = settings.load("mine")
+    assert mine.arguments("transform")["module_file"] == "/millrace/code/preprocessing.py"
+    assert [stage for stage in ("ingest", "schema", "transform", "evaluate") if mine.on_volume(stage)] == [
+        "transform",
+        "evaluate",
+    ], "the schema is inferred"
+    assert not settings.load("mine", "/elsewhere").on_volume("train")
+
+
+@pytest.mark.parametrize("place", ["code", "ftp://host/code", "../code"])
+def test_a_place_that_no_pod_can_read_is_refused(models: Path, place: str) -> None:
+    expected = "expected a gs:// or s3:// URI, or the absolute path of a folder"
+    models.write_text("{}")
+    with pytest.raises(InputError, match=f"--module {place}: {expected}"):
+        settings.load("mine", place)
+    models.write_text(f"module: {place}\n")
+    with pytest.raises(InputError, match=f"models/mine/settings.yaml: module: {expected}"):
+        settings.load("mine")
+
+
+def test_files_of_another_model_may_be_named(models: Path) -> None:
+    models.write_text("train: {module_file: ../digits/model.py}\n")
+    assert settings.load("mine").arguments("train")["module_file"] == "models/digits/model.py"
+
+
 def test_a_search_has_its_steps_as_arguments_and_its_file_in_the_models_folder(models: Path) -> None:
     models.write_text("tune: {train_steps: 30, max_trials: 4}\ntrain: {warm_start: true}\n")
     mine = settings.load("mine")
@@ -81,8 +115,6 @@ def test_a_search_has_its_steps_as_arguments_and_its_file_in_the_models_folder(m
     assert "warm_start" not in mine.arguments("train")
 
 
-def test_a_model_may_name_the_files_of_another(models: Path) -> None:
-    models.write_text("train: {module_file: ../other/net.py, hyperparameters_file: best.yaml}\n")
-    arguments = settings.load("mine").arguments("train")
-    assert arguments["module_file"] == "models/other/net.py"
-    assert arguments["hyperparameters_file"] == "models/mine/best.yaml"
+def test_hyperparameters_are_a_file_of_the_models(models: Path) -> None:
+    models.write_text("train: {hyperparameters_file: best.yaml}\n")
+    assert settings.load("mine").arguments("train")["hyperparameters_file"] == "models/mine/best.yaml"

@@ -189,7 +189,7 @@ def test_models_train_on_several_devices_and_serve_on_one(tmp_path: Path, name: 
     output = json.loads((tmp_path / "two" / "executor_output.json").read_text())
     two = output["artifacts"]["metrics"]["artifacts"][0]["metadata"]
     assert (two["steps"], two["examples"]) == (40, one["metrics"]["examples"])
-    # Each device takes a half of every batch, so the sums are the same but for their rounding and dropout.
+    # Each device takes a half of every batch: the same sums, but rounded, dropped out and added to rare rows otherwise.
     metric = "eval_auc" if name == "taxi" else "eval_accuracy"
     assert two[metric] == pytest.approx(one["metrics"][metric], abs=0.01 if name == "taxi" else 0.1)
     assert support.weights(tmp_path / "two").keys() == support.weights(tmp_path / "one").keys()
