@@ -114,7 +114,7 @@ def compiled(transform_output: tft.TFTransformOutput, config: dict[str, Any], fn
         training.start_from(model, fn_args.base_model, transform_output)
         model.compile(
             optimizer=keras.optimizers.Adam(config["learning_rate"]),
-            loss=keras.losses.BinaryCrossentropy(),
+            loss=cross_entropy,
             metrics=[keras.metrics.AUC(name="auc")],
             steps_per_execution=training.plan(fn_args.train_steps, config["epochs"]).steps_per_call,
             jit_compile=False,
@@ -122,6 +122,11 @@ def compiled(transform_output: tft.TFTransformOutput, config: dict[str, Any], fn
         # Variables made while the training step is traced would have it traced a second time.
         model.optimizer.build(model.trainable_variables)
     return model
+
+
+def cross_entropy(labels: tf.Tensor, probabilities: tf.Tensor) -> tf.Tensor:
+    """Of each trip, shape [batch]: on several devices Keras takes the right mean of a loss only where it has rows."""
+    return keras.losses.binary_crossentropy(labels[:, None], probabilities[:, None])
 
 
 def fit_arguments(transform_output: tft.TFTransformOutput, config: dict[str, Any], fn_args: FnArgs) -> dict[str, Any]:
