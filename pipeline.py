@@ -4,6 +4,7 @@
     ingest ───┤                                  ├─ valid? ─ transform ─ train ─ resolve ─ evaluate ─ blessed? ─ push
               └──────────────────────────────────┘
 
+Before train come tune, where the settings have that section, and resolve-base, where they say `train.warm_start`.
 Where the settings ask for it, push_hub and push_vertex run beside push.
 Around all of it, where the settings have `notify`, is an exit handler: notify runs last, however the run ended.
 
@@ -20,6 +21,7 @@ from kfp import dsl
 
 from runners import op_functions
 from runners.cluster_settings import FINAL_STATUS_SERVER
+from runners.resources import task_name
 
 if TYPE_CHECKING:
     from kfp.dsl import PipelineTask
@@ -59,9 +61,9 @@ def build(settings: "Settings", find_image: op_functions.FindImage = op_function
         """A task of a stage, under its own or another name, with what the settings give its pod."""
         load = functools.partial(exit_stage, cluster=settings.cluster) if stage_name == "notify" else stage
         created = load(stage_name)(**arguments)
-        pod = settings.pod(name or stage_name)
-        if name:
-            created.set_display_name(name)
+        name = name or task_name(stage_name)
+        pod = settings.pod(name)
+        created.set_display_name(name)
         op_functions.image(created, pod, find_image)
         volume = stage_name in op_functions.VOLUME_STAGES or settings.on_volume(stage_name)
         return op_functions.configure(created, pod, settings.cluster, volume=volume)
@@ -81,6 +83,18 @@ def build(settings: "Settings", find_image: op_functions.FindImage = op_function
                 examples=transform.outputs["transformed_examples"],
                 **settings.arguments("statistics"),
             )
+            start: dict[str, Any] = {}
+            if settings.tune:
+                start["hyperparameters"] = task(
+                    "tune",
+                    transformed_examples=transform.outputs["transformed_examples"],
+                    transform_graph=transform.outputs["transform_graph"],
+                    schema=schema,
+                    **settings.arguments("tune"),
+                ).outputs["best_hyperparameters"]
+            if settings.train.warm_start:
+                base = task("resolve", "resolve-base", destination=serving_directory).set_caching_options(False)
+                start["base_model"] = base.outputs["baseline_model"]
             model = task(
                 "train",
                 transformed_examples=transform.outputs["transformed_examples"],
@@ -88,6 +102,7 @@ def build(settings: "Settings", find_image: op_functions.FindImage = op_function
                 schema=schema,
                 train_steps=train_steps,
                 eval_steps=eval_steps,
+                **start,
                 **settings.arguments("train"),
             ).outputs["model"]
 

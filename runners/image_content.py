@@ -79,7 +79,7 @@ def recipe(stage: str, variant: str = "", python_image: str = PYTHON_IMAGE, proj
         hint = f", did you mean {near[0]!r}?" if near else ";"
         raise InputError(f"no image for the stage {stage!r}{hint} the stages are: {', '.join(known)}")
     if variant and (variant != GPU or stage not in GPU_STAGES):
-        raise InputError(f"no {variant} image of the stage {stage!r}; only {', '.join(GPU_STAGES)} has one ({GPU})")
+        raise InputError(f"no {variant} image of the stage {stage!r}; only {' and '.join(GPU_STAGES)} have one ({GPU})")
     dockerfile = f"images/{stage}/Dockerfile"
     text = (project / dockerfile).read_text()
     defaults = {found["name"]: found["default"] for found in _ARGUMENT.finditer(text)}

@@ -20,7 +20,7 @@ LOCK = PROJECT / "images" / "images.lock"
 LOCK_VARIABLE = "MILLRACE_IMAGES_LOCK"
 
 GPU = "gpu"
-GPU_STAGES = ("train",)
+GPU_STAGES = ("train", "tune")
 """Stages that have an image with CUDA beside the usual one."""
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")

@@ -13,7 +13,11 @@ from pydantic import ValidationError
 from runners.cluster_settings import StageResources
 from runners.kubernetes_values import cpu_cores, memory_bytes
 
-TASKS_OF_ANOTHER_NAME = {"transformed-statistics": "statistics", "reject-data": "validate"}
+TASKS_OF_ANOTHER_NAME = {
+    "transformed-statistics": "statistics",
+    "reject-data": "validate",
+    "resolve-base": "resolve",
+}
 """Tasks of the pipeline that are not called as their stage is."""
 
 GPU_STAGES = ("train", "tune")
@@ -35,6 +39,7 @@ _ENVIRONMENT = {
 _STAGE: dict[str, dict[str, Any]] = {
     "ingest": {"memory": {"request": "512Mi", "limit": "1Gi"}},
     "train": {"memory": {"request": "1536Mi", "limit": "4Gi"}, "timeout": "12h"},
+    "tune": {"memory": {"request": "1536Mi", "limit": "4Gi"}, "timeout": "12h"},
     # Vertex AI takes its time: a registration and a deployment may have an hour each.
     "push_vertex": {"timeout": "4h"},
     # It sends a few lines, and the run waits for it.

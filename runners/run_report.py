@@ -122,7 +122,7 @@ def _contents(links: list[tuple[str, str]]) -> Html:
 
 def _place(each: StagePage, rejected: bool) -> int:
     """Where a stage's page stands: the evaluation first, since it is what people look for, or why data was rejected."""
-    order = ["validate", "evaluate"] if rejected else ["evaluate", "train", "validate", "statistics", "ingest"]
+    order = ["validate", "evaluate"] if rejected else ["evaluate", "train", "tune", "validate", "statistics", "ingest"]
     return order.index(each.stage) if each.stage in order else len(order)
 
 

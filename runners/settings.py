@@ -81,6 +81,18 @@ class Transform(_Section):
     beam_options: list[str] = []
 
 
+class Tune(_Section):
+    """The search for hyperparameters before the training; without this section there is none."""
+
+    module_file: str = "model.py"
+    train_steps: PositiveInt = 500
+    eval_steps: int = Field(default=50, ge=0)
+    seed: int = 42
+    custom_config: dict[str, Any] = {}
+    max_trials: int = Field(default=10, ge=0)
+    max_minutes: float = Field(default=30.0, ge=0, allow_inf_nan=False)
+
+
 class Train(_Section):
     """The training."""
 
@@ -89,6 +101,8 @@ class Train(_Section):
     eval_steps: int = Field(default=50, ge=0)
     seed: int = 42
     custom_config: dict[str, Any] = {}
+    hyperparameters_file: str = ""
+    warm_start: bool = False
 
 
 class Evaluate(_Section):
@@ -177,6 +191,10 @@ class Notify(_Section):
     link: Link = ""
 
 
+_NOT_ARGUMENTS = {"train": {"train_steps", "eval_steps", "warm_start"}}
+"""Of a stage's section: what is a parameter of the pipeline, or decides which tasks it has."""
+
+
 def _pipeline_name(name: str) -> str:
     if len(name) <= 63 and re.fullmatch(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?", name):
         return name
@@ -215,6 +233,7 @@ class Settings(_Section):
     schema_: Schema = Field(default=Schema(), alias="schema")
     validate_: Validate = Field(default=Validate(), alias="validate")
     transform: Transform = Transform()
+    tune: Tune | None = None
     train: Train = Train()
     evaluate: Evaluate = Evaluate()
     push_hub: PushHub | None = None
@@ -231,6 +250,12 @@ class Settings(_Section):
                     f"resources.{task}: {self.cluster.mount_path} is cluster.mount_path, where the volume is; "
                     "choose another path"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _hyperparameters_have_one_source(self) -> Settings:
+        if self.tune and self.train.hyperparameters_file:
+            raise ValueError("train.hyperparameters_file and tune both say what to train with; leave one of them out")
         return self
 
     @functools.cached_property
@@ -254,7 +279,7 @@ class Settings(_Section):
         Files are named relative to the project, the working directory of every stage here and in the images.
         """
         section = getattr(self, {"schema": "schema_", "validate": "validate_"}.get(stage, stage))
-        arguments = section.model_dump(exclude={"train_steps", "eval_steps"})
+        arguments = section.model_dump(exclude=_NOT_ARGUMENTS.get(stage))
         arguments = {name: value for name, value in arguments.items() if value is not None}
         for name, value in arguments.items():
             if name.endswith("_file") and value:

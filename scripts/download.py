@@ -49,7 +49,7 @@ _IMAGES_MAGIC, _LABELS_MAGIC = 2051, 2049
 def main(argv: list[str] | None = None) -> int:
     """Runs the command line; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m scripts.download", description=__doc__)
-    parser.add_argument("model", choices=["taxi", "digits"])
+    parser.add_argument("model", choices=["taxi", "digits", "mnist"], help="digits is another word for mnist")
     parser.add_argument("--output", type=Path, help="folder for the data; data/chicago or data/mnist without")
     parser.add_argument(
         "--downloads", type=Path, default=PROJECT / "data" / "downloads", help="folder for the files as they come"
@@ -73,11 +73,7 @@ def main(argv: list[str] | None = None) -> int:
             for split, (images, labels) in MNIST.items():
                 write = functools.partial(_write_images, get(images), get(labels))
                 command.write_whole(output / f"{split}.tfrecord.gz", write)
-            print(
-                "MNIST has 28 x 28 pixels from 0 to 255: set image_size: 28 and pixel_max: 255 "
-                "in models/digits/settings.yaml"
-            )
-        print(f"ready: make run MODEL={arguments.model} DATA={command.shown(output)}")
+        print(f"ready: make run MODEL={'taxi' if taxi else 'mnist'} DATA={command.shown(output)}")
 
     return command.run(make)
 

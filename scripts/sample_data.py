@@ -29,7 +29,7 @@ _DIGITS_INSIDE = Path("sklearn") / "datasets" / "data" / "digits.csv.gz"
 def main(argv: list[str] | None = None) -> int:
     """Runs the command line; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m scripts.sample_data", description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("model", choices=["taxi", "digits"])
+    parser.add_argument("model", choices=["taxi", "digits", "mnist"])
     parser.add_argument("--output", type=Path, help="folder to write to; data/<model> without")
     parser.add_argument("--rows", type=int, default=DEFAULT_ROWS, help=f"trips to make, {DEFAULT_ROWS} without")
     parser.add_argument("--seed", type=int, default=1, help="another seed gives other trips")
@@ -37,6 +37,8 @@ def main(argv: list[str] | None = None) -> int:
     folder: Path = arguments.output or PROJECT / "data" / arguments.model
 
     def make() -> None:
+        if arguments.model == "mnist":
+            raise InputError("there is no sample of MNIST to make; get the images with: make download MODEL=mnist")
         if arguments.model == "taxi":
             if arguments.rows < 1:
                 raise InputError(f"--rows {arguments.rows}: ask for at least one")

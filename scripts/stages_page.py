@@ -15,8 +15,8 @@ import yaml  # noqa: E402
 PAGE = PROJECT / "docs" / "stages.md"
 _ARTIFACTS = {"Artifact", "Dataset", "Model", "Metrics", "ClassificationMetrics", "HTML", "Markdown"}
 _ORDER = (
-    *("ingest", "statistics", "schema", "validate", "transform", "train", "resolve", "evaluate", "push", "push_hub"),
-    "notify",
+    *("ingest", "statistics", "schema", "validate", "transform", "tune", "train", "resolve", "evaluate"),
+    *("push", "push_hub", "push_vertex", "notify"),
 )
 _HEAD = """# The stages
 
@@ -62,7 +62,7 @@ def _table(direction: str, ports: list[dict[str, Any]], *, head: bool = True) ->
     for port in ports:
         kind = port["type"] if port["type"] in _ARTIFACTS else f"*{port['type']}*"
         help_text = port["description"].replace("|", "\\|")
-        default = f"`{port['default']}`" if port.get("default") else ""
+        default = f"`{port['default']}`" if port.get("default") else "optional" if port.get("optional") else ""
         lines.append(f"| {direction} | `{port['name']}` | {kind} | {default} | {help_text} |")
     return "".join(f"{line}\n" for line in lines)
 

@@ -104,11 +104,18 @@ def test_main_calls_the_stages_function(stage: str) -> None:
 def test_inputs_and_artifacts_are_the_functions_arguments(stage: str) -> None:
     content = spec(stage)
     expected = {
-        port["name"]: "InputArtifact" if port["type"] in ARTIFACTS else PARAMETERS[port["type"]]
+        port["name"]: "InputArtifact" + (" | None" if port.get("optional") else "")
+        if port["type"] in ARTIFACTS
+        else PARAMETERS[port["type"]]
         for port in content.get("inputs", [])
     }
     expected |= {port["name"]: "OutputArtifact" for port in content["outputs"] if port["type"] in ARTIFACTS}
     assert {name: kind for name, (kind, _) in signature(stage).items()} == expected
+
+
+def test_only_artifacts_are_optional_parameters_have_defaults(stage: str) -> None:
+    for port in spec(stage).get("inputs", []):
+        assert not port.get("optional") or port["type"] in ARTIFACTS, f"{stage}: {port['name']} needs a default instead"
 
 
 def test_defaults_are_the_same_in_spec_and_function(stage: str) -> None:

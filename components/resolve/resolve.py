@@ -14,11 +14,11 @@ from components.runtime.artifacts import InputArtifact, OutputArtifact, remove
 from components.runtime.progress import report
 
 
-def resolve(model: InputArtifact, destination: str, baseline_model: OutputArtifact) -> dict[str, Any]:
+def resolve(model: InputArtifact | None, destination: str, baseline_model: OutputArtifact) -> dict[str, Any]:
     """Copies the latest pushed model into `baseline_model`, or leaves it empty.
 
     Args:
-      model: the candidate.
+      model: the candidate; None before there is one, when the latest model is looked for to train on from it.
       destination: the serving directory.
       baseline_model: gets `Format-Serving/`.
 
@@ -29,7 +29,7 @@ def resolve(model: InputArtifact, destination: str, baseline_model: OutputArtifa
       InputError: the destination is no directory, or the candidate holds no SavedModel.
     """
     root = serving.serving_root(destination)
-    candidate = serving.model_digest(serving.saved_model_files(model))
+    candidate = serving.model_digest(serving.saved_model_files(model)) if model else None
     baseline_model.directory()
     for number, folder in serving.numbered(root):
         try:

@@ -77,3 +77,9 @@ def _os_error(error: OSError) -> str:
     where = f"{error.filename}: " if error.filename else ""
     hint = ": free some space, then run again" if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
     return f"{where}{error.strerror}{hint}"
+
+
+def operation_cause(message: str) -> str:
+    """What a TensorFlow operation complained about: pages of stack stand before it, and names of nodes behind."""
+    lines = [line.strip() for line in message.partition("[[{{node")[0].splitlines()]
+    return next((line for line in reversed(lines) if line), message)

@@ -92,10 +92,13 @@ class Execution:
             kind = hints[name]
             if kind is OutputArtifact:
                 arguments[name] = self.outputs[name]
-            elif kind is InputArtifact:
-                if name not in self.inputs:
+            elif kind in (InputArtifact, InputArtifact | None):
+                if name in self.inputs:
+                    arguments[name] = self.inputs[name]
+                elif kind is InputArtifact:
                     raise InputError(f"{self.stage}: the input artifact {name!r} is missing")
-                arguments[name] = self.inputs[name]
+                else:
+                    arguments[name] = None
             elif name in self.parameters:
                 arguments[name] = convert(name, self.parameters[name], kind)
             elif parameter.default is inspect.Parameter.empty:

@@ -114,15 +114,25 @@ def call(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
       InputError: the user's code raised; says file, line and message, while the trace goes to the log.
       StageError, OSError: as the user's code raised them, where they are known to be something else than a bug in it.
     """
-    _, folder = _folders.get(id(function)) or (function, _Folder(_source(function).parent))
+    return call_for(function, function, *args, **kwargs)
+
+
+def call_for(owner: Callable[..., Any], function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+    """Calls a function that in turn calls what `owner`, which `load_function` returned, has made.
+
+    Raises:
+      InputError: the user's code raised; says file, line and message, while the trace goes to the log.
+      StageError, OSError: as the user's code raised them, where they are known to be something else than a bug in it.
+    """
+    _, folder = _folders.get(id(owner)) or (owner, _Folder(_source(owner).parent))
     try:
         with folder.importable():
             return function(*args, **kwargs)
     except (Exception, SystemExit) as error:
         if classify(error) is not None or isinstance(error, MemoryError):
             raise
-        where = _user_line(error, folder.path) or f"{origin(_source(function))}:{_first_line(function)}"
-        raise _input_error(error, where, f" (in {getattr(function, '__name__', function)})") from error
+        where = _user_line(error, folder.path) or f"{origin(_source(owner))}:{_first_line(owner)}"
+        raise _input_error(error, where, f" (in {getattr(owner, '__name__', owner)})") from error
 
 
 def _module_path(module_file: str, name: str) -> Path:

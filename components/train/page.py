@@ -9,7 +9,7 @@ from components.runtime import report
 from components.train.watch import History
 
 _COLUMNS = 2
-_TRAIN, _EVAL = report.COLORS[:2]
+_TRAIN, _EVAL, _KEPT = report.COLORS[:3]
 
 
 def page(history: History, facts: Sequence[tuple[str, Any]], parameters: Mapping[str, Any]) -> str:
@@ -37,7 +37,7 @@ def page(history: History, facts: Sequence[tuple[str, Any]], parameters: Mapping
                 ),
             ),
             report.section(
-                "Last values",
+                "Last values" if history.kept_step is None else f"Values at step {history.kept_step}",
                 report.table(
                     ["metric", "train", "eval"],
                     [(name, last.get(f"train_{name}"), last.get(f"eval_{name}")) for name in curves],
@@ -68,6 +68,8 @@ def _drawing(history: History, curves: Sequence[str]) -> report.Html:
             axis.plot(*zip(*train, strict=True), color=_TRAIN, label="train", linewidth=1.6)
         if evaluated := history.eval.get(name):
             axis.plot(*zip(*evaluated, strict=True), color=_EVAL, label="eval", marker="o", markersize=4, linewidth=1.6)
+        if history.kept_step is not None:
+            axis.axvline(history.kept_step, color=_KEPT, linestyle="--", linewidth=1, label="weights kept")
         axis.legend(frameon=False)
     for axis in axes[len(curves) :]:
         axis.set_visible(False)

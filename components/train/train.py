@@ -16,30 +16,32 @@ import keras
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
-from components.runtime import modules, progress
+from components.runtime import hyperparameters as hyperparameter_files
+from components.runtime import modules, progress, training_input
+from components.runtime import serving as serving_files
 from components.runtime.artifacts import InputArtifact, OutputArtifact
 from components.runtime.errors import InputError
-from components.runtime.fn_args import FnArgs, example_accessor
 from components.runtime.redaction import redact
+from components.runtime.storage import shown
 from components.train.page import page
 from components.train.watch import History, watching
 
 SERVING_FOLDER = "Format-Serving"
 EVAL_FOLDER = "Format-TFMA"
-SCHEMA_FILE = "schema.pbtxt"
-
-_MAX_SEED = 2**32 - 1
 
 
 def train(
     transformed_examples: InputArtifact,
     transform_graph: InputArtifact,
     schema: InputArtifact,
+    hyperparameters: InputArtifact | None,
+    base_model: InputArtifact | None,
     module_file: str,
     train_steps: int,
     eval_steps: int,
     seed: int,
     custom_config: dict[str, Any],
+    hyperparameters_file: str,
     model: OutputArtifact,
     model_run: OutputArtifact,
     metrics: OutputArtifact,
@@ -51,11 +53,14 @@ def train(
       transformed_examples: input of run_fn: train_files from the split train, eval_files from eval.
       transform_graph: output of TensorFlow Transform.
       schema: of the raw examples.
+      hyperparameters: of tune; becomes `fn_args.hyperparameters`.
+      base_model: model to start from, `Format-Serving/`; an empty artifact where there is none.
       module_file: Python file with `run_fn(fn_args)`.
       train_steps: batches to train on, at least 1.
       eval_steps: batches to evaluate on while training; 0 for the whole split.
       seed: of Python, NumPy and TensorFlow.
       custom_config: `fn_args.custom_config`.
+      hyperparameters_file: in place of the artifact: JSON or YAML.
       model: `Format-Serving/` with the SavedModel.
       model_run: TensorBoard logs and what else run_fn puts into `fn_args.model_run_dir`.
       metrics: metadata only: last values of the curves.
@@ -64,10 +69,10 @@ def train(
     Raises:
       InputError: an argument, the module, the data or the training is at fault.
     """
-    _check_arguments(transformed_examples, train_steps, eval_steps, seed)
+    training_input.check(transformed_examples, train_steps, eval_steps, seed)
+    chosen = _hyperparameters(hyperparameters, hyperparameters_file)
+    base = None if base_model is None or base_model.is_empty else serving_files.saved_model(base_model).absolute()
     serving = model.directory() / SERVING_FOLDER
-    train_files, eval_files = (f"{transformed_examples.split(name)}/*" for name in ("train", "eval"))
-    schema_path = str(schema.path / SCHEMA_FILE if schema.path.is_dir() else schema.path)
     run_fn = modules.load_function(module_file, "run_fn")
     history = History(train_steps)
     # What the imports made lives until the end; without it each collection during tracing walks through all of it.
@@ -77,20 +82,18 @@ def train(
     with tempfile.TemporaryDirectory() as scratch, watching(history):
         modules.call(
             run_fn,
-            FnArgs(
+            training_input.fn_args(
+                transformed_examples,
+                transform_graph,
+                schema,
+                train_steps,
+                eval_steps,
                 working_dir=scratch,
-                train_files=[train_files],
-                eval_files=[eval_files],
-                train_steps=train_steps,
-                eval_steps=eval_steps or None,
-                schema_path=schema_path,
-                schema_file=schema_path,
-                transform_graph_path=str(transform_graph.path),
-                transform_output=str(transform_graph.path),
-                data_accessor=example_accessor(),
                 serving_model_dir=str(serving),
                 eval_model_dir=str(model.path / EVAL_FOLDER),
                 model_run_dir=str(model_run.directory()),
+                base_model=str(base) if base else None,
+                hyperparameters=chosen,
                 custom_config=custom_config,
             ),
         )
@@ -100,29 +103,43 @@ def train(
     steps = history.steps or train_steps
     model.metadata |= {"steps": steps, "signatures": signatures}
     metrics.metadata |= {**history.last_values(), "steps": steps, "seconds": round(seconds, 3)}
-    facts = [("steps", steps), ("seconds", round(seconds, 1)), ("signatures", ", ".join(signatures))]
     if history.examples and history.seconds:
         metrics.metadata["examples"] = history.examples
         metrics.metadata["examples_per_second"] = round(history.examples / history.seconds, 1)
-        facts.insert(2, ("examples per second", round(history.examples / history.seconds)))
+    if history.stopped_early:
+        model.metadata["stopped_early_at"] = steps
+    facts = _facts(history, steps, seconds)
+    facts.append(("signatures", ", ".join(signatures)))
+    if chosen:
+        facts.append(("hyperparameters", "those that tune found" if hyperparameters else shown(hyperparameters_file)))
+    if base_model and base:
+        facts.append(("base model", f"version {base_model.metadata.get('version', 'unknown')}"))
     if not history.tensorboard:
         _write_logs(history, model_run.path)
     parameters = {"train_steps": train_steps, "eval_steps": eval_steps, "seed": seed, "custom_config": custom_config}
+    if chosen:
+        parameters["hyperparameters"] = hyperparameter_files.values(chosen)
     report.path.write_text(page(history, facts, redact(parameters)), encoding="utf-8")
     progress.report(f"{steps} steps in {seconds:.1f} s, signatures: {', '.join(signatures)}")
 
 
-def _check_arguments(transformed_examples: InputArtifact, train_steps: int, eval_steps: int, seed: int) -> None:
-    if train_steps < 1:
-        raise InputError(f"train_steps is {train_steps}; set it to at least 1")
-    if eval_steps < 0:
-        raise InputError(f"eval_steps is {eval_steps}; set it to at least 1, or to 0 for the whole split")
-    if not 0 <= seed <= _MAX_SEED:
-        raise InputError(f"seed is {seed}; set it to a number from 0 to {_MAX_SEED}")
-    for name in ("train", "eval"):
-        folder = transformed_examples.split(name)
-        if transformed_examples.metadata.get(f"rows_{name}") == 0 or next(folder.iterdir(), None) is None:
-            raise InputError(f"{transformed_examples.name}: the split {name!r} is empty; change the splits of ingest")
+def _facts(history: History, steps: int, seconds: float) -> list[tuple[str, Any]]:
+    facts: list[tuple[str, Any]] = [("steps", steps), ("seconds", round(seconds, 1))]
+    if history.examples and history.seconds:
+        facts.append(("examples per second", round(history.examples / history.seconds)))
+    if history.stopped_early:
+        facts[0] = ("steps", f"{steps} of {history.expected_steps}: stopped early")
+    if history.kept_step is not None:
+        facts.append(("weights kept", f"those of step {history.kept_step}"))
+    return facts
+
+
+def _hyperparameters(artifact: InputArtifact | None, file: str) -> dict[str, Any] | None:
+    if artifact is not None and file:
+        raise InputError("hyperparameters come from tune and from hyperparameters_file; leave one of them out")
+    if artifact is not None:
+        return hyperparameter_files.from_artifact(artifact)
+    return hyperparameter_files.from_file(file) if file else None
 
 
 def _signatures(serving: Path, module_file: str) -> list[str]:

@@ -12,10 +12,11 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import keras
 import tensorflow as tf
 
 from components.runtime import progress
-from components.runtime.errors import InputError
+from components.runtime.errors import InputError, operation_cause
 
 Curve = list[tuple[int, float]]
 """Points of a step and a value, in the order of the steps."""
@@ -35,6 +36,8 @@ class History:
       train: curves of the training metrics; each value is the mean since its epoch began.
       eval: curves of the same metrics on the validation data, by the end of the epochs.
       tensorboard: whether the module writes TensorBoard logs itself.
+      stopped_early: whether a callback ended the last `fit` before its last step.
+      kept_step: step whose weights an EarlyStopping callback has put back; None where it left the last ones.
     """
 
     expected_steps: int
@@ -44,11 +47,16 @@ class History:
     train: dict[str, Curve] = field(default_factory=dict)
     eval: dict[str, Curve] = field(default_factory=dict)
     tensorboard: bool = False
+    stopped_early: bool = False
+    kept_step: int | None = None
 
     def last_values(self) -> dict[str, float]:
-        """The last point of every curve, under its name with `train_` or `eval_` before it."""
+        """The point of every curve that belongs to the model's weights, under its name with `train_` or `eval_` before.
+
+        That is the last point, unless the weights of an earlier step were put back.
+        """
         return {
-            f"{prefix}_{name}": curve[-1][1]
+            f"{prefix}_{name}": next((value for step, value in curve if step == self.kept_step), curve[-1][1])
             for prefix, curves in (("train", self.train), ("eval", self.eval))
             for name, curve in curves.items()
         }
@@ -88,23 +96,23 @@ def _watched(fit: Callable[..., Any], library: Any, history: History) -> Callabl
         given = call.arguments.get("callbacks") or []
         given = getattr(given, "callbacks", given)  # of a CallbackList
         callbacks = list(given) if isinstance(given, list | tuple) else [given]
-        call.arguments["callbacks"] = [_callback(library.callbacks.Callback, history), *callbacks]
+        watcher = _callback(library.callbacks.Callback, history)
+        call.arguments["callbacks"] = [watcher, *callbacks]
         history.tensorboard |= any(isinstance(entry, library.callbacks.TensorBoard) for entry in callbacks)
         started = time.monotonic()
         try:
-            return fit(*call.args, **call.kwargs)
+            result = fit(*call.args, **call.kwargs)
+            stoppers = [entry for entry in callbacks if isinstance(entry, library.callbacks.EarlyStopping)]
+            # Keras 2 puts weights back only where it has ended the training.
+            stoppers = [entry for entry in stoppers if library is keras or entry.stopped_epoch]
+            history.kept_step = next(filter(None, map(watcher.step_put_back, stoppers)), None)
+            return result
         except tf.errors.OpError as error:
-            raise type(error)(error.node_def, error.op, _cause(error.message)) from error
+            raise type(error)(error.node_def, error.op, operation_cause(error.message)) from error
         finally:
             history.seconds += time.monotonic() - started
 
     return watched_fit
-
-
-def _cause(message: str) -> str:
-    """What an operation complained about: TensorFlow puts pages of stack before it, and names of nodes behind."""
-    lines = [line.strip() for line in message.partition("[[{{node")[0].splitlines()]
-    return next((line for line in reversed(lines) if line), message)
 
 
 def _callback(base: type, history: History) -> Any:
@@ -118,8 +126,16 @@ def _callback(base: type, history: History) -> Any:
             self._epoch_start = history.steps
             self._uncounted = False
             self._evaluating_since = 0.0
+            self._ends: dict[int, int] = {}
+
+        def step_put_back(self, stopper: Any) -> int | None:
+            """The step whose weights an EarlyStopping callback has put back, if it has."""
+            kept = stopper.restore_best_weights and stopper.best_weights is not None
+            step = self._ends.get(stopper.best_epoch) if kept else None
+            return None if step == history.steps else step
 
         def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
+            history.stopped_early = False
             epochs, steps = self.params.get("epochs"), self.params.get("steps")
             if epochs and steps:
                 self._total = self._first + epochs * steps
@@ -158,14 +174,20 @@ def _callback(base: type, history: History) -> Any:
             _check_finite(values, "val_loss", history.steps)
             _add(history.train, history.steps, {k: v for k, v in values.items() if not k.startswith("val_")})
             _add(history.eval, history.steps, {k[4:]: v for k, v in values.items() if k.startswith("val_")})
+            self._ends[epoch] = history.steps
             told = ", ".join(f"{k.replace('val_', 'eval ')} {v:.4g}" for k, v in values.items() if k != "learning_rate")
             progress.report(f"step {history.steps}/{self._total} {told}")
+
+        def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
+            history.stopped_early = bool(self.model.stop_training) and history.steps < self._total
 
         def _count_examples(self) -> None:
             if self._uncounted:
                 self._uncounted = False
                 loss = next((metric for metric in self.model.metrics if metric.name == "loss"), None)
-                history.examples += round(float(getattr(loss, "count", 0)))
+                # The outer call reads what is spread over several devices, the inner one what Keras keeps.
+                count = tf.convert_to_tensor(keras.ops.convert_to_tensor(getattr(loss, "count", 0)))
+                history.examples += round(float(count))
 
     return Watcher()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import keras
@@ -11,16 +10,18 @@ import tensorflow_transform as tft
 from preprocessing import LABEL, TRANSFORMED_IMAGE, TRANSFORMED_LABEL
 from tfx_bsl.public import tfxio
 
-from components.runtime import signatures
+from components.runtime import signatures, training
 from components.runtime.fn_args import FnArgs
 
 CLASSES = 10
 
-DEFAULTS: dict[str, Any] = {"batch_size": 64, "learning_rate": 0.003, "epochs": 5, "filters": [32, 64]}
-"""What custom_config can change. An epoch here is the time between two evaluations."""
-
-STEPS_PER_CALL = 20
-"""Steps that run between two returns to Python."""
+DEFAULTS: dict[str, Any] = training.OPTIONS | {
+    "batch_size": 64,
+    "learning_rate": 0.003,
+    "epochs": 5,
+    "filters": [32, 64],
+}
+"""What custom_config and hyperparameters can change. An epoch here is the time between two evaluations."""
 
 WHOLE_SPLIT = -1
 
@@ -29,46 +30,45 @@ def run_fn(fn_args: FnArgs) -> None:
     """Trains the model and exports it with its preprocessing.
 
     Args:
-      fn_args: as the train stage fills them in; `custom_config` may hold the keys of `DEFAULTS`.
+      fn_args: as the train stage fills them in; `custom_config` and `hyperparameters` may hold the keys of `DEFAULTS`.
 
     Raises:
-      ValueError: custom_config has an unknown key.
+      ValueError: one of them has an unknown key.
     """
-    config = DEFAULTS | (fn_args.custom_config or {})
-    if unknown := sorted(config.keys() - DEFAULTS.keys()):
-        raise ValueError(f"custom_config has an unknown key {unknown[0]!r}; known are: {', '.join(DEFAULTS)}")
+    config = training.configuration(DEFAULTS, fn_args)
     transform_output = tft.TFTransformOutput(fn_args.transform_output)
 
-    def batches(files: list[str], *, training: bool) -> tf.data.Dataset:
+    def batches(files: list[str], *, repeated: bool) -> tf.data.Dataset:
         options = tfxio.TensorFlowDatasetOptions(
             batch_size=config["batch_size"],
-            shuffle=training,
+            shuffle=repeated,
             shuffle_buffer_size=2000,
-            num_epochs=None if training else 1,
+            num_epochs=None if repeated else 1,
             label_key=TRANSFORMED_LABEL,
         )
         return fn_args.data_accessor.tf_dataset_factory(files, options, transform_output.transformed_metadata.schema)
 
-    # Keras makes whole epochs of whole calls only: both are chosen so that the steps add up exactly.
-    epochs = max(count for count in range(1, config["epochs"] + 1) if fn_args.train_steps % count == 0)
-    steps_per_epoch = fn_args.train_steps // epochs
-    model = build(transform_output.transformed_feature_spec()[TRANSFORMED_IMAGE].shape, config["filters"])
+    plan = training.plan(fn_args.train_steps, config["epochs"])
     schedule = keras.optimizers.schedules.CosineDecay(config["learning_rate"], fn_args.train_steps)
-    model.compile(
-        optimizer=keras.optimizers.Adam(schedule),
-        loss=keras.losses.SparseCategoricalCrossentropy(),
-        metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
-        steps_per_execution=math.gcd(STEPS_PER_CALL, steps_per_epoch),
-        jit_compile=False,
-    )
-    # Variables made while the training step is traced would have it traced a second time.
-    model.optimizer.build(model.trainable_variables)
+    with training.placed(config["mixed_precision"]):
+        model = build(transform_output.transformed_feature_spec()[TRANSFORMED_IMAGE].shape, config["filters"])
+        training.start_from(model, fn_args.base_model, transform_output)
+        model.compile(
+            optimizer=keras.optimizers.Adam(schedule),
+            loss=keras.losses.SparseCategoricalCrossentropy(),
+            metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
+            steps_per_execution=plan.steps_per_call,
+            jit_compile=False,
+        )
+        # Variables made while the training step is traced would have it traced a second time.
+        model.optimizer.build(model.trainable_variables)
     model.fit(
-        batches(fn_args.train_files, training=True),
+        batches(fn_args.train_files, repeated=True),
         shuffle=False,  # The batches are shuffled already.
-        epochs=epochs,
-        steps_per_epoch=steps_per_epoch,
-        validation_data=batches(fn_args.eval_files, training=False).take(fn_args.eval_steps or WHOLE_SPLIT),
+        epochs=plan.epochs,
+        steps_per_epoch=plan.steps_per_epoch,
+        validation_data=batches(fn_args.eval_files, repeated=False).take(fn_args.eval_steps or WHOLE_SPLIT),
+        callbacks=training.callbacks(config["early_stopping"]),
     )
     signatures.export(model, transform_output, fn_args.serving_model_dir, labels=[LABEL])
 
@@ -93,5 +93,5 @@ def build(shape: tuple[int, int, int], filters: list[int]) -> keras.Model:
     layer = keras.layers.Dropout(0.5)(layer)
     layer = keras.layers.Dense(64, activation="relu")(layer)
     layer = keras.layers.Dropout(0.3)(layer)
-    probabilities = keras.layers.Dense(CLASSES, activation="softmax")(layer)
+    probabilities = keras.layers.Dense(CLASSES, activation="softmax", dtype="float32")(layer)
     return keras.Model({TRANSFORMED_IMAGE: image}, probabilities, name="digits")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import features
@@ -13,8 +12,9 @@ from features import transformed
 from keras import ops
 from tfx_bsl.public import tfxio
 
-from components.runtime import signatures
+from components.runtime import signatures, training
 from components.runtime.fn_args import FnArgs
+from components.runtime.tfx_compat import TunerFnResult
 
 SIZES = {
     "trip_start_hour": 24,
@@ -27,11 +27,23 @@ SIZES = {
 }
 """Places for the values of an integer feature; a value beyond them takes the place of its remainder."""
 
-DEFAULTS: dict[str, Any] = {"batch_size": 128, "learning_rate": 0.005, "epochs": 5, "hidden_units": [100, 70, 50, 25]}
-"""What custom_config can change. An epoch here is the time between two evaluations."""
+DEFAULTS: dict[str, Any] = training.OPTIONS | {
+    "batch_size": 128,
+    "learning_rate": 0.005,
+    "epochs": 5,
+    "hidden_units": [100, 70, 50, 25],
+    "units": 0,
+    "layers": 4,
+    "tuner": "random",
+}
+"""What custom_config and hyperparameters can change. An epoch here is the time between two evaluations. With `units`
+there are so many `layers`, the first of that width, each next one narrower, in place of `hidden_units`."""
 
-STEPS_PER_CALL = 20
-"""Steps that run between two returns to Python."""
+NARROWER = 0.7
+"""Width of a layer as a share of that before it."""
+
+MOST_TRIALS = 1000
+"""The budget is the tune stage's."""
 
 WHOLE_SPLIT = -1
 
@@ -40,46 +52,103 @@ def run_fn(fn_args: FnArgs) -> None:
     """Trains the model and exports it with its preprocessing.
 
     Args:
-      fn_args: as the train stage fills them in; `custom_config` may hold the keys of `DEFAULTS`.
+      fn_args: as the train stage fills them in; `custom_config` and `hyperparameters` may hold the keys of `DEFAULTS`.
 
     Raises:
-      ValueError: custom_config has an unknown key.
+      ValueError: one of them has an unknown key.
     """
-    config = DEFAULTS | (fn_args.custom_config or {})
-    if unknown := sorted(config.keys() - DEFAULTS.keys()):
-        raise ValueError(f"custom_config has an unknown key {unknown[0]!r}; known are: {', '.join(DEFAULTS)}")
+    config = training.configuration(DEFAULTS, fn_args)
     transform_output = tft.TFTransformOutput(fn_args.transform_output)
+    model = compiled(transform_output, config, fn_args)
+    model.fit(
+        **fit_arguments(transform_output, config, fn_args), callbacks=training.callbacks(config["early_stopping"])
+    )
+    signatures.export(model, transform_output, fn_args.serving_model_dir, labels=[features.LABEL])
 
-    def batches(files: list[str], *, training: bool) -> tf.data.Dataset:
+
+def tuner_fn(fn_args: FnArgs) -> TunerFnResult:
+    """Searches for the learning rate and the size of the deep part.
+
+    Args:
+      fn_args: as the tune stage fills them in; `custom_config` as for `run_fn`: its `tuner` is `random`, `bayesian` or
+        `hyperband`.
+    """
+    import keras_tuner  # not where nothing is tuned
+
+    config = training.configuration(DEFAULTS, fn_args)
+    transform_output = tft.TFTransformOutput(fn_args.transform_output)
+    space = keras_tuner.HyperParameters()
+    space.Float("learning_rate", 5e-4, 5e-2, sampling="log", default=config["learning_rate"])
+    space.Int("units", 32, 256, sampling="log", step=2, default=128)
+    space.Int("layers", 1, 4, default=4)
+
+    def build_trial(values: keras_tuner.HyperParameters) -> keras.Model:
+        chosen = {name: values.get(name) for name in ("learning_rate", "units", "layers")}
+        return compiled(transform_output, config | chosen, fn_args)
+
+    tuners = {
+        "random": keras_tuner.RandomSearch,
+        "bayesian": keras_tuner.BayesianOptimization,
+        "hyperband": keras_tuner.Hyperband,
+    }
+    if config["tuner"] not in tuners:
+        raise ValueError(f"tuner is {config['tuner']!r}; set it to one of: {', '.join(tuners)}")
+    limit = {"max_epochs": config["epochs"]} if config["tuner"] == "hyperband" else {"max_trials": MOST_TRIALS}
+    tuner = tuners[config["tuner"]](
+        build_trial,
+        objective=keras_tuner.Objective("val_auc", "max"),
+        hyperparameters=space,
+        tune_new_entries=False,
+        directory=fn_args.working_dir,
+        project_name="taxi",
+        **limit,
+    )
+    return TunerFnResult(tuner, fit_arguments(transform_output, config, fn_args))
+
+
+def compiled(transform_output: tft.TFTransformOutput, config: dict[str, Any], fn_args: FnArgs) -> keras.Model:
+    """The model, ready for `fit`; with `fn_args.base_model` it starts from that."""
+    widths = [max(1, round(config["units"] * NARROWER**layer)) for layer in range(config["layers"])]
+    with training.placed(config["mixed_precision"]):
+        model = build(transform_output, widths if config["units"] else config["hidden_units"])
+        training.start_from(model, fn_args.base_model, transform_output)
+        model.compile(
+            optimizer=keras.optimizers.Adam(config["learning_rate"]),
+            loss=cross_entropy,
+            metrics=[keras.metrics.AUC(name="auc")],
+            steps_per_execution=training.plan(fn_args.train_steps, config["epochs"]).steps_per_call,
+            jit_compile=False,
+        )
+        # Variables made while the training step is traced would have it traced a second time.
+        model.optimizer.build(model.trainable_variables)
+    return model
+
+
+def cross_entropy(labels: tf.Tensor, probabilities: tf.Tensor) -> tf.Tensor:
+    """Of each trip, shape [batch]: on several devices Keras takes the right mean of a loss only where it has rows."""
+    return keras.losses.binary_crossentropy(labels[:, None], probabilities[:, None])
+
+
+def fit_arguments(transform_output: tft.TFTransformOutput, config: dict[str, Any], fn_args: FnArgs) -> dict[str, Any]:
+    """Data and steps, as arguments of `fit`."""
+
+    def batches(files: list[str], *, repeated: bool) -> tf.data.Dataset:
         options = tfxio.TensorFlowDatasetOptions(
             batch_size=config["batch_size"],
-            shuffle=training,
-            num_epochs=None if training else 1,
+            shuffle=repeated,
+            num_epochs=None if repeated else 1,
             label_key=transformed(features.LABEL),
         )
         return fn_args.data_accessor.tf_dataset_factory(files, options, transform_output.transformed_metadata.schema)
 
-    # Keras makes whole epochs of whole calls only: both are chosen so that the steps add up exactly.
-    epochs = max(count for count in range(1, config["epochs"] + 1) if fn_args.train_steps % count == 0)
-    steps_per_epoch = fn_args.train_steps // epochs
-    model = build(transform_output, config["hidden_units"])
-    model.compile(
-        optimizer=keras.optimizers.Adam(config["learning_rate"]),
-        loss=keras.losses.BinaryCrossentropy(),
-        metrics=[keras.metrics.AUC(name="auc")],
-        steps_per_execution=math.gcd(STEPS_PER_CALL, steps_per_epoch),
-        jit_compile=False,
-    )
-    # Variables made while the training step is traced would have it traced a second time.
-    model.optimizer.build(model.trainable_variables)
-    model.fit(
-        batches(fn_args.train_files, training=True),
-        shuffle=False,  # The batches are shuffled already.
-        epochs=epochs,
-        steps_per_epoch=steps_per_epoch,
-        validation_data=batches(fn_args.eval_files, training=False).take(fn_args.eval_steps or WHOLE_SPLIT),
-    )
-    signatures.export(model, transform_output, fn_args.serving_model_dir, labels=[features.LABEL])
+    plan = training.plan(fn_args.train_steps, config["epochs"])
+    return {
+        "x": batches(fn_args.train_files, repeated=True),
+        "shuffle": False,  # The batches are shuffled already.
+        "epochs": plan.epochs,
+        "steps_per_epoch": plan.steps_per_epoch,
+        "validation_data": batches(fn_args.eval_files, repeated=False).take(fn_args.eval_steps or WHOLE_SPLIT),
+    }
 
 
 def build(transform_output: tft.TFTransformOutput, hidden_units: list[int]) -> keras.Model:
@@ -108,7 +177,8 @@ def build(transform_output: tft.TFTransformOutput, hidden_units: list[int]) -> k
     for name, size in sizes.items():
         places.append(ops.mod(categorical[name], size) + start)
         start += size
-    weights = keras.layers.Embedding(start, 1, embeddings_initializer="zeros", name="wide")(ops.stack(places, axis=-1))
+    wide = keras.layers.Embedding(start, 1, embeddings_initializer="zeros", name="wide", dtype="float32")
+    weights = wide(ops.stack(places, axis=-1))
 
-    logit = keras.layers.Dense(1, name="deep")(deep)[:, 0] + ops.sum(weights, axis=(1, 2))
+    logit = keras.layers.Dense(1, name="deep", dtype="float32")(deep)[:, 0] + ops.sum(weights, axis=(1, 2))
     return keras.Model(dense | categorical, ops.sigmoid(logit), name="wide_and_deep")

@@ -10,7 +10,10 @@ from runners import settings
 from runners.ir import documents
 from runners.settings import load
 
-NOTIFY = """
+# Every task that only some models have.
+OPTIONAL = """
+tune: {}
+train: {warm_start: true}
 notify:
   when: failure
   webhook: teams
@@ -49,6 +52,7 @@ resources:
   notify:
     secrets: [{name: millrace-notify, env: {url: MILLRACE_NOTIFY_URL}}]
 """
+FULL += OPTIONAL
 
 
 def digest(name: str, variant: str = "") -> str:
@@ -66,7 +70,7 @@ def model(folder: Path, text: str) -> settings.Settings:
 
 def full(folder: Path, server: str = "2.5") -> settings.Settings:
     """A model whose settings say all there is."""
-    return model(folder / "full", NOTIFY + FULL.replace("{server}", server))
+    return model(folder / "full", FULL.replace("{server}", server))
 
 
 def pods(text: str) -> dict[str, dict[str, Any]]:

@@ -14,14 +14,14 @@ import pytest
 import yaml
 
 from runners import images
-from runners.argo import compile_workflow, for_settings
+from runners.argo import ArgoOptions, compile_workflow, for_settings
 from runners.compile_command import Images, compile_pipeline
 from runners.images import LOCK_VARIABLE
-from runners.ir import documents, read
+from runners.ir import Constant, Output, documents, read
 from runners.kubernetes_values import cpu_cores, memory_bytes
 from runners.resources import GPU_STAGES, OPTIONAL_STAGES, task_name, tasks
 from runners.settings import load
-from tests.runners.compiled_models import NOTIFY, digest, full, model, pods
+from tests.runners.compiled_models import OPTIONAL, digest, full, model, pods
 from tests.runners.kfp_fields import IR_2_5, PLATFORM_2_5, unknown
 from tests.support import ROOT
 
@@ -114,7 +114,7 @@ def test_each_task_has_what_its_settings_say(tmp_path: Path) -> None:
         assert pod["imagePullSecret"][0]["secretName"] == "registry"
         assert pod["podMetadata"]["annotations"] == {"millrace/read-only-mounts": "/lookups"}
         mounts = {mount["mountPath"]: mount["constant"] for mount in pod["pvcMount"]}
-        on_volume = {"/millrace": "work"} if task in ("ingest", "resolve", "push") else {}
+        on_volume = {"/millrace": "work"} if task in ("ingest", "resolve", "resolve-base", "push") else {}
         assert mounts == {"/lookups": "lookups"} | on_volume, task
         assert re.search(r"(^|-)gpu@", pod["image"]) is None or task == "train"
 
@@ -139,7 +139,7 @@ def test_model_code_on_the_volume_is_mounted_where_it_is_read(tmp_path: Path) ->
 
 def test_the_settings_change_nothing_of_what_runs_here(tmp_path: Path) -> None:
     """A local run takes the same file and leaves the pods' part alone."""
-    plain = read(documents(compile_pipeline(model(tmp_path / "full", NOTIFY)))[0])
+    plain = read(documents(compile_pipeline(model(tmp_path / "full", OPTIONAL)))[0])
     loaded = read(documents(compile_pipeline(full(tmp_path)))[0])
     assert list(plain.tasks) == list(loaded.tasks)
     for name, task in loaded.tasks.items():
@@ -195,8 +195,7 @@ def peaks() -> dict[str, float]:
 def test_the_defaults_follow_the_measured_peaks() -> None:
     chosen = load("taxi")
     measured = peaks()
-    unmeasured = {"reject-data", "notify", *map(task_name, OPTIONAL_STAGES)}
-    assert measured.keys() == tasks().keys() - unmeasured
+    assert measured.keys() == pods(compile_pipeline(chosen, digest)).keys() - {"reject-data", "notify"}
     for task, peak in measured.items():
         pod = chosen.pod(task)
         assert pod.memory.request
@@ -330,3 +329,34 @@ def test_a_place_that_cannot_be_written_to(tmp_path: Path) -> None:
     assert result.returncode == 65
     assert "cannot be written" in result.stderr
     assert len(result.stderr.splitlines()) == 1
+
+
+def test_a_model_may_tune_before_it_trains_and_start_from_the_last_model(tmp_path: Path) -> None:
+    plain = read(documents(compile_pipeline(model(tmp_path / "plain", "{}")))[0]).tasks
+    assert not {"tune", "resolve-base"} & plain.keys()
+    assert not {"hyperparameters", "base_model"} & plain["train"].artifacts.keys()
+    chosen = model(tmp_path / "mine", "tune: {max_trials: 4, max_minutes: 1.5}\ntrain: {warm_start: true}")
+    text = compile_pipeline(chosen)
+    tasks = read(documents(text)[0]).tasks
+    assert tasks.keys() - plain.keys() == {"tune", "resolve-base"}
+    assert tasks["train"].artifacts["hyperparameters"] == Output("tune", "best_hyperparameters")
+    assert tasks["train"].artifacts["base_model"] == Output("resolve-base", "baseline_model")
+    assert tasks["evaluate"].artifacts["baseline_model"] == Output("resolve", "baseline_model")
+    assert "model" not in tasks["resolve-base"].artifacts
+    assert not tasks["resolve-base"].cacheable
+    assert tasks["tune"].parameters["max_minutes"] == Constant(1.5)
+    # The same on Argo, whose launcher gets what is given and nothing for what is not.
+    workflow = yaml.safe_load(compile_workflow(text, ArgoOptions(claim="work")))
+    specs = {
+        template["name"]: json.loads(template["container"]["args"][template["container"]["args"].index("--task") + 1])
+        for template in workflow["spec"]["templates"]
+        if "container" in template
+    }
+    assert specs["train"]["artifacts"]["base_model"] == {"task": "resolve-base", "output": "baseline_model"}
+    assert specs["train"]["artifacts"]["hyperparameters"] == {"task": "tune", "output": "best_hyperparameters"}
+    assert specs["resolve-base"]["artifacts"] == {}
+    assert specs["resolve"]["artifacts"].keys() == {"model"}
+    dag = next(template["dag"]["tasks"] for template in workflow["spec"]["templates"] if "dag" in template)
+    train = next(task for task in dag if task["name"] == "train")
+    assert "tune.Succeeded" in train["depends"]
+    assert "resolve-base.Succeeded" in train["depends"]

@@ -57,6 +57,10 @@ def test_of_images_only_what_is_given_reaches_the_stage(models: Path) -> None:
         ("notify: {mail: {server: a, sender: a@b, to: [c]}}", "notify.mail.to.0: expected an address .* not 'c'"),
         ("notify: {mail: {server: a, sender: a@b}}", "notify.mail.to: Field required"),
         ("resources: {notify: {caching: true}}", "resources.notify.caching: notify deals with what lies outside"),
+        ("tune: {max_trials: -1}", "tune.max_trials: .* not -1"),
+        ("tune: {max_minutes: .inf}", "tune.max_minutes: .* not inf"),
+        ("tune: {max_trial: 3}", "unknown key 'tune.max_trial', did you mean 'max_trials'"),
+        ("tune: {}\ntrain: {hyperparameters_file: best.json}", "hyperparameters_file and tune both say"),
         ("a: [", "not YAML"),
         ("- list", "holds no settings"),
     ],
@@ -125,3 +129,17 @@ def test_a_place_that_no_pod_can_read_is_refused(models: Path, place: str) -> No
 def test_files_of_another_model_may_be_named(models: Path) -> None:
     models.write_text("train: {module_file: ../digits/model.py}\n")
     assert settings.load("mine").arguments("train")["module_file"] == "models/digits/model.py"
+
+
+def test_a_search_has_its_steps_as_arguments_and_its_file_in_the_models_folder(models: Path) -> None:
+    models.write_text("tune: {train_steps: 30, max_trials: 4}\ntrain: {warm_start: true}\n")
+    mine = settings.load("mine")
+    arguments = mine.arguments("tune")
+    assert (arguments["train_steps"], arguments["max_trials"]) == (30, 4)
+    assert arguments["module_file"] == "models/mine/model.py"
+    assert "warm_start" not in mine.arguments("train")
+
+
+def test_hyperparameters_are_a_file_of_the_models(models: Path) -> None:
+    models.write_text("train: {hyperparameters_file: best.yaml}\n")
+    assert settings.load("mine").arguments("train")["hyperparameters_file"] == "models/mine/best.yaml"

@@ -152,7 +152,7 @@ def test_another_python_image_changes_all() -> None:
     ("arguments", "message"),
     [
         (("ingst",), "error: no image for the stage 'ingst', did you mean 'ingest'? the stages are: evaluate, ingest"),
-        (("ingest", "--gpu"), "error: no gpu image of the stage 'ingest'; only train has one (gpu)"),
+        (("ingest", "--gpu"), "error: no gpu image of the stage 'ingest'; only train and tune have one (gpu)"),
         (("ingest", "--engine", "podmen"), "error: no engine 'podmen' for this; did you mean 'podman'?"),
         (("ingest", "--push"), "error: --push needs --registry"),
         (("ingest", "--pip-conf", "absent.conf"), "error: --pip-conf absent.conf: no such file"),

@@ -201,7 +201,7 @@ def test_command_writes_the_trips_where_a_pipeline_reads_them(
 def test_command_fails_in_one_line(server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     server.content = b"not MNIST"
     arguments = [
-        "digits",
+        "mnist",
         "--from",
         server.url,
         "--output",

@@ -166,3 +166,10 @@ def test_digits_agree_with_another_copy(digits: list[dict[str, list[Any]]]) -> N
     rows = zip(*(column.to_pylist() for column in known.columns), strict=True)
     theirs = {(bytes(row[:64]), row[64]) for row in rows}
     assert theirs <= {(digit["image_raw"][0], digit["label"][0]) for digit in digits}
+
+
+def test_mnist_is_downloaded_not_made(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert sample_data.main(["mnist", "--output", str(tmp_path)]) == 65
+    assert capsys.readouterr().err == (
+        "error: there is no sample of MNIST to make; get the images with: make download MODEL=mnist\n"
+    )

@@ -54,6 +54,32 @@ def test_outputs_parameters_and_metadata_are_written(tmp_path: Path) -> None:
     assert metadata["producer"].startswith("millrace/test ")
 
 
+def compare(source: InputArtifact, other: InputArtifact | None, words: OutputArtifact) -> None:
+    words.path.write_text("none" if other is None else other.path.read_text())
+
+
+@pytest.mark.parametrize("given", [{}, {"artifacts": []}], ids=["absent", "empty"])
+def test_an_optional_artifact_that_is_not_given_is_none(tmp_path: Path, given: dict[str, Any]) -> None:
+    source = tmp_path / "source.txt"
+    source.write_text("text")
+    call = executor_input(tmp_path / "out", inputs={"source": source}, outputs=["words"])
+    # KFP names an optional input that has no artifact, or does not.
+    call["inputs"]["artifacts"] |= {"other": given} if given else {}
+    Execution.parse("test", call).run(compare)
+    assert (tmp_path / "out" / "words").read_text() == "none"
+
+
+def test_an_optional_artifact_that_is_given_is_passed_on_and_others_stay_required(tmp_path: Path) -> None:
+    (tmp_path / "other.txt").write_text("more")
+    given = {"source": tmp_path / "other.txt", "other": tmp_path / "other.txt"}
+    call = executor_input(tmp_path / "out", inputs=given, outputs=["words"])
+    Execution.parse("test", call).run(compare)
+    assert (tmp_path / "out" / "words").read_text() == "more"
+    del call["inputs"]["artifacts"]["source"]
+    with pytest.raises(InputError, match="test: the input artifact 'source' is missing"):
+        Execution.parse("test", call).run(compare)
+
+
 def test_a_failing_stage_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="told to fail"):
         _execution(tmp_path, least=1, tags=["fail"]).run(count_words)

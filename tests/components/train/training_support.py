@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import tensorflow as tf
 
@@ -152,20 +153,28 @@ def tfx_style() -> Prepared:
 
 
 def run_train(folder: Path, prepared: Prepared, module_file: Path, **parameters: Any) -> dict[str, dict[str, Any]]:
-    """Runs the stage in this process; returns the metadata of its outputs."""
+    """Runs the stage in this process, with `artifacts` besides the usual ones; returns the metadata of its outputs."""
     Execution.parse("train", train_call(folder, prepared, module_file, **parameters)).run(train)
     output = json.loads((folder / "executor_output.json").read_text())
     return {name: entry["artifacts"][0]["metadata"] for name, entry in output["artifacts"].items()}
 
 
 def train_call(folder: Path, prepared: Prepared, module_file: Path | str, **parameters: Any) -> dict[str, Any]:
-    defaults = {"train_steps": 20, "eval_steps": 2, "seed": 42, "custom_config": {}}
+    defaults = {"train_steps": 20, "eval_steps": 2, "seed": 42, "custom_config": {}, "hyperparameters_file": ""}
+    artifacts = parameters.pop("artifacts", {})
     return executor_input(
         folder,
         parameters={"module_file": str(module_file)} | defaults | parameters,
-        inputs=prepared.inputs(),
+        inputs=prepared.inputs() | artifacts,
         outputs=OUTPUTS,
     )
+
+
+def weights(folder: Path) -> dict[str, np.ndarray]:
+    """The model's weights as a run wrote them, by their places in the model."""
+    reader = tf.train.load_checkpoint(str(folder / "model" / "Format-Serving" / "variables" / "variables"))
+    names = [name for name in reader.get_variable_to_shape_map() if name.startswith("model/")]
+    return {name: reader.get_tensor(name) for name in sorted(names)}
 
 
 def failure(

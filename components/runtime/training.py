@@ -1,0 +1,172 @@
+"""What the training of our models shares: configuration, steps, devices, precision, early stopping, warm start.
+
+A module file may use it, and need not.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from components.runtime import hyperparameters, progress
+from components.runtime.artifacts import file_digest
+from components.runtime.fn_args import FnArgs
+
+if TYPE_CHECKING:
+    import keras
+    import tensorflow_transform as tft
+
+OPTIONS: dict[str, Any] = {"early_stopping": 0, "mixed_precision": "auto"}
+"""Keys of custom_config that these functions take, with their defaults.
+
+`early_stopping`: evaluations without a better loss after which training ends; 0 for never. `mixed_precision`: true,
+false, or `auto`: where there is a GPU that is faster with it.
+"""
+
+_STEPS_PER_CALL = 20
+_TENSOR_CORES = (7, 0)
+"""The compute capability from which on a GPU is faster with 16-bit floats."""
+
+
+def configuration(defaults: Mapping[str, Any], fn_args: FnArgs) -> dict[str, Any]:
+    """The defaults of a module, over them `fn_args.custom_config`, over that `fn_args.hyperparameters`.
+
+    Raises:
+      ValueError: a key that the defaults do not have.
+    """
+    custom, chosen = fn_args.custom_config or {}, hyperparameters.values(fn_args.hyperparameters)
+    for source, given in (("custom_config", custom), ("hyperparameters", chosen)):
+        if unknown := sorted(given.keys() - defaults.keys()):
+            raise ValueError(f"{source} has an unknown key {unknown[0]!r}; known are: {', '.join(defaults)}")
+    return {**defaults, **custom, **chosen}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How the steps of a training fall into epochs and calls.
+
+    Attributes:
+      epochs: times of evaluation.
+      steps_per_epoch: steps between two of them.
+      steps_per_call: steps that run between two returns to Python.
+    """
+
+    epochs: int
+    steps_per_epoch: int
+    steps_per_call: int
+
+
+def plan(steps: int, epochs: int) -> Plan:
+    """Chooses epochs, at most so many, and calls so that the steps add up exactly: Keras makes whole ones only."""
+    chosen = max(count for count in range(1, epochs + 1) if steps % count == 0)
+    # On several devices TensorFlow 2.21 fails in a loop of steps ("must feed a value for placeholder").
+    most = 1 if _devices() else _STEPS_PER_CALL
+    return Plan(chosen, steps // chosen, math.gcd(most, steps // chosen))
+
+
+@contextlib.contextmanager
+def placed(mixed_precision: bool | str = "auto") -> Iterator[None]:
+    """Has a model that is built and compiled inside run on all GPUs, in the precision asked for.
+
+    Layers whose output must not lose precision, such as the last, have to be made with `dtype="float32"`.
+
+    Args:
+      mixed_precision: as in `OPTIONS`.
+
+    Raises:
+      ValueError: mixed_precision is something else.
+    """
+    import keras
+
+    with contextlib.ExitStack() as stack:
+        if _is_mixed(mixed_precision):
+            stack.callback(keras.config.set_dtype_policy, keras.config.dtype_policy())
+            keras.config.set_dtype_policy("mixed_float16")
+            progress.report("training in mixed precision")
+        if devices := _devices():
+            import tensorflow as tf
+
+            stack.enter_context(tf.distribute.MirroredStrategy(devices).scope())
+            progress.report(f"training on {len(devices)} devices: {', '.join(devices)}")
+        yield
+
+
+def _devices() -> list[str]:
+    """Devices to train on together: several GPUs, or without one several logical CPUs, as tests make them."""
+    import tensorflow as tf
+
+    found = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
+    return [device.name for device in found] if len(found) > 1 else []
+
+
+def _is_mixed(asked: bool | str) -> bool:
+    import tensorflow as tf
+
+    if isinstance(asked, bool):
+        return asked
+    if asked != "auto":
+        raise ValueError(f"mixed_precision is {asked!r}; set it to auto, true or false")
+    gpus = tf.config.list_physical_devices("GPU")
+    details = [tf.config.experimental.get_device_details(gpu) for gpu in gpus]
+    return bool(gpus) and all(each.get("compute_capability", (0, 0)) >= _TENSOR_CORES for each in details)
+
+
+def callbacks(early_stopping: int) -> list[keras.callbacks.Callback]:
+    """Callbacks for `fit`.
+
+    Args:
+      early_stopping: as in `OPTIONS`; the weights of the evaluation with the lowest loss are kept, whether training
+        ends early or not.
+    """
+    import keras
+
+    if not early_stopping:
+        return []
+    return [keras.callbacks.EarlyStopping(monitor="val_loss", patience=early_stopping, restore_best_weights=True)]
+
+
+def start_from(model: keras.Model, base_model: str | None, transform_output: tft.TFTransformOutput) -> bool:
+    """Gives a model, not yet compiled, the weights of one that `signatures.export` wrote, where they fit.
+
+    Where they do not, the model stays as it is; both is told.
+
+    Args:
+      model: as it was built.
+      base_model: folder of a SavedModel, `fn_args.base_model`; None for no start.
+      transform_output: the preprocessing of the new model: where its vocabularies are others than those of the base,
+        ids have moved, which is told too.
+
+    Returns:
+      Whether the weights were taken.
+    """
+    import tensorflow as tf
+
+    if base_model is None:
+        return False
+    before = model.get_weights()
+    try:
+        status = tf.train.Checkpoint(model=model).read(str(Path(base_model) / "variables" / "variables"))
+        status.assert_existing_objects_matched().expect_partial()
+    except (AssertionError, ValueError, tf.errors.NotFoundError) as error:
+        model.set_weights(before)
+        first = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        progress.report(f"training from scratch: the weights of the base model do not fit: {first}")
+        return False
+    moved = _other_vocabularies(Path(base_model) / "assets", transform_output)
+    note = f"; other vocabularies than there: {', '.join(moved)}" if moved else ""
+    progress.report(f"training on from the base model{note}")
+    return True
+
+
+def _other_vocabularies(assets: Path, transform_output: tft.TFTransformOutput) -> list[str]:
+    ours = Path(transform_output.transform_savedmodel_dir) / "assets"
+    names = sorted({file.name for folder in (assets, ours) if folder.is_dir() for file in folder.iterdir()})
+    return [name for name in names if _digest(assets / name) != _digest(ours / name)]
+
+
+def _digest(file: Path) -> str:
+    return file_digest(file) if file.is_file() else ""

@@ -1,0 +1,1 @@
+"""The tune stage: its contract is component.yaml beside this file."""

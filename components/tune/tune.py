@@ -1,0 +1,168 @@
+"""Searches for hyperparameters with the user's `tuner_fn`, within a budget of trials and of time."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import json
+import os
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+# TensorFlow Transform, which most modules import, would turn `tf.keras` into Keras 2.
+os.environ["TF_USE_LEGACY_KERAS"] = "0"
+
+import keras
+from keras_tuner.engine import base_tuner
+
+from components.runtime import modules, progress, training_input
+from components.runtime.artifacts import InputArtifact, OutputArtifact
+from components.runtime.errors import InputError
+from components.runtime.hyperparameters import BEST_FILE
+from components.runtime.redaction import redact
+from components.tune.page import page
+from components.tune.search import CUT_SHORT, FAILED, Search, keep_inside
+
+TRIALS_FILE = "trials.json"
+
+
+def tune(
+    transformed_examples: InputArtifact,
+    transform_graph: InputArtifact,
+    schema: InputArtifact,
+    module_file: str,
+    train_steps: int,
+    eval_steps: int,
+    seed: int,
+    custom_config: dict[str, Any],
+    max_trials: int,
+    max_minutes: float,
+    best_hyperparameters: OutputArtifact,
+    trials: OutputArtifact,
+    metrics: OutputArtifact,
+    report: OutputArtifact,
+) -> None:
+    """Calls `tuner_fn(fn_args)` and runs the search of the tuner that it returns.
+
+    Args:
+      transformed_examples: input of tuner_fn: train_files from the split train, eval_files from eval.
+      transform_graph: output of TensorFlow Transform.
+      schema: of the raw examples.
+      module_file: Python file with `tuner_fn(fn_args)`, which returns `TunerFnResult(tuner, fit_kwargs)`.
+      train_steps: `fn_args.train_steps`, at least 1.
+      eval_steps: `fn_args.eval_steps`; 0 for the whole split.
+      seed: of the search, and of Python, NumPy and TensorFlow in every trial.
+      custom_config: `fn_args.custom_config`.
+      max_trials: trials at most; 0 for as many as the tuner itself makes.
+      max_minutes: minutes at most; 0 for no limit. The search keeps the best trial so far.
+      best_hyperparameters: gets `best_hyperparameters.txt`.
+      trials: gets `trials.json`.
+      metrics: metadata only: the best score, and counts.
+      report: page with the trials.
+
+    Raises:
+      InputError: an argument, the module, the data or every trial is at fault.
+    """
+    training_input.check(transformed_examples, train_steps, eval_steps, seed)
+    if max_trials < 0:
+        raise InputError(f"max_trials is {max_trials}; set it to at least 1, or to 0 to leave it to the tuner")
+    if not 0 <= max_minutes < float("inf"):
+        raise InputError(f"max_minutes is {max_minutes}; set it to some minutes, or to 0 for no limit")
+    tuner_fn = modules.load_function(module_file, "tuner_fn")
+    # What the imports made lives until the end; without it each collection during tracing walks through all of it.
+    gc.freeze()
+    keras.utils.set_random_seed(seed)
+    started = time.monotonic()
+    # A tuner keeps its trials, weights included, in a folder: without one of its own that is where it runs.
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+        scratch = Path(folder).resolve()
+        fn_args = training_input.fn_args(
+            transformed_examples,
+            transform_graph,
+            schema,
+            train_steps,
+            eval_steps,
+            working_dir=str(scratch),
+            model_run_dir=str(scratch / "runs"),
+            serving_model_dir=str(scratch / "serving"),
+            custom_config=custom_config,
+        )
+        tuner, fit_kwargs = _checked(modules.call(tuner_fn, fn_args), module_file)
+        keep_inside(tuner, scratch)
+        search = Search(tuner, max_trials, max_minutes * 60, seed)
+        modules.call_for(tuner_fn, search.run, fit_kwargs)
+    seconds = time.monotonic() - started
+    best = search.best
+    assert best is not None
+    assert best.score is not None
+    configuration = search.best_configuration()
+    (best_hyperparameters.directory() / BEST_FILE).write_text(json.dumps(configuration, indent=1) + "\n")
+    best_hyperparameters.metadata |= {"values": best.values, "objective": search.objective, "score": best.score}
+    _write_trials(trials, search)
+    failed = sum(trial.state == FAILED for trial in search.trials)
+    trials.metadata |= {"trials": len(search.trials), "failed": failed}
+    metrics.metadata |= {
+        f"best_{search.objective}": best.score,
+        "best_trial": best.number,
+        "trials": len(search.trials),
+        "failed_trials": failed,
+        "cut_short_trials": sum(trial.state == CUT_SHORT for trial in search.trials),
+        "seconds": round(seconds, 3),
+    }
+    parameters = {
+        "max_trials": max_trials,
+        "max_minutes": max_minutes,
+        "train_steps": train_steps,
+        "eval_steps": eval_steps,
+        "seed": seed,
+        "custom_config": custom_config,
+    }
+    report.path.write_text(page(search, configuration, seconds, redact(parameters)), encoding="utf-8")
+    progress.report(
+        f"{len(search.trials)} trials, {failed} of them failed; best {search.objective} {best.score:.5g} in trial "
+        f"{best.number}"
+    )
+
+
+def _checked(result: Any, module_file: str) -> tuple[base_tuner.BaseTuner, dict[str, Any]]:
+    try:
+        tuner, fit_kwargs = result
+    except (TypeError, ValueError):
+        raise InputError(
+            f"{module_file}: tuner_fn returned a {type(result).__name__}, expected TunerFnResult(tuner, fit_kwargs)"
+        ) from None
+    if not isinstance(tuner, base_tuner.BaseTuner):
+        raise InputError(
+            f"{module_file}: the tuner that tuner_fn returned is a {type(tuner).__name__}, expected one of Keras Tuner"
+        )
+    if not isinstance(fit_kwargs, dict):
+        raise InputError(
+            f"{module_file}: the fit_kwargs that tuner_fn returned are a {type(fit_kwargs).__name__}, expected a dict"
+        )
+    return tuner, fit_kwargs
+
+
+def _write_trials(trials: OutputArtifact, search: Search) -> None:
+    """Writes the table; without times, so that the same search gives the same bytes."""
+    rows = [
+        {
+            "trial": trial.number,
+            "state": trial.state,
+            "score": trial.score,
+            "steps": trial.steps,
+            "values": trial.values,
+            "message": trial.message,
+        }
+        for trial in search.trials
+    ]
+    document = {
+        "objective": search.objective,
+        "direction": search.direction,
+        "tuner": type(search.tuner).__name__,
+        "ended_by": search.ended_by,
+        "best_trial": search.best.number if search.best else None,
+        "trials": rows,
+    }
+    (trials.directory() / TRIALS_FILE).write_text(json.dumps(document, indent=1, allow_nan=False) + "\n")

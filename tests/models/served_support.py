@@ -1,0 +1,48 @@
+"""Asks a SavedModel as its clients do: in a process that knows nothing but the folder."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+# Plain features and tf.Examples of the same rows, asked for in a process that only loads the SavedModel.
+ASK = """
+import json, sys
+import numpy as np
+import tensorflow as tf
+path, given, to = sys.argv[1:]
+given = np.load(given, allow_pickle=True)
+model = tf.saved_model.load(path)
+default = model.signatures["serving_default"]
+inputs = default.structured_input_signature[1]
+plain = {name: tf.constant(given[name].tolist(), spec.dtype) for name, spec in inputs.items()}
+answers = {"plain": default(**plain)["outputs"]}
+answers["raw"] = model.signatures["from_examples"](examples=tf.constant(given["examples"].tolist()))["outputs"]
+np.savez(to, **answers, **model.signatures["transform_features"](examples=tf.constant(given["examples"].tolist())))
+"""
+
+
+def ask(folder: Path, model: Path, plain: dict[str, np.ndarray], examples: list[bytes]) -> dict[str, np.ndarray]:
+    np.savez(folder / "given.npz", examples=np.array(examples, object), **plain)
+    command = [sys.executable, "-c", ASK, str(model), str(folder / "given.npz"), str(folder / "answers.npz")]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return dict(np.load(folder / "answers.npz", allow_pickle=True))
+
+
+def plain_columns(examples: list[bytes], names: dict[str, tf.DType]) -> dict[str, np.ndarray]:
+    """Raw features as a client without tf.Examples sends them."""
+    missing = {tf.float32: float("nan"), tf.int64: np.iinfo(np.int64).min, tf.string: b""}
+    columns: dict[str, list[Any]] = {name: [] for name in names}
+    for record in examples:
+        features = tf.train.Example.FromString(record).features.feature
+        for name, kind in names.items():
+            feature = features[name]
+            values = [*feature.float_list.value, *feature.int64_list.value, *feature.bytes_list.value]
+            columns[name].append(values[0] if values else missing[kind])
+    return {name: np.array(values, object) for name, values in columns.items()}
