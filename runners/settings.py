@@ -279,8 +279,7 @@ class Settings(_Section):
         Files are named relative to the project, the working directory of every stage here and in the images.
         """
         section = getattr(self, {"schema": "schema_", "validate": "validate_"}.get(stage, stage))
-        arguments = section.model_dump(exclude=_NOT_ARGUMENTS.get(stage))
-        arguments = {name: value for name, value in arguments.items() if value is not None}
+        arguments = section.model_dump(exclude=_NOT_ARGUMENTS.get(stage), exclude_none=True)
         for name, value in arguments.items():
             if name.endswith("_file") and value:
                 arguments[name] = _beside(self.module, value) if self.module else _project_path(self.folder, value)

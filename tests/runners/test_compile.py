@@ -350,7 +350,7 @@ def test_a_model_may_tune_before_it_trains_and_start_from_the_last_model(tmp_pat
     specs = {
         template["name"]: json.loads(template["container"]["args"][template["container"]["args"].index("--task") + 1])
         for template in workflow["spec"]["templates"]
-        if "container" in template
+        if "--task" in template.get("container", {}).get("args", [])
     }
     assert specs["train"]["artifacts"]["base_model"] == {"task": "resolve-base", "output": "baseline_model"}
     assert specs["train"]["artifacts"]["hyperparameters"] == {"task": "tune", "output": "best_hyperparameters"}
