@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import functools
+import os
 import re
 import typing
 from pathlib import Path
@@ -31,6 +32,8 @@ class Ingest(_Section):
     format: Literal["auto", "csv", "tfrecord"] = "auto"
     splits: dict[str, PositiveInt] = {"train": 2, "eval": 1}
     split_patterns: dict[str, str] = {}
+    text_columns: list[str] = []
+    leave_out_without: list[str] = []
 
 
 class Statistics(_Section):
@@ -227,5 +230,5 @@ def _project_path(folder: Path, file: str) -> str:
     """Relative to the project where the file lies in it, so that the same path holds in the images."""
     if "://" in file:
         return file
-    path = folder / file
+    path = Path(os.path.normpath(folder / file))
     return path.relative_to(PROJECT).as_posix() if path.is_relative_to(PROJECT) else str(path)

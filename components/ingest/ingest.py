@@ -32,6 +32,8 @@ def ingest(
     format: str,
     splits: dict[str, Any],
     split_patterns: dict[str, Any],
+    text_columns: list[str],
+    leave_out_without: list[str],
 ) -> None:
     """Writes the raw data's records as tf.Examples.
 
@@ -41,6 +43,8 @@ def ingest(
       format: of the files: csv, tfrecord, or auto.
       splits: number of hash buckets of each split.
       split_patterns: file pattern of each split; where given, `splits` is not looked at.
+      text_columns: of CSV files that are text whatever they look like.
+      leave_out_without: columns without a value in which a row is left out.
 
     Raises:
       InputError: the data or the parameters cannot be used.
@@ -49,10 +53,18 @@ def ingest(
     names = buckets.names if buckets else tuple(sorted(split_patterns))
     sources = find(data, split_patterns)
     kind = format_of(sources.files, format)
-    table = CsvTable.scan(sources.files) if kind == CSV else None
+    if text_columns and kind != CSV:
+        raise InputError(f"text_columns is for CSV files, and {data} is {kind}: its columns have types; take it out")
+    table = CsvTable.scan(sources.files, text_columns) if kind == CSV else None
     parts = _csv_parts(table) if table else _tfrecord_parts(sources.files)
-    rows = _write(parts, examples, names, buckets, large=sum(file.size for file in sources.files) > _WORTH_PROCESSES)
+    large = sum(file.size for file in sources.files) > _WORTH_PROCESSES
+    rows, left_out = _write(parts, examples, names, buckets, tuple(leave_out_without), large=large)
     for name, count in rows.items():
+        if count == 0 and left_out and not any(rows.values()):
+            raise InputError(
+                f"{data}: none of the {left_out} rows has a value in {_listed(leave_out_without)}, so all are left out: "
+                "correct leave_out_without or the data"
+            )
         if count == 0:
             raise InputError(_empty_split(data, name, names, sum(rows.values()), buckets))
     examples.metadata |= {
@@ -63,6 +75,8 @@ def ingest(
     }
     examples.metadata |= {f"rows_{name}": count for name, count in rows.items()}
     examples.metadata |= {"files": len(sources.files), "input_bytes": sum(file.size for file in sources.files)}
+    if leave_out_without:
+        examples.metadata["rows_left_out"] = left_out
     if table:
         examples.metadata["columns"] = {name: table.kinds[name].label for name in table.names}
     if sources.span is not None:
@@ -70,21 +84,36 @@ def ingest(
 
 
 def _write(
-    parts: Iterator[Part], examples: OutputArtifact, names: tuple[str, ...], buckets: Splits | None, *, large: bool
-) -> dict[str, int]:
-    """Writes every record into its split; returns the rows of each."""
+    parts: Iterator[Part],
+    examples: OutputArtifact,
+    names: tuple[str, ...],
+    buckets: Splits | None,
+    needed: tuple[str, ...],
+    *,
+    large: bool,
+) -> tuple[dict[str, int], int]:
+    """Writes every record into its split; returns the rows of each, and how many were left out."""
+    left_out = 0
     with ExitStack() as stack:
-        encoded = stack.enter_context(encoding(parts, names, buckets, processes=os.cpu_count() or 1 if large else 0))
+        encoded = stack.enter_context(
+            encoding(parts, names, buckets, needed, processes=os.cpu_count() or 1 if large else 0)
+        )
         writers = [stack.enter_context(SplitWriter(examples.split(name))) for name in names]
         for batch in encoded:
+            left_out += batch.left_out
             for writer, rows, framed in zip(writers, batch.rows, batch.framed, strict=True):
                 writer.append(framed, rows)
             report(f"{sum(writer.rows for writer in writers):,} rows", force=False)
         for writer in writers:
             writer.close()
         counts = {name: writer.rows for name, writer in zip(names, writers, strict=True)}
-    report(", ".join(f"{count:,} rows in {name}" for name, count in counts.items()))
-    return counts
+    tail = f"; {left_out:,} left out without {_listed(needed)}" if needed else ""
+    report(", ".join(f"{count:,} rows in {name}" for name, count in counts.items()) + tail)
+    return counts, left_out
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join(map(repr, names))
 
 
 def _csv_parts(table: CsvTable) -> Iterator[Part]:

@@ -7,7 +7,7 @@ import json
 import os
 import sys
 import traceback
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,6 +54,8 @@ def run_ingest(
     format: str = "auto",
     splits: Any = None,
     patterns: Any = None,
+    text_columns: Sequence[str] = (),
+    leave_out_without: Sequence[str] = (),
     user: int | None = None,
 ) -> StageResult:
     """Runs the stage's main program in a fork of this process, as another user where `user` is given."""
@@ -63,6 +65,8 @@ def run_ingest(
         "format": format,
         "splits": DEFAULT_SPLITS if splits is None else splits,
         "split_patterns": patterns or {},
+        "text_columns": list(text_columns),
+        "leave_out_without": list(leave_out_without),
     }
     text = json.dumps(executor_input(folder, parameters=parameters, outputs=["examples"]))
     logs = [folder.with_name(f"{folder.name}.{stream}") for stream in ("stdout", "stderr")]

@@ -43,6 +43,8 @@ def test_in_a_process_of_its_own(tmp_path: Path) -> None:
         "format": "auto",
         "splits": {"train": 2, "eval": 1},
         "split_patterns": {},
+        "text_columns": [],
+        "leave_out_without": [],
     }
     result = run_stage("ingest", tmp_path / "out", parameters=parameters, outputs=["examples"])
     assert_input_error(result, f"{tmp_path}/data/a.csv: line 34: a row of 1 cell, the header has 2")
@@ -232,7 +234,10 @@ def test_a_full_disk_is_a_passing_fault(tmp_path: Path) -> None:
     rows = b"number,text\n" + b"".join(b"%d,%s\n" % (row, os.urandom(20).hex().encode()) for row in range(20_000))
     data, out = write_files(tmp_path / "data", {"a.csv": rows}), tmp_path / "out"
     out.mkdir()
-    parameters = {"data": str(data), "format": "auto", "splits": {"train": 2, "eval": 1}, "split_patterns": {}}
+    parameters = {"data": str(data), "format": "auto", "splits": {"train": 2, "eval": 1}, "split_patterns": {}} | {
+        "text_columns": [],
+        "leave_out_without": [],
+    }
     text = json.dumps(executor_input(out, parameters=parameters, outputs=["examples"]))
     script = (
         f'mount -t tmpfs -o size=256k tmpfs "{out}"; "{sys.executable}" -m components.ingest --executor-input "$0"; '

@@ -115,7 +115,10 @@ def test_errors_are_found_behind_what_frameworks_wrap_around_them() -> None:
 
 
 def test_exit_code_and_one_line_of_a_process(tmp_path: Path) -> None:
-    parameters = {"data": str(tmp_path / "absent"), "format": "csv", "splits": {"train": 1}, "split_patterns": {}}
+    parameters = {"data": str(tmp_path / "absent"), "format": "csv", "splits": {"train": 1}, "split_patterns": {}} | {
+        "text_columns": [],
+        "leave_out_without": [],
+    }
     result = run_stage("ingest", tmp_path / "out", parameters=parameters, outputs=["examples"])
     assert result.exit_code == 65
     assert str(tmp_path / "absent") in result.error
