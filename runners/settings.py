@@ -52,6 +52,7 @@ class Validate(_Section):
     """What anomalies do."""
 
     on_anomalies: Literal["stop", "warn"] = "stop"
+    previous_statistics: str = ""
 
 
 class Transform(_Section):
@@ -147,7 +148,7 @@ class Settings(_Section):
         Files are named relative to the project, the working directory of every stage here and in the images.
         """
         section = getattr(self, {"schema": "schema_", "validate": "validate_"}.get(stage, stage))
-        arguments = section.model_dump(exclude={"train_steps", "eval_steps"})
+        arguments = section.model_dump(exclude={"train_steps", "eval_steps", "previous_statistics"})
         for name, value in arguments.items():
             if name.endswith("_file") and value:
                 arguments[name] = _project_path(self.folder, value)

@@ -116,8 +116,12 @@ def _nan_fault(not_a_number: dict[str, int], rows: int) -> str:
         if count:
             of_rows = f"for {count} of {rows} examples" if rows else f"for {count} examples"
             if name == constants.BASELINE_KEY:
-                return f"the baseline predicts NaN {of_rows}, so nothing can be compared with it: take it out of service"
-            return f"the model predicts NaN {of_rows}: train it again with a lower learning rate, and look at its inputs"
+                return (
+                    f"the baseline predicts NaN {of_rows}, so nothing can be compared with it: take it out of service"
+                )
+            return (
+                f"the model predicts NaN {of_rows}: train it again with a lower learning rate, and look at its inputs"
+            )
     return ""
 
 
@@ -157,7 +161,10 @@ def _explained(error: Exception, file: str) -> Exception:
         first = next((line for line in str(cause).splitlines() if line.strip()), type(cause).__name__)
         return InputError(f"{file}: a metric does not fit the labels or predictions of the model: {first}")
     if isinstance(error, tf.errors.InvalidArgumentError):
-        return InputError(f"the model cannot read the examples: {text.splitlines()[0]}")
+        # The first lines of such an error may name nothing but the graph.
+        lines = [line.strip() for line in text.splitlines() if line.strip()]
+        told = next((line for line in lines if not line.endswith(":") and not line.startswith(("Detected", "<"))), text)
+        return InputError(f"the model cannot read the examples: {told}")
     return error
 
 

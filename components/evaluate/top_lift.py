@@ -89,7 +89,9 @@ class TopLiftCombiner(beam.CombineFn):
             sub_key=self._key.sub_key,
             example_weighted=self._key.example_weighted,
         ):
-            accumulator = self._add(accumulator, label.reshape(-1), prediction.reshape(-1), float(weight.reshape(-1)[0]))
+            accumulator = self._add(
+                accumulator, label.reshape(-1), prediction.reshape(-1), float(weight.reshape(-1)[0])
+            )
         return accumulator
 
     def add_batch(self, accumulator: _Counts, labels: np.ndarray, predictions: np.ndarray) -> _Counts:

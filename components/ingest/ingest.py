@@ -62,7 +62,7 @@ def ingest(
     for name, count in rows.items():
         if count == 0 and left_out and not any(rows.values()):
             raise InputError(
-                f"{data}: none of the {left_out} rows has a value in {_listed(leave_out_without)}, so all are left out: "
+                f"{data}: none of the {left_out} rows has {_listed(leave_out_without)}, so all are left out: "
                 "correct leave_out_without or the data"
             )
         if count == 0:

@@ -18,6 +18,7 @@ TRAINED = "trained"
 
 Encoder = Callable[[Any], Any]
 
+
 def encoder(config: dict[str, Any], narratives: Callable[[], tf.data.Dataset]) -> Encoder | None:
     """The encoder that custom_config asks for; None where it would be trained and there are no words to train it on.
 
@@ -41,12 +42,11 @@ def encoder(config: dict[str, Any], narratives: Callable[[], tf.data.Dataset]) -
 
 
 def plain_words(texts: tf.Tensor) -> tf.Tensor:
-    """Lower-case ASCII letters and digits between single blanks; without the masks (XX) that stand for names and dates."""
+    """Lower-case ASCII letters and digits between single blanks, without the masks (XX) of names and dates."""
     texts = tf.strings.regex_replace(tf.strings.lower(texts), "[^a-z0-9]+", " ")
     return tf.strings.strip(tf.strings.regex_replace(texts, r"\bx{2,}\b", " "))
 
 
-@keras.saving.register_keras_serializable("complaints")
 class Weighted(keras.layers.Layer):
     """Logarithms of tf-idf weights, scaled so that long texts and short ones have the same norm."""
 

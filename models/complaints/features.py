@@ -4,16 +4,30 @@ from __future__ import annotations
 
 from typing import Any
 
-CATEGORICAL = ("product", "sub_product", "company_response", "state", "issue")
+CATEGORICAL = (
+    "product",
+    "sub_product",
+    "company_response",
+    "state",
+    "issue",
+    "timely_response",
+    "submitted_via",
+)
 """Strings, replaced by their rank in a vocabulary."""
 
 ZIP_CODE = "zip_code"
-"""Replaced by the number of its quantile bucket."""
+"""Replaced by the number of its quantile bucket, and by its region."""
+
+REGION = "zip_region"
+"""The first three digits of the zip code, replaced by their rank in a vocabulary: a bucket holds several states."""
+
+DATE = "date_received"
+"""Replaced by its day of the week."""
 
 NARRATIVE = "consumer_complaint_narrative"
 """Text, handed on as it is: how it is read belongs to the model."""
 
-FEATURES = (*CATEGORICAL, ZIP_CODE, NARRATIVE)
+FEATURES = (*CATEGORICAL, ZIP_CODE, DATE, NARRATIVE)
 
 YES_NO, CLASSES = "yes_no", "classes"
 """What a label can be: an answer, read from Yes and No or 1 and 0; or the name of one of many classes."""
@@ -22,10 +36,15 @@ DEFAULTS: dict[str, Any] = {"label": "label_disputed", "label_is": YES_NO, "feat
 """What custom_config of the transform stage can change."""
 
 VOCABULARY_SIZE = 1000
+RARE = 10
+"""What fewer complaints have counts as outside the vocabulary: nothing can be learned from so few."""
 OOV_BUCKETS = 10
 """Ids of strings outside the vocabulary; they follow those of the vocabulary."""
 
 ZIP_BUCKETS = 10
+
+WEEKDAYS = 8
+"""From Monday, 0; the last one stands for a date that is missing or not written as 2015-01-31."""
 
 LABEL = "label_xf"
 """The transformed label, whichever column it is made from, so that one evaluation fits every label."""

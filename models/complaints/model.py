@@ -20,18 +20,19 @@ from components.runtime.fn_args import FnArgs
 
 DEFAULTS: dict[str, Any] = {
     "label": features.DEFAULTS["label"],
-    "batch_size": 64,
-    "learning_rate": 0.001,
+    "batch_size": 256,
+    "learning_rate": 0.002,
     "epochs": 5,
-    "wide_units": 16,
-    "hidden_units": [64, 16],
-    "dropout": 0.3,
+    "wide_units": 32,
+    "wide_dropout": 0.5,
     "text_encoder": encoders.TRAINED,
     "text_tokens": 20_000,
     "text_units": 64,
+    "text_dropout": 0.3,
+    "hidden_units": [],
 }
 """What custom_config can change. An epoch here is the time between two evaluations; `text_encoder` is "trained", or
-names a sentence encoder (see `encoders.pretrained`); `hidden_units` come behind the encoder."""
+names a sentence encoder (see `encoders.pretrained`); `hidden_units` are layers behind the encoder."""
 
 STEPS_PER_CALL = 20
 """Steps that run between two returns to Python."""
@@ -120,13 +121,19 @@ def build(
     spec = transform_output.transformed_feature_spec()
     sizes = {
         name: transform_output.num_buckets_for_transformed_feature(name)
-        for name in map(transformed, (*features.CATEGORICAL, features.ZIP_CODE))
+        for name in map(transformed, (*features.CATEGORICAL, features.ZIP_CODE, features.REGION))
         if name in spec
     }
+    if transformed(features.DATE) in spec:
+        sizes[transformed(features.DATE)] = features.WEEKDAYS
     inputs = {name: keras.Input((), name=name, dtype="int64") for name in sizes}
-    parts = []
+    several = classes(transform_output)
+    logits, parts = [], []
     if sizes:
-        parts.append(_wide(inputs, sizes, config["wide_units"]))
+        places = _places(inputs, sizes)
+        logits.append(_one_hot_layer(places, sizes, several or 1, "wide", "zeros"))
+        hidden = ops.relu(_one_hot_layer(places, sizes, config["wide_units"], "wide_hidden", "uniform"))
+        parts.append(keras.layers.Dropout(config["wide_dropout"])(hidden))
     narrative = transformed(features.NARRATIVE)
     if narrative in spec:
         encode = encoders.encoder(config, narratives)
@@ -137,26 +144,29 @@ def build(
     if not parts:
         raise ValueError("nothing to learn from: the only feature is the narrative, and no complaint in train has one")
     both = keras.layers.concatenate(parts) if len(parts) > 1 else parts[0]
-    if several := classes(transform_output):
-        answer = keras.layers.Dense(several, activation="softmax", name="answer")(both)
-    else:
-        answer = keras.layers.Dense(1, activation="sigmoid", name="answer")(both)[:, 0]
+    logit = sum(logits, keras.layers.Dense(several or 1, name="deep")(both))
+    answer = ops.softmax(logit) if several else ops.sigmoid(logit)[:, 0]
     return keras.Model(inputs, answer, name="wide_and_deep")
 
 
-def _wide(inputs: dict[str, Any], sizes: dict[str, int], units: int) -> Any:
-    """A dense layer over one-hot features, [batch, units]: one table with a row per value of each feature."""
+def _places(inputs: dict[str, Any], sizes: dict[str, int]) -> Any:
+    """The row of each feature's value in a table of all values of all features, [batch, features]."""
     places, start = [], 0
     for name, size in sizes.items():
         places.append(inputs[name] + start)
         start += size
-    rows = keras.layers.Embedding(start, units, name="wide")(ops.stack(places, axis=-1))
-    return keras.layers.Activation("relu", name="wide_relu")(ops.sum(rows, axis=1))
+    return ops.stack(places, axis=-1)
+
+
+def _one_hot_layer(places: Any, sizes: dict[str, int], units: int, name: str, initializer: str) -> Any:
+    """A dense layer over one-hot features, [batch, units]: the sum of a row per value."""
+    table = keras.layers.Embedding(sum(sizes.values()), units, embeddings_initializer=initializer, name=name)
+    return ops.sum(table(places), axis=1)
 
 
 def _deep(encoded: Any, config: dict[str, Any]) -> Any:
     """A small network over the encoded narrative, [batch, last of hidden_units]."""
-    deep = keras.layers.Dropout(config["dropout"])(encoded)
+    deep = keras.layers.Dropout(config["text_dropout"])(encoded)
     for units in config["hidden_units"]:
         deep = keras.layers.Dense(units, activation="relu")(deep)
     return deep
