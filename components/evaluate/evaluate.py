@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from typing import Any
 
 import tensorflow as tf
@@ -156,7 +157,8 @@ def _explained(error: Exception, file: str) -> Exception:
         return InputError(f"an examples file is damaged: {text.splitlines()[0]}; run ingest again")
     if "add_input failed on" in text:
         cause = error.__cause__ or error
-        if "float NaN" in str(cause):
+        # Beam tells the inputs, and not the cause.
+        if "float NaN" in str(cause) or re.search(r"\bnan\b", text):
             return PredictsNaN("a model predicts NaN, which these metrics cannot take")
         first = next((line for line in str(cause).splitlines() if line.strip()), type(cause).__name__)
         return InputError(f"{file}: a metric does not fit the labels or predictions of the model: {first}")

@@ -208,7 +208,8 @@ def _curve_drawing(named: list[tuple[str, Plots]]) -> Html:
         axes.set_xlim(-0.02, 1.02)
         axes.set_ylim(-0.02, 1.02)
         axes.set_aspect("equal")
-        axes.legend(frameon=False, loc="lower right")
+        if axes.get_legend_handles_labels()[0]:
+            axes.legend(frameon=False, loc="lower right")
     left.set_xlabel("false positive rate")
     left.set_ylabel("recall")
     right.set_xlabel("mean prediction (dots: more examples are larger)")

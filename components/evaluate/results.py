@@ -122,9 +122,10 @@ def load(folder: Path) -> Results:
     slices = []
     for entry in _messages(folder, "metrics-*.tfrecord", metrics_for_slice_pb2.MetricsForSlice):
         key = _key(entry)
-        one_class = any(each.confusion and not each.roc() for each in by_slice.get(key, {}).values())
-        pairs = entry.metric_keys_and_values
-        slices.append(SliceMetrics(key, dict(_numbers(pairs)), one_class, _confusion(pairs)))
+        confusion = _confusion(entry.metric_keys_and_values)
+        curves = [*by_slice.get(key, {}).values(), *map(Plots, confusion.values())]
+        one_class = any(each.confusion and not each.roc() for each in curves)
+        slices.append(SliceMetrics(key, dict(_numbers(entry.metric_keys_and_values)), one_class, confusion))
     return Results(sorted(slices, key=lambda entry: _order(entry.key)), by_slice.get((), {}))
 
 

@@ -136,6 +136,9 @@ def _applies(spec: _Spec, entry: SliceMetrics) -> bool:
 
 def _outcome(entry: SliceMetrics, key: metric_types.MetricKey, threshold: Any) -> Outcome:
     name, bound = metric_name(key), _bound(threshold)
+    if entry.one_class and entry.values.get(key) is not None and entry.defined(key._replace(is_diff=False)) is None:
+        why = f"{name} is not defined: all examples have one label ({entry.name})"
+        return Outcome(entry.name, name, _kind(key), bound, None, None, False, why)
     if not key.is_diff:
         value = entry.values.get(key)
         why = _value_failure(name, value, threshold)

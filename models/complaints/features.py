@@ -36,10 +36,10 @@ DEFAULTS: dict[str, Any] = {"label": "label_disputed", "label_is": YES_NO, "feat
 """What custom_config of the transform stage can change."""
 
 VOCABULARY_SIZE = 1000
-RARE = 10
+RARE = 20
 """What fewer complaints have counts as outside the vocabulary: nothing can be learned from so few."""
-OOV_BUCKETS = 10
-"""Ids of strings outside the vocabulary; they follow those of the vocabulary."""
+OOV_BUCKETS = 1
+"""Ids of strings outside the vocabulary; they follow those of the vocabulary. One: what is rare is learned together."""
 
 ZIP_BUCKETS = 10
 

@@ -20,8 +20,8 @@ from components.runtime.fn_args import FnArgs
 
 DEFAULTS: dict[str, Any] = {
     "label": features.DEFAULTS["label"],
-    "batch_size": 256,
-    "learning_rate": 0.002,
+    "batch_size": 128,
+    "learning_rate": 0.001,
     "epochs": 5,
     "wide_units": 32,
     "wide_dropout": 0.5,
