@@ -57,20 +57,13 @@ def build(settings: "Settings", find_image: op_functions.FindImage = op_function
         data: str = settings.place("data"),
         train_steps: int = settings.train.train_steps,
         eval_steps: int = settings.train.eval_steps,
-        previous_statistics: str = settings.validate_.previous_statistics,
         serving_directory: str = settings.place("serving_directory"),
     ) -> None:
         ingest = task("ingest", data=data, **settings.arguments("ingest"))
         examples = ingest.outputs["examples"]
         statistics = task("statistics", examples=examples, **settings.arguments("statistics")).outputs["statistics"]
         schema = task("schema", statistics=statistics, **settings.arguments("schema")).outputs["schema"]
-        validation = task(
-            "validate",
-            statistics=statistics,
-            schema=schema,
-            previous_statistics=previous_statistics,
-            **settings.arguments("validate"),
-        )
+        validation = task("validate", statistics=statistics, schema=schema, **settings.arguments("validate"))
 
         with dsl.If(validation.outputs["valid"] == True, name="data-is-valid"):  # noqa: E712 (an expression of the DSL)
             transform = task("transform", examples=examples, schema=schema, **settings.arguments("transform"))
@@ -106,13 +99,7 @@ def build(settings: "Settings", find_image: op_functions.FindImage = op_function
                 ).set_caching_options(False)
         with dsl.Else(name="data-is-invalid"):
             # Fails with the list of anomalies, so that the run is red wherever it runs.
-            task(
-                "validate",
-                "reject-data",
-                statistics=statistics,
-                schema=schema,
-                previous_statistics=previous_statistics,
-                on_anomalies="fail",
-            )
+            rejecting = settings.arguments("validate") | {"on_anomalies": "fail"}
+            task("validate", "reject-data", statistics=statistics, schema=schema, **rejecting)
 
     return millrace

@@ -148,7 +148,7 @@ class Settings(_Section):
         Files are named relative to the project, the working directory of every stage here and in the images.
         """
         section = getattr(self, {"schema": "schema_", "validate": "validate_"}.get(stage, stage))
-        arguments = section.model_dump(exclude={"train_steps", "eval_steps", "previous_statistics"})
+        arguments = section.model_dump(exclude={"train_steps", "eval_steps"})
         for name, value in arguments.items():
             if name.endswith("_file") and value:
                 arguments[name] = _project_path(self.folder, value)

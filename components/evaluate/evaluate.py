@@ -74,14 +74,14 @@ def evaluate(
     location = ", ".join(example_splits)
 
     def analyse(asked: config_pb2.EvalConfig) -> dict[str, int]:
-        """In how many examples each model predicts NaN, as far as that is known."""
+        """In how many examples each model predicts NaN; with Beam only where that stops a metric."""
         folders = {name: facts.folder for name, facts in models.items()}
         try:
             if not beam_options and local.can(asked, models, read_schema):
                 return local.analyse(files, location, asked, folders, read_schema, evaluation.directory())
             progress("evaluating with Beam")
             analysis.analyse(files, location, asked, folders, read_schema, evaluation.directory(), beam_options)
-            return {}
+            return dict.fromkeys(models, 0)
         except Exception as error:
             raise _explained(error, eval_config_file) from error
 
