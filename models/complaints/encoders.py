@@ -93,7 +93,7 @@ class _Pretrained(keras.layers.Layer):
 
     def encode(self, texts: tf.Tensor) -> tf.Tensor:
         """Texts [batch] to vectors [batch, length]."""
-        structured = getattr(self._function, "structured_input_signature", ((), {}))[1]
+        structured: dict[str, Any] = getattr(self._function, "structured_input_signature", ((), {}))[1]
         answer = self._function(**{next(iter(structured)): texts}) if structured else self._function(texts)
         if isinstance(answer, dict):
             answer = answer.get("default", answer.get("outputs", next(iter(answer.values()))))
