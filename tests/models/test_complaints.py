@@ -57,6 +57,7 @@ def dispute(tmp_path_factory: pytest.TempPathFactory) -> Trained:
 def product(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     folder = tmp_path_factory.mktemp("product")
     data = records([row for row in rows(4000) if row["consumer_complaint_narrative"]])
+    data += [examples.encode({"product": "Mortgage", "consumer_complaint_narrative": text}) for text in HARD_TEXTS]
     prepared = support.prepare(folder / "data", data, SCHEMA, PREPROCESSING, PRODUCT)
     config = {"label": "product", "learning_rate": 0.005}
     metrics = support.run_train(folder, prepared, MODULE, train_steps=40, eval_steps=0, custom_config=config)["metrics"]
@@ -167,6 +168,13 @@ def test_products_are_told_by_their_words(product: Trained) -> None:
     scores = signature(**blank | {"consumer_complaint_narrative": text})["outputs"].numpy()
     assert scores.shape == (2, len(names) + 1)
     assert [names[index].decode() for index in scores.argmax(axis=1)] == ["Mortgage", "Credit reporting"]
+
+
+def test_hard_texts_are_transformed_as_they_are(product: Trained) -> None:
+    files = sorted(str(file) for file in product[1].transformed_examples.glob("Split-*/*"))
+    spec = {"consumer_complaint_narrative_xf": tf.io.FixedLenFeature([], tf.string)}
+    stored = tf.io.parse_example(next(iter(tf.data.TFRecordDataset(files, "GZIP").batch(10_000))), spec)
+    assert set(HARD_TEXTS) <= set(stored["consumer_complaint_narrative_xf"].numpy())
 
 
 @pytest.mark.parametrize("name", ["dispute", "product"])
