@@ -143,7 +143,8 @@ def build(settings: "Settings", find_image: op_functions.FindImage = op_function
                     ).set_caching_options(False)
         with dsl.Else(name="data-is-invalid"):
             # Fails with the list of anomalies, so that the run is red wherever it runs.
-            task("validate", "reject-data", statistics=statistics, schema=schema, on_anomalies="fail")
+            rejecting = settings.arguments("validate") | {"on_anomalies": "fail"}
+            task("validate", "reject-data", statistics=statistics, schema=schema, **rejecting)
 
     @dsl.pipeline(
         name=settings.pipeline_name,

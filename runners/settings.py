@@ -53,6 +53,8 @@ class Ingest(_Section):
     split_patterns: dict[str, str] = {}
     sample_rows: int = Field(default=10, ge=0, le=100)
     images: Images | None = None
+    text_columns: list[str] = []
+    leave_out_without: list[str] = []
 
 
 class Statistics(_Section):
@@ -71,6 +73,7 @@ class Validate(_Section):
     """What anomalies do."""
 
     on_anomalies: Literal["stop", "warn"] = "stop"
+    previous_statistics: str = ""
 
 
 class Transform(_Section):

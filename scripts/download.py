@@ -1,4 +1,4 @@
-"""Downloads real data: trips of Chicago taxis, or the MNIST digits."""
+"""Downloads real data: trips of Chicago taxis, the MNIST digits, or consumer complaints."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ sys.path.insert(0, str(PROJECT))
 
 from components.runtime import tfrecord  # noqa: E402
 from components.runtime.errors import InputError  # noqa: E402
-from scripts import command  # noqa: E402
+from scripts import cfpb, command  # noqa: E402
 from scripts.fetch import Source, fetch  # noqa: E402
 from scripts.sample_data import image_example  # noqa: E402
 
@@ -43,14 +43,27 @@ MNIST = {
         Source(f"{_MNIST}/t10k-labels-idx1-ubyte.gz", "t10k-labels-idx1-ubyte.gz", "ec29112dd5afa0611ce80d1b7f02629c"),
     ),
 }
+COMPLAINTS = Source(
+    # The bureau replaces it daily: the first download is kept and its checksum recorded, so that what was trained on
+    # stays what it was; remove the file and its line in checksums.sha256 for a newer one.
+    "https://files.consumerfinance.gov/ccdb/complaints.csv.zip",
+    "complaints.csv.zip",
+)
+_FOLDERS = {"taxi": "chicago", "mnist": "mnist", "complaints": "cfpb"}
+"""Where under data/ what is downloaded for each model goes."""
+
 _IMAGES_MAGIC, _LABELS_MAGIC = 2051, 2049
 
 
 def main(argv: list[str] | None = None) -> int:
     """Runs the command line; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m scripts.download", description=__doc__)
-    parser.add_argument("model", choices=["taxi", "digits", "mnist"], help="digits is another word for mnist")
-    parser.add_argument("--output", type=Path, help="folder for the data; data/chicago or data/mnist without")
+    parser.add_argument(
+        "model", choices=["taxi", "digits", "mnist", "complaints"], help="digits is another word for mnist"
+    )
+    parser.add_argument(
+        "--output", type=Path, help="folder for the data; data/chicago, data/mnist or data/cfpb without"
+    )
     parser.add_argument(
         "--downloads", type=Path, default=PROJECT / "data" / "downloads", help="folder for the files as they come"
     )
@@ -58,22 +71,24 @@ def main(argv: list[str] | None = None) -> int:
         "--from", dest="base", default="", metavar="URL", help="where the files lie instead, such as a mirror"
     )
     arguments = parser.parse_args(argv)
-    taxi = arguments.model == "taxi"
-    output: Path = arguments.output or PROJECT / "data" / ("chicago" if taxi else "mnist")
+    model = "mnist" if arguments.model == "digits" else arguments.model
+    output: Path = arguments.output or PROJECT / "data" / _FOLDERS[model]
 
     def get(source: Source) -> Path:
         url = f"{arguments.base.rstrip('/')}/{source.name}" if arguments.base else source.url
         return fetch(Source(url, source.name, source.md5), arguments.downloads, print)
 
     def make() -> None:
-        if taxi:
+        if model == "taxi":
             downloaded = get(TAXI)
             command.write_whole(output / "trips.csv", lambda part: shutil.copyfile(downloaded, part))
+        elif model == "complaints":
+            _write_complaints(get(COMPLAINTS), output / "complaints.csv")
         else:
             for split, (images, labels) in MNIST.items():
                 write = functools.partial(_write_images, get(images), get(labels))
                 command.write_whole(output / f"{split}.tfrecord.gz", write)
-        print(f"ready: make run MODEL={'taxi' if taxi else 'mnist'} DATA={command.shown(output)}")
+        print(f"ready: make run MODEL={model} DATA={command.shown(output)}")
 
     return command.run(make)
 
@@ -106,6 +121,13 @@ def read_idx(images: Path, labels: Path) -> Iterator[bytes]:
 
 def _write_images(images: Path, labels: Path, part: Path) -> None:
     tfrecord.write(part, read_idx(images, labels))
+
+
+def _write_complaints(archive: Path, file: Path) -> None:
+    counts: list[tuple[int, int]] = []
+    command.write_whole(file, lambda part: counts.append(cfpb.convert(archive, part)))
+    written, left_out = counts[0]
+    print(f"{command.shown(file)}: {written:,} complaints; {left_out:,} left out, of which no dispute is known")
 
 
 def _header(stream: BinaryIO, numbers: int, file: Path) -> tuple[int, ...]:

@@ -1,4 +1,4 @@
-"""Makes sample data: taxi trips that never happened, or the real digits that scikit-learn carries.
+"""Makes sample data: taxi trips that never happened, complaints that nobody made, or the digits of scikit-learn.
 
 The trips follow the real ones of Chicago in shape: which columns are missing how often, how fare follows from miles and
 minutes, how tips follow from the way of paying. No row of theirs is in it, and the companies are invented.
@@ -19,7 +19,7 @@ sys.path.insert(0, str(PROJECT))
 
 from components.runtime import examples, tfrecord  # noqa: E402
 from components.runtime.errors import InputError  # noqa: E402
-from scripts import command, taxi_trips  # noqa: E402
+from scripts import command, complaint_texts, taxi_trips  # noqa: E402
 
 DEFAULT_ROWS = 15_000
 DIGIT_SIZE = 8
@@ -29,19 +29,27 @@ _DIGITS_INSIDE = Path("sklearn") / "datasets" / "data" / "digits.csv.gz"
 def main(argv: list[str] | None = None) -> int:
     """Runs the command line; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m scripts.sample_data", description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("model", choices=["taxi", "digits", "mnist"])
+    parser.add_argument("model", choices=["taxi", "digits", "mnist", "complaints", "complaints_product"])
     parser.add_argument("--output", type=Path, help="folder to write to; data/<model> without")
-    parser.add_argument("--rows", type=int, default=DEFAULT_ROWS, help=f"trips to make, {DEFAULT_ROWS} without")
-    parser.add_argument("--seed", type=int, default=1, help="another seed gives other trips")
+    parser.add_argument(
+        "--rows", type=int, default=DEFAULT_ROWS, help=f"trips or complaints to make, {DEFAULT_ROWS} without"
+    )
+    parser.add_argument("--seed", type=int, default=1, help="another seed gives other ones")
     arguments = parser.parse_args(argv)
     folder: Path = arguments.output or PROJECT / "data" / arguments.model
 
     def make() -> None:
         if arguments.model == "mnist":
             raise InputError("there is no sample of MNIST to make; get the images with: make download MODEL=mnist")
-        if arguments.model == "taxi":
-            if arguments.rows < 1:
-                raise InputError(f"--rows {arguments.rows}: ask for at least one")
+        if arguments.rows < 1:
+            raise InputError(f"--rows {arguments.rows}: ask for at least one")
+        if arguments.model in ("complaints", "complaints_product"):
+            file = folder / "complaints.csv"
+            changed = command.write_whole(
+                file, lambda part: complaint_texts.write(part, arguments.rows, arguments.seed)
+            )
+            what = f"{arguments.rows:,} generated complaints"
+        elif arguments.model == "taxi":
             file = folder / "trips.csv"
             changed = command.write_whole(file, lambda part: taxi_trips.write(part, arguments.rows, arguments.seed))
             what = f"{arguments.rows:,} generated trips"

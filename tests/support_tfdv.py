@@ -67,13 +67,15 @@ def run_schema(statistics: Path, folder: Path, schema_file: Path | str = "") -> 
     )
 
 
-def run_validate(statistics: Path, schema: Path, folder: Path, on_anomalies: str = "stop") -> Execution:
+def run_validate(
+    statistics: Path, schema: Path, folder: Path, on_anomalies: str = "stop", previous: Path | str = ""
+) -> Execution:
     """Runs the validate stage in this process."""
     return call(
         "validate",
         executor_input(
             folder,
-            parameters={"on_anomalies": on_anomalies},
+            parameters={"on_anomalies": on_anomalies, "previous_statistics": str(previous)},
             inputs={"statistics": statistics, "schema": schema},
             outputs=["anomalies", "report"],
             output_parameters=["valid"],

@@ -24,6 +24,7 @@ from tensorflow_model_analysis.metrics import (
 )
 
 from components.evaluate.lift import LiftCombiner
+from components.evaluate.top_lift import TopLiftCombiner
 
 Rows = tuple[np.ndarray, np.ndarray]
 """Labels [rows, label size] and predictions [rows, prediction shape] of one model."""
@@ -177,6 +178,10 @@ def _keras(combiner: Any, accumulator: Any, labels: np.ndarray, predictions: np.
     return accumulator
 
 
+def _top_lift(combiner: TopLiftCombiner, accumulator: Any, labels: np.ndarray, predictions: np.ndarray) -> Any:
+    return combiner.add_batch(accumulator, labels, predictions) if _binary(labels, predictions) else None
+
+
 def _lift(combiner: LiftCombiner, accumulator: Any, labels: np.ndarray, predictions: np.ndarray) -> Any:
     return combiner.add_batch(accumulator, labels, predictions) if labels.ndim == predictions.ndim == 2 else None
 
@@ -188,4 +193,5 @@ _FAST: dict[type, Callable[[Any, Any, np.ndarray, np.ndarray], Any]] = {
     multi_class_confusion_matrix_metrics._MultiClassConfusionMatrixCombiner: _classes,
     tf_metric_wrapper._CompilableMetricsCombiner: _keras,
     LiftCombiner: _lift,
+    TopLiftCombiner: _top_lift,
 }

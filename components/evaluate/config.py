@@ -77,6 +77,15 @@ def with_baseline(config: config_pb2.EvalConfig, has_baseline: bool) -> config_p
     return updated
 
 
+def counts_only(config: config_pb2.EvalConfig) -> config_pb2.EvalConfig:
+    """The configuration with the number of examples as its only metric, which any prediction lets count."""
+    result = config_pb2.EvalConfig()
+    result.CopyFrom(config)
+    del result.metrics_specs[:]
+    result.metrics_specs.add().metrics.add(class_name="ExampleCount")
+    return result
+
+
 class SavedModelFacts:
     """What a SavedModel offers, read from its file without loading it."""
 

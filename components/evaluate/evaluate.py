@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from typing import Any
 
 import tensorflow as tf
 from tensorflow_model_analysis import constants
+from tensorflow_model_analysis.proto import config_pb2
 
 from components.evaluate import analysis, local, page
 from components.evaluate import config as configuration
@@ -69,20 +71,32 @@ def evaluate(
     models = {"": candidate}
     if baseline is not None:
         models = {constants.CANDIDATE_KEY: candidate, constants.BASELINE_KEY: baseline}
-    folders = {name: facts.folder for name, facts in models.items()}
     location = ", ".join(example_splits)
-    try:
-        if beam_options or not local.can(config, models, read_schema):
-            progress("evaluating with Beam")
-            analysis.analyse(files, location, config, folders, read_schema, evaluation.directory(), beam_options)
-        else:
-            local.analyse(files, location, config, folders, read_schema, evaluation.directory())
-    except Exception as error:
-        raise _explained(error, eval_config_file) from error
 
+    def analyse(asked: config_pb2.EvalConfig) -> dict[str, int]:
+        """In how many examples each model predicts NaN; with Beam only where that stops a metric."""
+        folders = {name: facts.folder for name, facts in models.items()}
+        try:
+            if not beam_options and local.can(asked, models, read_schema):
+                return local.analyse(files, location, asked, folders, read_schema, evaluation.directory())
+            progress("evaluating with Beam")
+            analysis.analyse(files, location, asked, folders, read_schema, evaluation.directory(), beam_options)
+            return dict.fromkeys(models, 0)
+        except Exception as error:
+            raise _explained(error, eval_config_file) from error
+
+    fault = ""
+    try:
+        not_a_number = analyse(config)
+    except PredictsNaN:
+        # The metrics that cannot take NaN are given up, the rows are still counted.
+        not_a_number = analyse(configuration.with_baseline(configuration.counts_only(written), baseline is not None))
+        fault = "a prediction is NaN: train the model again, or look at the baseline"
     results = load(evaluation.path)
     unapplied = None if baseline else configuration.with_baseline(written, True)
-    verdict = judge(results, config, unapplied, *load_validation(evaluation.path))
+    verdict = judge(
+        results, config, unapplied, *load_validation(evaluation.path), _nan_fault(not_a_number, results.rows()) or fault
+    )
     _write_blessing(blessing, verdict, serving.model_digest(serving.saved_model_files(model)))
     _write_metrics(metrics, results)
     _write_classification(classification, results)
@@ -91,6 +105,25 @@ def evaluate(
     evaluation.metadata |= {"rows": results.rows(), "slices": len(results.slices)}
     progress(f"{'blessed' if verdict.blessed else 'not blessed'}: {verdict.reason}")
     return {"blessed": verdict.blessed}
+
+
+class PredictsNaN(InputError):
+    """A metric has met a prediction that is not a number."""
+
+
+def _nan_fault(not_a_number: dict[str, int], rows: int) -> str:
+    """Why a model that predicts NaN is not blessed; empty where none does."""
+    for name, count in not_a_number.items():
+        if count:
+            of_rows = f"for {count} of {rows} examples" if rows else f"for {count} examples"
+            if name == constants.BASELINE_KEY:
+                return (
+                    f"the baseline predicts NaN {of_rows}, so nothing can be compared with it: take it out of service"
+                )
+            return (
+                f"the model predicts NaN {of_rows}: train it again with a lower learning rate, and look at its inputs"
+            )
+    return ""
 
 
 def _files(examples: InputArtifact, splits: list[str]) -> list[str]:
@@ -124,12 +157,16 @@ def _explained(error: Exception, file: str) -> Exception:
         return InputError(f"an examples file is damaged: {text.splitlines()[0]}; run ingest again")
     if "add_input failed on" in text:
         cause = error.__cause__ or error
-        if "float NaN" in str(cause):
-            return InputError("the model predicts NaN, which these metrics cannot take: train it again")
+        # Beam tells the inputs, and not the cause.
+        if "float NaN" in str(cause) or re.search(r"\bnan\b", text):
+            return PredictsNaN("a model predicts NaN, which these metrics cannot take")
         first = next((line for line in str(cause).splitlines() if line.strip()), type(cause).__name__)
         return InputError(f"{file}: a metric does not fit the labels or predictions of the model: {first}")
     if isinstance(error, tf.errors.InvalidArgumentError):
-        return InputError(f"the model cannot read the examples: {text.splitlines()[0]}")
+        # The first lines of such an error may name nothing but the graph.
+        lines = [line.strip() for line in text.splitlines() if line.strip()]
+        told = next((line for line in lines if not line.endswith(":") and not line.startswith(("Detected", "<"))), text)
+        return InputError(f"the model cannot read the examples: {told}")
     return error
 
 

@@ -57,16 +57,22 @@ def analyse(
     models: dict[str, Path],
     schema: schema_pb2.Schema,
     target: Path,
-) -> None:
-    """Does what `components.evaluate.analysis.analyse` does, for what `can` allows; the files are in a fixed order."""
+) -> dict[str, int]:
+    """Does what `components.evaluate.analysis.analyse` does, for what `can` allows; the files are in a fixed order.
+
+    Returns:
+      In how many examples each model's prediction is NaN.
+    """
     computations = _computations(config, schema)
     for computation in computations.non_derived_computations:
         computation.combiner.setup()
     specs = {spec.name: spec for spec in config.model_specs}
     loaded = {name: batches.Model(folder, specs[name]) for name, folder in models.items()}
     sums = _Sums(computations.non_derived_computations)
-    rows = 0
+    rows, not_a_number = 0, dict.fromkeys(models, 0)
     for batch in batches.read(files, loaded, batches.Slicer(config, schema)):
+        for name, predictions in batch.predictions.items():
+            not_a_number[name] += _count_nan(predictions)
         sums.add(batch)
         rows += len(batch.slices)
         report(f"{rows} examples", force=False)
@@ -76,6 +82,13 @@ def analyse(
     with np.errstate(divide="ignore", invalid="ignore"):
         results = [(key, _derive(values, computations, baseline)) for key, values in sums.results()]
     _write(results, location, config, len(models) == 1, target)
+    return not_a_number
+
+
+def _count_nan(predictions: np.ndarray) -> int:
+    if predictions.dtype.kind != "f":
+        return 0
+    return int(np.isnan(predictions).reshape(len(predictions), -1).any(axis=1).sum())
 
 
 def _computations(config: config_pb2.EvalConfig, schema: schema_pb2.Schema) -> evaluator.MetricComputations:

@@ -9,6 +9,7 @@ from typing import Any
 from tensorflow_model_analysis import constants
 from tensorflow_model_analysis.metrics import metric_types
 
+from components.evaluate import fairness
 from components.evaluate.lift import NAME as LIFT
 from components.evaluate.results import EXAMPLE_COUNT, Plots, Results, SliceMetrics, candidate_name, metric_name
 from components.evaluate.verdict import Outcome, Verdict
@@ -29,6 +30,7 @@ def render(results: Results, verdict: Verdict, facts: dict[str, Any]) -> str:
     """
     sections = [_verdict(verdict, facts), _thresholds(verdict.outcomes), _overall(results)]
     sections += _slices(results, verdict)
+    sections += fairness.sections(results)
     sections += _curves(results)
     return report.page("Evaluation", *[entry for entry in sections if entry])
 
@@ -206,7 +208,8 @@ def _curve_drawing(named: list[tuple[str, Plots]]) -> Html:
         axes.set_xlim(-0.02, 1.02)
         axes.set_ylim(-0.02, 1.02)
         axes.set_aspect("equal")
-        axes.legend(frameon=False, loc="lower right")
+        if axes.get_legend_handles_labels()[0]:
+            axes.legend(frameon=False, loc="lower right")
     left.set_xlabel("false positive rate")
     left.set_ylabel("recall")
     right.set_xlabel("mean prediction (dots: more examples are larger)")

@@ -17,6 +17,7 @@ from tensorflow_model_analysis.slicer import slicer_lib
 EXAMPLE_COUNT = "example_count"
 
 SliceKey = tuple[Any, ...]
+_Confusion = tuple[float, float, float, float, float]
 
 
 @dataclass(frozen=True)
@@ -25,11 +26,14 @@ class SliceMetrics:
 
     Attributes:
       one_class: the confusion matrix shows that all its examples have the same label.
+      confusion: by model, (threshold, true positives, false positives, true negatives, false negatives) at the
+        thresholds of `ConfusionMatrixAtThresholds`.
     """
 
     key: SliceKey
     values: dict[metric_types.MetricKey, float]
     one_class: bool = False
+    confusion: dict[str, list[_Confusion]] = field(default_factory=dict)
 
     def defined(self, key: metric_types.MetricKey) -> float | None:
         """A metric's value, None where it has none. TFMA gives a number even to a curve without points."""
@@ -58,7 +62,7 @@ class SliceMetrics:
 class Plots:
     """Curves of one model over all examples."""
 
-    confusion: list[tuple[float, float, float, float, float]] = field(default_factory=list)
+    confusion: list[_Confusion] = field(default_factory=list)
     """(threshold, true positives, false positives, true negatives, false negatives) by rising threshold."""
     calibration: list[tuple[float, float, float]] = field(default_factory=list)
     """(mean prediction, mean label, examples) of each bucket that holds examples."""
@@ -118,8 +122,10 @@ def load(folder: Path) -> Results:
     slices = []
     for entry in _messages(folder, "metrics-*.tfrecord", metrics_for_slice_pb2.MetricsForSlice):
         key = _key(entry)
-        one_class = any(each.confusion and not each.roc() for each in by_slice.get(key, {}).values())
-        slices.append(SliceMetrics(key, dict(_numbers(entry.metric_keys_and_values)), one_class))
+        confusion = _confusion(entry.metric_keys_and_values)
+        curves = [*by_slice.get(key, {}).values(), *map(Plots, confusion.values())]
+        one_class = any(each.confusion and not each.roc() for each in curves)
+        slices.append(SliceMetrics(key, dict(_numbers(entry.metric_keys_and_values)), one_class, confusion))
     return Results(sorted(slices, key=lambda entry: _order(entry.key)), by_slice.get((), {}))
 
 
@@ -185,6 +191,18 @@ def _numbers(pairs: Any) -> Iterator[tuple[metric_types.MetricKey, float]]:
             yield key, pair.value.bounded_value.value.value
         elif kind == "bytes_value" and pair.value.bytes_value == b"":
             yield key, math.nan
+
+
+def _confusion(pairs: Any) -> dict[str, list[_Confusion]]:
+    found: dict[str, list[_Confusion]] = {}
+    for pair in pairs:
+        # Those of one class out of many would be taken for each other.
+        if pair.value.WhichOneof("type") == "confusion_matrix_at_thresholds" and not pair.key.HasField("sub_key"):
+            rows = found.setdefault(pair.key.model_name, [])
+            for matrix in pair.value.confusion_matrix_at_thresholds.matrices:
+                counts = (matrix.true_positives, matrix.false_positives, matrix.true_negatives, matrix.false_negatives)
+                rows.append((matrix.threshold, *counts))
+    return found
 
 
 def _add_plot(plots: Plots, data: Any) -> None:

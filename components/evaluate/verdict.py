@@ -66,6 +66,7 @@ def judge(
     unapplied: config_pb2.EvalConfig | None,
     tfma_ok: bool,
     tfma_failures: list[str],
+    fault: str = "",
 ) -> Verdict:
     """Decides.
 
@@ -76,6 +77,7 @@ def judge(
         listed as not applied. None where there is a baseline.
       tfma_ok: TFMA's own verdict.
       tfma_failures: what TFMA found, for the reason where this module found nothing.
+      fault: why the model is not blessed whatever its metrics are; empty where there is no such reason.
     """
     outcomes = [
         outcome for key, spec, threshold in _thresholds(config) for outcome in _apply(results, key, spec, threshold)
@@ -84,6 +86,9 @@ def judge(
     failures = [outcome.why for outcome in outcomes if not outcome.passed]
     if outcomes and not tfma_ok and not failures:
         failures = tfma_failures or ["TensorFlow Model Analysis found a threshold that does not hold"]
+    if fault:
+        # Thresholds that hold say nothing then, and those that fail only follow.
+        failures = [fault]
     note = "; first run: there is no baseline" if unapplied is not None else ""
     note += f", so {_count(skipped, 'change threshold')} not applied" if skipped else ""
     if failures:
@@ -131,6 +136,9 @@ def _applies(spec: _Spec, entry: SliceMetrics) -> bool:
 
 def _outcome(entry: SliceMetrics, key: metric_types.MetricKey, threshold: Any) -> Outcome:
     name, bound = metric_name(key), _bound(threshold)
+    if entry.one_class and entry.values.get(key) is not None and entry.defined(key._replace(is_diff=False)) is None:
+        why = f"{name} is not defined: all examples have one label ({entry.name})"
+        return Outcome(entry.name, name, _kind(key), bound, None, None, False, why)
     if not key.is_diff:
         value = entry.values.get(key)
         why = _value_failure(name, value, threshold)

@@ -7,6 +7,7 @@ its column text, because a float would not keep it.
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Sequence
 from enum import IntEnum
 
@@ -42,6 +43,18 @@ _FLOAT = r"^[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?$|^[+-]?(?i:inf|i
 _ODD = np.zeros(256, np.bool_)
 _ODD[np.frombuffer(b"xX(+ \t\r\n\v\f\xc2\xe1\xe2\xe3", np.uint8)] = True
 _LONG_INTEGER = 9.2e18
+
+
+def check_name(name: str, known: Sequence[str], parameter: str, file: str) -> None:
+    """Holds a column's name in a parameter against those of a file.
+
+    Raises:
+      InputError: the file has no such column.
+    """
+    if name not in known:
+        near = difflib.get_close_matches(str(name), known, n=1)
+        hint = f", did you mean {near[0]!r}?" if near else ""
+        raise InputError(f"{file}: no column {name!r}, which {parameter} names{hint}; it has: {', '.join(known)}")
 
 
 def infer(cells: pa.StringArray, known: Kind) -> Kind:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import pyarrow as pa
@@ -43,18 +43,25 @@ class CsvTable:
     _empty: set[str] = field(default_factory=set)
 
     @classmethod
-    def scan(cls, files: list[SourceFile]) -> CsvTable:
+    def scan(cls, files: list[SourceFile], text: Sequence[str] = ()) -> CsvTable:
         """Reads all files once, for the names and types of their columns.
 
+        Args:
+          files: in the order of their rows.
+          text: columns that are text whatever they look like.
+
         Raises:
-          InputError: a file is not CSV, is not UTF-8, has a ragged row or other columns than the first one, or none
-            has rows.
+          InputError: a file is not CSV, is not UTF-8, has a ragged row or other columns than the first one, none
+            has rows, or there is no such column as `text` names.
         """
         table = cls(files)
         for file in files:
             names, has_rows = _header(file)
             if not table.names:
                 table.names, table.kinds = names, dict.fromkeys(names, Kind.MISSING)
+                for name in text:
+                    columns.check_name(name, names, "text_columns", file.name)
+                    table.kinds[name] = Kind.BYTES
             columns.compare_names(names, file.name, table.names, files[0].name)
             if has_rows:
                 table._scan_rows(file)

@@ -11,11 +11,12 @@ from typing import Protocol
 import numpy as np
 import pyarrow as pa
 
+from components.ingest.columns import check_name
 from components.ingest.processes import mapped
 from components.ingest.splits import Splits
 from components.runtime import tfrecord
 from components.runtime.errors import InputError
-from components.runtime.examples import canonical, encode_batch
+from components.runtime.examples import canonical, decode, encode_batch
 
 BATCH_BYTES = 8 << 20
 """What is encoded at once, and what one part of the data takes about."""
@@ -48,10 +49,11 @@ class Part:
 
 @dataclass(frozen=True)
 class Encoded:
-    """Records as they stand in a TFRecord file, by split: their count and their bytes."""
+    """Records as they stand in a TFRecord file, by split: their count and their bytes; how many are in no split."""
 
     rows: tuple[int, ...]
     framed: tuple[bytes, ...]
+    left_out: int = 0
 
 
 def slices(rows: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
@@ -62,18 +64,19 @@ def slices(rows: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
         yield rows.slice(start, size)
 
 
-def encode(part: Part, names: tuple[str, ...], buckets: Splits | None) -> Encoded:
+def encode(part: Part, names: tuple[str, ...], buckets: Splits | None, needed: tuple[str, ...] = ()) -> Encoded:
     """Encodes one part.
 
     Args:
       part: the rows.
       names: of the splits, in the order of the result.
       buckets: decides a record's split; None where the part names it.
+      needed: columns without a value in which a row is left out.
 
     Raises:
-      InputError: a record is not a tf.Example.
+      InputError: a record is not a tf.Example, or a table has no such column as `needed` names.
     """
-    records, identities = _records(part)
+    records, identities, left_out = _records(part, needed)
     if buckets is None:
         chosen = [list(range(len(records))) if name == part.split else [] for name in names]
     else:
@@ -82,34 +85,53 @@ def encode(part: Part, names: tuple[str, ...], buckets: Splits | None) -> Encode
     return Encoded(
         tuple(len(rows) for rows in chosen),
         tuple(tfrecord.frame([records[row] for row in rows]) if rows else b"" for rows in chosen),
+        left_out,
     )
 
 
-def _records(part: Part) -> tuple[list[bytes], list[bytes]]:
-    """Canonical records, and what each says (see `components.runtime.examples.identity`)."""
-    if isinstance(part.rows, pa.RecordBatch):
-        encoded = encode_batch(part.rows)
-        return encoded.examples.to_pylist(), encoded.identities.to_pylist()
-    records, identities = [], []
-    if not isinstance(part.rows, list):
-        for batch in part.rows.batches():
-            for rows in slices(batch):
-                encoded = encode_batch(rows)
+def _records(part: Part, needed: tuple[str, ...]) -> tuple[list[bytes], list[bytes], int]:
+    """Canonical records that have all values, what each says (see `runtime.examples.identity`), how many have not."""
+    records: list[bytes] = []
+    identities: list[bytes] = []
+    left_out = 0
+    if isinstance(part.rows, list):
+        for number, record in enumerate(part.rows, part.first):
+            try:
+                whole, identity = canonical(record)
+            except ValueError as error:
+                raise InputError(f"{part.file}: record {number} is not a tf.Example: {error}") from None
+            if needed and not all(decode(whole).get(name) for name in needed):
+                left_out += 1
+                continue
+            records.append(whole)
+            identities.append(identity)
+        return records, identities, left_out
+    batches = [part.rows] if isinstance(part.rows, pa.RecordBatch) else part.rows.batches()
+    for batch in batches:
+        for rows in slices(batch):
+            kept = _with_values(rows, needed, part.file)
+            left_out += rows.num_rows - kept.num_rows
+            if kept.num_rows:
+                encoded = encode_batch(kept)
                 records += encoded.examples.to_pylist()
                 identities += encoded.identities.to_pylist()
-        return records, identities
-    for number, record in enumerate(part.rows, part.first):
-        try:
-            whole, identity = canonical(record)
-        except ValueError as error:
-            raise InputError(f"{part.file}: record {number} is not a tf.Example: {error}") from None
-        records.append(whole)
-        identities.append(identity)
-    return records, identities
+    return records, identities, left_out
+
+
+def _with_values(rows: pa.RecordBatch, needed: tuple[str, ...], file: str) -> pa.RecordBatch:
+    for name in needed:
+        check_name(name, rows.schema.names, "leave_out_without", file)
+        rows = rows.filter(rows.column(name).is_valid())
+    return rows
 
 
 def encoding(
-    parts: Iterator[Part], names: tuple[str, ...], buckets: Splits | None, *, processes: int
+    parts: Iterator[Part],
+    names: tuple[str, ...],
+    buckets: Splits | None,
+    needed: tuple[str, ...] = (),
+    *,
+    processes: int,
 ) -> AbstractContextManager[Iterator[Encoded]]:
     """Encodes all parts, in their order.
 
@@ -117,6 +139,8 @@ def encoding(
       parts: read only as far ahead as the processes need, so that memory stays bounded.
       names: of the splits.
       buckets: see `encode`.
+      needed: see `encode`.
       processes: how many to start; 0 encodes in this one.
     """
-    return mapped(functools.partial(encode, names=names, buckets=buckets), parts, processes=processes)
+    function = functools.partial(encode, names=names, buckets=buckets, needed=needed)
+    return mapped(function, parts, processes=processes)

@@ -41,6 +41,8 @@ def ingest(
     split_patterns: dict[str, Any],
     sample_rows: int = 10,
     images: dict[str, Any] = {},  # noqa: B006 (only read)
+    text_columns: Sequence[str] = (),
+    leave_out_without: Sequence[str] = (),
 ) -> None:
     """Writes the raw data's records as tf.Examples.
 
@@ -53,6 +55,8 @@ def ingest(
       split_patterns: file pattern of each split; where given, `splits` is not looked at.
       sample_rows: how many rows of each split the page shows; 0 for none.
       images: layout of images, see `components.ingest.image_settings`.
+      text_columns: of CSV files that are text whatever they look like.
+      leave_out_without: columns without a value in which a row is left out.
 
     Raises:
       InputError: the data or the parameters cannot be used.
@@ -66,16 +70,26 @@ def ingest(
     sources = found.sources() if found else find(data, split_patterns)
     kind = IMAGES if found else format_of(sources.files, format)
     samples = {name: Reservoir(name, sample_rows, sample_page.keep) for name in names}
+    if text_columns and kind != CSV:
+        raise InputError(f"text_columns is for CSV files, and {data} is {kind}: its columns have types; take it out")
+    if leave_out_without and found:
+        raise InputError("leave_out_without is for rows of a table, and these are images: take it out")
     columns: dict[str, str] = {}
     if found:
-        rows = _write(found.encoding(names, buckets), examples, samples, gzip_level=NO_COMPRESSION)
+        rows, left_out = _write(found.encoding(names, buckets), examples, samples, gzip_level=NO_COMPRESSION)
         found.raise_faults()
     else:
-        raw = _open(kind, sources.files)
+        raw = _open(kind, sources.files, text_columns)
         columns = raw.columns
         processes = os.cpu_count() or 1 if raw.large else 0
-        rows = _write(encoding(raw.parts, names, buckets, processes=processes), examples, samples)
+        encoded = encoding(raw.parts, names, buckets, tuple(leave_out_without), processes=processes)
+        rows, left_out = _write(encoded, examples, samples)
     for name, count in rows.items():
+        if count == 0 and left_out and not any(rows.values()):
+            raise InputError(
+                f"{data}: none of the {left_out} rows has {_listed(leave_out_without)}, so all are left out: "
+                "correct leave_out_without or the data"
+            )
         if count == 0:
             raise InputError(_empty_split(data, name, names, sum(rows.values()), buckets))
     examples.metadata |= {
@@ -87,6 +101,9 @@ def ingest(
     examples.metadata |= {f"rows_{name}": count for name, count in rows.items()}
     examples.metadata |= {"files": len(sources.files), "input_bytes": sum(file.size for file in sources.files)}
     examples.metadata |= found.facts() if found else {}
+    if leave_out_without:
+        examples.metadata["rows_left_out"] = left_out
+        report(f"{left_out:,} rows left out without {_listed(leave_out_without)}")
     if columns:
         examples.metadata["columns"] = columns
     if sources.span is not None:
@@ -102,13 +119,14 @@ def _write(
     samples: Mapping[str, Reservoir[Any]],
     *,
     gzip_level: int = tfrecord.GZIP_LEVEL,
-) -> dict[str, int]:
-    """Writes every record into its split and shows it to the split's sample; returns the rows of each."""
-    names = tuple(samples)
+) -> tuple[dict[str, int], int]:
+    """Writes every record into its split and its sample; returns the rows of each, and how many were left out."""
+    names, left_out = tuple(samples), 0
     with ExitStack() as stack:
         encoded = stack.enter_context(encoding)
         writers = [stack.enter_context(SplitWriter(examples.split(name), gzip_level=gzip_level)) for name in names]
         for batch in encoded:
+            left_out += batch.left_out
             for name, writer, rows, framed in zip(names, writers, batch.rows, batch.framed, strict=True):
                 writer.append(framed, rows)
                 samples[name].add(framed, rows)
@@ -117,7 +135,11 @@ def _write(
             writer.close()
         counts = {name: writer.rows for name, writer in zip(names, writers, strict=True)}
     report(", ".join(f"{count:,} rows in {name}" for name, count in counts.items()))
-    return counts
+    return counts, left_out
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join(map(repr, names))
 
 
 @dataclass(frozen=True)
@@ -135,10 +157,10 @@ class _Raw:
     large: bool
 
 
-def _open(kind: str, files: list[SourceFile]) -> _Raw:
+def _open(kind: str, files: list[SourceFile], text_columns: Sequence[str]) -> _Raw:
     # Each format's library is imported where there is a file of it.
     if kind == CSV:
-        table = CsvTable.scan(files)
+        table = CsvTable.scan(files, text_columns)
         large = sum(file.size for file in files) > _WORTH_PROCESSES
         return _Raw(_table_parts(table.batches()), {name: table.kinds[name].label for name in table.names}, large)
     if kind == PARQUET:

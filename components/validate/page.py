@@ -13,7 +13,12 @@ _Measurement = anomalies_pb2.DriftSkewInfo.Measurement
 
 
 def validation_page(
-    found: list[Finding], anomalies: dict[str, anomalies_pb2.Anomalies], *, valid: bool, on_anomalies: str
+    found: list[Finding],
+    anomalies: dict[str, anomalies_pb2.Anomalies],
+    *,
+    valid: bool,
+    on_anomalies: str,
+    earlier: str = "",
 ) -> str:
     """Draws the page.
 
@@ -22,13 +27,14 @@ def validation_page(
       anomalies: of every split, in the order in which they are shown.
       valid: whether the pipeline goes on.
       on_anomalies: what was asked for.
+      earlier: what drift was measured against, where that was not the split train.
     """
     parts = [report.section("Verdict", _verdict(found, list(anomalies), valid=valid, on_anomalies=on_anomalies))]
     if found:
         parts.append(report.section("Anomalies", _anomaly_table(found)))
-    measured = _measurements(anomalies)
+    measured = _measurements(anomalies, "the earlier run" if earlier else "train")
     if measured:
-        words = "What TFDV calls current or training is the split, what it calls previous or serving is train."
+        words = "What TFDV calls current or training is the split, what it calls previous or serving is the other."
         note = report.paragraph(report.text(f"Where the schema has comparators. {words}", "muted"))
         headers = ["split", "compared with", "feature", "measure", "value", "threshold", ""]
         parts.append(report.section("Drift and skew", note, report.table(headers, measured)))
@@ -72,16 +78,17 @@ def _anomaly_table(found: list[Finding]) -> report.Html:
     return report.Html(table + (report.paragraph(report.text(f"and {more} more", "muted")) if more else ""))
 
 
-def _measurements(anomalies: dict[str, anomalies_pb2.Anomalies]) -> list[tuple[object, ...]]:
+def _measurements(anomalies: dict[str, anomalies_pb2.Anomalies], previous: str) -> list[tuple[object, ...]]:
     rows: list[tuple[object, ...]] = []
     for split, entry in anomalies.items():
         for info in entry.drift_skew_info:
-            for measurement in [*info.drift_measurements, *info.skew_measurements]:
+            drift = [(measurement, previous) for measurement in info.drift_measurements]
+            for measurement, other in [*drift, *((measurement, "train") for measurement in info.skew_measurements)]:
                 measure = _Measurement.Type.Name(measurement.type).replace("_", " ").capitalize()
                 over = measurement.value > measurement.threshold
                 verdict = report.text("too far", "bad") if over else report.text("within", "good")
                 name = _shorten(".".join(info.path.step))
-                rows.append((split, "train", name, measure, measurement.value, measurement.threshold, verdict))
+                rows.append((split, other, name, measure, measurement.value, measurement.threshold, verdict))
     return rows[:MAX_ROWS]
 
 

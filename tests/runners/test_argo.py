@@ -27,7 +27,7 @@ from tests.support import ROOT
 
 Document = dict[str, Any]
 
-MODELS = ("taxi", "digits")
+MODELS = ("taxi", "digits", "complaints", "complaints_product")
 GOLDENS = ROOT / "tests" / "goldens"
 
 

@@ -26,7 +26,7 @@ def test_files_are_named_from_the_project(models: Path) -> None:
     assert mine.arguments("train")["module_file"] == "models/mine/net.py"
     assert "train_steps" not in mine.arguments("train")
     assert mine.arguments("schema") == {"schema_file": "models/mine/schema.pbtxt"}
-    assert mine.arguments("validate") == {"on_anomalies": "stop"}
+    assert mine.arguments("validate") == {"on_anomalies": "stop", "previous_statistics": ""}
 
 
 def test_of_images_only_what_is_given_reaches_the_stage(models: Path) -> None:

@@ -183,7 +183,7 @@ def test_nan_predictions_are_not_blessed(tmp_path: Path, trip_examples: Path, tr
         tmp_path / "out", **support.arguments(trip_examples, model, trip_schema, config)
     )
     assert metadata["blessing"]["blessed"] is False
-    assert metadata["blessing"]["reason"].startswith("majority_lift is NaN (overall)")
+    assert metadata["blessing"]["reason"].startswith("the model predicts NaN for 600 examples")
     assert "majority_lift" not in metadata["metrics"]
     assert metadata["metrics"]["not_a_number"] == "majority_lift"
 

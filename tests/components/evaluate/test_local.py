@@ -13,7 +13,6 @@ from google.protobuf import text_format
 from tensorflow_model_analysis.proto import config_pb2, metrics_for_slice_pb2
 
 from components.evaluate import analysis, config, local
-from components.runtime.errors import InputError
 from tests.components.evaluate import evaluation_support as support
 from tests.support import ROOT, shared
 
@@ -171,12 +170,15 @@ def test_what_is_not_known_goes_to_beam(
     assert metadata["metrics"]["binary_accuracy"] == pytest.approx(0.875)
 
 
-def test_nan_predictions_with_auc_are_an_input_error(tmp_path: Path, trip_examples: Path, trip_schema: Path) -> None:
+def test_nan_predictions_with_auc_leave_the_model_unblessed(
+    tmp_path: Path, trip_examples: Path, trip_schema: Path
+) -> None:
     model = support.save(support.TripModel(card=math.nan, hour=0.0), tmp_path / "model")
     arguments = support.arguments(trip_examples, model, trip_schema, ROOT / "models" / "taxi" / "evaluation.pbtxt")
-    with pytest.raises(InputError, match="the model predicts NaN"):
-        support.evaluate_in_process(tmp_path / "out", **arguments)
-    assert not any((tmp_path / "out").iterdir())
+    metadata = support.evaluate_in_process(tmp_path / "out", **arguments)
+    assert metadata["blessing"]["blessed"] is False
+    assert metadata["blessing"]["reason"].startswith("the model predicts NaN for 600 of 600 examples")
+    assert list(metadata["metrics"].keys() & {"example_count", "auc"}) == ["example_count"]
 
 
 METRIC = """

@@ -7,7 +7,7 @@ import json
 import os
 import sys
 import traceback
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,6 +61,8 @@ def run_ingest(
     patterns: Any = None,
     images: Any = None,
     sample_rows: int = 10,
+    text_columns: Sequence[str] = (),
+    leave_out_without: Sequence[str] = (),
     user: int | None = None,
 ) -> StageResult:
     """Runs the stage's main program in a fork of this process, as another user where `user` is given."""
@@ -72,6 +74,8 @@ def run_ingest(
         "split_patterns": patterns or {},
         "images": images or {},
         "sample_rows": sample_rows,
+        "text_columns": list(text_columns),
+        "leave_out_without": list(leave_out_without),
     }
     text = json.dumps(executor_input(folder, parameters=parameters, outputs=["examples", "sample"]))
     logs = [folder.with_name(f"{folder.name}.{stream}") for stream in ("stdout", "stderr")]

@@ -43,6 +43,8 @@ def test_in_a_process_of_its_own(tmp_path: Path) -> None:
         "format": "auto",
         "splits": {"train": 2, "eval": 1},
         "split_patterns": {},
+        "text_columns": [],
+        "leave_out_without": [],
     }
     result = run_stage("ingest", tmp_path / "out", parameters=parameters, outputs=["examples", "sample"])
     assert_input_error(result, f"{tmp_path}/data/a.csv: line 34: a row of 1 cell, the header has 2")

@@ -55,6 +55,8 @@ def test_the_same_input_gives_the_same_bytes_in_a_process_of_its_own(taxi: Inges
         "format": "auto",
         "splits": {"eval": 1, "train": 2},
         "split_patterns": {},
+        "text_columns": [],
+        "leave_out_without": [],
     }
     again = Ingested(run_stage("ingest", tmp_path / "out", parameters=parameters, outputs=["examples", "sample"]))
     assert again.result.exit_code == 0, again.result.stderr

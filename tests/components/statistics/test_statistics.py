@@ -248,3 +248,15 @@ def _png(row: np.ndarray) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray((row.reshape(8, 8) * 15).astype(np.uint8)).save(buffer, "PNG")
     return buffer.getvalue()
+
+
+def test_hard_texts_are_counted_whole(tmp_path: Path) -> None:
+    texts = ["word, " * 170_000, "", " ", "🙏🏽 日本 ça", "before\0after", 'first\n\n"quoted"', b"caf\xe9"]
+    examples = write_examples(tmp_path / "examples", {"train": [{"text": text} for text in [*texts, None]]})
+    execution = run_statistics(examples, tmp_path)
+    assert execution.outputs["statistics"].metadata["rows"] == 8
+    found = load(tmp_path)["text"].string_stats
+    assert (found.common_stats.num_missing, found.unique) == (1, 7)
+    page_text = (tmp_path / "report").read_text(encoding="utf-8")
+    assert "日本" in page_text
+    assert len(page_text) < 200_000

@@ -94,7 +94,7 @@ def test_fail_ends_with_65_and_one_line(tmp_path: Path, shop: Path) -> None:
     result = run_stage(
         "validate",
         tmp_path / "out",
-        parameters={"on_anomalies": "fail"},
+        parameters={"on_anomalies": "fail", "previous_statistics": ""},
         inputs={"statistics": shop, "schema": write_schema(tmp_path / "schema", STRICT)},
         outputs=["anomalies", "report"],
         output_parameters=["valid"],

@@ -1,0 +1,1 @@
+"""The consumer complaints model: what its settings.yaml names, and that of complaints_product."""

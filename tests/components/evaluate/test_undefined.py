@@ -1,0 +1,106 @@
+"""What cannot be measured leaves a model unblessed with its reason; and the rates by which slices are compared."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from components.evaluate import fairness
+from components.evaluate.results import load
+from tests.components.evaluate import evaluation_support as support
+from tests.support import ROOT
+
+COMPLAINTS = (ROOT / "models" / "complaints" / "evaluation.pbtxt").read_text()
+TRIPS = COMPLAINTS.replace('"label_xf"', '"tips_xf"').replace('"product"', '"payment_type"')
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    """The evaluation of complaints, for trips."""
+    (tmp_path / "evaluation.pbtxt").write_text(TRIPS)
+    return tmp_path / "evaluation.pbtxt"
+
+
+def evaluate(tmp_path: Path, **arguments: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Metadata of the outputs, and blessing.json."""
+    metadata = support.evaluate_in_process(tmp_path / "out", **arguments)
+    return metadata, json.loads((tmp_path / "out" / "blessing" / "blessing.json").read_text())
+
+
+@pytest.mark.parametrize("beam_options", [[], ["--runner=FnApiRunner"]], ids=["batches", "Beam"])
+def test_nan_predictions_are_a_reason_not_a_fault(
+    tmp_path: Path, trip_examples: Path, trip_schema: Path, config: Path, beam_options: list[str]
+) -> None:
+    model = support.save(support.TripModel(card=math.nan, hour=0.0), tmp_path / "model")
+    arguments = support.arguments(trip_examples, model, trip_schema, config, beam_options=beam_options)
+    metadata, blessing = evaluate(tmp_path, **arguments)
+    expected = "a prediction is NaN" if beam_options else "the model predicts NaN for 600 of 600 examples"
+    assert blessing["reason"].startswith(expected)
+    assert blessing["blessed"] is False
+    assert (tmp_path / "out" / "blessing" / "NOT_BLESSED").exists()
+    assert {entry["passed"] for entry in blessing["thresholds"]} == {False, None}
+    assert metadata["metrics"]["example_count"] == 600
+    assert expected in (tmp_path / "out" / "report").read_text()
+
+
+def test_a_baseline_that_predicts_nan_is_named(
+    tmp_path: Path, trip_examples: Path, trip_schema: Path, config: Path, good_model: Path
+) -> None:
+    broken = support.save(support.TripModel(card=math.nan, hour=0.0), tmp_path / "model")
+    arguments = support.arguments(trip_examples, good_model, trip_schema, config, baseline=broken)
+    _, blessing = evaluate(tmp_path, **arguments)
+    assert blessing["reason"].startswith("the baseline predicts NaN for 600 of 600 examples")
+
+
+def test_one_label_is_a_reason_not_a_fault(tmp_path: Path, trip_schema: Path, config: Path, good_model: Path) -> None:
+    rows = [row | {"tips": 0.0} for row in support.trips(60)]
+    examples = support.write_split(tmp_path / "examples", "eval", rows)
+    _, blessing = evaluate(tmp_path, **support.arguments(examples, good_model, trip_schema, config))
+    assert blessing["blessed"] is False
+    assert "auc" in blessing["reason"]
+    assert "one label" in blessing["reason"]
+
+
+def test_a_slice_of_one_label_does_not_pass_a_threshold_on_every_slice(
+    tmp_path: Path, trip_examples: Path, trip_schema: Path, good_model: Path
+) -> None:
+    start = TRIPS.index("per_slice_thresholds")
+    end = TRIPS.index('metrics { class_name: "AUCPrecisionRecall"')
+    every = "threshold { value_threshold { lower_bound { value: 0.0 } } }\n  }\n  "
+    (tmp_path / "every.pbtxt").write_text(TRIPS[:start] + every + TRIPS[end:])
+    arguments = support.arguments(trip_examples, good_model, trip_schema, tmp_path / "every.pbtxt")
+    _, blessing = evaluate(tmp_path, **arguments)
+    # Who pays cash never tips well.
+    assert blessing["reason"].startswith("auc is not defined: all examples have one label (payment_type=Cash)")
+    passed = {entry["slice"]: entry["passed"] for entry in blessing["thresholds"] if entry["metric"] == "auc"}
+    assert passed["payment_type=Cash"] is False
+    assert passed["payment_type=Credit Card"] is True
+
+
+def test_rates_at_thresholds_by_slice(
+    tmp_path: Path, trip_examples: Path, trip_schema: Path, config: Path, good_model: Path
+) -> None:
+    evaluate(tmp_path, **support.arguments(trip_examples, good_model, trip_schema, config))
+    results = load(tmp_path / "out" / "evaluation")
+    (quarter, half, _) = fairness.rates(results.overall)
+    assert (quarter.threshold, half.threshold, quarter.examples) == (0.25, 0.5, 600)
+    # Cards get 0.82, all others 0.18; cash and missing payments never pass a threshold of 0.25.
+    by_slice = {entry.name: fairness.rates(entry)[1] for entry in results.slices}
+    cards, cash = by_slice["payment_type=Credit Card"], by_slice["payment_type=Cash"]
+    assert (cards.positive, cards.true_positive, cards.false_positive, cards.false_negative) == (1.0, 1.0, 1.0, 0.0)
+    assert (cash.positive, cash.true_positive, cash.false_positive, cash.true_negative) == (0.0, None, 0.0, 1.0)
+    assert half.positive == pytest.approx(cards.examples / 600)
+    assert half.labelled == pytest.approx(cards.examples * (cards.labelled or 0) / 600)
+    page = (tmp_path / "out" / "report").read_text()
+    assert "Fairness by payment_type" in page
+    assert page.count("<h3>Threshold") == 3
+
+
+def test_no_thresholds_no_section(tmp_path: Path, trip_examples: Path, trip_schema: Path, good_model: Path) -> None:
+    taxi = ROOT / "models" / "taxi" / "evaluation.pbtxt"
+    evaluate(tmp_path, **support.arguments(trip_examples, good_model, trip_schema, taxi))
+    assert "Fairness" not in (tmp_path / "out" / "report").read_text()
