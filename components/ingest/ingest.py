@@ -41,8 +41,8 @@ def ingest(
     split_patterns: dict[str, Any],
     sample_rows: int = 10,
     images: dict[str, Any] = {},  # noqa: B006 (only read)
-    text_columns: Sequence[str] = (),
-    leave_out_without: Sequence[str] = (),
+    text_columns: list[str] = [],  # noqa: B006 (only read)
+    leave_out_without: list[str] = [],  # noqa: B006 (only read)
 ) -> None:
     """Writes the raw data's records as tf.Examples.
 
