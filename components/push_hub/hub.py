@@ -120,7 +120,7 @@ def _client() -> httpx2.Client:
         given = request.extensions.get("timeout") or {}
         request.extensions["timeout"] = seconds | {name: value for name, value in given.items() if value is not None}
 
-    return httpx2.Client(event_hooks={"request": [limit]}, follow_redirects=True)
+    return httpx2.Client(event_hooks={"request": [limit]}, follow_redirects=True, timeout=None)
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,8 @@ from tests.components.push_hub.hub_support import (
 )
 from tests.runners.loopback import Request
 
+OTHER = ("/api/validate-yaml", "/api/repos/create")
+
 
 @pytest.fixture
 def hub() -> Iterator[Hub]:
@@ -54,6 +56,8 @@ def test_the_model_is_on_a_revision_of_its_own_byte_for_byte(
 ) -> None:
     result = push(tmp_path / "out", hub, model, blessing)
     assert result.exit_code == 0, result.stderr
+    # What the library asks for its own ends is not asked.
+    assert all("/team/taxi" in each.path or each.path in OTHER or "/storage/" in each.path for each in hub.requests)
     revision = revision_of(model)
     assert result.output["parameterValues"] == {"revision": revision}
     facts = result.metadata("pushed_model")

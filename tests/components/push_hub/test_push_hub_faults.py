@@ -190,6 +190,7 @@ def test_a_hub_that_does_not_answer(hub: Hub, fail: Any) -> None:
 
     hub.interfere = wait
     result = fail(75, env={"HF_HUB_DOWNLOAD_TIMEOUT": "1"})
+    assert "checking the model card: " in result.error
     assert "did not answer in time; run again" in result.error
 
 
