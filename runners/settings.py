@@ -92,6 +92,40 @@ class Evaluate(_Section):
     beam_options: list[str] = []
 
 
+def _of_form(pattern: str, expected: str) -> AfterValidator:
+    """Holds a text to a pattern, and says in words what was expected."""
+
+    def check(text: str) -> str:
+        if re.fullmatch(pattern, text):
+            return text
+        raise ValueError(f"expected {expected}")
+
+    return AfterValidator(check)
+
+
+MailServer = Annotated[str, _of_form(r"[A-Za-z0-9.-]+(:[0-9]{1,5})?", "HOST or HOST:PORT")]
+MailAddress = Annotated[str, _of_form(r"[^\s@<>,;]+@[^\s@<>,;]+", "an address of the form name@host")]
+Link = Annotated[str, _of_form(r"(https?://\S+)?", "an address that begins with http:// or https://")]
+
+
+class Mail(_Section):
+    """The mail of `notify`; its user and password are in a secret."""
+
+    server: MailServer
+    sender: MailAddress
+    to: Annotated[list[MailAddress], Field(min_length=1)]
+    security: Literal["starttls", "tls", "none"] = "starttls"
+
+
+class Notify(_Section):
+    """Who is told how a run ended; the webhook's address is in a secret, see docs/notify.md."""
+
+    when: Literal["always", "failure", "success"] = "always"
+    webhook: Literal["text", "teams", "json"] = "text"
+    mail: Mail | None = None
+    link: Link = ""
+
+
 _NOT_ARGUMENTS = {"train": {"train_steps", "eval_steps", "warm_start"}}
 """Of a stage's section: what is a parameter of the pipeline, or decides which tasks it has."""
 
@@ -137,6 +171,7 @@ class Settings(_Section):
     tune: Tune | None = None
     train: Train = Train()
     evaluate: Evaluate = Evaluate()
+    notify: Notify | None = None
     cluster: Cluster = Cluster()
     resources: dict[str, StageResources] = {}
 
@@ -177,7 +212,7 @@ class Settings(_Section):
         Files are named relative to the project, the working directory of every stage here and in the images.
         """
         section = getattr(self, {"schema": "schema_", "validate": "validate_"}.get(stage, stage))
-        arguments = section.model_dump(exclude=_NOT_ARGUMENTS.get(stage))
+        arguments = section.model_dump(exclude=_NOT_ARGUMENTS.get(stage), exclude_none=True)
         for name, value in arguments.items():
             if name.endswith("_file") and value:
                 arguments[name] = _beside(self.module, value) if self.module else _project_path(self.folder, value)

@@ -122,7 +122,7 @@ def launch(root: Path, task: Task, run_stage: StageRunner, log: Path) -> dict[st
       TaskFailed: the stage failed; nothing but the log is left behind.
     """
     home = _home(root, task)
-    with _workplace(home) as workplace:
+    with _workplace(home, task.run) as workplace:
         executor_input = _executor_input(task, workplace)
         (workplace / "executor_input.json").write_text(json.dumps(executor_input, indent=1))
         command = resolve([*task.container.get("command", []), *task.container.get("args", [])], executor_input)
@@ -174,17 +174,33 @@ def sweep(root: Path) -> None:
             shutil.rmtree(lock.parent, ignore_errors=True)
 
 
+def sweep_run(root: Path, run: str) -> int:
+    """Removes what killed executions of a run that has ended left half-written; returns how many.
+
+    For volumes of several machines, where one machine's locks may not be seen by another.
+    """
+    removed = 0
+    for lock in (root / "artifacts").glob(f"*/*/.*/{_LOCK}"):
+        with contextlib.suppress(FileNotFoundError):
+            if lock.read_text() == run:
+                shutil.rmtree(lock.parent, ignore_errors=True)
+                removed += 1
+    return removed
+
+
 def _home(root: Path, task: Task) -> Path:
     return root / "artifacts" / task.pipeline / task.name / task.key
 
 
 @contextlib.contextmanager
-def _workplace(home: Path) -> Iterator[Path]:
-    """A locked folder beside the execution's home, gone afterwards unless it was published."""
+def _workplace(home: Path, run: str) -> Iterator[Path]:
+    """A run's locked folder beside the execution's home, gone afterwards unless it was published."""
     folder = home.with_name(f".{home.name[:8]}-{uuid.uuid4().hex[:8]}")
     folder.mkdir(parents=True)
     with (folder / _LOCK).open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
+        lock.write(run)
+        lock.flush()
         try:
             yield folder
         finally:

@@ -39,6 +39,13 @@ def test_files_are_named_from_the_project(models: Path) -> None:
         ("validate: {on_anomalies: ignore}", "validate.on_anomalies: .*'stop' or 'warn'"),
         ("ingest: {splits: {train: -1}}", "ingest.splits.train"),
         ("pipeline_name: My_Model", "pipeline_name: expected at most 63 lower-case letters.* not 'My_Model'"),
+        ("notify: {when: sometimes}", "notify.when: .*'always', 'failure' or 'success', not 'sometimes'"),
+        ("notify: {url: https://example.org/x}", "unknown key 'notify.url'; known here: when, webhook, mail, link"),
+        ("notify: {link: runs}", "notify.link: expected an address that begins with http.* not 'runs'"),
+        ("notify: {mail: {server: 'a:b', sender: a@b, to: [c@d]}}", "notify.mail.server: expected HOST or HOST:PORT"),
+        ("notify: {mail: {server: a, sender: a@b, to: [c]}}", "notify.mail.to.0: expected an address .* not 'c'"),
+        ("notify: {mail: {server: a, sender: a@b}}", "notify.mail.to: Field required"),
+        ("resources: {notify: {caching: true}}", "resources.notify.caching: notify deals with what lies outside"),
         ("tune: {max_trials: -1}", "tune.max_trials: .* not -1"),
         ("tune: {max_minutes: .inf}", "tune.max_minutes: .* not inf"),
         ("tune: {max_trial: 3}", "unknown key 'tune.max_trial', did you mean 'max_trials'"),
@@ -51,6 +58,13 @@ def test_mistakes_are_named_with_their_file(models: Path, text: str, message: st
     models.write_text(text)
     with pytest.raises(InputError, match=f"models/mine/settings.yaml: .*{message}"):
         settings.load("mine")
+
+
+def test_notify_is_there_only_where_it_is_named(models: Path) -> None:
+    models.write_text("{}")
+    assert settings.load("mine").notify is None
+    models.write_text("notify: {when: failure}")
+    assert settings.load("mine").arguments("notify") == {"when": "failure", "webhook": "text", "link": ""}
 
 
 def test_the_folder_names_the_pipeline_as_kfp_accepts_it(tmp_path: Path) -> None:
