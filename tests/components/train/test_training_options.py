@@ -191,7 +191,7 @@ def test_models_train_on_several_devices_and_serve_on_one(tmp_path: Path, name: 
     assert (two["steps"], two["examples"]) == (20, one["metrics"]["examples"])
     # Each device takes a half of every batch: the same sums, but rounded, dropped out and added to rare rows otherwise.
     metric = "eval_auc" if name == "taxi" else "eval_accuracy"
-    assert two[metric] == pytest.approx(one["metrics"][metric], abs=0.01 if name == "taxi" else 0.1)
+    assert two[metric] == pytest.approx(one["metrics"][metric], abs=0.03 if name == "taxi" else 0.1)
     # A mean over both devices, not a sum.
     assert two["eval_loss"] < 1.6 * one["metrics"]["eval_loss"]
     assert support.weights(tmp_path / "two").keys() == support.weights(tmp_path / "one").keys()
