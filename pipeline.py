@@ -4,9 +4,13 @@
     ingest ───┤                                  ├─ valid? ─ transform ─ train ─ resolve ─ evaluate ─ blessed? ─ push
               └──────────────────────────────────┘
 
+Around all of it, where the settings have `notify`, is an exit handler: notify runs last, however the run ended.
+
 Compiling needs neither data nor network nor TensorFlow. (No postponed annotations here: kfp reads them as types.)
 """
 
+import contextlib
+import functools
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,11 +18,13 @@ from kfp import components as specs
 from kfp import dsl
 
 from runners import op_functions
+from runners.cluster_settings import FINAL_STATUS_SERVER
 
 if TYPE_CHECKING:
     from kfp.dsl import PipelineTask
     from kfp.dsl.base_component import BaseComponent
 
+    from runners.cluster_settings import Cluster
     from runners.settings import Settings
 
 STAGES = Path(__file__).parent / "components"
@@ -27,6 +33,15 @@ STAGES = Path(__file__).parent / "components"
 def stage(name: str) -> "BaseComponent":
     """Loads the component spec of a stage."""
     return specs.load_component_from_file(str(STAGES / name / "component.yaml"))
+
+
+def exit_stage(name: str, cluster: "Cluster") -> "BaseComponent":
+    """Loads the component spec of a stage that is told how the run ended, as far as the KFP server can tell."""
+    text = (STAGES / name / "component.yaml").read_text()
+    if cluster.server < FINAL_STATUS_SERVER:
+        # It refuses the whole pipeline; as an option the status can still be given elsewhere.
+        text = text.replace("type: PipelineTaskFinalStatus,", "type: JsonObject, optional: true,")
+    return specs.load_component_from_text(text)
 
 
 def build(settings: "Settings", find_image: op_functions.FindImage = op_functions.bare_name) -> "BaseComponent":
@@ -41,24 +56,16 @@ def build(settings: "Settings", find_image: op_functions.FindImage = op_function
 
     def task(stage_name: str, name: str = "", **arguments: Any) -> "PipelineTask":
         """A task of a stage, under its own or another name, with what the settings give its pod."""
-        created = stage(stage_name)(**arguments)
+        load = functools.partial(exit_stage, cluster=settings.cluster) if stage_name == "notify" else stage
+        created = load(stage_name)(**arguments)
         pod = settings.pod(name or stage_name)
         if name:
             created.set_display_name(name)
         op_functions.image(created, pod, find_image)
-        return op_functions.configure(created, stage_name, pod, settings.cluster)
+        volume = stage_name in op_functions.VOLUME_STAGES or settings.on_volume(stage_name)
+        return op_functions.configure(created, pod, settings.cluster, volume=volume)
 
-    @dsl.pipeline(
-        name=settings.pipeline_name,
-        description=settings.description,
-        pipeline_config=op_functions.run_limits(settings.cluster),
-    )
-    def millrace(
-        data: str = settings.place("data"),
-        train_steps: int = settings.train.train_steps,
-        eval_steps: int = settings.train.eval_steps,
-        serving_directory: str = settings.place("serving_directory"),
-    ) -> None:
+    def work(data: Any, train_steps: Any, eval_steps: Any, serving_directory: Any) -> None:
         ingest = task("ingest", data=data, **settings.arguments("ingest"))
         examples = ingest.outputs["examples"]
         statistics = task("statistics", examples=examples, **settings.arguments("statistics")).outputs["statistics"]
@@ -101,5 +108,22 @@ def build(settings: "Settings", find_image: op_functions.FindImage = op_function
             # Fails with the list of anomalies, so that the run is red wherever it runs.
             rejecting = settings.arguments("validate") | {"on_anomalies": "fail"}
             task("validate", "reject-data", statistics=statistics, schema=schema, **rejecting)
+
+    @dsl.pipeline(
+        name=settings.pipeline_name,
+        description=settings.description,
+        pipeline_config=op_functions.run_limits(settings.cluster),
+    )
+    def millrace(
+        data: str = settings.place("data"),
+        train_steps: int = settings.train.train_steps,
+        eval_steps: int = settings.train.eval_steps,
+        serving_directory: str = settings.place("serving_directory"),
+    ) -> None:
+        with contextlib.ExitStack() as around:
+            if settings.notify:
+                tell = task("notify", pipeline=settings.pipeline_name, **settings.arguments("notify"))
+                around.enter_context(dsl.ExitHandler(tell.set_caching_options(False), name="run"))
+            work(data, train_steps, eval_steps, serving_directory)
 
     return millrace

@@ -35,8 +35,10 @@ from runners.kubernetes_values import (
 OLDEST_SERVER = "2.5"
 """The oldest KFP server that runs what `make compile` writes, unless the settings name a newer one."""
 
-# The first KFP servers that know a field of a compiled pipeline (kubeflow/pipelines#12049, #12832 with #12859, #13184).
+# The first KFP servers that know a field of a compiled pipeline (kubeflow/pipelines#12049, #11953, #12832 with
+# #12859, #13184).
 LABELS_SERVER = (2, 14)
+FINAL_STATUS_SERVER = (2, 14)
 SECURITY_CONTEXT_SERVER = (2, 17)
 RUN_LIMITS_SERVER = (2, 17)
 

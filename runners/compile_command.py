@@ -76,10 +76,16 @@ class Images:
     show_default=True,
     help="Folder to write to, or the name of the KFP file, ending in .yaml; Argo's is put beside it.",
 )
+@click.option(
+    "--module",
+    default="",
+    metavar="PLACE",
+    help="Where the model's code lies, if not in the images: a gs:// or s3:// URI, or a folder on the volume.",
+)
 @click.option("--argo/--no-argo", default=True, show_default=True, help="Whether to make the Argo Workflow too.")
-def compile_(model: str, output: Path, argo: bool) -> None:
+def compile_(model: str, output: Path, module: str, argo: bool) -> None:
     """Compile a model's pipeline to what a cluster runs: <model>.kfp.yaml and <model>.argo.yaml."""
-    settings = load(model)
+    settings = load(model, module)
     resolved = Images()
     text = compile_pipeline(settings, resolved)
     file = output if output.suffix in (".yaml", ".yml") else output / f"{settings.folder.name}.kfp.yaml"

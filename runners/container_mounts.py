@@ -17,6 +17,7 @@ from components.runtime.launcher import Task
 USER = "1000:1000"
 """Whom the images run as."""
 
+_DESTINATIONS = ("MILLRACE_NOTIFY_URL", "MILLRACE_MAIL_USER", "MILLRACE_MAIL_PASSWORD")
 _PATTERN = re.compile(r"[*?\[{]")
 
 
@@ -68,9 +69,16 @@ def mounts(task: Task, workplace: Path) -> Mounts:
 
 
 def needs_network(task: Task) -> bool:
-    """Whether anything that the task is given lies behind a URI."""
+    """Whether anything that the task is given lies behind a URI; for the exit task, whether it has somebody to tell."""
+    if task.stage == "notify":
+        return bool(destinations(task) or task.parameters.get("mail"))
     given = [*task.parameters.values(), *(artifact["uri"] for artifact in task.inputs.values())]
     return any("://" in json.dumps(value) for value in given)
+
+
+def destinations(task: Task) -> list[str]:
+    """The variables set here that say whom the exit task tells."""
+    return [name for name in _DESTINATIONS if task.stage == "notify" and os.environ.get(name)]
 
 
 def _without_pattern(path: Path) -> Path:

@@ -25,7 +25,7 @@ from components.runtime.launcher import Completed, Task
 from components.runtime.warm import die_with_parent
 from runners import engine, image_content, images
 from runners.container_memory import PeakMemory
-from runners.container_mounts import USER, Mounts, lent, mounts, needs_network
+from runners.container_mounts import USER, Mounts, destinations, lent, mounts, needs_network
 from runners.environments import LogReader, OnProgress
 
 _POLL_SECONDS = 0.05
@@ -199,6 +199,8 @@ class TaskContainer:
         if not needs_network(self.task):
             return [*options, "--network", "none"]
         # By name only: values of secrets stay out of the list of processes.
+        if self.task.stage == "notify":
+            return [*options, *(part for name in destinations(self.task) for part in ("--env", name))]
         for variable in _CLOUD_VARIABLES:
             options += ["--env", variable] if os.environ.get(variable) else []
         if key := os.environ.get(_GOOGLE_KEY):

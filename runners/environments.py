@@ -120,6 +120,7 @@ class ColdProcess:
     def __init__(self, environment: str) -> None:
         """Takes the name of an installed environment."""
         self._python = interpreter(environment)
+        self._running: set[subprocess.Popen[bytes]] = set()
 
     def run(self, command: list[str], log: Path, on_progress: OnProgress) -> Completed:
         """Runs a command whose first word is `python`; returns when it has ended."""
@@ -136,16 +137,22 @@ class ColdProcess:
                 start_new_session=True,
                 preexec_fn=die_with_parent,
             )
+        self._running.add(process)
         while True:
             pid, status, usage = os.wait4(process.pid, os.WNOHANG)
-            reader.read()
             if pid:
                 process.returncode = os.waitstatus_to_exitcode(status)
+                self._running.discard(process)
+            reader.read()
+            if pid:
                 return _completed(status, usage.ru_maxrss * 1024, begun, reader.started_at)
             time.sleep(_POLL_SECONDS / 4)
 
     def close(self) -> None:
-        """Nothing stays."""
+        """Ends the stages that still run."""
+        for process in tuple(self._running):
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
 
 
 class WarmProcess:
@@ -211,6 +218,7 @@ class WarmProcess:
         # It may be busy with an import, and holds nothing worth a clean end; the kernel ends its stages with it.
         self._process.kill()
         self._process.wait()
+        self._cold.close()
 
     def _ask(self, request: dict[str, Any]) -> bool:
         assert self._process.stdin

@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from components.runtime.errors import InputError
+from components.runtime.final_status import INPUT as STATUS
 
 # The same in C is ten times as fast, and every run reads a pipeline.
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -40,7 +41,12 @@ class Output:
     name: str
 
 
-Source = Constant | Parameter | Output
+@dataclass(frozen=True)
+class FinalStatus:
+    """How the run ended: what runs the pipeline gives it to the exit task."""
+
+
+Source = Constant | Parameter | Output | FinalStatus
 
 
 @dataclass(frozen=True)
@@ -92,6 +98,7 @@ class TaskSpec:
       conditions: all must hold, the outermost first.
       cacheable: whether caching is on.
       retry: the IR's RetryPolicy; empty where the task has none.
+      is_exit: whether it runs last, however the others ended.
     """
 
     name: str
@@ -104,6 +111,7 @@ class TaskSpec:
     conditions: tuple[Condition, ...]
     cacheable: bool
     retry: dict[str, Any] = field(default_factory=dict)
+    is_exit: bool = False
 
 
 @dataclass
@@ -175,8 +183,36 @@ def read(ir: dict[str, Any]) -> Pipeline:
             "not a compiled pipeline: pipelineInfo or root is missing; make one with `make compile`"
         ) from None
     scope: dict[str, Source] = {name: Parameter(name) for name in pipeline.parameters}
+    _check_exit_tasks(ir)
     _Reader(ir, pipeline).dag(root["dag"], scope, (), frozenset())
     return pipeline
+
+
+def _check_exit_tasks(ir: dict[str, Any]) -> None:
+    """Refuses tasks that run whatever became of others, unless it is one behind all others.
+
+    Raises:
+      InputError: an exit handler around a part of the pipeline, or `ignore_upstream_failure`.
+    """
+    groups = [ir["root"]["dag"], *(each["dag"] for each in ir["components"].values() if "dag" in each)]
+    tasks = {key: (task, dag) for dag in groups for key, task in dag.get("tasks", {}).items() if _runs_always(task)}
+    for key, (task, dag) in tasks.items():
+        others = dag["tasks"].keys() - {key}
+        around = [dag["tasks"][other]["componentRef"]["name"] for other in others]
+        if (
+            dag is not groups[0]
+            or len(others) != 1
+            or set(task.get("dependentTasks", [])) != others
+            or "dag" not in ir["components"][around[0]]
+        ):
+            raise InputError(
+                f"task {key}: ignore_upstream_failure, and exit handlers around a part of the pipeline, run on the KFP "
+                "backend only; put all other tasks into one dsl.ExitHandler"
+            )
+
+
+def _runs_always(task: dict[str, Any]) -> bool:
+    return bool(task.get("triggerPolicy", {}).get("strategy") == "ALL_UPSTREAM_TASKS_COMPLETED")
 
 
 class _Reader:
@@ -238,6 +274,10 @@ class _Reader:
         name = task["taskInfo"]["name"]
         if name in self._pipeline.tasks:
             name = key
+        is_exit = _runs_always(task)
+        if is_exit and STATUS in component.get("inputDefinitions", {}).get("parameters", {}):
+            # Where the server that it was compiled for cannot give the status, the IR has no source for it.
+            parameters.setdefault(STATUS, FinalStatus())
         container = executor["container"]
         condition_sources = [source for condition in conditions for source in condition.values.values()]
         producers = [
@@ -256,6 +296,7 @@ class _Reader:
             conditions=conditions,
             cacheable=bool(task.get("cachingOptions", {}).get("enableCache")),
             retry=dict(task.get("retryPolicy", {})),
+            is_exit=is_exit,
         )
         return str(name)
 
@@ -293,7 +334,14 @@ def _source(binding: dict[str, Any], scope: dict[str, Source], names: dict[str, 
     if "taskOutputArtifact" in binding:
         output = binding["taskOutputArtifact"]
         return Output(names[output["producerTask"]], output["outputArtifactKey"])
+    if "taskFinalStatus" in binding:
+        return FinalStatus()
     raise InputError(f"an argument of the kind {', '.join(binding)} runs on the KFP backend only")
+
+
+def condition_names(task: TaskSpec) -> str:
+    """The conditions of a task in words, as the pipeline calls them."""
+    return " and ".join(condition.name for condition in task.conditions)
 
 
 def task_parameters(task: TaskSpec, given: Mapping[str, Any]) -> dict[str, Any]:

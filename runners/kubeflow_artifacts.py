@@ -22,7 +22,7 @@ _PAGES = {"system.HTML": ".html", "system.Markdown": ".md"}
 _SOURCES = {"gs": "gcs", "s3": "s3", "minio": "minio"}
 _BOOKKEEPING = frozenset({"digest", "bytes", "producer", "display_name", "store_session_info"})
 _OUTPUT_EVENTS = (1, 4)
-# Messages of ml_metadata's service: only the fields that are read here. `*` is a list.
+# Messages of ml_metadata's service, numbered as in its 1.17.1: only the fields that are read here. `*` is a list.
 _MESSAGES: dict[str, list[tuple[str, int, str]]] = {
     "Value": [("int_value", 1, "int64"), ("double_value", 2, "double"), ("string_value", 3, "string")],
     "Entry": [("key", 1, "string"), ("value", 2, "Value")],
@@ -166,7 +166,7 @@ def _properties(message: Any) -> dict[str, int | float | str]:
 
 @functools.cache
 def _classes() -> dict[str, Any]:
-    """Protobuf classes of the messages; ml_metadata's own package has no wheel for this Python."""
+    """Protobuf classes of the messages; the package ml-metadata demands a protobuf older than kfp's."""
     from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
     file = descriptor_pb2.FileDescriptorProto(name="millrace_metadata.proto", package="ml_metadata", syntax="proto2")

@@ -8,23 +8,35 @@ import fcntl
 import json
 import os
 import secrets
-import signal
 import threading
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-from components.runtime import launcher
+from components.runtime import final_status, launcher, run_record
 from components.runtime.errors import InputError, StageError, classify
 from components.runtime.launcher import Completed, Task
 from runners.containers import Containers
 from runners.environments import Processes, code_digest, environment_of, interpreter
-from runners.ir import Constant, Output, Parameter, Pipeline, Source, TaskSpec, task_parameters
+from runners.ir import (
+    Constant,
+    FinalStatus,
+    Output,
+    Parameter,
+    Pipeline,
+    Source,
+    TaskSpec,
+    condition_names,
+    task_parameters,
+)
 from runners.records import OWNER_LOCK
+from runners.termination import ends_on_termination
 
 EXIT_INTERRUPTED = 130
+EXIT_TASK_SECONDS = 60.0
+"""How long the exit task may take, behind which the end of the run waits."""
+
 _ENDED = ("done", "cached", "failed", "skipped")
 
 
@@ -119,7 +131,7 @@ class LocalRun:
         processes = self.containers or Processes(self.folder)
         state, exit_code = "interrupted", EXIT_INTERRUPTED
         try:
-            with _ends_on_termination():
+            with ends_on_termination():
                 self._schedule(processes)
             failed = [task for task in self.record["tasks"] if task["state"] == "failed"]
             state, exit_code = ("failed", failed[0]["exit_code"]) if failed else ("done", 0)
@@ -133,9 +145,44 @@ class LocalRun:
                 raise
             state, exit_code, self.record["error"] = "failed", fault.exit_code, str(fault)
         finally:
-            processes.close()
-            self._finish(state, exit_code)
+            try:
+                self._run_exit_tasks(state, exit_code, processes)
+            finally:
+                processes.close()
+                self._finish(state, exit_code)
         return exit_code
+
+    def _run_exit_tasks(self, state: str, exit_code: int, processes: Processes | Containers) -> None:
+        """Runs the exit task, for a while. What becomes of it changes nothing of what became of the run."""
+        # What an interruption ended has not failed by itself.
+        ended = [task for task in self.record["tasks"] if task["state"] == "failed" and state == "failed"]
+        failed = ended[0] if ended else {}
+        self._status = final_status.final_status(
+            state,
+            self.id,
+            task=failed.get("name", ""),
+            error=failed.get("error", "") or self.record["error"],
+            code=exit_code,
+            executions=self._executions.values(),
+            parameters=self.arguments,
+        )
+        for name in [name for name, spec in self.pipeline.tasks.items() if spec.is_exit and name in self._selected]:
+            with contextlib.suppress(OSError, KeyboardInterrupt), concurrent.futures.ThreadPoolExecutor(1) as thread:
+                log = f"runs/{self.id}/{name}.log"
+                self._change(name, state="running", log=log, started=datetime.now(UTC).isoformat())
+                running = thread.submit(self._execute, name, self._resolve(name), processes)
+                reason = ""
+                try:
+                    with ends_on_termination():
+                        running.result(EXIT_TASK_SECONDS)
+                except TimeoutError:
+                    reason = f"it did not end within {EXIT_TASK_SECONDS:g} s"
+                except KeyboardInterrupt:
+                    reason = "interrupted"
+                if reason:
+                    processes.close()
+                    concurrent.futures.wait([running])
+                    self._change(name, state="failed", error=reason)
 
     def _select(self) -> set[str]:
         names = self.pipeline.tasks
@@ -145,6 +192,8 @@ class LocalRun:
                 raise InputError(
                     f"no task {name!r} in the pipeline {self.pipeline.name}; its tasks are: {', '.join(names)}"
                 )
+            if names[name].is_exit:
+                raise InputError(f"{name} tells how a whole run ended; run the pipeline without --until and --only")
         if self.selection.only:
             return set(self.selection.only)
         if self.selection.until:
@@ -177,22 +226,8 @@ class LocalRun:
         return {source.task for source in sources if isinstance(source, Output)}
 
     def _task_record(self, task: TaskSpec) -> dict[str, Any]:
-        return {
-            "name": task.name,
-            "stage": task.stage,
-            "state": "waiting" if task.name in self._selected else "skipped",
-            "after": sorted(task.after),
-            "condition": " and ".join(condition.name for condition in task.conditions),
-            "execution": "",
-            "log": "",
-            "started": "",
-            "seconds": 0.0,
-            "start_up_seconds": 0.0,
-            "peak_memory_bytes": 0,
-            "rows": None,
-            "error": "",
-            "exit_code": None,
-        }
+        state = "waiting" if task.name in self._selected else "skipped"
+        return run_record.new_task(task.name, task.stage, task.after, condition_names(task), state)
 
     def _schedule(self, processes: Processes | Containers) -> None:
         """Starts every task as soon as what it waits for has ended; after a failure nothing new is started."""
@@ -223,7 +258,9 @@ class LocalRun:
         return [
             name
             for name, task in self._tasks.items()
-            if task["state"] == "waiting" and all(self._tasks[earlier]["state"] in _ENDED for earlier in task["after"])
+            if task["state"] == "waiting"
+            and not self.pipeline.tasks[name].is_exit
+            and all(self._tasks[earlier]["state"] in _ENDED for earlier in task["after"])
         ]
 
     def _decide(self, name: str, processes: Processes | Containers) -> bool:
@@ -260,6 +297,8 @@ class LocalRun:
             return source.value
         if isinstance(source, Parameter):
             return self.arguments.get(source.name)
+        if isinstance(source, FinalStatus):
+            return self._status
         return self._executions[source.task]["output_parameters"][source.name]
 
     def _artifact(self, source: Source) -> dict[str, Any]:
@@ -300,18 +339,8 @@ class LocalRun:
             self._ended(name, record, state="done")
 
     def _ended(self, name: str, record: dict[str, Any], state: str) -> None:
-        rows = [output["metadata"].get("rows") for output in record["outputs"].values()]
         self._executions[name] = record
-        worked = state == "done"
-        self._change(
-            name,
-            state=state,
-            execution=f"artifacts/{record['pipeline']}/{record['task']}/{record['key']}",
-            seconds=record["seconds"] if worked else 0.0,
-            start_up_seconds=record["start_up_seconds"] if worked else 0.0,
-            peak_memory_bytes=record["peak_memory_bytes"] if worked else 0,
-            rows=next((count for count in rows if count is not None), None),
-        )
+        self._change(name, **run_record.ended(record, state))
 
     def _change(self, name: str, **values: Any) -> None:
         with self._lock:
@@ -338,23 +367,4 @@ class LocalRun:
 
     def _save(self) -> None:
         with self._lock:
-            part = self.folder / ".run.json.part"
-            part.write_text(json.dumps(self.record, indent=1))
-            os.replace(part, self.folder / "run.json")
-
-
-@contextlib.contextmanager
-def _ends_on_termination() -> Iterator[None]:
-    """SIGTERM ends a run as Ctrl-C does: with its record written and its processes gone."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+            run_record.write(self.folder, self.record)

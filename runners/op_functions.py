@@ -109,7 +109,10 @@ def mount(task: PipelineTask, claim: str, path: str, read_only: bool = False) ->
 
 def secret_as_env(task: PipelineTask, secret: str, variables: Mapping[str, str]) -> PipelineTask:
     """Gives keys of a secret as environment variables: `secret_as_env(task, "hub", {"token": "HF_TOKEN"})`."""
-    return kubernetes.use_secret_as_env(task, secret, dict(sorted(variables.items())))
+    kubernetes.use_secret_as_env(task, secret, dict(sorted(variables.items())))
+    # A field that older servers refuse (kubeflow/pipelines#12495), though it says what holds without it.
+    del task.platform_config["kubernetes"]["secretAsEnv"][-1]["optional"]
+    return task
 
 
 def secret_as_file(task: PipelineTask, secret: str, path: str) -> PipelineTask:
@@ -171,8 +174,15 @@ def bare_name(image: str, variant: str) -> str:
     return image
 
 
-def configure(task: PipelineTask, stage: str, resources: StageResources, cluster: Cluster) -> PipelineTask:
-    """Applies what the settings say about a task."""
+def configure(task: PipelineTask, resources: StageResources, cluster: Cluster, *, volume: bool) -> PipelineTask:
+    """Applies what the settings say about a task.
+
+    Args:
+      task: the task.
+      resources: what its pod is given.
+      cluster: what holds for all pods.
+      volume: whether its pod reads or writes what may lie on the volume.
+    """
     memory(task, resources.memory.request, resources.memory.limit)
     cpu(task, resources.cpu.request, resources.cpu.limit)
     if resources.gpu:
@@ -186,7 +196,7 @@ def configure(task: PipelineTask, stage: str, resources: StageResources, cluster
     node_selector(task, resources.node_selector)
     for toleration in resources.tolerations:
         tolerate(task, toleration)
-    if cluster.volume.claim and stage in VOLUME_STAGES:
+    if cluster.volume.claim and volume:
         mount(task, cluster.volume.claim, cluster.mount_path)
     for volume in resources.mounts:
         mount(task, volume.claim, volume.path, volume.read_only)

@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from components.runtime import final_status, run_record
 from components.runtime.artifacts import local_path
 from components.runtime.errors import InputError
 from components.runtime.redaction import redact
@@ -142,6 +143,9 @@ class Run:
 def list_runs(root: Path) -> list[Run]:
     """All runs under a pipeline root, the newest first. A run whose record cannot be read is left out."""
     runs = [run for file in (root / "runs").glob("*/run.json") if (run := _run(root, file)) is not None]
+    runs += [
+        _open_workflow(root, folder.parent) for folder in (root / "runs").glob("*/tasks") if not _closed(folder.parent)
+    ]
     return sorted(runs, key=lambda run: (run.started or datetime.min.replace(tzinfo=UTC), run.id), reverse=True)
 
 
@@ -199,6 +203,25 @@ def _run(root: Path, file: Path) -> Run | None:
         error=redact(str(record.get("error") or ""), also=parameters),
         tasks=[_task(task, parameters) for task in record.get("tasks") or [] if isinstance(task, Mapping)],
     )
+
+
+def _closed(folder: Path) -> bool:
+    return (folder / run_record.FILE).exists()
+
+
+def _open_workflow(root: Path, folder: Path) -> Run:
+    """A Workflow that Argo has not ended yet, from the notes of its tasks that have."""
+    tasks, pipeline = [], folder.name.rpartition("-")[0]
+    for note in final_status.notes(root, folder.name):
+        made = run_record.new_task(note["task"], note["task"], [], "", "failed" if note["code"] else "done")
+        made |= {"error": note["error"], "log": f"runs/{folder.name}/{note['task']}.log"}
+        if execution := final_status.execution(root, note):
+            state = "done" if execution["run"] == folder.name else "cached"
+            made |= run_record.ended(execution, state) | {"stage": execution["stage"]}
+            pipeline = execution["pipeline"]
+        tasks.append(_task(made, {}))
+    started = datetime.fromtimestamp(folder.stat().st_ctime, UTC)
+    return Run(root, folder.name, pipeline, "argo", "running", started, None, None, {}, None, "", tasks)
 
 
 def _state(folder: Path, recorded: str) -> str:

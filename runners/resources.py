@@ -19,7 +19,7 @@ TASKS_OF_ANOTHER_NAME = {"transformed-statistics": "statistics", "reject-data": 
 GPU_STAGES = ("train", "tune")
 """The stages that have a GPU image."""
 
-NEVER_CACHED = ("resolve", "push")
+NEVER_CACHED = ("resolve", "push", "notify")
 """The stages that read or change what lies outside the pipeline."""
 
 _ENVIRONMENT = {
@@ -32,6 +32,12 @@ _ENVIRONMENT = {
 _STAGE: dict[str, dict[str, Any]] = {
     "ingest": {"memory": {"request": "512Mi", "limit": "1Gi"}},
     "train": {"memory": {"request": "1536Mi", "limit": "4Gi"}, "timeout": "12h"},
+    # It sends a few lines, and the run waits for it.
+    "notify": {
+        "memory": {"request": "128Mi", "limit": "256Mi"},
+        "cpu": {"request": "50m", "limit": "500m"},
+        "timeout": "5m",
+    },
     # Its answer would be the same.
     "reject-data": {"retry": {"count": 0}},
 }

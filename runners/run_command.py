@@ -25,6 +25,9 @@ from runners.settings import PROJECT, Settings, load
 @click.command()
 @click.argument("model")
 @click.option("--data", help="Raw data: a folder, a file, or a gs:// or s3:// URI.")
+@click.option(
+    "--module", default="", metavar="PLACE", help="Where the model's code lies, a folder or a gs:// or s3:// URI."
+)
 @click.option("--param", "parameters", multiple=True, metavar="NAME=VALUE", help="Another parameter of the pipeline.")
 @click.option("--until", default="", metavar="TASK", help="Stop after this task.")
 @click.option("--only", multiple=True, metavar="TASK", help="Run only this task, on an earlier run's artifacts.")
@@ -39,6 +42,7 @@ def run(
     context: click.Context,
     model: str,
     data: str | None,
+    module: str,
     parameters: tuple[str, ...],
     until: str,
     only: tuple[str, ...],
@@ -53,7 +57,7 @@ def run(
         raise InputError("--until and --only exclude each other; give one of them")
     if engine and not docker:
         raise InputError("--engine says what --docker runs the images with; give both")
-    settings = load(model)
+    settings = load(model, _module(module))
     ir = compile_pipeline(settings)
     pipeline = read(documents(ir)[0])
     arguments = pipeline.values(_given(root, settings, data, parameters, pipeline.parameters))
@@ -92,6 +96,15 @@ def run(
     console.print()
     console.print(summary(short(root), local.record, executions), soft_wrap=True, end="")
     sys.exit(exit_code)
+
+
+def _module(place: str) -> str:
+    """Where the model's code lies; stages run elsewhere, so a folder's path is made absolute."""
+    if not place or "://" in place:
+        return place
+    if not os.path.isdir(place):
+        raise InputError(f"--module {place}: no such folder; give one with the files that the model's settings name")
+    return os.path.abspath(place)
 
 
 def _given(

@@ -81,6 +81,40 @@ class Evaluate(_Section):
     beam_options: list[str] = []
 
 
+def _of_form(pattern: str, expected: str) -> AfterValidator:
+    """Holds a text to a pattern, and says in words what was expected."""
+
+    def check(text: str) -> str:
+        if re.fullmatch(pattern, text):
+            return text
+        raise ValueError(f"expected {expected}")
+
+    return AfterValidator(check)
+
+
+MailServer = Annotated[str, _of_form(r"[A-Za-z0-9.-]+(:[0-9]{1,5})?", "HOST or HOST:PORT")]
+MailAddress = Annotated[str, _of_form(r"[^\s@<>,;]+@[^\s@<>,;]+", "an address of the form name@host")]
+Link = Annotated[str, _of_form(r"(https?://\S+)?", "an address that begins with http:// or https://")]
+
+
+class Mail(_Section):
+    """The mail of `notify`; its user and password are in a secret."""
+
+    server: MailServer
+    sender: MailAddress
+    to: Annotated[list[MailAddress], Field(min_length=1)]
+    security: Literal["starttls", "tls", "none"] = "starttls"
+
+
+class Notify(_Section):
+    """Who is told how a run ended; the webhook's address is in a secret, see docs/notify.md."""
+
+    when: Literal["always", "failure", "success"] = "always"
+    webhook: Literal["text", "teams", "json"] = "text"
+    mail: Mail | None = None
+    link: Link = ""
+
+
 def _pipeline_name(name: str) -> str:
     if len(name) <= 63 and re.fullmatch(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?", name):
         return name
@@ -93,10 +127,16 @@ def _pipeline_name(name: str) -> str:
 PipelineName = Annotated[str, AfterValidator(_pipeline_name)]
 
 
+def _module(place: str) -> str:
+    if not place or place.startswith(("/", "gs://", "s3://")):
+        return place.rstrip("/")
+    raise ValueError("expected a gs:// or s3:// URI, or the absolute path of a folder")
+
+
 class Settings(_Section):
     """Everything about a model's pipeline that does not vary from run to run, and the defaults of what does.
 
-    Files are named relative to the model's folder.
+    Files are named relative to the model's folder, or to `module`, where the model's code lies outside of the images.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -106,6 +146,7 @@ class Settings(_Section):
     description: str = ""
     data: str = ""
     serving_directory: str = ""
+    module: Annotated[str, AfterValidator(_module)] = ""
     ingest: Ingest = Ingest()
     statistics: Statistics = Statistics()
     # `schema` is taken by pydantic's own method of that name.
@@ -114,6 +155,7 @@ class Settings(_Section):
     transform: Transform = Transform()
     train: Train = Train()
     evaluate: Evaluate = Evaluate()
+    notify: Notify | None = None
     cluster: Cluster = Cluster()
     resources: dict[str, StageResources] = {}
 
@@ -148,22 +190,34 @@ class Settings(_Section):
         Files are named relative to the project, the working directory of every stage here and in the images.
         """
         section = getattr(self, {"schema": "schema_", "validate": "validate_"}.get(stage, stage))
-        arguments = section.model_dump(exclude={"train_steps", "eval_steps"})
+        arguments = section.model_dump(exclude={"train_steps", "eval_steps"}, exclude_none=True)
         for name, value in arguments.items():
             if name.endswith("_file") and value:
-                arguments[name] = _project_path(self.folder, value)
+                arguments[name] = _beside(self.module, value) if self.module else _project_path(self.folder, value)
         return arguments
 
+    def on_volume(self, stage: str) -> bool:
+        """Whether a stage reads model code that lies on the volume."""
+        if not self.module.startswith(f"{self.cluster.mount_path}/"):
+            return False
+        return any(name.endswith("_file") and value for name, value in self.arguments(stage).items())
 
-def load(model: str) -> Settings:
+
+def load(model: str, module: str = "") -> Settings:
     """Reads the settings of a model.
 
     Args:
       model: name of a folder under `models/`, or the path of a folder anywhere.
+      module: where the model's code lies, in place of what the settings say.
 
     Raises:
       InputError: no such model, or settings that are wrong: which key, and how to mend it.
     """
+    if module:
+        try:
+            _module(module)
+        except ValueError as error:
+            raise InputError(f"--module {module}: {error}") from None
     folder = Path(model).absolute() if "/" in model else MODELS / model
     file = folder / "settings.yaml"
     if not file.is_file():
@@ -181,7 +235,10 @@ def load(model: str) -> Settings:
     secret_values.refuse(content, str(where))
     try:
         return Settings.model_validate(
-            {"pipeline_name": folder.name.lower().replace("_", "-")} | content | {"folder": folder}
+            {"pipeline_name": folder.name.lower().replace("_", "-")}
+            | content
+            | {"folder": folder}
+            | ({"module": module} if module else {})
         )
     except ValidationError as error:
         raise InputError(f"{where}: {_explain(error)}") from None
@@ -227,9 +284,18 @@ def _did_you_mean(word: str, known: list[str]) -> str:
     return f", did you mean {near[0]!r}?" if near else ""
 
 
+def _beside(module: str, file: str) -> str:
+    """A file in the folder of the model's code; what stands behind the path of a URI stays behind it."""
+    if "://" in file:
+        return file
+    folder, question, query = module.partition("?")
+    return f"{folder}/{file}{question}{query}"
+
+
 def _project_path(folder: Path, file: str) -> str:
     """Relative to the project where the file lies in it, so that the same path holds in the images."""
     if "://" in file:
         return file
+    # Another model's files may be named, as ../digits/model.py.
     path = Path(os.path.normpath(folder / file))
     return path.relative_to(PROJECT).as_posix() if path.is_relative_to(PROJECT) else str(path)

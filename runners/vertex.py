@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import hashlib
 import json
 import logging
@@ -16,6 +17,7 @@ from typing import Any
 import yaml
 
 from components.runtime.errors import InputError, TransientError
+from components.runtime.final_status import INPUT as STATUS
 from runners import parameters
 from runners.follow import RemoteRun, RemoteTask
 from runners.remote import TIMEOUT, missing, refusal
@@ -121,7 +123,22 @@ def make_job(
     size = len(json.dumps([ir, values]))
     if size > _LARGEST:
         raise InputError(f"{file}: {size:,} bytes with its parameters; Vertex takes {_LARGEST:,} in one request")
-    return Job(ir, values, pipeline_root.rstrip("/"), service_account, caching)
+    return Job(_with_final_status(ir), values, pipeline_root.rstrip("/"), service_account, caching)
+
+
+def _with_final_status(ir: dict[str, Any]) -> dict[str, Any]:
+    """The pipeline with the status of the run given to its exit task: Vertex can, whatever the compiled file is for."""
+    ir = copy.deepcopy(ir)
+    for task in ir.get("root", {}).get("dag", {}).get("tasks", {}).values():
+        if task.get("triggerPolicy", {}).get("strategy") != "ALL_UPSTREAM_TASKS_COMPLETED":
+            continue
+        component = ir["components"][task["componentRef"]["name"]]
+        definition = component.get("inputDefinitions", {}).get("parameters", {}).get(STATUS)
+        given = task.setdefault("inputs", {}).setdefault("parameters", {})
+        if definition and STATUS not in given:
+            definition["parameterType"] = "TASK_FINAL_STATUS"
+            given[STATUS] = {"taskFinalStatus": {"producerTask": task["dependentTasks"][0]}}
+    return ir
 
 
 def images_without_registry(ir: dict[str, Any]) -> list[str]:

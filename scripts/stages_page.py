@@ -14,7 +14,7 @@ import yaml  # noqa: E402
 
 PAGE = PROJECT / "docs" / "stages.md"
 _ARTIFACTS = {"Artifact", "Dataset", "Model", "Metrics", "ClassificationMetrics", "HTML", "Markdown"}
-_ORDER = ("ingest", "statistics", "schema", "validate", "transform", "train", "resolve", "evaluate", "push")
+_ORDER = ("ingest", "statistics", "schema", "validate", "transform", "train", "resolve", "evaluate", "push", "notify")
 _HEAD = """# The stages
 
 Made from `components/*/component.yaml` by `make fmt`; `make check` holds it to them.

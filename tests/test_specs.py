@@ -22,6 +22,7 @@ PARAMETERS = {
     "Boolean": "bool",
     "JsonArray": "list",
     "JsonObject": "dict",
+    "PipelineTaskFinalStatus": "dict",
 }
 ARTIFACTS = {"Artifact", "Dataset", "Model", "Metrics", "ClassificationMetrics", "HTML", "Markdown"}
 NO_IMPORT = {"tensorflow", "apache_beam", "keras", "tfx_bsl"}

@@ -20,6 +20,7 @@ from tensorflow_model_analysis.proto import config_pb2
 from tensorflow_model_analysis.utils.keras_lib import tf_keras
 
 from components.runtime.errors import InputError, StageError
+from components.runtime.storage import local_file, shown
 
 _MANY = 30
 
@@ -30,8 +31,9 @@ def read_config(file: str) -> config_pb2.EvalConfig:
     Raises:
       InputError: there is no such file, or it is no EvalConfig; says the line.
     """
+    file, written = shown(file), file
     try:
-        config = text_format.Parse(Path(file).read_text(encoding="utf-8"), config_pb2.EvalConfig())
+        config = text_format.Parse(local_file(written).read_text(encoding="utf-8"), config_pb2.EvalConfig())
     except text_format.ParseError as error:
         raise InputError(f"{file}: not a tensorflow_model_analysis.EvalConfig, line {error}") from None
     except UnicodeDecodeError as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import hashlib
 import re
 from collections.abc import Iterator, Mapping
@@ -15,15 +14,15 @@ from pyarrow import fs
 
 from components.ingest.splits import check_name
 from components.runtime import tfrecord
-from components.runtime.errors import InputError, TransientError
+from components.runtime.errors import InputError
+from components.runtime.storage import filesystem as filesystem_of
+from components.runtime.storage import reading, shown
 
 CSV = "csv"
 TFRECORD = "tfrecord"
 FORMATS = ("auto", CSV, TFRECORD)
 
 _SPAN = "{SPAN}"
-_DENIED = re.compile(r"access.?denied|forbidden|unauthori[sz]ed|no such|not.?found|\b40[134]\b", re.IGNORECASE)
-_RETRY = datetime.timedelta(seconds=60)
 
 
 @dataclass
@@ -103,7 +102,7 @@ def find(data: str, patterns: Mapping[str, Any]) -> Sources:
             )
     if not data:
         raise InputError("data is empty: give a folder or file with raw data")
-    filesystem, root = _filesystem(data)
+    filesystem, root = filesystem_of(data)
     data, root, span = _resolve_span(filesystem, shown(data), root)
     with reading(data):
         info = filesystem.get_file_info(root)
@@ -158,51 +157,6 @@ def format_of(files: list[SourceFile], format: str) -> str:
         names = " and ".join(f"{file.name} ({format})" for format, file in sorted(formats.items()))
         raise InputError(f"files of two formats: {names}: keep one format in a folder")
     return next(iter(formats))
-
-
-@contextmanager
-def reading(name: str) -> Iterator[None]:
-    """Turns what fails while `name` is read into an error for people."""
-    try:
-        yield
-    except (FileNotFoundError, PermissionError, NotADirectoryError, IsADirectoryError) as error:
-        raise InputError(f"{name}: cannot be read: {_reason(error)}: check that it is there and may be read") from None
-    except OSError as error:
-        if error.errno is not None:
-            raise
-        # Object storage: Arrow says what happened in words only.
-        kind = InputError if _DENIED.search(str(error)) else TransientError
-        raise kind(f"{name}: cannot be read: {error}") from None
-
-
-def shown(data: str) -> str:
-    """A path, or a URI without the keys that may stand before its host or behind its path."""
-    return re.sub("://[^/@]*@", "://", data.partition("?")[0]) if "://" in data else data
-
-
-def _reason(error: OSError) -> str:
-    """Why, without Arrow's text around it."""
-    return re.sub(r"^.*Detail: \[[^]]*\] ", "", error.strerror or str(error))
-
-
-def _filesystem(data: str) -> tuple[fs.FileSystem, str]:
-    scheme, _, rest = data.partition("://") if "://" in data else ("file", "", data)
-    if scheme == "file":
-        return fs.LocalFileSystem(), str(Path(data.removeprefix("file://")).absolute())
-    if scheme not in ("gs", "gcs", "s3"):
-        raise InputError(f"{data}: files cannot be read from {scheme}://: use a path, gs:// or s3://")
-    if scheme != "s3" and "retry_limit_seconds" not in data:
-        # The client's own limit is a quarter of an hour.
-        data += f"{'&' if '?' in data else '?'}retry_limit_seconds={_RETRY.seconds}"
-    if not rest.strip("/"):
-        raise InputError(f"{data}: not a URI of object storage: it names no bucket")
-    with reading(shown(data)):
-        try:
-            filesystem, path = fs.FileSystem.from_uri(data.replace("{", "%7B").replace("}", "%7D"))
-        except ValueError as error:
-            reason = str(error).replace(data, shown(data))
-            raise InputError(f"{shown(data)}: not a URI of object storage: {reason}") from None
-    return filesystem, path
 
 
 def _check_links(filesystem: fs.FileSystem, root: str, data: str, *, recursive: bool) -> None:

@@ -16,11 +16,11 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO, Any, NoReturn
 
-from components.runtime import launcher, progress
+from components.runtime import final_status, launcher, progress
 from components.runtime.artifacts import file_digest
 from components.runtime.errors import InputError, StageError, classify
 from components.runtime.executor import ERROR_PREFIX, convert
@@ -33,7 +33,7 @@ stage can have that name.)"""
 
 _COMPONENTS = Path(__file__).parent.parent
 _PARAMETER_PLACEHOLDER = "{{$.inputs.parameters['"
-_PYTHON_TYPES: dict[str, type] = {
+PYTHON_TYPES: dict[str, type] = {
     "NUMBER_INTEGER": int,
     "NUMBER_DOUBLE": float,
     "BOOLEAN": bool,
@@ -52,7 +52,12 @@ _VARIABLES = {
 
 
 def read_task(
-    root: Path, run: str, text: str, parameters: dict[str, str], executions: dict[str, dict[str, Any]]
+    root: Path,
+    run: str,
+    text: str,
+    parameters: dict[str, str],
+    executions: dict[str, dict[str, Any]],
+    status: dict[str, Any] | None = None,
 ) -> Task:
     """Resolves a task's specification to what it runs on.
 
@@ -62,6 +67,7 @@ def read_task(
       text: the specification, JSON as `runners.argo` writes it.
       parameters: the workflow's parameters.
       executions: records of the executions that the task reads from, by task.
+      status: how the workflow ended, for its exit task.
 
     Raises:
       InputError: the specification or an argument is wrong or missing.
@@ -70,7 +76,9 @@ def read_task(
         spec = json.loads(text)
         definitions = spec["component"].get("inputDefinitions", {}).get("parameters", {})
         values = {
-            name: _value(name, source, definitions.get(name, {}).get("parameterType", ""), parameters, executions)
+            name: status or {}
+            if "final_status" in source
+            else _value(name, source, definitions.get(name, {}).get("parameterType", ""), parameters, executions)
             for name, source in spec["parameters"].items()
         }
         inputs = {
@@ -108,7 +116,7 @@ def _value(
             raise InputError(
                 f"the workflow's parameter {source['parameter']!r} is missing; give it with --parameter NAME=VALUE"
             )
-        return convert(source["parameter"], parameters[source["parameter"]], _PYTHON_TYPES.get(kind, str))
+        return convert(source["parameter"], parameters[source["parameter"]], PYTHON_TYPES.get(kind, str))
     return _execution(source["task"], executions)["output_parameters"][source["output"]]
 
 
@@ -145,10 +153,20 @@ def read_execution(root: Path, task: str, path: str) -> dict[str, Any]:
     return record
 
 
-def write_outputs(folder: Path, root: Path, record: dict[str, Any]) -> None:
+def _home(record: dict[str, Any]) -> str:
+    """Where an execution lies, relative to the pipeline root."""
+    return f"artifacts/{record['pipeline']}/{record['task']}/{record['key']}"
+
+
+def _known(error: Exception) -> StageError:
+    """The error in one line, also of a bug."""
+    known = error if isinstance(error, StageError) else classify(error)
+    return known or TaskFailed(f"{type(error).__name__}: {error}", 1)
+
+
+def write_outputs(folder: Path, record: dict[str, Any]) -> None:
     """Writes what later tasks need, one file per output parameter."""
-    home = root / "artifacts" / record["pipeline"] / record["task"] / record["key"]
-    values = record["output_parameters"] | {EXECUTION_OUTPUT: home.relative_to(root).as_posix()}
+    values = record["output_parameters"] | {EXECUTION_OUTPUT: _home(record)}
     folder.mkdir(parents=True, exist_ok=True)
     for name, value in values.items():
         (folder / name).write_text(value if isinstance(value, str) else json.dumps(value))
@@ -243,7 +261,8 @@ def _code(stage: str, image: str) -> str:
     return hashlib.sha256(f"{image}\n{listing}".encode()).hexdigest()
 
 
-def _pairs(option: str, texts: Sequence[str]) -> dict[str, str]:
+def pairs(option: str, texts: Sequence[str]) -> dict[str, str]:
+    """What was given as NAME=VALUE."""
     pairs = {}
     for text in texts:
         name, equals, value = text.partition("=")
@@ -268,6 +287,8 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         " execution, relative to the root"
     )  # fmt: skip
     parser.add_argument("--outputs", type=Path, required=True, help="folder for the files that Argo reads")
+    parser.add_argument("--status", default="", metavar="PHASE", help="for an exit task: how the workflow ended")
+    parser.add_argument("--failures", default="", metavar="JSON", help="for an exit task: the failed nodes, from Argo")
     return parser.parse_args(argv)
 
 
@@ -276,18 +297,27 @@ def _run(arguments: argparse.Namespace) -> None:
     if not root.is_dir():
         raise InputError(f"--root {root}: no such folder; mount the volume of the pipeline root there")
     executions = {
-        task: read_execution(root, task, path) for task, path in _pairs("--execution", arguments.execution).items()
+        task: read_execution(root, task, path) for task, path in pairs("--execution", arguments.execution).items()
     }
-    parameters = _pairs("--parameter", arguments.parameter)
-    task = read_task(root, arguments.run, arguments.task, parameters, executions)
-    if record := launcher.find(root, task):
-        launcher.reuse(root, task, record)
-        progress.report(f"taken from the cache: the execution of run {record['run']}")
-    else:
-        log = root / "runs" / task.run / f"{task.name}.log"
-        log.parent.mkdir(parents=True, exist_ok=True)
-        record = launcher.launch(root, task, run_stage, log)
-    write_outputs(arguments.outputs, root, record)
+    parameters = pairs("--parameter", arguments.parameter)
+    status = None
+    if arguments.status:
+        status = final_status.of_workflow(root, arguments.run, arguments.status, arguments.failures, parameters)
+    task = read_task(root, arguments.run, arguments.task, parameters, executions, status)
+    try:
+        if record := launcher.find(root, task):
+            launcher.reuse(root, task, record)
+            progress.report(f"taken from the cache: the execution of run {record['run']}")
+        else:
+            log = root / "runs" / task.run / f"{task.name}.log"
+            log.parent.mkdir(parents=True, exist_ok=True)
+            record = launcher.launch(root, task, run_stage, log)
+        write_outputs(arguments.outputs, record)
+    except Exception as error:
+        fault = _known(error)
+        final_status.note_end(root, task.run, task.name, error=str(fault), code=fault.exit_code)
+        raise
+    final_status.note_end(root, task.run, task.name, execution=_home(record))
 
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
@@ -296,20 +326,24 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     Args:
       argv: arguments without the program's name; those of the process when None.
     """
+    arguments = _parse(argv)
+    end_with(lambda: _run(arguments))
+
+
+def end_with(work: Callable[[], None]) -> NoReturn:
+    """Does what a container is there for, and ends it: 0, or with an error in one line and its exit code."""
 
     def interrupt(*_: object) -> None:
         raise SystemExit(128 + signal.SIGTERM)
 
-    arguments = _parse(argv)
     # Argo ends a container so, at its deadline or when the workflow is stopped: nothing half-written may stay.
     signal.signal(signal.SIGTERM, interrupt)
     try:
-        _run(arguments)
+        work()
     except Exception as error:
-        known = error if isinstance(error, StageError) else classify(error)
-        if known is None:
+        known = _known(error)
+        if not isinstance(error, StageError) and classify(error) is None:
             traceback.print_exc()
-            known = TaskFailed(f"{type(error).__name__}: {error}", 1)
         sys.stdout.flush()
         sys.stderr.write(f"{ERROR_PREFIX}{' '.join(str(known).split())}\n")
         sys.exit(known.exit_code)

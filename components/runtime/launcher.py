@@ -80,7 +80,7 @@ class Task:
 
     @property
     def reusable(self) -> bool:
-        """Whether the key tells all: what lies behind a URI or a pattern may change without the parameter."""
+        """Whether the key tells all: raw data behind a URI or a pattern may change without the parameter."""
         data = self.parameters.get("data")
         return self.cacheable and (data is None or Path(data).exists())
 
@@ -122,7 +122,7 @@ def launch(root: Path, task: Task, run_stage: StageRunner, log: Path) -> dict[st
       TaskFailed: the stage failed; nothing but the log is left behind.
     """
     home = _home(root, task)
-    with _workplace(home) as workplace:
+    with _workplace(home, task.run) as workplace:
         executor_input = _executor_input(task, workplace)
         (workplace / "executor_input.json").write_text(json.dumps(executor_input, indent=1))
         command = resolve([*task.container.get("command", []), *task.container.get("args", [])], executor_input)
@@ -174,17 +174,33 @@ def sweep(root: Path) -> None:
             shutil.rmtree(lock.parent, ignore_errors=True)
 
 
+def sweep_run(root: Path, run: str) -> int:
+    """Removes what killed executions of a run that has ended left half-written; returns how many.
+
+    For volumes of several machines, where one machine's locks may not be seen by another.
+    """
+    removed = 0
+    for lock in (root / "artifacts").glob(f"*/*/.*/{_LOCK}"):
+        with contextlib.suppress(FileNotFoundError):
+            if lock.read_text() == run:
+                shutil.rmtree(lock.parent, ignore_errors=True)
+                removed += 1
+    return removed
+
+
 def _home(root: Path, task: Task) -> Path:
     return root / "artifacts" / task.pipeline / task.name / task.key
 
 
 @contextlib.contextmanager
-def _workplace(home: Path) -> Iterator[Path]:
-    """A locked folder beside the execution's home, gone afterwards unless it was published."""
+def _workplace(home: Path, run: str) -> Iterator[Path]:
+    """A run's locked folder beside the execution's home, gone afterwards unless it was published."""
     folder = home.with_name(f".{home.name[:8]}-{uuid.uuid4().hex[:8]}")
     folder.mkdir(parents=True)
     with (folder / _LOCK).open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
+        lock.write(run)
+        lock.flush()
         try:
             yield folder
         finally:
@@ -281,7 +297,13 @@ def _fingerprint(name: str, value: Any) -> Any:
     """What a parameter's value stands for: for the name of a file, its content."""
     if not isinstance(value, str) or not value:
         return value
-    path = Path(value)
+    if name.endswith("_file") and "://" in value:
+        # Arrow is imported for those alone who keep files in object storage.
+        from components.runtime.storage import local_file
+
+        path = local_file(value)
+    else:
+        path = Path(value)
     if name.endswith("_file") and path.is_file():
         # A module may import its neighbours.
         files = sorted(path.parent.glob("*.py")) if path.suffix == ".py" else [path]

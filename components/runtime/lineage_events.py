@@ -191,12 +191,19 @@ def _version(name: str, value: str) -> str:
     path = Path(value)
     try:
         if name != "data":
-            return f"sha256:{file_digest(path)}"
+            return f"sha256:{file_digest(_copy(value) if '://' in value else path)}"
         names = path.parent if path.is_file() else path
         listing = [f"{file.relative_to(names).as_posix()}\0{file.stat().st_size}" for file in content_files(path)]
         return f"listing-sha256:{hashlib.sha256(chr(10).join(listing).encode()).hexdigest()}" if listing else ""
     except OSError:
         return ""
+
+
+def _copy(uri: str) -> Path:
+    # The launcher has it already, for the key of its cache.
+    from components.runtime.storage import local_file
+
+    return local_file(uri)
 
 
 def _text(value: Any) -> str:

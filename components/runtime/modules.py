@@ -16,8 +16,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from components.runtime.artifacts import local_path
 from components.runtime.errors import InputError, classify
+from components.runtime.storage import local_file, origin
 
 _MESSAGE_LENGTH = 400
 _STAND_IN = "components.runtime.tfx_compat"
@@ -100,9 +100,9 @@ def load_function(module_file: str, name: str) -> Callable[..., Any]:
     module = _load(path, folder)
     function = getattr(module, name, None)
     if function is None:
-        raise InputError(f"{path}: no function {name!r}; {_suggest(module, name)}")
+        raise InputError(f"{origin(path)}: no function {name!r}; {_suggest(module, name)}")
     if not callable(function):
-        raise InputError(f"{path}: {name!r} is a {type(function).__name__}, expected a function")
+        raise InputError(f"{origin(path)}: {name!r} is a {type(function).__name__}, expected a function")
     _folders[id(function)] = (function, folder)
     return function  # type: ignore[no-any-return]
 
@@ -121,14 +121,14 @@ def call(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
     except (Exception, SystemExit) as error:
         if classify(error) is not None or isinstance(error, MemoryError):
             raise
-        where = _user_line(error, folder.path) or f"{_source(function)}:{_first_line(function)}"
+        where = _user_line(error, folder.path) or f"{origin(_source(function))}:{_first_line(function)}"
         raise _input_error(error, where, f" (in {getattr(function, '__name__', function)})") from error
 
 
 def _module_path(module_file: str, name: str) -> Path:
     if not module_file:
         raise InputError(f"no module file is set: name the Python file that has {name}")
-    path = local_path(module_file)
+    path = local_file(module_file)
     if not path.exists():
         raise InputError(f"{path}: no such file; it should be the Python file that has {name}")
     if path.suffix != ".py" or not path.is_file():
@@ -150,14 +150,14 @@ def _load(path: Path, folder: _Folder) -> ModuleType:
         with folder.importable():
             spec.loader.exec_module(module)
     except SyntaxError as error:
-        where = f"{error.filename or path}:{error.lineno or 1}"
+        where = f"{origin(error.filename or path)}:{error.lineno or 1}"
         raise InputError(f"{where}: {type(error).__name__}: {error.msg}") from error
     except (Exception, SystemExit) as error:
         if classify(error) is not None or isinstance(error, MemoryError):
             raise
         missing = isinstance(error, ModuleNotFoundError)
         hint = "; put it beside this file, or into the image of the stage" if missing else ""
-        raise _input_error(error, _user_line(error, path.parent) or f"{path}:1", hint) from error
+        raise _input_error(error, _user_line(error, path.parent) or f"{origin(path)}:1", hint) from error
     finally:
         if previous is None:
             sys.modules.pop(module_name, None)
@@ -181,7 +181,7 @@ def _user_line(error: BaseException, folder: Path) -> str:
         path = Path(frame.filename).resolve()
         ours = path == Path(__file__).resolve()
         if folder in path.parents and not ours and not _installed(path):
-            return f"{path}:{frame.lineno}"
+            return f"{origin(path)}:{frame.lineno}"
     return ""
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from components.runtime.artifacts import InputArtifact
 from components.runtime.errors import InputError
+from components.runtime.storage import origin
 
 if TYPE_CHECKING:
     from tensorflow_metadata.proto.v0.schema_pb2 import Schema
@@ -59,24 +60,27 @@ def read_schema(file: Path) -> Schema:
     from google.protobuf import text_format
     from tensorflow_metadata.proto.v0 import schema_pb2
 
+    named = origin(file)
     try:
         text = file.read_text(encoding="utf-8")
     except (FileNotFoundError, IsADirectoryError):
-        raise InputError(f"{file}: no such schema file; correct its path or leave it empty to infer a schema") from None
+        raise InputError(
+            f"{named}: no such schema file; correct its path or leave it empty to infer a schema"
+        ) from None
     except UnicodeDecodeError as error:
-        raise InputError(f"{file}: not UTF-8 at byte {error.start}; a schema is a text file (schema.pbtxt)") from None
+        raise InputError(f"{named}: not UTF-8 at byte {error.start}; a schema is a text file (schema.pbtxt)") from None
     try:
         schema = text_format.Parse(text, schema_pb2.Schema())
     except text_format.ParseError as error:
         where = f", line {error.GetLine()}" if error.GetLine() else ""
         message = str(error).split(" : ", 1)[-1].replace("\n", " ")
-        raise InputError(f"{file}{where}: not a tensorflow.metadata.v0.Schema: {message}") from None
+        raise InputError(f"{named}{where}: not a tensorflow.metadata.v0.Schema: {message}") from None
     if not schema.feature:
-        raise InputError(f"{file}: no features in it; write one `feature {{ name: ... type: ... }}` for each column")
+        raise InputError(f"{named}: no features in it; write one `feature {{ name: ... type: ... }}` for each column")
     names = [feature.name for feature in schema.feature]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise InputError(f"{file}: features named more than once: {', '.join(twice)}; keep one of each")
+        raise InputError(f"{named}: features named more than once: {', '.join(twice)}; keep one of each")
     return schema
 
 

@@ -9,8 +9,9 @@ from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
 
 from components.runtime import progress
-from components.runtime.artifacts import InputArtifact, OutputArtifact, local_path
+from components.runtime.artifacts import InputArtifact, OutputArtifact
 from components.runtime.errors import InputError
+from components.runtime.storage import local_file
 from components.runtime.tfmd import SCHEMA_FILE, read_schema, read_statistics
 
 Statistics: TypeAlias = statistics_pb2.DatasetFeatureStatisticsList
@@ -36,7 +37,7 @@ def schema(statistics: InputArtifact, schema_file: str, schema: OutputArtifact) 
       InputError: there are no statistics, a feature has another type in another split, or the curated file is missing,
         empty, or no schema.
     """
-    result = read_schema(local_path(schema_file)) if schema_file else infer(read_statistics(statistics))
+    result = read_schema(local_file(schema_file)) if schema_file else infer(read_statistics(statistics))
     (schema.directory() / SCHEMA_FILE).write_text(text_format.MessageToString(result, as_utf8=True), encoding="utf-8")
     schema.metadata |= {"features": len(result.feature), "source": "curated" if schema_file else "inferred"}
     progress.report(f"{len(result.feature)} features, {schema.metadata['source']}")

@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from components.runtime.errors import InputError
 from components.runtime.modules import call, load_function
+from components.runtime.storage import origin
 
 FUNCTION = "preprocessing_fn"
 
@@ -64,7 +65,7 @@ class Preprocessing:
         arguments = {"custom_config": json.loads(self._config)} if _takes_config(self._function) else {}
         outputs = call(self._function, _Inputs(inputs), **arguments)
         code = inspect.unwrap(self._function).__code__
-        where = f"{code.co_filename}:{code.co_firstlineno}: {FUNCTION} returned"
+        where = f"{origin(code.co_filename)}:{code.co_firstlineno}: {FUNCTION} returned"
         if not isinstance(outputs, dict):
             raise InputError(f"{where} a {type(outputs).__name__}, expected a dict of feature names to tensors")
         if not outputs:

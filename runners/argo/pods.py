@@ -316,3 +316,16 @@ def _labels_and_annotations(metadata: dict[str, Any]) -> dict[str, Any]:
 
 def _snake(name: str) -> str:
     return re.sub("([A-Z])", lambda letter: f"_{letter[1].lower()}", name)
+
+
+def same_node() -> dict[str, Any]:
+    """Draws a run's pods to the node of its volume: elsewhere they may have to wait. A wish: a GPU may be elsewhere."""
+    term = {
+        "labelSelector": {"matchLabels": {"millrace/run": "{{workflow.name}}"}},
+        "topologyKey": "kubernetes.io/hostname",
+    }
+    return {
+        "podAffinity": {
+            "preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 100, "podAffinityTerm": term}],
+        }
+    }

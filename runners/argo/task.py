@@ -10,12 +10,14 @@ from typing import Any
 
 from components.runtime.errors import InputError
 from components.runtime.launch import EXECUTION_OUTPUT
+from runners.argo.closing import CLOSING
 from runners.argo.conditions import Reference, reference, when
 from runners.argo.options import ArgoOptions, check_label
-from runners.argo.pods import CONTAINER_SECURITY, SCRATCH, Pod
-from runners.ir import Constant, Output, Parameter, Pipeline, Source, TaskSpec, task_parameters
+from runners.argo.pods import CONTAINER_SECURITY, SCRATCH, Pod, same_node
+from runners.ir import Constant, FinalStatus, Output, Parameter, Pipeline, Source, TaskSpec, task_parameters
 
 ENTRYPOINT = "pipeline"
+EXIT = "exit"
 OUTPUTS = "/tmp/outputs"
 """Where a container leaves what Argo reads; on a volume, because the root file system is read-only."""
 
@@ -83,6 +85,19 @@ class Tasks:
             found["arguments"] = {"parameters": parameters}
         return found
 
+    def exit_step(self, task: TaskSpec) -> dict[str, Any]:
+        """The exit task as a step of the exit handler.
+
+        It may fail: else Argo would count a run that did all its work as failed because nobody could be told.
+        """
+        node = self._nodes[task.name]
+        found: dict[str, Any] = {"name": node, "template": node, "continueOn": {"failed": True, "error": True}}
+        if names := _workflow_parameters(task):
+            found["arguments"] = {
+                "parameters": [{"name": name, "value": f"{{{{workflow.parameters.{name}}}}}"} for name in names]
+            }
+        return found
+
     def _depends(self, task: TaskSpec) -> str:
         """What a task reads from must have succeeded; what it merely waits for may have been skipped."""
         decisive = set(self._read_from(task))
@@ -130,7 +145,7 @@ class Tasks:
             template["activeDeadlineSeconds"] = options.task_deadline_seconds
         template |= pod.template
         if options.access_mode != "ReadWriteMany":
-            template["affinity"] = template.get("affinity", {}) | _same_node()
+            template["affinity"] = template.get("affinity", {}) | same_node()
         return template
 
     def _pod_labels(self, task: TaskSpec) -> dict[str, str]:
@@ -148,6 +163,8 @@ class Tasks:
         for earlier in self._read_from(task):
             tag = f"{{{{inputs.parameters.{_execution_input(self._nodes[earlier])}}}}}"
             arguments += ["--execution", f"{earlier}={tag}"]
+        if FinalStatus() in task.parameters.values():
+            arguments += ["--status", "{{workflow.status}}", "--failures", "{{workflow.failures}}"]
         return {
             "image": task.container["image"],
             "command": ["python", "-m", "components.runtime.launch"],
@@ -171,6 +188,8 @@ class Tasks:
                 parameters[name] = {"parameter": source.name}
             elif isinstance(source, Output):
                 parameters[name] = {"task": source.task, "output": source.name}
+            elif isinstance(source, FinalStatus):
+                parameters[name] = {"final_status": True}
         for name, value in constants.items():
             if found := _BACKEND_PLACEHOLDER.search(str(value)):
                 raise InputError(f"task {task.name}: {name!r} has the placeholder {found[0]}, which only KFP knows")
@@ -236,19 +255,6 @@ def _execution_input(node: str) -> str:
     return f"{node}-execution"
 
 
-def _same_node() -> dict[str, Any]:
-    """Draws a run's pods to the node of its volume: elsewhere they may have to wait. A wish: a GPU may be elsewhere."""
-    term = {
-        "labelSelector": {"matchLabels": {"millrace/run": "{{workflow.name}}"}},
-        "topologyKey": "kubernetes.io/hostname",
-    }
-    return {
-        "podAffinity": {
-            "preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 100, "podAffinityTerm": term}],
-        }
-    }
-
-
 def node_names(pipeline: Pipeline) -> dict[str, str]:
     """Argo's name for each task: that on display, in the letters that Kubernetes takes.
 
@@ -262,7 +268,7 @@ def node_names(pipeline: Pipeline) -> dict[str, str]:
             raise InputError(
                 f"task name {name!r}: Kubernetes refuses it; use letters, digits and '-', at most {_LONGEST_NAME}"
             )
-        if node in nodes.values() or node == ENTRYPOINT:
+        if node in nodes.values() or node in (ENTRYPOINT, EXIT, CLOSING):
             raise InputError(f"task name {name!r}: another has the same name in Argo, {node!r}; rename one of them")
         nodes[name] = node
     return nodes

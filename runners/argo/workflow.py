@@ -13,10 +13,11 @@ from typing import Any
 import yaml
 
 from components.runtime.errors import InputError
+from runners.argo import closing
 from runners.argo.options import ArgoOptions
 from runners.argo.pods import POD_SECURITY, VOLUME, argo_containers_patch
 from runners.argo.schema import validate
-from runners.argo.task import ENTRYPOINT, Tasks, as_text
+from runners.argo.task import ENTRYPOINT, EXIT, Tasks, as_text
 from runners.ir import Pipeline, documents, read
 
 # generateName is completed by five characters, and the result is the value of a label.
@@ -89,9 +90,6 @@ def _read(ir: dict[str, Any]) -> Pipeline:
                 f"{where}: outputs of a group of tasks (a nested pipeline's, dsl.OneOf, dsl.Collected) run on the KFP "
                 "backend only"
             )
-        for name, task in dag.get("tasks", {}).items():
-            if task.get("triggerPolicy", {}).get("strategy") == "ALL_UPSTREAM_TASKS_COMPLETED":
-                raise InputError(f"task {name}: exit handlers and ignore_upstream_failure run on the KFP backend only")
     try:
         return read(ir)
     except (KeyError, TypeError) as error:
@@ -112,7 +110,11 @@ class _Workflow:
     def document(self) -> dict[str, Any]:
         options, name = self._options, self._pipeline.name
         tasks = self._pipeline.tasks.values()
-        dag = {"name": ENTRYPOINT, "dag": {"tasks": [self._tasks.dag_task(task) for task in tasks]}}
+        last = [task for task in tasks if task.is_exit]
+        dag = {
+            "name": ENTRYPOINT,
+            "dag": {"tasks": [self._tasks.dag_task(task) for task in tasks if not task.is_exit]},
+        }
         spec: dict[str, Any] = {
             "entrypoint": ENTRYPOINT,
             "arguments": {"parameters": self._parameters()},
@@ -124,6 +126,10 @@ class _Workflow:
             "securityContext": POD_SECURITY,
             "podSpecPatch": argo_containers_patch(),
         }
+        exit_steps = [[self._tasks.exit_step(task)] for task in last]
+        spec["onExit"] = EXIT
+        spec["templates"].append({"name": EXIT, "steps": [*exit_steps, [closing.step()]]})
+        spec["templates"].append(closing.template(self._pipeline, options, self._labels()))
         if not spec["arguments"]["parameters"]:
             del spec["arguments"]
         if options.service_account:

@@ -116,11 +116,12 @@ def test_an_equal_run_is_taken_from_the_cache_and_pushes_nothing_new(taxi: Run, 
     again = run(taxi.root, "taxi", "--data", str(taxi_data))
     assert again.exit_code == 0, again.output + again.errors
     states = again.states
-    assert {name for name, state in states.items() if state == "done"} == {"resolve", "push"}
+    assert {name for name, state in states.items() if state == "done"} == {"resolve", "push", "notify"}
     assert {name for name, state in states.items() if state == "cached"} == set(states) - {
         "resolve",
         "push",
         "reject-data",
+        "notify",
     }
     assert again.metadata("push", "pushed_model")["created"] is False
     assert len(list(taxi.root.glob("serving/taxi/*/saved_model.pb"))) == 1

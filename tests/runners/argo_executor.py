@@ -7,6 +7,7 @@ How a container runs is the caller's: `Subprocesses` runs its command in the env
 from __future__ import annotations
 
 import concurrent.futures
+import json
 import os
 import re
 import subprocess
@@ -15,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from runners.argo.closing import CLOSING
 from runners.environments import environment_of, interpreter
 from tests.support import ROOT
 
@@ -65,6 +67,9 @@ class Execution:
         self.spec = workflow["spec"]
         self.volume = volume
         self.nodes: dict[str, Node] = {}
+        self.closing = Node("Pending")
+        """The last pod, which is no task of the pipeline."""
+        self.phase = "Running"
         self._run_container = run_container
         self._templates = {template["name"]: template for template in self.spec["templates"]}
         assert len(self._templates) == len(self.spec["templates"])
@@ -72,10 +77,47 @@ class Execution:
         values = {each["name"]: parameters.pop(each["name"], each.get("value")) for each in arguments}
         assert not parameters, f"the Workflow has no {parameters}"
         assert None not in values.values(), f"without a value: {values}"
-        self._globals = {"workflow.name": name} | {f"workflow.parameters.{key}": value for key, value in values.items()}
+        self._globals = {"workflow.name": name, "workflow.creationTimestamp.RFC3339": "2026-11-21T01:02:03Z"} | {
+            f"workflow.parameters.{key}": value for key, value in values.items()
+        }
 
     def run(self) -> dict[str, str]:
-        """Runs the DAG to its end; returns the phase of each task."""
+        """Runs the DAG to its end, and the exit handler behind it; returns the phase of each task."""
+        self._run_dag()
+        failed = [name for name, node in self.nodes.items() if node.phase == "Failed"]
+        self.phase = "Failed" if failed else "Succeeded"
+        if "onExit" in self.spec:
+            self._exit(failed)
+        return {name: node.phase for name, node in self.nodes.items()}
+
+    def _exit(self, failed: list[str]) -> None:
+        """The exit handler: a template of steps, which know how the Workflow ended."""
+        nodes = [
+            {"displayName": name, "message": self.message(name), "templateName": name, "phase": "Failed"}
+            for name in failed
+        ]
+        # Argo quotes its list once more, as a string of Go; of no failures it is null.
+        scope = {"workflow.status": self.phase, "workflow.failures": json.dumps(json.dumps(nodes or None))}
+        for group in self._templates[self.spec["onExit"]]["steps"]:
+            for step in group:
+                given = {
+                    f"inputs.parameters.{each['name']}": substitute(each["value"], self._globals | scope)
+                    for each in step.get("arguments", {}).get("parameters", [])
+                }
+                node = self._pod(self._templates[step["template"]], self._globals | scope | given)
+                if step["name"] == CLOSING:
+                    self.closing = node
+                else:
+                    self.nodes[step["name"]] = node
+                if node.phase == "Failed" and not step.get("continueOn", {}).get("failed"):
+                    self.phase = "Failed"
+
+    def message(self, name: str) -> str:
+        """What Argo says of a failed node: its exit code, and the end of its log."""
+        ended = self.nodes[name].attempts[-1]
+        return f"Error (exit code {ended.exit_code}): {ended.log[-2048:]}"
+
+    def _run_dag(self) -> None:
         waiting = {task["name"]: task for task in self._templates[self.spec["entrypoint"]]["dag"]["tasks"]}
         with concurrent.futures.ThreadPoolExecutor(2) as threads:
             running: dict[concurrent.futures.Future[Node], str] = {}
@@ -91,7 +133,6 @@ class Execution:
                     break
                 for future in concurrent.futures.wait(running, return_when="FIRST_COMPLETED").done:
                     self.nodes[running.pop(future)] = future.result()
-        return {name: node.phase for name, node in self.nodes.items()}
 
     @staticmethod
     def _before(task: dict[str, Any]) -> set[str]:
@@ -134,7 +175,7 @@ class Execution:
             node.attempts.append(ended)
             if ended.exit_code == 0:
                 node.phase = "Succeeded"
-                for output in template["outputs"]["parameters"]:
+                for output in template.get("outputs", {}).get("parameters", []):
                     file = host_path(output["valueFrom"]["path"], folders)
                     node.outputs[output["name"]] = file.read_text() if file.exists() else output["valueFrom"]["default"]
                 return node
@@ -162,13 +203,16 @@ class Execution:
 class Subprocesses:
     """Runs containers as processes; their mount paths become folders of this machine in all that they are given."""
 
-    def __init__(self, environment: str = "") -> None:
-        """Takes an environment for images that are not a stage's."""
+    def __init__(self, environment: str = "", **secrets: str) -> None:
+        """Takes an environment for images that are not a stage's, and variables that come from secrets."""
         self._environment = environment
+        self.secrets = secrets
 
     def __call__(self, container: dict[str, Any], labels: dict[str, str], folders: dict[str, Path]) -> Ended:
         python = interpreter(self._environment or environment_of(labels["millrace/stage"]))
         inside = {each["name"]: each["value"] for each in container["env"] if "value" in each}
+        # What a cluster would take from a secret.
+        inside |= self.secrets
         command = [*container["command"], *container["args"]]
         process = subprocess.run(
             [on_host(each, folders) for each in command],

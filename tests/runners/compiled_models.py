@@ -10,6 +10,14 @@ from runners import settings
 from runners.ir import documents
 from runners.settings import load
 
+NOTIFY = """
+notify:
+  when: failure
+  webhook: teams
+  link: https://runs.example.org/{run}
+  mail: {server: "smtp.example.org:465", sender: runs@example.org, to: [team@example.org], security: tls}
+"""
+
 # Everything that can be said about a pod, for a server of any age.
 FULL = """
 description: Everything that a pod can be given
@@ -38,6 +46,8 @@ resources:
     credentials: {aws: {secret: aws-key, region: eu-west-1}}
   transformed-statistics:
     memory: {limit: 3Gi}
+  notify:
+    secrets: [{name: millrace-notify, env: {url: MILLRACE_NOTIFY_URL}}]
 """
 
 
@@ -56,7 +66,7 @@ def model(folder: Path, text: str) -> settings.Settings:
 
 def full(folder: Path, server: str = "2.5") -> settings.Settings:
     """A model whose settings say all there is."""
-    return model(folder / "full", FULL.replace("{server}", server))
+    return model(folder / "full", NOTIFY + FULL.replace("{server}", server))
 
 
 def pods(text: str) -> dict[str, dict[str, Any]]:

@@ -3,8 +3,12 @@
 The fields that Millrace uses of api/v2alpha1/pipeline_spec.proto and kubernetes_executor_config.proto in
 kubeflow/pipelines. By its changelog, 2.5.0 (April 2025) brought the youngest of them: resources as text (#11501) and
 the names of secrets and claims as parameters (#11621, #11770). Younger, and so not here: podMetadata with several
-labels (2.14, #12049), subPath of a mount (#12595), securityContext (#12832, #12859), limits of a whole run (#13184,
+labels (2.14, #12049), subPath of a mount (#12595), optional of a
+secret's variables (#12495), securityContext (#12832, #12859), limits of a whole run (#13184,
 #13187).
+
+The packages of that month, kfp-pipeline-spec 0.6.0 and kfp-kubernetes 1.5.0, were tried by hand: their messages take
+the goldens and settings that say all there is, and refuse an unknown field.
 """
 
 from __future__ import annotations
@@ -69,7 +73,7 @@ IR_2_5 = {
     "sdkVersion": ANY,
 }
 
-_SECRET = {"secretName": ANY, "secretNameParameter": _PARAMETER_SOURCE, "optional": ANY}
+_SECRET = {"secretName": ANY, "secretNameParameter": _PARAMETER_SOURCE}
 PLATFORM_2_5 = {
     "platforms": {
         "kubernetes": {
@@ -83,7 +87,7 @@ PLATFORM_2_5 = {
                         "podMetadata": {"annotations": {EACH: ANY}},
                         "pvcMount": [{"constant": ANY, "mountPath": ANY, "pvcNameParameter": _PARAMETER_SOURCE}],
                         "secretAsEnv": [{**_SECRET, "keyToEnv": [{"secretKey": ANY, "envVar": ANY}]}],
-                        "secretAsVolume": [{**_SECRET, "mountPath": ANY}],
+                        "secretAsVolume": [{**_SECRET, "mountPath": ANY, "optional": ANY}],
                         "imagePullSecret": [{"secretName": ANY, "secretNameParameter": _PARAMETER_SOURCE}],
                     }
                 }

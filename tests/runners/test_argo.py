@@ -19,6 +19,7 @@ from kfp import compiler, dsl, kubernetes
 
 from components.runtime.errors import InputError
 from runners.argo import ArgoOptions, compile_workflow, for_settings
+from runners.argo.closing import CLOSING
 from runners.compile_command import compile_pipeline
 from runners.settings import load
 from tests.runners.compiled_models import digest, full, model
@@ -138,6 +139,16 @@ def test_every_tag_names_something(name: str, tmp_path: Path) -> None:
         inside = {f"inputs.parameters.{each}" for each in wanted}
         tags = set(re.findall(r"\{\{(.*?)\}\}", json.dumps(templates[task["template"]])))
         assert tags <= names | inside, tags - names - inside
+    # Only in the exit handler are these known.
+    names |= {"workflow.status", "workflow.failures", "workflow.creationTimestamp.RFC3339"}
+    (exit_handler,) = [each for each in spec["templates"] if each["name"] == spec["onExit"]]
+    for step in (step for group in exit_handler["steps"] for step in group):
+        used = set(re.findall(r"\{\{(.*?)\}\}", json.dumps(templates[step["template"]])))
+        inputs = templates[step["template"]].get("inputs", {}).get("parameters", [])
+        given = {each["name"] for each in step.get("arguments", {}).get("parameters", [])}
+        assert given == {each["name"] for each in inputs}
+        assert used <= names | {f"inputs.parameters.{each}" for each in given}, used - names
+        assert {"workflow.status", "workflow.failures"} <= used
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -217,7 +228,11 @@ def _violations(pod: Document) -> Iterator[str]:
 @pytest.mark.parametrize("name", ALL)
 def test_every_pod_passes_the_pod_security_standard_restricted(name: str) -> None:
     pods = list(_pods(_of_model(name)))
-    assert len(pods) == 11
+    # The exit handler's too.
+    told = name == "taxi" or name.startswith("full")
+    assert len(pods) == (13 if told else 12)
+    assert CLOSING in dict(pods)
+    assert ("notify" in dict(pods)) == told
     for task, pod in pods:
         assert list(_violations(pod)) == [], task
         assert pod["securityContext"]["runAsUser"] == pod["securityContext"]["fsGroup"] == 1000
@@ -254,7 +269,7 @@ def test_everything_written_goes_to_a_volume(name: str) -> None:
         container = template["container"]
         mounts = [mount["mountPath"] for mount in container["volumeMounts"] if not mount.get("readOnly")]
         variables = {each["name"]: each.get("value", "") for each in container["env"]}
-        files = [output["valueFrom"]["path"] for output in template["outputs"]["parameters"]]
+        files = [output["valueFrom"]["path"] for output in template.get("outputs", {}).get("parameters", [])]
         root = container["args"][container["args"].index("--root") + 1]
         for path in (variables["HOME"], variables["TMPDIR"], root, *files):
             assert any(f"{path}/".startswith(f"{mount}/") for mount in mounts), path
@@ -262,9 +277,12 @@ def test_everything_written_goes_to_a_volume(name: str) -> None:
 
 @pytest.mark.parametrize("name", ALL)
 def test_images_are_pinned_and_the_launcher_starts_the_stage(name: str) -> None:
-    for template in _templates(_of_model(name)).values():
+    for task, template in _templates(_of_model(name)).items():
         container = template["container"]
         assert re.search(r"@sha256:[0-9a-f]{64}$", container["image"])
+        if task == CLOSING:
+            assert container["command"] == ["python", "-m", "components.runtime.close_workflow"]
+            continue
         assert container["command"] == ["python", "-m", "components.runtime.launch"]
         spec = json.loads(container["args"][container["args"].index("--task") + 1])
         assert spec["container"]["image"] == container["image"]
@@ -299,6 +317,9 @@ def test_resources_mounts_secrets_and_places_are_carried_over() -> None:
     assert {"name": "claim-lookups", "mountPath": "/lookups", "readOnly": True} in train["container"]["volumeMounts"]
     assert {"name": "claim-lookups", "persistentVolumeClaim": {"claimName": "lookups"}} in train["volumes"]
     assert "retryStrategy" not in templates["reject-data"]
+    address = {"name": "MILLRACE_NOTIFY_URL", "valueFrom": {"secretKeyRef": {"name": "millrace-notify", "key": "url"}}}
+    assert address in templates["notify"]["container"]["env"]
+    assert not any(address in each["container"]["env"] for name, each in templates.items() if name != "notify")
     ingest = templates["ingest"]["container"]
     assert {"name": "GOOGLE_APPLICATION_CREDENTIALS", "value": "/credentials/gcp/key.json"} in ingest["env"]
     assert [each["mountPath"] for each in ingest["volumeMounts"]].count("/millrace") == 1
@@ -523,9 +544,21 @@ def test_tasks_that_argo_cannot_run(change: Callable[[Any], None], message: str,
     assert "\n" not in str(error.value)
 
 
-def _exit_handler() -> None:
+def _exit_handler_around_a_part() -> None:
     with dsl.ExitHandler(number(value=1)):
         number(value=2)
+    number(value=3)
+
+
+def _two_exit_handlers() -> None:
+    with dsl.ExitHandler(number(value=1)):
+        number(value=2)
+    with dsl.ExitHandler(number(value=3)):
+        number(value=4)
+
+
+def _whatever_became_of_another() -> None:
+    number(value=2, word="y").set_display_name("late").after(number(value=1, word="x")).ignore_upstream_failure()
 
 
 def _loop() -> None:
@@ -568,7 +601,9 @@ def _condition_on_text() -> None:
 @pytest.mark.parametrize(
     ("graph", "message"),
     [
-        (_exit_handler, r"exit handlers and ignore_upstream_failure run on the KFP backend only"),
+        (_exit_handler_around_a_part, r"exit handlers around a part of the pipeline, run on the KFP backend only"),
+        (_two_exit_handlers, r"exit handlers around a part of the pipeline, run on the KFP backend only"),
+        (_whatever_became_of_another, r"task number[-2]*: ignore_upstream_failure, and .* run on the KFP backend only"),
         (_loop, r"loops run on the KFP backend only"),
         (_one_of, r"outputs of a group of tasks .* run on the KFP backend only"),
         (_created_claim, r"argostub/createpvc is a stand-in that only the KFP backend knows|can only be a constant"),
@@ -613,6 +648,6 @@ def test_unknown_and_missing_parameters() -> None:
     with pytest.raises(InputError, match=r"no parameter 'dta'; the parameters are: data, eval_steps"):
         compile_workflow(text, dataclasses.replace(ArgoOptions(), parameters={"dta": "x"}))
     document, platform = yaml.safe_load_all(text)
-    del document["root"]["dag"]["tasks"]["ingest"]["inputs"]["parameters"]["data"]
+    del document["components"]["comp-exit-handler-1"]["dag"]["tasks"]["ingest"]["inputs"]["parameters"]["data"]
     with pytest.raises(InputError, match=r"task ingest: the parameter 'data' is missing and has no default"):
         compile_workflow(yaml.safe_dump_all([document, platform]))

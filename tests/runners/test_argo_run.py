@@ -10,10 +10,13 @@ import pytest
 import yaml
 from kfp import compiler, dsl
 
+from components.runtime import close_workflow, final_status
 from runners.argo import ArgoOptions, compile_workflow, for_settings
 from runners.compile_command import compile_pipeline
 from runners.images import reference
+from runners.records import load_run
 from runners.resources import stages
+from runners.run_report import write
 from runners.settings import load
 from scripts import taxi_trips
 from tests.e2e.conftest import Run
@@ -160,6 +163,68 @@ def test_only_passing_faults_are_tried_again(
     assert not list(volume.glob("artifacts/p/fail/.*"))
 
 
+def test_the_record_of_a_workflow_is_that_of_any_run(tmp_path: Path, volume: Path) -> None:
+    for owner in ("p-1", "p-2"):
+        left = volume / "artifacts" / "p" / "second" / f".0000-{owner}"
+        left.mkdir(parents=True)
+        (left / "owner.lock").write_text(owner)
+    _execute(_workflow(branches, tmp_path), volume)
+    again = _execute(_workflow(branches, tmp_path), volume, "p-3", word="b")
+    assert again.closing.phase == "Succeeded", again.closing.attempts
+    assert [path.name for path in volume.glob("artifacts/p/second/.*")] == [".0000-p-2"], "that of a run of its own"
+    first, second = load_run(volume, "p-1"), load_run(volume, "p-3")
+    assert (first.target, first.pipeline, first.state, first.exit_code, first.error) == ("argo", "p", "done", 0, "")
+    assert first.parameters == {"limit": 3, "word": "a"}
+    assert str(first.started) == "2026-11-21 01:02:03+00:00"
+    states = {task.name: task.state for task in first.tasks}
+    assert states == {
+        "First number": "done",
+        "second": "done",
+        "inner": "done",
+        "other": "skipped",
+        "beside": "done",
+    }
+    tasks = {task.name: task for task in first.tasks}
+    assert "second" in tasks["inner"].after
+    assert tasks["inner"].condition == "big and a"
+    assert tasks["second"].log == "runs/p-1/second.log"
+    assert first.executions["second"].output_parameters == {"out": 12}
+    states = {task.name: task.state for task in second.tasks}
+    assert (states["second"], states["inner"]) == ("cached", "skipped")
+    assert write(volume, "p-1").read_text().count("First number") > 0
+
+
+def test_the_record_of_a_workflow_that_failed_or_still_runs(tmp_path: Path, volume: Path) -> None:
+    @dsl.pipeline(name="p")
+    def graph(file: str) -> None:
+        first = number(value=1, words=[], note="")
+        fail(file=file).after(first)
+
+    (volume / "codes").write_text("65")
+    workflow = _workflow(graph, tmp_path)
+    assert _execute(workflow, volume, file="/millrace/codes").phase == "Failed"
+    run = load_run(volume, "p-1")
+    assert (run.state, run.exit_code, run.error) == ("failed", 65, "as planned")
+    assert {task.name: (task.state, task.error) for task in run.tasks} == {
+        "number": ("done", ""),
+        "fail": ("failed", "as planned"),
+    }
+    (volume / "runs" / "p-1" / "run.json").unlink()
+    run = load_run(volume, "p-1")
+    assert (run.state, run.pipeline, run.target) == ("running", "p", "argo"), "before the last pod has come"
+    assert {task.name: task.state for task in run.tasks} == {"number": "done", "fail": "failed"}
+
+
+def test_a_pod_that_was_killed_left_no_note(tmp_path: Path) -> None:
+    nodes = [{"displayName": "train(0)", "message": "OOMKilled (exit code 137)", "phase": "Failed"}]
+    status = final_status.of_workflow(tmp_path, "p-1", "Failed", json.dumps(nodes), {})
+    task = {"name": "train", "stage": "train", "after": [], "condition": ""}
+    plan = {"pipeline": "p", "parameters": {}, "tasks": [task, task | {"name": "push"}]}
+    made = close_workflow.record(tmp_path, "p-1", plan, "2026-11-21T01:02:03Z", status, {})
+    states = {task["name"]: (task["state"], task["error"]) for task in made["tasks"]}
+    assert states == {"train": ("failed", "OOMKilled (exit code 137)"), "push": ("skipped", "")}
+
+
 def test_after_a_failure_nothing_new_starts(tmp_path: Path, volume: Path) -> None:
     @dsl.pipeline(name="p")
     def graph(file: str) -> None:
@@ -226,6 +291,9 @@ def _taxi_equals(local: Run, trips: Path, volume: Path, run_container: RunContai
             assert ours["outputs"]["metrics"]["metadata"][name] == pytest.approx(value, abs=0.02), name
     assert (volume / "serving" / "taxi" / "1" / "saved_model.pb").is_file()
     assert record("push")["output_parameters"] == {"version": 1}
+    run = load_run(volume, "taxi-1")
+    assert run.state == "done"
+    assert {task.name: task.state for task in run.tasks} == local.states
     written = {path.name for path in volume.iterdir()}
     assert {"artifacts", "runs", "data", "serving"} <= written <= {"artifacts", "runs", "data", "serving", "lineage"}
 

@@ -21,7 +21,7 @@ from runners.ir import documents, read
 from runners.kubernetes_values import cpu_cores, memory_bytes
 from runners.resources import GPU_STAGES, tasks
 from runners.settings import load
-from tests.runners.compiled_models import digest, full, model, pods
+from tests.runners.compiled_models import NOTIFY, digest, full, model, pods
 from tests.runners.kfp_fields import IR_2_5, PLATFORM_2_5, unknown
 from tests.support import ROOT
 
@@ -69,6 +69,9 @@ def test_a_newer_server_is_told_more(tmp_path: Path) -> None:
         "resourceTtlOnCompletion": 7 * 86400,
     }
     assert list(unknown(platform, PLATFORM_2_5))
+    assert pods(text)["notify"]["task"]["inputs"]["parameters"]["status"] == {
+        "taskFinalStatus": {"producerTask": "exit-handler-1"}
+    }
 
 
 def test_each_task_has_what_its_settings_say(tmp_path: Path) -> None:
@@ -95,6 +98,17 @@ def test_each_task_has_what_its_settings_say(tmp_path: Path) -> None:
         {"name": "GOOGLE_APPLICATION_CREDENTIALS", "value": "/credentials/gcp/key.json"}
     ]
     assert compiled["push"]["secretAsEnv"][0]["secretName"] == "aws-key"
+    (secret,) = compiled["notify"]["secretAsEnv"]
+    assert secret["secretName"] == "millrace-notify"
+    assert secret["keyToEnv"] == [{"secretKey": "url", "envVar": "MILLRACE_NOTIFY_URL"}]
+    assert compiled["notify"]["activeDeadlineSeconds"] == "300"
+    assert compiled["notify"]["task"]["triggerPolicy"] == {"strategy": "ALL_UPSTREAM_TASKS_COMPLETED"}
+    told = {
+        name: source["runtimeValue"]["constant"]
+        for name, source in compiled["notify"]["task"]["inputs"]["parameters"].items()
+    }
+    assert told.keys() == {"pipeline", "when", "webhook", "link", "mail"}, "no status: a server of 2.5 refuses it"
+    assert told["mail"]["to"] == ["team@example.org"]
     for task, pod in compiled.items():
         assert pod["imagePullSecret"][0]["secretName"] == "registry"
         assert pod["podMetadata"]["annotations"] == {"millrace/read-only-mounts": "/lookups"}
@@ -115,9 +129,16 @@ def test_data_and_models_are_on_the_volume_unless_the_settings_say_where(tmp_pat
     assert defaults("{}") == ["", ""]
 
 
+def test_model_code_on_the_volume_is_mounted_where_it_is_read(tmp_path: Path) -> None:
+    settings = model(tmp_path / "mine", "module: /work/code\ncluster: {volume: {claim: work}, mount_path: /work}")
+    compiled = pods(compile_pipeline(settings))
+    mounted = {task for task, pod in compiled.items() if pod.get("pvcMount")}
+    assert mounted == {"ingest", "transform", "train", "resolve", "evaluate", "push"}
+
+
 def test_the_settings_change_nothing_of_what_runs_here(tmp_path: Path) -> None:
     """A local run takes the same file and leaves the pods' part alone."""
-    plain = read(documents(compile_pipeline(model(tmp_path / "full", "{}")))[0])
+    plain = read(documents(compile_pipeline(model(tmp_path / "full", NOTIFY)))[0])
     loaded = read(documents(compile_pipeline(full(tmp_path)))[0])
     assert list(plain.tasks) == list(loaded.tasks)
     for name, task in loaded.tasks.items():
@@ -173,7 +194,7 @@ def peaks() -> dict[str, float]:
 def test_the_defaults_follow_the_measured_peaks() -> None:
     chosen = load("taxi")
     measured = peaks()
-    assert measured.keys() == tasks().keys() - {"reject-data"}
+    assert measured.keys() == tasks().keys() - {"reject-data", "notify"}
     for task, peak in measured.items():
         pod = chosen.pod(task)
         assert pod.memory.request

@@ -19,7 +19,7 @@ from components.runtime.artifacts import content_digest
 from components.runtime.errors import StageError
 from components.runtime.launcher import Task
 from runners import engine as engines
-from runners.container_mounts import Mounts, mounts, needs_network
+from runners.container_mounts import Mounts, destinations, mounts, needs_network
 from runners.containers import Containers, TaskContainer
 from runners.image_content import image_stages, recipe
 from tests.support import ROOT, shared
@@ -133,6 +133,19 @@ def test_there_is_a_network_only_where_something_lies_behind_it(
     parameters: dict[str, Any], inputs: dict[str, str], expected: bool
 ) -> None:
     assert needs_network(task(parameters=parameters, inputs=inputs)) is expected
+
+
+def test_the_exit_task_has_a_network_only_where_somebody_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("MILLRACE_NOTIFY_URL", "MILLRACE_MAIL_USER", "MILLRACE_MAIL_PASSWORD"):
+        monkeypatch.delenv(name, raising=False)
+    status = {"status": {"error": {"message": "gs://bucket/trips is not there"}}, "link": "https://example.org"}
+    assert not needs_network(task("notify", parameters=status))
+    assert needs_network(task("notify", parameters=status | {"mail": {"server": "smtp.example.org"}}))
+    monkeypatch.setenv("MILLRACE_NOTIFY_URL", "https://example.org/hook")
+    assert needs_network(task("notify", parameters=status))
+    assert destinations(task("notify")) == ["MILLRACE_NOTIFY_URL"]
+    assert not needs_network(task("ingest"))
+    assert destinations(task("ingest")) == []
 
 
 # --- what is refused, before anything is written

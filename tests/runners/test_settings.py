@@ -41,6 +41,13 @@ def test_files_are_named_from_the_project(models: Path) -> None:
         ("validate: {on_anomalies: ignore}", "validate.on_anomalies: .*'stop' or 'warn'"),
         ("ingest: {splits: {train: -1}}", "ingest.splits.train"),
         ("pipeline_name: My_Model", "pipeline_name: expected at most 63 lower-case letters.* not 'My_Model'"),
+        ("notify: {when: sometimes}", "notify.when: .*'always', 'failure' or 'success', not 'sometimes'"),
+        ("notify: {url: https://example.org/x}", "unknown key 'notify.url'; known here: when, webhook, mail, link"),
+        ("notify: {link: runs}", "notify.link: expected an address that begins with http.* not 'runs'"),
+        ("notify: {mail: {server: 'a:b', sender: a@b, to: [c@d]}}", "notify.mail.server: expected HOST or HOST:PORT"),
+        ("notify: {mail: {server: a, sender: a@b, to: [c]}}", "notify.mail.to.0: expected an address .* not 'c'"),
+        ("notify: {mail: {server: a, sender: a@b}}", "notify.mail.to: Field required"),
+        ("resources: {notify: {caching: true}}", "resources.notify.caching: notify deals with what lies outside"),
         ("a: [", "not YAML"),
         ("- list", "holds no settings"),
     ],
@@ -49,6 +56,13 @@ def test_mistakes_are_named_with_their_file(models: Path, text: str, message: st
     models.write_text(text)
     with pytest.raises(InputError, match=f"models/mine/settings.yaml: .*{message}"):
         settings.load("mine")
+
+
+def test_notify_is_there_only_where_it_is_named(models: Path) -> None:
+    models.write_text("{}")
+    assert settings.load("mine").notify is None
+    models.write_text("notify: {when: failure}")
+    assert settings.load("mine").arguments("notify") == {"when": "failure", "webhook": "text", "link": ""}
 
 
 def test_the_folder_names_the_pipeline_as_kfp_accepts_it(tmp_path: Path) -> None:
@@ -68,3 +82,37 @@ def test_a_model_may_lie_outside_the_project(tmp_path: Path) -> None:
     mine = settings.load(str(tmp_path / "mine"))
     assert mine.pipeline_name == "mine"
     assert mine.arguments("train")["module_file"] == str(tmp_path / "mine" / "model.py")
+
+
+def test_the_code_of_a_model_may_lie_elsewhere(models: Path) -> None:
+    models.write_text("schema: {schema_file: schema.pbtxt}\n")
+    mine = settings.load("mine", "gs://bucket/code/")
+    assert mine.arguments("train")["module_file"] == "gs://bucket/code/model.py"
+    assert mine.arguments("schema") == {"schema_file": "gs://bucket/code/schema.pbtxt"}
+    assert not mine.on_volume("train")
+    queried = settings.load("mine", "s3://bucket/code?region=eu-west-1")
+    assert queried.arguments("train")["module_file"] == "s3://bucket/code/model.py?region=eu-west-1"
+    models.write_text("module: /millrace/code\n")
+    mine = settings.load("mine")
+    assert mine.arguments("transform")["module_file"] == "/millrace/code/preprocessing.py"
+    assert [stage for stage in ("ingest", "schema", "transform", "evaluate") if mine.on_volume(stage)] == [
+        "transform",
+        "evaluate",
+    ], "the schema is inferred"
+    assert not settings.load("mine", "/elsewhere").on_volume("train")
+
+
+@pytest.mark.parametrize("place", ["code", "ftp://host/code", "../code"])
+def test_a_place_that_no_pod_can_read_is_refused(models: Path, place: str) -> None:
+    expected = "expected a gs:// or s3:// URI, or the absolute path of a folder"
+    models.write_text("{}")
+    with pytest.raises(InputError, match=f"--module {place}: {expected}"):
+        settings.load("mine", place)
+    models.write_text(f"module: {place}\n")
+    with pytest.raises(InputError, match=f"models/mine/settings.yaml: module: {expected}"):
+        settings.load("mine")
+
+
+def test_files_of_another_model_may_be_named(models: Path) -> None:
+    models.write_text("train: {module_file: ../digits/model.py}\n")
+    assert settings.load("mine").arguments("train")["module_file"] == "models/digits/model.py"

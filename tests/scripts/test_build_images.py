@@ -259,7 +259,7 @@ def test_an_image_is_small_bare_and_labelled(stage: str) -> None:
     image = built_image(stage)
     found = engine().inspect(image)
     assert found
-    light = stage in ("ingest", "resolve", "push")
+    light = stage in ("ingest", "resolve", "push", "notify")
     assert found[1] < (700e6 if light else 3000e6)
     labels = engine().labels(image)
     assert labels["org.opencontainers.image.title"] == f"millrace/{stage}"

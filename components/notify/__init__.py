@@ -1,0 +1,1 @@
+"""The notify stage: its contract is component.yaml beside this file."""

@@ -1,0 +1,109 @@
+"""What is told of a run: state, error, failed task, blessing, pushed version."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from components.runtime.errors import InputError
+from components.runtime.redaction import redact
+
+_STATES = {
+    "SUCCEEDED": "done",
+    # Of Kubeflow's older servers.
+    "COMPLETE": "done",
+    "CACHED": "done",
+    "FAILED": "failed",
+    "CANCELLED": "stopped",
+    "CANCELED": "stopped",
+}
+ENDED = "ended"
+"""The state of a run of which nobody says more."""
+
+_MARKS = {"done": "\u2705", "failed": "\u274c", "stopped": "\u23f9\ufe0f", ENDED: "\u2753"}
+_LONGEST_ERROR = 1000
+
+
+@dataclass(frozen=True)
+class Message:
+    """What is told.
+
+    Attributes:
+      state: done, failed, stopped or ended.
+      facts: name and value of each line behind the title.
+      link: of a page about the run.
+    """
+
+    pipeline: str
+    run: str
+    state: str
+    facts: list[tuple[str, str]] = field(default_factory=list)
+    link: str = ""
+
+    @classmethod
+    def read(cls, status: dict[str, Any], pipeline: str, link: str = "") -> Message:
+        """Makes the message of a status.
+
+        Raises:
+          InputError: a link that is none.
+        """
+        if link and not re.match(r"https?://[^\s]+$", link):
+            raise InputError(f"notify: link is {link!r}, expected an address that begins with http:// or https://")
+        # Vertex names the whole path of a job.
+        run = _line(str(status.get("pipelineJobResourceName") or "").rsplit("/", 1)[-1])
+        state = _STATES.get(str(status.get("state") or "").upper(), ENDED)
+        facts = list(_facts(state, status, dict(status.get("millrace") or {})))
+        page = link.replace("{run}", run)
+        return cls(pipeline, run, state, [(name, _line(redact(value))) for name, value in facts], page)
+
+    def wanted(self, when: str) -> bool:
+        """Whether this end is told; one that is not known counts as a failure, for that must not go unseen."""
+        return when == "always" or (self.state == "done") == (when == "success")
+
+    def title(self) -> str:
+        """The first line."""
+        return f"{self.pipeline} {self.state}" + (f": run {self.run}" if self.run else "")
+
+    def text(self) -> str:
+        """Plain text for chats and mail."""
+        lines = [f"{_MARKS[self.state]} {self.title()}", *(f"{name}: {value}" for name, value in self.facts)]
+        return "\n".join([*lines, self.link] if self.link else lines)
+
+    def markdown(self) -> str:
+        """The artifact."""
+        lines = [f"# {_MARKS[self.state]} {_escape(self.pipeline)} {self.state}", ""]
+        rows = [*([("run", self.run)] if self.run else []), *self.facts]
+        if rows:
+            lines += ["| | |", "| --- | --- |", *(f"| {name} | {_escape(value)} |" for name, value in rows), ""]
+        return "\n".join([*lines, f"<{self.link}>", ""] if self.link else lines)
+
+
+def _facts(state: str, status: dict[str, Any], known: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    error = status.get("error") or {}
+    if known.get("task"):
+        yield "failed task", str(known["task"])
+    if state != "done" and error.get("message"):
+        yield "error", str(error["message"])
+    if known.get("blessed") is not None:
+        reason = f" ({known['reason']})" if known.get("reason") else ""
+        yield "blessed", ("yes" if known["blessed"] else "no") + reason
+    if known.get("version") is not None:
+        there = " (was there already)" if known.get("created") is False else ""
+        yield "pushed", f"version {int(known['version'])} to {known.get('destination')}{there}"
+    elif known.get("blessed") is not None:
+        yield "pushed", "nothing"
+    if state == ENDED:
+        yield "state", "not known here; this server does not tell its exit tasks"
+
+
+def _line(value: str) -> str:
+    line = " ".join(value.split())
+    return line if len(line) <= _LONGEST_ERROR else f"{line[:_LONGEST_ERROR]} \u2026"
+
+
+def _escape(value: str) -> str:
+    """A value that Markdown shows as it is."""
+    return re.sub(r"([\\`*_{}\[\]|#])", r"\\\1", html.escape(value, quote=False))

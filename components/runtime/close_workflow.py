@@ -1,0 +1,123 @@
+"""Closes the record of an Argo Workflow: the last pod of a run, `python -m components.runtime.close_workflow`.
+
+It writes run.json from the notes that the tasks left on the volume and from what Argo says, so that `runs`, `compare`
+and `report` know the run, and removes what killed pods left half-written.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NoReturn
+
+from components.runtime import final_status, launcher, progress, run_record
+from components.runtime.errors import InputError
+from components.runtime.executor import convert
+from components.runtime.launch import PYTHON_TYPES, end_with, pairs
+
+STATES = {"SUCCEEDED": "done", "FAILED": "failed", "CANCELLED": "interrupted"}
+
+
+def record(
+    root: Path, run: str, plan: dict[str, Any], started: str, status: dict[str, Any], parameters: dict[str, str]
+) -> dict[str, Any]:
+    """The record of a Workflow that has ended.
+
+    Args:
+      root: the pipeline root.
+      run: the Workflow's name.
+      plan: `pipeline`, `parameters` with their types, and `tasks`, each with `name`, `stage`, `after` and `condition`.
+      started: when the Workflow was made, RFC 3339.
+      status: how it ended, from `final_status.of_workflow`.
+      parameters: of the Workflow.
+    """
+    notes = _notes(root, run, status)
+    finished = datetime.now(UTC)
+    state = STATES[status["state"]]
+    error = status.get("error", {})
+    return {
+        "id": run,
+        "pipeline": plan["pipeline"],
+        "target": "argo",
+        "state": state,
+        "started": started,
+        "finished": finished.isoformat(),
+        "seconds": (finished - datetime.fromisoformat(started)).total_seconds(),
+        "parameters": {
+            name: convert(name, value, PYTHON_TYPES.get(plan["parameters"].get(name, ""), str))
+            for name, value in parameters.items()
+        },
+        "exit_code": 0 if state == "done" else int(error.get("code", 1)),
+        "error": str(error.get("message", "")),
+        "tasks": [_task(root, run, task, notes.get(task["name"])) for task in plan["tasks"]],
+    }
+
+
+def _notes(root: Path, run: str, status: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The notes by task; the task that failed has one even if its pod was killed and could leave none."""
+    notes = {note["task"]: note for note in final_status.notes(root, run)}
+    if (failed := status.get("millrace", {}).get("task")) and "error" in status:
+        told = {"execution": "", "error": status["error"]["message"], "code": status["error"]["code"]}
+        notes.setdefault(failed, told)
+    return notes
+
+
+def _task(root: Path, run: str, task: dict[str, Any], note: dict[str, Any] | None) -> dict[str, Any]:
+    made = run_record.new_task(task["name"], task["stage"], task["after"], task["condition"], "skipped")
+    if note is None:
+        return made
+    log = f"runs/{run}/{task['name']}.log"
+    if (root / log).exists():
+        made["log"] = log
+    if note["code"]:
+        return made | {"state": "failed", "error": note["error"], "exit_code": note["code"]}
+    execution = final_status.execution(root, note)
+    if execution is None:
+        return made
+    worked = execution["run"] == run
+    made |= run_record.ended(execution, "done" if worked else "cached")
+    return made | ({"started": execution["started"]} if worked else {})
+
+
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m components.runtime.close_workflow", description="Closes the record of an Argo Workflow."
+    )
+    parser.add_argument("--root", type=Path, required=True, help="the pipeline root")
+    parser.add_argument("--run", required=True, metavar="NAME", help="name of the workflow")
+    parser.add_argument("--plan", required=True, metavar="JSON", help="the pipeline's tasks, from runners.argo")
+    parser.add_argument("--started", required=True, metavar="TIME", help="when the workflow was made, RFC 3339")
+    parser.add_argument("--status", required=True, metavar="PHASE", help="how the workflow ended")
+    parser.add_argument("--failures", default="", metavar="JSON", help="the failed nodes, from Argo")
+    parser.add_argument(
+        "--parameter", action="append", default=[], metavar="NAME=VALUE", help="a parameter of the workflow"
+    )
+    return parser.parse_args(argv)
+
+
+def _run(arguments: argparse.Namespace) -> None:
+    root: Path = arguments.root.absolute()
+    if not root.is_dir():
+        raise InputError(f"--root {root}: no such folder; mount the volume of the pipeline root there")
+    parameters = pairs("--parameter", arguments.parameter)
+    status = final_status.of_workflow(root, arguments.run, arguments.status, arguments.failures, parameters)
+    made = record(root, arguments.run, json.loads(arguments.plan), arguments.started, status, parameters)
+    folder = root / "runs" / arguments.run
+    folder.mkdir(parents=True, exist_ok=True)
+    run_record.write(folder, made)
+    removed = launcher.sweep_run(root, arguments.run)
+    left = f", {removed} half-written left-overs removed" if removed else ""
+    progress.report(f"{made['state']}: {folder.relative_to(root)}/{run_record.FILE} written{left}")
+
+
+def main(argv: Sequence[str] | None = None) -> NoReturn:
+    """Closes the record and ends the process, with the exit codes of the launcher."""
+    arguments = _parse(argv)
+    end_with(lambda: _run(arguments))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,151 @@
+"""How a run ended, as an exit task is told: KFP's PipelineTaskFinalStatus, with what we know besides under `millrace`.
+
+KFP's own fields are those of PipelineTaskFinalStatus in kubeflow/pipelines, api/v2alpha1/pipeline_spec.proto. Kubeflow
+and Vertex fill them in themselves; here the local runner does, and in an Argo Workflow the launcher of the exit task.
+"""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import json
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from components.runtime.errors import InputError
+from components.runtime.executor import ERROR_PREFIX
+from components.runtime.redaction import redact
+
+INPUT = "status"
+"""The parameter of an exit task that gets the status."""
+
+_STATES = {"done": "SUCCEEDED", "failed": "FAILED", "interrupted": "CANCELLED"}
+_STOPPED = "shutdown with strategy"
+"""What Argo says of a node that was ended with its Workflow."""
+
+_ATTEMPT = re.compile(r"\(\d+\)$")
+
+
+def final_status(
+    state: str,
+    run: str,
+    *,
+    task: str = "",
+    error: str = "",
+    code: int | None = None,
+    executions: Iterable[Mapping[str, Any]] = (),
+    parameters: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Returns the status of a run.
+
+    Args:
+      state: done, failed or interrupted.
+      run: its id.
+      task: the one that failed.
+      error: its one-line error.
+      code: its exit code.
+      executions: records of the executions that the run made or took from the cache.
+      parameters: the run's; secrets among them are kept out of the error.
+    """
+    status: dict[str, Any] = {"state": _STATES[state], "pipelineJobResourceName": run}
+    if error:
+        status["error"] = {"code": code or 1, "message": redact(error, also=dict(parameters or {}))}
+    facts: dict[str, Any] = {"task": task} if task else {}
+    for execution in executions:
+        outputs = execution.get("outputs", {})
+        if execution["stage"] == "evaluate" and (blessing := outputs.get("blessing")):
+            facts |= {name: blessing["metadata"].get(name) for name in ("blessed", "reason")}
+        if execution["stage"] == "push" and (pushed := outputs.get("pushed_model")):
+            facts |= {name: pushed["metadata"].get(name) for name in ("version", "destination", "created")}
+    return status | ({"millrace": facts} if facts else {})
+
+
+def note_end(root: Path, run: str, task: str, *, execution: str = "", error: str = "", code: int = 0) -> None:
+    """Leaves a note of how a task of a Workflow ended, for the exit task. The note of a later attempt replaces it."""
+    file = _notes(root, run) / f"{task}.json"
+    # A full disk must not hide the task's own error.
+    with contextlib.suppress(OSError):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps({"task": task, "execution": execution, "error": error, "code": code}))
+
+
+def of_workflow(root: Path, run: str, phase: str, failures: str, parameters: Mapping[str, str]) -> dict[str, Any]:
+    """Returns the status of an Argo Workflow, from the notes of its tasks and from what Argo says.
+
+    Args:
+      root: the pipeline root.
+      run: the Workflow's name.
+      phase: `{{workflow.status}}`: Succeeded, Failed or Error.
+      failures: `{{workflow.failures}}`: of pods that could not even start, or were killed.
+      parameters: the Workflow's.
+
+    Raises:
+      InputError: an unknown phase.
+    """
+    if phase not in ("Succeeded", "Failed", "Error"):
+        raise InputError(f"--status {phase!r}: expected Argo's workflow.status: Succeeded, Failed or Error")
+    told = notes(root, run)
+    executions = [found for note in told if (found := execution(root, note))]
+    if phase == "Succeeded":
+        return final_status("done", run, executions=executions)
+    failed = next((note for note in told if note["code"]), None)
+    nodes = [node for node in _failures(failures) if str(node.get("displayName")) != run]
+    stopped = any(_STOPPED in str(node.get("message")) for node in nodes)
+    if failed is None:
+        # A pod's own node before those above it, which only say that there will be no other attempt.
+        telling = [node for node in nodes if node.get("message") and _STOPPED not in node["message"]]
+        node = next(iter(sorted(telling, key=lambda node: not _ATTEMPT.search(str(node.get("displayName"))))), {})
+        name = _ATTEMPT.sub("", str(node.get("displayName", "")))
+        failed = {"task": name, "error": _one_line(str(node.get("message", ""))), "code": 1}
+    return final_status(
+        "interrupted" if stopped else "failed",
+        run,
+        task=failed["task"],
+        error=failed["error"] or ("the Workflow was stopped" if stopped else ""),
+        code=failed["code"],
+        executions=executions,
+        parameters=parameters,
+    )
+
+
+def _notes(root: Path, run: str) -> Path:
+    return root / "runs" / run / "tasks"
+
+
+def notes(root: Path, run: str) -> list[dict[str, Any]]:
+    """What `note_end` left of a run's tasks, the oldest first."""
+    found = []
+    for file in sorted(_notes(root, run).glob("*.json"), key=lambda each: each.stat().st_mtime_ns):
+        # A node that died may have left half a note.
+        with contextlib.suppress(OSError, ValueError):
+            found.append(json.loads(file.read_text()))
+    return found
+
+
+def execution(root: Path, note: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The record of the execution that a note names; None where it names none, or one that was removed since."""
+    if not note["execution"]:
+        return None
+    with contextlib.suppress(OSError, ValueError):
+        record: dict[str, Any] = json.loads((root / note["execution"] / "execution.json").read_text())
+        return record
+    return None
+
+
+def _failures(text: str) -> list[dict[str, Any]]:
+    """Reads Argo's list, which is JSON, quoted once more as a string of Go; nothing where it is anything else."""
+    with contextlib.suppress(ValueError, SyntaxError):
+        # Go's escapes are among Python's.
+        plain = ast.literal_eval(text) if text.startswith('"') else text
+        found = json.loads(plain)
+        if isinstance(found, list):
+            return [node for node in found if isinstance(node, dict)]
+    return []
+
+
+def _one_line(message: str) -> str:
+    """The stage's own error in a node's message, which is the end of its log, or all of the message."""
+    own = [line for line in message.splitlines() if ERROR_PREFIX in line]
+    return " ".join((own[-1].split(ERROR_PREFIX, 1)[1] if own else message).split())

@@ -1,0 +1,60 @@
+"""run.json: what ran and how it ended, as docs/contract.md defines it.
+
+The local runner writes it as it goes, and the last pod of an Argo Workflow at its end.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+FILE = "run.json"
+
+
+def new_task(name: str, stage: str, after: Iterable[str], condition: str, state: str) -> dict[str, Any]:
+    """The record of a task that has not run, with a place for everything that is told of it later."""
+    return {
+        "name": name,
+        "stage": stage,
+        "state": state,
+        "after": sorted(after),
+        "condition": condition,
+        "execution": "",
+        "log": "",
+        "started": "",
+        "seconds": 0.0,
+        "start_up_seconds": 0.0,
+        "peak_memory_bytes": 0,
+        "rows": None,
+        "error": "",
+        "exit_code": None,
+    }
+
+
+def ended(execution: dict[str, Any], state: str) -> dict[str, Any]:
+    """What an execution says of its task.
+
+    Args:
+      execution: its record.
+      state: done, or cached where an earlier run did the work.
+    """
+    rows = [output["metadata"].get("rows") for output in execution["outputs"].values()]
+    worked = state == "done"
+    return {
+        "state": state,
+        "execution": f"artifacts/{execution['pipeline']}/{execution['task']}/{execution['key']}",
+        "seconds": execution["seconds"] if worked else 0.0,
+        "start_up_seconds": execution["start_up_seconds"] if worked else 0.0,
+        "peak_memory_bytes": execution["peak_memory_bytes"] if worked else 0,
+        "rows": next((count for count in rows if count is not None), None),
+    }
+
+
+def write(folder: Path, record: dict[str, Any]) -> None:
+    """Writes the record of a run into its folder; readers see the old one or the new one."""
+    part = folder / f".{FILE}.part"
+    part.write_text(json.dumps(record, indent=1))
+    os.replace(part, folder / FILE)

@@ -1,0 +1,117 @@
+"""Files behind URIs: object storage through Arrow, and local copies of the single files that stages name by a URI."""
+
+from __future__ import annotations
+
+import atexit
+import datetime
+import functools
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+
+from pyarrow import fs
+
+from components.runtime.artifacts import local_path
+from components.runtime.errors import InputError, TransientError
+
+_DENIED = re.compile(r"access.?denied|forbidden|unauthori[sz]ed|no such|not.?found|\b40[134]\b", re.IGNORECASE)
+_RETRY = datetime.timedelta(seconds=60)
+
+
+@contextmanager
+def reading(name: str) -> Iterator[None]:
+    """Turns what fails while `name` is read into an error for people."""
+    try:
+        yield
+    except (FileNotFoundError, PermissionError, NotADirectoryError, IsADirectoryError) as error:
+        raise InputError(f"{name}: cannot be read: {_reason(error)}: check that it is there and may be read") from None
+    except OSError as error:
+        if error.errno is not None:
+            raise
+        # Object storage: Arrow says what happened in words only.
+        kind = InputError if _DENIED.search(str(error)) else TransientError
+        raise kind(f"{name}: cannot be read: {error}") from None
+
+
+def shown(uri: str) -> str:
+    """A path, or a URI without the keys that may stand before its host or behind its path."""
+    return re.sub("://[^/@]*@", "://", uri.partition("?")[0]) if "://" in uri else uri
+
+
+def filesystem(uri: str) -> tuple[fs.FileSystem, str]:
+    """The file system of a path or URI, and the path in it.
+
+    Raises:
+      InputError: a scheme that cannot be read, or no bucket in it.
+    """
+    scheme, _, rest = uri.partition("://") if "://" in uri else ("file", "", uri)
+    if scheme == "file":
+        return fs.LocalFileSystem(), str(Path(uri.removeprefix("file://")).absolute())
+    if scheme not in ("gs", "gcs", "s3"):
+        raise InputError(f"{uri}: files cannot be read from {scheme}://: use a path, gs:// or s3://")
+    if scheme != "s3" and "retry_limit_seconds" not in uri:
+        # The client's own limit is a quarter of an hour.
+        uri += f"{'&' if '?' in uri else '?'}retry_limit_seconds={_RETRY.seconds}"
+    if not rest.strip("/"):
+        raise InputError(f"{uri}: not a URI of object storage: it names no bucket")
+    with reading(shown(uri)):
+        try:
+            found, path = fs.FileSystem.from_uri(uri.replace("{", "%7B").replace("}", "%7D"))
+        except ValueError as error:
+            reason = str(error).replace(uri, shown(uri))
+            raise InputError(f"{shown(uri)}: not a URI of object storage: {reason}") from None
+    return found, path
+
+
+@functools.cache
+def local_file(uri: str) -> Path:
+    """Returns the path of a file; one behind a URI is copied, once in a process.
+
+    With a Python file come the others of its folder, because it may import them.
+
+    Args:
+      uri: a path, or the URI of a file.
+
+    Raises:
+      InputError: there is no such file, or it may not be read.
+      TransientError: the storage does not answer.
+    """
+    mounted = local_path(uri)
+    if "://" not in uri or uri.startswith("file://") or mounted.exists():
+        return mounted
+    folder = Path(tempfile.mkdtemp(prefix="millrace-copy-")).resolve()
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    storage, path = filesystem(uri)
+    with reading(shown(uri)):
+        for each in _with_neighbours(storage, path):
+            with storage.open_input_stream(each) as stream, (folder / PurePosixPath(each).name).open("wb") as copy:
+                shutil.copyfileobj(stream, copy)
+    _origins[folder] = shown(uri).rpartition("/")[0]
+    return folder / PurePosixPath(path).name
+
+
+def origin(path: Path | str) -> str:
+    """Where a file came from: the URI of one that `local_file` has copied, else the path itself."""
+    path = Path(path)
+    uri = _origins.get(path.parent)
+    return f"{uri}/{path.name}" if uri else str(path)
+
+
+_origins: dict[Path, str] = {}
+
+
+def _with_neighbours(storage: fs.FileSystem, path: str) -> list[str]:
+    if PurePosixPath(path).suffix != ".py":
+        return [path]
+    beside = storage.get_file_info(fs.FileSelector(str(PurePosixPath(path).parent), allow_not_found=True))
+    files = sorted(entry.path for entry in beside if entry.type == fs.FileType.File and entry.extension == "py")
+    # One that is not there is opened all the same, for the storage's own word about it.
+    return files if path in files else [path, *files]
+
+
+def _reason(error: OSError) -> str:
+    """Why, without Arrow's text around it."""
+    return re.sub(r"^.*Detail: \[[^]]*\] ", "", error.strerror or str(error))

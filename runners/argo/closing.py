@@ -1,0 +1,73 @@
+"""The last pod of a Workflow: it writes the run's record on the volume, for `runs`, `compare` and `report`."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from runners.argo.options import ArgoOptions
+from runners.argo.pods import CONTAINER_SECURITY, SCRATCH, Pod, same_node
+from runners.ir import Pipeline, condition_names
+
+CLOSING = "close"
+_TASK = "close-workflow"
+_DEADLINE_SECONDS = 600
+# Python alone, without the libraries of a stage.
+_RESOURCES = {"requests": {"cpu": "100m", "memory": "128Mi"}, "limits": {"cpu": "1", "memory": "512Mi"}}
+
+
+def step() -> dict[str, Any]:
+    """The step of the exit handler; it may fail, because the run has done its work without it."""
+    return {"name": CLOSING, "template": CLOSING, "continueOn": {"failed": True, "error": True}}
+
+
+def template(pipeline: Pipeline, options: ArgoOptions, labels: dict[str, str]) -> dict[str, Any]:
+    """The pod: the launcher's code is in every image, so one that the run has pulled anyway serves.
+
+    Args:
+      pipeline: of the Workflow.
+      options: volume and deadlines.
+      labels: of all its pods.
+    """
+    tasks = list(pipeline.tasks.values())
+    lender = next((task for task in tasks if task.is_exit), tasks[0])
+    pod = Pod(CLOSING, {}, {}, options.claim, options.mount_path)
+    variables = {"HOME": "/tmp", "TMPDIR": "/tmp"}
+    arguments = ["--root", options.mount_path, "--run", "{{workflow.name}}", "--plan", json.dumps(_plan(pipeline))]
+    arguments += ["--started", "{{workflow.creationTimestamp.RFC3339}}"]
+    arguments += ["--status", "{{workflow.status}}", "--failures", "{{workflow.failures}}"]
+    for name in pipeline.parameters:
+        arguments += ["--parameter", f"{name}={{{{workflow.parameters.{name}}}}}"]
+    made = {
+        "name": CLOSING,
+        "activeDeadlineSeconds": _DEADLINE_SECONDS,
+        "metadata": {
+            "labels": labels
+            | {"millrace/stage": lender.stage, "millrace/task": _TASK, "millrace/run": "{{workflow.name}}"},
+            "annotations": {"pipelines.kubeflow.org/max_cache_staleness": "P0D"},
+        },
+        "container": {
+            "image": lender.container["image"],
+            "command": ["python", "-m", "components.runtime.close_workflow"],
+            "args": arguments,
+            "env": [{"name": name, "value": value} for name, value in variables.items()],
+            "volumeMounts": pod.mounts,
+            "securityContext": CONTAINER_SECURITY,
+            "terminationMessagePolicy": "FallbackToLogsOnError",
+            "resources": _RESOURCES,
+        },
+        "volumes": [{"name": SCRATCH, "emptyDir": {}}],
+    }
+    return made | ({} if options.access_mode == "ReadWriteMany" else {"affinity": same_node()})
+
+
+def _plan(pipeline: Pipeline) -> dict[str, Any]:
+    """What the record says of tasks that did not run."""
+    return {
+        "pipeline": pipeline.name,
+        "parameters": {name: definition["parameterType"] for name, definition in pipeline.parameters.items()},
+        "tasks": [
+            {"name": task.name, "stage": task.stage, "after": sorted(task.after), "condition": condition_names(task)}
+            for task in pipeline.tasks.values()
+        ],
+    }
