@@ -26,6 +26,8 @@ def test_files_are_named_from_the_project(models: Path) -> None:
     assert mine.arguments("train")["module_file"] == "models/mine/net.py"
     assert "train_steps" not in mine.arguments("train")
     assert mine.arguments("schema") == {"schema_file": "models/mine/schema.pbtxt"}
+    models.write_text("train: {module_file: ../other/net.py}\n")
+    assert settings.load("mine").arguments("train")["module_file"] == "models/other/net.py"
     assert mine.arguments("validate") == {"on_anomalies": "stop", "previous_statistics": ""}
 
 

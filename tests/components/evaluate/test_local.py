@@ -28,6 +28,8 @@ metrics_specs {
   metrics { class_name: "MeanSquaredError" }
   metrics { class_name: "FallOut" config: '"thresholds": [0.3, 0.7]' }
   metrics { class_name: "SpecificityAtSensitivity" config: '"sensitivity": 0.5' }
+  metrics { class_name: "ConfusionMatrixAtThresholds" config: '"thresholds": [0.25, 0.5, 0.75]' }
+  metrics { class_name: "TopLift" module: "components.evaluate.top_lift" config: '"share": 0.2' }
 }
 """
 )
