@@ -24,6 +24,7 @@ from tensorflow_model_analysis.metrics import (
 )
 
 from components.evaluate.lift import LiftCombiner
+from components.evaluate.segmentation import PixelCombiner
 
 Rows = tuple[np.ndarray, np.ndarray]
 """Labels [rows, label size] and predictions [rows, prediction shape] of one model."""
@@ -181,6 +182,10 @@ def _lift(combiner: LiftCombiner, accumulator: Any, labels: np.ndarray, predicti
     return combiner.add_batch(accumulator, labels, predictions) if labels.ndim == predictions.ndim == 2 else None
 
 
+def _pixels(combiner: PixelCombiner, accumulator: Any, labels: np.ndarray, predictions: np.ndarray) -> Any:
+    return combiner.add_batch(accumulator, labels, predictions)
+
+
 _FAST: dict[type, Callable[[Any, Any, np.ndarray, np.ndarray], Any]] = {
     example_count._ExampleCountCombiner: _count,
     calibration_histogram._CalibrationHistogramCombiner: _histogram,
@@ -188,4 +193,5 @@ _FAST: dict[type, Callable[[Any, Any, np.ndarray, np.ndarray], Any]] = {
     multi_class_confusion_matrix_metrics._MultiClassConfusionMatrixCombiner: _classes,
     tf_metric_wrapper._CompilableMetricsCombiner: _keras,
     LiftCombiner: _lift,
+    PixelCombiner: _pixels,
 }

@@ -8,8 +8,9 @@ from typing import Any
 
 import tensorflow as tf
 from tensorflow_model_analysis import constants
+from tensorflow_model_analysis.proto import config_pb2
 
-from components.evaluate import analysis, local, page
+from components.evaluate import analysis, batches, gallery, local, page, segmentation
 from components.evaluate import config as configuration
 from components.evaluate.results import Results, candidate_name, load, load_validation, metric_name
 from components.evaluate.verdict import Verdict, judge
@@ -80,14 +81,15 @@ def evaluate(
     except Exception as error:
         raise _explained(error, eval_config_file) from error
 
-    results = load(evaluation.path)
+    results = load(evaluation.path, segmentation.class_names(config))
     unapplied = None if baseline else configuration.with_baseline(written, True)
     verdict = judge(results, config, unapplied, *load_validation(evaluation.path))
     _write_blessing(blessing, verdict, serving.model_digest(serving.saved_model_files(model)))
     _write_metrics(metrics, results)
     _write_classification(classification, results)
     facts = {"Rows": results.rows(), "Splits": location, "Slices": len(results.slices)}
-    report.path.write_text(page.render(results, verdict, facts), encoding="utf-8")
+    pictures = _pictures(files, config, models, results)
+    report.path.write_text(page.render(results, verdict, facts, pictures), encoding="utf-8")
     evaluation.metadata |= {"rows": results.rows(), "slices": len(results.slices)}
     progress(f"{'blessed' if verdict.blessed else 'not blessed'}: {verdict.reason}")
     return {"blessed": verdict.blessed}
@@ -113,6 +115,21 @@ def _first_record(file: str) -> Any:
         return list(tf.data.TFRecordDataset(file, compression_type="GZIP").take(1))
     except tf.errors.OpError as error:
         raise InputError(f"{file}: not a gzip TFRecord ({error.message}); run ingest again") from None
+
+
+def _pictures(
+    files: list[str],
+    config: config_pb2.EvalConfig,
+    models: dict[str, configuration.SavedModelFacts],
+    results: Results,
+) -> list[gallery.Picture]:
+    """Examples to show, where pixels were counted by class."""
+    name = candidate_name(models)
+    spec = next(spec for spec in config.model_specs if spec.name == name)
+    if not results.pixels or not batches.fits(spec, models[name]):
+        return []
+    progress("choosing images for the report")
+    return gallery.choose(files, batches.Model(models[name].folder, spec))
 
 
 def _explained(error: Exception, file: str) -> Exception:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -64,6 +64,8 @@ class Plots:
     """(mean prediction, mean label, examples) of each bucket that holds examples."""
     classes: dict[tuple[int, int], float] = field(default_factory=dict)
     """Examples by (actual class, predicted class)."""
+    class_names: Sequence[str] = ()
+    """By number, where the configuration has them."""
 
     def roc(self) -> list[tuple[float, float, float]]:
         """(threshold, false positive rate, recall) by falling threshold; empty where a class is missing."""
@@ -80,11 +82,16 @@ class Plots:
         if self.classes:
             names = sorted({number for pair in self.classes for number in pair})
             rows = [[self.classes.get((actual, predicted), 0.0) for predicted in names] for actual in names]
-            return ["none" if number < 0 else str(number) for number in names], rows
+            return [self._class_name(number) for number in names], rows
         if self.confusion:
             _, tp, fp, tn, fn = min(self.confusion, key=lambda row: abs(row[0] - 0.5))
             return ["0", "1"], [[tn, fp], [fn, tp]]
         return None
+
+    def _class_name(self, number: int) -> str:
+        if number < 0:
+            return "none"
+        return self.class_names[number] if number < len(self.class_names) else str(number)
 
 
 @dataclass
