@@ -10,7 +10,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveInt,
+    ValidationError,
+    field_serializer,
+    model_validator,
+)
 
 from components.runtime.errors import InputError
 from runners import resources as resources_module
@@ -25,12 +34,27 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
+class Images(_Section):
+    """How images lie in the data's folder; what is not given has the stage's default."""
+
+    layout: Literal["folders", "pairs", "list"] | None = None
+    images: str | None = None
+    masks: str | None = None
+    list_file: str | None = None
+    mask_values: list[Annotated[int, Field(ge=0, le=255)]] | None = None
+
+
 class Ingest(_Section):
     """How raw data becomes examples."""
 
-    format: Literal["auto", "csv", "tfrecord"] = "auto"
+    format: Literal["auto", "csv", "tfrecord", "images"] = "auto"
     splits: dict[str, PositiveInt] = {"train": 2, "eval": 1}
     split_patterns: dict[str, str] = {}
+    images: Images | None = None
+
+    @field_serializer("images")
+    def _what_is_given(self, images: Images | None) -> dict[str, Any] | None:
+        return images.model_dump(exclude_none=True) if images else None
 
 
 class Statistics(_Section):
@@ -145,6 +169,7 @@ class Settings(_Section):
         """
         section = getattr(self, {"schema": "schema_", "validate": "validate_"}.get(stage, stage))
         arguments = section.model_dump(exclude={"train_steps", "eval_steps"})
+        arguments = {name: value for name, value in arguments.items() if value is not None}
         for name, value in arguments.items():
             if name.endswith("_file") and value:
                 arguments[name] = _project_path(self.folder, value)

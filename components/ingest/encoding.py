@@ -1,21 +1,19 @@
-"""Turns rows into framed tf.Examples by split, for large data in processes of their own, in the order of the rows."""
+"""Turns rows into framed tf.Examples by split, for large data in processes of their own."""
 
 from __future__ import annotations
 
-import multiprocessing
-from collections import deque
+import functools
 from collections.abc import Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 
+from components.ingest.processes import mapped
 from components.ingest.splits import Splits
 from components.runtime import tfrecord
-from components.runtime.errors import InputError, TransientError
+from components.runtime.errors import InputError
 from components.runtime.examples import canonical, encode_batch
 
 
@@ -83,10 +81,9 @@ def _records(part: Part) -> tuple[list[bytes], list[bytes]]:
     return records, identities
 
 
-@contextmanager
 def encoding(
     parts: Iterator[Part], names: tuple[str, ...], buckets: Splits | None, *, processes: int
-) -> Iterator[Iterator[Encoded]]:
+) -> AbstractContextManager[Iterator[Encoded]]:
     """Encodes all parts, in their order.
 
     Args:
@@ -95,26 +92,4 @@ def encoding(
       buckets: see `encode`.
       processes: how many to start; 0 encodes in this one.
     """
-    if not processes:
-        yield (encode(part, names, buckets) for part in parts)
-        return
-    # Forked before the writers start their threads.
-    with ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("fork")) as pool:
-        try:
-            yield _in_order(pool, parts, names, buckets, ahead=processes + 1)
-        except BrokenProcessPool:
-            raise TransientError("a process that encodes records was ended; the machine may be out of memory") from None
-        finally:
-            pool.shutdown(cancel_futures=True)
-
-
-def _in_order(
-    pool: ProcessPoolExecutor, parts: Iterator[Part], names: tuple[str, ...], buckets: Splits | None, *, ahead: int
-) -> Iterator[Encoded]:
-    waiting: deque[Future[Encoded]] = deque()
-    for part in parts:
-        waiting.append(pool.submit(encode, part, names, buckets))
-        if len(waiting) > ahead:
-            yield waiting.popleft().result()
-    while waiting:
-        yield waiting.popleft().result()
+    return mapped(functools.partial(encode, names=names, buckets=buckets), parts, processes=processes)

@@ -5,15 +5,16 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from typing import Any
 
 import pyarrow as pa
 
 from components.ingest.csv_files import CsvTable
-from components.ingest.encoding import Part, encoding
+from components.ingest.encoding import Encoded, Part, encoding
+from components.ingest.image_ingestion import NO_COMPRESSION, ImageIngestion, are_images
 from components.ingest.output import SplitWriter
-from components.ingest.sources import CSV, SourceFile, Sources, find, format_of
+from components.ingest.sources import CSV, IMAGES, SourceFile, Sources, find, format_of
 from components.ingest.splits import Splits
 from components.runtime import tfrecord
 from components.runtime.artifacts import OutputArtifact
@@ -32,26 +33,38 @@ def ingest(
     format: str,
     splits: dict[str, Any],
     split_patterns: dict[str, Any],
+    images: dict[str, Any] = {},  # noqa: B006 (only read)
 ) -> None:
     """Writes the raw data's records as tf.Examples.
 
     Args:
       examples: gets `Split-<name>/data_tfrecord-<shard>-of-<shards>.gz`.
       data: folder or file, as a path or a gs:// or s3:// URI.
-      format: of the files: csv, tfrecord, or auto.
+      format: of the files: csv, tfrecord, images, or auto.
       splits: number of hash buckets of each split.
       split_patterns: file pattern of each split; where given, `splits` is not looked at.
+      images: layout of images, see `components.ingest.image_settings`.
 
     Raises:
       InputError: the data or the parameters cannot be used.
     """
     buckets = None if split_patterns else Splits.parse(splits)
     names = buckets.names if buckets else tuple(sorted(split_patterns))
-    sources = find(data, split_patterns)
-    kind = format_of(sources.files, format)
-    table = CsvTable.scan(sources.files) if kind == CSV else None
-    parts = _csv_parts(table) if table else _tfrecord_parts(sources.files)
-    rows = _write(parts, examples, names, buckets, large=sum(file.size for file in sources.files) > _WORTH_PROCESSES)
+    if are_images(data, format, split_patterns, images):
+        kind = IMAGES
+        ingestion = ImageIngestion.find(data, split_patterns, images)
+        rows = _write(ingestion.encoding(names, buckets), examples, names, gzip_level=NO_COMPRESSION)
+        ingestion.raise_faults()
+        sources, facts = ingestion.sources(), ingestion.facts()
+    else:
+        sources = find(data, split_patterns)
+        kind = format_of(sources.files, format)
+        table = CsvTable.scan(sources.files) if kind == CSV else None
+        parts = _csv_parts(table) if table else _tfrecord_parts(sources.files)
+        large = sum(file.size for file in sources.files) > _WORTH_PROCESSES
+        processes = os.cpu_count() or 1 if large else 0
+        rows = _write(encoding(parts, names, buckets, processes=processes), examples, names)
+        facts = {"columns": {name: table.kinds[name].label for name in table.names}} if table else {}
     for name, count in rows.items():
         if count == 0:
             raise InputError(_empty_split(data, name, names, sum(rows.values()), buckets))
@@ -63,19 +76,22 @@ def ingest(
     }
     examples.metadata |= {f"rows_{name}": count for name, count in rows.items()}
     examples.metadata |= {"files": len(sources.files), "input_bytes": sum(file.size for file in sources.files)}
-    if table:
-        examples.metadata["columns"] = {name: table.kinds[name].label for name in table.names}
+    examples.metadata |= facts
     if sources.span is not None:
         examples.metadata["span"] = sources.span
 
 
 def _write(
-    parts: Iterator[Part], examples: OutputArtifact, names: tuple[str, ...], buckets: Splits | None, *, large: bool
+    encoding: AbstractContextManager[Iterator[Encoded]],
+    examples: OutputArtifact,
+    names: tuple[str, ...],
+    *,
+    gzip_level: int = tfrecord.GZIP_LEVEL,
 ) -> dict[str, int]:
     """Writes every record into its split; returns the rows of each."""
     with ExitStack() as stack:
-        encoded = stack.enter_context(encoding(parts, names, buckets, processes=os.cpu_count() or 1 if large else 0))
-        writers = [stack.enter_context(SplitWriter(examples.split(name))) for name in names]
+        encoded = stack.enter_context(encoding)
+        writers = [stack.enter_context(SplitWriter(examples.split(name), gzip_level=gzip_level)) for name in names]
         for batch in encoded:
             for writer, rows, framed in zip(writers, batch.rows, batch.framed, strict=True):
                 writer.append(framed, rows)

@@ -22,11 +22,12 @@ class SplitWriter:
     The same records in the same order and in the same batches give the same bytes.
     """
 
-    def __init__(self, folder: Path, *, shard_bytes: int = SHARD_BYTES) -> None:
+    def __init__(self, folder: Path, *, shard_bytes: int = SHARD_BYTES, gzip_level: int = tfrecord.GZIP_LEVEL) -> None:
         """Starts the split in an empty folder."""
         self.rows = 0
         self._folder = folder
         self._shard_bytes = shard_bytes
+        self._gzip_level = gzip_level
         self._shards = 0
         self._writer: tfrecord.Writer | None = None
         self._thread = ThreadPoolExecutor(max_workers=1)
@@ -75,7 +76,7 @@ class SplitWriter:
             writer.close()
 
     def _start(self) -> tfrecord.Writer:
-        self._writer = tfrecord.Writer(self._part(self._shards))
+        self._writer = tfrecord.Writer(self._part(self._shards), gzip_level=self._gzip_level)
         self._shards += 1
         return self._writer
 

@@ -19,8 +19,12 @@ from components.runtime.errors import InputError, TransientError
 
 CSV = "csv"
 TFRECORD = "tfrecord"
-FORMATS = ("auto", CSV, TFRECORD)
+IMAGES = "images"
+FORMATS = ("auto", CSV, TFRECORD, IMAGES)
 
+_IMAGE = re.compile(
+    r".*\.(jpe?g|jpe|jfif|png|gif|bmp|dib|tiff?|webp|hei[cf]|avif|jp2|psd|svg|ico|tga|ppm)", re.IGNORECASE
+)
 _SPAN = "{SPAN}"
 _DENIED = re.compile(r"access.?denied|forbidden|unauthori[sz]ed|no such|not.?found|\b40[134]\b", re.IGNORECASE)
 _RETRY = datetime.timedelta(seconds=60)
@@ -78,41 +82,50 @@ class Stream:
 
 @dataclass
 class Sources:
-    """The files of one ingestion, sorted by their path, and the span they are of, if any."""
+    """The files of one ingestion, sorted by their path, and the span they are of, if any.
+
+    Attributes:
+      files: sorted.
+      span: their number in the place of `{SPAN}`.
+      folder: that holds them, as the user would write it; empty where the data is a single file.
+    """
 
     files: list[SourceFile]
     span: int | None
+    folder: str = ""
 
 
-def find(data: str, patterns: Mapping[str, Any]) -> Sources:
+class NoFiles(InputError):
+    """A folder holds no files, though its subfolders may."""
+
+
+def find(data: str, patterns: Mapping[str, Any], *, whole_tree: bool = False) -> Sources:
     """Finds the files that `data` and `split_patterns` name.
 
     Args:
       data: path or URI of a file or a folder; `{SPAN}` in it stands for the highest number found there.
       patterns: file pattern by split, relative to `data`: `*` and `?` within a folder's or file's name, `**` across
         folders, `{SPAN}` as in `data`.
+      whole_tree: find the files of all subfolders too, and those whose names begin with '_'.
 
     Raises:
       InputError: nothing is there, a pattern matches nothing, or one file matches two patterns.
     """
-    for name, pattern in patterns.items():
-        check_name("split_patterns", name)
-        if not isinstance(pattern, str) or not pattern or pattern.startswith("/") or ".." in pattern.split("/"):
-            raise InputError(
-                f"split_patterns has {pattern!r} for {name!r}: give a file pattern relative to data, such as train/*"
-            )
+    check_patterns(patterns)
     if not data:
         raise InputError("data is empty: give a folder or file with raw data")
     filesystem, root = _filesystem(data)
     data, root, span = _resolve_span(filesystem, shown(data), root)
+    # Cameras give names that begin with '_'.
+    recursive, hidden = whole_tree or bool(patterns), "." if whole_tree else "._"
     with reading(data):
         info = filesystem.get_file_info(root)
         if info.type == fs.FileType.NotFound:
             raise InputError(f"{data}: no such folder or file: put the raw data there, or set data to where it is")
         if info.type == fs.FileType.Directory:
-            selector = fs.FileSelector(root, recursive=bool(patterns))
+            selector = fs.FileSelector(root, recursive=recursive)
             entries = sorted(filesystem.get_file_info(selector), key=lambda entry: entry.path)
-            _check_links(filesystem, root, data, recursive=bool(patterns))
+            _check_links(filesystem, root, data, recursive=recursive)
     if info.type != fs.FileType.Directory:
         if patterns:
             raise InputError(f"{data}: split_patterns need a folder, and this is a file")
@@ -121,18 +134,32 @@ def find(data: str, patterns: Mapping[str, Any]) -> Sources:
     files = []
     for entry in entries:
         label = entry.path[len(root) :].lstrip("/")
-        if entry.type != fs.FileType.Directory and not any(part[0] in "._" for part in label.split("/")):
+        if entry.type != fs.FileType.Directory and not any(part[0] in hidden for part in label.split("/")):
             if entry.type == fs.FileType.Unknown:
                 raise InputError(f"{data.rstrip('/')}/{label}: not a regular file: move it away")
             files.append(SourceFile(filesystem, entry.path, f"{data.rstrip('/')}/{label}", label))
     if patterns:
-        files, pattern_span = _by_pattern(files, data, patterns)
+        files, pattern_span = by_pattern(files, data, patterns)
         span = span if pattern_span is None else pattern_span
     if not files:
         folders = [entry.base_name for entry in entries if entry.type == fs.FileType.Directory]
         hint = f"; it has the folders {', '.join(folders[:5])}: name files in them in split_patterns" if folders else ""
-        raise InputError(f"{data}: no files in this folder but those whose names begin with '.' or '_'{hint}")
-    return Sources(files, span)
+        raise NoFiles(f"{data}: no files in this folder but those whose names begin with '.' or '_'{hint}")
+    return Sources(files, span, data.rstrip("/"))
+
+
+def check_patterns(patterns: Mapping[str, Any]) -> None:
+    """Holds the parameter `split_patterns` against what `find` reads.
+
+    Raises:
+      InputError: a split's name or its pattern cannot be used.
+    """
+    for name, pattern in patterns.items():
+        check_name("split_patterns", name)
+        if not isinstance(pattern, str) or not pattern or pattern.startswith("/") or ".." in pattern.split("/"):
+            raise InputError(
+                f"split_patterns has {pattern!r} for {name!r}: give a file pattern relative to data, such as train/*"
+            )
 
 
 def format_of(files: list[SourceFile], format: str) -> str:
@@ -158,6 +185,11 @@ def format_of(files: list[SourceFile], format: str) -> str:
         names = " and ".join(f"{file.name} ({format})" for format, file in sorted(formats.items()))
         raise InputError(f"files of two formats: {names}: keep one format in a folder")
     return next(iter(formats))
+
+
+def is_image_name(name: str) -> bool:
+    """Whether a file is meant as an image, whether it can be read or not."""
+    return _IMAGE.fullmatch(name) is not None
 
 
 @contextmanager
@@ -230,7 +262,17 @@ def _resolve_span(filesystem: fs.FileSystem, data: str, root: str) -> tuple[str,
     return data.replace(_SPAN, newest), root.replace(_SPAN, newest), int(newest)
 
 
-def _by_pattern(files: list[SourceFile], data: str, patterns: Mapping[str, str]) -> tuple[list[SourceFile], int | None]:
+def by_pattern(files: list[SourceFile], data: str, patterns: Mapping[str, str]) -> tuple[list[SourceFile], int | None]:
+    """The files that patterns name, with their splits, and the span of those patterns, if any.
+
+    Args:
+      files: those that may be named.
+      data: their folder, for messages.
+      patterns: see `find`.
+
+    Raises:
+      InputError: a pattern matches nothing, or one file matches two patterns.
+    """
     matches: dict[str, list[tuple[SourceFile, int | None]]] = {}
     for split, pattern in sorted(patterns.items()):
         regex = _regex(pattern.removeprefix("./"))
@@ -270,5 +312,7 @@ def _format(file: SourceFile) -> str | None:
         return CSV
     if "tfrecord" in lower:
         return TFRECORD
+    if is_image_name(lower):
+        return IMAGES
     with file.open() as stream:
         return TFRECORD if tfrecord.is_tfrecord(stream) else None

@@ -67,12 +67,12 @@ def _header(length: int) -> bytes:
 class Writer:
     """Writes one TFRecord file; the same records give the same bytes."""
 
-    def __init__(self, path: Path, *, gzip: bool = True) -> None:
+    def __init__(self, path: Path, *, gzip: bool = True, gzip_level: int = GZIP_LEVEL) -> None:
         """Creates or truncates the file at `path`."""
         self.framed_bytes = 0
         self._file = path.open("wb", buffering=_CHUNK_BYTES)
         # zlib's own gzip header has modification time 0 and no name, unlike that of Python's gzip module.
-        self._compressor = zlib.compressobj(GZIP_LEVEL, wbits=_GZIP_WBITS) if gzip else None
+        self._compressor = zlib.compressobj(gzip_level, wbits=_GZIP_WBITS) if gzip else None
 
     def write(self, records: Sequence[bytes]) -> None:
         """Appends records; many at once are faster."""

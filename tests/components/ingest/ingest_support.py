@@ -54,6 +54,7 @@ def run_ingest(
     format: str = "auto",
     splits: Any = None,
     patterns: Any = None,
+    images: Any = None,
     user: int | None = None,
 ) -> StageResult:
     """Runs the stage's main program in a fork of this process, as another user where `user` is given."""
@@ -63,6 +64,7 @@ def run_ingest(
         "format": format,
         "splits": DEFAULT_SPLITS if splits is None else splits,
         "split_patterns": patterns or {},
+        "images": images or {},
     }
     text = json.dumps(executor_input(folder, parameters=parameters, outputs=["examples"]))
     logs = [folder.with_name(f"{folder.name}.{stream}") for stream in ("stdout", "stderr")]

@@ -1,0 +1,119 @@
+"""One ingestion of images: finds them, encodes them, remembers what was wrong and what was changed."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Self
+
+from components.ingest.encoding import Encoded
+from components.ingest.image_encoding import EncodedImages, encode_images, read_images
+from components.ingest.image_faults import Faults
+from components.ingest.image_layouts import ImageFiles, find_images
+from components.ingest.image_settings import ImageSettings
+from components.ingest.processes import mapped
+from components.ingest.sources import FORMATS, IMAGES, NoFiles, Sources, find, format_of, is_image_name
+from components.ingest.splits import Splits
+from components.runtime.errors import InputError
+from components.runtime.progress import report
+
+NO_COMPRESSION = 0
+"""Level of gzip for images, which are compressed already: level 1 takes more time than decoding them and gains 1 %."""
+
+_WORTH_PROCESSES = 64
+"""Images from which processes for decoding them pay for their start."""
+
+
+def are_images(data: str, format: str, patterns: Mapping[str, Any], images: Mapping[str, Any]) -> bool:
+    """Whether the data is to be read as images: as asked for, or by what lies there.
+
+    Raises:
+      InputError: the parameters contradict each other, or `find` cannot find anything.
+    """
+    if format == IMAGES or format not in FORMATS:
+        return format == IMAGES
+    if images:
+        if format != "auto":
+            raise InputError(f"images is given with the format {format!r}: set format to images, or leave images out")
+        return True
+    if format != "auto":
+        return False
+    try:
+        files = find(data, patterns).files
+    except NoFiles:
+        # Folders of classes.
+        files = find(data, {}, whole_tree=True).files
+        if not any(is_image_name(file.label) for file in files):
+            raise
+    return all(is_image_name(file.label) for file in files) or format_of(files, format) == IMAGES
+
+
+class ImageIngestion:
+    """The images of one run of the stage."""
+
+    def __init__(self, found: ImageFiles, settings: ImageSettings, faults: Faults) -> None:
+        """Takes what `find` found."""
+        self._found = found
+        self._settings = settings
+        self._faults = faults
+        self._converted: Counter[str] = Counter()
+
+    @classmethod
+    def find(cls, data: str, patterns: Mapping[str, Any], images: Mapping[str, Any]) -> Self:
+        """Finds the images.
+
+        Raises:
+          InputError: there are none, or a parameter cannot be used.
+        """
+        settings, faults = ImageSettings.parse(images), Faults()
+        found = find_images(data, patterns, settings, faults)
+        report(f"{len(found.images):,} images found")
+        if found.left_out:
+            report(f"left out: {len(found.left_out):,} files that are no images, such as {found.left_out[0]}")
+        return cls(found, settings, faults)
+
+    @contextmanager
+    def encoding(self, names: tuple[str, ...], buckets: Splits | None) -> Iterator[Iterator[Encoded]]:
+        """Encodes all images in the order of their names, in processes where there are many."""
+        encode = functools.partial(encode_images, names=names, buckets=buckets, mask_values=self._settings.mask_values)
+        processes = os.cpu_count() or 1 if len(self._found.images) >= _WORTH_PROCESSES else 0
+        with mapped(encode, read_images(self._found.images, self._faults), processes=processes) as parts:
+            yield self._noted(parts)
+
+    def raise_faults(self) -> None:
+        """Names all files that cannot be used.
+
+        Raises:
+          InputError: there are any.
+        """
+        self._faults.raise_if_any()
+
+    def sources(self) -> Sources:
+        """All files that have been read."""
+        return self._found.sources()
+
+    def facts(self) -> dict[str, Any]:
+        """What is worth knowing of the result."""
+        images = self._found.images
+        contents = {entry.image.digest for entry in images}
+        facts: dict[str, Any] = {
+            "layout": self._settings.layout,
+            "converted": sum(self._converted.values()),
+            "duplicates": len(images) - len(contents),
+            "left_out": len(self._found.left_out),
+        }
+        if self._converted:
+            facts["converted_why"] = dict(sorted(self._converted.items()))
+        if any(entry.label is not None for entry in images):
+            facts["classes"] = len({entry.label for entry in images})
+        return facts
+
+    def _noted(self, parts: Iterator[EncodedImages]) -> Iterator[Encoded]:
+        for part in parts:
+            for name, reason in part.faults:
+                self._faults.add(name, reason)
+            self._converted.update(part.converted)
+            yield part.encoded
