@@ -126,7 +126,8 @@ def _pictures(
     """Examples to show, where pixels were counted by class."""
     name = candidate_name(models)
     spec = next(spec for spec in config.model_specs if spec.name == name)
-    if not results.pixels or not batches.fits(spec, models[name]):
+    counted = results.plots.get(name)
+    if counted is None or not counted.pixels or not batches.fits(spec, models[name]):
         return []
     progress("choosing images for the report")
     return gallery.choose(files, batches.Model(models[name].folder, spec))

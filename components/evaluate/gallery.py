@@ -94,7 +94,11 @@ def _chosen(order: Sequence[tuple[float, int]]) -> list[tuple[str, tuple[float, 
     """Entries of each kind, none twice."""
     each = min(OF_EACH_KIND, -(-len(order) // len(KINDS)))
     middle = (len(order) - each) // 2
-    places = {"best": range(each), "middle": range(middle, middle + each), "worst": range(len(order) - each, len(order))}
+    places = {
+        "best": range(each),
+        "middle": range(middle, middle + each),
+        "worst": range(len(order) - each, len(order)),
+    }
     taken: dict[int, str] = {}
     for kind, kind_places in places.items():
         for place in kind_places:
@@ -126,7 +130,8 @@ def section(pictures: Sequence[Picture], names: Sequence[str]) -> Html:
     classes = 1 + max(int(max(each.truth.max(), each.predicted.max())) for each in pictures)
     legend = [
         Html(
-            f'<span style="display:inline-block;width:12px;height:12px;margin:0 5px 0 14px;background:{_color(number)}">'
+            f'<span style="display:inline-block;width:12px;height:12px;margin:0 5px 0 14px;'
+            f'background:{_color(number)}">'
             f"</span>{report.escape(names[number] if number < len(names) else number)}"
         )
         for number in range(max(classes, len(names)))

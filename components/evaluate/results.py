@@ -15,6 +15,8 @@ from tensorflow_model_analysis.proto import metrics_for_slice_pb2, validation_re
 from tensorflow_model_analysis.slicer import slicer_lib
 
 EXAMPLE_COUNT = "example_count"
+PIXEL_MATRIX = "pixel_confusion_matrix_plot"
+"""Name of the plot that counts pixels by class: see `components.evaluate.segmentation`."""
 
 SliceKey = tuple[Any, ...]
 
@@ -66,6 +68,8 @@ class Plots:
     """Examples by (actual class, predicted class)."""
     class_names: Sequence[str] = ()
     """By number, where the configuration has them."""
+    pixels: bool = False
+    """Whether `classes` counts pixels instead of examples."""
 
     def roc(self) -> list[tuple[float, float, float]]:
         """(threshold, false positive rate, recall) by falling threshold; empty where a class is missing."""
@@ -113,15 +117,22 @@ class Results:
         return int(counts[0]) if counts else 0
 
 
-def load(folder: Path) -> Results:
-    """Reads a result directory."""
+def load(folder: Path, class_names: Sequence[str] = ()) -> Results:
+    """Reads a result directory.
+
+    Args:
+      folder: of TFMA's results.
+      class_names: of the classes by number, where they are known.
+    """
     by_slice: dict[SliceKey, dict[str, Plots]] = {}
     for entry in _messages(folder, "plots-*.tfrecord", metrics_for_slice_pb2.PlotsForSlice):
         plots = by_slice.setdefault(_key(entry), {})
         for pair in entry.plot_keys_and_values:
             # Per-class curves have a sub key; the page draws those over all classes.
             if not pair.key.HasField("sub_key"):
-                _add_plot(plots.setdefault(pair.key.model_name, Plots()), pair.value)
+                model = plots.setdefault(pair.key.model_name, Plots(class_names=class_names))
+                _add_plot(model, pair.value)
+                model.pixels |= pair.key.name == PIXEL_MATRIX
     slices = []
     for entry in _messages(folder, "metrics-*.tfrecord", metrics_for_slice_pb2.MetricsForSlice):
         key = _key(entry)

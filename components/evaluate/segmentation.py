@@ -18,6 +18,8 @@ import numpy as np
 from tensorflow_model_analysis.metrics import metric_types, metric_util
 from tensorflow_model_analysis.proto import config_pb2, metrics_for_slice_pb2
 
+from components.evaluate.results import PIXEL_MATRIX
+
 _TABLE = "_pixels_by_class"
 """What TFMA keeps to itself: metrics with a leading underscore are not written."""
 
@@ -83,7 +85,7 @@ class PixelAccuracyLift(metric_types.Metric):
     """Pixel accuracy over that of the best constant answer, which therefore gets 1."""
 
     def __init__(self, name: str = "pixel_accuracy_lift") -> None:
-        """Makes the metric; the constant answer's own pixel accuracy comes as `<name>_base`."""
+        """Makes the metric; the constant answer's own comes as `constant_pixel_accuracy`."""
         super().__init__(_create, name=name, kind="accuracy_lift")
 
 
@@ -91,16 +93,16 @@ class MeanIoULift(metric_types.Metric):
     """Mean IoU over that of the best constant answer, which therefore gets 1."""
 
     def __init__(self, name: str = "mean_iou_lift") -> None:
-        """Makes the metric; the constant answer's own mean IoU comes as `<name>_base`."""
+        """Makes the metric; the constant answer's own comes as `constant_mean_iou`."""
         super().__init__(_create, name=name, kind="mean_iou_lift")
 
 
 class PixelConfusionMatrixPlot(metric_types.Metric):
     """Pixels by true and predicted class, in the form of TFMA's plot of several classes."""
 
-    def __init__(self, classes: list[str] | None = None, name: str = "pixel_confusion_matrix_plot") -> None:
+    def __init__(self, classes: list[str] | None = None) -> None:
         """Makes the plot; `classes` are the names of the classes for pages, by number."""
-        super().__init__(_create, name=name, kind="plot", classes=classes)
+        super().__init__(_create, name=PIXEL_MATRIX, kind="plot", classes=classes)
 
 
 def class_names(config: config_pb2.EvalConfig) -> list[str]:
@@ -132,32 +134,29 @@ def _computations(
     place = {"model_name": model_name, "output_name": output_name, "example_weighted": example_weighted}
     table = metric_types.MetricKey(name=_TABLE, **place)
     # TFMA drops all but one of the same: the pixels are counted once for all metrics.
-    count = metric_types.MetricComputation(keys=[table], preprocessors=None, combiner=PixelCombiner(table, eval_config))
+    combiner = PixelCombiner(table, eval_config)
+    counted = metric_types.MetricComputation(keys=[table], preprocessors=None, combiner=combiner)
     key = metric_types.MetricKey(name=name, **place)
-    base = metric_types.MetricKey(name=f"{name}_base", **place)
     plot = metric_types.PlotKey(name=name, **place)
 
-    def lift(metric: Callable[[Table], float]) -> Callable[[Table], dict[Any, Any]]:
-        def both(pixels: Table) -> dict[Any, Any]:
-            reached = metric(constant(pixels))
-            return {key: _ratio(metric(pixels), reached), base: reached}
+    def derived(made_key: Any, make: Callable[[Table], Any]) -> metric_types.DerivedMetricComputation:
+        return metric_types.DerivedMetricComputation([made_key], lambda metrics: {made_key: make(metrics[table])})
 
-        return both
-
-    keys, work = {
-        "accuracy": ([key], lambda pixels: {key: accuracy(pixels)}),
-        "mean_iou": ([key], lambda pixels: {key: mean_iou(pixels)}),
-        "class_iou": ([key], lambda pixels: {key: _of_class(pixels, class_id)}),
-        "accuracy_lift": ([key, base], lift(accuracy)),
-        "mean_iou_lift": ([key, base], lift(mean_iou)),
-        "plot": ([plot], lambda pixels: {plot: _matrix(pixels)}),
-    }[kind]
-
-    def result(metrics: dict[Any, Any]) -> dict[Any, Any]:
-        made: dict[Any, Any] = work(metrics[table])
-        return made
-
-    return [count, metric_types.DerivedMetricComputation(keys=keys, result=result)]
+    if kind == "plot":
+        return [counted, derived(plot, _matrix)]
+    if kind == "class_iou":
+        return [counted, derived(key, lambda pixels: _of_class(pixels, class_id))]
+    metric = accuracy if kind.startswith("accuracy") else mean_iou
+    if not kind.endswith("lift"):
+        return [counted, derived(key, metric)]
+    base = metric_types.MetricKey(
+        name="constant_pixel_accuracy" if metric is accuracy else "constant_mean_iou", **place
+    )
+    return [
+        counted,
+        derived(base, lambda pixels: metric(constant(pixels))),
+        derived(key, lambda pixels: _ratio(metric(pixels), metric(constant(pixels)))),
+    ]
 
 
 _create = metric_util.merge_per_key_computations(_computations)
@@ -223,7 +222,7 @@ def count(labels: np.ndarray, predictions: np.ndarray) -> Table:
             "expected one class number per pixel, and a score per pixel and class"
         )
     truth = labels.reshape(-1)
-    if len(truth) and not (0 <= truth.min() and truth.max() < classes):
+    if len(truth) and (truth.min() < 0 or truth.max() >= classes):
         wrong = truth.max() if truth.max() >= classes else truth.min()
         raise ValueError(f"a pixel has the label {wrong}, but the model knows the classes 0 to {classes - 1}")
     if np.isnan(predictions).any():

@@ -17,9 +17,7 @@ _GREY = (0.299, 0.587, 0.114)
 """Weights of red, green and blue in brightness; source: ITU-R BT.601."""
 
 
-def augment(
-    images: tf.Tensor, masks: tf.Tensor, seed: tf.Tensor, smallest: float = 0.6
-) -> tuple[tf.Tensor, tf.Tensor]:
+def augment(images: tf.Tensor, masks: tf.Tensor, seed: tf.Tensor, smallest: float = 0.6) -> tuple[tf.Tensor, tf.Tensor]:
     """Cuts out, enlarges, mirrors and colours, each image in its own way.
 
     Args:
@@ -48,7 +46,7 @@ def augment(
 
 
 def _boxes(batch: tf.Tensor, seed: tf.Tensor, smallest: float) -> tf.Tensor:
-    """Corners (top, left, bottom, right) from 0 to 1, of shape [batch, 4]; mirrored where left and right are swapped."""
+    """Corners (top, left, bottom, right) from 0 to 1, of shape [batch, 4]; mirrored where left and right change."""
     size, ratio, down, across, mirrored = tf.unstack(tf.random.stateless_uniform([5, batch], seed))
     height = smallest + (1 - smallest) * size
     # As wide as high, but for a stretch that the whole image leaves no room for.

@@ -60,15 +60,15 @@ def run_fn(fn_args: FnArgs) -> None:
             shuffle_seed=seed,
             num_epochs=None if training else 1,
         )
-        encoded = fn_args.data_accessor.tf_dataset_factory(
-            files, options, transform_output.transformed_metadata.schema
-        )
+        encoded = fn_args.data_accessor.tf_dataset_factory(files, options, transform_output.transformed_metadata.schema)
 
         def pair(number: tf.Tensor, batch: dict[str, tf.Tensor]) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
             decoded = pixels(batch, size)
             images, masks = decoded[TRANSFORMED_IMAGE], decoded[TRANSFORMED_MASK]
             if training:
-                images, masks = augment(images, masks, tf.stack([seed, tf.cast(number, tf.int32)]), config["smallest_cut"])
+                images, masks = augment(
+                    images, masks, tf.stack([seed, tf.cast(number, tf.int32)]), config["smallest_cut"]
+                )
             return {TRANSFORMED_IMAGE: images}, masks
 
         return encoded.enumerate().map(pair, num_parallel_calls=2).prefetch(2)
