@@ -77,8 +77,8 @@ def main(argv: list[str] | None = None) -> int:
             downloaded = get(TAXI)
             command.write_whole(output / "trips.csv", lambda part: shutil.copyfile(downloaded, part))
         elif arguments.model == "pets":
-            images, annotations = map(get, PETS)
-            pairs = oxford_pets.unpack(images, annotations, output, print)
+            photographs, trimaps = map(get, PETS)
+            pairs = oxford_pets.unpack(photographs, trimaps, output, print)
             print(f"{pairs:,} photographs with trimaps; they want more steps: see docs/models.md")
         else:
             for split, (images, labels) in MNIST.items():

@@ -19,6 +19,7 @@ from tensorflow_model_analysis.metrics import metric_types, metric_util
 from tensorflow_model_analysis.proto import config_pb2, metrics_for_slice_pb2
 
 from components.evaluate.results import PIXEL_MATRIX
+from components.runtime.errors import InputError
 
 _TABLE = "_pixels_by_class"
 """What TFMA keeps to itself: metrics with a leading underscore are not written."""
@@ -244,7 +245,10 @@ def _ratio(part: float, whole: float) -> float:
 def _of_class(table: Table, class_id: int | None) -> float:
     values = class_iou(table)
     if class_id is None or not 0 <= class_id < max(len(values), 1):
-        raise ValueError(f"ClassIoU: there is no class {class_id}, the model knows the classes 0 to {len(values) - 1}")
+        raise InputError(
+            f"ClassIoU: there is no class {class_id}, the model knows the classes 0 to {len(values) - 1}; "
+            "correct class_id in the eval config"
+        )
     return float(values[class_id]) if len(values) else math.nan
 
 
