@@ -212,7 +212,7 @@ def test_wrong_settings_of_the_transformation_are_told(config: dict[str, Any], p
 def test_a_mask_with_an_unknown_value_is_not_taken(tmp_path: Path) -> None:
     strange = tf.io.encode_png(np.full((40, 40, 1), 9, np.uint8)).numpy()
     image = tf.io.encode_jpeg(np.zeros((40, 40, 3), np.uint8)).numpy()
-    with pytest.raises(InputError, match="rows 1 to 1: the transformation by preprocessing_fn fails"):
+    with pytest.raises(InputError, match=r"by preprocessing_fn fails: .*= 8 is not in \[0, 3\)"):
         pets.prepare(tmp_path, [pets.record(str(number), image, "jpeg", strange) for number in range(2)], SIZE)
 
 
@@ -232,7 +232,7 @@ def test_encoder_starts_from_a_file_of_weights(tmp_path: Path) -> None:
         for ours, theirs in zip(layer.get_weights(), mobilenet.get_layer(layer.name).get_weights(), strict=True):
             np.testing.assert_array_equal(ours, theirs)
     norms = [layer for layer in encoder.layers if isinstance(layer, keras.layers.BatchNormalization)]
-    assert len(norms) == 52
+    assert len(norms) == 50
     # With Keras's 0.999 the means of a short training would still be those of the random weights.
     assert {layer.momentum for layer in norms} == {0.9}
     with pytest.raises(InputError, match=r"not weights of MobileNetV2 without its top at alpha 0.35 .* set alpha"):
