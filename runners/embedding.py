@@ -21,6 +21,7 @@ _ID = re.compile(r"""(?P<before>\sid=["'])(?P<id>[^"']+)(?P<after>["'])""")
 _REFERENCE = re.compile(r"""(?P<before>(?:\b(?:xlink:)?href=["']#|url\(["']?#))(?P<id>[^"')]+)""")
 _NAMED = re.compile(r"""(?P<before>\s(?:aria-labelledby|aria-describedby|for)=["'])(?P<id>[^"']+)(?P<after>["'])""")
 _TITLES = {
+    "ingest": "Sample of the raw data",
     "statistics": "Statistics of the data",
     "transformed-statistics": "Statistics of the transformed data",
     "validate": "Anomalies",

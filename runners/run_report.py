@@ -122,7 +122,7 @@ def _contents(links: list[tuple[str, str]]) -> Html:
 
 def _place(each: StagePage, rejected: bool) -> int:
     """Where a stage's page stands: the evaluation first, since it is what people look for, or why data was rejected."""
-    order = ["validate", "evaluate"] if rejected else ["evaluate", "train", "validate", "statistics"]
+    order = ["validate", "evaluate"] if rejected else ["evaluate", "train", "validate", "statistics", "ingest"]
     return order.index(each.stage) if each.stage in order else len(order)
 
 
@@ -136,7 +136,11 @@ def _stage(run: Run, each: StagePage, rejected: bool) -> Html:
         notes.append(text.clipped(str(summary), 100))
     if task.state == "cached":
         notes.append(f"from the cache, made by {run.executions[task.name].run}")
-    is_open = rejected or bool(anomalies.metadata.get("anomalies")) if anomalies else each.stage != "statistics"
+    is_open = (
+        rejected or bool(anomalies.metadata.get("anomalies"))
+        if anomalies
+        else each.stage not in ("statistics", "ingest")
+    )
     about = f"<small>{escape(' · '.join(notes))}</small>" if notes else ""
     return Html(
         f'<details class="stage"{" open" if is_open else ""}><summary>{escape(each.title)}{about}</summary>'

@@ -47,9 +47,10 @@ class Images(_Section):
 class Ingest(_Section):
     """How raw data becomes examples."""
 
-    format: Literal["auto", "csv", "tfrecord", "images"] = "auto"
+    format: Literal["auto", "csv", "tfrecord", "parquet", "avro", "images"] = "auto"
     splits: dict[str, PositiveInt] = {"train": 2, "eval": 1}
     split_patterns: dict[str, str] = {}
+    sample_rows: int = Field(default=10, ge=0, le=100)
     images: Images | None = None
 
     @field_serializer("images")

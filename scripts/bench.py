@@ -1,4 +1,4 @@
-"""Measures the taxi pipeline on this machine and writes docs/benchmarks.md."""
+"""Measures the taxi pipeline, or the stages that images go through, and writes docs/benchmarks.md."""
 
 from __future__ import annotations
 
@@ -21,10 +21,11 @@ PROJECT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(PROJECT))
 
 from components.runtime.errors import InputError  # noqa: E402
-from scripts import command, taxi_trips  # noqa: E402
+from scripts import bench_images, command, taxi_trips  # noqa: E402
 
 PAGE = PROJECT / "docs" / "benchmarks.md"
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
+IMAGES_BEGIN, IMAGES_END = "<!-- measured images: begin -->", "<!-- measured images: end -->"
 BEAM_ROWS = 200_000
 _HEAD = f"""# Benchmarks
 
@@ -33,6 +34,13 @@ measures other sizes and your own trips.
 
 {BEGIN}
 {END}
+
+## Photographs with masks
+
+`make bench ARGS=--images` measures and writes this part.
+
+{IMAGES_BEGIN}
+{IMAGES_END}
 """
 
 
@@ -69,8 +77,23 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--scratch", type=Path, default=PROJECT / "build" / "bench", help="folder for data and runs; emptied"
     )
+    parser.add_argument(
+        "--images",
+        type=int,
+        nargs="?",
+        const=5000,
+        metavar="COUNT",
+        help="measure ingest, statistics, schema and transform of so many generated images instead, 5000 without COUNT",
+    )
     parser.add_argument("--page", type=Path, default=PAGE)
     arguments = parser.parse_args(argv)
+
+    def measure_images() -> None:
+        shutil.rmtree(arguments.scratch, ignore_errors=True)
+        text = bench_images.tables(bench_images.measure(arguments.images, arguments.scratch))
+        write_page(arguments.page, f"{_machine()}\n\n{text}", marks=(IMAGES_BEGIN, IMAGES_END))
+        shutil.rmtree(arguments.scratch, ignore_errors=True)
+        print(f"written: {command.shown(arguments.page)}")
 
     def measure() -> None:
         sizes = [int(size) for size in arguments.rows.split(",") if size]
@@ -89,7 +112,7 @@ def main(argv: list[str] | None = None) -> int:
         shutil.rmtree(arguments.scratch, ignore_errors=True)
         print(f"written: {command.shown(arguments.page)}")
 
-    return command.run(measure)
+    return command.run(measure if arguments.images is None else measure_images)
 
 
 def generate(rows: int, scratch: Path) -> Path:
@@ -186,15 +209,16 @@ def tables(measured: list[Measured], comparison: dict[str, float] | None, train_
     return "\n".join(lines)
 
 
-def write_page(page: Path, text: str) -> None:
-    """Puts `text` between the marks of the page, which is made where it is missing."""
+def write_page(page: Path, text: str, *, marks: tuple[str, str] = (BEGIN, END)) -> None:
+    """Puts `text` between two marks of the page, which is made where it is missing."""
+    begin, end = marks
     document = page.read_text() if page.exists() else _HEAD
-    if BEGIN not in document or END not in document:
-        raise InputError(f"{page}: the marks {BEGIN} and {END} are missing; put them where the tables go")
-    before, _, rest = document.partition(BEGIN)
-    after = rest.partition(END)[2]
+    if begin not in document or end not in document:
+        raise InputError(f"{page}: the marks {begin} and {end} are missing; put them where the tables go")
+    before, _, rest = document.partition(begin)
+    after = rest.partition(end)[2]
     part = page.with_name(f".{page.name}.part")
-    part.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}")
+    part.write_text(f"{before}{begin}\n{text}\n{end}{after}")
     os.replace(part, page)
 
 

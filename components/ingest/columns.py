@@ -7,11 +7,14 @@ its column text, because a float would not keep it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import IntEnum
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+
+from components.runtime.errors import InputError
 
 
 class Kind(IntEnum):
@@ -80,6 +83,41 @@ def convert(cells: pa.StringArray, kind: Kind) -> pa.Array:
     if values is None:
         raise ValueError(f"a value that is not of type {number}")
     return values if kind is Kind.INT else values.cast(pa.float32())
+
+
+def check_names(names: Sequence[str], file: str, hint: str = "give every column a name") -> None:
+    """Holds the names of a file's columns against what can name features.
+
+    Raises:
+      InputError: none, an empty one, or one twice.
+    """
+    if not names:
+        raise InputError(f"{file}: has no columns: write it again, or move it away")
+    for place, name in enumerate(names, 1):
+        if not name.strip():
+            raise InputError(f"{file}: column {place} has no name: {hint}")
+        if name in names[: place - 1]:
+            first = names.index(name) + 1
+            raise InputError(f"{file}: columns {first} and {place} are both named {name!r}: rename one of them")
+
+
+def compare_names(names: Sequence[str], file: str, expected: Sequence[str], first: str) -> None:
+    """Holds the columns of a file against those of the first one, in any order.
+
+    Raises:
+      InputError: they are others.
+    """
+    if sorted(names) == sorted(expected):
+        return
+    missing = [name for name in expected if name not in names]
+    added = [name for name in names if name not in expected]
+    parts = [f"lacks {_listing(missing)}"] if missing else []
+    parts += [f"has {_listing(added)} besides"] if added else []
+    raise InputError(f"{file}: other columns than {first}: {' and '.join(parts)}; give all files the same columns")
+
+
+def _listing(names: list[str]) -> str:
+    return ", ".join(repr(name) for name in names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
 def _odd(cells: pa.StringArray) -> bool:

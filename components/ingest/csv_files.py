@@ -55,7 +55,7 @@ class CsvTable:
             names, has_rows = _header(file)
             if not table.names:
                 table.names, table.kinds = names, dict.fromkeys(names, Kind.MISSING)
-            _compare(names, file, table.names, files[0])
+            columns.compare_names(names, file.name, table.names, files[0].name)
             if has_rows:
                 table._scan_rows(file)
             else:
@@ -138,29 +138,8 @@ def _header(file: SourceFile) -> tuple[list[str], bool]:
         has_rows = any(line.strip("\r\n") for line in text)
     if names is None:
         raise InputError(f"{file.name}: an empty file: give it a header and rows, or move it away")
-    for place, name in enumerate(names, 1):
-        if not name.strip():
-            raise InputError(f"{file.name}: column {place} has no name: the first line must name every column")
-        if name in names[: place - 1]:
-            first = names.index(name) + 1
-            raise InputError(f"{file.name}: columns {first} and {place} are both named {name!r}: rename one of them")
+    columns.check_names(names, file.name, "the first line must name every column")
     return names, has_rows
-
-
-def _compare(names: list[str], file: SourceFile, expected: list[str], first: SourceFile) -> None:
-    if sorted(names) == sorted(expected):
-        return
-    missing = [name for name in expected if name not in names]
-    added = [name for name in names if name not in expected]
-    parts = [f"lacks {_listing(missing)}"] if missing else []
-    parts += [f"has {_listing(added)} besides"] if added else []
-    raise InputError(
-        f"{file.name}: other columns than {first.name}: {' and '.join(parts)}; give all files the same columns"
-    )
-
-
-def _listing(names: list[str]) -> str:
-    return ", ".join(repr(name) for name in names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
 def _quote_open(tail: bytes, last: pa.RecordBatch) -> bool:

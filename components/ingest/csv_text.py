@@ -16,6 +16,7 @@ from components.runtime.errors import InputError
 _BUFFER_BYTES = 1 << 20
 _LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
 _UTF8_MARK = "\ufeff"
+_OTHER_FORMATS = {b"PAR1": "Parquet", b"Obj\x01": "Avro"}
 _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
 
@@ -72,6 +73,8 @@ def lines(stream: TextStream, name: str) -> Iterator[str]:
     """
     buffered: Iterable[bytes] = io.BufferedReader(stream, _BUFFER_BYTES)
     for number, line in enumerate(buffered, 1):
+        if number == 1 and line[:4] in _OTHER_FORMATS:
+            raise InputError(f"{name}: {_OTHER_FORMATS[line[:4]]}, and not CSV: name it as what it is, or set format")
         try:
             text = line.decode()
         except UnicodeDecodeError as error:

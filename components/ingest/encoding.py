@@ -6,6 +6,7 @@ import functools
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -16,6 +17,17 @@ from components.runtime import tfrecord
 from components.runtime.errors import InputError
 from components.runtime.examples import canonical, encode_batch
 
+BATCH_BYTES = 8 << 20
+"""What is encoded at once, and what one part of the data takes about."""
+
+
+class Rows(Protocol):
+    """Rows that are decoded where they are encoded, which may be in another process."""
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """The rows."""
+        ...
+
 
 @dataclass(frozen=True)
 class Part:
@@ -24,13 +36,13 @@ class Part:
     Attributes:
       file: its name, for messages.
       split: the split that the whole file belongs to, None where hash buckets decide.
-      rows: columns, or serialised tf.Examples.
+      rows: columns, or what gives them, or serialised tf.Examples.
       first: number of the first of them in the file, from 1.
     """
 
     file: str
     split: str | None
-    rows: pa.RecordBatch | list[bytes]
+    rows: pa.RecordBatch | list[bytes] | Rows
     first: int = 1
 
 
@@ -40,6 +52,14 @@ class Encoded:
 
     rows: tuple[int, ...]
     framed: tuple[bytes, ...]
+
+
+def slices(rows: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+    """Cuts a batch so that its tf.Examples, which repeat the names of the columns, stay small."""
+    framing = sum(len(name.encode()) + 24 for name in rows.schema.names)
+    size = max(1, int(BATCH_BYTES / (framing + rows.nbytes / rows.num_rows)))
+    for start in range(0, rows.num_rows, size):
+        yield rows.slice(start, size)
 
 
 def encode(part: Part, names: tuple[str, ...], buckets: Splits | None) -> Encoded:
@@ -71,6 +91,13 @@ def _records(part: Part) -> tuple[list[bytes], list[bytes]]:
         encoded = encode_batch(part.rows)
         return encoded.examples.to_pylist(), encoded.identities.to_pylist()
     records, identities = [], []
+    if not isinstance(part.rows, list):
+        for batch in part.rows.batches():
+            for rows in slices(batch):
+                encoded = encode_batch(rows)
+                records += encoded.examples.to_pylist()
+                identities += encoded.identities.to_pylist()
+        return records, identities
     for number, record in enumerate(part.rows, part.first):
         try:
             whole, identity = canonical(record)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, TiffImagePlugin, UnidentifiedImageError, WebPImagePlugin
 
+from components.ingest import image_jpeg
 from components.ingest.image_faults import BadImage
 
 JPEG = "jpeg"
@@ -29,6 +30,7 @@ _JPEG = ("JPEG", "MPO")
 _PLUGINS = (TiffImagePlugin, WebPImagePlugin)
 """Those that Pillow does not load by itself when it is told which formats to try."""
 
+_PNG_END = b"IEND\xaeB`\x82"
 _ORIENTATION = 0x0112
 _PLAIN_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr")
 _SIXTEEN_BITS = ("I;16", "I;16L", "I;16B", "I;16N")
@@ -120,6 +122,8 @@ def decoded(content: bytes) -> Image.Image:
     except Exception as error:
         # Pillow's decoders raise whatever their reading of broken bytes runs into.
         raise BadImage(f"{kind} that is truncated or corrupt ({_reason(error)}): copy or save it again") from None
+    if image.format == "PNG" and _PNG_END not in content:
+        raise BadImage(f"{kind} that is truncated or corrupt (its end is missing): copy or save it again")
     if frames > 1:
         raise BadImage(f"{kind} of {frames} frames or pages: save the one that counts by itself")
     return image
@@ -155,9 +159,10 @@ def encode_png(image: Image.Image) -> bytes:
 
 def _why_convert(image: Image.Image, content: bytes) -> str:
     if image.format in _JPEG:
+        frame = image_jpeg.frame(content)
         if image.mode not in ("L", "RGB"):
             return image.mode
-        if _jpeg_frame(content) not in _COMMON_FRAMES:
+        if frame not in _COMMON_FRAMES:
             return "uncommon JPEG"
     elif image.format == "PNG":
         if png_header(content)[0] == 16:
@@ -188,20 +193,6 @@ def _plain(image: Image.Image) -> Image.Image:
         colours = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", colours.size, "white"), colours).convert("RGB")
     return image.copy() if image.mode == "L" else image.convert("RGB")
-
-
-def _jpeg_frame(content: bytes) -> int:
-    """The marker of a JPEG's frame, such as 0xC0 for a baseline one; 0 where none is found."""
-    position = 2
-    while position + 4 <= len(content) and content[position] == 0xFF:
-        marker = content[position + 1]
-        if marker == 0xFF:
-            position += 1
-        elif 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-            return marker
-        else:
-            position += 2 + int.from_bytes(content[position + 2 : position + 4], "big")
-    return 0
 
 
 def _foreign(content: bytes) -> str:

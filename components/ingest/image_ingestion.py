@@ -15,7 +15,7 @@ from components.ingest.image_faults import Faults
 from components.ingest.image_layouts import ImageFiles, find_images
 from components.ingest.image_settings import ImageSettings
 from components.ingest.processes import mapped
-from components.ingest.sources import FORMATS, IMAGES, NoFiles, Sources, find, format_of, is_image_name
+from components.ingest.sources import FORMATS, IMAGES, NoFiles, Sources, find, is_image_name
 from components.ingest.splits import Splits
 from components.runtime.errors import InputError
 from components.runtime.progress import report
@@ -45,10 +45,10 @@ def are_images(data: str, format: str, patterns: Mapping[str, Any], images: Mapp
         files = find(data, patterns).files
     except NoFiles:
         # Folders of classes.
-        files = find(data, {}, whole_tree=True).files
-        if not any(is_image_name(file.label) for file in files):
+        if not any(is_image_name(file.label) for file in find(data, {}, whole_tree=True).files):
             raise
-    return all(is_image_name(file.label) for file in files) or format_of(files, format) == IMAGES
+        return True
+    return all(is_image_name(file.label) for file in files)
 
 
 class ImageIngestion:

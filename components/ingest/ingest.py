@@ -4,24 +4,29 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
-
+from components.ingest import sample_page
 from components.ingest.csv_files import CsvTable
-from components.ingest.encoding import Encoded, Part, encoding
+from components.ingest.encoding import BATCH_BYTES, Encoded, Part, encoding, slices
 from components.ingest.image_ingestion import NO_COMPRESSION, ImageIngestion, are_images
 from components.ingest.output import SplitWriter
-from components.ingest.sources import CSV, IMAGES, SourceFile, Sources, find, format_of
+from components.ingest.sampling import MAX_ROWS, Reservoir
+from components.ingest.sources import AVRO, CSV, IMAGES, PARQUET, SourceFile, Sources, find, format_of
 from components.ingest.splits import Splits
 from components.runtime import tfrecord
 from components.runtime.artifacts import OutputArtifact
 from components.runtime.errors import InputError
 from components.runtime.progress import report
 
-_BATCH_BYTES = 8 << 20
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from components.ingest.table_columns import Column
+
 _BATCH_RECORDS = 16384
 _WORTH_PROCESSES = 4 << 20
 """Bytes of input from which processes for the encoding pay for their start."""
@@ -29,42 +34,47 @@ _WORTH_PROCESSES = 4 << 20
 
 def ingest(
     examples: OutputArtifact,
+    sample: OutputArtifact,
     data: str,
     format: str,
     splits: dict[str, Any],
     split_patterns: dict[str, Any],
+    sample_rows: int = 10,
     images: dict[str, Any] = {},  # noqa: B006 (only read)
 ) -> None:
     """Writes the raw data's records as tf.Examples.
 
     Args:
       examples: gets `Split-<name>/data_tfrecord-<shard>-of-<shards>.gz`.
+      sample: gets a page with some of the rows.
       data: folder or file, as a path or a gs:// or s3:// URI.
-      format: of the files: csv, tfrecord, images, or auto.
+      format: of the files: csv, tfrecord, parquet, avro, images, or auto.
       splits: number of hash buckets of each split.
       split_patterns: file pattern of each split; where given, `splits` is not looked at.
+      sample_rows: how many rows of each split the page shows; 0 for none.
       images: layout of images, see `components.ingest.image_settings`.
 
     Raises:
       InputError: the data or the parameters cannot be used.
     """
+    if not 0 <= sample_rows <= MAX_ROWS:
+        raise InputError(f"sample_rows is {sample_rows}: give a number from 0 to {MAX_ROWS}")
     buckets = None if split_patterns else Splits.parse(splits)
     names = buckets.names if buckets else tuple(sorted(split_patterns))
-    if are_images(data, format, split_patterns, images):
-        kind = IMAGES
-        ingestion = ImageIngestion.find(data, split_patterns, images)
-        rows = _write(ingestion.encoding(names, buckets), examples, names, gzip_level=NO_COMPRESSION)
-        ingestion.raise_faults()
-        sources, facts = ingestion.sources(), ingestion.facts()
+    is_images = are_images(data, format, split_patterns, images)
+    found = ImageIngestion.find(data, split_patterns, images) if is_images else None
+    sources = found.sources() if found else find(data, split_patterns)
+    kind = IMAGES if found else format_of(sources.files, format)
+    samples = {name: Reservoir(name, sample_rows, sample_page.keep) for name in names}
+    columns: dict[str, str] = {}
+    if found:
+        rows = _write(found.encoding(names, buckets), examples, samples, gzip_level=NO_COMPRESSION)
+        found.raise_faults()
     else:
-        sources = find(data, split_patterns)
-        kind = format_of(sources.files, format)
-        table = CsvTable.scan(sources.files) if kind == CSV else None
-        parts = _csv_parts(table) if table else _tfrecord_parts(sources.files)
-        large = sum(file.size for file in sources.files) > _WORTH_PROCESSES
-        processes = os.cpu_count() or 1 if large else 0
-        rows = _write(encoding(parts, names, buckets, processes=processes), examples, names)
-        facts = {"columns": {name: table.kinds[name].label for name in table.names}} if table else {}
+        raw = _open(kind, sources.files)
+        columns = raw.columns
+        processes = os.cpu_count() or 1 if raw.large else 0
+        rows = _write(encoding(raw.parts, names, buckets, processes=processes), examples, samples)
     for name, count in rows.items():
         if count == 0:
             raise InputError(_empty_split(data, name, names, sum(rows.values()), buckets))
@@ -76,25 +86,32 @@ def ingest(
     }
     examples.metadata |= {f"rows_{name}": count for name, count in rows.items()}
     examples.metadata |= {"files": len(sources.files), "input_bytes": sum(file.size for file in sources.files)}
-    examples.metadata |= facts
+    examples.metadata |= found.facts() if found else {}
+    if columns:
+        examples.metadata["columns"] = columns
     if sources.span is not None:
         examples.metadata["span"] = sources.span
+    origin = sample_page.Origin(kind, len(sources.files), examples.metadata["input_bytes"], sources.span, columns)
+    sample.path.write_text(sample_page.draw(origin, samples), encoding="utf-8")
+    sample.metadata["sample_rows"] = sample_rows
 
 
 def _write(
     encoding: AbstractContextManager[Iterator[Encoded]],
     examples: OutputArtifact,
-    names: tuple[str, ...],
+    samples: Mapping[str, Reservoir[Any]],
     *,
     gzip_level: int = tfrecord.GZIP_LEVEL,
 ) -> dict[str, int]:
-    """Writes every record into its split; returns the rows of each."""
+    """Writes every record into its split and shows it to the split's sample; returns the rows of each."""
+    names = tuple(samples)
     with ExitStack() as stack:
         encoded = stack.enter_context(encoding)
         writers = [stack.enter_context(SplitWriter(examples.split(name), gzip_level=gzip_level)) for name in names]
         for batch in encoded:
-            for writer, rows, framed in zip(writers, batch.rows, batch.framed, strict=True):
+            for name, writer, rows, framed in zip(names, writers, batch.rows, batch.framed, strict=True):
                 writer.append(framed, rows)
+                samples[name].add(framed, rows)
             report(f"{sum(writer.rows for writer in writers):,} rows", force=False)
         for writer in writers:
             writer.close()
@@ -103,18 +120,49 @@ def _write(
     return counts
 
 
-def _csv_parts(table: CsvTable) -> Iterator[Part]:
-    for file, rows in table.batches():
-        for part in _slices(rows):
+@dataclass(frozen=True)
+class _Raw:
+    """Files that have been looked at, ready to be read.
+
+    Attributes:
+      parts: their records.
+      columns: type by name where it is known beforehand.
+      large: whether processes for the encoding pay for their start.
+    """
+
+    parts: Iterator[Part]
+    columns: dict[str, str]
+    large: bool
+
+
+def _open(kind: str, files: list[SourceFile]) -> _Raw:
+    # Each format's library is imported where there is a file of it.
+    if kind == CSV:
+        table = CsvTable.scan(files)
+        large = sum(file.size for file in files) > _WORTH_PROCESSES
+        return _Raw(_table_parts(table.batches()), {name: table.kinds[name].label for name in table.names}, large)
+    if kind == PARQUET:
+        from components.ingest.parquet_files import ParquetTable
+
+        parquet = ParquetTable.scan(files)
+        return _Raw(_table_parts(parquet.batches()), _labels(parquet.columns), parquet.is_large)
+    if kind == AVRO:
+        from components.ingest.avro_files import AvroTable
+
+        avro = AvroTable.scan(files)
+        parts = (Part(file.name, file.split, rows) for file, rows in avro.parts())
+        return _Raw(parts, _labels(avro.columns), avro.is_large)
+    return _Raw(_tfrecord_parts(files), {}, large=False)
+
+
+def _labels(columns: Mapping[str, Column]) -> dict[str, str]:
+    return {name: column.label for name, column in columns.items()}
+
+
+def _table_parts(batches: Iterator[tuple[SourceFile, pa.RecordBatch]]) -> Iterator[Part]:
+    for file, rows in batches:
+        for part in slices(rows):
             yield Part(file.name, file.split, part)
-
-
-def _slices(rows: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
-    """Cuts a batch so that its tf.Examples, which repeat the names of the columns, stay small."""
-    framing = sum(len(name.encode()) + 24 for name in rows.schema.names)
-    size = max(1, int(_BATCH_BYTES / (framing + rows.nbytes / rows.num_rows)))
-    for start in range(0, rows.num_rows, size):
-        yield rows.slice(start, size)
 
 
 def _tfrecord_parts(files: Sequence[SourceFile]) -> Iterator[Part]:
@@ -125,7 +173,7 @@ def _tfrecord_parts(files: Sequence[SourceFile]) -> Iterator[Part]:
             for record in tfrecord.read_stream(stream, file.name):
                 records.append(record)
                 size += len(record)
-                if len(records) == _BATCH_RECORDS or size >= _BATCH_BYTES:
+                if len(records) == _BATCH_RECORDS or size >= BATCH_BYTES:
                     yield Part(file.name, file.split, records, first)
                     first, records, size = first + len(records), [], 0
         if records:

@@ -20,8 +20,11 @@ from components.runtime.errors import InputError, TransientError
 CSV = "csv"
 TFRECORD = "tfrecord"
 IMAGES = "images"
-FORMATS = ("auto", CSV, TFRECORD, IMAGES)
+PARQUET = "parquet"
+AVRO = "avro"
+FORMATS = ("auto", CSV, TFRECORD, PARQUET, AVRO, IMAGES)
 
+_MAGIC = {b"PAR1": PARQUET, b"Obj\x01": AVRO}
 _IMAGE = re.compile(
     r".*\.(jpe?g|jpe|jfif|png|gif|bmp|dib|tiff?|webp|hei[cf]|avif|jp2|psd|svg|ico|tga|ppm)", re.IGNORECASE
 )
@@ -177,7 +180,7 @@ def format_of(files: list[SourceFile], format: str) -> str:
         found = _format(file)
         if found is None:
             raise InputError(
-                f"{file.name}: neither a CSV (*.csv, *.csv.gz) nor a TFRecord file: move it away, "
+                f"{file.name}: neither a CSV (*.csv, *.csv.gz), Parquet, Avro nor TFRecord file: move it away, "
                 "begin its name with '_', or set format"
             )
         formats.setdefault(found, file)
@@ -314,5 +317,11 @@ def _format(file: SourceFile) -> str | None:
         return TFRECORD
     if is_image_name(lower):
         return IMAGES
+    if lower.endswith((".parquet", ".avro")):
+        return lower.rpartition(".")[2]
+    with file.open() as stream:
+        beginning = stream.read(4)
+    if beginning in _MAGIC:
+        return _MAGIC[beginning]
     with file.open() as stream:
         return TFRECORD if tfrecord.is_tfrecord(stream) else None

@@ -8,7 +8,7 @@ tensorflow/core/example/{example,feature}.proto.
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,7 +43,7 @@ class EncodedRows:
 
 
 def encode_batch(batch: pa.RecordBatch) -> EncodedRows:
-    """Encodes columns of int64, float32, binary, string or null as tf.Examples, one per row.
+    """Encodes columns of int64, float32, binary, string or null, or lists of these, as tf.Examples, one per row.
 
     Every distinct value of a column is encoded once, and the rows are put together by Arrow, so there is no work in
     Python per cell. The encoded batch must be below 2 GiB.
@@ -244,6 +244,8 @@ def _entries(name: bytes, column: pa.Array) -> tuple[pa.Array, pa.Array]:
     if column.null_count == len(column):
         absent = pa.scalar(b"", pa.binary())
         return pa.repeat(pa.scalar(missing, pa.binary()), len(column)), pa.repeat(absent, len(column))
+    if pa.types.is_list(column.type):
+        return _list_entries(name, column)
     if pa.types.is_float32(column.type):
         # By their bits: 0.0 equals -0.0, and NaN has many forms.
         column = column.view(pa.int32())
@@ -273,6 +275,14 @@ def _float_entries(name: bytes, values: pa.Array) -> pa.Array:
 
 
 def _int_entries(name: bytes, values: pa.Array) -> pa.Array:
+    def prefix(length: int) -> bytes:
+        return _prefix(name, length + 4) + _FIELD_3 + bytes([length + 2]) + _FIELD_1 + bytes([length])
+
+    return _varints(values, prefix)
+
+
+def _varints(values: pa.Array, make_prefix: Callable[[int], bytes]) -> pa.Array:
+    """Every integer as a varint, behind what `make_prefix` returns for its length."""
     numbers = values.to_numpy().view(np.uint64)
     lengths = np.ones(len(numbers), np.int64)
     for bits in range(7, 64, 7):
@@ -280,7 +290,7 @@ def _int_entries(name: bytes, values: pa.Array) -> pa.Array:
     present = np.unique(lengths).tolist()
     tables = []
     for length in present:
-        prefix = _prefix(name, length + 4) + _FIELD_3 + bytes([length + 2]) + _FIELD_1 + bytes([length])
+        prefix = make_prefix(length)
         chosen = numbers if len(present) == 1 else numbers[lengths == length]
         table = np.empty((len(chosen), len(prefix) + length), np.uint8)
         table[:, : len(prefix)] = np.frombuffer(prefix, np.uint8)
@@ -304,6 +314,37 @@ def _bytes_entries(name: bytes, values: pa.Array) -> pa.Array:
 
     values = values.cast(pa.binary())
     return _join([_by_length(values, prefix), values])
+
+
+def _list_entries(name: bytes, column: pa.ListArray) -> tuple[pa.Array, pa.Array]:
+    """As `_entries`, for lists without nulls in them; an empty list is a missing value."""
+    counts = pc.fill_null(pc.list_value_length(column), 0).to_numpy()
+    offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
+    values = column.flatten()
+    if values.null_count:
+        raise TypeError(f"column {name.decode()!r} has lists with nulls in them")
+    if pa.types.is_float32(values.type):
+        packed = pa.py_buffer(values.to_numpy().astype("<f4"))
+        bodies = pa.Array.from_buffers(pa.binary(), len(column), [None, pa.py_buffer(offsets * np.int32(4)), packed])
+        tag = _FIELD_2
+    else:
+        if pa.types.is_int64(values.type):
+            parts, tag = _varints(values, lambda length: b"") if len(values) else pa.array([], pa.binary()), _FIELD_3
+        else:
+            values, tag = values.cast(pa.binary()), b""
+            parts = _join([_by_length(values, lambda length: _FIELD_1 + _varint(length)), values])
+        bodies = pc.binary_join(pa.ListArray.from_arrays(pa.array(offsets), parts), pa.scalar(b"", pa.binary()))
+
+    def prefix(length: int) -> bytes:
+        """What stands before the values: numbers are packed into one field, of bytes each is a field."""
+        packed = _FIELD_1 + _varint(length) if tag else b""
+        feature = (tag or _FIELD_1) + _varint(len(packed) + length) + packed
+        return _prefix(name, len(feature) + length) + feature
+
+    present = _join([_by_length(bodies, prefix), bodies])
+    empty = pa.array(counts == 0)
+    missing, absent = (pa.scalar(value, pa.binary()) for value in (_entry(name, b""), b""))
+    return pc.if_else(empty, missing, present), pc.if_else(empty, absent, present)
 
 
 def _by_length(values: pa.Array, make: Any) -> pa.Array:

@@ -36,6 +36,11 @@ class Ingested:
         root = self.result.folder / "examples"
         return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
 
+    @property
+    def page(self) -> str:
+        """The page with the sample."""
+        return (self.result.folder / "sample").read_text()
+
     def records(self, split: str) -> list[bytes]:
         """Serialised tf.Examples of a split, shard after shard."""
         shards = sorted((self.result.folder / "examples" / f"Split-{split}").iterdir())
@@ -55,6 +60,7 @@ def run_ingest(
     splits: Any = None,
     patterns: Any = None,
     images: Any = None,
+    sample_rows: int = 10,
     user: int | None = None,
 ) -> StageResult:
     """Runs the stage's main program in a fork of this process, as another user where `user` is given."""
@@ -65,8 +71,9 @@ def run_ingest(
         "splits": DEFAULT_SPLITS if splits is None else splits,
         "split_patterns": patterns or {},
         "images": images or {},
+        "sample_rows": sample_rows,
     }
-    text = json.dumps(executor_input(folder, parameters=parameters, outputs=["examples"]))
+    text = json.dumps(executor_input(folder, parameters=parameters, outputs=["examples", "sample"]))
     logs = [folder.with_name(f"{folder.name}.{stream}") for stream in ("stdout", "stderr")]
     child = os.fork()
     if child == 0:

@@ -44,7 +44,7 @@ def test_in_a_process_of_its_own(tmp_path: Path) -> None:
         "splits": {"train": 2, "eval": 1},
         "split_patterns": {},
     }
-    result = run_stage("ingest", tmp_path / "out", parameters=parameters, outputs=["examples"])
+    result = run_stage("ingest", tmp_path / "out", parameters=parameters, outputs=["examples", "sample"])
     assert_input_error(result, f"{tmp_path}/data/a.csv: line 34: a row of 1 cell, the header has 2")
 
 
@@ -94,7 +94,9 @@ def test_no_data(tmp_path: Path, data: str, text: str) -> None:
             ["/data/b.csv: other columns than", "/data/a.csv: lacks 'text' and has 'txt', 'more' besides"],
         ),
         ({"a.csv": ROWS, "README.md": b"about"}, ["/data/README.md: neither a CSV", "move it away"]),
-        ({"a.csv": ROWS, "b.parquet": b"PAR1"}, ["/data/b.parquet: neither a CSV"]),
+        ({"a.csv": ROWS, "b.parquet": b"PAR1"}, ["a.csv (csv) and", "b.parquet (parquet)"]),
+        ({"a.csv": b"PAR1..."}, ["/data/a.csv: Parquet, and not CSV: name it as what it is"]),
+        ({"a.csv": b"Obj\x01..."}, ["/data/a.csv: Avro, and not CSV"]),
         ({"a.csv": ROWS, "empty": b""}, ["/data/empty: neither a CSV"]),
         ({"a.csv": ROWS, "b.tfrecord": tfrecord_bytes(RECORDS)}, ["a.csv (csv) and", "b.tfrecord (tfrecord)"]),
         ({"a.csv": ROWS, "b": tfrecord_bytes(RECORDS)}, ["a.csv (csv) and", "b (tfrecord)"]),
@@ -138,7 +140,7 @@ def test_a_quote_that_is_never_closed_does_not_fill_the_memory(tmp_path: Path, m
     fails(tmp_path, {"a.csv": content}, "/data/a.csv: has a record of more than", "is a quote not closed?")
 
 
-@pytest.mark.parametrize("format", ["parquet", "CSV", ""])
+@pytest.mark.parametrize("format", ["orc", "CSV", ""])
 def test_an_unknown_format(tmp_path: Path, format: str) -> None:
     fails(tmp_path, {"a.csv": ROWS}, f"format is {format!r}: choose one of auto, csv, tfrecord", format=format)
 
@@ -233,7 +235,7 @@ def test_a_full_disk_is_a_passing_fault(tmp_path: Path) -> None:
     data, out = write_files(tmp_path / "data", {"a.csv": rows}), tmp_path / "out"
     out.mkdir()
     parameters = {"data": str(data), "format": "auto", "splits": {"train": 2, "eval": 1}, "split_patterns": {}}
-    text = json.dumps(executor_input(out, parameters=parameters, outputs=["examples"]))
+    text = json.dumps(executor_input(out, parameters=parameters, outputs=["examples", "sample"]))
     script = (
         f'mount -t tmpfs -o size=256k tmpfs "{out}"; "{sys.executable}" -m components.ingest --executor-input "$0"; '
         f'code=$?; find "{out}" -mindepth 1; exit $code'

@@ -56,7 +56,7 @@ def test_the_same_input_gives_the_same_bytes_in_a_process_of_its_own(taxi: Inges
         "splits": {"eval": 1, "train": 2},
         "split_patterns": {},
     }
-    again = Ingested(run_stage("ingest", tmp_path / "out", parameters=parameters, outputs=["examples"]))
+    again = Ingested(run_stage("ingest", tmp_path / "out", parameters=parameters, outputs=["examples", "sample"]))
     assert again.result.exit_code == 0, again.result.stderr
     assert again.files() == taxi.files()
     assert again.metadata["digest"] == taxi.metadata["digest"]

@@ -14,6 +14,7 @@ import pytest
 from components.ingest import sources
 from components.runtime.errors import InputError, TransientError
 from tests.components.ingest.ingest_support import ROWS, ingested, run_ingest, write_files
+from tests.image_files import jpeg
 
 
 def rows_of(start: int, count: int = 10) -> bytes:
@@ -183,6 +184,20 @@ def test_object_storage(bucket: tuple[Path, str], tmp_path: Path) -> None:
     local = ingested(tmp_path / "local", root / "raw" / "taxi")
     assert remote.files() == local.files()
     assert remote.metadata["content"] == local.metadata["content"]
+
+
+def test_images_in_object_storage(bucket: tuple[Path, str], tmp_path: Path) -> None:
+    root, query = bucket
+    write_files(
+        root / "raw" / "pets", {f"{'cat' if number % 3 else 'dog'}/{number}.jpg": jpeg(number) for number in range(90)}
+    )
+    remote = ingested(tmp_path / "remote", f"s3://key:secret@raw/pets{query}")
+    local = ingested(tmp_path / "local", root / "raw" / "pets")
+    assert remote.files() == local.files()
+    assert remote.metadata["content"] == local.metadata["content"]
+    (root / "raw" / "pets" / "cat" / "1.jpg").write_bytes(b"")
+    result = run_ingest(tmp_path / "out", f"s3://key:secret@raw/pets{query}")
+    assert result.error == "s3://raw/pets/cat/1.jpg: is empty (0 bytes): copy it again"
 
 
 def test_object_storage_without_the_data(bucket: tuple[Path, str], tmp_path: Path) -> None:

@@ -116,7 +116,7 @@ def test_errors_are_found_behind_what_frameworks_wrap_around_them() -> None:
 
 def test_exit_code_and_one_line_of_a_process(tmp_path: Path) -> None:
     parameters = {"data": str(tmp_path / "absent"), "format": "csv", "splits": {"train": 1}, "split_patterns": {}}
-    result = run_stage("ingest", tmp_path / "out", parameters=parameters, outputs=["examples"])
+    result = run_stage("ingest", tmp_path / "out", parameters=parameters, outputs=["examples", "sample"])
     assert result.exit_code == 65
     assert str(tmp_path / "absent") in result.error
     assert "Traceback" not in result.stderr

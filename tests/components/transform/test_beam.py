@@ -23,6 +23,9 @@ def test_batches_end_at_rows_or_bytes(tmp_path: Path) -> None:
     large = examples.encode({"v": b"x" * (10 << 20)})
     tfrecord.write(file, [large] * 5)
     assert [batch.num_rows for batch in beam.read_batches(str(file), SCHEMA)] == [2, 2, 1]
+    photographs = [examples.encode({"v": b"x" * size}) for size in [70 << 10] * 70 + [10] * 9]
+    tfrecord.write(file, photographs)
+    assert [batch.num_rows for batch in beam.read_batches(str(file), SCHEMA)] == [32, 32, 15]
 
 
 def test_a_file_without_records_has_no_batches(tmp_path: Path) -> None:

@@ -1,0 +1,156 @@
+"""Reads Parquet files: first the columns of all files from their footers, then the rows, some at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+from pyarrow import fs
+from pyarrow import parquet as pq
+
+from components.ingest.columns import check_names, compare_names
+from components.ingest.sources import SourceFile, reading
+from components.ingest.table_columns import Column, column_of, convert, widen
+from components.runtime.errors import InputError
+from components.runtime.progress import report
+
+_MAGIC = b"PAR1"
+_BATCH_BYTES = 8 << 20
+_BATCH_ROWS = 16384
+_FIRST_ROWS = 64
+_READ_BYTES = 1 << 20
+_MEND = "the file is truncated or corrupt, copy or write it again"
+
+
+@dataclass
+class ParquetTable:
+    """Parquet files with the same columns.
+
+    Attributes:
+      files: in the order of their rows.
+      columns: by name, as features.
+      bytes: of all files, uncompressed.
+    """
+
+    files: list[SourceFile]
+    columns: dict[str, Column] = field(default_factory=dict)
+    bytes: int = 0
+
+    @classmethod
+    def scan(cls, files: list[SourceFile]) -> ParquetTable:
+        """Reads all files' bytes once, for their digests, and their footers.
+
+        Raises:
+          InputError: a file is not Parquet, has other columns than the first one, or a column that cannot be a feature.
+        """
+        table = cls(files)
+        for file in files:
+            _read_whole(file)
+            with _open(file) as parquet:
+                schema, metadata = parquet.schema_arrow, parquet.metadata
+                table.bytes += sum(metadata.row_group(each).total_byte_size for each in range(metadata.num_row_groups))
+            columns = _columns(file, schema)
+            if not table.columns:
+                table.columns = columns
+            compare_names(list(columns), file.name, list(table.columns), files[0].name)
+            shown = {entry.name: str(entry.type) for entry in schema}
+            table.columns = widen(table.columns, files[0].name, columns, file.name, shown)
+        return table
+
+    @property
+    def is_large(self) -> bool:
+        """Whether processes for the encoding pay for their start."""
+        return self.bytes > 4 << 20
+
+    def batches(self) -> Iterator[tuple[SourceFile, pa.RecordBatch]]:
+        """The rows, in the order of the files.
+
+        Raises:
+          InputError: a page is corrupt, or a value does not fit.
+        """
+        schema = pa.schema([(name, column.arrow) for name, column in self.columns.items()])
+        for file in self.files:
+            before = 0
+            with _open(file) as parquet:
+                for batch in parquet.iter_batches(_rows_at_once(parquet)):
+                    if not batch.num_rows:
+                        continue
+                    batch.validate(full=True)
+                    arrays = []
+                    for name, column in self.columns.items():
+                        try:
+                            arrays.append(convert(batch.column(name), column))
+                        except (ValueError, KeyError) as error:
+                            rows = f"rows {before + 1} to {before + batch.num_rows}"
+                            raise InputError(f"{file.name}: column {name!r}, {rows}: {error}: mend it") from None
+                    before += batch.num_rows
+                    yield file, pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+def _read_whole(file: SourceFile) -> None:
+    """Hashes a file, which Parquet's reader jumps about in."""
+    with file.open() as stream:
+        data = beginning = stream.read(_READ_BYTES)
+        while data:
+            end = data
+            data = stream.read(_READ_BYTES)
+    if not beginning:
+        raise InputError(f"{file.name}: an empty file: write it again, or move it away")
+    if not beginning.startswith(_MAGIC):
+        raise InputError(f"{file.name}: not Parquet: it does not begin with PAR1: name it as what it is, or set format")
+    if not end.endswith(_MAGIC) and len(end) >= len(_MAGIC):
+        raise InputError(f"{file.name}: does not end as Parquet does: {_MEND}")
+    report(f"read {file.name}", force=False)
+
+
+@contextmanager
+def _open(file: SourceFile) -> Iterator[pq.ParquetFile]:
+    """Opens a file so that no more of it is in memory than a few pages of each column."""
+    with reading(file.name):
+        try:
+            with (
+                file.filesystem.open_input_file(file.path) as raw,
+                pq.ParquetFile(
+                    raw, buffer_size=_READ_BYTES, pre_buffer=False, page_checksum_verification=True
+                ) as parquet,
+            ):
+                yield parquet
+        except pa.ArrowException as error:
+            raise InputError(f"{file.name}: not whole Parquet ({_short(error)}): {_MEND}") from None
+        except OSError as error:
+            # Arrow tells of corrupt pages as of failing disks and networks, but without their numbers.
+            if error.errno is None and isinstance(file.filesystem, fs.LocalFileSystem):
+                raise InputError(f"{file.name}: not whole Parquet ({_short(error)}): {_MEND}") from None
+            raise
+
+
+def _short(error: Exception) -> str:
+    return " ".join(str(error).split())[:200].rstrip(".")
+
+
+def _columns(file: SourceFile, schema: pa.Schema) -> dict[str, Column]:
+    check_names(schema.names, file.name)
+    columns = {}
+    for entry in schema:
+        try:
+            columns[entry.name] = column_of(entry.type)
+        except ValueError as error:
+            kind = str(entry.type) if len(str(entry.type)) <= 80 else f"{str(entry.type)[:79]}…"
+            raise InputError(
+                f"{file.name}: column {entry.name!r} is of type {kind}, which cannot be a feature: {error}"
+            ) from None
+    return columns
+
+
+def _rows_at_once(parquet: pq.ParquetFile) -> int:
+    """As many as take about 8 MiB, by the first rows and by what the footer says of all."""
+    metadata = parquet.metadata
+    size = 1.0
+    if first := next(parquet.iter_batches(_FIRST_ROWS), None):
+        size = max(size, first.nbytes / max(1, first.num_rows))
+    for number in range(metadata.num_row_groups):
+        group = metadata.row_group(number)
+        size = max(size, group.total_byte_size / max(1, group.num_rows))
+    return max(1, min(_BATCH_ROWS, int(_BATCH_BYTES / size)))
