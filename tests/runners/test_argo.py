@@ -26,7 +26,7 @@ from tests.support import ROOT
 
 Document = dict[str, Any]
 
-MODELS = ("taxi", "digits")
+MODELS = ("taxi", "digits", "pets")
 GOLDENS = ROOT / "tests" / "goldens"
 
 
