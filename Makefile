@@ -43,7 +43,7 @@ help:
 setup: $(CLIENT_STAMP) $(DATA_STAMP) $(ML_STAMP)  ## Make the three environments from their locks, where they are not yet made
 	@:
 
-run: setup $(if $(filter data/$(MODEL),$(DATA)),sample-data-if-absent)  ## Run a pipeline: MODEL=taxi or digits, DATA=folder, ARGS="--until transform"
+run: setup $(if $(filter data/$(MODEL),$(DATA)),sample-data-if-absent)  ## Run a pipeline: MODEL=taxi, digits or pets, DATA=folder, ARGS="--until transform"
 	@$(MILLRACE) run $(MODEL) --data $(DATA) $(ARGS)
 
 runs: $(CLIENT_STAMP)  ## List the runs
@@ -71,7 +71,7 @@ sample-data: $(CLIENT_STAMP) $(if $(filter digits,$(MODEL)),$(SAMPLES_STAMP))  #
 sample-data-if-absent:
 	@test -n "$$(ls $(DATA) 2>/dev/null)" || $(MAKE) sample-data MODEL=$(MODEL) ARGS=
 
-download: $(CLIENT_STAMP)  ## Download real data: MODEL=taxi (Chicago trips) or digits (MNIST)
+download: $(CLIENT_STAMP)  ## Download real data: MODEL=taxi (Chicago trips), digits (MNIST) or pets (Oxford-IIIT Pet)
 	@$(CLIENT) -m scripts.download $(MODEL) $(ARGS)
 
 ## Develop

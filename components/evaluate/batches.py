@@ -143,10 +143,15 @@ def read(files: Iterable[str], models: dict[str, Model], slicer: Slicer) -> Iter
 
 def serialised(files: Iterable[str], models: Iterable[Model]) -> tf.data.Dataset:
     """The examples of gzip TFRecords as they are, in batches of which neither input nor output is large."""
-    records = tf.data.TFRecordDataset(list(files), compression_type="GZIP")
-    size = max((len(record) for record in records.take(16).as_numpy_iterator()), default=1)
-    size = max([1, size, *(model.row_bytes() for model in models)])
-    return records.batch(max(1, min(_BATCH_ROWS, _BATCH_BYTES // size))).prefetch(2)
+    files = list(files)
+    return tf.data.TFRecordDataset(files, "GZIP").batch(batch_rows(files, models)).prefetch(2)
+
+
+def batch_rows(files: list[str], models: Iterable[Model]) -> int:
+    """How many of these examples a model on one machine can hold at once, and what it says about them."""
+    first = tf.data.TFRecordDataset(files, compression_type="GZIP").take(16).as_numpy_iterator()
+    size = max([1, *map(len, first), *(model.row_bytes() for model in models)])
+    return max(1, min(_BATCH_ROWS, _BATCH_BYTES // size))
 
 
 def _row_bytes(spec: tf.TensorSpec) -> int:

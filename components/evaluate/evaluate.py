@@ -75,7 +75,8 @@ def evaluate(
     try:
         if beam_options or not local.can(config, models, read_schema):
             progress("evaluating with Beam")
-            analysis.analyse(files, location, config, folders, read_schema, evaluation.directory(), beam_options)
+            rows = _batch_rows(files, config, models)
+            analysis.analyse(files, location, config, folders, read_schema, evaluation.directory(), beam_options, rows)
         else:
             local.analyse(files, location, config, folders, read_schema, evaluation.directory())
     except Exception as error:
@@ -115,6 +116,17 @@ def _first_record(file: str) -> Any:
         return list(tf.data.TFRecordDataset(file, compression_type="GZIP").take(1))
     except tf.errors.OpError as error:
         raise InputError(f"{file}: not a gzip TFRecord ({error.message}); run ingest again") from None
+
+
+def _batch_rows(
+    files: list[str], config: config_pb2.EvalConfig, models: dict[str, configuration.SavedModelFacts]
+) -> int | None:
+    """How many examples may be evaluated at once, where that can be told; Beam knows nothing of their size."""
+    specs = {spec.name: spec for spec in config.model_specs}
+    if not all(batches.fits(specs[name], facts) for name, facts in models.items()):
+        return None
+    loaded = [batches.Model(facts.folder, specs[name]) for name, facts in models.items()]
+    return batches.batch_rows(files, loaded)
 
 
 def _pictures(

@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
+from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 from tensorflow_model_analysis.metrics import metric_types
+from tensorflow_model_analysis.proto import config_pb2
 
-from components.evaluate import gallery, segmentation
+from components.evaluate import batches, gallery, segmentation
 from tests.components.evaluate import evaluation_support as support
 from tests.components.evaluate.test_local import both
 from tests.support import ROOT
@@ -195,6 +197,30 @@ def test_the_report_shows_the_best_the_middle_and_the_worst(
     arguments = support.arguments(examples, model(tmp_path / "model", 0.5), schema, config(tmp_path))
     support.evaluate_in_process(tmp_path / "out", **arguments)
     assert (tmp_path / "out" / "report").read_text() == page
+
+
+def test_batches_are_small_where_answers_are_large(tmp_path: Path, examples: Path) -> None:
+    """A large batch of images would take gigabytes in a network."""
+    spec = text_format.Parse(CONFIG, config_pb2.EvalConfig()).model_specs[0]
+    whole = batches.Model(model(tmp_path, 0.5) / "Format-Serving", spec)
+    files = [str(file) for file in (examples / "Split-eval").iterdir()]
+    # A mask, an image of three bytes and scores of three floats for every pixel.
+    assert whole.row_bytes() == SIDE * SIDE * (1 + 3 + 3 * 4)
+    assert batches.batch_rows(files, []) == 1024
+    assert batches.batch_rows(files, [whole]) == min(1024, (8 << 20) // whole.row_bytes())
+
+
+def test_the_stage_with_beam_gives_the_same(
+    tmp_path: Path, examples: Path, schema: Path, evaluated: tuple[Path, dict[str, dict[str, Any]]]
+) -> None:
+    arguments = support.arguments(
+        examples, model(tmp_path / "model", 0.5), schema, config(tmp_path), beam_options=["--runner=FnApiRunner"]
+    )
+    metrics = support.evaluate_in_process(tmp_path / "out", **arguments)["metrics"]
+    assert {name: value for name, value in metrics.items() if isinstance(value, float)} == pytest.approx(
+        {name: value for name, value in evaluated[1]["metrics"].items() if isinstance(value, float)}
+    )
+    assert (tmp_path / "out" / "report").read_text() == (evaluated[0] / "report").read_text()
 
 
 def test_all_background_is_not_blessed(tmp_path: Path, examples: Path, schema: Path) -> None:
