@@ -72,7 +72,7 @@ sample-data: $(CLIENT_STAMP) $(if $(filter digits,$(MODEL)),$(SAMPLES_STAMP))  #
 sample-data-if-absent:
 	@test -n "$$(ls $(DATA) 2>/dev/null)" || $(MAKE) sample-data MODEL=$(MODEL) ARGS=
 
-download: $(CLIENT_STAMP)  ## Download real data: MODEL=taxi (Chicago trips), mnist or complaints (CFPB)
+download: $(CLIENT_STAMP)  ## Download real data: MODEL=taxi (Chicago trips), mnist, complaints (CFPB) or pets (Oxford-IIIT Pet)
 	@$(CLIENT) -m scripts.download $(MODEL) $(ARGS)
 
 ## Develop

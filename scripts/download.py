@@ -1,4 +1,4 @@
-"""Downloads real data: trips of Chicago taxis, the MNIST digits, or consumer complaints."""
+"""Downloads real data: trips of Chicago taxis, MNIST's digits, consumer complaints, or the pets of Oxford-IIIT Pet."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ sys.path.insert(0, str(PROJECT))
 
 from components.runtime import tfrecord  # noqa: E402
 from components.runtime.errors import InputError  # noqa: E402
-from scripts import cfpb, command  # noqa: E402
+from scripts import cfpb, command, oxford_pets  # noqa: E402
 from scripts.fetch import Source, fetch  # noqa: E402
 from scripts.sample_data import image_example  # noqa: E402
 
@@ -49,7 +49,13 @@ COMPLAINTS = Source(
     "https://files.consumerfinance.gov/ccdb/complaints.csv.zip",
     "complaints.csv.zip",
 )
-_FOLDERS = {"taxi": "chicago", "mnist": "mnist", "complaints": "cfpb"}
+_PETS = "https://www.robots.ox.ac.uk/~vgg/data/pets/data"
+PETS = (
+    # torchvision's OxfordIIITPet holds them to the same checksums; the photographs' licence: CC BY-SA 4.0.
+    Source(f"{_PETS}/images.tar.gz", "images.tar.gz", "5c4f3ee8e5d25df40f4fd59a7f44e54c"),
+    Source(f"{_PETS}/annotations.tar.gz", "annotations.tar.gz", "95a8c909bbe2e81eed6a22bccdf3f68f"),
+)
+DEFAULT_FOLDERS = {"taxi": "chicago", "mnist": "mnist", "complaints": "cfpb", "pets": "oxford-pets"}
 """Where under data/ what is downloaded for each model goes."""
 
 _IMAGES_MAGIC, _LABELS_MAGIC = 2051, 2049
@@ -58,12 +64,9 @@ _IMAGES_MAGIC, _LABELS_MAGIC = 2051, 2049
 def main(argv: list[str] | None = None) -> int:
     """Runs the command line; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m scripts.download", description=__doc__)
-    parser.add_argument(
-        "model", choices=["taxi", "digits", "mnist", "complaints"], help="digits is another word for mnist"
-    )
-    parser.add_argument(
-        "--output", type=Path, help="folder for the data; data/chicago, data/mnist or data/cfpb without"
-    )
+    parser.add_argument("model", choices=[*DEFAULT_FOLDERS, "digits"], help="digits is another word for mnist")
+    folders = ", ".join(f"data/{name} for {model}" for model, name in DEFAULT_FOLDERS.items())
+    parser.add_argument("--output", type=Path, help=f"folder for the data; without: {folders}")
     parser.add_argument(
         "--downloads", type=Path, default=PROJECT / "data" / "downloads", help="folder for the files as they come"
     )
@@ -72,7 +75,7 @@ def main(argv: list[str] | None = None) -> int:
     )
     arguments = parser.parse_args(argv)
     model = "mnist" if arguments.model == "digits" else arguments.model
-    output: Path = arguments.output or PROJECT / "data" / _FOLDERS[model]
+    output: Path = arguments.output or PROJECT / "data" / DEFAULT_FOLDERS[model]
 
     def get(source: Source) -> Path:
         url = f"{arguments.base.rstrip('/')}/{source.name}" if arguments.base else source.url
@@ -84,6 +87,10 @@ def main(argv: list[str] | None = None) -> int:
             command.write_whole(output / "trips.csv", lambda part: shutil.copyfile(downloaded, part))
         elif model == "complaints":
             _write_complaints(get(COMPLAINTS), output / "complaints.csv")
+        elif model == "pets":
+            photographs, trimaps = map(get, PETS)
+            pairs = oxford_pets.unpack(photographs, trimaps, output, print)
+            print(f"{pairs:,} photographs with trimaps; they want more steps: see docs/models.md")
         else:
             for split, (images, labels) in MNIST.items():
                 write = functools.partial(_write_images, get(images), get(labels))

@@ -1,4 +1,4 @@
-"""Makes sample data: taxi trips that never happened, complaints that nobody made, or the digits of scikit-learn.
+"""Makes sample data: taxi trips, complaints and animals that never were, or the real digits that scikit-learn carries.
 
 The trips follow the real ones of Chicago in shape: which columns are missing how often, how fare follows from miles and
 minutes, how tips follow from the way of paying. No row of theirs is in it, and the companies are invented.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import functools
 import gzip
 import sys
 from collections.abc import Iterator
@@ -19,9 +20,10 @@ sys.path.insert(0, str(PROJECT))
 
 from components.runtime import examples, tfrecord  # noqa: E402
 from components.runtime.errors import InputError  # noqa: E402
-from scripts import command, complaint_texts, taxi_trips  # noqa: E402
+from scripts import command, complaint_texts, pet_pictures, taxi_trips  # noqa: E402
 
-DEFAULT_ROWS = 15_000
+DEFAULT_ROWS = {"taxi": 15_000, "complaints": 15_000, "complaints_product": 15_000, "pets": 150}
+SMALLEST_SIDE = 32
 DIGIT_SIZE = 8
 _DIGITS_INSIDE = Path("sklearn") / "datasets" / "data" / "digits.csv.gz"
 
@@ -29,30 +31,33 @@ _DIGITS_INSIDE = Path("sklearn") / "datasets" / "data" / "digits.csv.gz"
 def main(argv: list[str] | None = None) -> int:
     """Runs the command line; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m scripts.sample_data", description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("model", choices=["taxi", "digits", "mnist", "complaints", "complaints_product"])
+    parser.add_argument("model", choices=["taxi", "digits", "mnist", "complaints", "complaints_product", "pets"])
     parser.add_argument("--output", type=Path, help="folder to write to; data/<model> without")
-    parser.add_argument(
-        "--rows", type=int, default=DEFAULT_ROWS, help=f"trips or complaints to make, {DEFAULT_ROWS} without"
-    )
+    rows = ", ".join(f"{count} for {model}" for model, count in DEFAULT_ROWS.items())
+    parser.add_argument("--rows", type=int, help=f"trips, complaints or pictures to make; {rows} without")
     parser.add_argument("--seed", type=int, default=1, help="another seed gives other ones")
+    sides = f"{pet_pictures.SMALLEST} to {pet_pictures.LARGEST}"
+    parser.add_argument("--side", type=int, default=0, help=f"pixels along each side of a picture; {sides} without")
     arguments = parser.parse_args(argv)
     folder: Path = arguments.output or PROJECT / "data" / arguments.model
 
     def make() -> None:
         if arguments.model == "mnist":
             raise InputError("there is no sample of MNIST to make; get the images with: make download MODEL=mnist")
-        if arguments.rows < 1:
-            raise InputError(f"--rows {arguments.rows}: ask for at least one")
+        count = DEFAULT_ROWS.get(arguments.model, 1) if arguments.rows is None else arguments.rows
+        if count < 1:
+            raise InputError(f"--rows {count}: ask for at least one")
+        if arguments.model == "pets":
+            print(f"{command.shown(folder)}: {pets(folder, count, arguments.seed, arguments.side)}")
+            return
         if arguments.model in ("complaints", "complaints_product"):
             file = folder / "complaints.csv"
-            changed = command.write_whole(
-                file, lambda part: complaint_texts.write(part, arguments.rows, arguments.seed)
-            )
-            what = f"{arguments.rows:,} generated complaints"
+            changed = command.write_whole(file, lambda part: complaint_texts.write(part, count, arguments.seed))
+            what = f"{count:,} generated complaints"
         elif arguments.model == "taxi":
             file = folder / "trips.csv"
-            changed = command.write_whole(file, lambda part: taxi_trips.write(part, arguments.rows, arguments.seed))
-            what = f"{arguments.rows:,} generated trips"
+            changed = command.write_whole(file, lambda part: taxi_trips.write(part, count, arguments.seed))
+            what = f"{count:,} generated trips"
         else:
             file = folder / "digits.tfrecord.gz"
             source = digits_file()
@@ -61,6 +66,24 @@ def main(argv: list[str] | None = None) -> int:
         print(f"{command.shown(file)}: {what}{'' if changed else ', as before'}, {file.stat().st_size / 1e6:.1f} MB")
 
     return command.run(make)
+
+
+def pets(folder: Path, count: int, seed: int, side: int) -> str:
+    """Draws animals and their masks into a folder; says what is there then.
+
+    Raises:
+      InputError: they would be too small to draw.
+    """
+    if side and side < SMALLEST_SIDE:
+        raise InputError(f"--side {side}: ask for at least {SMALLEST_SIDE} pixels")
+    changed = False
+    for number in range(count):
+        for file, content in zip(
+            pet_pictures.paths(folder, number), pet_pictures.pair(number, seed, side), strict=True
+        ):
+            changed |= command.write_whole(file, functools.partial(Path.write_bytes, data=content))
+    changed |= pet_pictures.remove_from(folder, count)
+    return f"{count:,} drawn animals with masks{'' if changed else ', as before'}"
 
 
 def digits_file() -> Path:

@@ -27,6 +27,7 @@ def analyse(
     schema: schema_pb2.Schema,
     target: Path,
     beam_options: list[str],
+    batch_rows: int | None = None,
 ) -> None:
     """Evaluates models on tf.Examples and writes TFMA's result directory.
 
@@ -38,6 +39,7 @@ def analyse(
       schema: of the raw examples.
       target: folder to write to.
       beam_options: command line options of Beam.
+      batch_rows: examples that go through a model at once; without it Beam decides, up to a thousand.
     """
     rubber_stamp = len(models) == 1
     shared = [
@@ -70,7 +72,7 @@ def analyse(
     with beam.Pipeline(options=options) as pipeline:
         _ = (
             pipeline
-            | "ReadExamples" >> reader.BeamSource()
+            | "ReadExamples" >> reader.BeamSource(batch_rows)
             | "Evaluate"
             >> tfma.ExtractEvaluateAndWriteResults(
                 eval_shared_model=shared if len(shared) > 1 else shared[0],

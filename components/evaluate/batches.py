@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,7 +45,7 @@ class Model:
           folder: of the SavedModel.
           spec: names its signatures and its label.
         """
-        self._loaded = tf.saved_model.load(str(folder), tags=["serve"])
+        self._loaded = _loaded(str(folder))
         self._spec = spec
 
     def __call__(self, examples: tf.Tensor) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
@@ -55,11 +57,23 @@ class Model:
         key = self._spec.prediction_key if len(outputs) > 1 else next(iter(outputs))
         return transformed[self._spec.label_key], outputs[key], transformed
 
+    def row_bytes(self) -> int:
+        """Size of what the model says about one example, as far as its signatures tell."""
+        names = [self._spec.signature_name, *self._spec.preprocessing_function_names]
+        specs = [spec for name in names for spec in self._loaded.signatures[name].structured_outputs.values()]
+        return sum(_row_bytes(spec) for spec in specs if isinstance(spec, tf.TensorSpec))
+
     def _call(self, name: str, examples: tf.Tensor) -> dict[str, np.ndarray]:
         signature = self._loaded.signatures[name]
         (argument,) = signature.structured_input_signature[1]
         outputs = signature(**{argument: examples})
         return {key: _with_column(value.numpy()) for key, value in outputs.items() if isinstance(value, tf.Tensor)}
+
+
+@functools.lru_cache(maxsize=2)
+def _loaded(folder: str) -> Any:
+    # Candidate and baseline: whoever asks for one of them again in this process gets it without loading it anew.
+    return tf.saved_model.load(folder, tags=["serve"])
 
 
 def fits(spec: config_pb2.ModelSpec, facts: SavedModelFacts) -> bool:
@@ -120,14 +134,30 @@ class Slicer:
 
 def read(files: Iterable[str], models: dict[str, Model], slicer: Slicer) -> Iterator[Batch]:
     """Yields the examples of gzip TFRecords in their order, in batches that a model on one machine can hold."""
-    records = tf.data.TFRecordDataset(list(files), compression_type="GZIP")
-    size = max((len(record) for record in records.take(16).as_numpy_iterator()), default=1)
-    rows = max(1, min(_BATCH_ROWS, _BATCH_BYTES // max(size, 1)))
-    for examples in records.batch(rows).prefetch(2):
+    for examples in serialised(files, models.values()):
         results = {name: model(examples) for name, model in models.items()}
         slices = slicer(examples.numpy(), [result[2] for result in results.values()])
         labels = {name: result[0] for name, result in results.items()}
         yield Batch(labels, {name: result[1] for name, result in results.items()}, slices)
+
+
+def serialised(files: Iterable[str], models: Iterable[Model]) -> tf.data.Dataset:
+    """The examples of gzip TFRecords as they are, in batches of which neither input nor output is large."""
+    files = list(files)
+    return tf.data.TFRecordDataset(files, "GZIP").batch(batch_rows(files, models)).prefetch(2)
+
+
+def batch_rows(files: list[str], models: Iterable[Model]) -> int:
+    """How many of these examples a model on one machine can hold at once, and what it says about them."""
+    first = tf.data.TFRecordDataset(files, compression_type="GZIP").take(16).as_numpy_iterator()
+    size = max([1, *map(len, first), *(model.row_bytes() for model in models)])
+    return max(1, min(_BATCH_ROWS, _BATCH_BYTES // size))
+
+
+def _row_bytes(spec: tf.TensorSpec) -> int:
+    """Bytes of one row of an output; 0 where its shape is open or its values have no fixed size."""
+    shape = spec.shape.as_list()[1:] if spec.shape.rank else [None]
+    return 0 if None in shape else math.prod(shape) * spec.dtype.size
 
 
 def _with_column(values: np.ndarray) -> np.ndarray:

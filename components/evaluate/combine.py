@@ -24,6 +24,7 @@ from tensorflow_model_analysis.metrics import (
 )
 
 from components.evaluate.lift import LiftCombiner
+from components.evaluate.segmentation import PixelCombiner
 from components.evaluate.top_lift import TopLiftCombiner
 
 Rows = tuple[np.ndarray, np.ndarray]
@@ -186,6 +187,10 @@ def _lift(combiner: LiftCombiner, accumulator: Any, labels: np.ndarray, predicti
     return combiner.add_batch(accumulator, labels, predictions) if labels.ndim == predictions.ndim == 2 else None
 
 
+def _pixels(combiner: PixelCombiner, accumulator: Any, labels: np.ndarray, predictions: np.ndarray) -> Any:
+    return combiner.add_batch(accumulator, labels, predictions)
+
+
 _FAST: dict[type, Callable[[Any, Any, np.ndarray, np.ndarray], Any]] = {
     example_count._ExampleCountCombiner: _count,
     calibration_histogram._CalibrationHistogramCombiner: _histogram,
@@ -194,4 +199,5 @@ _FAST: dict[type, Callable[[Any, Any, np.ndarray, np.ndarray], Any]] = {
     tf_metric_wrapper._CompilableMetricsCombiner: _keras,
     LiftCombiner: _lift,
     TopLiftCombiner: _top_lift,
+    PixelCombiner: _pixels,
 }

@@ -11,7 +11,7 @@ import tensorflow as tf
 from tensorflow_model_analysis import constants
 from tensorflow_model_analysis.proto import config_pb2
 
-from components.evaluate import analysis, local, page
+from components.evaluate import analysis, batches, gallery, local, page, segmentation
 from components.evaluate import config as configuration
 from components.evaluate.results import Results, candidate_name, load, load_validation, metric_name
 from components.evaluate.verdict import Verdict, judge
@@ -80,7 +80,8 @@ def evaluate(
             if not beam_options and local.can(asked, models, read_schema):
                 return local.analyse(files, location, asked, folders, read_schema, evaluation.directory())
             progress("evaluating with Beam")
-            analysis.analyse(files, location, asked, folders, read_schema, evaluation.directory(), beam_options)
+            rows = _batch_rows(files, asked, models)
+            analysis.analyse(files, location, asked, folders, read_schema, evaluation.directory(), beam_options, rows)
             return dict.fromkeys(models, 0)
         except Exception as error:
             raise _explained(error, eval_config_file) from error
@@ -92,7 +93,7 @@ def evaluate(
         # The metrics that cannot take NaN are given up, the rows are still counted.
         not_a_number = analyse(configuration.with_baseline(configuration.counts_only(written), baseline is not None))
         fault = "a prediction is NaN: train the model again, or look at the baseline"
-    results = load(evaluation.path)
+    results = load(evaluation.path, segmentation.class_names(config))
     unapplied = None if baseline else configuration.with_baseline(written, True)
     verdict = judge(
         results, config, unapplied, *load_validation(evaluation.path), _nan_fault(not_a_number, results.rows()) or fault
@@ -101,7 +102,8 @@ def evaluate(
     _write_metrics(metrics, results)
     _write_classification(classification, results)
     facts = {"Rows": results.rows(), "Splits": location, "Slices": len(results.slices)}
-    report.path.write_text(page.render(results, verdict, facts), encoding="utf-8")
+    pictures = _pictures(files, config, models, results)
+    report.path.write_text(page.render(results, verdict, facts, pictures), encoding="utf-8")
     evaluation.metadata |= {"rows": results.rows(), "slices": len(results.slices)}
     progress(f"{'blessed' if verdict.blessed else 'not blessed'}: {verdict.reason}")
     return {"blessed": verdict.blessed}
@@ -146,6 +148,33 @@ def _first_record(file: str) -> Any:
         return list(tf.data.TFRecordDataset(file, compression_type="GZIP").take(1))
     except tf.errors.OpError as error:
         raise InputError(f"{file}: not a gzip TFRecord ({error.message}); run ingest again") from None
+
+
+def _batch_rows(
+    files: list[str], config: config_pb2.EvalConfig, models: dict[str, configuration.SavedModelFacts]
+) -> int | None:
+    """How many examples may be evaluated at once, where that can be told; Beam knows nothing of their size."""
+    specs = {spec.name: spec for spec in config.model_specs}
+    if not all(batches.fits(specs[name], facts) for name, facts in models.items()):
+        return None
+    loaded = [batches.Model(facts.folder, specs[name]) for name, facts in models.items()]
+    return batches.batch_rows(files, loaded)
+
+
+def _pictures(
+    files: list[str],
+    config: config_pb2.EvalConfig,
+    models: dict[str, configuration.SavedModelFacts],
+    results: Results,
+) -> list[gallery.Picture]:
+    """Examples to show, where pixels were counted by class."""
+    name = candidate_name(models)
+    spec = next(spec for spec in config.model_specs if spec.name == name)
+    counted = results.plots.get(name)
+    if counted is None or not counted.pixels or not batches.fits(spec, models[name]):
+        return []
+    progress("choosing images for the report")
+    return gallery.choose(files, batches.Model(models[name].folder, spec))
 
 
 def _explained(error: Exception, file: str) -> Exception:

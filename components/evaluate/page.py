@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
+import numpy as np
 from tensorflow_model_analysis import constants
 from tensorflow_model_analysis.metrics import metric_types
 
-from components.evaluate import fairness
+from components.evaluate import fairness, gallery, segmentation
 from components.evaluate.lift import NAME as LIFT
 from components.evaluate.results import EXAMPLE_COUNT, Plots, Results, SliceMetrics, candidate_name, metric_name
 from components.evaluate.verdict import Outcome, Verdict
@@ -20,15 +21,18 @@ _MAX_SLICES = 60
 _MAX_CLASSES = 40
 
 
-def render(results: Results, verdict: Verdict, facts: dict[str, Any]) -> str:
+def render(results: Results, verdict: Verdict, facts: dict[str, Any], pictures: Sequence[gallery.Picture] = ()) -> str:
     """Returns the page.
 
     Args:
       results: what was measured.
       verdict: what was decided.
       facts: further lines under the verdict, such as the number of rows.
+      pictures: examples to show.
     """
     sections = [_verdict(verdict, facts), _thresholds(verdict.outcomes), _overall(results)]
+    if pictures:
+        sections.append(gallery.section(pictures, results.plots[candidate_name(results.plots)].class_names))
     sections += _slices(results, verdict)
     sections += fairness.sections(results)
     sections += _curves(results)
@@ -178,9 +182,13 @@ def _curves(results: Results) -> list[Html]:
     named = [(labels[name], results.plots[name]) for name in models]
     if any(plots.roc() for _, plots in named) or any(plots.calibration for _, plots in named):
         sections.append(report.section("ROC curve and calibration", _curve_drawing(named)))
+    if any(plots.pixels for _, plots in named):
+        sections.append(report.section("Intersection over union by class", _iou_drawing(named)))
     for label, plots in named[:1]:
         matrix = plots.matrix()
-        if matrix is not None and len(matrix[0]) <= _MAX_CLASSES:
+        if matrix is not None and plots.pixels:
+            sections.append(report.section(f"Pixels by class ({label})", _matrix_drawing(*matrix, "pixels")))
+        elif matrix is not None and len(matrix[0]) <= _MAX_CLASSES:
             note = "" if plots.classes else ", threshold 0.5"
             sections.append(report.section(f"Confusion matrix ({label}{note})", _matrix_drawing(*matrix)))
     return sections
@@ -217,8 +225,35 @@ def _curve_drawing(named: list[tuple[str, Plots]]) -> Html:
     return report.drawing(figure, "ROC curve and calibration of the models")
 
 
-def _matrix_drawing(names: list[str], rows: list[list[float]]) -> Html:
-    size = 2.2 + 0.42 * len(names)
+def _iou_drawing(named: list[tuple[str, Plots]]) -> Html:
+    """Bars of each class: the best constant answer, then the models."""
+    figure = report.figure(9.5, 2.9)
+    axes = figure.subplots()
+    matrices = [(label, matrix) for label, plots in named if (matrix := plots.matrix()) is not None]
+    classes = matrices[0][1][0]
+    tables = [(label, np.array(rows)) for label, (_, rows) in matrices]
+    bars = [("constant answer", segmentation.constant(tables[0][1]), "#9ca3af")]
+    bars += [(label, table, color) for (label, table), color in zip(tables, report.COLORS, strict=False)]
+    width = 0.8 / len(bars)
+    for number, (label, table, color) in enumerate(bars):
+        values = segmentation.class_iou(table)
+        places = [place + (number - (len(bars) - 1) / 2) * width for place in range(len(classes))]
+        drawn = axes.bar(
+            places, values, width=width, color=color, label=f"{label}, mean {segmentation.mean_iou(table):.3f}"
+        )
+        axes.bar_label(drawn, fmt="%.2f", fontsize=8, color="#6b7280")
+    axes.set_xticks(range(len(classes)), classes)
+    axes.set_ylim(0, 1.05)
+    axes.set_ylabel("intersection over union")
+    axes.grid(axis="x", visible=False)
+    axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    return report.drawing(
+        figure, "Intersection over union of each class, of the models and of the best constant answer"
+    )
+
+
+def _matrix_drawing(names: list[str], rows: list[list[float]], unit: str = "examples") -> Html:
+    size = 2.2 + (0.6 if unit == "pixels" else 0.42) * len(names)
     figure = report.figure(size + 0.6, size)
     axes = figure.subplots()
     totals = [sum(row) or 1.0 for row in rows]
@@ -231,10 +266,14 @@ def _matrix_drawing(names: list[str], rows: list[list[float]]) -> Html:
         for across, cell in enumerate(row):
             color = "white" if shares[down][across] > 0.5 else "#1f2937"
             if cell:
-                axes.text(across + 0.5, down + 0.5, f"{cell:.6g}", ha="center", va="center", color=color, fontsize=8)
+                # Of pixels there are millions, which no cell has room for.
+                text = f"{shares[down][across]:.1%}" if unit == "pixels" else f"{cell:.6g}"
+                axes.text(across + 0.5, down + 0.5, text, ha="center", va="center", color=color, fontsize=8)
     places = [number + 0.5 for number in range(len(names))]
     axes.set_xticks(places, names)
     axes.set_yticks(places, names)
     axes.set_xlabel("predicted")
     axes.set_ylabel("actual")
-    return report.drawing(figure, "Examples by actual and predicted class; colour: share of the actual class")
+    return report.drawing(
+        figure, f"{unit.capitalize()} by actual and predicted class; colour: share of the actual class"
+    )

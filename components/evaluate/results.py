@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,8 @@ from tensorflow_model_analysis.proto import metrics_for_slice_pb2, validation_re
 from tensorflow_model_analysis.slicer import slicer_lib
 
 EXAMPLE_COUNT = "example_count"
+PIXEL_MATRIX = "pixel_confusion_matrix_plot"
+"""Name of the plot that counts pixels by class: see `components.evaluate.segmentation`."""
 
 SliceKey = tuple[Any, ...]
 _Confusion = tuple[float, float, float, float, float]
@@ -68,6 +70,10 @@ class Plots:
     """(mean prediction, mean label, examples) of each bucket that holds examples."""
     classes: dict[tuple[int, int], float] = field(default_factory=dict)
     """Examples by (actual class, predicted class)."""
+    class_names: Sequence[str] = ()
+    """By number, where the configuration has them."""
+    pixels: bool = False
+    """Whether `classes` counts pixels instead of examples."""
 
     def roc(self) -> list[tuple[float, float, float]]:
         """(threshold, false positive rate, recall) by falling threshold; empty where a class is missing."""
@@ -84,11 +90,16 @@ class Plots:
         if self.classes:
             names = sorted({number for pair in self.classes for number in pair})
             rows = [[self.classes.get((actual, predicted), 0.0) for predicted in names] for actual in names]
-            return ["none" if number < 0 else str(number) for number in names], rows
+            return [self._class_name(number) for number in names], rows
         if self.confusion:
             _, tp, fp, tn, fn = min(self.confusion, key=lambda row: abs(row[0] - 0.5))
             return ["0", "1"], [[tn, fp], [fn, tp]]
         return None
+
+    def _class_name(self, number: int) -> str:
+        if number < 0:
+            return "none"
+        return self.class_names[number] if number < len(self.class_names) else str(number)
 
 
 @dataclass
@@ -110,15 +121,22 @@ class Results:
         return int(counts[0]) if counts else 0
 
 
-def load(folder: Path) -> Results:
-    """Reads a result directory."""
+def load(folder: Path, class_names: Sequence[str] = ()) -> Results:
+    """Reads a result directory.
+
+    Args:
+      folder: of TFMA's results.
+      class_names: of the classes by number, where they are known.
+    """
     by_slice: dict[SliceKey, dict[str, Plots]] = {}
     for entry in _messages(folder, "plots-*.tfrecord", metrics_for_slice_pb2.PlotsForSlice):
         plots = by_slice.setdefault(_key(entry), {})
         for pair in entry.plot_keys_and_values:
             # Per-class curves have a sub key; the page draws those over all classes.
             if not pair.key.HasField("sub_key"):
-                _add_plot(plots.setdefault(pair.key.model_name, Plots()), pair.value)
+                model = plots.setdefault(pair.key.model_name, Plots(class_names=class_names))
+                _add_plot(model, pair.value)
+                model.pixels |= pair.key.name == PIXEL_MATRIX
     slices = []
     for entry in _messages(folder, "metrics-*.tfrecord", metrics_for_slice_pb2.MetricsForSlice):
         key = _key(entry)

@@ -22,7 +22,13 @@ Features = Mapping[str, Any]
 
 
 def export(
-    model: keras.Model, transform_output: tft.TFTransformOutput, serving_dir: str, *, labels: Collection[str]
+    model: keras.Model,
+    transform_output: tft.TFTransformOutput,
+    serving_dir: str,
+    *,
+    labels: Collection[str],
+    decode: Callable[[dict[str, Any]], Features] | None = None,
+    answer: Callable[[Any], Features] | None = None,
 ) -> None:
     """Writes a SavedModel with three signatures; B is the number of examples in a call.
 
@@ -38,6 +44,10 @@ def export(
       transform_output: the preprocessing.
       serving_dir: folder to write to.
       labels: raw features that are not known when the model serves.
+      decode: makes of transformed features, those that there are, what the model was trained on, under the same names;
+        for features that are stored in another form, such as encoded images. `transform_features` answers it too.
+      answer: makes of what the model returns that which `serving_default` answers by name, in place of `outputs`; for
+        a prediction that is larger than what clients want.
 
     Raises:
       InputError: a label that the schema does not have, an input that the preprocessing does not make or makes from a
@@ -57,21 +67,25 @@ def export(
     module.model = inference = keras.Model(model.input, model.output)
     module.preprocessing = transform_output.transform_features_layer()
     # Calling the layer itself would have Keras remember the call, and trace it once more when it is saved.
-    transform = module.preprocessing.call
+    preprocess = module.preprocessing.call
 
-    def predict(raw: Features) -> dict[str, tf.Tensor]:
+    def transform(raw: dict[str, Any]) -> Features:
+        return decode(preprocess(raw)) if decode else preprocess(raw)
+
+    def predict(raw: Features) -> tf.Tensor:
         transformed = transform(dict(raw))
         if leaked := [name for name in inputs if name not in transformed]:
             raise InputError(
                 f"the model's input {leaked[0]!r} is made from a label, which is unknown when the model serves"
             )
-        return {OUTPUTS: inference({name: transformed[name] for name in inputs}, training=False)}
+        return inference({name: transformed[name] for name in inputs}, training=False)
 
     def serving_default(**plain: tf.Tensor) -> dict[str, tf.Tensor]:
-        return predict({name: _raw(plain[name], feature) for name, feature in served.items()})
+        outputs = predict({name: _raw(plain[name], feature) for name, feature in served.items()})
+        return dict(answer(outputs)) if answer else {OUTPUTS: outputs}
 
     def from_examples(examples: tf.Tensor) -> dict[str, tf.Tensor]:
-        return predict(tf.io.parse_example(examples, served))
+        return {OUTPUTS: predict(tf.io.parse_example(examples, served))}
 
     def transform_features(examples: tf.Tensor) -> dict[str, tf.Tensor]:
         transformed = transform(tf.io.parse_example(examples, spec))

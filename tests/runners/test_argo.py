@@ -27,7 +27,7 @@ from tests.support import ROOT
 
 Document = dict[str, Any]
 
-MODELS = ("taxi", "digits", "complaints", "complaints_product")
+MODELS = ("taxi", "digits", "complaints", "complaints_product", "pets")
 GOLDENS = ROOT / "tests" / "goldens"
 
 

@@ -25,7 +25,7 @@ from tests.runners.compiled_models import OPTIONAL, digest, full, model, pods
 from tests.runners.kfp_fields import IR_2_5, PLATFORM_2_5, unknown
 from tests.support import ROOT
 
-MODELS = ("taxi", "digits", "complaints", "complaints_product")
+MODELS = ("taxi", "digits", "complaints", "complaints_product", "pets")
 GOLDENS = ROOT / "tests" / "goldens"
 
 

@@ -22,7 +22,7 @@ def number(low: int, value: dsl.OutputPath(int), mark: str = "x"):  # type: igno
     return dsl.ContainerSpec(image="registry/millrace/number:v1@sha256:0", command=["python"], args=[low, value, mark])
 
 
-@pytest.mark.parametrize("model", ["taxi", "digits"])
+@pytest.mark.parametrize("model", ["taxi", "digits", "pets"])
 def test_the_pipeline_is_read_whole(model: str) -> None:
     pipeline = read(documents(compile_pipeline(load(model)))[0])
     tasks = pipeline.tasks

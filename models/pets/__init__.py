@@ -1,0 +1,1 @@
+"""The pets model: what its settings.yaml names."""
