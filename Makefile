@@ -79,7 +79,7 @@ download: $(CLIENT_STAMP)  ## Download real data: MODEL=taxi (Chicago trips), mn
 .PHONY: test test-slow space-environment check fmt lock bench clean
 # What runs in which environment is the folder: see images/environments.yaml.
 DATA_TESTS := $(wildcard tests/components/statistics tests/components/schema tests/components/validate)
-ML_TESTS := $(wildcard tests/components/transform tests/components/train tests/components/evaluate tests/models)
+ML_TESTS := $(wildcard tests/components/transform tests/components/tune tests/components/train tests/components/evaluate tests/models)
 CLIENT_TESTS := tests $(patsubst %,--ignore=%,$(DATA_TESTS) $(ML_TESTS) tests/cluster)
 define run_tests
 	@failed=; \
