@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import re
 import shlex
@@ -11,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from components.runtime.artifacts import file_digest
-from components.runtime.errors import InputError
+from components.runtime.errors import InputError, did_you_mean
 from runners.images import GPU, GPU_STAGES
 from runners.settings import PROJECT
 
@@ -75,8 +74,7 @@ def recipe(stage: str, variant: str = "", python_image: str = PYTHON_IMAGE, proj
     """
     known = image_stages(project)
     if stage not in known:
-        near = difflib.get_close_matches(stage, known, n=1)
-        hint = f", did you mean {near[0]!r}?" if near else ";"
+        hint = did_you_mean(stage, known) or ";"
         raise InputError(f"no image for the stage {stage!r}{hint} the stages are: {', '.join(known)}")
     if variant and (variant != GPU or stage not in GPU_STAGES):
         raise InputError(f"no {variant} image of the stage {stage!r}; only {' and '.join(GPU_STAGES)} have one ({GPU})")

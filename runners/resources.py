@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from components.runtime.errors import did_you_mean
 from runners.cluster_settings import StageResources
 from runners.kubernetes_values import cpu_cores, memory_bytes
 
@@ -90,8 +90,7 @@ def resolve(given: dict[str, Any]) -> dict[str, StageResources]:
     known = {stage: stage for stage in stages()} | TASKS_OF_ANOTHER_NAME
     for name, values in given.items():
         if name != "default" and name not in known:
-            near = difflib.get_close_matches(name, ["default", *known], n=1)
-            hint = f", did you mean {near[0]!r}?" if near else ""
+            hint = did_you_mean(name, ["default", *known])
             raise ValueError(f"resources.{name}: no such stage{hint}; known here: default, {', '.join(known)}")
         _check(name, known.get(name, ""), values)
     result = {}

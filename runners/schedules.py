@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from components.runtime.errors import InputError
+from components.runtime.errors import InputError, did_you_mean
 
 _FIELDS = (
     ("second", 0, 59, ()),
@@ -177,12 +177,9 @@ def _schedule(file: Path, document: Any) -> Schedule:
 
 
 def _unknown(key: str) -> str:
-    import difflib
 
     known = list(Schedule.model_fields)
-    near = difflib.get_close_matches(key, known, n=1)
-    hint = f", did you mean {near[0]!r}?" if near else ""
-    return f"unknown key {key!r}{hint}; known are {', '.join(known)}"
+    return f"unknown key {key!r}{did_you_mean(key, known)}; known are {', '.join(known)}"
 
 
 def _is_part(part: str, least: int, most: int, words: Sequence[str]) -> bool:

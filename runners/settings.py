@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 import os
 import re
@@ -11,187 +10,29 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    PositiveInt,
-    ValidationError,
-    model_validator,
-)
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from components.runtime.errors import InputError
+from components.runtime.errors import InputError, did_you_mean
 from components.runtime.vertex_options import PushVertex
 from runners import resources as resources_module
 from runners import secret_values
 from runners.cluster_settings import Cluster, StageResources
+from runners.stage_settings import (
+    Evaluate,
+    Ingest,
+    Notify,
+    PushHub,
+    Schema,
+    Section,
+    Statistics,
+    Train,
+    Transform,
+    Tune,
+    Validate,
+)
 
 PROJECT = Path(__file__).parent.parent
 MODELS = PROJECT / "models"
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class Images(_Section):
-    """How images lie in the data's folder; what is not given has the stage's default."""
-
-    layout: Literal["folders", "pairs", "list"] | None = None
-    images: str | None = None
-    masks: str | None = None
-    list_file: str | None = None
-    mask_values: list[Annotated[int, Field(ge=0, le=255)]] | None = None
-
-
-class Ingest(_Section):
-    """How raw data becomes examples."""
-
-    format: Literal["auto", "csv", "tfrecord", "parquet", "avro", "images"] = "auto"
-    splits: dict[str, PositiveInt] = {"train": 2, "eval": 1}
-    split_patterns: dict[str, str] = {}
-    sample_rows: int = Field(default=10, ge=0, le=100)
-    images: Images | None = None
-    text_columns: list[str] = []
-    leave_out_without: list[str] = []
-
-
-class Statistics(_Section):
-    """How statistics are computed; without options in the stage's own process."""
-
-    beam_options: list[str] = []
-
-
-class Schema(_Section):
-    """Where the schema comes from; without a file it is inferred."""
-
-    schema_file: str = ""
-
-
-class Validate(_Section):
-    """What anomalies do."""
-
-    on_anomalies: Literal["stop", "warn"] = "stop"
-    previous_statistics: str = ""
-
-
-class Transform(_Section):
-    """The preprocessing."""
-
-    module_file: str = "preprocessing.py"
-    custom_config: dict[str, Any] = {}
-    beam_options: list[str] = []
-
-
-class Tune(_Section):
-    """The search for hyperparameters before the training; without this section there is none."""
-
-    module_file: str = "model.py"
-    train_steps: PositiveInt = 500
-    eval_steps: int = Field(default=50, ge=0)
-    seed: int = 42
-    custom_config: dict[str, Any] = {}
-    max_trials: int = Field(default=10, ge=0)
-    max_minutes: float = Field(default=30.0, ge=0, allow_inf_nan=False)
-
-
-class Train(_Section):
-    """The training."""
-
-    module_file: str = "model.py"
-    train_steps: PositiveInt = 500
-    eval_steps: int = Field(default=50, ge=0)
-    seed: int = 42
-    custom_config: dict[str, Any] = {}
-    hyperparameters_file: str = ""
-    warm_start: bool = False
-
-
-class Evaluate(_Section):
-    """The evaluation and its gate."""
-
-    eval_config_file: str = "evaluation.pbtxt"
-    example_splits: list[str] = ["eval"]
-    beam_options: list[str] = []
-
-
-def _of_form(pattern: str, expected: str) -> AfterValidator:
-    """Holds a text to a pattern, and says in words what was expected."""
-
-    def check(text: str) -> str:
-        if re.fullmatch(pattern, text):
-            return text
-        raise ValueError(f"expected {expected}")
-
-    return AfterValidator(check)
-
-
-MailServer = Annotated[str, _of_form(r"[A-Za-z0-9.-]+(:[0-9]{1,5})?", "HOST or HOST:PORT")]
-MailAddress = Annotated[str, _of_form(r"[^\s@<>,;]+@[^\s@<>,;]+", "an address of the form name@host")]
-Link = Annotated[str, _of_form(r"(https?://\S+)?", "an address that begins with http:// or https://")]
-_HUB_NAME = r"[A-Za-z0-9][-A-Za-z0-9_.]*/[A-Za-z0-9_][-A-Za-z0-9_.]*"
-_HUB_FORM = "NAMESPACE/NAME of letters, digits, '-', '_' and '.', such as team/taxi"
-HubName = Annotated[str, _of_form(_HUB_NAME, _HUB_FORM)]
-MaybeHubName = Annotated[str, _of_form(f"({_HUB_NAME})?", _HUB_FORM)]
-
-
-class Space(_Section):
-    """A Space of the Hub in which people try the model.
-
-    Attributes:
-      sdk: what its app is written with.
-      repo_id: its name; that of the model with `-demo` without.
-      private: whether nobody else may see it; as the model without.
-      title: over the page; the model's name without.
-      input: what the model takes; `auto` goes by its signature.
-      classes: names of what the model tells apart, in its order.
-    """
-
-    sdk: Literal["gradio", "streamlit"] = "gradio"
-    repo_id: MaybeHubName = ""
-    private: bool | None = None
-    title: str = ""
-    input: Literal["auto", "table", "image"] = "auto"
-    classes: list[str] = []
-
-
-class PushHub(_Section):
-    """The push to the Hugging Face Hub, beside that to the serving directory; the token comes from a secret.
-
-    Attributes:
-      repo_id: NAMESPACE/NAME of the model's repository.
-      private: whether the repository is private.
-      license: as the Hub names it, such as apache-2.0.
-      task: as the Hub names it, such as tabular-classification.
-      tags: more tags for the model card.
-      space: also a Space; none without.
-    """
-
-    repo_id: HubName
-    private: bool = True
-    license: str = ""
-    task: str = ""
-    tags: list[str] = []
-    space: Space | None = None
-
-
-class Mail(_Section):
-    """The mail of `notify`; its user and password are in a secret."""
-
-    server: MailServer
-    sender: MailAddress
-    to: Annotated[list[MailAddress], Field(min_length=1)]
-    security: Literal["starttls", "tls", "none"] = "starttls"
-
-
-class Notify(_Section):
-    """Who is told how a run ended; the webhook's address is in a secret, see docs/notify.md."""
-
-    when: Literal["always", "failure", "success"] = "always"
-    webhook: Literal["text", "teams", "json"] = "text"
-    mail: Mail | None = None
-    link: Link = ""
 
 
 _NOT_ARGUMENTS = {"train": {"train_steps", "eval_steps", "warm_start"}}
@@ -216,7 +57,7 @@ def _module(place: str) -> str:
     raise ValueError("expected a gs:// or s3:// URI, or the absolute path of a folder")
 
 
-class Settings(_Section):
+class Settings(Section):
     """Everything about a model's pipeline that does not vary from run to run, and the defaults of what does.
 
     Files are named relative to the model's folder, or to `module`, where the model's code lies outside of the images.
@@ -243,7 +84,7 @@ class Settings(_Section):
     push_vertex: PushVertex | None = None
     notify: Notify | None = None
     cluster: Cluster = Cluster()
-    resources: dict[str, StageResources] = {}
+    resources: dict[str, StageResources] = Field(default={})
 
     @model_validator(mode="after")
     def _resources_hold_for_every_task(self) -> Settings:
@@ -315,7 +156,7 @@ def load(model: str, module: str = "") -> Settings:
     if not file.is_file():
         known = sorted(path.parent.name for path in MODELS.glob("*/settings.yaml"))
         raise InputError(
-            f"no model {model!r}: {file} is not there{_did_you_mean(model, known)}; the models are: {', '.join(known)}"
+            f"no model {model!r}: {file} is not there{did_you_mean(model, known)}; the models are: {', '.join(known)}"
         )
     where = file.relative_to(PROJECT) if file.is_relative_to(PROJECT) else file
     try:
@@ -346,7 +187,7 @@ def _explain(error: ValidationError) -> str:
         *parents, key = [str(part) for part in mistake["loc"]]
         fields = _section(parents).model_fields
         known = [field.alias or field_name for field_name, field in fields.items() if field_name != "folder"]
-        return f"unknown key {name!r}{_did_you_mean(key, known)}; known here: {', '.join(known)}"
+        return f"unknown key {name!r}{did_you_mean(key, known)}; known here: {', '.join(known)}"
     if isinstance(mistake["input"], dict | BaseModel):
         # What several keys say together; the message names them.
         return f"{name}: {message}" if name else message
@@ -369,11 +210,6 @@ def _plain(kind: Any) -> Any:
     """A type without the None that may stand in its place."""
     plain = [argument for argument in typing.get_args(kind) if argument is not type(None)]
     return plain[0] if type(None) in typing.get_args(kind) else kind
-
-
-def _did_you_mean(word: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(word, known, n=1)
-    return f", did you mean {near[0]!r}?" if near else ""
 
 
 def _beside(module: str, file: str) -> str:

@@ -7,7 +7,6 @@ its column text, because a float would not keep it.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from enum import IntEnum
 
@@ -15,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from components.runtime.errors import InputError
+from components.runtime.errors import InputError, did_you_mean
 
 
 class Kind(IntEnum):
@@ -52,8 +51,7 @@ def check_name(name: str, known: Sequence[str], parameter: str, file: str) -> No
       InputError: the file has no such column.
     """
     if name not in known:
-        near = difflib.get_close_matches(str(name), known, n=1)
-        hint = f", did you mean {near[0]!r}?" if near else ""
+        hint = did_you_mean(str(name), known)
         raise InputError(f"{file}: no column {name!r}, which {parameter} names{hint}; it has: {', '.join(known)}")
 
 

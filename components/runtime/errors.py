@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import errno
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 EXIT_INPUT = 65
 EXIT_TRANSIENT = 75
@@ -83,3 +84,9 @@ def operation_cause(message: str) -> str:
     """What a TensorFlow operation complained about: pages of stack stand before it, and names of nodes behind."""
     lines = [line.strip() for line in message.partition("[[{{node")[0].splitlines()]
     return next((line for line in reversed(lines) if line), message)
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """`, did you mean '...'?` with the nearest of what is known; empty where nothing is near."""
+    near = difflib.get_close_matches(word, list(known), n=1)
+    return f", did you mean {near[0]!r}?" if near else ""

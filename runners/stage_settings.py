@@ -1,0 +1,173 @@
+"""What `settings.yaml` can say of each stage: its arguments, and what decides about its tasks."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveInt
+
+
+class Section(BaseModel):
+    """A part of the settings, which holds the keys that it names and no other."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Images(Section):
+    """How images lie in the data's folder; what is not given has the stage's default."""
+
+    layout: Literal["folders", "pairs", "list"] | None = None
+    images: str | None = None
+    masks: str | None = None
+    list_file: str | None = None
+    mask_values: list[Annotated[int, Field(ge=0, le=255)]] | None = None
+
+
+class Ingest(Section):
+    """How raw data becomes examples."""
+
+    format: Literal["auto", "csv", "tfrecord", "parquet", "avro", "images"] = "auto"
+    splits: dict[str, PositiveInt] = {"train": 2, "eval": 1}
+    split_patterns: dict[str, str] = {}
+    sample_rows: int = Field(default=10, ge=0, le=100)
+    images: Images | None = None
+    text_columns: list[str] = []
+    leave_out_without: list[str] = []
+
+
+class Statistics(Section):
+    """How statistics are computed; without options in the stage's own process."""
+
+    beam_options: list[str] = []
+
+
+class Schema(Section):
+    """Where the schema comes from; without a file it is inferred."""
+
+    schema_file: str = ""
+
+
+class Validate(Section):
+    """What anomalies do."""
+
+    on_anomalies: Literal["stop", "warn"] = "stop"
+    previous_statistics: str = ""
+
+
+class Transform(Section):
+    """The preprocessing."""
+
+    module_file: str = "preprocessing.py"
+    custom_config: dict[str, Any] = {}
+    beam_options: list[str] = []
+
+
+class Tune(Section):
+    """The search for hyperparameters before the training; without this section there is none."""
+
+    module_file: str = "model.py"
+    train_steps: PositiveInt = 500
+    eval_steps: int = Field(default=50, ge=0)
+    seed: int = 42
+    custom_config: dict[str, Any] = {}
+    max_trials: int = Field(default=10, ge=0)
+    max_minutes: float = Field(default=30.0, ge=0, allow_inf_nan=False)
+
+
+class Train(Section):
+    """The training."""
+
+    module_file: str = "model.py"
+    train_steps: PositiveInt = 500
+    eval_steps: int = Field(default=50, ge=0)
+    seed: int = 42
+    custom_config: dict[str, Any] = {}
+    hyperparameters_file: str = ""
+    warm_start: bool = False
+
+
+class Evaluate(Section):
+    """The evaluation and its gate."""
+
+    eval_config_file: str = "evaluation.pbtxt"
+    example_splits: list[str] = ["eval"]
+    beam_options: list[str] = []
+
+
+def _of_form(pattern: str, expected: str) -> AfterValidator:
+    """Holds a text to a pattern, and says in words what was expected."""
+
+    def check(text: str) -> str:
+        if re.fullmatch(pattern, text):
+            return text
+        raise ValueError(f"expected {expected}")
+
+    return AfterValidator(check)
+
+
+MailServer = Annotated[str, _of_form(r"[A-Za-z0-9.-]+(:[0-9]{1,5})?", "HOST or HOST:PORT")]
+MailAddress = Annotated[str, _of_form(r"[^\s@<>,;]+@[^\s@<>,;]+", "an address of the form name@host")]
+Link = Annotated[str, _of_form(r"(https?://\S+)?", "an address that begins with http:// or https://")]
+_HUB_NAME = r"[A-Za-z0-9][-A-Za-z0-9_.]*/[A-Za-z0-9_][-A-Za-z0-9_.]*"
+_HUB_FORM = "NAMESPACE/NAME of letters, digits, '-', '_' and '.', such as team/taxi"
+HubName = Annotated[str, _of_form(_HUB_NAME, _HUB_FORM)]
+MaybeHubName = Annotated[str, _of_form(f"({_HUB_NAME})?", _HUB_FORM)]
+
+
+class Space(Section):
+    """A Space of the Hub in which people try the model.
+
+    Attributes:
+      sdk: what its app is written with.
+      repo_id: its name; that of the model with `-demo` without.
+      private: whether nobody else may see it; as the model without.
+      title: over the page; the model's name without.
+      input: what the model takes; `auto` goes by its signature.
+      classes: names of what the model tells apart, in its order.
+    """
+
+    sdk: Literal["gradio", "streamlit"] = "gradio"
+    repo_id: MaybeHubName = ""
+    private: bool | None = None
+    title: str = ""
+    input: Literal["auto", "table", "image"] = "auto"
+    classes: list[str] = []
+
+
+class PushHub(Section):
+    """The push to the Hugging Face Hub, beside that to the serving directory; the token comes from a secret.
+
+    Attributes:
+      repo_id: NAMESPACE/NAME of the model's repository.
+      private: whether the repository is private.
+      license: as the Hub names it, such as apache-2.0.
+      task: as the Hub names it, such as tabular-classification.
+      tags: more tags for the model card.
+      space: also a Space; none without.
+    """
+
+    repo_id: HubName
+    private: bool = True
+    license: str = ""
+    task: str = ""
+    tags: list[str] = []
+    space: Space | None = None
+
+
+class Mail(Section):
+    """The mail of `notify`; its user and password are in a secret."""
+
+    server: MailServer
+    sender: MailAddress
+    to: Annotated[list[MailAddress], Field(min_length=1)]
+    security: Literal["starttls", "tls", "none"] = "starttls"
+
+
+class Notify(Section):
+    """Who is told how a run ended; the webhook's address is in a secret, see docs/notify.md."""
+
+    when: Literal["always", "failure", "success"] = "always"
+    webhook: Literal["text", "teams", "json"] = "text"
+    mail: Mail | None = None
+    link: Link = ""
