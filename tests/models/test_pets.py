@@ -15,7 +15,7 @@ import tensorflow as tf
 import tensorflow_transform as tft
 
 from components.runtime import modules
-from components.runtime.errors import InputError
+from components.runtime.errors import InputError, TransientError
 from tests.components.evaluate import evaluation_support
 from tests.components.train import training_support as support
 from tests.components.train.training_support import Prepared
@@ -243,6 +243,16 @@ def test_encoder_starts_from_a_file_of_weights(tmp_path: Path) -> None:
     (tmp_path / "weights.ckpt").touch()
     with pytest.raises(InputError, match=r"weights\.ckpt: not a \.h5 file"):
         build(encoder_weights=str(tmp_path / "weights.ckpt"))
+
+
+def test_weights_that_cannot_be_downloaded_may_be_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = "keras.src.applications.mobilenet_v2.BASE_WEIGHT_PATH"
+    monkeypatch.setattr(module, "http://127.0.0.1:9/")  # Where nothing listens.
+    monkeypatch.setattr("keras.src.backend.config.keras_home", lambda: str(tmp_path))
+    with pytest.raises(TransientError, match=r"Keras's download fails .* name a file that holds them"):
+        build(alpha=0.35, encoder_weights="imagenet")
+    with pytest.raises(InputError, match=r"alpha 0\.2 and encoder_weights 'imagenet'"):
+        build(alpha=0.2, encoder_weights="imagenet")
 
 
 @pytest.mark.slow
