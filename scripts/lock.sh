@@ -17,8 +17,9 @@ done
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 stale=
-for input in *.in; do
-  name=${input%.in}
+# By name, so that a lock comes after the one that constrains it: ml before ml-gpu.
+for name in $(basename -s .in -- *.in | LC_ALL=C sort); do
+  input=$name.in
   case $name in
     client | data | ml | space) extra=(--override overrides.txt) ;;
     # Images of stages that run elsewhere in a larger environment: the same versions in both.
