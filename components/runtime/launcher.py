@@ -21,11 +21,13 @@ from typing import Any
 
 from components.runtime import lineage
 from components.runtime.artifacts import content_digest
-from components.runtime.errors import StageError
+from components.runtime.errors import EXIT_TRANSIENT, StageError
 from components.runtime.executor import ERROR_PREFIX
 from components.runtime.placeholders import resolve
 
 _LOCK = "owner.lock"
+_ROOM_FOR_A_LINE = 16 << 10
+"""Bytes that have to be free for a stage to say why it failed."""
 
 RUN_PLACEHOLDER = "{{$.pipeline_job_name}}"
 """`dsl.PIPELINE_JOB_NAME_PLACEHOLDER`, which a KFP backend fills in too: where a parameter is this, the run's name."""
@@ -146,7 +148,7 @@ def launch(root: Path, task: Task, run_stage: StageRunner, log: Path) -> dict[st
         try:
             completed = run_stage(command, log)
             if completed.exit_code != 0:
-                raise TaskFailed(_error(log, completed.exit_code), completed.exit_code)
+                raise _failure(log, completed.exit_code)
             outputs, output_parameters = _outputs(task, workplace, home)
         except BaseException as error:
             lineage.ended(root, task.run, record | {"finished": datetime.now(UTC).isoformat()}, "failed", str(error))
@@ -285,17 +287,22 @@ def _outputs(task: Task, folder: Path, home: Path) -> tuple[dict[str, Any], dict
     return outputs, parameters
 
 
-def _error(log: Path, exit_code: int) -> str:
+def _failure(log: Path, exit_code: int) -> TaskFailed:
     """The stage's own one-line error, or what its exit code says."""
     with contextlib.suppress(FileNotFoundError):
         for line in reversed(log.read_text(errors="replace").splitlines()):
             if line.startswith(ERROR_PREFIX):
-                return line.removeprefix(ERROR_PREFIX)
+                return TaskFailed(line.removeprefix(ERROR_PREFIX), exit_code)
     if exit_code > 128:
         name = signal.Signals(exit_code - 128).name
         hint = "; the machine may be out of memory" if name == "SIGKILL" else ""
-        return f"the stage was ended by {name}{hint}"
-    return f"the stage ended with exit code {exit_code} and said nothing"
+        return TaskFailed(f"the stage was ended by {name}{hint}", exit_code)
+    if shutil.disk_usage(log.parent).free < _ROOM_FOR_A_LINE:
+        return TaskFailed(
+            f"{log.parent}: No space left on device, not even for the stage's log: free some space, then run again",
+            EXIT_TRANSIENT,
+        )
+    return TaskFailed(f"the stage ended with exit code {exit_code} and said nothing", exit_code)
 
 
 def _fingerprint(name: str, value: Any) -> Any:
