@@ -94,6 +94,7 @@ def evaluate(
         not_a_number = analyse(configuration.with_baseline(configuration.counts_only(written), baseline is not None))
         fault = "a prediction is NaN: train the model again, or look at the baseline"
     results = load(evaluation.path, segmentation.class_names(config))
+    _check_rows(examples, example_splits, results.rows())
     unapplied = None if baseline else configuration.with_baseline(written, True)
     verdict = judge(
         results, config, unapplied, *load_validation(evaluation.path), _nan_fault(not_a_number, results.rows()) or fault
@@ -141,6 +142,16 @@ def _files(examples: InputArtifact, splits: list[str]) -> list[str]:
             )
         files += found
     return files
+
+
+def _check_rows(examples: InputArtifact, splits: list[str], read: int) -> None:
+    """TensorFlow takes a compressed file that was cut off between two records for a whole one."""
+    written = [examples.metadata.get(f"rows_{split}") for split in splits]
+    expected = sum(int(count) for count in written if count is not None)
+    if read and None not in written and read != expected:
+        raise InputError(
+            f"{examples.name}: an examples file is damaged: {read} of {expected} examples could be read; run ingest again"
+        )
 
 
 def _first_record(file: str) -> Any:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import tensorflow as tf
 import tensorflow_model_analysis as tfma
 
 from components.evaluate import results
@@ -300,14 +302,31 @@ def test_models_and_schemas_that_are_none(
             support.evaluate_in_process(tmp_path / "out", **arguments)
 
 
+def _until(file: Path, whole: bytes, wanted: Callable[[int | None], bool]) -> int:
+    """Cuts a file of examples off where reading it gives the wanted count, None for an error; returns the count."""
+    for size in range(len(whole) // 2, len(whole) - 100):
+        file.write_bytes(whole[:size])
+        try:
+            count = sum(1 for _ in tf.data.TFRecordDataset([str(file)], "GZIP"))
+        except tf.errors.DataLossError:
+            count = None
+        if wanted(count):
+            return count or 0
+    raise AssertionError("no such place in the file")
+
+
 def test_truncated_examples(tmp_path: Path, trip_examples: Path, trip_schema: Path, good_model: Path) -> None:
     whole = next((trip_examples / "Split-eval").iterdir()).read_bytes()
-    split = tmp_path / "examples" / "Split-eval"
-    split.mkdir(parents=True)
-    (split / "data_tfrecord-00000-of-00001.gz").write_bytes(whole[: len(whole) // 2])
+    file = tmp_path / "examples" / "Split-eval" / "data_tfrecord-00000-of-00001.gz"
+    file.parent.mkdir(parents=True)
     arguments = support.arguments(tmp_path / "examples", good_model, trip_schema, TAXI)
+    _until(file, whole, lambda count: count is None)
     with pytest.raises(InputError, match="an examples file is damaged"):
         support.evaluate_in_process(tmp_path / "out", **arguments)
+    # Between two records TensorFlow notices nothing.
+    left = _until(file, whole, lambda count: count is not None)
+    with pytest.raises(InputError, match=f"an examples file is damaged: {left} of 600 examples could be read"):
+        support.evaluate_in_process(tmp_path / "cut", **arguments, metadata={"examples": {"rows_eval": 600.0}})
 
 
 def test_exit_code_of_a_missing_configuration(
