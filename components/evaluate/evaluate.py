@@ -150,7 +150,8 @@ def _check_rows(examples: InputArtifact, splits: list[str], read: int) -> None:
     expected = sum(int(count) for count in written if count is not None)
     if read and None not in written and read != expected:
         raise InputError(
-            f"{examples.name}: an examples file is damaged: {read} of {expected} examples could be read; run ingest again"
+            f"{examples.name}: an examples file is damaged: {read} of {expected} examples could be read; "
+            "run ingest again"
         )
 
 
