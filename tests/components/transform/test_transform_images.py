@@ -43,7 +43,7 @@ def schema(folder: Path) -> Path:
 
 def test_images_and_masks_are_resized(tmp_path: Path) -> None:
     data = examples(tmp_path, {"train": 40, "eval": 5})
-    module = str(ROOT / "scripts" / "image_preprocessing.py")
+    module = str(ROOT / "tests" / "data" / "image_preprocessing.py")
     out = run_transform(tmp_path / "out", data, schema(tmp_path / "schema"), module)
     rows = read_split(out, "train")
     assert (len(rows), len(read_split(out, "eval"))) == (40, 5)

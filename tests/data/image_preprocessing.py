@@ -1,4 +1,4 @@
-"""What `make bench ARGS=--images` transforms with: photographs and masks to 128x128, with an analyzer over the pixels.
+"""Photographs and masks to 128x128, with an analyzer over the pixels.
 
 The analyzer makes transform read the images twice, once through Beam.
 """
