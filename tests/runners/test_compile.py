@@ -195,7 +195,7 @@ def peaks() -> dict[str, float]:
 def test_the_defaults_follow_the_measured_peaks() -> None:
     chosen = load("taxi")
     measured = peaks()
-    assert measured.keys() == pods(compile_pipeline(chosen, digest)).keys() - {"reject-data", "notify"}
+    assert measured.keys() == pods(compile_pipeline(chosen, digest)).keys() - {"reject-data"}
     for task, peak in measured.items():
         pod = chosen.pod(task)
         assert pod.memory.request
