@@ -159,7 +159,8 @@ def tables(stages: list[Stage]) -> str:
     lines = [
         f"{count:,} generated images of {SIDE}x{SIDE} with masks, layout `pairs`, each stage a process of its own.",
         "Seconds with the import of the libraries. Memory: the highest sum over the stage's process and its children,",
-        "pages that they share counted once. Schema and transform are those of `models/pets`, which makes PNG of 128x128.",
+        "pages that they share counted once. Schema and transform are those of `models/pets`, which makes",
+        "PNG of 128x128.",
         "",
         "| stage | seconds | of processors | images per processor second | peak memory, GB |",
         "| --- | ---: | ---: | ---: | ---: |",
