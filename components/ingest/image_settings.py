@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from components.runtime.errors import InputError
+from components.runtime.errors import InputError, did_you_mean
 
 FOLDERS = "folders"
 PAIRS = "pairs"
@@ -47,8 +46,7 @@ class ImageSettings:
         given = {key: value for key, value in given.items() if value is not None}
         for key in given:
             if key not in cls.__dataclass_fields__:
-                near = difflib.get_close_matches(key, cls.__dataclass_fields__, n=1)
-                hint = f", did you mean {near[0]!r}?" if near else ""
+                hint = did_you_mean(key, cls.__dataclass_fields__)
                 raise InputError(
                     f"images has an unknown key {key!r}{hint}; known: {', '.join(cls.__dataclass_fields__)}"
                 )

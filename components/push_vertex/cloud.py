@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 import logging
 import os
 import re
@@ -18,7 +17,7 @@ from google.cloud.storage.exceptions import DataCorruption, InvalidResponse
 from google.cloud.storage.retry import DEFAULT_RETRY
 from requests.exceptions import RequestException
 
-from components.runtime.errors import InputError, StageError, TransientError
+from components.runtime.errors import InputError, StageError, TransientError, did_you_mean
 from components.runtime.vertex_options import PushVertex
 
 CREDENTIALS = "GOOGLE_APPLICATION_CREDENTIALS"
@@ -148,8 +147,7 @@ def _check_region(region: str) -> None:
 
     regions = sorted(SUPPORTED_REGIONS - {"global"})
     if region not in regions:
-        near = difflib.get_close_matches(region, regions, n=1)
-        hint = f", did you mean {near[0]!r}?" if near else f"; it has: {', '.join(regions)}"
+        hint = did_you_mean(region, regions) or f"; it has: {', '.join(regions)}"
         raise InputError(f"region: Vertex AI has no region {region!r}{hint}")
 
 

@@ -14,11 +14,10 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from components.runtime import final_status, launcher, progress, run_record
-from components.runtime.errors import InputError
 from components.runtime.executor import convert
-from components.runtime.launch import PYTHON_TYPES, end_with, pairs
+from components.runtime.launch import PYTHON_TYPES, end_with, mounted, pairs
 
-STATES = {"SUCCEEDED": "done", "FAILED": "failed", "CANCELLED": "interrupted"}
+_OUR_STATES = {theirs: ours for ours, theirs in final_status.STATES.items()}
 
 
 def record(
@@ -36,7 +35,7 @@ def record(
     """
     notes = _notes(root, run, status)
     finished = datetime.now(UTC)
-    state = STATES[status["state"]]
+    state = _OUR_STATES[status["state"]]
     error = status.get("error", {})
     return {
         "id": run,
@@ -99,9 +98,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _run(arguments: argparse.Namespace) -> None:
-    root: Path = arguments.root.absolute()
-    if not root.is_dir():
-        raise InputError(f"--root {root}: no such folder; mount the volume of the pipeline root there")
+    root = mounted(arguments.root)
     parameters = pairs("--parameter", arguments.parameter)
     status = final_status.of_workflow(root, arguments.run, arguments.status, arguments.failures, parameters)
     made = record(root, arguments.run, json.loads(arguments.plan), arguments.started, status, parameters)

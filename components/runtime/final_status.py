@@ -21,7 +21,7 @@ from components.runtime.redaction import redact
 INPUT = "status"
 """The parameter of an exit task that gets the status."""
 
-_STATES = {"done": "SUCCEEDED", "failed": "FAILED", "interrupted": "CANCELLED"}
+STATES = {"done": "SUCCEEDED", "failed": "FAILED", "interrupted": "CANCELLED"}
 _STOPPED = "shutdown with strategy"
 """What Argo says of a node that was ended with its Workflow."""
 
@@ -49,7 +49,7 @@ def final_status(
       executions: records of the executions that the run made or took from the cache.
       parameters: the run's; secrets among them are kept out of the error.
     """
-    status: dict[str, Any] = {"state": _STATES[state], "pipelineJobResourceName": run}
+    status: dict[str, Any] = {"state": STATES[state], "pipelineJobResourceName": run}
     if error:
         status["error"] = {"code": code or 1, "message": redact(error, also=dict(parameters or {}))}
     facts: dict[str, Any] = {"task": task} if task else {}

@@ -272,6 +272,18 @@ def pairs(option: str, texts: Sequence[str]) -> dict[str, str]:
     return pairs
 
 
+def mounted(root: Path) -> Path:
+    """The pipeline root as an absolute path.
+
+    Raises:
+      InputError: it is not there.
+    """
+    root = root.absolute()
+    if not root.is_dir():
+        raise InputError(f"--root {root}: no such folder; mount the volume of the pipeline root there")
+    return root
+
+
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m components.runtime.launch", description="Runs one task of a pipeline inside its container."
@@ -293,9 +305,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _run(arguments: argparse.Namespace) -> None:
-    root: Path = arguments.root.absolute()
-    if not root.is_dir():
-        raise InputError(f"--root {root}: no such folder; mount the volume of the pipeline root there")
+    root = mounted(arguments.root)
     executions = {
         task: read_execution(root, task, path) for task, path in pairs("--execution", arguments.execution).items()
     }
