@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,19 @@ def shared(relative: str) -> Path:
     if not path.exists():
         pytest.skip(f"needs the shared test data: {relative}")
     return path
+
+
+def changed(document: Any, path: Sequence[Any], value: Any) -> Any:
+    """A copy of a document with one value put in its place; None takes it out."""
+    document = copy.deepcopy(document)
+    parent = document
+    for key in path[:-1]:
+        parent = parent[key]
+    if value is None:
+        del parent[path[-1]]
+    else:
+        parent[path[-1]] = value
+    return document
 
 
 def executor_input(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import re
 import subprocess
@@ -24,7 +23,7 @@ from tests.manifest_support import (
     rendered,
     schema_errors,
 )
-from tests.support import ROOT
+from tests.support import ROOT, changed
 
 KUSTOMIZATIONS = sorted(MANIFESTS.rglob("kustomization.yaml"))
 FOLDERS = [file.parent for file in KUSTOMIZATIONS if yaml.safe_load(file.read_text())["kind"] == "Kustomization"]
@@ -111,19 +110,6 @@ def test_object_is_as_the_api_defines_it(thing: Object) -> None:
 def test_mistake_in_an_object_is_found(path: list[Any], value: Any, expected: str) -> None:
     thing = changed(the("Deployment", "serving"), path, value)
     assert expected in " ".join(schema_errors(thing))
-
-
-def changed(thing: Object, path: list[Any], value: Any) -> Object:
-    """A copy with one value put in its place; None takes it out."""
-    thing = copy.deepcopy(thing)
-    parent: Any = thing
-    for key in path[:-1]:
-        parent = parent[key]
-    if value is None:
-        del parent[path[-1]]
-    else:
-        parent[path[-1]] = value
-    return thing
 
 
 PODS = [(name(thing), spec) for thing in OBJECTS for spec in pod_specs(thing)]

@@ -23,7 +23,7 @@ from runners.argo.closing import CLOSING
 from runners.compile_command import compile_pipeline
 from runners.settings import load
 from tests.runners.compiled_models import digest, full, model
-from tests.support import ROOT
+from tests.support import ROOT, changed
 
 Document = dict[str, Any]
 
@@ -253,14 +253,7 @@ def test_every_pod_passes_the_pod_security_standard_restricted(name: str) -> Non
     ],
 )
 def test_a_pod_that_would_not_pass_is_found(path: tuple[Any, ...], value: Any, rule: str) -> None:
-    document = _of_model("taxi")
-    parent: Any = document
-    for key in path[:-1]:
-        parent = parent[key]
-    if value is None:
-        del parent[path[-1]]
-    else:
-        parent[path[-1]] = value
+    document = changed(_of_model("taxi"), path, value)
     assert any(each.startswith(rule) for _, pod in _pods(document) for each in _violations(pod))
 
 
