@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from tests.runners.loopback import Request, serving
+from tests.runners.loopback import Refused, Request, serving
 
 TOKEN = "kubernetes-verySecretToken"
 START = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -22,13 +22,6 @@ START = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
 def _stamp(seconds: int) -> str:
     return (START + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-class Refused(Exception):
-    """An answer other than 200."""
-
-    def __init__(self, status: int, message: str) -> None:
-        self.status, self.message = status, message
 
 
 @dataclass

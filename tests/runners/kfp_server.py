@@ -24,17 +24,10 @@ import kfp_server_api
 import yaml
 
 from runners.kubeflow_artifacts import _classes
-from tests.runners.loopback import Request, serving
+from tests.runners.loopback import Refused, Request, serving
 
 START = datetime(2026, 11, 20, 12, tzinfo=UTC)
 Reply = tuple[int, Any]
-
-
-class Refused(Exception):
-    """An answer other than 200."""
-
-    def __init__(self, status: int, message: str) -> None:
-        self.status, self.message = status, message
 
 
 @dataclass

@@ -24,6 +24,13 @@ class Request:
     headers: dict[str, str]
 
 
+class Refused(Exception):
+    """An answer other than 200."""
+
+    def __init__(self, status: int, message: str) -> None:
+        self.status, self.message = status, message
+
+
 @contextmanager
 def serving(answer: Callable[[Request], tuple[Any, ...]], bytes_type: str = "application/json") -> Iterator[str]:
     """Runs a server while the context lasts.

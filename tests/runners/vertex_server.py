@@ -15,7 +15,7 @@ from typing import Any
 from google.cloud.aiplatform_v1.types import PipelineJob, Schedule
 from google.protobuf import json_format
 
-from tests.runners.loopback import Request, serving
+from tests.runners.loopback import Refused, Request, serving
 
 TOKEN = "ya29.vertexVerySecretToken"
 PARENT = "projects/my-project/locations/europe-west4"
@@ -24,13 +24,6 @@ START = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
 def _stamp(seconds: int) -> str:
     return (START + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-class Refused(Exception):
-    """An answer other than 200."""
-
-    def __init__(self, status: int, message: str) -> None:
-        self.status, self.message = status, message
 
 
 @dataclass

@@ -12,14 +12,7 @@ from urllib.parse import unquote
 
 import google_crc32c
 
-from tests.runners.loopback import Request
-
-
-class Refused(Exception):
-    """An answer other than 200."""
-
-    def __init__(self, status: int, message: str) -> None:
-        self.status, self.message = status, message
+from tests.runners.loopback import Refused, Request
 
 
 @dataclass
