@@ -93,6 +93,7 @@ class Evaluate(Section):
     eval_config_file: str = "evaluation.pbtxt"
     example_splits: list[str] = ["eval"]
     beam_options: list[str] = []
+    require_thresholds: bool = False
 
 
 def _of_form(pattern: str, expected: str) -> AfterValidator:

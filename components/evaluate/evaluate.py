@@ -14,11 +14,12 @@ from tensorflow_model_analysis.proto import config_pb2
 from components.evaluate import analysis, batches, gallery, local, page, segmentation
 from components.evaluate import config as configuration
 from components.evaluate.results import Results, candidate_name, load, load_validation, metric_name
-from components.evaluate.verdict import Verdict, judge
+from components.evaluate.verdict import Verdict, judge, sets_thresholds
 from components.runtime import serving
 from components.runtime.artifacts import InputArtifact, OutputArtifact
 from components.runtime.errors import InputError, classify
 from components.runtime.progress import report as progress
+from components.runtime.storage import shown
 
 _MAX_ROC_POINTS = 100
 
@@ -31,6 +32,7 @@ def evaluate(
     eval_config_file: str,
     example_splits: list[str],
     beam_options: list[str],
+    require_thresholds: bool,
     evaluation: OutputArtifact,
     blessing: OutputArtifact,
     metrics: OutputArtifact,
@@ -47,6 +49,7 @@ def evaluate(
       eval_config_file: `tensorflow_model_analysis.EvalConfig` as text.
       example_splits: names of the splits to evaluate on.
       beam_options: Beam's command line options.
+      require_thresholds: whether a configuration without any threshold is refused.
       evaluation: gets TFMA's result directory.
       blessing: gets `BLESSED` or `NOT_BLESSED`, and `blessing.json`.
       metrics: gets the metrics over all examples as metadata.
@@ -66,6 +69,11 @@ def evaluate(
     files = _files(examples, example_splits)
     configuration.check(eval_config_file, written, candidate, baseline, read_schema)
     config = configuration.with_baseline(written, baseline is not None)
+    if require_thresholds and not sets_thresholds(configuration.with_baseline(written, True)):
+        raise InputError(
+            f"{shown(eval_config_file)}: no threshold is set, so that every model would be blessed; give a metric a "
+            "threshold, or set require_thresholds to false"
+        )
     progress(f"evaluating on {', '.join(example_splits)}" + ("" if baseline else ", no baseline"))
 
     models = {"": candidate}

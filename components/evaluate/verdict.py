@@ -15,7 +15,10 @@ from tensorflow_model_analysis.metrics import metric_specs, metric_types
 from tensorflow_model_analysis.proto import config_pb2
 from tensorflow_model_analysis.slicer import slicer_lib
 
-from components.evaluate.results import Results, SliceMetrics, metric_name
+from components.evaluate.results import Results, SliceMetrics, candidate_name, metric_name
+
+NO_THRESHOLD = "NO THRESHOLD"
+"""Begins the reason of a model that was blessed without a test, in capitals since it is easily passed over."""
 
 _Spec: TypeAlias = "config_pb2.SlicingSpec | config_pb2.CrossSlicingSpec | None"
 
@@ -84,6 +87,7 @@ def judge(
     ]
     skipped = [] if unapplied is None else [_skipped(*entry) for entry in _thresholds(unapplied) if entry[0].is_diff]
     failures = [outcome.why for outcome in outcomes if not outcome.passed]
+    failures += _not_finite(results, {outcome.metric for outcome in outcomes if outcome.slice == results.overall.name})
     if outcomes and not tfma_ok and not failures:
         failures = tfma_failures or ["TensorFlow Model Analysis found a threshold that does not hold"]
     if fault:
@@ -97,8 +101,14 @@ def judge(
     if outcomes:
         reason = f"all {len(outcomes)} thresholds hold" if len(outcomes) > 1 else "the one threshold holds"
     else:
-        reason = "blessed without a test: no threshold " + ("applies" if skipped else "is set")
+        reason = f"{NO_THRESHOLD} IS SET: every model is blessed"
+        reason = f"{NO_THRESHOLD} APPLIES: blessed without a test" if skipped else reason
     return Verdict(True, unapplied is None, reason + note, [*outcomes, *skipped])
+
+
+def sets_thresholds(config: config_pb2.EvalConfig) -> bool:
+    """Whether any metric has a threshold, be it one that only applies where there is a baseline."""
+    return bool(_thresholds(config))
 
 
 def json_number(value: float | None) -> float | str | None:
@@ -114,6 +124,21 @@ def _thresholds(config: config_pb2.EvalConfig) -> list[tuple[metric_types.Metric
         for key, entries in found.items()
         if key.model_name not in baseline
         for spec, threshold in entries
+    ]
+
+
+def _not_finite(results: Results, judged: set[str]) -> list[str]:
+    """What no threshold judges and yet speaks against the candidate: metrics over all examples that are no number.
+
+    Those of one class, and averages over classes, are left alone: the examples may lack a class.
+    """
+    values = results.overall.values
+    candidate = candidate_name(key.model_name for key in values)
+    return [
+        f"{metric_name(key)} is {_what_it_is(value)}, which never blesses ({results.overall.name})"
+        for key, value in values.items()
+        if key.model_name == candidate and not key.is_diff and metric_name(key) not in judged
+        if math.isinf(value) or (math.isnan(value) and not key.sub_key and not key.aggregation_type)
     ]
 
 
@@ -159,11 +184,15 @@ def _baseline_value(entry: SliceMetrics, key: metric_types.MetricKey) -> float |
     return None
 
 
+def _what_it_is(value: float) -> str:
+    return "NaN" if math.isnan(value) else "infinite"
+
+
 def _value_failure(name: str, value: float | None, threshold: config_pb2.GenericValueThreshold) -> str:
     if value is None:
         return f"{name} was not computed"
-    if math.isnan(value):
-        return f"{name} is NaN"
+    if not math.isfinite(value):
+        return f"{name} is {_what_it_is(value)}"
     if threshold.HasField("lower_bound") and value < threshold.lower_bound.value:
         return f"{name} {value:.6g} < {threshold.lower_bound.value:.6g}"
     if threshold.HasField("upper_bound") and value > threshold.upper_bound.value:
@@ -181,8 +210,8 @@ def _change_failure(
     if value is None or baseline is None or change is None:
         return f"{name} was not computed for both models"
     pair = f"{name} {value:.6g} against {baseline:.6g} of the baseline"
-    if math.isnan(change):
-        return f"{pair}: the change is NaN"
+    if not math.isfinite(change):
+        return f"{pair}: the change is {_what_it_is(change)}"
     higher = threshold.direction == config_pb2.MetricDirection.HIGHER_IS_BETTER
     if not higher and threshold.direction != config_pb2.MetricDirection.LOWER_IS_BETTER:
         return f"{name}: its change threshold has no direction"

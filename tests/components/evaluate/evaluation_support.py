@@ -156,7 +156,9 @@ def arguments(
     empty.mkdir(exist_ok=True)
     return {
         "inputs": {"examples": examples, "model": model, "baseline_model": baseline or empty, "schema": schema},
-        "parameters": {"eval_config_file": str(config), "example_splits": ["eval"], "beam_options": []} | parameters,
+        "parameters": {"eval_config_file": str(config), "example_splits": ["eval"], "beam_options": []}
+        | {"require_thresholds": False}
+        | parameters,
         "outputs": OUTPUTS,
         "output_parameters": ["blessed"],
     }

@@ -11,6 +11,7 @@ import pytest
 
 from components.evaluate import fairness
 from components.evaluate.results import load
+from components.runtime.errors import InputError
 from tests.components.evaluate import evaluation_support as support
 from tests.support import ROOT
 
@@ -104,3 +105,23 @@ def test_no_thresholds_no_section(tmp_path: Path, trip_examples: Path, trip_sche
     taxi = ROOT / "models" / "taxi" / "evaluation.pbtxt"
     evaluate(tmp_path, **support.arguments(trip_examples, good_model, trip_schema, taxi))
     assert "Fairness" not in (tmp_path / "out" / "report").read_text()
+
+
+def test_no_threshold_can_be_refused(tmp_path: Path, trip_examples: Path, trip_schema: Path, good_model: Path) -> None:
+    (tmp_path / "none.pbtxt").write_text(
+        'model_specs { signature_name: "from_examples" preprocessing_function_names: "transform_features" '
+        'label_key: "tips_xf" } metrics_specs { metrics { class_name: "BinaryAccuracy" } }'
+    )
+    arguments = support.arguments(trip_examples, good_model, trip_schema, tmp_path / "none.pbtxt")
+    _, blessing = evaluate(tmp_path, **arguments)
+    assert blessing["reason"].startswith("NO THRESHOLD IS SET: every model is blessed")
+    assert "No threshold is set" in (tmp_path / "out" / "report").read_text()
+    arguments["parameters"]["require_thresholds"] = True
+    with pytest.raises(InputError, match=r"none.pbtxt: no threshold is set.*set require_thresholds to false"):
+        support.evaluate_in_process(tmp_path / "refused", **arguments)
+    # One that needs a baseline is one.
+    text = (tmp_path / "none.pbtxt").read_text()
+    change = "threshold { change_threshold { direction: HIGHER_IS_BETTER absolute { value: 0 } } }"
+    (tmp_path / "none.pbtxt").write_text(text.replace('"BinaryAccuracy"', f'"BinaryAccuracy" {change}'))
+    metadata = support.evaluate_in_process(tmp_path / "change", **arguments)
+    assert metadata["blessing"]["reason"].startswith("NO THRESHOLD APPLIES: blessed without a test; first run")

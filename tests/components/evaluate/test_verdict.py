@@ -99,6 +99,38 @@ def test_nan_and_absent_never_bless(value: float | None) -> None:
         json.dumps([outcome.as_json() for outcome in verdict.outcomes], allow_nan=False)
 
 
+@pytest.mark.parametrize("value", [math.inf, -math.inf])
+def test_infinity_never_blesses(value: float) -> None:
+    for thresholds in (ABOVE, BELOW, "value_threshold {}"):
+        verdict = decide(OVERALL % thresholds, {"overall": {"auc": value}})
+        assert (verdict.blessed, verdict.outcomes[0].passed) == (False, False)
+        assert verdict.reason.startswith("auc is infinite (overall)")
+        json.dumps([outcome.as_json() for outcome in verdict.outcomes], allow_nan=False)
+    for direction in ("HIGHER_IS_BETTER", "LOWER_IS_BETTER"):
+        thresholds = OVERALL % f"change_threshold {{ direction: {direction} absolute {{ value: 0 }} }}"
+        assert not decide(thresholds, {"overall": {"auc": value}}, {"overall": 0.9}).blessed
+        assert not decide(thresholds, {"overall": {"auc": 0.9}}, {"overall": value}).blessed
+
+
+@pytest.mark.parametrize(("value", "word"), [(math.inf, "infinite"), (math.nan, "NaN")])
+def test_what_no_threshold_judges_does_not_bless_either_where_it_is_no_number(value: float, word: str) -> None:
+    verdict = decide(OVERALL % ABOVE, {"overall": {"auc": 0.9, "loss": value}})
+    assert not verdict.blessed
+    assert verdict.reason.startswith(f"loss is {word}, which never blesses (overall)")
+    assert not decide("", {"overall": {"auc": 0.9, "loss": value}}).blessed
+    # A slice may be too small for a metric that nobody asks there.
+    assert decide(OVERALL % ABOVE, {"overall": {"auc": 0.9}, "hour=3": {"auc": 0.9, "loss": value}}).blessed
+
+
+def test_a_class_that_the_examples_lack_does_not_speak_against_the_model() -> None:
+    lacking = metric_types.MetricKey("auc", sub_key=metric_types.SubKey(class_id=7))
+    macro = metric_types.MetricKey("auc", aggregation_type=metric_types.AggregationType(macro_average=True))
+    config = with_baseline(text_format.Parse(HEAD, config_pb2.EvalConfig()), False)
+    for key in (lacking, macro):
+        assert judge(Results([SliceMetrics((), {key: math.nan})], {}), config, None, True, []).blessed
+        assert not judge(Results([SliceMetrics((), {key: math.inf})], {}), config, None, True, []).blessed
+
+
 @pytest.mark.parametrize("direction", ["HIGHER_IS_BETTER", "LOWER_IS_BETTER"])
 def test_nan_change_never_blesses(direction: str) -> None:
     thresholds = OVERALL % f"change_threshold {{ direction: {direction} absolute {{ value: 5 }} }}"
@@ -133,7 +165,13 @@ def test_first_run_ignores_change_thresholds_and_says_so() -> None:
 def test_no_threshold_at_all_blesses_and_says_so() -> None:
     verdict = decide("", {"overall": {"auc": 0.1}})
     assert verdict.blessed
-    assert "no threshold is set" in verdict.reason
+    assert verdict.reason.startswith("NO THRESHOLD IS SET: every model is blessed")
+
+
+def test_no_threshold_that_applies_blesses_and_says_so() -> None:
+    verdict = decide(OVERALL % NOT_WORSE, {"overall": {"auc": 0.1}})
+    assert verdict.blessed
+    assert verdict.reason.startswith("NO THRESHOLD APPLIES: blessed without a test; first run")
 
 
 def test_disagreement_with_tfma_never_blesses() -> None:
