@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-import threading
+import textwrap
 import time
+from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from rich.cells import cell_len
 from rich.console import Console, Group
 from rich.live import Live
-from rich.table import Table
 from rich.text import Text
+
+from components.runtime import facts
+from runners import text
 
 _MARKS = {
     "waiting": ("·", "dim"),
@@ -18,109 +23,187 @@ _MARKS = {
     "done": ("✔", "green"),
     "cached": ("↺", "blue"),
     "failed": ("✘", "red"),
+    "interrupted": ("■", "yellow"),
     "skipped": ("–", "dim"),
 }
+_ALERTS = {facts.ERROR: ("!", "red"), facts.WARNING: ("!", "yellow")}
+"""Signs of tasks that ended well and found something wrong."""
+
+_LABEL = 10
+"""Columns of the summary's labels."""
 
 
 class LineDisplay:
     """One line for every change of state."""
 
-    def __init__(self, console: Console) -> None:
-        """Takes where to print."""
+    def __init__(self, console: Console, *, errors: bool) -> None:
+        """Takes where to print, and whether a failed task's line tells why: once is enough where a summary follows."""
         self._console = console
+        self._errors = errors
 
     def begin(self, run: dict[str, Any]) -> None:
         """Names the run."""
-        self._console.print(f"run {run['id']}", highlight=False)
+        for line in _title(run):
+            self._console.print(line, highlight=False, soft_wrap=True)
 
     def change(self, task: dict[str, Any], note: str = "") -> None:
         """Prints a finished or started task; what it is doing meanwhile is in its log."""
         if note or task["state"] in ("waiting", "skipped"):
             return
-        self._console.print(_line(task), highlight=False, soft_wrap=True)
+        mark, style = _sign(task)
+        line = Text(f"{mark} {task['name']}", style=style if task["state"] not in ("running", "done") else "")
+        if task.get("alert"):
+            line.stylize(style)
+        for each, its_style in ((_took(task), "dim"), (_detail(task, errors=self._errors), "")):
+            line.append(f"  {each}" if each else "", its_style)
+        self._console.print(line, highlight=False, soft_wrap=True)
 
     def end(self, run: dict[str, Any]) -> None:
         """Nothing more to print."""
 
 
 class LiveDisplay:
-    """A table that follows the run."""
+    """A table that follows the run.
 
-    def __init__(self, console: Console) -> None:
-        """Takes a console that is a terminal."""
+    Sign, name and time keep their places; the detail behind them is cut where the line ends. In a low window finished
+    tasks make room for those that run; the last picture has all.
+    """
+
+    def __init__(self, console: Console, *, errors: bool) -> None:
+        """Takes a console that is a terminal, and whether the last picture tells why tasks failed."""
+        # The modes of terminals are a matter of Unix alone.
+        from runners.terminal import Drawing
+
         self._console = console
-        self._tasks: list[dict[str, Any]] = []
+        self._errors = errors
+        self._run: dict[str, Any] = {}
         self._notes: dict[str, str] = {}
         self._running_since: dict[str, float] = {}
-        self._title = ""
-        self._lock = threading.Lock()
-        self._live = Live(console=console, get_renderable=self._render, refresh_per_second=8, transient=False)
+        self._has_ended = False
+        self._live: Live | None = None
+        self._drawing = Drawing(console.file, self._draw, self._leave)  # type: ignore[arg-type]
 
     def begin(self, run: dict[str, Any]) -> None:
         """Starts drawing."""
-        self._title = f"run {run['id']}"
-        self._tasks = run["tasks"]
-        self._live.start()
+        self._run = run
+        self._drawing.open()
 
     def change(self, task: dict[str, Any], note: str = "") -> None:
         """Remembers what a task is doing; the table is drawn by the clock."""
-        with self._lock:
-            self._notes[task["name"]] = note
-            if task["state"] == "running":
-                self._running_since.setdefault(task["name"], time.monotonic())
+        # No lock: a handler of signals ends the drawing, and must not wait for what it has interrupted.
+        self._notes[task["name"]] = note
+        if task["state"] == "running":
+            self._running_since.setdefault(task["name"], time.monotonic())
 
     def end(self, run: dict[str, Any]) -> None:
         """Draws the last state and stops."""
-        self._live.stop()
+        self._has_ended = True
+        if not self._drawing.is_drawing:
+            self._console.print(self._render())
+        self._drawing.close()
+
+    def _draw(self) -> None:
+        # One that was stopped would draw over the lines that have come since.
+        self._live = Live(
+            console=self._console, get_renderable=self._render, refresh_per_second=8, vertical_overflow="visible"
+        )
+        self._live.start()
+
+    def _leave(self) -> None:
+        if self._live:
+            self._live.stop()
 
     def _render(self) -> Group:
-        table = Table(box=None, pad_edge=False, show_header=False)
-        table.add_column(no_wrap=True)
-        table.add_column(no_wrap=True)
-        table.add_column(justify="right", no_wrap=True)
-        table.add_column(overflow="ellipsis", no_wrap=True)
-        with self._lock:
-            for task in self._tasks:
-                mark, style = _MARKS[task["state"]]
-                seconds = task["seconds"]
-                if task["state"] == "running":
-                    seconds = time.monotonic() - self._running_since.get(task["name"], time.monotonic())
-                note = self._notes.get(task["name"], "") if task["state"] == "running" else _facts(task)
-                table.add_row(
-                    Text(mark, style=style),
-                    Text(task["name"], style=style if task["state"] != "done" else ""),
-                    Text(f"{seconds:.1f} s" if seconds else "", style="dim"),
-                    Text(note, style="red" if task["state"] == "failed" else "dim"),
-                )
-        return Group(Text(self._title, style="bold"), table)
+        tasks = list(self._run["tasks"])
+        title = _title(self._run)
+        shown, others = tasks, ""
+        if not self._has_ended:
+            shown, others = _fitting(tasks, self._console.height - 1 - len(title))
+        name_width = max((cell_len(task["name"]) for task in tasks), default=0)
+        times = [self._time(task) for task in shown]
+        time_width = max([_LABEL - 2, *map(len, times)])
+        lines = [Text(line, style="bold" if place == 0 else "dim") for place, line in enumerate(title)]
+        for task, took in zip(shown, times, strict=True):
+            mark, style = _sign(task)
+            line = Text.assemble(
+                (mark, style),
+                (f" {task['name']}{' ' * (name_width - cell_len(task['name']))}", "" if mark == "✔" else style),
+                (f"  {took:>{time_width}}  ", "dim"),
+                (self._told(task), style if task["state"] == "failed" or task.get("alert") else "dim"),
+            )
+            lines.append(line)
+        lines += [Text(others, style="dim")] if others else []
+        for line in lines:
+            line.no_wrap, line.overflow = True, "ellipsis"
+        return Group(*lines)
+
+    def _time(self, task: dict[str, Any]) -> str:
+        if task["state"] != "running":
+            return _took(task)
+        return text.duration(time.monotonic() - self._running_since.get(task["name"], time.monotonic()))
+
+    def _told(self, task: dict[str, Any]) -> str:
+        if task["state"] == "running":
+            return self._notes.get(task["name"], "")
+        # While the run goes on, nothing else says it.
+        return _detail(task, errors=self._errors or not self._has_ended)
 
 
-def make_display(console: Console) -> LineDisplay | LiveDisplay:
-    """The display that suits where the output goes."""
-    return LiveDisplay(console) if console.is_terminal else LineDisplay(console)
+def make_display(console: Console, *, errors: bool = False) -> LineDisplay | LiveDisplay:
+    """The display that suits where the output goes; a terminal that cannot move its cursor gets lines.
+
+    Args:
+      console: where it goes.
+      errors: whether a failed task's line tells why, since nothing after it will.
+    """
+    suited = LiveDisplay if console.is_terminal and not console.is_dumb_terminal else LineDisplay
+    return suited(console, errors=errors)
 
 
-def summary(root: Path, run: dict[str, Any], executions: dict[str, dict[str, Any]]) -> Text:
+def summary(
+    root: Path, run: Mapping[str, Any], executions: Mapping[str, dict[str, Any]], *, width: int | None = None
+) -> Text:
     """What was made, where it lies, and whether the model was blessed, in a few lines.
 
     Args:
       root: the pipeline root.
       run: the run's record.
       executions: records of its executions by task.
+      width: of the terminal; into a pipe goes each entry as one line.
     """
     lines = Text()
 
     def line(label: str, value: object, style: str = "") -> None:
-        lines.append(f"{label:<10}", style="dim")
-        lines.append(f"{value}\n", style=style)
+        words = str(value)
+        if isinstance(value, Path):
+            # A path is to be copied: where it does not fit behind its label it has a line, or more, of its own.
+            words = f"\n{words}" if width and _LABEL + len(words) > width else words
+        elif width:
+            words = textwrap.fill(
+                words, max(width - _LABEL, 20), subsequent_indent=" " * _LABEL, break_long_words=False
+            )
+        lines.append(label if words.startswith("\n") else f"{label:<{_LABEL}}", style="dim")
+        lines.append(f"{words}\n", style=style)
 
     state = {"done": "green", "failed": "red", "interrupted": "yellow"}[run["state"]]
-    line("run", f"{run['id']} {run['state']} in {run['seconds']:.1f} s", state)
-    if run["error"]:
-        line("error", run["error"], "red")
-    for task in run["tasks"]:
-        if task["state"] == "failed" and task["error"]:
+    selection = run.get("selection", {})
+    how = run["state"]
+    if how == "done" and selection.get("until"):
+        how = f"done up to {selection['until']}"
+    line("run", f"{run['id']} {how} in {text.duration(run['seconds'])}", state)
+    if invalid := next(filter(None, map(facts.invalid_data, executions.values())), ""):
+        line("data", f"invalid: {invalid}; all of it is in the report", "red")
+    failed = [task for task in run["tasks"] if task["state"] == "failed"]
+    told = [f"{task['name']}: {task['error']}" for task in failed if task["error"]]
+    for error in told or [run["error"]]:
+        if error and not invalid and error != run["state"]:
+            line("error", error, "red")
+    for task in failed:
+        if task["error"]:
             line("log", root / task["log"])
+    examples = executions.get("ingest", {}).get("outputs", {}).get("examples")
+    if examples and examples["metadata"].get("rows_left_out"):
+        line("rows", facts.facts(executions["ingest"]))
     if "train" in executions:
         line("model", short(Path(executions["train"]["outputs"]["model"]["uri"]) / "Format-Serving"))
     if "evaluate" in executions:
@@ -131,7 +214,7 @@ def summary(root: Path, run: dict[str, Any], executions: dict[str, dict[str, Any
         pushed = executions["push"]["outputs"]["pushed_model"]["metadata"]
         how = "" if pushed["created"] else " (was there already)"
         line("pushed", f"{short(Path(pushed['destination']))}/{pushed['version']}{how}", "green")
-    elif "evaluate" in executions:
+    elif "evaluate" in executions and not selection.get("only"):
         line("pushed", "nothing")
     if "push-hub" in executions:
         line("hub", executions["push-hub"]["outputs"]["pushed_model"]["metadata"]["url"], "green")
@@ -149,22 +232,39 @@ def short(path: Path) -> Path:
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
-def _line(task: dict[str, Any]) -> Text:
-    mark, style = _MARKS[task["state"]]
-    text = Text(f"{mark} {task['name']}", style=style if task["state"] in ("failed", "cached") else "")
-    if task["state"] == "done":
-        text.append(f"  {task['seconds']:.1f} s", style="dim")
-    if facts := _facts(task):
-        text.append(f"  {facts}")
-    return text
+def _title(run: Mapping[str, Any]) -> list[str]:
+    """The run's name, and whose artifacts it goes on from."""
+    earlier = run.get("selection", {}).get("earlier", "")
+    return [f"run {run['id']}", *([f"on the artifacts of {earlier}"] if earlier else [])]
 
 
-def _facts(task: dict[str, Any]) -> str:
+def _sign(task: Mapping[str, Any]) -> tuple[str, str]:
+    return _ALERTS.get(task.get("alert", "")) or _MARKS[task["state"]]
+
+
+def _took(task: Mapping[str, Any]) -> str:
+    return text.duration(task["seconds"]) if task["state"] == "done" else ""
+
+
+def _detail(task: Mapping[str, Any], *, errors: bool) -> str:
     if task["state"] == "failed":
-        return str(task["error"])
-    facts = []
-    if task["state"] == "cached":
-        facts.append("cached")
-    if task["rows"] is not None:
-        facts.append(f"{task['rows']:,} rows")
-    return ", ".join(facts)
+        return " ".join(str(task["error"]).split()) if errors else ""
+    return ", ".join(filter(None, ["cached" if task["state"] == "cached" else "", task.get("facts", "")]))
+
+
+def _fitting(tasks: list[dict[str, Any]], room: int) -> tuple[list[dict[str, Any]], str]:
+    """The tasks that have room, and a line about the others: what is over gives way first, then what is far away."""
+    if len(tasks) <= room:
+        return tasks, ""
+    kept = {id(task): task for task in tasks}
+    over = [task for task in tasks if task["state"] in ("done", "cached", "skipped") and not task.get("alert")]
+    waiting = [task for task in reversed(tasks) if task["state"] == "waiting"]
+    rest = [task for task in tasks if task["state"] != "running" and task not in over and task not in waiting]
+    left_out: Counter[str] = Counter()
+    for task in [*over, *waiting, *rest]:
+        if len(kept) < room:
+            break
+        left_out[task["state"]] += 1
+        del kept[id(task)]
+    counts = ", ".join(f"{count} {state}" for state, count in left_out.items())
+    return list(kept.values()), f"… and {counts}"

@@ -83,7 +83,7 @@ def follow(poll: Callable[[], RemoteRun], *, interval: float, limit: float | Non
     begun = answered = time.monotonic()
     record: dict[str, Any] = {"id": run.name if run.name == run.id else f"{run.name} ({run.id})", "tasks": []}
     known: dict[str, dict[str, Any]] = {}
-    display = make_display(Console())
+    display = make_display(Console(), errors=True)
     display.begin(record)
     try:
         while True:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import concurrent.futures
 import contextlib
 import fcntl
-import json
 import os
 import secrets
 import threading
@@ -14,9 +13,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-from components.runtime import final_status, launcher, run_record
+from components.runtime import facts, final_status, launcher, run_record
 from components.runtime.errors import InputError, StageError, classify
 from components.runtime.launcher import Completed, Task
+from runners import records
 from runners.containers import Containers
 from runners.environments import Processes, code_digest, environment_of, interpreter
 from runners.ir import (
@@ -60,12 +60,12 @@ class Selection:
     Attributes:
       until: stop after this task.
       only: run just these tasks, on the artifacts of an earlier run.
-      earlier: record of that run.
+      earlier: id of that run, or the beginning of one; the newest that has what they need without, or as `latest`.
     """
 
     until: str = ""
     only: tuple[str, ...] = ()
-    earlier: dict[str, Any] | None = None
+    earlier: str = ""
 
 
 @dataclass
@@ -97,7 +97,7 @@ class LocalRun:
                 self.containers.check(spec.stage, spec.container["image"])
             else:
                 interpreter(environment_of(spec.stage))
-        self._executions: dict[str, dict[str, Any]] = self._earlier_executions()
+        earlier, self._executions = self._earlier() if self.selection.only else ("", {})
         now = datetime.now(UTC)
         self.id = f"{self.pipeline.name}-{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
         self.folder = self.root / "runs" / self.id
@@ -110,6 +110,7 @@ class LocalRun:
             "finished": "",
             "seconds": 0.0,
             "parameters": self.arguments,
+            "selection": {"until": self.selection.until, "only": list(self.selection.only), "earlier": earlier},
             "exit_code": None,
             "error": "",
             "tasks": [self._task_record(task) for task in self.pipeline.tasks.values()],
@@ -137,6 +138,8 @@ class LocalRun:
             state, exit_code = ("failed", failed[0]["exit_code"]) if failed else ("done", 0)
             if failed:
                 self.record["error"] = f"{failed[0]['name']}: {failed[0]['error']}"
+            elif found := self._invalid_data():
+                state, exit_code, self.record["error"] = "failed", InputError.exit_code, found
         except KeyboardInterrupt:
             self.record["error"] = "interrupted"
         except OSError as error:
@@ -200,25 +203,41 @@ class LocalRun:
             return {self.selection.until, *self.pipeline.ancestors(self.selection.until)}
         return set(names)
 
-    def _earlier_executions(self) -> dict[str, dict[str, Any]]:
-        """Records of an earlier run's executions, for the tasks that are not run again."""
-        if not self.selection.only:
-            return {}
-        earlier = self.selection.earlier
-        if earlier is None:
-            raise InputError(
-                "--only needs an earlier run whose artifacts it goes on from; run the whole pipeline first"
-            )
-        executions = {}
-        for task in earlier["tasks"]:
-            if task["execution"] and task["name"] not in self._selected:
-                executions[task["name"]] = json.loads((self.root / task["execution"] / "execution.json").read_text())
+    def _invalid_data(self) -> str:
+        """What validate found, where the task that fails for it in a whole run was not among the selected ones."""
+        for name in self._selected & self._executions.keys():
+            if found := facts.invalid_data(self._executions[name]):
+                return f"{name}: the data is invalid: {found}; correct the data or the schema"
+        return ""
+
+    def _earlier(self) -> tuple[str, dict[str, dict[str, Any]]]:
+        """The run that --only goes on from, and what it has of the tasks that are not run again.
+
+        Raises:
+          InputError: it has not all that the tasks need, or no run has.
+        """
         needed = set().union(*(self._producers(self.pipeline.tasks[name]) for name in self._selected)) - self._selected
-        if missing := sorted(needed - executions.keys()):
+        wanted = ", ".join(name for name in self.pipeline.tasks if name in needed)
+        of_pipeline = [run.id for run in records.list_runs(self.root) if run.pipeline == self.pipeline.name]
+        named = "" if self.selection.earlier == records.LATEST else self.selection.earlier
+        candidates = [records.load_run(self.root, named).id] if named else of_pipeline
+        for candidate in candidates:
+            found = records.artifacts_of(self.root, candidate)
+            if needed <= found.keys():
+                return candidate, {name: found[name] for name in found.keys() - self._selected}
+            if named:
+                missing = ", ".join(name for name in self.pipeline.tasks if name in needed - found.keys())
+                raise InputError(
+                    f"the run {candidate} has no artifacts of {missing}; without --from the newest that has is taken"
+                )
+        if not of_pipeline:
             raise InputError(
-                f"the run {earlier['id']} has no artifacts of {', '.join(missing)}; name a run that has, with --from"
+                f"--only: no earlier run of {self.pipeline.name} under {self.root}; run the whole pipeline first"
             )
-        return executions
+        raise InputError(
+            f"--only {' '.join(self.selection.only)} needs the artifacts of {wanted}, and no run of "
+            f"{self.pipeline.name} under {self.root} has them all; run the whole pipeline first"
+        )
 
     @staticmethod
     def _producers(task: TaskSpec) -> set[str]:

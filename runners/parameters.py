@@ -14,6 +14,9 @@ import yaml
 from components.runtime.errors import InputError
 from runners import secret_values
 
+PARAMETERS = ("data", "train_steps", "eval_steps", "serving_directory")
+"""Those of every model's pipeline: a compiled one declares them, but compiling takes seconds, and help should not."""
+
 _TYPES: dict[str, tuple[type | tuple[type, ...], str]] = {
     "STRING": (str, "a text"),
     "NUMBER_INTEGER": (int, "a whole number"),

@@ -130,14 +130,12 @@ class Run:
 
     @property
     def elapsed(self) -> float | None:
-        """Seconds that it took, or has taken so far when it is still running."""
-        if self.seconds is not None:
+        """Seconds that it took, or has taken so far when it is still running; None of one that was killed."""
+        if self.state == "running":
+            return (datetime.now(UTC) - self.started).total_seconds() if self.started else None
+        if self.seconds:
             return self.seconds
-        if self.started is None:
-            return None
-        if self.finished is None and self.state != "running":
-            return None
-        return ((self.finished or datetime.now(UTC)) - self.started).total_seconds()
+        return (self.finished - self.started).total_seconds() if self.finished and self.started else None
 
 
 def list_runs(root: Path) -> list[Run]:
@@ -178,6 +176,18 @@ def load_run(root: Path, name: str = LATEST) -> Run:
         raise InputError(f"{name}: {len(matches)} runs begin so: {several}; give more of the id")
     near = difflib.get_close_matches(name, ids, n=3, cutoff=0.4) or ids[:3]
     raise InputError(f"{name}: there is no such run; the nearest are: {_some(near)}; `runs` lists them all")
+
+
+def artifacts_of(root: Path, run: str) -> dict[str, dict[str, Any]]:
+    """Records of the executions that a run has made or gone on from, by task: its own before those of earlier ones."""
+    found: dict[str, dict[str, Any]] = {}
+    while run and (record := _json(root / "runs" / run / run_record.FILE)):
+        for task in record.get("tasks") or []:
+            if task.get("execution") and task["name"] not in found:
+                execution = _json(root / task["execution"] / "execution.json")
+                found |= {task["name"]: execution} if execution else {}
+        run = _dict(record, "selection").get("earlier", "")
+    return found
 
 
 def _some(names: list[str], limit: int = 5) -> str:

@@ -12,13 +12,13 @@ import click
 from rich.console import Console
 
 from components.runtime.errors import InputError, classify
-from runners import records, run_report
+from runners import run_report
 from runners.compile_command import compile_pipeline
 from runners.containers import Containers
 from runners.display import make_display, short, summary
 from runners.ir import documents, read
 from runners.local import LocalRun, Selection
-from runners.parameters import typed
+from runners.parameters import PARAMETERS, typed
 from runners.settings import PROJECT, Settings, load
 
 
@@ -28,10 +28,22 @@ from runners.settings import PROJECT, Settings, load
 @click.option(
     "--module", default="", metavar="PLACE", help="Where the model's code lies, a folder or a gs:// or s3:// URI."
 )
-@click.option("--param", "parameters", multiple=True, metavar="NAME=VALUE", help="Another parameter of the pipeline.")
+@click.option(
+    "--param",
+    "parameters",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help=f"A parameter of the pipeline: {', '.join(PARAMETERS)}.",
+)
 @click.option("--until", default="", metavar="TASK", help="Stop after this task.")
 @click.option("--only", multiple=True, metavar="TASK", help="Run only this task, on an earlier run's artifacts.")
-@click.option("--from", "earlier", default="latest", metavar="RUN", help="The earlier run for --only.")
+@click.option(
+    "--from",
+    "earlier",
+    default="",
+    metavar="RUN",
+    help="The run that --only goes on from, an id or the beginning of one; without, the newest that has the artifacts.",
+)
 @click.option("--no-cache", is_flag=True, help="Execute every task, whatever earlier runs left.")
 @click.option("--docker", is_flag=True, help="Run every task in its image, with podman or docker.")
 @click.option(
@@ -55,13 +67,16 @@ def run(
     root = Path(context.obj["root"]).absolute()
     if until and only:
         raise InputError("--until and --only exclude each other; give one of them")
+    if earlier and not only:
+        raise InputError(
+            f"--from {earlier} names the run whose artifacts --only goes on from; give --only TASK as well"
+        )
     if engine and not docker:
         raise InputError("--engine says what --docker runs the images with; give both")
     settings = load(model, _module(module))
     ir = compile_pipeline(settings)
     pipeline = read(documents(ir)[0])
     arguments = pipeline.values(_given(root, settings, data, parameters, pipeline.parameters))
-    selection = Selection(until=until, only=only, earlier=_earlier(root, pipeline.name, earlier) if only else None)
     console = Console()
     containers = Containers(engine) if docker else None
     local = LocalRun(
@@ -70,7 +85,7 @@ def run(
         ir=ir,
         arguments=arguments,
         display=make_display(console),
-        selection=selection,
+        selection=Selection(until, only, earlier),
         use_cache=not no_cache,
         containers=containers,
     )
@@ -94,7 +109,8 @@ def run(
         if task["execution"]
     }
     console.print()
-    console.print(summary(short(root), local.record, executions), soft_wrap=True, end="")
+    width = console.width if console.is_terminal else None
+    console.print(summary(short(root), local.record, executions, width=width), soft_wrap=True, end="")
     sys.exit(exit_code)
 
 
@@ -120,15 +136,3 @@ def _given(
         if "://" not in given[name]:
             given[name] = os.path.abspath(given[name])
     return given
-
-
-def _earlier(root: Path, pipeline: str, name: str) -> dict[str, Any]:
-    """Record of the run that --only goes on from: the newest one of this pipeline, or the one that was named."""
-    if name == "latest":
-        runs = [run for run in records.list_runs(root) if run.pipeline == pipeline]
-        if not runs:
-            raise InputError(f"--only: no earlier run of {pipeline} under {root}; run the whole pipeline first")
-        name = runs[0].id
-    identity = records.load_run(root, name).id
-    record: dict[str, Any] = json.loads((root / "runs" / identity / "run.json").read_text())
-    return record

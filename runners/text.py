@@ -15,9 +15,11 @@ NOTHING = "-"
 
 
 def duration(seconds: float | None) -> str:
-    """Seconds as a person says them: `0.4 s`, `41 s`, `3 min 20 s`, `2 h 5 min`."""
+    """Seconds as a person says them: `<0.1 s`, `0.4 s`, `41 s`, `3 min 20 s`, `2 h 5 min`."""
     if seconds is None:
         return NOTHING
+    if seconds < 0.05:
+        return "<0.1 s"
     if seconds < 10:
         return f"{seconds:.1f} s"
     whole = round(seconds)

@@ -11,6 +11,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from components.runtime import facts
+
 FILE = "run.json"
 
 
@@ -29,6 +31,8 @@ def new_task(name: str, stage: str, after: Iterable[str], condition: str, state:
         "start_up_seconds": 0.0,
         "peak_memory_bytes": 0,
         "rows": None,
+        "facts": "",
+        "alert": "",
         "error": "",
         "exit_code": None,
     }
@@ -41,7 +45,6 @@ def ended(execution: dict[str, Any], state: str) -> dict[str, Any]:
       execution: its record.
       state: done, or cached where an earlier run did the work.
     """
-    rows = [output["metadata"].get("rows") for output in execution["outputs"].values()]
     worked = state == "done"
     return {
         "state": state,
@@ -49,7 +52,9 @@ def ended(execution: dict[str, Any], state: str) -> dict[str, Any]:
         "seconds": execution["seconds"] if worked else 0.0,
         "start_up_seconds": execution["start_up_seconds"] if worked else 0.0,
         "peak_memory_bytes": execution["peak_memory_bytes"] if worked else 0,
-        "rows": next((count for count in rows if count is not None), None),
+        "rows": facts.rows(execution),
+        "facts": facts.facts(execution),
+        "alert": facts.alert(execution),
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -77,6 +78,7 @@ def test_a_missing_folder(tmp_path: Path) -> None:
         (("taxi", "--param", "train_steps=many"), "expected a whole number"),
         (("taxi", "--until", "trian"), "no task 'trian'"),
         (("taxi", "--only", "train"), "run the whole pipeline first"),
+        (("taxi", "--from", "taxi-1"), "--from taxi-1 names the run whose artifacts --only goes on from"),
     ],
 )
 def test_the_command_line(tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:
@@ -109,6 +111,16 @@ def test_a_schema_that_the_data_contradicts_stops_the_run_and_the_report_is_ther
     assert "wanted: " in result.record["error"]
     assert "wanted" in result.path("validate", "report").read_text()
     assert "wanted" in (tmp_path / "root" / "runs" / result.record["id"] / "report.html").read_text()
+    assert [line for line in result.output.splitlines() if "validate" in line][1].startswith("! validate  ")
+    assert "wanted: " in next(line for line in result.output.splitlines() if line.startswith("data      invalid: "))
+    # Where the task that fails for it is not run, the run fails for it, and so it does with what the cache has.
+    for selection in ("--until", "validate"), ("--only", "validate"), ("--until", "train"):
+        part = run(tmp_path / "root", model, "--data", str(tmp_path / "trips"), *selection)
+        assert part.exit_code == part.record["exit_code"] == 65, part.output + part.errors
+        assert (part.record["state"], part.states["validate"]) == ("failed", "cached")
+        assert re.search(r"^! validate  cached, \d errors$", part.output, re.MULTILINE)
+        assert "\ndata      invalid: " in part.output
+        assert "wanted: " in part.record["error"]
 
 
 def test_mistakes_in_a_users_modules_name_their_line(tmp_path: Path, taxi_data: Path) -> None:

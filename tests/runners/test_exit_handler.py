@@ -186,10 +186,10 @@ def test_a_part_of_a_run_tells_nobody(tmp_path: Path, trips: Path, hook: Hook) -
     ir = compiled(tmp_path)
     code, record = run(tmp_path / "root", ir, Selection(until="ingest"), data=str(trips))
     assert (code, states(record)) == (0, {"ingest": "done", "notify": "skipped"})
-    code, only = run(tmp_path / "root", ir, Selection(only=("ingest",), earlier=record), data=str(trips))
+    code, only = run(tmp_path / "root", ir, Selection(only=("ingest",), earlier=record["id"]), data=str(trips))
     assert (code, states(only)) == (0, {"ingest": "cached", "notify": "skipped"})
     assert not hook.requests
-    for selection in (Selection(until="notify"), Selection(only=("notify",), earlier=record)):
+    for selection in (Selection(until="notify"), Selection(only=("notify",), earlier=record["id"])):
         with pytest.raises(InputError, match="notify tells how a whole run ended; run the pipeline without --until"):
             run(tmp_path / "root", ir, selection, data=str(trips))
 

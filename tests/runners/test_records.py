@@ -204,7 +204,15 @@ def test_numbers(value: float, expected: str) -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "expected"),
-    [(None, "-"), (0.04, "0.0 s"), (41.2, "41 s"), (200.0, "3 min 20 s"), (7500.0, "2 h 5 min")],
+    [
+        (None, "-"),
+        (0.0, "<0.1 s"),
+        (0.04, "<0.1 s"),
+        (0.06, "0.1 s"),
+        (41.2, "41 s"),
+        (200.0, "3 min 20 s"),
+        (7500.0, "2 h 5 min"),
+    ],
 )
 def test_durations(seconds: float | None, expected: str) -> None:
     assert text.duration(seconds) == expected

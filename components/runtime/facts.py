@@ -1,0 +1,129 @@
+"""What an execution says of itself in a few words: on its line in a terminal, and in run.json."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+ERROR, WARNING = "error", "warning"
+
+
+def facts(execution: Mapping[str, Any]) -> str:
+    """What came out of an execution, from the metadata of its outputs: `3,025 rows, 11,975 left out`.
+
+    Args:
+      execution: its record, as execution.json has it.
+    """
+    count = rows(execution)
+    told = [] if count is None else [counted(count, "row")]
+    for name, metadata in _metadata(execution).items():
+        told += _TELL[name](metadata) if name in _TELL else []
+    return ", ".join(told)
+
+
+def alert(execution: Mapping[str, Any]) -> str:
+    """Whether an execution that ended well has found something wrong: `error`, `warning`, or nothing.
+
+    An error is what keeps the pipeline from going on; errors that the settings let through are a warning.
+    """
+    anomalies = _metadata(execution).get("anomalies") or {}
+    if not anomalies.get("anomalies"):
+        return ""
+    return ERROR if anomalies.get("valid") is False else WARNING
+
+
+def invalid_data(execution: Mapping[str, Any]) -> str:
+    """The first anomalies in a line where they keep the pipeline from going on; else empty."""
+    return str(_metadata(execution)["anomalies"].get("summary", "")) if alert(execution) == ERROR else ""
+
+
+def rows(execution: Mapping[str, Any]) -> int | None:
+    """How many rows an execution has made or read, as far as it says so."""
+    return next((each["rows"] for each in _metadata(execution).values() if each.get("rows") is not None), None)
+
+
+def counted(count: int, thing: str) -> str:
+    """A number and what it counts: `1 error`, `1,200 errors`."""
+    return f"{count:,} {thing}{'' if count == 1 else 's'}"
+
+
+def _metadata(execution: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    return {name: output.get("metadata", {}) for name, output in execution.get("outputs", {}).items()}
+
+
+def _examples(examples: Mapping[str, Any]) -> Iterator[str]:
+    if left_out := examples.get("rows_left_out"):
+        yield f"{left_out:,} left out"
+    if left_out := examples.get("left_out"):
+        yield f"{counted(left_out, 'file')} left out"
+
+
+def _schema(schema: Mapping[str, Any]) -> Iterator[str]:
+    if "features" in schema:
+        yield counted(schema["features"], "feature")
+    if "source" in schema:
+        yield schema["source"]
+
+
+def _anomalies(anomalies: Mapping[str, Any]) -> Iterator[str]:
+    errors = anomalies.get("errors", 0)
+    if errors:
+        yield counted(errors, "error") + ("" if anomalies.get("valid") is False else " let through")
+    others = anomalies.get("anomalies", 0) - errors
+    if others:
+        yield counted(others, "warning")
+    if not errors and not others:
+        yield "no anomalies"
+
+
+def _trials(trials: Mapping[str, Any]) -> Iterator[str]:
+    if "trials" in trials:
+        failed = f" ({trials['failed']:,} failed)" if trials.get("failed") else ""
+        yield f"{counted(trials['trials'], 'trial')}{failed}"
+
+
+def _best(best: Mapping[str, Any]) -> Iterator[str]:
+    if best.get("objective"):
+        yield f"best {best['objective']} {best['score']:.4g}"
+
+
+def _model(model: Mapping[str, Any]) -> Iterator[str]:
+    if "stopped_early_at" in model:
+        yield f"stopped early after {counted(model['stopped_early_at'], 'step')}"
+    elif "steps" in model:
+        yield counted(model["steps"], "step")
+
+
+def _blessing(blessing: Mapping[str, Any]) -> Iterator[str]:
+    if "blessed" in blessing:
+        yield "blessed" if blessing["blessed"] else "not blessed"
+
+
+def _baseline(baseline: Mapping[str, Any]) -> Iterator[str]:
+    if "found" in baseline:
+        yield f"version {baseline['version']}" if baseline["found"] else "no earlier model"
+
+
+def _pushed(pushed: Mapping[str, Any]) -> Iterator[str]:
+    if pushed.get("version"):
+        yield f"version {pushed['version']}"
+
+
+def _message(message: Mapping[str, Any]) -> Iterator[str]:
+    if "told" in message:
+        yield f"told {', '.join(message['told']) or 'nobody'}"
+
+
+_TELL = {
+    "examples": _examples,
+    "schema": _schema,
+    "anomalies": _anomalies,
+    "trials": _trials,
+    "best_hyperparameters": _best,
+    "model": _model,
+    "blessing": _blessing,
+    "baseline_model": _baseline,
+    "pushed_model": _pushed,
+    "message": _message,
+}
+"""What matters of an output's metadata (docs/contract.md)."""

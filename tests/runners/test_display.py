@@ -1,0 +1,291 @@
+"""What a run looks like, in windows of several sizes, in terminals that can do little, and in a pipe."""
+
+from __future__ import annotations
+
+import io
+import os
+import pty
+import re
+import select
+import signal
+import sys
+import textwrap
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.cells import cell_len
+from rich.console import Console
+
+from components.runtime import facts
+from runners.display import LineDisplay, LiveDisplay, make_display, summary
+from tests.support import ROOT
+
+NAMES = ("ingest", "statistics", "schema", "validate", "transform", "transformed-statistics", "train", "push")
+LONG = "step 200/500 auc 0.956, loss 0.2092, eval auc 0.9473, " * 4
+
+
+def a_run(**states: str) -> dict[str, Any]:
+    """A run whose tasks are done where nothing else is said."""
+    common = {"seconds": 12.3, "alert": "", "error": ""}
+    named = [(name, states.get(name, "done")) for name in NAMES]
+    tasks = [
+        common | {"name": name, "state": state, "facts": "3,025 rows" if state == "done" else ""}
+        for name, state in named
+    ]
+    return {"id": "taxi-20261129-043741-434c", "state": "done", "seconds": 41.0, "error": "", "tasks": tasks}
+
+
+def task(run: dict[str, Any], name: str) -> dict[str, Any]:
+    found: dict[str, Any] = next(task for task in run["tasks"] if task["name"] == name)
+    return found
+
+
+def picture(run: dict[str, Any], *, width: int = 80, height: int = 30, ended: bool = False) -> list[str]:
+    """What a window shows, line by line."""
+    console = Console(file=io.StringIO(), force_terminal=True, width=width, height=height, color_system=None)
+    display = LiveDisplay(console, errors=False)
+    display._run, display._has_ended = run, ended
+    for each in run["tasks"]:
+        display.change(each, LONG)
+    with console.capture() as captured:
+        console.print(display._render())
+    return captured.get().splitlines()
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_sign_name_and_time_keep_their_places_whatever_a_task_says(width: int) -> None:
+    run = a_run(transform="running", train="waiting", push="waiting")
+    task(run, "ingest")["facts"] = LONG
+    lines = picture(run, width=width)
+    assert lines[0] == f"run {run['id']}"
+    assert all(cell_len(line) <= width for line in lines)
+    assert [line[:24].rstrip() for line in lines[1:]] == [
+        *("✔ ingest", "✔ statistics", "✔ schema", "✔ validate"),
+        *("▶ transform", "✔ transformed-statistics", "· train", "· push"),
+    ]
+    assert [line[24:34].strip() for line in lines[1:]] == ["12 s"] * 4 + ["<0.1 s", "12 s", "", ""]
+    assert lines[1].endswith("…")
+    assert lines[5].endswith("…")
+    assert lines[2].endswith("  3,025 rows")
+
+
+@pytest.mark.parametrize("height", [3, 5, 8, 10])
+def test_in_a_low_window_the_running_task_is_seen_and_what_is_over_gives_way(height: int) -> None:
+    run = a_run(train="running", push="waiting")
+    lines = picture(run, height=height)
+    assert len(lines) <= max(3, height - 1)
+    assert any(line.startswith("▶ train") for line in lines)
+    over = [line for line in lines if line.startswith("✔")]
+    if height < 10:
+        assert len(over) <= max(0, height - 5)
+        assert re.fullmatch(r"… and \d done(, 1 waiting)?", lines[-1])
+        assert (height < 5) == ("waiting" in lines[-1])
+    assert len(picture(run, height=height, ended=True)) == 1 + len(NAMES), "the last picture has all"
+
+
+def test_what_a_task_found_is_not_told_with_a_tick() -> None:
+    run = a_run()
+    task(run, "validate").update(alert="error", facts="5 errors")
+    assert f"{'! validate':<24}      12 s  5 errors" in picture(run)
+    task(run, "validate").update(state="cached")
+    assert f"{'! validate':<24}            cached, 5 errors" in picture(run)
+
+
+def test_an_error_is_told_once() -> None:
+    run = a_run(train="failed", push="skipped") | {"state": "failed", "error": "train: model.py:3: no such feature"}
+    task(run, "train").update(error="model.py:3: no such feature", log="runs/x/train.log")
+    assert f"{'✘ train':<24}{'':<12}model.py:3: no such feature" in picture(run), "while others run"
+    whole = "\n".join(picture(run, ended=True)) + lines_of(run) + summary(Path("root"), run, {}).plain
+    assert whole.count("no such feature") == 1
+    assert "error     train: model.py:3: no such feature\nlog       root/runs/x/train.log\n" in whole
+    with_errors = io.StringIO()
+    LineDisplay(Console(file=with_errors), errors=True).change(task(run, "train"))
+    assert with_errors.getvalue() == "✘ train  model.py:3: no such feature\n"
+
+
+def lines_of(run: dict[str, Any], **options: Any) -> str:
+    """What goes into a pipe, or another file."""
+    stream = io.StringIO()
+    display = make_display(Console(file=stream, width=60, **options))
+    display.begin(run)
+    for each in run["tasks"]:
+        display.change(each)
+    display.end(run)
+    return stream.getvalue()
+
+
+def test_a_pipe_and_a_terminal_that_cannot_draw_get_whole_lines() -> None:
+    run = a_run(train="running", push="waiting") | {"selection": {"earlier": "taxi-1"}}
+    task(run, "ingest")["facts"] = LONG
+    task(run, "validate").update(alert="warning", facts="2 errors let through")
+    piped = lines_of(run)
+    assert piped.splitlines() == [
+        "run taxi-20261129-043741-434c",
+        "on the artifacts of taxi-1",
+        f"✔ ingest  12 s  {LONG}",
+        *("✔ statistics  12 s  3,025 rows", "✔ schema  12 s  3,025 rows"),
+        "! validate  12 s  2 errors let through",
+        *("✔ transform  12 s  3,025 rows", "✔ transformed-statistics  12 s  3,025 rows", "▶ train"),
+    ]
+    dumb = {"force_terminal": True, "_environ": {"TERM": "dumb"}}
+    assert lines_of(run, **dumb) == piped
+    coloured = lines_of(run, force_terminal=True, _environ={"TERM": "dumb"}, color_system=None)
+    assert coloured == piped
+
+
+def test_no_color_is_obeyed() -> None:
+    run = a_run(train="failed")
+    stream = io.StringIO()
+    console = Console(file=stream, force_terminal=True, _environ={"NO_COLOR": "1", "TERM": "xterm-256color"})
+    display = LiveDisplay(console, errors=True)
+    display._run = run
+    console.print(display._render())
+    assert "train" in stream.getvalue()
+    assert not re.search(r"\x1b\[[0-9;]*3[0-7]", stream.getvalue())
+
+
+@pytest.mark.parametrize(
+    ("outputs", "expected"),
+    [
+        (
+            {"examples": {"rows": 3025, "rows_left_out": 11975}, "sample": {"sample_rows": 10}},
+            "3,025 rows, 11,975 left out",
+        ),
+        ({"examples": {"rows": 1, "left_out": 2}}, "1 row, 2 files left out"),
+        ({"anomalies": {"anomalies": 5, "errors": 3, "valid": False}}, "3 errors, 2 warnings"),
+        ({"anomalies": {"anomalies": 1, "errors": 1, "valid": True}}, "1 error let through"),
+        ({"anomalies": {"anomalies": 0, "errors": 0, "valid": True}}, "no anomalies"),
+        (
+            {"best_hyperparameters": {"objective": "auc", "score": 0.95312}, "trials": {"trials": 3, "failed": 1}},
+            "best auc 0.9531, 3 trials (1 failed)",
+        ),
+        ({"model": {"steps": 500}, "metrics": {"auc": 0.9}}, "500 steps"),
+        ({"model": {"steps": 120, "stopped_early_at": 120}}, "stopped early after 120 steps"),
+        ({"evaluation": {"rows": 963}, "blessing": {"blessed": False}}, "963 rows, not blessed"),
+        ({"report": {}}, ""),
+    ],
+)
+def test_what_came_of_a_task_in_a_few_words(outputs: dict[str, dict[str, Any]], expected: str) -> None:
+    assert facts.facts({"outputs": {name: {"metadata": metadata} for name, metadata in outputs.items()}}) == expected
+
+
+def _execution(output: str, **metadata: Any) -> dict[str, Any]:
+    return {"outputs": {output: {"metadata": metadata, "uri": f"/r/{output}"}}}
+
+
+def test_the_summary_tells_of_invalid_data_and_of_rows_left_out() -> None:
+    anomalies = {"anomalies": 5, "errors": 5, "valid": False, "summary": "train: fare: Column dropped; and 4 more"}
+    found = {
+        "ingest": _execution("examples", rows=3025, rows_left_out=11975),
+        "validate": _execution("anomalies", **anomalies),
+    }
+    run = a_run(push="skipped") | {"state": "failed", "error": "validate: the data is invalid: train: fare"}
+    lines = summary(Path("root"), run, found).plain.splitlines()
+    assert lines[:3] == [
+        "run       taxi-20261129-043741-434c failed in 41 s",
+        "data      invalid: train: fare: Column dropped; and 4 more; all of it is in the report",
+        "rows      3,025 rows, 11,975 left out",
+    ]
+    assert "error" not in "".join(lines)
+
+
+def test_a_run_up_to_a_task_says_so() -> None:
+    run = a_run() | {"selection": {"until": "validate"}}
+    assert summary(Path("root"), run, {}).plain.startswith(f"run       {run['id']} done up to validate in 41 s\n")
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_the_summary_breaks_between_words_and_gives_a_path_lines_of_its_own(width: int) -> None:
+    uri = "/a/pipeline_root/artifacts/taxi/train/986b61c4a08700d20045a60361fab3db/model"
+    found = {
+        "train": {"outputs": {"model": {"uri": uri, "metadata": {}}}},
+        "evaluate": _execution("blessing", blessed=False, reason="auc 0.5 < 0.6 (overall); " * 6),
+    }
+    lines = summary(Path("root"), a_run(), found, width=width).plain.splitlines()
+    path = f"{uri}/Format-Serving"
+    assert (f"model     {path}" in lines) == (width == 120)
+    assert (path in lines) == (width < 120)
+    begin = next(place for place, line in enumerate(lines) if line.startswith("blessed"))
+    end = next(place for place, line in enumerate(lines) if line.startswith("pushed"))
+    assert all(line.startswith(" " * 10) and len(line) <= width for line in lines[begin + 1 : end])
+    assert " ".join(" ".join(lines[begin:end]).split()) == "blessed no: " + " ".join(["auc 0.5 < 0.6 (overall);"] * 6)
+
+
+# --- a real terminal
+
+_PROGRAM = """
+    import sys, time
+    sys.path.insert(0, {root!r})
+    from rich.console import Console
+    from runners.display import make_display
+    task = {{"name": "train", "state": "running", "seconds": 0.0, "facts": "", "alert": "", "error": ""}}
+    run = {{"id": "taxi-1", "tasks": [task]}}
+    display = make_display(Console())
+    display.begin(run)
+    try:
+        display.change(task, "drawing")
+        time.sleep(60)
+    finally:
+        display.end(run)
+"""
+
+
+class Shell:
+    """A shell in a terminal of its own, with a person who types."""
+
+    def __init__(self, terminal: int) -> None:
+        self.terminal = terminal
+        self.seen = ""
+
+    def type(self, keys: str) -> None:
+        self.seen = ""
+        os.write(self.terminal, keys.encode())
+
+    def read_until(self, wanted: str, seconds: float = 60) -> str:
+        """What appears up to a text."""
+        deadline = time.monotonic() + seconds
+        while wanted not in self.seen:
+            ready, _, _ = select.select([self.terminal], [], [], max(0, deadline - time.monotonic()))
+            assert ready, f"no {wanted!r} in {self.seen!r}"
+            self.seen += os.read(self.terminal, 4096).decode(errors="replace")
+        return self.seen
+
+    @property
+    def echoes(self) -> bool:
+        """Whether what is typed would be shown; bash itself edits without, so a program is asked."""
+        self.type("stty -a; echo asked\n")
+        return " echo " in self.read_until("\r\nasked").replace(";", " ")
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Iterator[Shell]:
+    (tmp_path / "program.py").write_text(textwrap.dedent(_PROGRAM.format(root=str(ROOT))))
+    process, terminal = pty.fork()
+    if process == 0:
+        environment = {**os.environ, "TERM": "xterm", "PS1": "$ ", "PROGRAM": f"{sys.executable} {tmp_path}/program.py"}
+        os.execvpe("bash", ["bash", "--norc", "--noprofile", "-i"], environment)
+    yield Shell(terminal)
+    os.kill(process, signal.SIGKILL)
+    os.waitpid(process, 0)
+    os.close(terminal)
+
+
+@pytest.mark.parametrize("keys", ["\x03", "\x1c"], ids=["Ctrl-C", "Ctrl-backslash"])
+def test_what_is_typed_does_not_tear_the_table_and_the_terminal_comes_back_as_it_was(shell: Shell, keys: str) -> None:
+    shell.type("$PROGRAM\n")
+    shell.read_until("drawing")
+    shell.type("typed")
+    assert "typed" not in shell.read_until("1.0 s")
+    shell.type("\x1a")
+    shell.read_until("Stopped")
+    assert shell.echoes
+    shell.type("fg\n")
+    assert shell.read_until("drawing").count("run taxi-1") == 1, "drawn below, not over what has come since"
+    shell.type("typed")
+    assert "typed" not in shell.read_until("s  ")
+    shell.type(keys)
+    shell.read_until("$ ")
+    assert shell.echoes
