@@ -12,6 +12,8 @@ from runners.comparison import Comparison, MetricRow, Row, compare_runs
 from runners.records import load_run
 
 _MARK = "*"
+_LETTERS = ("A", "B")
+"""Ids of runs are too wide for the heads of columns."""
 
 
 @click.command()
@@ -22,7 +24,7 @@ _MARK = "*"
     "file",
     metavar="FILE",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Where the page goes; runs/compare-<RUN>-<RUN>.html when not given.",
+    help="Where the page goes; comparisons/<RUN>-<RUN>.html in the pipeline root when not given.",
 )
 @click.option("--all", "everything", is_flag=True, help="Also what is the same.")
 @click.pass_context
@@ -31,11 +33,13 @@ def compare(context: click.Context, left: str, right: str, file: Path | None, ev
     root: Path = context.obj["root"]
     compared = compare_runs(load_run(root, left), load_run(root, right))
     names = (compared.left.id, compared.right.id)
-    print_rows("outcome", names, compared.summary, everything=True)
-    print_metrics(names, compared.metrics)
-    print_rows("parameters", names, compared.parameters, everything=everything)
-    print_rows("artifacts", names, compared.artifacts, everything=everything)
-    click.echo(f"page: {write(compared, file or root / 'runs' / f'compare-{names[0]}-{names[1]}.html')}")
+    print_names(names)
+    print_rows("outcome", compared.summary, everything=True)
+    print_metrics("metrics", compared.metrics)
+    print_metrics("work", compared.work)
+    print_rows("parameters", compared.parameters, everything=everything)
+    print_rows("artifacts", compared.artifacts, everything=everything)
+    click.echo(f"page: {write(compared, file or root / 'comparisons' / f'{names[0]}-{names[1]}.html')}")
 
 
 def write(compared: Comparison, file: Path) -> Path:
@@ -50,20 +54,27 @@ def write(compared: Comparison, file: Path) -> Path:
     return file
 
 
-def print_rows(title: str, names: tuple[str, str], rows: list[Row], *, everything: bool) -> None:
+def print_names(names: tuple[str, str]) -> None:
+    """Prints which run is called what in the tables, and what their mark says."""
+    for letter, name in zip(_LETTERS, names, strict=True):
+        click.echo(f"{letter}  {name}")
+    click.echo(f"{_MARK}  where they differ\n")
+
+
+def print_rows(title: str, rows: list[Row], *, everything: bool) -> None:
     """Prints the lines of a comparison that differ, or all of them."""
     shown = [row for row in rows if row.differs or everything]
     same = len(rows) - sum(row.differs for row in rows)
     if shown:
         cells = [[_marked(row.name, row.differs), _cell(row, row.left), _cell(row, row.right)] for row in shown]
-        text.table((title, *names), cells)
+        text.table((f"  {title}", *_LETTERS), cells)
     if not everything and same:
         only = "" if shown else "all "
         click.echo(f"{title}: {only}{same} the same{' (--all shows them)' if same else ''}")
     click.echo()
 
 
-def print_metrics(names: tuple[str, str], rows: list[MetricRow]) -> None:
+def print_metrics(title: str, rows: list[MetricRow]) -> None:
     """Prints metrics side by side, with their differences."""
     if not rows:
         return
@@ -73,7 +84,7 @@ def print_metrics(names: tuple[str, str], rows: list[MetricRow]) -> None:
         difference = "" if row.difference is None else text.signed(row.difference)
         both = [text.NOTHING if value is None else text.number(value) for value in (row.left, row.right)]
         cells.append([_marked(row.name, row.differs), *both, (difference if row.differs else "", style)])
-    text.table(("metrics", *names, "difference"), cells)
+    text.table((f"  {title}", *_LETTERS, "B - A"), cells)
     click.echo()
 
 

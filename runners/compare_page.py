@@ -27,11 +27,12 @@ def render(compared: Comparison) -> str:
         section("Parameters", _differing(compared.parameters, names, "parameters")),
         section("Artifacts", _differing(compared.artifacts, names, "artifacts")),
         section("Seconds of each task", _seconds_figure(compared)) if compared.seconds else Html(""),
+        section("Work", _metric_table(compared.work, names)) if compared.work else Html(""),
     ]
     document = page(f"{left.id} and {right.id}", *(each for each in sections if each))
     # Figures of one page share ids; a browser would take the first one's clip path for all.
     head, body, tail = _parted(document)
-    return f"{head}{parts.STYLE}{embed(body, 'c')}{tail}"
+    return parts.portable(f"{head}{parts.STYLE}{embed(body, 'c')}{tail}", left.root)
 
 
 def _parted(document: str) -> tuple[str, str, str]:

@@ -7,27 +7,35 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from components.runtime import final_status
 from runners import text
 from runners.outcome import Outcome, metrics_of, outcome
 from runners.records import Execution, Run
 
 _SHOWN_OTHERWISE = frozenset({"system.HTML", "system.Markdown", "system.Metrics", "system.ClassificationMetrics"})
+_VARYING = frozenset({"started (UTC)", "created (UTC)", "duration"})
 _BETTER_WHEN_LOW = ("loss", "error", "mse", "mae", "rmse", "cross_entropy", "crossentropy")
+_WORK = frozenset({"seconds", "steps", "examples", "examples_per_second", "trials", "failed_trials", "best_trial"})
 _NEITHER = ("count", "second", "examples", "step", "epoch", "threshold", "mean_label", "mean_prediction")
 
 
 @dataclass(frozen=True)
 class Row:
-    """One line of a comparison: a value of each run, None where a run has none."""
+    """One line of a comparison: a value of each run, None where a run has none.
+
+    Attributes:
+      varies: it is another one in every run, which is not worth a mark.
+    """
 
     name: str
     left: str | None
     right: str | None
+    varies: bool = False
 
     @property
     def differs(self) -> bool:
         """Whether the two are unlike."""
-        return self.left != self.right
+        return self.left != self.right and not self.varies
 
 
 @dataclass(frozen=True)
@@ -37,6 +45,11 @@ class MetricRow:
     name: str
     left: float | None
     right: float | None
+
+    @property
+    def is_of_work(self) -> bool:
+        """Whether it says how much a task had to do, not how well it did."""
+        return self.name.rpartition(".")[2] in _WORK
 
     @property
     def difference(self) -> float | None:
@@ -59,26 +72,34 @@ class MetricRow:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two runs side by side."""
+    """Two runs side by side.
+
+    Attributes:
+      metrics: how well the tasks did.
+      work: how much they had to do.
+    """
 
     left: Run
     right: Run
     summary: list[Row]
     parameters: list[Row]
     metrics: list[MetricRow]
+    work: list[MetricRow]
     artifacts: list[Row]
     seconds: list[tuple[str, float | None, float | None]]
 
 
 def compare_runs(left: Run, right: Run) -> Comparison:
     """Puts two runs side by side."""
+    metrics = _metric_rows(_metrics(left), _metrics(right))
     return Comparison(
         left=left,
         right=right,
-        summary=_rows(_summary(left, outcome(left)), _summary(right, outcome(right))),
-        parameters=_rows(_parameters(left), _parameters(right)),
-        metrics=_metric_rows(_metrics(left), _metrics(right)),
-        artifacts=_rows(_artifacts(left), _artifacts(right)),
+        summary=rows(_summary(left, outcome(left)), _summary(right, outcome(right))),
+        parameters=rows(_parameters(left), _parameters(right)),
+        metrics=[row for row in metrics if not row.is_of_work],
+        work=[row for row in metrics if row.is_of_work],
+        artifacts=rows(_artifacts(left), _artifacts(right)),
         seconds=_seconds(left, right),
     )
 
@@ -113,10 +134,12 @@ def _summary(run: Run, made: Outcome) -> dict[str, str]:
 
 
 def _parameters(run: Run) -> dict[str, str]:
-    """Those of the pipeline, then those of each task."""
+    """Those of the pipeline, then those of each task; what an exit task is told of the run's end is none of them."""
     found = {name: _text(value) for name, value in run.parameters.items()}
     for task, execution in run.executions.items():
         for name, value in execution.parameters.items():
+            if execution.stage == "notify" and name == final_status.INPUT:
+                continue
             if name not in run.parameters or run.parameters[name] != value:
                 found[f"{task}.{name}"] = _text(value)
     return found
@@ -143,8 +166,8 @@ def _artifacts(run: Run) -> dict[str, str]:
 
 def _seconds(left: Run, right: Run) -> list[tuple[str, float | None, float | None]]:
     names = _union([task.name for task in left.tasks], [task.name for task in right.tasks])
-    rows = [(name, _worked(left, name), _worked(right, name)) for name in names]
-    return [row for row in rows if row[1] is not None or row[2] is not None]
+    seconds = [(name, _worked(left, name), _worked(right, name)) for name in names]
+    return [row for row in seconds if row[1] is not None or row[2] is not None]
 
 
 def _worked(run: Run, name: str) -> float | None:
@@ -153,8 +176,9 @@ def _worked(run: Run, name: str) -> float | None:
     return execution.seconds if execution else None
 
 
-def _rows(left: dict[str, str], right: dict[str, str]) -> list[Row]:
-    return [Row(name, left.get(name), right.get(name)) for name in _union(left, right)]
+def rows(left: dict[str, str], right: dict[str, str]) -> list[Row]:
+    """The values of two runs, line by line."""
+    return [Row(name, left.get(name), right.get(name), name in _VARYING) for name in _union(left, right)]
 
 
 def _metric_rows(left: dict[str, float], right: dict[str, float]) -> list[MetricRow]:

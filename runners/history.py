@@ -12,7 +12,17 @@ from runners.records import Run, list_runs
 
 STATE_STYLES = {"done": "green", "failed": "red", "running": "cyan", "interrupted": "yellow"}
 
-_HEADERS = ("run", "pipeline", "state", "started (UTC)", "duration", "metrics", "blessed", "pushed")
+_VIEWS = (
+    ("run", "pipeline", "state", "started (UTC)", "duration", "metrics", "blessed", "pushed"),
+    ("run", "pipeline", "state", "started (UTC)", "duration", "metric", "blessed", "pushed"),
+    # A run's id begins with its pipeline, and goes on with when it began.
+    ("run", "state", "started (UTC)", "duration", "metric", "blessed", "pushed"),
+    ("run", "state", "duration", "metric", "blessed", "pushed"),
+    ("run", "state", "duration", "blessed", "pushed"),
+    ("run", "state", "blessed", "pushed"),
+    ("run", "state"),
+)
+"""What there is room for, from wide terminals to narrow ones."""
 
 
 @click.command()
@@ -27,21 +37,23 @@ def runs(context: click.Context, pipeline: str, limit: int | None) -> None:
         of = f" of {pipeline}" if pipeline else ""
         click.echo(f"no runs{of} under {root}; start one with `run`", err=True)
         return
-    text.table(_HEADERS, [_row(run) for run in found])
+    text.fitted(_VIEWS, [_row(run) for run in found])
 
 
-def _row(run: Run) -> list[text.Cell]:
+def _row(run: Run) -> dict[str, text.Cell]:
     made = outcome(run)
-    return [
-        run.id,
-        run.pipeline,
-        (run.state, STATE_STYLES.get(run.state, "")),
-        text.moment(run.started),
-        text.duration(run.elapsed),
-        ", ".join(f"{name} {text.number(value)}" for name, value in made.key_metrics().items()) or text.NOTHING,
-        _blessed(made),
-        made.version or text.NOTHING,
-    ]
+    metrics = [f"{name} {text.number(value)}" for name, value in made.key_metrics().items()] or [text.NOTHING]
+    return {
+        "run": run.id,
+        "pipeline": run.pipeline,
+        "state": (run.state, STATE_STYLES.get(run.state, "")),
+        "started (UTC)": text.minute(run.started),
+        "duration": text.duration(run.elapsed),
+        "metrics": ", ".join(metrics),
+        "metric": metrics[0],
+        "blessed": _blessed(made),
+        "pushed": made.version or text.NOTHING,
+    }
 
 
 def _blessed(made: Outcome) -> text.Cell:

@@ -9,8 +9,8 @@ import click
 
 from components.runtime.errors import StageError
 from runners import text
-from runners.compare import print_metrics, print_rows
-from runners.comparison import MetricRow, Row
+from runners.compare import print_metrics, print_names, print_rows
+from runners.comparison import MetricRow, rows
 from runners.follow import RemoteRun
 from runners.kubeflow import Cluster
 from runners.kubeflow_artifacts import metrics
@@ -19,8 +19,8 @@ from runners.kubeflow_artifacts import metrics
 def print_comparison(cluster: Cluster, left: str, right: str, *, everything: bool) -> None:
     """Prints outcome, metrics, parameters and tasks of two runs."""
     runs = cluster.get(left), cluster.get(right)
-    names = (_short(runs[0]), _short(runs[1]))
-    print_rows("outcome", names, _rows(*map(_summary, runs)), everything=True)
+    print_names((_short(runs[0]), _short(runs[1])))
+    print_rows("outcome", rows(*map(_summary, runs)), everything=True)
     try:
         both = metrics(cluster, left), metrics(cluster, right)
     except StageError as error:
@@ -28,14 +28,13 @@ def print_comparison(cluster: Cluster, left: str, right: str, *, everything: boo
         click.echo(f"metrics: not to be had: {error}\n", err=True)
     else:
         values = [MetricRow(name, both[0].get(name), both[1].get(name)) for name in dict.fromkeys([*both[0], *both[1]])]
-        print_metrics(names, values)
+        print_metrics("metrics", values)
     print_rows(
         "parameters",
-        names,
-        _rows(*({k: _text(v) for k, v in run.parameters.items()} for run in runs)),
+        rows(*({k: _text(v) for k, v in run.parameters.items()} for run in runs)),
         everything=everything,
     )
-    print_rows("tasks", names, _rows(*map(_tasks, runs)), everything=everything)
+    print_rows("tasks", rows(*map(_tasks, runs)), everything=everything)
 
 
 def _summary(run: RemoteRun) -> dict[str, str]:
@@ -45,10 +44,6 @@ def _summary(run: RemoteRun) -> dict[str, str]:
 
 def _tasks(run: RemoteRun) -> dict[str, str]:
     return {task.name: f"{task.state}, {text.duration(task.seconds)}" for task in run.tasks}
-
-
-def _rows(left: dict[str, str], right: dict[str, str]) -> list[Row]:
-    return [Row(name, left.get(name), right.get(name)) for name in dict.fromkeys([*left, *right])]
 
 
 def _short(run: RemoteRun) -> str:

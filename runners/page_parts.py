@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
@@ -10,8 +11,21 @@ from components.runtime.report import Html, escape
 from runners import text
 from runners.outcome import Outcome
 from runners.records import Artifact, Run
+from runners.settings import PROJECT
 
 STYLE = Html(f"<style>{(Path(__file__).parent / 'templates' / 'page.css').read_text()}</style>")
+
+
+def portable(document: str, root: Path) -> str:
+    """A page that can be sent to somebody: without the paths of this machine.
+
+    What lies in the pipeline root is named from there, what lies in the project from there, and the home folder is `~`.
+    """
+    places = {str(PROJECT): "", str(root.absolute()): "", str(root.resolve()): "", str(Path.home()): "~/"}
+    for place, name in sorted(places.items(), key=lambda entry: -len(entry[0])):
+        if place != "/":
+            document = re.sub(rf"(?<![\w.~/-]){re.escape(escape(place))}/(?=\w|\.\w)", name, document)
+    return document
 
 
 def badge(state: str) -> Html:

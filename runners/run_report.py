@@ -66,7 +66,7 @@ def render(run: Run) -> str:
     links = [(anchor, title) for anchor, title, _ in named]
     contents = _contents([*links[:1], *((each.anchor, each.title) for each in pages), *links[1:]])
     body = [parts.STYLE, _headline(run, made), contents, *sections[:1], *stages, *sections[1:]]
-    return page(f"{run.pipeline}: {run.id}", *body)
+    return parts.portable(page(f"{run.pipeline}: {run.id}", *body), run.root)
 
 
 def _headline(run: Run, made: Outcome) -> Html:

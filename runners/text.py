@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 import click
@@ -46,6 +48,11 @@ def moment(time: datetime | None) -> str:
     return f"{time:%Y-%m-%d %H:%M:%S}" if time else NOTHING
 
 
+def minute(time: datetime | None) -> str:
+    """A time to the minute, UTC."""
+    return f"{time:%Y-%m-%d %H:%M}" if time else NOTHING
+
+
 def number(value: float) -> str:
     """A count as it is, a metric to four decimals, or to four digits when it is tiny or vast."""
     if value.is_integer() and 2 <= abs(value) < 1e15:
@@ -71,40 +78,88 @@ def short(digest: str) -> str:
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[Cell]], *, title: str = "") -> None:
-    """Prints a table."""
-    if sys.stdout.isatty():
-        _rich_table(headers, rows, title)
+    """Prints a table; on a terminal the cells of all columns but the first are folded where the line ends."""
+    if _draws():
+        _drawn(headers, rows, title, fold=True)
         return
     texts = [list(headers), *([_text(cell) for cell in row] for row in rows)]
-    widths = [max(len(row[column]) for row in texts) for column in range(len(headers))]
+    widths = _widths(headers, rows)
     if title:
         click.echo(f"{title}")
     for row in texts:
         click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
+def fitted(views: Sequence[Sequence[str]], rows: Sequence[Mapping[str, Cell]]) -> None:
+    """Prints rows as a table of lines that nothing breaks.
+
+    Args:
+      views: choices of columns, the widest first: a terminal gets the first that fits it, a pipe the first.
+      rows: cells by column.
+    """
+    width = shutil.get_terminal_size().columns
+    choices = [(view, [[row[column] for column in view] for row in rows]) for view in views]
+    if not _draws():
+        table(*choices[0])
+        return
+    view, cells = next(
+        ((view, cells) for view, cells in choices if _width(view, cells) <= width),
+        choices[-1],
+    )
+    _drawn(view, cells, "", fold=False)
+
+
 def styled(text: str, style: str) -> str:
     """A text in a style on a terminal, as it is in a pipe."""
-    if not sys.stdout.isatty():
+    if not _draws():
         return text
     words = style.split()
     colour = next((word for word in words if word not in ("dim", "bold")), None)
+    if os.environ.get("NO_COLOR"):
+        colour = None
     return click.style(text, fg=colour, bold="bold" in words or None, dim="dim" in words or None)
+
+
+def _draws() -> bool:
+    """Whether the output is a terminal that knows more than letters."""
+    return sys.stdout.isatty() and os.environ.get("TERM", "").lower() not in ("dumb", "unknown")
 
 
 def _text(cell: Cell) -> str:
     return cell if isinstance(cell, str) else cell[0]
 
 
-def _rich_table(headers: Sequence[str], rows: Sequence[Sequence[Cell]], title: str) -> None:
+def _widths(headers: Sequence[str], rows: Sequence[Sequence[Cell]]) -> list[int]:
+    return [max(len(_text(cell)) for cell in column) for column in zip(headers, *rows, strict=True)]
+
+
+def _width(headers: Sequence[str], rows: Sequence[Sequence[Cell]]) -> int:
+    """Of a table with two blanks between its columns."""
+    return sum(_widths(headers, rows)) + 2 * (len(headers) - 1)
+
+
+def _drawn(headers: Sequence[str], rows: Sequence[Sequence[Cell]], title: str, *, fold: bool) -> None:
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    made = Table(box=SIMPLE_HEAD, title=title or None, title_justify="left", title_style="bold", pad_edge=False)
-    for header in headers:
-        made.add_column(header, overflow="fold")
+    made = Table(
+        box=SIMPLE_HEAD,
+        title=title or None,
+        title_justify="left",
+        title_style="bold",
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+        collapse_padding=True,
+        show_edge=False,
+    )
+    for place, header in enumerate(headers):
+        made.add_column(header, overflow="fold", no_wrap=not fold or place == 0)
     for row in rows:
         made.add_row(*(Text(*((cell,) if isinstance(cell, str) else cell)) for cell in row))
-    Console().print(made)
+    # Where even the narrowest table is too wide the terminal breaks its lines, which can be copied whole.
+    needed = 0 if fold else _width(headers, rows)
+    console = Console()
+    console.width = max(console.width, needed)
+    console.print(made)

@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from runners import text
 from runners.cli import cli
 from runners.compare_page import render
 from runners.comparison import MetricRow, compare_runs, roc
 from runners.records import load_run
-from tests.runners.pipeline_roots import FAILED, FIRST, SECOND, RootWriter, taxi_root
+from tests.runners.pipeline_roots import FAILED, FIRST, SECOND, SECONDS, STATE_AFTER, RootWriter, taxi_root
 from tests.runners.test_run_report import check
 
 
@@ -74,9 +75,45 @@ def test_the_tables_in_a_pipe_are_plain(root: Path) -> None:
     assert "artifacts: 9 the same (--all shows them)" in lines
     assert not [line for line in lines if "ingest/examples" in line]
     assert "hf_verySecretValue" not in result.output
-    page = root / "runs" / f"compare-{FIRST}-{SECOND}.html"
+    page = root / "comparisons" / f"{FIRST}-{SECOND}.html"
+    assert lines[:3] == [f"A  {FIRST}", f"B  {SECOND}", "*  where they differ"]
     assert lines[-1] == f"page: {page}"
     assert page.is_file()
+
+
+def test_what_differs_in_every_run_has_no_mark_and_stands_apart(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(STATE_AFTER, "notify", [])
+    monkeypatch.setitem(SECONDS, "notify", (0.0, 0.1))
+    lines = compare(root, FIRST, SECOND).output.splitlines()
+    for name in ("started (UTC)", "duration"):
+        assert next(line for line in lines if name in line).startswith(f"  {name}")
+    writer = RootWriter(tmp_path)
+    for run, seconds in (("a", 1.0), ("b", 2.0)):
+        metrics = {"loss": 0.3, "seconds": seconds, "steps": 5}
+        inputs = {"examples": {"uri": run, "metadata": {}}}
+        writer.execution(run, "train", inputs=inputs, outputs={"metrics": metrics})
+        writer.execution(run, "notify", parameters={"status": f'{{"run": "{run}"}}', "when": "always"})
+        writer.run(run)
+    compared = compare_runs(load_run(tmp_path, "a"), load_run(tmp_path, "b"))
+    assert [row.name for row in compared.metrics] == ["train.loss"]
+    assert {row.name: row.differs for row in compared.work} == {"train.seconds": True, "train.steps": False}
+    assert [row.name for row in compared.parameters] == ["notify.when"], "not what notify is told of the run's end"
+
+
+@pytest.mark.parametrize("columns", [60, 80, 120])
+def test_in_a_terminal_marks_stand_beside_their_names(
+    root: Path, columns: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(text, "_draws", lambda: True)
+    monkeypatch.setenv("COLUMNS", str(columns))
+    lines = compare(root, FIRST, SECOND).output.splitlines()
+    assert all(len(line) <= columns for line in lines if not line.startswith("page: "))
+    assert not [line for line in lines if line.strip() == "*"]
+    assert [line.split() for line in lines if line.startswith("* auc ")] == [
+        ["*", "auc", "0.9371", "0.8712", "-0.0659"]
+    ]
 
 
 def test_all_shows_what_is_the_same(root: Path, tmp_path: Path) -> None:
@@ -119,7 +156,7 @@ def test_runs_with_nothing_in_them(tmp_path: Path) -> None:
     writer.run("b")
     result = compare(tmp_path, "a", "b")
     assert result.exit_code == 0
-    assert "Neither run has metrics." in check((tmp_path / "runs/compare-a-b.html").read_text()).text
+    assert "Neither run has metrics." in check((tmp_path / "comparisons/a-b.html").read_text()).text
 
 
 def test_the_roc_curve_is_read_from_kfps_metadata(root: Path) -> None:

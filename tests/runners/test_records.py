@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import fcntl
 import json
+import re
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -11,7 +14,7 @@ from click.testing import CliRunner
 from components.runtime.errors import InputError
 from runners import cli, text
 from runners.outcome import outcome
-from runners.records import list_runs, load_run
+from runners.records import OWNER_LOCK, list_runs, load_run
 from tests.runners.pipeline_roots import FAILED, FIRST, SECOND, taxi_root
 from tests.support import ROOT
 
@@ -115,6 +118,19 @@ def test_an_unfinished_run_is_read(tmp_path: Path) -> None:
     assert run.elapsed > 0
 
 
+def test_how_long_a_run_takes_is_known_while_it_runs_and_unknown_once_it_was_killed(tmp_path: Path) -> None:
+    folder = tmp_path / "runs" / "r"
+    folder.mkdir(parents=True)
+    began = (datetime.now(UTC) - timedelta(minutes=3)).isoformat()
+    record = {"id": "r", "state": "running", "started": began, "finished": "", "seconds": 0.0, "tasks": []}
+    (folder / "run.json").write_text(json.dumps(record))
+    with (folder / OWNER_LOCK).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert text.duration(load_run(tmp_path, "r").elapsed).startswith("3 min ")
+    killed = load_run(tmp_path, "r")
+    assert (killed.state, killed.elapsed) == ("interrupted", None)
+
+
 def test_artifacts_are_found_after_the_root_has_moved(tmp_path: Path) -> None:
     taxi_root(tmp_path / "before")
     (tmp_path / "before").rename(tmp_path / "after")
@@ -140,6 +156,42 @@ def test_the_list_in_a_pipe_is_plain_and_whole(root: Path) -> None:
     assert "auc 0.9371, binary_accuracy 0.8771, loss 0.0629" in lines[3]
     assert lines[3].split()[-2:] == ["yes", "1"]
     assert lines[1].split()[2] == "failed"
+
+
+@pytest.mark.parametrize(
+    ("columns", "expected"),
+    [
+        (40, ["run", "state"]),
+        (60, ["run", "state", "duration", "blessed", "pushed"]),
+        (80, ["run", "state", "duration", "metric", "blessed", "pushed"]),
+        (120, ["run", "pipeline", "state", "started (UTC)", "duration", "metric", "blessed", "pushed"]),
+        (200, ["run", "pipeline", "state", "started (UTC)", "duration", "metrics", "blessed", "pushed"]),
+    ],
+)
+def test_in_a_terminal_a_run_is_one_line(
+    root: Path, monkeypatch: pytest.MonkeyPatch, columns: int, expected: list[str]
+) -> None:
+    monkeypatch.setattr(text, "_draws", lambda: True)
+    monkeypatch.setenv("COLUMNS", str(columns))
+    head, _, *lines = CliRunner().invoke(cli.cli, ["--root", str(root), "runs"]).output.splitlines()
+    assert re.split(r"\s{2,}", head.strip()) == expected
+    assert [line.split()[0] for line in lines] == [FAILED, SECOND, FIRST], "an id is to be copied"
+    assert max(len(line.rstrip()) for line in [head, *lines]) <= columns
+    if "metric" in expected:
+        assert " auc 0.9371 " in lines[2]
+        assert "loss" not in lines[2]
+    if "started (UTC)" in expected:
+        assert " 2026-11-20 21:34 " in lines[2]
+
+
+def test_no_color_and_dumb_terminals_are_obeyed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    assert text.styled("done", "bold green") == "\x1b[32m\x1b[1mdone\x1b[0m"
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert text.styled("done", "bold green") == "\x1b[1mdone\x1b[0m"
+    monkeypatch.setenv("TERM", "dumb")
+    assert text.styled("done", "bold green") == "done"
 
 
 def test_the_list_needs_no_kfp_and_no_drawing(root: Path) -> None:

@@ -10,6 +10,7 @@ from click.testing import CliRunner
 
 from components.runtime import report
 from components.runtime.errors import InputError
+from components.runtime.report import escape
 from runners import embedding
 from runners.cli import cli
 from runners.embedding import embed
@@ -18,6 +19,7 @@ from runners.run_report import render, write
 from runners.task_graph import depths, task_graph
 from runners.timeline import spans
 from tests.runners.pipeline_roots import FAILED, FIRST, SECOND, RootWriter, taxi_root
+from tests.support import ROOT
 
 VOID = {"meta", "br", "hr", "img", "input", "path", "rect", "line", "use", "circle", "stop", "image"}
 
@@ -279,3 +281,28 @@ def test_the_tasks_of_a_layer_do_not_overlap() -> None:
 
 def test_an_empty_graph_is_drawn() -> None:
     assert "<svg" in task_graph([])
+
+
+def test_a_page_names_no_place_of_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/ann")
+    root = tmp_path / "root & more"
+    writer = RootWriter(root)
+    parameters = {
+        "data": str(ROOT / "data" / "taxi"),
+        "serving_directory": str(root / "serving" / "taxi"),
+        "elsewhere": "/home/ann/trips",
+        "bucket": f"gs://bucket{root}/x",
+    }
+    pushed = {"version": 1, "destination": str(root / "serving" / "taxi"), "created": True}
+    writer.execution("r", "push", parameters=parameters, outputs={"pushed_model": pushed})
+    writer.run("r", parameters=parameters, states={"train": "failed"}, errors={"train": f"{root}/x: no such file"})
+    document = render(load_run(root, "r"))
+    page = check(document)
+    assert "Pushed as version 1" in page.text
+    for place in ("data/taxi", "serving/taxi", "~/trips"):
+        assert f"<td>{place}</td>" in document
+    assert "x: no such file" in page.text
+    without_bucket = document.replace(f"gs://bucket{escape(root)}", "")
+    assert str(escape(root)) not in without_bucket
+    assert str(ROOT) not in document
+    assert "/home/ann" not in document
