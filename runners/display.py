@@ -15,6 +15,7 @@ from rich.live import Live
 from rich.text import Text
 
 from components.runtime import facts
+from components.runtime.serving import how_pushed
 from runners import text
 
 _MARKS = {
@@ -206,14 +207,15 @@ def summary(
         line("rows", facts.facts(executions["ingest"]))
     if "train" in executions:
         line("model", short(Path(executions["train"]["outputs"]["model"]["uri"]) / "Format-Serving"))
+    if "resolve" in executions:
+        line("baseline", executions["resolve"]["outputs"]["baseline_model"]["metadata"]["reason"])
     if "evaluate" in executions:
         blessing = executions["evaluate"]["outputs"]["blessing"]["metadata"]
         verdict = "yes" if blessing["blessed"] else "no"
         line("blessed", f"{verdict}: {blessing['reason']}", "green" if blessing["blessed"] else "yellow")
     if "push" in executions:
         pushed = executions["push"]["outputs"]["pushed_model"]["metadata"]
-        how = "" if pushed["created"] else " (was there already)"
-        line("pushed", f"{short(Path(pushed['destination']))}/{pushed['version']}{how}", "green")
+        line("pushed", f"{short(Path(pushed['destination']))}/{pushed['version']}{how_pushed(pushed)}", "green")
     elif "evaluate" in executions and not selection.get("only"):
         line("pushed", "nothing")
     if "push-hub" in executions:

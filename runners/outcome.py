@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from components.runtime.serving import how_pushed
 from runners.records import Execution, Run
 
 _ORDER = ("auc", "lift", "accuracy", "precision", "recall", "f1", "error", "loss")
@@ -23,9 +24,10 @@ class Outcome:
       blessed: None when the run did not get so far.
       reason: of the blessing, or of its absence, in one line.
       has_baseline: whether the model was compared with an earlier one; None when unknown.
+      baseline: which one that was, or why there was none; empty when unknown.
       version: the version that it was pushed as, empty when it was not.
       destination: where it was pushed.
-      already_there: the version held the same model before.
+      how_pushed: what is worth saying of that in brackets; empty for a model that is new there.
     """
 
     metrics: dict[str, float]
@@ -33,9 +35,10 @@ class Outcome:
     blessed: bool | None = None
     reason: str = ""
     has_baseline: bool | None = None
+    baseline: str = ""
     version: str = ""
     destination: str = ""
-    already_there: bool = False
+    how_pushed: str = ""
 
     def key_metrics(self, limit: int = 3) -> dict[str, float]:
         """The few metrics that say most."""
@@ -49,6 +52,8 @@ def outcome(run: Run) -> Outcome:
     evaluated = _merged(run.of_stage("evaluate"))
     blessing = _metadata(run.of_stage("evaluate"), "blessing")
     pushed = _metadata(run.of_stage("push"), "pushed_model")
+    # (Before train, resolve looks for a model to start from.)
+    compared = [execution for execution in run.of_stage("resolve") if execution.inputs]
     blessed, baseline = blessing.get("blessed"), blessing.get("baseline")
     return Outcome(
         metrics=evaluated or training,
@@ -56,9 +61,10 @@ def outcome(run: Run) -> Outcome:
         blessed=truth(blessed),
         reason=str(blessing.get("reason") or ""),
         has_baseline=truth(baseline),
+        baseline=str(_metadata(compared, "baseline_model").get("reason") or ""),
         version=_whole(pushed.get("version")),
         destination=str(pushed.get("destination") or ""),
-        already_there=truth(pushed.get("created")) is False,
+        how_pushed=how_pushed(pushed | {"created": truth(pushed.get("created"))}),
     )
 
 

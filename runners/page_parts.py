@@ -59,14 +59,14 @@ def digest(artifact: Artifact) -> Html:
 
 def verdict(run: Run, made: Outcome) -> tuple[str, str, str]:
     """What became of the model: `good`, `bad` or nothing, a headline, and the reason."""
+    reason = f"{made.reason} · baseline: {made.baseline}" if made.baseline else made.reason
     if made.blessed:
         if made.version:
             where = f" to {made.destination}" if made.destination else ""
-            before = " (the same model was there already)" if made.already_there else ""
-            return "good", f"Blessed, and pushed as version {made.version}{where}{before}", made.reason
-        return "good", "Blessed, but not pushed", made.reason
+            return "good", f"Blessed, and pushed as version {made.version}{where}{made.how_pushed}", reason
+        return "good", "Blessed, but not pushed", reason
     if made.blessed is False:
-        return "bad", "Not blessed, so not pushed", made.reason
+        return "bad", "Not blessed, so not pushed", reason
     if made.version:
         return "good", f"Pushed as version {made.version}", made.reason
     reached = {task.stage for task in run.tasks if task.state in ("done", "cached")}

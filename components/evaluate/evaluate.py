@@ -107,7 +107,7 @@ def evaluate(
     verdict = judge(
         results, config, unapplied, *load_validation(evaluation.path), _nan_fault(not_a_number, results.rows()) or fault
     )
-    _write_blessing(blessing, verdict, serving.model_digest(serving.saved_model_files(model)))
+    _write_blessing(blessing, verdict, _digest(model), "" if baseline is None else _digest(baseline_model))
     _write_metrics(metrics, results)
     _write_classification(classification, results)
     facts = {"Rows": results.rows(), "Splits": location, "Slices": len(results.slices)}
@@ -219,7 +219,11 @@ def _explained(error: Exception, file: str) -> Exception:
     return error
 
 
-def _write_blessing(blessing: OutputArtifact, verdict: Verdict, digest: str) -> None:
+def _digest(model: InputArtifact) -> str:
+    return serving.model_digest(serving.saved_model_files(model))
+
+
+def _write_blessing(blessing: OutputArtifact, verdict: Verdict, digest: str, baseline_digest: str) -> None:
     folder = blessing.directory()
     (folder / ("BLESSED" if verdict.blessed else "NOT_BLESSED")).touch()
     document = {
@@ -227,6 +231,8 @@ def _write_blessing(blessing: OutputArtifact, verdict: Verdict, digest: str) -> 
         "baseline": verdict.baseline,
         "reason": verdict.reason,
         "model_digest": digest,
+        # Push holds it against what is in service by then.
+        "baseline_digest": baseline_digest,
         "thresholds": [outcome.as_json() for outcome in verdict.outcomes],
     }
     (folder / "blessing.json").write_text(json.dumps(document, indent=1, allow_nan=False) + "\n")

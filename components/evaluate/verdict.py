@@ -93,7 +93,7 @@ def judge(
     if fault:
         # Thresholds that hold say nothing then, and those that fail only follow.
         failures = [fault]
-    note = "; first run: there is no baseline" if unapplied is not None else ""
+    note = "; there is no baseline" if unapplied is not None else ""
     note += f", so {_count(skipped, 'change threshold')} not applied" if skipped else ""
     if failures:
         more = f"; and {len(failures) - 1} more" if len(failures) > 1 else ""

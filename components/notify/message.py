@@ -10,6 +10,7 @@ from typing import Any
 
 from components.runtime.errors import InputError
 from components.runtime.redaction import redact
+from components.runtime.serving import how_pushed
 
 _STATES = {
     "SUCCEEDED": "done",
@@ -91,8 +92,7 @@ def _facts(state: str, status: dict[str, Any], known: dict[str, Any]) -> Iterato
         reason = f" ({known['reason']})" if known.get("reason") else ""
         yield "blessed", ("yes" if known["blessed"] else "no") + reason
     if known.get("version") is not None:
-        there = " (was there already)" if known.get("created") is False else ""
-        yield "pushed", f"version {int(known['version'])} to {known.get('destination')}{there}"
+        yield "pushed", f"version {int(known['version'])} to {known.get('destination')}{how_pushed(known)}"
     elif known.get("blessed") is not None:
         yield "pushed", "nothing"
     if state == ENDED:

@@ -1,4 +1,8 @@
-"""Publishes a blessed model as the next version of a serving directory.
+"""Publishes a blessed model as the next version of a serving directory, unless it is in service already.
+
+A model that is there under a lower number becomes a new version as well: else what was just found worse would stay in
+service. And it is published only while the baseline is the one that it was blessed against: of two runs at once the
+slower has to be evaluated again.
 
 The version is copied beside, under a name that TensorFlow Serving ignores, verified, and appears by one rename. A push
 that dies leaves at most such a folder; the next one removes it, which is safe under the lock that every push holds.
@@ -28,11 +32,11 @@ _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 def push(
     model: InputArtifact, blessing: InputArtifact, destination: str, pushed_model: OutputArtifact
 ) -> dict[str, Any]:
-    """Publishes the model, unless a version that holds it is there already.
+    """Publishes the model, unless it is what is in service.
 
     Args:
       model: `Format-Serving/` with a SavedModel.
-      blessing: says `BLESSED`.
+      blessing: says `BLESSED`, and against which baseline.
       destination: the serving directory; made where it does not exist.
       pushed_model: gets `pushed.json`.
 
@@ -41,23 +45,47 @@ def push(
 
     Raises:
       InputError: the model is not blessed or not the blessed one, or the destination cannot be written.
-      TransientError: the disk is full.
+      TransientError: the disk is full; or the baseline is no longer the one that the model was blessed against, so that
+        it has to be evaluated again.
     """
     files = serving.saved_model_files(model)
     digest = serving.model_digest(files)
-    reason = blessings.reason(blessing, digest)
+    blessed = blessings.read(blessing, digest)
     root = serving.serving_root(destination)
     with _destination_errors(destination), _locked(root):
         _remove_stale(root)
-        number = _find(root, digest)
-        created = number is None
-        if number is None:
-            number = _publish(model, root, files, digest, reason)
-    report(f"version {number} of {destination}" + ("" if created else ", which was there already"))
+        found = serving.survey(root, digest)
+        how: dict[str, Any] = {"created": not found.holds_candidate}
+        if found.holds_candidate:
+            number = found.in_service
+        else:
+            for line in found.left_out:
+                report(line)
+            _check_baseline(blessed, found, destination)
+            how |= {"replaced": found.in_service, "same_as": _same_model(root, digest)}
+            number = _publish(model, root, files, digest, blessed.reason)
+    instead = f", in place of version {how['replaced']}" if how.get("replaced") else ""
+    report(f"version {number} of {destination}{serving.how_pushed(how)}{instead}")
     facts = {"version": number, "destination": destination, "model_digest": digest}
     (pushed_model.directory() / "pushed.json").write_text(json.dumps(facts, indent=1, sort_keys=True) + "\n")
-    pushed_model.metadata |= facts | {"created": created}
+    pushed_model.metadata |= facts | how
     return {"version": number}
+
+
+def _check_baseline(blessed: blessings.Blessing, found: serving.Survey, destination: str) -> None:
+    """Holds the baseline of the blessing against what would be the baseline now."""
+    now = found.baseline
+    if blessed.baseline_digest is None or blessed.baseline_digest == (now.model_digest if now else ""):
+        return
+    if now is None:
+        changed = "the model that this one was compared with is gone or damaged"
+    elif blessed.baseline_digest:
+        changed = f"the latest model is version {now.number}, not the one that this one was compared with"
+    else:
+        changed = f"version {now.number} has come, while this model was compared with nothing"
+    raise TransientError(
+        f"{destination}: {changed}: evaluate again, by running the pipeline again (trying push alone again cannot help)"
+    )
 
 
 @contextlib.contextmanager
@@ -94,17 +122,15 @@ def _remove_stale(root: Path) -> None:
         remove(entry)
 
 
-def _find(root: Path, digest: str) -> int | None:
-    """The highest intact version that holds the model."""
+def _same_model(root: Path, digest: str) -> int:
+    """The highest intact version that holds the model; 0 where there is none."""
     for number, folder in serving.numbered(root):
-        try:
+        with contextlib.suppress(serving.DamagedError):
             version = serving.read_version(number, folder)
             if version is not None and version.model_digest == digest:
                 serving.verify(version)
                 return number
-        except serving.DamagedError as error:
-            report(f"version {number} is damaged and does not count: {error}")
-    return None
+    return 0
 
 
 def _publish(model: InputArtifact, root: Path, files: dict[str, str], digest: str, reason: str) -> int:

@@ -2,7 +2,8 @@
 
 Only blessed models are pushed. So the latest pushed one is the latest blessed one that reached production, on every
 target and without a metadata store. The candidate is left out so that a repeated run compares it with what came before
-it, as the first one did, and not with itself.
+it, as the first one did, and not with itself. Versions that others put there are no baseline, even in service: nobody
+knows whether they answer to the same signatures.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ from __future__ import annotations
 from typing import Any
 
 from components.runtime import serving
-from components.runtime.artifacts import InputArtifact, OutputArtifact, remove
+from components.runtime.artifacts import InputArtifact, OutputArtifact
+from components.runtime.errors import TransientError
 from components.runtime.progress import report
 
 
@@ -27,30 +29,28 @@ def resolve(model: InputArtifact | None, destination: str, baseline_model: Outpu
 
     Raises:
       InputError: the destination is no directory, or the candidate holds no SavedModel.
+      TransientError: somebody removed or changed the version while it was copied.
     """
     root = serving.serving_root(destination)
-    candidate = serving.model_digest(serving.saved_model_files(model)) if model else None
+    candidate = serving.model_digest(serving.saved_model_files(model)) if model else ""
+    found = serving.survey(root, candidate)
+    for line in found.left_out:
+        report(line)
+    baseline = found.baseline
     baseline_model.directory()
-    for number, folder in serving.numbered(root):
+    if baseline is not None:
         try:
-            version = serving.read_version(number, folder)
-            if version is None:
-                report(f"version {number} was not pushed by Millrace, left out")
-                continue
-            if version.model_digest == candidate:
-                report(f"version {number} is the candidate itself, left out")
-                continue
-            serving.verify(version)
-            serving.copy_files(folder, baseline_model.path / serving.MODEL_FOLDER, version.files)
+            serving.copy_files(baseline.folder, baseline_model.path / serving.MODEL_FOLDER, baseline.files)
         except (serving.DamagedError, FileNotFoundError) as error:
-            # TensorFlow Serving's directory is also cleaned by people: a version may vanish under our hands.
-            remove(baseline_model.path)
-            baseline_model.directory()
-            report(f"version {number} is damaged, left out: {error}")
-            continue
-        baseline_model.metadata |= {"found": True, "version": number}
-        report(f"baseline is version {number}")
-        return {"found": True}
-    baseline_model.metadata |= {"found": False, "version": 0}
-    report("no baseline: nothing was pushed before")
-    return {"found": False}
+            raise TransientError(
+                f"{destination}: version {baseline.number} changed while it was copied ({error}); run again"
+            ) from None
+    baseline_model.metadata |= {
+        "found": baseline is not None,
+        "version": baseline.number if baseline else 0,
+        "in_service": found.in_service,
+        "candidate_in_service": found.holds_candidate,
+        "reason": found.told,
+    }
+    report(f"baseline: {found.told}")
+    return {"found": baseline is not None}

@@ -3,13 +3,48 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 
 from components.runtime.artifacts import InputArtifact
-from components.runtime.errors import InputError
+from components.runtime.errors import InputError, TransientError
 
 
-def reason(blessing: InputArtifact, model_digest: str) -> str:
-    """Why the model is blessed, in one line, as evaluate says it.
+@dataclass(frozen=True)
+class Blessing:
+    """That a model met every threshold.
+
+    Attributes:
+      reason: why, in one line, as evaluate says it.
+      baseline_digest: `serving.model_digest` of the model that it was compared with, empty where there was none; None
+        where the blessing does not say.
+    """
+
+    reason: str
+    baseline_digest: str | None
+
+    def check_not_overtaken(self, where: str, model_digest: str, published: str, published_baseline: str) -> None:
+        """Refuses to publish a model over one that was found better than it, as when the runs of both overlap.
+
+        For places that resolve does not look into: what they hold need not be the baseline, for they may lag behind.
+
+        Args:
+          where: the place, for the error.
+          model_digest: of the model that is to be published.
+          published: digest of the one that is there.
+          published_baseline: digest of the one that it was blessed against.
+
+        Raises:
+          TransientError: the one that is there was blessed against this one, and not the other way round.
+        """
+        if published_baseline == model_digest and self.baseline_digest not in (None, published):
+            raise TransientError(
+                f"{where}: another run has published a model that was found better than this one: "
+                "evaluate again, by running the pipeline again (trying this stage alone again cannot help)"
+            )
+
+
+def read(blessing: InputArtifact, model_digest: str) -> Blessing:
+    """Reads the blessing of a model.
 
     Args:
       blessing: what evaluate made: `blessing.json` beside a file `BLESSED` or `NOT_BLESSED`.
@@ -21,6 +56,7 @@ def reason(blessing: InputArtifact, model_digest: str) -> str:
     try:
         document = json.loads((blessing.path / "blessing.json").read_bytes())
         blessed, why, blessed_digest = document["blessed"], str(document["reason"]), document.get("model_digest")
+        baseline = document.get("baseline_digest")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"blessing: {blessing.path} is no blessing ({error}); run evaluate again") from None
     marks = {name for name in ("BLESSED", "NOT_BLESSED") if (blessing.path / name).exists()}
@@ -28,4 +64,4 @@ def reason(blessing: InputArtifact, model_digest: str) -> str:
         raise InputError(f"the model is not blessed and was not pushed: {why}")
     if blessed_digest not in (None, model_digest):
         raise InputError("the blessing is of another model and was not used: evaluate the model that is to be pushed")
-    return why
+    return Blessing(why, None if baseline is None else str(baseline))

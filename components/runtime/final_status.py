@@ -25,6 +25,7 @@ STATES = {"done": "SUCCEEDED", "failed": "FAILED", "interrupted": "CANCELLED"}
 _STOPPED = "shutdown with strategy"
 """What Argo says of a node that was ended with its Workflow."""
 
+_PUSHED = ("version", "destination", "created", "same_as")
 _ATTEMPT = re.compile(r"\(\d+\)$")
 
 
@@ -58,7 +59,7 @@ def final_status(
         if execution["stage"] == "evaluate" and (blessing := outputs.get("blessing")):
             facts |= {name: blessing["metadata"].get(name) for name in ("blessed", "reason")}
         if execution["stage"] == "push" and (pushed := outputs.get("pushed_model")):
-            facts |= {name: pushed["metadata"].get(name) for name in ("version", "destination", "created")}
+            facts |= {name: pushed["metadata"].get(name) for name in _PUSHED if name in pushed["metadata"]}
     return status | ({"millrace": facts} if facts else {})
 
 

@@ -1,6 +1,7 @@
 """The serving directory: `<destination>/<version>/` as TensorFlow Serving reads it, plus a manifest that makes it ours.
 
-Push writes it and resolve reads it; neither knows more about it than what stands here.
+Push writes it and resolve reads it; neither knows more about it than what stands here. What is in service is the version
+with the highest number, because that is the one that TensorFlow Serving takes, whoever put it there.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from components.runtime.artifacts import (
     InputArtifact,
@@ -45,6 +47,72 @@ class Version:
     folder: Path
     model_digest: str
     files: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Survey:
+    """A serving directory as one candidate finds it.
+
+    Attributes:
+      in_service: number of the version in service, the highest there is; 0 where there is none.
+      holds_candidate: whether that version is intact and holds the candidate.
+      baseline: what the candidate is to be compared with: the highest intact version that Millrace pushed and that holds
+        another model.
+      left_out: why each version above the baseline is not the baseline, in one line each.
+    """
+
+    in_service: int
+    holds_candidate: bool
+    baseline: Version | None
+    left_out: list[str]
+
+    @property
+    def told(self) -> str:
+        """The baseline, or why there is none, in one line."""
+        this_one = "the model in service is this one" if self.holds_candidate else ""
+        if self.baseline is not None:
+            above = this_one or (self.left_out[0] if self.left_out else "")
+            return f"version {self.baseline.number}" + (f"; {above}" if above else "")
+        return "none: " + (this_one or (self.left_out[0] if self.left_out else "nothing was pushed before"))
+
+
+def survey(root: Path, candidate: str = "") -> Survey:
+    """Looks at a serving directory; resolve and push both do, so that they cannot disagree on what the baseline is.
+
+    Args:
+      root: the serving directory.
+      candidate: `model_digest` of the candidate, which is never its own baseline; empty where there is none yet.
+    """
+    folders = numbered(root)
+    in_service = folders[0][0] if folders else 0
+    holds_candidate, left_out = False, []
+    for number, folder in folders:
+        try:
+            version = read_version(number, folder)
+            if version is None:
+                left_out.append(f"version {number} was not pushed by Millrace, left out")
+                continue
+            verify(version)
+        except DamagedError as error:
+            left_out.append(f"version {number} is damaged, left out: {error}")
+            continue
+        if version.model_digest != candidate:
+            return Survey(in_service, holds_candidate, version, left_out)
+        holds_candidate = holds_candidate or number == in_service
+        left_out.append(f"version {number} is the candidate itself, left out")
+    return Survey(in_service, holds_candidate, None, left_out)
+
+
+def how_pushed(metadata: Mapping[str, Any]) -> str:
+    """What is worth saying behind a version that was pushed, in brackets; nothing for one with a new model.
+
+    Args:
+      metadata: of `pushed_model`; other targets write its numbers as floats.
+    """
+    if metadata.get("created") is False:
+        return " (in service already)"
+    same_as = int(float(metadata.get("same_as") or 0))
+    return f" (the model of version {same_as} again)" if same_as else ""
 
 
 def serving_root(destination: str) -> Path:

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from runners.environments import interpreter
+from tests.components.push.serving_support import make_blessing
 from tests.e2e.conftest import Run, run
-from tests.support import ROOT
+from tests.support import ROOT, run_stage
 
 ASK = """
 import json, sys
@@ -124,6 +125,8 @@ def test_an_equal_run_is_taken_from_the_cache_and_pushes_nothing_new(taxi: Run, 
         "notify",
     }
     assert again.metadata("push", "pushed_model")["created"] is False
+    assert "baseline  none: the model in service is this one\n" in again.output
+    assert "first run" not in again.output
     assert len(list(taxi.root.glob("serving/taxi/*/saved_model.pb"))) == 1
 
 
@@ -146,6 +149,42 @@ def test_a_later_model_is_compared_with_the_blessed_one(taxi: Run, taxi_data: Pa
     assert worse.states["push"] == "skipped"
     assert len(list(taxi.root.glob("serving/taxi/*/saved_model.pb"))) == 1
     assert "blessed   no: " in worse.output
+
+
+def test_a_model_that_was_overtaken_is_evaluated_again_and_comes_back(
+    taxi: Run, taxi_data: Path, tmp_path: Path
+) -> None:
+    """Another run puts a (worse) model into service between this run's evaluation and its push."""
+    serving = tmp_path / "serving"
+    here = ("taxi", "--data", str(taxi_data), "--param", f"serving_directory={serving}")
+    first = run(taxi.root, *here)
+    assert first.exit_code == 0, first.output + first.errors
+    assert "baseline  none: nothing was pushed before\n" in first.output
+    other = run(taxi.root, *here, "--param", "train_steps=5")
+    assert other.metadata("evaluate", "blessing")["blessed"] is False
+    pushed = run_stage(
+        "push",
+        tmp_path / "other",
+        inputs={"model": other.path("train", "model"), "blessing": make_blessing(tmp_path / "blessing")},
+        parameters={"destination": str(serving)},
+        outputs=["pushed_model"],
+        output_parameters=["version"],
+    )
+    assert pushed.metadata("pushed_model")["version"] == 2, pushed.stderr
+    late = run(taxi.root, *here, "--only", "push", "--from", first.record["id"])
+    assert late.exit_code == 75, late.output
+    assert "version 2 has come, while this model was compared with nothing: evaluate again" in late.record["error"]
+    again = run(taxi.root, *here)
+    assert again.exit_code == 0, again.output + again.errors
+    # The other baseline is another evaluation; training is not repeated.
+    assert (again.states["train"], again.states["evaluate"]) == ("cached", "done")
+    assert again.metadata("evaluate", "blessing")["baseline"] is True
+    assert "baseline  version 2\n" in again.output
+    assert f"{serving}/3 (the model of version 1 again)\n" in again.output
+    in_service = run(taxi.root, *here)
+    assert (in_service.states["evaluate"], in_service.metadata("push", "pushed_model")["created"]) == ("cached", False)
+    assert "baseline  version 2; the model in service is this one\n" in in_service.output
+    assert f"{serving}/3 (in service already)\n" in in_service.output
 
 
 def test_lineage_and_comparison_answer(taxi: Run) -> None:

@@ -53,6 +53,7 @@ def test_good_model_is_blessed_without_a_baseline(blessed: tuple[Path, dict[str,
     assert document["blessed"] is metadata["blessing"]["blessed"] is True
     assert document["baseline"] is metadata["blessing"]["baseline"] is False
     assert document["model_digest"] == content_digest(good_model)
+    assert document["baseline_digest"] == ""
     assert "there is no baseline, so 1 change threshold is not applied" in metadata["blessing"]["reason"]
     kinds = [(entry["metric"], entry["kind"], entry["passed"]) for entry in document["thresholds"]]
     assert kinds == [("auc", "value", True), ("majority_lift", "value", True), ("auc", "change", None)]
@@ -132,11 +133,12 @@ def test_report_tells_the_verdict_first(blessed: tuple[Path, dict[str, Any]]) ->
     assert "http" not in page.replace("http://www.w3.org", "")
 
 
-def test_worse_than_the_baseline_is_not_blessed(compared: tuple[Path, dict[str, Any]]) -> None:
+def test_worse_than_the_baseline_is_not_blessed(compared: tuple[Path, dict[str, Any]], good_model: Path) -> None:
     folder, metadata = compared
     assert sorted(path.name for path in (folder / "blessing").iterdir()) == ["NOT_BLESSED", "blessing.json"]
     document = read_blessing(folder)
     assert document["baseline"] is True
+    assert document["baseline_digest"] == content_digest(good_model)
     change = next(entry for entry in document["thresholds"] if entry["kind"] == "change")
     assert change["passed"] is False
     assert change["value"] < change["baseline_value"] == pytest.approx(expected(support.trips(600))["auc"], abs=1e-6)

@@ -157,7 +157,7 @@ def test_first_run_ignores_change_thresholds_and_says_so() -> None:
     verdict = decide(OVERALL % f"{ABOVE} {NOT_WORSE}", {"overall": {"auc": 0.9}})
     assert verdict.blessed
     assert not verdict.baseline
-    assert "first run: there is no baseline, so 1 change threshold is not applied" in verdict.reason
+    assert "; there is no baseline, so 1 change threshold is not applied" in verdict.reason
     assert [outcome.passed for outcome in verdict.outcomes] == [True, None]
     assert not decide(OVERALL % f"{ABOVE} {NOT_WORSE}", {"overall": {"auc": 0.8}}).blessed
 

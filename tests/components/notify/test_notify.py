@@ -146,7 +146,7 @@ def test_an_unwanted_end_is_not_told(tmp_path: Path, received: list[Request]) ->
         ),
         (
             {"state": "SUCCEEDED", "millrace": {"version": 2.0, "destination": "/s", "created": False}},
-            "\u2705 taxi done\npushed: version 2 to /s (was there already)",
+            "\u2705 taxi done\npushed: version 2 to /s (in service already)",
         ),
         (
             {"state": "FAILED", "error": {"message": "https://me:word@example.org/x: 403"}},

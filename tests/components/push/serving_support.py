@@ -20,13 +20,24 @@ def make_model(folder: Path, content: str = "one", extra_bytes: int = 0) -> Path
     return folder
 
 
-def make_blessing(folder: Path, blessed: bool = True, model: Path | None = None) -> Path:
-    """A blessing artifact as evaluate writes it."""
+def make_blessing(
+    folder: Path, blessed: bool = True, model: Path | None = None, baseline: Path | str | None = None
+) -> Path:
+    """A blessing artifact as evaluate writes it.
+
+    Args:
+      folder: where.
+      blessed: what it says.
+      model: that it is of; it does not say without.
+      baseline: the model that this one was compared with; "" for none. It does not say without.
+    """
     folder.mkdir(parents=True)
     (folder / ("BLESSED" if blessed else "NOT_BLESSED")).touch()
     document = {"blessed": blessed, "reason": "all 2 thresholds hold" if blessed else "auc 0.71 < 0.85 (overall)"}
     if model is not None:
         document["model_digest"] = content_digest(model)
+    if baseline is not None:
+        document["baseline_digest"] = content_digest(baseline) if isinstance(baseline, Path) else baseline
     (folder / "blessing.json").write_text(json.dumps(document))
     return folder
 

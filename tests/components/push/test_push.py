@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -109,6 +111,91 @@ def test_damaged_version_does_not_count_as_pushed(tmp_path: Path, blessing: Path
     again = push(tmp_path / "b", model, blessing, tmp_path / "serving")
     assert again.metadata("pushed_model")["version"] == 2
     assert "version 1 is damaged" in again.stdout
+
+
+def test_a_model_under_a_lower_number_becomes_the_version_in_service(tmp_path: Path, blessing: Path) -> None:
+    one, two, serving = make_model(tmp_path / "one"), make_model(tmp_path / "two", "two"), tmp_path / "serving"
+    for number, model in enumerate((one, two)):
+        assert push(tmp_path / f"{number}", model, blessing, serving).exit_code == 0
+    back = push(tmp_path / "back", one, make_blessing(tmp_path / "back-blessing", model=one, baseline=two), serving)
+    assert back.exit_code == 0, back.stderr
+    metadata = back.metadata("pushed_model")
+    assert (metadata["version"], metadata["created"], metadata["replaced"], metadata["same_as"]) == (3, True, 2, 1)
+    assert "version 3" in back.stdout
+    assert "(the model of version 1 again), in place of version 2" in back.stdout
+    assert content_digest(serving / "3", ignore=frozenset({MANIFEST})) == content_digest(one / "Format-Serving")
+    # Once more: it is what is in service.
+    again = push(tmp_path / "again", one, make_blessing(tmp_path / "again-blessing", baseline=two), serving)
+    assert (again.metadata("pushed_model")["version"], again.metadata("pushed_model")["created"]) == (3, False)
+    assert "(in service already)" in again.stdout
+    assert versions(serving) == ["1", "2", "3"]
+
+
+@pytest.mark.parametrize("above", ["damaged", "foreign", "empty"])
+def test_what_serving_takes_instead_of_the_model_is_no_version_that_holds_it(
+    tmp_path: Path, blessing: Path, above: str
+) -> None:
+    """TensorFlow Serving takes the highest number, whatever lies there."""
+    model, serving = make_model(tmp_path / "model"), tmp_path / "serving"
+    push(tmp_path / "a", model, blessing, serving)
+    if above == "damaged":
+        push(tmp_path / "b", make_model(tmp_path / "other", "two"), blessing, serving)
+        (serving / "2" / "saved_model.pb").unlink()
+    else:
+        (serving / "2").mkdir()
+        if above == "foreign":
+            (serving / "2" / "saved_model.pb").write_text("put here by hand")
+    again = push(tmp_path / "c", model, make_blessing(tmp_path / "c-blessing", baseline=""), serving)
+    assert again.exit_code == 0, again.stderr
+    assert again.metadata("pushed_model")["version"] == 3
+    assert push(tmp_path / "d", model, blessing, serving).metadata("pushed_model")["created"] is False
+    assert versions(serving) == ["1", "2", "3"]
+
+
+def test_a_version_that_was_copied_back_by_hand_is_in_service(tmp_path: Path, blessing: Path) -> None:
+    """How docs/how-it-works.md goes back to an old model."""
+    serving = tmp_path / "serving"
+    for name in ("one", "two"):
+        push(tmp_path / f"push-{name}", make_model(tmp_path / name, name), blessing, serving)
+    shutil.copytree(serving / "1", serving / ".back")
+    (serving / ".back").rename(serving / "3")
+    assert push(tmp_path / "a", tmp_path / "one", blessing, serving).metadata("pushed_model")["version"] == 3
+    late = make_blessing(tmp_path / "late", baseline=tmp_path / "two")
+    assert push(tmp_path / "b", make_model(tmp_path / "three", "three"), late, serving).exit_code == 75
+
+
+@pytest.mark.parametrize(
+    ("compared_with", "message"),
+    [
+        ("", "version 2 has come, while this model was compared with nothing"),
+        ("one", "the latest model is version 2, not the one that this one was compared with"),
+        ("two", ""),
+    ],
+)
+def test_a_blessing_holds_against_the_baseline_that_it_was_given_against(
+    tmp_path: Path, blessing: Path, compared_with: str, message: str
+) -> None:
+    serving = tmp_path / "serving"
+    models = {name: make_model(tmp_path / name, name) for name in ("one", "two", "three")}
+    for name in ("one", "two"):
+        assert push(tmp_path / f"push-{name}", models[name], blessing, serving).exit_code == 0
+    given = make_blessing(tmp_path / "given", model=models["three"], baseline=models.get(compared_with, ""))
+    result = push(tmp_path / "out", models["three"], given, serving)
+    if not message:
+        assert (result.exit_code, versions(serving)) == (0, ["1", "2", "3"])
+        return
+    assert result.exit_code == 75
+    assert result.error == (
+        f"{serving}: {message}: evaluate again, by running the pipeline again (trying push alone again cannot help)"
+    )
+    assert (versions(serving), leftovers(serving)) == (["1", "2"], [])
+    assert not any((tmp_path / "out").iterdir())
+
+
+def test_a_baseline_that_is_gone_is_not_the_one_of_the_blessing(tmp_path: Path) -> None:
+    given = make_blessing(tmp_path / "given", baseline=make_model(tmp_path / "gone", "gone"))
+    result = push(tmp_path / "out", make_model(tmp_path / "model"), given, tmp_path / "serving")
+    assert (result.exit_code, "is gone or damaged: evaluate again" in result.error) == (75, True)
 
 
 def test_unblessed_model_is_refused(tmp_path: Path) -> None:
@@ -228,19 +315,43 @@ def test_killed_while_copying_leaves_no_version_and_the_next_push_cleans_up(tmp_
     assert content_digest(serving / "1", ignore=frozenset({MANIFEST})) == content_digest(model / "Format-Serving")
 
 
-def test_pushes_at_once_get_a_version_each_and_the_same_model_one(tmp_path: Path, blessing: Path) -> None:
+def test_of_pushes_at_once_one_model_wins_and_the_others_are_evaluated_again(tmp_path: Path) -> None:
+    """Two runs and a repetition of each, all blessed while nothing was in service."""
+    blessing = make_blessing(tmp_path / "blessing", baseline="")
     models = [make_model(tmp_path / f"model{number}", str(number % 2), extra_bytes=1 << 20) for number in range(4)]
     processes = [
         start(tmp_path / f"out{number}", **arguments(model, blessing, tmp_path / "serving"))
         for number, model in enumerate(models)
     ]
-    for process in processes:
-        _, stderr = process.communicate(timeout=60)
-        assert process.returncode == 0, stderr
-    assert versions(tmp_path / "serving") == ["1", "2"]
-    found = [
-        json.loads((tmp_path / f"out{number}" / "pushed_model" / "pushed.json").read_text()) for number in range(4)
-    ]
-    assert found[0]["version"] == found[2]["version"]
-    assert found[1]["version"] == found[3]["version"]
-    assert {entry["version"] for entry in found} == {1, 2}
+    said = [process.communicate(timeout=60)[1] for process in processes]
+    codes = [process.returncode for process in processes]
+    assert sorted(codes) == [0, 0, 75, 75], said
+    assert (codes[0], codes[1]) == (codes[2], codes[3])
+    assert all("evaluate again" in text for text, code in zip(said, codes, strict=True) if code)
+    assert versions(tmp_path / "serving") == ["1"]
+
+
+def test_killed_at_any_instant_a_repeated_push_still_gives_one_version(tmp_path: Path, blessing: Path) -> None:
+    """Before the version appears, while it does, and after it did but before the stage could say so."""
+    serving, old = tmp_path / "serving", make_model(tmp_path / "old", "old")
+    assert push(tmp_path / "first", old, blessing, serving).exit_code == 0
+    for number in range(6):
+        model = make_model(tmp_path / f"model{number}", f"new {number}", extra_bytes=1 << 20)
+        given = make_blessing(tmp_path / f"blessing{number}", model=model, baseline=old)
+        version = str(number + 2)
+        process = start(tmp_path / f"killed{number}", **arguments(model, given, serving))
+        if number % 2:
+            # As soon as it is there.
+            while not (serving / version).exists() and process.poll() is None:
+                pass
+        else:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(0.05 + 0.05 * number)
+        process.kill()
+        process.communicate()
+        again = push(tmp_path / f"again{number}", model, given, serving)
+        assert again.exit_code == 0, again.stderr
+        assert again.metadata("pushed_model")["version"] == int(version)
+        assert versions(serving) == sorted(str(each) for each in range(1, number + 3))
+        assert leftovers(serving) == []
+        old = model

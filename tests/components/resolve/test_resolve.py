@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -11,11 +12,11 @@ from tests.components.push.serving_support import make_blessing, make_model, tre
 from tests.support import StageResult, run_stage
 
 
-def resolve(folder: Path, model: Path, destination: Path | str) -> StageResult:
+def resolve(folder: Path, model: Path | None, destination: Path | str) -> StageResult:
     return run_stage(
         "resolve",
         folder,
-        inputs={"model": model},
+        inputs={"model": model} if model else {},
         parameters={"destination": str(destination)},
         outputs=["baseline_model"],
         output_parameters=["found"],
@@ -43,7 +44,9 @@ def test_first_run_has_no_baseline(tmp_path: Path) -> None:
     result = resolve(tmp_path / "out", make_model(tmp_path / "model"), tmp_path / "serving")
     assert result.exit_code == 0, result.stderr
     assert result.output["parameterValues"] == {"found": False}
-    assert result.metadata("baseline_model")["found"] is False
+    metadata = result.metadata("baseline_model")
+    assert (metadata["found"], metadata["version"], metadata["in_service"]) == (False, 0, 0)
+    assert metadata["reason"] == "none: nothing was pushed before"
     assert list((tmp_path / "out" / "baseline_model").iterdir()) == []
     assert not (tmp_path / "serving").exists()
 
@@ -53,6 +56,7 @@ def test_latest_version_is_the_baseline_with_the_digest_of_its_model(tmp_path: P
     assert result.output["parameterValues"] == {"found": True}
     metadata = result.metadata("baseline_model")
     assert (metadata["found"], metadata["version"]) == (True, 2)
+    assert (metadata["in_service"], metadata["candidate_in_service"], metadata["reason"]) == (2, False, "version 2")
     assert metadata["digest"] == content_digest(tmp_path / "two")
     assert tree(tmp_path / "out" / "baseline_model") == tree(tmp_path / "two")
 
@@ -61,6 +65,29 @@ def test_candidate_is_never_its_own_baseline(tmp_path: Path, serving: Path) -> N
     result = resolve(tmp_path / "out", tmp_path / "two", serving)
     assert result.metadata("baseline_model")["version"] == 1
     assert "version 2 is the candidate itself" in result.stdout
+    metadata = result.metadata("baseline_model")
+    assert (metadata["in_service"], metadata["candidate_in_service"]) == (2, True)
+    assert metadata["reason"] == "version 1; the model in service is this one"
+
+
+def test_a_candidate_that_is_all_there_is_has_no_baseline(tmp_path: Path, serving: Path) -> None:
+    shutil.rmtree(serving / "2")
+    result = resolve(tmp_path / "out", tmp_path / "one", serving)
+    metadata = result.metadata("baseline_model")
+    assert (metadata["found"], metadata["in_service"], metadata["candidate_in_service"]) == (False, 1, True)
+    assert metadata["reason"] == "none: the model in service is this one"
+    assert "baseline: none: the model in service is this one" in result.stdout
+
+
+def test_a_candidate_under_a_lower_number_is_compared_with_what_is_in_service(tmp_path: Path, serving: Path) -> None:
+    result = resolve(tmp_path / "out", tmp_path / "one", serving)
+    metadata = result.metadata("baseline_model")
+    assert (metadata["version"], metadata["candidate_in_service"], metadata["reason"]) == (2, False, "version 2")
+
+
+def test_before_there_is_a_candidate_the_latest_model_is_found(tmp_path: Path, serving: Path) -> None:
+    result = resolve(tmp_path / "out", None, serving)
+    assert (result.exit_code, result.metadata("baseline_model")["version"]) == (0, 2)
 
 
 def test_damaged_foreign_and_staged_versions_are_left_out(tmp_path: Path, serving: Path) -> None:
@@ -77,6 +104,10 @@ def test_damaged_foreign_and_staged_versions_are_left_out(tmp_path: Path, servin
     assert "version 2 is damaged, left out: variables/variables.index: No such file" in result.stdout
     assert "version 3 was not pushed by Millrace" in result.stdout
     assert "version 4 is damaged" in result.stdout
+    assert result.metadata("baseline_model")["in_service"] == 4
+    assert result.metadata("baseline_model")["reason"].startswith(
+        "version 1; version 4 is damaged, left out: its manifest"
+    )
     assert tree(tmp_path / "out" / "baseline_model") == tree(tmp_path / "one")
 
 
