@@ -5,7 +5,7 @@
               └──────────────────────────────────┘
 
 Before train come tune, where the settings have that section, and resolve-base, where they say `train.warm_start`.
-Where the settings ask for it, push_hub and push_vertex run beside push.
+Where the settings ask for it, push_hub and push_vertex run after push.
 Around all of it, where the settings have `notify`, is an exit handler: notify runs last, however the run ended.
 
 Compiling needs neither data nor network nor TensorFlow. (No postponed annotations here: kfp reads them as types.)
@@ -117,9 +117,9 @@ def build(settings: "Settings", find_image: op_functions.FindImage = op_function
                 **settings.arguments("evaluate"),
             )
             with dsl.If(evaluate.outputs["blessed"] == True, name="model-is-blessed"):  # noqa: E712
-                task(
-                    "push", model=model, blessing=evaluate.outputs["blessing"], destination=serving_directory
-                ).set_caching_options(False)
+                push = task("push", model=model, blessing=evaluate.outputs["blessing"], destination=serving_directory)
+                push.set_caching_options(False)
+                # Push alone can tell whether the blessing still holds: the others publish what it has put in service.
                 if settings.push_hub:
                     task(
                         "push_hub",
@@ -131,7 +131,7 @@ def build(settings: "Settings", find_image: op_functions.FindImage = op_function
                         pipeline=settings.pipeline_name,
                         run=dsl.PIPELINE_JOB_NAME_PLACEHOLDER,
                         **settings.arguments("push_hub"),
-                    ).set_caching_options(False)
+                    ).after(push).set_caching_options(False)
                 if settings.push_vertex:
                     task(
                         "push_vertex",
@@ -140,7 +140,7 @@ def build(settings: "Settings", find_image: op_functions.FindImage = op_function
                         pipeline=settings.pipeline_name,
                         run=dsl.PIPELINE_JOB_NAME_PLACEHOLDER,
                         **settings.arguments("push_vertex"),
-                    ).set_caching_options(False)
+                    ).after(push).set_caching_options(False)
         with dsl.Else(name="data-is-invalid"):
             # Fails with the list of anomalies, so that the run is red wherever it runs.
             rejecting = settings.arguments("validate") | {"on_anomalies": "fail"}

@@ -205,6 +205,16 @@ class Repo:
                 )
             ).read_bytes()
 
+    def pointer(self, path: str) -> dict[str, Any]:
+        """A JSON object in a file of `main`; empty where there is none."""
+        head = self.head(MAIN)
+        if head is None or path not in self.files(head):
+            return {}
+        with contextlib.suppress(ValueError):
+            if isinstance(content := json.loads(self.read(head, path)), dict):
+                return content
+        return {}
+
     def settle(
         self,
         branch: str,

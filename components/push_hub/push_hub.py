@@ -66,11 +66,12 @@ def push_hub(
 
     Raises:
       InputError: the model is not blessed, the token is missing or may not do it, a name is wrong, or the Hub refuses.
-      TransientError: the Hub is busy, cannot be reached, or somebody else changed the same branch at the same time.
+      TransientError: the Hub is busy, cannot be reached, or somebody else changed the same branch at the same time;
+        or a model that was found better than this one has been published meanwhile.
     """
     files = serving.saved_model_files(model)
     digest = serving.model_digest(files)
-    reason = blessings.reason(blessing, digest)
+    blessed = blessings.read(blessing, digest)
     if taken := sorted(_RESERVED & files.keys()):
         raise InputError(f"the model has a file {taken[0]} of its own, where the Hub's stands; save it elsewhere")
     hub.check_repo_id(repo_id, "repo_id")
@@ -82,7 +83,7 @@ def push_hub(
             repo_id=repo_id,
             revision=revision,
             model_digest=digest,
-            blessing=reason,
+            blessing=blessed.reason,
             metrics=card.metrics_of(metrics.metadata),
             data=card.data_of(examples.metadata),
             signatures=signatures,
@@ -102,7 +103,7 @@ def push_hub(
     hub.check_card(text)
     repo.ensure(private)
     commit, created = _push_model(repo, revision, model, files, digest, text)
-    _move_main(repo, revision, commit, digest)
+    moved = _move_main(repo, revision, commit, digest, blessed)
     facts = {
         "repo_id": repo_id,
         "revision": revision,
@@ -111,7 +112,8 @@ def push_hub(
         "model_digest": digest,
         "space": _push_space(repo, app, commit) if app else "",
     }
-    report(f"{facts['url']}" + ("" if created else ", which was there already"))
+    known = "" if created else ", which was there already" + (" and is the latest again" if moved else "")
+    report(f"{facts['url']}{known}")
     (pushed_model.directory() / "pushed.json").write_text(json.dumps(facts, indent=1, sort_keys=True) + "\n")
     pushed_model.metadata |= facts | {"created": created}
     return {"revision": revision}
@@ -131,12 +133,19 @@ def _push_model(
     return repo.settle(revision, content, f"Model {digest}", alone=True, any_content=frozenset({CARD, MANIFEST}))
 
 
-def _move_main(repo: hub.Repo, revision: str, commit: str, digest: str) -> None:
-    """Makes `main` hold the card of a revision, and its name and commit."""
+def _move_main(repo: hub.Repo, revision: str, commit: str, digest: str, blessed: blessings.Blessing) -> bool:
+    """Makes `main` hold the card of a revision, and its name and commit; returns whether it did not before."""
+    now = repo.pointer(POINTER)
+    blessed.check_not_overtaken(
+        f"main of {repo.name}", digest, str(now.get("model_digest")), str(now.get("baseline_digest"))
+    )
     pointer = {"revision": revision, "commit": commit, "model_digest": digest}
-    repo.settle(
+    if blessed.baseline_digest is not None:
+        pointer["baseline_digest"] = blessed.baseline_digest
+    _, moved = repo.settle(
         hub.MAIN, {CARD: repo.read(commit, CARD), POINTER: _json(pointer)}, f"The latest revision is {revision}"
     )
+    return moved
 
 
 def _push_space(repo: hub.Repo, app: spaces.App, commit: str) -> str:

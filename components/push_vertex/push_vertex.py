@@ -87,17 +87,23 @@ def push_vertex(
     )
     files = serving.saved_model_files(model)
     digest = serving.model_digest(files)
-    reason = blessings.reason(blessing, digest)
+    blessed = blessings.read(blessing, digest)
     source = serving.saved_model(model)
     _check_size(source, files, options.size_limit_mb)
-    facts = _publish(options, pipeline, source, files, digest, reason, run)
+    facts = _publish(options, pipeline, source, files, digest, blessed, run)
     (pushed_model.directory() / "pushed.json").write_text(json.dumps(facts, indent=1, sort_keys=True) + "\n")
     pushed_model.metadata |= facts
     return {"version": facts["version"], "endpoint_name": facts.get("endpoint", "")}
 
 
 def _publish(
-    options: PushVertex, pipeline: str, source: Path, files: dict[str, str], digest: str, reason: str, run: str
+    options: PushVertex,
+    pipeline: str,
+    source: Path,
+    files: dict[str, str],
+    digest: str,
+    blessed: blessings.Blessing,
+    run: str,
 ) -> dict[str, Any]:
     """Does it all; returns the metadata of `pushed_model`."""
     # Google's libraries take seconds to import: what is wrong with the input is said before.
@@ -109,15 +115,16 @@ def _publish(
     cloud = clouds.connect(options)
     name = options.display_name or pipeline
     home = f"{options.staging.rstrip('/')}/{pipeline}"
-    candidate = Candidate(digest, f"{home}/{digest.removeprefix('sha256:')}", reason, pipeline, run)
+    candidate = Candidate(digest, f"{home}/{digest.removeprefix('sha256:')}", blessed, pipeline, run)
     operations = Operations(cloud, f"{home}/operations", options.wait_minutes * 60)
     registry = Registry(cloud, options, model_name(cloud, options, name), name)
+    registry.check_not_overtaken(candidate)
     version = registry.find(candidate)
     created = version is None
     if version is None:
         staging.copy(cloud, source, files, candidate.uri)
         version = registry.upload(candidate, operations)
-    taken = registry.take_aliases(version)
+    registry.take_aliases(version)
     there = "" if created else ", which was there already"
     report(f"version {version.number} of {version.model.rpartition('/')[2]}{there}")
     facts: dict[str, Any] = {
@@ -126,7 +133,7 @@ def _publish(
         # KFP's pages and Google's components go by this name.
         "resourceName": version.name,
         "model_digest": digest,
-        "aliases": taken,
+        "aliases": sorted(version.aliases | set(options.aliases)),
         "staging": candidate.uri,
         "created": created,
     }

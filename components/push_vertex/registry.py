@@ -11,11 +11,13 @@ from google.cloud.aiplatform_v1.types import UploadModelResponse
 
 from components.push_vertex.cloud import Cloud
 from components.push_vertex.operations import Operations
+from components.runtime.blessing import Blessing
 from components.runtime.errors import InputError
 from components.runtime.progress import report
 from components.runtime.vertex_options import OUR_LABELS, Container, PushVertex
 
 DIGEST_LABEL = f"{OUR_LABELS}digest"
+BASELINE_LABEL = f"{OUR_LABELS}baseline"
 _LABEL_LENGTH = 63
 _IMAGE = "{place}-docker.pkg.dev/vertex-ai/prediction/tf2-{kind}.2-15:latest"
 """Vertex AI's newest image for TensorFlow; only the tag `latest` is supported (predictions/pre-built-containers)."""
@@ -29,21 +31,21 @@ class Candidate:
     Attributes:
       digest: of its content, `sha256:<hex>`.
       uri: where its files are copied to.
-      reason: why it is blessed.
+      blessed: why, and against which model.
       pipeline: that made it.
       run: that pushes it; empty where it has no name.
     """
 
     digest: str
     uri: str
-    reason: str
+    blessed: Blessing
     pipeline: str
     run: str
 
     @property
     def label(self) -> str:
         """The digest, as far as a label has room."""
-        return self.digest.removeprefix("sha256:")[:_LABEL_LENGTH]
+        return _digest_label(self.digest)
 
 
 @dataclass(frozen=True)
@@ -71,18 +73,37 @@ class Registry:
 
     def find(self, candidate: Candidate) -> Version | None:
         """The version that holds the model, the newest where there are several."""
-        request = {"name": self.model, "filter": f'labels.{DIGEST_LABEL}="{candidate.label}"'}
-        with self.cloud.doing("looking for the version"):
-            try:
-                found = list(self.cloud.models.list_model_versions(request, **self.cloud.asking))
-            except NotFound:
-                return None
         # The label is not whole, and people change labels: what the version says of itself must agree.
-        same = [each for each in found if candidate.digest in each.version_description]
+        same = [
+            each
+            for each in self._labelled(DIGEST_LABEL, candidate.label)
+            if candidate.digest in each.version_description
+        ]
         if not same:
             return None
         newest = max(same, key=lambda each: int(each.version_id))
         return Version(self.model, str(newest.version_id), frozenset(newest.version_aliases))
+
+    def check_not_overtaken(self, candidate: Candidate) -> None:
+        """Refuses to take the aliases from a version that was found better than the candidate.
+
+        Raises:
+          TransientError: there is one.
+        """
+        for better in self._labelled(BASELINE_LABEL, candidate.label):
+            if set(self.options.aliases) & set(better.version_aliases):
+                published = str(better.version_description).partition(": ")[0]
+                where = f"version {better.version_id} of {self.model.rpartition('/')[2]}"
+                candidate.blessed.check_not_overtaken(where, candidate.digest, published, candidate.digest)
+
+    def _labelled(self, label: str, value: str) -> list[Any]:
+        """The versions with a label."""
+        request = {"name": self.model, "filter": f'labels.{label}="{value}"'}
+        with self.cloud.doing("looking for the version"):
+            try:
+                return list(self.cloud.models.list_model_versions(request, **self.cloud.asking))
+            except NotFound:
+                return []
 
     def upload(self, candidate: Candidate, operations: Operations) -> Version:
         """Makes a version, the first one with the model itself; waits until it is there."""
@@ -105,7 +126,7 @@ class Registry:
         key = f"{candidate.label}-upload-{_file_name(self.model)}"
         return operations.once(key, "registering the model", start, lambda: self.find(candidate), read)
 
-    def take_aliases(self, version: Version) -> list[str]:
+    def take_aliases(self, version: Version) -> None:
         """Gives the version the aliases that it lacks; those are taken from whichever version had them."""
         lacking = sorted(set(self.options.aliases) - version.aliases)
         if lacking:
@@ -114,7 +135,6 @@ class Registry:
                 self.cloud.models.merge_version_aliases(
                     {"name": version.name, "version_aliases": lacking}, **self.cloud.changing
                 )
-        return sorted(version.aliases | set(self.options.aliases))
 
     def _exists(self) -> bool:
         with self.cloud.doing("looking for the model"):
@@ -126,10 +146,11 @@ class Registry:
 
     def _content(self, candidate: Candidate) -> dict[str, Any]:
         ours = {"digest": candidate.label, "pipeline": candidate.pipeline, "run": candidate.run}
+        ours["baseline"] = _digest_label(candidate.blessed.baseline_digest or "")
         labels = {f"{OUR_LABELS}{key}": _label(value) for key, value in ours.items() if value}
         return {
             "display_name": self.display_name,
-            "version_description": f"{candidate.digest}: {candidate.reason}"[:1000],
+            "version_description": f"{candidate.digest}: {candidate.blessed.reason}"[:1000],
             "version_aliases": sorted(set(self.options.aliases)),
             "labels": {**self.options.labels, **labels},
             "artifact_uri": candidate.uri,
@@ -162,6 +183,10 @@ def _container(options: PushVertex) -> dict[str, Any]:
     if given.port:
         content["ports"] = [{"container_port": given.port}]
     return content
+
+
+def _digest_label(digest: str) -> str:
+    return digest.removeprefix("sha256:")[:_LABEL_LENGTH]
 
 
 def _label(text: str) -> str:

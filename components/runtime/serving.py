@@ -1,7 +1,7 @@
 """The serving directory: `<destination>/<version>/` as TensorFlow Serving reads it, plus a manifest that makes it ours.
 
-Push writes it and resolve reads it; neither knows more about it than what stands here. What is in service is the version
-with the highest number, because that is the one that TensorFlow Serving takes, whoever put it there.
+Push writes it and resolve reads it; neither knows more about it than what stands here. What is in service is the
+version with the highest number, because that is the one that TensorFlow Serving takes, whoever put it there.
 """
 
 from __future__ import annotations
@@ -56,8 +56,8 @@ class Survey:
     Attributes:
       in_service: number of the version in service, the highest there is; 0 where there is none.
       holds_candidate: whether that version is intact and holds the candidate.
-      baseline: what the candidate is to be compared with: the highest intact version that Millrace pushed and that holds
-        another model.
+      baseline: what the candidate is to be compared with: the highest intact version that Millrace pushed and that
+        holds another model.
       left_out: why each version above the baseline is not the baseline, in one line each.
     """
 

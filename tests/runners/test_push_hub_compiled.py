@@ -37,11 +37,12 @@ def token(monkeypatch: pytest.MonkeyPatch) -> str:
     return value
 
 
-def test_it_runs_beside_push_and_never_from_the_cache(tmp_path: Path) -> None:
+def test_it_runs_after_push_and_never_from_the_cache(tmp_path: Path) -> None:
     pipeline = read(documents(compile_pipeline(model(tmp_path / "mine", SECTION), digest))[0])
     pushed = pipeline.tasks["push-hub"]
     assert pushed.stage == "push_hub"
     assert pushed.conditions == pipeline.tasks["push"].conditions
+    assert "push" in pushed.after
     assert not pushed.cacheable
     without = read(documents(compile_pipeline(model(tmp_path / "plain", "{}"), digest))[0])
     assert pipeline.tasks.keys() - without.tasks.keys() == {"push-hub"}

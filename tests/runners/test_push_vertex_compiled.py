@@ -42,6 +42,7 @@ def test_the_stage_is_there_where_the_settings_ask_for_it(tmp_path: Path) -> Non
     assert spec.stage == "push_vertex"
     assert not spec.cacheable
     assert [condition.name for condition in spec.conditions] == ["data-is-valid", "model-is-blessed"]
+    assert "push" in spec.after
     given = {name: getattr(source, "value", None) for name, source in spec.parameters.items()}
     assert (given["pipeline"], given["run"]) == ("mine", RUN_PLACEHOLDER)
     # Nothing in it is newer than the oldest server.

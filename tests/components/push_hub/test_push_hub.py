@@ -138,6 +138,29 @@ def test_another_model_is_another_revision_and_the_first_stays(
     assert json.loads(repository.files("main")["revision.json"])["commit"] == first["commit"]
 
 
+def test_main_is_not_taken_from_a_model_that_was_found_better(tmp_path: Path, hub: Hub, model: Path) -> None:
+    """Two runs that overlap: what the later one published was blessed against the model of this one."""
+    other = signed_model(tmp_path / "other", "two")
+    first, second, back = (
+        make_blessing(tmp_path / f"blessing-{name}", baseline=baseline)
+        for name, baseline in (("first", ""), ("second", model), ("back", other))
+    )
+    assert push(tmp_path / "a", hub, model, first).exit_code == 0
+    newer = push(tmp_path / "b", hub, other, second)
+    assert newer.exit_code == 0, newer.stderr
+    late = push(tmp_path / "c", hub, model, first)
+    assert late.exit_code == 75
+    assert late.error.startswith("main of the model team/taxi: another run has published a model that was found better")
+    latest = json.loads(hub.model().files("main")["revision.json"])
+    assert latest["revision"] == revision_of(other)
+    assert latest["baseline_digest"] == content_digest(model)
+    # Compared with that one, it may come back.
+    again = push(tmp_path / "d", hub, model, back)
+    assert again.exit_code == 0, again.stderr
+    assert "which was there already and is the latest again" in again.stdout
+    assert json.loads(hub.model().files("main")["revision.json"])["revision"] == revision_of(model)
+
+
 def test_a_revision_that_somebody_changed_is_mended_and_others_files_on_main_stay(
     tmp_path: Path, hub: Hub, model: Path, blessing: Path
 ) -> None:

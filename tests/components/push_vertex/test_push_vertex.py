@@ -87,6 +87,24 @@ def test_the_same_model_twice_is_one_version_and_gets_its_aliases_back(server: V
     assert aliases(server) == {"1": ["blessed", "default"], "2": []}
 
 
+def test_a_version_that_was_found_better_keeps_its_aliases(server: VertexModels, push: Push) -> None:
+    """Two runs that overlap: what the later one published was blessed against the model of this one."""
+    push.baseline = ""
+    assert push("one").exit_code == 0
+    push.baseline = "one"
+    assert push("two").exit_code == 0
+    assert server.versions()[1]["labels"]["millrace_baseline"] == server.versions()[0]["labels"]["millrace_digest"]
+    push.baseline = ""
+    late = push("one")
+    assert late.exit_code == 75
+    assert late.error.startswith("version 2 of taxi: another run has published a model that was found better than this")
+    assert aliases(server) == {"1": [], "2": ["blessed", "default"]}
+    # Compared with that one, it may come back.
+    push.baseline = "two"
+    assert push("one").exit_code == 0
+    assert aliases(server) == {"1": ["blessed", "default"], "2": []}
+
+
 def test_a_version_whose_description_names_another_model_does_not_count(server: VertexModels, push: Push) -> None:
     push("one")
     server.versions()[0]["versionDescription"] = "something else"

@@ -52,6 +52,7 @@ class Push:
     folder: Path
     url: str
     blessed: bool = True
+    baseline: str | None = None
     extra_bytes: int = 0
     _count: int = 0
     _models: dict[str, Path] = field(default_factory=dict)
@@ -65,7 +66,8 @@ class Push:
         """An executor input with outputs in a folder of its own, as every attempt of a task has."""
         self._count += 1
         model = self.model(content)
-        blessing = make_blessing(self.folder / f"blessing-{self._count}", self.blessed, model)
+        baseline = self.model(self.baseline) if self.baseline else self.baseline
+        blessing = make_blessing(self.folder / f"blessing-{self._count}", self.blessed, model, baseline)
         return executor_input(
             self.folder / f"out-{self._count}",
             inputs={"model": model, "blessing": blessing},
