@@ -104,10 +104,9 @@ def test_damaged_foreign_and_staged_versions_are_left_out(tmp_path: Path, servin
     assert "version 2 is damaged, left out: variables/variables.index: No such file" in result.stdout
     assert "version 3 was not pushed by Millrace" in result.stdout
     assert "version 4 is damaged" in result.stdout
-    assert result.metadata("baseline_model")["in_service"] == 4
-    assert result.metadata("baseline_model")["reason"].startswith(
-        "version 1; version 4 is damaged, left out: its manifest"
-    )
+    metadata = result.metadata("baseline_model")
+    assert metadata["in_service"] == 4
+    assert metadata["reason"].startswith("version 1; version 4 is damaged, left out: its manifest")
     assert tree(tmp_path / "out" / "baseline_model") == tree(tmp_path / "one")
 
 
