@@ -12,8 +12,13 @@ from tensorflow_model_analysis import constants
 from tensorflow_model_analysis.proto import config_pb2
 from tfx_bsl.tfxio import tensor_adapter, tf_example_record
 
+from components.evaluate import counts
+
 DEFAULT_RUNNER = "FnApiRunner"
 """Beam's own default first tries to download another runner."""
+
+SEED = 20191
+"""Of all that is drawn by chance in an evaluation."""
 
 MODEL_LOCATION, BASELINE_LOCATION = "model", "baseline_model"
 """What stands in the result for the models' paths, which differ from machine to machine."""
@@ -28,7 +33,7 @@ def analyse(
     target: Path,
     beam_options: list[str],
     batch_rows: int | None = None,
-) -> None:
+) -> counts.Counts:
     """Evaluates models on tf.Examples and writes TFMA's result directory.
 
     Args:
@@ -40,6 +45,9 @@ def analyse(
       target: folder to write to.
       beam_options: command line options of Beam.
       batch_rows: examples that go through a model at once; without it Beam decides, up to a thousand.
+
+    Returns:
+      What was read.
     """
     rubber_stamp = len(models) == 1
     shared = [
@@ -66,6 +74,13 @@ def analyse(
         display_only_data_location=location,
         display_only_data_file_format="tfrecords",
     )
+    evaluators = tfma.default_evaluators(
+        eval_shared_model=shared if len(shared) > 1 else shared[0],
+        eval_config=config,
+        schema=schema,
+        # Of the resampling behind confidence intervals: the same examples give the same intervals.
+        random_seed_for_testing=SEED,
+    )
     options = PipelineOptions(beam_options)
     if options.view_as(StandardOptions).runner is None:
         options.view_as(StandardOptions).runner = DEFAULT_RUNNER
@@ -77,8 +92,9 @@ def analyse(
             >> tfma.ExtractEvaluateAndWriteResults(
                 eval_shared_model=shared if len(shared) > 1 else shared[0],
                 eval_config=config,
+                evaluators=[*evaluators, counts.counter(list(models), target)],
                 writers=writers,
-                schema=schema,
                 tensor_adapter_config=adapter,
             )
         )
+    return counts.read(target)

@@ -17,7 +17,7 @@ from tensorflow_model_analysis.slicer import slicer_lib
 from tfx_bsl.coders import example_coder
 
 from components.evaluate.config import SavedModelFacts, slice_features
-from components.evaluate.results import SliceKey
+from components.evaluate.counts import SliceKey
 
 _BATCH_ROWS = 1024
 _BATCH_BYTES = 8 << 20

@@ -15,12 +15,18 @@ from google.protobuf import text_format
 from tensorflow.core.framework import types_pb2
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow_metadata.proto.v0 import schema_pb2
+from tensorflow_model_analysis import constants
 from tensorflow_model_analysis.metrics import metric_specs, metric_types
 from tensorflow_model_analysis.proto import config_pb2
 from tensorflow_model_analysis.utils.keras_lib import tf_keras
 
 from components.runtime.errors import InputError, StageError
 from components.runtime.storage import local_file, shown
+
+try:
+    from tfx_bsl.arrow import sql_util
+except ImportError:
+    sql_util = None
 
 _MANY = 30
 
@@ -65,16 +71,41 @@ def with_baseline(config: config_pb2.EvalConfig, has_baseline: bool) -> config_p
       InputError: the configuration contradicts itself.
     """
     try:
-        updated = tfma.utils.update_eval_config_with_defaults(config, has_baseline=has_baseline, rubber_stamp=True)
+        updated = tfma.utils.update_eval_config_with_defaults(
+            _with_our_names(config), has_baseline=has_baseline, rubber_stamp=True
+        )
         tfma.utils.verify_eval_config(updated, baseline_required=has_baseline)
     except (ValueError, RuntimeError) as error:
         raise InputError(f"eval config: {error}") from None
-    expected = 2 if has_baseline else 1
-    if len(updated.model_specs) != expected:
-        raise InputError(
-            "eval config: give one model_specs without a name; the baseline is added to it where there is one"
-        )
     return updated
+
+
+def _with_our_names(config: config_pb2.EvalConfig) -> config_pb2.EvalConfig:
+    """The same with models called as TFMA calls the ones that it adds: a candidate alone has no name."""
+    result = config_pb2.EvalConfig()
+    result.CopyFrom(config)
+    candidates = [spec for spec in result.model_specs if not spec.is_baseline]
+    baselines = [spec for spec in result.model_specs if spec.is_baseline]
+    if result.model_specs and (len(candidates) != 1 or len(baselines) > 1):
+        raise InputError(
+            "eval config: give one model_specs, to which a baseline is added where there is one, or one for the "
+            "candidate and one with is_baseline: true"
+        )
+    names = {spec.name: constants.BASELINE_KEY for spec in baselines}
+    names |= {spec.name: constants.CANDIDATE_KEY for spec in candidates}
+    for metrics in result.metrics_specs:
+        for name in metrics.model_names:
+            if name not in names:
+                raise InputError(
+                    f"eval config: model_names {name!r} in metrics_specs is the name of no model_specs; "
+                    f"there is: {_listed(sorted(names))}"
+                )
+        ours = [names[name] for name in metrics.model_names] if baselines else []
+        del metrics.model_names[:]
+        metrics.model_names.extend(ours)
+    for spec in result.model_specs:
+        spec.name = names[spec.name] if baselines else ""
+    return result
 
 
 def counts_only(config: config_pb2.EvalConfig) -> config_pb2.EvalConfig:
@@ -144,14 +175,14 @@ def check(
     Raises:
       InputError: a signature, label, feature or metric does not exist; says which do.
     """
-    spec = config.model_specs[0] if config.model_specs else config_pb2.ModelSpec()
-    for facts in [model] if baseline is None else [model, baseline]:
-        _check_signatures(file, spec, facts)
-    transformed = model.transformed(spec.preprocessing_function_names)
+    specs = {spec.is_baseline: spec for spec in with_baseline(config, baseline is not None).model_specs}
     raw = [feature.name for feature in schema.feature]
-    if transformed is not None:
-        known = [*sorted(transformed), *raw]
-        _check_keys(file, spec, config, known)
+    for facts, spec in [(model, specs[False])] + ([] if baseline is None else [(baseline, specs[True])]):
+        _check_signatures(file, spec, facts)
+        transformed = facts.transformed(spec.preprocessing_function_names)
+        if transformed is not None:
+            _check_keys(file, spec, config, [*sorted(transformed), *raw])
+    _check_slices(file, config)
     _check_metrics(file, config)
 
 
@@ -180,13 +211,106 @@ def _check_keys(file: str, spec: config_pb2.ModelSpec, config: config_pb2.EvalCo
 
 def slice_features(config: config_pb2.EvalConfig) -> set[str]:
     """Names of the features that any slice is cut by."""
+    return {key for spec in _slicing_specs(config) for key in (*spec.feature_keys, *spec.feature_values)}
+
+
+def _slicing_specs(config: config_pb2.EvalConfig) -> list[config_pb2.SlicingSpec]:
+    """All that stand anywhere, those of thresholds included."""
     specs = list(config.slicing_specs)
-    for cross in config.cross_slicing_specs:
+    for cross in [*config.cross_slicing_specs, *(spec for _, spec in _cross_thresholds(config))]:
         specs += [cross.baseline_spec, *cross.slicing_specs]
-    for metric in _metrics(config):
-        for threshold in metric.per_slice_thresholds:
-            specs += threshold.slicing_specs
-    return {key for spec in specs for key in (*spec.feature_keys, *spec.feature_values)}
+    return specs + [spec for _, spec in _slice_thresholds(config)]
+
+
+def _slice_thresholds(config: config_pb2.EvalConfig) -> Iterator[tuple[str, config_pb2.SlicingSpec]]:
+    """Names of metrics, and slices that thresholds of theirs are on."""
+    for entry in config.metrics_specs:
+        for metric in entry.metrics:
+            for threshold in metric.per_slice_thresholds:
+                yield from ((metric.class_name, spec) for spec in threshold.slicing_specs)
+        for name, thresholds in entry.per_slice_thresholds.items():
+            for threshold in thresholds.thresholds:
+                yield from ((name, spec) for spec in threshold.slicing_specs)
+
+
+def _cross_thresholds(config: config_pb2.EvalConfig) -> Iterator[tuple[str, config_pb2.CrossSlicingSpec]]:
+    """Names of metrics, and pairs of slices that thresholds of theirs are on."""
+    for entry in config.metrics_specs:
+        for metric in entry.metrics:
+            for threshold in metric.cross_slice_thresholds:
+                yield from ((metric.class_name, spec) for spec in threshold.cross_slicing_specs)
+        for name, thresholds in entry.cross_slice_thresholds.items():
+            for threshold in thresholds.thresholds:
+                yield from ((name, spec) for spec in threshold.cross_slicing_specs)
+
+
+def _check_slices(file: str, config: config_pb2.EvalConfig) -> None:
+    """Slices can be cut, and all that a threshold or a pair needs are asked for: nothing else is measured."""
+    for spec in _slicing_specs(config):
+        both = sorted(set(spec.feature_keys) & set(spec.feature_values))
+        if both:
+            raise InputError(
+                f"{file}: a slicing spec has {both[0]!r} in both feature_keys and feature_values; "
+                "keep the one that is meant: each of its values, or this one"
+            )
+        if spec.slice_keys_sql and sql_util is None:
+            raise InputError(
+                f"{file}: slice_keys_sql needs a tfx-bsl with SQL, which no wheel of it has; slice by feature_keys "
+                "and feature_values, or let the transform compute the feature to slice by"
+            )
+    # Without any, TFMA measures all examples as one.
+    measured = list(config.slicing_specs) or [config_pb2.SlicingSpec()]
+    for name, spec in _slice_thresholds(config):
+        _check_measured(f"{file}: a threshold of {name!r}", spec, measured)
+    for cross in config.cross_slicing_specs:
+        for spec in (cross.baseline_spec, *cross.slicing_specs):
+            _check_measured(f"{file}: cross_slicing_specs", spec, measured)
+    for name, cross in _cross_thresholds(config):
+        for spec in cross.slicing_specs or [None]:
+            if not any(_compares(other, cross.baseline_spec, spec) for other in config.cross_slicing_specs):
+                raise InputError(
+                    f"{file}: a threshold of {name!r} is on {cross_name(cross)}, which no cross_slicing_specs asks "
+                    "for; add the same cross_slicing_specs beside slicing_specs"
+                )
+
+
+def _check_measured(where: str, spec: config_pb2.SlicingSpec, measured: Iterable[config_pb2.SlicingSpec]) -> None:
+    if spec.slice_keys_sql or any(_covers(other, spec) for other in measured):
+        return
+    wanted = "".join(f' feature_keys: "{key}"' for key in sorted({*spec.feature_keys, *spec.feature_values}))
+    raise InputError(
+        f"{where} is on the slice {slice_spec_name(spec)}, which no slicing_specs asks for; "
+        f"add slicing_specs {{{wanted} }}"
+    )
+
+
+def _covers(measured: config_pb2.SlicingSpec, wanted: config_pb2.SlicingSpec) -> bool:
+    """Whether slices of one spec can be slices of the other."""
+    if {*measured.feature_keys, *measured.feature_values} != {*wanted.feature_keys, *wanted.feature_values}:
+        return False
+    shared = set(measured.feature_values) & set(wanted.feature_values)
+    return all(measured.feature_values[key] == wanted.feature_values[key] for key in shared)
+
+
+def _compares(
+    cross: config_pb2.CrossSlicingSpec, baseline: config_pb2.SlicingSpec, other: config_pb2.SlicingSpec | None
+) -> bool:
+    """Whether a pair is among those of a spec; without the other slice, whether all pairs of the baseline are."""
+    if not _covers(cross.baseline_spec, baseline):
+        return False
+    return not cross.slicing_specs or (other is not None and any(_covers(spec, other) for spec in cross.slicing_specs))
+
+
+def slice_spec_name(spec: config_pb2.SlicingSpec) -> str:
+    """A slicing spec as people read it."""
+    parts = [f"{name}={value}" for name, value in sorted(spec.feature_values.items())]
+    return ", ".join([*parts, *(f"{name}=*" for name in spec.feature_keys)]) or spec.slice_keys_sql or "overall"
+
+
+def cross_name(spec: config_pb2.CrossSlicingSpec) -> str:
+    """A spec of pairs of slices as people read it."""
+    others = ", ".join(map(slice_spec_name, spec.slicing_specs)) or "every other slice"
+    return f"{slice_spec_name(spec.baseline_spec)} against {others}"
 
 
 def _metrics(config: config_pb2.EvalConfig) -> Iterator[config_pb2.MetricConfig]:

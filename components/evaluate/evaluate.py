@@ -13,6 +13,7 @@ from tensorflow_model_analysis.proto import config_pb2
 
 from components.evaluate import analysis, batches, gallery, local, page, segmentation
 from components.evaluate import config as configuration
+from components.evaluate.counts import Counts
 from components.evaluate.results import Results, candidate_name, load, load_validation, metric_name
 from components.evaluate.verdict import Verdict, judge, sets_thresholds
 from components.runtime import serving
@@ -81,39 +82,37 @@ def evaluate(
         models = {constants.CANDIDATE_KEY: candidate, constants.BASELINE_KEY: baseline}
     location = ", ".join(example_splits)
 
-    def analyse(asked: config_pb2.EvalConfig) -> dict[str, int]:
-        """In how many examples each model predicts NaN; with Beam only where that stops a metric."""
+    def analyse(asked: config_pb2.EvalConfig) -> Counts:
         folders = {name: facts.folder for name, facts in models.items()}
         try:
             if not beam_options and local.can(asked, models, read_schema):
                 return local.analyse(files, location, asked, folders, read_schema, evaluation.directory())
             progress("evaluating with Beam")
             rows = _batch_rows(files, asked, models)
-            analysis.analyse(files, location, asked, folders, read_schema, evaluation.directory(), beam_options, rows)
-            return dict.fromkeys(models, 0)
+            return analysis.analyse(
+                files, location, asked, folders, read_schema, evaluation.directory(), beam_options, rows
+            )
         except Exception as error:
             raise _explained(error, eval_config_file) from error
 
     fault = ""
     try:
-        not_a_number = analyse(config)
+        counts = analyse(config)
     except PredictsNaN:
         # The metrics that cannot take NaN are given up, the rows are still counted.
-        not_a_number = analyse(configuration.with_baseline(configuration.counts_only(written), baseline is not None))
+        counts = analyse(configuration.with_baseline(configuration.counts_only(written), baseline is not None))
         fault = "a prediction is NaN: train the model again, or look at the baseline"
-    results = load(evaluation.path, segmentation.class_names(config))
-    _check_rows(examples, example_splits, results.rows())
+    results = load(evaluation.path, counts, segmentation.class_names(config))
+    _check_rows(examples, example_splits, counts.rows)
     unapplied = None if baseline else configuration.with_baseline(written, True)
-    verdict = judge(
-        results, config, unapplied, *load_validation(evaluation.path), _nan_fault(not_a_number, results.rows()) or fault
-    )
+    verdict = judge(results, config, unapplied, load_validation(evaluation.path), _nan_fault(counts) or fault)
     _write_blessing(blessing, verdict, _digest(model), "" if baseline is None else _digest(baseline_model))
     _write_metrics(metrics, results)
     _write_classification(classification, results)
-    facts = {"Rows": results.rows(), "Splits": location, "Slices": len(results.slices)}
+    facts = {"Rows": counts.rows, "Splits": location, "Slices": len(results.slices)}
     pictures = _pictures(files, config, models, results)
     report.path.write_text(page.render(results, verdict, facts, pictures), encoding="utf-8")
-    evaluation.metadata |= {"rows": results.rows(), "slices": len(results.slices)}
+    evaluation.metadata |= {"rows": counts.rows, "slices": len(results.slices)}
     progress(f"{'blessed' if verdict.blessed else 'not blessed'}: {verdict.reason}")
     return {"blessed": verdict.blessed}
 
@@ -122,11 +121,11 @@ class PredictsNaN(InputError):
     """A metric has met a prediction that is not a number."""
 
 
-def _nan_fault(not_a_number: dict[str, int], rows: int) -> str:
+def _nan_fault(counts: Counts) -> str:
     """Why a model that predicts NaN is not blessed; empty where none does."""
-    for name, count in not_a_number.items():
+    for name, count in counts.not_a_number.items():
         if count:
-            of_rows = f"for {count} of {rows} examples" if rows else f"for {count} examples"
+            of_rows = f"for {count} of {counts.rows} examples"
             if name == constants.BASELINE_KEY:
                 return (
                     f"the baseline predicts NaN {of_rows}, so nothing can be compared with it: take it out of service"
@@ -156,7 +155,7 @@ def _check_rows(examples: InputArtifact, splits: list[str], read: int) -> None:
     """TensorFlow takes a compressed file that was cut off between two records for a whole one."""
     written = [examples.metadata.get(f"rows_{split}") for split in splits]
     expected = sum(int(count) for count in written if count is not None)
-    if read and None not in written and read != expected:
+    if None not in written and read != expected:
         raise InputError(
             f"{examples.name}: an examples file is damaged: {read} of {expected} examples could be read; "
             "run ingest again"

@@ -8,6 +8,7 @@ cross slices, query keys, confidence intervals, a model that wants features, Bea
 
 from __future__ import annotations
 
+import collections
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from tensorflow_model_analysis.writers import metrics_plots_and_validations_writ
 from components.evaluate import batches, combine
 from components.evaluate.analysis import BASELINE_LOCATION, MODEL_LOCATION
 from components.evaluate.config import SavedModelFacts
-from components.evaluate.results import SliceKey
+from components.evaluate.counts import Counts, SliceKey, rows_with_nan
 from components.runtime.progress import report
 
 _FLUSH_ROWS = 1 << 15
@@ -57,11 +58,11 @@ def analyse(
     models: dict[str, Path],
     schema: schema_pb2.Schema,
     target: Path,
-) -> dict[str, int]:
+) -> Counts:
     """Does what `components.evaluate.analysis.analyse` does, for what `can` allows; the files are in a fixed order.
 
     Returns:
-      In how many examples each model's prediction is NaN.
+      What was read.
     """
     computations = _computations(config, schema)
     for computation in computations.non_derived_computations:
@@ -69,26 +70,20 @@ def analyse(
     specs = {spec.name: spec for spec in config.model_specs}
     loaded = {name: batches.Model(folder, specs[name]) for name, folder in models.items()}
     sums = _Sums(computations.non_derived_computations)
-    rows, not_a_number = 0, dict.fromkeys(models, 0)
+    counts = Counts(not_a_number=dict.fromkeys(models, 0))
     for batch in batches.read(files, loaded, batches.Slicer(config, schema)):
-        for name, predictions in batch.predictions.items():
-            not_a_number[name] += _count_nan(predictions)
+        counts.add((), {name: rows_with_nan(found) for name, found in batch.predictions.items()}, 0)
+        for keys, rows in collections.Counter(batch.slices).items():
+            counts.add(keys, {}, rows)
         sums.add(batch)
-        rows += len(batch.slices)
-        report(f"{rows} examples", force=False)
-    report(f"{rows} examples")
+        report(f"{counts.rows} examples", force=False)
+    report(f"{counts.rows} examples")
     baseline = next((spec.name for spec in config.model_specs if spec.is_baseline), None)
     # A ratio that is undefined in a slice becomes NaN, which is what it should be and no cause for a warning.
     with np.errstate(divide="ignore", invalid="ignore"):
         results = [(key, _derive(values, computations, baseline)) for key, values in sums.results()]
     _write(results, location, config, len(models) == 1, target)
-    return not_a_number
-
-
-def _count_nan(predictions: np.ndarray) -> int:
-    if predictions.dtype.kind != "f":
-        return 0
-    return int(np.isnan(predictions).reshape(len(predictions), -1).any(axis=1).sum())
+    return counts
 
 
 def _computations(config: config_pb2.EvalConfig, schema: schema_pb2.Schema) -> evaluator.MetricComputations:

@@ -119,7 +119,7 @@ def _slices(results: Results, verdict: Verdict) -> list[Html]:
 def _slice_group(results: Results, title: str, entries: list[SliceMetrics], verdict: Verdict) -> Html:
     shown = entries
     if len(entries) > _MAX_SLICES:
-        largest = sorted(entries, key=lambda entry: -_count(entry))[:_MAX_SLICES]
+        largest = sorted(entries, key=lambda entry: -(entry.examples or 0))[:_MAX_SLICES]
         shown = [entry for entry in entries if entry in largest]
     columns: dict[str, metric_types.MetricKey] = {}
     for entry in shown:
@@ -141,10 +141,6 @@ def _label(entry: SliceMetrics) -> str:
     return entry.name if entry.is_cross else ", ".join(part.partition("=")[2] for part in entry.name.split(", "))
 
 
-def _count(entry: SliceMetrics) -> float:
-    return next((value for key, value in entry.values.items() if key.name == EXAMPLE_COUNT and not key.is_diff), 0.0)
-
-
 def _main_metric(columns: Iterable[str], verdict: Verdict) -> str | None:
     # Lift says nothing in a slice by the label, where a single class is left.
     names = [name for name in columns if name not in (EXAMPLE_COUNT, LIFT)] or [
@@ -157,22 +153,32 @@ def _main_metric(columns: Iterable[str], verdict: Verdict) -> str | None:
 def _bars(
     title: str, entries: list[SliceMetrics], key: metric_types.MetricKey, name: str, overall: float | None
 ) -> Html:
+    examples = [float(entry.examples) for entry in entries if entry.examples is not None]
+    counted = len(examples) == len(entries)
     figure = report.figure(9.5, 2.9)
-    top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=[2, 1])
+    drawn = figure.subplots(2, 1, sharex=True, height_ratios=[2, 1]) if counted else [figure.subplots()]
+    top, bottom = drawn[0], drawn[-1]
     places = range(len(entries))
     values = [entry.defined(key) for entry in entries]
     top.bar(places, [math.nan if value is None else value for value in values], color=report.COLORS[0])
-    if overall is not None:
+    # A difference of two slices is not to be held against the value over all examples.
+    if overall is not None and counted:
         top.axhline(overall, color=report.COLORS[1], linewidth=1.2)
         top.set_title(f"line: all examples, {overall:.4g}", loc="right", fontsize=8, color="#6b7280")
     top.set_ylabel(name)
-    bottom.bar(places, [_count(entry) for entry in entries], color="#9ca3af")
-    bottom.set_ylabel("examples")
-    turned = {"rotation": 30, "ha": "right"} if max(map(len, map(_label, entries))) > 4 else {}
-    bottom.set_xticks(list(places), [_label(entry) for entry in entries], **turned)
-    for axes in (top, bottom):
+    if counted:
+        bottom.bar(places, examples, color="#9ca3af")
+        bottom.set_ylabel("examples")
+    turned = max(map(len, map(_label, entries))) > 4
+    bottom.set_xticks(
+        list(places),
+        [_label(entry) for entry in entries],
+        rotation=30 if turned else 0,
+        ha="right" if turned else "center",
+    )
+    for axes in drawn:
         axes.grid(axis="x", visible=False)
-    return report.drawing(figure, f"{name} and number of examples by {title}")
+    return report.drawing(figure, f"{name} and number of examples by {title}" if counted else f"{name} by {title}")
 
 
 def _curves(results: Results) -> list[Html]:

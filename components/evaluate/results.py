@@ -14,11 +14,12 @@ from tensorflow_model_analysis.metrics import metric_types
 from tensorflow_model_analysis.proto import metrics_for_slice_pb2, validation_result_pb2
 from tensorflow_model_analysis.slicer import slicer_lib
 
+from components.evaluate.counts import Counts, SliceKey
+
 EXAMPLE_COUNT = "example_count"
 PIXEL_MATRIX = "pixel_confusion_matrix_plot"
 """Name of the plot that counts pixels by class: see `components.evaluate.segmentation`."""
 
-SliceKey = tuple[Any, ...]
 _Confusion = tuple[float, float, float, float, float]
 
 
@@ -30,12 +31,14 @@ class SliceMetrics:
       one_class: the confusion matrix shows that all its examples have the same label.
       confusion: by model, (threshold, true positives, false positives, true negatives, false negatives) at the
         thresholds of `ConfusionMatrixAtThresholds`.
+      examples: how many were read that are in the slice; None for a pair of slices.
     """
 
     key: SliceKey
     values: dict[metric_types.MetricKey, float]
     one_class: bool = False
     confusion: dict[str, list[_Confusion]] = field(default_factory=dict)
+    examples: int | None = None
 
     def defined(self, key: metric_types.MetricKey) -> float | None:
         """A metric's value, None where it has none. TFMA gives a number even to a curve without points."""
@@ -109,23 +112,21 @@ class Results:
     slices: list[SliceMetrics]
     plots: dict[str, Plots]
     """By the model's name."""
+    rows: int = 0
+    """Examples that were read."""
 
     @property
     def overall(self) -> SliceMetrics:
         """The metrics over all examples; empty where no slicing spec asks for them."""
         return next((entry for entry in self.slices if entry.key == ()), SliceMetrics((), {}))
 
-    def rows(self) -> int:
-        """How many examples were evaluated; 0 where that was not measured."""
-        counts = [value for key, value in self.overall.values.items() if key.name == EXAMPLE_COUNT and not key.is_diff]
-        return int(counts[0]) if counts else 0
 
-
-def load(folder: Path, class_names: Sequence[str] = ()) -> Results:
+def load(folder: Path, counts: Counts, class_names: Sequence[str] = ()) -> Results:
     """Reads a result directory.
 
     Args:
       folder: of TFMA's results.
+      counts: what was read for them.
       class_names: of the classes by number, where they are known.
     """
     by_slice: dict[SliceKey, dict[str, Plots]] = {}
@@ -143,19 +144,23 @@ def load(folder: Path, class_names: Sequence[str] = ()) -> Results:
         confusion = _confusion(entry.metric_keys_and_values)
         curves = [*by_slice.get(key, {}).values(), *map(Plots, confusion.values())]
         one_class = any(each.confusion and not each.roc() for each in curves)
-        slices.append(SliceMetrics(key, dict(_numbers(entry.metric_keys_and_values)), one_class, confusion))
-    return Results(sorted(slices, key=lambda entry: _order(entry.key)), by_slice.get((), {}))
+        numbers = dict(_numbers(entry.metric_keys_and_values))
+        slices.append(SliceMetrics(key, numbers, one_class, confusion, counts.slices.get(key)))
+    return Results(sorted(slices, key=lambda entry: _order(entry.key)), by_slice.get((), {}), counts.rows)
 
 
-def load_validation(folder: Path) -> tuple[bool, list[str]]:
-    """TFMA's own verdict, and what it found to fail."""
+def load_validation(folder: Path) -> list[str]:
+    """The comparisons that failed in TFMA's own validation.
+
+    Its `validation_ok` is not read: it also goes by slices that TFMA finds missing, among which it counts all pairs of
+    slices, although it has compared them.
+    """
     (validation,) = _messages(folder, "validations.tfrecord", validation_result_pb2.ValidationResult)
-    failures = [
-        f"{failure.metric_key.name}: {failure.message or 'threshold does not hold'}"
+    return [
+        f"{failure.metric_key.name}: {failure.message.strip() or 'threshold does not hold'}"
         for entry in validation.metric_validations_per_slice
         for failure in entry.failures
     ]
-    return bool(validation.validation_ok), failures
 
 
 def _messages(folder: Path, pattern: str, kind: type) -> Iterator[Any]:
@@ -172,7 +177,7 @@ def slice_name(key: SliceKey) -> str:
 
 
 def metric_name(key: metric_types.MetricKey) -> str:
-    """A metric as people read it, with its output, class or rank where it has one."""
+    """A metric as people read it, with its output, class, rank, average and weights where it has them."""
     parts = [f"{key.output_name}/{key.name}" if key.output_name else key.name]
     if key.sub_key:
         if key.sub_key.class_id is not None:
@@ -182,9 +187,10 @@ def metric_name(key: metric_types.MetricKey) -> str:
         if key.sub_key.top_k is not None:
             parts.append(f"top {key.sub_key.top_k}")
     if key.aggregation_type:
-        parts += [
-            kind for kind in ("micro", "macro", "weighted") if getattr(key.aggregation_type, f"{kind}_average", False)
-        ]
+        kinds = {"micro_average": "micro", "macro_average": "macro", "weighted_macro_average": "weighted macro"}
+        parts += [name for field, name in kinds.items() if getattr(key.aggregation_type, field)]
+    if key.example_weighted:
+        parts.append("example-weighted")
     return " ".join(parts)
 
 

@@ -1,7 +1,8 @@
 """Holds the metrics against the thresholds of the EvalConfig and decides whether the model is blessed.
 
-TFMA's own validation lists failures only. Here every threshold gets a line, and a model is blessed only when both
-agree.
+TFMA's own validation lists failures only, and counts thresholds on pairs of slices as failed whatever they are. Here
+every threshold gets a line. Where TFMA has compared a value with a bound and found it wanting, the model is not blessed
+either.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from tensorflow_model_analysis.metrics import metric_specs, metric_types
 from tensorflow_model_analysis.proto import config_pb2
 from tensorflow_model_analysis.slicer import slicer_lib
 
+from components.evaluate.config import cross_name, slice_spec_name
+from components.evaluate.counts import SliceKey
 from components.evaluate.results import Results, SliceMetrics, candidate_name, metric_name
 
 NO_THRESHOLD = "NO THRESHOLD"
@@ -67,7 +70,6 @@ def judge(
     results: Results,
     config: config_pb2.EvalConfig,
     unapplied: config_pb2.EvalConfig | None,
-    tfma_ok: bool,
     tfma_failures: list[str],
     fault: str = "",
 ) -> Verdict:
@@ -78,18 +80,18 @@ def judge(
       config: the configuration with the models that were measured.
       unapplied: where there is no baseline, the configuration as it would be with one: its change thresholds are
         listed as not applied. None where there is a baseline.
-      tfma_ok: TFMA's own verdict.
-      tfma_failures: what TFMA found, for the reason where this module found nothing.
+      tfma_failures: the comparisons that failed in TFMA's own validation, for where this module found nothing.
       fault: why the model is not blessed whatever its metrics are; empty where there is no such reason.
     """
     outcomes = [
-        outcome for key, spec, threshold in _thresholds(config) for outcome in _apply(results, key, spec, threshold)
+        outcome
+        for key, spec, threshold in _thresholds(config)
+        for outcome in _apply(results, key, spec, threshold, config.options.min_slice_size.value)
     ]
     skipped = [] if unapplied is None else [_skipped(*entry) for entry in _thresholds(unapplied) if entry[0].is_diff]
     failures = [outcome.why for outcome in outcomes if not outcome.passed]
     failures += _not_finite(results, {outcome.metric for outcome in outcomes if outcome.slice == results.overall.name})
-    if outcomes and not tfma_ok and not failures:
-        failures = tfma_failures or ["TensorFlow Model Analysis found a threshold that does not hold"]
+    failures = failures or [f"TensorFlow Model Analysis: {failure}" for failure in tfma_failures]
     if fault:
         # Thresholds that hold say nothing then, and those that fail only follow.
         failures = [fault]
@@ -142,21 +144,31 @@ def _not_finite(results: Results, judged: set[str]) -> list[str]:
     ]
 
 
-def _apply(results: Results, key: metric_types.MetricKey, spec: _Spec, threshold: Any) -> Iterable[Outcome]:
+def _apply(
+    results: Results, key: metric_types.MetricKey, spec: _Spec, threshold: Any, smallest: int
+) -> Iterable[Outcome]:
     slices = [entry for entry in results.slices if _applies(spec, entry)]
     if not slices:
         where = _spec_name(spec)
-        why = f"{metric_name(key)}: no examples in the slice {where}"
+        few = f"fewer than {smallest}" if smallest > 1 else "no"
+        why = f"{metric_name(key)}: {few} examples in the slice {where}"
         return [Outcome(where, metric_name(key), _kind(key), _bound(threshold), None, None, False, why)]
     return [_outcome(entry, key, threshold) for entry in slices]
 
 
 def _applies(spec: _Spec, entry: SliceMetrics) -> bool:
     if isinstance(spec, config_pb2.CrossSlicingSpec):
-        return entry.is_cross and bool(slicer_lib.is_cross_slice_applicable(entry.key, spec))
-    if entry.is_cross:
-        return False
-    return spec is None or bool(slicer_lib.SingleSliceSpec(spec=spec).is_slice_applicable(entry.key))
+        # A spec without others is on every pair with its baseline.
+        return (
+            entry.is_cross
+            and _is_of(spec.baseline_spec, entry.key[0])
+            and (not spec.slicing_specs or any(_is_of(other, entry.key[1]) for other in spec.slicing_specs))
+        )
+    return not entry.is_cross and (spec is None or _is_of(spec, entry.key))
+
+
+def _is_of(spec: config_pb2.SlicingSpec, key: SliceKey) -> bool:
+    return bool(slicer_lib.SingleSliceSpec(spec=spec).is_slice_applicable(key))
 
 
 def _outcome(entry: SliceMetrics, key: metric_types.MetricKey, threshold: Any) -> Outcome:
@@ -247,18 +259,13 @@ def _kind(key: metric_types.MetricKey) -> str:
 
 def _skipped(key: metric_types.MetricKey, spec: _Spec, threshold: Any) -> Outcome:
     why = "not applied: there is no baseline"
-    where = "every slice" if spec is None else _spec_name(spec)
-    return Outcome(where, metric_name(key), "change", _bound(threshold), None, None, None, why)
+    return Outcome(_spec_name(spec), metric_name(key), "change", _bound(threshold), None, None, None, why)
 
 
 def _spec_name(spec: _Spec) -> str:
     if spec is None:
         return "every slice"
-    if isinstance(spec, config_pb2.CrossSlicingSpec):
-        others = ", ".join(_spec_name(other) for other in spec.slicing_specs)
-        return f"{_spec_name(spec.baseline_spec)} against {others}"
-    parts = [f"{name}={value}" for name, value in sorted(spec.feature_values.items())]
-    return ", ".join([*parts, *(f"{name}=*" for name in spec.feature_keys)]) or spec.slice_keys_sql or "overall"
+    return cross_name(spec) if isinstance(spec, config_pb2.CrossSlicingSpec) else slice_spec_name(spec)
 
 
 def _count(entries: list[Outcome], what: str) -> str:

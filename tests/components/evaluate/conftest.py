@@ -48,3 +48,23 @@ def digit_examples(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def digit_schema(tmp_path_factory: pytest.TempPathFactory) -> Path:
     features = {"label": schema_pb2.INT, "luck": schema_pb2.FLOAT}
     return support.write_schema(tmp_path_factory.mktemp("digits") / "schema", features)
+
+
+@pytest.fixture(scope="session")
+def house_examples(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return support.write_split(tmp_path_factory.mktemp("houses") / "examples", "eval", support.houses(260))
+
+
+@pytest.fixture(scope="session")
+def house_schema(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return support.write_schema(tmp_path_factory.mktemp("houses") / "schema", support.HOUSE_FEATURES)
+
+
+@pytest.fixture(scope="session")
+def house_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return support.save(support.HouseModel(), tmp_path_factory.mktemp("house"))
+
+
+@pytest.fixture(scope="session")
+def two_headed_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return support.save(support.HouseModel(heads=True), tmp_path_factory.mktemp("heads"))

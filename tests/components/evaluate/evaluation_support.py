@@ -7,8 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
+import tensorflow_model_analysis as tfma
+from apache_beam.options.pipeline_options import PipelineOptions
+from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
+from tensorflow_model_analysis.metrics import metric_types
+from tensorflow_model_analysis.proto import config_pb2
 
+from components.evaluate.counts import Counts
+from components.evaluate.results import load
 from components.runtime.executor import Execution
 from tests.support import executor_input
 
@@ -171,3 +178,74 @@ def evaluate_in_process(folder: Path, **kwargs: Any) -> dict[str, Any]:
     Execution.parse("evaluate", executor_input(folder, **kwargs)).run(evaluate)
     output = json.loads((folder / "executor_output.json").read_text())
     return {name: entry["artifacts"][0]["metadata"] for name, entry in output["artifacts"].items()}
+
+
+class HouseModel(tf.Module):
+    """A regression: twice the size, less what `bias` says; beside it, whether the price is above 150."""
+
+    def __init__(self, bias: float = 5.0, heads: bool = False) -> None:
+        super().__init__()
+        self.bias = tf.Variable(bias)
+        self.heads = heads
+
+    def _parse(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
+        spec = {name: tf.io.FixedLenFeature([], tf.float32) for name in ("size", "price", "weight")}
+        return tf.io.parse_example(examples, spec | {"town": tf.io.FixedLenFeature([], tf.string)})
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
+    def transform_features(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
+        features = self._parse(examples)
+        dear = tf.cast(features["price"] > 150.0, tf.int64)
+        return {"price_xf": features["price"], "dear_xf": dear, "town_xf": features["town"]}
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
+    def from_examples(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
+        price = self._parse(examples)["size"] * 2.0 - self.bias
+        if not self.heads:
+            return {"outputs": price}
+        return {"price": price[:, tf.newaxis], "dear": tf.sigmoid((price - 150.0) / 20.0)[:, tf.newaxis]}
+
+
+HOUSE_FEATURES = {
+    "size": schema_pb2.FLOAT,
+    "price": schema_pb2.FLOAT,
+    "weight": schema_pb2.FLOAT,
+    "town": schema_pb2.BYTES,
+}
+
+
+def houses(count: int) -> list[dict[str, Any]]:
+    """Rows whose price is twice the size, more or less."""
+    return [
+        {
+            "size": 20.0 + index * 97 % 130,
+            "price": 2.0 * (20.0 + index * 97 % 130) + index * 31 % 17 - 8.0,
+            "weight": 0.5 + index % 4,
+            "town": ("Ulm", "Bath", "Köln")[index % 3],
+        }
+        for index in range(count)
+    ]
+
+
+def tfma_directly(
+    text: str, examples: Path, schema: Path, models: dict[str, Path], target: Path
+) -> dict[str, dict[metric_types.MetricKey, float]]:
+    """Metrics by slice as TFMA itself computes them, none of our code between."""
+    config = text_format.Parse(text, config_pb2.EvalConfig())
+    has_baseline = "baseline" in models
+    config = tfma.utils.update_eval_config_with_defaults(config, has_baseline=has_baseline, rubber_stamp=True)
+    shared = [
+        tfma.default_eval_shared_model(
+            str(folder / "Format-Serving"), model_name=name, eval_config=config, rubber_stamp=not has_baseline
+        )
+        for name, folder in models.items()
+    ]
+    tfma.run_model_analysis(
+        eval_shared_model=shared if has_baseline else shared[0],
+        eval_config=config,
+        data_location=str(examples / "Split-eval" / "*.gz"),
+        output_path=str(target),
+        pipeline_options=PipelineOptions(["--runner=FnApiRunner"]),
+        schema=text_format.Parse((schema / "schema.pbtxt").read_text(), schema_pb2.Schema()),
+    )
+    return {entry.name: entry.values for entry in load(target, Counts()).slices}

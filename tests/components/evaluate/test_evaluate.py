@@ -14,6 +14,7 @@ import tensorflow as tf
 import tensorflow_model_analysis as tfma
 
 from components.evaluate import results
+from components.evaluate.counts import Counts
 from components.runtime.artifacts import content_digest
 from components.runtime.errors import InputError
 from tests.components.evaluate import evaluation_support as support
@@ -187,7 +188,7 @@ def test_nan_predictions_are_not_blessed(tmp_path: Path, trip_examples: Path, tr
         tmp_path / "out", **support.arguments(trip_examples, model, trip_schema, config)
     )
     assert metadata["blessing"]["blessed"] is False
-    assert metadata["blessing"]["reason"].startswith("the model predicts NaN for 600 examples")
+    assert metadata["blessing"]["reason"].startswith("the model predicts NaN for 600 of 600 examples")
     assert "majority_lift" not in metadata["metrics"]
     assert metadata["metrics"]["not_a_number"] == "majority_lift"
 
@@ -224,7 +225,7 @@ def test_real_taxi_examples(tmp_path: Path, good_model: Path) -> None:
     assert 0.9 < metadata["metrics"]["auc"] < 0.96
 
     # TFMA gives a number for the area under a curve of examples that all have one label; the page must not.
-    slices = {entry.name: entry for entry in results.load(tmp_path / "out" / "evaluation").slices}
+    slices = {entry.name: entry for entry in results.load(tmp_path / "out" / "evaluation", Counts()).slices}
     card = slices["payment_type=Credit Card"]
     (area,) = [key for key in card.values if key.name == "auc"]
     one_label = [entry for entry in slices.values() if entry.one_class]

@@ -151,27 +151,6 @@ def test_same_input_gives_the_same_bytes(
     }
 
 
-def test_what_is_not_known_goes_to_beam(
-    tmp_path: Path, trip_examples: Path, trip_schema: Path, good_model: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    text = (
-        'model_specs { signature_name: "from_examples" preprocessing_function_names: "transform_features" '
-        'label_key: "tips_xf" example_weight_key: "fare" } '
-        'slicing_specs {} slicing_specs { feature_keys: "payment_type" } '
-        'cross_slicing_specs { baseline_spec {} slicing_specs { feature_keys: "payment_type" } } '
-        'metrics_specs { metrics { class_name: "BinaryAccuracy" cross_slice_thresholds { cross_slicing_specs { '
-        'baseline_spec {} slicing_specs { feature_values { key: "payment_type" value: "Cash" } } } '
-        "threshold { value_threshold { upper_bound { value: -0.5 } } } } } }"
-    )
-    (tmp_path / "evaluation.pbtxt").write_text(text)
-    arguments = support.arguments(trip_examples, good_model, trip_schema, tmp_path / "evaluation.pbtxt")
-    metadata = support.evaluate_in_process(tmp_path / "out", **arguments)
-    assert "evaluating with Beam" in capsys.readouterr().out
-    assert metadata["blessing"]["blessed"] is False
-    assert "> -0.5 (overall against payment_type=Cash)" in metadata["blessing"]["reason"]
-    assert metadata["metrics"]["binary_accuracy"] == pytest.approx(0.875)
-
-
 def test_nan_predictions_with_auc_leave_the_model_unblessed(
     tmp_path: Path, trip_examples: Path, trip_schema: Path
 ) -> None:

@@ -43,7 +43,7 @@ def decide(thresholds: str, values: dict[str, dict[str, float]], baseline: dict[
             numbers[metric_types.MetricKey("auc", model_name=model, is_diff=True)] = change
         slices.append(SliceMetrics(key, numbers))
     unapplied = with_baseline(config, True) if baseline is None else None
-    return judge(Results(slices, {}), with_baseline(config, baseline is not None), unapplied, True, [])
+    return judge(Results(slices, {}), with_baseline(config, baseline is not None), unapplied, [])
 
 
 def test_value_threshold_overall() -> None:
@@ -180,5 +180,5 @@ def test_disagreement_with_tfma_never_blesses() -> None:
         config_pb2.EvalConfig(),
     )
     results = Results([SliceMetrics((), {metric_types.MetricKey("auc"): 0.9})], {})
-    verdict = judge(results, with_baseline(config, False), None, False, ["auc: odd"])
-    assert (verdict.blessed, verdict.reason) == (False, "auc: odd")
+    verdict = judge(results, with_baseline(config, False), None, ["auc: odd"])
+    assert (verdict.blessed, verdict.reason) == (False, "TensorFlow Model Analysis: auc: odd")

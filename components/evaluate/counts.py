@@ -1,0 +1,137 @@
+"""How many examples were evaluated, over all and by slice, counted where they are read: no metric is needed for it.
+
+TFMA's ExampleCount is a metric like any other: under example weights it is their sum, under a query key the number of
+queries, and not every configuration asks for it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import apache_beam as beam
+import numpy as np
+from tensorflow_model_analysis import constants
+from tensorflow_model_analysis.evaluators import evaluator
+from tensorflow_model_analysis.extractors import slice_key_extractor
+from tensorflow_model_analysis.proto import metrics_for_slice_pb2
+from tensorflow_model_analysis.slicer import slicer_lib
+
+SliceKey = tuple[Any, ...]
+_FILE = "counts.json"
+
+
+@dataclass
+class Counts:
+    """What was read."""
+
+    rows: int = 0
+    slices: dict[SliceKey, int] = field(default_factory=dict)
+    """Examples of each slice."""
+    not_a_number: dict[str, int] = field(default_factory=dict)
+    """By the model's name: in how many examples its prediction holds NaN."""
+
+    def add(self, slices: Iterable[SliceKey], not_a_number: Mapping[str, int], rows: int = 1) -> None:
+        """Counts examples that are in the same slices."""
+        self.rows += rows
+        for key in slices:
+            self.slices[key] = self.slices.get(key, 0) + rows
+        for name, count in not_a_number.items():
+            self.not_a_number[name] = self.not_a_number.get(name, 0) + count
+
+    def merge(self, other: Counts) -> None:
+        """Adds what was counted elsewhere."""
+        self.add((), other.not_a_number, other.rows)
+        for key, count in other.slices.items():
+            self.slices[key] = self.slices.get(key, 0) + count
+
+
+def rows_with_nan(predictions: np.ndarray) -> int:
+    """In how many rows of [rows, ...] there is a NaN."""
+    if predictions.dtype.kind != "f":
+        return 0
+    return int(np.isnan(predictions).reshape(len(predictions), -1).any(axis=1).sum())
+
+
+def counter(models: list[str], folder: Path) -> evaluator.Evaluator:
+    """A part of TFMA's Beam pipeline that counts; `read` gets its result from the same folder afterwards."""
+    return evaluator.Evaluator(
+        stage_name="CountExamples",
+        run_after=slice_key_extractor.SLICE_KEY_EXTRACTOR_STAGE_NAME,
+        ptransform=_Count(models, str(folder / _FILE)),
+    )
+
+
+def read(folder: Path) -> Counts:
+    """Takes what `counter` left in a folder out of it."""
+    path = folder / _FILE
+    document = json.loads(path.read_text())
+    path.unlink()
+    slices = {}
+    for text, count in document["slices"]:
+        key = metrics_for_slice_pb2.SliceKey.FromString(bytes.fromhex(text))
+        slices[tuple(slicer_lib.deserialize_slice_key(key))] = count
+    return Counts(document["rows"], slices, document["not_a_number"])
+
+
+class _Count(beam.PTransform):
+    def __init__(self, models: list[str], path: str) -> None:
+        super().__init__()
+        self._models = models
+        self._path = path
+
+    def expand(self, extracts: Any) -> dict[str, Any]:
+        _ = (
+            extracts
+            | beam.CombineGlobally(_CountFn(self._models))
+            | beam.Map(_document)
+            | beam.io.WriteToText(self._path, num_shards=1, shard_name_template="")
+        )
+        return {}
+
+
+class _CountFn(beam.CombineFn):
+    """Counts TFMA's extracts of single examples."""
+
+    def __init__(self, models: list[str]) -> None:
+        self._models = models
+
+    def create_accumulator(self) -> Counts:
+        return Counts()
+
+    def add_input(self, accumulator: Counts, element: Any) -> Counts:
+        predictions = element.get(constants.PREDICTIONS_KEY)
+        single = len(self._models) == 1
+        broken = {
+            name: int(_holds_nan(predictions if single else predictions[name]))
+            for name in self._models
+            if predictions is not None
+        }
+        accumulator.add(element[constants.SLICE_KEY_TYPES_KEY], broken)
+        return accumulator
+
+    def merge_accumulators(self, accumulators: Iterable[Counts]) -> Counts:
+        result = Counts()
+        for accumulator in accumulators:
+            result.merge(accumulator)
+        return result
+
+    def extract_output(self, accumulator: Counts) -> Counts:
+        return accumulator
+
+
+def _holds_nan(predictions: Any) -> bool:
+    if isinstance(predictions, Mapping):
+        return any(map(_holds_nan, predictions.values()))
+    values = np.asarray(predictions)
+    return values.dtype.kind == "f" and bool(np.isnan(values).any())
+
+
+def _document(counts: Counts) -> str:
+    slices = [
+        (slicer_lib.serialize_slice_key(key).SerializeToString().hex(), count) for key, count in counts.slices.items()
+    ]
+    return json.dumps({"rows": counts.rows, "slices": slices, "not_a_number": counts.not_a_number})
