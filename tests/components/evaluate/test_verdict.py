@@ -127,8 +127,8 @@ def test_a_class_that_the_examples_lack_does_not_speak_against_the_model() -> No
     macro = metric_types.MetricKey("auc", aggregation_type=metric_types.AggregationType(macro_average=True))
     config = with_baseline(text_format.Parse(HEAD, config_pb2.EvalConfig()), False)
     for key in (lacking, macro):
-        assert judge(Results([SliceMetrics((), {key: math.nan})], {}), config, None, True, []).blessed
-        assert not judge(Results([SliceMetrics((), {key: math.inf})], {}), config, None, True, []).blessed
+        assert judge(Results([SliceMetrics((), {key: math.nan})], {}), config, None, []).blessed
+        assert not judge(Results([SliceMetrics((), {key: math.inf})], {}), config, None, []).blessed
 
 
 @pytest.mark.parametrize("direction", ["HIGHER_IS_BETTER", "LOWER_IS_BETTER"])
