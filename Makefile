@@ -11,13 +11,27 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 
 PYTHON ?= python3.11
 MODEL ?= taxi
-DATA ?= data/$(MODEL)
+DATA ?=
 ARGS ?=
+# These are given on the command line alone: an environment may have variables of such names for reasons of its own.
+ROOT :=
+A :=
+B :=
+RUN :=
+ARTIFACT :=
+STAGE :=
+
+# What a person gives is taken as it is: neither make nor the shell reads anything into it. ARGS alone is words for the shell.
+GIVEN := PYTHON MODEL DATA ROOT A B RUN ARTIFACT STAGE
+$(foreach name,$(GIVEN),$(if $(filter command environment,$(origin $(name))),$(eval override $(name) := $$(value $(name)))))
+quoted = '$(subst ','\'',$(1))'
+comma := ,
+needed = $(if $(2),,$(error $(1)))
 
 LOCKS := images/locks
 CLIENT := .venv/client/bin/python
 UV := .venv/tools/bin/uv
-MILLRACE := $(CLIENT) -m runners
+MILLRACE = $(CLIENT) -m runners$(if $(ROOT), --root $(call quoted,$(ROOT)))
 
 export UV_PYTHON_DOWNLOADS := never
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -35,45 +49,45 @@ ML_STAMP := $(call stamp,ml,$(LOCKS)/ml.txt $(LOCKS)/test.txt)
 
 .PHONY: help
 help:
-	@echo "usage: make TARGET [NAME=value ...]"; echo
-	@awk 'BEGIN {FS = ":[^#]*## "} /^## / {printf "\n%s\n", substr($$0, 4)} /^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@echo; echo "MODEL=$(MODEL), DATA=$(DATA), PYTHON=$(PYTHON); ARGS goes to the command as it is."
+	@echo "usage: make TARGET [NAME=value ...]"
+	@awk 'BEGIN {FS = ":[^#]*## "} /^## / {printf "\n%s\n", substr($$0, 4)} /^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo
+	@echo MODEL=$(call quoted,$(MODEL)), DATA=$(call quoted,$(or $(DATA),data/$(MODEL))), ROOT=$(call quoted,$(or $(ROOT),pipeline_root)), PYTHON=$(call quoted,$(PYTHON))
+	@echo "A run is named by its id, the beginning of one, or latest. ROOT is the folder of runs and artifacts."
+	@echo "ARGS goes to the command as words of the shell: make run ARGS='--until validate', make run ARGS=--help."
 
 ## Use
 .PHONY: setup run runs compare lineage report compile images sample-data download
 setup: $(CLIENT_STAMP) $(DATA_STAMP) $(ML_STAMP)  ## Make the three environments from their locks, where they are not yet made
 	@:
 
-run: setup $(if $(filter data/$(MODEL),$(DATA)),sample-data-if-absent)  ## Run a pipeline: MODEL=a folder of models/, DATA=folder, ARGS="--until transform"
-	@$(MILLRACE) run $(MODEL) --data $(DATA) $(ARGS)
+run: setup $(if $(filter digits,$(MODEL)),$(SAMPLES_STAMP))  ## Run a pipeline: MODEL=a folder of models/, DATA=folder, ARGS="--until transform"
+	@$(if $(DATA),:,test -n "$$(ls data/$(call quoted,$(MODEL)) 2>/dev/null)" || $(CLIENT) -m scripts.sample_data $(call quoted,$(MODEL)) --if-there-is-any)
+	@$(MILLRACE) run $(call quoted,$(MODEL))$(if $(DATA), --data $(call quoted,$(DATA))) $(ARGS)
 
 runs: $(CLIENT_STAMP)  ## List the runs
 	@$(MILLRACE) runs $(ARGS)
 
 compare: $(CLIENT_STAMP)  ## Compare two runs: A=run B=run
-	@$(MILLRACE) compare $(A) $(B) $(ARGS)
+	@$(call needed,say which runs: make compare A=run B=run (an id$(comma) the beginning of one$(comma) or latest),$(and $(A),$(B)))$(MILLRACE) compare $(call quoted,$(A)) $(call quoted,$(B)) $(ARGS)
 
-lineage: $(CLIENT_STAMP)  ## What an artifact was made from, and what came of it: ARTIFACT=path
-	@$(MILLRACE) lineage $(ARTIFACT) $(ARGS)
+lineage: $(CLIENT_STAMP)  ## What an artifact was made from, and what came of it: ARTIFACT=path, digest, RUN/TASK/OUTPUT or MODEL@VERSION
+	@$(call needed,say which artifact: make lineage ARTIFACT=path (or a digest$(comma) RUN/TASK/OUTPUT$(comma) MODEL@VERSION),$(ARTIFACT))$(MILLRACE) lineage $(call quoted,$(ARTIFACT)) $(ARGS)
 
 report: $(CLIENT_STAMP)  ## Where the report of a run lies: RUN=run, the latest without
-	@$(MILLRACE) report $(RUN) $(ARGS)
+	@$(MILLRACE) report$(if $(RUN), $(call quoted,$(RUN))) $(ARGS)
 
 compile: $(CLIENT_STAMP)  ## Write what a cluster runs: build/MODEL.kfp.yaml and build/MODEL.argo.yaml, from MODEL's settings
-	@$(MILLRACE) compile $(MODEL) $(ARGS)
+	@$(MILLRACE) compile $(call quoted,$(MODEL)) $(ARGS)
 
 images: $(CLIENT_STAMP)  ## Build the stages' images, those that changed: STAGE=ingest for one, ARGS="--registry HOST/TEAM --push"
-	@$(CLIENT) -m scripts.build_images $(STAGE) $(ARGS)
+	@$(CLIENT) -m scripts.build_images$(if $(STAGE), $(call quoted,$(STAGE))) $(ARGS)
 
 sample-data: $(CLIENT_STAMP) $(if $(filter digits,$(MODEL)),$(SAMPLES_STAMP))  ## Make the sample data of MODEL in data/: ARGS="--rows 100000"
-	@$(CLIENT) -m scripts.sample_data $(MODEL) $(ARGS)
-
-.PHONY: sample-data-if-absent
-sample-data-if-absent:
-	@test -n "$$(ls $(DATA) 2>/dev/null)" || $(MAKE) sample-data MODEL=$(MODEL) ARGS=
+	@$(CLIENT) -m scripts.sample_data $(call quoted,$(MODEL)) $(ARGS)
 
 download: $(CLIENT_STAMP)  ## Download real data: MODEL=taxi (Chicago trips), mnist, complaints (CFPB) or pets (Oxford-IIIT Pet)
-	@$(CLIENT) -m scripts.download $(MODEL) $(ARGS)
+	@$(CLIENT) -m scripts.download $(call quoted,$(MODEL)) $(ARGS)
 
 ## Develop
 .PHONY: test test-slow space-environment check fmt lock bench clean
@@ -118,10 +132,10 @@ clean:  ## Remove environments, caches and build outputs; data, runs and served 
 # --- environments
 
 $(UV_STAMP):
-	@scripts/python.sh "$(PYTHON)" > /dev/null
+	@scripts/python.sh $(call quoted,$(PYTHON)) > /dev/null
 	@echo "setting up: uv"
 	@rm -rf .venv/tools
-	@"$$(scripts/python.sh "$(PYTHON)")" -m venv .venv/tools
+	@"$$(scripts/python.sh $(call quoted,$(PYTHON)))" -m venv .venv/tools
 	@.venv/tools/bin/python -m pip install --quiet --no-deps --require-hashes -r $(LOCKS)/uv.txt
 	@touch $@
 
@@ -131,7 +145,7 @@ $(TOOLS_STAMP): | $(UV_STAMP)
 	@touch $@
 
 $(CLIENT_STAMP) $(DATA_STAMP) $(ML_STAMP) $(SPACE_STAMP): | $(UV_STAMP)
-	@scripts/environment.sh "$$(scripts/python.sh "$(PYTHON)")" $@ $(LOCKS)
+	@scripts/environment.sh "$$(scripts/python.sh $(call quoted,$(PYTHON)))" $@ $(LOCKS)
 
 $(SAMPLES_STAMP): | $(UV_STAMP)
 	@rm -rf .venv/samples

@@ -90,8 +90,8 @@ class LocalRun:
 
     def __post_init__(self) -> None:
         """Checks the request before anything is written."""
-        self._selected = self._select()
-        for name in sorted(self._selected, key=list(self.pipeline.tasks).index):
+        self.selected = self._select()
+        for name in sorted(self.selected, key=list(self.pipeline.tasks).index):
             spec = self.pipeline.tasks[name]
             if self.containers:
                 self.containers.check(spec.stage, spec.container["image"])
@@ -169,7 +169,7 @@ class LocalRun:
             executions=self._executions.values(),
             parameters=self.arguments,
         )
-        for name in [name for name, spec in self.pipeline.tasks.items() if spec.is_exit and name in self._selected]:
+        for name in [name for name, spec in self.pipeline.tasks.items() if spec.is_exit and name in self.selected]:
             with contextlib.suppress(OSError, KeyboardInterrupt), concurrent.futures.ThreadPoolExecutor(1) as thread:
                 log = f"runs/{self.id}/{name}.log"
                 self._change(name, state="running", log=log, started=datetime.now(UTC).isoformat())
@@ -205,7 +205,7 @@ class LocalRun:
 
     def _invalid_data(self) -> str:
         """What validate found, where the task that fails for it in a whole run was not among the selected ones."""
-        for name in self._selected & self._executions.keys():
+        for name in self.selected & self._executions.keys():
             if found := facts.invalid_data(self._executions[name]):
                 return f"{name}: the data is invalid: {found}; correct the data or the schema"
         return ""
@@ -216,7 +216,7 @@ class LocalRun:
         Raises:
           InputError: it has not all that the tasks need, or no run has.
         """
-        needed = set().union(*(self._producers(self.pipeline.tasks[name]) for name in self._selected)) - self._selected
+        needed = set().union(*(self._producers(self.pipeline.tasks[name]) for name in self.selected)) - self.selected
         wanted = ", ".join(name for name in self.pipeline.tasks if name in needed)
         of_pipeline = [run.id for run in records.list_runs(self.root) if run.pipeline == self.pipeline.name]
         named = "" if self.selection.earlier == records.LATEST else self.selection.earlier
@@ -224,7 +224,7 @@ class LocalRun:
         for candidate in candidates:
             found = records.artifacts_of(self.root, candidate)
             if needed <= found.keys():
-                return candidate, {name: found[name] for name in found.keys() - self._selected}
+                return candidate, {name: found[name] for name in found.keys() - self.selected}
             if named:
                 missing = ", ".join(name for name in self.pipeline.tasks if name in needed - found.keys())
                 raise InputError(
@@ -245,7 +245,7 @@ class LocalRun:
         return {source.task for source in sources if isinstance(source, Output)}
 
     def _task_record(self, task: TaskSpec) -> dict[str, Any]:
-        state = "waiting" if task.name in self._selected else "skipped"
+        state = "waiting" if task.name in self.selected else "skipped"
         return run_record.new_task(task.name, task.stage, task.after, condition_names(task), state)
 
     def _schedule(self, processes: Processes | Containers) -> None:
@@ -294,7 +294,7 @@ class LocalRun:
             self._ended(name, record, state="cached")
             return False
         # The first task that has to work means that most of those behind it have to: their libraries are imported now.
-        for other in self._selected:
+        for other in self.selected:
             if other == name or name in self.pipeline.ancestors(other):
                 processes.prepare(self.pipeline.tasks[other].stage)
         self._change(name, state="running", log=f"runs/{self.id}/{name}.log", started=datetime.now(UTC).isoformat())

@@ -95,6 +95,8 @@ def run(
             "`make images` builds them anew",
             err=True,
         )
+    if "ingest" in local.selected:
+        _check_data(arguments["data"], settings)
     exit_code = local.run()
     try:
         run_report.write(root, local.id)
@@ -123,6 +125,20 @@ def _module(place: str) -> str:
     return os.path.abspath(place)
 
 
+def _check_data(data: str, settings: Settings) -> None:
+    """Refuses a model's own folder of data that is not there; what a person has named is ingest's to find."""
+    place = _own_data(settings)
+    if data == str(place) and not place.exists():
+        raise InputError(
+            f"there is no {short(place)}; put your data there, or name its place: --data FOLDER, "
+            f"make run MODEL={settings.folder.name} DATA=FOLDER"
+        )
+
+
+def _own_data(settings: Settings) -> Path:
+    return PROJECT / "data" / settings.folder.name
+
+
 def _given(
     root: Path, settings: Settings, data: str | None, parameters: tuple[str, ...], known: dict[str, Any]
 ) -> dict[str, Any]:
@@ -130,7 +146,7 @@ def _given(
     given = typed(parameters, known)
     if data is not None:
         given["data"] = data
-    given.setdefault("data", settings.data or str(PROJECT / "data" / settings.folder.name))
+    given.setdefault("data", settings.data or str(_own_data(settings)))
     given.setdefault("serving_directory", settings.serving_directory or str(root / "serving" / settings.folder.name))
     for name in ("data", "serving_directory"):
         if "://" not in given[name]:

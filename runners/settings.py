@@ -153,12 +153,12 @@ def load(model: str, module: str = "") -> Settings:
             raise InputError(f"--module {module}: {error}") from None
     folder = Path(model).absolute() if "/" in model else MODELS / model
     file = folder / "settings.yaml"
+    where = file.relative_to(PROJECT) if file.is_relative_to(PROJECT) else file
     if not file.is_file():
         known = sorted(path.parent.name for path in MODELS.glob("*/settings.yaml"))
         raise InputError(
-            f"no model {model!r}: {file} is not there{did_you_mean(model, known)}; the models are: {', '.join(known)}"
+            f"no model {model!r}: there is no {where}{did_you_mean(model, known)}; the models are: {', '.join(known)}"
         )
-    where = file.relative_to(PROJECT) if file.is_relative_to(PROJECT) else file
     try:
         content = yaml.safe_load(file.read_text())
     except yaml.YAMLError as error:

@@ -19,9 +19,10 @@ PROJECT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(PROJECT))
 
 from components.runtime import examples, tfrecord  # noqa: E402
-from components.runtime.errors import InputError  # noqa: E402
+from components.runtime.errors import InputError, did_you_mean  # noqa: E402
 from scripts import command, complaint_texts, pet_pictures, taxi_trips  # noqa: E402
 
+MODELS = ("taxi", "digits", "mnist", "complaints", "complaints_product", "pets")
 DEFAULT_ROWS = {"taxi": 15_000, "complaints": 15_000, "complaints_product": 15_000, "pets": 150}
 SMALLEST_SIDE = 32
 DIGIT_SIZE = 8
@@ -31,7 +32,8 @@ _DIGITS_INSIDE = Path("sklearn") / "datasets" / "data" / "digits.csv.gz"
 def main(argv: list[str] | None = None) -> int:
     """Runs the command line; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m scripts.sample_data", description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("model", choices=["taxi", "digits", "mnist", "complaints", "complaints_product", "pets"])
+    parser.add_argument("model", help=f"one of {', '.join(MODELS)}")
+    parser.add_argument("--if-there-is-any", action="store_true", help="do nothing where a model has no sample data")
     parser.add_argument("--output", type=Path, help="folder to write to; data/<model> without")
     rows = ", ".join(f"{count} for {model}" for model, count in DEFAULT_ROWS.items())
     parser.add_argument("--rows", type=int, help=f"trips, complaints or pictures to make; {rows} without")
@@ -42,6 +44,13 @@ def main(argv: list[str] | None = None) -> int:
     folder: Path = arguments.output or PROJECT / "data" / arguments.model
 
     def make() -> None:
+        if arguments.model not in MODELS:
+            if arguments.if_there_is_any:
+                return
+            raise InputError(
+                f"there is no sample data of {arguments.model!r}{did_you_mean(arguments.model, MODELS)}; "
+                f"there is some of: {', '.join(MODELS)}"
+            )
         if arguments.model == "mnist":
             raise InputError("there is no sample of MNIST to make; get the images with: make download MODEL=mnist")
         count = DEFAULT_ROWS.get(arguments.model, 1) if arguments.rows is None else arguments.rows
