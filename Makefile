@@ -90,24 +90,15 @@ download: $(CLIENT_STAMP)  ## Download real data: MODEL=taxi (Chicago trips), mn
 	@$(CLIENT) -m scripts.download $(call quoted,$(MODEL)) $(ARGS)
 
 ## Develop
-.PHONY: test test-slow space-environment check fmt lock bench clean
-# What runs in which environment is the folder: see images/environments.yaml.
-DATA_TESTS := $(wildcard tests/components/statistics tests/components/schema tests/components/validate)
-ML_TESTS := $(wildcard tests/components/transform tests/components/tune tests/components/train tests/components/evaluate tests/models)
-CLIENT_TESTS := tests $(patsubst %,--ignore=%,$(DATA_TESTS) $(ML_TESTS) tests/cluster)
-define run_tests
-	@failed=; \
-	$(foreach environment,client data ml,echo "== tests in the environment $(environment)"; \
-	  .venv/$(environment)/bin/python -m pytest -q $(1) $($(shell echo $(environment) | tr a-z A-Z)_TESTS) $(ARGS) \
-	    || { [ $$? = 5 ] && [ -n "$(1)" ]; } || failed="$$failed $(environment)"; ) \
-	if [ -n "$$failed" ]; then echo "error: tests failed in:$$failed" >&2; exit 1; fi
-endef
-
-test: setup $(SAMPLES_STAMP)  ## Run the tests, in each environment those of its stages
-	$(call run_tests,)
+.PHONY: test test-slow test-data space-environment check fmt lock bench clean
+test: setup $(SAMPLES_STAMP)  ## Run the tests, in each environment those of its stages: ARGS="-k push"
+	@$(CLIENT) -m scripts.run_tests $(ARGS)
 
 test-slow: setup $(SAMPLES_STAMP)  ## Run the tests that take more than a minute each
-	$(call run_tests,-m slow)
+	@$(CLIENT) -m scripts.run_tests --slow $(ARGS)
+
+test-data: $(CLIENT_STAMP) $(SAMPLES_STAMP)  ## Fetch the public data that the tests use, into data/test; without it they are skipped
+	@$(CLIENT) -m scripts.test_data $(ARGS)
 
 space-environment: $(SPACE_STAMP)  ## Make the environment of the Hub Space's app, which `make test-slow` then runs in a browser
 	@:

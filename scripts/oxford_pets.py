@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import re
 import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from pathlib import Path, PurePosixPath
 
 from components.runtime.errors import InputError
@@ -22,7 +22,9 @@ _LARGEST_FILE_BYTES = 64 << 20
 _SAY_EVERY = 1000
 
 
-def unpack(images: Path, annotations: Path, folder: Path, say: Callable[[str], None]) -> int:
+def unpack(
+    images: Path, annotations: Path, folder: Path, say: Callable[[str], None], *, only: Set[str] | None = None
+) -> int:
     """Writes photographs and trimaps where ingest's layout `pairs` looks for them.
 
     Nothing in the archives decides where a file goes but its name, which must be one of the list's, so no entry can
@@ -33,6 +35,7 @@ def unpack(images: Path, annotations: Path, folder: Path, say: Callable[[str], N
       annotations: annotations.tar.gz.
       folder: to write to; files that are there already with the same content stay.
       say: told one line now and then.
+      only: names of the photographs to take; without, all that the list names.
 
     Returns:
       How many pairs there are.
@@ -40,7 +43,7 @@ def unpack(images: Path, annotations: Path, folder: Path, say: Callable[[str], N
     Raises:
       InputError: an archive is damaged, or lacks the list or something that it names.
     """
-    names = _listed(annotations)
+    names = _listed(annotations) if only is None else only
     done: dict[str, set[str]] = {}
     for archive, inside, suffix in ((annotations, MASKS, ".png"), (images, IMAGES, ".jpg")):
         found = done.setdefault(inside, set())
@@ -54,7 +57,7 @@ def unpack(images: Path, annotations: Path, folder: Path, say: Callable[[str], N
                 say(f"{inside}: {len(found):,} of {len(names):,} files")
         if missing := sorted(names - found):
             raise InputError(
-                f"{archive}: {len(missing)} of the files that {_LIST} names are missing, the first is "
+                f"{archive}: {len(missing)} of the files that should be in it are missing, the first is "
                 f"{inside}/{missing[0]}{suffix}; remove it and download again"
             )
     return len(names)

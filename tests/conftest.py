@@ -2,22 +2,50 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import re
 import sys
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+# What the tests may see of the environment of whoever starts them: programs, where packages and images come from, and
+# what numerical libraries need on this machine. Nothing else: no credentials, servers, proxies, locale, terminal.
+_KEPT = re.compile(
+    r"PATH|USER|LOGNAME|CI|TMPDIR|TMP|TEMP|LD_LIBRARY_PATH|PYENV_\w+|OPENBLAS_\w+|PIP_\w+|UV_\w+|SSL_CERT_\w+"
+    r"|CONTAINERS_\w+|DOCKER_\w+|BUILDAH_\w+|XDG_(RUNTIME_DIR|DATA_HOME)|PYTEST_\w+|MILLRACE_ENGINE|CUDA_VISIBLE_DEVICES"
+)
+_DATA_HOME = os.environ.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
+for _name in [name for name in os.environ if not _KEPT.fullmatch(name)]:
+    del os.environ[_name]
+# A person's settings, keys and caches lie in the home folder; the images that rootless engines keep there are no such.
+_home = tempfile.TemporaryDirectory(prefix="millrace-home-")
+atexit.register(_home.cleanup)
+os.environ |= {"HOME": _home.name, "XDG_DATA_HOME": _DATA_HOME, "LANG": "C.UTF-8"}
+os.umask(0o022)
+
 # As in runners/environments.py, before anything imports TensorFlow.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-os.environ.setdefault("TF_USE_LEGACY_KERAS", "0")
+os.environ |= {"TF_CPP_MIN_LOG_LEVEL": "2", "TF_USE_LEGACY_KERAS": "0"}
 # Figures are drawn without a display.
-os.environ.setdefault("MPLBACKEND", "Agg")
+os.environ["MPLBACKEND"] = "Agg"
 # What compiled files say must not depend on the images that somebody built in this checkout.
 os.environ["MILLRACE_IMAGES_LOCK"] = os.devnull
-# Nobody is told of the runs of tests, whoever is told of those of the person who starts them.
-for name in ("MILLRACE_NOTIFY_URL", "MILLRACE_MAIL_USER", "MILLRACE_MAIL_PASSWORD"):
-    os.environ.pop(name, None)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Puts tests that share what is expensive to make into one process: those of a file, and those of the taxi run."""
+    for item in items:
+        shared = "taxi" if "taxi" in getattr(item, "fixturenames", ()) else item.nodeid.partition("::")[0]
+        item.add_marker(pytest.mark.xdist_group(shared))
+
+
+@pytest.fixture(autouse=True)
+def own_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What lies in the folder from which the tests were started is none of their business."""
+    monkeypatch.chdir(tmp_path_factory.mktemp("working-folder"))
 
 
 @pytest.fixture(autouse=True)
