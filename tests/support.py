@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import copy
 import json
-import subprocess
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests import stage_process
 
 ROOT = Path(__file__).parent.parent
 TEST_DATA = (ROOT.parent / "shared" / "data", ROOT / "data" / "test")
@@ -101,11 +101,6 @@ def run_stage(stage: str, folder: Path, **arguments: Any) -> StageResult:
     # Beside the folder: tests look into it for what a failed stage left behind.
     file = folder.with_name(f"{folder.name}.executor_input.json")
     file.write_text(json.dumps(executor_input(folder, **arguments)))
-    process = subprocess.run(
-        [sys.executable, "-m", f"components.{stage}", "--executor-input", f"@{file}"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return StageResult(process.returncode, process.stdout, process.stderr, folder)
+    out, err = (folder.with_name(f"{folder.name}.{name}") for name in ("stdout", "stderr"))
+    code = stage_process.run(stage, ["--executor-input", f"@{file}"], out, err)
+    return StageResult(code, out.read_text(), err.read_text(), folder)
