@@ -109,7 +109,8 @@ def mnist(get: Get, folder: Path) -> None:
 def pets(get: Get, folder: Path) -> None:
     """Writes some photographs with their trimaps, and a table of them."""
     names = {f"{breed}_{number}": (breed, species) for breed, species, number in _pet_numbers()}
-    oxford_pets.unpack(*map(get, PETS), folder, print, only=set(names))
+    photographs, trimaps = map(get, PETS)
+    oxford_pets.unpack(photographs, trimaps, folder, print, only=set(names))
     with (folder / "manifest.csv").open("w", newline="") as stream:
         writer = csv.writer(stream)
         writer.writerow(["name", "breed", "species", "width", "height", "format", "mode", "sha256"])
