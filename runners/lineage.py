@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 
 from runners import text
 from runners.lineage_graph import ArtifactNode, ExecutionNode, Graph
+
+_NARROWEST = 20
+"""Letters of a line that stay together, however deep in the tree it hangs."""
 
 _STATE_STYLES = {"failed": "red", "interrupted": "yellow", "running": "cyan"}
 
@@ -20,11 +25,12 @@ Line = tuple[str, str]
 @click.argument("artifact")
 @click.option("--up", "direction", flag_value="up", help="Only what made it.")
 @click.option("--down", "direction", flag_value="down", help="Only what came of it.")
+@click.option("--all", "every", is_flag=True, help="Name every run that took an execution from the cache.")
 @click.pass_context
-def lineage(context: click.Context, artifact: str, direction: str | None) -> None:
+def lineage(context: click.Context, artifact: str, direction: str | None, every: bool) -> None:
     """Tell what made ARTIFACT, and what came of it.
 
-    ARTIFACT is a digest (or its beginning), a path, RUN/TASK/OUTPUT, or MODEL@VERSION.
+    ARTIFACT is a digest (or its beginning), a path, RUN/TASK/OUTPUT (RUN may be `latest`), or MODEL@VERSION.
     """
     root: Path = context.obj["root"]
     graph = Graph.read(root)
@@ -36,27 +42,41 @@ def lineage(context: click.Context, artifact: str, direction: str | None) -> Non
             click.echo(f"  {key}: {value}")
         if direction != "down":
             click.echo("\nmade by")
-            _print(_up(graph, node))
+            _print(_up(graph, node, every))
         if direction != "up":
             click.echo("\nused by")
-            _print(_down(graph, node))
+            _print(_down(graph, node, every))
 
 
 def _print(lines: Iterator[Line]) -> None:
+    """Prints the tree; on a terminal long lines go on within it, in a pipe they stay whole."""
+    if not sys.stdout.isatty():
+        for branch, line in lines:
+            click.echo(f"{branch}{line}")
+        return
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(highlight=False)
     for branch, line in lines:
-        click.echo(f"{text.styled(branch, 'dim')}{line}")
+        # The branch goes on at the left of what the line has too much.
+        below = branch.replace("├─", "│ ").replace("└─", "  ") + "  "
+        parts = Text.from_ansi(line).wrap(console, max(console.width - len(below), _NARROWEST))
+        for begin, part in zip([branch, *[below] * len(parts)], parts, strict=False):
+            part.rstrip()
+            console.print(Text.assemble((begin, "dim"), part), soft_wrap=True)
 
 
-def _up(graph: Graph, node: ArtifactNode) -> Iterator[Line]:
+def _up(graph: Graph, node: ArtifactNode, every: bool) -> Iterator[Line]:
     if not node.maker:
         yield "", "nothing of the pipeline: it came from outside"
         return
-    yield from _maker(graph, node.maker, "", set())
+    yield from _maker(graph, node.maker, "", set(), every)
 
 
-def _maker(graph: Graph, identity: str, indent: str, seen: set[str]) -> Iterator[Line]:
+def _maker(graph: Graph, identity: str, indent: str, seen: set[str], every: bool) -> Iterator[Line]:
     execution = graph.executions[identity]
-    yield indent, _execution(execution)
+    yield indent, _execution(execution, every)
     seen.add(identity)
     children = [(name, graph.artifacts[each]) for name, each in execution.inputs.items()]
     for position, (name, child) in enumerate(children):
@@ -65,23 +85,23 @@ def _maker(graph: Graph, identity: str, indent: str, seen: set[str]) -> Iterator
         again = bool(child.maker) and child.maker in seen
         yield branch, f"{name}: {_describe(child)}{'  (see above)' if again else ''}"
         if child.maker and not again:
-            yield from _maker(graph, child.maker, below, seen)
+            yield from _maker(graph, child.maker, below, seen, every)
 
 
-def _down(graph: Graph, node: ArtifactNode) -> Iterator[Line]:
+def _down(graph: Graph, node: ArtifactNode, every: bool) -> Iterator[Line]:
     if not node.users:
         yield "", "nothing yet"
         return
-    yield from _users(graph, node, "", set())
+    yield from _users(graph, node, "", set(), every)
 
 
-def _users(graph: Graph, node: ArtifactNode, indent: str, seen: set[str]) -> Iterator[Line]:
+def _users(graph: Graph, node: ArtifactNode, indent: str, seen: set[str], every: bool) -> Iterator[Line]:
     for position, identity in enumerate(node.users):
         last = position == len(node.users) - 1
         branch, below = (f"{indent}└─ ", f"{indent}   ") if last else (f"{indent}├─ ", f"{indent}│  ")
         execution = graph.executions[identity]
         again = identity in seen
-        yield branch, f"{_execution(execution)}{'  (see above)' if again else ''}"
+        yield branch, f"{_execution(execution, every)}{'  (see above)' if again else ''}"
         if again:
             continue
         seen.add(identity)
@@ -89,7 +109,7 @@ def _users(graph: Graph, node: ArtifactNode, indent: str, seen: set[str]) -> Ite
         for place, output in enumerate(outputs):
             end = place == len(outputs) - 1
             yield f"{below}{'└─ ' if end else '├─ '}", _describe(output)
-            yield from _users(graph, output, f"{below}{'   ' if end else '│  '}", seen)
+            yield from _users(graph, output, f"{below}{'   ' if end else '│  '}", seen, every)
 
 
 def _describe(node: ArtifactNode) -> str:
@@ -101,10 +121,7 @@ def _describe(node: ArtifactNode) -> str:
         extras.append(f"version {node.metadata['version']}")
     if "blessed" in node.metadata:
         extras.append("blessed" if node.metadata["blessed"] else "not blessed")
-    if node.metadata.get("rows") is not None:
-        extras.append(f"{node.metadata['rows']} rows")
-    if node.metadata.get("anomalies") is not None:
-        extras.append(f"{node.metadata['anomalies']} anomalies")
+    extras += [f"{_count(node.metadata[name])} {name}" for name in ("rows", "anomalies") if name in node.metadata]
     about = f" ({', '.join(str(extra) for extra in extras)})" if extras else ""
     return f"{node.name} {text.short(node.digest) or 'no digest'}{about}"
 
@@ -112,18 +129,33 @@ def _describe(node: ArtifactNode) -> str:
 def _facts(node: ArtifactNode) -> Iterator[tuple[str, str]]:
     yield "place", node.uri
     if node.digest:
-        yield "digest", node.digest
+        yield "digest", node.digest + (" (empty)" if text.short(node.digest) == "empty" else "")
     for name, value in sorted(node.metadata.items()):
         if name not in ("bytes", "producer"):
-            yield name, ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+            counted = name.startswith("rows") or name == "files"
+            yield (
+                name,
+                ", ".join(map(str, value)) if isinstance(value, list) else _count(value) if counted else str(value),
+            )
     if node.metadata.get("bytes"):
         yield "size", text.size(node.metadata["bytes"])
     if node.metadata.get("producer"):
         yield "producer", str(node.metadata["producer"])
 
 
-def _execution(execution: ExecutionNode) -> str:
+def _count(value: Any) -> str:
+    """A count, which other targets write as a float or as text."""
+    try:
+        return f"{float(value):,.0f}"
+    except (TypeError, ValueError):
+        return str(value)
+
+
+def _execution(execution: ExecutionNode, every: bool) -> str:
     state = "" if execution.state == "done" else f", {text.styled(execution.state, _STATE_STYLES[execution.state])}"
-    reused = f", reused by {', '.join(execution.reused_by)}" if execution.reused_by else ""
+    others = execution.reused_by
+    reused = ""
+    if others:
+        reused = f", reused by {', '.join(others) if every or len(others) == 1 else f'{len(others)} runs'}"
     error = f": {execution.error}" if execution.error else ""
     return f"{text.styled(execution.task, 'cyan')} in {execution.run}{state}{reused}{error}"

@@ -12,6 +12,7 @@ from typing import Any
 
 from components.runtime.errors import InputError
 from components.runtime.lineage_events import ARTIFACT_FACET, EXECUTION_FACET, relative_uri
+from runners.records import LATEST, list_runs, load_run
 
 _DIGEST = re.compile(r"(?:(?:listing-)?sha256:)?([0-9a-f]{4,64})")
 _STATES = {"START": "running", "COMPLETE": "done", "FAIL": "failed", "ABORT": "interrupted"}
@@ -85,7 +86,8 @@ class Graph:
         """Finds the artifacts that a person means.
 
         Args:
-          reference: a digest or the beginning of one, a path, `<run>/<task>/<output>`, or `<model>@<version>`.
+          reference: a digest or the beginning of one, a path, `<run>/<task>/<output>` (the run may be `latest`), or
+            `<model>@<version>`.
 
         Returns:
           The artifacts; several where the same content was made more than once.
@@ -178,8 +180,7 @@ class Graph:
         if not found and not os.path.exists(reference):
             known = f"pushed are {', '.join(versions)}" if versions else "nothing has been pushed under this root"
             raise InputError(f"{reference}: no such version; {known}")
-        # Pushed again, the same model keeps its version; what made it is the first push.
-        return [node for node in found if node.metadata.get("created") is not False] or found
+        return _first_pushes(found)
 
     def _names(self, pushed: ArtifactNode) -> set[str]:
         """The names that a pushed model goes by: that of its serving directory and that of its pipeline."""
@@ -189,14 +190,20 @@ class Graph:
         run, _, rest = reference.partition("/")
         task, _, output = rest.partition("/")
         known = {each for each, _ in self.runs}
+        if run == LATEST and task and output:
+            run = load_run(self.root).id
         runs = {run} & known or {each for each in known if each.startswith(run)}
         if not run or not output or "/" in output or not runs:
             return []
         if len(runs) > 1:
             raise InputError(f"{run}: {len(runs)} runs begin so: {_some(runs)}; give more of the id")
-        identity = self.runs.get((runs.pop(), task))
+        run = runs.pop()
+        identity = self.runs.get((run, task))
         if identity is None:
-            return []
+            tasks = {name for each, name in self.runs if each == run}
+            having = next((each.id for each in list_runs(self.root) if (each.id, task) in self.runs), "")
+            newest = f"; the newest run with one is {having}" if having else ""
+            raise InputError(f"{reference}: {task} has not run in {run}, only {_some(tasks) or 'nothing'}{newest}")
         node = self.executions[identity]
         if output not in node.outputs:
             state = "" if node.outputs else f" (it is {node.state})"
@@ -218,6 +225,7 @@ class Graph:
                 destination = node.metadata.get("destination")
                 if node.maker and destination and os.path.join(os.path.abspath(destination), _version(node)) in places:
                     found.append(node)
+            found = _first_pushes(found)
         return found
 
     def _by_digest(self, reference: str) -> list[ArtifactNode]:
@@ -234,6 +242,11 @@ class Graph:
 def _some(names: set[str]) -> str:
     ordered = sorted(names)
     return ", ".join(ordered[:_SHOWN]) + (", ..." if len(ordered) > _SHOWN else "")
+
+
+def _first_pushes(found: list[ArtifactNode]) -> list[ArtifactNode]:
+    """What made a version: the push that made it, not those that found its model in service."""
+    return [node for node in found if node.metadata.get("created") is not False] or found
 
 
 def _version(node: ArtifactNode) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import sys
@@ -14,6 +15,9 @@ Cell = str | tuple[str, str]
 """A text, or a text and its style, as rich and `click.style` call it: green, red, yellow, cyan, dim, bold."""
 
 NOTHING = "-"
+
+_OF_NOTHING = hashlib.sha256().hexdigest()
+"""Digest of an empty file, and of a folder without files."""
 
 
 def duration(seconds: float | None) -> str:
@@ -73,8 +77,9 @@ def clipped(line: str, limit: int) -> str:
 
 
 def short(digest: str) -> str:
-    """The beginning of a digest, enough to tell artifacts apart and to look one up."""
-    return digest.rpartition(":")[2][:12]
+    """The beginning of a digest, enough to tell artifacts apart and to look one up; of nothing, "empty"."""
+    digits = digest.rpartition(":")[2]
+    return "empty" if digits == _OF_NOTHING else digits[:12]
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[Cell]], *, title: str = "") -> None:

@@ -1,8 +1,18 @@
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import hashlib
 import json
+import os
+import pty
+import struct
+import subprocess
+import sys
+import termios
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner
 
@@ -11,6 +21,7 @@ from components.runtime.errors import InputError
 from runners.cli import cli
 from runners.lineage_graph import Graph
 from tests.runners.pipeline_roots import FAILED, FIRST, SECOND, RootWriter, taxi_root
+from tests.support import ROOT
 
 
 @pytest.fixture(scope="module")
@@ -22,6 +33,24 @@ def told(written: RootWriter, *arguments: str) -> list[str]:
     result = CliRunner().invoke(cli, ["--root", str(written.root), "lineage", *arguments], catch_exceptions=False)
     assert result.exit_code == 0
     return result.output.splitlines()
+
+
+def on_a_terminal(width: int, *arguments: str) -> list[str]:
+    """What the command line prints into a terminal of that width, without colours."""
+    own, its = pty.openpty()
+    fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", 40, width, 0, 0))
+    environment = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES", "NO_COLOR")}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "runners", *arguments], stdout=its, cwd=ROOT, env=environment | {"TERM": "xterm"}
+    )
+    os.close(its)
+    said = b""
+    with contextlib.suppress(OSError):
+        while part := os.read(own, 1 << 16):
+            said += part
+    os.close(own)
+    assert process.wait(30) == 0
+    return click.unstyle(said.decode()).replace("\r", "").splitlines()
 
 
 def digest(written: RootWriter, run: str, task: str, output: str) -> str:
@@ -88,6 +117,72 @@ def test_raw_data_is_found_by_its_path(written: RootWriter) -> None:
 def test_a_served_version_is_found_by_its_path(written: RootWriter) -> None:
     [node] = Graph.read(written.root).find("/srv/taxi/1")
     assert node.name == "push/pushed_model"
+
+
+@pytest.fixture
+def often(tmp_path: Path) -> RootWriter:
+    """Eleven runs that make one model: the first pushes it, the others find it in service."""
+    writer = RootWriter(tmp_path / "root")
+    for number in range(11):
+        run = f"taxi-20261129-0437{number:02d}-434c"
+        if number:
+            model = writer.reuse(run, "taxi-20261129-043700-434c", "train")["outputs"]["model"]
+        else:
+            model = writer.execution(run, "train", outputs={"model": {"rows": 15000}, "metrics": {}})["outputs"][
+                "model"
+            ]
+        pushed = {"version": 1, "destination": "/srv/taxi", "created": not number}
+        writer.execution(
+            run, "push", inputs={"model": model}, parameters={"run": run}, outputs={"pushed_model": pushed}
+        )
+        writer.run(run, offset=60.0 * number)
+    lineage.flush()
+    return writer
+
+
+@pytest.mark.parametrize("reference", ["/srv/taxi/1", "taxi@1"])
+def test_a_version_is_told_once_however_often_it_was_found_in_service(often: RootWriter, reference: str) -> None:
+    text = "\n".join(told(often, reference, "--up"))
+    assert text.count("made by") == 1
+    assert "push in taxi-20261129-043700-434c" in text
+    assert "train in taxi-20261129-043700-434c, reused by 10 runs" in text
+    assert "(15,000 rows)" in text
+    everything = "\n".join(told(often, reference, "--up", "--all"))
+    assert "reused by taxi-20261129-043701-434c, taxi-20261129-043702-434c" in everything
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_on_a_terminal_long_lines_go_on_within_the_tree(often: RootWriter, width: int) -> None:
+    lines = on_a_terminal(width, "--root", str(often.root), "lineage", "taxi@1", "--all")
+    tree = [line for line in lines[lines.index("made by") + 1 :] if line and line != "used by"]
+    assert max(map(len, tree)) <= width
+    first = next(place for place, line in enumerate(tree) if "train in" in line)
+    following = tree[first + 1 : first + 3]
+    assert all(line.startswith("   ") and line.strip().startswith(("taxi-", "by ")) for line in following), following
+    assert sum(line.count("-434c") for line in tree) == 1 + 1 + 10
+
+
+def test_the_latest_run_goes_by_that_name(often: RootWriter, written: RootWriter) -> None:
+    [node] = Graph.read(often.root).find("latest/train/model")
+    assert node.name == "train/model"
+    message = rf"latest/train/model: train has not run in {FAILED}, only .*; the newest run with one is {SECOND}"
+    with pytest.raises(InputError, match=message):
+        Graph.read(written.root).find("latest/train/model")
+
+
+def test_what_holds_nothing_is_called_empty(tmp_path: Path) -> None:
+    writer = RootWriter(tmp_path)
+    for run, page in (("a-1", ""), ("a-2", "{}")):
+        made = writer.execution(run, "evaluate", parameters={"run": run}, outputs={"metrics": {}})
+        metrics = made["outputs"]["metrics"]
+        if not page:
+            metrics["metadata"]["digest"] = f"sha256:{hashlib.sha256().hexdigest()}"
+            lineage.ended(tmp_path, run, made, "done")
+    lineage.flush()
+    lines = told(writer, "a-1/evaluate/metrics")
+    assert lines[0] == "evaluate/metrics empty"
+    assert f"  digest: sha256:{hashlib.sha256().hexdigest()} (empty)" in lines
+    assert "empty" not in told(writer, "a-2/evaluate/metrics")[0]
 
 
 def test_equal_content_made_twice_is_told_twice(tmp_path: Path) -> None:
