@@ -113,7 +113,7 @@ fmt: $(TOOLS_STAMP)  ## Format the code and mend what can be mended
 lock: $(UV_STAMP)  ## Compile the locks anew from images/locks/*.in; ARGS=--upgrade to move versions
 	@scripts/lock.sh $(ARGS)
 
-bench: setup  ## Measure the taxi pipeline and write docs/benchmarks.md: ARGS="--rows 10000,100000"
+bench: setup  ## Measure the taxi pipeline and write docs/benchmarks.md, which git tracks: ARGS="--rows 10000,100000 --page FILE"
 	@$(CLIENT) -m scripts.bench $(ARGS)
 
 clean:  ## Remove environments, caches and build outputs; data, runs and served models stay

@@ -95,7 +95,9 @@ def run(
             "`make images` builds them anew",
             err=True,
         )
-    if "ingest" in local.selected:
+    stages = [task.stage for name, task in pipeline.tasks.items() if name in local.selected]
+    settings.check_files(stages)
+    if "ingest" in stages:
         _check_data(arguments["data"], settings)
     exit_code = local.run()
     try:

@@ -6,6 +6,7 @@ import functools
 import os
 import re
 import typing
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -47,6 +48,8 @@ def _pipeline_name(name: str) -> str:
         "it becomes the name of runs and a label of pods"
     )
 
+
+_SECTIONS = ("ingest", "statistics", "schema", "validate", "transform", "tune", "train", "evaluate")
 
 PipelineName = Annotated[str, AfterValidator(_pipeline_name)]
 
@@ -128,6 +131,20 @@ class Settings(Section):
             if name.endswith("_file") and value:
                 arguments[name] = _beside(self.module, value) if self.module else _project_path(self.folder, value)
         return arguments
+
+    def check_files(self, stages: Iterable[str]) -> None:
+        """Looks for the files that these stages' sections name, before a run spends hours on what comes before them.
+
+        Raises:
+          InputError: one is not on this machine, and no URI.
+        """
+        for stage in stages:
+            named = self.arguments(stage) if stage in _SECTIONS else {}
+            for key, value in named.items():
+                if key.endswith("_file") and value and "://" not in value and not (PROJECT / value).is_file():
+                    path = PROJECT / value
+                    near = did_you_mean(path.name, sorted(file.name for file in path.parent.glob("*.*")))
+                    raise InputError(f"{stage}.{key}: there is no file {value}{near}")
 
     def on_volume(self, stage: str) -> bool:
         """Whether a stage reads model code that lies on the volume."""

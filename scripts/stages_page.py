@@ -21,7 +21,27 @@ _ORDER = (
 _HEAD = """# The stages
 
 Made from `components/*/component.yaml` by `make fmt`; `make check` holds it to them.
-Parameters are set in `models/<name>/settings.yaml`, under the stage's name.
+Inputs whose type is *in italics* are set in `models/<name>/settings.yaml`, under the stage's name.
+
+## Settings
+
+What `models/<name>/settings.yaml` can say; every key may be left out.
+
+| key | |
+| --- | --- |
+| `pipeline_name` | name of runs and artifacts; that of the folder without, in lower case and with `-` for `_` |
+| `description` | one line, for reports and the places that a model is pushed to |
+| `data` | where raw data lies when a run does not say: `data/<folder>` here, on the volume on a cluster |
+| `serving_directory` | where push publishes: `serving/<folder>` in the pipeline root here, on the volume on a cluster |
+| `module` | where the model's code lies, if not in the folder: see [images.md](images.md) |
+| `ingest`, `statistics`, `schema`, `validate`, `transform`, `train`, `evaluate` | the inputs of these stages, below |
+| `train` | also `warm_start`: start from the last blessed model, see [training.md](training.md) |
+| `tune`, `push_hub`, `push_vertex`, `notify` | the same; a pipeline has these stages where it has the section |
+| `cluster` | what a compiled pipeline asks of its cluster: see [cluster-settings.md](cluster-settings.md) |
+| `resources` | memory, processors, GPUs and the like of each stage there: see the same |
+
+Files are named relative to the folder. Of all this `data`, `serving_directory`, `train_steps` and `eval_steps` are
+parameters of the pipeline: a run can have others, by `--param NAME=VALUE`.
 """
 
 

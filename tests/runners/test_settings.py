@@ -145,3 +145,34 @@ def test_a_search_has_its_steps_as_arguments_and_its_file_in_the_models_folder(m
 def test_hyperparameters_are_a_file_of_the_models(models: Path) -> None:
     models.write_text("train: {hyperparameters_file: best.yaml}\n")
     assert settings.load("mine").arguments("train")["hyperparameters_file"] == "models/mine/best.yaml"
+
+
+def test_files_are_looked_for_before_a_run_begins(models: Path) -> None:
+    for name in ("model.py", "preprocessing.py", "evaluation.pbtxt"):
+        (models.parent / name).touch()
+    models.write_text("train: {module_file: modell.py}\ntune: {module_file: 'gs://bucket/model.py'}\n")
+    mine = settings.load("mine")
+    mine.check_files(["ingest", "validate", "transform", "tune", "resolve", "evaluate", "push"])
+    with pytest.raises(InputError) as error:
+        mine.check_files(["ingest", "transform", "train"])
+    assert str(error.value) == ("train.module_file: there is no file models/mine/modell.py, did you mean 'model.py'?")
+    models.write_text("schema: {schema_file: schema.pbtxt}\ntrain: {hyperparameters_file: best.yaml}\n")
+    for stage, file in (("schema", "schema.pbtxt"), ("train", "best.yaml")):
+        with pytest.raises(InputError, match=f"there is no file models/mine/{file}"):
+            settings.load("mine").check_files([stage])
+
+
+def test_every_models_pipeline_is_named_after_its_folder() -> None:
+    """So that a copied folder is a model of its own."""
+    for file in settings.MODELS.glob("*/settings.yaml"):
+        model = settings.load(file.parent.name)
+        assert model.pipeline_name == file.parent.name.replace("_", "-")
+        assert "pipeline_name" not in file.read_text()
+        model.check_files(["schema", "transform", "train", "evaluate"])
+
+
+def test_every_key_is_in_the_page_of_the_stages() -> None:
+    page = (settings.PROJECT / "docs" / "stages.md").read_text()
+    section = page[page.index("## Settings") : page.index("## ingest")]
+    for name, field in settings.Settings.model_fields.items():
+        assert name == "folder" or f"`{field.alias or name}`" in section, name
