@@ -24,6 +24,7 @@ from tensorflow_model_analysis.metrics import (
 )
 
 from components.evaluate.lift import LiftCombiner
+from components.evaluate.regression import RegressionCombiner
 from components.evaluate.segmentation import PixelCombiner
 from components.evaluate.top_lift import TopLiftCombiner
 
@@ -187,6 +188,10 @@ def _lift(combiner: LiftCombiner, accumulator: Any, labels: np.ndarray, predicti
     return combiner.add_batch(accumulator, labels, predictions) if labels.ndim == predictions.ndim == 2 else None
 
 
+def _regression(combiner: RegressionCombiner, accumulator: Any, labels: np.ndarray, predictions: np.ndarray) -> Any:
+    return combiner.add_batch(accumulator, labels, predictions)
+
+
 def _pixels(combiner: PixelCombiner, accumulator: Any, labels: np.ndarray, predictions: np.ndarray) -> Any:
     return combiner.add_batch(accumulator, labels, predictions)
 
@@ -198,6 +203,7 @@ _FAST: dict[type, Callable[[Any, Any, np.ndarray, np.ndarray], Any]] = {
     multi_class_confusion_matrix_metrics._MultiClassConfusionMatrixCombiner: _classes,
     tf_metric_wrapper._CompilableMetricsCombiner: _keras,
     LiftCombiner: _lift,
+    RegressionCombiner: _regression,
     TopLiftCombiner: _top_lift,
     PixelCombiner: _pixels,
 }

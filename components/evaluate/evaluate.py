@@ -11,7 +11,7 @@ import tensorflow as tf
 from tensorflow_model_analysis import constants
 from tensorflow_model_analysis.proto import config_pb2
 
-from components.evaluate import analysis, batches, gallery, local, page, segmentation
+from components.evaluate import analysis, batches, gallery, local, page, regression, segmentation
 from components.evaluate import config as configuration
 from components.evaluate.counts import Counts
 from components.evaluate.results import Results, candidate_name, load, load_validation, metric_name
@@ -63,7 +63,7 @@ def evaluate(
     Raises:
       InputError: configuration, model, schema and examples do not fit together.
     """
-    written = configuration.read_config(eval_config_file)
+    written = regression.with_plots(configuration.read_config(eval_config_file))
     read_schema = configuration.read_schema(schema.path)
     candidate = configuration.SavedModelFacts(serving.saved_model(model))
     baseline = None if baseline_model.is_empty else configuration.SavedModelFacts(serving.saved_model(baseline_model))

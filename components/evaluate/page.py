@@ -10,7 +10,7 @@ import numpy as np
 from tensorflow_model_analysis import constants
 from tensorflow_model_analysis.metrics import metric_types
 
-from components.evaluate import fairness, gallery, segmentation
+from components.evaluate import fairness, gallery, regression_page, segmentation
 from components.evaluate.lift import NAME as LIFT
 from components.evaluate.results import EXAMPLE_COUNT, Plots, Results, SliceMetrics, candidate_name, metric_name
 from components.evaluate.verdict import Outcome, Verdict
@@ -186,8 +186,20 @@ def _curves(results: Results) -> list[Html]:
     models = sorted(results.plots, key=lambda name: name == constants.BASELINE_KEY)
     labels = {name: "baseline" if name == constants.BASELINE_KEY else "candidate" for name in models}
     named = [(labels[name], results.plots[name]) for name in models]
-    if any(plots.roc() for _, plots in named) or any(plots.calibration for _, plots in named):
-        sections.append(report.section("ROC curve and calibration", _curve_drawing(named)))
+    for output in named[0][1].regressions if named else ():
+        both = [(label, plots.regressions[output]) for label, plots in named if output in plots.regressions]
+        sections.append(regression_page.section(output, both))
+    drawn = [
+        title
+        for title, shown in [
+            ("ROC curve", any(plots.roc() for _, plots in named)),
+            ("calibration", any(plots.calibration for _, plots in named)),
+        ]
+        if shown
+    ]
+    if drawn:
+        title = " and ".join(drawn)
+        sections.append(report.section(title[0].upper() + title[1:], _curve_drawing(named)))
     if any(plots.pixels for _, plots in named):
         sections.append(report.section("Intersection over union by class", _iou_drawing(named)))
     for label, plots in named[:1]:
@@ -201,34 +213,56 @@ def _curves(results: Results) -> list[Html]:
 
 
 def _curve_drawing(named: list[tuple[str, Plots]]) -> Html:
-    figure = report.figure(9.5, 4.2)
-    left, right = figure.subplots(1, 2)
+    """The ROC curve and the calibration, or that of the two which there is."""
+    has_roc, has_calibration = (
+        any(plots.roc() for _, plots in named),
+        any(plots.calibration for _, plots in named),
+    )
+    figure = report.figure(9.5 if has_roc and has_calibration else 4.9, 4.2)
+    panels = list(figure.subplots(1, has_roc + has_calibration, squeeze=False)[0])
+    if has_roc:
+        _roc(panels[0], named)
+    if has_calibration:
+        _calibration(panels[-1], named)
+    what = " and ".join(["ROC curve"] * has_roc + ["calibration"] * has_calibration)
+    return report.drawing(figure, f"{what} of the models")
+
+
+def _roc(axes: Any, named: list[tuple[str, Plots]]) -> None:
     for (label, plots), color in zip(named, report.COLORS, strict=False):
         curve = plots.roc()
         if curve:
-            left.plot(
-                [0.0, *[point[1] for point in curve]], [0.0, *[point[2] for point in curve]], label=label, color=color
-            )
+            points = [(0.0, 0.0), *[(rate, recall) for _, rate, recall in curve]]
+            axes.plot(*zip(*points, strict=True), label=label, color=color)
+    _square(axes, (0.0, 1.0))
+    axes.set_xlabel("false positive rate")
+    axes.set_ylabel("recall")
+
+
+def _calibration(axes: Any, named: list[tuple[str, Plots]]) -> None:
+    """In the range of labels and predictions, from 0 to 1 at least where these are probabilities."""
+    values = []
+    for (label, plots), color in zip(named, report.COLORS, strict=False):
         if plots.calibration:
-            points = plots.calibration
-            largest = max(point[2] for point in points)
-            right.plot([point[0] for point in points], [point[1] for point in points], color=color, linewidth=1)
-            sizes = [8 + 60 * point[2] / largest for point in points]
-            right.scatter(
-                [point[0] for point in points], [point[1] for point in points], s=sizes, color=color, label=label
-            )
-    for axes in (left, right):
-        axes.plot([0, 1], [0, 1], color="#9ca3af", linestyle=":", linewidth=1)
-        axes.set_xlim(-0.02, 1.02)
-        axes.set_ylim(-0.02, 1.02)
-        axes.set_aspect("equal")
-        if axes.get_legend_handles_labels()[0]:
-            axes.legend(frameon=False, loc="lower right")
-    left.set_xlabel("false positive rate")
-    left.set_ylabel("recall")
-    right.set_xlabel("mean prediction (dots: more examples are larger)")
-    right.set_ylabel("mean label")
-    return report.drawing(figure, "ROC curve and calibration of the models")
+            predictions, labels, counts = zip(*plots.calibration, strict=True)
+            values += [*predictions, *labels]
+            axes.plot(predictions, labels, color=color, linewidth=1)
+            sizes = [8 + 60 * count / max(counts) for count in counts]
+            axes.scatter(predictions, labels, s=sizes, color=color, label=label)
+    low, high = min(values), max(values)
+    _square(axes, (low, high) if low < 0 or high > 1 else (0.0, 1.0))
+    axes.set_xlabel("mean prediction (dots: more examples are larger)")
+    axes.set_ylabel("mean label")
+
+
+def _square(axes: Any, ends: tuple[float, float]) -> None:
+    """The same range along both axes, with the diagonal."""
+    margin = 0.02 * (ends[1] - ends[0] or 1.0)
+    axes.plot(ends, ends, color="#9ca3af", linestyle=":", linewidth=1)
+    axes.set_xlim(ends[0] - margin, ends[1] + margin)
+    axes.set_ylim(ends[0] - margin, ends[1] + margin)
+    axes.set_aspect("equal")
+    axes.legend(frameon=False, loc="lower right")
 
 
 def _iou_drawing(named: list[tuple[str, Plots]]) -> Html:

@@ -15,10 +15,13 @@ from tensorflow_model_analysis.proto import metrics_for_slice_pb2, validation_re
 from tensorflow_model_analysis.slicer import slicer_lib
 
 from components.evaluate.counts import Counts, SliceKey
+from components.evaluate.residuals import Regression
 
 EXAMPLE_COUNT = "example_count"
 PIXEL_MATRIX = "pixel_confusion_matrix_plot"
 """Name of the plot that counts pixels by class: see `components.evaluate.segmentation`."""
+REGRESSION_PLOT = "regression_plot"
+"""Name of the metric that holds a `Regression` as JSON: see `components.evaluate.regression`."""
 
 _Confusion = tuple[float, float, float, float, float]
 
@@ -77,10 +80,17 @@ class Plots:
     """By number, where the configuration has them."""
     pixels: bool = False
     """Whether `classes` counts pixels instead of examples."""
+    regressions: dict[str, Regression] = field(default_factory=dict)
+    """By output; of models whose labels are numbers and not just 0 and 1."""
+
+    @property
+    def beyond_probabilities(self) -> bool:
+        """Whether labels lie beyond 0 and 1, which no threshold of a classification divides."""
+        return any(min(found.labels) < 0 or max(found.labels) > 1 for found in self.regressions.values())
 
     def roc(self) -> list[tuple[float, float, float]]:
         """(threshold, false positive rate, recall) by falling threshold; empty where a class is missing."""
-        if not self.confusion:
+        if not self.confusion or self.beyond_probabilities:
             return []
         _, tp, fp, tn, fn = self.confusion[0]
         positives, negatives = tp + fn, fp + tn
@@ -94,7 +104,7 @@ class Plots:
             names = sorted({number for pair in self.classes for number in pair})
             rows = [[self.classes.get((actual, predicted), 0.0) for predicted in names] for actual in names]
             return [self._class_name(number) for number in names], rows
-        if self.confusion:
+        if self.confusion and not self.beyond_probabilities:
             _, tp, fp, tn, fn = min(self.confusion, key=lambda row: abs(row[0] - 0.5))
             return ["0", "1"], [[tn, fp], [fn, tp]]
         return None
@@ -141,6 +151,10 @@ def load(folder: Path, counts: Counts, class_names: Sequence[str] = ()) -> Resul
     slices = []
     for entry in _messages(folder, "metrics-*.tfrecord", metrics_for_slice_pb2.MetricsForSlice):
         key = _key(entry)
+        for name, output, regression in _regressions(entry.metric_keys_and_values) if key == () else ():
+            if not regression.zero_or_one:
+                by_model = by_slice.setdefault(key, {})
+                by_model.setdefault(name, Plots(class_names=class_names)).regressions[output] = regression
         confusion = _confusion(entry.metric_keys_and_values)
         curves = [*by_slice.get(key, {}).values(), *map(Plots, confusion.values())]
         one_class = any(each.confusion and not each.roc() for each in curves)
@@ -215,6 +229,13 @@ def _numbers(pairs: Any) -> Iterator[tuple[metric_types.MetricKey, float]]:
             yield key, pair.value.bounded_value.value.value
         elif kind == "bytes_value" and pair.value.bytes_value == b"":
             yield key, math.nan
+
+
+def _regressions(pairs: Any) -> Iterator[tuple[str, str, Regression]]:
+    """Model, output and regression of each `components.evaluate.regression.RegressionPlot`."""
+    for pair in pairs:
+        if pair.key.name == REGRESSION_PLOT and pair.value.WhichOneof("type") == "bytes_value":
+            yield pair.key.model_name, pair.key.output_name, Regression.from_json(pair.value.bytes_value)
 
 
 def _confusion(pairs: Any) -> dict[str, list[_Confusion]]:
