@@ -45,8 +45,17 @@ class Model:
           folder: of the SavedModel.
           spec: names its signatures and its label.
         """
+        self.folder = folder
         self._loaded = _loaded(str(folder))
         self._spec = spec
+
+    def labels(self, examples: tf.Tensor) -> np.ndarray:
+        """The labels alone."""
+        for name in self._spec.preprocessing_function_names:
+            transformed = self._call(name, examples)
+            if self._spec.label_key in transformed:
+                return transformed[self._spec.label_key]
+        raise KeyError(self._spec.label_key)
 
     def __call__(self, examples: tf.Tensor) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
         """Returns labels, predictions, and all transformed features."""

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Iterable
 from typing import Any
 
 import tensorflow as tf
+from tensorflow_metadata.proto.v0 import schema_pb2
 from tensorflow_model_analysis import constants
 from tensorflow_model_analysis.proto import config_pb2
 
-from components.evaluate import analysis, batches, gallery, local, page, regression, segmentation
+from components.evaluate import analysis, batches, class_names, gallery, local, page, regression, segmentation
 from components.evaluate import config as configuration
 from components.evaluate.counts import Counts
 from components.evaluate.results import Results, candidate_name, load, load_validation, metric_name
@@ -102,7 +104,8 @@ def evaluate(
         # The metrics that cannot take NaN are given up, the rows are still counted.
         counts = analyse(configuration.with_baseline(configuration.counts_only(written), baseline is not None))
         fault = "a prediction is NaN: train the model again, or look at the baseline"
-    results = load(evaluation.path, counts, segmentation.class_names(config))
+    names = segmentation.class_names(config) or _class_names(files, config, models, read_schema)
+    results = load(evaluation.path, counts, names)
     _check_rows(examples, example_splits, counts.rows)
     unapplied = None if baseline else configuration.with_baseline(written, True)
     verdict = judge(results, config, unapplied, load_validation(evaluation.path), _nan_fault(counts) or fault)
@@ -111,7 +114,7 @@ def evaluate(
     _write_classification(classification, results)
     facts = {"Rows": counts.rows, "Splits": location, "Slices": len(results.slices)}
     pictures = _pictures(files, config, models, results)
-    report.path.write_text(page.render(results, verdict, facts, pictures), encoding="utf-8")
+    report.path.write_text(page.render(results, verdict, facts, pictures, _label(config, models)), encoding="utf-8")
     evaluation.metadata |= {"rows": counts.rows, "slices": len(results.slices)}
     progress(f"{'blessed' if verdict.blessed else 'not blessed'}: {verdict.reason}")
     return {"blessed": verdict.blessed}
@@ -194,6 +197,25 @@ def _pictures(
         return []
     progress("choosing images for the report")
     return gallery.choose(files, batches.Model(models[name].folder, spec))
+
+
+def _label(config: config_pb2.EvalConfig, models: Iterable[str]) -> str:
+    """The feature that is the candidate's label; empty where it has several."""
+    return next(spec.label_key for spec in config.model_specs if spec.name == candidate_name(models))
+
+
+def _class_names(
+    files: list[str],
+    config: config_pb2.EvalConfig,
+    models: dict[str, configuration.SavedModelFacts],
+    schema: schema_pb2.Schema,
+) -> list[str]:
+    """Names of the candidate's classes by number, where its preprocessing tells them."""
+    name = candidate_name(models)
+    spec = next(spec for spec in config.model_specs if spec.name == name)
+    if not batches.fits(spec, models[name]):
+        return []
+    return class_names.find(files, batches.Model(models[name].folder, spec), schema)
 
 
 def _explained(error: Exception, file: str) -> Exception:

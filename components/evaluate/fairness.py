@@ -78,7 +78,7 @@ def _section(title: str, entries: list[SliceMetrics], overall: list[Rates]) -> H
     largest = sorted(entries, key=lambda entry: -rates(entry)[0].examples)[:_MAX_SLICES]
     shown = [entry for entry in entries if entry in largest]
     named = [("all examples", overall)] if overall else []
-    named += [(", ".join(part.partition("=")[2] for part in entry.name.split(", ")), rates(entry)) for entry in shown]
+    named += [(", ".join(value for _, value in entry.parts), rates(entry)) for entry in shown]
     thresholds = [row.threshold for row in named[0][1]]
     note = (
         "Rates at decision thresholds: what share of a slice the model decides to be positive, and how often it is "

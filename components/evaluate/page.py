@@ -19,9 +19,18 @@ from components.runtime.report import Html
 
 _MAX_SLICES = 60
 _MAX_CLASSES = 40
+_TICK_LETTERS = 28
+_SLANTED = 24
+"""Up to so many names stand slanted under an axis, more upright."""
 
 
-def render(results: Results, verdict: Verdict, facts: dict[str, Any], pictures: Sequence[gallery.Picture] = ()) -> str:
+def render(
+    results: Results,
+    verdict: Verdict,
+    facts: dict[str, Any],
+    pictures: Sequence[gallery.Picture] = (),
+    label: str = "",
+) -> str:
     """Returns the page.
 
     Args:
@@ -29,11 +38,12 @@ def render(results: Results, verdict: Verdict, facts: dict[str, Any], pictures: 
       verdict: what was decided.
       facts: further lines under the verdict, such as the number of rows.
       pictures: examples to show.
+      label: the feature that holds the class; slices by it are named as the classes are.
     """
-    sections = [_verdict(verdict, facts), _thresholds(verdict.outcomes), _overall(results)]
+    sections = [_verdict(verdict, facts), _thresholds(results, verdict.outcomes), _overall(results), *_classes(results)]
     if pictures:
-        sections.append(gallery.section(pictures, results.plots[candidate_name(results.plots)].class_names))
-    sections += _slices(results, verdict)
+        sections.append(gallery.section(pictures, results.class_names))
+    sections += _slices(results, verdict, label)
     sections += fairness.sections(results)
     sections += _curves(results)
     return report.page("Evaluation", *[entry for entry in sections if entry])
@@ -50,15 +60,17 @@ def _verdict(verdict: Verdict, facts: dict[str, Any]) -> Html:
     )
 
 
-def _thresholds(outcomes: list[Outcome]) -> Html:
+def _thresholds(results: Results, outcomes: list[Outcome]) -> Html:
     if not outcomes:
         return report.section("Thresholds", report.paragraph(report.text("No threshold is set.", "bad")))
     # Failures first: with a threshold on every slice they would drown.
     ordered = sorted(outcomes, key=lambda outcome: (outcome.passed is not False, outcome.passed is None))
+    # Thresholds are judged by a class's number, people read its name.
+    names = {metric_name(key): metric_name(key, results.class_name) for key in results.overall.values}
     rows = [
         [
             outcome.slice,
-            outcome.metric,
+            names.get(outcome.metric, outcome.metric),
             outcome.kind,
             outcome.bound,
             outcome.value,
@@ -94,7 +106,7 @@ def _baseline_key(key: metric_types.MetricKey) -> metric_types.MetricKey:
 
 def _overall(results: Results) -> Html:
     values = results.overall.values
-    columns = _columns(results, results.overall)
+    columns = {name: key for name, key in _columns(results, results.overall).items() if _class_of(key) is None}
     if any(key.model_name == constants.BASELINE_KEY for key in values):
         rows = [
             [name, values[key], values.get(_baseline_key(key)), values.get(key._replace(is_diff=True))]
@@ -106,17 +118,71 @@ def _overall(results: Results) -> Html:
     )
 
 
-def _slices(results: Results, verdict: Verdict) -> list[Html]:
+def _class_of(key: metric_types.MetricKey) -> int | None:
+    return key.sub_key.class_id if key.sub_key else None
+
+
+def _classes(results: Results) -> list[Html]:
+    """A row for each class: what the confusion matrix says of it, and its metrics."""
+    overall = results.overall
+    columns: dict[str, dict[int, float | None]] = {}
+    plots = results.plots.get(candidate_name(results.plots))
+    if plots is not None and plots.classes and not plots.pixels:
+        columns |= _of_matrix(plots.classes)
+    for key in _columns(results, overall).values():
+        number = _class_of(key)
+        if number is not None:
+            name = metric_name(key._replace(sub_key=key.sub_key._replace(class_id=None)))
+            columns.setdefault(name, {})[number] = overall.defined(key)
+            if _baseline_key(key) in overall.values:
+                columns.setdefault(f"{name}, baseline", {})[number] = overall.defined(_baseline_key(key))
+    numbers = sorted({number for column in columns.values() for number in column if number >= 0})
+    if not numbers:
+        return []
+    examples = columns.get("examples", {})
+    shown = sorted(sorted(numbers, key=lambda number: -(examples.get(number) or 0.0))[:_MAX_SLICES])
+    rows = [[results.class_name(number), *[column.get(number) for column in columns.values()]] for number in shown]
+    parts = [report.table(["class", *columns], rows)]
+    if len(shown) < len(numbers):
+        parts.append(report.paragraph(report.text(f"the {len(shown)} largest of {len(numbers)} classes", "muted")))
+    return [report.section("By class", *parts)]
+
+
+def _of_matrix(classes: dict[tuple[int, int], float]) -> dict[str, dict[int, float | None]]:
+    """Examples, precision, recall and F1 of each class, from examples by actual and predicted class."""
+    actual: dict[int, float] = {}
+    predicted: dict[int, float] = {}
+    for (truth, answer), count in classes.items():
+        actual[truth] = actual.get(truth, 0.0) + count
+        predicted[answer] = predicted.get(answer, 0.0) + count
+    numbers = {*actual, *predicted}
+    right = {number: classes.get((number, number), 0.0) for number in numbers}
+    both = {number: actual.get(number, 0.0) + predicted.get(number, 0.0) for number in numbers}
+    return {
+        "examples": {number: actual.get(number, 0.0) for number in numbers},
+        "precision": {number: _ratio(right[number], predicted.get(number, 0.0)) for number in numbers},
+        "recall": {number: _ratio(right[number], actual.get(number, 0.0)) for number in numbers},
+        "F1": {number: _ratio(2 * right[number], both[number]) for number in numbers},
+    }
+
+
+def _ratio(part: float, whole: float) -> float | None:
+    return part / whole if whole else None
+
+
+def _slices(results: Results, verdict: Verdict, label: str) -> list[Html]:
     groups: dict[tuple[str, ...], list[SliceMetrics]] = {}
     for entry in results.slices:
         if entry.features:
             groups.setdefault(entry.features, []).append(entry)
-    sections = [_slice_group(results, " and ".join(names), entries, verdict) for names, entries in groups.items()]
+    sections = [
+        _slice_group(results, " and ".join(names), entries, verdict, label) for names, entries in groups.items()
+    ]
     crossed = [entry for entry in results.slices if entry.is_cross]
-    return sections + ([_slice_group(results, "pairs of slices", crossed, verdict)] if crossed else [])
+    return sections + ([_slice_group(results, "pairs of slices", crossed, verdict, label)] if crossed else [])
 
 
-def _slice_group(results: Results, title: str, entries: list[SliceMetrics], verdict: Verdict) -> Html:
+def _slice_group(results: Results, title: str, entries: list[SliceMetrics], verdict: Verdict, label: str) -> Html:
     shown = entries
     if len(entries) > _MAX_SLICES:
         largest = sorted(entries, key=lambda entry: -(entry.examples or 0))[:_MAX_SLICES]
@@ -124,12 +190,16 @@ def _slice_group(results: Results, title: str, entries: list[SliceMetrics], verd
     columns: dict[str, metric_types.MetricKey] = {}
     for entry in shown:
         columns |= _columns(results, entry)
-    rows = [[_label(entry), *[entry.defined(key) for key in columns.values()]] for entry in shown]
+    names = [_label(results, entry, label) for entry in shown]
+    rows = [[name, *[entry.defined(key) for key in columns.values()]] for name, entry in zip(names, shown, strict=True)]
     main = _main_metric(columns, verdict)
     parts: list[Html] = []
     if main is not None:
-        parts.append(_bars(title, shown, columns[main], main, results.overall.values.get(columns[main])))
-    parts.append(report.table([title, *columns], rows))
+        key = columns[main]
+        name = metric_name(key, results.class_name)
+        parts.append(_bars(title, names, shown, key, name, results.overall.values.get(key)))
+    headers = [metric_name(key, results.class_name) for key in columns.values()]
+    parts.append(report.table([title, *headers], rows))
     if any(cell is None for row in rows for cell in row):
         parts.append(report.paragraph(report.text("–: not defined on these examples", "muted")))
     if len(shown) < len(entries):
@@ -137,8 +207,14 @@ def _slice_group(results: Results, title: str, entries: list[SliceMetrics], verd
     return report.section(f"By {title}", *parts)
 
 
-def _label(entry: SliceMetrics) -> str:
-    return entry.name if entry.is_cross else ", ".join(part.partition("=")[2] for part in entry.name.split(", "))
+def _label(results: Results, entry: SliceMetrics, label: str) -> str:
+    """The values that a slice has of the features it is cut by; those of the label by the class's name."""
+    if entry.is_cross:
+        return entry.name
+    return ", ".join(
+        results.class_name(int(value)) if feature == label and value.isdigit() else value
+        for feature, value in entry.parts
+    )
 
 
 def _main_metric(columns: Iterable[str], verdict: Verdict) -> str | None:
@@ -151,8 +227,23 @@ def _main_metric(columns: Iterable[str], verdict: Verdict) -> str | None:
 
 
 def _bars(
-    title: str, entries: list[SliceMetrics], key: metric_types.MetricKey, name: str, overall: float | None
+    title: str,
+    names: list[str],
+    entries: list[SliceMetrics],
+    key: metric_types.MetricKey,
+    main: str,
+    overall: float | None,
 ) -> Html:
+    """A bar for each slice.
+
+    Args:
+      title: what the slices are cut by.
+      names: of the slices.
+      entries: the slices.
+      key: of the metric that is drawn.
+      main: its name.
+      overall: its value over all examples.
+    """
     examples = [float(entry.examples) for entry in entries if entry.examples is not None]
     counted = len(examples) == len(entries)
     figure = report.figure(9.5, 2.9)
@@ -160,25 +251,29 @@ def _bars(
     top, bottom = drawn[0], drawn[-1]
     places = range(len(entries))
     values = [entry.defined(key) for entry in entries]
-    top.bar(places, [math.nan if value is None else value for value in values], color=report.COLORS[0])
+    finite = [math.nan if value is None or math.isinf(value) else value for value in values]
+    top.bar(places, finite, color=report.COLORS[0])
     # A difference of two slices is not to be held against the value over all examples.
-    if overall is not None and counted:
+    if overall is not None and math.isfinite(overall) and counted:
         top.axhline(overall, color=report.COLORS[1], linewidth=1.2)
         top.set_title(f"line: all examples, {overall:.4g}", loc="right", fontsize=8, color="#6b7280")
-    top.set_ylabel(name)
+    top.set_ylabel(main)
     if counted:
         bottom.bar(places, examples, color="#9ca3af")
         bottom.set_ylabel("examples")
-    turned = max(map(len, map(_label, entries))) > 4
-    bottom.set_xticks(
-        list(places),
-        [_label(entry) for entry in entries],
-        rotation=30 if turned else 0,
-        ha="right" if turned else "center",
-    )
+    _ticks(bottom.xaxis, list(places), names)
     for axes in drawn:
         axes.grid(axis="x", visible=False)
-    return report.drawing(figure, f"{name} and number of examples by {title}" if counted else f"{name} by {title}")
+    return report.drawing(figure, f"{main} and number of examples by {title}" if counted else f"{main} by {title}")
+
+
+def _ticks(axis: Any, places: Sequence[float], names: Sequence[str]) -> None:
+    """Names along an axis: long ones shortened, and turned where they would run into each other."""
+    short = [name if len(name) <= _TICK_LETTERS else name[: _TICK_LETTERS - 1] + "…" for name in names]
+    across = axis.axis_name == "x" and max(map(len, short), default=0) > 4
+    # Of many names the slanted ones would cover each other.
+    turned = {"rotation": 90} if len(names) > _SLANTED else {"rotation": 30, "ha": "right", "rotation_mode": "anchor"}
+    axis.set_ticks(places, short, **(turned if across else {}))
 
 
 def _curves(results: Results) -> list[Html]:
@@ -243,13 +338,15 @@ def _calibration(axes: Any, named: list[tuple[str, Plots]]) -> None:
     """In the range of labels and predictions, from 0 to 1 at least where these are probabilities."""
     values = []
     for (label, plots), color in zip(named, report.COLORS, strict=False):
-        if plots.calibration:
-            predictions, labels, counts = zip(*plots.calibration, strict=True)
+        # A bucket of infinite predictions has no place.
+        points = [point for point in plots.calibration if all(map(math.isfinite, point))]
+        if points:
+            predictions, labels, counts = zip(*points, strict=True)
             values += [*predictions, *labels]
             axes.plot(predictions, labels, color=color, linewidth=1)
             sizes = [8 + 60 * count / max(counts) for count in counts]
             axes.scatter(predictions, labels, s=sizes, color=color, label=label)
-    low, high = min(values), max(values)
+    low, high = min(values, default=0.0), max(values, default=1.0)
     _square(axes, (low, high) if low < 0 or high > 1 else (0.0, 1.0))
     axes.set_xlabel("mean prediction (dots: more examples are larger)")
     axes.set_ylabel("mean label")
@@ -262,7 +359,8 @@ def _square(axes: Any, ends: tuple[float, float]) -> None:
     axes.set_xlim(ends[0] - margin, ends[1] + margin)
     axes.set_ylim(ends[0] - margin, ends[1] + margin)
     axes.set_aspect("equal")
-    axes.legend(frameon=False, loc="lower right")
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(frameon=False, loc="lower right")
 
 
 def _iou_drawing(named: list[tuple[str, Plots]]) -> Html:
@@ -282,7 +380,7 @@ def _iou_drawing(named: list[tuple[str, Plots]]) -> Html:
             places, values, width=width, color=color, label=f"{label}, mean {segmentation.mean_iou(table):.3f}"
         )
         axes.bar_label(drawn, fmt="%.2f", fontsize=8, color="#6b7280")
-    axes.set_xticks(range(len(classes)), classes)
+    _ticks(axes.xaxis, range(len(classes)), classes)
     axes.set_ylim(0, 1.05)
     axes.set_ylabel("intersection over union")
     axes.grid(axis="x", visible=False)
@@ -310,8 +408,8 @@ def _matrix_drawing(names: list[str], rows: list[list[float]], unit: str = "exam
                 text = f"{shares[down][across]:.1%}" if unit == "pixels" else f"{cell:.6g}"
                 axes.text(across + 0.5, down + 0.5, text, ha="center", va="center", color=color, fontsize=8)
     places = [number + 0.5 for number in range(len(names))]
-    axes.set_xticks(places, names)
-    axes.set_yticks(places, names)
+    _ticks(axes.xaxis, places, names)
+    _ticks(axes.yaxis, places, names)
     axes.set_xlabel("predicted")
     axes.set_ylabel("actual")
     return report.drawing(

@@ -88,7 +88,7 @@ def _drawing(named: Named) -> Html:
     residuals.set_title("residuals", fontsize=9)
     deciles.set_xlabel("decile of the prediction, lowest first (line: RMSE, dotted: MAE)")
     deciles.set_ylabel("error")
-    deciles.set_ylim(bottom=0)
+    deciles.set_ylim(0, 1.08 * max(part.rmse for _, found in named for part in found.parts) or 1)
     deciles.set_xticks(range(1, max(len(found.parts) for _, found in named) + 1))
     deciles.set_title("error by decile", fontsize=9)
     if len(named) > 1:

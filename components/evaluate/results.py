@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -63,7 +63,14 @@ class SliceMetrics:
     @property
     def features(self) -> tuple[str, ...]:
         """The features that the slice is cut by."""
-        return () if self.is_cross else tuple(str(part[0]) for part in self.key)
+        return tuple(feature for feature, _ in self.parts)
+
+    @property
+    def parts(self) -> list[tuple[str, str]]:
+        """The features that the slice is cut by, each with its value; none where it compares two slices."""
+        if self.is_cross:
+            return []
+        return [(str(part[0]), _text(part[1]) if len(part) > 1 else "") for part in self.key]
 
 
 @dataclass
@@ -103,16 +110,15 @@ class Plots:
         if self.classes:
             names = sorted({number for pair in self.classes for number in pair})
             rows = [[self.classes.get((actual, predicted), 0.0) for predicted in names] for actual in names]
-            return [self._class_name(number) for number in names], rows
+            return [self.class_name(number) for number in names], rows
         if self.confusion and not self.beyond_probabilities:
             _, tp, fp, tn, fn = min(self.confusion, key=lambda row: abs(row[0] - 0.5))
-            return ["0", "1"], [[tn, fp], [fn, tp]]
+            return [self.class_name(0), self.class_name(1)], [[tn, fp], [fn, tp]]
         return None
 
-    def _class_name(self, number: int) -> str:
-        if number < 0:
-            return "none"
-        return self.class_names[number] if number < len(self.class_names) else str(number)
+    def class_name(self, number: int) -> str:
+        """The name of a class; its number where that is not known."""
+        return class_name(self.class_names, number)
 
 
 @dataclass
@@ -124,6 +130,12 @@ class Results:
     """By the model's name."""
     rows: int = 0
     """Examples that were read."""
+    class_names: Sequence[str] = ()
+    """By number, where they are known."""
+
+    def class_name(self, number: int) -> str:
+        """The name of a class; its number where that is not known."""
+        return class_name(self.class_names, number)
 
     @property
     def overall(self) -> SliceMetrics:
@@ -160,7 +172,8 @@ def load(folder: Path, counts: Counts, class_names: Sequence[str] = ()) -> Resul
         one_class = any(each.confusion and not each.roc() for each in curves)
         numbers = dict(_numbers(entry.metric_keys_and_values))
         slices.append(SliceMetrics(key, numbers, one_class, confusion, counts.slices.get(key)))
-    return Results(sorted(slices, key=lambda entry: _order(entry.key)), by_slice.get((), {}), counts.rows)
+    ordered = sorted(slices, key=lambda entry: _order(entry.key))
+    return Results(ordered, by_slice.get((), {}), counts.rows, class_names)
 
 
 def load_validation(folder: Path) -> list[str]:
@@ -183,6 +196,13 @@ def _messages(folder: Path, pattern: str, kind: type) -> Iterator[Any]:
         yield kind.FromString(record)  # type: ignore[attr-defined]
 
 
+def class_name(names: Sequence[str], number: int) -> str:
+    """The name of a class; its number where `names` has none, and `none` for a prediction of no class."""
+    if number < 0:
+        return "none"
+    return names[number] if number < len(names) else str(number)
+
+
 def slice_name(key: SliceKey) -> str:
     """A slice as people read it."""
     if slicer_lib.is_cross_slice_key(key):
@@ -190,12 +210,17 @@ def slice_name(key: SliceKey) -> str:
     return ", ".join(f"{part[0]}={_text(part[1])}" if len(part) > 1 else str(part[0]) for part in key) or "overall"
 
 
-def metric_name(key: metric_types.MetricKey) -> str:
-    """A metric as people read it, with its output, class, rank, average and weights where it has them."""
+def metric_name(key: metric_types.MetricKey, class_name: Callable[[int], str] = str) -> str:
+    """A metric as people read it, with its output, class, rank, average and weights where it has them.
+
+    Args:
+      key: of the metric.
+      class_name: from a class's number.
+    """
     parts = [f"{key.output_name}/{key.name}" if key.output_name else key.name]
     if key.sub_key:
         if key.sub_key.class_id is not None:
-            parts.append(f"class {key.sub_key.class_id}")
+            parts.append(f"class {class_name(key.sub_key.class_id)}")
         if key.sub_key.k is not None:
             parts.append(f"rank {key.sub_key.k}")
         if key.sub_key.top_k is not None:

@@ -88,6 +88,30 @@ class DigitModel(tf.Module):
         return {"outputs": tf.one_hot(guess, 10) * 0.9 + 0.01}
 
 
+class PriceModel(tf.Module):
+    """Answers a price: that of the row's own label, scaled, plus its noise; or a constant where the scale is 0."""
+
+    def __init__(self, scale: float = 1.0, noise: float = 1.0, bias: float = 0.0) -> None:
+        super().__init__()
+        self.weights = tf.Variable([scale, noise, bias], dtype=tf.float32)
+
+    def _parse(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
+        return tf.io.parse_example(
+            examples, {name: tf.io.FixedLenFeature([], tf.float32) for name in ("price", "noise", "weight")}
+        )
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
+    def transform_features(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
+        features = self._parse(examples)
+        return {"price_xf": features["price"], "weight_xf": features["weight"]}
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
+    def from_examples(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
+        features = self._parse(examples)
+        scale, noise, bias = tf.unstack(self.weights)
+        return {"outputs": features["price"] * scale + features["noise"] * noise + bias}
+
+
 def save(model: tf.Module, folder: Path) -> Path:
     """Saves a model as the train stage does; returns the artifact."""
     names = [name for name in ("serving_default", "transform_features", "from_examples") if hasattr(model, name)]
@@ -136,6 +160,19 @@ def trips(count: int) -> list[dict[str, Any]]:
     return rows
 
 
+def prices(count: int) -> list[dict[str, Any]]:
+    """Rows with prices from 25 to 350 of three districts; the noise is within 20."""
+    return [
+        {
+            "district": f"d{index % 3}",
+            "price": 25.0 + index * 7919 % 1301 / 4,
+            "noise": (index * 104729 % 401 - 200) / 10.0,
+            "weight": 0.5 + index % 4,
+        }
+        for index in range(count)
+    ]
+
+
 def write_schema(folder: Path, features: dict[str, int]) -> Path:
     """Writes a schema artifact; the values are schema_pb2's types."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -152,6 +189,14 @@ TRIP_FEATURES = {
     "fare": schema_pb2.FLOAT,
     "tips": schema_pb2.FLOAT,
     "trip_miles": schema_pb2.FLOAT,
+}
+
+
+PRICE_FEATURES = {
+    "district": schema_pb2.BYTES,
+    "price": schema_pb2.FLOAT,
+    "noise": schema_pb2.FLOAT,
+    "weight": schema_pb2.FLOAT,
 }
 
 

@@ -1,0 +1,281 @@
+"""Regression: metrics, lifts and plots against numbers worked out from all rows, against TFMA, and on both ways."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import tensorflow_model_analysis as tfma
+from google.protobuf import text_format
+from tensorflow_model_analysis.proto import config_pb2
+
+from components.evaluate import regression
+from components.evaluate.results import load
+from components.runtime.errors import InputError
+from tests.components.evaluate import evaluation_support as support
+
+ROWS = support.prices(600)
+LABELS = np.array([row["price"] for row in ROWS])
+PREDICTIONS = (LABELS.astype(np.float32) + np.array([row["noise"] for row in ROWS], np.float32)).astype(np.float64)
+WEIGHTS = np.array([row["weight"] for row in ROWS])
+
+BEAM = ["--runner=FnApiRunner"]
+WAYS = pytest.mark.parametrize("beam_options", [[], BEAM], ids=["batches", "Beam"])
+
+HEAD = (
+    'model_specs { signature_name: "from_examples" preprocessing_function_names: "transform_features" '
+    'label_key: "price_xf" %s} slicing_specs {} slicing_specs { feature_keys: "district" } '
+)
+METRICS = """metrics_specs {
+  metrics { class_name: "ExampleCount" }
+  metrics { class_name: "MeanSquaredError" }
+  metrics { class_name: "RootMeanSquaredError" }
+  metrics { class_name: "MeanAbsoluteError" }
+  metrics { class_name: "MeanAbsolutePercentageError" }
+  metrics {
+    class_name: "SquaredErrorLift" module: "components.evaluate.regression"
+    per_slice_thresholds { slicing_specs {} threshold { value_threshold { lower_bound { value: 1.5 } } } }
+  }
+  metrics {
+    class_name: "AbsoluteErrorLift" module: "components.evaluate.regression"
+    per_slice_thresholds { slicing_specs {} threshold { value_threshold { lower_bound { value: 1.5 } } } }
+  }
+  metrics { class_name: "CalibrationPlot" config: '"num_buckets": 10, "left": 0, "right": 350' }
+}"""
+
+
+def expected(labels: np.ndarray, predictions: np.ndarray, weights: np.ndarray) -> dict[str, float]:
+    """All metrics worked out at once."""
+    errors = predictions - labels
+    order = np.argsort(labels)
+    median = labels[order][np.searchsorted(np.cumsum(weights[order]), weights.sum() / 2)]
+    spread = np.average((labels - np.average(labels, weights=weights)) ** 2, weights=weights)
+    squared, absolute = np.average(errors**2, weights=weights), np.average(np.abs(errors), weights=weights)
+    return {
+        "mean_squared_error": squared,
+        "root_mean_squared_error": math.sqrt(squared),
+        "mean_absolute_error": absolute,
+        "mean_absolute_percentage_error": 100 * np.average(np.abs(errors) / labels, weights=weights),
+        "squared_error_lift": spread / squared,
+        "absolute_error_lift": np.average(np.abs(labels - median), weights=weights) / absolute,
+    }
+
+
+@pytest.fixture(scope="module")
+def examples(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return support.write_split(tmp_path_factory.mktemp("prices") / "examples", "eval", ROWS)
+
+
+@pytest.fixture(scope="module")
+def schema(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return support.write_schema(tmp_path_factory.mktemp("prices") / "schema", support.PRICE_FEATURES)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return support.save(support.PriceModel(), tmp_path_factory.mktemp("model"))
+
+
+def evaluate(
+    folder: Path, examples: Path, model: Path, schema: Path, metrics: str = METRICS, spec: str = "", **parameters: Any
+) -> dict[str, Any]:
+    """Metadata of the outputs."""
+    folder.mkdir(exist_ok=True)
+    (folder / "evaluation.pbtxt").write_text(HEAD % spec + metrics)
+    arguments = support.arguments(examples, model, schema, folder / "evaluation.pbtxt", **parameters)
+    return support.evaluate_in_process(folder / "out", **arguments)
+
+
+@pytest.fixture(scope="module")
+def both_ways(
+    tmp_path_factory: pytest.TempPathFactory, examples: Path, model: Path, schema: Path
+) -> dict[str, tuple[Path, dict[str, Any]]]:
+    """Output folder and metadata by way of computing."""
+    found = {}
+    for name, options in (("batches", []), ("Beam", BEAM)):
+        folder = tmp_path_factory.mktemp(name)
+        found[name] = folder / "out", evaluate(folder, examples, model, schema, beam_options=options)
+    return found
+
+
+@pytest.mark.parametrize("way", ["batches", "Beam"])
+def test_metrics_against_all_rows(both_ways: dict[str, tuple[Path, dict[str, Any]]], way: str) -> None:
+    folder, metadata = both_ways[way]
+    wanted = expected(LABELS, PREDICTIONS, np.ones(600))
+    assert {name: metadata["metrics"][name] for name in wanted} == pytest.approx(wanted, rel=1e-6)
+    lifts = {name: metadata["metrics"][name] for name in ("squared_error_lift", "absolute_error_lift")}
+    assert lifts == pytest.approx({name: wanted[name] for name in lifts}, rel=1e-12)
+    assert metadata["blessing"]["reason"].startswith("all 2 thresholds hold")
+    for number in range(3):
+        (entry,) = [part for part in load(folder / "evaluation").slices if part.name == f"district=d{number}"]
+        of_slice = expected(LABELS[number::3], PREDICTIONS[number::3], np.ones(200))
+        assert {key.name: value for key, value in entry.values.items() if key.name in of_slice} == pytest.approx(
+            of_slice, rel=1e-6
+        )
+
+
+@pytest.mark.parametrize("way", ["batches", "Beam"])
+def test_plots_against_all_rows(both_ways: dict[str, tuple[Path, dict[str, Any]]], way: str) -> None:
+    plots = load(both_ways[way][0] / "evaluation").plots[""]
+    found = plots.regressions[""]
+    assert (found.labels, found.examples, found.not_finite) == ((LABELS.min(), LABELS.max()), 600, 0)
+    order = np.argsort(PREDICTIONS, kind="stable")
+    for number, part in enumerate(found.parts):
+        chosen = order[60 * number : 60 * (number + 1)]
+        errors = PREDICTIONS[chosen] - LABELS[chosen]
+        assert part.label == pytest.approx(LABELS[chosen].mean(), rel=1e-4)  # Ties on a border are divided.
+        assert (part.low, part.high) == (PREDICTIONS[chosen].min(), PREDICTIONS[chosen].max())
+        assert (part.mae, part.rmse) == pytest.approx((np.abs(errors).mean(), np.sqrt((errors**2).mean())), rel=1e-2)
+    assert found.residuals[1] == np.histogram(PREDICTIONS - LABELS, bins=40)[0].tolist()
+    # TFMA's own calibration, in the labels' range.
+    assert max(point[1] for point in plots.calibration) > 300
+    assert sum(point[2] for point in plots.calibration) == 600
+
+
+def test_both_ways_are_equal(both_ways: dict[str, tuple[Path, dict[str, Any]]]) -> None:
+    one, other = (load(folder / "evaluation") for folder, _ in both_ways.values())
+    for entry, twin in zip(one.slices, other.slices, strict=True):
+        assert entry.key == twin.key
+        assert {key.name: value for key, value in entry.values.items()} == pytest.approx(
+            {key.name: value for key, value in twin.values.items()}, rel=1e-6
+        )
+    left, right = (json.loads(results.plots[""].regressions[""].to_json()) for results in (one, other))
+    assert _flat(left) == pytest.approx(_flat(right), rel=1e-9)
+
+
+def _flat(value: Any) -> list[float]:
+    if isinstance(value, dict | list):
+        entries = value.values() if isinstance(value, dict) else sorted(value, key=str)
+        return [number for entry in entries for number in _flat(entry)]
+    return [float(value)]
+
+
+@WAYS
+def test_equal_to_tfma_called_directly(
+    tmp_path: Path, examples: Path, model: Path, schema: Path, beam_options: list[str]
+) -> None:
+    """With weights, which the lifts and the plots count, too."""
+    found = evaluate(
+        tmp_path, examples, model, schema, spec='example_weight_key: "weight_xf" ', beam_options=beam_options
+    )
+    frame = pd.DataFrame({"label": LABELS, "prediction": PREDICTIONS, "weight": WEIGHTS})
+    spec = 'model_specs { label_key: "label" prediction_key: "prediction" example_weight_key: "weight" } '
+    direct = tfma.analyze_raw_data(frame, text_format.Parse(spec + METRICS, config_pb2.EvalConfig()))
+    values = {name: value["doubleValue"] for name, value in direct.get_metrics_for_slice(()).items()}
+    wanted = expected(LABELS, PREDICTIONS, WEIGHTS)
+    assert {name: values[name] for name in wanted} == pytest.approx(wanted, rel=1e-6)
+    assert {name: found["metrics"][name] for name in wanted} == pytest.approx(
+        {name: values[name] for name in wanted}, rel=1e-7
+    )
+    weighted = load(tmp_path / "out" / "evaluation").plots[""].regressions[""]
+    assert weighted.rmse == pytest.approx(wanted["root_mean_squared_error"])
+    assert sum(weighted.residuals[1]) == pytest.approx(WEIGHTS.sum())
+
+
+def test_the_report_shows_the_labels_range_and_no_roc(both_ways: dict[str, tuple[Path, dict[str, Any]]]) -> None:
+    for folder, metadata in both_ways.values():
+        page = (folder / "report").read_text()
+        assert "ROC" not in page
+        for words in ("Regression", "By decile of the prediction", "Labels from 25 to ", "predictions against labels"):
+            assert words in page
+        assert {"confidenceMetrics", "confusionMatrix"} & metadata["classification"].keys() == set()
+
+
+@WAYS
+@pytest.mark.parametrize(
+    ("scale", "noise", "bias", "lifts", "reason"),
+    [
+        (0.0, 0.0, float(LABELS.mean()), (1.0, None), "squared_error_lift 1 < 1.5 (overall)"),
+        (0.0, 0.0, float(np.sort(LABELS)[299]), (None, 1.0), "squared_error_lift 0.9"),
+        (1.0, 0.0, 0.0, (None, None), "squared_error_lift is infinite (overall)"),
+        (math.inf, 0.0, 0.0, (0.0, 0.0), "squared_error_lift 0 < 1.5 (overall)"),
+    ],
+    ids=["mean", "median", "perfect", "infinite"],
+)
+def test_lifts_of_constants_and_extremes(
+    tmp_path: Path,
+    examples: Path,
+    schema: Path,
+    beam_options: list[str],
+    scale: float,
+    noise: float,
+    bias: float,
+    lifts: tuple[float | None, float | None],
+    reason: str,
+) -> None:
+    made = support.save(support.PriceModel(scale, noise, bias), tmp_path / "model")
+    metadata = evaluate(tmp_path, examples, made, schema, beam_options=beam_options)
+    assert not metadata["blessing"]["blessed"]
+    assert metadata["blessing"]["reason"].startswith(reason)
+    for name, wanted in zip(("squared_error_lift", "absolute_error_lift"), lifts, strict=True):
+        if wanted is not None:
+            assert metadata["metrics"][name] == pytest.approx(wanted, rel=1e-6)
+    if math.isinf(scale):
+        # Not one of the predictions can be drawn.
+        assert "By decile" not in (tmp_path / "out" / "report").read_text()
+
+
+def test_against_a_baseline(tmp_path: Path, examples: Path, model: Path, schema: Path) -> None:
+    worse = support.save(support.PriceModel(noise=3.0), tmp_path / "model")
+    evaluate(tmp_path, examples, model, schema, baseline=worse)
+    plots = load(tmp_path / "out" / "evaluation").plots
+    assert plots["baseline"].regressions[""].rmse == pytest.approx(
+        3 * plots["candidate"].regressions[""].rmse, rel=1e-4
+    )
+    page = (tmp_path / "out" / "report").read_text()
+    assert "By decile of the prediction (candidate)" in page
+
+
+@WAYS
+def test_several_numbers_per_example_are_told(
+    tmp_path: Path, digit_examples: Path, digit_schema: Path, beam_options: list[str]
+) -> None:
+    made = support.save(support.DigitModel(accuracy=0.9), tmp_path / "model")
+    spec = HEAD.replace("price_xf", "label_xf").replace("district", "label_xf") % ""
+    lift = 'metrics { class_name: "AbsoluteErrorLift" module: "components.evaluate.regression" }'
+    (tmp_path / "evaluation.pbtxt").write_text(spec + "metrics_specs { " + lift + " }")
+    arguments = support.arguments(
+        digit_examples, made, digit_schema, tmp_path / "evaluation.pbtxt", beam_options=beam_options
+    )
+    with pytest.raises(InputError, match=r"absolute_error_lift: predictions of shape \[10\] are not one number per"):
+        support.evaluate_in_process(tmp_path / "out", **arguments)
+    # Plots that nobody asked for are left out in silence.
+    (tmp_path / "evaluation.pbtxt").write_text(
+        spec + 'metrics_specs { metrics { class_name: "MeanSquaredError" } metrics { class_name: "ExampleCount" } }'
+    )
+    support.evaluate_in_process(tmp_path / "plain", **arguments)
+    assert "Regression" not in (tmp_path / "plain" / "report").read_text()
+
+
+def test_labels_of_a_classification_have_no_section_of_a_regression(
+    tmp_path: Path, trip_examples: Path, trip_schema: Path, good_model: Path
+) -> None:
+    text = HEAD.replace("price_xf", "tips_xf").replace("district", "payment_type") % ""
+    metrics = 'metrics { class_name: "MeanSquaredError" } metrics { class_name: "ConfusionMatrixPlot" }'
+    (tmp_path / "evaluation.pbtxt").write_text(text + "metrics_specs { " + metrics + " }")
+    metadata = support.evaluate_in_process(
+        tmp_path / "out", **support.arguments(trip_examples, good_model, trip_schema, tmp_path / "evaluation.pbtxt")
+    )
+    page = (tmp_path / "out" / "report").read_text()
+    assert "ROC curve" in page
+    assert "Regression" not in page
+    assert metadata["classification"]["confidenceMetrics"]
+
+
+def test_plots_come_with_the_metrics_of_a_regression_only() -> None:
+    def plots(metrics: str, options: str = "") -> list[str]:
+        config = text_format.Parse(f"metrics_specs {{ {metrics} {options} }}", config_pb2.EvalConfig())
+        return [metric.class_name for metric in regression.with_plots(config).metrics_specs[0].metrics][1:]
+
+    error = 'metrics { class_name: "MeanAbsoluteError" }'
+    assert plots(error) == ["RegressionPlot"]
+    assert plots('metrics { class_name: "AUC" }') == []
+    assert plots(error, "binarize { class_ids: { values: [1] } }") == []
+    assert plots(error, 'query_key: "q"') == []
+    own = 'metrics { class_name: "RegressionPlot" module: "components.evaluate.regression" }'
+    assert plots(error + own) == ["RegressionPlot"]
