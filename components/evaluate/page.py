@@ -19,6 +19,7 @@ from components.runtime.report import Html
 
 _MAX_SLICES = 60
 _MAX_CLASSES = 40
+_FEWEST = 3
 _TICK_LETTERS = 28
 _SLANTED = 24
 """Up to so many names stand slanted under an axis, more upright."""
@@ -288,7 +289,7 @@ def _curves(results: Results) -> list[Html]:
         title
         for title, shown in [
             ("ROC curve", any(plots.roc() for _, plots in named)),
-            ("calibration", any(plots.calibration for _, plots in named)),
+            ("calibration", any(_calibrated(plots) for _, plots in named)),
         ]
         if shown
     ]
@@ -311,7 +312,7 @@ def _curve_drawing(named: list[tuple[str, Plots]]) -> Html:
     """The ROC curve and the calibration, or that of the two which there is."""
     has_roc, has_calibration = (
         any(plots.roc() for _, plots in named),
-        any(plots.calibration for _, plots in named),
+        any(_calibrated(plots) for _, plots in named),
     )
     figure = report.figure(9.5 if has_roc and has_calibration else 4.9, 4.2)
     panels = list(figure.subplots(1, has_roc + has_calibration, squeeze=False)[0])
@@ -338,8 +339,7 @@ def _calibration(axes: Any, named: list[tuple[str, Plots]]) -> None:
     """In the range of labels and predictions, from 0 to 1 at least where these are probabilities."""
     values = []
     for (label, plots), color in zip(named, report.COLORS, strict=False):
-        # A bucket of infinite predictions has no place.
-        points = [point for point in plots.calibration if all(map(math.isfinite, point))]
+        points = _calibrated(plots)
         if points:
             predictions, labels, counts = zip(*points, strict=True)
             values += [*predictions, *labels]
@@ -350,6 +350,14 @@ def _calibration(axes: Any, named: list[tuple[str, Plots]]) -> None:
     _square(axes, (low, high) if low < 0 or high > 1 else (0.0, 1.0))
     axes.set_xlabel("mean prediction (dots: more examples are larger)")
     axes.set_ylabel("mean label")
+
+
+def _calibrated(plots: Plots) -> list[tuple[float, float, float]]:
+    """What of the calibration can be drawn."""
+    # A bucket of infinite predictions has no place.
+    points = [point for point in plots.calibration if all(map(math.isfinite, point))]
+    # Of a regression all may lie beyond 0 and 1, TFMA's range where the configuration has none: that says nothing.
+    return [] if plots.regressions and len(points) < _FEWEST else points
 
 
 def _square(axes: Any, ends: tuple[float, float]) -> None:
