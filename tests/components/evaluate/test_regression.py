@@ -15,6 +15,7 @@ from google.protobuf import text_format
 from tensorflow_model_analysis.proto import config_pb2
 
 from components.evaluate import regression
+from components.evaluate.counts import Counts
 from components.evaluate.results import load
 from components.runtime.errors import InputError
 from tests.components.evaluate import evaluation_support as support
@@ -112,7 +113,7 @@ def test_metrics_against_all_rows(both_ways: dict[str, tuple[Path, dict[str, Any
     assert lifts == pytest.approx({name: wanted[name] for name in lifts}, rel=1e-12)
     assert metadata["blessing"]["reason"].startswith("all 2 thresholds hold")
     for number in range(3):
-        (entry,) = [part for part in load(folder / "evaluation").slices if part.name == f"district=d{number}"]
+        (entry,) = [part for part in load(folder / "evaluation", Counts()).slices if part.name == f"district=d{number}"]
         of_slice = expected(LABELS[number::3], PREDICTIONS[number::3], np.ones(200))
         assert {key.name: value for key, value in entry.values.items() if key.name in of_slice} == pytest.approx(
             of_slice, rel=1e-6
@@ -121,7 +122,7 @@ def test_metrics_against_all_rows(both_ways: dict[str, tuple[Path, dict[str, Any
 
 @pytest.mark.parametrize("way", ["batches", "Beam"])
 def test_plots_against_all_rows(both_ways: dict[str, tuple[Path, dict[str, Any]]], way: str) -> None:
-    plots = load(both_ways[way][0] / "evaluation").plots[""]
+    plots = load(both_ways[way][0] / "evaluation", Counts()).plots[""]
     found = plots.regressions[""]
     assert (found.labels, found.examples, found.not_finite) == ((LABELS.min(), LABELS.max()), 600, 0)
     order = np.argsort(PREDICTIONS, kind="stable")
@@ -138,7 +139,7 @@ def test_plots_against_all_rows(both_ways: dict[str, tuple[Path, dict[str, Any]]
 
 
 def test_both_ways_are_equal(both_ways: dict[str, tuple[Path, dict[str, Any]]]) -> None:
-    one, other = (load(folder / "evaluation") for folder, _ in both_ways.values())
+    one, other = (load(folder / "evaluation", Counts()) for folder, _ in both_ways.values())
     for entry, twin in zip(one.slices, other.slices, strict=True):
         assert entry.key == twin.key
         assert {key.name: value for key, value in entry.values.items()} == pytest.approx(
@@ -172,9 +173,9 @@ def test_equal_to_tfma_called_directly(
     assert {name: found["metrics"][name] for name in wanted} == pytest.approx(
         {name: values[name] for name in wanted}, rel=1e-7
     )
-    weighted = load(tmp_path / "out" / "evaluation").plots[""].regressions[""]
+    weighted = load(tmp_path / "out" / "evaluation", Counts()).plots[""].regressions[""]
     assert weighted.rmse == pytest.approx(wanted["root_mean_squared_error"])
-    assert sum(weighted.residuals[1]) == pytest.approx(WEIGHTS.sum())
+    assert sum(weighted.residuals[1]) + weighted.outside == pytest.approx(WEIGHTS.sum())
 
 
 def test_the_report_shows_the_labels_range_and_no_roc(both_ways: dict[str, tuple[Path, dict[str, Any]]]) -> None:
@@ -223,7 +224,7 @@ def test_lifts_of_constants_and_extremes(
 def test_against_a_baseline(tmp_path: Path, examples: Path, model: Path, schema: Path) -> None:
     worse = support.save(support.PriceModel(noise=3.0), tmp_path / "model")
     evaluate(tmp_path, examples, model, schema, baseline=worse)
-    plots = load(tmp_path / "out" / "evaluation").plots
+    plots = load(tmp_path / "out" / "evaluation", Counts()).plots
     assert plots["baseline"].regressions[""].rmse == pytest.approx(
         3 * plots["candidate"].regressions[""].rmse, rel=1e-4
     )
