@@ -96,8 +96,9 @@ def _by_feature(
     names: dict[int, str] = {}
     for words in vocabularies:
         found = ask(words)
-        # A vocabulary of something else has words that are not told apart, or not known.
-        if len(found) == len(words) == len(set(found.values())) and not unknown & set(found.values()):
+        told = set(found.values())
+        # A vocabulary of something else has words that are not told apart, or not known, or of no class seen here.
+        if len(found) == len(words) == len(told) and not unknown & told and told & set(seen.values()):
             names |= {number: word for word, number in found.items()}
     rest: dict[int, list[str]] = {}
     for word, number in (ask(domain) | seen).items():

@@ -170,7 +170,7 @@ def test_equal_to_tfma_called_directly(
     values = {name: value["doubleValue"] for name, value in direct.get_metrics_for_slice(()).items()}
     wanted = expected(LABELS, PREDICTIONS, WEIGHTS)
     assert {name: values[name] for name in wanted} == pytest.approx(wanted, rel=1e-6)
-    assert {name: found["metrics"][name] for name in wanted} == pytest.approx(
+    assert {name: found["metrics"][f"{name} example-weighted"] for name in wanted} == pytest.approx(
         {name: values[name] for name in wanted}, rel=1e-7
     )
     weighted = load(tmp_path / "out" / "evaluation", Counts()).plots[""].regressions[""]
