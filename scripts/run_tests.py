@@ -101,7 +101,8 @@ def told(reasons: Counter[str]) -> str:
     kinds: Counter[str] = Counter()
     for reason, count in reasons.items():
         kinds[_kind(reason)] += count
-    shown = [f"{count} {kind}" for kind, count in kinds.most_common(_MANY_REASONS)]
+    ordered = sorted(kinds.items(), key=lambda entry: (-entry[1], entry[0]))
+    shown = [f"{count} {kind}" for kind, count in ordered[:_MANY_REASONS]]
     more = len(kinds) - len(shown)
     return f"{reasons.total()} skipped: {'; '.join(shown)}" + (f"; and {more} more reasons" if more else "")
 
