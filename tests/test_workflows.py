@@ -100,10 +100,13 @@ def test_pull_requests_are_checked_without_any_right() -> None:
     # It would run a stranger's code with the rights of this repository.
     assert "pull_request_target" not in content["on"]
     (job,) = content["jobs"].values()
-    assert job["strategy"]["matrix"]["target"] == ["check", "test"]
-    (cache,) = [step for step in job["steps"] if "actions/cache" in step.get("uses", "")]
-    assert cache["with"]["path"] == ".venv"
-    assert "hashFiles('images/locks/*.txt')" in cache["with"]["key"]
+    assert job["strategy"]["matrix"]["target"] == ["check", "test", "test-slow"]
+    environments, data = [step for step in job["steps"] if "actions/cache" in step.get("uses", "")]
+    assert environments["with"]["path"] == ".venv"
+    assert "hashFiles('images/locks/*.txt')" in environments["with"]["key"]
+    # What the fetched data has to be stands in that file, too.
+    assert (data["with"]["path"], "hashFiles('scripts/test_data.py')" in data["with"]["key"]) == ("data/test", True)
+    assert "make test-data" in [step.get("run") for step in job["steps"]]
 
 
 def test_pipeline_has_the_five_inputs_and_is_started_by_hand() -> None:
