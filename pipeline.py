@@ -65,13 +65,15 @@ def build(settings: "Settings", find_image: op_functions.FindImage = op_function
         pod = settings.pod(name)
         created.set_display_name(name)
         op_functions.image(created, pod, find_image)
-        volume = stage_name in op_functions.VOLUME_STAGES or settings.on_volume(stage_name)
+        volume = stage_name in op_functions.VOLUME_STAGES or settings.on_volume(arguments)
         return op_functions.configure(created, pod, settings.cluster, volume=volume)
 
     def work(data: Any, train_steps: Any, eval_steps: Any, serving_directory: Any) -> None:
         ingest = task("ingest", data=data, **settings.arguments("ingest"))
         examples = ingest.outputs["examples"]
-        statistics = task("statistics", examples=examples, **settings.arguments("statistics")).outputs["statistics"]
+        statistics = task(
+            "statistics", examples=examples, **settings.arguments("schema"), **settings.arguments("statistics")
+        ).outputs["statistics"]
         schema = task("schema", statistics=statistics, **settings.arguments("schema")).outputs["schema"]
         validation = task("validate", statistics=statistics, schema=schema, **settings.arguments("validate"))
 
@@ -81,6 +83,8 @@ def build(settings: "Settings", find_image: op_functions.FindImage = op_function
                 "statistics",
                 "transformed-statistics",
                 examples=transform.outputs["transformed_examples"],
+                # The curated schema is that of the raw features, which may have the same names.
+                schema_file="",
                 **settings.arguments("statistics"),
             )
             start: dict[str, Any] = {}

@@ -11,8 +11,8 @@ import click
 
 from components.runtime.errors import InputError
 from runners import images, secret_values
-from runners.ir import documents
-from runners.settings import Settings, load
+from runners.ir import documents, read
+from runners.settings import Settings, load, same_name
 
 
 def compile_pipeline(settings: Settings, find_image: Callable[[str, str], str] | None = None) -> str:
@@ -67,6 +67,16 @@ class Images:
         )
 
 
+def warn_of_same_name(settings: Settings) -> None:
+    """Says where another model's runs and artifacts would lie among those of this one."""
+    if others := same_name(settings):
+        click.echo(
+            f"warning: pipeline_name {settings.pipeline_name!r} is also that of {', '.join(others)}: runs, artifacts "
+            "and lineage of both go under one name; leave the key out, and it is the folder's, or write another",
+            err=True,
+        )
+
+
 @click.command(name="compile")
 @click.argument("model")
 @click.option(
@@ -86,8 +96,10 @@ class Images:
 def compile_(model: str, output: Path, module: str, argo: bool) -> None:
     """Compile a model's pipeline to what a cluster runs: <model>.kfp.yaml and <model>.argo.yaml."""
     settings = load(model, module)
+    warn_of_same_name(settings)
     resolved = Images()
     text = compile_pipeline(settings, resolved)
+    settings.check_files([task.stage for task in read(documents(text)[0]).tasks.values()], here=False)
     file = output if output.suffix in (".yaml", ".yml") else output / f"{settings.folder.name}.kfp.yaml"
     files = {file: text}
     if argo:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from components.runtime.fingerprints import WORKING_DIRECTORY, named_paths
 from components.runtime.launcher import Task
 
 USER = "1000:1000"
@@ -58,6 +59,8 @@ def mounts(task: Task, workplace: Path) -> Mounts:
     readable = [Path(artifact["uri"]) for artifact in task.inputs.values() if "://" not in artifact["uri"]]
     writable = [workplace]
     for name, value in task.parameters.items():
+        if isinstance(value, dict | list):
+            readable += [path for path in named_paths(value) if not path.is_relative_to(WORKING_DIRECTORY)]
         if not isinstance(value, str) or not os.path.isabs(value):
             continue
         path = Path(value)

@@ -15,6 +15,7 @@ from pathlib import Path
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from components.runtime import yaml_files
 from components.runtime.errors import InputError
 from runners.remote import missing
 
@@ -103,7 +104,7 @@ def _path() -> Path:
 
 def _read(file: Path) -> _File:
     try:
-        content = yaml.safe_load(file.read_text())
+        content = yaml_files.load(file.read_text())
     except FileNotFoundError:
         return _File()
     except yaml.YAMLError as error:

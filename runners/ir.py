@@ -14,6 +14,7 @@ import yaml
 
 from components.runtime.errors import InputError
 from components.runtime.final_status import INPUT as STATUS
+from runners.plain_values import LARGEST
 
 # The same in C is ten times as fast, and every run reads a pipeline.
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -365,7 +366,7 @@ def _typed(value: Any, kind: str) -> Any:
 
 
 def _integers(value: Any) -> Any:
-    if isinstance(value, float) and value.is_integer():
+    if isinstance(value, float) and value.is_integer() and abs(value) <= LARGEST:
         return int(value)
     if isinstance(value, dict):
         return {name: _integers(item) for name, item in value.items()}

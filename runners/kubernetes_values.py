@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator
 
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+_PIPELINE_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _LABEL_NAME = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?")
 _MEMORY = re.compile(r"[1-9][0-9]*(Ki|Mi|Gi|Ti|Pi|Ei|K|M|G|T|P|E)")
 _CPU = re.compile(r"[1-9][0-9]*m|[0-9]+(\.[0-9]{1,3})?")
@@ -19,11 +20,29 @@ _PATH = re.compile(r"(/[-._A-Za-z0-9]+)+")
 _POWERS = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4, "P": 5, "E": 6}
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
+LONGEST_PIPELINE_NAME = 63 - len("-12345")
+"""A run's name is the pipeline's with what Argo and KFP add to it, and has to fit into a label."""
+
 # What the container runtime, the images or the KFP launcher keep for themselves.
 _TAKEN_PATHS = (
     *("/app", "/argo", "/bin", "/boot", "/credentials", "/dev", "/etc", "/gcs", "/kfp-launcher", "/lib", "/lib64"),
     *("/mainctrfs", "/minio", "/opt", "/proc", "/root", "/s3", "/sbin", "/sys", "/tmp", "/usr", "/var"),
 )
+
+
+def pipeline_name(text: str) -> str:
+    """The same text, where it can be the name of a pipeline on every target.
+
+    Raises:
+      ValueError: it cannot, and why.
+    """
+    if len(text) <= LONGEST_PIPELINE_NAME and _PIPELINE_NAME.fullmatch(text):
+        return text
+    length = f" (it has {len(text)})" if len(text) > LONGEST_PIPELINE_NAME else ""
+    raise ValueError(
+        f"expected at most {LONGEST_PIPELINE_NAME} lower-case letters, digits and '-'{length}, a letter or digit first "
+        "and last: it begins the names of runs, which are labels of pods"
+    )
 
 
 def _memory(text: str) -> str:

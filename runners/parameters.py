@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from components.runtime.errors import InputError
-from runners import secret_values
+from runners import plain_values, secret_values
 
 PARAMETERS = ("data", "train_steps", "eval_steps", "serving_directory")
 """Those of every model's pipeline: a compiled one declares them, but compiling takes seconds, and help should not."""
@@ -102,6 +102,7 @@ def check(values: Mapping[str, Any], known: Mapping[str, Any], where: str) -> No
     """
     for name, value in values.items():
         check_known(name, known, where)
+        plain_values.refuse(value, f"{where}: parameter {name}")
         kind = known[name].get("parameterType", "STRING")
         expected, words = _TYPES.get(kind, (object, "a value"))
         if not isinstance(value, expected) or (isinstance(value, bool) and kind != "BOOLEAN"):
@@ -127,6 +128,7 @@ def _parsed(name: str, text: str, kind: str) -> Any:
         value = None
     if not isinstance(value, expected) or (isinstance(value, bool) and kind != "BOOLEAN"):
         raise InputError(f"--param {name}={text}: expected {words}")
+    plain_values.refuse(value, f"--param {name}={text}")
     return value
 
 

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from components.runtime.errors import InputError, classify
 from runners import run_report
-from runners.compile_command import compile_pipeline
+from runners.compile_command import compile_pipeline, warn_of_same_name
 from runners.containers import Containers
 from runners.display import make_display, short, summary
 from runners.ir import documents, read
@@ -74,6 +74,7 @@ def run(
     if engine and not docker:
         raise InputError("--engine says what --docker runs the images with; give both")
     settings = load(model, _module(module))
+    warn_of_same_name(settings)
     ir = compile_pipeline(settings)
     pipeline = read(documents(ir)[0])
     arguments = pipeline.values(_given(root, settings, data, parameters, pipeline.parameters))

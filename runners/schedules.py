@@ -16,7 +16,9 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from components.runtime import yaml_files
 from components.runtime.errors import InputError, did_you_mean
+from runners import plain_values
 
 _FIELDS = (
     ("second", 0, 59, ()),
@@ -64,7 +66,7 @@ def read(files: Iterable[Path]) -> list[tuple[Path, Schedule]]:
     found: list[tuple[Path, Schedule]] = []
     for file in _files(files):
         try:
-            documents = [document for document in yaml.safe_load_all(file.read_text()) if document is not None]
+            documents = [document for document in yaml_files.load_all(file.read_text()) if document is not None]
         except OSError as error:
             raise InputError(f"{file}: {error.strerror}") from None
         except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -160,6 +162,7 @@ def _schedule(file: Path, document: Any) -> Schedule:
     if not isinstance(document, dict):
         raise InputError(f"{file}: a schedule is a mapping with name, pipeline and cron")
     try:
+        plain_values.refuse(document, str(file), free="parameters")
         schedule = Schedule.model_validate(document)
     except ValidationError as error:
         mistake = error.errors()[0]

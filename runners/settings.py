@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import os
-import re
 import typing
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,11 +12,13 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from components.runtime import yaml_files
 from components.runtime.errors import InputError, did_you_mean
 from components.runtime.vertex_options import PushVertex
+from runners import plain_values, secret_values
 from runners import resources as resources_module
-from runners import secret_values
 from runners.cluster_settings import Cluster, StageResources
+from runners.kubernetes_values import pipeline_name
 from runners.stage_settings import (
     Evaluate,
     Ingest,
@@ -34,24 +35,16 @@ from runners.stage_settings import (
 
 PROJECT = Path(__file__).parent.parent
 MODELS = PROJECT / "models"
+SETTINGS_FILE = "settings.yaml"
 
 
 _NOT_ARGUMENTS = {"train": {"train_steps", "eval_steps", "warm_start"}}
 """Of a stage's section: what is a parameter of the pipeline, or decides which tasks it has."""
 
 
-def _pipeline_name(name: str) -> str:
-    if len(name) <= 63 and re.fullmatch(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?", name):
-        return name
-    raise ValueError(
-        "expected at most 63 lower-case letters, digits and '-', a letter or digit first and last: "
-        "it becomes the name of runs and a label of pods"
-    )
-
-
 _SECTIONS = ("ingest", "statistics", "schema", "validate", "transform", "tune", "train", "evaluate")
 
-PipelineName = Annotated[str, AfterValidator(_pipeline_name)]
+PipelineName = Annotated[str, AfterValidator(pipeline_name)]
 
 
 def _module(place: str) -> str:
@@ -128,29 +121,46 @@ class Settings(Section):
         section = getattr(self, {"schema": "schema_", "validate": "validate_"}.get(stage, stage))
         arguments = section.model_dump(exclude=_NOT_ARGUMENTS.get(stage), exclude_none=True)
         for name, value in arguments.items():
+            if stage == "tune" and name == "module_file" and not value:
+                value = self.train.module_file
             if name.endswith("_file") and value:
                 arguments[name] = _beside(self.module, value) if self.module else _project_path(self.folder, value)
         return arguments
 
-    def check_files(self, stages: Iterable[str]) -> None:
+    def check_files(self, stages: Iterable[str], *, here: bool = True) -> None:
         """Looks for the files that these stages' sections name, before a run spends hours on what comes before them.
+
+        Args:
+          stages: names of stages.
+          here: whether they run on this machine; else it has only the files that go into the images.
 
         Raises:
           InputError: one is not on this machine, and no URI.
         """
+        if self.module and not here:
+            return
+        where = _shown(self.folder / SETTINGS_FILE)
         for stage in stages:
             named = self.arguments(stage) if stage in _SECTIONS else {}
             for key, value in named.items():
                 if key.endswith("_file") and value and "://" not in value and not (PROJECT / value).is_file():
                     path = PROJECT / value
                     near = did_you_mean(path.name, sorted(file.name for file in path.parent.glob("*.*")))
-                    raise InputError(f"{stage}.{key}: there is no file {value}{near}")
+                    raise InputError(f"{where}: {stage}.{key}: there is no file {value}{near}")
+            earlier = named.get("previous_statistics")
+            if here and earlier and "://" not in earlier and not (PROJECT / earlier).is_dir():
+                raise InputError(
+                    f"{where}: validate.previous_statistics: there is no folder {earlier}; name the output of the "
+                    "statistics stage in an earlier run"
+                )
 
-    def on_volume(self, stage: str) -> bool:
-        """Whether a stage reads model code that lies on the volume."""
-        if not self.module.startswith(f"{self.cluster.mount_path}/"):
-            return False
-        return any(name.endswith("_file") and value for name, value in self.arguments(stage).items())
+    def on_volume(self, arguments: Any) -> bool:
+        """Whether arguments of a stage name something on the volume: model code, earlier statistics, weights."""
+        if isinstance(arguments, dict):
+            return any(map(self.on_volume, arguments.values()))
+        if isinstance(arguments, list):
+            return any(map(self.on_volume, arguments))
+        return isinstance(arguments, str) and arguments.startswith(f"{self.cluster.mount_path}/")
 
 
 def load(model: str, module: str = "") -> Settings:
@@ -169,29 +179,53 @@ def load(model: str, module: str = "") -> Settings:
         except ValueError as error:
             raise InputError(f"--module {module}: {error}") from None
     folder = Path(model).absolute() if "/" in model else MODELS / model
-    file = folder / "settings.yaml"
-    where = file.relative_to(PROJECT) if file.is_relative_to(PROJECT) else file
+    file = folder / SETTINGS_FILE
+    where = _shown(file)
     if not file.is_file():
         known = sorted(path.parent.name for path in MODELS.glob("*/settings.yaml"))
         raise InputError(
             f"no model {model!r}: there is no {where}{did_you_mean(model, known)}; the models are: {', '.join(known)}"
         )
     try:
-        content = yaml.safe_load(file.read_text())
-    except yaml.YAMLError as error:
+        content = yaml_files.load(file.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"{where}: not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(content, dict):
         raise InputError(f"{where}: holds no settings")
     secret_values.refuse(content, str(where))
+    plain_values.refuse(content, str(where), free="custom_config")
     try:
         return Settings.model_validate(
-            {"pipeline_name": folder.name.lower().replace("_", "-")}
-            | content
-            | {"folder": folder}
+            content
+            | {"pipeline_name": _name_of(folder, content), "folder": folder}
             | ({"module": module} if module else {})
         )
     except ValidationError as error:
         raise InputError(f"{where}: {_explain(error)}") from None
+
+
+def same_name(settings: Settings) -> list[str]:
+    """Other models, beside this one or in the project, whose pipeline has the same name."""
+    places = {*settings.folder.parent.glob(f"*/{SETTINGS_FILE}"), *MODELS.glob(f"*/{SETTINGS_FILE}")}
+    found = []
+    for file in sorted(places - {settings.folder / SETTINGS_FILE}):
+        try:
+            content = yaml_files.load(file.read_text(encoding="utf-8"))
+        except (yaml.YAMLError, UnicodeDecodeError, OSError):
+            continue
+        if isinstance(content, dict) and _name_of(file.parent, content) == settings.pipeline_name:
+            found.append(_shown(file.parent))
+    return found
+
+
+def _name_of(folder: Path, content: dict[str, Any]) -> Any:
+    """The name of a model's pipeline: what its settings say, else that of its folder as KFP accepts it."""
+    return content.get("pipeline_name", folder.name.lower().replace("_", "-"))
+
+
+def _shown(file: Path) -> str:
+    """A path as messages have it: of a file in the project from there on."""
+    return str(file.relative_to(PROJECT) if file.is_relative_to(PROJECT) else file)
 
 
 def _explain(error: ValidationError) -> str:

@@ -51,7 +51,7 @@ class Schema(Section):
 class Validate(Section):
     """What anomalies do."""
 
-    on_anomalies: Literal["stop", "warn"] = "stop"
+    on_anomalies: Literal["stop", "warn", "fail"] = "stop"
     previous_statistics: str = ""
 
 
@@ -66,7 +66,8 @@ class Transform(Section):
 class Tune(Section):
     """The search for hyperparameters before the training; without this section there is none."""
 
-    module_file: str = "model.py"
+    # That of train where nothing is said: the two are functions of one model.
+    module_file: str = ""
     train_steps: PositiveInt = 500
     eval_steps: int = Field(default=50, ge=0)
     seed: int = 42

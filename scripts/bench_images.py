@@ -58,7 +58,7 @@ def measure(count: int, scratch: Path) -> list[Stage]:
     ingest = {"data": str(data), "format": "images", "images": {"layout": "pairs"}}
     ingest |= {"splits": {"train": 4, "eval": 1}, "split_patterns": {}}
     stages = [run_stage("ingest", scratch, count, ingest, {})]
-    stages.append(run_stage("statistics", scratch, count, {"beam_options": []}, examples))
+    stages.append(run_stage("statistics", scratch, count, {"schema_file": "", "beam_options": []}, examples))
     statistics = {"statistics": scratch / "statistics" / "statistics"}
     stages.append(run_stage("schema", scratch, 0, {"schema_file": "models/pets/schema.pbtxt"}, statistics))
     transform = {"module_file": "models/pets/preprocessing.py", "custom_config": {}, "beam_options": []}

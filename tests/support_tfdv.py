@@ -44,13 +44,15 @@ def write_examples(folder: Path, splits: Mapping[str, Iterable[Row]], shards: in
     return folder
 
 
-def run_statistics(examples: Path, folder: Path, beam_options: Sequence[str] = ()) -> Execution:
+def run_statistics(
+    examples: Path, folder: Path, beam_options: Sequence[str] = (), schema_file: Path | str = ""
+) -> Execution:
     """Runs the statistics stage in this process; its outputs lie in `folder`."""
     return call(
         "statistics",
         executor_input(
             folder,
-            parameters={"beam_options": list(beam_options)},
+            parameters={"schema_file": str(schema_file), "beam_options": list(beam_options)},
             inputs={"examples": examples},
             outputs=["statistics", "report"],
         ),

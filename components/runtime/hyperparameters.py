@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from components.runtime import yaml_files
 from components.runtime.artifacts import InputArtifact
 from components.runtime.errors import InputError
 from components.runtime.storage import local_file, shown
@@ -48,9 +50,7 @@ def _read(file: Path, where: str) -> dict[str, Any]:
     if not file.is_file():
         raise InputError(f"{where}: no such file; it should hold the hyperparameters as JSON or YAML")
     try:
-        # JSON is YAML, but for numbers such as 1e-3, which YAML takes for text.
-        text = file.read_text(encoding="utf-8")
-        content = json.loads(text) if text.lstrip().startswith("{") and _is_json(text) else yaml.safe_load(text)
+        content = _parsed(file.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"{where}: neither JSON nor YAML: {' '.join(str(error).split())}") from None
     if not isinstance(content, dict) or not content:
@@ -61,24 +61,16 @@ def _read(file: Path, where: str) -> dict[str, Any]:
     for name, value in plain.items():
         if not isinstance(name, str) or not (value is None or isinstance(value, str | int | float)):
             raise InputError(f"{where}: {name!r} is {value!r}; a hyperparameter is a number, a text, true or false")
+        if isinstance(value, float) and not math.isfinite(value):
+            raise InputError(f"{where}: {name!r} is {value}; a hyperparameter is a finite number")
     if plain is content:
-        return {"space": [], "values": {name: _number(value) for name, value in plain.items()}}
+        return {"space": [], "values": dict(plain)}
     return content
 
 
-def _is_json(text: str) -> bool:
+def _parsed(text: str) -> Any:
+    """What a text holds as JSON, else as YAML, which takes all JSON but that with tabs."""
     try:
-        json.loads(text)
+        return json.loads(text)
     except ValueError:
-        return False
-    return True
-
-
-def _number(value: Any) -> Any:
-    """A number where YAML reads text: it wants a point in `1e-3`."""
-    if isinstance(value, str):
-        try:
-            return float(value)
-        except ValueError:
-            pass
-    return value
+        return yaml_files.load(text)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import functools
 import hashlib
 import json
 import os
@@ -23,6 +24,7 @@ from components.runtime import lineage
 from components.runtime.artifacts import content_digest
 from components.runtime.errors import EXIT_TRANSIENT, StageError
 from components.runtime.executor import ERROR_PREFIX
+from components.runtime.fingerprints import fingerprint
 from components.runtime.placeholders import resolve
 
 _LOCK = "owner.lock"
@@ -69,7 +71,7 @@ class Task:
     code: str
     cacheable: bool = True
 
-    @property
+    @functools.cached_property
     def key(self) -> str:
         """Identifies what this execution computes: code, parameters with the files they name, content of the inputs."""
         return _digest(
@@ -77,7 +79,7 @@ class Task:
                 "code": self.code,
                 "image": self.container["image"],
                 "command": [*self.container.get("command", []), *self.container.get("args", [])],
-                "parameters": {name: _fingerprint(name, value) for name, value in self.parameters.items()},
+                "parameters": self._fingerprint or self.parameters,
                 "inputs": {name: artifact["metadata"]["digest"] for name, artifact in self.inputs.items()},
                 "run": "" if self.reusable else self.run,
             }
@@ -85,9 +87,12 @@ class Task:
 
     @property
     def reusable(self) -> bool:
-        """Whether the key tells all: raw data behind a URI or a pattern may change without the parameter."""
-        data = self.parameters.get("data")
-        return self.cacheable and (data is None or Path(data).exists())
+        """Whether the key tells all: what lies behind an address may change without the parameter."""
+        return self.cacheable and self._fingerprint is not None
+
+    @functools.cached_property
+    def _fingerprint(self) -> dict[str, Any] | None:
+        return fingerprint(self.parameters)
 
 
 class TaskFailed(StageError):
@@ -303,50 +308,6 @@ def _failure(log: Path, exit_code: int) -> TaskFailed:
             EXIT_TRANSIENT,
         )
     return TaskFailed(f"the stage ended with exit code {exit_code} and said nothing", exit_code)
-
-
-def _fingerprint(name: str, value: Any) -> Any:
-    """What a parameter's value stands for: for the name of a file, its content."""
-    if not isinstance(value, str) or not value:
-        return value
-    if name.endswith("_file") and "://" in value:
-        # Arrow is imported for those alone who keep files in object storage.
-        from components.runtime.storage import local_file
-
-        path = local_file(value)
-    else:
-        path = Path(value)
-    if name.endswith("_file") and path.is_file():
-        # A module may import its neighbours.
-        files = sorted(path.parent.glob("*.py")) if path.suffix == ".py" else [path]
-        return [value, *(f"{file.name} {content_digest(file)}" for file in files)]
-    if name == "data" and path.exists():
-        return [value, *_raw_data(path)]
-    return value
-
-
-def _raw_data(path: Path) -> list[str]:
-    """Names, sizes and times of raw data: its content may be too much to read twice. Follows links, as ingest does."""
-    listing = []
-    for name, file in sorted(_raw_files(path)):
-        status = file.stat()
-        listing.append(f"{name} {status.st_size} {status.st_mtime_ns}")
-    return listing
-
-
-def _raw_files(path: Path) -> Iterator[tuple[str, Path]]:
-    if not path.is_dir():
-        yield path.name, path
-        return
-    entered: set[str] = set()
-    for folder, folders, names in os.walk(path, followlinks=True):
-        entered.add(os.path.realpath(folder))
-        # A folder that links back to one above it would have no end.
-        folders[:] = [name for name in folders if os.path.realpath(Path(folder, name)) not in entered]
-        for name in names:
-            file = Path(folder, name)
-            if file.is_file():
-                yield file.relative_to(path).as_posix(), file
 
 
 def _digest(value: Any) -> str:

@@ -22,7 +22,7 @@ from tensorflow_data_validation.statistics.generators import (
     stats_generator,
     top_k_uniques_sketch_stats_generator,
 )
-from tensorflow_metadata.proto.v0 import statistics_pb2
+from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
 from tfx_bsl.coders import example_coder
 
 from components.runtime import tfrecord
@@ -35,13 +35,23 @@ SKETCH_SIZE = 16384
 """Top values and counts of distinct values are exact up to this many distinct values of a feature."""
 
 
-def generators() -> list[stats_generator.CombinerStatsGenerator]:
-    """TFDV's default generators, with sketches that bound the memory of features with many or large values."""
+def generators(schema: schema_pb2.Schema | None = None) -> list[stats_generator.CombinerStatsGenerator]:
+    """TFDV's default generators, with sketches that bound the memory of features with many or large values.
+
+    Args:
+      schema: says which numbers are categories, which are then counted by value, and which bytes are images.
+    """
+    schema = _without_bounded_floats(schema) if schema else None
     return [
         basic_stats_generator.BasicStatsGenerator(
-            num_values_histogram_buckets=10, num_histogram_buckets=10, num_quantiles_histogram_buckets=10, epsilon=0.01
+            schema=schema,
+            num_values_histogram_buckets=10,
+            num_histogram_buckets=10,
+            num_quantiles_histogram_buckets=10,
+            epsilon=0.01,
         ),
         top_k_uniques_sketch_stats_generator.TopKUniquesSketchStatsGenerator(
+            schema=schema,
             num_top_values=20,
             num_rank_histogram_buckets=1000,
             num_misragries_buckets=SKETCH_SIZE,
@@ -51,12 +61,27 @@ def generators() -> list[stats_generator.CombinerStatsGenerator]:
     ]
 
 
-def compute(files: Sequence[Path], on_rows: Callable[[int], None]) -> Statistics:
+def _without_bounded_floats(schema: schema_pb2.Schema) -> schema_pb2.Schema:
+    """A copy in which floats with bounds are no categories: TFDV checks the bounds of integer categories only."""
+    result = schema_pb2.Schema()
+    result.CopyFrom(schema)
+    for feature in result.feature:
+        if feature.HasField("float_domain") and {field.name for field, _ in feature.float_domain.ListFields()} & {
+            *("min", "max", "disallow_nan", "disallow_inf")
+        }:
+            feature.float_domain.is_categorical = False
+    return result
+
+
+def compute(
+    files: Sequence[Path], on_rows: Callable[[int], None], schema: schema_pb2.Schema | None = None
+) -> Statistics:
     """Statistics of the records of `files`, in one pass.
 
     Args:
       files: gzip TFRecords of tf.Example.
       on_rows: told the count of rows read so far, after each batch.
+      schema: as for `generators`.
 
     Returns:
       One dataset, its features sorted by path.
@@ -64,7 +89,7 @@ def compute(files: Sequence[Path], on_rows: Callable[[int], None]) -> Statistics
     Raises:
       InputError: a file is damaged, or holds something else than tf.Examples whose features keep their type.
     """
-    parts = generators()
+    parts = generators(schema)
     accumulators = [part.create_accumulator() for part in parts]
     decoder = example_coder.ExamplesToRecordBatchDecoder()
     rows = 0
@@ -80,12 +105,15 @@ def compute(files: Sequence[Path], on_rows: Callable[[int], None]) -> Statistics
         return tidy(stats_impl.extract_statistics_output(accumulators, parts))
 
 
-def compute_with_beam(files: Mapping[str, Sequence[Path]], options: Sequence[str]) -> dict[str, Statistics]:
+def compute_with_beam(
+    files: Mapping[str, Sequence[Path]], options: Sequence[str], schema: schema_pb2.Schema | None = None
+) -> dict[str, Statistics]:
     """Statistics of several splits by one Beam pipeline.
 
     Args:
       files: record files of each split, on storage that the runner's workers can read.
       options: Beam's command line options; without `--runner` it is the FnApiRunner.
+      schema: as for `generators`.
 
     Returns:
       As `compute`, by split. Quantiles may differ from those of `compute` within TFDV's tolerance of 1 %.
@@ -96,7 +124,7 @@ def compute_with_beam(files: Mapping[str, Sequence[Path]], options: Sequence[str
     flags = list(options)
     if not any(flag.startswith("--runner") for flag in flags):
         flags.append("--runner=FnApiRunner")
-    settings = tfdv.StatsOptions(add_default_generators=False, generators=generators())
+    settings = tfdv.StatsOptions(add_default_generators=False, generators=generators(schema))
     with tempfile.TemporaryDirectory() as scratch:
         with beam.Pipeline(options=PipelineOptions(flags)) as pipeline:
             for split, paths in files.items():

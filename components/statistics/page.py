@@ -141,7 +141,7 @@ def _text_table(features: dict[str, Feature], noteworthy: dict[str, list[str]]) 
     )
     note = f"Figures of features with more than {SKETCH_SIZE:,} distinct values are estimates." if estimated else ""
     parts = [report.table(headers, rows), report.paragraph(report.text(note, "muted")) if note else ""]
-    return report.section("Text and bytes", *parts)
+    return report.section("Categories, text and bytes", *parts)
 
 
 def _is_numeric(feature: Feature) -> bool:

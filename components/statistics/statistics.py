@@ -5,7 +5,8 @@ from __future__ import annotations
 from components.runtime import progress
 from components.runtime.artifacts import InputArtifact, OutputArtifact
 from components.runtime.errors import InputError
-from components.runtime.tfmd import STATISTICS_FILE, split_order
+from components.runtime.storage import local_file
+from components.runtime.tfmd import STATISTICS_FILE, read_schema, split_order
 from components.statistics.compute import compute_with_beam
 from components.statistics.page import statistics_page
 from components.statistics.records import record_files
@@ -14,28 +15,36 @@ from components.statistics.summary import summarise
 
 
 def statistics(
-    examples: InputArtifact, beam_options: list[str], statistics: OutputArtifact, report: OutputArtifact
+    examples: InputArtifact,
+    schema_file: str,
+    beam_options: list[str],
+    statistics: OutputArtifact,
+    report: OutputArtifact,
 ) -> None:
     """Computes TFDV's statistics of every split and draws them.
 
     Args:
       examples: gzip TFRecords of tf.Example under `Split-<name>/`, raw or transformed.
+      schema_file: curated schema, whose integers that are categories get the statistics of categories, counts by
+        value, without which their drift cannot be measured; empty to go by the types in the data.
       beam_options: Beam's command line options; empty to compute in this process.
       statistics: receives `Split-<name>/FeatureStats.pb`.
       report: receives the page.
 
     Raises:
-      InputError: there are no splits, a split has no rows, or a file is damaged or holds no tf.Examples.
+      InputError: there are no splits, a split has no rows, or a file is damaged or holds no tf.Examples; the schema
+        file is missing or no schema.
     """
     splits = split_order(examples.splits)
     if not splits:
         raise InputError(f"examples: no Split-<name> folders in {examples.path}; run the stage that makes them again")
+    schema = read_schema(local_file(schema_file)) if schema_file else None
     files = {split: record_files(examples.split(split)) for split in splits}
     if beam_options:
         progress.report("running the Beam pipeline")
-        found = compute_with_beam(files, beam_options)
+        found = compute_with_beam(files, beam_options, schema)
     else:
-        found = compute_splits(files)
+        found = compute_splits(files, schema)
     rows = {split: found[split].datasets[0].num_examples if found[split].datasets else 0 for split in splits}
     for split, count in rows.items():
         if not count:

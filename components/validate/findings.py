@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from tensorflow_metadata.proto.v0 import anomalies_pb2
 
 _Info = anomalies_pb2.AnomalyInfo
 _LONGEST_DESCRIPTION = 300
+_SHORT_WORD = 3
+"""Letters of words that say nothing by themselves: of, has, and."""
 
 _WIDEN_DOMAIN = "correct the data, or add the values to the feature's domain in the schema"
 _WIDEN_PRESENCE = "find out why values are missing, or lower `presence` in the schema"
@@ -28,6 +31,7 @@ _ADVICE = {
     "COMPARATOR_L_INFTY_HIGH": _COMPARE,
     "COMPARATOR_JENSEN_SHANNON_DIVERGENCE_HIGH": _COMPARE,
     "COMPARATOR_NORMALIZED_ABSOLUTE_DIFFERENCE_HIGH": _COMPARE,
+    "STATS_NOT_AVAILABLE": "give both sides what they are compared by, or take the comparator out of the schema",
     "DATASET_LOW_NUM_EXAMPLES": "give more data, or lower `min_examples_count` in the schema",
     "DATASET_HIGH_NUM_EXAMPLES": "give less data, or raise `max_examples_count` in the schema",
 }
@@ -56,8 +60,12 @@ class Finding:
 
     @property
     def line(self) -> str:
-        """All of it on one line."""
-        return f"{self.split}: {self.feature}: {self.title} ({self.description})"
+        """All of it on one line, the title where the description does not say it already."""
+        words = [word for word in _words(self.title) if len(word) > _SHORT_WORD]
+        said = _words(self.description)
+        repeated = sum(word in said for word in words) * 2 >= len(words)
+        text = self.description.rstrip(".") if repeated and self.description else f"{self.title} ({self.description})"
+        return f"{self.split}: {self.feature}: {text}"
 
 
 def findings(anomalies: dict[str, anomalies_pb2.Anomalies]) -> list[Finding]:
@@ -73,10 +81,19 @@ def findings(anomalies: dict[str, anomalies_pb2.Anomalies]) -> list[Finding]:
 
 
 def summarise(found: list[Finding], *, shown: int = 3) -> str:
-    """The first findings and the count of the others, on one line."""
+    """The first findings, and how many others the page has, on one line."""
     lines = [finding.line for finding in found[:shown]]
     more = len(found) - len(lines)
-    return "; ".join(lines) + (f"; and {more} more" if more else "")
+    return "; ".join(lines) + (f"; and {more} more: see Anomalies on the page of validate" if more else "")
+
+
+def count(number: int, noun: str) -> str:
+    """`1 error`, `2 errors`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"\w+", text.lower())
 
 
 def _finding(split: str, feature: str, info: anomalies_pb2.AnomalyInfo | anomalies_pb2.DatasetAnomalyInfo) -> Finding:

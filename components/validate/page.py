@@ -5,7 +5,8 @@ from __future__ import annotations
 from tensorflow_metadata.proto.v0 import anomalies_pb2
 
 from components.runtime import report
-from components.validate.findings import Finding
+from components.validate.comparisons import NotMeasured
+from components.validate.findings import Finding, count
 
 MAX_ROWS = 500
 _NAME_LENGTH = 80
@@ -15,6 +16,7 @@ _Measurement = anomalies_pb2.DriftSkewInfo.Measurement
 def validation_page(
     found: list[Finding],
     anomalies: dict[str, anomalies_pb2.Anomalies],
+    missing: list[NotMeasured],
     *,
     valid: bool,
     on_anomalies: str,
@@ -25,6 +27,7 @@ def validation_page(
     Args:
       found: what `findings` made of `anomalies`.
       anomalies: of every split, in the order in which they are shown.
+      missing: distances that could not be measured, though the schema has a threshold for each.
       valid: whether the pipeline goes on.
       on_anomalies: what was asked for.
       earlier: what drift was measured against, where that was not the split train.
@@ -32,12 +35,12 @@ def validation_page(
     parts = [report.section("Verdict", _verdict(found, list(anomalies), valid=valid, on_anomalies=on_anomalies))]
     if found:
         parts.append(report.section("Anomalies", _anomaly_table(found)))
-    measured = _measurements(anomalies, "the earlier run" if earlier else "train")
+    measured = _missing(missing) + _measurements(anomalies, "the earlier run" if earlier else "train")
     if measured:
         words = "What TFDV calls current or training is the split, what it calls previous or serving is the other."
         note = report.paragraph(report.text(f"Where the schema has comparators. {words}", "muted"))
         headers = ["split", "compared with", "feature", "measure", "value", "threshold", ""]
-        parts.append(report.section("Drift and skew", note, report.table(headers, measured)))
+        parts.append(report.section("Drift and skew", note, report.table(headers, measured[:MAX_ROWS])))
     return report.page("Validation", *parts)
 
 
@@ -47,9 +50,9 @@ def _verdict(found: list[Finding], splits: list[str], *, valid: bool, on_anomali
         text = report.text("The data is valid.", "good")
     elif valid:
         why = f"the pipeline goes on since on_anomalies is {on_anomalies}"
-        text = report.text(f"The data has {errors} errors; {why}.", "bad")
+        text = report.text(f"The data has {count(errors, 'error')}; {why}.", "bad")
     else:
-        text = report.text(f"The data is not valid: {errors} errors. The pipeline stops here.", "bad")
+        text = report.text(f"The data is not valid: {count(errors, 'error')}. The pipeline stops here.", "bad")
     rows = [
         (
             split,
@@ -89,7 +92,22 @@ def _measurements(anomalies: dict[str, anomalies_pb2.Anomalies], previous: str) 
                 verdict = report.text("too far", "bad") if over else report.text("within", "good")
                 name = _shorten(".".join(info.path.step))
                 rows.append((split, other, name, measure, measurement.value, measurement.threshold, verdict))
-    return rows[:MAX_ROWS]
+    return rows
+
+
+def _missing(missing: list[NotMeasured]) -> list[tuple[object, ...]]:
+    return [
+        (
+            each.split,
+            each.base,
+            _shorten(each.distance.feature),
+            each.distance.words.capitalize(),
+            None,
+            each.distance.threshold,
+            report.text(f"not measured, because {each.why}", "bad"),
+        )
+        for each in missing
+    ]
 
 
 def _shorten(name: str) -> str:

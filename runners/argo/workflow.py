@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import re
 from typing import Any
 
 import yaml
@@ -19,12 +18,10 @@ from runners.argo.pods import POD_SECURITY, VOLUME, argo_containers_patch
 from runners.argo.schema import validate
 from runners.argo.task import ENTRYPOINT, EXIT, Tasks, as_text
 from runners.ir import Pipeline, documents, read
+from runners.kubernetes_values import pipeline_name
 
-# generateName is completed by five characters, and the result is the value of a label.
 _RUN_LIMITS = {"activeDeadlineSeconds": "deadline_seconds", "resourceTtlOnCompletion": "ttl_seconds"}
 """Limits of a run in the platform spec, and the options that they stand in place of."""
-
-_LONGEST_PIPELINE_NAME = 63 - len("-12345")
 
 
 def compile_workflow(kfp_yaml: str, options: ArgoOptions | None = None) -> str:
@@ -148,12 +145,10 @@ class _Workflow:
         return {"apiVersion": "argoproj.io/v1alpha1", "kind": "Workflow", "metadata": metadata, "spec": spec}
 
     def _check_name(self) -> None:
-        name = self._pipeline.name
-        if len(name) > _LONGEST_PIPELINE_NAME or not re.fullmatch(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?", name):
-            raise InputError(
-                f"pipeline name {name!r}: Kubernetes refuses it; use small letters, digits and '-', at most "
-                f"{_LONGEST_PIPELINE_NAME} characters"
-            )
+        try:
+            pipeline_name(self._pipeline.name)
+        except ValueError as error:
+            raise InputError(f"pipeline name {self._pipeline.name!r}: {error}") from None
 
     def _check_definitions(self) -> None:
         """Every required input of every task has a source, and no output is a list of artifacts."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from components.runtime.errors import InputError
-from runners import settings
+from runners import cli, settings
+from runners.compile_command import compile_pipeline
+from runners.ir import Constant, documents, read, task_parameters
 
 
 @pytest.fixture
@@ -46,12 +49,12 @@ def test_of_images_only_what_is_given_reaches_the_stage(models: Path) -> None:
         ("train: {train_step: 5}", "unknown key 'train.train_step', did you mean 'train_steps'"),
         ("train: {train_steps: many}", "train.train_steps: .* not 'many'"),
         ("train: {train_steps: 0}", "train.train_steps: .* not 0"),
-        ("validate: {on_anomalies: ignore}", "validate.on_anomalies: .*'stop' or 'warn'"),
+        ("validate: {on_anomalies: ignore}", "validate.on_anomalies: .*'stop', 'warn' or 'fail'"),
         ("ingest: {splits: {train: -1}}", "ingest.splits.train"),
         ("ingest: {images: {mask: m}}", "unknown key 'ingest.images.mask', did you mean 'masks'"),
         ("ingest: {images: {layout: pair}}", "ingest.images.layout: .*'folders', 'pairs' or 'list'.* not 'pair'"),
         ("ingest: {images: {mask_values: [1, 256]}}", "ingest.images.mask_values.1: .* not 256"),
-        ("pipeline_name: My_Model", "pipeline_name: expected at most 63 lower-case letters.* not 'My_Model'"),
+        ("pipeline_name: My_Model", "pipeline_name: expected at most 57 lower-case letters.* not 'My_Model'"),
         ("notify: {when: sometimes}", "notify.when: .*'always', 'failure' or 'success', not 'sometimes'"),
         ("notify: {url: https://example.org/x}", "unknown key 'notify.url'; known here: when, webhook, mail, link"),
         ("notify: {link: runs}", "notify.link: expected an address that begins with http.* not 'runs'"),
@@ -60,9 +63,24 @@ def test_of_images_only_what_is_given_reaches_the_stage(models: Path) -> None:
         ("notify: {mail: {server: a, sender: a@b}}", "notify.mail.to: Field required"),
         ("resources: {notify: {caching: true}}", "resources.notify.caching: notify deals with what lies outside"),
         ("tune: {max_trials: -1}", "tune.max_trials: .* not -1"),
-        ("tune: {max_minutes: .inf}", "tune.max_minutes: .* not inf"),
+        ("tune: {max_minutes: .inf}", "tune.max_minutes: inf is no number in JSON"),
         ("tune: {max_trial: 3}", "unknown key 'tune.max_trial', did you mean 'max_trials'"),
         ("tune: {}\ntrain: {hyperparameters_file: best.json}", "hyperparameters_file and tune both say"),
+        (
+            f"pipeline_name: {'x' * 58}",
+            r"pipeline_name: expected at most 57 lower-case letters, digits and '-' \(it has",
+        ),
+        ("train: {custom_config: {dropout: null}}", "train.custom_config.dropout: null cannot be handed on"),
+        ("train: {custom_config: {a: [1, {b: .inf}]}}", "train.custom_config.a.1.b: inf is no number in JSON"),
+        ("tune: {custom_config: {rate: .nan}}", "tune.custom_config.rate: nan is no number"),
+        (
+            "transform: {custom_config: {id: 12345678901234567}}",
+            "transform.custom_config.id: 12345678901234567 would lose",
+        ),
+        ("train: {seed: -9007199254740993}", "train.seed: -9007199254740993 would lose digits"),
+        ("train: {custom_config: {from: 2026-01-01}}", "train.custom_config.from: 2026-01-01 is read as a date"),
+        ("train: {custom_config: {on: 1}}", "train.custom_config.True: the key is read as true or false; write it in"),
+        ("train: {custom_config: {a: {1: 2}}}", "train.custom_config.a.1: the key is read as a number"),
         ("a: [", "not YAML"),
         ("- list", "holds no settings"),
     ],
@@ -104,17 +122,20 @@ def test_the_code_of_a_model_may_lie_elsewhere(models: Path) -> None:
     mine = settings.load("mine", "gs://bucket/code/")
     assert mine.arguments("train")["module_file"] == "gs://bucket/code/model.py"
     assert mine.arguments("schema") == {"schema_file": "gs://bucket/code/schema.pbtxt"}
-    assert not mine.on_volume("train")
+    assert not mine.on_volume(mine.arguments("train"))
     queried = settings.load("mine", "s3://bucket/code?region=eu-west-1")
     assert queried.arguments("train")["module_file"] == "s3://bucket/code/model.py?region=eu-west-1"
     models.write_text("module: /millrace/code\n")
     mine = settings.load("mine")
     assert mine.arguments("transform")["module_file"] == "/millrace/code/preprocessing.py"
-    assert [stage for stage in ("ingest", "schema", "transform", "evaluate") if mine.on_volume(stage)] == [
+    assert [name for name in ("ingest", "schema", "transform", "evaluate") if mine.on_volume(mine.arguments(name))] == [
         "transform",
         "evaluate",
     ], "the schema is inferred"
-    assert not settings.load("mine", "/elsewhere").on_volume("train")
+    assert not mine.on_volume(settings.load("mine", "/elsewhere").arguments("train"))
+    models.write_text("train: {custom_config: {encoders: [/millrace/weights.h5]}}")
+    mine = settings.load("mine")
+    assert mine.on_volume(mine.arguments("train"))
 
 
 @pytest.mark.parametrize("place", ["code", "ftp://host/code", "../code"])
@@ -155,7 +176,9 @@ def test_files_are_looked_for_before_a_run_begins(models: Path) -> None:
     mine.check_files(["ingest", "validate", "transform", "tune", "resolve", "evaluate", "push"])
     with pytest.raises(InputError) as error:
         mine.check_files(["ingest", "transform", "train"])
-    assert str(error.value) == ("train.module_file: there is no file models/mine/modell.py, did you mean 'model.py'?")
+    assert str(error.value) == (
+        "models/mine/settings.yaml: train.module_file: there is no file models/mine/modell.py, did you mean 'model.py'?"
+    )
     models.write_text("schema: {schema_file: schema.pbtxt}\ntrain: {hyperparameters_file: best.yaml}\n")
     for stage, file in (("schema", "schema.pbtxt"), ("train", "best.yaml")):
         with pytest.raises(InputError, match=f"there is no file models/mine/{file}"):
@@ -176,3 +199,70 @@ def test_every_key_is_in_the_page_of_the_stages() -> None:
     section = page[page.index("## Settings") : page.index("## ingest")]
     for name, field in settings.Settings.model_fields.items():
         assert name == "folder" or f"`{field.alias or name}`" in section, name
+
+
+@pytest.mark.parametrize("text", ["1e-3", "1E-3", "1.0e-3", "+1e-3", ".1e-2", "1.e-3", "0.001"])
+def test_numbers_are_those_of_yaml_1_2(models: Path, text: str) -> None:
+    models.write_text(f"train: {{custom_config: {{rate: {text}, name: '1e-3', commit: 1e-3a}}}}")
+    assert settings.load("mine").train.custom_config == {"rate": 0.001, "name": "1e-3", "commit": "1e-3a"}
+
+
+def test_numbers_arrive_as_they_were_written(models: Path) -> None:
+    """Through the compiled pipeline, whose numbers are floats of 64 bits."""
+    config = "{whole: 9007199254740992, tiny: 1e-3, vast: 1e300, negative: -9007199254740992, list: [1, 0.5]}"
+    models.write_text(f"train: {{custom_config: {config}}}")
+    task = read(documents(compile_pipeline(settings.load("mine")))[0]).tasks["train"]
+    constants = {name: source.value for name, source in task.parameters.items() if isinstance(source, Constant)}
+    arrived = task_parameters(task, constants)["custom_config"]
+    assert arrived == {"whole": 2**53, "tiny": 0.001, "vast": 1e300, "negative": -(2**53), "list": [1, 0.5]}
+    assert [type(arrived[name]) for name in ("whole", "tiny", "vast", "negative")] == [int, float, float, int]
+
+
+def test_the_search_is_in_the_same_file_as_the_training(models: Path) -> None:
+    models.write_text("tune: {}\ntrain: {module_file: net.py}\n")
+    assert settings.load("mine").arguments("tune")["module_file"] == "models/mine/net.py"
+    models.write_text("tune: {module_file: search.py}\ntrain: {module_file: net.py}\n")
+    assert settings.load("mine").arguments("tune")["module_file"] == "models/mine/search.py"
+
+
+def test_files_elsewhere_are_not_looked_for_where_nothing_runs(models: Path) -> None:
+    models.write_text("module: /millrace/code\nvalidate: {previous_statistics: /millrace/earlier}\n")
+    mine = settings.load("mine")
+    mine.check_files(["validate", "train"], here=False)
+    with pytest.raises(InputError, match=r"settings.yaml: validate.previous_statistics: there is no folder /millrace/"):
+        mine.check_files(["validate"])
+    settings.load("mine", "gs://bucket/code").check_files(["train"], here=False)
+
+
+@pytest.mark.parametrize("command", [["run", "--data", "nowhere"], ["compile"]])
+def test_run_and_compile_tell_of_missing_files_and_long_names_alike(
+    tmp_path: Path, command: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    words = ["--root", str(tmp_path / "root"), *command[:1], str(mine), *command[1:]]
+    for text, message in (
+        ("{}", "settings.yaml: transform.module_file: there is no file .*preprocessing.py"),
+        (f"pipeline_name: {'x' * 60}", "pipeline_name: expected at most 57"),
+    ):
+        (mine / "settings.yaml").write_text(text)
+        with pytest.raises(SystemExit) as ended:
+            cli.main(words)
+        assert ended.value.code == 65
+        assert re.search(message, capsys.readouterr().err)
+    assert not (tmp_path / "root").exists()
+
+
+def test_models_that_share_a_pipelines_name_are_told(models: Path) -> None:
+    other = models.parent.parent / "other" / "settings.yaml"
+    other.parent.mkdir()
+    models.write_text("pipeline_name: taxi")
+    other.write_text("{}")
+    assert settings.same_name(settings.load("mine")) == []
+    other.write_text("pipeline_name: taxi")
+    assert settings.same_name(settings.load("mine")) == ["models/other"]
+    models.write_text("{}")
+    other.write_text("pipeline_name: mine")
+    assert settings.same_name(settings.load("mine")) == ["models/other"]
+    other.write_text("a: [")
+    assert settings.same_name(settings.load("mine")) == []

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -100,41 +99,6 @@ def test_an_inputs_place_and_the_run_do_not_change_the_key() -> None:
 
     assert _task(inputs=artifact("/a")).key == _task(inputs=artifact("/b"), run="r2").key
     assert _task(cacheable=False).key != _task(cacheable=False, run="r2").key
-
-
-def test_files_count_by_content_modules_with_their_neighbours(tmp_path: Path) -> None:
-    module = tmp_path / "model.py"
-    module.write_text("a = 1")
-    task = _task(parameters={"module_file": str(module)})
-    before = task.key
-    os.utime(module, (1, 1))
-    assert task.key == before
-    (tmp_path / "features.py").write_text("b = 2")
-    with_neighbour = task.key
-    assert with_neighbour != before
-    module.write_text("a = 2")
-    assert task.key not in (before, with_neighbour)
-
-
-def test_raw_data_counts_by_names_sizes_and_times(tmp_path: Path) -> None:
-    (tmp_path / "a.csv").write_text("x")
-    task = _task(parameters={"data": str(tmp_path)})
-    before = task.key
-    os.utime(tmp_path / "a.csv", (1, 1))
-    assert task.key != before
-
-
-def test_raw_data_behind_links_counts(tmp_path: Path) -> None:
-    (tmp_path / "elsewhere").mkdir()
-    (tmp_path / "elsewhere" / "1.jpg").write_text("x")
-    (tmp_path / "data").mkdir()
-    (tmp_path / "data" / "cat").symlink_to(tmp_path / "elsewhere")
-    (tmp_path / "data" / "round").symlink_to(tmp_path / "data")
-    task = _task(parameters={"data": str(tmp_path / "data")})
-    before = task.key
-    assert before == task.key
-    (tmp_path / "elsewhere" / "2.jpg").write_text("x")
-    assert task.key != before
 
 
 def test_raw_data_that_cannot_be_looked_at_is_always_read_again(tmp_path: Path) -> None:

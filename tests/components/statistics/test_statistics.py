@@ -53,7 +53,7 @@ def test_same_data_gives_the_same_bytes_in_another_process(tmp_path: Path) -> No
     result = run_stage(
         "statistics",
         tmp_path / "there",
-        parameters={"beam_options": []},
+        parameters={"schema_file": "", "beam_options": []},
         inputs={"examples": examples},
         outputs=["statistics", "report"],
     )
@@ -82,7 +82,7 @@ def test_a_killed_process_is_worth_another_try(tmp_path: Path, monkeypatch: pyte
     examples = write_examples(tmp_path / "examples", {"train": [{"a": 1}], "eval": [{"a": 1}]})
     monkeypatch.setattr(splits, "PARALLEL_BYTES", 0)
     monkeypatch.setattr("os.cpu_count", lambda: 2)
-    monkeypatch.setattr(splits, "compute", lambda files, on_rows: os.kill(os.getpid(), signal.SIGKILL))
+    monkeypatch.setattr(splits, "compute", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
     with pytest.raises(TransientError, match="killed, most likely for memory"):
         run_statistics(examples, tmp_path / "out")
 
@@ -196,7 +196,7 @@ def test_a_damaged_file_ends_the_process_with_65(tmp_path: Path) -> None:
     result = run_stage(
         "statistics",
         tmp_path / "out",
-        parameters={"beam_options": []},
+        parameters={"schema_file": "", "beam_options": []},
         inputs={"examples": examples},
         outputs=["statistics", "report"],
     )

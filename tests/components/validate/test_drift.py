@@ -65,8 +65,8 @@ def test_two_years_as_splits_of_one_run(statistics: dict[str, Path], schema: Pat
     assert drifted(tmp_path, "eval") == {"product", "issue"}
     assert drifted(tmp_path, "train") == set()
     summary = execution.outputs["anomalies"].metadata["summary"]
-    assert "eval: issue: High Linfty distance" in summary
-    assert "eval: product: High Linfty distance" in summary
+    assert "eval: issue: The Linfty distance" in summary
+    assert "eval: product: The Linfty distance" in summary
 
 
 def test_halves_of_one_year_are_alike(statistics: dict[str, Path], schema: Path, tmp_path: Path) -> None:

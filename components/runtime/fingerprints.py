@@ -1,0 +1,201 @@
+"""What the parameters of a task stand for in its cache key: what names a file or a folder counts by its content.
+
+| a parameter, or a text anywhere inside one | counts by |
+| --- | --- |
+| a Python file (`module_file`) | all Python files below its folder, and the files there that their texts name |
+| another file, or a folder | content: where it lies does not matter |
+| gs:// or s3:// | names, sizes and modification times of what lies there |
+| https:// with a version last, as hub handles have it | its text: what is published under a version stays |
+| any other address | nothing that can be known: the task is never taken from the cache |
+| `data` | names, sizes and modification times: raw data may be too much to read twice |
+| `beam_options` | its text: where something is computed, not what |
+"""
+
+from __future__ import annotations
+
+import ast
+import glob
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from components.runtime.artifacts import content_digest, content_files, local_path
+from components.runtime.errors import StageError
+
+WORKING_DIRECTORY = Path(__file__).parents[2]
+"""That of every stage, here and in the images: the folder that has `components` in it."""
+
+_URI = re.compile(r"([a-z][a-z0-9+.-]*)://\S+")
+_VERSIONED = re.compile(r"https?://[^?#]*/[0-9]+/?")
+_LONGEST_PATH = 4096
+_LONGEST_NAME = 255
+
+
+class _UnknownContent(Exception):
+    """What a text names may change without anybody seeing it here."""
+
+
+def fingerprint(parameters: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What each parameter stands for; None where one of them may stand for something else at any time."""
+    module = parameters.get("module_file")
+    folders = [WORKING_DIRECTORY]
+    if isinstance(module, str) and module and "://" not in module:
+        folders.append((WORKING_DIRECTORY / module).parent)
+    try:
+        return {name: _parameter(name, value, folders) for name, value in parameters.items()}
+    except (_UnknownContent, StageError, OSError):
+        # The stage will say what is wrong with it.
+        return None
+
+
+def named_paths(value: Any, folders: Sequence[Path] = (WORKING_DIRECTORY,)) -> Iterator[Path]:
+    """The files and folders of this machine that a text, or one nested in lists and mappings, names.
+
+    Args:
+      value: of a parameter.
+      folders: what a relative path may start from: the working directory, and that of the model's code.
+    """
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    if isinstance(value, list | tuple):
+        for each in value:
+            yield from named_paths(each, folders)
+    elif isinstance(value, str) and value and len(value) <= _LONGEST_PATH and "\n" not in value and "\0" not in value:
+        text = str(local_path(value)) if value.startswith("file://") else value
+        for number, folder in enumerate(folders):
+            path = folder / text
+            # A bare word is a label or a column far more often than a folder that happens to lie in the checkout.
+            # (os.path says no where pathlib raises: of a text that is too long for a name.)
+            if (os.path.isfile(path) or (os.path.isdir(path) and ("/" in text or number))) and not _is_around(path):
+                yield path
+
+
+def _is_around(path: Path) -> bool:
+    """Whether everything lies in it, as in `/` and `.`: such a text names no input."""
+    return path.resolve() in (WORKING_DIRECTORY, *WORKING_DIRECTORY.parents)
+
+
+def _parameter(name: str, value: Any, folders: Sequence[Path]) -> Any:
+    if name == "beam_options":
+        return value
+    if not isinstance(value, str) or not value:
+        return _nested(value, folders)
+    if name == "data":
+        path = Path(value)
+        if not path.exists():
+            raise _UnknownContent(value)
+        return [value, *_raw_data(path)]
+    if name.endswith("_file"):
+        file = _file(value)
+        if file.is_file():
+            return _modules(file) if file.suffix == ".py" else _content(file)
+    return _nested(value, folders)
+
+
+def _file(name: str) -> Path:
+    if "://" not in name:
+        return WORKING_DIRECTORY / name
+    # Arrow is imported for those alone who keep files in object storage.
+    from components.runtime.storage import local_file
+
+    return local_file(name)
+
+
+def _nested(value: Any, folders: Sequence[Path]) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _nested(each, folders) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_nested(each, folders) for each in value]
+    if not isinstance(value, str):
+        return value
+    if paths := list(named_paths(value, folders)):
+        return [entry for path in paths for entry in _content(path)]
+    if uri := _URI.fullmatch(value):
+        return _remote(value, uri[1])
+    return value
+
+
+def _content(path: Path) -> list[str]:
+    """A file's name, which tells how it is read, and its digest; of a folder the digest alone."""
+    return [path.name if path.is_file() else "", content_digest(path)]
+
+
+def _remote(uri: str, scheme: str) -> Any:
+    if _VERSIONED.fullmatch(uri):
+        return uri
+    if scheme not in ("gs", "gcs", "s3"):
+        raise _UnknownContent(uri)
+    from pyarrow import fs
+
+    from components.runtime.storage import filesystem, reading, shown
+
+    storage, path = filesystem(uri)
+    with reading(shown(uri)):
+        found = storage.get_file_info(path)
+        entries = [found]
+        if found.type == fs.FileType.Directory:
+            entries = storage.get_file_info(fs.FileSelector(path, recursive=True))
+    listing = sorted((entry.path.removeprefix(path), entry.size or 0, entry.mtime_ns or 0) for entry in entries)
+    return [uri, *(" ".join(map(str, entry)) for entry in listing)]
+
+
+def _modules(file: Path) -> list[str]:
+    """A module's name, and what it may import or read below its folder, which is copied and moved as one.
+
+    Settings, evaluation, notes and data that lie there too and that no module names do not count: changing a threshold
+    of the evaluation must not train the model again.
+    """
+    folder = file.parent
+    python = sorted(_importable(folder))
+    files = {*python, *(named for module in python for named in _read_by(module, folder))}
+    return [file.name, *sorted(f"{each.relative_to(folder).as_posix()} {content_digest(each)}" for each in files)]
+
+
+def _importable(folder: Path) -> Iterator[Path]:
+    """Python files below a folder, but for those in folders that no import statement can name, as `.git`."""
+    for place, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if name.isidentifier() and name != "__pycache__"]
+        yield from (Path(place, name) for name in names if name.endswith(".py"))
+
+
+def _read_by(module: Path, folder: Path) -> Iterator[Path]:
+    """Files below a folder that a text in a module's code names, from where the module or the folder is."""
+    try:
+        tree = ast.parse(module.read_bytes())
+    except (SyntaxError, ValueError):
+        return
+    texts = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+    inside = folder.resolve()
+    for text in texts:
+        if not text.strip("./*") or len(text) > _LONGEST_NAME or "\n" in text or "\0" in text or text.startswith("/"):
+            continue
+        for start in {module.parent, folder}:
+            for path in map(Path, glob.glob(str(Path(glob.escape(str(start)), text)))):
+                if inside in path.resolve().parents:
+                    yield from (each for each in content_files(path) if each.suffix != ".pyc")
+
+
+def _raw_data(path: Path) -> list[str]:
+    """Names, sizes and times of raw data. Follows links, as ingest does."""
+    listing = []
+    for name, file in sorted(_raw_files(path)):
+        status = file.stat()
+        listing.append(f"{name} {status.st_size} {status.st_mtime_ns}")
+    return listing
+
+
+def _raw_files(path: Path) -> Iterator[tuple[str, Path]]:
+    if not path.is_dir():
+        yield path.name, path
+        return
+    entered: set[str] = set()
+    for folder, folders, names in os.walk(path, followlinks=True):
+        entered.add(os.path.realpath(folder))
+        # A folder that links back to one above it would have no end.
+        folders[:] = [name for name in folders if os.path.realpath(Path(folder, name)) not in entered]
+        for name in names:
+            file = Path(folder, name)
+            if file.is_file():
+                yield file.relative_to(path).as_posix(), file

@@ -1,0 +1,216 @@
+"""Cache keys: what names a file or a folder counts by its content, wherever name and folder are."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from components.runtime import fingerprints
+from components.runtime.fingerprints import WORKING_DIRECTORY, fingerprint
+from components.runtime.launch import read_task
+from components.runtime.launcher import Task
+from tests.support import ROOT
+
+
+def key(parameters: dict[str, Any], run: str = "r1") -> str:
+    """The key of a task with these parameters; each is made anew, as by each run."""
+    container = {"image": "millrace/s", "command": ["python", "-m", "x"], "args": ["{{$}}"]}
+    return Task("p", "t", "s", run, {}, container, parameters, {}, "code").key
+
+
+def edit(path: Path) -> None:
+    path.write_text(path.read_text() + "changed")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Statistics of an earlier run, say."""
+    (tmp_path / "earlier" / "Split-train").mkdir(parents=True)
+    (tmp_path / "earlier" / "Split-train" / "FeatureStats.pb").write_text("counts")
+    return tmp_path / "earlier"
+
+
+PLACES: list[Callable[[str], dict[str, Any]]] = [
+    lambda place: {"previous_statistics": place},
+    lambda place: {"custom_config": {"encoder_weights": place}},
+    lambda place: {"custom_config": {"encoders": [{"text": {"from": place}}]}},
+    lambda place: {"previous_statistics": f"file://{place}"},
+]
+
+
+@pytest.mark.parametrize("parameters", PLACES)
+def test_a_folder_counts_by_content(folder: Path, parameters: Callable[[str], dict[str, Any]]) -> None:
+    before = key(parameters(str(folder)))
+    file = folder / "Split-train" / "FeatureStats.pb"
+    os.utime(file, (1, 1))
+    assert key(parameters(str(folder))) == before
+    assert key(parameters(str(shutil.move(folder, folder.with_name("moved"))))) == before
+    moved = folder.with_name("moved")
+    edit(moved / "Split-train" / "FeatureStats.pb")
+    assert key(parameters(str(moved))) != before
+
+
+@pytest.mark.parametrize("parameters", PLACES)
+def test_a_file_counts_by_name_and_content(tmp_path: Path, parameters: Callable[[str], dict[str, Any]]) -> None:
+    file = tmp_path / "weights.h5"
+    file.write_text("1 2 3")
+    before = key(parameters(str(file)))
+    assert key(parameters(str(file))) == before
+    (tmp_path / "elsewhere").mkdir()
+    assert key(parameters(str(shutil.copy(file, tmp_path / "elsewhere" / file.name)))) == before
+    assert key(parameters(str(shutil.copy(file, tmp_path / "weights.keras")))) != before, (
+        "the ending says how it is read"
+    )
+    edit(file)
+    assert key(parameters(str(file))) != before
+
+
+def test_relative_paths_are_those_of_the_stage(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stages run in the folder of the code, wherever the command was called."""
+    monkeypatch.setattr(fingerprints, "WORKING_DIRECTORY", tmp_path)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    (tmp_path / "module.py").write_text("a = 1")
+    before = key({"previous_statistics": "./earlier", "module_file": "module.py"})
+    edit(folder / "Split-train" / "FeatureStats.pb")
+    after = key({"previous_statistics": "./earlier", "module_file": "module.py"})
+    assert after != before
+    edit(tmp_path / "module.py")
+    assert key({"previous_statistics": "./earlier", "module_file": "module.py"}) != after
+    assert WORKING_DIRECTORY == ROOT
+
+
+def test_a_name_beside_the_module_counts_too(tmp_path: Path) -> None:
+    (tmp_path / "model.py").write_text("")
+    (tmp_path / "vocabulary").mkdir()
+    (tmp_path / "vocabulary" / "words.txt").write_text("a")
+    parameters = {"module_file": str(tmp_path / "model.py"), "custom_config": {"words": "vocabulary"}}
+    before = key(parameters)
+    edit(tmp_path / "vocabulary" / "words.txt")
+    assert key(parameters) != before
+
+
+@pytest.mark.parametrize(
+    "text", ["label", "models", "/", ".", "..", "./", "a\nb", "ä" * 200, "x" * 5000, "a.b/c", "\0"]
+)
+def test_a_text_that_names_no_input_is_a_text(text: str) -> None:
+    assert fingerprint({"custom_config": {"label": text}}) == {"custom_config": {"label": text}}
+
+
+@pytest.mark.parametrize(
+    ("address", "known"),
+    [
+        ("https://tfhub.dev/google/nnlm-en-dim50/2", True),
+        ("https://tfhub.dev/google/nnlm-en-dim50", False),
+        ("https://example.org/weights.h5?version=/2", False),
+        ("hdfs://cluster/weights.h5", False),
+        ("see https://example.org for more", True),
+        ("imagenet", True),
+    ],
+)
+def test_what_lies_behind_an_address_is_known_by_its_version_only(address: str, known: bool) -> None:
+    parameters = {"custom_config": {"text_encoder": address}}
+    assert (key(parameters, "r1") == key(parameters, "r2")) is known
+
+
+def test_options_of_beam_name_no_input(tmp_path: Path) -> None:
+    assert fingerprint({"beam_options": ["--temp_location", "gs://bucket/tmp"]})
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """A model's folder as people have them, with what no module names."""
+    files = {
+        "model.py": 'import helpers.deep.layers\nWORDS = open("words.txt")\nMAPS = f"maps/{1}.json"\nAll = "*.tsv"',
+        "features.py": "",
+        "helpers/__init__.py": "",
+        "helpers/deep/layers.py": 'from pathlib import Path\nTABLE = Path(__file__).parent / "table.json"',
+        "helpers/deep/table.json": "{}",
+        "words.txt": "a",
+        "maps/1.json": "{}",
+        "sizes.tsv": "1",
+        "settings.yaml": "{}",
+        "evaluation.pbtxt": "",
+        "README.md": "",
+        "data/train.csv": "a",
+        ".git/hooks/hook.py": "",
+        "venv/lib/python3.11/site.py": "",
+        "__pycache__/model.cpython-311.pyc": "",
+    }
+    for name, content in files.items():
+        (tmp_path / "mine" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "mine" / name).write_text(content)
+    return tmp_path / "mine"
+
+
+@pytest.mark.parametrize(
+    ("changed", "counts"),
+    [
+        ("model.py", True),
+        ("features.py", True),
+        ("helpers/__init__.py", True),
+        ("helpers/deep/layers.py", True),
+        ("helpers/deep/table.json", True),
+        ("helpers/deep/new.py", True),
+        ("words.txt", True),
+        ("maps/1.json", True),
+        ("sizes.tsv", True),
+        ("settings.yaml", False),
+        ("evaluation.pbtxt", False),
+        ("README.md", False),
+        ("data/train.csv", False),
+        (".git/hooks/hook.py", False),
+        ("venv/lib/python3.11/site.py", False),
+        ("__pycache__/model.cpython-311.pyc", False),
+    ],
+)
+def test_of_a_models_folder_counts_what_its_modules_import_and_read(model: Path, changed: str, counts: bool) -> None:
+    parameters = {"module_file": str(model / "model.py")}
+    before = key(parameters)
+    assert key(parameters) == before
+    file = model / changed
+    file.write_text((file.read_text() if file.exists() else "") + "\n# another")
+    assert (key(parameters) != before) is counts
+
+
+def test_a_model_that_was_moved_is_the_same(model: Path) -> None:
+    before = key({"module_file": str(model / "model.py")})
+    moved = model.rename(model.with_name("moved"))
+    assert key({"module_file": str(moved / "model.py")}) == before
+
+
+def test_in_a_container_the_same_holds(folder: Path) -> None:
+    """What `python -m components.runtime.launch` makes of an Argo Workflow's task."""
+    text = (
+        '{"pipeline": "p", "task": "validate", "stage": "validate", "cacheable": true, "artifacts": {}, "component": '
+        '{"inputDefinitions": {"parameters": {"previous_statistics": {"parameterType": "STRING"}}}}, "container": '
+        f'{{"image": "i"}}, "parameters": {{"previous_statistics": {{"constant": "{folder}"}}}}}}'
+    )
+    before = read_task(folder, "w", text, {}, {}).key
+    assert read_task(folder, "w2", text, {}, {}).key == before
+    edit(folder / "Split-train" / "FeatureStats.pb")
+    assert read_task(folder, "w", text, {}, {}).key != before
+
+
+def test_raw_data_counts_by_names_sizes_and_times(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("x")
+    before = key({"data": str(tmp_path)})
+    os.utime(tmp_path / "a.csv", (1, 1))
+    assert key({"data": str(tmp_path)}) != before
+
+
+def test_raw_data_behind_links_counts(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "1.jpg").write_text("x")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "cat").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "data" / "round").symlink_to(tmp_path / "data")
+    before = key({"data": str(tmp_path / "data")})
+    assert key({"data": str(tmp_path / "data")}) == before
+    (tmp_path / "elsewhere" / "2.jpg").write_text("x")
+    assert key({"data": str(tmp_path / "data")}) != before
