@@ -149,7 +149,7 @@ def test_an_unknown_mode(tmp_path: Path, shop: Path) -> None:
         (
             STRICT.replace("type: FLOAT", "type: FLOAT float_domain { max: 1.0 }"),
             "Out-of-range values",
-            "train: price: Out-of-range values (Unexpectedly large value",
+            "train: price: Out-of-range values (Unexpectedly high value",
             "correct the data",
         ),
         (
