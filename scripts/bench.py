@@ -31,8 +31,8 @@ FORMAT_ROWS = 1_000_000
 _HEAD = f"""# Benchmarks
 
 `make bench` measures and writes what stands between the marks below; `make bench ARGS="--rows 10000 --data FOLDER"`
-measures other sizes and your own trips. It writes into this page, which git tracks: `ARGS="--page FILE"` writes elsewhere,
-and `git checkout docs/benchmarks.md` brings these figures back.
+measures other sizes and your own trips. It writes into this page, which git tracks: `ARGS="--page FILE"` writes
+elsewhere, and `git checkout docs/benchmarks.md` brings these figures back.
 
 {BEGIN}
 {END}
