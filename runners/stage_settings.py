@@ -33,6 +33,12 @@ class Ingest(Section):
     sample_rows: int = Field(default=10, ge=0, le=100)
     images: Images | None = None
     text_columns: list[str] = []
+    delimiter: str = ","
+    encoding: str = "utf-8"
+    header: bool = True
+    column_names: list[str] = []
+    null_values: list[str] = []
+    decimal: Literal[".", ","] = "."
     leave_out_without: list[str] = []
 
 

@@ -7,10 +7,12 @@ its column text, because a float would not keep it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from enum import IntEnum
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -52,18 +54,21 @@ def check_name(name: str, known: Sequence[str], parameter: str, file: str) -> No
     """
     if name not in known:
         hint = did_you_mean(str(name), known)
-        raise InputError(f"{file}: no column {name!r}, which {parameter} names{hint}; it has: {', '.join(known)}")
+        names = ", ".join(quoted_if_odd(each) for each in known)
+        raise InputError(f"{file}: no column {name!r}, which {parameter} names{hint}; it has: {names}")
 
 
-def infer(cells: pa.StringArray, known: Kind) -> Kind:
+def infer(cells: pa.StringArray, known: Kind, decimal: str = ".") -> Kind:
     """The kind of a column after more of its cells.
 
     Args:
       cells: as text, null where missing.
       known: the kind of the cells before them.
+      decimal: the mark before the decimals of a number, `.` or `,`.
     """
     if known is Kind.BYTES or cells.null_count == len(cells):
         return known
+    cells = _with_point(cells, decimal)
     if not _odd(cells):
         if known is not Kind.FLOAT and _cast(cells, pa.int64()) is not None:
             return max(known, Kind.INT)
@@ -75,8 +80,32 @@ def infer(cells: pa.StringArray, known: Kind) -> Kind:
     return max(known, _infer_carefully(cells))
 
 
-def convert(cells: pa.StringArray, kind: Kind) -> pa.Array:
+def are_numbers(cells: pa.StringArray, decimal: str = ".") -> npt.NDArray[np.bool_]:
+    """Whether each cell holds digits that are a number; also of one that is missing.
+
+    Args:
+      cells: as text, null where missing.
+      decimal: the mark before the decimals of a number, `.` or `,`.
+    """
+    tidy = _tidy(_with_point(cells, decimal))
+    found = pc.or_(pc.match_substring_regex(tidy, _INTEGER), pc.match_substring_regex(tidy, _FLOAT))
+    result: npt.NDArray[np.bool_] = pc.fill_null(found, True).to_numpy(zero_copy_only=False)
+    return result
+
+
+def is_wide(cell: str) -> bool:
+    """Whether a cell is an integer beyond 64 bits."""
+    tidy = cell.strip()
+    return re.fullmatch(_INTEGER, tidy) is not None and not -(2**63) <= int(tidy) < 2**63
+
+
+def convert(cells: pa.StringArray, kind: Kind, decimal: str = ".") -> pa.Array:
     """The values of cells in a column of that kind.
+
+    Args:
+      cells: as text, null where missing.
+      kind: of the column.
+      decimal: the mark before the decimals of a number, `.` or `,`.
 
     Raises:
       ValueError: a cell is not of that kind.
@@ -88,6 +117,7 @@ def convert(cells: pa.StringArray, kind: Kind) -> pa.Array:
             raise ValueError("a value in a column that had none")
         return pa.nulls(len(cells))
     number = pa.int64() if kind is Kind.INT else pa.float64()
+    cells = _with_point(cells, decimal)
     values = _cast(cells, number)
     if values is None:
         values = _cast(_tidy(cells), number)
@@ -127,6 +157,11 @@ def compare_names(names: Sequence[str], file: str, expected: Sequence[str], firs
     raise InputError(f"{file}: other columns than {first}: {' and '.join(parts)}; give all files the same columns")
 
 
+def quoted_if_odd(name: str) -> str:
+    """A column's name, in quotes where blanks around it would not be seen."""
+    return name if name == name.strip() else repr(name)
+
+
 def _listing(names: list[str]) -> str:
     return ", ".join(repr(name) for name in names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
@@ -141,6 +176,13 @@ def _cast(cells: pa.StringArray, kind: pa.DataType) -> pa.Array | None:
         return pc.cast(cells, kind)
     except pa.ArrowInvalid:
         return None
+
+
+def _with_point(cells: pa.StringArray, decimal: str) -> pa.StringArray:
+    """Numbers with a point before their decimals; one that has a point already is text where the mark is another."""
+    if decimal == ".":
+        return cells
+    return pc.replace_substring(pc.replace_substring(cells, ".", "?"), decimal, ".")
 
 
 def _tidy(cells: pa.StringArray) -> pa.StringArray:

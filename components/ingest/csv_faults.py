@@ -1,56 +1,89 @@
-"""Finds the line of what is wrong in a CSV file; slow, and only used once reading has failed."""
+"""Finds the lines of what stands out in a CSV file; slow, and only used where reading failed or something is odd."""
 
 from __future__ import annotations
 
 import csv
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NoReturn
 
+from components.ingest.csv_header import Header, delimiter_hint
+from components.ingest.csv_options import CsvOptions, written
 from components.ingest.csv_text import lines, open_text
 from components.ingest.sources import SourceFile
 from components.runtime.errors import InputError
 
+_ROWS_LOOKED_THROUGH = 200_000
 
-def explain(file: SourceFile, width: int, otherwise: str) -> NoReturn:
+
+def explain(file: SourceFile, options: CsvOptions, header: Header, otherwise: str) -> NoReturn:
     """Raises an InputError that names the line.
 
     Args:
       file: that could not be read.
-      width: number of its columns.
+      options: how it is written.
+      header: its own.
       otherwise: the reader's own message, for what is not found here.
     """
-    for first, last, record in _records(file):
+    width = len(header.names)
+    for first, last, record in _records(file, options, header):
         if len(record) != width:
+            what = "the header has" if options.header else "column_names has"
             raise InputError(
-                f"{file.name}: line {first}: a row of {_cells(len(record))}, the header has {width}{_hint(first, last)}"
+                f"{file.name}: line {first}: a row of {_cells(len(record))}, {what} {width}"
+                f"{_mend(first, last, record, header, options)}"
             )
     raise InputError(f"{file.name}: not CSV: {otherwise}")
 
 
-def explain_open_quote(file: SourceFile) -> NoReturn:
+def explain_open_quote(file: SourceFile, options: CsvOptions) -> NoReturn:
     """Raises an InputError that names the line at which the last record begins."""
-    first, _, _ = deque(_records(file), maxlen=1).pop()
+    first, _, _ = deque(_records(file, options), maxlen=1).pop()
     raise InputError(f"{file.name}: line {first}: a quote in this row is never closed: close it or double it")
 
 
-def _records(file: SourceFile) -> Iterator[tuple[int, int, list[str]]]:
-    """Every record with the numbers of its first and last line."""
-    with open_text(file) as stream:
-        reader = csv.reader(lines(stream, file.name))
+def lines_of(file: SourceFile, options: CsvOptions, header: Header, rows: Iterable[int]) -> dict[int, int]:
+    """The lines at which rows begin, both counted from 1; without those that are very far behind."""
+    wanted = {row for row in rows if row <= _ROWS_LOOKED_THROUGH}
+    found: dict[int, int] = {}
+    if wanted:
+        for row, (first, _, _) in enumerate(_records(file, options, header), 0 if options.header else 1):
+            if row in wanted:
+                found[row] = first
+                if len(found) == len(wanted):
+                    break
+    return found
+
+
+def _records(
+    file: SourceFile, options: CsvOptions, header: Header | None = None
+) -> Iterator[tuple[int, int, list[str]]]:
+    """Every record, that of the header too, with the numbers of its first and last line."""
+    skipped = header.lines_before if header else 0
+    with open_text(file, options.encoding) as stream:
+        text = lines(stream, file.name)
+        for _ in range(skipped):
+            next(text, None)
+        reader = csv.reader(text, delimiter=options.delimiter)
         before = 0
         try:
             for record in reader:
                 if record:
-                    yield before + 1, reader.line_num, record
+                    yield skipped + before + 1, skipped + reader.line_num, record
                 before = reader.line_num
         except csv.Error as error:
-            raise InputError(f"{file.name}: line {reader.line_num}: not CSV: {error}") from None
+            raise InputError(f"{file.name}: line {skipped + reader.line_num}: not CSV: {error}") from None
 
 
 def _cells(count: int) -> str:
     return f"{count} cell" if count == 1 else f"{count} cells"
 
 
-def _hint(first: int, last: int) -> str:
-    return f" (it goes on to line {last}: is a quote not closed?)" if last > first else ""
+def _mend(first: int, last: int, record: list[str], header: Header, options: CsvOptions) -> str:
+    if last > first:
+        return f" (it goes on to line {last}: is a quote not closed?)"
+    if hint := delimiter_hint(options, header.names, record):
+        return hint
+    if len(record) < len(header.names):
+        return ": add the missing cells, empty where there is no value, or take the line out"
+    return f": put cells that hold a {written(options.delimiter)} in quotes, or take the line out"

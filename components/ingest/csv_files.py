@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import pyarrow as pa
@@ -12,8 +10,11 @@ from pyarrow import csv as arrow_csv
 
 from components.ingest import columns, csv_faults
 from components.ingest.columns import Kind
-from components.ingest.csv_text import lines, open_text
+from components.ingest.csv_header import Header
+from components.ingest.csv_options import CsvOptions
+from components.ingest.csv_text import open_text
 from components.ingest.sources import SourceFile
+from components.ingest.text_causes import TextCause, TextCauses
 from components.runtime.errors import InputError
 from components.runtime.progress import report
 
@@ -30,70 +31,79 @@ class CsvTable:
 
     Attributes:
       files: in the order of their rows.
+      options: how they are written.
       names: of the columns, in the order of the first file.
       kinds: of the columns.
+      text_causes: single cells for which columns are text.
       rows: of all files.
     """
 
     files: list[SourceFile]
+    options: CsvOptions = field(default_factory=CsvOptions)
     names: list[str] = field(default_factory=list)
     kinds: dict[str, Kind] = field(default_factory=dict)
+    text_causes: list[TextCause] = field(default_factory=list)
     rows: int = 0
+    _headers: dict[str, Header] = field(default_factory=dict)
     _blocks: dict[str, int] = field(default_factory=dict)
-    _empty: set[str] = field(default_factory=set)
 
     @classmethod
-    def scan(cls, files: list[SourceFile], text: Sequence[str] = ()) -> CsvTable:
+    def scan(cls, files: list[SourceFile], options: CsvOptions | None = None) -> CsvTable:
         """Reads all files once, for the names and types of their columns.
 
         Args:
           files: in the order of their rows.
-          text: columns that are text whatever they look like.
+          options: how they are written.
 
         Raises:
-          InputError: a file is not CSV, is not UTF-8, has a ragged row or other columns than the first one, none
-            has rows, or there is no such column as `text` names.
+          InputError: a file is not CSV, is of another encoding, has a ragged row or other columns than the first one,
+            none has rows, or there is no such column as `text_columns` names.
         """
-        table = cls(files)
+        table = cls(files, options or CsvOptions())
+        causes = TextCauses(table.options)
         for file in files:
-            names, has_rows = _header(file)
+            header = table._headers[file.path] = Header.read(file, table.options)
             if not table.names:
-                table.names, table.kinds = names, dict.fromkeys(names, Kind.MISSING)
-                for name in text:
-                    columns.check_name(name, names, "text_columns", file.name)
+                table.names, table.kinds = header.names, dict.fromkeys(header.names, Kind.MISSING)
+                for name in table.options.text_columns:
+                    columns.check_name(name, header.names, "text_columns", file.name)
                     table.kinds[name] = Kind.BYTES
-            columns.compare_names(names, file.name, table.names, files[0].name)
-            if has_rows:
-                table._scan_rows(file)
-            else:
-                table._empty.add(file.path)
+            columns.compare_names(header.names, file.name, table.names, files[0].name)
+            if header.has_rows:
+                table._scan_rows(file, header, causes)
         if table.rows == 0:
             names_text = files[0].name if len(files) == 1 else f"all {len(files)} files, such as {files[0].name}"
             raise InputError(f"{names_text}: a header but no rows: add rows, or set data to other files")
+        table.text_causes = causes.found()
         return table
 
     def batches(self) -> Iterator[tuple[SourceFile, pa.RecordBatch]]:
         """Reads all files again: the rows with the final types, columns in the order of `names`."""
         schema = pa.schema([(name, self.kinds[name].arrow) for name in self.names])
         for file in self.files:
-            if file.path in self._empty:
+            if not self._headers[file.path].has_rows:
                 continue
             for batch in self._text_batches(file, self._blocks[file.path]):
                 try:
-                    arrays = [columns.convert(batch.column(name), self.kinds[name]) for name in self.names]
+                    arrays = [
+                        columns.convert(batch.column(name), self.kinds[name], self.options.decimal)
+                        for name in self.names
+                    ]
                 except (ValueError, KeyError) as error:
                     raise InputError(f"{file.name}: has changed while it was read ({error}): run again") from None
                 yield file, pa.RecordBatch.from_arrays(arrays, schema=schema)
 
-    def _scan_rows(self, file: SourceFile) -> None:
+    def _scan_rows(self, file: SourceFile, header: Header, causes: TextCauses) -> None:
         block = BLOCK_BYTES
         while True:
             try:
                 rows = 0
                 for batch in self._text_batches(file, block):
-                    rows += batch.num_rows
                     for name in self.names:
-                        self.kinds[name] = columns.infer(batch.column(name), self.kinds[name])
+                        cells, before = batch.column(name), self.kinds[name]
+                        self.kinds[name] = columns.infer(cells, before, self.options.decimal)
+                        causes.look(name, before, self.kinds[name], cells, header, file, rows)
+                    rows += batch.num_rows
                     report(f"types of the columns: {self.rows + rows:,} rows", force=False)
                 break
             except _BlockTooSmall:
@@ -106,15 +116,22 @@ class CsvTable:
         self._blocks[file.path] = block
 
     def _text_batches(self, file: SourceFile, block: int) -> Iterator[pa.RecordBatch]:
-        with open_text(file) as stream:
+        options, header = self.options, self._headers[file.path]
+        with open_text(file, options.encoding) as stream:
             last = None
             try:
                 reader = arrow_csv.open_csv(
                     stream,
-                    read_options=arrow_csv.ReadOptions(block_size=block),
-                    parse_options=arrow_csv.ParseOptions(newlines_in_values=True),
+                    read_options=arrow_csv.ReadOptions(
+                        block_size=block,
+                        skip_rows=header.lines_before,
+                        column_names=None if options.header else header.names,
+                    ),
+                    parse_options=arrow_csv.ParseOptions(delimiter=options.delimiter, newlines_in_values=True),
                     convert_options=arrow_csv.ConvertOptions(
-                        column_types=dict.fromkeys(self.names, pa.string()), null_values=[""], strings_can_be_null=True
+                        column_types=dict.fromkeys(self.names, pa.string()),
+                        null_values=["", *options.null_values],
+                        strings_can_be_null=True,
                     ),
                 )
                 for batch in reader:
@@ -124,33 +141,19 @@ class CsvTable:
             except pa.ArrowInvalid as error:
                 if any(text in str(error) for text in _TOO_SMALL):
                     raise _BlockTooSmall(f"{file.name}: has changed while it was read: run again") from None
-                csv_faults.explain(file, len(self.names), str(error))
-            if last is not None and _quote_open(stream.tail, last):
-                csv_faults.explain_open_quote(file)
+                csv_faults.explain(file, options, header, str(error))
+            if last is not None and _quote_open(stream.tail, last, options.delimiter.encode()):
+                csv_faults.explain_open_quote(file, options)
 
 
 class _BlockTooSmall(InputError):
     """A record does not fit into a block; in the second pass, where it did in the first."""
 
 
-def _header(file: SourceFile) -> tuple[list[str], bool]:
-    """The names of a file's columns, and whether there is a row below them."""
-    csv.field_size_limit(sys.maxsize)
-    with open_text(file) as stream:
-        text = lines(stream, file.name)
-        try:
-            names = next((record for record in csv.reader(text) if record), None)
-        except csv.Error as error:
-            raise InputError(f"{file.name}: not CSV: {error}") from None
-        has_rows = any(line.strip("\r\n") for line in text)
-    if names is None:
-        raise InputError(f"{file.name}: an empty file: give it a header and rows, or move it away")
-    columns.check_names(names, file.name, "the first line must name every column")
-    return names, has_rows
-
-
-def _quote_open(tail: bytes, last: pa.RecordBatch) -> bool:
+def _quote_open(tail: bytes, last: pa.RecordBatch, delimiter: bytes) -> bool:
     """Whether the last cell's quote is never closed, which Arrow lets pass: then the file ends with quote and cell."""
     cell = (last.column(last.num_columns - 1)[-1].as_py() or "").encode().replace(b'"', b'""')
     beginning = len(tail) - len(cell) - 1
-    return tail.endswith(b'"' + cell) and (beginning == 0 or tail[beginning - 1 : beginning] in (b",", b"\n", b"\r"))
+    return tail.endswith(b'"' + cell) and (
+        beginning == 0 or tail[beginning - 1 : beginning] in (delimiter, b"\n", b"\r")
+    )

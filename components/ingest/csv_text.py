@@ -1,7 +1,8 @@
-"""CSV files as streams of bytes and as lines of text."""
+"""CSV files as streams of bytes in UTF-8, whatever they are written in, and as lines of text."""
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import io
 import re
@@ -10,31 +11,62 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from components.ingest.csv_options import UTF8
 from components.ingest.sources import SourceFile
 from components.runtime.errors import InputError
 
 _BUFFER_BYTES = 1 << 20
 _LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
 _UTF8_MARK = "\ufeff"
-_OTHER_FORMATS = {b"PAR1": "Parquet", b"Obj\x01": "Avro"}
-_UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
+_LOOKED_AT_BYTES = 8
+_OTHER_FORMATS = {
+    b"PAR1": "Parquet, and not CSV: name it as what it is, or set format",
+    b"Obj\x01": "Avro, and not CSV: name it as what it is, or set format",
+    b"\x1f\x8b": "gzip, and not CSV: let its name end in .csv.gz",
+    b"PK\x03\x04": "a ZIP archive or an Excel workbook, and not CSV: unpack it, or save the sheet as CSV",
+    b"\xd0\xcf\x11\xe0": "an Excel workbook, and not CSV: save the sheet as CSV",
+}
+# The mark of UTF-32 begins with that of UTF-16.
+_MARKS = (
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
 
 
 class TextStream(io.RawIOBase):
-    """The decompressed bytes of a file; remembers the last ones, in which an open quote shows."""
+    """The text of a file in UTF-8; remembers the last bytes, in which an open quote shows."""
 
-    def __init__(self, source: Any) -> None:
+    def __init__(self, source: Any, name: str, encoding: str) -> None:
+        """Takes a stream at its beginning.
+
+        Raises:
+          InputError: it is of another format, or visibly of another encoding.
+        """
         super().__init__()
         self._source = source
+        self._name = name
+        self._encoding = encoding
+        self._decoder = None if encoding == UTF8 else codecs.getincrementaldecoder(encoding)()
+        self._beginning: bytes = source.read(_LOOKED_AT_BYTES)
+        self._decoded = bytearray()
+        self._lines = 0
+        self._ended = False
         self._chunks: tuple[bytes, ...] = ()
+        _check_beginning(self._beginning, name, encoding)
 
     def readable(self) -> bool:
         """Always."""
         return True
 
     def read(self, size: int = -1, /) -> bytes:
-        """The next bytes, `size` of them unless the file ends before."""
-        data: bytes = self._source.read(size)
+        """The next bytes, `size` of them unless the file ends before.
+
+        Raises:
+          InputError: the bytes are not of the encoding. Not where that is UTF-8, which the readers hold them to.
+        """
+        data = self._raw(size) if self._decoder is None else self._transcoded(size)
         if data:
             self._chunks = (*self._chunks[-2:], data)
         return data
@@ -50,17 +82,59 @@ class TextStream(io.RawIOBase):
         """What the last three reads gave."""
         return b"".join(self._chunks)
 
+    def _raw(self, size: int) -> bytes:
+        if not self._beginning:
+            data: bytes = self._source.read(size)
+            return data
+        first, self._beginning = self._beginning, b""
+        rest: bytes = self._source.read(size if size < 0 else max(0, size - len(first)))
+        return first + rest
+
+    def _transcoded(self, size: int) -> bytes:
+        while not self._ended and (size < 0 or len(self._decoded) < size):
+            data = self._raw(_BUFFER_BYTES)
+            self._ended = not data
+            self._decoded += self._decode(data)
+        end = len(self._decoded) if size < 0 else size
+        result = bytes(self._decoded[:end])
+        del self._decoded[:end]
+        return result
+
+    def _decode(self, data: bytes) -> bytes:
+        assert self._decoder is not None
+        try:
+            text = self._decoder.decode(data, final=not data).encode()
+        except UnicodeDecodeError as error:
+            before = error.object[: error.start].decode(self._encoding, errors="replace")
+            found = " ".join(f"0x{byte:02x}" for byte in error.object[error.start : error.end][:4])
+            raise InputError(
+                f"{self._name}: line {self._lines + before.count(chr(10)) + 1}: {found} is not {self._encoding}: "
+                "correct encoding, or the file"
+            ) from None
+        except UnicodeError:
+            raise InputError(f"{self._name}: not {self._encoding} throughout: correct encoding, or the file") from None
+        self._lines += text.count(b"\n")
+        return text
+
 
 @contextmanager
-def open_text(file: SourceFile) -> Iterator[TextStream]:
-    """Opens a CSV file, decompressing it where its name ends in `.gz`."""
+def open_text(file: SourceFile, encoding: str = UTF8) -> Iterator[TextStream]:
+    """Opens a CSV file, decompressing it where its name ends in `.gz`.
+
+    Args:
+      file: to be read from its beginning.
+      encoding: that it is written in.
+
+    Raises:
+      InputError: it is of another format, or visibly of another encoding.
+    """
     with file.open() as raw:
         if not file.path.lower().endswith(".gz"):
-            yield TextStream(raw)
+            yield TextStream(raw, file.name, encoding)
             return
         try:
             with gzip.GzipFile(fileobj=raw, mode="rb") as stream:  # type: ignore[call-overload]
-                yield TextStream(stream)
+                yield TextStream(stream, file.name, encoding)
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
             raise InputError(f"{file.name}: not a whole gzip file ({error}): copy or write it again") from None
 
@@ -73,17 +147,30 @@ def lines(stream: TextStream, name: str) -> Iterator[str]:
     """
     buffered: Iterable[bytes] = io.BufferedReader(stream, _BUFFER_BYTES)
     for number, line in enumerate(buffered, 1):
-        if number == 1 and line[:4] in _OTHER_FORMATS:
-            raise InputError(f"{name}: {_OTHER_FORMATS[line[:4]]}, and not CSV: name it as what it is, or set format")
         try:
             text = line.decode()
         except UnicodeDecodeError as error:
-            utf16 = number == 1 and line.startswith(_UTF16_MARKS)
-            found = "the file is in UTF-16" if utf16 else f"the byte 0x{line[error.start]:02x} is not UTF-8"
-            raise InputError(f"{name}: line {number}: {found}: save the file as UTF-8") from None
+            raise InputError(
+                f"{name}: line {number}: the byte 0x{line[error.start]:02x} is not UTF-8: "
+                "save the file as UTF-8, or set encoding, such as cp1252"
+            ) from None
         if number == 1:
             text = text.removeprefix(_UTF8_MARK)
         if "\r" in text[:-2]:
             yield from _LINE.findall(text)
         else:
             yield text
+
+
+def _check_beginning(data: bytes, name: str, encoding: str) -> None:
+    for magic, found in _OTHER_FORMATS.items():
+        if data.startswith(magic):
+            raise InputError(f"{name}: {found}")
+    if encoding.startswith(("utf-16", "utf-32")):
+        return
+    found = next((other for mark, other in _MARKS if data.startswith(mark)), "")
+    # A header in ASCII, whose every second byte is zero.
+    if not found and len(data) == _LOOKED_AT_BYTES:
+        found = "utf-16-le" if not any(data[1::2]) else "utf-16-be" if not any(data[::2]) else ""
+    if found:
+        raise InputError(f"{name}: line 1: the file is in {found[:6].upper()}: set encoding: {found}")

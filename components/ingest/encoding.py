@@ -125,7 +125,7 @@ def _with_values(rows: pa.RecordBatch, needed: tuple[str, ...], file: str) -> pa
     return rows
 
 
-def encoding(
+def encode_all(
     parts: Iterator[Part],
     names: tuple[str, ...],
     buckets: Splits | None,

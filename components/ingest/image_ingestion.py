@@ -71,8 +71,6 @@ class ImageIngestion:
         settings, faults = ImageSettings.parse(images), Faults()
         found = find_images(data, patterns, settings, faults)
         report(f"{len(found.images):,} images found")
-        if found.left_out:
-            report(f"left out: {len(found.left_out):,} files that are no images, such as {found.left_out[0]}")
         return cls(found, settings, faults)
 
     @contextmanager
@@ -90,6 +88,14 @@ class ImageIngestion:
           InputError: there are any.
         """
         self._faults.raise_if_any()
+
+    @property
+    def left_out(self) -> str:
+        """Which files were passed over; empty where none was."""
+        files = self._found.left_out
+        one_of_them = f", such as {files[0]}" if len(files) > 1 else f": {files[0]}" if files else ""
+        count = "1 file that is no image" if len(files) == 1 else f"{len(files):,} files that are no images"
+        return f"{count} left out{one_of_them}" if files else ""
 
     def sources(self) -> Sources:
         """All files that have been read."""

@@ -14,6 +14,7 @@ from components.ingest.image_list import read_list
 from components.ingest.image_settings import LIST, PAIRS, ImageSettings
 from components.ingest.sources import SourceFile, Sources, by_pattern, check_patterns, find, is_image_name
 from components.runtime.errors import InputError
+from components.runtime.storage import shown
 
 # What lies beside images in public data sets and on people's disks; anything else is looked into.
 _OTHER = re.compile(
@@ -71,7 +72,7 @@ def find_images(data: str, patterns: Mapping[str, Any], settings: ImageSettings,
     check_patterns(patterns)
     found = find(data, {}, whole_tree=True)
     if not found.folder:
-        raise InputError(f"{data}: a file, and images lie in a folder: set data to the folder")
+        raise InputError(f"{shown(data)}: a file, and images lie in a folder: set data to the folder")
     result = _LAYOUTS[settings.layout](found, settings, faults)
     result.span = found.span
     if patterns:

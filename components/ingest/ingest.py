@@ -6,21 +6,24 @@ import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from components.ingest import sample_page
 from components.ingest.csv_files import CsvTable
-from components.ingest.encoding import BATCH_BYTES, Encoded, Part, encoding, slices
+from components.ingest.csv_options import CsvOptions
+from components.ingest.encoding import BATCH_BYTES, Encoded, Part, encode_all, slices
 from components.ingest.image_ingestion import NO_COMPRESSION, ImageIngestion, are_images
 from components.ingest.output import SplitWriter
 from components.ingest.sampling import MAX_ROWS, Reservoir
 from components.ingest.sources import AVRO, CSV, IMAGES, PARQUET, SourceFile, Sources, find, format_of
 from components.ingest.splits import Splits
+from components.ingest.text_causes import TextCause
 from components.runtime import tfrecord
 from components.runtime.artifacts import OutputArtifact
 from components.runtime.errors import InputError
 from components.runtime.progress import report
+from components.runtime.storage import shown
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
     from components.ingest.table_columns import Column
 
 _BATCH_RECORDS = 16384
+_TOLD_CAUSES = 10
 _WORTH_PROCESSES = 4 << 20
 """Bytes of input from which processes for the encoding pay for their start."""
 
@@ -42,6 +46,12 @@ def ingest(
     sample_rows: int = 10,
     images: dict[str, Any] = {},  # noqa: B006 (only read)
     text_columns: list[str] = [],  # noqa: B006 (only read)
+    delimiter: str = CsvOptions.delimiter,
+    encoding: str = CsvOptions.encoding,
+    header: bool = CsvOptions.header,
+    column_names: list[str] = [],  # noqa: B006 (only read)
+    null_values: list[str] = [],  # noqa: B006 (only read)
+    decimal: str = CsvOptions.decimal,
     leave_out_without: list[str] = [],  # noqa: B006 (only read)
 ) -> None:
     """Writes the raw data's records as tf.Examples.
@@ -56,6 +66,12 @@ def ingest(
       sample_rows: how many rows of each split the page shows; 0 for none.
       images: layout of images, see `components.ingest.image_settings`.
       text_columns: of CSV files that are text whatever they look like.
+      delimiter: this and what follows are of CSV files, see `components.ingest.csv_options`.
+      encoding: of the text.
+      header: whether the first line names the columns.
+      column_names: in the order of the files.
+      null_values: cells that are missing values.
+      decimal: the mark before decimals.
       leave_out_without: columns without a value in which a row is left out.
 
     Raises:
@@ -63,6 +79,7 @@ def ingest(
     """
     if not 0 <= sample_rows <= MAX_ROWS:
         raise InputError(f"sample_rows is {sample_rows}: give a number from 0 to {MAX_ROWS}")
+    place = shown(data)
     buckets = None if split_patterns else Splits.parse(splits)
     names = buckets.names if buckets else tuple(sorted(split_patterns))
     is_images = are_images(data, format, split_patterns, images)
@@ -70,28 +87,37 @@ def ingest(
     sources = found.sources() if found else find(data, split_patterns)
     kind = IMAGES if found else format_of(sources.files, format)
     samples = {name: Reservoir(name, sample_rows, sample_page.keep) for name in names}
-    if text_columns and kind != CSV:
-        raise InputError(f"text_columns is for CSV files, and {data} is {kind}: its columns have types; take it out")
+    options = CsvOptions.parse(
+        delimiter=delimiter,
+        encoding=encoding,
+        header=header,
+        column_names=column_names,
+        null_values=null_values,
+        decimal=decimal,
+        text_columns=text_columns,
+    )
+    if options.given and kind != CSV:
+        raise InputError(f"{options.given[0]} is for CSV files, and {place} is {kind}: take it out")
     if leave_out_without and found:
         raise InputError("leave_out_without is for rows of a table, and these are images: take it out")
-    columns: dict[str, str] = {}
+    raw = _Raw()
     if found:
         rows, left_out = _write(found.encoding(names, buckets), examples, samples, gzip_level=NO_COMPRESSION)
         found.raise_faults()
     else:
-        raw = _open(kind, sources.files, text_columns)
-        columns = raw.columns
+        raw = _open(kind, sources.files, options)
         processes = os.cpu_count() or 1 if raw.large else 0
-        encoded = encoding(raw.parts, names, buckets, tuple(leave_out_without), processes=processes)
+        encoded = encode_all(raw.parts, names, buckets, tuple(leave_out_without), processes=processes)
         rows, left_out = _write(encoded, examples, samples)
+    if left_out and not any(rows.values()):
+        needed = " and ".join(map(repr, leave_out_without))
+        raise InputError(
+            f"{place}: none of the {left_out} rows has {needed}, so all are left out: "
+            "correct leave_out_without or the data"
+        )
     for name, count in rows.items():
-        if count == 0 and left_out and not any(rows.values()):
-            raise InputError(
-                f"{data}: none of the {left_out} rows has {_listed(leave_out_without)}, so all are left out: "
-                "correct leave_out_without or the data"
-            )
         if count == 0:
-            raise InputError(_empty_split(data, name, names, sum(rows.values()), buckets))
+            raise InputError(_empty_split(place, name, names, sum(rows.values()), buckets))
     examples.metadata |= {
         "splits": list(names),
         "rows": sum(rows.values()),
@@ -103,14 +129,42 @@ def ingest(
     examples.metadata |= found.facts() if found else {}
     if leave_out_without:
         examples.metadata["rows_left_out"] = left_out
-        report(f"{left_out:,} rows left out without {_listed(leave_out_without)}")
-    if columns:
-        examples.metadata["columns"] = columns
+    if raw.columns:
+        examples.metadata["columns"] = raw.columns
     if sources.span is not None:
         examples.metadata["span"] = sources.span
-    origin = sample_page.Origin(kind, len(sources.files), examples.metadata["input_bytes"], sources.span, columns)
+    left_out_text = _left_out(left_out, leave_out_without, found)
+    _tell(raw, rows, left_out_text, cells=sample_rows > 0)
+    origin = sample_page.Origin(
+        kind,
+        len(sources.files),
+        examples.metadata["input_bytes"],
+        sources.span,
+        raw.columns,
+        left_out_text,
+        [cause.told(cells=sample_rows > 0) for cause in raw.text_causes],
+    )
     sample.path.write_text(sample_page.draw(origin, samples), encoding="utf-8")
     sample.metadata["sample_rows"] = sample_rows
+
+
+def _left_out(rows: int, needed: Sequence[str], found: ImageIngestion | None) -> str:
+    """What was left out, and why; empty where nothing was."""
+    if found:
+        return found.left_out
+    return f"{rows:,} rows left out, without {_listed(needed)}" if rows else ""
+
+
+def _tell(raw: _Raw, rows: Mapping[str, int], left_out: str, *, cells: bool) -> None:
+    """Says what became of the data, the sum last."""
+    if odd := [name for name in raw.columns if name != name.strip()]:
+        report(f"the names of columns have blanks around them, which belong to them: {', '.join(map(repr, odd[:5]))}")
+    for cause in raw.text_causes[:_TOLD_CAUSES]:
+        report(cause.told(cells=cells))
+    if (more := len(raw.text_causes) - _TOLD_CAUSES) > 0:
+        report(f"{more:,} more columns are text because of single cells: see the page of the sample")
+    report(", ".join(f"{count:,} rows in {name}" for name, count in rows.items()))
+    report(", ".join(filter(None, [f"{sum(rows.values()):,} rows", left_out])))
 
 
 def _write(
@@ -133,13 +187,11 @@ def _write(
             report(f"{sum(writer.rows for writer in writers):,} rows", force=False)
         for writer in writers:
             writer.close()
-        counts = {name: writer.rows for name, writer in zip(names, writers, strict=True)}
-    report(", ".join(f"{count:,} rows in {name}" for name, count in counts.items()))
-    return counts, left_out
+    return {name: writer.rows for name, writer in zip(names, writers, strict=True)}, left_out
 
 
 def _listed(names: Sequence[str]) -> str:
-    return " and ".join(map(repr, names))
+    return " or ".join(map(repr, names))
 
 
 @dataclass(frozen=True)
@@ -150,19 +202,22 @@ class _Raw:
       parts: their records.
       columns: type by name where it is known beforehand.
       large: whether processes for the encoding pay for their start.
+      text_causes: single cells of CSV files for which columns are text.
     """
 
-    parts: Iterator[Part]
-    columns: dict[str, str]
-    large: bool
+    parts: Iterator[Part] = field(default_factory=lambda: iter(()))
+    columns: dict[str, str] = field(default_factory=dict)
+    large: bool = False
+    text_causes: list[TextCause] = field(default_factory=list)
 
 
-def _open(kind: str, files: list[SourceFile], text_columns: Sequence[str]) -> _Raw:
+def _open(kind: str, files: list[SourceFile], options: CsvOptions) -> _Raw:
     # Each format's library is imported where there is a file of it.
     if kind == CSV:
-        table = CsvTable.scan(files, text_columns)
+        table = CsvTable.scan(files, options)
         large = sum(file.size for file in files) > _WORTH_PROCESSES
-        return _Raw(_table_parts(table.batches()), {name: table.kinds[name].label for name in table.names}, large)
+        labels = {name: table.kinds[name].label for name in table.names}
+        return _Raw(_table_parts(table.batches()), labels, large, table.text_causes)
     if kind == PARQUET:
         from components.ingest.parquet_files import ParquetTable
 
@@ -202,13 +257,13 @@ def _tfrecord_parts(files: Sequence[SourceFile]) -> Iterator[Part]:
             yield Part(file.name, file.split, records, first)
 
 
-def _empty_split(data: str, name: str, names: tuple[str, ...], rows: int, buckets: Splits | None) -> str:
+def _empty_split(place: str, name: str, names: tuple[str, ...], rows: int, buckets: Splits | None) -> str:
     if rows == 0:
-        return f"{data}: no records in any file: set data to files with records"
+        return f"{place}: no records in any file: set data to files with records"
     if buckets is None:
-        return f"{data}: the files of the split {name!r} hold no records: mend its pattern in split_patterns"
+        return f"{place}: the files of the split {name!r} hold no records: mend its pattern in split_patterns"
     return (
-        f"{data}: the split {name!r} got none of the {rows} rows: "
+        f"{place}: the split {name!r} got none of the {rows} rows: "
         f"give more rows that differ, or another number of buckets to {name!r} in splits"
     )
 

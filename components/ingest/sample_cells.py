@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import codecs
-import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import Any
 
 from components.ingest.sample_pictures import Picture, is_image, overlay, size_text, thumbnail
 from components.runtime import examples
+from components.runtime.visible import visible
 
 IMAGE, MASK = "image", "mask"
 LONG = 120
@@ -21,7 +21,6 @@ _LOOKED_AT_BYTES = 8192
 _CONTROLS_OF_BINARY = 0.1
 _LISTED = 4
 _WHITE = "\t\n\r\f"
-_UNSHOWN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ufffe\uffff]")
 _JOINERS = ("\u200d", "\ufe0f", "\u20e3")
 
 
@@ -72,11 +71,6 @@ def clip(text: str, limit: int) -> str:
     while end > max(1, limit - 24) and _belongs_together(text[end - 1], text[end]):
         end -= 1
     return f"{text[:end].rstrip()}…"
-
-
-def visible(text: str) -> str:
-    r"""A text with `\x00` and the like in the place of what HTML does not know, or what turns the text around it."""
-    return text if text.isprintable() else _UNSHOWN.sub(lambda found: ascii(found[0])[1:-1], text.replace("\r\n", "\n"))
 
 
 def _cell(values: Sequence[Any]) -> Cell:

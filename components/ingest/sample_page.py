@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from components.ingest.columns import quoted_if_odd
 from components.ingest.sample_cells import Cell, Cells, cells_of, clip
 from components.ingest.sample_pictures import Picture, size_text
 from components.ingest.sampling import Reservoir
 from components.runtime import report
 from components.runtime.report import Html
+from components.runtime.visible import in_one_line
 
 MAX_BYTES = 900_000
 
@@ -52,6 +53,8 @@ class Origin:
       bytes: that were read of them.
       span: that they are of, if any.
       columns: type by name, where the files say.
+      left_out: what was left out and why, in words; empty where nothing was.
+      text_causes: a line for each column that is text because of single cells.
     """
 
     format: str
@@ -59,6 +62,8 @@ class Origin:
     bytes: int
     span: int | None
     columns: Mapping[str, str]
+    left_out: str = ""
+    text_causes: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -122,6 +127,8 @@ def _page(origin: Origin, splits: Mapping[str, _Sampled], asked: int, room: _Roo
         parts += [_split(name, sampled, room) for name, sampled in splits.items()]
     if columns := _columns(origin, rows, room):
         parts.append(columns)
+    if origin.text_causes:
+        parts.append(_text_causes(origin.text_causes, room))
     return report.page("Raw data", *parts)
 
 
@@ -143,6 +150,7 @@ def _overview(origin: Origin, splits: Mapping[str, _Sampled], asked: int, room: 
         f"{total:,} rows",
         _STYLE,
         report.paragraph(about),
+        *([report.paragraph(report.text(_sentence(origin.left_out), "bad"))] if origin.left_out else []),
         report.table(["split", "rows", "share", "in the sample"], rows),
         report.paragraph(report.text(note, "muted")),
     )
@@ -167,6 +175,19 @@ def _columns(origin: Origin, rows: Sequence[Cells], room: _Room) -> Html:
     return report.section(
         f"{len(names):,} features", _raw(report.table(heads, body)), _more(len(names) - len(shown), "features")
     )
+
+
+def _text_causes(lines: Sequence[str], room: _Room) -> Html:
+    shown = lines[: room.features]
+    return report.section(
+        "Text because of single cells",
+        *(report.paragraph(_sentence(line)) for line in shown),
+        _more(len(lines) - len(shown), "columns"),
+    )
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}."
 
 
 def _type(label: str, present: Sequence[Cell]) -> str:
@@ -253,6 +274,7 @@ def _in_table(cell: Cell | None, room: _Room) -> Html:
 
 
 def _name(name: str) -> Html:
+    name = in_one_line(quoted_if_odd(name))
     text = clip(name, _NAME)
     title = "" if text == name else f' title="{_attribute(clip(name, 400))}"'
     return Html(f"<span{title}>{report.escape(text)}</span>")
@@ -260,7 +282,7 @@ def _name(name: str) -> Html:
 
 def _attribute(text: str) -> str:
     """Text in an attribute, without what looks like another attribute or an address to whoever reads tags."""
-    return html.escape(text).replace("=", "&#61;").replace(":", "&#58;")
+    return report.escape(text).replace("=", "&#61;").replace(":", "&#58;")
 
 
 def _more(count: int, what: str) -> Html:

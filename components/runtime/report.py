@@ -8,6 +8,8 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from components.runtime.visible import visible
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -41,14 +43,17 @@ class Html(str):
 
 
 def escape(value: object) -> Html:
-    """Returns `value` as HTML text; `Html` passes unchanged, floats get six significant digits, None is a dash."""
+    """Returns `value` as HTML text; `Html` passes unchanged, floats get six significant digits, None is a dash.
+
+    Characters that nobody sees, or that would turn the text around them, are shown as escapes.
+    """
     if isinstance(value, Html):
         return value
     if value is None:
         return Html("–")
     if isinstance(value, float):
         return Html(f"{value:.6g}")
-    return Html(html.escape(str(value)))
+    return Html(html.escape(visible(str(value))))
 
 
 def text(value: object, css_class: str) -> Html:
@@ -119,8 +124,8 @@ def drawing(figure: Figure, description: str) -> Html:
 
     buffer = io.StringIO()
     FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None, "Creator": None, "Type": None, "Format": None})
-    svg = buffer.getvalue()
-    svg = svg[svg.index("<svg") :].replace("<svg ", f'<svg role="img" aria-label="{html.escape(description)}" ', 1)
+    svg = visible(buffer.getvalue())
+    svg = svg[svg.index("<svg") :].replace("<svg ", f'<svg role="img" aria-label="{escape(description)}" ', 1)
     return Html(svg)
 
 

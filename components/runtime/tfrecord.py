@@ -1,4 +1,4 @@
-"""TFRecord files: records behind their length, both guarded by masked CRC-32C, plain or gzip. No TensorFlow.
+"""TFRecord files: records behind their length, both guarded by masked CRC-32C, plain, gzip or zlib. No TensorFlow.
 
 The framing is that of tensorflow/core/lib/io/record_writer.h.
 """
@@ -27,6 +27,7 @@ FOOTER_BYTES = 4
 
 _GZIP_MAGIC = b"\x1f\x8b"
 _GZIP_WBITS = zlib.MAX_WBITS | 16
+_GZIP_OR_ZLIB_WBITS = zlib.MAX_WBITS | 32
 _MASK_DELTA = 0xA282EAD8
 _CHUNK_BYTES = 1 << 20
 _MEND = "the file is truncated or corrupt, copy or write it again"
@@ -125,13 +126,13 @@ def write(path: Path, records: Iterable[bytes], *, gzip: bool = True) -> int:
 
 
 def read(path: Path) -> Iterator[bytes]:
-    """The records of a file, gzip or plain by its first bytes; errors as those of `read_stream`."""
+    """The records of a file, compressed or plain by its first bytes; errors as those of `read_stream`."""
     with path.open("rb") as stream:
         yield from read_stream(stream, str(path))
 
 
 def read_stream(stream: ByteStream, name: str) -> Iterator[bytes]:
-    """The records in a stream, gzip or plain by its first bytes.
+    """The records in a stream, plain, gzip or zlib by its first bytes.
 
     Args:
       stream: at its beginning.
@@ -167,12 +168,31 @@ def read_stream(stream: ByteStream, name: str) -> Iterator[bytes]:
 
 
 def is_tfrecord(stream: ByteStream) -> bool:
-    """Whether a stream begins with the header of a record, in gzip or not."""
+    """Whether a stream begins with the header of a record, compressed or not."""
     try:
-        beginning = next(_decompressed(stream, ""), b"")[:HEADER_BYTES]
+        return _is_header(next(_decompressed(stream, ""), b""))
     except InputError:
         return False
-    return len(beginning) == HEADER_BYTES and masked_crc(beginning[:8]) == struct.unpack("<I", beginning[8:])[0]
+
+
+def _is_header(data: bytes) -> bool:
+    """Whether bytes begin with a record's length and the checksum of that."""
+    if len(data) < HEADER_BYTES:
+        return False
+    checksum: int = struct.unpack_from("<I", data, 8)[0]
+    return masked_crc(data[:8]) == checksum
+
+
+def _compression(data: bytes) -> str:
+    """What the first bytes of a file say: `gzip`, `zlib`, or nothing."""
+    # The length of a plain record may begin with the same two bytes as a compressed file.
+    if _is_header(data):
+        return ""
+    if data.startswith(_GZIP_MAGIC):
+        return "gzip"
+    # RFC 1950: the method deflate, a window of at most 32 KiB, and a check of both bytes.
+    is_zlib = len(data) > 1 and data[0] & 0x0F == 8 and data[0] >> 4 <= 7 and (data[0] << 8 | data[1]) % 31 == 0
+    return "zlib" if is_zlib else ""
 
 
 def _fill(buffer: bytes, position: int, size: int, chunks: Iterator[bytes]) -> tuple[bytes, int]:
@@ -190,24 +210,25 @@ def _fill(buffer: bytes, position: int, size: int, chunks: Iterator[bytes]) -> t
 def _decompressed(stream: ByteStream, name: str) -> Iterator[bytes]:
     """Non-empty chunks of a bounded size, whatever the compression ratio; gzip files may have several members."""
     data = stream.read(_CHUNK_BYTES)
-    if not data.startswith(_GZIP_MAGIC):
+    compression = _compression(data)
+    if not compression:
         while data:
             yield data
             data = stream.read(_CHUNK_BYTES)
         return
-    inflater = zlib.decompressobj(_GZIP_WBITS)
+    inflater = zlib.decompressobj(_GZIP_OR_ZLIB_WBITS)
     while data:
         try:
             chunk = inflater.decompress(data, _CHUNK_BYTES)
         except zlib.error as error:
-            raise InputError(f"{name}: not gzip as it begins to be ({error}): {_MEND}") from None
+            raise InputError(f"{name}: not {compression} as it begins to be ({error}): {_MEND}") from None
         if chunk:
             yield chunk
         if inflater.eof:
             data = inflater.unused_data or stream.read(_CHUNK_BYTES)
             if data:
-                inflater = zlib.decompressobj(_GZIP_WBITS)
+                inflater = zlib.decompressobj(_GZIP_OR_ZLIB_WBITS)
         else:
             data = inflater.unconsumed_tail or stream.read(_CHUNK_BYTES)
     if not inflater.eof:
-        raise InputError(f"{name}: ends inside its gzip stream: {_MEND}")
+        raise InputError(f"{name}: ends inside its {compression} stream: {_MEND}")

@@ -63,9 +63,17 @@ def run_ingest(
     sample_rows: int = 10,
     text_columns: Sequence[str] = (),
     leave_out_without: Sequence[str] = (),
+    csv: Mapping[str, Any] = {},
     user: int | None = None,
 ) -> StageResult:
-    """Runs the stage's main program in a fork of this process, as another user where `user` is given."""
+    """Runs the stage's main program in a fork of this process.
+
+    Args:
+      folder: gets the outputs.
+      data: see the parameters of the stage, as all that is not told here.
+      csv: further parameters: how CSV files are written.
+      user: another user to run it as.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     parameters = {
         "data": str(data),
@@ -76,6 +84,7 @@ def run_ingest(
         "sample_rows": sample_rows,
         "text_columns": list(text_columns),
         "leave_out_without": list(leave_out_without),
+        **csv,
     }
     text = json.dumps(executor_input(folder, parameters=parameters, outputs=["examples", "sample"]))
     logs = [folder.with_name(f"{folder.name}.{stream}") for stream in ("stdout", "stderr")]

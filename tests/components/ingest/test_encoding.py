@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pyarrow as pa
 import pytest
 
-from components.ingest.encoding import Part, encode, encoding
+from components.ingest.encoding import Part, encode, encode_all
 from components.ingest.splits import Splits
 from components.runtime import examples
 from components.runtime.errors import InputError, TransientError
@@ -26,7 +26,7 @@ def parts(count: int = 12) -> Iterator[Part]:
 
 def test_processes_give_the_same_bytes_in_the_same_order() -> None:
     inline = [encode(part, NAMES, BUCKETS) for part in parts()]
-    with encoding(parts(), NAMES, BUCKETS, processes=3) as encoded:
+    with encode_all(parts(), NAMES, BUCKETS, processes=3) as encoded:
         assert list(encoded) == inline
     assert sum(sum(batch.rows) for batch in inline) == 1200
 
@@ -36,7 +36,7 @@ def test_records_that_are_no_examples_are_named_from_a_process_too() -> None:
     broken = [Part("b.gz", "train", [good] * 3), Part("b.gz", "train", [good, b"\xff\xff"], 4)]
     with (
         pytest.raises(InputError, match=r"b\.gz: record 5 is not a tf\.Example"),
-        encoding(iter(broken), NAMES, None, processes=2) as encoded,
+        encode_all(iter(broken), NAMES, None, processes=2) as encoded,
     ):
         list(encoded)
 
@@ -57,7 +57,7 @@ def test_a_killed_process_is_a_passing_fault() -> None:
 
     with (
         pytest.raises(TransientError, match="out of memory"),
-        encoding(deadly(), NAMES, BUCKETS, processes=2) as encoded,
+        encode_all(deadly(), NAMES, BUCKETS, processes=2) as encoded,
     ):
         list(encoded)
 

@@ -62,7 +62,7 @@ def test_other_files_are_left_out_and_counted(tmp_path: Path) -> None:
     result = ingested(tmp_path / "out", data, splits=ALL, format="images")
     assert set(labels(result)) == {*CLASSES, "cat/no-suffix"}
     assert result.metadata["left_out"] == 4
-    assert "left out: 4 files that are no images, such as" in result.result.stdout
+    assert "4 files that are no images left out, such as" in result.result.stdout
 
 
 def test_links_are_followed(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import zlib
 from pathlib import Path
 
 import pytest
@@ -55,9 +56,27 @@ def test_gzip_members_one_after_the_other_are_read() -> None:
     assert list(tfrecord.read_stream(io.BytesIO(content), "f")) == RECORDS
 
 
+@pytest.mark.parametrize("level", [0, 1, 6, 9])
+def test_zlib_is_read_as_gzip_is(level: int) -> None:
+    content = zlib.compress(tfrecord.frame(RECORDS), level)
+    assert list(tfrecord.read_stream(io.BytesIO(content), "f")) == RECORDS
+    assert tfrecord.is_tfrecord(io.BytesIO(content))
+
+
+@pytest.mark.parametrize("beginning", [b"\x1f\x8b", b"\x78\x01", b"\x78\x9c", b"\x78\xda"])
+def test_a_plain_record_whose_length_looks_like_compression_is_plain(beginning: bytes) -> None:
+    record = bytes(int.from_bytes(beginning, "little"))
+    content = tfrecord.frame([record, b"x"])
+    assert content.startswith(beginning)
+    assert list(tfrecord.read_stream(io.BytesIO(content), "f")) == [record, b"x"]
+    assert tfrecord.is_tfrecord(io.BytesIO(content))
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
+        (zlib.compress(tfrecord.frame([b"abc"] * 1000))[:-2], "f: ends inside its zlib stream"),
+        (b"\x78\x9cno zlib at all", "f: not zlib as it begins to be"),
         (tfrecord.frame([b"abc", b"def"])[:-1], "f: record 2 at byte 19 has 3 bytes, but the file ends before"),
         (tfrecord.frame([b"abc"])[:7], "f: record 1 at byte 0 ends inside its header"),
         (b"\x04" + tfrecord.frame([b"abc"])[1:], "f: record 1 at byte 0: the checksum of its length does not hold"),
