@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import email.utils
 import hashlib
 import http.client
+import json
 import os
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,7 +45,8 @@ def fetch(source: Source, folder: Path, say: Callable[[str], None], *, pause_sec
 
     Args:
       source: what to download.
-      folder: where it goes; what has been received of an interrupted download is kept there and gone on with.
+      folder: where it goes; what has been received of an interrupted download is kept there and gone on with, as long
+        as the server says that its file is still the same one.
       say: told one line per event.
       pause_seconds: before the second attempt, twice as long before each further one.
 
@@ -75,6 +79,7 @@ def fetch(source: Source, folder: Path, say: Callable[[str], None], *, pause_sec
             f"{source.url}: {fault}, {ATTEMPTS} times; check the network and run again, it goes on from there"
         )
 
+    _note(part).unlink(missing_ok=True)
     expected, found = _expected(file, source), _sums(part, source)
     if expected and expected != found:
         part.unlink()
@@ -91,14 +96,24 @@ def fetch(source: Source, folder: Path, say: Callable[[str], None], *, pause_sec
 
 def _receive(url: str, part: Path) -> str:
     """Appends to `part` until the file is whole; returns what went wrong, or nothing."""
-    have = part.stat().st_size if part.exists() else 0
-    request = urllib.request.Request(
-        url, headers={"User-Agent": "millrace", **({"Range": f"bytes={have}-"} if have else {})}
-    )
+    version = _noted(part, url)
+    have = part.stat().st_size if version and part.exists() else 0
+    headers = {"User-Agent": "millrace"}
+    if have:
+        # The server sends all of the file where it is another one by now.
+        headers |= {"Range": f"bytes={have}-", "If-Range": version}
     try:
-        with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as response:
-            if have and response.status != http.HTTPStatus.PARTIAL_CONTENT:
+        with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=TIMEOUT_SECONDS) as response:
+            now = _version(response.headers)
+            if response.status == http.HTTPStatus.PARTIAL_CONTENT:
+                if now != version or not response.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
+                    _drop(part)
+                    return "the server goes on with another file than it began with"
+            else:
                 have = 0
+                _drop(part)
+                if now:
+                    _note(part).write_text(json.dumps({"url": url, "version": now}))
             length = response.headers.get("Content-Length")
             with part.open("ab" if have else "wb") as stream:
                 received = 0
@@ -111,17 +126,51 @@ def _receive(url: str, part: Path) -> str:
         with error:
             if error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
                 # What is here is as long as the file, or longer: start anew.
-                part.unlink()
+                _drop(part)
                 return "what was there already does not fit"
             if error.code in _PASSING:
                 return f"the server answers {error.code} {error.reason}"
-            part.unlink(missing_ok=True)
+            _drop(part)
             raise InputError(
                 f"{url}: the server answers {error.code} {error.reason}; give another address with --from"
             ) from None
     except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
         return f"{getattr(error, 'reason', None) or error}"
     return ""
+
+
+def _version(headers: Mapping[str, str]) -> str:
+    """What a server says by which its file can be told from a later one; empty where it says nothing of the kind.
+
+    A weak ETag promises no equal bytes, and a time only where the file is older than the answer: RFC 9110, 8.8.2.2 and
+    13.1.5.
+    """
+    if (tag := headers.get("ETag", "")) and not tag.startswith("W/"):
+        return tag
+    modified, date = headers.get("Last-Modified", ""), headers.get("Date", "")
+    with contextlib.suppress(ValueError, TypeError):
+        if email.utils.parsedate_to_datetime(modified) < email.utils.parsedate_to_datetime(date):
+            return modified
+    return ""
+
+
+def _note(part: Path) -> Path:
+    """Where it is noted of which file a part is."""
+    return part.with_name(f"{part.name}.of")
+
+
+def _noted(part: Path, url: str) -> str:
+    """The version of the file at a URL that a part is of; empty where that is not known, so that it is of no use."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        note = json.loads(_note(part).read_text())
+        if note.get("url") == url:
+            return str(note.get("version", ""))
+    return ""
+
+
+def _drop(part: Path) -> None:
+    part.unlink(missing_ok=True)
+    _note(part).unlink(missing_ok=True)
 
 
 def _sums(file: Path, source: Source) -> str:

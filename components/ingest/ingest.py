@@ -46,12 +46,12 @@ def ingest(
     sample_rows: int = 10,
     images: dict[str, Any] = {},  # noqa: B006 (only read)
     text_columns: list[str] = [],  # noqa: B006 (only read)
-    delimiter: str = CsvOptions.delimiter,
-    encoding: str = CsvOptions.encoding,
-    header: bool = CsvOptions.header,
+    delimiter: str = ",",
+    encoding: str = "utf-8",
+    header: bool = True,
     column_names: list[str] = [],  # noqa: B006 (only read)
     null_values: list[str] = [],  # noqa: B006 (only read)
-    decimal: str = CsvOptions.decimal,
+    decimal: str = ".",
     leave_out_without: list[str] = [],  # noqa: B006 (only read)
 ) -> None:
     """Writes the raw data's records as tf.Examples.

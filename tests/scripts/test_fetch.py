@@ -20,13 +20,21 @@ SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 @dataclass
 class Server:
-    """What the loopback server answers, and what it was asked."""
+    """What the loopback server answers, and what it was asked.
+
+    Attributes:
+      regards: whether it knows If-Range.
+      then: content and headers with which it goes on after each answer.
+    """
 
     url: str = ""
     content: bytes = CONTENT
     statuses: list[int] = field(default_factory=list)
     cut_after: list[int] = field(default_factory=list)
     ranges: bool = True
+    versions: dict[str, str] = field(default_factory=lambda: {"ETag": '"1"'})
+    regards: bool = True
+    then: list[tuple[bytes, dict[str, str]]] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
 
 
@@ -42,20 +50,26 @@ def server() -> Iterator[Server]:
             if status != 200:
                 self.send_error(status)
                 return
-            body = state.content
-            if wanted and state.ranges:
+            body, versions = state.content, state.versions
+            same = self.headers.get("If-Range", "") in versions.values()
+            if wanted and state.ranges and (same or not state.regards):
                 first = int(wanted.removeprefix("bytes=").removesuffix("-"))
                 if first >= len(body):
                     self.send_error(416)
                     return
-                body = body[first:]
                 self.send_response(206)
+                self.send_header("Content-Range", f"bytes {first}-{len(body) - 1}/{len(body)}")
+                body = body[first:]
             else:
                 self.send_response(200)
+            for name, value in versions.items():
+                self.send_header(name, value)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body[: state.cut_after.pop(0)] if state.cut_after else body)
             self.close_connection = True
+            if state.then:
+                state.content, state.versions = state.then.pop(0)
 
         def log_message(self, format: str, *arguments: object) -> None:
             pass
@@ -125,16 +139,57 @@ def test_interrupted_download_is_gone_on_with_by_the_next_call(server: Server, g
     with pytest.raises(TransientError, match="connection ended") as caught:
         get()
     assert caught.value.exit_code == 75
-    assert names(tmp_path) == [".file.part"]
+    assert names(tmp_path) == [".file.part", ".file.part.of"]
     server.asked.clear()
     assert get().read_bytes() == CONTENT
     assert server.asked == [f"bytes={100 * ATTEMPTS}-"]
+    assert names(tmp_path) == ["file"]
 
 
 def test_server_without_ranges_starts_anew(server: Server, get: Get) -> None:
     server.ranges = False
     server.cut_after = [1000]
     assert get().read_bytes() == CONTENT
+
+
+OLD = b"old" * 3000
+NEW = b"new" * 2500
+YESTERDAY = {"Last-Modified": "Sun, 01 Jan 2023 00:00:00 GMT"}
+TODAY = {"Last-Modified": "Mon, 02 Jan 2023 00:00:00 GMT"}
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ({"ETag": '"1"'}, {"ETag": '"2"'}),
+        (YESTERDAY, TODAY),
+        ({"ETag": 'W/"1"'}, {"ETag": 'W/"1"'}),
+        ({"ETag": '"1"'}, {}),
+        ({}, {}),
+        # A file that changed twice in the second in which it was asked for.
+        ({"Last-Modified": "Wed, 01 Jan 2125 00:00:00 GMT"}, {"Last-Modified": "Wed, 01 Jan 2125 00:00:00 GMT"}),
+    ],
+    ids=["tag", "time", "weak tag", "no tag any more", "nothing", "a time of now"],
+)
+@pytest.mark.parametrize("regards", [True, False], ids=["If-Range is known", "If-Range is not known"])
+def test_a_file_that_changes_is_never_glued(
+    server: Server, get: Get, before: dict[str, str], after: dict[str, str], regards: bool
+) -> None:
+    server.content, server.versions, server.regards = OLD, before, regards
+    server.cut_after = [1000]
+    server.then = [(NEW, after)]
+    # Without a published checksum nobody else would notice.
+    assert get(md5="").read_bytes() == NEW
+
+
+def test_a_part_of_another_address_is_not_gone_on_with(
+    server: Server, get: Get, said: list[str], tmp_path: Path
+) -> None:
+    server.content, server.cut_after = OLD, [100] * ATTEMPTS
+    with pytest.raises(TransientError):
+        fetch(Source(f"{server.url}/elsewhere", "file"), tmp_path, said.append, pause_seconds=0.01)
+    server.content = NEW
+    assert get(md5="").read_bytes() == NEW
 
 
 def test_leftover_longer_than_the_file_is_dropped(server: Server, get: Get, tmp_path: Path) -> None:
