@@ -127,7 +127,7 @@ def test_defaults_are_the_same_in_spec_and_function(stage: str) -> None:
             continue
         assert "default" in port, f"{stage}: {port['name']} has a default in the code only"
         text = port["default"]
-        plain = str(default) if isinstance(default, str | int | float) else None
+        plain = str(default) if isinstance(default, str | int | float) and not isinstance(default, bool) else None
         same = (
             text == plain
             if plain is not None
