@@ -1,3 +1,4 @@
-from runners.cli import main
+from runners.cli import in_utf8, main
 
+in_utf8()
 main()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import locale
 import os
 import sys
 from collections.abc import Sequence
@@ -11,7 +12,8 @@ from pathlib import Path
 
 import click
 
-from components.runtime.errors import StageError
+from components.runtime.errors import EXIT_INTERRUPTED, InputError, classify
+from runners.readable import make_readable
 
 DEFAULT_ROOT = "pipeline_root"
 
@@ -68,13 +70,29 @@ class LazyGroup(click.Group):
     default=DEFAULT_ROOT,
     show_default=True,
     metavar="FOLDER",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=click.Path(path_type=Path),
     help="The pipeline root: artifacts, runs, lineage.",
 )
 @click.pass_context
 def cli(context: click.Context, root: Path) -> None:
     """Run machine learning pipelines, and look at what they made."""
+    if root.exists() and not root.is_dir():
+        raise InputError(f"--root {root}: a file lies there; name a folder")
+    try:
+        os.fsencode(root.absolute()).decode("utf-8")
+    except UnicodeDecodeError:
+        shown = os.fsencode(root.absolute()).decode("utf-8", "backslashreplace")
+        raise InputError(
+            f"--root {shown}: TensorFlow and Arrow open no path that is not UTF-8; name another folder"
+        ) from None
     context.obj = {"root": root}
+
+
+def in_utf8() -> None:
+    """Starts the process anew where the locale is not UTF-8: files are, whatever the terminal is."""
+    if locale.getpreferredencoding(False).lower().replace("-", "") != "utf8":
+        variables = {"PYTHONUTF8": "1", "PYTHONIOENCODING": sys.stdout.encoding}
+        os.execve(sys.executable, [sys.executable, "-m", "runners", *sys.argv[1:]], os.environ | variables)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -83,20 +101,24 @@ def main(argv: Sequence[str] | None = None) -> None:
     Args:
       argv: arguments without the program's name; those of the process when None.
     """
+    make_readable(sys.stdout, sys.stderr)
     try:
         arguments = list(sys.argv[1:] if argv is None else argv)
         cli.main(args=arguments, prog_name="python -m runners", standalone_mode=False)
-    except StageError as error:
-        _fail(f"error: {error}", error.exit_code)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
-        _fail("interrupted", 130)
+        _fail("interrupted", EXIT_INTERRUPTED)
     except BrokenPipeError:
         # The reader (`| head`) has seen enough; without this Python complains once more when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    except Exception as error:
+        fault = classify(error)
+        if fault is None:
+            raise
+        _fail(f"error: {fault}", fault.exit_code)
     sys.exit(0)
 
 

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from components.runtime.errors import InputError, StageError
+from components.runtime.errors import InputError, TransientError
 from components.runtime.launcher import Completed, Task
 from components.runtime.warm import die_with_parent
 from runners import engine, image_content, images
@@ -29,8 +29,8 @@ from runners.container_mounts import USER, Mounts, destinations, lent, mounts, n
 from runners.environments import LogReader, OnProgress
 
 _POLL_SECONDS = 0.05
-# Exit codes of the engine itself: the container did not start, or nobody knows how it ended.
-_ENGINE_FAULTS = (125, 126, 127)
+# The image does not have the command, or it cannot be executed.
+_NO_COMMAND = (126, 127)
 _HARDENING = [
     *("--read-only", "--cap-drop", "all", "--security-opt", "no-new-privileges"),
     # Where SELinux is on, files of the host stay labelled as they are.
@@ -62,11 +62,16 @@ class LocalImage:
 
 @dataclass
 class Containers:
-    """The containers of one run; stands in for `runners.environments.Processes`."""
+    """The containers of one run; stands in for `runners.environments.Processes`.
+
+    Attributes:
+      chosen: name of the engine, or empty.
+      _running: names of its containers, and whether they may go on.
+    """
 
     chosen: str = ""
     _images: dict[str, LocalImage] = field(default_factory=dict)
-    _running: set[str] = field(default_factory=set)
+    _running: dict[str, bool] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
@@ -81,10 +86,13 @@ class Containers:
           image: as the compiled pipeline names it.
 
         Raises:
-          InputError: it was not built here and cannot be had.
+          InputError: it was not built here and cannot be had, or the engine starts no container.
         """
         if image not in self._images:
-            self._images[image] = self._find(stage, image)
+            found = self._find(stage, image)
+            if not self._images and (refusal := self.engine.refusal(found.reference, _HARDENING)):
+                raise InputError(f"{self.engine.name} cannot run containers here: {refusal}; run without --docker")
+            self._images[image] = found
         return self._images[image]
 
     def _find(self, stage: str, image: str) -> LocalImage:
@@ -122,22 +130,31 @@ class Containers:
         return TaskContainer(self, task, self.check(task.stage, task.container["image"]))
 
     def close(self) -> None:
-        """Ends the containers that still run."""
+        """Ends the containers that still run, or are being started."""
         with self._lock:
-            for name in self._running:
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    self.engine.call("kill", name)
+            self._running = dict.fromkeys(self._running, False)
+        for name in tuple(self._running):
+            self._kill(name)
+
+    def _kill(self, name: str) -> None:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.engine.call("kill", name)
+
+    def keep(self, name: str) -> None:
+        """Ends a container that was not there yet when the others were ended."""
+        if not self._running[name]:
+            self._kill(name)
 
     @contextlib.contextmanager
     def running(self, name: str) -> Iterator[None]:
         """Notes a container, so that the end of the run is its end too."""
         with self._lock:
-            self._running.add(name)
+            self._running[name] = True
         try:
             yield
         finally:
             with self._lock:
-                self._running.discard(name)
+                del self._running[name]
 
 
 @dataclass
@@ -152,7 +169,8 @@ class TaskContainer:
         """Runs the command; returns when the container has ended.
 
         Raises:
-          StageError: the engine could not start it, or cannot tell how it ended.
+          TransientError: the engine could not start it, or cannot tell how it ended.
+          InputError: the image does not have the command.
         """
         begun = time.monotonic()
         result = _result_file(command)
@@ -176,6 +194,7 @@ class TaskContainer:
                 )
                 memory = PeakMemory(self.containers.engine, name, pid_file)
                 while process.poll() is None:
+                    self.containers.keep(name)
                     reader.read()
                     memory.look(started=reader.started_at is not None)
                     time.sleep(_POLL_SECONDS)
@@ -218,18 +237,19 @@ class TaskContainer:
 
     def _ensure_known(self, code: int, result: Path, log: Path) -> None:
         name = self.containers.engine.name
-        if code in _ENGINE_FAULTS:
-            lines = log.read_text(errors="replace").strip().splitlines() or ["it says nothing"]
-            raise StageError(f"{name} did not run {self.image.reference}: {lines[-1].removeprefix('Error: ')}")
+        if code in (engine.FAULT, *_NO_COMMAND):
+            kind = TransientError if code == engine.FAULT else InputError
+            reason = engine.last_line(log.read_text(errors="replace"))
+            raise kind(f"{name} did not run {self.image.reference}: {reason}")
         if code == 0 and not result.exists():
-            raise StageError(f"{name} lost the container of {self.task.name}: it left no result; see {log}")
+            raise TransientError(f"{name} lost the container of {self.task.name}: it left no result; see {log}")
 
 
 def _result_file(command: list[str]) -> Path:
     """Where the stage leaves its result: the outputFile of KFP's executor input."""
     for word in command:
-        with contextlib.suppress(ValueError, KeyError, TypeError):
-            content: Any = json.loads(word)
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            content: Any = json.loads(Path(word[1:]).read_text() if word.startswith("@") else word)
             return Path(content["outputs"]["outputFile"])
     raise InputError("the task's command carries no executor input ({{$}}), so its results cannot be found")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -13,6 +14,9 @@ from components.runtime.errors import InputError
 
 BUILDERS = ("podman", "buildah", "docker")
 RUNNERS = ("podman", "docker")
+
+FAULT = 125
+"""Exit code of the engine itself: the container did not start, or nobody knows how it ended."""
 
 _LIMIT_SECONDS = 60
 # What the engine says of an image: digest of its manifest, and its size in bytes, where it knows them.
@@ -39,6 +43,15 @@ class Engine:
             check=False,
             timeout=_LIMIT_SECONDS,
         )
+
+    def refusal(self, image: str, options: Sequence[str] = ()) -> str:
+        """Why the engine cannot start a container of an image that is here; empty where it can."""
+        try:
+            answer = self.call("run", "--rm", *options, "--entrypoint", "true", image)
+        except subprocess.TimeoutExpired:
+            return f"a container that does nothing did not end within {_LIMIT_SECONDS} s"
+        # 126 is an engine that may not; 127 an image without that program, which is no fault.
+        return last_line(answer.stderr) if answer.returncode in (FAULT, 126) else ""
 
     def inspect(self, image: str) -> tuple[str, int] | None:
         """Digest (empty where the engine knows none) and bytes of an image that is here; None where it is not."""
@@ -88,5 +101,11 @@ def _refusal(name: str) -> str:
         return f"{name} does not answer"
     if answer.returncode == 0:
         return ""
-    lines = answer.stderr.strip().splitlines() or ["it says nothing"]
-    return f"{name} does not work ({lines[-1].removeprefix('Error: ').removeprefix('ERROR: ').rstrip('.')})"
+    return f"{name} does not work ({last_line(answer.stderr)})"
+
+
+def last_line(text: str) -> str:
+    """What an engine complained about."""
+    lines = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("See '")]
+    line = lines[-1] if lines else "it says nothing"
+    return re.sub(r"^(?:Error: |ERROR: |docker: |Error response from daemon: )+", "", line).rstrip(".")

@@ -52,11 +52,14 @@ def interpreter(environment: str) -> Path:
     """The Python of an environment.
 
     Raises:
-      InputError: it is not installed.
+      InputError: it is not installed, or its installation was interrupted.
     """
-    python = PROJECT / ".venv" / environment / "bin" / "python"
+    folder = PROJECT / ".venv" / environment
+    python = folder / "bin" / "python"
     if not python.exists():
         raise InputError(f"the environment {environment!r} is not installed in .venv/{environment}; run `make setup`")
+    if not any(folder.glob(".made-from-*")):
+        raise InputError(f"the environment {environment!r} in .venv/{environment} is half made; run `make setup`")
     return python
 
 
@@ -107,11 +110,18 @@ def stage_variables() -> dict[str, str]:
         "PYTHONPATH": str(PROJECT),
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONUNBUFFERED": "1",
+        # Logs and files are UTF-8, whatever the terminal is.
+        "PYTHONUTF8": "1",
+        "PYTHONIOENCODING": "utf-8",
         # TensorFlow's start-up chatter would hide a stage's own lines; errors still show.
         "TF_CPP_MIN_LOG_LEVEL": "2",
         # Keras 3 where a library would choose the legacy one on import.
         "TF_USE_LEGACY_KERAS": "0",
     }
+
+
+_ENDED = Completed(128 + signal.SIGKILL, 0.0, 0)
+"""How a stage ends that was not even started."""
 
 
 class ColdProcess:
@@ -121,12 +131,16 @@ class ColdProcess:
         """Takes the name of an installed environment."""
         self._python = interpreter(environment)
         self._running: set[subprocess.Popen[bytes]] = set()
+        self._lock = threading.Lock()
+        self._closed = False
 
     def run(self, command: list[str], log: Path, on_progress: OnProgress) -> Completed:
         """Runs a command whose first word is `python`; returns when it has ended."""
         begun = time.monotonic()
         reader = LogReader(log, on_progress)
-        with log.open("ab") as stream:
+        with self._lock, log.open("ab") as stream:
+            if self._closed:
+                return _ENDED
             process = subprocess.Popen(
                 [str(self._python), *command[1:]],
                 cwd=PROJECT,
@@ -137,7 +151,7 @@ class ColdProcess:
                 start_new_session=True,
                 preexec_fn=die_with_parent,
             )
-        self._running.add(process)
+            self._running.add(process)
         while True:
             pid, status, usage = os.wait4(process.pid, os.WNOHANG)
             if pid:
@@ -145,14 +159,16 @@ class ColdProcess:
                 self._running.discard(process)
             reader.read()
             if pid:
-                return _completed(status, usage.ru_maxrss * 1024, begun, reader.started_at)
+                return _completed(process.returncode, usage.ru_maxrss * 1024, begun, reader.started_at)
             time.sleep(_POLL_SECONDS / 4)
 
     def close(self) -> None:
-        """Ends the stages that still run."""
-        for process in tuple(self._running):
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
+        """Ends the stages that still run, and starts no other."""
+        with self._lock:
+            self._closed = True
+            for process in tuple(self._running):
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
 
 
 class WarmProcess:
@@ -206,12 +222,14 @@ class WarmProcess:
             reader.read()
             if event is None:
                 if running:
-                    return Completed(128 + signal.SIGKILL, 0.0, 0)
+                    # The kernel ends a stage with the process that it was forked from, which tells why better.
+                    return _completed(self._process.wait() or -signal.SIGKILL, 0, begun, reader.started_at)
                 # The warm process died before it forked, out of memory or by a broken library: the stage tells better.
                 return self._cold.run(command, log, on_progress)
             running = running or "pid" in event
             if "status" in event:
-                return _completed(event["status"], event["max_rss"], begun, reader.started_at)
+                code = os.waitstatus_to_exitcode(event["status"])
+                return _completed(code, event["max_rss"], begun, reader.started_at)
 
     def close(self) -> None:
         """Ends the process and the stages that it still runs."""
@@ -273,10 +291,11 @@ class Processes:
         with self._lock:
             for process in self._started.values():
                 process.close()
+            self._started = {}
 
 
-def _completed(status: int, peak_memory_bytes: int, begun: float, started_at: float | None) -> Completed:
-    code = os.waitstatus_to_exitcode(status)
+def _completed(code: int, peak_memory_bytes: int, begun: float, started_at: float | None) -> Completed:
+    """How a process ended, by its exit code as Python has it: that of a signal is negative."""
     return Completed(
         exit_code=code if code >= 0 else 128 - code,
         start_up_seconds=(started_at or time.monotonic()) - begun,

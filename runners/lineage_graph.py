@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from components.runtime.errors import InputError
-from components.runtime.lineage_events import ARTIFACT_FACET, EXECUTION_FACET, relative_uri
+from components.runtime.execution_record import relative_uri
+from components.runtime.lineage_events import ARTIFACT_FACET, EXECUTION_FACET
 from runners.records import LATEST, list_runs, load_run
 
 _DIGEST = re.compile(r"(?:(?:listing-)?sha256:)?([0-9a-f]{4,64})")
@@ -75,9 +75,9 @@ class Graph:
 
     @classmethod
     def read(cls, root: Path) -> Graph:
-        """Reads the events of all runs, in the order of their times."""
+        """Reads the events of all runs."""
         graph = cls(root)
-        for event in sorted(_events(root), key=lambda event: str(event.get("eventTime", ""))):
+        for event in _events(root):
             graph._add(event)
         graph._join_baselines()
         return graph
@@ -114,8 +114,6 @@ class Graph:
             return
         run, task, pipeline = facet["run"], facet["task"], facet["pipeline"]
         state = _STATES.get(event.get("eventType", ""), "running")
-        # A failed execution and its repetition have the same key, but only one of them made the artifacts.
-        failed = state in ("failed", "interrupted")
         identity = f"{pipeline}/{task}/{facet['executionKey']}"
         self.runs[run, task] = identity
         node = self.executions.setdefault(
@@ -124,7 +122,8 @@ class Graph:
         if facet.get("cached"):
             if run not in node.reused_by:
                 node.reused_by.append(run)
-        elif node.state != "done" or not failed:
+        elif state == "done" or node.state != "done":
+            # A failed execution and its repetition have the same key, but only one of them made the artifacts.
             node.run, node.state, node.time = run, state, str(event.get("eventTime", ""))
             node.error = facets.get("errorMessage", {}).get("message", "")
         if facet.get("cached") and node.state != "done":
@@ -222,8 +221,8 @@ class Graph:
             found = [node for node in self.artifacts.values() if not node.maker and node.uri in spellings]
         if not found:
             for node in self.artifacts.values():
-                destination = node.metadata.get("destination")
-                if node.maker and destination and os.path.join(os.path.abspath(destination), _version(node)) in places:
+                destination = str(node.metadata.get("destination") or "")
+                if node.maker and destination and os.path.join(destination, _version(node)) in places:
                     found.append(node)
             found = _first_pushes(found)
         return found
@@ -254,13 +253,20 @@ def _version(node: ArtifactNode) -> str:
     return f"{version:.0f}" if isinstance(version, float) else str(version)
 
 
-def _events(root: Path) -> Iterator[dict[str, Any]]:
-    """Every event that can be read; the last line of a killed run may be half there."""
+def _events(root: Path) -> list[dict[str, Any]]:
+    """Every event that can be read, in the order of their times; the last line of a killed run may be half there.
+
+    The events of one task stay in the order in which they were written, even where the clock was set back meanwhile.
+    """
+    timed = []
     for file in sorted((root / "lineage").glob("*/*.jsonl")):
+        latest = ""
         for line in file.read_text(errors="replace").splitlines():
             try:
                 event = json.loads(line)
             except ValueError:
                 continue
             if isinstance(event, dict) and "run" in event:
-                yield event
+                latest = max(latest, str(event.get("eventTime", "")))
+                timed.append((latest, event))
+    return [event for _, event in sorted(timed, key=lambda each: each[0])]

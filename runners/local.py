@@ -7,15 +7,20 @@ import contextlib
 import fcntl
 import os
 import secrets
+import shutil
 import threading
+import time
+import traceback
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
 
 from components.runtime import facts, final_status, launcher, run_record
-from components.runtime.errors import InputError, StageError, classify
-from components.runtime.launcher import Completed, Task
+from components.runtime.errors import EXIT_INTERRUPTED, InputError, TransientError, classify, known
+from components.runtime.executor import ERROR_PREFIX
+from components.runtime.launcher import Completed, Interrupted, Task
 from runners import records
 from runners.containers import Containers
 from runners.environments import Processes, code_digest, environment_of, interpreter
@@ -31,13 +36,15 @@ from runners.ir import (
     task_parameters,
 )
 from runners.records import OWNER_LOCK
-from runners.termination import ends_on_termination
+from runners.termination import Interruptions
 
-EXIT_INTERRUPTED = 130
+_SIGNALLED = 128
+"""Exit codes beyond it are those of processes that a signal ended."""
+
 EXIT_TASK_SECONDS = 60.0
 """How long the exit task may take, behind which the end of the run waits."""
 
-_ENDED = ("done", "cached", "failed", "skipped")
+_ENDED = ("done", "cached", "failed", "interrupted", "skipped")
 
 
 class Display(Protocol):
@@ -108,7 +115,7 @@ class LocalRun:
             "state": "running",
             "started": now.isoformat(),
             "finished": "",
-            "seconds": 0.0,
+            "seconds": None,
             "parameters": self.arguments,
             "selection": {"until": self.selection.until, "only": list(self.selection.only), "earlier": earlier},
             "exit_code": None,
@@ -117,49 +124,73 @@ class LocalRun:
         }
         self._tasks = {task["name"]: task for task in self.record["tasks"]}
         self._lock = threading.RLock()
-        self._started = now
+        self._started, self._begun = now, time.monotonic()
+        self._ending = threading.Event()
 
     def run(self) -> int:
-        """Runs to the end and returns the exit code: 0, or that of the task that failed."""
-        self.folder.mkdir(parents=True)
+        """Runs to the end and returns the exit code: 0, or that of the task that failed.
+
+        Raises:
+          StageError: nothing can be written under the pipeline root.
+        """
+        self._begin()
+        processes = self.containers or Processes(self.folder)
+        state, exit_code = "interrupted", EXIT_INTERRUPTED
+        self.display.begin(self.record)
+        with Interruptions() as interruptions:
+            try:
+                self._schedule(processes)
+                failed = [task for task in self.record["tasks"] if task["state"] == "failed"]
+                state, exit_code = ("failed", failed[0]["exit_code"]) if failed else ("done", 0)
+                if failed:
+                    self.record["error"] = f"{failed[0]['name']}: {failed[0]['error']}"
+                elif found := self._invalid_data():
+                    state, exit_code, self.record["error"] = "failed", InputError.exit_code, found
+            except KeyboardInterrupt:
+                ended = [task["name"] for task in self.record["tasks"] if task["state"] == "interrupted"]
+                self.record["error"] = f"interrupted in {', '.join(ended)}" if ended else "interrupted"
+            except Exception as error:
+                state, exit_code, self.record["error"] = "failed", known(error).exit_code, str(known(error))
+                if classify(error) is None:
+                    raise
+            finally:
+                try:
+                    # Who asks for a second time does not wait for anybody to be told.
+                    if interruptions.count < 2:
+                        self._run_exit_tasks(state, exit_code, processes)
+                finally:
+                    with interruptions.ignored():
+                        processes.close()
+                        self._finish(state, exit_code)
+        return exit_code
+
+    def _begin(self) -> None:
+        """Makes the run's folder, and sees that the root can be written, before anything is shown."""
+        try:
+            self.folder.mkdir(parents=True)
+        except FileExistsError as error:
+            # A link that leads nowhere, or a file.
+            raise InputError(f"{error.filename}: this is no folder; name another one with --root") from None
+        try:
+            self._begin_record()
+        except OSError:
+            shutil.rmtree(self.folder, ignore_errors=True)
+            raise
+
+    def _begin_record(self) -> None:
         # Held until this process ends, however it does; Python's own files are not inherited by the stages.
         self._owner = (self.folder / OWNER_LOCK).open("w")
         fcntl.flock(self._owner, fcntl.LOCK_EX)
         (self.folder / "pipeline.yaml").write_text(self.ir)
         launcher.sweep(self.root)
         self._save()
-        self.display.begin(self.record)
-        processes = self.containers or Processes(self.folder)
-        state, exit_code = "interrupted", EXIT_INTERRUPTED
-        try:
-            with ends_on_termination():
-                self._schedule(processes)
-            failed = [task for task in self.record["tasks"] if task["state"] == "failed"]
-            state, exit_code = ("failed", failed[0]["exit_code"]) if failed else ("done", 0)
-            if failed:
-                self.record["error"] = f"{failed[0]['name']}: {failed[0]['error']}"
-            elif found := self._invalid_data():
-                state, exit_code, self.record["error"] = "failed", InputError.exit_code, found
-        except KeyboardInterrupt:
-            self.record["error"] = "interrupted"
-        except OSError as error:
-            fault = classify(error)
-            if fault is None:
-                raise
-            state, exit_code, self.record["error"] = "failed", fault.exit_code, str(fault)
-        finally:
-            try:
-                self._run_exit_tasks(state, exit_code, processes)
-            finally:
-                processes.close()
-                self._finish(state, exit_code)
-        return exit_code
 
     def _run_exit_tasks(self, state: str, exit_code: int, processes: Processes | Containers) -> None:
         """Runs the exit task, for a while. What becomes of it changes nothing of what became of the run."""
-        # What an interruption ended has not failed by itself.
-        ended = [task for task in self.record["tasks"] if task["state"] == "failed" and state == "failed"]
-        failed = ended[0] if ended else {}
+        failed: dict[str, Any] = next(
+            (task for task in self.record["tasks"] if task["state"] == "failed" and state == "failed"), {}
+        )
+        self._ending.clear()
         self._status = final_status.final_status(
             state,
             self.id,
@@ -170,22 +201,23 @@ class LocalRun:
             parameters=self.arguments,
         )
         for name in [name for name, spec in self.pipeline.tasks.items() if spec.is_exit and name in self.selected]:
-            with contextlib.suppress(OSError, KeyboardInterrupt), concurrent.futures.ThreadPoolExecutor(1) as thread:
+            with (
+                contextlib.suppress(OSError, KeyboardInterrupt),
+                self._faults_of(name),
+                concurrent.futures.ThreadPoolExecutor(1) as thread,
+            ):
                 log = f"runs/{self.id}/{name}.log"
                 self._change(name, state="running", log=log, started=datetime.now(UTC).isoformat())
                 running = thread.submit(self._execute, name, self._resolve(name), processes)
-                reason = ""
                 try:
-                    with ends_on_termination():
-                        running.result(EXIT_TASK_SECONDS)
-                except TimeoutError:
-                    reason = f"it did not end within {EXIT_TASK_SECONDS:g} s"
-                except KeyboardInterrupt:
-                    reason = "interrupted"
-                if reason:
+                    running.result(EXIT_TASK_SECONDS)
+                except (TimeoutError, KeyboardInterrupt) as end:
+                    self._ending.set()
                     processes.close()
                     concurrent.futures.wait([running])
-                    self._change(name, state="failed", error=reason)
+                    if isinstance(end, TimeoutError):
+                        reason = f"it did not end within {EXIT_TASK_SECONDS:g} s"
+                        self._change(name, state="failed", error=reason, exit_code=TransientError.exit_code)
 
     def _select(self) -> set[str]:
         names = self.pipeline.tasks
@@ -255,9 +287,10 @@ class LocalRun:
             try:
                 while True:
                     for name in self._ready():
-                        if self._decide(name, processes):
-                            task = self._resolve(name)
-                            running[threads.submit(self._execute, name, task, processes)] = name
+                        with self._faults_of(name):
+                            if self._decide(name, processes):
+                                task = self._resolve(name)
+                                running[threads.submit(self._execute, name, task, processes)] = name
                     if not running:
                         if not self._ready():
                             return
@@ -267,7 +300,9 @@ class LocalRun:
                         del running[future]
                         future.result()
             except BaseException:
-                # The threads wait for their stages: end these first.
+                # The threads wait for their stages: end these first, and begin no other.
+                self._ending.set()
+                threads.shutdown(wait=False, cancel_futures=True)
                 processes.close()
                 raise
 
@@ -345,17 +380,33 @@ class LocalRun:
         process = processes.process(task)
 
         def run_stage(command: list[str], log: Path) -> Completed:
-            return process.run(command, log, lambda note: self.display.change(self._tasks[name], note))
+            completed = None
+            if not self._ending.is_set():
+                completed = process.run(command, log, lambda note: self.display.change(self._tasks[name], note))
+            if completed is None or (completed.exit_code > _SIGNALLED and self._ending.is_set()):
+                raise Interrupted("interrupted")
+            return completed
 
-        try:
+        with self._faults_of(name):
             record = launcher.launch(self.root, task, run_stage, self.folder / f"{name}.log")
-        except Exception as error:
-            known = error if isinstance(error, StageError) else classify(error)
-            if known is None:
-                raise
-            self._change(name, state="failed", error=str(known), exit_code=known.exit_code)
-        else:
             self._ended(name, record, state="done")
+
+    @contextlib.contextmanager
+    def _faults_of(self, name: str) -> Iterator[None]:
+        """Whatever goes wrong with a task is its failure; of a bug of ours its log has the trace."""
+        try:
+            yield
+        except Interrupted:
+            self._change(name, state="interrupted", exit_code=EXIT_INTERRUPTED)
+        except Exception as error:
+            fault = known(error)
+            if classify(error) is None:
+                log = self.folder / f"{name}.log"
+                with contextlib.suppress(OSError), log.open("a", encoding="utf-8") as stream:
+                    traceback.print_exc(file=stream)
+                    stream.write(f"{ERROR_PREFIX}{fault}\n")
+                self._change(name, log=f"runs/{self.id}/{name}.log")
+            self._change(name, state="failed", error=str(fault), exit_code=fault.exit_code)
 
     def _ended(self, name: str, record: dict[str, Any], state: str) -> None:
         self._executions[name] = record
@@ -368,15 +419,14 @@ class LocalRun:
             self.display.change(self._tasks[name])
 
     def _finish(self, state: str, exit_code: int) -> None:
-        finished = datetime.now(UTC)
         for task in self._tasks.values():
-            if task["state"] in ("waiting", "running"):
-                task["state"] = "failed" if task["state"] == "running" else "skipped"
+            task["state"] = {"running": "interrupted", "waiting": "skipped"}.get(task["state"], task["state"])
+        seconds = time.monotonic() - self._begun
         self.record |= {
             "state": state,
             "exit_code": exit_code,
-            "finished": finished.isoformat(),
-            "seconds": (finished - self._started).total_seconds(),
+            "finished": (self._started + timedelta(seconds=seconds)).isoformat(),
+            "seconds": seconds,
         }
         with contextlib.suppress(OSError):
             # On a full disk the record stays as it was; its lock tells that the run has ended.

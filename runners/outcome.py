@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from components.runtime.execution_record import relative_uri
 from components.runtime.serving import how_pushed
 from runners.records import Execution, Run
 
@@ -63,7 +64,7 @@ def outcome(run: Run) -> Outcome:
         has_baseline=truth(baseline),
         baseline=str(_metadata(compared, "baseline_model").get("reason") or ""),
         version=_whole(pushed.get("version")),
-        destination=str(pushed.get("destination") or ""),
+        destination=relative_uri(run.root, str(pushed.get("destination") or "")),
         how_pushed=how_pushed(pushed | {"created": truth(pushed.get("created"))}),
     )
 

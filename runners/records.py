@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import fcntl
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from components.runtime import final_status, run_record
+from components.runtime import execution_record, final_status, run_record
 from components.runtime.artifacts import local_path
 from components.runtime.errors import InputError
 from components.runtime.redaction import redact
@@ -64,9 +65,8 @@ class Execution:
         return str(redact(document, also=self.original_parameters))
 
     def path(self, output: str) -> Path:
-        """Where an output lies; beside the record even when the pipeline root has been moved since."""
-        beside = self.folder / output
-        return beside if beside.exists() else local_path(self.outputs[output].uri)
+        """Where an output lies."""
+        return local_path(self.outputs[output].uri)
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ class Run:
         """The finished executions of its tasks, by task; a task without one is not in it."""
         found = {}
         for task in self.tasks:
-            if task.execution and (execution := _execution(self.root / task.execution)):
+            if task.execution and (execution := _execution(self.root, task.execution)):
                 found[task.name] = execution
         return found
 
@@ -131,11 +131,13 @@ class Run:
     @property
     def elapsed(self) -> float | None:
         """Seconds that it took, or has taken so far when it is still running; None of one that was killed."""
-        if self.state == "running":
-            return (datetime.now(UTC) - self.started).total_seconds() if self.started else None
-        if self.seconds:
+        if self.seconds and self.state != "running":
             return self.seconds
-        return (self.finished - self.started).total_seconds() if self.finished and self.started else None
+        if self.started is None or (self.finished is None and self.state != "running"):
+            return None
+        seconds = ((self.finished or datetime.now(UTC)) - self.started).total_seconds()
+        # Where the clock was set back since, nobody knows.
+        return seconds if seconds >= 0 else None
 
 
 def list_runs(root: Path) -> list[Run]:
@@ -161,7 +163,7 @@ def load_run(root: Path, name: str = LATEST) -> Run:
     if name not in ("", ".", "..", LATEST) and "/" not in name and exact.is_file():
         if run := _run(root, exact):
             return run
-        raise InputError(f"{exact}: not a readable run record; the run was killed before it began, start another")
+        raise InputError(f"{exact}: not a readable run record; a power cut may have damaged it, start another run")
     runs = list_runs(root)
     if not runs:
         raise InputError(f"{root}: there are no runs here; start one with `run`, or name another folder with --root")
@@ -184,8 +186,8 @@ def artifacts_of(root: Path, run: str) -> dict[str, dict[str, Any]]:
     while run and (record := _json(root / "runs" / run / run_record.FILE)):
         for task in record.get("tasks") or []:
             if task.get("execution") and task["name"] not in found:
-                execution = _json(root / task["execution"] / "execution.json")
-                found |= {task["name"]: execution} if execution else {}
+                with contextlib.suppress(execution_record.Unusable):
+                    found[task["name"]] = execution_record.usable(root, task["execution"])
         run = _dict(record, "selection").get("earlier", "")
     return found
 
@@ -199,19 +201,26 @@ def _run(root: Path, file: Path) -> Run | None:
     if record is None:
         return None
     parameters = _dict(record, "parameters")
+    recorded = str(record.get("state") or "running")
+    state = _state(file.parent, recorded)
+    tasks = [_task(task, parameters) for task in record.get("tasks") or [] if isinstance(task, Mapping)]
+    if state != recorded:
+        # Killed with the run, whose record nobody could bring to its end.
+        ends = {"running": "interrupted", "waiting": "skipped"}
+        tasks = [replace(task, state=ends.get(task.state, task.state)) for task in tasks]
     return Run(
         root=root,
         id=str(record.get("id") or file.parent.name),
         pipeline=str(record.get("pipeline") or ""),
         target=str(record.get("target") or ""),
-        state=_state(file.parent, str(record.get("state") or "running")),
+        state=state,
         started=_time(record.get("started")),
         finished=_time(record.get("finished")),
         seconds=_number(record.get("seconds")),
         parameters=redact(parameters),
         exit_code=record.get("exit_code"),
         error=redact(str(record.get("error") or ""), also=parameters),
-        tasks=[_task(task, parameters) for task in record.get("tasks") or [] if isinstance(task, Mapping)],
+        tasks=tasks,
     )
 
 
@@ -266,10 +275,11 @@ def _task(record: Mapping[str, Any], parameters: dict[str, Any]) -> Task:
     )
 
 
-def _execution(folder: Path) -> Execution | None:
-    record = _json(folder / "execution.json")
+def _execution(root: Path, place: str) -> Execution | None:
+    record = execution_record.read(root, place)
     if record is None:
         return None
+    folder = root / place
     parameters = _dict(record, "parameters")
     return Execution(
         folder=folder,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import click
 from rich.console import Console
 
+from components.runtime import execution_record
 from components.runtime.errors import InputError, classify
 from runners import run_report
 from runners.compile_command import compile_pipeline, warn_of_same_name
@@ -109,9 +109,9 @@ def run(
             raise
         console.print(f"the report could not be written: {fault}", soft_wrap=True)
     executions = {
-        task["name"]: json.loads((root / task["execution"] / "execution.json").read_text())
+        task["name"]: record
         for task in local.record["tasks"]
-        if task["execution"]
+        if task["execution"] and (record := execution_record.read(root, task["execution"]))
     }
     console.print()
     width = console.width if console.is_terminal else None

@@ -76,7 +76,9 @@ def _headline(run: Run, made: Outcome) -> Html:
         entries.append(parts.fact(f"{rows:,}", "rows of data"))
     entries.append(parts.fact(text.duration(run.elapsed), "from start to end"))
     states = [task.state for task in run.tasks]
-    counts = [f"{states.count(state)} {state}" for state in ("cached", "failed", "skipped") if state in states]
+    counts = [
+        f"{states.count(state)} {state}" for state in ("cached", "failed", "interrupted", "skipped") if state in states
+    ]
     entries.append(parts.fact(states.count("done"), ", ".join(["tasks done", *counts])))
     peak = max((task.peak_memory_bytes or 0 for task in run.tasks), default=0)
     if peak:
@@ -158,7 +160,7 @@ def _tasks(run: Run) -> Html:
     for span in spans(run):
         task = span.task
         execution = run.executions.get(task.name)
-        worked = task.state in ("done", "failed", "running")
+        worked = task.state in ("done", "failed", "interrupted", "running")
         rows.append(
             [
                 task.name,

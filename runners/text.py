@@ -22,7 +22,8 @@ _OF_NOTHING = hashlib.sha256().hexdigest()
 
 def duration(seconds: float | None) -> str:
     """Seconds as a person says them: `<0.1 s`, `0.4 s`, `41 s`, `3 min 20 s`, `2 h 5 min`."""
-    if seconds is None:
+    # Less than nothing is what two clocks say that disagree.
+    if seconds is None or seconds < 0:
         return NOTHING
     if seconds < 0.05:
         return "<0.1 s"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import shutil
@@ -113,6 +114,36 @@ def remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
+
+
+def write_whole(file: Path, text: str) -> None:
+    """Writes a file of which readers see the old content or the new one, also after a power cut."""
+    part = file.with_name(f".{file.name}.part")
+    part.write_text(text, encoding="utf-8")
+    sync(part)
+    os.replace(part, file)
+    sync(file.parent, inside=False)
+
+
+def sync(path: Path, *, inside: bool = True) -> None:
+    """Returns when a file, or a folder with all that is in it, is on the disk, not in the machine's memory only.
+
+    Args:
+      path: a file or a folder.
+      inside: False for a folder's own list of names, after something in it was renamed.
+    """
+    entries = [path, *path.rglob("*")] if inside and path.is_dir() else [path]
+    for entry in entries:
+        if entry.is_file() or entry.is_dir():
+            descriptor = os.open(entry, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            except OSError as error:
+                # Some file systems, such as those over object storage, have nothing of the kind.
+                if error.errno not in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP):
+                    raise
+            finally:
+                os.close(descriptor)
 
 
 def file_digest(path: Path) -> str:

@@ -35,6 +35,7 @@ def record(
     """
     notes = _notes(root, run, status)
     finished = datetime.now(UTC)
+    seconds = (finished - datetime.fromisoformat(started)).total_seconds()
     state = _OUR_STATES[status["state"]]
     error = status.get("error", {})
     return {
@@ -44,7 +45,8 @@ def record(
         "state": state,
         "started": started,
         "finished": finished.isoformat(),
-        "seconds": (finished - datetime.fromisoformat(started)).total_seconds(),
+        # The clocks of two machines; where they disagree, nobody knows.
+        "seconds": seconds if seconds >= 0 else None,
         "parameters": {
             name: convert(name, value, PYTHON_TYPES.get(plan["parameters"].get(name, ""), str))
             for name, value in parameters.items()

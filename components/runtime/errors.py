@@ -9,6 +9,8 @@ from collections.abc import Iterable, Iterator
 
 EXIT_INPUT = 65
 EXIT_TRANSIENT = 75
+EXIT_INTERRUPTED = 130
+"""Of a run that was ended from outside, as shells have it for Ctrl-C."""
 
 _TRANSIENT_ERRNOS = frozenset(
     {
@@ -22,7 +24,20 @@ _TRANSIENT_ERRNOS = frozenset(
         errno.ENFILE,
     }
 )
+_REFUSED_ERRNOS = frozenset(
+    {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ENODEV}
+)
+"""What only the person who owns the place can mend."""
+
 _DISK_FULL = re.compile(r"No space left on device|Disk quota exceeded")
+_HINTS = {
+    errno.ENOSPC: ": free some space, then run again",
+    errno.EDQUOT: ": free some space, then run again",
+    errno.EACCES: ": give this user the right to it, or name another place",
+    errno.EPERM: ": give this user the right to it, or name another place",
+    errno.EROFS: ": name a place that can be written",
+    errno.ENOTDIR: ": a file lies where a folder is needed; move it away, or name another place",
+}
 _QUOTED = re.compile(r"(?:^|[\s.])(InputError|TransientError): (.+?)(?: \[while running .*)?$", re.MULTILINE)
 
 
@@ -55,6 +70,8 @@ def classify(error: BaseException) -> StageError | None:
             return cause
         if isinstance(cause, OSError) and cause.errno in _TRANSIENT_ERRNOS:
             return TransientError(_os_error(cause))
+        if isinstance(cause, OSError) and cause.errno in _REFUSED_ERRNOS and cause.filename:
+            return InputError(_os_error(cause))
     for cause in _chain(error):
         text = str(cause)
         if quoted := _QUOTED.search(text):
@@ -63,6 +80,11 @@ def classify(error: BaseException) -> StageError | None:
         if disk_full := _DISK_FULL.search(text):
             return TransientError(f"{disk_full[0]}: free some space, then run again")
     return None
+
+
+def known(error: BaseException) -> StageError:
+    """The StageError behind `error`; where there is none, a bug's own words in one line, with exit code 1."""
+    return classify(error) or StageError(f"{type(error).__name__}: {' '.join(str(error).split())}")
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
@@ -75,9 +97,8 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def _os_error(error: OSError) -> str:
-    where = f"{error.filename}: " if error.filename else ""
-    hint = ": free some space, then run again" if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
-    return f"{where}{error.strerror}{hint}"
+    where = f"{error.filename2 or error.filename}: " if error.filename else ""
+    return f"{where}{error.strerror}{_HINTS.get(error.errno or 0, '')}"
 
 
 def operation_cause(message: str) -> str:

@@ -23,6 +23,7 @@ from typing import Any
 from components.runtime import VERSION, progress
 from components.runtime.artifacts import InputArtifact, OutputArtifact, content_bytes, content_digest
 from components.runtime.errors import InputError, classify
+from components.runtime.placeholders import EXECUTOR_INPUT_OPTION
 
 StageFunction = Callable[..., dict[str, Any] | None]
 
@@ -179,7 +180,10 @@ def run_stage(target: str, argv: Sequence[str] | None = None) -> None:
     stage = module_name.split(".")[1]
     parser = argparse.ArgumentParser(prog=f"python -m components.{stage}", description=f"The {stage} stage.")
     parser.add_argument(
-        "--executor-input", required=True, metavar="JSON", help="KFP's executor input, or @FILE to read it from a file"
+        EXECUTOR_INPUT_OPTION,
+        required=True,
+        metavar="JSON",
+        help="KFP's executor input, or @FILE to read it from a file",
     )
     text = parser.parse_args(argv).executor_input
     try:

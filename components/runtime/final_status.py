@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from components.runtime import execution_record
 from components.runtime.errors import InputError
 from components.runtime.executor import ERROR_PREFIX
 from components.runtime.redaction import redact
@@ -129,10 +130,7 @@ def execution(root: Path, note: Mapping[str, Any]) -> dict[str, Any] | None:
     """The record of the execution that a note names; None where it names none, or one that was removed since."""
     if not note["execution"]:
         return None
-    with contextlib.suppress(OSError, ValueError):
-        record: dict[str, Any] = json.loads((root / note["execution"] / "execution.json").read_text())
-        return record
-    return None
+    return execution_record.read(root, note["execution"])
 
 
 def _failures(text: str) -> list[dict[str, Any]]:

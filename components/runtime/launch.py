@@ -20,11 +20,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO, Any, NoReturn
 
-from components.runtime import final_status, launcher, progress
+from components.runtime import execution_record, final_status, launcher, progress
 from components.runtime.artifacts import file_digest
-from components.runtime.errors import InputError, StageError, classify
+from components.runtime.errors import InputError, classify, known
 from components.runtime.executor import ERROR_PREFIX, convert
-from components.runtime.launcher import Completed, Task, TaskFailed
+from components.runtime.launcher import Completed, Task
 from components.runtime.placeholders import resolve
 
 EXECUTION_OUTPUT = "millrace-execution"
@@ -143,30 +143,18 @@ def read_execution(root: Path, task: str, path: str) -> dict[str, Any]:
     Raises:
       InputError: there is none.
     """
-    file = root / path / "execution.json"
     try:
-        record: dict[str, Any] = json.loads(file.read_text())
-    except (OSError, json.JSONDecodeError) as error:
+        return execution_record.usable(root, path)
+    except execution_record.Unusable as reason:
         raise InputError(
-            f"the execution of the task {task!r} is not at {file}: is this the volume that it wrote to? ({error})"
+            f"the execution of the task {task!r} is not at {root / path}: {reason}; is this the volume that it"
+            " was written to?"
         ) from None
-    return record
-
-
-def _home(record: dict[str, Any]) -> str:
-    """Where an execution lies, relative to the pipeline root."""
-    return f"artifacts/{record['pipeline']}/{record['task']}/{record['key']}"
-
-
-def _known(error: Exception) -> StageError:
-    """The error in one line, also of a bug."""
-    known = error if isinstance(error, StageError) else classify(error)
-    return known or TaskFailed(f"{type(error).__name__}: {error}", 1)
 
 
 def write_outputs(folder: Path, record: dict[str, Any]) -> None:
     """Writes what later tasks need, one file per output parameter."""
-    values = record["output_parameters"] | {EXECUTION_OUTPUT: _home(record)}
+    values = record["output_parameters"] | {EXECUTION_OUTPUT: execution_record.home(record)}
     folder.mkdir(parents=True, exist_ok=True)
     for name, value in values.items():
         (folder / name).write_text(value if isinstance(value, str) else json.dumps(value))
@@ -324,10 +312,10 @@ def _run(arguments: argparse.Namespace) -> None:
             record = launcher.launch(root, task, run_stage, log)
         write_outputs(arguments.outputs, record)
     except Exception as error:
-        fault = _known(error)
+        fault = known(error)
         final_status.note_end(root, task.run, task.name, error=str(fault), code=fault.exit_code)
         raise
-    final_status.note_end(root, task.run, task.name, execution=_home(record))
+    final_status.note_end(root, task.run, task.name, execution=execution_record.home(record))
 
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
@@ -351,12 +339,11 @@ def end_with(work: Callable[[], None]) -> NoReturn:
     try:
         work()
     except Exception as error:
-        known = _known(error)
-        if not isinstance(error, StageError) and classify(error) is None:
+        if classify(error) is None:
             traceback.print_exc()
         sys.stdout.flush()
-        sys.stderr.write(f"{ERROR_PREFIX}{' '.join(str(known).split())}\n")
-        sys.exit(known.exit_code)
+        sys.stderr.write(f"{ERROR_PREFIX}{' '.join(str(known(error)).split())}\n")
+        sys.exit(known(error).exit_code)
     sys.exit(0)
 
 

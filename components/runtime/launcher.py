@@ -13,16 +13,17 @@ import json
 import os
 import shutil
 import signal
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
-from components.runtime import lineage
-from components.runtime.artifacts import content_digest
-from components.runtime.errors import EXIT_TRANSIENT, StageError
+from components.runtime import execution_record, lineage, progress
+from components.runtime.artifacts import content_digest, sync
+from components.runtime.errors import EXIT_INTERRUPTED, EXIT_TRANSIENT, StageError
 from components.runtime.executor import ERROR_PREFIX
 from components.runtime.fingerprints import fingerprint
 from components.runtime.placeholders import resolve
@@ -95,6 +96,12 @@ class Task:
         return fingerprint(self.parameters)
 
 
+class Interrupted(StageError):
+    """The stage was ended because its run was: nothing is known to be wrong with it."""
+
+    exit_code = EXIT_INTERRUPTED
+
+
 class TaskFailed(StageError):
     """A stage ended badly; carries its own one-line error and exit code."""
 
@@ -108,10 +115,10 @@ def find(root: Path, task: Task) -> dict[str, Any] | None:
     """Returns the record of a finished execution that answers this task, or None."""
     if not task.reusable:
         return None
-    with contextlib.suppress(FileNotFoundError):
-        record: dict[str, Any] = json.loads((_home(root, task) / "execution.json").read_text())
-        return record
-    return None
+    try:
+        return execution_record.usable(root, _home(root, task))
+    except execution_record.Unusable:
+        return None
 
 
 def reuse(root: Path, task: Task, record: dict[str, Any]) -> None:
@@ -130,13 +137,22 @@ def launch(root: Path, task: Task, run_stage: StageRunner, log: Path) -> dict[st
 
     Raises:
       TaskFailed: the stage failed; nothing but the log is left behind.
+      Interrupted: `run_stage` says so; nothing but the log is left behind.
     """
     home = _home(root, task)
+    _tell_of_damage(root, home, log)
     with _workplace(home, task.run) as workplace:
-        executor_input = _executor_input(task, workplace)
-        (workplace / "executor_input.json").write_text(json.dumps(executor_input, indent=1))
-        command = resolve([*task.container.get("command", []), *task.container.get("args", [])], executor_input)
-        started = datetime.now(UTC)
+        executor_input = _executor_input(task.inputs, task, workplace)
+        file = workplace / "executor_input.json"
+        file.write_text(json.dumps(executor_input, indent=1))
+        command = resolve([*task.container.get("command", []), *task.container.get("args", [])], executor_input, file)
+        started, begun = datetime.now(UTC), time.monotonic()
+
+        def ended() -> dict[str, Any]:
+            # By a clock that nobody sets back while a stage works.
+            seconds = time.monotonic() - begun
+            return {"finished": (started + timedelta(seconds=seconds)).isoformat(), "seconds": seconds}
+
         record: dict[str, Any] = {
             "pipeline": task.pipeline,
             "task": task.name,
@@ -155,33 +171,32 @@ def launch(root: Path, task: Task, run_stage: StageRunner, log: Path) -> dict[st
             if completed.exit_code != 0:
                 raise _failure(log, completed.exit_code)
             outputs, output_parameters = _outputs(task, workplace, home)
-        except BaseException as error:
-            lineage.ended(root, task.run, record | {"finished": datetime.now(UTC).isoformat()}, "failed", str(error))
+        except (Interrupted, KeyboardInterrupt, SystemExit):
+            lineage.ended(root, task.run, record | ended(), "interrupted")
             raise
-        finished = datetime.now(UTC)
+        except BaseException as error:
+            lineage.ended(root, task.run, record | ended(), "failed", str(error))
+            raise
         record |= {
             "outputs": outputs,
             "output_parameters": output_parameters,
-            "finished": finished.isoformat(),
-            "seconds": (finished - started).total_seconds(),
+            **ended(),
             "start_up_seconds": completed.start_up_seconds,
             "peak_memory_bytes": completed.peak_memory_bytes,
         }
-        (workplace / "execution.json").write_text(json.dumps(record, indent=1))
-        record = _publish(workplace, home, record)
+        _write_records(root, task, workplace, record)
+        record = _publish(root, workplace, home, record)
     lineage.ended(root, task.run, record, "done")
     return record
 
 
 def sweep(root: Path) -> None:
     """Removes what killed executions left half-written; those of living ones are locked and stay."""
-    for lock in (root / "artifacts").glob(f"*/*/.*/{_LOCK}"):
-        with contextlib.suppress(FileNotFoundError), lock.open() as stream:
-            try:
-                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                continue
-            shutil.rmtree(lock.parent, ignore_errors=True)
+    for folder in (root / "artifacts").glob("*/*/.*/"):
+        # One that was killed before it made its lock is told by a lock that nobody else has.
+        with contextlib.suppress(FileNotFoundError, BlockingIOError), (folder / _LOCK).open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def sweep_run(root: Path, run: str) -> int:
@@ -199,16 +214,24 @@ def sweep_run(root: Path, run: str) -> int:
 
 
 def _home(root: Path, task: Task) -> Path:
-    return root / "artifacts" / task.pipeline / task.name / task.key
+    return root / execution_record.home({"pipeline": task.pipeline, "task": task.name, "key": task.key})
+
+
+def _tell_of_damage(root: Path, home: Path, log: Path) -> None:
+    """Says in the log why an execution that was there is not taken."""
+    if home.exists():
+        try:
+            execution_record.usable(root, home)
+        except execution_record.Unusable as reason:
+            with log.open("a") as stream:
+                stream.write(f"{progress.PREFIX}made again: of the execution that was there, {reason}\n")
 
 
 @contextlib.contextmanager
 def _workplace(home: Path, run: str) -> Iterator[Path]:
     """A run's locked folder beside the execution's home, gone afterwards unless it was published."""
-    folder = home.with_name(f".{home.name[:8]}-{uuid.uuid4().hex[:8]}")
-    folder.mkdir(parents=True)
-    with (folder / _LOCK).open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    folder, lock = _locked_folder(home)
+    with lock:
         lock.write(run)
         lock.flush()
         try:
@@ -217,20 +240,66 @@ def _workplace(home: Path, run: str) -> Iterator[Path]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _publish(workplace: Path, home: Path, record: dict[str, Any]) -> dict[str, Any]:
-    try:
-        os.rename(workplace, home)
-    except OSError:
-        if not home.exists():
-            raise
-        # Another run finished the same execution meanwhile; its artifacts are as good, and may be in use already.
-        earlier: dict[str, Any] = json.loads((home / "execution.json").read_text())
-        return earlier
-    (home / _LOCK).unlink()
-    return record
+def _locked_folder(home: Path) -> tuple[Path, IO[str]]:
+    """Makes a folder with a lock in it, and again where another run's sweep came between the two."""
+    while True:
+        folder = _beside(home)
+        folder.mkdir(parents=True)
+        with contextlib.suppress(FileNotFoundError):
+            lock = (folder / _LOCK).open("w")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if (folder / _LOCK).exists():
+                return folder, lock
+            lock.close()
 
 
-def _executor_input(task: Task, folder: Path) -> dict[str, Any]:
+def _beside(home: Path) -> Path:
+    return home.with_name(f".{home.name[:8]}-{uuid.uuid4().hex[:8]}")
+
+
+def _publish(root: Path, workplace: Path, home: Path, record: dict[str, Any]) -> dict[str, Any]:
+    sync(workplace)
+    while True:
+        try:
+            os.rename(workplace, home)
+        except OSError:
+            if not home.exists():
+                raise
+            try:
+                # Another run finished the same execution meanwhile; its artifacts are as good, and may be in use.
+                return execution_record.usable(root, home)
+            except execution_record.Unusable:
+                _put_away(home)
+        else:
+            (home / _LOCK).unlink()
+            sync(home.parent, inside=False)
+            return record
+
+
+def _put_away(home: Path) -> None:
+    """Removes an execution that cannot be used; at once for those who look for one."""
+    aside = _beside(home)
+    with contextlib.suppress(FileNotFoundError):
+        os.rename(home, aside)
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def _write_records(root: Path, task: Task, workplace: Path, record: dict[str, Any]) -> None:
+    """Writes what is kept of an execution, with places that hold after publication and wherever the root is moved."""
+    execution_record.write(root, workplace, record)
+    kept = execution_record.relative(root, record)
+    place = Path(execution_record.home(record))
+    (workplace / "executor_input.json").write_text(json.dumps(_executor_input(kept["inputs"], task, place), indent=1))
+    file = workplace / "executor_output.json"
+    if file.exists():
+        written = json.loads(file.read_text())
+        for name, entry in written.get("artifacts", {}).items():
+            for artifact in entry.get("artifacts", []):
+                artifact["uri"] = str(place / name)
+        file.write_text(json.dumps(written, indent=1))
+
+
+def _executor_input(inputs: dict[str, dict[str, Any]], task: Task, folder: Path) -> dict[str, Any]:
     outputs = task.component.get("outputDefinitions", {})
     return {
         "inputs": {
@@ -248,7 +317,7 @@ def _executor_input(task: Task, folder: Path) -> dict[str, Any]:
                         }
                     ]
                 }
-                for name, artifact in task.inputs.items()
+                for name, artifact in inputs.items()
             },
         },
         "outputs": {
@@ -269,7 +338,7 @@ def _executor_input(task: Task, folder: Path) -> dict[str, Any]:
 
 
 def _outputs(task: Task, folder: Path, home: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Reads what the stage made, with the paths that hold after publication."""
+    """Reads what the stage made, with the places that hold after publication."""
     file = folder / "executor_output.json"
     written = json.loads(file.read_text()) if file.exists() else {}
     definitions = task.component.get("outputDefinitions", {})
@@ -287,18 +356,16 @@ def _outputs(task: Task, folder: Path, home: Path) -> tuple[dict[str, Any], dict
     for name, definition in definitions.get("parameters", {}).items():
         text = (folder / "parameters" / name).read_text()
         parameters[name] = text if definition["parameterType"] == "STRING" else json.loads(text)
-    if file.exists():
-        file.write_text(file.read_text().replace(str(folder), str(home)))
     return outputs, parameters
 
 
 def _failure(log: Path, exit_code: int) -> TaskFailed:
     """The stage's own one-line error, or what its exit code says."""
-    with contextlib.suppress(FileNotFoundError):
+    with contextlib.suppress(OSError):
         for line in reversed(log.read_text(errors="replace").splitlines()):
             if line.startswith(ERROR_PREFIX):
                 return TaskFailed(line.removeprefix(ERROR_PREFIX), exit_code)
-    if exit_code > 128:
+    if exit_code - 128 in set(signal.Signals):
         name = signal.Signals(exit_code - 128).name
         hint = "; the machine may be out of memory" if name == "SIGKILL" else ""
         return TaskFailed(f"the stage was ended by {name}{hint}", exit_code)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import re
 import uuid
 import warnings
 from datetime import UTC, datetime
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from components.runtime import VERSION
 from components.runtime.artifacts import content_files, file_digest
+from components.runtime.execution_record import ARTIFACT_PLACE, relative_uri
 from components.runtime.redaction import redact
 
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ EXECUTION_FACET = "millrace_execution"
 ARTIFACT_FACET = "millrace_artifact"
 
 _UUIDS = uuid.UUID("6f4ecb8b-4c6f-5c39-9d0a-6d1b4f6f0f52")
-_ARTIFACT_PATH = re.compile(r"(?:^|/)artifacts/(?P<pipeline>[^/]+)/(?P<task>[^/]+)/(?P<key>[^/]+)/(?P<output>[^/]+)/?$")
 
 warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"openlineage\..*")
 
@@ -106,20 +105,11 @@ def run_id(run: str, task: str = "") -> str:
     return str(uuid.uuid5(_UUIDS, f"{run}/{task}" if task else run))
 
 
-def relative_uri(root: Path, uri: str) -> str:
-    """An artifact's URI without the place of the pipeline root: the same wherever the root lies."""
-    local = uri.removeprefix("file://")
-    for base in (root.absolute(), root.resolve(), root):
-        if local.startswith(f"{base}/"):
-            return local.removeprefix(f"{base}/")
-    return uri
-
-
 def _input(root: Path, name: str, artifact: dict[str, Any], parameters: dict[str, Any]) -> InputDataset:
     from openlineage.client import event_v2
 
     uri = relative_uri(root, artifact["uri"])
-    known = _ARTIFACT_PATH.search(uri)
+    known = ARTIFACT_PLACE.search(uri)
     full = f"{known['pipeline']}.{known['task']}.{known['output']}" if known else redact(uri)
     return event_v2.InputDataset(
         namespace=NAMESPACE if known else "file", name=full, facets=_facets(name, uri, artifact, parameters)
@@ -133,12 +123,15 @@ def _output(
     from openlineage.client.facet_v2 import output_statistics_output_dataset as statistics
 
     uri = relative_uri(root, artifact["uri"])
-    metadata = artifact.get("metadata", {})
+    metadata = dict(artifact.get("metadata", {}))
+    if isinstance(metadata.get("destination"), str):
+        # The serving directory lies below the pipeline root, unless the settings name another.
+        metadata["destination"] = relative_uri(root, metadata["destination"])
     counts = statistics.OutputStatisticsOutputDatasetFacet(rowCount=metadata.get("rows"), size=metadata.get("bytes"))
     return event_v2.OutputDataset(
         namespace=NAMESPACE,
         name=f"{execution['pipeline']}.{execution['task']}.{name}",
-        facets=_facets(name, uri, artifact, parameters),
+        facets=_facets(name, uri, artifact | {"metadata": metadata}, parameters),
         outputFacets={"outputStatistics": counts},
     )
 

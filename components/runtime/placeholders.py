@@ -7,10 +7,15 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 from components.runtime.errors import InputError
 
+EXECUTOR_INPUT_OPTION = "--executor-input"
+"""What our stages take it by, as JSON or as `@FILE`. KFP's own components have another option, and take JSON alone."""
+
+_EXECUTOR_INPUT = "{{$}}"
 _PLACEHOLDER = re.compile(r"\{\{\$(?P<path>[^{}]*)\}\}")
 _INPUT_PARAMETER = re.compile(r"\.inputs\.parameters\['(?P<name>[^']+)'\]$")
 _OUTPUT_PARAMETER = re.compile(r"\.outputs\.parameters\['(?P<name>[^']+)'\]\.output_file$")
@@ -19,17 +24,25 @@ _ARTIFACT = re.compile(
 )
 
 
-def resolve(arguments: list[str], executor_input: dict[str, Any]) -> list[str]:
+def resolve(arguments: list[str], executor_input: dict[str, Any], file: Path | None = None) -> list[str]:
     """Replaces every placeholder.
 
     Args:
       arguments: command and arguments as the IR has them.
       executor_input: KFP's executor input of this execution.
+      file: holds the executor input too. A stage's `--executor-input` becomes its name: Linux takes no argument beyond
+        128 KiB, which the metadata of some thousand columns are.
 
     Raises:
       InputError: a placeholder that the executor input cannot answer.
     """
-    return [_PLACEHOLDER.sub(lambda found: _value(found["path"], executor_input), argument) for argument in arguments]
+    resolved = []
+    for before, argument in zip(["", *arguments], arguments, strict=False):
+        if file and argument == _EXECUTOR_INPUT and before == EXECUTOR_INPUT_OPTION:
+            resolved.append(f"@{file}")
+        else:
+            resolved.append(_PLACEHOLDER.sub(lambda found: _value(found["path"], executor_input), argument))
+    return resolved
 
 
 def _value(path: str, executor_input: dict[str, Any]) -> str:

@@ -6,12 +6,12 @@ The local runner writes it as it goes, and the last pod of an Argo Workflow at i
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from components.runtime import facts
+from components.runtime import execution_record, facts
+from components.runtime.artifacts import write_whole
 
 FILE = "run.json"
 
@@ -48,7 +48,7 @@ def ended(execution: dict[str, Any], state: str) -> dict[str, Any]:
     worked = state == "done"
     return {
         "state": state,
-        "execution": f"artifacts/{execution['pipeline']}/{execution['task']}/{execution['key']}",
+        "execution": execution_record.home(execution),
         "seconds": execution["seconds"] if worked else 0.0,
         "start_up_seconds": execution["start_up_seconds"] if worked else 0.0,
         "peak_memory_bytes": execution["peak_memory_bytes"] if worked else 0,
@@ -60,6 +60,4 @@ def ended(execution: dict[str, Any], state: str) -> dict[str, Any]:
 
 def write(folder: Path, record: dict[str, Any]) -> None:
     """Writes the record of a run into its folder; readers see the old one or the new one."""
-    part = folder / f".{FILE}.part"
-    part.write_text(json.dumps(record, indent=1))
-    os.replace(part, folder / FILE)
+    write_whole(folder / FILE, json.dumps(record, indent=1))

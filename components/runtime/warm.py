@@ -110,8 +110,9 @@ class WarmProcess:
             os.dup2(log, 2)
             os.close(self._events)
             # Line by line, as Python does it for a terminal: the log is read while it grows.
-            sys.stdout = os.fdopen(1, "w", buffering=1, closefd=False)
-            sys.stderr = os.fdopen(2, "w", buffering=1, closefd=False)
+            for number, name in ((1, "stdout"), (2, "stderr")):
+                stream = os.fdopen(number, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)
+                setattr(sys, name, stream)
             flag, module, *arguments = request["argv"]
             assert flag == "-m", request["argv"]
             sys.argv = [module, *arguments]

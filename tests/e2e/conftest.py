@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from components.runtime import execution_record
 from tests.support import ROOT, shared
 
 
@@ -39,8 +40,7 @@ class Run:
     def execution(self, task: str) -> dict[str, Any]:
         """Record of a task's execution."""
         path = next(entry["execution"] for entry in self.record["tasks"] if entry["name"] == task)
-        record: dict[str, Any] = json.loads((self.root / path / "execution.json").read_text())
-        return record
+        return execution_record.usable(self.root, path)
 
     def metadata(self, task: str, artifact: str) -> dict[str, Any]:
         """Metadata of an artifact of this run."""

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from components.runtime import execution_record
 from components.runtime.artifacts import content_digest
 from runners.environments import interpreter
 from runners.records import list_runs
@@ -101,7 +102,7 @@ def _check_whole(root: Path) -> list[dict[str, Any]]:
     """Whatever is visible is whole: every output is there and is what its record says."""
     records = []
     for execution in root.glob("artifacts/*/*/[!.]*"):
-        record = json.loads((execution / "execution.json").read_text())
+        record = execution_record.usable(root, execution)
         for output in record["outputs"].values():
             assert content_digest(Path(output["uri"])) == output["metadata"]["digest"], output["uri"]
         records.append(record)
@@ -172,7 +173,7 @@ def test_two_runs_at_once_over_the_same_root_do_not_disturb_each_other(
     assert [record["state"] for record in records] == ["done", "done"]
     for task, artifact in BYTE_FOR_BYTE.items():
         execution = next(entry["execution"] for entry in records[0]["tasks"] if entry["name"] == task)
-        made = json.loads((tmp_path / execution / "execution.json").read_text())["outputs"][artifact]
+        made = execution_record.usable(tmp_path, execution)["outputs"][artifact]
         assert made["metadata"]["digest"] == undisturbed.metadata(task, artifact)["digest"], task
     assert len(list(tmp_path.glob("serving/taxi/*/saved_model.pb"))) == 1
 

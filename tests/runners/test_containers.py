@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from components.runtime import execution_record
 from components.runtime.artifacts import content_digest
 from components.runtime.errors import StageError
 from components.runtime.launcher import Task
@@ -72,7 +73,7 @@ def record(root: Path) -> dict[str, Any]:
 
 def executions(root: Path) -> dict[str, dict[str, Any]]:
     found = [(entry["name"], entry["execution"]) for entry in record(root)["tasks"] if entry["execution"]]
-    return {name: json.loads((root / path / "execution.json").read_text()) for name, path in found}
+    return {name: execution_record.read(root, path) or {} for name, path in found}
 
 
 # --- what a container gets

@@ -216,7 +216,7 @@ def test_an_interrupted_run_is_told_and_ends_soon(sign: signal.Signals, tmp_path
     assert time.monotonic() - begun < 30
     record = json.loads((logs[0].parent / "run.json").read_text())
     assert (record["state"], states(record)["notify"]) == ("interrupted", "done")
-    assert hook.texts == [[f"\u23f9\ufe0f small stopped: run {record['id']}", "error: interrupted"]]
+    assert hook.texts == [[f"\u23f9\ufe0f small stopped: run {record['id']}", "error: interrupted in sleep"]]
 
 
 # --- as an Argo Workflow
@@ -306,7 +306,8 @@ def test_notes_of_tasks_say_more_than_argo_and_secrets_stay_out(tmp_path: Path) 
     (tmp_path / "artifacts").mkdir()
     record = {
         "stage": "evaluate",
-        "outputs": {"blessing": {"metadata": {"blessed": False, "reason": "auc", "digest": "x"}}},
+        "inputs": {},
+        "outputs": {"blessing": {"uri": "b", "metadata": {"blessed": False, "reason": "auc", "digest": "x"}}},
     }
     (tmp_path / "artifacts" / "execution.json").write_text(json.dumps(record))
     final_status.note_end(tmp_path, "w", "evaluate", execution="artifacts")

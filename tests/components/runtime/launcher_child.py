@@ -13,7 +13,8 @@ def hang(root: Path) -> None:
     """Launches a task that writes half of its output and then waits."""
 
     def run_stage(command: list[str], log: Path) -> Completed:
-        Path(json.loads(command[-1])["outputs"]["artifacts"]["text"]["artifacts"][0]["uri"]).with_name("half").touch()
+        given = json.loads(Path(command[-1].removeprefix("@")).read_text())
+        Path(given["outputs"]["artifacts"]["text"]["artifacts"][0]["uri"]).with_name("half").touch()
         time.sleep(60)
         return Completed(0, 0, 0)
 
@@ -29,7 +30,7 @@ def hang(root: Path) -> None:
                     "artifacts": {"text": {"artifactType": {"schemaTitle": "system.Dataset", "schemaVersion": "0.0.1"}}}
                 }
             },
-            container={"image": "millrace/s", "command": ["python", "-m", "x"], "args": ["{{$}}"]},
+            container={"image": "millrace/s", "command": ["python", "-m", "x"], "args": ["--executor-input", "{{$}}"]},
             parameters={"n": 1},
             inputs={},
             code="c",

@@ -84,7 +84,8 @@ def test_a_task_runs_and_leaves_what_later_tasks_need(tmp_path: Path) -> None:
     record = json.loads((tmp_path / "root" / home / "execution.json").read_text())
     assert record["run"] == "r-1"
     assert record["peak_memory_bytes"] > 1_000_000
-    assert Path(record["outputs"]["text"]["uri"]).read_text() == "content"
+    assert record["outputs"]["text"]["uri"] == f"{home}/text"
+    assert (tmp_path / "root" / home / "text").read_text() == "content"
     # What the stage prints is the container's log and the run's.
     log = (tmp_path / "root" / "runs" / "r-1" / "t.log").read_text()
     for text in (process.stdout, log):

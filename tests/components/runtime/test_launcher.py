@@ -8,12 +8,15 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from components.runtime.launcher import RUN_PLACEHOLDER, Completed, Task, TaskFailed, find, launch, sweep
+from components.runtime import execution_record, launcher, lineage
+from components.runtime.launcher import RUN_PLACEHOLDER, Completed, Interrupted, Task, TaskFailed, find, launch, sweep
 from tests.support import ROOT
 
 COMPONENT: dict[str, Any] = {
@@ -31,7 +34,7 @@ def _task(**changes: Any) -> Task:
         stage="s",
         run="r1",
         component=COMPONENT,
-        container={"image": "millrace/s", "command": ["python", "-m", "x"], "args": ["{{$}}"]},
+        container={"image": "millrace/s", "command": ["python", "-m", "x"], "args": ["--executor-input", "{{$}}"]},
         parameters={"n": 1},
         inputs={},
         code="c",
@@ -40,12 +43,17 @@ def _task(**changes: Any) -> Task:
 
 
 def _write(command: list[str], log: Path) -> Completed:
-    outputs = json.loads(command[-1])["outputs"]
+    outputs = _executor_input(command)["outputs"]
     Path(outputs["artifacts"]["text"]["artifacts"][0]["uri"]).write_text("done")
     good = Path(outputs["parameters"]["good"]["outputFile"])
     good.parent.mkdir(parents=True)
     good.write_text("true")
     return Completed(0, 0.1, 1000)
+
+
+def _executor_input(command: list[str]) -> dict[str, Any]:
+    given: dict[str, Any] = json.loads(Path(command[-1].removeprefix("@")).read_text())
+    return given
 
 
 def _fail(command: list[str], log: Path) -> Completed:
@@ -77,6 +85,143 @@ def test_a_stage_that_says_nothing_or_is_killed_is_a_failure(tmp_path: Path) -> 
         launch(tmp_path, _task(), lambda *_: Completed(3, 0, 0), tmp_path / "log")
     with pytest.raises(TaskFailed, match="SIGKILL; the machine may be out of memory"):
         launch(tmp_path, _task(), lambda *_: Completed(137, 0, 0), tmp_path / "log")
+    with pytest.raises(TaskFailed, match=r"SIGTERM$"):
+        launch(tmp_path, _task(), lambda *_: Completed(143, 0, 0), tmp_path / "log")
+    with pytest.raises(TaskFailed, match="exit code 255"):
+        launch(tmp_path, _task(), lambda *_: Completed(255, 0, 0), tmp_path / "log")
+
+
+@pytest.mark.parametrize("content", [b"", b"\0" * 300, b'{"outputs": {', b"[]", b'{"outputs": {}, "inputs": {"a": 1}}'])
+def test_a_record_that_a_power_cut_damaged_is_none_and_the_execution_is_made_again(
+    tmp_path: Path, content: bytes
+) -> None:
+    home = tmp_path / "artifacts" / "p" / "t" / _task().key
+    launch(tmp_path, _task(), _write, tmp_path / "log")
+    (home / "execution.json").write_bytes(content)
+    assert find(tmp_path, _task()) is None
+    record = launch(tmp_path, _task(run="r2"), _write, tmp_path / "again.log")
+    assert record["run"] == "r2"
+    assert find(tmp_path, _task()) == record
+    assert "made again: of the execution that was there, its execution.json" in (tmp_path / "again.log").read_text()
+    assert [path.name for path in home.parent.iterdir()] == [home.name]
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_text("d")], ids=["removed", "cut short"])
+def test_an_execution_without_its_artifacts_is_made_again(tmp_path: Path, damage: Callable[[Path], Any]) -> None:
+    def write(command: list[str], log: Path) -> Completed:
+        completed = _write(command, log)
+        output = {"text": {"artifacts": [{"uri": "x", "metadata": {"bytes": 4}}]}}
+        Path(_executor_input(command)["outputs"]["outputFile"]).write_text(json.dumps({"artifacts": output}))
+        return completed
+
+    first = launch(tmp_path, _task(), write, tmp_path / "log")
+    damage(Path(first["outputs"]["text"]["uri"]))
+    assert find(tmp_path, _task()) is None
+    again = launch(tmp_path, _task(), write, tmp_path / "log")
+    assert Path(again["outputs"]["text"]["uri"]).read_text() == "done"
+    assert find(tmp_path, _task()) == again
+
+
+def test_a_root_that_was_moved_is_the_same_and_nothing_on_disk_names_its_place(tmp_path: Path) -> None:
+    root = tmp_path / "here, größe"
+    given = launch(root, _task(name="before"), _write, tmp_path / "log")["outputs"]["text"]
+    task = _task(inputs={"a": given})
+    record = launch(root, task, _write, tmp_path / "log")
+    for file in root.rglob("*.json*"):
+        assert str(root) not in file.read_text()
+        assert json.dumps(str(root))[1:-1] not in file.read_text()
+    root.rename(tmp_path / "there")
+    found = find(tmp_path / "there", task)
+    assert found
+    assert Path(found["outputs"]["text"]["uri"]) == tmp_path / "there" / execution_record.home(record) / "text"
+    assert Path(found["inputs"]["a"]["uri"]).is_relative_to(tmp_path / "there")
+    assert Path(found["outputs"]["text"]["uri"]).read_text() == "done"
+
+
+def test_records_of_earlier_versions_name_the_place_of_then(tmp_path: Path) -> None:
+    record = launch(tmp_path, _task(), _write, tmp_path / "log")
+    file = tmp_path / execution_record.home(record) / "execution.json"
+    uri = f"/elsewhere/root/{execution_record.home(record)}/text"
+    outside = {"uri": "/data/raw", "type": "system.Dataset", "metadata": {"digest": "sha256:1"}}
+    file.write_text(json.dumps(record | {"outputs": {"text": {"uri": uri, "metadata": {}}}, "inputs": {"a": outside}}))
+    found = execution_record.usable(tmp_path, execution_record.home(record))
+    assert Path(found["outputs"]["text"]["uri"]).read_text() == "done"
+    assert found["inputs"]["a"]["uri"] == "/data/raw"
+
+
+def test_metadata_of_thousands_of_columns_reach_the_stage(tmp_path: Path) -> None:
+    """As a real process: Linux takes no argument beyond 128 KiB."""
+    columns = {f"column_number_{number:04}": "float64" for number in range(5000)}
+    given = {"uri": "/a", "type": "system.Dataset", "metadata": {"digest": "sha256:1", "columns": columns}}
+    program = (
+        "import json, pathlib, sys; given = json.loads(pathlib.Path(sys.argv[2][1:]).read_text())\n"
+        "out = given['outputs']; n = len(given['inputs']['artifacts']['a']['artifacts'][0]['metadata']['columns'])\n"
+        "pathlib.Path(out['artifacts']['text']['artifacts'][0]['uri']).write_text(str(n))\n"
+        "good = pathlib.Path(out['parameters']['good']['outputFile']); good.parent.mkdir(); good.write_text('true')\n"
+    )
+    container = {
+        "image": "i",
+        "command": [sys.executable, "-c", program],
+        "args": ["--executor-input", "{{$}}"],
+    }
+    assert len(json.dumps(columns)) > 128 << 10
+
+    def run(command: list[str], log: Path) -> Completed:
+        return Completed(subprocess.run(command, check=False).returncode, 0.0, 0)
+
+    record = launch(tmp_path, _task(inputs={"a": given}, container=container), run, tmp_path / "log")
+    assert Path(record["outputs"]["text"]["uri"]).read_text() == "5000"
+
+
+def test_a_clock_that_is_set_back_makes_no_time_negative(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Clock(datetime):
+        hours = 0
+
+        @classmethod
+        def now(cls, tz: Any = None) -> datetime:
+            Clock.hours -= 5
+            return datetime.now(tz) + timedelta(hours=Clock.hours)
+
+    monkeypatch.setattr(launcher, "datetime", Clock)
+    record = launch(tmp_path, _task(), _write, tmp_path / "log")
+    assert 0 <= record["seconds"] < 60
+    between = datetime.fromisoformat(record["finished"]) - datetime.fromisoformat(record["started"])
+    assert between.total_seconds() == pytest.approx(record["seconds"], abs=1e-5)
+
+
+def test_a_stage_that_was_ended_with_its_run_has_not_failed(tmp_path: Path) -> None:
+    def interrupt(command: list[str], log: Path) -> Completed:
+        raise Interrupted("interrupted")
+
+    with pytest.raises(Interrupted):
+        launch(tmp_path, _task(), interrupt, tmp_path / "log")
+    lineage.flush()
+    events = [json.loads(line) for line in (tmp_path / "lineage" / "r1" / "t.jsonl").read_text().splitlines()]
+    assert [event["eventType"] for event in events] == ["START", "ABORT"]
+    assert "errorMessage" not in events[-1]["run"]["facets"]
+
+
+def test_a_sweep_between_a_folder_and_its_lock_costs_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    swept: list[str] = []
+    lock = launcher.fcntl.flock
+
+    def sweep_first(stream: Any, how: int) -> None:
+        if not swept and how == launcher.fcntl.LOCK_EX:
+            swept.append(stream.name)
+            sweep(tmp_path)
+            assert not Path(stream.name).exists()
+        lock(stream, how)
+
+    monkeypatch.setattr(launcher.fcntl, "flock", sweep_first)
+    record = launch(tmp_path, _task(), _write, tmp_path / "log")
+    assert swept
+    assert Path(record["outputs"]["text"]["uri"]).read_text() == "done"
+
+
+def test_sweep_removes_a_folder_whose_owner_had_no_time_to_lock_it(tmp_path: Path) -> None:
+    (tmp_path / "artifacts" / "p" / "t" / ".killed").mkdir(parents=True)
+    sweep(tmp_path)
+    assert list((tmp_path / "artifacts" / "p" / "t").iterdir()) == []
 
 
 @pytest.mark.parametrize(
@@ -144,7 +289,7 @@ def test_the_placeholder_of_the_run_becomes_its_name_and_is_not_part_of_the_key(
     given: list[Any] = []
 
     def look(command: list[str], log: Path) -> Completed:
-        given.append(json.loads(command[-1])["inputs"]["parameterValues"])
+        given.append(_executor_input(command)["inputs"]["parameterValues"])
         return _write(command, log)
 
     parameters = {"run": RUN_PLACEHOLDER, "text": f"the run {RUN_PLACEHOLDER}"}
