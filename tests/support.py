@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
-from collections.abc import Sequence
+import subprocess
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,21 @@ def shared(relative: str) -> Path:
         if (folder / relative).exists():
             return folder / relative
     pytest.skip(f"needs test data that is not here: {relative.split('/')[0]}")
+
+
+@contextlib.contextmanager
+def small_disk(folder: Path, size: str, options: str = "rw") -> Iterator[Path]:
+    """A disk of its own that holds no more than `size`, mounted at a folder made for it."""
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={size},{options}", "tmpfs", str(folder)], check=False, capture_output=True
+    )
+    if mounted.returncode != 0:
+        pytest.skip("needs the right to mount a small disk")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
 def changed(document: Any, path: Sequence[Any], value: Any) -> Any:

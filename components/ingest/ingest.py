@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
@@ -34,6 +35,9 @@ _BATCH_RECORDS = 16384
 _TOLD_CAUSES = 10
 _WORTH_PROCESSES = 4 << 20
 """Bytes of input from which processes for the encoding pay for their start."""
+_LARGEST_COLUMNS = 32 << 10
+"""Letters that the list of columns may have in the metadata: KFP's launcher gets all metadata of a task's inputs in one
+argument, of which Linux takes 128 KiB."""
 
 
 def ingest(
@@ -129,7 +133,7 @@ def ingest(
     examples.metadata |= found.facts() if found else {}
     if leave_out_without:
         examples.metadata["rows_left_out"] = left_out
-    if raw.columns:
+    if raw.columns and len(json.dumps(raw.columns)) <= _LARGEST_COLUMNS:
         examples.metadata["columns"] = raw.columns
     if sources.span is not None:
         examples.metadata["span"] = sources.span

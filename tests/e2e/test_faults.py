@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from components.runtime.artifacts import content_digest
 from runners.environments import interpreter
 from runners.records import list_runs
 from tests.e2e.conftest import Run, command, run
-from tests.support import ROOT
+from tests.support import ROOT, small_disk
 
 STEPS = ("--param", "train_steps=60", "--param", "eval_steps=5")
 BYTE_FOR_BYTE = {
@@ -195,23 +194,9 @@ def test_interrupting_ends_everything_and_says_so(tmp_path: Path, trips: Path, m
     assert _survivors(tmp_path) == []
 
 
-@contextlib.contextmanager
-def _small_disk(folder: Path, size: str) -> Iterator[Path]:
-    folder.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)], check=False, capture_output=True
-    )
-    if mounted.returncode != 0:
-        pytest.skip("needs the right to mount a small disk")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "-l", str(folder)], check=True)
-
-
 @pytest.mark.parametrize("size", ["60k", "200k", "700k"])
 def test_a_full_disk_is_a_passing_fault(tmp_path: Path, trips: Path, model: str, size: str) -> None:
-    with _small_disk(tmp_path / "disk", size) as disk:
+    with small_disk(tmp_path / "disk", size) as disk:
         result = run(disk, model, "--data", str(trips), *STEPS)
         assert result.exit_code == 75, result.output + result.errors
         assert "No space left on device" in result.output + result.errors

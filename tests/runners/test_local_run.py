@@ -1,0 +1,318 @@
+"""The local runner when something goes wrong: what becomes of the tasks, the record, the report and the exit code.
+
+(kfp needs real annotations here.)
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kfp import compiler, dsl
+
+from components.runtime import execution_record, launcher
+from components.runtime.errors import TransientError
+from runners import local
+from runners.lineage_graph import Graph
+from runners.records import list_runs, load_run
+from runners.run_report import render
+from tests.runners.test_exit_handler import run, states
+from tests.support import ROOT, small_disk
+
+
+@dsl.container_component
+def write(seconds: float, text: dsl.OutputPath(str)):  # type: ignore[no-untyped-def,valid-type]
+    """Runs where ingest does: waits, then writes."""
+    program = """
+        import json, pathlib, sys, time
+        outputs = json.loads(pathlib.Path(sys.argv[2][1:]).read_text())["outputs"]
+        print("asleep", flush=True)
+        time.sleep(float(sys.argv[3]))
+        file = pathlib.Path(outputs["parameters"]["text"]["outputFile"])
+        file.parent.mkdir()
+        file.write_text("written")
+    """
+    return dsl.ContainerSpec(
+        image="millrace/ingest",
+        command=["python", "-c", textwrap.dedent(program)],
+        args=["--executor-input", "{{$}}", seconds],
+    )
+
+
+@pytest.fixture(scope="module")
+def ir(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A pipeline of two tasks, one after the other."""
+
+    @dsl.pipeline(name="small")
+    def graph(seconds: float = 0.0) -> None:
+        first = write(seconds=0.0)
+        write(seconds=seconds).after(first)
+
+    file = tmp_path_factory.mktemp("ir") / "p.yaml"
+    compiler.Compiler().compile(graph, str(file))
+    return file.read_text()
+
+
+def _start(root: Path, ir: str, seconds: float) -> subprocess.Popen[str]:
+    program = (
+        "import sys; from pathlib import Path; from tests.runners.test_exit_handler import run\n"
+        "sys.exit(run(Path(sys.argv[1]), Path(sys.argv[2]).read_text(), seconds=float(sys.argv[3]))[0])"
+    )
+    file = root.with_name("p.yaml")
+    file.write_text(ir)
+    return subprocess.Popen(
+        [sys.executable, "-c", program, str(root), str(file), str(seconds)],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def _wait_for_the_second(root: Path, process: subprocess.Popen[str]) -> Path:
+    """Returns the run's folder as soon as its second task works."""
+    deadline = time.monotonic() + 60
+    while not (logs := list(root.glob("runs/*/write-2.log"))) or "asleep" not in logs[0].read_text():
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    return logs[0].parent
+
+
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_task_is_interrupted_and_nothing_hints_at_memory(
+    sign: signal.Signals, tmp_path: Path, ir: str
+) -> None:
+    root = tmp_path / "root"
+    process = _start(root, ir, 300)
+    folder = _wait_for_the_second(root, process)
+    process.send_signal(sign)
+    assert process.wait(20) == 130
+    record = json.loads((folder / "run.json").read_text())
+    assert states(record) == {"write": "done", "write-2": "interrupted"}
+    assert (record["state"], record["exit_code"], record["error"]) == ("interrupted", 130, "interrupted in write-2")
+    assert record["tasks"][1]["error"] == ""
+    page = render(load_run(root))
+    assert "memory" not in page.replace("peak memory", "")
+    assert "The run was interrupted" in page
+    (ended,) = [each for each in Graph.read(root).executions.values() if each.task == "write-2"]
+    assert (ended.state, ended.error) == ("interrupted", "")
+    assert not list(root.glob("artifacts/small/write-2/.*"))
+
+
+def test_tasks_of_a_killed_runner_are_told_as_interrupted_and_skipped(tmp_path: Path, ir: str) -> None:
+    root = tmp_path / "root"
+    process = _start(root, ir, 300)
+    _wait_for_the_second(root, process)
+    process.kill()
+    process.wait()
+    (found,) = list_runs(root)
+    assert (found.state, found.elapsed) == ("interrupted", None)
+    assert [task.state for task in found.tasks] == ["done", "interrupted"]
+
+
+def test_a_stage_that_somebody_else_killed_may_have_been_out_of_memory(tmp_path: Path, ir: str) -> None:
+    root = tmp_path / "root"
+    process = _start(root, ir, 300)
+    folder = _wait_for_the_second(root, process)
+    (stage,) = [
+        int(entry.parent.name)
+        for entry in Path("/proc").glob("[0-9]*/cmdline")
+        if entry.read_bytes().count(b"asleep") and str(root).encode() in entry.read_bytes()
+    ]
+    os.kill(stage, signal.SIGKILL)
+    assert process.wait(20) == 137
+    record = json.loads((folder / "run.json").read_text())
+    assert states(record) == {"write": "done", "write-2": "failed"}
+    assert record["error"] == "write-2: the stage was ended by SIGKILL; the machine may be out of memory"
+
+
+def test_a_second_interruption_ends_what_the_first_began(tmp_path: Path, ir: str) -> None:
+    """In a run that would tell somebody how it ended, which takes its time, and once asked is enough."""
+    program = """
+        import sys, threading, time
+        from pathlib import Path
+        from runners import local
+        from tests.runners.test_exit_handler import run
+        def slow(self, *_):
+            print("telling", file=sys.stderr, flush=True)
+            time.sleep(60)
+        local.LocalRun._run_exit_tasks = slow
+        sys.exit(run(Path(sys.argv[1]), Path(sys.argv[2]).read_text(), seconds=300.0)[0])
+    """
+    (tmp_path / "p.yaml").write_text(ir)
+    process = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(program), str(tmp_path / "root"), str(tmp_path / "p.yaml")],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    folder = _wait_for_the_second(tmp_path / "root", process)
+    process.send_signal(signal.SIGINT)
+    assert process.stderr
+    assert process.stderr.readline() == "telling\n"
+    begun = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    process.wait(20)
+    assert time.monotonic() - begun < 15
+    assert json.loads((folder / "run.json").read_text())["state"] == "interrupted"
+
+
+def test_a_bug_in_a_task_is_its_failure_with_a_trace_in_its_log(
+    tmp_path: Path, ir: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any) -> None:
+        raise KeyError("of ours")
+
+    monkeypatch.setattr(launcher, "_write_records", broken)
+    code, record = run(tmp_path, ir)
+    assert (code, record["state"], record["exit_code"]) == (1, "failed", 1)
+    assert states(record) == {"write": "failed", "write-2": "skipped"}
+    assert record["error"] == "write: KeyError: 'of ours'"
+    log = (tmp_path / record["tasks"][0]["log"]).read_text()
+    assert "Traceback" in log
+    assert log.endswith("error: KeyError: 'of ours'\n")
+
+
+def test_a_task_whose_beginning_fails_is_the_one_that_failed(
+    tmp_path: Path, ir: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unreadable(*_: Any) -> None:
+        raise PermissionError(13, "Permission denied", "/data/schema.pbtxt")
+
+    monkeypatch.setattr(launcher, "find", unreadable)
+    code, record = run(tmp_path, ir)
+    assert (code, states(record)) == (65, {"write": "failed", "write-2": "skipped"})
+    assert record["error"] == (
+        "write: /data/schema.pbtxt: Permission denied: give this user the right to it, or name another place"
+    )
+
+
+def test_a_removed_artifact_is_made_again(tmp_path: Path, ir: str) -> None:
+    _, first = run(tmp_path, ir)
+    folder = tmp_path / first["tasks"][0]["execution"]
+    (folder / "execution.json").write_text("")
+    code, second = run(tmp_path, ir)
+    assert (code, states(second)) == (0, {"write": "done", "write-2": "cached"})
+    assert execution_record.usable(tmp_path, folder)["run"] == second["id"]
+
+
+def test_a_root_that_was_moved_goes_on_where_it_was(tmp_path: Path, ir: str) -> None:
+    run(tmp_path / "before", ir)
+    (tmp_path / "before").rename(tmp_path / "ä ö")
+    code, record = run(tmp_path / "ä ö", ir)
+    assert (code, states(record)) == (0, {"write": "cached", "write-2": "cached"})
+    (tmp_path / "link").symlink_to(tmp_path / "ä ö")
+    assert states(run(tmp_path / "link", ir)[1]) == {"write": "cached", "write-2": "cached"}
+
+
+def test_a_clock_that_was_set_back_shows_no_negative_time(
+    tmp_path: Path, ir: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin = local.LocalRun._begin
+
+    def set_back(self: local.LocalRun) -> None:
+        monkeypatch.setattr(self, "_started", self._started.replace(year=2099))
+        self.record["started"] = self._started.isoformat()
+        begin(self)
+
+    monkeypatch.setattr(local.LocalRun, "_begin", set_back)
+    _, record = run(tmp_path, ir)
+    assert 0 < record["seconds"] < 60
+    assert record["finished"] > record["started"]
+    file = tmp_path / "runs" / record["id"] / "run.json"
+    file.write_text(json.dumps(record | {"state": "running", "seconds": None, "finished": ""}))
+    (file.parent / "owner.lock").unlink()
+    assert load_run(tmp_path).elapsed is None
+
+
+# --- where nothing can be written
+
+
+def _no_trace_of_a_run(root: Path) -> bool:
+    return not list(root.glob("runs/*/*"))
+
+
+@pytest.mark.parametrize("link", [False, True], ids=["file", "link that leads nowhere"])
+def test_what_lies_in_the_way_is_named(tmp_path: Path, link: bool) -> None:
+    (tmp_path / "root").mkdir()
+    runs = tmp_path / "root" / "runs"
+    if link:
+        runs.symlink_to(tmp_path / "nowhere")
+    else:
+        runs.write_text("")
+    result = _command(tmp_path / "root", "run")
+    assert result.returncode == 65
+    assert result.stderr.startswith(f"error: {runs}")
+    assert len(result.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("command", ["run", "runs"])
+def test_a_file_where_the_root_should_be_is_one_line(tmp_path: Path, command: str) -> None:
+    (tmp_path / "root").write_text("")
+    result = _command(tmp_path / "root", command)
+    assert (result.returncode, result.stdout) == (65, "")
+    assert result.stderr == f"error: --root {tmp_path / 'root'}: a file lies there; name a folder\n"
+
+
+def test_a_root_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "root", "1m", "ro") as root:
+        result = _command(root, "run")
+    assert (result.returncode, result.stdout) == (65, "")
+    assert result.stderr.startswith(f"error: {root}")
+    assert result.stderr.endswith(": Read-only file system: name a place that can be written\n")
+
+
+def test_a_disk_that_is_full_at_the_very_first_write_is_a_passing_fault(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "root", "8k") as root:
+        (root / "full").write_bytes(b"x" * 8192)
+        result = _command(root, "run")
+        assert _no_trace_of_a_run(root)
+    assert (result.returncode, result.stdout) == (TransientError.exit_code, "")
+    assert "No space left on device: free some space, then run again" in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_a_root_whose_path_is_not_utf_8_is_one_line(tmp_path: Path) -> None:
+    result = _command(tmp_path / os.fsdecode(b"\xff"), "run")
+    assert result.returncode == 65
+    assert result.stderr == (
+        f"error: --root {tmp_path}/\\xff: TensorFlow and Arrow open no path that is not UTF-8; name another folder\n"
+    )
+
+
+@pytest.mark.parametrize(
+    "variables", [{"PYTHONIOENCODING": "ascii"}, {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "LC_ALL": "C"}]
+)
+def test_a_terminal_that_is_not_utf_8_shows_what_it_can(tmp_path: Path, variables: dict[str, str]) -> None:
+    (tmp_path / "größe").mkdir()
+    (tmp_path / "größe" / "trips.csv").write_text("größe,tips\n" + "1,2\n" * 60)
+    data = ("taxi", "--data", str(tmp_path / "größe"), "--until", "ingest", "--param", "train_steps=1")
+    done = _command(tmp_path / "root", "run", *data, **variables)
+    assert done.returncode == 65, "equal rows are all in one split"
+    assert "> ingest" in done.stdout
+    assert "x ingest" in done.stdout
+    assert "Traceback" not in done.stderr
+    assert done.stdout.isascii()
+    tree = _command(tmp_path / "root", "runs", **variables)
+    assert (tree.returncode, tree.stdout.isascii()) == (0, True)
+
+
+def _command(root: Path, command: str, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    given = arguments or (("taxi", "--data", str(ROOT)) if command == "run" else ())
+    return subprocess.run(
+        [sys.executable, "-m", "runners", "--root", str(root), command, *given],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | variables,
+        timeout=120,
+    )
