@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from components.runtime import lineage, report
+from components.runtime import execution_record, lineage, report
 
 START = datetime(2026, 11, 20, 21, 34, 55, tzinfo=UTC)
 FIRST, SECOND, FAILED = "taxi-20261120-213455-3f2a", "taxi-20261120-220000-77c1", "taxi-20261120-223000-0b5d"
@@ -88,7 +88,7 @@ class RootWriter:
                 "uri": str(folder / name),
                 "type": TYPES.get(name, "system.Artifact"),
                 "metadata": metadata
-                | {"digest": digest, "bytes": len(content) * 1000, "producer": f"millrace/{stage} 0.1.0"},
+                | {"digest": digest, "bytes": len(content.encode()), "producer": f"millrace/{stage} 0.1.0"},
             }
         record = {
             "pipeline": self.pipeline,
@@ -108,7 +108,7 @@ class RootWriter:
             "code": "c0de",
             "image": f"millrace/{stage}",
         }
-        (folder / "execution.json").write_text(json.dumps(record, indent=1))
+        execution_record.write(self.root, folder, record)
         lineage.started(
             self.root, run, {key: value for key, value in record.items() if key not in ("outputs", "finished")}
         )
