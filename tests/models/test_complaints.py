@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_transform as tft
+from google.protobuf import text_format
+from tensorflow_model_analysis.proto import config_pb2
 
 from components.runtime import examples
 from components.runtime.modules import load_function
@@ -69,6 +71,41 @@ def plain(raw: list[bytes], signature: Any) -> dict[str, tf.Tensor]:
     decoded = [examples.decode(record) for record in raw]
     names = signature.structured_input_signature[1]
     return {name: tf.constant([(row.get(name) or [b""])[0] for row in decoded]) for name in names}
+
+
+def lower_bounds(model: str) -> dict[str, float]:
+    """The value thresholds of a model's evaluation, by the metric's class."""
+    text = (ROOT / "models" / model / "evaluation.pbtxt").read_text()
+    config = text_format.Parse(text, config_pb2.EvalConfig())
+    return {
+        metric.class_name: each.threshold.value_threshold.lower_bound.value
+        for specs in config.metrics_specs
+        for metric in specs.metrics
+        for each in metric.per_slice_thresholds
+        if each.threshold.HasField("value_threshold")
+    }
+
+
+def test_a_useless_model_of_disputes_does_not_pass_the_gate() -> None:
+    """Scores by chance, on as many complaints and disputes as the smallest of the later months has."""
+    gate, count, disputed, draws = lower_bounds("complaints"), 1_854, 351, 5_000
+    places = np.random.default_rng(11).permuted(np.tile(np.arange(count) < disputed, (draws, 1)), axis=1)
+    # The row's place is its score: the rank-sum form of the AUC (Mann-Whitney), and disputes in the highest tenth.
+    ranks = (places * np.arange(1, count + 1)).sum(axis=1)
+    auc = (ranks - disputed * (disputed + 1) / 2) / (disputed * (count - disputed))
+    lift = places[:, -count // 10 :].mean(axis=1) / (disputed / count)
+    assert abs(auc.mean() - 0.5) < 0.01
+    assert ((auc >= gate["AUC"]) & (lift >= gate["TopLift"])).mean() < 0.005
+    # Any constant answer has an AUC of 0.5 and a lift of 1.
+    assert gate["AUC"] > 0.5
+    assert gate["TopLift"] > 1
+
+
+def test_the_gates_are_below_what_later_rows_reached() -> None:
+    """The weakest of the figures of docs/models.md, less two standard errors of each."""
+    assert lower_bounds("complaints")["AUC"] <= 0.569 - 2 * 0.007
+    assert lower_bounds("complaints")["TopLift"] <= 1.31 - 2 * 0.06
+    assert 1 < lower_bounds("complaints_product")["MajorityLift"] <= 1.64 - 2 * 0.025
 
 
 def test_zip_codes() -> None:
