@@ -59,7 +59,7 @@ def digest(artifact: Artifact) -> Html:
 
 def verdict(run: Run, made: Outcome) -> tuple[str, str, str]:
     """What became of the model: `good`, `bad` or nothing, a headline, and the reason."""
-    reason = f"{made.reason} · baseline: {made.baseline}" if made.baseline else made.reason
+    reason = f"{made.reason} · Baseline: {made.baseline}" if made.baseline else made.reason
     if made.blessed:
         if made.version:
             where = f" to {made.destination}" if made.destination else ""

@@ -242,7 +242,13 @@ def _good(writer: RootWriter, run: str, *, steps: int, auc: float, blessed: bool
         "resolve",
         inputs={"model": model},
         parameters={"destination": "/srv/taxi", "attempt": run},
-        outputs={"baseline_model": {"found": not first, "version": "" if first else "1"}},
+        outputs={
+            "baseline_model": {
+                "found": not first,
+                "version": 0 if first else 1,
+                "reason": "none: nothing was pushed before" if first else "version 1",
+            }
+        },
     )["baseline_model"]
     rates = [position / 20 for position in range(21)]
     blessing = make(

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -15,7 +16,7 @@ from components.runtime.errors import InputError
 from runners import cli, text
 from runners.outcome import outcome
 from runners.records import OWNER_LOCK, list_runs, load_run
-from tests.runners.pipeline_roots import FAILED, FIRST, SECOND, taxi_root
+from tests.runners.pipeline_roots import FAILED, FIRST, SECOND, RootWriter, taxi_root
 from tests.support import ROOT
 
 
@@ -129,6 +130,26 @@ def test_how_long_a_run_takes_is_known_while_it_runs_and_unknown_once_it_was_kil
         assert text.duration(load_run(tmp_path, "r").elapsed).startswith("3 min ")
     killed = load_run(tmp_path, "r")
     assert (killed.state, killed.elapsed) == ("interrupted", None)
+
+
+@pytest.mark.parametrize(
+    ("metadata", "told"),
+    [
+        ({"created": True}, ""),
+        ({"created": False}, " (in service already)"),
+        # As text and as floats, from other targets.
+        ({"created": "false"}, " (in service already)"),
+        ({"created": "true", "same_as": "1"}, " (the model of version 1 again)"),
+        ({"created": 1.0, "same_as": 2.0}, " (the model of version 2 again)"),
+        ({"created": 1.0, "same_as": 0.0}, ""),
+        ({"created": 0.0}, " (in service already)"),
+    ],
+)
+def test_how_a_model_was_pushed_is_read_on_every_target(tmp_path: Path, metadata: dict[str, Any], told: str) -> None:
+    writer = RootWriter(tmp_path)
+    writer.execution("taxi-1", "push", outputs={"pushed_model": {"version": 3, "destination": "/s"} | metadata})
+    writer.run("taxi-1")
+    assert outcome(load_run(tmp_path, "taxi-1")).how_pushed == told
 
 
 def test_artifacts_are_found_after_the_root_has_moved(tmp_path: Path) -> None:

@@ -94,7 +94,7 @@ def test_the_page_of_a_good_run(root: Path) -> None:
     document = file.read_text()
     page = check(document)
     assert "Blessed, and pushed as version 1 to /srv/taxi" in page.text
-    assert "all thresholds met; there is no baseline yet" in page.text
+    assert "all thresholds met; there is no baseline yet · Baseline: none: nothing was pushed before" in page.text
     assert "0.9371 auc" in page.text
     assert "9,911 rows of data" in page.text
     for title in ("Evaluation and blessing", "Training", "Anomalies", "Statistics of the data", "Graph", "Timings"):

@@ -149,6 +149,10 @@ def test_an_unwanted_end_is_not_told(tmp_path: Path, received: list[Request]) ->
             "\u2705 taxi done\npushed: version 2 to /s (in service already)",
         ),
         (
+            {"state": "SUCCEEDED", "millrace": {"version": 3.0, "destination": "/s", "created": True, "same_as": 1.0}},
+            "\u2705 taxi done\npushed: version 3 to /s (the model of version 1 again)",
+        ),
+        (
             {"state": "FAILED", "error": {"message": "https://me:word@example.org/x: 403"}},
             "\u274c taxi failed\nerror: https://***@example.org/x: 403",
         ),
