@@ -188,22 +188,25 @@ def summary(
 
     state = {"done": "green", "failed": "red", "interrupted": "yellow"}[run["state"]]
     selection = run.get("selection", {})
-    how = run["state"]
-    if how == "done" and selection.get("until"):
-        how = f"done up to {selection['until']}"
-    line("run", f"{run['id']} {how} in {text.duration(run['seconds'])}", state)
+    how = f"{run['state']} in"
+    if run["state"] == "interrupted":
+        # Its error says where.
+        how = f"{run['error'] or run['state']}, after"
+    elif run["state"] == "done" and selection.get("until"):
+        how = f"done up to {selection['until']} in"
+    line("run", f"{run['id']} {how} {text.duration(run['seconds'])}", state)
     if invalid := next(filter(None, map(facts.invalid_data, executions.values())), ""):
         line("data", f"invalid: {invalid}; all of it is in the report", "red")
     failed = [task for task in run["tasks"] if task["state"] == "failed"]
     told = [f"{task['name']}: {task['error']}" for task in failed if task["error"]]
     for error in told or [run["error"]]:
-        if error and not invalid and error != run["state"]:
+        if error and not invalid and run["state"] != "interrupted":
             line("error", error, "red")
     for task in failed:
         if task["error"]:
             line("log", root / task["log"])
     examples = executions.get("ingest", {}).get("outputs", {}).get("examples")
-    if examples and examples["metadata"].get("rows_left_out"):
+    if examples and any(examples["metadata"].get(key) for key in ("rows_left_out", "left_out")):
         line("rows", facts.facts(executions["ingest"]))
     if "train" in executions:
         line("model", short(Path(executions["train"]["outputs"]["model"]["uri"]) / "Format-Serving"))

@@ -79,7 +79,7 @@ def run(
 ) -> None:
     """Run PIPELINE: a compiled file or a model's in build/, uploaded if need be, or a pipeline on the server."""
     file: Path | None = parameters.compiled_file(pipeline)
-    if file is not None and not file.exists() and file.name != Path(pipeline).name:
+    if file is not None and file.name != Path(pipeline).name and (version or not file.exists()):
         file = None
     if file is not None and version:
         raise InputError("--version is of a pipeline on the server; give its name in place of a file")

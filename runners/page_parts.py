@@ -28,9 +28,9 @@ def portable(document: str, root: Path) -> str:
     return document
 
 
-def badge(state: str) -> Html:
-    """A state in its colour."""
-    return Html(f'<span class="badge {escape(state)}">{escape(state)}</span>')
+def badge(state: str, alert: str = "") -> Html:
+    """A state in its colour, or in that of what was found wrong (`components.runtime.facts.alert`)."""
+    return Html(f'<span class="badge {escape(alert or state)}">{escape(state)}</span>')
 
 
 def fact(value: object, name: object) -> Html:

@@ -85,6 +85,8 @@ class Task:
     start_up_seconds: float | None = None
     peak_memory_bytes: int | None = None
     rows: int | None = None
+    facts: str = ""
+    alert: str = ""
     error: str = ""
 
 
@@ -271,6 +273,8 @@ def _task(record: Mapping[str, Any], parameters: dict[str, Any]) -> Task:
         start_up_seconds=_number(record.get("start_up_seconds")),
         peak_memory_bytes=record.get("peak_memory_bytes"),
         rows=record.get("rows"),
+        facts=str(record.get("facts") or ""),
+        alert=str(record.get("alert") or ""),
         error=redact(str(record.get("error") or ""), also=parameters),
     )
 

@@ -73,7 +73,8 @@ def _headline(run: Run, made: Outcome) -> Html:
     entries = [parts.fact(text.number(value), name.replace("_", " ")) for name, value in made.key_metrics().items()]
     rows = max((task.rows or 0 for task in run.tasks if task.stage == "ingest"), default=0)
     if rows:
-        entries.append(parts.fact(f"{rows:,}", "rows of data"))
+        left_out = [_left_out(execution) for execution in run.of_stage("ingest")]
+        entries.append(parts.fact(f"{rows:,}", ", ".join(filter(None, ["rows of data", *left_out]))))
     entries.append(parts.fact(text.duration(run.elapsed), "from start to end"))
     states = [task.state for task in run.tasks]
     counts = [
@@ -93,6 +94,12 @@ def _headline(run: Run, made: Outcome) -> Html:
         f'<div class="id">run {escape(run.id)} · {parts.time(run.started)} · {escape(run.target)}</div></div>'
         f"{parts.badge(run.state)}</div>{parts.facts(entries)}{''.join(boxes)}</section>"
     )
+
+
+def _left_out(execution: Execution) -> str:
+    examples = execution.outputs.get("examples")
+    count = examples.metadata.get("rows_left_out") if examples else None
+    return f"{count:,.0f} left out" if count else ""
 
 
 def _error(run: Run) -> Html:
@@ -164,7 +171,7 @@ def _tasks(run: Run) -> Html:
         rows.append(
             [
                 task.name,
-                parts.badge(task.state),
+                parts.badge(task.state, task.alert),
                 f"{task.rows:,}" if task.rows else "",
                 f"{span.seconds:.1f}" if worked and span.begin is not None else "",
                 f"{span.start_up:.1f}" if worked and span.start_up else "",
@@ -186,7 +193,7 @@ def _remark(run: Run, task: Task, execution: Execution | None) -> str:
     if execution is None:
         return ""
     metrics = [f"{name} {text.number(value)}" for name, value in list(metrics_of(execution).items())[:4]]
-    return ", ".join(metrics)
+    return ", ".join(metrics or [task.facts])
 
 
 def _artifacts(run: Run) -> Iterator[Html]:

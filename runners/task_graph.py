@@ -6,8 +6,13 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from components.runtime import facts
 from components.runtime.report import Html, escape
+from runners import text
 from runners.records import Task
+
+_ALERTS = {facts.ERROR: "failed", facts.WARNING: "running"}
+"""A task that ended well and found something wrong is drawn as one of this state."""
 
 FILLS = {
     "done": ("#d1fae5", "#059669"),
@@ -147,24 +152,26 @@ def _edge(chain: list[_Place]) -> str:
 
 
 def _node(place: _Place, task: Task) -> str:
-    fill, line = FILLS.get(task.state, FILLS["waiting"])
+    fill, line = FILLS.get(_ALERTS.get(task.alert, task.state), FILLS["waiting"])
     dashes = ' stroke-dasharray="4 3"' if task.state in ("skipped", "waiting") else ""
     ink = "#9ca3af" if task.state in ("skipped", "waiting") else "#111827"
     left, top = _left(place), place.y - _HEIGHT / 2
     centre = left + _WIDTH / 2
     lines = _wrapped(task.name)
-    note = f"{task.seconds:.1f} s" if task.state == "done" and task.seconds is not None else task.state
+    note = text.duration(task.seconds) if task.state == "done" and task.seconds is not None else task.state
+    note = task.facts if task.alert else note
     rows = [*((each, 12, 600, ink) for each in lines), (note, 10.5, 400, line if ink != "#9ca3af" else ink)]
     step = 13.5
     begin = place.y - (len(rows) - 1) * step / 2 + 4
     texts = "".join(
         f'<text x="{centre}" y="{begin + number * step:.1f}" text-anchor="middle" font-size="{size}" '
-        f'font-weight="{weight}" fill="{colour}">{escape(text)}</text>'
-        for number, (text, size, weight, colour) in enumerate(rows)
+        f'font-weight="{weight}" fill="{colour}">{escape(each)}</text>'
+        for number, (each, size, weight, colour) in enumerate(rows)
     )
     condition = f" (only if {task.condition})" if task.condition else ""
+    told = f", {task.facts}" if task.facts else ""
     return (
-        f"<g><title>{escape(f'{task.name}: {task.state}{condition}')}</title>"
+        f"<g><title>{escape(f'{task.name}: {task.state}{told}{condition}')}</title>"
         f'<rect x="{left}" y="{top:.1f}" width="{_WIDTH}" height="{_HEIGHT}" rx="8" fill="{fill}" stroke="{line}" '
         f'stroke-width="1.4"{dashes}/>{texts}</g>'
     )

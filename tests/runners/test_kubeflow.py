@@ -100,7 +100,9 @@ def test_without_cache_the_file_itself_is_run(server: Kfp, pipeline: Path) -> No
     assert run["pipeline_spec"]["pipeline_spec"]["pipelineInfo"]["name"] == "taxi"
 
 
-def test_a_pipeline_on_the_server_runs_in_its_newest_version(server: Kfp, pipeline: Path, tmp_path: Path) -> None:
+def test_a_pipeline_on_the_server_runs_in_its_newest_version(
+    server: Kfp, pipeline: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for description in ("one", "two", "three"):
         kubeflow(server, "upload", write_pipeline(tmp_path, description))
     [versions] = server.versions.values()
@@ -109,6 +111,16 @@ def test_a_pipeline_on_the_server_runs_in_its_newest_version(server: Kfp, pipeli
     assert kubeflow(server, "run", "taxi", "-p", "data=/d").exit_code == 0
     used = [run["pipeline_version_reference"]["pipeline_version_id"] for run in server.runs.values()]
     assert used == [versions[0]["pipeline_version_id"], versions[2]["pipeline_version_id"]]
+    # Whoever has compiled the model here as well means the server's, where he names a version of it.
+    monkeypatch.chdir(tmp_path)
+    Path("build").mkdir()
+    Path("build", "taxi.kfp.yaml").write_bytes(pipeline.read_bytes())
+    assert kubeflow(server, "run", "taxi", "-p", "data=/d", "--version", versions[1]["display_name"]).exit_code == 0
+    assert (
+        list(server.runs.values())[-1]["pipeline_version_reference"]["pipeline_version_id"]
+        == (versions[1]["pipeline_version_id"])
+    )
+    Path("build", "taxi.kfp.yaml").unlink()
     wrong = kubeflow(server, "run", "taxi", "-p", "data=/d", "--version", "taxi-0")
     assert wrong.exit_code == 65
     assert wrong.error.startswith("no version of taxi 'taxi-0' on")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from components.runtime import report
+from components.runtime import report, run_record
 from components.runtime.errors import InputError
 from components.runtime.report import escape
 from runners import embedding
@@ -16,7 +16,7 @@ from runners.cli import cli
 from runners.embedding import embed
 from runners.records import Task, load_run
 from runners.run_report import render, write
-from runners.task_graph import depths, task_graph
+from runners.task_graph import FILLS, depths, task_graph
 from runners.timeline import spans
 from tests.runners.pipeline_roots import FAILED, FIRST, SECOND, RootWriter, taxi_root
 from tests.support import ROOT
@@ -281,6 +281,25 @@ def test_the_tasks_of_a_layer_do_not_overlap() -> None:
 
 def test_an_empty_graph_is_drawn() -> None:
     assert "<svg" in task_graph([])
+
+
+def test_what_a_task_found_has_the_colour_of_a_failure_in_the_page(tmp_path: Path) -> None:
+    writer = RootWriter(tmp_path)
+    writer.execution("r", "ingest", outputs={"examples": {"rows": 3025, "rows_left_out": 11975}})
+    writer.execution("r", "validate", outputs={"anomalies": {"anomalies": 5, "errors": 5, "valid": False}})
+    writer.run("r", state="failed")
+    record = json.loads((tmp_path / "runs/r/run.json").read_text())
+    for task in record["tasks"]:
+        if task["execution"]:
+            execution = json.loads((tmp_path / task["execution"] / "execution.json").read_text())
+            task |= run_record.ended(execution, task["state"])
+    (tmp_path / "runs/r/run.json").write_text(json.dumps(record))
+    document = render(load_run(tmp_path, "r"))
+    assert '<span class="badge error">done</span>' in document
+    assert "validate: done, 5 errors" in document
+    assert "rows of data, 11,975 left out" in check(document).text
+    graph = task_graph(load_run(tmp_path, "r").tasks)
+    assert graph.count(FILLS["failed"][0]) == 1
 
 
 def test_a_page_names_no_place_of_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
