@@ -106,6 +106,8 @@ def _read(file: Path) -> _File:
     try:
         content = yaml_files.load(file.read_text())
     except FileNotFoundError:
+        if os.environ.get(FILE_VARIABLE):
+            raise InputError(f"{FILE_VARIABLE} names {file}, which is not there; name a file of contexts") from None
         return _File()
     except yaml.YAMLError as error:
         raise InputError(f"{file}: not YAML: {' '.join(str(error).split())}") from None

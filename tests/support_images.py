@@ -39,6 +39,4 @@ def built_image(stage: str) -> str:
 
 @functools.cache
 def _refusal_to_run(image: str) -> str:
-    """Why this machine's engine cannot run even `true`; empty when it can."""
-    result = engine().call("run", "--rm", "--network", "none", image, "true")
-    return "" if result.returncode == 0 else result.stderr.strip()[-300:] or f"exit code {result.returncode}"
+    return engine().refusal(image, ("--network", "none"))

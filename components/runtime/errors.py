@@ -25,7 +25,7 @@ _TRANSIENT_ERRNOS = frozenset(
     }
 )
 _REFUSED_ERRNOS = frozenset(
-    {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ENODEV}
+    {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ENODEV}
 )
 """What only the person who owns the place can mend."""
 
@@ -36,6 +36,7 @@ _HINTS = {
     errno.EACCES: ": give this user the right to it, or name another place",
     errno.EPERM: ": give this user the right to it, or name another place",
     errno.EROFS: ": name a place that can be written",
+    errno.EISDIR: ": a folder lies where a file is needed; name the file",
     errno.ENOTDIR: ": a file lies where a folder is needed; move it away, or name another place",
 }
 _QUOTED = re.compile(r"(?:^|[\s.])(InputError|TransientError): (.+?)(?: \[while running .*)?$", re.MULTILINE)

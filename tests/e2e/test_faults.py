@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import random
 import signal
 import subprocess
 import time
@@ -147,15 +148,70 @@ def test_killed_at_every_stage_and_run_again_the_result_is_that_of_an_undisturbe
     end = run(tmp_path, *arguments)
     assert end.exit_code == 0, end.output + end.errors
     assert {name for name, state in end.states.items() if state == "done"} <= {"resolve", "push", "evaluate", "notify"}
+    _check_result(end, undisturbed)
+
+
+def _family(process: int) -> list[int]:
+    """A process and all that it has started, as far as it still lives."""
+    children = []
+    for task in Path(f"/proc/{process}/task").glob("*/children"):
+        with contextlib.suppress(OSError):
+            children += [int(child) for child in task.read_text().split()]
+    return [process, *(each for child in children for each in _family(child))]
+
+
+@pytest.mark.slow
+def test_killed_at_random_instants_nothing_half_written_is_seen_and_nothing_is_done_twice(
+    undisturbed: Run, tmp_path: Path, trips: Path, model: str
+) -> None:
+    """At 20 instants of the work, wherever they fall: the runner alone is killed, or with all its stages."""
+    chance = random.Random(20261129)
+    arguments = (model, "--data", str(trips), *STEPS)
+    kills, roots = 0, 0
+    while kills < 20:
+        roots += 1
+        root = tmp_path / str(roots)
+        ended: set[str] = set()
+        left = undisturbed.record["seconds"]
+        while True:
+            before = set(root.glob("runs/*"))
+            process = subprocess.Popen(
+                command(root, *arguments), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            )
+            begun = time.monotonic()
+            try:
+                # What is left of the work, and a little more: this way the last tasks get their share of the kills.
+                process.wait(chance.uniform(0.0, left + 5) if kills < 20 else None)
+            except subprocess.TimeoutExpired:
+                kills += 1
+                for pid in _family(process.pid) if chance.random() < 0.5 else [process.pid]:
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGKILL)
+            output, errors = (text.decode() for text in process.communicate())
+            left = max(left - (time.monotonic() - begun) / 2, 5.0)
+            assert process.returncode in (0, -signal.SIGKILL), output + errors
+            assert {each.state for each in list_runs(root)} <= {"interrupted", "done"}
+            for folder in set(root.glob("runs/*")) - before:
+                assert not [task for task in ended if (folder / f"{task}.log").exists()], "done twice"
+            # A model that was pushed is the next run's baseline, against which it is evaluated anew.
+            ended = {record["task"] for record in _check_whole(root)} - {"resolve", "evaluate", "push", "notify"}
+            assert all(path.name.isdigit() or path.name.startswith(".") for path in root.glob("serving/taxi/*"))
+            if process.returncode == 0:
+                break
+        assert _survivors(root) == []
+        _check_result(Run(0, output, errors, root), undisturbed)
+
+
+def _check_result(end: Run, undisturbed: Run) -> None:
+    """A run after kills has the result of an undisturbed one, and nothing else is left."""
     for task, artifact in BYTE_FOR_BYTE.items():
         assert end.metadata(task, artifact)["digest"] == undisturbed.metadata(task, artifact)["digest"], task
     models = [result.path("train", "model") / "Format-Serving" for result in (end, undisturbed)]
     disturbed_answers, undisturbed_answers = _answers(end, *models)
     assert disturbed_answers == pytest.approx(undisturbed_answers, abs=1e-5)
-    assert list(tmp_path.glob("artifacts/*/*/.*")) == []
-    versions = list(tmp_path.glob("serving/taxi/*/saved_model.pb"))
-    assert len(versions) == 1
-    assert list(tmp_path.glob("serving/taxi/.staging*")) == []
+    assert list(end.root.glob("artifacts/*/*/.*")) == []
+    assert len(list(end.root.glob("serving/taxi/*/saved_model.pb"))) == 1
+    assert list(end.root.glob("serving/taxi/.staging*")) == []
 
 
 def test_two_runs_at_once_over_the_same_root_do_not_disturb_each_other(

@@ -194,6 +194,38 @@ def test_an_image_that_is_not_here_is_one_line_that_says_how_to_get_it(tmp_path:
     assert not (tmp_path / "root").exists()
 
 
+@pytest.mark.parametrize(
+    ("said", "code", "reason"),
+    [
+        (
+            "Error: OCI runtime error: crun: create `/sys/fs/cgroup/x`: Read-only file system",
+            126,
+            "OCI runtime error: crun: create `/sys/fs/cgroup/x`: Read-only file system",
+        ),
+        (
+            "docker: Error response from daemon: failed to create task: no cgroup.\n\nSee 'docker run --help'.",
+            125,
+            "failed to create task: no cgroup",
+        ),
+    ],
+)
+def test_an_engine_that_starts_no_container_is_one_line_before_the_run(
+    tmp_path: Path, said: str, code: int, reason: str
+) -> None:
+    engine = tmp_path / "bin" / "podman"
+    engine.parent.mkdir()
+    engine.write_text(
+        '#!/bin/bash\ncase "$1 $2" in\n'
+        f"run*) cat >&2 <<'EOF'\n{said}\nEOF\nexit {code} ;;\n"
+        "*inspect) [[ $* == *json* ]] && echo null || echo 'sha256:1 5' ;;\nesac\n"
+    )
+    engine.chmod(0o755)
+    result = run(tmp_path / "root", str(tmp_path), "--docker", PATH=f"{engine.parent}:{os.environ['PATH']}")
+    assert result.returncode == 65
+    assert result.stderr == f"error: podman cannot run containers here: {reason}; run without --docker\n"
+    assert not (tmp_path / "root").exists()
+
+
 # --- inside a container
 
 

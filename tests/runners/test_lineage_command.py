@@ -257,3 +257,46 @@ def test_a_baseline_leads_to_the_model_that_it_is(tmp_path: Path) -> None:
     assert any("found: train/model" in line for line in up)
     assert any("train in a-1" in line for line in up)
     assert any("resolve in a-2" in line for line in down)
+
+
+def test_a_clock_that_was_set_back_does_not_turn_the_order_of_a_task_around(tmp_path: Path) -> None:
+    """What was written first came first; by the clock alone the task would still be running, for ever."""
+    record = {"pipeline": "p", "task": "t", "stage": "s", "key": "k", "run": "r", "inputs": {}}
+    output = {"uri": str(tmp_path / "artifacts" / "p" / "t" / "k" / "o"), "type": "system.Model", "metadata": {}}
+    lineage.started(tmp_path, "r", record | {"started": "2026-11-20T21:00:00+00:00"})
+    lineage.ended(tmp_path, "r", record | {"finished": "2026-11-20T20:00:00+00:00", "outputs": {"o": output}}, "done")
+    lineage.flush()
+    (node,) = Graph.read(tmp_path).executions.values()
+    assert node.state == "done"
+    (tmp_path / "lineage" / "r2").mkdir()
+    # And another run that begins the same execution and is killed takes nothing away from the one that ended.
+    lineage.started(tmp_path, "r2", record | {"run": "r2", "started": "2026-11-21T00:00:00+00:00"})
+    lineage.flush()
+    (node,) = Graph.read(tmp_path).executions.values()
+    assert (node.state, node.run) == ("done", "r")
+
+
+def test_a_root_that_was_moved_answers_by_its_new_paths(tmp_path: Path) -> None:
+    writer = taxi_root(tmp_path / "before")
+    pushed = writer.executions[FIRST, "push"]
+    lineage.flush()
+    (tmp_path / "before").rename(tmp_path / "after")
+    graph = Graph.read(tmp_path / "after")
+    home = f"artifacts/taxi/push/{pushed['key']}/pushed_model"
+    (by_path,) = graph.find(str(tmp_path / "after" / home))
+    (by_version,) = graph.find("taxi@1")
+    assert by_path is by_version
+    assert by_path.uri == home
+
+
+def test_a_serving_directory_below_the_root_is_found_after_a_move(tmp_path: Path) -> None:
+    root = tmp_path / "before"
+    record = {"pipeline": "taxi", "task": "push", "stage": "push", "key": "k", "run": "r", "inputs": {}}
+    metadata = {"version": 1, "destination": str(root / "serving" / "taxi"), "created": True, "digest": "sha256:1"}
+    output = {"uri": str(root / "artifacts/taxi/push/k/pushed_model"), "type": "system.Model", "metadata": metadata}
+    lineage.ended(root, "r", record | {"outputs": {"pushed_model": output}}, "done")
+    lineage.flush()
+    root.rename(tmp_path / "after")
+    assert str(root) not in (tmp_path / "after" / "lineage" / "r" / "push.jsonl").read_text()
+    (found,) = Graph.read(tmp_path / "after").find(str(tmp_path / "after" / "serving" / "taxi" / "1"))
+    assert found.name == "push/pushed_model"

@@ -17,8 +17,8 @@ import pytest
 from kfp import compiler, dsl
 
 from components.runtime import execution_record, launcher
-from components.runtime.errors import TransientError
-from runners import local
+from components.runtime.errors import InputError, TransientError
+from runners import environments, local
 from runners.lineage_graph import Graph
 from runners.records import list_runs, load_run
 from runners.run_report import render
@@ -138,7 +138,7 @@ def test_a_second_interruption_ends_what_the_first_began(tmp_path: Path, ir: str
     program = """
         import sys, threading, time
         from pathlib import Path
-        from runners import local
+        from runners import environments, local
         from tests.runners.test_exit_handler import run
         def slow(self, *_):
             print("telling", file=sys.stderr, flush=True)
@@ -231,6 +231,43 @@ def test_a_clock_that_was_set_back_shows_no_negative_time(
     file.write_text(json.dumps(record | {"state": "running", "seconds": None, "finished": ""}))
     (file.parent / "owner.lock").unlink()
     assert load_run(tmp_path).elapsed is None
+
+
+def test_a_warm_process_that_was_ended_says_by_what(tmp_path: Path, ir: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel ends a stage with the process that it was forked from, always by SIGKILL: that says nothing."""
+    content = {"client": {"stages": ["ingest"], "preload": ["json"]}}
+    monkeypatch.setattr(environments, "_environments", lambda: content)
+    program = "import os, signal, time; os.kill(os.getppid(), signal.SIGTERM); time.sleep(60)"
+    (tmp_path / "suicide.py").write_text(program)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setattr(
+        environments, "stage_variables", lambda: {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{tmp_path}"}
+    )
+    process = environments.WarmProcess("client", tmp_path / "warm.log")
+    completed = process.run(["python", "-m", "suicide"], tmp_path / "log", lambda note: None)
+    assert completed.exit_code == 128 + signal.SIGTERM
+    process.close()
+    after = process.run(["python", "-m", "suicide"], tmp_path / "log", lambda note: None)
+    assert after.exit_code == 128 + signal.SIGKILL, "nothing is started once the run has ended"
+
+
+def test_a_half_made_environment_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    python = tmp_path / ".venv" / "ml" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.touch()
+    monkeypatch.setattr(environments, "PROJECT", tmp_path)
+    with pytest.raises(InputError, match=r"the environment 'ml' in .venv/ml is half made; run `make setup`"):
+        environments.interpreter("ml")
+    (python.parent.parent / ".made-from-0123").touch()
+    assert environments.interpreter("ml") == python
+
+
+def test_a_stage_prints_utf_8_whatever_the_terminal_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0", "LC_ALL": "C"}.items():
+        monkeypatch.setenv(name, value)
+    cold = environments.ColdProcess("client")
+    completed = cold.run(["python", "-c", "print('größe 中')"], tmp_path / "log", lambda note: None)
+    assert (completed.exit_code, (tmp_path / "log").read_text(encoding="utf-8")) == (0, "größe 中\n")
 
 
 # --- where nothing can be written

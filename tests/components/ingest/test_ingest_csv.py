@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,16 @@ def test_quotes_commas_line_breaks_and_unicode(tmp_path: Path) -> None:
 def test_writings_of_the_same_rows(content: bytes, tmp_path: Path) -> None:
     rows = ingest_files(tmp_path, a_csv=content).rows()
     assert rows == [{"number": [number], "text": [b"word %d" % number]} for number in range(30)]
+
+
+def test_thousands_of_columns_keep_the_metadata_small(tmp_path: Path) -> None:
+    """KFP's launcher gets all metadata in one argument, of which Linux takes 128 KiB."""
+    names = [f"column_number_{number}" for number in range(5000)]
+    content = "\n".join([",".join(names), *(",".join([str(row)] * 5000) for row in range(3))]).encode()
+    found = ingest_files(tmp_path, a_csv=content)
+    assert len(json.dumps(found.metadata)) < 4096
+    assert len(found.rows()[0]) == 5000
+    assert ingest_files(tmp_path / "few", a_csv=ROWS).metadata["columns"] == {"number": "int64", "text": "string"}
 
 
 def test_compressed_csv(tmp_path: Path) -> None:
