@@ -21,6 +21,10 @@ _MAX_SLICES = 60
 _MAX_CLASSES = 40
 _FEWEST = 3
 _TICK_LETTERS = 28
+_LEVEL = 4
+"""Names of so many letters need not be turned."""
+_LETTER = 0.075
+"""Width of a letter in inches."""
 _SLANTED = 24
 """Up to so many names stand slanted under an axis, more upright."""
 
@@ -247,7 +251,7 @@ def _bars(
     """
     examples = [float(entry.examples) for entry in entries if entry.examples is not None]
     counted = len(examples) == len(entries)
-    figure = report.figure(9.5, 2.9)
+    figure = report.figure(9.5, 2.7 + _below(names))
     drawn = figure.subplots(2, 1, sharex=True, height_ratios=[2, 1]) if counted else [figure.subplots()]
     top, bottom = drawn[0], drawn[-1]
     places = range(len(entries))
@@ -258,7 +262,7 @@ def _bars(
     if overall is not None and math.isfinite(overall) and counted:
         top.axhline(overall, color=report.COLORS[1], linewidth=1.2)
         top.set_title(f"line: all examples, {overall:.4g}", loc="right", fontsize=8, color="#6b7280")
-    top.set_ylabel(main)
+    top.set_title(main, loc="left", fontsize=9)
     if counted:
         bottom.bar(places, examples, color="#9ca3af")
         bottom.set_ylabel("examples")
@@ -270,11 +274,22 @@ def _bars(
 
 def _ticks(axis: Any, places: Sequence[float], names: Sequence[str]) -> None:
     """Names along an axis: long ones shortened, and turned where they would run into each other."""
-    short = [name if len(name) <= _TICK_LETTERS else name[: _TICK_LETTERS - 1] + "…" for name in names]
-    across = axis.axis_name == "x" and max(map(len, short), default=0) > 4
-    # Of many names the slanted ones would cover each other.
-    turned = {"rotation": 90} if len(names) > _SLANTED else {"rotation": 30, "ha": "right", "rotation_mode": "anchor"}
-    axis.set_ticks(places, short, **(turned if across else {}))
+    turned: dict[str, Any] = {}
+    if axis.axis_name == "x" and _below(names):
+        turned = {"rotation": 30, "ha": "right", "rotation_mode": "anchor"}
+        if len(names) > _SLANTED:
+            turned = {"rotation": 90}
+    axis.set_ticks(places, list(map(_tick, names)), **turned)
+
+
+def _tick(name: str) -> str:
+    return name if len(name) <= _TICK_LETTERS else name[: _TICK_LETTERS - 1] + "…"
+
+
+def _below(names: Sequence[str]) -> float:
+    """Inches that turned names take below an axis; 0 where they need not be turned."""
+    longest = max((len(_tick(name)) for name in names), default=0)
+    return 0.0 if longest <= _LEVEL else longest * (_LETTER if len(names) > _SLANTED else _LETTER / 2)
 
 
 def _curves(results: Results) -> list[Html]:
@@ -399,8 +414,9 @@ def _iou_drawing(named: list[tuple[str, Plots]]) -> Html:
 
 
 def _matrix_drawing(names: list[str], rows: list[list[float]], unit: str = "examples") -> Html:
-    size = 2.2 + (0.6 if unit == "pixels" else 0.42) * len(names)
-    figure = report.figure(size + 0.6, size)
+    size = 1.2 + (0.6 if unit == "pixels" else 0.42) * len(names)
+    beside = _LETTER * max(len(_tick(name)) for name in names)
+    figure = report.figure(size + 0.4 + beside, size + _below(names))
     axes = figure.subplots()
     totals = [sum(row) or 1.0 for row in rows]
     shares = [[cell / total for cell in row] for row, total in zip(rows, totals, strict=True)]

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 COLORS = ("#2563eb", "#ea580c", "#059669", "#7c3aed", "#dc2626", "#0891b2")
 """Colours of series, in order; the first is train, the second eval."""
 
+_WIDE = 8.0
+"""Inches from which on a figure keeps its size in narrow windows."""
+
 _STYLE = """
 :root { color-scheme: light; }
 body { font: 15px/1.5 system-ui, sans-serif; color: #1f2937; background: #f3f4f6; margin: 0; }
@@ -30,6 +33,7 @@ th, td { text-align: left; padding: 5px 14px 5px 0; border-bottom: 1px solid #e5
 th { color: #6b7280; font-weight: 600; } td.number, th.number { text-align: right; }
 .good { color: #047857; font-weight: 600; } .bad { color: #b91c1c; font-weight: 600; } .muted { color: #6b7280; }
 svg, img { max-width: 100%; height: auto; }
+svg.wide { min-width: 640px; }
 code { font-size: 13px; background: #f3f4f6; padding: 1px 4px; border-radius: 4px; }
 """
 
@@ -125,7 +129,10 @@ def drawing(figure: Figure, description: str) -> Html:
     buffer = io.StringIO()
     FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None, "Creator": None, "Type": None, "Format": None})
     svg = visible(buffer.getvalue())
-    svg = svg[svg.index("<svg") :].replace("<svg ", f'<svg role="img" aria-label="{escape(description)}" ', 1)
+    # In a narrow window a section scrolls: a wide figure made to fit could not be read.
+    size = ' class="wide"' if figure.get_figwidth() > _WIDE else ""
+    marks = f'<svg role="img"{size} aria-label="{escape(description)}" '
+    svg = svg[svg.index("<svg") :].replace("<svg ", marks, 1)
     return Html(svg)
 
 
