@@ -124,4 +124,4 @@ def test_no_threshold_can_be_refused(tmp_path: Path, trip_examples: Path, trip_s
     change = "threshold { change_threshold { direction: HIGHER_IS_BETTER absolute { value: 0 } } }"
     (tmp_path / "none.pbtxt").write_text(text.replace('"BinaryAccuracy"', f'"BinaryAccuracy" {change}'))
     metadata = support.evaluate_in_process(tmp_path / "change", **arguments)
-    assert metadata["blessing"]["reason"].startswith("NO THRESHOLD APPLIES: blessed without a test; first run")
+    assert metadata["blessing"]["reason"].startswith("NO THRESHOLD APPLIES: blessed without a test; there is no baseline")

@@ -171,7 +171,7 @@ def test_no_threshold_at_all_blesses_and_says_so() -> None:
 def test_no_threshold_that_applies_blesses_and_says_so() -> None:
     verdict = decide(OVERALL % NOT_WORSE, {"overall": {"auc": 0.1}})
     assert verdict.blessed
-    assert verdict.reason.startswith("NO THRESHOLD APPLIES: blessed without a test; first run")
+    assert verdict.reason.startswith("NO THRESHOLD APPLIES: blessed without a test; there is no baseline")
 
 
 def test_disagreement_with_tfma_never_blesses() -> None:
