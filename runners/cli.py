@@ -13,6 +13,7 @@ from pathlib import Path
 import click
 
 from components.runtime.errors import EXIT_INTERRUPTED, InputError, classify
+from components.runtime.visible import visible
 from runners.readable import make_readable
 
 DEFAULT_ROOT = "pipeline_root"
@@ -118,7 +119,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         fault = classify(error)
         if fault is None:
             raise
-        _fail(f"error: {fault}", fault.exit_code)
+        _fail(f"error: {visible(str(fault))}", fault.exit_code)
     sys.exit(0)
 
 

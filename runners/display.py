@@ -16,6 +16,7 @@ from rich.text import Text
 
 from components.runtime import facts
 from components.runtime.serving import how_pushed
+from components.runtime.visible import in_one_line
 from runners import text
 
 _MARKS = {
@@ -56,7 +57,7 @@ class LineDisplay:
         if task.get("alert"):
             line.stylize(style)
         for each, its_style in ((_took(task), "dim"), (_detail(task, errors=self._errors), "")):
-            line.append(f"  {each}" if each else "", its_style)
+            line.append(f"  {in_one_line(each)}" if each else "", its_style)
         self._console.print(line, highlight=False, soft_wrap=True)
 
     def end(self, run: dict[str, Any]) -> None:
@@ -130,7 +131,7 @@ class LiveDisplay:
                 (mark, style),
                 (f" {task['name']}{' ' * (name_width - cell_len(task['name']))}", "" if mark == "✔" else style),
                 (f"  {took:>{time_width}}  ", "dim"),
-                (self._told(task), style if task["state"] == "failed" or task.get("alert") else "dim"),
+                (in_one_line(self._told(task)), style if task["state"] == "failed" or task.get("alert") else "dim"),
             )
             lines.append(line)
         lines += [Text(others, style="dim")] if others else []
@@ -175,7 +176,7 @@ def summary(
     lines = Text()
 
     def line(label: str, value: object, style: str = "") -> None:
-        words = str(value)
+        words = in_one_line(str(value))
         if isinstance(value, Path):
             # A path is to be copied: where it does not fit behind its label it has a line, or more, of its own.
             words = f"\n{words}" if width and _LABEL + len(words) > width else words

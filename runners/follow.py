@@ -12,6 +12,7 @@ import click
 from rich.console import Console
 
 from components.runtime.errors import TransientError
+from components.runtime.visible import visible
 from runners import text
 from runners.display import make_display
 
@@ -122,7 +123,7 @@ def print_run(run: RemoteRun) -> None:
     click.echo(f"created     {text.moment(run.created)}")
     click.echo(f"duration    {text.duration(run.seconds)}")
     if run.error:
-        click.echo(f"error       {run.error}")
+        click.echo(f"error       {visible(run.error)}")
     if run.parameters:
         click.echo()
         text.table(("parameter", "value"), [[name, str(value)] for name, value in run.parameters.items()])
@@ -140,5 +141,5 @@ def outcome(run: RemoteRun) -> int:
     took = f" in {text.duration(run.seconds)}" if run.seconds is not None else ""
     click.echo(f"run {run.name}: {text.styled(run.state, STYLES.get(run.state, ''))}{took}")
     if run.error:
-        click.echo(f"error: {run.error}", err=True)
+        click.echo(f"error: {visible(run.error)}", err=True)
     return 0 if run.state == "done" else 1

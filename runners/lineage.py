@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from components.runtime.visible import in_one_line
 from runners import text
 from runners.lineage_graph import ArtifactNode, ExecutionNode, Graph
 
@@ -39,7 +40,7 @@ def lineage(context: click.Context, artifact: str, direction: str | None, every:
             click.echo()
         click.echo(text.styled(_describe(node), "bold"))
         for key, value in _facts(node):
-            click.echo(f"  {key}: {value}")
+            click.echo(f"  {key}: {in_one_line(str(value))}")
         if direction != "down":
             click.echo("\nmade by")
             _print(_up(graph, node, every))

@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from components.runtime.errors import InputError
+from components.runtime.redaction import redact
 from runners import plain_values, secret_values
 
 PARAMETERS = ("data", "train_steps", "eval_steps", "serving_directory")
@@ -88,7 +89,7 @@ def typed(pairs: Iterable[str], known: Mapping[str, Any]) -> dict[str, Any]:
     """
     given: dict[str, Any] = {}
     for name, text in split(pairs).items():
-        check_known(name, known, f"--param {name}={text}")
+        check_known(name, known, f"--param {redact(f'{name}={text}')}")
         kind = known[name].get("parameterType", "STRING")
         given[name] = text if kind == "STRING" else _parsed(name, text, kind)
     return given
@@ -127,7 +128,7 @@ def _parsed(name: str, text: str, kind: str) -> Any:
     except ValueError:
         value = None
     if not isinstance(value, expected) or (isinstance(value, bool) and kind != "BOOLEAN"):
-        raise InputError(f"--param {name}={text}: expected {words}")
+        raise InputError(f"--param {redact(f'{name}={text}')}: expected {words}")
     plain_values.refuse(value, f"--param {name}={text}")
     return value
 

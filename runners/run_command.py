@@ -12,6 +12,7 @@ from rich.console import Console
 
 from components.runtime import execution_record
 from components.runtime.errors import InputError, classify
+from components.runtime.redaction import HIDDEN, refuse_credentials
 from runners import run_report
 from runners.compile_command import compile_pipeline, warn_of_same_name
 from runners.containers import Containers
@@ -145,12 +146,18 @@ def _own_data(settings: Settings) -> Path:
 def _given(
     root: Path, settings: Settings, data: str | None, parameters: tuple[str, ...], known: dict[str, Any]
 ) -> dict[str, Any]:
-    """Values of the pipeline's parameters; local paths are made absolute because stages run elsewhere."""
+    """Values of the pipeline's parameters; local paths are made absolute because stages run elsewhere.
+
+    Raises:
+      InputError: an unknown parameter, one of another type, or an address with credentials.
+    """
     given = typed(parameters, known)
     if data is not None:
         given["data"] = data
     given.setdefault("data", settings.data or str(_own_data(settings)))
     given.setdefault("serving_directory", settings.serving_directory or str(root / "serving" / settings.folder.name))
+    for name, value in given.items():
+        refuse_credentials(value, f"--data {HIDDEN}" if name == "data" and data is not None else f"--param {name}")
     for name in ("data", "serving_directory"):
         if "://" not in given[name]:
             given[name] = os.path.abspath(given[name])

@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 from components.runtime.errors import InputError
+from components.runtime.redaction import credentials
 
 # What issuers of keys put first, so that scanners find them.
 _MARKS = (
@@ -15,7 +16,6 @@ _MARKS = (
     (re.compile(r"(?<![A-Za-z0-9])AIza[-_A-Za-z0-9]{35}"), "a Google API key"),
     (re.compile(r"(?<![A-Za-z0-9])(hf_|gh[oprsu]_|github_pat_|glpat-|xox[abprs]-|sk-)[-_A-Za-z0-9]{20}"), "a token"),
     (re.compile(r"(?<![A-Za-z0-9])ey[JI][-_A-Za-z0-9]{10,}\.[-_A-Za-z0-9]{10,}\."), "a JSON web token"),
-    (re.compile(r"://[^/\s:@]*:[^/\s@]+@"), "an address with a password"),
 )
 _SECRET_KEYS = re.compile(
     r"(^|[-_.])(password|passwd|private_?key|secret_?(access_?)?key|api_?key|access_?key|auth_?token)$", re.IGNORECASE
@@ -30,6 +30,8 @@ A small letter after a capital does not count. Base64 of a key has about 0.47, c
 
 def kind(text: str) -> str:
     """What kind of secret a text looks like; empty when it looks like none."""
+    if found := credentials(text):
+        return found
     for pattern, name in _MARKS:
         if pattern.search(text):
             return name

@@ -11,6 +11,8 @@ from datetime import datetime
 
 import click
 
+from components.runtime.visible import in_one_line
+
 Cell = str | tuple[str, str]
 """A text, or a text and its style, as rich and `click.style` call it: green, red, yellow, cyan, dim, bold."""
 
@@ -88,7 +90,7 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[Cell]], *, title: str 
     if _draws():
         _drawn(headers, rows, title, fold=True)
         return
-    texts = [list(headers), *([_text(cell) for cell in row] for row in rows)]
+    texts = [[_text(cell) for cell in row] for row in (headers, *rows)]
     widths = _widths(headers, rows)
     if title:
         click.echo(f"{title}")
@@ -116,7 +118,8 @@ def fitted(views: Sequence[Sequence[str]], rows: Sequence[Mapping[str, Cell]]) -
 
 
 def styled(text: str, style: str) -> str:
-    """A text in a style on a terminal, as it is in a pipe."""
+    """A text in a style on a terminal, as it is in a pipe; without characters that nobody sees in either."""
+    text = in_one_line(text)
     if not _draws():
         return text
     words = style.split()
@@ -132,7 +135,7 @@ def _draws() -> bool:
 
 
 def _text(cell: Cell) -> str:
-    return cell if isinstance(cell, str) else cell[0]
+    return in_one_line(cell if isinstance(cell, str) else cell[0])
 
 
 def _widths(headers: Sequence[str], rows: Sequence[Sequence[Cell]]) -> list[int]:
@@ -161,9 +164,9 @@ def _drawn(headers: Sequence[str], rows: Sequence[Sequence[Cell]], title: str, *
         show_edge=False,
     )
     for place, header in enumerate(headers):
-        made.add_column(header, overflow="fold", no_wrap=not fold or place == 0)
+        made.add_column(_text(header), overflow="fold", no_wrap=not fold or place == 0)
     for row in rows:
-        made.add_row(*(Text(*((cell,) if isinstance(cell, str) else cell)) for cell in row))
+        made.add_row(*(Text(_text(cell), style="" if isinstance(cell, str) else cell[1]) for cell in row))
     # Where even the narrowest table is too wide the terminal breaks its lines, which can be copied whole.
     needed = 0 if fold else _width(headers, rows)
     console = Console()

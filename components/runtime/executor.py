@@ -24,6 +24,7 @@ from components.runtime import VERSION, progress
 from components.runtime.artifacts import InputArtifact, OutputArtifact, content_bytes, content_digest
 from components.runtime.errors import InputError, classify
 from components.runtime.placeholders import EXECUTOR_INPUT_OPTION
+from components.runtime.visible import visible
 
 StageFunction = Callable[..., dict[str, Any] | None]
 
@@ -229,4 +230,4 @@ def _first(artifacts: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def _one_line(text: str) -> str:
-    return " ".join(text.split())
+    return visible(" ".join(text.split()))

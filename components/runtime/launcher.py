@@ -27,6 +27,7 @@ from components.runtime.errors import EXIT_INTERRUPTED, EXIT_TRANSIENT, StageErr
 from components.runtime.executor import ERROR_PREFIX
 from components.runtime.fingerprints import fingerprint
 from components.runtime.placeholders import resolve
+from components.runtime.redaction import refuse_credentials
 
 _LOCK = "owner.lock"
 _ROOM_FOR_A_LINE = 16 << 10
@@ -136,9 +137,12 @@ def launch(root: Path, task: Task, run_stage: StageRunner, log: Path) -> dict[st
       log: what the stage prints.
 
     Raises:
+      InputError: a parameter is an address with credentials, which the record would keep.
       TaskFailed: the stage failed; nothing but the log is left behind.
       Interrupted: `run_stage` says so; nothing but the log is left behind.
     """
+    for name, value in task.parameters.items():
+        refuse_credentials(value, f"{task.name}: the parameter {name}")
     home = _home(root, task)
     _tell_of_damage(root, home, log)
     with _workplace(home, task.run) as workplace:

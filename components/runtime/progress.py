@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 
+from components.runtime.visible import in_one_line
+
 PREFIX = "progress: "
 STARTED = "started"
 
@@ -22,4 +24,4 @@ def report(text: str, *, force: bool = True) -> None:
     now = time.monotonic()
     if force or now - _last >= _INTERVAL_SECONDS:
         _last = now
-        print(f"{PREFIX}{text}", flush=True)
+        print(f"{PREFIX}{in_one_line(text)}", flush=True)

@@ -1,4 +1,4 @@
-"""Keeps secrets out of what is written for others to read: lineage events, reports, comparisons."""
+"""Keeps secrets out of what is written for others to read: records, lineage events, reports, comparisons."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import json
 import re
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import unquote
+
+from components.runtime.errors import InputError
 
 HIDDEN = "***"
 
@@ -21,7 +24,13 @@ _KEY_WORDS = frozenset({"key", "keys", "apikey"})
 _NAMED_BY_KEY = frozenset(
     {"label", "labels", "feature", "features", "weight", "prediction", "example", "slice", "output", "sort"}
 )
-_USER_IN_URL = re.compile(r"(?<=://)[^/@\s]+@")
+# A secret key may hold slashes; what stands behind a port is a path.
+_PASSWORD_IN_URL = r"[^/:@\s]*:(?!\d+(?:/|$))[^@\s]+@"
+_USER_IN_URL = re.compile(rf"(?<=://)(?:[^/@\s]+@|{_PASSWORD_IN_URL})")
+_WITH_PASSWORD = re.compile(f"://{_PASSWORD_IN_URL}")
+# Behind an address that a message quotes stand a quotation mark or a colon.
+_QUERY = re.compile(r"""(?<=[?&])([^?&=#\s]+)=([^&#\s'"]+?)(?=:?(?:[&#\s'"]|$))""")
+_SIGNATURE_WORDS = frozenset({"signature", "sig"})
 _SHORTEST_TO_SCRUB = 4
 
 
@@ -36,11 +45,41 @@ def is_secret(name: str) -> bool:
     )
 
 
+def credentials(text: str) -> str:
+    """What kind of credentials an address holds: a password, or a secret in its query; empty where it holds none."""
+    if "://" not in text:
+        return ""
+    if _WITH_PASSWORD.search(text):
+        return "an address with a password"
+    return "an address with a key or signature" if any(map(_is_secret_query, _QUERY.finditer(text))) else ""
+
+
+def refuse_credentials(value: Any, where: str) -> None:
+    """Refuses addresses that hold credentials, which would stay in records; storage takes those of the environment.
+
+    Args:
+      value: JSON value of a parameter.
+      where: its name, for the message.
+
+    Raises:
+      InputError: it holds such an address, which is not told.
+    """
+    if isinstance(value, dict | list):
+        for entry in value.values() if isinstance(value, dict) else value:
+            refuse_credentials(entry, where)
+    elif isinstance(value, str) and (found := credentials(value)):
+        raise InputError(
+            f"{where}: {found}, which records would keep: take it out and set AWS_ACCESS_KEY_ID and "
+            "AWS_SECRET_ACCESS_KEY, or GOOGLE_APPLICATION_CREDENTIALS, in the environment (on a cluster: "
+            "cluster.credentials in the settings)"
+        )
+
+
 def redact(value: Any, *, also: Any = None) -> Any:
     """Returns a copy of a JSON value without the values of secrets.
 
     What stands under a secret's name goes, also inside JSON text, and so does that text wherever else it occurs (an
-    error message that quotes a token), and the user and password in a URL.
+    error message that quotes a token), and the user, password and secrets of the query in a URL.
 
     Args:
       value: JSON value: dicts, lists, strings, numbers.
@@ -82,8 +121,22 @@ def _clean(value: Any, texts: list[str]) -> Any:
             return json.dumps(cleaned)
         for text in texts:
             value = value.replace(text, HIDDEN)
-        return _USER_IN_URL.sub(f"{HIDDEN}@", value)
+        return _without_credentials(value)
     return value
+
+
+def _without_credentials(text: str) -> str:
+    if "://" not in text:
+        return text
+    text = _USER_IN_URL.sub(f"{HIDDEN}@", text)
+    return _QUERY.sub(lambda found: f"{found[1]}={HIDDEN}" if _is_secret_query(found) else found[0], text)
+
+
+def _is_secret_query(found: re.Match[str]) -> bool:
+    if found[2] == HIDDEN:
+        return False
+    name = unquote(found[1])
+    return is_secret(name) or not _SIGNATURE_WORDS.isdisjoint(word.lower() for word in _WORDS.findall(name))
 
 
 def _parsed(text: str) -> Any:

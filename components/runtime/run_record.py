@@ -12,6 +12,7 @@ from typing import Any
 
 from components.runtime import execution_record, facts
 from components.runtime.artifacts import write_whole
+from components.runtime.redaction import redact
 
 FILE = "run.json"
 
@@ -59,5 +60,8 @@ def ended(execution: dict[str, Any], state: str) -> dict[str, Any]:
 
 
 def write(folder: Path, record: dict[str, Any]) -> None:
-    """Writes the record of a run into its folder; readers see the old one or the new one."""
-    write_whole(folder / FILE, json.dumps(record, indent=1))
+    """Writes the record of a run into its folder; readers see the old one or the new one.
+
+    Secrets that came in by ways of their own, as with a Workflow that was started by hand, are not in it.
+    """
+    write_whole(folder / FILE, json.dumps(record | {"parameters": redact(record["parameters"])}, indent=1))

@@ -16,6 +16,7 @@ from pyarrow import fs
 
 from components.runtime.artifacts import local_path
 from components.runtime.errors import InputError, TransientError
+from components.runtime.redaction import HIDDEN, redact
 
 _DENIED = re.compile(r"access.?denied|forbidden|unauthori[sz]ed|no such|not.?found|\b40[134]\b", re.IGNORECASE)
 _RETRY = datetime.timedelta(seconds=60)
@@ -38,7 +39,7 @@ def reading(name: str) -> Iterator[None]:
 
 def shown(uri: str) -> str:
     """A path, or a URI without the keys that may stand before its host or behind its path."""
-    return re.sub("://[^/@]*@", "://", uri.partition("?")[0]) if "://" in uri else uri
+    return redact(uri.partition("?")[0]).replace(f"://{HIDDEN}@", "://") if "://" in uri else uri
 
 
 def filesystem(uri: str) -> tuple[fs.FileSystem, str]:
@@ -51,12 +52,12 @@ def filesystem(uri: str) -> tuple[fs.FileSystem, str]:
     if scheme == "file":
         return fs.LocalFileSystem(), str(Path(uri.removeprefix("file://")).absolute())
     if scheme not in ("gs", "gcs", "s3"):
-        raise InputError(f"{uri}: files cannot be read from {scheme}://: use a path, gs:// or s3://")
+        raise InputError(f"{shown(uri)}: files cannot be read from {scheme}://: use a path, gs:// or s3://")
     if scheme != "s3" and "retry_limit_seconds" not in uri:
         # The client's own limit is a quarter of an hour.
         uri += f"{'&' if '?' in uri else '?'}retry_limit_seconds={_RETRY.seconds}"
     if not rest.strip("/"):
-        raise InputError(f"{uri}: not a URI of object storage: it names no bucket")
+        raise InputError(f"{shown(uri)}: not a URI of object storage: it names no bucket")
     with reading(shown(uri)):
         try:
             found, path = fs.FileSystem.from_uri(uri.replace("{", "%7B").replace("}", "%7D"))

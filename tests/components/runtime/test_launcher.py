@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from components.runtime import execution_record, launcher, lineage
+from components.runtime.errors import InputError
 from components.runtime.launcher import RUN_PLACEHOLDER, Completed, Interrupted, Task, TaskFailed, find, launch, sweep
 from tests.support import ROOT
 
@@ -71,6 +72,14 @@ def test_an_execution_is_published_recorded_and_found_again(tmp_path: Path) -> N
     assert record["outputs"]["text"]["metadata"]["digest"].startswith("sha256:")
     assert find(tmp_path, task) == record
     assert [path.name for path in (tmp_path / "artifacts" / "p" / "t").iterdir()] == [task.key]
+
+
+def test_an_address_with_credentials_leaves_no_trace(tmp_path: Path) -> None:
+    task = _task(parameters={"data": "s3://key:se/cret@bucket/trips"})
+    with pytest.raises(InputError, match="the parameter data: an address with a password") as refusal:
+        launch(tmp_path, task, _write, tmp_path / "log")
+    assert "cret" not in str(refusal.value)
+    assert list(tmp_path.rglob("*")) == []
 
 
 def test_a_failed_execution_leaves_its_error_and_nothing_else(tmp_path: Path) -> None:

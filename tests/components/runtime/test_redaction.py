@@ -2,7 +2,8 @@ import json
 
 import pytest
 
-from components.runtime.redaction import HIDDEN, is_secret, redact
+from components.runtime.errors import InputError
+from components.runtime.redaction import HIDDEN, credentials, is_secret, redact, refuse_credentials
 
 
 @pytest.mark.parametrize(
@@ -69,6 +70,46 @@ def test_hides_users_in_urls() -> None:
     assert (
         redact("s3://id:code@bucket/trips and gs://bucket/me@home") == "s3://***@bucket/trips and gs://bucket/me@home"
     )
+
+
+WITH_CREDENTIALS = [
+    ("s3://key:secret@bucket/trips", "s3://***@bucket/trips"),
+    ("s3://AKIA:se/cr+et=@bucket/trips?region=x", "s3://***@bucket/trips?region=x"),
+    ("gs://b/t?token=abc&scheme=https", "gs://b/t?token=***&scheme=https"),
+    (
+        "https://h/t.csv?X-Amz-Credential=a%2Fb&X-Amz-Date=1&X-Amz-Signature=c0ffee",
+        "https://h/t.csv?X-Amz-Credential=***&X-Amz-Date=1&X-Amz-Signature=***",
+    ),
+    ("https://h/t?sv=2&sig=abc%3D", "https://h/t?sv=2&sig=***"),
+    ("s3://b/t?access_key=a&secret_key=b", "s3://b/t?access_key=***&secret_key=***"),
+]
+
+
+@pytest.mark.parametrize(("uri", "clean"), WITH_CREDENTIALS)
+def test_credentials_in_an_address_are_hidden_and_refused(uri: str, clean: str) -> None:
+    assert redact(f"{uri}: cannot be read") == f"{clean}: cannot be read"
+    for value in (uri, [uri], {"deep": {"er": uri}}):
+        with pytest.raises(InputError) as refusal:
+            refuse_credentials(value, "data")
+        assert "an address with a" in str(refusal.value)
+        assert uri not in str(refusal.value)
+    refuse_credentials(clean, "what is hidden already")
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "gs://anonymous@bucket/trips",
+        "s3://bucket/a:b/c@d",
+        "https://host:8080/x@y",
+        "s3://bucket/trips?endpoint_override=127.0.0.1:9000&scheme=http",
+        "a path: with@signs and = and ? and &",
+        "gs://bucket/t?sort_key=x",
+    ],
+)
+def test_other_addresses_are_none_of_them(uri: str) -> None:
+    refuse_credentials(uri, "data")
+    assert credentials(uri) == ""
 
 
 def test_json_text_without_secrets_keeps_its_form() -> None:
