@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from components.runtime.errors import InputError
-from runners import secret_values
+from runners import run_command, secret_values
 from runners.compile_command import compile_pipeline
 from runners.parameters import from_texts
 from tests.runners.compiled_models import model
@@ -89,3 +89,16 @@ def test_a_parameter_of_a_run_is_no_place_for_a_secret() -> None:
         from_texts(["data=AKIA" + "Q" * 16], known)
     assert "AKIAQQ" not in str(refusal.value)
     assert from_texts(["data=gs://bucket/trips"], known) == {"data": "gs://bucket/trips"}
+
+
+@pytest.mark.parametrize("uri", ["s3://key:se/cret@bucket/trips", "https://host/trips.csv?X-Amz-Signature=cret"])
+def test_a_run_here_takes_no_address_with_credentials(tmp_path: Path, uri: str) -> None:
+    known = {"data": {"parameterType": "STRING"}, "serving_directory": {"parameterType": "STRING"}}
+    settings = model(tmp_path / "mine", "{}")
+    for data, parameters in ((uri, ()), (None, (f"data={uri}",))):
+        with pytest.raises(InputError, match="set AWS_ACCESS_KEY_ID") as refusal:
+            run_command._given(tmp_path, settings, data, parameters, known)
+        assert "cret@" not in str(refusal.value)
+    with pytest.raises(InputError) as unknown:
+        run_command._given(tmp_path, settings, None, (f"dta={uri}",), known)
+    assert "=cret" not in str(unknown.value).replace("/cret@", "=cret")
