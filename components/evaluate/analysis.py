@@ -12,13 +12,10 @@ from tensorflow_model_analysis import constants
 from tensorflow_model_analysis.proto import config_pb2
 from tfx_bsl.tfxio import tensor_adapter, tf_example_record
 
-from components.evaluate import counts
+from components.evaluate import counts, resampling
 
 DEFAULT_RUNNER = "FnApiRunner"
 """Beam's own default first tries to download another runner."""
-
-SEED = 20191
-"""Of all that is drawn by chance in an evaluation."""
 
 MODEL_LOCATION, BASELINE_LOCATION = "model", "baseline_model"
 """What stands in the result for the models' paths, which differ from machine to machine."""
@@ -79,7 +76,7 @@ def analyse(
         eval_config=config,
         schema=schema,
         # Of the resampling behind confidence intervals: the same examples give the same intervals.
-        random_seed_for_testing=SEED,
+        random_seed_for_testing=resampling.SEED,
     )
     options = PipelineOptions(beam_options)
     if options.view_as(StandardOptions).runner is None:

@@ -20,6 +20,8 @@ from tensorflow_model_analysis.metrics import metric_specs, metric_types
 from tensorflow_model_analysis.proto import config_pb2
 from tensorflow_model_analysis.utils.keras_lib import tf_keras
 
+# Its metrics take the places of TFMA's when it is imported.
+import components.evaluate.curves  # noqa: F401
 from components.runtime.errors import InputError, StageError
 from components.runtime.storage import local_file, shown
 

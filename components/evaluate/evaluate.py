@@ -267,6 +267,9 @@ def _write_metrics(metrics: OutputArtifact, results: Results) -> None:
         if key.model_name == name and not key.is_diff:
             if math.isfinite(value):
                 metrics.metadata[metric_name(key)] = value
+                for end, bound in zip(("low", "high"), results.overall.intervals.get(key, ()), strict=False):
+                    if math.isfinite(bound):
+                        metrics.metadata[f"{metric_name(key)} 95% {end}"] = bound
             else:
                 missing.append(metric_name(key))
     if missing:

@@ -110,17 +110,33 @@ def _baseline_key(key: metric_types.MetricKey) -> metric_types.MetricKey:
 
 
 def _overall(results: Results) -> Html:
-    values = results.overall.values
-    columns = {name: key for name, key in _columns(results, results.overall).items() if _class_of(key) is None}
-    if any(key.model_name == constants.BASELINE_KEY for key in values):
+    entry = results.overall
+    columns = {name: key for name, key in _columns(results, entry).items() if _class_of(key) is None}
+    if any(key.model_name == constants.BASELINE_KEY for key in entry.values):
+        headers = ["Metric", "Candidate", "Baseline", "Change"]
         rows = [
-            [name, values[key], values.get(_baseline_key(key)), values.get(key._replace(is_diff=True))]
+            [name, *(_cell(entry, part) for part in (key, _baseline_key(key), key._replace(is_diff=True)))]
             for name, key in columns.items()
         ]
-        return report.section("All examples", report.table(["Metric", "Candidate", "Baseline", "Change"], rows))
-    return report.section(
-        "All examples", report.table(["Metric", "Value"], [[name, values[key]] for name, key in columns.items()])
-    )
+    else:
+        headers = ["Metric", "Value"]
+        rows = [[name, _cell(entry, key)] for name, key in columns.items()]
+    return report.section("All examples", report.table(headers, rows), *_interval_note([entry]))
+
+
+def _cell(entry: SliceMetrics, key: metric_types.MetricKey) -> object:
+    """A value, with its confidence interval where there is one."""
+    value = entry.defined(key)
+    if value is None or key not in entry.intervals:
+        return value
+    low, high = entry.intervals[key]
+    return Html(f"{report.escape(value)} {report.text(f'{low:.4g} to {high:.4g}', 'muted')}")
+
+
+def _interval_note(entries: Iterable[SliceMetrics]) -> list[Html]:
+    if not any(entry.intervals for entry in entries):
+        return []
+    return [report.paragraph(report.text("grey: 95 % confidence interval", "muted"))]
 
 
 def _class_of(key: metric_types.MetricKey) -> int | None:
@@ -196,7 +212,7 @@ def _slice_group(results: Results, title: str, entries: list[SliceMetrics], verd
     for entry in shown:
         columns |= _columns(results, entry)
     names = [_label(results, entry, label) for entry in shown]
-    rows = [[name, *[entry.defined(key) for key in columns.values()]] for name, entry in zip(names, shown, strict=True)]
+    rows = [[name, *[_cell(entry, key) for key in columns.values()]] for name, entry in zip(names, shown, strict=True)]
     main = _main_metric(columns, verdict)
     parts: list[Html] = []
     if main is not None:
@@ -204,7 +220,7 @@ def _slice_group(results: Results, title: str, entries: list[SliceMetrics], verd
         name = metric_name(key, results.class_name)
         parts.append(_bars(title, names, shown, key, name, results.overall.values.get(key)))
     headers = [metric_name(key, results.class_name) for key in columns.values()]
-    parts.append(report.table([title, *headers], rows))
+    parts += [report.table([title, *headers], rows), *_interval_note(shown)]
     if any(cell is None for row in rows for cell in row):
         parts.append(report.paragraph(report.text("–: not defined on these examples", "muted")))
     if len(shown) < len(entries):

@@ -31,7 +31,7 @@ class SliceMetrics:
     """The metrics of all models over one slice, or over one slice less another.
 
     Attributes:
-      one_class: the confusion matrix shows that all its examples have the same label.
+      intervals: 95 % confidence intervals of those metrics for which they were computed.
       confusion: by model, (threshold, true positives, false positives, true negatives, false negatives) at the
         thresholds of `ConfusionMatrixAtThresholds`.
       examples: how many were read that are in the slice; None for a pair of slices.
@@ -39,16 +39,14 @@ class SliceMetrics:
 
     key: SliceKey
     values: dict[metric_types.MetricKey, float]
-    one_class: bool = False
+    intervals: dict[metric_types.MetricKey, tuple[float, float]] = field(default_factory=dict)
     confusion: dict[str, list[_Confusion]] = field(default_factory=dict)
     examples: int | None = None
 
     def defined(self, key: metric_types.MetricKey) -> float | None:
-        """A metric's value, None where it has none. TFMA gives a number even to a curve without points."""
+        """A metric's value, None where it has none."""
         value = self.values.get(key)
-        if value is None or math.isnan(value) or (self.one_class and key.name.startswith("auc")):
-            return None
-        return value
+        return None if value is None or math.isnan(value) else value
 
     @property
     def is_cross(self) -> bool:
@@ -168,10 +166,9 @@ def load(folder: Path, counts: Counts, class_names: Sequence[str] = ()) -> Resul
                 by_model = by_slice.setdefault(key, {})
                 by_model.setdefault(name, Plots(class_names=class_names)).regressions[output] = regression
         confusion = _confusion(entry.metric_keys_and_values)
-        curves = [*by_slice.get(key, {}).values(), *map(Plots, confusion.values())]
-        one_class = any(each.confusion and not each.roc() for each in curves)
         numbers = dict(_numbers(entry.metric_keys_and_values))
-        slices.append(SliceMetrics(key, numbers, one_class, confusion, counts.slices.get(key)))
+        intervals = dict(_intervals(entry.metric_keys_and_values))
+        slices.append(SliceMetrics(key, numbers, intervals, confusion, counts.slices.get(key)))
     ordered = sorted(slices, key=lambda entry: _order(entry.key))
     return Results(ordered, by_slice.get((), {}), counts.rows, class_names)
 
@@ -261,6 +258,14 @@ def _regressions(pairs: Any) -> Iterator[tuple[str, str, Regression]]:
     for pair in pairs:
         if pair.key.name == REGRESSION_PLOT and pair.value.WhichOneof("type") == "bytes_value":
             yield pair.key.model_name, pair.key.output_name, Regression.from_json(pair.value.bytes_value)
+
+
+def _intervals(pairs: Any) -> Iterator[tuple[metric_types.MetricKey, tuple[float, float]]]:
+    for pair in pairs:
+        ends = pair.confidence_interval.lower_bound, pair.confidence_interval.upper_bound
+        low, high = (end.double_value.value if end.WhichOneof("type") == "double_value" else math.nan for end in ends)
+        if math.isfinite(low) and math.isfinite(high):
+            yield metric_types.MetricKey.from_proto(pair.key), (low, high)
 
 
 def _confusion(pairs: Any) -> dict[str, list[_Confusion]]:

@@ -18,6 +18,7 @@ from tensorflow_model_analysis.slicer import slicer_lib
 
 from components.evaluate.config import cross_name, slice_spec_name
 from components.evaluate.counts import SliceKey
+from components.evaluate.curves import OfBothClasses
 from components.evaluate.results import Results, SliceMetrics, candidate_name, metric_name
 
 NO_THRESHOLD = "NO THRESHOLD"
@@ -83,10 +84,12 @@ def judge(
       tfma_failures: the comparisons that failed in TFMA's own validation, for where this module found nothing.
       fault: why the model is not blessed whatever its metrics are; empty where there is no such reason.
     """
+    smallest = config.options.min_slice_size.value
+    curves = _curves(config)
     outcomes = [
         outcome
         for key, spec, threshold in _thresholds(config)
-        for outcome in _apply(results, key, spec, threshold, config.options.min_slice_size.value)
+        for outcome in _apply(results, key, spec, threshold, smallest, key._replace(is_diff=False) in curves)
     ]
     skipped = [] if unapplied is None else [_skipped(*entry) for entry in _thresholds(unapplied) if entry[0].is_diff]
     failures = [outcome.why for outcome in outcomes if not outcome.passed]
@@ -144,8 +147,14 @@ def _not_finite(results: Results, judged: set[str]) -> list[str]:
     ]
 
 
+def _curves(config: config_pb2.EvalConfig) -> set[metric_types.MetricKey]:
+    """Metrics that are undefined where a class is missing."""
+    found = metric_specs.keys_and_metrics_from_specs(config, config.metrics_specs)
+    return {key for key, _, metric in found if isinstance(metric, OfBothClasses)}
+
+
 def _apply(
-    results: Results, key: metric_types.MetricKey, spec: _Spec, threshold: Any, smallest: int
+    results: Results, key: metric_types.MetricKey, spec: _Spec, threshold: Any, smallest: int, curve: bool
 ) -> Iterable[Outcome]:
     slices = [entry for entry in results.slices if _applies(spec, entry)]
     if not slices:
@@ -153,7 +162,7 @@ def _apply(
         few = f"fewer than {smallest}" if smallest > 1 else "no"
         why = f"{metric_name(key)}: {few} examples in the slice {where}"
         return [Outcome(where, metric_name(key), _kind(key), _bound(threshold), None, None, False, why)]
-    return [_outcome(entry, key, threshold) for entry in slices]
+    return [_outcome(entry, key, threshold, curve) for entry in slices]
 
 
 def _applies(spec: _Spec, entry: SliceMetrics) -> bool:
@@ -171,10 +180,11 @@ def _is_of(spec: config_pb2.SlicingSpec, key: SliceKey) -> bool:
     return bool(slicer_lib.SingleSliceSpec(spec=spec).is_slice_applicable(key))
 
 
-def _outcome(entry: SliceMetrics, key: metric_types.MetricKey, threshold: Any) -> Outcome:
+def _outcome(entry: SliceMetrics, key: metric_types.MetricKey, threshold: Any, curve: bool) -> Outcome:
     name, bound = metric_name(key), _bound(threshold)
-    if entry.one_class and entry.values.get(key) is not None and entry.defined(key._replace(is_diff=False)) is None:
-        why = f"{name} is not defined: all examples have one label ({entry.name})"
+    if curve and math.isnan(entry.values.get(key._replace(is_diff=False), 0.0)):
+        lack = "a class that it needs has no examples" if key.sub_key or key.aggregation_type else ""
+        why = f"{name} is not defined: {lack or 'all examples have one label'} ({entry.name})"
         return Outcome(entry.name, name, _kind(key), bound, None, None, False, why)
     if not key.is_diff:
         value = entry.values.get(key)

@@ -124,4 +124,48 @@ def test_no_threshold_can_be_refused(tmp_path: Path, trip_examples: Path, trip_s
     change = "threshold { change_threshold { direction: HIGHER_IS_BETTER absolute { value: 0 } } }"
     (tmp_path / "none.pbtxt").write_text(text.replace('"BinaryAccuracy"', f'"BinaryAccuracy" {change}'))
     metadata = support.evaluate_in_process(tmp_path / "change", **arguments)
-    assert metadata["blessing"]["reason"].startswith("NO THRESHOLD APPLIES: blessed without a test; there is no baseline")
+    assert metadata["blessing"]["reason"].startswith(
+        "NO THRESHOLD APPLIES: blessed without a test; there is no baseline"
+    )
+
+
+CURVES = """
+model_specs {
+  signature_name: "from_examples" preprocessing_function_names: "transform_features" label_key: "label_xf"
+}
+slicing_specs {} slicing_specs { feature_keys: "label" }
+metrics_specs {
+  binarize { class_ids { values: [0, 3] } }
+  aggregate { macro_average: true class_weights { key: 0 value: 1.0 } class_weights { key: 3 value: 1.0 } }
+  metrics {
+    class_name: "AUC" config: '"num_thresholds": 200' threshold { value_threshold { lower_bound { value: 0 } } }
+  }
+  metrics { class_name: "AUCPrecisionRecall" config: '"name": "pr", "num_thresholds": 200' }
+  metrics { class_name: "RecallAtPrecision" config: '"precision": 0.5' }
+}
+"""
+
+
+@pytest.mark.parametrize("beam_options", [[], ["--runner=FnApiRunner"]], ids=["batches", "Beam"])
+def test_curves_of_one_class_are_undefined_without_any_plot(
+    tmp_path: Path, digit_examples: Path, digit_schema: Path, beam_options: list[str]
+) -> None:
+    model = support.save(support.DigitModel(accuracy=0.9), tmp_path / "model")
+    (tmp_path / "curves.pbtxt").write_text(CURVES)
+    arguments = support.arguments(
+        digit_examples, model, digit_schema, tmp_path / "curves.pbtxt", beam_options=beam_options
+    )
+    metadata, blessing = evaluate(tmp_path, **arguments)
+    names = {f"{name} {of}" for name in ("auc", "pr", "recall_at_precision") for of in ("class 0", "class 3", "macro")}
+    assert names <= metadata["metrics"].keys()
+    assert metadata["metrics"]["auc macro"] == pytest.approx(
+        (metadata["metrics"]["auc class 0"] + metadata["metrics"]["auc class 3"]) / 2
+    )
+    by_slice = {entry.name: entry for entry in load(tmp_path / "out" / "evaluation", Counts()).slices}
+    for digit in range(10):
+        entry = by_slice[f"label={digit}"]
+        assert len(entry.values) == 9
+        assert {entry.defined(key) for key in entry.values} == {None}
+    reasons = {outcome["slice"]: outcome["passed"] for outcome in blessing["thresholds"]}
+    assert (reasons["overall"], reasons["label=3"]) == (True, False)
+    assert "auc class 0 is not defined: a class that it needs has no examples (label=0)" in blessing["reason"]

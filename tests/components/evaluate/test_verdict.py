@@ -95,7 +95,7 @@ def test_nan_and_absent_never_bless(value: float | None) -> None:
     for thresholds in (ABOVE, BELOW, "value_threshold {}"):
         verdict = decide(OVERALL % thresholds, {"overall": metrics})
         assert not verdict.blessed
-        assert verdict.reason.startswith("auc was not computed" if value is None else "auc is NaN")
+        assert verdict.reason.startswith("auc was not computed" if value is None else "auc is not defined")
         json.dumps([outcome.as_json() for outcome in verdict.outcomes], allow_nan=False)
 
 
