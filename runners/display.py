@@ -81,6 +81,7 @@ class LiveDisplay:
         self._run: dict[str, Any] = {}
         self._notes: dict[str, str] = {}
         self._running_since: dict[str, float] = {}
+        self._not_selected: frozenset[str] = frozenset()
         self._has_ended = False
         self._live: Live | None = None
         self._drawing = Drawing(console.file, self._draw, self._leave)  # type: ignore[arg-type]
@@ -88,6 +89,7 @@ class LiveDisplay:
     def begin(self, run: dict[str, Any]) -> None:
         """Starts drawing."""
         self._run = run
+        self._not_selected = frozenset(task["name"] for task in run["tasks"] if task["state"] == "skipped")
         self._drawing.open()
 
     def change(self, task: dict[str, Any], note: str = "") -> None:
@@ -116,7 +118,7 @@ class LiveDisplay:
             self._live.stop()
 
     def _render(self) -> Group:
-        tasks = list(self._run["tasks"])
+        tasks = [task for task in self._run["tasks"] if task["name"] not in self._not_selected]
         title = _title(self._run)
         shown, others = tasks, ""
         if not self._has_ended:
@@ -181,9 +183,10 @@ def summary(
             # A path is to be copied: where it does not fit behind its label it has a line, or more, of its own.
             words = f"\n{words}" if width and _LABEL + len(words) > width else words
         elif width:
+            indent = " " * _LABEL
             words = textwrap.fill(
-                words, max(width - _LABEL, 20), subsequent_indent=" " * _LABEL, break_long_words=False
-            )
+                words, max(width, 2 * _LABEL), initial_indent=indent, subsequent_indent=indent, break_long_words=False
+            ).removeprefix(indent)
         lines.append(label if words.startswith("\n") else f"{label:<{_LABEL}}", style="dim")
         lines.append(f"{words}\n", style=style)
 
@@ -197,7 +200,7 @@ def summary(
         how = f"done up to {selection['until']} in"
     line("run", f"{run['id']} {how} {text.duration(run['seconds'])}", state)
     if invalid := next(filter(None, map(facts.invalid_data, executions.values())), ""):
-        line("data", f"invalid: {invalid}; all of it is in the report", "red")
+        line("data", f"invalid: {invalid}", "red")
     failed = [task for task in run["tasks"] if task["state"] == "failed"]
     told = [f"{task['name']}: {task['error']}" for task in failed if task["error"]]
     for error in told or [run["error"]]:

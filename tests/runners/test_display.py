@@ -86,6 +86,18 @@ def test_in_a_low_window_the_running_task_is_seen_and_what_is_over_gives_way(hei
     assert len(picture(run, height=height, ended=True)) == 1 + len(NAMES), "the last picture has all"
 
 
+def test_tasks_that_are_not_part_of_the_run_are_not_shown() -> None:
+    stream = io.StringIO()
+    run = a_run(transform="skipped", train="skipped", push="skipped", validate="waiting")
+    display = LiveDisplay(Console(file=stream, force_terminal=True, width=80), errors=False)
+    display.begin(run)
+    task(run, "validate")["state"] = "skipped"
+    display.end(run)
+    last = stream.getvalue().rpartition("taxi-")[2]
+    assert "train" not in last
+    assert "validate" in last, "skipped by the run itself"
+
+
 def test_what_a_task_found_is_not_told_with_a_tick() -> None:
     run = a_run()
     task(run, "validate").update(alert="error", facts="5 errors")
@@ -186,7 +198,7 @@ def test_the_summary_tells_of_invalid_data_and_of_rows_left_out() -> None:
     lines = summary(Path("root"), run, found).plain.splitlines()
     assert lines[:3] == [
         "run       taxi-20261129-043741-434c failed in 41 s",
-        "data      invalid: train: fare: Column dropped; and 4 more; all of it is in the report",
+        "data      invalid: train: fare: Column dropped; and 4 more",
         "rows      3,025 rows, 11,975 left out",
     ]
     assert "error" not in "".join(lines)
