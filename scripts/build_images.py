@@ -37,7 +37,8 @@ def build(request: Request) -> None:
         raise InputError(f"--pip-conf {request.pip_conf}: no such file")
     lock_file = images.lock_file()
     images.read_lock(lock_file)
-    builder = Builder(engine.find(engine.BUILDERS, request.engine), request)
+    found = engine.find(engine.BUILDERS, request.engine)
+    builder = Builder(found, request)
     begun = time.monotonic()
     built = 0
     for recipe in recipes:
@@ -49,7 +50,8 @@ def build(request: Request) -> None:
             lock = images.read_lock(lock_file) | {recipe.key: entry}
             command.write_whole(lock_file, functools.partial(_write, images.lock_text(lock)))
     seconds = time.monotonic() - begun
-    print(f"{built} built, {len(recipes) - built} up to date, in {seconds:.0f} s; digests: {command.shown(lock_file)}")
+    same = f"{len(recipes) - built} up to date in {found.name}"
+    print(f"{built} built, {same}, in {seconds:.0f} s; digests: {command.shown(lock_file)}")
 
 
 def _write(text: str, part: Path) -> None:
