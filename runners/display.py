@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -226,14 +226,21 @@ def summary(
     elif "evaluate" in executions and not selection.get("only"):
         line("pushed", "nothing")
     if "push-hub" in executions:
-        line("hub", executions["push-hub"]["outputs"]["pushed_model"]["metadata"]["url"], "green")
+        published = executions["push-hub"]["outputs"]["pushed_model"]["metadata"]
+        line("hub", f"{published['url']}{_there(published['created'], ['the latest'] * published['moved'])}", "green")
     if "push-vertex" in executions:
         registered = executions["push-vertex"]["outputs"]["pushed_model"]["metadata"]
         answers = f", at {registered['endpoint']}" if registered.get("endpoint") else ""
-        how = "" if registered["created"] else " (was there already)"
+        how = _there(registered["created"], registered["moved"])
         line("vertex", f"{registered['resourceName']}{how}{answers}", "green")
     line("report", root / "runs" / run["id"] / "report.html")
     return lines
+
+
+def _there(created: bool, again: Sequence[str]) -> str:
+    """What is worth saying of a model that was published before, in brackets; `again` is what it has become again."""
+    become = f", is {' and '.join(again)} again" if again else ""
+    return "" if created else f" (was there already{become})"
 
 
 def short(path: Path) -> Path:

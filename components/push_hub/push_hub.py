@@ -115,7 +115,7 @@ def push_hub(
     known = "" if created else ", which was there already" + (" and is the latest again" if moved else "")
     report(f"{facts['url']}{known}")
     (pushed_model.directory() / "pushed.json").write_text(json.dumps(facts, indent=1, sort_keys=True) + "\n")
-    pushed_model.metadata |= facts | {"created": created}
+    pushed_model.metadata |= facts | {"created": created, "moved": moved}
     return {"revision": revision}
 
 

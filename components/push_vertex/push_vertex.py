@@ -124,7 +124,7 @@ def _publish(
     if version is None:
         staging.copy(cloud, source, files, candidate.uri)
         version = registry.upload(candidate, operations)
-    registry.take_aliases(version)
+    moved = registry.take_aliases(version)
     there = "" if created else ", which was there already"
     report(f"version {version.number} of {version.model.rpartition('/')[2]}{there}")
     facts: dict[str, Any] = {
@@ -136,6 +136,8 @@ def _publish(
         "aliases": sorted(version.aliases | set(options.aliases)),
         "staging": candidate.uri,
         "created": created,
+        # Its own come with a new version.
+        "moved": [] if created else moved,
     }
     if options.endpoint:
         deployment = endpoints.deploy(cloud, options.endpoint, version, name, candidate, operations)

@@ -126,8 +126,8 @@ class Registry:
         key = f"{candidate.label}-upload-{_file_name(self.model)}"
         return operations.once(key, "registering the model", start, lambda: self.find(candidate), read)
 
-    def take_aliases(self, version: Version) -> None:
-        """Gives the version the aliases that it lacks; those are taken from whichever version had them."""
+    def take_aliases(self, version: Version) -> list[str]:
+        """Gives the version the aliases that it lacks, and returns these: whichever version had them loses them."""
         lacking = sorted(set(self.options.aliases) - version.aliases)
         if lacking:
             report(f"version {version.number} becomes {', '.join(lacking)}")
@@ -135,6 +135,7 @@ class Registry:
                 self.cloud.models.merge_version_aliases(
                     {"name": version.name, "version_aliases": lacking}, **self.cloud.changing
                 )
+        return lacking
 
     def _exists(self) -> bool:
         with self.cloud.doing("looking for the model"):

@@ -46,7 +46,7 @@ def test_a_run_ends_on_the_hub(tmp_path: Path, taxi_data: Path, monkeypatch: pyt
         again = run(tmp_path / "root", str(model), "--data", str(taxi_data))
         assert again.states["push-hub"] == "done"
         assert again.states["train"] == "cached"
-        assert again.metadata("push-hub", "pushed_model") == facts | {"created": False}
+        assert again.metadata("push-hub", "pushed_model") == facts | {"created": False, "moved": False}
         assert commits == {name: dict(each.branches) for name, each in hub.repositories.items()}
         for file in (each for each in (tmp_path / "root").rglob("*") if each.is_file()):
             assert hub.token.encode() not in file.read_bytes(), file

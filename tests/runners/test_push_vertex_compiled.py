@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -98,14 +99,21 @@ def test_mistakes_are_named_when_the_settings_are_read(tmp_path: Path, old: str,
 
 
 @pytest.mark.parametrize(
-    ("endpoint", "created", "told"),
+    ("metadata", "told"),
     [
-        ("", True, "vertex    projects/p/locations/r/models/taxi@2\n"),
-        ("projects/p/locations/r/endpoints/taxi", False, "taxi@2 (was there already), at projects/p/locations/r/endp"),
+        ({"created": True, "moved": []}, "vertex    projects/p/locations/r/models/taxi@2\n"),
+        (
+            {"created": False, "moved": [], "endpoint": "projects/p/locations/r/endpoints/taxi"},
+            "taxi@2 (was there already), at projects/p/locations/r/endp",
+        ),
+        (
+            {"created": False, "moved": ["blessed", "default"]},
+            "taxi@2 (was there already, is blessed and default again)",
+        ),
     ],
 )
-def test_a_runs_summary_tells_what_was_registered(tmp_path: Path, endpoint: str, created: bool, told: str) -> None:
-    metadata = {"resourceName": "projects/p/locations/r/models/taxi@2", "created": created, "endpoint": endpoint}
+def test_a_runs_summary_tells_what_was_registered(tmp_path: Path, metadata: dict[str, Any], told: str) -> None:
+    metadata = {"resourceName": "projects/p/locations/r/models/taxi@2"} | metadata
     run = {"id": "taxi-1", "state": "done", "seconds": 1.0, "error": "", "tasks": []}
     text = summary(tmp_path, run, {"push-vertex": {"outputs": {"pushed_model": {"metadata": metadata}}}}).plain
     assert told in text

@@ -116,7 +116,7 @@ def test_the_same_model_twice_is_one_revision_and_no_commit(
     assert (first.exit_code, second.exit_code) == (0, 0), second.stderr
     assert commits == {name: dict(each.branches) for name, each in hub.repositories.items()}
     assert not hub.asked("POST", "/commit/|/batch|create|/branch/")
-    assert second.metadata("pushed_model") == first.metadata("pushed_model") | {"created": False}
+    assert second.metadata("pushed_model") == first.metadata("pushed_model") | {"created": False, "moved": False}
     # The card tells the run that made the revision.
     assert b"taxi-20261121-1" in hub.model().files("main")["README.md"]
 
@@ -134,7 +134,7 @@ def test_another_model_is_another_revision_and_the_first_stays(
     assert json.loads(repository.files("main")["revision.json"])["revision"] == second["revision"]
     # Pushed again, the first is the latest again, on the revision that it has.
     again = push(tmp_path / "c", hub, model, blessing).metadata("pushed_model")
-    assert again == first | {"created": False}
+    assert again == first | {"created": False, "moved": True}
     assert json.loads(repository.files("main")["revision.json"])["commit"] == first["commit"]
 
 

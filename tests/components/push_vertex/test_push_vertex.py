@@ -82,6 +82,8 @@ def test_the_same_model_twice_is_one_version_and_gets_its_aliases_back(server: V
     written = len(server.storage.written)
     again = push("one")
     assert (again.output["version"], again.metadata["created"]) == ("1", False)
+    assert again.metadata["moved"] == ["blessed", "default"]
+    assert push("one").metadata["moved"] == []
     assert len(server.storage.written) == written
     assert server.begun == ["upload", "upload"]
     assert aliases(server) == {"1": ["blessed", "default"], "2": []}

@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from components.runtime.artifacts import content_digest
+from components.resolve.resolve import resolve as stage
+from components.runtime.artifacts import OutputArtifact, content_digest
+from components.runtime.errors import TransientError
+from components.runtime.serving import Survey, survey
 from tests.components.push.serving_support import make_blessing, make_model, tree
 from tests.support import StageResult, run_stage
 
@@ -120,6 +123,21 @@ def test_file_added_to_a_version_does_not_harm_it(tmp_path: Path, serving: Path)
     (serving / "2" / "assets.extra" / "tf_serving_warmup_requests").write_text("requests")
     result = resolve(tmp_path / "out", make_model(tmp_path / "three", "three"), serving)
     assert result.metadata("baseline_model")["digest"] == content_digest(tmp_path / "two")
+
+
+def test_a_version_that_vanishes_while_it_is_copied(
+    tmp_path: Path, serving: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def looked_at_before(root: Path, candidate: str) -> Survey:
+        found = survey(root, candidate)
+        shutil.rmtree(root / "2")
+        return found
+
+    monkeypatch.setattr("components.runtime.serving.survey", looked_at_before)
+    (tmp_path / "out").mkdir()
+    output = OutputArtifact("baseline_model", str(tmp_path / "out" / "baseline_model"))
+    with pytest.raises(TransientError, match=r"version 2 changed while it was copied .*; run again"):
+        stage(None, str(serving), output)
 
 
 def test_destination_that_is_a_file(tmp_path: Path) -> None:
