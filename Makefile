@@ -50,7 +50,18 @@ ML_STAMP := $(call stamp,ml,$(LOCKS)/ml.txt $(LOCKS)/test.txt)
 .PHONY: help
 help:
 	@echo "usage: make TARGET [NAME=value ...]"
-	@awk 'BEGIN {FS = ":[^#]*## "} /^## / {printf "\n%s\n", substr($$0, 4)} /^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@columns=999; if test -t 1; then columns=$$(stty size 2>/dev/null | cut -d " " -f 2) || columns=80; fi; \
+	awk -v columns="$$columns" ' \
+	  BEGIN {FS = ":[^#]*## "} \
+	  /^## / {printf "\n%s\n", substr($$0, 4)} \
+	  /^[a-z-]+:.*## / { \
+	    line = sprintf("  %-18s", $$1); count = split($$2, words, " "); \
+	    for (place = 1; place <= count; place++) { \
+	      if (length(line) + length(words[place]) >= columns) {print line; line = sprintf("%20s", "")} \
+	      line = line " " words[place] \
+	    } \
+	    print line \
+	  }' $(MAKEFILE_LIST)
 	@echo
 	@echo MODEL=$(call quoted,$(MODEL)), DATA=$(call quoted,$(or $(DATA),data/$(MODEL))), ROOT=$(call quoted,$(or $(ROOT),pipeline_root)), PYTHON=$(call quoted,$(PYTHON))
 	@echo "A run is named by its id, the beginning of one, or latest. ROOT is the folder of runs and artifacts."

@@ -94,6 +94,8 @@ class Drawing:
         # Stops here, and goes on when SIGCONT has come, whose handler draws again.
         os.kill(os.getpid(), number)
         signal.signal(number, self._suspended)
+        # Where nobody could wake it up again, as in a container's first process group, the kernel has not stopped it.
+        self._enter()
 
     def _continued(self, _number: int, _frame: object) -> None:
         self._enter()
