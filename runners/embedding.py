@@ -25,6 +25,7 @@ _TITLES = {
     "statistics": "Statistics of the data",
     "transformed-statistics": "Statistics of the transformed data",
     "validate": "Anomalies",
+    "transform": "Transformed data",
     "tune": "Hyperparameters",
     "train": "Training",
     "evaluate": "Evaluation and blessing",

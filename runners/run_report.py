@@ -143,12 +143,15 @@ def _stage(run: Run, each: StagePage, rejected: bool) -> Html:
     anomalies = run.executions[task.name].outputs.get("anomalies")
     if anomalies and (summary := anomalies.metadata.get("summary")):
         notes.append(text.clipped(str(summary), 100))
+    transformed = run.executions[task.name].outputs.get("transformed_examples")
+    if not_finite := transformed and transformed.metadata.get("not_finite"):
+        notes.append(text.clipped(f"not finite: {not_finite}", 100))
     if task.state == "cached":
         notes.append(f"from the cache, made by {run.executions[task.name].run}")
     is_open = (
         rejected or bool(anomalies.metadata.get("anomalies"))
         if anomalies
-        else each.stage not in ("statistics", "ingest")
+        else bool(not_finite) or each.stage not in ("statistics", "ingest", "transform")
     )
     about = f"<small>{escape(' · '.join(notes))}</small>" if notes else ""
     return Html(

@@ -67,6 +67,7 @@ class Transform(Section):
     module_file: str = "preprocessing.py"
     custom_config: dict[str, Any] = {}
     beam_options: list[str] = []
+    on_not_finite: Literal["warn", "fail"] = "warn"
 
 
 class Tune(Section):

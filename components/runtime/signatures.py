@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import collections
+import keyword
+import re
 from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from components.runtime.errors import InputError
+from components.runtime.keras_saving import servable_variables
 
 if TYPE_CHECKING:
     import keras
@@ -34,13 +39,16 @@ def export(
 
     - `serving_default` takes the raw features of the schema, without the labels, as one dense tensor each: of shape
       [B] where an example has at most one value, else [B, n] (or [B] plus the schema's shape). Where a value is missing
-      stands NaN (floats), an empty string, or the smallest int64. Answers `outputs`.
+      stands NaN (floats), an empty string, or the smallest int64. Answers `outputs`. Its inputs have the features' own
+      names, whatever characters they are of; a caller in Python finds the argument of each in
+      `structured_input_signature`, whose specs have the features' names.
     - `from_examples` takes `examples`, serialised tf.Examples of shape [B], with or without labels. Answers `outputs`.
     - `transform_features` takes `examples` and answers the transformed features, dense, labels among them. Evaluation
       reads its labels here, so the examples must hold them where the schema says that they always do.
 
     Args:
-      model: its inputs are named after transformed features; its call returns one tensor.
+      model: takes transformed features by name: by the keys where it takes a dict, else by the names of its inputs
+        (which Keras does not let hold a `/`); its call returns one tensor.
       transform_output: the preprocessing.
       serving_dir: folder to write to.
       labels: raw features that are not known when the model serves.
@@ -59,7 +67,7 @@ def export(
     spec = transform_output.raw_feature_spec()
     _check(model, transform_output, spec, labels)
     served = {name: feature for name, feature in spec.items() if name not in labels}
-    inputs = [tensor.name for tensor in model.inputs]
+    inputs = _features_taken(model)
     several = _features_with_several_values(transform_output)
 
     module = tf.Module()
@@ -80,8 +88,10 @@ def export(
             )
         return inference({name: transformed[name] for name in inputs}, training=False)
 
+    arguments = _python_arguments(served)
+
     def serving_default(**plain: tf.Tensor) -> dict[str, tf.Tensor]:
-        outputs = predict({name: _raw(plain[name], feature) for name, feature in served.items()})
+        outputs = predict({name: _raw(plain[arguments[name]], feature) for name, feature in served.items()})
         return dict(answer(outputs)) if answer else {OUTPUTS: outputs}
 
     def from_examples(examples: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -92,7 +102,10 @@ def export(
         return {name: _dense(value) for name, value in transformed.items()}
 
     examples = tf.TensorSpec([None], tf.string, name=EXAMPLES)
-    plain = {name: _plain_spec(name, feature, name in several) for name, feature in sorted(served.items())}
+    plain = {
+        arguments[name]: _plain_spec(name, feature, name in several, arguments[name])
+        for name, feature in sorted(served.items())
+    }
     signatures = {
         SERVING_DEFAULT: _concrete(serving_default, **plain),
         FROM_EXAMPLES: _concrete(from_examples, examples),
@@ -101,9 +114,76 @@ def export(
     logger, level = tf.get_logger(), tf.get_logger().level
     logger.setLevel("ERROR")  # Otherwise it warns that the layer is saved without Keras's own description of it.
     try:
-        tf.saved_model.save(module, serving_dir, signatures=signatures)
+        with servable_variables():
+            tf.saved_model.save(module, serving_dir, signatures=signatures)
     finally:
         logger.setLevel(level)
+    _name_inputs(Path(serving_dir), SERVING_DEFAULT, arguments)
+
+
+def _features_taken(model: keras.Model) -> list[str]:
+    """Names of the transformed features that a model takes."""
+    if isinstance(model.input, Mapping):
+        return list(model.input)
+    return [tensor.name for tensor in model.inputs]
+
+
+def _python_arguments(features: Collection[str]) -> dict[str, str]:
+    """A name for each feature that TensorFlow lets a function's argument have: its own wherever possible.
+
+    Those are ASCII identifiers that differ in more than upper and lower case, since they become names of nodes.
+    """
+    names = [name for name in features if re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name)]
+    spellings = collections.Counter(name.lower() for name in names)
+    reserved = {*keyword.kwlist, "self"}
+    arguments = {name: name for name in names if spellings[name.lower()] == 1 and name not in reserved}
+    taken = {name.lower() for name in arguments}
+    for name in sorted(set(features) - arguments.keys()):
+        # TensorFlow's own way to make an argument of a name: for most of these names a call by the name finds it.
+        stem = re.sub(r"[^A-Za-z0-9_]", "_", name)
+        stem = stem if stem[:1].isalpha() else f"arg_{stem}"
+        argument = f"{stem}_" if stem in reserved else stem
+        number = 1
+        while argument.lower() in taken:
+            argument, number = f"{stem}_{number}", number + 1
+        taken.add(argument.lower())
+        arguments[name] = argument
+    return arguments
+
+
+def _name_inputs(folder: Path, signature: str, arguments: Mapping[str, str]) -> None:
+    """Gives the inputs of a saved signature the features' names, in place of those of the arguments.
+
+    Whoever serves the model goes by the names in the signature. Its counterpart in Python, which `tf.saved_model.load`
+    makes, keeps its arguments, which must be names of Python, and is told the features' names beside them.
+    """
+    names = {argument: name for name, argument in arguments.items()}
+    if all(argument == name for argument, name in names.items()):
+        return
+    from tensorflow.core.protobuf import saved_model_pb2
+    from tensorflow.python.saved_model import fingerprinting_utils
+
+    file = folder / "saved_model.pb"
+    saved = saved_model_pb2.SavedModel.FromString(file.read_bytes())
+    (graph,) = saved.meta_graphs
+    inputs = graph.signature_def[signature].inputs
+    infos = {names[argument]: info for argument, info in inputs.items()}
+    described = type(graph.signature_def[signature])(inputs=infos)
+    inputs.clear()
+    inputs.MergeFrom(described.inputs)
+
+    objects = graph.object_graph_def
+    node = objects.nodes[0]
+    for child in ("signatures", signature):
+        node = next(objects.nodes[each.node_id] for each in node.children if each.local_name == child)
+    function = node.bare_concrete_function
+    function.argument_keywords[:] = [names[argument] for argument in function.argument_keywords]
+    concrete = objects.concrete_functions[function.concrete_function_name]
+    specs = concrete.canonicalized_input_signature.tuple_value.values[1].dict_value.fields
+    for argument, spec in specs.items():
+        spec.tensor_spec_value.name = names[argument]
+    file.write_bytes(saved.SerializeToString(deterministic=True))
+    fingerprinting_utils.write_fingerprint(str(folder))
 
 
 def _concrete(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
@@ -121,7 +201,7 @@ def _check(
             f"no feature {unknown[0]!r} in the schema, which the model calls a label; it has: {_names(spec)}"
         )
     transformed = transform_output.transformed_feature_spec()
-    if unknown := sorted({tensor.name for tensor in model.inputs} - transformed.keys()):
+    if unknown := sorted(set(_features_taken(model)) - transformed.keys()):
         raise InputError(
             f"the model's input {unknown[0]!r} is no transformed feature; "
             f"preprocessing_fn returns: {_names(transformed)}"
@@ -139,7 +219,7 @@ def _features_with_several_values(transform_output: tft.TFTransformOutput) -> se
     }
 
 
-def _plain_spec(name: str, feature: Any, several: bool) -> tf.TensorSpec:
+def _plain_spec(name: str, feature: Any, several: bool, argument: str) -> tf.TensorSpec:
     import tensorflow as tf
 
     if isinstance(feature, tf.io.FixedLenFeature):
@@ -148,7 +228,7 @@ def _plain_spec(name: str, feature: Any, several: bool) -> tf.TensorSpec:
         shape = [None, None] if several else [None]
     else:
         raise InputError(f"feature {name!r} of the schema is a {type(feature).__name__}, which has no dense form")
-    return tf.TensorSpec(shape, feature.dtype, name=name)
+    return tf.TensorSpec(shape, feature.dtype, name=argument)
 
 
 def _raw(plain: tf.Tensor, feature: Any) -> tf.Tensor | tf.SparseTensor:

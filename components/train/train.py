@@ -21,8 +21,10 @@ from components.runtime import modules, progress, training_input
 from components.runtime import serving as serving_files
 from components.runtime.artifacts import InputArtifact, OutputArtifact
 from components.runtime.errors import InputError
+from components.runtime.keras_saving import servable_variables
 from components.runtime.redaction import redact
 from components.runtime.storage import shown
+from components.train import weights
 from components.train.page import page
 from components.train.watch import History, watching
 
@@ -79,7 +81,7 @@ def train(
     gc.freeze()
     keras.utils.set_random_seed(seed)
     started = time.monotonic()
-    with tempfile.TemporaryDirectory() as scratch, watching(history):
+    with tempfile.TemporaryDirectory() as scratch, watching(history), servable_variables():
         modules.call(
             run_fn,
             training_input.fn_args(
@@ -99,6 +101,7 @@ def train(
         )
     seconds = time.monotonic() - started
     signatures = _signatures(serving, module_file)
+    weights.check_finite(serving, shown(module_file))
     # A module with a loop of its own is taken at its word.
     steps = history.steps or train_steps
     model.metadata |= {"steps": steps, "signatures": signatures}

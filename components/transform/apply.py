@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,15 +19,21 @@ from components.runtime import examples, tfrecord
 from components.runtime.beam import read_batches
 from components.runtime.progress import report
 from components.transform.faults import users_fault
+from components.transform.finite import NotFinite
 
 
 class Shard(NamedTuple):
-    """One file to be transformed into another, with the rows counted in a third."""
+    """One file to be transformed into another, with rows and values that are not finite counted in a third."""
 
     split: str
     source: str
     target: str
-    rows_file: str
+    counts_file: str
+
+    def counts(self) -> tuple[int, NotFinite]:
+        """Rows, and the values that are not finite, once the file is transformed."""
+        counts = json.loads(Path(self.counts_file).read_text())
+        return counts["rows"], NotFinite(counts["not_finite"])
 
 
 class _Graph:
@@ -40,12 +47,13 @@ class _Graph:
         self._converter = impl_helper.make_tensor_to_arrow_converter(transformed)
         self._encoder = RecordBatchToExamplesEncoder(transformed)
 
-    def transform(self, batch: pa.RecordBatch) -> list[bytes]:
-        """Transformed tf.Examples of raw rows, in their order and in canonical bytes."""
+    def transform(self, batch: pa.RecordBatch, not_finite: NotFinite) -> list[bytes]:
+        """Transformed tf.Examples of raw rows, in their order and in canonical bytes; counts what is not finite."""
         tensors = self._adapter.ToBatchTensors(batch, produce_eager_tensors=True)
         result = self._converter.convert(self._model.transform_fn(tensors))
         if result.num_rows != batch.num_rows:
             raise ValueError(f"the transformation made {result.num_rows} rows of {batch.num_rows}")
+        not_finite.add(result)
         flat = _single_values(result)
         if flat is not None:
             encoded: list[bytes] = examples.encode_batch(flat).examples.to_pylist()
@@ -75,18 +83,18 @@ def transform_shard(shard: Shard, graph: str, schema: bytes) -> None:
     Raises:
       InputError: the file is corrupt or contradicts the schema, or the transformation fails on a row.
     """
-    loaded, done = _load(graph, schema), 0
+    loaded, done, not_finite = _load(graph, schema), 0, NotFinite()
     with tfrecord.Writer(Path(shard.target)) as writer:
         for batch in read_batches(shard.source, schema):
             rows = f"rows {done + 1} to {done + batch.num_rows}"
             try:
-                transformed = loaded.transform(batch)
+                transformed = loaded.transform(batch, not_finite)
             except Exception as error:
                 raise users_fault(error, f"{shard.source}, {rows}: the transformation") or error from error
             writer.write(transformed)
             done += batch.num_rows
             report(f"transforming {shard.split}: {done:,} rows of {Path(shard.source).name}", force=False)
-    Path(shard.rows_file).write_text(str(done))
+    Path(shard.counts_file).write_text(json.dumps({"rows": done, "not_finite": not_finite}))
 
 
 @functools.lru_cache(maxsize=1)

@@ -17,17 +17,21 @@ import pyarrow as pa
 import tensorflow_transform as tft
 import tensorflow_transform.beam as tft_beam
 
-from components.runtime import tfmd, tfrecord
+from components.runtime import progress, tfmd, tfrecord
 from components.runtime.artifacts import InputArtifact, OutputArtifact, remove
 from components.runtime.beam import data_files, pipeline, read_batches
 from components.runtime.errors import InputError
-from components.runtime.progress import report
+from components.runtime.storage import shown
 from components.transform.apply import Shard, tensor_io, transform_shard
 from components.transform.faults import users_fault
+from components.transform.finite import NotFinite, told
+from components.transform.page import page
 from components.transform.preprocessing import Preprocessing
 
 ANALYSED_SPLIT = "train"
 FILE = "transformed_examples"
+ON_NOT_FINITE = ("warn", "fail")
+_NAMED = 5
 
 
 def transform(
@@ -36,8 +40,10 @@ def transform(
     module_file: str,
     custom_config: dict[str, Any],
     beam_options: list[str],
+    on_not_finite: str,
     transform_graph: OutputArtifact,
     transformed_examples: OutputArtifact,
+    report: OutputArtifact,
 ) -> None:
     """Runs preprocessing_fn over the split `train`, and what it learned there over every split.
 
@@ -47,12 +53,17 @@ def transform(
       module_file: Python file with `preprocessing_fn(inputs)` or `preprocessing_fn(inputs, custom_config)`.
       custom_config: handed to the second form.
       beam_options: Beam's command line options; the default runs in this process.
+      on_not_finite: what transformed values that are NaN or infinite do: `warn`, or `fail`, which ends the stage.
       transform_graph: gets what `tft.TFTransformOutput` reads.
       transformed_examples: gets every split, records in the order of the input.
+      report: page with the transformed features and the count of values that are not finite.
 
     Raises:
-      InputError: the module, the schema or the data is wrong.
+      InputError: the module, the schema or the data is wrong, or there are values that are not finite and
+        `on_not_finite` is `fail`.
     """
+    if on_not_finite not in ON_NOT_FINITE:
+        raise InputError(f"on_not_finite is {on_not_finite!r}; write {' or '.join(ON_NOT_FINITE)}")
     os.environ["TF_USE_LEGACY_KERAS"] = "0"
     # What the imports made lives until the end; without it each collection during tracing walks through all of it.
     gc.freeze()
@@ -65,15 +76,28 @@ def transform(
     graph = transform_graph.directory()
     work = graph / ".work"
     work.mkdir()
-    report(f"analysing {ANALYSED_SPLIT}")
+    progress.report(f"analysing {ANALYSED_SPLIT}")
     analyse(train_files, preprocessing, serialised, graph, work, beam_options)
     raw_metadata = graph / tft.TFTransformOutput.RAW_METADATA_DIR
     raw_metadata.mkdir()
     shutil.copyfile(schema.path / tfmd.SCHEMA_FILE, raw_metadata / tfmd.SCHEMA_FILE)
 
-    rows = apply(examples, transformed_examples, serialised, graph, work, beam_options)
+    rows, found = apply(examples, transformed_examples, serialised, graph, work, beam_options)
     remove(work)
-    transform_graph.metadata["features"] = len(tft.TFTransformOutput(str(graph)).transformed_feature_spec())
+    lines = told(found)
+    for line in lines:
+        progress.report(f"warning: not finite: {line}")
+    if lines and on_not_finite == "fail":
+        raise InputError(
+            f"{shown(module_file)}: transformed values are NaN or infinite: {'; '.join(lines[:_NAMED])}"
+            f"{f'; and {len(lines) - _NAMED} more features' if len(lines) > _NAMED else ''}; fill them in in "
+            "preprocessing_fn, or set transform.on_not_finite to warn"
+        )
+    features = tft.TFTransformOutput(str(graph)).transformed_feature_spec()
+    report.path.write_text(page(features, rows, found), encoding="utf-8")
+    transform_graph.metadata["features"] = len(features)
+    if lines:
+        transformed_examples.metadata["not_finite"] = "; ".join(lines)
     transformed_examples.metadata |= {"splits": sorted(rows), "rows": sum(rows.values())}
     transformed_examples.metadata |= {f"rows_{split}": count for split, count in rows.items()}
 
@@ -111,7 +135,7 @@ def _read(path: str, schema: bytes) -> Iterator[pa.RecordBatch]:
     rows = 0
     for batch in read_batches(path, schema):
         rows += batch.num_rows
-        report(f"analysing {ANALYSED_SPLIT}: {rows:,} rows of {Path(path).name}", force=False)
+        progress.report(f"analysing {ANALYSED_SPLIT}: {rows:,} rows of {Path(path).name}", force=False)
         yield batch
 
 
@@ -122,19 +146,19 @@ def apply(
     graph: Path,
     work: Path,
     beam_options: list[str],
-) -> dict[str, int]:
+) -> tuple[dict[str, int], dict[str, NotFinite]]:
     """Transforms every file of every split.
 
     Returns:
-      Rows by split.
+      Rows, and transformed values that are not finite, by split.
     """
     shards = []
     for split in tfmd.split_order(examples.splits):
         files, target = data_files(examples.split(split)), transformed_examples.split(split)
         for index, source in enumerate(files):
             name = f"{FILE}-{index:05d}-of-{len(files):05d}.gz"
-            shards.append(Shard(split, source, str(target / name), str(work / f"{split}-{index}.rows")))
-    report(f"transforming {len(shards)} files")
+            shards.append(Shard(split, source, str(target / name), str(work / f"{split}-{index}.counts")))
+    progress.report(f"transforming {len(shards)} files")
     with pipeline(beam_options) as run:
         _ = (
             run
@@ -142,6 +166,9 @@ def apply(
             | "Transform" >> beam.Map(transform_shard, graph=str(graph), schema=schema)
         )
     rows = dict.fromkeys((shard.split for shard in shards), 0)
+    found = {split: NotFinite() for split in rows}
     for shard in shards:
-        rows[shard.split] += int(Path(shard.rows_file).read_text())
-    return rows
+        count, not_finite = shard.counts()
+        rows[shard.split] += count
+        found[shard.split].merge(not_finite)
+    return rows, found

@@ -9,12 +9,14 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
 
 # Plain features and tf.Examples of the same rows, asked for in a process that only loads the SavedModel.
 ASK = """
 import json, sys
 import numpy as np
 import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
 path, given, to = sys.argv[1:]
 given = np.load(given, allow_pickle=True)
 model = tf.saved_model.load(path)
@@ -46,3 +48,21 @@ def plain_columns(examples: list[bytes], names: dict[str, tf.DType]) -> dict[str
             values = [*feature.float_list.value, *feature.int64_list.value, *feature.bytes_list.value]
             columns[name].append(values[0] if values else missing[kind])
     return {name: np.array(values, object) for name, values in columns.items()}
+
+
+def serve(model: Path, inputs: dict[str, Any], signature: str = "serving_default") -> dict[str, np.ndarray]:
+    """Answers as TensorFlow Serving does, which goes by the graph and the signature and knows no objects of Python."""
+    (meta,) = saved_model_pb2.SavedModel.FromString((model / "saved_model.pb").read_bytes()).meta_graphs
+    asked = meta.signature_def[signature]
+    assert set(inputs) == set(asked.inputs)
+    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+        tf.graph_util.import_graph_def(meta.graph_def, name="")
+        variables = {meta.saver_def.filename_tensor_name: str(model / "variables" / "variables")}
+        session.run(meta.saver_def.restore_op_name, variables)
+        assets = {asset.tensor_info.name: str(model / "assets" / asset.filename) for asset in meta.asset_file_def}
+        session.run(meta.signature_def["__saved_model_init_op"].outputs["__saved_model_init_op"].name, assets)
+        outputs = {name: info.name for name, info in asked.outputs.items()}
+        answers: dict[str, np.ndarray] = session.run(
+            outputs, {info.name: inputs[name] for name, info in asked.inputs.items()}
+        )
+        return answers

@@ -23,7 +23,7 @@ from components.push.push import push
 from components.runtime.executor import Execution
 from tests.components.train import training_support as support
 from tests.components.train.training_support import Prepared
-from tests.models.served_support import ask, plain_columns
+from tests.models.served_support import ask, plain_columns, serve
 from tests.support import ROOT, executor_input
 
 TOLERANCE = 1e-5
@@ -96,8 +96,10 @@ def test_served_answers_are_the_evaluated_ones(case: Case, pushed: Path, evaluat
     signature = tf.saved_model.load(str(pushed)).signatures["serving_default"].structured_input_signature[1]
     plain = case.plain(records, {name: spec.dtype for name, spec in signature.items()})
     answers = ask(tmp_path, pushed, plain, records)
+    types = {name: spec.dtype.as_numpy_dtype for name, spec in signature.items()}
+    answers["server"] = serve(pushed, {name: plain[name].astype(types[name]) for name in types})["outputs"]
     expected = evaluated[: len(records)]
-    for form in ("plain", "raw"):
+    for form in ("plain", "raw", "server"):
         served = answers[form].reshape(expected.shape)
         np.testing.assert_allclose(served, expected, rtol=0, atol=TOLERANCE, err_msg=f"{case.name}, {form}")
     assert np.ptp(expected) > 100 * TOLERANCE, "rows that all get the same answer show nothing"

@@ -30,7 +30,10 @@ class ServedModel:
         """Downloads the model, unless it was downloaded before, and loads it."""
         self._loaded = tf.saved_model.load(snapshot_download(repo_id, revision=commit))
         self._ask = self._loaded.signatures[SIGNATURE]
-        self.inputs: dict[str, Any] = dict(sorted(self._ask.structured_input_signature[1].items()))
+        arguments = self._ask.structured_input_signature[1].items()
+        # An argument is a name of Python, which that of a column need not be.
+        self._arguments = {spec.name or argument: argument for argument, spec in arguments}
+        self.inputs: dict[str, Any] = dict(sorted((spec.name or argument, spec) for argument, spec in arguments))
         self.classes = tuple(classes)
 
     def kind(self, name: str) -> str:
@@ -66,7 +69,7 @@ class ServedModel:
                 raise ValueError(f"The model cannot read this image: {error.message.splitlines()[0]}") from None
 
     def _answer(self, tensors: Mapping[str, Any]) -> np.ndarray:
-        answers = self._ask(**tensors)
+        answers = self._ask(**{self._arguments[name]: tensor for name, tensor in tensors.items()})
         answer: np.ndarray = answers[OUTPUTS if OUTPUTS in answers else min(answers)].numpy()[0]
         return answer
 

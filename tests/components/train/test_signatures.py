@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import runpy
 import subprocess
 import sys
+import types
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,8 @@ import tensorflow_transform as tft
 from components.runtime import signatures
 from components.runtime.errors import InputError
 from tests.components.train import training_support as support
+from tests.models.served_support import serve
+from tests.support import ROOT
 
 SCHEMA = """
 feature { name: "required" type: FLOAT presence { min_fraction: 1 min_count: 1 } shape { dim { size: 1 } } }
@@ -208,3 +212,81 @@ def test_transform_features_wants_the_label(tmp_path: Path, every_kind: tft.TFTr
     transform = tf.saved_model.load(str(tmp_path)).signatures["transform_features"]
     with pytest.raises(tf.errors.InvalidArgumentError, match="target"):
         transform(examples=tf.constant([example(ROWS[0], without=("target",))]))
+
+
+NAMES = [
+    "sepal length (cm)", "od280/od315", "a-b", "a_b", "A_b", "a b", "a_b_1", "_id", "class", "None", "größe", "名前",
+    "2nd", " blank ", 'quo"te', "apo's", "dot.ted", "co:lon", "back\\slash", "tab\tname", "x,y", "100%", "#", "<i>",
+    "{b}", "x[0]",
+    "inputs", "self", "training", "args", "kwargs", "name", "examples", "outputs",
+]  # fmt: skip
+"""What a CSV file's header may hold; some differ only in what a name of Python cannot have, or in their case."""
+
+NAMES_PREPROCESSING = """
+import tensorflow as tf
+
+def preprocessing_fn(inputs):
+    dense = {name: tf.sparse.to_dense(values)[:, 0] for name, values in inputs.items()}
+    outputs = {f"{name} xf": (1.0 + number) * dense[name] for number, name in enumerate(sorted(set(dense) - {"y"}))}
+    return outputs | {"y xf": dense["y"]}
+"""
+
+
+@pytest.fixture(scope="module")
+def any_name(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[dict[str, list[Any]]], np.ndarray]:
+    """A model of features of all these names, which sums them up with a weight each; rows, and their answers."""
+    folder = tmp_path_factory.mktemp("names")
+    (folder / "names_preprocessing.py").write_text(NAMES_PREPROCESSING)
+    features = "".join(f"feature {{ name: {json.dumps(name)} type: FLOAT }}\n" for name in NAMES)
+    values = np.random.default_rng(1).normal(size=(24, len(NAMES))).astype(np.float32)
+    rows: list[dict[str, list[Any]]] = [
+        {name: [float(value)] for name, value in zip(sorted(NAMES), row, strict=True)} | {"y": [number % 2]}
+        for number, row in enumerate(values)
+    ]
+    schema = features + 'feature { name: "y" type: INT }'
+    module = folder / "names_preprocessing.py"
+    prepared = support.prepare(folder / "data", [example(row) for row in rows], schema, module, {})
+    # Keras takes no name with a slash; the keys of the dict count.
+    inputs = {f"{name} xf": keras.Input((), name=f"{name} xf".replace("/", " per ")) for name in NAMES}
+    total = keras.layers.Dense(1, kernel_initializer="ones")(keras.ops.stack(list(inputs.values()), axis=-1))
+    transform_output = tft.TFTransformOutput(str(prepared.transform_graph))
+    signatures.export(keras.Model(inputs, total[:, 0]), transform_output, str(folder / "model"), labels=["y"])
+    return folder / "model", rows, values @ np.arange(1.0, len(NAMES) + 1)
+
+
+def test_a_server_is_asked_by_any_name(any_name: tuple[Path, list[dict[str, list[Any]]], np.ndarray]) -> None:
+    model, rows, expected = any_name
+    plain = {name: np.array([row[name][0] for row in rows], np.float32) for name in NAMES}
+    np.testing.assert_allclose(serve(model, plain)["outputs"], expected, rtol=1e-4, atol=1e-4)
+    examples = np.array([example(row, without=("y",)) for row in rows], object)
+    np.testing.assert_allclose(
+        serve(model, {"examples": examples}, "from_examples")["outputs"], expected, rtol=1e-4, atol=1e-4
+    )
+    labelled = np.array([example(row) for row in rows], object)
+    transformed = serve(model, {"examples": labelled}, "transform_features")
+    assert set(transformed) == {f"{name} xf" for name in [*NAMES, "y"]}
+    assert transformed["y xf"].tolist() == [number % 2 for number in range(len(rows))]
+
+
+def test_python_finds_the_argument_of_any_name(any_name: tuple[Path, list[dict[str, list[Any]]], np.ndarray]) -> None:
+    model, rows, expected = any_name
+    signature = tf.saved_model.load(str(model)).signatures["serving_default"]
+    arguments = {spec.name: argument for argument, spec in signature.structured_input_signature[1].items()}
+    assert set(arguments) == set(NAMES)
+    own = ["A_b", "a_b_1", "inputs", "training", "args", "kwargs", "name", "examples", "outputs"]
+    assert [arguments[name] for name in own] == own
+    plain = {arguments[name]: tf.constant([row[name][0] for row in rows]) for name in NAMES}
+    np.testing.assert_allclose(signature(**plain)["outputs"], expected, rtol=1e-4, atol=1e-4)
+
+
+def test_the_app_of_a_space_asks_by_any_name(
+    any_name: tuple[Path, list[dict[str, list[Any]]], np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, rows, expected = any_name
+    hub = types.SimpleNamespace(snapshot_download=lambda repo_id, revision: str(model))
+    monkeypatch.setitem(sys.modules, "huggingface_hub", hub)
+    app = runpy.run_path(str(ROOT / "components/push_hub/templates/served_model.py"))
+    served = app["ServedModel"]("team/model", "commit")
+    assert list(served.inputs) == sorted(NAMES)
+    answers = [served.row({name: row[name][0] for name in NAMES}) for row in rows[:3]]
+    np.testing.assert_allclose(answers, expected[:3], rtol=1e-4, atol=1e-4)

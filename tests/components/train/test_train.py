@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import tensorflow as tf
 
 from tests.components.train import training_support as support
 from tests.components.train.training_support import Prepared
+from tests.models.served_support import serve
 
 Trained = tuple[Path, dict[str, dict[str, Any]], str]
 
@@ -299,6 +301,34 @@ def test_divergence_stops_the_training(
 ) -> None:
     text = f"def run_fn(fn_args):\n    m = model()\n    {fit}\n    save(m, fn_args)\n"
     assert words in support.failure(tmp_path, prepared, module(tmp_path, text), capsys)
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        ("m.layers[0].bias.assign([np.nan])", r"dense\w*/bias \(1 of 1\)"),
+        ("m.layers[0].kernel.assign([[1], [-np.inf]])", r"dense\w*/kernel \(1 of 2\)"),
+    ],
+)
+def test_weights_that_are_not_finite_are_refused(
+    tmp_path: Path, prepared: Prepared, capsys: pytest.CaptureFixture[str], damage: str, words: str
+) -> None:
+    # A loop of the module's own, so that no loss is seen.
+    text = f"def run_fn(fn_args):\n    m = model()\n    {damage}\n    save(m, fn_args)\n"
+    line = support.failure(tmp_path, prepared, module(tmp_path, text), capsys)
+    assert re.search(f"NaN or infinite after the training: \\S*{words}; lower the learning rate", line), line
+
+
+def test_what_a_module_saves_itself_can_be_served(tmp_path: Path, prepared: Prepared) -> None:
+    text = """
+def run_fn(fn_args):
+    m = model()
+    m.layers[0].set_weights([np.array([[2.0], [3.0]]), np.array([1.0])])
+    save(m, fn_args)
+"""
+    support.run_train(tmp_path / "out", prepared, module(tmp_path, text))
+    answer = serve(tmp_path / "out" / "model" / "Format-Serving", {"x": np.array([[1.0, 10.0]], np.float32)})
+    assert answer["outputs"].tolist() == [[33.0]]
 
 
 def test_label_missing_in_the_data(tmp_path: Path, prepared: Prepared, capsys: pytest.CaptureFixture[str]) -> None:

@@ -70,9 +70,10 @@ def prepare(
                 writer.write(record)
     call = executor_input(
         folder,
-        parameters={"module_file": str(module_file), "custom_config": custom_config, "beam_options": []},
+        parameters={"module_file": str(module_file), "custom_config": custom_config}
+        | {"beam_options": [], "on_not_finite": "warn"},
         inputs={"examples": folder / "examples", "schema": folder / "schema"},
-        outputs=["transform_graph", "transformed_examples"],
+        outputs=["transform_graph", "transformed_examples", "report"],
     )
     Execution.parse("transform", call).run(transform)
     return Prepared(folder / "examples", folder / "schema", folder / "transform_graph", folder / "transformed_examples")

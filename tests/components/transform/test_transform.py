@@ -120,7 +120,7 @@ def test_the_graph_works_where_it_is_copied_to(made: Path, tmp_path: Path) -> No
 
 def test_metadata_counts_rows_and_features(made: Path) -> None:
     output = json.loads((made / "executor_output.json").read_text())["artifacts"]
-    graph, transformed = (output[name]["artifacts"][0]["metadata"] for name in OUTPUTS)
+    graph, transformed = (output[name]["artifacts"][0]["metadata"] for name in OUTPUTS[:2])
     assert graph["features"] == 6
     assert (transformed["rows"], transformed["rows_train"], transformed["rows_eval"]) == (5, 3, 2)
     assert transformed["splits"] == ["eval", "train"]
@@ -136,6 +136,34 @@ def test_the_same_input_gives_the_same_bytes(made: Path, inputs: tuple[Path, Pat
         answers.append(output.transform_raw_features(parsed))
     for name in ("x_01", "name_id", "pair", "text"):
         np.testing.assert_array_equal(answers[0][name].numpy(), answers[1][name].numpy())
+
+
+NOT_FINITE = """x = tf.squeeze(tf.sparse.to_dense(inputs['x'], float('nan')), axis=1)
+return {'x': x, 'pair': tf.stack([x, 1 / (x - 1.2)], axis=1), 'sparse': inputs['x'], 'n': inputs['n']}"""
+
+
+@pytest.mark.parametrize("beam_options", [[], ["--runner=FnApiRunner"]])
+def test_values_that_are_not_finite_are_counted(
+    inputs: tuple[Path, Path, str], tmp_path: Path, capsys: pytest.CaptureFixture[str], beam_options: list[str]
+) -> None:
+    module = write_module(tmp_path, NOT_FINITE)
+    made = run_transform(tmp_path / "out", *inputs[:2], module, beam_options=beam_options)
+    metadata = json.loads((made / "executor_output.json").read_text())["artifacts"]["transformed_examples"]
+    expected = ["pair: 1 infinite in train, 2 NaN in eval", "x: 1 NaN in eval"]
+    assert metadata["artifacts"][0]["metadata"]["not_finite"] == "; ".join(expected)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if "not finite" in line] == [
+        f"progress: warning: not finite: {line}" for line in expected
+    ]
+    page = (made / "report").read_text()
+    assert "2 of 4 features have values that are NaN or infinite" in page
+
+
+def test_values_that_are_not_finite_end_the_stage_where_asked(inputs: tuple[Path, Path, str], tmp_path: Path) -> None:
+    module = write_module(tmp_path, NOT_FINITE)
+    words = "NaN or infinite: pair: 1 infinite in train, 2 NaN in eval; x: 1 NaN in eval; fill them in"
+    with pytest.raises(InputError, match=words):
+        run_transform(tmp_path / "out", *inputs[:2], module, on_not_finite="fail")
 
 
 def test_custom_config_reaches_the_function(inputs: tuple[Path, Path, str], tmp_path: Path) -> None:
@@ -154,7 +182,7 @@ def test_tf_keras_is_keras_3_in_the_users_code(inputs: tuple[Path, Path, str], t
     result = run_stage(
         "transform",
         tmp_path / "out",
-        parameters={"module_file": module, "custom_config": {}, "beam_options": []},
+        parameters={"module_file": module, "custom_config": {}, "beam_options": [], "on_not_finite": "warn"},
         inputs={"examples": inputs[0], "schema": inputs[1]},
         outputs=OUTPUTS,
     )

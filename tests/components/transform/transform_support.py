@@ -11,7 +11,7 @@ from components.runtime.executor import Execution
 from components.transform.transform import transform
 from tests.support import executor_input
 
-OUTPUTS = ["transform_graph", "transformed_examples"]
+OUTPUTS = ["transform_graph", "transformed_examples", "report"]
 TYPES = {int: "INT", float: "FLOAT", str: "BYTES", bytes: "BYTES"}
 
 Rows = Sequence[Mapping[str, Any]]
@@ -54,7 +54,13 @@ def run_transform(folder: Path, examples_path: Path, schema: Path, module_file: 
         "transform",
         executor_input(
             folder,
-            parameters={"module_file": module_file, "custom_config": {}, "beam_options": [], **parameters},
+            parameters={
+                "module_file": module_file,
+                "custom_config": {},
+                "beam_options": [],
+                "on_not_finite": "warn",
+                **parameters,
+            },
             inputs={"examples": examples_path, "schema": schema},
             outputs=OUTPUTS,
         ),
