@@ -26,9 +26,10 @@ def alert(execution: Mapping[str, Any]) -> str:
 
     An error is what keeps the pipeline from going on; errors that the settings let through are a warning.
     """
-    anomalies = _metadata(execution).get("anomalies") or {}
+    outputs = _metadata(execution)
+    anomalies = outputs.get("anomalies") or {}
     if not anomalies.get("anomalies"):
-        return ""
+        return WARNING if outputs.get("transformed_examples", {}).get("not_finite") else ""
     return ERROR if anomalies.get("valid") is False else WARNING
 
 
@@ -56,6 +57,11 @@ def _examples(examples: Mapping[str, Any]) -> Iterator[str]:
         yield f"{left_out:,} left out"
     if left_out := examples.get("left_out"):
         yield f"{counted(left_out, 'file')} left out"
+
+
+def _transformed(transformed: Mapping[str, Any]) -> Iterator[str]:
+    if not_finite := transformed.get("not_finite"):
+        yield f"not finite: {not_finite}"
 
 
 def _schema(schema: Mapping[str, Any]) -> Iterator[str]:
@@ -116,6 +122,7 @@ def _message(message: Mapping[str, Any]) -> Iterator[str]:
 
 _TELL = {
     "examples": _examples,
+    "transformed_examples": _transformed,
     "schema": _schema,
     "anomalies": _anomalies,
     "trials": _trials,

@@ -87,17 +87,18 @@ def transform(
     lines = told(found)
     for line in lines:
         progress.report(f"warning: not finite: {line}")
-    if lines and on_not_finite == "fail":
+    more = [f"and {len(lines) - _NAMED} more features"] if len(lines) > _NAMED else []
+    not_finite = "; ".join([*lines[:_NAMED], *more])
+    if not_finite and on_not_finite == "fail":
         raise InputError(
-            f"{shown(module_file)}: transformed values are NaN or infinite: {'; '.join(lines[:_NAMED])}"
-            f"{f'; and {len(lines) - _NAMED} more features' if len(lines) > _NAMED else ''}; fill them in in "
+            f"{shown(module_file)}: transformed values are NaN or infinite: {not_finite}; fill them in in "
             "preprocessing_fn, or set transform.on_not_finite to warn"
         )
     features = tft.TFTransformOutput(str(graph)).transformed_feature_spec()
     report.path.write_text(page(features, rows, found), encoding="utf-8")
     transform_graph.metadata["features"] = len(features)
-    if lines:
-        transformed_examples.metadata["not_finite"] = "; ".join(lines)
+    if not_finite:
+        transformed_examples.metadata["not_finite"] = not_finite
     transformed_examples.metadata |= {"splits": sorted(rows), "rows": sum(rows.values())}
     transformed_examples.metadata |= {f"rows_{split}": count for split, count in rows.items()}
 

@@ -174,6 +174,10 @@ def test_no_color_is_obeyed() -> None:
             {"best_hyperparameters": {"objective": "auc", "score": 0.95312}, "trials": {"trials": 3, "failed": 1}},
             "best auc 0.9531, 3 trials (1 failed)",
         ),
+        (
+            {"transform_graph": {"features": 9}, "transformed_examples": {"rows": 5, "not_finite": "x: 1 NaN in eval"}},
+            "5 rows, not finite: x: 1 NaN in eval",
+        ),
         ({"model": {"steps": 500}, "metrics": {"auc": 0.9}}, "500 steps"),
         ({"model": {"steps": 120, "stopped_early_at": 120}}, "stopped early after 120 steps"),
         ({"evaluation": {"rows": 963}, "blessing": {"blessed": False}}, "963 rows, not blessed"),
