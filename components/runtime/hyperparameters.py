@@ -21,7 +21,21 @@ BEST_FILE = "best_hyperparameters.txt"
 _TUNERS_OWN = "tuner/"
 
 
-def from_artifact(artifact: InputArtifact) -> dict[str, Any]:
+class Configuration(dict[str, Any]):
+    """A configuration that knows where it is from, so that who finds a fault in it can name the place."""
+
+    def __init__(self, content: Mapping[str, Any], source: str) -> None:
+        """Takes over the content.
+
+        Args:
+          content: as `keras_tuner.HyperParameters.get_config()` gives it.
+          source: for messages.
+        """
+        super().__init__(content)
+        self.source = source
+
+
+def from_artifact(artifact: InputArtifact) -> Configuration:
     """Reads what tune found.
 
     Raises:
@@ -31,7 +45,7 @@ def from_artifact(artifact: InputArtifact) -> dict[str, Any]:
     return _read(file, f"{artifact.name}: {file}")
 
 
-def from_file(name: str) -> dict[str, Any]:
+def from_file(name: str) -> Configuration:
     """Reads a user's file: JSON or YAML, a configuration of `keras_tuner.HyperParameters` or just names and values.
 
     Raises:
@@ -46,7 +60,7 @@ def values(configuration: Mapping[str, Any] | None) -> dict[str, Any]:
     return {name: value for name, value in found.items() if not name.startswith(_TUNERS_OWN)}
 
 
-def _read(file: Path, where: str) -> dict[str, Any]:
+def _read(file: Path, where: str) -> Configuration:
     if not file.is_file():
         raise InputError(f"{where}: no such file; it should hold the hyperparameters as JSON or YAML")
     try:
@@ -64,8 +78,8 @@ def _read(file: Path, where: str) -> dict[str, Any]:
         if isinstance(value, float) and not math.isfinite(value):
             raise InputError(f"{where}: {name!r} is {value}; a hyperparameter is a finite number")
     if plain is content:
-        return {"space": [], "values": dict(plain)}
-    return content
+        return Configuration({"space": [], "values": dict(plain)}, where)
+    return Configuration(content, where)
 
 
 def _parsed(text: str) -> Any:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from components.runtime import hyperparameters, progress
 from components.runtime.artifacts import file_digest
+from components.runtime.errors import InputError, did_you_mean
 from components.runtime.fn_args import FnArgs
 
 if TYPE_CHECKING:
@@ -36,12 +37,14 @@ def configuration(defaults: Mapping[str, Any], fn_args: FnArgs) -> dict[str, Any
     """The defaults of a module, over them `fn_args.custom_config`, over that `fn_args.hyperparameters`.
 
     Raises:
-      ValueError: a key that the defaults do not have.
+      InputError: a key that the defaults do not have; names the file that has it.
     """
     custom, chosen = fn_args.custom_config or {}, hyperparameters.values(fn_args.hyperparameters)
-    for source, given in (("custom_config", custom), ("hyperparameters", chosen)):
+    source = getattr(fn_args.hyperparameters, "source", "hyperparameters")
+    for where, given in (("custom_config in the settings", custom), (source, chosen)):
         if unknown := sorted(given.keys() - defaults.keys()):
-            raise ValueError(f"{source} has an unknown key {unknown[0]!r}; known are: {', '.join(defaults)}")
+            near = did_you_mean(unknown[0], defaults)
+            raise InputError(f"{where}: unknown key {unknown[0]!r}{near}; known are: {', '.join(defaults)}")
     return {**defaults, **custom, **chosen}
 
 

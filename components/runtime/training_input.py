@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from typing import Any
 
-from components.runtime.artifacts import InputArtifact
+from components.runtime.artifacts import InputArtifact, content_bytes
 from components.runtime.errors import InputError
 from components.runtime.fn_args import FnArgs, example_accessor
 
@@ -19,7 +20,7 @@ def check(transformed_examples: InputArtifact, train_steps: int, eval_steps: int
     """Checks what a user's function is about to be called with.
 
     Raises:
-      InputError: a number that is out of range, or a split without examples.
+      InputError: a number that is out of range, a split without examples, or files that are not as they were written.
     """
     if train_steps < 1:
         raise InputError(f"train_steps is {train_steps}; set it to at least 1")
@@ -31,6 +32,24 @@ def check(transformed_examples: InputArtifact, train_steps: int, eval_steps: int
         folder = transformed_examples.split(name)
         if transformed_examples.metadata.get(f"rows_{name}") == 0 or next(folder.iterdir(), None) is None:
             raise InputError(f"{transformed_examples.name}: the split {name!r} is empty; change the splits of ingest")
+    # TensorFlow takes a compressed file that was cut off between two records for a whole one.
+    written, found = transformed_examples.metadata.get("bytes"), content_bytes(transformed_examples.path)
+    if written is not None and found != int(written):
+        raise InputError(
+            f"{transformed_examples.name}: {transformed_examples.path} holds {found:,} bytes and not the "
+            f"{int(written):,} that were written: a file is cut off, or was changed; run transform again"
+        )
+
+
+def quieten() -> None:
+    """Keeps out of the log what TensorFlow has to say about libraries that call its deprecated functions."""
+    import tensorflow as tf
+
+    def of_the_user(record: logging.LogRecord) -> bool:
+        arguments = record.args if isinstance(record.args, tuple) else ()
+        return "is deprecated" not in str(record.msg) or not arguments or "site-packages" not in str(arguments[0])
+
+    tf.get_logger().addFilter(of_the_user)
 
 
 def fn_args(

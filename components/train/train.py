@@ -72,6 +72,7 @@ def train(
       InputError: an argument, the module, the data or the training is at fault.
     """
     training_input.check(transformed_examples, train_steps, eval_steps, seed)
+    training_input.quieten()
     chosen = _hyperparameters(hyperparameters, hyperparameters_file)
     base = None if base_model is None or base_model.is_empty else serving_files.saved_model(base_model).absolute()
     serving = model.directory() / SERVING_FOLDER

@@ -7,6 +7,7 @@ import inspect
 import math
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -101,7 +102,10 @@ def _watched(fit: Callable[..., Any], library: Any, history: History) -> Callabl
         history.tensorboard |= any(isinstance(entry, library.callbacks.TensorBoard) for entry in callbacks)
         started = time.monotonic()
         try:
-            result = fit(*call.args, **call.kwargs)
+            with warnings.catch_warnings():
+                # A split eval with fewer batches than asked for is no fault; what the training lacks is told below.
+                warnings.filterwarnings("ignore", "Your input ran out of data")
+                result = fit(*call.args, **call.kwargs)
             stoppers = [entry for entry in callbacks if isinstance(entry, library.callbacks.EarlyStopping)]
             # Keras 2 puts weights back only where it has ended the training.
             stoppers = [entry for entry in stoppers if library is keras or entry.stopped_epoch]
@@ -180,6 +184,8 @@ def _callback(base: type, history: History) -> Any:
 
         def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
             history.stopped_early = bool(self.model.stop_training) and history.steps < self._total
+            if history.steps < self._total and not history.stopped_early:
+                progress.report(f"the training data ended after {history.steps} of {self._total} steps")
 
         def _count_examples(self) -> None:
             if self._uncounted:

@@ -66,6 +66,7 @@ def tune(
       InputError: an argument, the module, the data or every trial is at fault.
     """
     training_input.check(transformed_examples, train_steps, eval_steps, seed)
+    training_input.quieten()
     if max_trials < 0:
         raise InputError(f"max_trials is {max_trials}; set it to at least 1, or to 0 to leave it to the tuner")
     if not 0 <= max_minutes < float("inf"):

@@ -33,7 +33,7 @@ def run_fn(fn_args: FnArgs) -> None:
       fn_args: as the train stage fills them in; `custom_config` and `hyperparameters` may hold the keys of `DEFAULTS`.
 
     Raises:
-      ValueError: one of them has an unknown key.
+      InputError: one of them has an unknown key.
     """
     config = training.configuration(DEFAULTS, fn_args)
     transform_output = tft.TFTransformOutput(fn_args.transform_output)

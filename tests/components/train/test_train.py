@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from components.runtime import tfrecord
+from components.runtime.artifacts import content_bytes
+from components.runtime.errors import InputError
+from components.runtime.executor import Execution
+from components.train.train import train
 from tests.components.train import training_support as support
 from tests.components.train.training_support import Prepared
 from tests.models.served_support import serve
+from tests.support import executor_input
 
 Trained = tuple[Path, dict[str, dict[str, Any]], str]
 
@@ -283,6 +290,25 @@ def test_splits_must_be_there(
     line = support.failure(tmp_path / "run", broken, support.TAXI_MODULE, capsys)
     assert repr(split) in line
     assert ("is empty" if empty else "no split") in line
+
+
+def test_a_file_that_was_cut_off_between_two_records_is_found(tmp_path: Path, prepared: Prepared) -> None:
+    examples = shutil.copytree(prepared.transformed_examples, tmp_path / "examples")
+    metadata = {"transformed_examples": {"bytes": content_bytes(examples)}}
+    file = next((examples / "Split-train").iterdir())
+    records = list(tfrecord.read(file))
+    tfrecord.write(file, records[:-7])
+    broken = Prepared(prepared.examples, prepared.schema, prepared.transform_graph, examples)
+    call = executor_input(
+        tmp_path / "out",
+        parameters={"module_file": str(support.TAXI_MODULE), "train_steps": 3, "eval_steps": 0, "seed": 1}
+        | {"custom_config": {}, "hyperparameters_file": ""},
+        inputs=broken.inputs(),
+        outputs=support.OUTPUTS,
+        metadata=metadata,
+    )
+    with pytest.raises(InputError, match="a file is cut off, or was changed; run transform again"):
+        Execution.parse("train", call).run(train)
 
 
 @pytest.mark.parametrize(

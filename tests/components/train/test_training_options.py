@@ -87,7 +87,9 @@ def test_hyperparameters_that_the_model_does_not_have_are_named(
     file = tmp_path / "best.yaml"
     file.write_text("unit: 20\n")
     line = support.failure(tmp_path, taxi, support.TAXI_MODULE, capsys, hyperparameters_file=str(file))
-    assert "hyperparameters has an unknown key 'unit'; known are: " in line
+    assert line.startswith(
+        f"error: hyperparameters_file: {file}: unknown key 'unit', did you mean 'units'?; known are: "
+    )
 
 
 def test_hyperparameters_have_one_source(tmp_path: Path, taxi: Prepared, capsys: pytest.CaptureFixture[str]) -> None:
