@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from components.ingest.columns import Kind
-from components.ingest.table_columns import Column, column_of, unify
+from components.ingest.table_columns import NESTED, NO_FEATURE, NO_UNION, Column, column_of, refuse, unify
 
 _PRIMITIVES = {
     "null": pa.null(),
@@ -73,16 +73,17 @@ class AvroSchema:
             kind = _shown(schema)
             raise ValueError(f"its values are of type {kind}, and not records: write records with named fields")
         named: dict[str, Any] = {}
-        fields, reading = [], []
+        fields, reading, refused = [], [], []
         for entry in schema.get("fields", []):
             name = entry["name"]
             try:
                 stored, meant, stripped = _resolve(entry["type"], named, schema.get("namespace", ""))
                 fields.append(Field(name, stored, meant, column_of(meant)))
             except ValueError as error:
-                kind = _shown(entry["type"])
-                raise ValueError(f"column {name!r} is of type {kind}, which cannot be a feature: {error}") from None
+                refused.append((name, _shown(entry["type"]), str(error)))
+                continue
             reading.append({"name": name, "type": stripped})
+        refuse(refused)
         return cls(tuple(fields), {"type": "record", "name": "millrace.Row", "fields": reading})
 
 
@@ -116,7 +117,7 @@ def _resolve(schema: Any, named: dict[str, Any], namespace: str) -> tuple[pa.Dat
         return number, number, plain | _fixed(schema, named)
     if kind == "fixed":
         if logical == "duration":
-            raise ValueError("convert it to numbers or text, or leave it out")
+            raise ValueError(NO_FEATURE)
         if logical == "uuid":
             return pa.string(), pa.string(), {"type": "fixed", "logicalType": "uuid"} | _fixed(schema, named)
         return pa.binary(), pa.binary(), {"type": "fixed"} | _fixed(schema, named)
@@ -124,7 +125,7 @@ def _resolve(schema: Any, named: dict[str, Any], namespace: str) -> tuple[pa.Dat
         stored = _PRIMITIVES[kind]
         return stored, _LOGICAL.get((logical or "", kind), stored), kind
     if kind in ("record", "map", "error"):
-        raise ValueError("write its fields as columns of their own, or leave it out")
+        raise ValueError(NESTED)
     return _resolve(str(kind), named, namespace)
 
 
@@ -142,7 +143,7 @@ def _union(options: list[Any], named: dict[str, Any], namespace: str) -> tuple[p
         both = unify(both, column) if both else None
     plain = all(each[0].equals(each[1]) and not pa.types.is_decimal(each[0]) for each in present)
     if both is None or not plain or any(column.many for column in columns):
-        raise ValueError("its types do not go together: keep one of them besides null, or leave it out")
+        raise ValueError(NO_UNION)
     kind = {Kind.INT: pa.int64(), Kind.FLOAT: pa.float64(), Kind.BYTES: pa.binary()}[both.kind]
     return kind, kind, stripped
 
@@ -171,5 +172,6 @@ def _shown(schema: Any) -> str:
     if isinstance(schema, dict):
         if schema.get("type") == "array":
             return f"array of {_shown(schema.get('items'))}"
-        return str(schema.get("logicalType") or schema.get("name") or _shown(schema.get("type")))
+        kind = _shown(schema.get("type"))
+        return str(schema.get("logicalType") or (f"{kind} {schema['name']}" if "name" in schema else kind))
     return str(schema)

@@ -137,7 +137,7 @@ def ingest(
         examples.metadata["columns"] = raw.columns
     if sources.span is not None:
         examples.metadata["span"] = sources.span
-    left_out_text = _left_out(left_out, leave_out_without, found)
+    left_out_text = _left_out(left_out, sum(rows.values()), leave_out_without, found)
     _tell(raw, rows, left_out_text, cells=sample_rows > 0)
     origin = sample_page.Origin(
         kind,
@@ -152,11 +152,11 @@ def ingest(
     sample.metadata["sample_rows"] = sample_rows
 
 
-def _left_out(rows: int, needed: Sequence[str], found: ImageIngestion | None) -> str:
+def _left_out(rows: int, kept: int, needed: Sequence[str], found: ImageIngestion | None) -> str:
     """What was left out, and why; empty where nothing was."""
     if found:
         return found.left_out
-    return f"{rows:,} rows left out, without {_listed(needed)}" if rows else ""
+    return f"{rows:,} of {rows + kept:,} rows left out, without {_listed(needed)}" if rows else ""
 
 
 def _tell(raw: _Raw, rows: Mapping[str, int], left_out: str, *, cells: bool) -> None:

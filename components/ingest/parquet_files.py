@@ -13,7 +13,7 @@ from pyarrow import parquet as pq
 
 from components.ingest.columns import check_names, compare_names
 from components.ingest.sources import SourceFile
-from components.ingest.table_columns import Column, column_of, convert, widen
+from components.ingest.table_columns import Column, column_of, convert, refuse, widen
 from components.runtime.errors import InputError
 from components.runtime.progress import report
 from components.runtime.storage import reading
@@ -138,15 +138,16 @@ def _short(error: Exception) -> str:
 
 def _columns(file: SourceFile, schema: pa.Schema) -> dict[str, Column]:
     check_names(schema.names, file.name)
-    columns = {}
+    columns, refused = {}, []
     for entry in schema:
         try:
             columns[entry.name] = column_of(entry.type)
         except ValueError as error:
-            kind = str(entry.type) if len(str(entry.type)) <= 80 else f"{str(entry.type)[:79]}…"
-            raise InputError(
-                f"{file.name}: column {entry.name!r} is of type {kind}, which cannot be a feature: {error}"
-            ) from None
+            refused.append((entry.name, str(entry.type), str(error)))
+    try:
+        refuse(refused)
+    except ValueError as error:
+        raise InputError(f"{file.name}: {error}") from None
     return columns
 
 

@@ -150,7 +150,7 @@ def _overview(origin: Origin, splits: Mapping[str, _Sampled], asked: int, room: 
         f"{total:,} rows",
         _STYLE,
         report.paragraph(about),
-        *([report.paragraph(report.text(_sentence(origin.left_out), "bad"))] if origin.left_out else []),
+        *([report.paragraph(Html(f"<b>{report.escape(_sentence(origin.left_out))}</b>"))] if origin.left_out else []),
         report.table(["split", "rows", "share", "in the sample"], rows),
         report.paragraph(report.text(note, "muted")),
     )

@@ -8,6 +8,7 @@ midnight. Whatever is finer than a second is cut off.
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +20,13 @@ from components.runtime.errors import InputError
 
 _PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 _INT64_DIGITS = 18
-_NESTED = "write its fields as columns of their own, or leave it out"
+_WHERE_WRITTEN = "or take it out where the file is written"
+NESTED = f"write its fields as columns of their own, {_WHERE_WRITTEN}"
+NO_FEATURE = f"convert it to numbers or text, {_WHERE_WRITTEN}"
+NO_UNION = f"its types do not go together, keep one of them besides null, {_WHERE_WRITTEN}"
+_NO_LISTS = f"flatten its lists of lists, {_WHERE_WRITTEN}"
+_NAMED_COLUMNS = 20
+_SHOWN_TYPE = 80
 
 
 @dataclass(frozen=True)
@@ -62,10 +69,10 @@ def column_of(type: pa.DataType) -> Column:
     if _is_list(type):
         inner = column_of(type.value_type)
         if inner.many:
-            raise ValueError("a list of lists: flatten it, or leave it out")
+            raise ValueError(_NO_LISTS)
         return Column(inner.kind, many=True, unit=inner.unit)
     if kinds.is_struct(type) or kinds.is_map(type) or kinds.is_union(type):
-        raise ValueError(_NESTED)
+        raise ValueError(NESTED)
     if kinds.is_null(type):
         return Column(Kind.MISSING)
     if kinds.is_boolean(type) or kinds.is_integer(type):
@@ -85,7 +92,30 @@ def column_of(type: pa.DataType) -> Column:
         return Column(Kind.INT, unit="seconds")
     if _is_bytes(type):
         return Column(Kind.BYTES)
-    raise ValueError("convert it to numbers or text, or leave it out")
+    raise ValueError(NO_FEATURE)
+
+
+def refuse(columns: Sequence[tuple[str, str, str]]) -> None:
+    """Refuses the columns of a file that cannot be features, all at once.
+
+    Args:
+      columns: of each its name, its type as the format writes it, and how to mend it.
+
+    Raises:
+      ValueError: there are any.
+    """
+    told = [f"column {name!r} is of type {clipped(kind)}, {mend}" for name, kind, mend in columns[:_NAMED_COLUMNS]]
+    if len(columns) == 1:
+        name, kind, mend = columns[0]
+        raise ValueError(f"column {name!r} is of type {clipped(kind)}, which cannot be a feature: {mend}")
+    if columns:
+        more = f"; and {len(columns) - len(told)} more" if len(columns) > len(told) else ""
+        raise ValueError(f"{len(columns)} columns cannot be features: {'; '.join(told)}{more}")
+
+
+def clipped(kind: str) -> str:
+    """A type of at most some characters."""
+    return kind if len(kind) <= _SHOWN_TYPE else f"{kind[: _SHOWN_TYPE - 1]}…"
 
 
 def unify(first: Column, second: Column) -> Column | None:

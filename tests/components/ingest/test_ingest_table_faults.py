@@ -56,17 +56,17 @@ def corrupted(content: bytes, place: float) -> bytes:
             {"a.parquet": parquet_of([[("k", 1)]], pa.map_(pa.string(), pa.int64()))},
             ["type map<string, int64", FOLDED],
         ),
-        ({"a.parquet": parquet_of([[[1]]])}, ["column 'x' is of type list<", "a list of lists: flatten it"]),
+        ({"a.parquet": parquet_of([[[1]]])}, ["column 'x' is of type list<", "flatten its lists of lists"]),
         ({"a.parquet": parquet_of([[{"a": 1}]])}, ["column 'x' is of type list<", FOLDED]),
         ({"a.parquet": parquet_of([[1, None], [2]])}, ["/data/a.parquet: column 'x', rows 1 to 2: a list with a null"]),
         ({"a.parquet": parquet_of([1, 2**63], pa.uint64())}, ["column 'x', rows 1 to 2: a value that does not fit"]),
         ({"a.parquet": parquet_bytes(pa.table({" ": [1]}))}, ["/data/a.parquet: column 1 has no name"]),
         ({"a.parquet": parquet_bytes(pa.table([[1], [2]], names=["a", "a"]))}, ["columns 1 and 2 are both named 'a'"]),
-        ({"a.avro": avro_of(RECORD, [{"a": 1}])}, ["/data/a.avro: column 'x' is of type Inner", FOLDED]),
+        ({"a.avro": avro_of(RECORD, [{"a": 1}])}, ["/data/a.avro: column 'x' is of type record Inner", FOLDED]),
         ({"a.avro": avro_of({"type": "map", "values": "int"}, [{"k": 1}])}, ["column 'x' is of type map", FOLDED]),
         (
             {"a.avro": avro_of({"type": "array", "items": {"type": "array", "items": "int"}}, [[[1]]])},
-            ["column 'x' is of type array of array of int", "a list of lists: flatten it"],
+            ["column 'x' is of type array of array of int", "flatten its lists of lists"],
         ),
         ({"a.avro": avro_of(["int", "string"], [1])}, ["column 'x' is of type int or string", "do not go together"]),
         (
@@ -138,3 +138,24 @@ def test_parquet_in_a_folder_of_partitions(tmp_path: Path) -> None:
     result = run_ingest(tmp_path / "out", data)
     assert result.exit_code == 65
     assert "it has the folders year=2014: name files in them in split_patterns" in result.error
+
+
+def test_all_columns_that_cannot_be_features_are_named_at_once(tmp_path: Path) -> None:
+    """Types as their formats write them, each with how to mend it."""
+    fields = [
+        {"name": "addr", "type": RECORD},
+        {"name": "n", "type": "int"},
+        {"name": "u", "type": ["int", "string"]},
+        {"name": "m", "type": {"type": "map", "values": "int"}},
+    ]
+    row = {"addr": {"a": 1}, "n": 2, "u": 3, "m": {"k": 4}}
+    content = avro_records({"type": "record", "name": "Row", "fields": fields}, [row])
+    fails(
+        tmp_path / "1",
+        {"a.avro": content},
+        "/data/a.avro: 3 columns cannot be features: column 'addr' is of type record Inner, write its fields",
+        "; column 'u' is of type int or string, its types do not go together, keep one of them besides null, or take "
+        "it out where the file is written; column 'm' is of type map, write",
+    )
+    table = pa.table({"s": STRUCT, "n": [1], "l": [[[1]]]})
+    fails(tmp_path / "2", {"a.parquet": parquet_bytes(table)}, "2 columns cannot be features", "'s'", "'l'")
