@@ -104,8 +104,11 @@ def evaluate(
         # The metrics that cannot take NaN are given up, the rows are still counted.
         counts = analyse(configuration.with_baseline(configuration.counts_only(written), baseline is not None))
         fault = "a prediction is NaN: train the model again, or look at the baseline"
-    names = segmentation.class_names(config) or _class_names(files, config, models, read_schema)
-    results = load(evaluation.path, counts, names)
+    configured = segmentation.class_names(config)
+    names = {
+        name: configured or _class_names(files, config, name, facts, read_schema) for name, facts in models.items()
+    }
+    results = load(evaluation.path, counts, names[candidate_name(names)], names.get(constants.BASELINE_KEY, []))
     _check_rows(examples, example_splits, counts.rows)
     unapplied = None if baseline else configuration.with_baseline(written, True)
     verdict = judge(results, config, unapplied, load_validation(evaluation.path), _nan_fault(counts) or fault)
@@ -207,15 +210,13 @@ def _label(config: config_pb2.EvalConfig, models: Iterable[str]) -> str:
 def _class_names(
     files: list[str],
     config: config_pb2.EvalConfig,
-    models: dict[str, configuration.SavedModelFacts],
+    name: str,
+    facts: configuration.SavedModelFacts,
     schema: schema_pb2.Schema,
 ) -> list[str]:
-    """Names of the candidate's classes by number, where its preprocessing tells them."""
-    name = candidate_name(models)
+    """Names of a model's classes by number, where its preprocessing tells them."""
     spec = next(spec for spec in config.model_specs if spec.name == name)
-    if not batches.fits(spec, models[name]):
-        return []
-    return class_names.find(files, batches.Model(models[name].folder, spec), schema)
+    return class_names.find(files, batches.Model(facts.folder, spec), schema) if batches.fits(spec, facts) else []
 
 
 def _explained(error: Exception, file: str) -> Exception:

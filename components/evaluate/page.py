@@ -166,6 +166,12 @@ def _classes(results: Results) -> list[Html]:
     parts = [report.table(["class", *columns], rows)]
     if len(shown) < len(numbers):
         parts.append(report.paragraph(report.text(f"the {len(shown)} largest of {len(numbers)} classes", "muted")))
+    for number, (mine, other) in list(results.renumbered.items())[:1]:
+        note = (
+            f"The baseline numbers its classes otherwise: {number} is {mine!r}, and {other!r} in the baseline. "
+            "Its values by class are of other classes."
+        )
+        parts.append(report.paragraph(report.text(note, "bad")))
     return [report.section("By class", *parts)]
 
 

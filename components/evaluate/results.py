@@ -129,7 +129,17 @@ class Results:
     rows: int = 0
     """Examples that were read."""
     class_names: Sequence[str] = ()
-    """By number, where they are known."""
+    """The candidate's, by number, where they are known."""
+    baseline_class_names: Sequence[str] = ()
+
+    @property
+    def renumbered(self) -> dict[int, tuple[str, str]]:
+        """The candidate's name and the baseline's of the class numbers that stand for different classes.
+
+        Vocabularies are ordered by frequency, so that new data may exchange two classes.
+        """
+        pairs = enumerate(zip(self.class_names, self.baseline_class_names, strict=False))
+        return {number: pair for number, pair in pairs if pair[0] != pair[1] and str(number) not in pair}
 
     def class_name(self, number: int) -> str:
         """The name of a class; its number where that is not known."""
@@ -141,13 +151,16 @@ class Results:
         return next((entry for entry in self.slices if entry.key == ()), SliceMetrics((), {}))
 
 
-def load(folder: Path, counts: Counts, class_names: Sequence[str] = ()) -> Results:
+def load(
+    folder: Path, counts: Counts, class_names: Sequence[str] = (), baseline_class_names: Sequence[str] = ()
+) -> Results:
     """Reads a result directory.
 
     Args:
       folder: of TFMA's results.
       counts: what was read for them.
-      class_names: of the classes by number, where they are known.
+      class_names: of the candidate's classes by number, where they are known.
+      baseline_class_names: the same of the baseline.
     """
     by_slice: dict[SliceKey, dict[str, Plots]] = {}
     for entry in _messages(folder, "plots-*.tfrecord", metrics_for_slice_pb2.PlotsForSlice):
@@ -170,7 +183,7 @@ def load(folder: Path, counts: Counts, class_names: Sequence[str] = ()) -> Resul
         intervals = dict(_intervals(entry.metric_keys_and_values))
         slices.append(SliceMetrics(key, numbers, intervals, confusion, counts.slices.get(key)))
     ordered = sorted(slices, key=lambda entry: _order(entry.key))
-    return Results(ordered, by_slice.get((), {}), counts.rows, class_names)
+    return Results(ordered, by_slice.get((), {}), counts.rows, class_names, baseline_class_names)
 
 
 def load_validation(folder: Path) -> list[str]:

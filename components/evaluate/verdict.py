@@ -156,6 +156,11 @@ def _curves(config: config_pb2.EvalConfig) -> set[metric_types.MetricKey]:
 def _apply(
     results: Results, key: metric_types.MetricKey, spec: _Spec, threshold: Any, smallest: int, curve: bool
 ) -> Iterable[Outcome]:
+    number = key.sub_key.class_id if key.is_diff and key.sub_key else None
+    if number in results.renumbered:
+        mine, other = results.renumbered[number]
+        why = f"{metric_name(key)} cannot be compared: class {number} is {mine!r}, and {other!r} in the baseline"
+        return [Outcome(_spec_name(spec), metric_name(key), _kind(key), _bound(threshold), None, None, False, why)]
     slices = [entry for entry in results.slices if _applies(spec, entry)]
     if not slices:
         where = _spec_name(spec)

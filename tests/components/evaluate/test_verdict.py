@@ -182,3 +182,22 @@ def test_disagreement_with_tfma_never_blesses() -> None:
     results = Results([SliceMetrics((), {metric_types.MetricKey("auc"): 0.9})], {})
     verdict = judge(results, with_baseline(config, False), None, ["auc: odd"])
     assert (verdict.blessed, verdict.reason) == (False, "TensorFlow Model Analysis: auc: odd")
+
+
+def test_classes_that_the_baseline_numbers_otherwise_are_not_compared() -> None:
+    text = HEAD + (
+        'metrics_specs { binarize { class_ids { values: [0, 1] } } metrics { class_name: "AUC" '
+        + f'config: \'"name": "auc"\' {OVERALL % NOT_WORSE} }} }}'
+    )
+    config = with_baseline(text_format.Parse(text, config_pb2.EvalConfig()), True)
+    values = {}
+    for number in (0, 1):
+        key = metric_types.MetricKey("auc", model_name="candidate", sub_key=metric_types.SubKey(class_id=number))
+        values |= {key: 0.9, key._replace(model_name="baseline"): 0.9, key._replace(is_diff=True): 0.0}
+    slices = [SliceMetrics((), values)]
+    same = Results(slices, {}, class_names=["loan", "card"], baseline_class_names=["loan", "card", "new"])
+    assert judge(same, config, None, []).blessed
+    exchanged = Results(slices, {}, class_names=["loan", "card"], baseline_class_names=["loan", "mortgage"])
+    verdict = judge(exchanged, config, None, [])
+    assert not verdict.blessed
+    assert verdict.reason == "auc class 1 cannot be compared: class 1 is 'card', and 'mortgage' in the baseline"
