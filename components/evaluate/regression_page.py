@@ -62,6 +62,7 @@ def _drawing(named: Named) -> Html:
     figure = report.figure(9.5, 7.6)
     (scatter, means), (residuals, deciles) = figure.subplots(2, 2)
     _scatter(scatter, named[0][1])
+    scatter.set_title("predictions against labels" + (f" ({named[0][0]})" if len(named) > 1 else ""), fontsize=9)
     for (label, found), color in zip(named, report.COLORS, strict=False):
         means.plot(
             [part.prediction for part in found.parts],
@@ -105,7 +106,6 @@ def _scatter(axes: Any, found: Regression) -> None:
     _diagonal(axes)
     axes.set_xlabel("prediction" + ("" if single else " (larger dots: more examples)"))
     axes.set_ylabel("label")
-    axes.set_title("predictions against labels", fontsize=9)
 
 
 def _diagonal(axes: Any) -> None:
