@@ -202,12 +202,12 @@ class LocalRun:
         )
         for name in [name for name, spec in self.pipeline.tasks.items() if spec.is_exit and name in self.selected]:
             with (
-                contextlib.suppress(OSError, KeyboardInterrupt),
+                contextlib.suppress(OSError, TransientError, KeyboardInterrupt),
                 self._faults_of(name),
                 concurrent.futures.ThreadPoolExecutor(1) as thread,
             ):
                 log = f"runs/{self.id}/{name}.log"
-                self._change(name, state="running", log=log, started=datetime.now(UTC).isoformat())
+                self._change(name, state="running", log=log, started=self._now())
                 running = thread.submit(self._execute, name, self._resolve(name), processes)
                 try:
                     running.result(EXIT_TASK_SECONDS)
@@ -332,7 +332,7 @@ class LocalRun:
         for other in self.selected:
             if other == name or name in self.pipeline.ancestors(other):
                 processes.prepare(self.pipeline.tasks[other].stage)
-        self._change(name, state="running", log=f"runs/{self.id}/{name}.log", started=datetime.now(UTC).isoformat())
+        self._change(name, state="running", log=f"runs/{self.id}/{name}.log", started=self._now())
         return True
 
     def _conditions_hold(self, spec: TaskSpec) -> bool:
@@ -418,17 +418,20 @@ class LocalRun:
             self._save()
             self.display.change(self._tasks[name])
 
+    def _now(self) -> str:
+        """The time, by a clock that nobody sets back while the run goes on."""
+        return (self._started + timedelta(seconds=time.monotonic() - self._begun)).isoformat()
+
     def _finish(self, state: str, exit_code: int) -> None:
         for task in self._tasks.values():
             task["state"] = {"running": "interrupted", "waiting": "skipped"}.get(task["state"], task["state"])
-        seconds = time.monotonic() - self._begun
         self.record |= {
             "state": state,
             "exit_code": exit_code,
-            "finished": (self._started + timedelta(seconds=seconds)).isoformat(),
-            "seconds": seconds,
+            "finished": self._now(),
+            "seconds": time.monotonic() - self._begun,
         }
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, TransientError):
             # On a full disk the record stays as it was; its lock tells that the run has ended.
             self._save()
         self._owner.close()
@@ -436,4 +439,7 @@ class LocalRun:
 
     def _save(self) -> None:
         with self._lock:
-            run_record.write(self.folder, self.record)
+            try:
+                run_record.write(self.folder, self.record)
+            except FileNotFoundError:
+                raise TransientError(f"{self.folder}: removed while the run worked in it; run again") from None

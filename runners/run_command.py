@@ -11,7 +11,7 @@ import click
 from rich.console import Console
 
 from components.runtime import execution_record
-from components.runtime.errors import InputError, classify
+from components.runtime.errors import InputError, StageError, classify
 from components.runtime.redaction import HIDDEN, refuse_credentials
 from runners import run_report
 from runners.compile_command import compile_pipeline, warn_of_same_name
@@ -104,7 +104,7 @@ def run(
     exit_code = local.run()
     try:
         run_report.write(root, local.id)
-    except OSError as error:
+    except (OSError, StageError) as error:
         fault = classify(error)
         if fault is None:
             raise

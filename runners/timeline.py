@@ -14,6 +14,7 @@ from runners.task_graph import FILLS, depths
 
 _LABEL, _CHART, _NOTE, _ROW = 165, 740, 95, 24
 _START_UP = "#c4b5fd"
+_LEGEND = (("work", "done"), ("failed", "failed"), ("interrupted", "interrupted"))
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ def timeline(rows: Sequence[Span]) -> Html:
 
 def legend() -> Html:
     """What the colours mean."""
-    entries = [("start-up", _START_UP), ("work", FILLS["done"][1]), ("failed", FILLS["failed"][1])]
+    entries = [("start-up", _START_UP), *((name, FILLS[state][1]) for name, state in _LEGEND)]
     return Html(
         '<p class="legend">'
         + "".join(f'<span><i style="background:{colour}"></i>{escape(name)}</span>' for name, colour in entries)
@@ -77,7 +78,8 @@ def _span(run: Run, task: Task) -> Span:
     last = finish or run.finished or begin
     seconds = task.seconds or (last - begin).total_seconds()
     start_up = min(task.start_up_seconds or 0.0, seconds)
-    return Span(task, (begin - run.started).total_seconds(), max(seconds, 0.0), start_up)
+    # Nothing began before its run: where it says so, the clock was set back.
+    return Span(task, max((begin - run.started).total_seconds(), 0.0), max(seconds, 0.0), start_up)
 
 
 def _order(span: Span) -> tuple[int, float]:

@@ -5,6 +5,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,10 +20,12 @@ from kfp import compiler, dsl
 from components.runtime import execution_record, launcher
 from components.runtime.errors import InputError, TransientError
 from runners import environments, local
+from runners.ir import documents, read
 from runners.lineage_graph import Graph
+from runners.local import LocalRun
 from runners.records import list_runs, load_run
 from runners.run_report import render
-from tests.runners.test_exit_handler import run, states
+from tests.runners.test_exit_handler import Silent, run, states
 from tests.support import ROOT, small_disk
 
 
@@ -193,6 +196,20 @@ def test_a_task_whose_beginning_fails_is_the_one_that_failed(
     assert record["error"] == (
         "write: /data/schema.pbtxt: Permission denied: give this user the right to it, or name another place"
     )
+
+
+def test_a_run_whose_folder_is_removed_ends_with_one_line(
+    tmp_path: Path, ir: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def remove(root: Path, *_: Any) -> None:
+        shutil.rmtree(root / "runs")
+
+    monkeypatch.setattr(launcher, "_write_records", remove)
+    pipeline = read(documents(ir)[0])
+    made = LocalRun(tmp_path, pipeline, ir, {"seconds": 0.0}, Silent())
+    assert made.run() == TransientError.exit_code
+    assert made.record["error"] == f"{made.folder}: removed while the run worked in it; run again"
+    assert not made.folder.exists()
 
 
 def test_a_removed_artifact_is_made_again(tmp_path: Path, ir: str) -> None:
