@@ -172,29 +172,28 @@ def test_killed_at_random_instants_nothing_half_written_is_seen_and_nothing_is_d
         roots += 1
         root = tmp_path / str(roots)
         ended: set[str] = set()
-        left = undisturbed.record["seconds"]
         while True:
-            before = set(root.glob("runs/*"))
+            before = set(root.glob("runs/*/run.json"))
             process = subprocess.Popen(
                 command(root, *arguments), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
             )
-            begun = time.monotonic()
+            while process.poll() is None and not set(root.glob("runs/*/run.json")) - before:
+                time.sleep(0.02)
+            left = sum(task["seconds"] for task in undisturbed.record["tasks"] if task["name"] not in ended)
             try:
-                # What is left of the work, and a little more: this way the last tasks get their share of the kills.
-                process.wait(chance.uniform(0.0, left + 5) if kills < 20 else None)
+                process.wait(chance.uniform(0.0, left) if kills < 20 else None)
             except subprocess.TimeoutExpired:
                 kills += 1
                 for pid in _family(process.pid) if chance.random() < 0.5 else [process.pid]:
                     with contextlib.suppress(ProcessLookupError):
                         os.kill(pid, signal.SIGKILL)
             output, errors = (text.decode() for text in process.communicate())
-            left = max(left - (time.monotonic() - begun) / 2, 5.0)
             assert process.returncode in (0, -signal.SIGKILL), output + errors
             assert {each.state for each in list_runs(root)} <= {"interrupted", "done"}
-            for folder in set(root.glob("runs/*")) - before:
-                assert not [task for task in ended if (folder / f"{task}.log").exists()], "done twice"
+            for record in set(root.glob("runs/*/run.json")) - before:
+                assert not [task for task in ended if record.with_name(f"{task}.log").exists()], "done twice"
             # A model that was pushed is the next run's baseline, against which it is evaluated anew.
-            ended = {record["task"] for record in _check_whole(root)} - {"resolve", "evaluate", "push", "notify"}
+            ended = {execution["task"] for execution in _check_whole(root)} - {"resolve", "evaluate", "push", "notify"}
             assert all(path.name.isdigit() or path.name.startswith(".") for path in root.glob("serving/taxi/*"))
             if process.returncode == 0:
                 break
