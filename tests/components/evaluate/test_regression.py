@@ -16,7 +16,8 @@ from tensorflow_model_analysis.proto import config_pb2
 
 from components.evaluate import regression
 from components.evaluate.counts import Counts
-from components.evaluate.results import load
+from components.evaluate.residuals import Errors
+from components.evaluate.results import Plots, load
 from components.runtime.errors import InputError
 from tests.components.evaluate import evaluation_support as support
 
@@ -266,6 +267,19 @@ def test_labels_of_a_classification_have_no_section_of_a_regression(
     assert "ROC curve" in page
     assert "Regression" not in page
     assert metadata["classification"]["confidenceMetrics"]
+
+
+def test_thresholds_of_probabilities_do_not_divide_other_labels() -> None:
+    """Whoever asks for a confusion matrix of prices gets no ROC curve of it."""
+    errors = Errors()
+    errors.add(LABELS, PREDICTIONS, WEIGHTS)
+    prices = errors.regression()
+    assert prices is not None
+    counts = [(0.5, 3.0, 1.0, 4.0, 2.0)]
+    assert Plots(confusion=counts).roc()
+    assert Plots(confusion=counts).matrix() == (["0", "1"], [[4.0, 1.0], [2.0, 3.0]])
+    assert Plots(confusion=counts, regressions={"": prices}).roc() == []
+    assert Plots(confusion=counts, regressions={"": prices}).matrix() is None
 
 
 def test_plots_come_with_the_metrics_of_a_regression_only() -> None:

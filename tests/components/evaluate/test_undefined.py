@@ -11,7 +11,7 @@ import pytest
 
 from components.evaluate import fairness
 from components.evaluate.counts import Counts
-from components.evaluate.results import load
+from components.evaluate.results import SliceMetrics, load
 from components.runtime.errors import InputError
 from tests.components.evaluate import evaluation_support as support
 from tests.support import ROOT
@@ -99,6 +99,12 @@ def test_rates_at_thresholds_by_slice(
     page = (tmp_path / "out" / "report").read_text()
     assert "Fairness by payment_type" in page
     assert page.count("<h3>Threshold") == 3
+
+
+def test_values_of_slices_are_whole_whatever_they_hold() -> None:
+    entry = SliceMetrics((("product", b"Credit card, prepaid=yes"), ("hour", 5)), {})
+    assert entry.parts == [("product", "Credit card, prepaid=yes"), ("hour", "5")]
+    assert entry.features == ("product", "hour")
 
 
 def test_no_thresholds_no_section(tmp_path: Path, trip_examples: Path, trip_schema: Path, good_model: Path) -> None:
