@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING, Any
 from kfp import components as specs
 from kfp import dsl
 
+from components.runtime.fingerprints import names_what_may_change
 from runners import op_functions
 from runners.cluster_settings import FINAL_STATUS_SERVER
-from runners.resources import task_name
+from runners.resources import NEVER_CACHED, task_name
 
 if TYPE_CHECKING:
     from kfp.dsl import PipelineTask
@@ -66,7 +67,12 @@ def build(settings: "Settings", find_image: op_functions.FindImage = op_function
         created.set_display_name(name)
         op_functions.image(created, pod, find_image)
         volume = stage_name in op_functions.VOLUME_STAGES or settings.on_volume(arguments)
-        return op_functions.configure(created, pod, settings.cluster, volume=volume)
+        op_functions.configure(created, pod, settings.cluster, volume=volume)
+        # (Raw data keeps its name while it grows.)
+        may_change = stage_name == "ingest" or names_what_may_change(arguments)
+        if may_change and pod.caching is None and stage_name not in NEVER_CACHED:
+            op_functions.cached_by_content(created)
+        return created
 
     def work(data: Any, train_steps: Any, eval_steps: Any, serving_directory: Any) -> None:
         ingest = task("ingest", data=data, **settings.arguments("ingest"))

@@ -19,6 +19,9 @@ from runners.plain_values import LARGEST
 # The same in C is ten times as fast, and every run reads a pipeline.
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
+CACHED_BY_CONTENT = "MILLRACE_CACHED_BY_CONTENT"
+"""The variable of a container whose task our own cache may answer although that of KFP is switched off for it."""
+
 
 @dataclass(frozen=True)
 class Constant:
@@ -97,7 +100,7 @@ class TaskSpec:
       artifacts: sources of the input artifacts.
       after: names of the tasks that must have ended before.
       conditions: all must hold, the outermost first.
-      cacheable: whether caching is on.
+      cacheable: whether caching is on, of KFP or, where that does not see what a parameter names, our own.
       retry: the IR's RetryPolicy; empty where the task has none.
       is_exit: whether it runs last, however the others ended.
     """
@@ -295,7 +298,8 @@ class _Reader:
             artifacts=artifacts,
             after=after.union(producers),
             conditions=conditions,
-            cacheable=bool(task.get("cachingOptions", {}).get("enableCache")),
+            cacheable=bool(task.get("cachingOptions", {}).get("enableCache"))
+            or any(variable["name"] == CACHED_BY_CONTENT for variable in container.get("env", [])),
             retry=dict(task.get("retryPolicy", {})),
             is_exit=is_exit,
         )

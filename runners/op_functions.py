@@ -20,6 +20,7 @@ from runners.cluster_settings import (
     StageResources,
     Toleration,
 )
+from runners.ir import CACHED_BY_CONTENT
 from runners.kubernetes_values import seconds
 
 READ_ONLY_ANNOTATION = "millrace/read-only-mounts"
@@ -162,6 +163,14 @@ def non_root(task: PipelineTask) -> PipelineTask:
 def caching(task: PipelineTask, enabled: bool) -> PipelineTask:
     """Takes a task's answer from an earlier run with the same input, or never."""
     return task.set_caching_options(enabled)
+
+
+def cached_by_content(task: PipelineTask) -> PipelineTask:
+    """Keeps a task from the caches of KFP and Vertex AI, which know a parameter by its text alone.
+
+    What the text names may have changed; our own cache, local and on Argo, looks at that, and still answers.
+    """
+    return caching(task.set_env_variable(CACHED_BY_CONTENT, "true"), False)
 
 
 def labels(task: PipelineTask, given: Mapping[str, str]) -> PipelineTask:

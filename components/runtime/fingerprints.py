@@ -29,6 +29,7 @@ WORKING_DIRECTORY = Path(__file__).parents[2]
 
 _URI = re.compile(r"([a-z][a-z0-9+.-]*)://\S+")
 _VERSIONED = re.compile(r"https?://[^?#]*/[0-9]+/?")
+_WHERE_NOT_WHAT = "beam_options"
 _LONGEST_PATH = 4096
 _LONGEST_NAME = 255
 
@@ -72,13 +73,24 @@ def named_paths(value: Any, folders: Sequence[Path] = (WORKING_DIRECTORY,)) -> I
                 yield path
 
 
+def names_what_may_change(arguments: Any) -> bool:
+    """Whether arguments name something outside of the images whose content may change: a path or an address."""
+    if isinstance(arguments, Mapping):
+        return any(names_what_may_change(value) for name, value in arguments.items() if name != _WHERE_NOT_WHAT)
+    if isinstance(arguments, list | tuple):
+        return any(map(names_what_may_change, arguments))
+    if not isinstance(arguments, str) or _VERSIONED.fullmatch(arguments):
+        return False
+    return arguments.startswith("/") or _URI.fullmatch(arguments) is not None
+
+
 def _is_around(path: Path) -> bool:
     """Whether everything lies in it, as in `/` and `.`: such a text names no input."""
     return path.resolve() in (WORKING_DIRECTORY, *WORKING_DIRECTORY.parents)
 
 
 def _parameter(name: str, value: Any, folders: Sequence[Path]) -> Any:
-    if name == "beam_options":
+    if name == _WHERE_NOT_WHAT:
         return value
     if not isinstance(value, str) or not value:
         return _nested(value, folders)

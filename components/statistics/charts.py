@@ -119,9 +119,14 @@ class _Canvas:
         self._text(left + _PLOT_WIDTH, top - 8, f"to {highest:.0%}", align="right")
 
     def _top_values(self, left: float, top: float, text: dict[str, Categories]) -> None:
-        values = [value for value, _ in next(iter(text.values())).top[:_TOP_VALUES]]
         shares = {split: dict(entry.top) for split, entry in text.items()}
-        highest = max((part.get(value, 0.0) for part in shares.values() for value in values), default=1.0) or 1.0
+        # The largest share in any split, so that what is frequent in a later one alone is seen.
+        largest: dict[str, float] = {}
+        for part in shares.values():
+            for value, share in part.items():
+                largest[value] = max(share, largest.get(value, 0.0))
+        values = sorted(largest, key=lambda value: -largest[value])[:_TOP_VALUES]
+        highest = max(largest.values(), default=1.0) or 1.0
         step = _PLOT_HEIGHT / _TOP_VALUES
         thickness = min((step - 2) / len(shares), 5.0)
         start, full = left + _LABEL_WIDTH, _PLOT_WIDTH - _LABEL_WIDTH
@@ -131,9 +136,9 @@ class _Canvas:
             for number, (split, part) in enumerate(shares.items()):
                 self._bar(start, y + 1 + number * thickness, part.get(value, 0.0) / highest * full, thickness, split)
         self._text(left + _PLOT_WIDTH, top - 8, f"to {highest:.0%}", align="right")
-        rest = max(entry.unique for entry in text.values()) - len(values)
+        rest = max(len(largest), *(entry.unique for entry in text.values())) - len(values)
         if rest > 0:
-            self._text(start, top + _PLOT_HEIGHT + 10, f"and {rest:,} more values")
+            self._text(start, top + _PLOT_HEIGHT + 10, f"and {rest:,} more value{'' if rest == 1 else 's'}")
 
     def finish(self) -> None:
         """Puts the collected shapes into the axes."""

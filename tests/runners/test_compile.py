@@ -119,6 +119,26 @@ def test_each_task_has_what_its_settings_say(tmp_path: Path) -> None:
         assert re.search(r"(^|-)gpu@", pod["image"]) is None or task == "train"
 
 
+def test_what_may_change_under_its_name_is_left_to_the_cache_that_sees_it(tmp_path: Path) -> None:
+    """KFP's and Vertex AI's know a parameter by its text, and would answer with old data for ever."""
+
+    def cached(text: str) -> tuple[set[str], set[str]]:
+        compiled = compile_pipeline(model(tmp_path / "mine", f"module: /app/models/mine\n{text}"))
+        by_kfp = {name for name, pod in pods(compiled).items() if pod["task"]["cachingOptions"].get("enableCache")}
+        by_us = {task.name for task in read(documents(compiled)[0]).tasks.values() if task.cacheable}
+        return by_us - by_kfp, by_us
+
+    code = {"transform", "train", "evaluate"}
+    differ, always = cached("")
+    assert differ == {"ingest", *code}
+    earlier = "validate: {previous_statistics: /millrace/earlier}"
+    assert cached(earlier)[0] - code == {"ingest", "validate", "reject-data"}
+    assert cached("statistics: {beam_options: [--temp_location=gs://bucket/tmp]}")[0] - code == {"ingest"}
+    assert cached("resources: {ingest: {caching: true}}") == (code, always)
+    assert cached("resources: {train: {caching: false}}") == ({"ingest", "transform", "evaluate"}, always - {"train"})
+    assert not {"resolve", "push"} & always
+
+
 def test_data_and_models_are_on_the_volume_unless_the_settings_say_where(tmp_path: Path) -> None:
     def defaults(text: str) -> list[Any]:
         parameters = documents(compile_pipeline(model(tmp_path / "mine", text)))[0]["root"]["inputDefinitions"]

@@ -106,6 +106,13 @@ def test_a_pattern_gives_the_folder_that_holds_its_files(tmp_path: Path) -> None
     assert mounts(task(parameters={"data": pattern}), tmp_path / "work").readable == (tmp_path,)
 
 
+def test_what_custom_config_names_is_seen(tmp_path: Path) -> None:
+    weights = tmp_path / "weights.h5"
+    weights.touch()
+    given = task("train", {"custom_config": {"encoders": [{"from": str(weights)}, "models", "a text"]}})
+    assert mounts(given, tmp_path / "work").readable == (weights,)
+
+
 def test_the_writable_folder_wins_over_a_readable_one_and_lies_over_what_holds_it(tmp_path: Path) -> None:
     inner = tmp_path / "inner"
     options = Mounts((inner, tmp_path), (inner,)).options()

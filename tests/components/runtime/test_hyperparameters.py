@@ -20,6 +20,8 @@ SPACE = [{"class_name": "Float", "config": {"name": "rate", "default": 0.1, "min
         ('{"rate": 1e-3, "units": 64}', {"rate": 0.001, "units": 64}),
         ("rate: 1e-3\nunits: 64\nwide: true\nname: relu\n", {"rate": 0.001, "units": 64, "wide": True, "name": "relu"}),
         ("{rate: 0.5}", {"rate": 0.5}),
+        ('{\n\t"rate": 5e-1}', {"rate": 0.5}),
+        ("name: '1e-3'", {"name": "1e-3"}),
         ('{"space": [], "values": {"rate": 0.5, "tuner/epochs": 3}}', {"rate": 0.5}),
     ],
 )
@@ -43,6 +45,8 @@ def test_none_are_none() -> None:
         ("- rate", "holds no hyperparameters"),
         ("", "holds no hyperparameters"),
         ("rate: [1, 2]", r"'rate' is \[1, 2\]; a hyperparameter is a number"),
+        ("rate: .inf", "'rate' is inf; a hyperparameter is a finite number"),
+        ('{"rate": NaN}', "'rate' is nan; a hyperparameter is a finite number"),
         ('{"space": [], "values": 3}', "`values` is no mapping"),
         (b"\xff\xfe\x00", "neither JSON nor YAML"),
     ],

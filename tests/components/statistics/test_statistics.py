@@ -63,12 +63,15 @@ def test_same_data_gives_the_same_bytes_in_another_process(tmp_path: Path) -> No
 
 
 def test_processes_give_the_same_bytes_and_the_same_errors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    rows: list[Row] = [{"a": number * 0.1, "b": f"word {number % 3}"} for number in range(500)]
+    rows: list[Row] = [{"a": number * 0.1, "b": f"word {number % 3}", "c": number % 4} for number in range(500)]
     examples = write_examples(tmp_path / "examples", {"train": rows, "eval": rows[:100]}, shards=3)
-    serial = run_statistics(examples, tmp_path / "serial")
+    schema = tmp_path / "schema.pbtxt"
+    schema.write_text('feature { name: "c" type: INT int_domain { is_categorical: true } }')
+    serial = run_statistics(examples, tmp_path / "serial", schema_file=schema)
+    assert load(tmp_path / "serial")["c"].string_stats.unique == 4
     monkeypatch.setattr(splits, "PARALLEL_BYTES", 0)
     monkeypatch.setattr("os.cpu_count", lambda: 2)
-    parallel = run_statistics(examples, tmp_path / "parallel")
+    parallel = run_statistics(examples, tmp_path / "parallel", schema_file=schema)
     for output in ("statistics", "report"):
         assert parallel.outputs[output].metadata["digest"] == serial.outputs[output].metadata["digest"]
     file = next((examples / "Split-eval").glob("*.gz"))

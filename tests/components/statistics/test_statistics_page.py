@@ -85,6 +85,15 @@ def test_what_stands_out(tmp_path: Path) -> None:
     assert page.index("What stands out") < page.index("75 % missing") < page.index("<svg")
 
 
+def test_what_is_frequent_in_a_later_split_alone_is_drawn(tmp_path: Path) -> None:
+    train: list[Row] = [{"a": value} for value in "abcdef" for _ in range(4)]
+    other: list[Row] = [{"a": value} for value in "zzzzzzzzya"]
+    page = statistics_page(summaries(tmp_path, {"train": train, "eval": other}))
+    texts = [each.text for each in drawing(page).iter()]
+    assert "z" in texts
+    assert "and 3 more values" in texts
+
+
 def test_hostile_names_and_values_are_only_text(tmp_path: Path) -> None:
     hostile = "<script>alert(1)</script>$\\frac{1}$\x00\x1b[31m\u202e]]>"
     rows: list[Row] = [{hostile: hostile, "plain": f"{hostile}{number}"} for number in range(5)]
