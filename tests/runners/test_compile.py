@@ -96,7 +96,8 @@ def test_each_task_has_what_its_settings_say(tmp_path: Path) -> None:
     assert compiled["statistics"]["resources"]["resourceMemoryLimit"] == "2Gi"
     assert "retryPolicy" not in compiled["reject-data"]["task"]
     assert compiled["ingest"]["env"] == [
-        {"name": "GOOGLE_APPLICATION_CREDENTIALS", "value": "/credentials/gcp/key.json"}
+        {"name": "GOOGLE_APPLICATION_CREDENTIALS", "value": "/credentials/gcp/key.json"},
+        {"name": "MILLRACE_CACHED_BY_CONTENT", "value": "true"},
     ]
     assert compiled["push"]["secretAsEnv"][0]["secretName"] == "aws-key"
     (secret,) = compiled["notify"]["secretAsEnv"]
