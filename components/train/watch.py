@@ -105,6 +105,7 @@ def _watched(fit: Callable[..., Any], library: Any, history: History) -> Callabl
             with warnings.catch_warnings():
                 # A split eval with fewer batches than asked for is no fault; what the training lacks is told below.
                 warnings.filterwarnings("ignore", "Your input ran out of data")
+                warnings.filterwarnings("ignore", "`shuffle=True` was passed")  # By Keras itself, as the default.
                 result = fit(*call.args, **call.kwargs)
             stoppers = [entry for entry in callbacks if isinstance(entry, library.callbacks.EarlyStopping)]
             # Keras 2 puts weights back only where it has ended the training.

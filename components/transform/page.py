@@ -25,7 +25,12 @@ def page(features: Mapping[str, Any], rows: Mapping[str, int], found: Mapping[st
     named = sorted(features, key=lambda name: (name not in odd, name))
     headers = ["feature", "type", "shape", *(f"NaN or infinite in {split}" for split in rows)]
     entries = [
-        [name, features[name].dtype.name, _shape(features[name]), *_counts(features[name], name, rows, found)]
+        [
+            report.text(name, "bad") if name in odd else name,
+            features[name].dtype.name,
+            _shape(features[name]),
+            *(sum(found[split].get(name, [])) if features[name].dtype.is_floating else "" for split in rows),
+        ]
         for name in named[:MAX_ROWS]
     ]
     parts: list[object] = [report.table(headers, entries)]
@@ -34,8 +39,8 @@ def page(features: Mapping[str, Any], rows: Mapping[str, int], found: Mapping[st
     sections = [report.section("Transformed features", *parts)]
     if odd:
         warning = (
-            f"{len(odd)} of {len(features)} features have values that are NaN or infinite. A training on them gives a "
-            "model that answers NaN: fill such values in in preprocessing_fn."
+            f"Features with values that are NaN or infinite: {len(odd)} of {len(features)}. A training on them gives a "
+            "model that answers NaN: replace such values in preprocessing_fn."
         )
         sections.insert(0, report.section("Warning", report.paragraph(report.text(warning, "bad"))))
     return report.page("Transformed data", *sections)
@@ -43,10 +48,3 @@ def page(features: Mapping[str, Any], rows: Mapping[str, int], found: Mapping[st
 
 def _shape(spec: Any) -> str:
     return str(list(spec.shape)) if isinstance(spec, tf.io.FixedLenFeature) else "any number of values"
-
-
-def _counts(spec: Any, name: str, rows: Mapping[str, int], found: Mapping[str, NotFinite]) -> list[object]:
-    if not spec.dtype.is_floating:
-        return [""] * len(rows)
-    counts = [sum(found[split].get(name, [])) for split in rows]
-    return [report.text(f"{count:,}", "bad") if count else "0" for count in counts]

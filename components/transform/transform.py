@@ -91,7 +91,7 @@ def transform(
     not_finite = "; ".join([*lines[:_NAMED], *more])
     if not_finite and on_not_finite == "fail":
         raise InputError(
-            f"{shown(module_file)}: transformed values are NaN or infinite: {not_finite}; fill them in in "
+            f"{shown(module_file)}: transformed values are NaN or infinite: {not_finite}; replace them in "
             "preprocessing_fn, or set transform.on_not_finite to warn"
         )
     features = tft.TFTransformOutput(str(graph)).transformed_feature_spec()

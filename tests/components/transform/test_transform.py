@@ -156,12 +156,12 @@ def test_values_that_are_not_finite_are_counted(
         f"progress: warning: not finite: {line}" for line in expected
     ]
     page = (made / "report").read_text()
-    assert "2 of 4 features have values that are NaN or infinite" in page
+    assert "Features with values that are NaN or infinite: 2 of 4" in page
 
 
 def test_values_that_are_not_finite_end_the_stage_where_asked(inputs: tuple[Path, Path, str], tmp_path: Path) -> None:
     module = write_module(tmp_path, NOT_FINITE)
-    words = "NaN or infinite: pair: 1 infinite in train, 2 NaN in eval; x: 1 NaN in eval; fill them in"
+    words = "NaN or infinite: pair: 1 infinite in train, 2 NaN in eval; x: 1 NaN in eval; replace them in"
     with pytest.raises(InputError, match=words):
         run_transform(tmp_path / "out", *inputs[:2], module, on_not_finite="fail")
 
