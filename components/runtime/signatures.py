@@ -43,6 +43,7 @@ def export(
       names, whatever characters they are of; a caller in Python finds the argument of each in
       `structured_input_signature`, whose specs have the features' names.
     - `from_examples` takes `examples`, serialised tf.Examples of shape [B], with or without labels. Answers `outputs`.
+      Where a feature is called `examples`, the input is `serialized_examples`, here and in the next.
     - `transform_features` takes `examples` and answers the transformed features, dense, labels among them. Evaluation
       reads its labels here, so the examples must hold them where the schema says that they always do.
 
@@ -68,6 +69,7 @@ def export(
     _check(model, transform_output, spec, labels)
     served = {name: feature for name, feature in spec.items() if name not in labels}
     inputs = _features_taken(model)
+    transformed_names = transform_output.transformed_feature_spec().keys()
     several = _features_with_several_values(transform_output)
 
     module = tf.Module()
@@ -101,7 +103,11 @@ def export(
         transformed = transform(tf.io.parse_example(examples, spec))
         return {name: _dense(value) for name, value in transformed.items()}
 
-    examples = tf.TensorSpec([None], tf.string, name=EXAMPLES)
+    given = EXAMPLES
+    # TFMA, over Beam, hands a feature that is called like the signature's input to it in place of the examples.
+    while given in spec or given in transformed_names:
+        given = f"serialized_{given}"
+    examples = tf.TensorSpec([None], tf.string, name=given)
     plain = {
         arguments[name]: _plain_spec(name, feature, name in several, arguments[name])
         for name, feature in sorted(served.items())

@@ -260,10 +260,10 @@ def test_a_server_is_asked_by_any_name(any_name: tuple[Path, list[dict[str, list
     np.testing.assert_allclose(serve(model, plain)["outputs"], expected, rtol=1e-4, atol=1e-4)
     examples = np.array([example(row, without=("y",)) for row in rows], object)
     np.testing.assert_allclose(
-        serve(model, {"examples": examples}, "from_examples")["outputs"], expected, rtol=1e-4, atol=1e-4
+        serve(model, {"serialized_examples": examples}, "from_examples")["outputs"], expected, rtol=1e-4, atol=1e-4
     )
     labelled = np.array([example(row) for row in rows], object)
-    transformed = serve(model, {"examples": labelled}, "transform_features")
+    transformed = serve(model, {"serialized_examples": labelled}, "transform_features")
     assert set(transformed) == {f"{name} xf" for name in [*NAMES, "y"]}
     assert transformed["y xf"].tolist() == [number % 2 for number in range(len(rows))]
 
