@@ -11,6 +11,7 @@ from typing import Any
 from components.runtime.errors import InputError
 from components.runtime.redaction import redact
 from components.runtime.serving import how_pushed
+from components.runtime.visible import visible
 
 _STATES = {
     "SUCCEEDED": "done",
@@ -100,7 +101,7 @@ def _facts(state: str, status: dict[str, Any], known: dict[str, Any]) -> Iterato
 
 
 def _line(value: str) -> str:
-    line = " ".join(value.split())
+    line = visible(" ".join(value.split()))
     return line if len(line) <= _LONGEST_ERROR else f"{line[:_LONGEST_ERROR]} \u2026"
 
 

@@ -15,6 +15,7 @@ from huggingface_hub import EvalResult, ModelCardData
 
 from components.push_hub.saved_signatures import Signature
 from components.runtime import VERSION
+from components.runtime.visible import visible
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -130,12 +131,12 @@ def render_template(name: str, **values: Any) -> str:
 
 def markdown_text(value: object) -> str:
     """A value as text in Markdown, also in a table: one line, neither markup nor HTML."""
-    return _MARKDOWN.sub(r"\\\1", html.escape(" ".join(str(value).split()), quote=False))
+    return _MARKDOWN.sub(r"\\\1", html.escape(visible(" ".join(str(value).split())), quote=False))
 
 
 def markdown_code(value: object) -> str:
     """A value as code in Markdown, also in a table."""
-    return f"`{' '.join(str(value).split()).replace('`', chr(39)).replace('|', chr(92) + '|')}`"
+    return f"`{visible(' '.join(str(value).split())).replace('`', chr(39)).replace('|', chr(92) + '|')}`"
 
 
 def _number(value: float) -> str:

@@ -73,3 +73,12 @@ def test_a_drawing_shows_them_too() -> None:
     assert "\u202e" not in drawn
     assert "\u200b" not in drawn
     assert r"pass\u200bword \u202e" in drawn
+
+
+def test_messages_and_model_cards_show_them_too() -> None:
+    from components.notify.message import _line
+    from components.push_hub.card import markdown_code, markdown_text
+
+    assert _line("a\u202eb") == r"a\u202eb"
+    assert markdown_text("a\u202eb") == r"a\\u202eb"
+    assert markdown_code("a\u202eb") == r"`a\u202eb`"
