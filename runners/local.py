@@ -238,8 +238,9 @@ class LocalRun:
     def _invalid_data(self) -> str:
         """What validate found, where the task that fails for it in a whole run was not among the selected ones."""
         for name in self.selected & self._executions.keys():
-            if found := facts.invalid_data(self._executions[name]):
-                return f"{name}: the data is invalid: {found}; correct the data or the schema"
+            execution = self._executions[name]
+            if found := facts.invalid_data(execution):
+                return f"{name}: the data has {facts.facts(execution)}: {found}; correct the data or the schema"
         return ""
 
     def _earlier(self) -> tuple[str, dict[str, dict[str, Any]]]:

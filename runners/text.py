@@ -105,16 +105,15 @@ def fitted(views: Sequence[Sequence[str]], rows: Sequence[Mapping[str, Cell]]) -
       views: choices of columns, the widest first: a terminal gets the first that fits it, a pipe the first.
       rows: cells by column.
     """
-    width = shutil.get_terminal_size().columns
     choices = [(view, [[row[column] for column in view] for row in rows]) for view in views]
-    if not _draws():
-        table(*choices[0])
-        return
-    view, cells = next(
-        ((view, cells) for view, cells in choices if _width(view, cells) <= width),
-        choices[-1],
-    )
-    _drawn(view, cells, "", fold=False)
+    chosen = choices[0]
+    if sys.stdout.isatty():
+        width = shutil.get_terminal_size().columns
+        chosen = next((choice for choice in choices if _width(*choice) <= width), choices[-1])
+    if _draws():
+        _drawn(*chosen, "", fold=False)
+    else:
+        table(*chosen)
 
 
 def styled(text: str, style: str) -> str:

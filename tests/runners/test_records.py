@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import fcntl
+import io
 import json
 import re
 import subprocess
@@ -179,6 +180,22 @@ def test_the_list_in_a_pipe_is_plain_and_whole(root: Path) -> None:
     assert lines[1].split()[2] == "failed"
 
 
+class Terminal(io.StringIO):
+    """Takes what is printed as a terminal would."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def _in_terminal(monkeypatch: pytest.MonkeyPatch, root: Path, *arguments: str) -> list[str]:
+    """The lines that a command prints there, without their colours."""
+    terminal = Terminal()
+    with monkeypatch.context() as patch:
+        patch.setattr("sys.stdout", terminal)
+        cli.cli.main(["--root", str(root), *arguments], standalone_mode=False)
+    return re.sub(r"\x1b\[[0-9;]*m", "", terminal.getvalue()).splitlines()
+
+
 @pytest.mark.parametrize(
     ("columns", "expected"),
     [
@@ -189,12 +206,15 @@ def test_the_list_in_a_pipe_is_plain_and_whole(root: Path) -> None:
         (200, ["run", "pipeline", "state", "started (UTC)", "duration", "metrics", "blessed", "pushed"]),
     ],
 )
+@pytest.mark.parametrize("term", ["xterm", "dumb"])
 def test_in_a_terminal_a_run_is_one_line(
-    root: Path, monkeypatch: pytest.MonkeyPatch, columns: int, expected: list[str]
+    root: Path, monkeypatch: pytest.MonkeyPatch, term: str, columns: int, expected: list[str]
 ) -> None:
-    monkeypatch.setattr(text, "_draws", lambda: True)
+    monkeypatch.setenv("TERM", term)
     monkeypatch.setenv("COLUMNS", str(columns))
-    head, _, *lines = CliRunner().invoke(cli.cli, ["--root", str(root), "runs"]).output.splitlines()
+    head, *lines = _in_terminal(monkeypatch, root, "runs")
+    if term != "dumb":
+        assert set(lines.pop(0)) <= {"─"}
     assert re.split(r"\s{2,}", head.strip()) == expected
     assert [line.split()[0] for line in lines] == [FAILED, SECOND, FIRST], "an id is to be copied"
     assert max(len(line.rstrip()) for line in [head, *lines]) <= columns
