@@ -86,10 +86,15 @@ def _loaded(folder: str) -> Any:
 
 
 def fits(spec: config_pb2.ModelSpec, facts: SavedModelFacts) -> bool:
+    """Whether `Model` gives all that is evaluated of this model: it `runs`, and examples have no weights."""
+    return runs(spec, facts) and not (
+        spec.example_weight_key or spec.example_weight_keys or spec.HasField("padding_options")
+    )
+
+
+def runs(spec: config_pb2.ModelSpec, facts: SavedModelFacts) -> bool:
     """Whether `Model` can run this model: signatures of serialised examples, and one label among their outputs."""
     if not spec.signature_name or not spec.label_key or spec.label_keys or spec.prediction_keys:
-        return False
-    if spec.example_weight_key or spec.example_weight_keys or spec.HasField("padding_options"):
         return False
     names = [spec.signature_name, *spec.preprocessing_function_names]
     if not all(name in facts.outputs and facts.takes_examples(name) for name in names):

@@ -20,12 +20,12 @@ from tensorflow_model_analysis.metrics import (
     metric_types,
     metric_util,
     multi_class_confusion_matrix_metrics,
-    tf_metric_wrapper,
 )
 
 from components.evaluate.lift import LiftCombiner
 from components.evaluate.regression import RegressionCombiner
 from components.evaluate.segmentation import PixelCombiner
+from components.evaluate.tfma_repairs import KerasCombiner
 from components.evaluate.top_lift import TopLiftCombiner
 
 Rows = tuple[np.ndarray, np.ndarray]
@@ -201,7 +201,7 @@ _FAST: dict[type, Callable[[Any, Any, np.ndarray, np.ndarray], Any]] = {
     calibration_histogram._CalibrationHistogramCombiner: _histogram,
     binary_confusion_matrices._BinaryConfusionMatrixCombiner: _confusion,
     multi_class_confusion_matrix_metrics._MultiClassConfusionMatrixCombiner: _classes,
-    tf_metric_wrapper._CompilableMetricsCombiner: _keras,
+    KerasCombiner: _keras,
     LiftCombiner: _lift,
     RegressionCombiner: _regression,
     TopLiftCombiner: _top_lift,

@@ -20,8 +20,9 @@ from tensorflow_model_analysis.metrics import metric_specs, metric_types
 from tensorflow_model_analysis.proto import config_pb2
 from tensorflow_model_analysis.utils.keras_lib import tf_keras
 
-# Its metrics take the places of TFMA's when it is imported.
-import components.evaluate.curves  # noqa: F401
+# They put classes of ours in the places of TFMA's when they are imported.
+import components.evaluate.curves
+import components.evaluate.tfma_repairs  # noqa: F401
 from components.runtime.errors import InputError, StageError
 from components.runtime.storage import local_file, shown
 
@@ -144,6 +145,10 @@ class SavedModelFacts:
             for name, signature in graph.signature_def.items()
             if name != "__saved_model_init_op"
         }
+        self._texts = {
+            name: {key for key, entry in signature.outputs.items() if entry.dtype == types_pb2.DT_STRING}
+            for name, signature in graph.signature_def.items()
+        }
         self._inputs = {
             name: [entry.dtype for entry in signature.inputs.values()]
             for name, signature in graph.signature_def.items()
@@ -154,6 +159,10 @@ class SavedModelFacts:
     def takes_examples(self, name: str) -> bool:
         """Whether a signature has one argument, of serialised tf.Examples."""
         return self._inputs[name] == [types_pb2.DT_STRING]
+
+    def texts(self, names: Iterable[str]) -> set[str]:
+        """Outputs of signatures that are text."""
+        return {key for name in names for key in self._texts.get(name, ())}
 
     def transformed(self, names: Iterable[str]) -> set[str] | None:
         """Outputs of the preprocessing signatures; None where a function is used whose outputs are not recorded."""
@@ -179,11 +188,14 @@ def check(
     """
     specs = {spec.is_baseline: spec for spec in with_baseline(config, baseline is not None).model_specs}
     raw = [feature.name for feature in schema.feature]
+    texts = {feature.name for feature in schema.feature if feature.type == schema_pb2.BYTES}
     for facts, spec in [(model, specs[False])] + ([] if baseline is None else [(baseline, specs[True])]):
         _check_signatures(file, spec, facts)
         transformed = facts.transformed(spec.preprocessing_function_names)
         if transformed is not None:
             _check_keys(file, spec, config, [*sorted(transformed), *raw])
+            _check_labels(file, spec, facts, {name for name in texts if name not in transformed})
+        _check_outputs(file, spec, config, facts)
     _check_slices(file, config)
     _check_metrics(file, config)
 
@@ -209,6 +221,38 @@ def _check_keys(file: str, spec: config_pb2.ModelSpec, config: config_pb2.EvalCo
         _known(file, "example_weight_key", weight, known, "feature")
     for key in sorted(slice_features(config)):
         _known(file, "slicing_specs", key, known, "feature")
+
+
+def _check_labels(file: str, spec: config_pb2.ModelSpec, facts: SavedModelFacts, raw_texts: set[str]) -> None:
+    """Metrics compare numbers; TFMA knows texts only where the model answers with the classes' names beside."""
+    texts = raw_texts | facts.texts(spec.preprocessing_function_names)
+    if facts.texts([spec.signature_name]):
+        return
+    for label in filter(None, [spec.label_key, *spec.label_keys.values()]):
+        if label in texts:
+            raise InputError(
+                f"{file}: label_key {label!r} is text, and the model answers with numbers; let the transform make a "
+                "number of it, as by a vocabulary, and name that one"
+            )
+
+
+def _check_outputs(
+    file: str, spec: config_pb2.ModelSpec, config: config_pb2.EvalConfig, facts: SavedModelFacts
+) -> None:
+    """Of a model with several outputs, metrics say which they are of."""
+    outputs = facts.outputs.get(spec.signature_name, [])
+    if len(outputs) < 2 or spec.prediction_key:
+        return
+    for entry in config.metrics_specs:
+        for name in entry.output_names:
+            _known(file, "output_names", name, outputs, f"output of the signature {spec.signature_name}")
+            if spec.label_keys and name not in spec.label_keys:
+                raise InputError(f"{file}: label_keys has no label of the output {name!r}, which metrics_specs names")
+        if spec.label_keys and not entry.output_names:
+            raise InputError(
+                f"{file}: a metrics_specs names no output_names, but there are label_keys of several outputs; "
+                f"add output_names, one of: {_listed(outputs)}"
+            )
 
 
 def slice_features(config: config_pb2.EvalConfig) -> set[str]:

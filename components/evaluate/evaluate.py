@@ -13,9 +13,9 @@ from tensorflow_metadata.proto.v0 import schema_pb2
 from tensorflow_model_analysis import constants
 from tensorflow_model_analysis.proto import config_pb2
 
-from components.evaluate import analysis, batches, class_names, gallery, local, page, regression, segmentation
+from components.evaluate import analysis, batches, class_names, fitting, gallery, local, page, regression, segmentation
 from components.evaluate import config as configuration
-from components.evaluate.counts import Counts
+from components.evaluate.counts import Counts, rows_with_nan
 from components.evaluate.results import Results, candidate_name, load, load_validation, metric_name
 from components.evaluate.verdict import Verdict, judge, sets_thresholds
 from components.runtime import serving
@@ -97,6 +97,7 @@ def evaluate(
         except Exception as error:
             raise _explained(error, eval_config_file) from error
 
+    _try_metrics(eval_config_file, files, config, models, read_schema)
     fault = ""
     try:
         counts = analyse(config)
@@ -175,6 +176,27 @@ def _first_record(file: str) -> Any:
         raise InputError(f"{file}: not a gzip TFRecord ({error.message}); run ingest again") from None
 
 
+def _try_metrics(
+    file: str,
+    files: list[str],
+    config: config_pb2.EvalConfig,
+    models: dict[str, configuration.SavedModelFacts],
+    schema: schema_pb2.Schema,
+) -> None:
+    """Tells a metric that does not fit before all examples are read, where the models run in this process."""
+    specs = {spec.name: spec for spec in config.model_specs}
+    if not all(batches.runs(specs[name], facts) for name, facts in models.items()):
+        return
+    loaded = {name: batches.Model(facts.folder, specs[name]) for name, facts in models.items()}
+    try:
+        first = next(iter(batches.serialised(files, loaded.values()).take(1)))[: fitting.ROWS]
+        rows = {name: model(first)[:2] for name, model in loaded.items()}
+    except Exception as error:
+        raise _explained(error, file) from error
+    if not any(rows_with_nan(predictions) for _, predictions in rows.values()):
+        fitting.check(shown(file), config, rows, schema)
+
+
 def _batch_rows(
     files: list[str], config: config_pb2.EvalConfig, models: dict[str, configuration.SavedModelFacts]
 ) -> int | None:
@@ -231,8 +253,10 @@ def _explained(error: Exception, file: str) -> Exception:
         # Beam tells the inputs, and not the cause.
         if "float NaN" in str(cause) or re.search(r"\bnan\b", text):
             return PredictsNaN("a model predicts NaN, which these metrics cannot take")
-        first = next((line for line in str(cause).splitlines() if line.strip()), type(cause).__name__)
-        return InputError(f"{file}: a metric does not fit the labels or predictions of the model: {first}")
+        return InputError(
+            f"{file}: a metric does not fit the labels or predictions of the model ({fitting.reason(error)}); "
+            "docs/metrics.md says which metric suits which task"
+        )
     if isinstance(error, tf.errors.InvalidArgumentError):
         # The first lines of such an error may name nothing but the graph.
         lines = [line.strip() for line in text.splitlines() if line.strip()]

@@ -1,0 +1,55 @@
+"""What of TFMA's computations is put right by classes of ours in their places, on every way of computing.
+
+- Keras's metrics of which the state has a shape that only the first batch tells (R2Score, F1Score, FBetaScore): TFMA
+  adds up states as if all their parts had one shape, and gives them to a metric that has seen no batch. They fail with
+  the second thousand of examples, and wherever Beam reads the result in another process.
+- CategoricalCrossEntropy divides the predictions by their sum where they lie, so that the metrics after it see others.
+
+The metrics of curves are in `components.evaluate.curves`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from tensorflow_model_analysis.metrics import cross_entropy_metrics, tf_metric_accumulators, tf_metric_wrapper
+
+
+class Accumulator(tf_metric_accumulators.TFCompilableMetricsAccumulator):
+    """States of metrics, and inputs that wait."""
+
+    __slots__ = ()
+
+    def add_weights(self, output_index: int, metric_index: int, weights: list[np.ndarray]) -> None:
+        """Adds to the state of one metric, part by part."""
+        before = self._weights[output_index][metric_index]
+        added = weights if before is None else [np.add(*pair) for pair in zip(before, weights, strict=True)]
+        self._weights[output_index][metric_index] = added
+
+
+class KerasCombiner(tf_metric_wrapper._CompilableMetricsCombiner):
+    """Adds up Keras's metrics of one model."""
+
+    def extract_output(self, accumulator: Accumulator) -> dict[Any, Any]:
+        """The metrics' values."""
+        self._process_batch(accumulator)
+        for output, name in enumerate(self._output_names):
+            for number, metric in enumerate(self._metrics[name]):
+                weights = accumulator.get_weights(output, number)
+                if weights is not None and len(weights) != len(metric.weights):
+                    shape = (None, max(np.size(part) for part in weights))
+                    metric.build(shape, shape)
+        return dict(super().extract_output(accumulator))
+
+
+class CategoricalCrossEntropyCombiner(cross_entropy_metrics._CategoricalCrossEntropyCombiner):
+    """Adds up cross entropies and leaves the predictions as they are."""
+
+    def _cross_entropy(self, label: np.ndarray, prediction: np.ndarray) -> float:
+        return float(super()._cross_entropy(label, prediction.copy()))
+
+
+cross_entropy_metrics._CategoricalCrossEntropyCombiner = CategoricalCrossEntropyCombiner
+tf_metric_accumulators.TFCompilableMetricsAccumulator = Accumulator
+tf_metric_wrapper._CompilableMetricsCombiner = KerasCombiner

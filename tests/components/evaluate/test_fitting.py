@@ -1,0 +1,161 @@
+"""Metrics that do not fit are told before any work and without a value of an example; the others are right."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from components.evaluate import fitting
+from components.evaluate.config import with_baseline
+from components.runtime.errors import InputError
+from scripts import metrics_page
+from tests.components.evaluate import evaluation_support as support
+from tests.components.evaluate.test_eval_configs import evaluate
+
+SPEC = 'model_specs { signature_name: "from_examples" preprocessing_function_names: "transform_features" %s } '
+R2 = 'slicing_specs {} metrics_specs { metrics { class_name: "R2Score" } metrics { class_name: "MeanSquaredError" } }'
+
+
+def r2() -> float:
+    """1 - MSE/variance of the houses, worked out without TFMA."""
+    price = np.array([row["price"] for row in support.houses(260)])
+    predicted = np.array([row["size"] * 2 - 5 for row in support.houses(260)])
+    return float(1 - np.mean((price - predicted) ** 2) / price.var())
+
+
+@pytest.mark.parametrize(
+    ("label", "beam_options"),
+    [("price_xf", []), ("price_xf", ["--runner=FnApiRunner"]), ("price", [])],
+    ids=["batches", "Beam", "raw label"],
+)
+def test_r2_is_the_same_on_all_ways(
+    tmp_path: Path, house_examples: Path, house_schema: Path, house_model: Path, label: str, beam_options: list[str]
+) -> None:
+    text = SPEC % f'label_key: "{label}"' + R2
+    outputs, _ = evaluate(tmp_path, text, house_examples, house_model, house_schema, beam_options=beam_options)
+    assert outputs["metrics"]["r2_score"] == pytest.approx(r2(), abs=1e-6)
+    assert outputs["evaluation"]["rows"] == 260
+
+
+def test_labels_of_several_outputs(
+    tmp_path: Path, house_examples: Path, house_schema: Path, two_headed_model: Path
+) -> None:
+    labels = (
+        'label_keys { key: "price" value: "price_xf" } label_keys { key: "dear" value: "dear_xf" } '
+        'example_weight_keys { key: "price" value: "weight" }'
+    )
+    text = SPEC % labels + (
+        'metrics_specs { output_names: "price" metrics { class_name: "MeanSquaredError" } } '
+        'metrics_specs { output_names: "dear" metrics { class_name: "AUC" } }'
+    )
+    outputs, _ = evaluate(tmp_path, text, house_examples, two_headed_model, house_schema)
+    rows = support.houses(260)
+    weights = np.array([row["weight"] for row in rows])
+    errors = np.array([(row["price"] - row["size"] * 2 + 5) ** 2 for row in rows])
+    found = outputs["metrics"]["price/mean_squared_error example-weighted"]
+    assert found == pytest.approx((errors * weights).sum() / weights.sum())
+    assert outputs["metrics"]["dear/auc"] > 0.99
+
+
+PRICE = 'label_key: "price_xf"'
+HEADS = 'label_keys { key: "price" value: "price_xf" }'
+
+
+@pytest.mark.parametrize(
+    ("spec", "metrics", "message"),
+    [
+        ('label_key: "town"', 'metrics { class_name: "MeanSquaredError" }', "label_key 'town' is text"),
+        ('label_key: "town_xf"', 'metrics { class_name: "MeanSquaredError" }', "label_key 'town_xf' is text"),
+        (
+            PRICE,
+            'metrics { class_name: "MeanSquaredError" } metrics { class_name: "AUC" }',
+            r"metric 'AUC' does not fit the model: labels are floats of shape \[1\], predictions floats of shape \[1\] "
+            r"\(label must be within \[0, 1\]\)",
+        ),
+        (
+            PRICE,
+            'metrics { class_name: "SparseCategoricalCrossentropy" }',
+            "metric 'SparseCategoricalCrossentropy' does not fit the model",
+        ),
+    ],
+)
+def test_what_does_not_fit_is_told_before_any_work(
+    tmp_path: Path,
+    house_examples: Path,
+    house_schema: Path,
+    house_model: Path,
+    capsys: pytest.CaptureFixture[str],
+    spec: str,
+    metrics: str,
+    message: str,
+) -> None:
+    with pytest.raises(InputError, match=message) as raised:
+        evaluate(tmp_path, SPEC % spec + f"metrics_specs {{ {metrics} }}", house_examples, house_model, house_schema)
+    assert "260 examples" not in capsys.readouterr().out
+    assert "\n" not in str(raised.value).strip()
+    for row in support.houses(40):
+        assert str(row["price"]) not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("metrics", "message"),
+    [
+        ('metrics { class_name: "MeanSquaredError" }', "a metrics_specs names no output_names.*one of: dear, price"),
+        ('output_names: "prise" metrics { class_name: "MeanSquaredError" }', "output_names 'prise' is no output"),
+        ('output_names: "dear" metrics { class_name: "AUC" }', "label_keys has no label of the output 'dear'"),
+    ],
+)
+def test_outputs_that_do_not_fit_are_told(
+    tmp_path: Path, house_examples: Path, house_schema: Path, two_headed_model: Path, metrics: str, message: str
+) -> None:
+    text = SPEC % HEADS + f"metrics_specs {{ {metrics} }}"
+    with pytest.raises(InputError, match=message):
+        evaluate(tmp_path, text, house_examples, two_headed_model, house_schema)
+
+
+def test_cross_entropy_leaves_the_predictions_to_other_metrics() -> None:
+    labels, scores = metrics_page.rows("multi-label")
+    before = scores.copy()
+    config = metrics_page.config_of(["CategoricalCrossEntropy", "MeanPrediction"], "")
+    fitting.measure(with_baseline(config, False), fitting.extracts({"": (labels, scores)}))
+    assert (scores == before).all()
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (ValueError("label must be within [0, 1]: label=[7.], prediction=[3.]"), "label must be within [0, 1]"),
+        (ValueError("TF Metric r2 fails to update with inputs:\n([array([4.])])"), "TF Metric r2 fails to update with"),
+        (ValueError("Received a label value of 99 outside [0, 1).  Label values: 0 1 0 1"), None),
+        (TypeError("f() missing 1 required positional argument: 'recall'"), None),
+        (ValueError("bad name b'Jane Doe' in [12.5 99.0]"), "bad name … in …"),
+    ],
+)
+def test_no_value_of_an_example_is_told(error: Exception, told: str | None) -> None:
+    found = fitting.reason(error)
+    assert told is None or found == told
+    assert not any(value in found for value in ("7.", "4.]", "0 1 0 1", "Jane", "99"))
+
+
+FAST: dict[str, dict[str, Any]] = {
+    "AUC": {"binary": "both", "regression": "label must be within [0, 1]"},
+    "R2Score": {"regression": "both"},
+    "SparseCategoricalAccuracy": {"multi-class": "both"},
+    "NDCG": {"ranking": "Beam"},
+}
+
+
+def test_some_metrics_are_as_the_page_says() -> None:
+    lines = metrics_page.PAGE.read_text().splitlines()
+    for name, tasks in FAST.items():
+        assert {task: metrics_page.outcome(name, task) for task in tasks} == tasks
+        assert any(line.startswith(f"| `{name}` | `{metrics_page.name_here(name)}` |") for line in lines)
+    assert sum(line.startswith("| `") for line in lines) == len(metrics_page.names())
+
+
+@pytest.mark.slow
+def test_every_metric_is_as_the_page_says() -> None:
+    assert metrics_page.main(["--check"]) == 0
