@@ -29,7 +29,7 @@ What `models/<name>/settings.yaml` can say; every key may be left out.
 
 | key | |
 | --- | --- |
-| `pipeline_name` | name of runs and artifacts, at most 57 letters; the folder's, in lower case with `-`, where it is left out |
+| `pipeline_name` | name of runs and artifacts, at most 57 letters; without, the folder's, in lower case with `-` |
 | `description` | one line, for reports and the places that a model is pushed to |
 | `data` | where raw data lies when a run does not say: `data/<folder>` here, on the volume on a cluster |
 | `serving_directory` | where push publishes: `serving/<folder>` in the pipeline root here, on the volume on a cluster |
