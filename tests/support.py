@@ -28,6 +28,15 @@ def shared(relative: str) -> Path:
     pytest.skip(f"needs test data that is not here: {relative.split('/')[0]}")
 
 
+def processes() -> dict[int, str]:
+    """The command lines of the machine's processes, by id; one that ends meanwhile is left out."""
+    found = {}
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            found[int(file.parent.name)] = file.read_bytes().decode(errors="replace").replace("\0", " ")
+    return found
+
+
 @contextlib.contextmanager
 def small_disk(folder: Path, size: str, options: str = "rw") -> Iterator[Path]:
     """A disk of its own that holds no more than `size`, mounted at a folder made for it."""

@@ -26,7 +26,10 @@ from runners.local import LocalRun
 from runners.records import list_runs, load_run
 from runners.run_report import render
 from tests.runners.test_exit_handler import Silent, run, states
-from tests.support import ROOT, small_disk
+from tests.support import ROOT, processes, small_disk
+
+SOON = 60
+"""Seconds in which a run has ended that would go on for minutes: many more than it needs, on a busy machine too."""
 
 
 @dsl.container_component
@@ -96,7 +99,7 @@ def test_an_interrupted_task_is_interrupted_and_nothing_hints_at_memory(
     process = _start(root, ir, 300)
     folder = _wait_for_the_second(root, process)
     process.send_signal(sign)
-    assert process.wait(20) == 130
+    assert process.wait(SOON) == 130
     record = json.loads((folder / "run.json").read_text())
     assert states(record) == {"write": "done", "write-2": "interrupted"}
     assert (record["state"], record["exit_code"], record["error"]) == ("interrupted", 130, "interrupted in write-2")
@@ -124,13 +127,9 @@ def test_a_stage_that_somebody_else_killed_may_have_been_out_of_memory(tmp_path:
     root = tmp_path / "root"
     process = _start(root, ir, 300)
     folder = _wait_for_the_second(root, process)
-    (stage,) = [
-        int(entry.parent.name)
-        for entry in Path("/proc").glob("[0-9]*/cmdline")
-        if entry.read_bytes().count(b"asleep") and str(root).encode() in entry.read_bytes()
-    ]
+    (stage,) = [pid for pid, words in processes().items() if "asleep" in words and str(root) in words]
     os.kill(stage, signal.SIGKILL)
-    assert process.wait(20) == 137
+    assert process.wait(SOON) == 137
     record = json.loads((folder / "run.json").read_text())
     assert states(record) == {"write": "done", "write-2": "failed"}
     assert record["error"] == "write-2: the stage was ended by SIGKILL; the machine may be out of memory"
@@ -145,7 +144,7 @@ def test_a_second_interruption_ends_what_the_first_began(tmp_path: Path, ir: str
         from tests.runners.test_exit_handler import run
         def slow(self, *_):
             print("telling", file=sys.stderr, flush=True)
-            time.sleep(60)
+            time.sleep(600)
         local.LocalRun._run_exit_tasks = slow
         sys.exit(run(Path(sys.argv[1]), Path(sys.argv[2]).read_text(), seconds=300.0)[0])
     """
@@ -161,10 +160,8 @@ def test_a_second_interruption_ends_what_the_first_began(tmp_path: Path, ir: str
     process.send_signal(signal.SIGINT)
     assert process.stderr
     assert process.stderr.readline() == "telling\n"
-    begun = time.monotonic()
     process.send_signal(signal.SIGINT)
-    process.wait(20)
-    assert time.monotonic() - begun < 15
+    process.wait(SOON)
     assert json.loads((folder / "run.json").read_text())["state"] == "interrupted"
 
 

@@ -227,22 +227,22 @@ def test_nobody_listens(tmp_path: Path) -> None:
 
 
 def test_a_server_that_says_nothing_or_too_little_too_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each bound by itself: the other one is longer by seconds, since the machine may be busy."""
     monkeypatch.setattr(webhook, "SILENCE_SECONDS", 0.3)
-    monkeypatch.setattr(bounds, "TOTAL_SECONDS", 0.8)
     message = Message.read(FAILED, "taxi")
     with socket.create_server(("127.0.0.1", 0)) as server:
         url = f"http://127.0.0.1:{server.getsockname()[1]}{PATH}"
         begun = time.monotonic()
         with pytest.raises(TransientError, match="does not answer within") as silence:
             webhook.post(url, "text", message)
-        assert time.monotonic() - begun < 0.7
+        assert time.monotonic() - begun < bounds.TOTAL_SECONDS / 2
 
         def drip() -> None:
             server.accept()
             connection = server.accept()[0]
             with connection:
                 connection.recv(1)
-                for letter in b"HTTP/1.1 200 OK\r\nX-Slow: " + b"x" * 100:
+                for letter in b"HTTP/1.1 200 OK\r\nX-Slow: " + b"x" * 300:
                     try:
                         connection.sendall(bytes([letter]))
                     except OSError:
@@ -250,10 +250,12 @@ def test_a_server_that_says_nothing_or_too_little_too_often(monkeypatch: pytest.
                     time.sleep(0.1)
 
         threading.Thread(target=drip, daemon=True).start()
+        monkeypatch.setattr(webhook, "SILENCE_SECONDS", 10.0)
+        monkeypatch.setattr(bounds, "TOTAL_SECONDS", 0.8)
         begun = time.monotonic()
         with pytest.raises(TransientError, match="does not answer within") as drops:
             webhook.post(url, "text", message)
-        assert 0.7 < time.monotonic() - begun < 2
+        assert 0.8 <= time.monotonic() - begun < webhook.SILENCE_SECONDS
     assert _shows_no_secret(str(silence.value), str(drops.value))
 
 
