@@ -33,15 +33,15 @@ class Engine:
 
     name: str
 
-    def call(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Runs a short command of the engine."""
+    def call(self, *arguments: str, seconds: float = _LIMIT_SECONDS) -> subprocess.CompletedProcess[str]:
+        """Runs a command of the engine that ends within so many seconds."""
         return subprocess.run(
             [self.name, *arguments],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
             check=False,
-            timeout=_LIMIT_SECONDS,
+            timeout=seconds,
         )
 
     def refusal(self, image: str, options: Sequence[str] = ()) -> str:

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 
@@ -238,18 +239,24 @@ def test_an_engine_that_starts_no_container_is_one_line_before_the_run(
 
 @pytest.fixture
 def inside(tmp_path: Path) -> Callable[..., dict[str, Any]]:
-    """Runs a Python program in the image of ingest, as a stage would be, and returns what it wrote as its result."""
+    """Runs a Python program in the image of ingest, as a stage would be, and returns what it wrote as its result.
+
+    The program has `out`, its result's file, and `given`, the inputs of its executor input.
+    """
     image = built_image("ingest")
 
-    def call(program: str, **parameters: str) -> dict[str, Any]:
+    def call(program: str, inputs: dict[str, Any] | None = None, **parameters: Any) -> dict[str, Any]:
         work = tmp_path / "work"
         work.mkdir(exist_ok=True)
         result = work / "executor_output.json"
         containers = Containers()
         given = task(parameters=parameters, image=image)
         container = TaskContainer(containers, given, containers.check("ingest", image))
-        argument = json.dumps({"outputs": {"outputFile": str(result)}})
-        words = ["python", "-c", f"import json, os, sys\nout = {str(result)!r}\n{program}", argument]
+        # By file, as the launcher gives it: an argument has 128 KiB at most.
+        file = work / "executor_input.json"
+        file.write_text(json.dumps({"inputs": inputs, "outputs": {"outputFile": str(result)}}))
+        begin = f"import json, os, sys\nout = {str(result)!r}\ngiven = json.load(open(sys.argv[1][1:]))['inputs']\n"
+        words = ["python", "-c", begin + program, f"@{file}"]
         completed = container.run(words, tmp_path / "log", lambda note: None)
         content = json.loads(result.read_text()) if result.exists() else {}
         return {"exit_code": completed.exit_code, "peak": completed.peak_memory_bytes, "result": content}
@@ -303,6 +310,23 @@ def test_a_container_is_no_root_and_writes_only_its_outputs(
 
 
 @pytest.mark.containers
+def test_a_container_gets_the_names_of_5000_columns(inside: Callable[..., dict[str, Any]]) -> None:
+    names = {"columns": [f"column of the sensor number {number}" for number in range(5000)]}
+    assert inside("json.dump(given, open(out, 'w'))", names) == {"exit_code": 0, "peak": mock.ANY, "result": names}
+
+
+@pytest.mark.containers
+def test_a_container_reads_what_custom_config_names(tmp_path: Path, inside: Callable[..., dict[str, Any]]) -> None:
+    weights = tmp_path / "weights" / "encoder.txt"
+    weights.parent.mkdir()
+    weights.write_text("0.25")
+    (tmp_path / "weights" / "other.txt").touch()
+    program = f"json.dump([open({str(weights)!r}).read(), os.listdir({str(weights.parent)!r})], open(out, 'w'))"
+    answer = inside(program, custom_config={"encoder": {"from": str(weights)}})
+    assert answer["result"] == ["0.25", ["encoder.txt"]]
+
+
+@pytest.mark.containers
 def test_peak_memory_is_that_of_the_stage(inside: Callable[..., dict[str, Any]]) -> None:
     answer = inside("import time\nblock = b'x' * 300_000_000\ntime.sleep(1)\njson.dump({}, open(out, 'w'))")
     assert 300e6 < answer["peak"] < 400e6
@@ -346,13 +370,13 @@ def test_the_end_of_the_run_ends_its_containers(tmp_path: Path) -> None:
     )
     thread.start()
     begun = time.monotonic()
-    while not seen.is_set() and time.monotonic() - begun < 30:
+    while not seen.is_set() and time.monotonic() - begun < 60:
         if log.exists() and "started" in log.read_text():
             seen.set()
         time.sleep(0.1)
     assert seen.is_set()
     containers.close()
-    thread.join(timeout=30)
+    thread.join(timeout=60)
     assert ended == [137]
     assert "millrace-ingest" not in engine().call("ps", "--all", "--format", "{{.Names}}").stdout.split()
 
@@ -369,7 +393,8 @@ def test_every_image_runs_bare_and_refuses_bad_input(stage: str) -> None:
     refused = engine().call(*bare, image, "python", "-m", f"components.{stage}", "--executor-input", "{}")
     assert (refused.returncode, refused.stdout) == (65, "")
     assert refused.stderr.startswith("error: --executor-input is not KFP's executor input")
-    imported = engine().call(*bare, image, "python", "-c", f"import components.{stage}.{stage}")
+    # TensorFlow takes more than a minute where the machine is busy.
+    imported = engine().call(*bare, image, "python", "-c", f"import components.{stage}.{stage}", seconds=300)
     assert imported.returncode == 0, imported.stderr
 
 
