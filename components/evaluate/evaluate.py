@@ -25,6 +25,8 @@ from components.runtime.progress import report as progress
 from components.runtime.storage import shown
 
 _MAX_ROC_POINTS = 100
+_LARGEST_CLASSES = 16 << 10
+"""Letters that the list of classes may have in the metadata, which KFP hands on in one argument."""
 
 
 def evaluate(
@@ -55,7 +57,7 @@ def evaluate(
       require_thresholds: whether a configuration without any threshold is refused.
       evaluation: gets TFMA's result directory.
       blessing: gets `BLESSED` or `NOT_BLESSED`, and `blessing.json`.
-      metrics: gets the metrics over all examples as metadata.
+      metrics: gets the metrics over all examples, and the names of classes, as metadata.
       classification: gets ROC curve and confusion matrix as metadata.
       report: gets the page.
 
@@ -115,6 +117,7 @@ def evaluate(
     verdict = judge(results, config, unapplied, load_validation(evaluation.path), _nan_fault(counts) or fault)
     _write_blessing(blessing, verdict, _digest(model), "" if baseline is None else _digest(baseline_model))
     _write_metrics(metrics, results)
+    _write_classes(metrics, names[candidate_name(names)])
     _write_classification(classification, results)
     facts = {"Rows": counts.rows, "Splits": location, "Slices": len(results.slices)}
     pictures = _pictures(files, config, models, results)
@@ -300,6 +303,12 @@ def _write_metrics(metrics: OutputArtifact, results: Results) -> None:
     if missing:
         metrics.metadata["not_a_number"] = ", ".join(sorted(missing))
         progress(f"not a number and left out of the metrics: {metrics.metadata['not_a_number']}")
+
+
+def _write_classes(metrics: OutputArtifact, names: list[str]) -> None:
+    """Names of the candidate's classes by number, for what is said of the model wherever it is published."""
+    if names and len(json.dumps(names)) <= _LARGEST_CLASSES:
+        metrics.metadata["classes"] = names
 
 
 def _write_classification(classification: OutputArtifact, results: Results) -> None:

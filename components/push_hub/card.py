@@ -44,6 +44,7 @@ class Card:
     metrics: Mapping[str, float]
     data: Data
     signatures: tuple[Signature, ...]
+    classes: tuple[str, ...]
     license: str
     task: str
     tags: tuple[str, ...]
@@ -63,6 +64,12 @@ def metrics_of(metadata: Mapping[str, Any]) -> dict[str, float]:
         and not isinstance(value, bool)
         and math.isfinite(value)
     }
+
+
+def classes_of(metadata: Mapping[str, Any]) -> tuple[str, ...]:
+    """The names of classes by number in the metadata of evaluate's artifact; empty where it found none."""
+    names = metadata.get("classes")
+    return tuple(str(name) for name in names) if isinstance(names, list) else ()
 
 
 def data_of(metadata: Mapping[str, Any]) -> Data:

@@ -76,7 +76,8 @@ def push_hub(
         raise InputError(f"the model has a file {taken[0]} of its own, where the Hub's stands; save it elsewhere")
     hub.check_repo_id(repo_id, "repo_id")
     signatures = saved_signatures.read(serving.saved_model(model))
-    app = spaces.plan(space, repo_id, private, signatures, description) if space else None
+    classes = card.classes_of(metrics.metadata)
+    app = spaces.plan(space, repo_id, private, signatures, description, classes) if space else None
     revision = f"model-{digest.removeprefix('sha256:')[:_DIGITS]}"
     text = card.render(
         card.Card(
@@ -87,6 +88,7 @@ def push_hub(
             metrics=card.metrics_of(metrics.metadata),
             data=card.data_of(examples.metadata),
             signatures=signatures,
+            classes=classes,
             license=license,
             task=task,
             tags=tuple(str(tag) for tag in tags),

@@ -75,17 +75,23 @@ class App:
 
 
 def plan(
-    options: Mapping[str, Any], model: str, private: bool, signatures: tuple[Signature, ...], description: str
+    options: Mapping[str, Any],
+    model: str,
+    private: bool,
+    signatures: tuple[Signature, ...],
+    description: str,
+    classes: tuple[str, ...] = (),
 ) -> App:
     """Reads what the settings say of the Space.
 
     Args:
       options: `sdk`; `repo_id`, that of the model with `-demo` if none; `private`, that of the model if none; `title`;
-        `input`, auto if none; `classes`.
+        `input`, auto if none; `classes`, those that evaluate found if none.
       model: repository of the model.
       private: whether that is private.
       signatures: of the model.
       description: what the model does.
+      classes: names that evaluate found, by number.
 
     Raises:
       InputError: an unknown key or value, or a model without `serving_default`.
@@ -110,7 +116,7 @@ def plan(
         kind = (
             "image" if image and any(word in serving.inputs[0].name for word in ("image", "b64", "bytes")) else "table"
         )
-    own = options.get("private")
+    own, named = options.get("private"), options.get("classes")
     name = model.split("/")[1]
     return App(
         repo_id=hub.check_repo_id(str(options.get("repo_id") or f"{model}-demo"), "space.repo_id"),
@@ -119,5 +125,5 @@ def plan(
         title=" ".join(str(options.get("title") or name).split()),
         description=" ".join(description.split()),
         input=kind,
-        classes=tuple(str(each) for each in options.get("classes") or ()),
+        classes=classes if named is None else tuple(str(each) for each in named),
     )

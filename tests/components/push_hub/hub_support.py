@@ -15,6 +15,8 @@ from tests.components.push_hub.hub_server import Hub
 from tests.support import ROOT, StageResult, executor_input
 
 METRICS = {"auc": 0.8125, "accuracy": 0.75, "example_count": 3400.0, "digest": "sha256:00", "bytes": 9, "producer": "m"}
+CLASSES = ["small", "large | `1`"]
+"""What evaluate calls the classes, not without signs that have a power in Markdown."""
 EXAMPLES = {"digest": "sha256:feed", "rows": 10000, "splits": ["eval", "train"], "rows_eval": 3400, "rows_train": 6600}
 FLOAT, STRING, INTEGER = 1, 7, 9
 
@@ -89,7 +91,7 @@ def arguments(model: Path, blessing: Path, **parameters: Any) -> dict[str, Any]:
         "output_parameters": ["revision"],
         "metadata": {
             "model": {"digest": content_digest(model), "producer": "millrace/train 0.1.0"},
-            "metrics": METRICS,
+            "metrics": METRICS | {"classes": CLASSES},
             "examples": EXAMPLES,
         },
     }

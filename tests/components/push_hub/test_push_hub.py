@@ -17,6 +17,7 @@ from components.runtime.artifacts import content_digest
 from tests.components.push.serving_support import make_blessing, tree
 from tests.components.push_hub.hub_server import Answer, Hub, running_hub
 from tests.components.push_hub.hub_support import (
+    CLASSES,
     STRING,
     arguments,
     push,
@@ -223,6 +224,8 @@ def test_the_card(tmp_path: Path, hub: Hub, model: Path, blessing: Path) -> None
         "| in | `hours` | int64 | `[?, ?]` |",
         "| in | `company` | string | `[?]` |",
         "| out | `outputs` | float32 | `[?, 1]` |",
+        "| 0 | `small` |",
+        r"| 1 | `large \| '1'` |",
         "all 2 thresholds hold",
     ):
         assert line in body
@@ -267,7 +270,10 @@ def test_the_space_runs_the_commit(tmp_path: Path, hub: Hub, model: Path, blessi
     assert yaml.safe_load(files["README.md"].split("---\n")[1])["sdk"] == "gradio"
     # The next model: one more commit of the Space, which runs it.
     other = push(tmp_path / "b", hub, signed_model(tmp_path / "other", "two"), blessing, space={"sdk": "gradio"})
-    assert other.metadata("pushed_model")["commit"].encode() in space.files("main")["app.py"]
+    app = space.files("main")["app.py"].decode()
+    assert other.metadata("pushed_model")["commit"] in app
+    # Without names in the settings those are shown that evaluate has found.
+    assert f"CLASSES = {CLASSES!r}" in app
     assert len(space.history("main")) == 3
 
 
