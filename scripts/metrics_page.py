@@ -117,7 +117,10 @@ def names() -> list[str]:
         for name, kind in vars(tf_keras.metrics).items()
         if isinstance(kind, type) and issubclass(kind, tf_keras.metrics.Metric)
     }
-    return sorted({*metric_types.registered_metrics(), *keras} - {"Metric", "MeanMetricWrapper"}, key=str.lower)
+    return sorted(
+        {*metric_types.registered_metrics(), *keras} - {"Metric", "MeanMetricWrapper"},
+        key=lambda name: (name.lower(), name),
+    )
 
 
 def suits(name: str) -> set[str]:
@@ -253,7 +256,7 @@ _HEAD = """# Metrics
 
 What a `class_name` in an EvalConfig can be, and which task it suits. This page is measured: `scripts/metrics_page.py` tries
 each metric on made-up labels and predictions, one example at a time as in TFMA's Beam pipeline and in batches as here, and
-holds one against the other.
+holds one against the other. What blesses a model, regression and the lifts in full: [evaluation.md](evaluation.md).
 
 Where to begin:
 
@@ -262,7 +265,7 @@ Where to begin:
 | binary | 0 or 1; a probability | `AUC`, `AUCPrecisionRecall`, `Precision`, `Recall`, `CalibrationPlot` | `AUC`, `MajorityLift` of `components.evaluate.lift`, `TopLift` of `components.evaluate.top_lift` for rare classes |
 | multi-class | a class number; a score per class | `SparseCategoricalAccuracy`, `MultiClassConfusionMatrixPlot`; those of binary with `binarize` or `aggregate` | `MajorityLift` |
 | multi-label | 0 or 1 per class; a score per class | those of binary, over all classes together or by class with `binarize` | `AUC` |
-| regression | a number; a number | `MeanAbsoluteError`, `RootMeanSquaredError`, `R2Score` | `R2Score`: the mean gets 0 |
+| regression | a number; a number | `MeanAbsoluteError`, `RootMeanSquaredError`, `R2Score` | `SquaredErrorLift` (the mean gets 1) or `AbsoluteErrorLift` (the median gets 1) of `components.evaluate.regression` |
 | ranking | 0 or 1; a score; `query_key` | `NDCG`, `QueryStatistics` | `NDCG` |
 | segmentation | a class per pixel; a score per pixel and class | those of `components.evaluate.segmentation` | `MeanIoULift` |
 

@@ -176,7 +176,7 @@ def _first_record(file: str) -> Any:
     try:
         return list(tf.data.TFRecordDataset(file, compression_type="GZIP").take(1))
     except tf.errors.OpError as error:
-        raise InputError(f"{file}: not a gzip TFRecord ({error.message}); run ingest again") from None
+        raise InputError(f"{file}: not a gzip TFRecord ({fitting.reason(error)}); run ingest again") from None
 
 
 def _try_metrics(
@@ -250,7 +250,7 @@ def _explained(error: Exception, file: str) -> Exception:
         return error
     text = str(error)
     if "Not a valid TFRecord" in text or isinstance(error, tf.errors.DataLossError):
-        return InputError(f"an examples file is damaged: {text.splitlines()[0]}; run ingest again")
+        return InputError(f"an examples file is damaged: {fitting.reason(error)}; run ingest again")
     if "add_input failed on" in text:
         cause = error.__cause__ or error
         # Beam tells the inputs, and not the cause.
@@ -261,10 +261,7 @@ def _explained(error: Exception, file: str) -> Exception:
             "docs/metrics.md says which metric suits which task"
         )
     if isinstance(error, tf.errors.InvalidArgumentError):
-        # The first lines of such an error may name nothing but the graph.
-        lines = [line.strip() for line in text.splitlines() if line.strip()]
-        told = next((line for line in lines if not line.endswith(":") and not line.startswith(("Detected", "<"))), text)
-        return InputError(f"the model cannot read the examples: {told}")
+        return InputError(f"the model cannot read the examples: {fitting.reason(error)}")
     return error
 
 

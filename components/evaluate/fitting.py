@@ -7,6 +7,7 @@ other instances than those that added up, as from another process. A message nev
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -25,6 +26,31 @@ from components.runtime.errors import InputError, StageError
 
 ROWS = 32
 """Enough for shapes, kinds and most values; few enough for metrics that take milliseconds an example."""
+
+_NOISE = re.compile(
+    r"\{\{.*?\}\}|\[\[.*?\]\]|\[Op:\w*\](?: name:.*)?|\[while running .*?\]|"
+    r"Name: <unknown>,|, Index: \d+(?=\.)|<[^<>]*>"
+)
+"""Names of nodes, operations and objects."""
+
+_BEFORE_THE_CAUSE = ("Detected at", "Graph execution error")
+_VALUES_OF_CODE = re.compile(r":(?=\s|$)(?!\s+')")
+_VALUES_FOLLOW = re.compile(r"(?<!Key)(?<!Feature)(?<!type)(?<!size)(?<!shape):(?=\s|$)|\binputs:")
+_LITERAL = re.compile(
+    r"""
+    (?P<kept>
+      (?:Key|Feature):\ .+?(?=[,.]\ |[,.]?$|\ \(data)       # the name of a feature
+      | shapes?[:=]?\s*[\[(][\d,\ ?-]*[\])] | \(\d+(?:,\ ?\d+)*,?\) | dim\[\d+\] | dimension\ of\ \d+
+      | \[0,\ 1\] | \[\d+,\ \d+\) | >\ 1\b               # a range
+      | \d+(?:\ to\ \d+)?\ (?:required|positional|were|was|values)\b | \bat\ \d+
+    )
+    | (?<!\w)b?(?P<quote>['"])(?P<quoted>.*?)(?P=quote)(?!\w)
+    | \w*\(\[.* | \[.*\]
+    | (?<!\w)[-+]?(?:\d[\d,]*\.?\d*|\.\d+)(?:e[-+]?\d+)?(?!\w)
+    """,
+    re.VERBOSE,
+)
+_KEYS = {value for name, value in vars(constants).items() if name.endswith("_KEY")}
 
 
 def check(file: str, config: config_pb2.EvalConfig, rows: dict[str, Rows], schema: schema_pb2.Schema) -> None:
@@ -83,17 +109,34 @@ def measure(
 
 
 def reason(error: BaseException) -> str:
-    """What an error comes from, in one line without the values of examples that TFMA's and Keras's messages hold."""
+    """What an error comes from, in one line without the values of examples that messages of libraries hold.
+
+    Left of a message are its words, shapes, ranges and what Python says of code: any other number, text in quotes or
+    brackets, and all that follows a colon might be a value.
+    """
     while error.__cause__ is not None:
         error = error.__cause__
-    text = re.split(r"\binputs:|Label values", re.sub(r"\{\{.*?\}\}|<[^<>]*>", "", str(error)))[0]
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    lines = [line.strip() for line in _NOISE.sub("", str(error)).splitlines()]
     # TensorFlow names the function that failed before it says why.
-    told = next((line for line in lines if not line.startswith("Detected") and not line.endswith(":")), "")
-    told = re.split(r"(?<=[a-z)])\.\s|:\s*(?=\w+=)", told)[0]
-    told = re.sub(r"\[(?!0, 1\])[^\[\])]*(?:\[.*)?\]|array\(.*|b'.*?'|b\".*?\"|'[^'\w]*[^']*[^'\w][^']*'", "…", told)
-    told = re.sub(r"(label value) of \S+", r"\1", told)
-    return told[:200].rstrip(" :,.") or type(error).__name__
+    told = next((line for line in lines if line and not line.startswith(_BEFORE_THE_CAUSE)), "")
+    of_code = isinstance(error, TypeError | AttributeError)
+    sentences = []
+    for sentence in re.split(r"(?<=[\w)\]])\.\s+", told):
+        words = (_VALUES_OF_CODE if of_code else _VALUES_FOLLOW).split(sentence)
+        if len(words) == 1 or not sentences:
+            sentences.append(words[0])
+        if len(words) > 1:
+            break
+    masked = _LITERAL.sub(lambda found: found[0] if _is_kept(found, of_code) else "…", ". ".join(sentences))
+    return textwrap.shorten(masked.strip(" :,."), 200, placeholder=" …") or type(error).__name__
+
+
+def _is_kept(found: re.Match[str], of_code: bool) -> bool:
+    """Whether a literal of a message is no value of an example."""
+    if found["kept"]:
+        return True
+    quoted = found["quoted"]
+    return quoted is not None and (quoted in _KEYS or (of_code and all(map(str.isidentifier, quoted.split(".")))))
 
 
 def _check_shapes(spec: config_pb2.MetricsSpec, rows: dict[str, Rows]) -> None:
@@ -106,7 +149,7 @@ def _check_shapes(spec: config_pb2.MetricsSpec, rows: dict[str, Rows]) -> None:
     )
     for labels, predictions in rows.values():
         if compares and labels.shape[1:] == (1,) and predictions.shape[1:] not in ((1,), ()):
-            raise ValueError("it compares labels and predictions one to one: use its Sparse form, or one-hot labels")
+            raise ValueError("it compares labels and predictions one to one; use its Sparse form, or one-hot labels")
 
 
 def _each(config: config_pb2.EvalConfig) -> Iterator[tuple[str, config_pb2.EvalConfig]]:
