@@ -219,7 +219,9 @@ def _slice_group(results: Results, title: str, entries: list[SliceMetrics], verd
         columns |= _columns(results, entry)
     names = [_label(results, entry, label) for entry in shown]
     rows = [[name, *[_cell(entry, key) for key in columns.values()]] for name, entry in zip(names, shown, strict=True)]
-    main = _main_metric(columns, verdict)
+    # Of the label's slices no curve is defined: nothing would be drawn of it.
+    drawn = [name for name, key in columns.items() if any(entry.defined(key) is not None for entry in shown)]
+    main = _main_metric(drawn, verdict)
     parts: list[Html] = []
     if main is not None:
         key = columns[main]

@@ -180,7 +180,7 @@ def load(
                 by_model.setdefault(name, Plots(class_names=class_names)).regressions[output] = regression
         confusion = _confusion(entry.metric_keys_and_values)
         numbers = dict(_numbers(entry.metric_keys_and_values))
-        intervals = dict(_intervals(entry.metric_keys_and_values))
+        intervals = _intervals(entry.metric_keys_and_values)
         slices.append(SliceMetrics(key, numbers, intervals, confusion, counts.slices.get(key)))
     ordered = sorted(slices, key=lambda entry: _order(entry.key))
     return Results(ordered, by_slice.get((), {}), counts.rows, class_names, baseline_class_names)
@@ -273,12 +273,15 @@ def _regressions(pairs: Any) -> Iterator[tuple[str, str, Regression]]:
             yield pair.key.model_name, pair.key.output_name, Regression.from_json(pair.value.bytes_value)
 
 
-def _intervals(pairs: Any) -> Iterator[tuple[metric_types.MetricKey, tuple[float, float]]]:
+def _intervals(pairs: Any) -> dict[metric_types.MetricKey, tuple[float, float]]:
+    found = {}
     for pair in pairs:
         ends = pair.confidence_interval.lower_bound, pair.confidence_interval.upper_bound
         low, high = (end.double_value.value if end.WhichOneof("type") == "double_value" else math.nan for end in ends)
         if math.isfinite(low) and math.isfinite(high):
-            yield metric_types.MetricKey.from_proto(pair.key), (low, high)
+            found[metric_types.MetricKey.from_proto(pair.key)] = low, high
+    # TFMA computes intervals of the changes of counts, too, which have none themselves.
+    return {key: ends for key, ends in found.items() if key._replace(is_diff=False) in found}
 
 
 def _confusion(pairs: Any) -> dict[str, list[_Confusion]]:

@@ -198,5 +198,7 @@ def test_the_report_and_the_artifact_name_the_classes(
     assert '<th class="number">auc</th>' in table
     assert "auc class Mortgage" in page
     by_label = page[page.index("<h2>By label_xf</h2>") :]
+    # Of a single class no AUC is defined, gate or not: what is defined is drawn.
+    assert "sparse_categorical_accuracy" in by_label.partition("<table")[0]
     assert "<td>Credit card, prepaid</td>" in by_label
     assert "<td>(others)</td>" in by_label

@@ -89,6 +89,7 @@ def test_bootstrap_is_the_same_twice_and_near_tfmas_own(
     assert overall.values[change] == overall.intervals[change._replace(name="binary_accuracy")][0]
     # Of 600 examples, an eighth wrong: the standard error of a proportion, met by 20 samples within a half.
     low, high = overall.intervals[change._replace(name="binary_accuracy", is_diff=False)]
+    assert not any(key.name == "example_count" for key in overall.intervals)
     half = stats.t.ppf(0.975, 19) * np.sqrt(0.875 * 0.125 / 600)
     assert (high - low) / 2 == pytest.approx(half, rel=0.5)
 
