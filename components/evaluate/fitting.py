@@ -120,7 +120,7 @@ def reason(error: BaseException) -> str:
     # TensorFlow names the function that failed before it says why.
     told = next((line for line in lines if line and not line.startswith(_BEFORE_THE_CAUSE)), "")
     of_code = isinstance(error, TypeError | AttributeError)
-    sentences = []
+    sentences: list[str] = []
     for sentence in re.split(r"(?<=[\w)\]])\.\s+", told):
         words = (_VALUES_OF_CODE if of_code else _VALUES_FOLLOW).split(sentence)
         if len(words) == 1 or not sentences:
