@@ -28,6 +28,10 @@ WEIGHTS = np.array([row["weight"] for row in ROWS])
 
 BEAM = ["--runner=FnApiRunner"]
 WAYS = pytest.mark.parametrize("beam_options", [[], BEAM], ids=["batches", "Beam"])
+# Both ways have the same numbers by another test.
+QUICK_WAYS = pytest.mark.parametrize(
+    "beam_options", [[], pytest.param(BEAM, marks=pytest.mark.slow)], ids=["batches", "Beam"]
+)
 
 HEAD = (
     'model_specs { signature_name: "from_examples" preprocessing_function_names: "transform_features" '
@@ -157,22 +161,27 @@ def _flat(value: Any) -> list[float]:
     return [float(value)]
 
 
+@pytest.fixture(scope="module")
+def tfmas_own() -> dict[str, float]:
+    """Metrics over all examples, with weights, as TFMA called directly computes them."""
+    frame = pd.DataFrame({"label": LABELS, "prediction": PREDICTIONS, "weight": WEIGHTS})
+    spec = 'model_specs { label_key: "label" prediction_key: "prediction" example_weight_key: "weight" } '
+    direct = tfma.analyze_raw_data(frame, text_format.Parse(spec + METRICS, config_pb2.EvalConfig()))
+    return {name: value["doubleValue"] for name, value in direct.get_metrics_for_slice(()).items()}
+
+
 @WAYS
 def test_equal_to_tfma_called_directly(
-    tmp_path: Path, examples: Path, model: Path, schema: Path, beam_options: list[str]
+    tmp_path: Path, examples: Path, model: Path, schema: Path, beam_options: list[str], tfmas_own: dict[str, float]
 ) -> None:
     """With weights, which the lifts and the plots count, too."""
     found = evaluate(
         tmp_path, examples, model, schema, spec='example_weight_key: "weight_xf" ', beam_options=beam_options
     )
-    frame = pd.DataFrame({"label": LABELS, "prediction": PREDICTIONS, "weight": WEIGHTS})
-    spec = 'model_specs { label_key: "label" prediction_key: "prediction" example_weight_key: "weight" } '
-    direct = tfma.analyze_raw_data(frame, text_format.Parse(spec + METRICS, config_pb2.EvalConfig()))
-    values = {name: value["doubleValue"] for name, value in direct.get_metrics_for_slice(()).items()}
     wanted = expected(LABELS, PREDICTIONS, WEIGHTS)
-    assert {name: values[name] for name in wanted} == pytest.approx(wanted, rel=1e-6)
+    assert {name: tfmas_own[name] for name in wanted} == pytest.approx(wanted, rel=1e-6)
     assert {name: found["metrics"][f"{name} example-weighted"] for name in wanted} == pytest.approx(
-        {name: values[name] for name in wanted}, rel=1e-7
+        {name: tfmas_own[name] for name in wanted}, rel=1e-7
     )
     weighted = load(tmp_path / "out" / "evaluation", Counts()).plots[""].regressions[""]
     assert weighted.rmse == pytest.approx(wanted["root_mean_squared_error"])
@@ -188,7 +197,7 @@ def test_the_report_shows_the_labels_range_and_no_roc(both_ways: dict[str, tuple
         assert {"confidenceMetrics", "confusionMatrix"} & metadata["classification"].keys() == set()
 
 
-@WAYS
+@QUICK_WAYS
 @pytest.mark.parametrize(
     ("scale", "noise", "bias", "lifts", "reason"),
     [
@@ -233,7 +242,7 @@ def test_against_a_baseline(tmp_path: Path, examples: Path, model: Path, schema:
     assert "By decile of the prediction (candidate)" in page
 
 
-@WAYS
+@QUICK_WAYS
 def test_several_numbers_per_example_are_told(
     tmp_path: Path, digit_examples: Path, digit_schema: Path, beam_options: list[str]
 ) -> None:
