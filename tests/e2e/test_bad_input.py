@@ -133,6 +133,7 @@ def test_a_schema_that_the_data_contradicts_stops_the_run_and_the_report_is_ther
         assert "wanted: " in part.record["error"]
 
 
+@pytest.mark.slow
 def test_mistakes_in_a_users_modules_name_their_line(tmp_path: Path, taxi_data: Path) -> None:
     """Three mistakes in one model, mended one after the other: what was finished before is not done again."""
     model = _model(tmp_path / "mine", "{}", preprocessing="def preprocessing_fn(inputs)\n    return inputs\n")

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import time
@@ -19,7 +20,7 @@ from components.runtime.artifacts import content_digest
 from runners.environments import interpreter
 from runners.records import list_runs
 from tests.e2e.conftest import Run, command, run
-from tests.support import ROOT, small_disk
+from tests.support import ROOT, processes, small_disk
 
 STEPS = ("--param", "train_steps=60", "--param", "eval_steps=5")
 BYTE_FOR_BYTE = {
@@ -77,8 +78,18 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(folder)
 
 
-def _kill_while_running(root: Path, task: str, arguments: tuple[str, ...]) -> None:
-    """Starts a run and kills the runner, without any warning, as soon as the task works."""
+def _kill_while_running(
+    root: Path, task: str, arguments: tuple[str, ...], *, after: float = 0.0, family: bool = False
+) -> None:
+    """Starts a run and kills the runner without any warning.
+
+    Args:
+      root: the pipeline root.
+      task: the task that works then.
+      arguments: of the run.
+      after: seconds for which it has worked.
+      family: whether the stages, and whatever else the run has started, are killed as well.
+    """
     before = set((root / "runs").iterdir()) if (root / "runs").exists() else set()
     process = subprocess.Popen(command(root, *arguments), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     try:
@@ -93,9 +104,14 @@ def _kill_while_running(root: Path, task: str, arguments: tuple[str, ...]) -> No
             if log and log.exists() and "progress: started" in log.read_text(errors="replace"):
                 break
             time.sleep(0.005)
+        time.sleep(after)
     finally:
-        process.send_signal(signal.SIGKILL)
+        for pid in _family(process.pid) if family else [process.pid]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         process.wait()
+    # Push may have ended before its instant came, and the run with it.
+    assert process.returncode in (0, -signal.SIGKILL), process.communicate()[0].decode()
 
 
 def _check_whole(root: Path) -> list[dict[str, Any]]:
@@ -109,13 +125,17 @@ def _check_whole(root: Path) -> list[dict[str, Any]]:
     return records
 
 
-def _survivors(root: Path) -> list[str]:
-    found = []
-    for entry in Path("/proc").glob("[0-9]*/cmdline"):
+def _family(process: int) -> list[int]:
+    """A process and all that it has started, as far as it still lives."""
+    children = []
+    for task in Path(f"/proc/{process}/task").glob("*/children"):
         with contextlib.suppress(OSError):
-            if str(root) in entry.read_text().replace("\0", " "):
-                found.append(entry.parent.name)
-    return [pid for pid in found if pid != str(os.getpid())]
+            children += [int(child) for child in task.read_text().split()]
+    return [process, *(each for child in children for each in _family(child))]
+
+
+def _survivors(root: Path) -> list[int]:
+    return [pid for pid, words in processes().items() if str(root) in words and pid != os.getpid()]
 
 
 def _answers(run: Run, *models: Path) -> list[list[float]]:
@@ -131,6 +151,7 @@ def _answers(run: Run, *models: Path) -> list[list[float]]:
     return answers
 
 
+@pytest.mark.slow
 def test_killed_at_every_stage_and_run_again_the_result_is_that_of_an_undisturbed_run(
     undisturbed: Run, tmp_path: Path, trips: Path, model: str
 ) -> None:
@@ -151,54 +172,35 @@ def test_killed_at_every_stage_and_run_again_the_result_is_that_of_an_undisturbe
     _check_result(end, undisturbed)
 
 
-def _family(process: int) -> list[int]:
-    """A process and all that it has started, as far as it still lives."""
-    children = []
-    for task in Path(f"/proc/{process}/task").glob("*/children"):
-        with contextlib.suppress(OSError):
-            children += [int(child) for child in task.read_text().split()]
-    return [process, *(each for child in children for each in _family(child))]
-
-
 @pytest.mark.slow
 def test_killed_at_random_instants_nothing_half_written_is_seen_and_nothing_is_done_twice(
     undisturbed: Run, tmp_path: Path, trips: Path, model: str
 ) -> None:
-    """At 20 instants of the work, wherever they fall: the runner alone is killed, or with all its stages."""
+    """20 kills, two while each task works, at any instant of its work: of the runner alone, or with all its stages."""
     chance = random.Random(20261129)
     arguments = (model, "--data", str(trips), *STEPS)
-    kills, roots = 0, 0
-    while kills < 20:
-        roots += 1
-        root = tmp_path / str(roots)
+    works = {task["name"]: task["seconds"] - task["start_up_seconds"] for task in undisturbed.record["tasks"]}
+    for each in ("first", "second"):
+        root = tmp_path / each
         ended: set[str] = set()
-        while True:
-            before = set(root.glob("runs/*/run.json"))
-            process = subprocess.Popen(
-                command(root, *arguments), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-            )
-            while process.poll() is None and not set(root.glob("runs/*/run.json")) - before:
-                time.sleep(0.02)
-            left = sum(task["seconds"] for task in undisturbed.record["tasks"] if task["name"] not in ended)
-            try:
-                process.wait(chance.uniform(0.0, left) if kills < 20 else None)
-            except subprocess.TimeoutExpired:
-                kills += 1
-                for pid in _family(process.pid) if chance.random() < 0.5 else [process.pid]:
-                    with contextlib.suppress(ProcessLookupError):
-                        os.kill(pid, signal.SIGKILL)
-            output, errors = (text.decode() for text in process.communicate())
-            assert process.returncode in (0, -signal.SIGKILL), output + errors
-            assert {each.state for each in list_runs(root)} <= {"interrupted", "done"}
-            for record in set(root.glob("runs/*/run.json")) - before:
-                assert not [task for task in ended if record.with_name(f"{task}.log").exists()], "done twice"
+        for task in TASKS:
+            # What worked beside the task before it may have ended meanwhile.
+            for execution in root.glob(f"artifacts/*/{task}/[!.]*"):
+                shutil.rmtree(execution)
+            ended.discard(task)
+            before = set(root.glob("runs/*"))
+            instant, family = chance.uniform(0.0, works[task]), chance.random() < 0.5
+            _kill_while_running(root, task, arguments, after=instant, family=family)
+            assert {run.state for run in list_runs(root)} <= {"interrupted", "done"}
+            (killed,) = set(root.glob("runs/*")) - before
+            assert not [name for name in ended if (killed / f"{name}.log").exists()], "done twice"
             # A model that was pushed is the next run's baseline, against which it is evaluated anew.
             ended = {execution["task"] for execution in _check_whole(root)} - {"resolve", "evaluate", "push", "notify"}
             assert all(path.name.isdigit() or path.name.startswith(".") for path in root.glob("serving/taxi/*"))
-            if process.returncode == 0:
-                break
+        end = run(root, *arguments)
+        assert end.exit_code == 0, end.output + end.errors
         assert _survivors(root) == []
-        _check_result(Run(0, output, errors, root), undisturbed)
+        _check_result(end, undisturbed)
 
 
 def _check_result(end: Run, undisturbed: Run) -> None:
@@ -213,6 +215,7 @@ def _check_result(end: Run, undisturbed: Run) -> None:
     assert list(end.root.glob("serving/taxi/.staging*")) == []
 
 
+@pytest.mark.slow
 def test_two_runs_at_once_over_the_same_root_do_not_disturb_each_other(
     undisturbed: Run, tmp_path: Path, trips: Path, model: str
 ) -> None:
@@ -249,7 +252,7 @@ def test_interrupting_ends_everything_and_says_so(tmp_path: Path, trips: Path, m
     assert _survivors(tmp_path) == []
 
 
-@pytest.mark.parametrize("size", ["60k", "200k", "700k"])
+@pytest.mark.parametrize("size", ["60k", "200k", pytest.param("700k", marks=pytest.mark.slow)])
 def test_a_full_disk_is_a_passing_fault(tmp_path: Path, trips: Path, model: str, size: str) -> None:
     with small_disk(tmp_path / "disk", size) as disk:
         result = run(disk, model, "--data", str(trips), *STEPS)
