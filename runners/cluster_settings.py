@@ -17,6 +17,7 @@ from pydantic import (
 )
 
 from components.runtime import vertex_accelerators
+from runners import sections
 from runners.kubernetes_values import (
     Cpu,
     Duration,
@@ -44,10 +45,10 @@ SECURITY_CONTEXT_SERVER = (2, 17)
 RUN_LIMITS_SERVER = (2, 17)
 
 
-class Section(BaseModel):
-    """A part of the settings; a key that it does not have is a mistake."""
+class Section(sections.Section, BaseModel):
+    """A part of the settings that stays as it was read."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(frozen=True)
 
 
 def _server(text: str) -> str:

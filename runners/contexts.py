@@ -12,7 +12,6 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from components.runtime import yaml_files
@@ -104,13 +103,11 @@ def _path() -> Path:
 
 def _read(file: Path) -> _File:
     try:
-        content = yaml_files.load(file.read_text())
+        content = yaml_files.load(file.read_bytes(), str(file))
     except FileNotFoundError:
         if os.environ.get(FILE_VARIABLE):
             raise InputError(f"{FILE_VARIABLE} names {file}, which is not there; name a file of contexts") from None
         return _File()
-    except yaml.YAMLError as error:
-        raise InputError(f"{file}: not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(content, dict):
         raise InputError(f"{file}: holds no contexts; it has `contexts:`, a mapping of names to hosts")
     try:

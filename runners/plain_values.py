@@ -39,7 +39,8 @@ def _faults(value: Any, path: str, anything: bool, free: str) -> Iterator[tuple[
         for number, inner in enumerate(value):
             yield from _faults(inner, f"{path}.{number}" if path else str(number), anything, free)
     elif isinstance(value, int) and abs(value) > LARGEST:
-        yield path, f"{value} would lose digits on its way, as whole numbers beyond 2^53 do; write it in quotes"
+        mend = "write a text in quotes where one is taken, or a smaller number" if anything else "write a smaller one"
+        yield path, f"{value} would lose digits on its way, as whole numbers beyond 2^53 do; {mend}"
     elif isinstance(value, float) and not math.isfinite(value):
         yield path, f"{value} is no number in JSON, in which parameters are handed on; write a finite number or a text"
     elif anything and value is None:

@@ -13,7 +13,6 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from components.runtime import yaml_files
@@ -66,11 +65,10 @@ def read(files: Iterable[Path]) -> list[tuple[Path, Schedule]]:
     found: list[tuple[Path, Schedule]] = []
     for file in _files(files):
         try:
-            documents = [document for document in yaml_files.load_all(file.read_text()) if document is not None]
+            content = file.read_bytes()
         except OSError as error:
             raise InputError(f"{file}: {error.strerror}") from None
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise InputError(f"{file}: not YAML: {' '.join(str(error).split())}") from None
+        documents = [document for document in yaml_files.load_all(content, str(file)) if document is not None]
         if not documents:
             raise InputError(f"{file}: holds no schedule")
         for document in documents:

@@ -9,7 +9,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from components.runtime import yaml_files
@@ -19,13 +18,13 @@ from runners import plain_values, secret_values
 from runners import resources as resources_module
 from runners.cluster_settings import Cluster, StageResources
 from runners.kubernetes_values import pipeline_name
+from runners.sections import Section
 from runners.stage_settings import (
     Evaluate,
     Ingest,
     Notify,
     PushHub,
     Schema,
-    Section,
     Statistics,
     Train,
     Transform,
@@ -59,7 +58,7 @@ class Settings(Section):
     Files are named relative to the model's folder, or to `module`, where the model's code lies outside of the images.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(frozen=True)
 
     folder: Path
     pipeline_name: PipelineName
@@ -186,10 +185,7 @@ def load(model: str, module: str = "") -> Settings:
         raise InputError(
             f"no model {model!r}: there is no {where}{did_you_mean(model, known)}; the models are: {', '.join(known)}"
         )
-    try:
-        content = yaml_files.load(file.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{where}: not YAML: {' '.join(str(error).split())}") from None
+    content = yaml_files.load(file.read_bytes(), str(where))
     if not isinstance(content, dict):
         raise InputError(f"{where}: holds no settings")
     secret_values.refuse(content, str(where))
@@ -210,8 +206,8 @@ def same_name(settings: Settings) -> list[str]:
     found = []
     for file in sorted(places - {settings.folder / SETTINGS_FILE}):
         try:
-            content = yaml_files.load(file.read_text(encoding="utf-8"))
-        except (yaml.YAMLError, UnicodeDecodeError, OSError):
+            content = yaml_files.load(file.read_bytes(), str(file))
+        except (InputError, OSError):
             continue
         if isinstance(content, dict) and _name_of(file.parent, content) == settings.pipeline_name:
             found.append(_shown(file.parent))
@@ -242,7 +238,7 @@ def _explain(error: ValidationError) -> str:
     if isinstance(mistake["input"], dict | BaseModel):
         # What several keys say together; the message names them.
         return f"{name}: {message}" if name else message
-    return f"{name}: {message}, not {mistake['input']!r}"
+    return f"{name}: {message}" if mistake["input"] is None else f"{name}: {message}, not {mistake['input']!r}"
 
 
 def _section(parents: list[str]) -> Any:

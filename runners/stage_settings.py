@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveInt
+from pydantic import AfterValidator, BaseModel, Field, PositiveInt
+
+from runners import sections
 
 
-class Section(BaseModel):
-    """A part of the settings, which holds the keys that it names and no other."""
-
-    model_config = ConfigDict(extra="forbid")
+class Section(sections.Section, BaseModel):
+    """A part of the settings that is a stage's."""
 
 
 class Images(Section):

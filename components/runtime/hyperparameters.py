@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-
-import yaml
 
 from components.runtime import yaml_files
 from components.runtime.artifacts import InputArtifact
@@ -63,10 +62,7 @@ def values(configuration: Mapping[str, Any] | None) -> dict[str, Any]:
 def _read(file: Path, where: str) -> Configuration:
     if not file.is_file():
         raise InputError(f"{where}: no such file; it should hold the hyperparameters as JSON or YAML")
-    try:
-        content = _parsed(file.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{where}: neither JSON nor YAML: {' '.join(str(error).split())}") from None
+    content = _parsed(file.read_bytes(), where)
     if not isinstance(content, dict) or not content:
         raise InputError(f"{where}: holds no hyperparameters; write names and values, such as `learning_rate: 0.001`")
     plain = content.get("values") if set(content) == {"space", "values"} else content
@@ -82,9 +78,15 @@ def _read(file: Path, where: str) -> Configuration:
     return Configuration(content, where)
 
 
-def _parsed(text: str) -> Any:
+def _parsed(text: bytes, where: str) -> Any:
     """What a text holds as JSON, else as YAML, which takes all JSON but that with tabs."""
+
+    def distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        if twice := [name for name, count in Counter(name for name, _ in pairs).items() if count > 1]:
+            raise InputError(f"{where}: the key {twice[0]!r} is there more than once; keep one of them")
+        return dict(pairs)
+
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=distinct)
     except ValueError:
-        return yaml_files.load(text)
+        return yaml_files.load(text, where)

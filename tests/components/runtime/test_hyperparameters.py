@@ -41,14 +41,17 @@ def test_none_are_none() -> None:
     ("text", "message"),
     [
         (None, "no such file"),
-        ("a: [", "neither JSON nor YAML"),
+        ("a: [", "not YAML"),
+        ("rate: 1\nunits: 2\nrate: 2", "line 3: the key 'rate' a second time, after line 1"),
+        ('{"rate": 1, "rate": 2}', "the key 'rate' is there more than once"),
+        ("rate: 0100", "line 1: YAML 1.1 and 1.2 read 0100 as different things"),
         ("- rate", "holds no hyperparameters"),
         ("", "holds no hyperparameters"),
         ("rate: [1, 2]", r"'rate' is \[1, 2\]; a hyperparameter is a number"),
         ("rate: .inf", "'rate' is inf; a hyperparameter is a finite number"),
         ('{"rate": NaN}', "'rate' is nan; a hyperparameter is a finite number"),
         ('{"space": [], "values": 3}', "`values` is no mapping"),
-        (b"\xff\xfe\x00", "neither JSON nor YAML"),
+        (b"\xff\xfe\x00", "not YAML"),
     ],
 )
 def test_other_files_are_refused_by_name(tmp_path: Path, text: str | bytes | None, message: str) -> None:
