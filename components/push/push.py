@@ -107,7 +107,10 @@ def _destination_errors(destination: str) -> Iterator[None]:
 @contextlib.contextmanager
 def _locked(root: Path) -> Iterator[None]:
     root.mkdir(parents=True, exist_ok=True)
-    with (root / serving.LOCK).open("a") as lock:
+    path = root / serving.LOCK
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        raise InputError(f"{path} is not a file, while pushes lock the serving directory by one; remove it")
+    with path.open("a") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -134,7 +137,7 @@ def _same_model(root: Path, digest: str) -> int:
 
 
 def _publish(model: InputArtifact, root: Path, files: dict[str, str], digest: str, reason: str) -> int:
-    number = max((taken for taken, _ in serving.numbered(root)), default=0) + 1
+    number = serving.next_number(root)
     staging = root / f"{serving.STAGING_PREFIX}{number}-{os.getpid()}"
     try:
         report(f"copying {len(files)} files")
@@ -148,7 +151,7 @@ def _publish(model: InputArtifact, root: Path, files: dict[str, str], digest: st
         try:
             staging.rename(root / str(number))
         except OSError as error:
-            if error.errno in (errno.EEXIST, errno.ENOTEMPTY):
+            if error.errno in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR):
                 raise TransientError(
                     f"{root / str(number)}: somebody else made this version meanwhile; run again"
                 ) from None

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 
 from components.runtime.artifacts import InputArtifact
 from components.runtime.errors import InputError, TransientError
+from components.runtime.json_text import parse
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def read(blessing: InputArtifact, model_digest: str) -> Blessing:
       InputError: the model is not blessed, the blessing is of another one, or there is none.
     """
     try:
-        document = json.loads((blessing.path / "blessing.json").read_bytes())
+        document = parse((blessing.path / "blessing.json").read_bytes())
         blessed, why, blessed_digest = document["blessed"], str(document["reason"]), document.get("model_digest")
         baseline = document.get("baseline_digest")
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -6,7 +6,6 @@ version with the highest number, because that is the one that TensorFlow Serving
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,12 +21,16 @@ from components.runtime.artifacts import (
     local_path,
 )
 from components.runtime.errors import InputError
+from components.runtime.json_text import parse
 
 MODEL_FOLDER = "Format-Serving"
 """Folder of a model artifact that holds its SavedModel, as TFX names it."""
 
 MANIFEST = "assets.extra/millrace.json"
 """Inside a version. TensorFlow Serving leaves `assets.extra/` to whoever exports the model."""
+
+LARGEST_VERSION = 2**63 - 1
+"""TensorFlow Serving's versions are 64-bit integers; it leaves folders with higher numbers alone."""
 
 STAGING_PREFIX = ".staging-"
 LOCK = ".millrace.lock"
@@ -111,7 +114,10 @@ def how_pushed(metadata: Mapping[str, Any]) -> str:
     """
     if metadata.get("created") is False:
         return " (in service already)"
-    same_as = int(float(metadata.get("same_as") or 0))
+    try:
+        same_as = int(float(metadata.get("same_as") or 0))
+    except (TypeError, ValueError, OverflowError):
+        same_as = 0
     return f" (the model of version {same_as} again)" if same_as else ""
 
 
@@ -134,12 +140,28 @@ def serving_root(destination: str) -> Path:
 
 def numbered(root: Path) -> list[tuple[int, Path]]:
     """The folders that TensorFlow Serving takes for versions, whoever put them there, highest first."""
+    folders = [(number, entry) for number, entry in _entries(root) if entry.is_dir()]
+    return sorted(folders, key=lambda pair: (-pair[0], pair[1].name))
+
+
+def next_number(root: Path) -> int:
+    """The number of the next version: above every number that is taken, be it by a file or by a link to nothing.
+
+    Raises:
+      InputError: there is no higher number.
+    """
+    highest = max((number for number, _ in _entries(root)), default=0)
+    if highest >= LARGEST_VERSION:
+        raise InputError(f"{root / str(highest)}: there is no version above it; remove it, or move it elsewhere")
+    return highest + 1
+
+
+def _entries(root: Path) -> list[tuple[int, Path]]:
+    """What lies in a serving directory under the number of a version, whatever it is."""
     if not root.is_dir():
         return []
-    found = [(int(entry.name), entry) for entry in root.iterdir() if entry.name.isdecimal() and entry.name.isascii()]
-    return sorted(
-        ((number, entry) for number, entry in found if entry.is_dir()), key=lambda pair: (-pair[0], pair[1].name)
-    )
+    named = [entry for entry in root.iterdir() if entry.name.isdecimal() and entry.name.isascii()]
+    return [(int(entry.name), entry) for entry in named if int(entry.name) <= LARGEST_VERSION]
 
 
 def read_version(number: int, folder: Path) -> Version | None:
@@ -149,7 +171,7 @@ def read_version(number: int, folder: Path) -> Version | None:
       DamagedError: the manifest cannot be read.
     """
     try:
-        manifest = json.loads((folder / MANIFEST).read_bytes())
+        manifest = parse((folder / MANIFEST).read_bytes())
         files = manifest["files"]
         if not isinstance(files, dict) or not files:
             raise ValueError("it lists no files")

@@ -104,6 +104,48 @@ def test_versions_increase_past_whatever_number_is_there(tmp_path: Path, blessin
     assert other.metadata("pushed_model")["version"] == 9
 
 
+@pytest.mark.parametrize("kind", ["file", "broken link"])
+def test_a_number_that_is_taken_by_no_folder_is_left_out(tmp_path: Path, blessing: Path, kind: str) -> None:
+    serving = tmp_path / "serving"
+    serving.mkdir()
+    if kind == "file":
+        (serving / "1").write_text("notes")
+    else:
+        (serving / "1").symlink_to("nowhere")
+    result = push(tmp_path / "out", make_model(tmp_path / "model"), blessing, serving)
+    assert (result.exit_code, result.metadata("pushed_model")["version"]) == (0, 2), result.stderr
+
+
+def test_numbers_are_those_that_serving_can_read(tmp_path: Path, blessing: Path) -> None:
+    serving = tmp_path / "serving"
+    (serving / str(2**63)).mkdir(parents=True)
+    (serving / ("9" * 20)).mkdir()
+    model = make_model(tmp_path / "model")
+    result = push(tmp_path / "a", model, blessing, serving)
+    assert (result.exit_code, result.metadata("pushed_model")["version"]) == (0, 1), result.stderr
+    (serving / str(2**63 - 1)).mkdir()
+    result = push(tmp_path / "b", make_model(tmp_path / "other", "two"), blessing, serving)
+    assert result.exit_code == 65
+    assert "9223372036854775807: there is no version above it" in result.error
+
+
+def test_a_lock_that_is_no_file(tmp_path: Path, blessing: Path) -> None:
+    (tmp_path / "serving" / ".millrace.lock").mkdir(parents=True)
+    result = push(tmp_path / "out", make_model(tmp_path / "model"), blessing, tmp_path / "serving")
+    assert result.exit_code == 65
+    assert ".millrace.lock is not a file" in result.error
+
+
+@pytest.mark.parametrize("depth", [300, 100_000])
+def test_a_manifest_that_is_nested_too_deeply_is_damage(tmp_path: Path, blessing: Path, depth: int) -> None:
+    model = make_model(tmp_path / "model")
+    push(tmp_path / "a", model, blessing, tmp_path / "serving")
+    (tmp_path / "serving" / "1" / MANIFEST).write_text("[" * depth + "]" * depth)
+    result = push(tmp_path / "b", model, blessing, tmp_path / "serving")
+    assert (result.exit_code, result.metadata("pushed_model")["version"]) == (0, 2), result.stderr
+    assert "version 1 is damaged" in result.stdout
+
+
 def test_damaged_version_does_not_count_as_pushed(tmp_path: Path, blessing: Path) -> None:
     model = make_model(tmp_path / "model")
     push(tmp_path / "a", model, blessing, tmp_path / "serving")
