@@ -6,6 +6,7 @@ import difflib
 import importlib
 import locale
 import os
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from pathlib import Path
 import click
 
 from components.runtime.errors import EXIT_INTERRUPTED, InputError, classify
+from components.runtime.redaction import redact
 from components.runtime.visible import visible
 from runners.readable import make_readable
 
@@ -71,12 +73,24 @@ class LazyGroup(click.Group):
     default=DEFAULT_ROOT,
     show_default=True,
     metavar="FOLDER",
-    type=click.Path(path_type=Path),
+    callback=lambda _context, _option, folder: _root(folder),
     help="The pipeline root: artifacts, runs, lineage.",
 )
 @click.pass_context
 def cli(context: click.Context, root: Path) -> None:
     """Run machine learning pipelines, and look at what they made."""
+    context.obj = {"root": root}
+
+
+def _root(folder: str) -> Path:
+    """The pipeline root, where `folder` can be one."""
+    if not folder.strip():
+        raise InputError("--root is empty (a variable that is not set?); name a folder, or leave it out")
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", folder):
+        raise InputError(
+            f"--root {redact(folder)}: runs on this machine keep what they make in one of its folders; name a folder"
+        )
+    root = Path(folder)
     if root.exists() and not root.is_dir():
         raise InputError(f"--root {root}: a file lies there; name a folder")
     try:
@@ -86,7 +100,7 @@ def cli(context: click.Context, root: Path) -> None:
         raise InputError(
             f"--root {shown}: TensorFlow and Arrow open no path that is not UTF-8; name another folder"
         ) from None
-    context.obj = {"root": root}
+    return root
 
 
 def in_utf8() -> None:

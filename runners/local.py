@@ -171,6 +171,9 @@ class LocalRun:
         except FileExistsError as error:
             # A link that leads nowhere, or a file.
             raise InputError(f"{error.filename}: this is no folder; name another one with --root") from None
+        except FileNotFoundError as error:
+            # As below /proc.
+            raise InputError(f"{error.filename}: no folder can be made there; name another one with --root") from None
         try:
             self._begin_record()
         except OSError:

@@ -18,6 +18,9 @@ from runners import plain_values, secret_values
 PARAMETERS = ("data", "train_steps", "eval_steps", "serving_directory")
 """Those of every model's pipeline: a compiled one declares them, but compiling takes seconds, and help should not."""
 
+_LEAST = {"train_steps": 1, "eval_steps": 0}
+"""Of those the ones that count something, as the settings hold them."""
+
 _TYPES: dict[str, tuple[type | tuple[type, ...], str]] = {
     "STRING": (str, "a text"),
     "NUMBER_INTEGER": (int, "a whole number"),
@@ -108,6 +111,7 @@ def check(values: Mapping[str, Any], known: Mapping[str, Any], where: str) -> No
         expected, words = _TYPES.get(kind, (object, "a value"))
         if not isinstance(value, expected) or (isinstance(value, bool) and kind != "BOOLEAN"):
             raise InputError(f"{where}: parameter {name}: expected {words}, not {value!r}")
+        _check_size(name, value, f"{where}: parameter {name}")
     for name, definition in known.items():
         if name not in values and "defaultValue" not in definition and not definition.get("isOptional"):
             raise InputError(f"{where}: the parameter {name!r} is missing and has no default")
@@ -129,8 +133,14 @@ def _parsed(name: str, text: str, kind: str) -> Any:
         value = None
     if not isinstance(value, expected) or (isinstance(value, bool) and kind != "BOOLEAN"):
         raise InputError(f"--param {redact(f'{name}={text}')}: expected {words}")
-    plain_values.refuse(value, f"--param {name}={text}")
+    plain_values.refuse(value, f"--param {name}={text}", free="" if kind in ("LIST", "STRUCT") else name)
+    _check_size(name, value, f"--param {name}={text}")
     return value
+
+
+def _check_size(name: str, value: Any, where: str) -> None:
+    if name in _LEAST and value < _LEAST[name]:
+        raise InputError(f"{where}: expected {_LEAST[name]} or more")
 
 
 def moment(text: str | None) -> datetime | None:

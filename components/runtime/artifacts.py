@@ -6,7 +6,7 @@ import errno
 import hashlib
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -153,12 +153,31 @@ def file_digest(path: Path) -> str:
 
 
 def content_files(path: Path) -> list[Path]:
-    """All files of an artifact, sorted by their path inside it."""
+    """All files of an artifact, sorted by their path inside it; links count as what they lead to."""
     if path.is_file():
         return [path]
-    return sorted(
-        (entry for entry in path.rglob("*") if entry.is_file()), key=lambda entry: entry.relative_to(path).parts
-    )
+    return sorted(files_below(path), key=lambda entry: entry.relative_to(path).parts) if path.is_dir() else []
+
+
+def files_below(
+    folder: Path, enters: Callable[[str], bool] = lambda name: True, around: frozenset[str] = frozenset()
+) -> Iterator[Path]:
+    """All files below a folder, also behind links; in no order.
+
+    Args:
+      folder: to begin with.
+      enters: whether folders of a name are looked into.
+      around: real paths of the folders around this one. A link back to one of them would have no end.
+    """
+    real = os.path.realpath(folder)
+    if real in around:
+        return
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_file():
+                yield folder / entry.name
+            elif entry.is_dir() and enters(entry.name):
+                yield from files_below(folder / entry.name, enters, around | {real})
 
 
 def content_digest(path: Path, *, ignore: frozenset[str] = frozenset()) -> str:

@@ -21,13 +21,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from components.runtime.artifacts import content_digest, content_files, local_path
+from components.runtime.artifacts import content_digest, content_files, files_below
 from components.runtime.errors import StageError
 
 WORKING_DIRECTORY = Path(__file__).parents[2]
 """That of every stage, here and in the images: the folder that has `components` in it."""
 
 _URI = re.compile(r"([a-z][a-z0-9+.-]*)://\S+")
+_FILE_ADDRESS = re.compile(r"file:(//)?(?=/)")
 _VERSIONED = re.compile(r"https?://[^?#]*/[0-9]+/?")
 _WHERE_NOT_WHAT = "beam_options"
 _LONGEST_PATH = 4096
@@ -64,9 +65,10 @@ def named_paths(value: Any, folders: Sequence[Path] = (WORKING_DIRECTORY,)) -> I
         for each in value:
             yield from named_paths(each, folders)
     elif isinstance(value, str) and value and len(value) <= _LONGEST_PATH and "\n" not in value and "\0" not in value:
-        text = str(local_path(value)) if value.startswith("file://") else value
+        # A blank behind a name is read over by people, and by who takes texts apart.
+        text = _FILE_ADDRESS.sub("", value.strip())
         for number, folder in enumerate(folders):
-            path = folder / text
+            path = folder / value if os.path.exists(folder / value) else folder / text
             # A bare word is a label or a column far more often than a folder that happens to lie in the checkout.
             # (os.path says no where pathlib raises: of a text that is too long for a name.)
             if (os.path.isfile(path) or (os.path.isdir(path) and ("/" in text or number))) and not _is_around(path):
@@ -167,9 +169,8 @@ def _modules(file: Path) -> list[str]:
 
 def _importable(folder: Path) -> Iterator[Path]:
     """Python files below a folder, but for those in folders that no import statement can name, as `.git`."""
-    for place, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if name.isidentifier() and name != "__pycache__"]
-        yield from (Path(place, name) for name in names if name.endswith(".py"))
+    below = files_below(folder, lambda name: name.isidentifier() and name != "__pycache__")
+    return (file for file in below if file.suffix == ".py")
 
 
 def _read_by(module: Path, folder: Path) -> Iterator[Path]:
@@ -179,35 +180,21 @@ def _read_by(module: Path, folder: Path) -> Iterator[Path]:
     except (SyntaxError, ValueError):
         return
     texts = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
-    inside = folder.resolve()
     for text in texts:
         if not text.strip("./*") or len(text) > _LONGEST_NAME or "\n" in text or "\0" in text or text.startswith("/"):
             continue
         for start in {module.parent, folder}:
             for path in map(Path, glob.glob(str(Path(glob.escape(str(start)), text)))):
-                if inside in path.resolve().parents:
+                # By its name: what lies there may be a link to anywhere.
+                if os.path.normpath(path).startswith(os.path.normpath(folder) + os.sep):
                     yield from (each for each in content_files(path) if each.suffix != ".pyc")
 
 
 def _raw_data(path: Path) -> list[str]:
     """Names, sizes and times of raw data. Follows links, as ingest does."""
     listing = []
-    for name, file in sorted(_raw_files(path)):
+    for file in content_files(path):
+        name = path.name if file == path else file.relative_to(path).as_posix()
         status = file.stat()
         listing.append(f"{name} {status.st_size} {status.st_mtime_ns}")
     return listing
-
-
-def _raw_files(path: Path) -> Iterator[tuple[str, Path]]:
-    if not path.is_dir():
-        yield path.name, path
-        return
-    entered: set[str] = set()
-    for folder, folders, names in os.walk(path, followlinks=True):
-        entered.add(os.path.realpath(folder))
-        # A folder that links back to one above it would have no end.
-        folders[:] = [name for name in folders if os.path.realpath(Path(folder, name)) not in entered]
-        for name in names:
-            file = Path(folder, name)
-            if file.is_file():
-                yield file.relative_to(path).as_posix(), file

@@ -19,7 +19,7 @@ from kfp import compiler, dsl
 
 from components.runtime import execution_record, launcher
 from components.runtime.errors import InputError, TransientError
-from runners import environments, local
+from runners import cli, environments, local
 from runners.ir import documents, read
 from runners.lineage_graph import Graph
 from runners.local import LocalRun
@@ -140,7 +140,7 @@ def test_a_second_interruption_ends_what_the_first_began(tmp_path: Path, ir: str
     program = """
         import sys, threading, time
         from pathlib import Path
-        from runners import environments, local
+        from runners import cli, environments, local
         from tests.runners.test_exit_handler import run
         def slow(self, *_):
             print("telling", file=sys.stderr, flush=True)
@@ -311,6 +311,28 @@ def test_a_file_where_the_root_should_be_is_one_line(tmp_path: Path, command: st
     result = _command(tmp_path / "root", command)
     assert (result.returncode, result.stdout) == (65, "")
     assert result.stderr == f"error: --root {tmp_path / 'root'}: a file lies there; name a folder\n"
+
+
+@pytest.mark.parametrize(
+    ("root", "message"),
+    [
+        ("", "--root is empty"),
+        (" ", "--root is empty"),
+        ("s3://bucket/x", "--root s3://bucket/x: runs on this machine keep"),
+        ("gs:/bucket/x", "--root gs:/bucket/x: runs on this machine keep"),
+        ("/proc/xyz", "/proc/xyz: no folder can be made there; name another one"),
+    ],
+)
+def test_a_root_that_is_no_folder_of_this_machine_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str], root: str, message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").mkdir()
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["--root", root, "run", "digits", "--data", str(tmp_path / "data")])
+    assert ended.value.code == 65
+    assert capsys.readouterr().err.startswith(f"error: {message}")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["data"]
 
 
 def test_a_root_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:

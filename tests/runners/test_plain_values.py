@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from components.runtime.errors import InputError
 from runners import parameters, schedules
+from runners.stage_settings import Train
 
 KNOWN = {
     "rate": {"parameterType": "NUMBER_DOUBLE"},
@@ -19,7 +21,10 @@ KNOWN = {
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("steps=9007199254740993", "--param steps=9007199254740993: 9007199254740993 would lose digits"),
+        (
+            "steps=9007199254740993",
+            "--param steps=9007199254740993: 9007199254740993 would lose digits .*; write a smaller one$",
+        ),
         ("rate=Infinity", "--param rate=Infinity: inf is no number in JSON"),
         ("rate=NaN", "--param rate=NaN: nan is no number in JSON"),
         ('config={"a": [null]}', r"--param config=.*: a\.0: null cannot be handed on"),
@@ -28,6 +33,21 @@ KNOWN = {
 def test_on_the_command_line(text: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
         parameters.typed([text], KNOWN)
+
+
+@pytest.mark.parametrize("text", ["train_steps=0", "train_steps=-5", "eval_steps=-1"])
+def test_counts_on_the_command_line_and_in_files_are_as_the_settings_hold_them(text: str) -> None:
+    known = {name: {"parameterType": "NUMBER_INTEGER"} for name in ("train_steps", "eval_steps")}
+    name, _, value = text.partition("=")
+    with pytest.raises(InputError, match=f"--param {text}: expected [01] or more"):
+        parameters.typed([text], known)
+    with pytest.raises(InputError, match=f"parameter {name}: expected [01] or more"):
+        parameters.check({name: int(value)}, known, "values.yaml")
+    with pytest.raises(ValidationError):
+        Train.model_validate({name: int(value)})
+    least = {"train_steps": 1, "eval_steps": 0}
+    assert parameters.typed([f"{name}={least[name]}"], known) == {name: least[name]}
+    Train.model_validate(least)
 
 
 def test_numbers_on_the_command_line() -> None:

@@ -40,6 +40,8 @@ PLACES: list[Callable[[str], dict[str, Any]]] = [
     lambda place: {"custom_config": {"encoder_weights": place}},
     lambda place: {"custom_config": {"encoders": [{"text": {"from": place}}]}},
     lambda place: {"previous_statistics": f"file://{place}"},
+    lambda place: {"previous_statistics": f"file:{place}"},
+    lambda place: {"custom_config": {"encoder_weights": f"{place} "}},
 ]
 
 
@@ -176,6 +178,34 @@ def test_of_a_models_folder_counts_what_its_modules_import_and_read(model: Path,
     file = model / changed
     file.write_text((file.read_text() if file.exists() else "") + "\n# another")
     assert (key(parameters) != before) is counts
+
+
+@pytest.mark.parametrize("changed", ["helpers/deep/layers.py", "features.py", "words.txt", "maps/1.json"])
+@pytest.mark.parametrize("is_folder", [False, True])
+def test_links_in_a_models_folder_count_as_what_they_lead_to(model: Path, changed: str, is_folder: bool) -> None:
+    linked = model / (Path(changed).parts[0] if is_folder else changed)
+    target = model.parent / "elsewhere"
+    parameters = {"module_file": str(model / "model.py")}
+    before = key(parameters)
+    linked.rename(target)
+    linked.symlink_to(target)
+    (model / "helpers" / "round").symlink_to(model)
+    assert key(parameters) == before
+    edit(target / Path(*Path(changed).parts[1:]) if target.is_dir() else target)
+    assert key(parameters) != before
+
+
+def test_links_in_a_named_folder_count_as_what_they_lead_to(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere" / "deep").mkdir(parents=True)
+    (tmp_path / "elsewhere" / "deep" / "a.bin").write_text("1")
+    (folder / "linked").symlink_to(tmp_path / "elsewhere")
+    (folder / "round").symlink_to(folder)
+    (tmp_path / "elsewhere" / "deep" / "up").symlink_to(tmp_path / "elsewhere")
+    parameters = {"custom_config": {"weights": str(folder)}}
+    before = key(parameters)
+    assert key(parameters) == before
+    edit(tmp_path / "elsewhere" / "deep" / "a.bin")
+    assert key(parameters) != before
 
 
 def test_a_model_that_was_moved_is_the_same(model: Path) -> None:
