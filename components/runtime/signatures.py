@@ -192,7 +192,7 @@ def _name_inputs(folder: Path, signature: str, arguments: Mapping[str, str]) -> 
     fingerprinting_utils.write_fingerprint(str(folder))
 
 
-def _concrete(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+def _concrete(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
     import tensorflow as tf
 
     # Nothing here branches on tensors, and AutoGraph would cost half of the tracing time.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import runpy
 import subprocess
@@ -221,6 +222,17 @@ NAMES = [
     "inputs", "self", "training", "args", "kwargs", "name", "examples", "outputs",
 ]  # fmt: skip
 """What a CSV file's header may hold; some differ only in what a name of Python cannot have, or in their case."""
+
+# Features come as keyword arguments, so a parameter of ours must not take one that is called like it.
+NAMES += sorted(
+    {
+        parameter
+        for function in vars(signatures).values()
+        if inspect.isfunction(function)
+        for parameter in inspect.signature(function).parameters
+    }
+    - set(NAMES)
+)
 
 NAMES_PREPROCESSING = """
 import tensorflow as tf
