@@ -9,7 +9,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import apache_beam as beam
 import numpy as np
@@ -34,12 +34,16 @@ Statistics: TypeAlias = statistics_pb2.DatasetFeatureStatisticsList
 SKETCH_SIZE = 16384
 """Top values and counts of distinct values are exact up to this many distinct values of a feature."""
 
+_HISTOGRAM_VALUES = 1000
+"""Values that the histogram of a feature has, as in TFX, where the schema compares it with nothing."""
+
 
 def generators(schema: schema_pb2.Schema | None = None) -> list[stats_generator.CombinerStatsGenerator]:
     """TFDV's default generators, with sketches that bound the memory of features with many or large values.
 
     Args:
-      schema: says which numbers are categories, which are then counted by value, and which bytes are images.
+      schema: says which numbers are categories, which are then counted by value, which bytes are images, and which
+        features are compared by drift or skew: the histograms of those have all values that the sketches count.
     """
     schema = _without_bounded_floats(schema) if schema else None
     return [
@@ -50,15 +54,41 @@ def generators(schema: schema_pb2.Schema | None = None) -> list[stats_generator.
             num_quantiles_histogram_buckets=10,
             epsilon=0.01,
         ),
-        top_k_uniques_sketch_stats_generator.TopKUniquesSketchStatsGenerator(
+        _Counts(schema),
+    ]
+
+
+class _Counts(top_k_uniques_sketch_stats_generator.TopKUniquesSketchStatsGenerator):
+    """Counts by value, with a histogram of all that the sketch holds where the schema compares the feature.
+
+    TFDV computes a distance from the histograms alone, as if there were no values but theirs. With as many for every
+    feature, the statistics of wide data would be gigabytes.
+    """
+
+    def __init__(self, schema: schema_pb2.Schema | None, histogram_values: int = _HISTOGRAM_VALUES) -> None:
+        super().__init__(
             schema=schema,
             num_top_values=20,
-            num_rank_histogram_buckets=1000,
+            num_rank_histogram_buckets=histogram_values,
             num_misragries_buckets=SKETCH_SIZE,
             num_kmv_buckets=SKETCH_SIZE,
             length_counter_sampling_rate=0,
-        ),
-    ]
+        )
+        self._compared = {
+            feature.name
+            for feature in (schema.feature if schema else ())
+            if feature.HasField("drift_comparator") or feature.HasField("skew_comparator")
+        }
+        self._of_compared = _Counts(None, SKETCH_SIZE) if self._compared else None
+
+    def extract_output(self, accumulator: Mapping[Any, Any]) -> statistics_pb2.DatasetFeatureStatistics:
+        """The counts of each feature, by its path."""
+        if self._of_compared is None:
+            return super().extract_output(accumulator)
+        compared = {path: sketch for path, sketch in accumulator.items() if ".".join(path.steps()) in self._compared}
+        result = super().extract_output({path: each for path, each in accumulator.items() if path not in compared})
+        result.features.extend(self._of_compared.extract_output(compared).features)
+        return result
 
 
 def _without_bounded_floats(schema: schema_pb2.Schema) -> schema_pb2.Schema:

@@ -1,7 +1,8 @@
 """Drift and skew: the distances that a schema asks for, and why one of them cannot be measured.
 
-TFDV shows a distance of 0, or none at all, where the statistics do not have what it is computed from; and for floats
-with infinite values a Jensen-Shannon divergence of 1, whatever they are. None of these is a measurement.
+TFDV shows a distance of 0, or none at all, where the statistics do not have what it is computed from; for floats with
+infinite values a Jensen-Shannon divergence of 1, whatever they are; and for categories, the distance between those
+values that the histograms have, whatever the others are. None of these is a measurement.
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ MEASURES = {
     _DIVERGENCE: anomalies_pb2.DriftSkewInfo.Measurement.JENSEN_SHANNON_DIVERGENCE,
 }
 """TFDV's measurements by the field of a comparator that asks for each; all but the last compare counts by value."""
+
+COUNTED_VALUES = 16384
+"""Distinct values of a feature that the statistics stage counts where the schema compares it."""
 
 _Proto: TypeAlias = statistics_pb2.FeatureNameStatistics
 _Statistics: TypeAlias = statistics_pb2.DatasetFeatureStatisticsList
@@ -198,7 +202,23 @@ def _reason(measure: str, sides: Mapping[str, _Proto | None], declared: schema_p
         )
     if uncounted:
         return f"{_all(uncounted)} {_has(uncounted)} no counts of its values (images, or text that is not categorical)"
-    return ""
+    return next((why for where, feature in present.items() if (why := _uncounted_values(where, feature))), "")
+
+
+def _uncounted_values(where: str, feature: _Proto) -> str:
+    """Why counts by value do not cover all values, without which TFDV's distance would be false; empty where they do.
+
+    Of more values than its sketch holds, the counts are estimates.
+    """
+    counts, common = feature.string_stats.rank_histogram.buckets, feature.string_stats.common_stats
+    distinct = feature.string_stats.unique
+    values = common.tot_num_values or common.num_non_missing
+    if len(counts) >= distinct and sum(bucket.sample_count for bucket in counts) == values:
+        return ""
+    return (
+        f"{where} has counts of only some of its {distinct:,} distinct values: up to {COUNTED_VALUES:,} are counted "
+        "where the statistics are made with this schema, named as schema.schema_file in the settings"
+    )
 
 
 def _is_category(feature: schema_pb2.Feature) -> bool:

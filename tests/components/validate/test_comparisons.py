@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,9 @@ from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2, statistics_pb2
 
 from components.runtime.errors import InputError
+from components.statistics import compute as compute_module
 from components.statistics.compute import compute, compute_with_beam
+from components.validate import comparisons
 from components.validate.validate import check
 from tests.support_tfdv import Row, run_statistics, run_validate, write_examples
 
@@ -71,6 +74,109 @@ def test_integers_that_are_categories_drift_as_the_same_texts_do(
     assert measured(found["eval"])["store"] > 0.19
     assert not missing
     assert list(found["eval"].anomaly_info) == ["store"]
+
+
+def true_distances(left: list[Row], right: list[Row]) -> dict[str, float]:
+    """From the definitions: the largest difference of a value's share; the divergence in bits; the shares' sum."""
+    one, other = (
+        {key: n / len(rows) for key, n in Counter(row["id"] for row in rows).items()} for rows in (left, right)
+    )
+    pairs = [(one.get(key, 0.0), other.get(key, 0.0)) for key in {*one, *other}]
+
+    def half(p: float, q: float) -> float:
+        return p * math.log2(2 * p / (p + q)) / 2 if p else 0.0
+
+    return {
+        "infinity_norm": max(abs(p - q) for p, q in pairs),
+        "jensen_shannon_divergence": sum(half(p, q) + half(q, p) for p, q in pairs),
+    }
+
+
+@pytest.fixture(scope="module")
+def many_values() -> dict[str, tuple[list[Row], list[Row]]]:
+    """Rows of train and eval: half of them with values of their own, all from one distribution, or none in common."""
+    chance = random.Random(1)
+    head = [{"id": number} for number in range(1000) for _ in range(3)]
+    return {
+        "tail replaced": (
+            head + [{"id": number} for number in range(10_000, 13_000)],
+            head + [{"id": number} for number in range(20_000, 23_000)],
+        ),
+        "same": (
+            [{"id": chance.randrange(3000)} for _ in range(9000)],
+            [{"id": chance.randrange(3000)} for _ in range(9000)],
+        ),
+        "disjoint": ([{"id": number} for number in range(2500)], [{"id": number} for number in range(2500, 5000)]),
+    }
+
+
+@pytest.mark.parametrize("measure", ["infinity_norm", "jensen_shannon_divergence"])
+@pytest.mark.parametrize(
+    ("case", "kind", "beam"),
+    [
+        ("tail replaced", "INT", False),
+        ("tail replaced", "BYTES", True),
+        ("same", "INT", True),
+        ("same", "BYTES", False),
+        ("disjoint", "INT", False),
+    ],
+)
+def test_distances_of_thousands_of_values_are_the_true_ones(
+    tmp_path: Path,
+    many_values: dict[str, tuple[list[Row], list[Row]]],
+    measure: str,
+    case: str,
+    kind: str,
+    beam: bool,
+) -> None:
+    rows = dict(zip(("train", "eval"), many_values[case], strict=True))
+    if kind == "BYTES":
+        rows = {split: [{"id": f"user {row['id']}"} for row in some] for split, some in rows.items()}
+    domain = CATEGORY if kind == "INT" else ""
+    schema = parsed(f'feature {{ name: "id" type: {kind} {domain} {comparator(measure)} }}')
+    found, missing = check(statistics_of(tmp_path, rows, schema, beam=beam), schema)
+    assert not missing
+    expected = true_distances(rows["train"], rows["eval"])[measure]
+    assert measured(found["eval"])["id"] == pytest.approx(expected, rel=1e-6)
+    assert ("id" in found["eval"].anomaly_info) == (expected > 0.1)
+
+
+def test_features_that_nothing_compares_keep_short_histograms(tmp_path: Path) -> None:
+    schema = parsed(f"""
+        feature {{ name: "id" type: INT {CATEGORY} {comparator("infinity_norm", "skew")} }}
+        feature {{ name: "code" type: INT {CATEGORY} }}
+    """)
+    rows: list[Row] = [{"id": number, "code": number} for number in range(1500)]
+    (found,) = statistics_of(tmp_path, {"train": rows}, schema).values()
+    buckets = {each.path.step[0]: each.string_stats.rank_histogram.buckets for each in found.datasets[0].features}
+    assert {name: len(some) for name, some in buckets.items()} == {"code": 1000, "id": 1500}
+
+
+@pytest.mark.parametrize(
+    ("measure", "beam"),
+    [("infinity_norm", False), ("jensen_shannon_divergence", False), ("jensen_shannon_divergence", True)],
+)
+def test_of_values_that_are_not_all_counted_no_distance_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, measure: str, beam: bool
+) -> None:
+    assert compute_module.SKETCH_SIZE == comparisons.COUNTED_VALUES
+    monkeypatch.setattr(compute_module, "SKETCH_SIZE", 1024)
+    few: list[Row] = [{"id": number} for number in range(900)]
+    many: list[Row] = [{"id": number} for number in range(2000)]
+    schema = parsed(f'feature {{ name: "id" type: INT {CATEGORY} {comparator(measure)} }}')
+    for name, rows in {"split": {"train": few, "eval": many}, "base": {"train": many, "eval": few}}.items():
+        found, missing = check(statistics_of(tmp_path / name, rows, schema, beam=beam), schema)
+        where = "the split eval" if name == "split" else "train"
+        assert [each.why.partition(" has counts of only some of its ")[0] for each in missing] == [where]
+        assert measured(found["eval"]) == {}
+        assert found["eval"].anomaly_info["id"].severity == anomalies_pb2.AnomalyInfo.ERROR
+    # Made without the schema, of text.
+    texts: dict[str, list[Row]] = {split: [{"id": f"u{row['id']}"} for row in many] for split in ("train", "eval")}
+    _, missing = check(
+        statistics_of(tmp_path / "texts", texts, None, beam=beam),
+        parsed(f'feature {{ name: "id" type: BYTES {comparator(measure)} }}'),
+    )
+    assert "named as schema.schema_file in the settings" in missing[0].why
 
 
 def test_skew_and_the_other_measures_of_categories(tmp_path: Path, stores: dict[str, list[Row]]) -> None:
