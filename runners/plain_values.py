@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
 from typing import Any
 
 from components.runtime.errors import InputError
+
+_CONTROL = re.compile(r"[^\t\n\r -~\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 LARGEST = 2**53
 """Whole numbers up to it are exact as floats of 64 bits."""
@@ -32,7 +35,7 @@ def _faults(value: Any, path: str, anything: bool, free: str) -> Iterator[tuple[
     if isinstance(value, dict):
         for key, inner in value.items():
             place = f"{path}.{key}" if path else str(key)
-            if anything and not isinstance(key, str):
+            if not isinstance(key, str):
                 yield place, f"the key is read as {_kind(key)}; write it in quotes"
             yield from _faults(inner, place, anything or key == free, free)
     elif isinstance(value, list):
@@ -43,6 +46,10 @@ def _faults(value: Any, path: str, anything: bool, free: str) -> Iterator[tuple[
         yield path, f"{value} would lose digits on its way, as whole numbers beyond 2^53 do; {mend}"
     elif isinstance(value, float) and not math.isfinite(value):
         yield path, f"{value} is no number in JSON, in which parameters are handed on; write a finite number or a text"
+    elif isinstance(value, str) and not anything and not path.startswith("ingest."):
+        # Cells of raw data may be parted by one; a compiled file and a terminal take none.
+        if found := _CONTROL.search(value):
+            yield path, f"holds the control character {found[0]!r}; take it out"
     elif anything and value is None:
         yield path, "null cannot be handed on: KFP's parameters have none; leave the key out, or write another value"
     elif anything and not isinstance(value, str | int | float):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,24 @@ def task_name(stage: str) -> str:
     return stage.replace("_", "-")
 
 
+def _known() -> dict[str, str]:
+    return {stage: stage for stage in stages()} | TASKS_OF_ANOTHER_NAME
+
+
+def check_names(given: Iterable[str]) -> None:
+    """Refuses keys of the section `resources` that are no stage, task or `default`.
+
+    Raises:
+      ValueError: which one, and the nearest that is known.
+    """
+    for name in given:
+        known = ["default", *_known()]
+        if name not in known:
+            raise ValueError(
+                f"resources.{name}: no such stage{did_you_mean(name, known)}; known here: {', '.join(known)}"
+            )
+
+
 def resolve(given: dict[str, Any]) -> dict[str, StageResources]:
     """What each task is given.
 
@@ -87,11 +106,9 @@ def resolve(given: dict[str, Any]) -> dict[str, StageResources]:
     Raises:
       ValueError: what is wrong with it and where, in one line.
     """
-    known = {stage: stage for stage in stages()} | TASKS_OF_ANOTHER_NAME
+    check_names(given)
+    known = _known()
     for name, values in given.items():
-        if name != "default" and name not in known:
-            hint = did_you_mean(name, ["default", *known])
-            raise ValueError(f"resources.{name}: no such stage{hint}; known here: default, {', '.join(known)}")
         _check(name, known.get(name, ""), values)
     result = {}
     for task, stage in tasks().items():

@@ -81,6 +81,14 @@ class Settings(Section):
     cluster: Cluster = Cluster()
     resources: dict[str, StageResources] = Field(default={})
 
+    @model_validator(mode="before")
+    @classmethod
+    def _resources_are_of_stages(cls, content: dict[str, Any]) -> dict[str, Any]:
+        given = content.get("resources")
+        # What is given for a stage says nothing where there is no such stage.
+        resources_module.check_names(given if isinstance(given, dict) else {})
+        return content
+
     @model_validator(mode="after")
     def _resources_hold_for_every_task(self) -> Settings:
         for task, given in self._pods.items():
@@ -188,6 +196,8 @@ def load(model: str, module: str = "") -> Settings:
     content = yaml_files.load(file.read_bytes(), str(where))
     if not isinstance(content, dict):
         raise InputError(f"{where}: holds no settings")
+    if "folder" in content:
+        raise InputError(f"{where}: {_unknown(['folder'])}")
     secret_values.refuse(content, str(where))
     plain_values.refuse(content, str(where), free="custom_config")
     try:
@@ -231,14 +241,22 @@ def _explain(error: ValidationError) -> str:
     message = mistake["msg"].removeprefix("Value error, ")
     name = ".".join(str(part) for part in mistake["loc"])
     if mistake["type"] == "extra_forbidden":
-        *parents, key = [str(part) for part in mistake["loc"]]
-        fields = _section(parents).model_fields
-        known = [field.alias or field_name for field_name, field in fields.items() if field_name != "folder"]
-        return f"unknown key {name!r}{did_you_mean(key, known)}; known here: {', '.join(known)}"
+        return _unknown([str(part) for part in mistake["loc"]])
+    if mistake["type"] == "model_type" and mistake["input"] is not None:
+        return f"{name}: expected keys and their values, not {mistake['input']!r}"
     if isinstance(mistake["input"], dict | BaseModel):
         # What several keys say together; the message names them.
         return f"{name}: {message}" if name else message
     return f"{name}: {message}" if mistake["input"] is None else f"{name}: {message}, not {mistake['input']!r}"
+
+
+def _unknown(place: list[str]) -> str:
+    """Tells of an unknown key, by its place in the settings, and which ones are known there."""
+    *parents, key = place
+    fields = _section(parents).model_fields
+    # Where the settings lie is in them for us alone.
+    known = [field.alias or name for name, field in fields.items() if name != "folder"]
+    return f"unknown key {'.'.join(place)!r}{did_you_mean(key, known)}; known here: {', '.join(known)}"
 
 
 def _section(parents: list[str]) -> Any:

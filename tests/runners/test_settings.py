@@ -106,6 +106,14 @@ def test_of_images_only_what_is_given_reaches_the_stage(models: Path) -> None:
         ("push_hub:\n  # repo_id: a/b", "push_hub: is empty"),
         ("notify: {when: always, mail: }", "notify.mail: is empty"),
         ("resources: {train: {gpu: }}", "resources.train.gpu: is empty"),
+        ("resources: {trian: {cpu: 1}}", "resources.trian: no such stage, did you mean 'train'"),
+        ("resources: {train: {cpu: 1}}", "resources.train.cpu: expected keys and their values, not 1"),
+        ("1: x", "1: the key is read as a number; write it in quotes"),
+        ("ingest: {splits: {1: 2}}", "ingest.splits.1: the key is read as a number; write it in quotes"),
+        ("folder: x", "unknown key 'folder'; known here: pipeline_name"),
+        ('data: "a\\0b"', r"data: holds the control character '\\x00'; take it out"),
+        ('description: "a\\x1bb"', r"description: holds the control character '\\x1b'"),
+        ('push_hub: {repo_id: a/b, tags: ["\\x85"]}', r"push_hub.tags.0: holds the control character"),
         ("a: 1\n---\nb: 2", "holds 2 documents"),
         ("train: {custom_config: {a: {1: 2}}}", "train.custom_config.a.1: the key is read as a number"),
         ("a: [", "not YAML"),
@@ -232,6 +240,13 @@ def test_every_key_is_in_the_page_of_the_stages() -> None:
 def test_numbers_are_those_of_yaml_1_2(models: Path, text: str) -> None:
     models.write_text(f"train: {{custom_config: {{rate: {text}, name: '1e-3', commit: 1e-3a}}}}")
     assert settings.load("mine").train.custom_config == {"rate": 0.001, "name": "1e-3", "commit": "1e-3a"}
+
+
+def test_cells_may_be_parted_by_a_control_character(models: Path) -> None:
+    models.write_text(r'ingest: {delimiter: "\x01"}' + '\ndescription: "Zeile\\n\\tzwei é 漢 🦀"')
+    task = read(documents(compile_pipeline(settings.load("mine")))[0]).tasks["ingest"]
+    constants = {name: source.value for name, source in task.parameters.items() if isinstance(source, Constant)}
+    assert constants["delimiter"] == "\x01"
 
 
 def test_numbers_arrive_as_they_were_written(models: Path) -> None:
