@@ -13,6 +13,7 @@ from components.ingest.columns import Kind
 from components.ingest.csv_header import Header
 from components.ingest.csv_options import CsvOptions
 from components.ingest.csv_text import open_text
+from components.ingest.overflows import Overflows
 from components.ingest.sources import SourceFile
 from components.ingest.text_causes import TextCause, TextCauses
 from components.runtime.errors import InputError
@@ -36,6 +37,7 @@ class CsvTable:
       kinds: of the columns.
       text_causes: single cells for which columns are text.
       rows: of all files.
+      overflows: numbers beyond float32, after the batches have been read.
     """
 
     files: list[SourceFile]
@@ -44,6 +46,7 @@ class CsvTable:
     kinds: dict[str, Kind] = field(default_factory=dict)
     text_causes: list[TextCause] = field(default_factory=list)
     rows: int = 0
+    overflows: Overflows = field(default_factory=Overflows)
     _headers: dict[str, Header] = field(default_factory=dict)
     _blocks: dict[str, int] = field(default_factory=dict)
 
@@ -89,6 +92,8 @@ class CsvTable:
                         columns.convert(batch.column(name), self.kinds[name], self.options.decimal)
                         for name in self.names
                     ]
+                    for name, values in zip(self.names, arrays, strict=True):
+                        self.overflows.look(name, batch.column(name), values, file)
                 except (ValueError, KeyError) as error:
                     raise InputError(f"{file.name}: has changed while it was read ({error}): run again") from None
                 yield file, pa.RecordBatch.from_arrays(arrays, schema=schema)

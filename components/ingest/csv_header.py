@@ -20,7 +20,7 @@ from components.runtime.errors import InputError
 _DELIMITERS = (",", ";", "\t", "|")
 _LOOKED_AT_LINES = 100
 _SHOWN_NAMES = 5
-_EXCEL_MARK = re.compile(r"sep=(.)\r?\n?", re.IGNORECASE)
+_EXCEL_MARK = re.compile(r'("?)sep=(.)\1\r?\n?', re.IGNORECASE)
 """The first line by which Excel tells itself the delimiter."""
 
 
@@ -56,7 +56,8 @@ class Header:
             before = _lines_before(first, file, options)
             if not before:
                 text = itertools.chain([first], text)
-            reader = csv.reader(text, delimiter=options.delimiter)
+            header_lines: list[str] = []
+            reader = csv.reader(_kept(text, header_lines), delimiter=options.delimiter)
             record = _record(reader, file)
             some = list(itertools.islice(text, _LOOKED_AT_LINES)) if options.header else []
             has_rows = not options.header or any(line.strip("\r\n") for line in itertools.chain(some, text))
@@ -75,7 +76,8 @@ class Header:
                     "header: false if that line is a row, or correct column_names"
                 )
         elif options.header:
-            _check(names, some, file, options)
+            _check_delimiter(names, header_lines, some, file, options)
+            _check(names, some, file, options, before + 1)
         return cls(names, has_rows, before)
 
 
@@ -97,8 +99,8 @@ def _lines_before(first: str, file: SourceFile, options: CsvOptions) -> int:
     mark = _EXCEL_MARK.fullmatch(first)
     if mark is None:
         return 0
-    if mark[1] != options.delimiter:
-        raise InputError(f"{file.name}: line 1 is sep={mark[1]} of Excel, did you mean delimiter: {written(mark[1])}?")
+    if mark[2] != options.delimiter:
+        raise InputError(f"{file.name}: line 1 is sep={mark[2]} of Excel, did you mean delimiter: {written(mark[2])}?")
     return 1
 
 
@@ -112,9 +114,44 @@ def _record(reader: Iterator[list[str]], file: SourceFile) -> list[str]:
     return record
 
 
-def _check(names: list[str], some: list[str], file: SourceFile, options: CsvOptions) -> None:
+def _kept(text: Iterator[str], lines: list[str]) -> Iterator[str]:
+    for line in text:
+        lines.append(line)
+        yield line
+
+
+def _check_delimiter(
+    names: list[str], header_lines: list[str], some: list[str], file: SourceFile, options: CsvOptions
+) -> None:
+    """Refuses a header in which commas stand within names and decimals, and another sign between the columns.
+
+    Only where nobody said which delimiter it is: a semicolon that was asked for goes well with decimal commas.
+    """
+    if options.delimiter != CsvOptions.delimiter or len(names) == 1 or not any(line.strip() for line in some):
+        return
+    for other in _DELIMITERS:
+        odd = next((name for name in names if other in name), "")
+        if odd and len(widths := _widths([*header_lines, *some], other)) == 1 and widths.pop() > 1:
+            raise InputError(
+                f"{file.name}: column {names.index(odd) + 1} is named {odd!r}, did you mean delimiter: "
+                f"{written(other)}? (if that is its name, give column_names)"
+            )
+
+
+def _widths(some: Sequence[str], delimiter: str) -> set[int]:
+    """How many cells the rows in some lines have."""
+    return {len(row) for row in csv.reader(some, delimiter=delimiter) if row}
+
+
+def _check(names: list[str], some: list[str], file: SourceFile, options: CsvOptions, line: int) -> None:
     if len(names) == 1 and (hint := delimiter_hint(options, names)):
         raise InputError(f"{file.name}: one column, named {names[0]!r}{hint} (if that is its name, give column_names)")
+    widths = _widths(some, options.delimiter)
+    if len(widths) == 1 and widths != {len(names)} and (names[0].startswith("#") or len(names) == 1 < len(some)):
+        raise InputError(
+            f"{file.name}: line {line} is {_shown(names)}, and the lines after it have {widths.pop()} cells: is it a "
+            "comment or a title? Take it out: the first line must name the columns"
+        )
     if _looks_like_a_row(names, some, options):
         raise InputError(
             f"{file.name}: no header? The first line is {_shown(names)}: if it is a row, set header: false and name "

@@ -18,21 +18,24 @@ from components.runtime.errors import InputError
 _BUFFER_BYTES = 1 << 20
 _LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
 _UTF8_MARK = "\ufeff"
-_LOOKED_AT_BYTES = 8
+_LOOKED_AT_BYTES = 32
 _OTHER_FORMATS = {
     b"PAR1": "Parquet, and not CSV: name it as what it is, or set format",
     b"Obj\x01": "Avro, and not CSV: name it as what it is, or set format",
     b"\x1f\x8b": "gzip, and not CSV: let its name end in .csv.gz",
     b"PK\x03\x04": "a ZIP archive or an Excel workbook, and not CSV: unpack it, or save the sheet as CSV",
+    b"version https://git-lfs": "a pointer of Git LFS, and not the file: fetch it with git lfs pull",
     b"\xd0\xcf\x11\xe0": "an Excel workbook, and not CSV: save the sheet as CSV",
 }
 # The mark of UTF-32 begins with that of UTF-16.
 _MARKS = (
-    (codecs.BOM_UTF32_LE, "utf-32"),
-    (codecs.BOM_UTF32_BE, "utf-32"),
-    (codecs.BOM_UTF16_LE, "utf-16"),
-    (codecs.BOM_UTF16_BE, "utf-16"),
+    (codecs.BOM_UTF32_LE, "utf-32-le"),
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+    (codecs.BOM_UTF8, UTF8),
 )
+_HEADER_BYTES = 8
 
 
 class TextStream(io.RawIOBase):
@@ -166,11 +169,17 @@ def _check_beginning(data: bytes, name: str, encoding: str) -> None:
     for magic, found in _OTHER_FORMATS.items():
         if data.startswith(magic):
             raise InputError(f"{name}: {found}")
-    if encoding.startswith(("utf-16", "utf-32")):
-        return
-    found = next((other for mark, other in _MARKS if data.startswith(mark)), "")
-    # A header in ASCII, whose every second byte is zero.
-    if not found and len(data) == _LOOKED_AT_BYTES:
-        found = "utf-16-le" if not any(data[1::2]) else "utf-16-be" if not any(data[::2]) else ""
-    if found:
+    if marked := next((other for mark, other in _MARKS if data.startswith(mark)), ""):
+        # With a mark, the encoding's name needs no order of the bytes.
+        found = marked[: len("utf-16")]
+        fits = encoding in (marked, found)
+    else:
+        header = data[:_HEADER_BYTES]
+        # A header in ASCII, whose every second byte is zero.
+        whole = len(header) == _HEADER_BYTES and not encoding.startswith(("utf-16", "utf-32"))
+        found = (
+            "" if not whole else "utf-16-le" if not any(header[1::2]) else "utf-16-be" if not any(header[::2]) else ""
+        )
+        fits = not found
+    if not fits:
         raise InputError(f"{name}: line 1: the file is in {found[:6].upper()}: set encoding: {found}")

@@ -16,6 +16,7 @@ from components.ingest.csv_options import CsvOptions
 from components.ingest.encoding import BATCH_BYTES, Encoded, Part, encode_all, slices
 from components.ingest.image_ingestion import NO_COMPRESSION, ImageIngestion, are_images
 from components.ingest.output import SplitWriter
+from components.ingest.overflows import Overflows
 from components.ingest.sampling import MAX_ROWS, Reservoir
 from components.ingest.sources import AVRO, CSV, IMAGES, PARQUET, SourceFile, Sources, find, format_of
 from components.ingest.splits import Splits
@@ -167,6 +168,11 @@ def _tell(raw: _Raw, rows: Mapping[str, int], left_out: str, *, cells: bool) -> 
         report(cause.told(cells=cells))
     if (more := len(raw.text_causes) - _TOLD_CAUSES) > 0:
         report(f"{more:,} more columns are text because of single cells: see the page of the sample")
+    told = list(raw.overflows.told(cells=cells))
+    for line in told[:_TOLD_CAUSES]:
+        report(line)
+    if (more := len(told) - _TOLD_CAUSES) > 0:
+        report(f"{more:,} more columns have values beyond float32")
     report(", ".join(f"{count:,} rows in {name}" for name, count in rows.items()))
     report(", ".join(filter(None, [f"{sum(rows.values()):,} rows", left_out])))
 
@@ -207,12 +213,14 @@ class _Raw:
       columns: type by name where it is known beforehand.
       large: whether processes for the encoding pay for their start.
       text_causes: single cells of CSV files for which columns are text.
+      overflows: numbers beyond float32 in CSV and Parquet, once the parts have been read.
     """
 
     parts: Iterator[Part] = field(default_factory=lambda: iter(()))
     columns: dict[str, str] = field(default_factory=dict)
     large: bool = False
     text_causes: list[TextCause] = field(default_factory=list)
+    overflows: Overflows = field(default_factory=Overflows)
 
 
 def _open(kind: str, files: list[SourceFile], options: CsvOptions) -> _Raw:
@@ -221,12 +229,12 @@ def _open(kind: str, files: list[SourceFile], options: CsvOptions) -> _Raw:
         table = CsvTable.scan(files, options)
         large = sum(file.size for file in files) > _WORTH_PROCESSES
         labels = {name: table.kinds[name].label for name in table.names}
-        return _Raw(_table_parts(table.batches()), labels, large, table.text_causes)
+        return _Raw(_table_parts(table.batches()), labels, large, table.text_causes, table.overflows)
     if kind == PARQUET:
         from components.ingest.parquet_files import ParquetTable
 
         parquet = ParquetTable.scan(files)
-        return _Raw(_table_parts(parquet.batches()), _labels(parquet.columns), parquet.is_large)
+        return _Raw(_table_parts(parquet.batches()), _labels(parquet.columns), parquet.is_large, [], parquet.overflows)
     if kind == AVRO:
         from components.ingest.avro_files import AvroTable
 

@@ -12,6 +12,7 @@ from pyarrow import fs
 from pyarrow import parquet as pq
 
 from components.ingest.columns import check_names, compare_names
+from components.ingest.overflows import Overflows
 from components.ingest.sources import SourceFile
 from components.ingest.table_columns import Column, column_of, convert, refuse, widen
 from components.runtime.errors import InputError
@@ -37,11 +38,13 @@ class ParquetTable:
       files: in the order of their rows.
       columns: by name, as features.
       bytes: of all files, uncompressed.
+      overflows: numbers beyond float32, after the batches have been read.
     """
 
     files: list[SourceFile]
     columns: dict[str, Column] = field(default_factory=dict)
     bytes: int = 0
+    overflows: Overflows = field(default_factory=Overflows)
 
     @classmethod
     def scan(cls, files: list[SourceFile]) -> ParquetTable:
@@ -87,6 +90,7 @@ class ParquetTable:
                     for name, column in self.columns.items():
                         try:
                             arrays.append(convert(batch.column(name), column))
+                            self.overflows.look(name, batch.column(name), arrays[-1], file)
                         except (ValueError, KeyError) as error:
                             rows = f"rows {before + 1} to {before + batch.num_rows}"
                             raise InputError(f"{file.name}: column {name!r}, {rows}: {error}: mend it") from None

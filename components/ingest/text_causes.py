@@ -23,6 +23,7 @@ _FEW = 8
 
 _SHOWN_CHARACTERS = 40
 _WITH_COMMA = re.compile(r"\s*[+-]?[0-9]*,[0-9]+\s*")
+_WITH_THOUSANDS = re.compile(r"\s*[+-]?[0-9]{1,3}([.,' ])[0-9]{3}(\1[0-9]{3})*([.,][0-9]+)?\s*")
 
 
 @dataclass
@@ -53,6 +54,8 @@ class TextCause:
         """Which setting makes it a column of numbers, if any."""
         if all(_WITH_COMMA.fullmatch(cell) for cell in self.cells):
             return 'if commas stand before the decimals, set decimal: ","'
+        if all(map(_is_marked_number, self.cells)):
+            return "write numbers without marks between the thousands"
         if columns.is_wide(self.cells[0]):
             return "it is an integer beyond 64 bits"
         if len(self.cells) > 1 or len(self.cells[0]) <= _SHOWN_CHARACTERS:
@@ -69,6 +72,11 @@ class TextCause:
         what = repr(shortened(self.cells[0])) if cells else "a cell that is no number"
         mend = f": {self.mend}" if cells and self.mend else ""
         return f"column {self.column!r} is text because of {what} in {self.where}{mend}"
+
+
+def _is_marked_number(cell: str) -> bool:
+    """Whether a cell is a number with a decimal comma or with marks between the thousands."""
+    return any(pattern.fullmatch(cell) for pattern in (_WITH_COMMA, _WITH_THOUSANDS))
 
 
 def shortened(cell: str) -> str:
@@ -137,7 +145,7 @@ class TextCauses:
             places = np.array([next(wide)])
         odd = pc.unique(cells.take(pa.array(places))).to_pylist()
         numbers = len(cells) - cells.null_count - len(places)
-        if before is Kind.MISSING and numbers < len(places) and not all(map(_WITH_COMMA.fullmatch, odd)):
+        if before is Kind.MISSING and numbers < len(places) and not all(map(_is_marked_number, odd)):
             return
         self._causes[name] = TextCause(name, file, row + int(places[0]) + 1, odd[:1])
         self._headers[file.path] = header

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import gzip
 import html
+import math
 import re
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
-from components.ingest import csv_files, csv_text
+from components.ingest import csv_files, csv_options, csv_text
 from components.ingest.csv_options import CsvOptions
 from components.runtime.errors import InputError
 from tests.components.ingest.ingest_support import ROWS, Ingested, ingested, run_ingest, write_files
+from tests.components.ingest.table_support import parquet_bytes
 
 ALL = {"all": 1}
 MARKS = b"id,x\n36,6.472\n37,5.022\n38,7.705\n39,4.045\n40,n/a\n41,NA\n42,NULL\n43,-\n"
@@ -94,6 +97,66 @@ def test_encodings_across_blocks(
     assert read(tmp_path / "gz", compressed, "a.csv.gz", encoding=encoding, delimiter=delimiter).rows() == OTHERS
 
 
+@pytest.mark.parametrize("mark", ["utf-8-sig", "utf-16", "utf-32"])
+@pytest.mark.parametrize("encoding", ["utf-8", "cp1252", "latin-1", "utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+def test_a_byte_order_mark_of_another_encoding(tmp_path: Path, mark: str, encoding: str) -> None:
+    content = table().encode(mark)
+    own = mark.removesuffix("-sig")
+    if encoding in (own, f"{own}-le"):
+        assert read(tmp_path, content, encoding=encoding).rows() == OTHERS
+    else:
+        line = error(tmp_path, content, encoding=encoding)
+        assert f"a.csv: line 1: the file is in {own.upper()}: set encoding: {own}" in line
+
+
+@pytest.mark.parametrize(
+    ("content", "delimiter"),
+    [
+        ("Preis, EUR;Menge\n1,5;1\n2,5;3\n", ";"),
+        ("Lat, Lon\tv\n48,2\t1\n", "\t"),
+        ("a,x;b,y;c\n1,5;2,5;3\n", ";"),
+        ("a,x|b\n1,5|2\n\n3,5|4\n", "|"),
+    ],
+)
+def test_commas_in_the_names_and_the_numbers(tmp_path: Path, content: str, delimiter: str) -> None:
+    line = error(tmp_path / "without", content.encode())
+    assert f"did you mean delimiter: {csv_options.written(delimiter)}? (if that is its name, give column_names)" in line
+    result = read(tmp_path, content.encode(), delimiter=delimiter, decimal=",")
+    header = content.split("\n")[0]
+    assert list(result.metadata["columns"]) == header.split(delimiter)
+    assert set(result.metadata["columns"].values()) <= {"float32", "int64"}
+    names = header.split(",")
+    assert list(read(tmp_path / "names", content.encode(), column_names=names).metadata["columns"]) == names
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["a;b,c\n1;2,3\n4,5\n", '"a;b",c\n"1;2",3\n', "tags|all,n\nx,1\ny|z,2\n", "a;b,c\n", "a,b\n1;2,3\n"],
+    ids=["not in all rows", "in quotes", "in some rows", "no rows", "not in the header"],
+)
+def test_other_signs_than_the_delimiter_in_names(tmp_path: Path, content: str) -> None:
+    data = write_files(tmp_path / "data", {"a.csv": content.encode(), "b.csv": content.encode() + b"7,8\n"})
+    assert len(ingested(tmp_path / "out", data, splits=ALL).metadata["columns"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        ("# made by hand\na,b,c\n1,2,3\n", "line 1 is '# made by hand', and the lines after it have 3 cells: is it a"),
+        ("#made by x, y\na,b,c\n1,2,3\n", "line 1 is '#made by x', ' y', and the lines after it have 3 cells"),
+        ("Sales\na,b\n1,2\n", "line 1 is 'Sales', and the lines after it have 2 cells: is it a comment or a title?"),
+        ("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12\n", "a pointer of Git LFS"),
+        ('"sep=;"\na;b\n1;2\n', 'line 1 is sep=; of Excel, did you mean delimiter: ";"?'),
+    ],
+)
+def test_what_stands_above_the_header(tmp_path: Path, content: str, text: str) -> None:
+    assert text in error(tmp_path, content.encode())
+
+
+def test_a_mark_of_excel_in_quotes(tmp_path: Path) -> None:
+    assert read(tmp_path, b'"sep=;"\na;b\n1;2\n', delimiter=";").rows() == [{"a": [1], "b": [2]}]
+
+
 def test_the_same_rows_are_in_the_same_splits_however_they_are_written(tmp_path: Path) -> None:
     plain = ingested(tmp_path / "1", write_files(tmp_path / "a", {"a.csv": table().encode()}))
     data = write_files(tmp_path / "b", {"a.csv": table("\t", decimal=",").encode("utf-16")})
@@ -128,7 +191,7 @@ def test_what_is_worth_processes_is_read_the_same(tmp_path: Path) -> None:
         (ROWS, {"encoding": "base64"}, "encoding is 'base64': give one that Python knows"),
         (ROWS, {"decimal": ";"}, "decimal is ';': choose '.' or ','"),
         (b"PK\x03\x04workbook", {}, "a ZIP archive or an Excel workbook, and not CSV"),
-        (b"a;b,c\n1;2\n", {}, 'line 2: a row of 1 cell, the header has 2, did you mean delimiter: ";"?'),
+        (b"a;b,c\n1;2\n3\n", {}, 'line 2: a row of 1 cell, the header has 2, did you mean delimiter: ";"?'),
         (b"a,b\n1\n", {}, "line 2: a row of 1 cell, the header has 2: add the missing cells"),
         (b"a,b\n1,2,3\n", {}, 'the header has 2: put cells that hold a "," in quotes'),
         (b"sep=;\na;b\n1;2\n3\n", {"delimiter": ";"}, "line 4: a row of 1 cell, the header has 2"),
@@ -230,6 +293,42 @@ def test_nobody_reads_a_cell_where_no_rows_are_shown(tmp_path: Path) -> None:
 def test_the_cell_that_makes_a_column_text(tmp_path: Path, cells: str, text: str) -> None:
     result = read(tmp_path, f"x\n{cells}".encode())
     assert text.format(file=tmp_path / "data" / "a.csv") in result.result.stdout
+
+
+def test_numbers_beyond_float32_are_told(tmp_path: Path) -> None:
+    content = b"x;y;z\n1,5;inf;1\n1e39;-Infinity;2\n-1e400;3,5;3\n"
+    data = write_files(tmp_path / "data", {"a.csv": content})
+    csv = {"delimiter": ";", "decimal": ","}
+    result = ingested(tmp_path / "out", data, splits=ALL, csv=csv)
+    text = "column 'x' has 2 values beyond float32, which are infinite from here on, the first"
+    assert f"{text} 1e39 in {data / 'a.csv'}" in result.result.stdout
+    assert result.result.stdout.count("beyond float32") == 1, "what is infinite in the file is no overflow"
+    without = ingested(tmp_path / "without", data, splits=ALL, csv=csv, sample_rows=0).result.stdout
+    assert f"{text} in {data / 'a.csv'}" in without
+    table = pa.table({"x": [1.5, 1e39, -1e300], "y": [math.inf, None, 1.0], "lists": [[1e39, 2.0], None, [math.inf]]})
+    data = write_files(tmp_path / "tables", {"a.parquet": parquet_bytes(table)})
+    result = ingested(tmp_path / "parquet", data, splits=ALL)
+    assert f"{text} 1e+39 in" in result.result.stdout
+    assert "column 'lists' has 1 value beyond float32" in result.result.stdout
+    assert result.result.stdout.count("beyond float32") == 2
+
+
+@pytest.mark.parametrize(
+    ("cells", "decimal"),
+    [
+        (["1.234,5", "12.345,75"], ","),
+        (["1.234", "2.345.678"], ","),
+        (['"1,234.5"', '"12,345.75"'], "."),
+        (["1 234", "2 345.5"], "."),
+        (["1'234.5", "2'345"], "."),
+    ],
+)
+def test_marks_between_the_thousands(tmp_path: Path, cells: list[str], decimal: str) -> None:
+    content = "\n".join(["x;y", *(f"{cell};1" for cell in cells)])
+    result = read(tmp_path, content.encode(), delimiter=";", decimal=decimal)
+    first = cells[0].strip('"')
+    assert f"column 'x' is text because of {first!r} in line 2 of" in result.result.stdout
+    assert "write numbers without marks between the thousands" in result.result.stdout
 
 
 def test_columns_of_text_are_not_told(tmp_path: Path) -> None:
