@@ -135,21 +135,17 @@ clean:  ## Remove environments, caches and build outputs; data, runs and served 
 
 $(UV_STAMP):
 	@scripts/python.sh $(call quoted,$(PYTHON)) > /dev/null
-	@echo "setting up: uv"
-	@rm -rf .venv/tools
-	@"$$(scripts/python.sh $(call quoted,$(PYTHON)))" -m venv .venv/tools
-	@.venv/tools/bin/python -m pip install --quiet --no-deps --require-hashes -r $(LOCKS)/uv.txt
-	@touch $@
+	@scripts/alone.sh $@ bash -euc 'echo "setting up: uv"; rm -rf .venv/tools; "$$0" -m venv .venv/tools; \
+	  .venv/tools/bin/python -m pip install --quiet --no-deps --require-hashes -r $(LOCKS)/uv.txt; touch $@' \
+	  "$$(scripts/python.sh $(call quoted,$(PYTHON)))"
 
 $(TOOLS_STAMP): | $(UV_STAMP)
-	@echo "setting up: tools for checks"
-	@$(UV) pip sync --quiet --python .venv/tools/bin/python --require-hashes $(LOCKS)/uv.txt $(LOCKS)/tools.txt
-	@touch $@
+	@scripts/alone.sh $@ bash -euc 'echo "setting up: tools for checks"; \
+	  $(UV) pip sync --quiet --python .venv/tools/bin/python --require-hashes $(LOCKS)/uv.txt $(LOCKS)/tools.txt; touch $@'
 
 $(CLIENT_STAMP) $(DATA_STAMP) $(ML_STAMP) $(SPACE_STAMP): | $(UV_STAMP)
-	@scripts/environment.sh "$$(scripts/python.sh $(call quoted,$(PYTHON)))" $@ $(LOCKS)
+	@scripts/alone.sh $@ scripts/environment.sh "$$(scripts/python.sh $(call quoted,$(PYTHON)))" $@ $(LOCKS)
 
 $(SAMPLES_STAMP): | $(UV_STAMP)
-	@rm -rf .venv/samples
-	@$(UV) pip install --quiet --python .venv/tools/bin/python --target .venv/samples --no-deps --require-hashes -r $(LOCKS)/samples.txt
-	@touch $@
+	@scripts/alone.sh $@ bash -euc 'rm -rf .venv/samples; $(UV) pip install --quiet --python .venv/tools/bin/python \
+	  --target .venv/samples --no-deps --require-hashes -r $(LOCKS)/samples.txt; touch $@'

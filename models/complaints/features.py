@@ -54,8 +54,8 @@ LABEL_VOCABULARY = "label"
 
 
 def transformed(name: str) -> str:
-    """Name of a feature after the transformation."""
-    return f"{name}_xf"
+    """Name of a feature after the transformation; Keras takes no slash in the name of an input."""
+    return f"{name.replace('/', '_')}_xf"
 
 
 def configured(custom_config: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:

@@ -45,7 +45,7 @@ def preprocessing_fn(inputs: dict[str, Feature], custom_config: dict[str, Any]) 
             outputs[transformed(features.REGION)] = vocabulary_rank(
                 region, features.REGION, features.OOV_BUCKETS, rare=features.RARE
             )
-            values = tft.bucketize(number, features.ZIP_BUCKETS, name=name)
+            values = tft.bucketize(number, features.ZIP_BUCKETS)
         elif name == features.DATE:
             values = weekday(values)
         outputs[transformed(name)] = values

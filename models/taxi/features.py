@@ -33,5 +33,5 @@ GENEROUS = 0.2
 
 
 def transformed(name: str) -> str:
-    """Name of a feature after the transformation."""
-    return f"{name}_xf"
+    """Name of a feature after the transformation; Keras takes no slash in the name of an input."""
+    return f"{name.replace('/', '_')}_xf"

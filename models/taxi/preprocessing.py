@@ -24,7 +24,7 @@ def preprocessing_fn(inputs: dict[str, Feature]) -> dict[str, tf.Tensor]:
     """
     outputs = {}
     for name in features.DENSE_FLOAT:
-        outputs[transformed(name)] = tft.scale_to_z_score(number(inputs[name], tf.float32), name=name)
+        outputs[transformed(name)] = tft.scale_to_z_score(number(inputs[name], tf.float32))
     for name in features.VOCABULARY:
         outputs[transformed(name)] = tft.compute_and_apply_vocabulary(
             filled(inputs[name], default=""),
@@ -33,7 +33,7 @@ def preprocessing_fn(inputs: dict[str, Feature]) -> dict[str, tf.Tensor]:
             vocab_filename=name,
         )
     for name in features.BUCKETISED:
-        outputs[transformed(name)] = tft.bucketize(number(inputs[name], tf.float32), features.BUCKETS, name=name)
+        outputs[transformed(name)] = tft.bucketize(number(inputs[name], tf.float32), features.BUCKETS)
     for name in features.CATEGORICAL:
         outputs[transformed(name)] = number(inputs[name], tf.int64)
     outputs[transformed(features.LABEL)] = generous(inputs[features.LABEL], inputs[features.FARE])

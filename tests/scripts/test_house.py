@@ -74,6 +74,16 @@ def test_missing_python_is_told_in_one_line() -> None:
     assert result.stderr.startswith("error: no python-that-is-not-there found")
 
 
+def test_two_makes_at_once_make_an_environment_once(tmp_path: Path) -> None:
+    script = "echo making; sleep 1; mkdir -p .venv/some; touch .venv/some/stamp"
+    command = [str(ROOT / "scripts" / "alone.sh"), ".venv/some/stamp", "bash", "-c", script]
+    both = [subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    printed = "".join(process.communicate(timeout=60)[0] for process in both)
+    assert [process.returncode for process in both] == [0, 0]
+    assert printed.count("making") == 1
+    assert printed.count("waiting for another make that sets up an environment") == 1
+
+
 def test_help_lists_every_target_of_the_readme() -> None:
     text = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     listed = {line.split()[0] for line in text.splitlines() if line.startswith("  ")}
