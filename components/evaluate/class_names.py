@@ -39,8 +39,8 @@ def find(files: Sequence[str], model: Model, schema: schema_pb2.Schema) -> list[
       schema: of the raw examples.
 
     Returns:
-      By number; a class without a name has its number. Empty where the label is no number of a class, or is its own
-      name, or is not made from one raw feature of texts or integers alone.
+      By number; a class without a name has its number. Empty where the label is no number of a class, or is not made
+      from one raw feature of texts or integers alone. A label that is an integer as it is has the numbers as names.
     """
     batch = next(iter(serialised(files, [model])), None)
     if batch is None:
@@ -54,8 +54,13 @@ def find(files: Sequence[str], model: Model, schema: schema_pb2.Schema) -> list[
     for feature in schema.feature:
         if feature.type in (schema_pb2.BYTES, schema_pb2.INT):
             names = _by_feature(model, examples, numbers, feature, _domain(feature, schema), vocabularies)
-            best = names if len(names) > len(best) else best
+            best = max(best, names, key=_told)
     return [best.get(number, str(number)) for number in range(max(best, default=-1) + 1)]
+
+
+def _told(names: dict[int, str]) -> tuple[bool, int]:
+    """How much names tell: words more than the numbers themselves."""
+    return any(name != str(number) for number, name in names.items()), len(names)
 
 
 def _numbers(labels: np.ndarray) -> np.ndarray | None:
@@ -83,7 +88,7 @@ def _by_feature(
     for text, number in zip(texts, numbers.tolist(), strict=True):
         if text is not None and seen.setdefault(text, number) != number:
             return {}
-    if not 0 < len(seen) <= _MAX_CLASSES or all(text == str(number) for text, number in seen.items()):
+    if not 0 < len(seen) <= _MAX_CLASSES:
         return {}
     base = examples[next(place for place, text in enumerate(texts) if text is not None)]
 
@@ -92,6 +97,8 @@ def _by_feature(
 
     if ask(seen) != seen:
         return {}
+    if all(text == str(number) for text, number in seen.items()):
+        return {number: text for text, number in seen.items()}
     unknown = set(ask(_strangers(feature)).values())
     names: dict[int, str] = {}
     for words in vocabularies:

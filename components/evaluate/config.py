@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import json
+import math
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -16,13 +17,16 @@ from tensorflow.core.framework import types_pb2
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow_metadata.proto.v0 import schema_pb2
 from tensorflow_model_analysis import constants
+from tensorflow_model_analysis.metrics import confusion_matrix_metrics as tfma_metrics
 from tensorflow_model_analysis.metrics import metric_specs, metric_types
 from tensorflow_model_analysis.proto import config_pb2
 from tensorflow_model_analysis.utils.keras_lib import tf_keras
 
 # They put classes of ours in the places of TFMA's when they are imported.
 import components.evaluate.curves
+import components.evaluate.regression
 import components.evaluate.tfma_repairs  # noqa: F401
+from components.evaluate import interval
 from components.runtime.errors import InputError, StageError
 from components.runtime.storage import local_file, shown
 
@@ -378,19 +382,64 @@ def _check_metrics(file: str, config: config_pb2.EvalConfig) -> None:
             keras_names = [name for name, kind in vars(tf_keras.metrics).items() if isinstance(kind, type)]
             _known(file, "class_name", metric.class_name, sorted({*registered, *keras_names}), "metric")
     try:
-        metric_specs.to_computations(list(config.metrics_specs), eval_config=with_baseline(config, False))
+        alone = with_baseline(config, False)
+        computed = metric_specs.to_computations(list(alone.metrics_specs), eval_config=alone)
     except StageError:
         raise
     except Exception as error:
         raise InputError(f"{file}: a metric cannot be made: {error}") from None
+    _check_names(file, alone)
+    _check_bounds(file, config)
+    measured = {key for computation in computed for key in computation.keys}
+    for key, written, metric in metric_specs.keys_and_metrics_from_specs(alone, alone.metrics_specs):
+        if isinstance(metric, interval.LowerBound | interval.UpperBound):
+            of = key._replace(name=metric.kwargs["metric"])
+            beside = {other.name for other in measured if other._replace(name=of.name) == of}
+            names = sorted(name for name in beside if not name.startswith("_") and name != key.name)
+            _known(file, f"{written.class_name}'s metric", of.name, names, "metric of its metrics_specs")
+        several = _json(written.config or "{}").get("thresholds")
+        if isinstance(metric, tfma_metrics.ConfusionMatrixMetric) and isinstance(several, list) and len(several) > 1:
+            raise InputError(
+                f"{file}: metric {written.class_name!r} has {len(several)} thresholds, and would have as many values; "
+                "give each a metric with one, and a name"
+            )
+
+
+def _check_names(file: str, config: config_pb2.EvalConfig) -> None:
+    """Of two metrics of one name TFMA computes one, and holds the thresholds of both against it."""
+    known: dict[metric_types.MetricKey, tuple[Any, ...]] = {}
+    for spec in config.metrics_specs:
+        averaged = (spec.binarize.SerializeToString(deterministic=True),) if spec.HasField("aggregate") else ()
+        options = (spec.aggregate.SerializeToString(deterministic=True), *averaged, spec.query_key)
+        for key, metric, _ in metric_specs.keys_and_metrics_from_specs(config, [spec]):
+            this = (metric.class_name, metric.module, _json(metric.config), *options)
+            if known.setdefault(key, this) != this:
+                raise InputError(
+                    f"{file}: two different metrics are called {key.name!r} ({known[key][0]} and {metric.class_name}); "
+                    f'give one of them another name: config: \'"name": "…"\''
+                )
+
+
+def _check_bounds(file: str, config: config_pb2.EvalConfig) -> None:
+    """A bound that is no number holds or fails whatever the value is."""
+    found = metric_specs.metric_thresholds_from_metrics_specs(config.metrics_specs, eval_config=config)
+    for key, entries in found.items():
+        for _, threshold in entries:
+            for field, bound in threshold.ListFields():
+                if field.message_type and math.isnan(bound.value):
+                    raise InputError(f"{file}: the {field.name} of a threshold of {key.name!r} is NaN; give a number")
 
 
 def _check_json(where: str, text: str) -> None:
     # TFMA lets the braces be left out.
     try:
-        json.loads(text if text.lstrip().startswith("{") else "{" + text + "}")
+        _json(text)
     except json.JSONDecodeError as error:
         raise InputError(f"{where}: its config is not JSON: {error}") from None
+
+
+def _json(text: str) -> Any:
+    return json.loads(text if text.lstrip().startswith("{") else "{" + text + "}")
 
 
 def _check_class(where: str, metric: Any, folder: Path) -> None:

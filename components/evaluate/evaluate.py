@@ -304,7 +304,8 @@ def _write_metrics(metrics: OutputArtifact, results: Results) -> None:
 
 def _write_classes(metrics: OutputArtifact, names: list[str]) -> None:
     """Names of the candidate's classes by number, for what is said of the model wherever it is published."""
-    if names and len(json.dumps(names)) <= _LARGEST_CLASSES:
+    told = any(name != str(number) for number, name in enumerate(names))
+    if told and len(json.dumps(names)) <= _LARGEST_CLASSES:
         metrics.metadata["classes"] = names
 
 

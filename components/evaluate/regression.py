@@ -69,6 +69,21 @@ class AbsoluteErrorLift(metric_types.Metric):
         super().__init__(_create, name=name, kind="absolute")
 
 
+class R2Score(metric_types.Metric):
+    """Coefficient of determination: 1 less the squared error over that of the labels' mean, which gets 0.
+
+    In the place of Keras's under its name: that one takes the difference of float32 sums of squares, of which nothing
+    is left where labels differ by little of what they are, as years and times do.
+    """
+
+    def __init__(self, name: str = "r2_score") -> None:
+        """Makes the metric under a name."""
+        super().__init__(_create, name=name, kind="r2")
+
+
+metric_types.register_metric(R2Score)
+
+
 class RegressionPlot(metric_types.Metric):
     """What the report draws of a regression: see `components.evaluate.residuals.Regression`."""
 
@@ -119,7 +134,7 @@ def _computations(
         if sums.unfit and not where_it_fits:
             raise InputError(f"eval config: {name}: {sums.unfit}")
         if kind != "plot":
-            return {key: _LIFTS[kind](sums.errors)}
+            return {key: _VALUES[kind](sums.errors)}
         found = None if sums.unfit else sums.errors.regression()
         return {key: found.to_json()} if found else {}
 
@@ -147,7 +162,18 @@ def _lift(errors: Errors, constant: float, model: float) -> float:
     return constant / model if model else math.inf if constant else math.nan
 
 
-_LIFTS: dict[str, Callable[[Errors], float]] = {"squared": squared_error_lift, "absolute": absolute_error_lift}
+def r2_score(errors: Errors) -> float:
+    """1 less the squared error over that of the labels' mean; NaN where all labels are equal."""
+    if errors.nan or not errors.constant_squared():
+        return math.nan
+    return -math.inf if errors.infinite else 1 - errors.squared / errors.constant_squared()
+
+
+_VALUES: dict[str, Callable[[Errors], float]] = {
+    "squared": squared_error_lift,
+    "absolute": absolute_error_lift,
+    "r2": r2_score,
+}
 
 
 @dataclass

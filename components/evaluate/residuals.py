@@ -190,7 +190,8 @@ class Errors:
 
     def constant_squared(self) -> float:
         """Sum of the squared error of the labels' mean: no constant answer has a smaller one."""
-        return self._deviations
+        # The mean of equal labels is rounded, too.
+        return self._deviations if self._low < self._high else 0.0
 
     def constant_absolute(self) -> float:
         """Sum of the absolute error of the labels' median: no constant answer has a smaller one.
@@ -222,14 +223,14 @@ class Errors:
             zero_or_one=self._zero_or_one,
             mean=self._mean,
             median=self.median(),
-            r2=1 - self.squared / self._deviations if self._deviations else None,
+            r2=1 - self.squared / self.constant_squared() if self.constant_squared() else None,
             mae=self.absolute / self.weight,
             rmse=math.sqrt(self.squared / self.weight),
             mape=100 * self._relative / known if known > 0 else None,
             zeros=self._zeros,
             bias=self._signed / self.weight,
             constant_mae=self.constant_absolute() / self.weight,
-            constant_rmse=math.sqrt(self._deviations / self.weight),
+            constant_rmse=math.sqrt(self.constant_squared() / self.weight),
             parts=self._parts(),
             residuals=(edges, bars),
             outside=outside,

@@ -139,7 +139,7 @@ class Results:
         Vocabularies are ordered by frequency, so that new data may exchange two classes.
         """
         pairs = enumerate(zip(self.class_names, self.baseline_class_names, strict=False))
-        return {number: pair for number, pair in pairs if pair[0] != pair[1] and str(number) not in pair}
+        return {number: pair for number, pair in pairs if pair[0] != pair[1] and not _lacks_name(number, pair)}
 
     def class_name(self, number: int) -> str:
         """The name of a class; its number where that is not known."""
@@ -149,6 +149,11 @@ class Results:
     def overall(self) -> SliceMetrics:
         """The metrics over all examples; empty where no slicing spec asks for them."""
         return next((entry for entry in self.slices if entry.key == ()), SliceMetrics((), {}))
+
+
+def _lacks_name(number: int, names: tuple[str, str]) -> bool:
+    """Whether one of two models has no name for a class: its number then stands beside a word, not another number."""
+    return str(number) in names and not all(name.removeprefix("-").isdigit() for name in names)
 
 
 def load(
@@ -187,7 +192,9 @@ def load(
 
 
 def load_validation(folder: Path) -> list[str]:
-    """The comparisons that failed in TFMA's own validation.
+    """The comparisons that failed in TFMA's own validation, less those of a relative change.
+
+    TFMA divides by the baseline with its sign, so that below zero the worse of two models has the larger change.
 
     Its `validation_ok` is not read: it also goes by slices that TFMA finds missing, among which it counts all pairs of
     slices, although it has compared them.
@@ -197,6 +204,7 @@ def load_validation(folder: Path) -> list[str]:
         f"{failure.metric_key.name}: {failure.message.strip() or 'threshold does not hold'}"
         for entry in validation.metric_validations_per_slice
         for failure in entry.failures
+        if not failure.metric_threshold.change_threshold.HasField("relative")
     ]
 
 

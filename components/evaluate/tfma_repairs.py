@@ -1,8 +1,10 @@
 """What of TFMA's computations is put right by classes of ours in their places, on every way of computing.
 
-- Keras's metrics of which the state has a shape that only the first batch tells (R2Score, F1Score, FBetaScore): TFMA
+- Keras's metrics of which the state has a shape that only the first batch tells (F1Score, FBetaScore): TFMA
   adds up states as if all their parts had one shape, and gives them to a metric that has seen no batch. They fail with
   the second thousand of examples, and wherever Beam reads the result in another process.
+- Keras's metrics add up in float32, to which they round labels first: integers beyond 16,777,216 differ from others no
+  more. Here they are float64.
 - CategoricalCrossEntropy divides the predictions by their sum where they lie, so that the metrics after it see others.
 
 The metrics of curves are in `components.evaluate.curves`.
@@ -30,6 +32,13 @@ class Accumulator(tf_metric_accumulators.TFCompilableMetricsAccumulator):
 
 class KerasCombiner(tf_metric_wrapper._CompilableMetricsCombiner):
     """Adds up Keras's metrics of one model."""
+
+    def __init__(self, metric_configs: dict[str, list[dict[str, Any]]], *rest: Any, **named: Any) -> None:
+        exact = {
+            output: [{**entry, "config": {**entry["config"], "dtype": "float64"}} for entry in entries]
+            for output, entries in metric_configs.items()
+        }
+        super().__init__(exact, *rest, **named)
 
     def extract_output(self, accumulator: Accumulator) -> dict[Any, Any]:
         """The metrics' values."""

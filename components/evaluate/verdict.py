@@ -93,7 +93,7 @@ def judge(
     ]
     skipped = [] if unapplied is None else [_skipped(*entry) for entry in _thresholds(unapplied) if entry[0].is_diff]
     failures = [outcome.why for outcome in outcomes if not outcome.passed]
-    failures += _not_finite(results, {outcome.metric for outcome in outcomes if outcome.slice == results.overall.name})
+    failures += _not_finite(results, {(outcome.slice, outcome.metric) for outcome in outcomes})
     failures = failures or [f"TensorFlow Model Analysis: {failure}" for failure in tfma_failures]
     if fault:
         # Thresholds that hold say nothing then, and those that fail only follow.
@@ -132,18 +132,26 @@ def _thresholds(config: config_pb2.EvalConfig) -> list[tuple[metric_types.Metric
     ]
 
 
-def _not_finite(results: Results, judged: set[str]) -> list[str]:
+def _not_finite(results: Results, judged: set[tuple[str, str]]) -> list[str]:
     """What no threshold judges and yet speaks against the candidate: metrics over all examples that are no number.
 
-    Those of one class, and averages over classes, are left alone: the examples may lack a class.
+    Those of one class, and averages over classes, are left alone: the examples may lack a class. Where no slicing spec
+    is of all examples, each slice is looked at; a metric may be NaN in some, which may lack what it needs.
+
+    Args:
+      results: what was measured.
+      judged: slice and metric of what thresholds judge.
     """
-    values = results.overall.values
-    candidate = candidate_name(key.model_name for key in values)
+    looked_at = [entry for entry in results.slices if entry.key == ()]
+    looked_at = looked_at or [entry for entry in results.slices if not entry.is_cross]
+    candidate = candidate_name(key.model_name for entry in looked_at for key in entry.values)
+    numbers = {key for entry in looked_at for key, value in entry.values.items() if not math.isnan(value)}
     return [
-        f"{metric_name(key)} is {_what_it_is(value)}, which never blesses ({results.overall.name})"
-        for key, value in values.items()
-        if key.model_name == candidate and not key.is_diff and metric_name(key) not in judged
-        if math.isinf(value) or (math.isnan(value) and not key.sub_key and not key.aggregation_type)
+        f"{metric_name(key)} is {_what_it_is(value)}, which never blesses ({entry.name})"
+        for entry in looked_at
+        for key, value in entry.values.items()
+        if key.model_name == candidate and not key.is_diff and (entry.name, metric_name(key)) not in judged
+        if math.isinf(value) or not (key in numbers or key.sub_key or key.aggregation_type)
     ]
 
 
@@ -246,8 +254,9 @@ def _change_failure(
     if threshold.HasField("absolute") and _worse(change, threshold.absolute.value, higher):
         return f"{pair}: change {change:+.6g} {sign} {threshold.absolute.value:+.6g}"
     if threshold.HasField("relative"):
-        # TFMA's rule: where the baseline is zero the ratio is undefined, and what is undefined does not pass.
-        ratio = math.nan if math.isclose(baseline, 0.0) else change / baseline
+        # Of the baseline's size: with its sign, a score below zero that falls would rise. Where the baseline is zero
+        # the ratio is undefined, and what is undefined does not pass.
+        ratio = math.nan if math.isclose(baseline, 0.0) else change / abs(baseline)
         if math.isnan(ratio) or _worse(ratio, threshold.relative.value, higher):
             return f"{pair}: relative change {ratio:+.4g} {sign} {threshold.relative.value:+.4g}"
     return ""

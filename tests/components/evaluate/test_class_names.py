@@ -118,7 +118,7 @@ NAMES: dict[Callable[..., tf.Tensor], list[str]] = {
     codes: ["30", "10", "20", class_names.OTHERS],
     untold: ["blue", "red"],
     of_two: [],
-    itself: [],
+    itself: [str(number) for number in range(31)],
     measured: [],
 }
 

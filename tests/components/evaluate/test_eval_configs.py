@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from google.protobuf import text_format
+from tensorflow_model_analysis.proto import config_pb2
 
+from components.evaluate import config as configuration
 from components.evaluate.counts import Counts
 from components.evaluate.results import load
 from components.runtime.errors import InputError
@@ -212,3 +216,68 @@ def test_what_cannot_be_measured_is_told_before_any_work(
     with pytest.raises(InputError, match=message) as raised:
         evaluate(tmp_path, text, trip_examples, good_model, trip_schema)
     assert "\n" not in str(raised.value).strip()
+
+
+ABOVE = "threshold { value_threshold { lower_bound { value: 0.1 } } }"
+MACRO = 'metrics_specs { aggregate { macro_average: true %s } metrics { class_name: "AUC" } } '
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            'metrics_specs { metrics { class_name: "AUC" config: \'"name": "m"\' } '
+            f'metrics {{ class_name: "BinaryAccuracy" config: \'"name": "m"\' {ABOVE} }} }}',
+            "two different metrics are called 'm' (AUC and BinaryAccuracy); give one of them another name",
+        ),
+        (
+            'metrics_specs { metrics { class_name: "BinaryAccuracy" } } '
+            'metrics_specs { metrics { class_name: "BinaryAccuracy" config: \'"threshold": 0.1\' } }',
+            "two different metrics are called 'binary_accuracy'",
+        ),
+        (
+            MACRO % "class_weights { key: 0 value: 1 }" + MACRO % "class_weights { key: 1 value: 1 }",
+            "two different metrics are called 'auc'",
+        ),
+        (
+            'metrics_specs { metrics { class_name: "AUC" threshold { value_threshold { '
+            "upper_bound { value: nan } } } } }",
+            "the upper_bound of a threshold of 'auc' is NaN",
+        ),
+        (
+            'metrics_specs { metrics { class_name: "AUC" threshold { change_threshold { '
+            "direction: LOWER_IS_BETTER relative { value: nan } } } } }",
+            "the relative of a threshold of 'auc' is NaN",
+        ),
+        (
+            'metrics_specs { metrics { class_name: "Precision" config: \'"thresholds": [0.3, 0.5]\' } }',
+            "metric 'Precision' has 2 thresholds, and would have as many values",
+        ),
+        (
+            "options { compute_confidence_intervals { value: true } } metrics_specs { metrics { class_name: "
+            '"LowerBound" module: "components.evaluate.interval" config: \'"metric": "acu"\' } '
+            'metrics { class_name: "AUC" } }',
+            "LowerBound's metric 'acu' is no metric of its metrics_specs; there is: auc",
+        ),
+    ],
+)
+def test_metrics_that_would_mislead_are_told(text: str, message: str) -> None:
+    config = text_format.Parse('model_specs { label_key: "y" } ' + text, config_pb2.EvalConfig())
+    with pytest.raises(InputError, match=re.escape(message)):
+        configuration._check_metrics("evaluation.pbtxt", config)
+
+
+def test_the_same_metric_may_stand_twice() -> None:
+    """For other classes, with other thresholds, or as a part of what another metric needs."""
+    text = (
+        'metrics_specs { metrics { class_name: "AUC" config: \'"num_thresholds": 200\' } } '
+        f'metrics_specs {{ metrics {{ class_name: "AUC" config: \'{{"num_thresholds":200}}\' {ABOVE} }} }} '
+        'metrics_specs { binarize { class_ids { values: [0, 1] } } metrics { class_name: "AUC" } } '
+        'metrics_specs { binarize { class_ids { values: [0, 2] } } metrics { class_name: "AUC" } } '
+        'metrics_specs { metrics { class_name: "Precision" config: \'"thresholds": [0.3]\' } } '
+        "options { compute_confidence_intervals { value: true } } metrics_specs { metrics { class_name: "
+        '"LowerBound" module: "components.evaluate.interval" config: \'"metric": "auc"\' } '
+        'metrics { class_name: "AUC" config: \'"num_thresholds": 200\' } }'
+    )
+    config = text_format.Parse('model_specs { label_key: "y" } ' + text, config_pb2.EvalConfig())
+    configuration._check_metrics("evaluation.pbtxt", config)

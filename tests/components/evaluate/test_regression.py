@@ -12,9 +12,11 @@ import pandas as pd
 import pytest
 import tensorflow_model_analysis as tfma
 from google.protobuf import text_format
+from tensorflow_metadata.proto.v0 import schema_pb2
 from tensorflow_model_analysis.proto import config_pb2
 
-from components.evaluate import regression
+from components.evaluate import fitting, local, regression
+from components.evaluate.config import with_baseline
 from components.evaluate.counts import Counts
 from components.evaluate.residuals import Errors
 from components.evaluate.results import Plots, load
@@ -240,6 +242,52 @@ def test_against_a_baseline(tmp_path: Path, examples: Path, model: Path, schema:
     )
     page = (tmp_path / "out" / "report").read_text()
     assert "By decile of the prediction (candidate)" in page
+
+
+def _both(metrics: str, labels: np.ndarray, predictions: np.ndarray) -> list[dict[str, float]]:
+    """Metrics by name, by single examples and by batches, of labels and predictions of shape [rows]."""
+    config = with_baseline(text_format.Parse(HEAD % "" + metrics, config_pb2.EvalConfig()), False)
+    rows = {"": (labels[:, np.newaxis], predictions[:, np.newaxis])}
+    computations = local._computations(config, schema_pb2.Schema())
+    values: dict[Any, Any] = {}
+    for computation in computations.non_derived_computations:
+        computation.combiner.setup()
+        added = local._added(computation.combiner, computation.combiner.create_accumulator(), rows)
+        values |= computation.combiner.extract_output(added)
+    found = fitting.measure(config, fitting.extracts(rows)), local._derive(values, computations, None)
+    return [{key.name: float(value) for key, value in way.items() if np.ndim(value) == 0} for way in found]
+
+
+@pytest.mark.parametrize(("offset", "spread"), [(2e3, 5), (1e5, 1), (1.7e9, 1e5), (-1e6, 100)])
+def test_r2_of_labels_far_from_zero(offset: float, spread: float) -> None:
+    """float32 sums of squares leave nothing of labels that differ little: years, times, sizes of the same kind."""
+    random = np.random.default_rng(5)
+    labels, unrelated = random.normal(offset, spread, (2, 1000)).astype(np.float32)
+    near = (labels + random.normal(0, spread / 3, 1000)).astype(np.float32)
+    mean = np.full(1000, labels.astype(np.float64).mean())
+    for predictions in (unrelated, near, mean):
+        errors = labels.astype(np.float64) - predictions
+        wanted = 1 - np.mean(errors**2) / labels.astype(np.float64).var()
+        for found in _both('metrics_specs { metrics { class_name: "R2Score" } }', labels, predictions):
+            assert found["r2_score"] == pytest.approx(wanted, abs=1e-9)
+
+
+def test_r2_without_a_value() -> None:
+    metrics = 'metrics_specs { metrics { class_name: "R2Score" } }'
+    labels = np.array([1.0, 2.0, 3.0])
+    for found in _both(metrics, np.full(3, 7.1), labels):
+        assert math.isnan(found["r2_score"])
+    for found in _both(metrics, labels, np.array([1.0, math.inf, 3.0])):
+        assert found["r2_score"] == -math.inf
+
+
+def test_keras_tells_large_integers_apart() -> None:
+    labels = 2**40 + np.arange(300)
+    predictions = np.full(300, 2.0**40)
+    metrics = 'metrics { class_name: "RootMeanSquaredError" } metrics { class_name: "MeanAbsoluteError" }'
+    for found in _both(f"metrics_specs {{ {metrics} }}", labels, predictions):
+        assert found["root_mean_squared_error"] == pytest.approx(np.sqrt(np.mean(np.arange(300.0) ** 2)))
+        assert found["mean_absolute_error"] == pytest.approx(149.5)
 
 
 @QUICK_WAYS

@@ -153,6 +153,36 @@ def test_relative_change_and_a_baseline_of_zero() -> None:
     assert not decide(OVERALL % RELATIVE, {"overall": {"auc": 0.94}}, {"overall": 0.0}).blessed
 
 
+def test_relative_change_below_zero() -> None:
+    assert not decide(OVERALL % RELATIVE, {"overall": {"auc": -14.37}}, {"overall": -10.43}).blessed
+    assert decide(OVERALL % RELATIVE, {"overall": {"auc": -10.43}}, {"overall": -14.37}).blessed
+    less = OVERALL % "change_threshold { direction: LOWER_IS_BETTER relative { value: 0.05 } }"
+    assert decide(less, {"overall": {"auc": -14.37}}, {"overall": -10.43}).blessed
+    assert not decide(less, {"overall": {"auc": -10.43}}, {"overall": -14.37}).blessed
+
+
+def test_without_overall_each_slice_speaks_against_the_model() -> None:
+    verdict = decide("", {"hour=3": {"auc": 0.9, "loss": 1.0}, "hour=4": {"auc": 0.9, "loss": math.inf}})
+    assert verdict.reason.startswith("loss is infinite, which never blesses (hour=4)")
+    # A slice may lack a class; every slice does not.
+    assert decide("", {"hour=3": {"loss": 1.0}, "hour=4": {"loss": math.nan}}).blessed
+    assert not decide("", {"hour=3": {"loss": math.nan}, "hour=4": {"loss": math.nan}}).blessed
+
+
+@pytest.mark.parametrize(
+    ("candidate", "baseline", "renumbered"),
+    [
+        (["0", "2", "1", "3"], ["0", "1", "2", "3"], {1: ("2", "1"), 2: ("1", "2")}),
+        (["5", "1", "3"], ["5", "1", "4"], {2: ("3", "4")}),
+        (["loan", "1"], ["loan", "card"], {}),  # The candidate has no name for 1.
+    ],
+)
+def test_exchanged_integers_are_told(
+    candidate: list[str], baseline: list[str], renumbered: dict[int, tuple[str, str]]
+) -> None:
+    assert Results([], {}, 0, candidate, baseline).renumbered == renumbered
+
+
 def test_first_run_ignores_change_thresholds_and_says_so() -> None:
     verdict = decide(OVERALL % f"{ABOVE} {NOT_WORSE}", {"overall": {"auc": 0.9}})
     assert verdict.blessed
