@@ -126,5 +126,6 @@ def _outside(run: Run, execution: Execution, output: str) -> Html:
 def _read(path: Path) -> str | None:
     try:
         return (path / "index.html" if path.is_dir() else path).read_text(errors="replace")
-    except OSError:
+    except (OSError, ValueError):
+        # (No path holds a NUL.)
         return None

@@ -12,6 +12,7 @@ import click
 from components.runtime.visible import in_one_line
 from runners import text
 from runners.lineage_graph import ArtifactNode, ExecutionNode, Graph
+from runners.records import finite
 
 _NARROWEST = 20
 """Letters of a line that stay together, however deep in the tree it hangs."""
@@ -124,13 +125,14 @@ def _describe(node: ArtifactNode) -> str:
         extras.append("blessed" if node.metadata["blessed"] else "not blessed")
     extras += [f"{_count(node.metadata[name])} {name}" for name in ("rows", "anomalies") if name in node.metadata]
     about = f" ({', '.join(str(extra) for extra in extras)})" if extras else ""
-    return f"{node.name} {text.short(node.digest) or 'no digest'}{about}"
+    return f"{node.name} {text.content(node.digest, node.type) or 'no digest'}{about}"
 
 
 def _facts(node: ArtifactNode) -> Iterator[tuple[str, str]]:
     yield "place", node.uri
     if node.digest:
-        yield "digest", node.digest + (" (empty)" if text.short(node.digest) == "empty" else "")
+        said = text.content(node.digest, node.type)
+        yield "digest", node.digest + ("" if said in node.digest else f" ({said})")
     for name, value in sorted(node.metadata.items()):
         if name not in ("bytes", "producer"):
             counted = name.startswith("rows") or name == "files"
@@ -138,8 +140,8 @@ def _facts(node: ArtifactNode) -> Iterator[tuple[str, str]]:
                 name,
                 ", ".join(map(str, value)) if isinstance(value, list) else _count(value) if counted else str(value),
             )
-    if node.metadata.get("bytes"):
-        yield "size", text.size(node.metadata["bytes"])
+    if size := finite(node.metadata.get("bytes")):
+        yield "size", text.size(size)
     if node.metadata.get("producer"):
         yield "producer", str(node.metadata["producer"])
 
@@ -148,7 +150,7 @@ def _count(value: Any) -> str:
     """A count, which other targets write as a float or as text."""
     try:
         return f"{float(value):,.0f}"
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return str(value)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from typing import Any
 
 from components.runtime.errors import InputError
 from components.runtime.execution_record import relative_uri
+from components.runtime.json_text import parse
 from components.runtime.lineage_events import ARTIFACT_FACET, EXECUTION_FACET
 from runners.records import LATEST, list_runs, load_run
 
@@ -108,10 +108,8 @@ class Graph:
         )
 
     def _add(self, event: dict[str, Any]) -> None:
-        facets = event["run"].get("facets", {})
-        facet = facets.get(EXECUTION_FACET)
-        if not facet:
-            return
+        facets = event["run"]["facets"]
+        facet = facets[EXECUTION_FACET]
         run, task, pipeline = facet["run"], facet["task"], facet["pipeline"]
         state = _STATES.get(event.get("eventType", ""), "running")
         identity = f"{pipeline}/{task}/{facet['executionKey']}"
@@ -125,11 +123,11 @@ class Graph:
         elif state == "done" or node.state != "done":
             # A failed execution and its repetition have the same key, but only one of them made the artifacts.
             node.run, node.state, node.time = run, state, str(event.get("eventTime", ""))
-            node.error = facets.get("errorMessage", {}).get("message", "")
+            node.error = _within(facets, "errorMessage").get("message", "")
         if facet.get("cached") and node.state != "done":
             node.state = "done"
-        for parameter in facets.get("executionParameters", {}).get("parameters", []):
-            node.parameters[parameter["key"]] = parameter.get("value", "")
+        for parameter in _within(facets, "executionParameters").get("parameters", []):
+            node.parameters[parameter["key"]] = str(parameter.get("value", ""))
         for dataset in event.get("inputs") or []:
             artifact = self._artifact(dataset)
             node.inputs[dataset["facets"][ARTIFACT_FACET]["argument"]] = artifact.id
@@ -157,7 +155,7 @@ class Graph:
 
     def _artifact(self, dataset: dict[str, Any]) -> ArtifactNode:
         facet = dataset["facets"][ARTIFACT_FACET]
-        digest = dataset["facets"].get("version", {}).get("datasetVersion", "")
+        digest = _within(dataset, "facets", "version").get("datasetVersion", "")
         outside = dataset["namespace"] == "file"
         identity = f"{facet['uri']}\0{digest}" if outside else facet["uri"]
         node = self.artifacts.get(identity)
@@ -261,12 +259,51 @@ def _events(root: Path) -> list[dict[str, Any]]:
     timed = []
     for file in sorted((root / "lineage").glob("*/*.jsonl")):
         latest = ""
-        for line in file.read_text(errors="replace").splitlines():
+        try:
+            lines = file.read_text(errors="replace").splitlines()
+        except OSError:
+            continue
+        for line in lines:
             try:
-                event = json.loads(line)
+                event = parse(line)
             except ValueError:
                 continue
-            if isinstance(event, dict) and "run" in event:
+            if _is_of_execution(event):
                 latest = max(latest, str(event.get("eventTime", "")))
                 timed.append((latest, event))
     return [event for _, event in sorted(timed, key=lambda each: each[0])]
+
+
+def _is_of_execution(event: Any) -> bool:
+    """Whether an event tells of an execution, with everything in its place that the graph goes by."""
+    facets = _within(event, "run", "facets")
+    facet = _within(facets, EXECUTION_FACET)
+    texts = [facet.get(name) for name in ("run", "task", "pipeline", "executionKey")] + [
+        facet.get("stage", ""),
+        facet.get("madeBy", ""),
+        _within(facets, "errorMessage").get("message", ""),
+        event.get("eventType", "") if facet else None,
+    ]
+    parameters = _within(facets, "executionParameters").get("parameters", [])
+    datasets = [event.get(side) or [] for side in ("inputs", "outputs")] if facet else []
+    return (
+        all(isinstance(each, str) for each in texts)
+        and isinstance(parameters, list)
+        and all(isinstance(_within(each).get("key"), str) for each in parameters)
+        and all(isinstance(side, list) and all(map(_is_of_artifact, side)) for side in datasets)
+    )
+
+
+def _is_of_artifact(dataset: Any) -> bool:
+    facet = _within(dataset, "facets", ARTIFACT_FACET)
+    texts = [facet.get("argument"), facet.get("uri"), facet.get("artifactType") or ""]
+    texts += [_within(dataset, "facets", "version").get("datasetVersion", "")]
+    texts += [_within(dataset).get(name) for name in ("namespace", "name")]
+    return all(isinstance(each, str) for each in texts) and isinstance(facet.get("metadata", {}), dict)
+
+
+def _within(document: Any, *path: str) -> dict[str, Any]:
+    """An inner part of a document; empty where it is not there, or not an object."""
+    for name in path:
+        document = document.get(name) if isinstance(document, dict) else None
+    return document if isinstance(document, dict) else {}

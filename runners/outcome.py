@@ -8,7 +8,7 @@ from typing import Any
 
 from components.runtime.execution_record import relative_uri
 from components.runtime.serving import how_pushed
-from runners.records import Execution, Run
+from runners.records import Execution, Run, finite
 
 _ORDER = ("auc", "lift", "accuracy", "precision", "recall", "f1", "error", "loss")
 _NOT_A_SCORE = ("count", "step", "epoch", "seconds", "threshold")
@@ -111,6 +111,7 @@ def _whole(value: Any) -> str:
 def _number(value: Any) -> float | None:
     if isinstance(value, bool):
         return None
-    if isinstance(value, int | float):
-        return float(value)
-    return math.nan if value == "NaN" else None
+    if isinstance(value, float):
+        # A metric may well be infinite.
+        return value
+    return math.nan if value == "NaN" else finite(value)

@@ -54,7 +54,9 @@ def digest(artifact: Artifact) -> Html:
     """The beginning of a digest, the whole of it in the tooltip."""
     if not artifact.digest:
         return Html('<span class="muted">no digest</span>')
-    return Html(f'<code title="{escape(artifact.digest)}">{escape(text.short(artifact.digest))}</code>')
+    return Html(
+        f'<code title="{escape(artifact.digest)}">{escape(text.content(artifact.digest, artifact.type))}</code>'
+    )
 
 
 def verdict(run: Run, made: Outcome) -> tuple[str, str, str]:

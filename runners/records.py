@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import fcntl
-import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -16,6 +16,7 @@ from typing import Any
 from components.runtime import execution_record, final_status, run_record
 from components.runtime.artifacts import local_path
 from components.runtime.errors import InputError
+from components.runtime.json_text import parse
 from components.runtime.redaction import redact
 
 LATEST = "latest"
@@ -36,6 +37,10 @@ class Artifact:
     def digest(self) -> str:
         """`sha256:<hex>` of the content; empty where it is not recorded."""
         return str(self.metadata.get("digest") or "")
+
+    def number(self, name: str) -> float | None:
+        """A number of its metadata; None where there is none, or none that counts anything."""
+        return finite(self.metadata.get(name))
 
 
 @dataclass(frozen=True)
@@ -185,12 +190,14 @@ def load_run(root: Path, name: str = LATEST) -> Run:
 def artifacts_of(root: Path, run: str) -> dict[str, dict[str, Any]]:
     """Records of the executions that a run has made or gone on from, by task: its own before those of earlier ones."""
     found: dict[str, dict[str, Any]] = {}
-    while run and (record := _json(root / "runs" / run / run_record.FILE)):
-        for task in record.get("tasks") or []:
-            if task.get("execution") and task["name"] not in found:
+    seen = set()
+    while run and run not in seen and (record := _json(root / "runs" / run / run_record.FILE)):
+        seen.add(run)
+        for task in _tasks(record, {}):
+            if task.execution and task.name not in found:
                 with contextlib.suppress(execution_record.Unusable):
-                    found[task["name"]] = execution_record.usable(root, task["execution"])
-        run = _dict(record, "selection").get("earlier", "")
+                    found[task.name] = execution_record.usable(root, task.execution)
+        run = str(_dict(record, "selection").get("earlier") or "")
     return found
 
 
@@ -205,22 +212,23 @@ def _run(root: Path, file: Path) -> Run | None:
     parameters = _dict(record, "parameters")
     recorded = str(record.get("state") or "running")
     state = _state(file.parent, recorded)
-    tasks = [_task(task, parameters) for task in record.get("tasks") or [] if isinstance(task, Mapping)]
+    tasks = _tasks(record, parameters)
     if state != recorded:
         # Killed with the run, whose record nobody could bring to its end.
         ends = {"running": "interrupted", "waiting": "skipped"}
         tasks = [replace(task, state=ends.get(task.state, task.state)) for task in tasks]
     return Run(
         root=root,
-        id=str(record.get("id") or file.parent.name),
+        # What the record says may be the id of another run, or a path.
+        id=file.parent.name,
         pipeline=str(record.get("pipeline") or ""),
         target=str(record.get("target") or ""),
         state=state,
         started=_time(record.get("started")),
         finished=_time(record.get("finished")),
-        seconds=_number(record.get("seconds")),
+        seconds=finite(record.get("seconds")),
         parameters=redact(parameters),
-        exit_code=record.get("exit_code"),
+        exit_code=_whole(record.get("exit_code")),
         error=redact(str(record.get("error") or ""), also=parameters),
         tasks=tasks,
     )
@@ -258,21 +266,27 @@ def _state(folder: Path, recorded: str) -> str:
     return "interrupted"
 
 
+def _tasks(record: Mapping[str, Any], parameters: dict[str, Any]) -> list[Task]:
+    """The tasks of a run's record; those without a name, or with the name of an earlier one, are none."""
+    tasks = [_task(task, parameters) for task in _list(record, "tasks") if isinstance(task, Mapping)]
+    return list({task.name: task for task in reversed(tasks) if task.name}.values())[::-1]
+
+
 def _task(record: Mapping[str, Any], parameters: dict[str, Any]) -> Task:
     name = str(record.get("name") or "")
     return Task(
         name=name,
         stage=str(record.get("stage") or name),
         state=str(record.get("state") or "waiting"),
-        after=[str(each) for each in record.get("after") or []],
+        after=[str(each) for each in _list(record, "after")],
         condition=str(record.get("condition") or ""),
         execution=str(record.get("execution") or ""),
         log=str(record.get("log") or ""),
         started=_time(record.get("started")),
-        seconds=_number(record.get("seconds")),
-        start_up_seconds=_number(record.get("start_up_seconds")),
-        peak_memory_bytes=record.get("peak_memory_bytes"),
-        rows=record.get("rows"),
+        seconds=finite(record.get("seconds")),
+        start_up_seconds=finite(record.get("start_up_seconds")),
+        peak_memory_bytes=_whole(record.get("peak_memory_bytes")),
+        rows=_whole(record.get("rows")),
         facts=str(record.get("facts") or ""),
         alert=str(record.get("alert") or ""),
         error=redact(str(record.get("error") or ""), also=parameters),
@@ -298,9 +312,9 @@ def _execution(root: Path, place: str) -> Execution | None:
         outputs=_artifacts(record, "outputs"),
         started=_time(record.get("started")),
         finished=_time(record.get("finished")),
-        seconds=_number(record.get("seconds")) or 0.0,
-        start_up_seconds=_number(record.get("start_up_seconds")) or 0.0,
-        peak_memory_bytes=int(_number(record.get("peak_memory_bytes")) or 0),
+        seconds=finite(record.get("seconds")) or 0.0,
+        start_up_seconds=finite(record.get("start_up_seconds")) or 0.0,
+        peak_memory_bytes=_whole(record.get("peak_memory_bytes")) or 0,
         image=str(record.get("image") or ""),
         original_parameters=parameters,
     )
@@ -317,7 +331,7 @@ def _artifacts(record: Mapping[str, Any], which: str) -> dict[str, Artifact]:
 def _json(file: Path) -> dict[str, Any] | None:
     """A record, or None when it is not there or only half there."""
     try:
-        record = json.loads(file.read_bytes())
+        record = parse(file.read_bytes())
     except (OSError, ValueError):
         return None
     return record if isinstance(record, dict) else None
@@ -328,8 +342,24 @@ def _dict(record: Mapping[str, Any], name: str) -> dict[str, Any]:
     return dict(value) if isinstance(value, Mapping) else {}
 
 
-def _number(value: object) -> float | None:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+def _list(record: Mapping[str, Any], name: str) -> list[Any]:
+    value = record.get(name)
+    return value if isinstance(value, list) else []
+
+
+def finite(value: object) -> float | None:
+    """A number of a record; None where there is none, or what stands there cannot be counted or drawn."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        return float(value) if math.isfinite(value) else None
+    except OverflowError:
+        return None
+
+
+def _whole(value: object) -> int | None:
+    number = finite(value)
+    return None if number is None else int(number)
 
 
 def _time(value: object) -> datetime | None:

@@ -98,7 +98,7 @@ def _headline(run: Run, made: Outcome) -> Html:
 
 def _left_out(execution: Execution) -> str:
     examples = execution.outputs.get("examples")
-    count = examples.metadata.get("rows_left_out") if examples else None
+    count = examples.number("rows_left_out") if examples else None
     return f"{count:,.0f} left out" if count else ""
 
 
@@ -229,10 +229,10 @@ def _in_line(artifact: Artifact) -> Html:
 
 def _out_line(artifact: Artifact) -> Html:
     facts = []
-    if artifact.metadata.get("rows"):
-        facts.append(f"{artifact.metadata['rows']:,.0f} rows")
-    if artifact.metadata.get("bytes"):
-        facts.append(text.size(artifact.metadata["bytes"]))
+    if rows := artifact.number("rows"):
+        facts.append(f"{rows:,.0f} rows")
+    if size := artifact.number("bytes"):
+        facts.append(text.size(size))
     about = f' <span class="muted">{escape(", ".join(facts))}</span>' if facts else ""
     return Html(f"{escape(artifact.name)} {parts.digest(artifact)}{about}")
 

@@ -18,6 +18,10 @@ Cell = str | tuple[str, str]
 
 NOTHING = "-"
 
+_EMPTY = "empty"
+_IN_METADATA = frozenset({"system.Metrics", "system.ClassificationMetrics"})
+"""Types of artifacts that KFP keeps in metadata alone."""
+
 _OF_NOTHING = hashlib.sha256().hexdigest()
 """Digest of an empty file, and of a folder without files."""
 
@@ -82,7 +86,13 @@ def clipped(line: str, limit: int) -> str:
 def short(digest: str) -> str:
     """The beginning of a digest, enough to tell artifacts apart and to look one up; of nothing, "empty"."""
     digits = digest.rpartition(":")[2]
-    return "empty" if digits == _OF_NOTHING else digits[:12]
+    return _EMPTY if digits == _OF_NOTHING else digits[:12]
+
+
+def content(digest: str, type: str) -> str:
+    """The beginning of an artifact's digest; metrics have no files, they are "in metadata"."""
+    said = short(digest)
+    return "in metadata" if said == _EMPTY and type in _IN_METADATA else said
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[Cell]], *, title: str = "") -> None:

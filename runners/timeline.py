@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from components.runtime.json_text import parse
 from components.runtime.report import Html, escape
 from runners.records import Run, Task
 from runners.task_graph import FILLS, depths
@@ -97,7 +97,7 @@ def _event_times(run: Run, task: Task) -> tuple[datetime | None, datetime | None
         return None, None
     for line in lines:
         try:
-            event = json.loads(line)
+            event = parse(line)
             moment = datetime.fromisoformat(event["eventTime"])
         except (ValueError, KeyError, TypeError):
             continue

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from components.runtime.artifacts import content_bytes, write_whole
+from components.runtime.json_text import parse
 
 FILE = "execution.json"
 
@@ -40,12 +41,15 @@ def read(root: Path, folder: str | Path) -> dict[str, Any] | None:
       folder: the execution's, relative to it.
     """
     try:
-        record = json.loads((root / folder / FILE).read_bytes())
+        record = parse((root / folder / FILE).read_bytes())
     except (OSError, ValueError):
         return None
     if not isinstance(record, dict) or not all(
         isinstance(record.get(side), dict)
-        and all(isinstance(each, dict) and isinstance(each.get("uri"), str) for each in record[side].values())
+        and all(
+            isinstance(each, dict) and isinstance(each.get("uri"), str) and isinstance(each.get("metadata", {}), dict)
+            for each in record[side].values()
+        )
         for side in ("inputs", "outputs")
     ):
         return None
@@ -71,7 +75,8 @@ def usable(root: Path, folder: str | Path) -> dict[str, Any]:
             raise Unusable(f"its {name} was removed")
         size = artifact.get("metadata", {}).get("bytes")
         if size is not None and content_bytes(path) != size:
-            raise Unusable(f"its {name} is not whole: {content_bytes(path):,} bytes of {size:,.0f}")
+            of = f"{size:,.0f}" if isinstance(size, int | float) else size
+            raise Unusable(f"its {name} is not whole: {content_bytes(path):,} bytes of {of}")
     return record
 
 

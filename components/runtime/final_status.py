@@ -17,12 +17,16 @@ from typing import Any
 from components.runtime import execution_record
 from components.runtime.errors import InputError
 from components.runtime.executor import ERROR_PREFIX
+from components.runtime.json_text import parse
 from components.runtime.redaction import redact
 
 INPUT = "status"
 """The parameter of an exit task that gets the status."""
 
 STATES = {"done": "SUCCEEDED", "failed": "FAILED", "interrupted": "CANCELLED"}
+_NOTE = {"task": str, "execution": str, "error": str, "code": int}
+"""What a note tells of a task."""
+
 _STOPPED = "shutdown with strategy"
 """What Argo says of a node that was ended with its Workflow."""
 
@@ -122,7 +126,9 @@ def notes(root: Path, run: str) -> list[dict[str, Any]]:
     for file in sorted(_notes(root, run).glob("*.json"), key=lambda each: each.stat().st_mtime_ns):
         # A node that died may have left half a note.
         with contextlib.suppress(OSError, ValueError):
-            found.append(json.loads(file.read_text()))
+            note = parse(file.read_text())
+            if isinstance(note, dict) and all(isinstance(note.get(name), kind) for name, kind in _NOTE.items()):
+                found.append(note)
     return found
 
 
@@ -138,7 +144,7 @@ def _failures(text: str) -> list[dict[str, Any]]:
     with contextlib.suppress(ValueError, SyntaxError):
         # Go's escapes are among Python's.
         plain = ast.literal_eval(text) if text.startswith('"') else text
-        found = json.loads(plain)
+        found = parse(plain)
         if isinstance(found, list):
             return [node for node in found if isinstance(node, dict)]
     return []

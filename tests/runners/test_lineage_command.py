@@ -21,6 +21,7 @@ from components.runtime.errors import InputError
 from runners.cli import cli
 from runners.lineage_graph import Graph
 from tests.runners.pipeline_roots import FAILED, FIRST, SECOND, RootWriter, taxi_root
+from tests.runners.test_records import places, with_value
 from tests.support import ROOT
 
 
@@ -170,19 +171,21 @@ def test_the_latest_run_goes_by_that_name(often: RootWriter, written: RootWriter
         Graph.read(written.root).find("latest/train/model")
 
 
-def test_what_holds_nothing_is_called_empty(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("output", "said"), [("evaluation", "empty"), ("metrics", "in metadata"), ("classification", "in metadata")]
+)
+def test_what_holds_no_files_is_called_empty_unless_it_lies_in_metadata(tmp_path: Path, output: str, said: str) -> None:
     writer = RootWriter(tmp_path)
     for run, page in (("a-1", ""), ("a-2", "{}")):
-        made = writer.execution(run, "evaluate", parameters={"run": run}, outputs={"metrics": {}})
-        metrics = made["outputs"]["metrics"]
+        made = writer.execution(run, "evaluate", parameters={"run": run}, outputs={output: {}})
         if not page:
-            metrics["metadata"]["digest"] = f"sha256:{hashlib.sha256().hexdigest()}"
+            made["outputs"][output]["metadata"]["digest"] = f"sha256:{hashlib.sha256().hexdigest()}"
             lineage.ended(tmp_path, run, made, "done")
     lineage.flush()
-    lines = told(writer, "a-1/evaluate/metrics")
-    assert lines[0] == "evaluate/metrics empty"
-    assert f"  digest: sha256:{hashlib.sha256().hexdigest()} (empty)" in lines
-    assert "empty" not in told(writer, "a-2/evaluate/metrics")[0]
+    lines = told(writer, f"a-1/evaluate/{output}")
+    assert lines[0] == f"evaluate/{output} {said}"
+    assert f"  digest: sha256:{hashlib.sha256().hexdigest()} ({said})" in lines
+    assert said not in told(writer, f"a-2/evaluate/{output}")[0]
 
 
 def test_equal_content_made_twice_is_told_twice(tmp_path: Path) -> None:
@@ -231,6 +234,22 @@ def test_a_half_written_line_is_passed_over(tmp_path: Path) -> None:
     file.write_text(file.read_text() + '{"eventType": "COMPL')
     (tmp_path / "lineage/r/odd.jsonl").write_text(json.dumps([1]) + "\n" + json.dumps({"run": {}}) + "\n")
     assert len(Graph.read(tmp_path).find("r/ingest/examples")) == 1
+
+
+def test_a_line_that_is_no_event_of_ours_does_not_blind_the_others(tmp_path: Path) -> None:
+    writer = RootWriter(tmp_path)
+    writer.execution("r", "ingest", parameters={"data": "x"}, outputs={"examples": {"rows": 1}})
+    lineage.flush()
+    file = tmp_path / "lineage/r/ingest.jsonl"
+    good = file.read_text().splitlines()[-1]
+    odd = ["[" * 100_000, '{"eventType": "COMPLETE", "run": 5}', "5"]
+    for path in places(json.loads(good)):
+        odd += [with_value(json.loads(good), path, value) for value in ("5", "[5]", '{"a": 5}', "null")]
+    (tmp_path / "lineage/r/odd.jsonl").write_text("\n".join(odd))
+    (tmp_path / "lineage/r/folder.jsonl").mkdir()
+    graph = Graph.read(tmp_path)
+    assert graph.find("r/ingest/examples")
+    told(writer, "r/ingest/examples")
 
 
 def test_a_root_without_lineage(tmp_path: Path) -> None:

@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import fcntl
 import io
+import itertools
 import json
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,10 +15,12 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from components.runtime import execution_record
 from components.runtime.errors import InputError
-from runners import cli, text
+from runners import cli, history, run_report, text
+from runners.comparison import compare_runs
 from runners.outcome import outcome
-from runners.records import OWNER_LOCK, list_runs, load_run
+from runners.records import OWNER_LOCK, artifacts_of, list_runs, load_run
 from tests.runners.pipeline_roots import FAILED, FIRST, SECOND, RootWriter, taxi_root
 from tests.support import ROOT
 
@@ -131,6 +135,112 @@ def test_how_long_a_run_takes_is_known_while_it_runs_and_unknown_once_it_was_kil
         assert text.duration(load_run(tmp_path, "r").elapsed).startswith("3 min ")
     killed = load_run(tmp_path, "r")
     assert (killed.state, killed.elapsed) == ("interrupted", None)
+
+
+ODD = [
+    "[" * 100_000,
+    "[]",
+    "{}",
+    '"lots"',
+    "5",
+    "-1",
+    "true",
+    "null",
+    "NaN",
+    "Infinity",
+    "1e400",
+    "1" + "0" * 400,
+    '"a\\u0000b"',
+]
+"""What may stand in a record in place of a value, as JSON."""
+
+
+def places(document: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """The path of each value of a document, itself included; of a list only its first entry."""
+    yield path
+    for key, value in (
+        document.items()
+        if isinstance(document, dict)
+        else enumerate(document[:1])
+        if isinstance(document, list)
+        else ()
+    ):
+        yield from places(value, (*path, key))
+
+
+def with_value(document: Any, path: tuple[Any, ...], value: str) -> str:
+    """The document as JSON with another value at a path."""
+    mark = "value that is to be replaced"
+    if not path:
+        return value
+    changed = json.loads(json.dumps(document))
+    inner = changed
+    for key in path[:-1]:
+        inner = inner[key]
+    inner[path[-1]] = mark
+    return json.dumps(changed).replace(json.dumps(mark), value)
+
+
+def test_no_record_however_odd_blinds_the_commands(tmp_path: Path) -> None:
+    writer = RootWriter(tmp_path)
+    outputs = {"metrics": {"auc": 0.8}, "report": {"rows": 3}}
+    made = writer.execution("r", "evaluate", parameters={"seed": 1}, outputs=outputs)
+    writer.run("r", parameters={"seed": 1}, seconds=3.0)
+    writer.run("other", parameters={}, seconds=3.0)
+    failed = []
+    for file in (tmp_path / "runs/r/run.json", tmp_path / execution_record.home(made) / execution_record.FILE):
+        good = file.read_text()
+        for path, odd in zip(places(json.loads(good)), itertools.cycle(ODD), strict=False):
+            file.write_text(with_value(json.loads(good), path, odd))
+            try:
+                found = {each.id: each for each in list_runs(tmp_path)}
+                for run in found.values():
+                    history._row(run)
+                    run_report.render(run)
+                    compare_runs(run, found["other"])
+                artifacts_of(tmp_path, "r")
+            except Exception as error:
+                failed.append(f"{file.name} {path} {odd[:20]}: {type(error).__name__} {error}")
+        file.write_text(good)
+    assert failed == []
+
+
+@pytest.mark.parametrize("odd", ["NaN", "Infinity", '"lots"', "1" + "0" * 400])
+def test_numbers_that_are_none_are_absent(tmp_path: Path, odd: str) -> None:
+    task = '{"name": "a", "seconds": ODD, "start_up_seconds": ODD, "peak_memory_bytes": ODD, "rows": ODD}'
+    (tmp_path / "runs" / "r").mkdir(parents=True)
+    (tmp_path / "runs/r/run.json").write_text(
+        f'{{"seconds": ODD, "exit_code": ODD, "tasks": [{task}]}}'.replace("ODD", odd)
+    )
+    run = load_run(tmp_path, "r")
+    assert (run.seconds, run.exit_code) == (None, None)
+    [made] = run.tasks
+    assert (made.seconds, made.start_up_seconds, made.peak_memory_bytes, made.rows) == (None, None, None, None)
+
+
+def test_a_run_is_called_as_its_folder(tmp_path: Path) -> None:
+    (tmp_path / "runs" / "r").mkdir(parents=True)
+    (tmp_path / "runs/r/run.json").write_text('{"id": "../../evil"}')
+    [run] = list_runs(tmp_path)
+    assert (run.id, run.folder) == ("r", tmp_path / "runs" / "r")
+
+
+def test_a_run_that_goes_on_from_itself_ends(tmp_path: Path) -> None:
+    for name, earlier in {"a": "b", "b": "a"}.items():
+        (tmp_path / "runs" / name).mkdir(parents=True)
+        (tmp_path / "runs" / name / "run.json").write_text(json.dumps({"selection": {"earlier": earlier}}))
+    assert artifacts_of(tmp_path, "a") == {}
+
+
+def test_notes_of_a_workflow_that_are_none_are_left_out(tmp_path: Path) -> None:
+    (tmp_path / "runs" / "taxi-1" / "tasks").mkdir(parents=True)
+    note = {"task": "ingest", "execution": "", "error": "", "code": 0}
+    odd = {"a": note, "b": 5, "c": {"task": "train"}, "d": note | {"execution": 5}}
+    for name, content in odd.items():
+        (tmp_path / "runs/taxi-1/tasks" / f"{name}.json").write_text(json.dumps(content))
+    (tmp_path / "runs/taxi-1/tasks/e.json").write_text("[" * 100_000)
+    [run] = list_runs(tmp_path)
+    assert [task.name for task in run.tasks] == ["ingest"]
 
 
 @pytest.mark.parametrize(
