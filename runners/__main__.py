@@ -1,4 +1,11 @@
-from runners.cli import in_utf8, main
+from runners import termination
 
-in_utf8()
-main()
+
+def _command() -> None:
+    from runners.cli import in_utf8, main
+
+    in_utf8()
+    main()
+
+
+termination.command(_command)

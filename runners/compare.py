@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import click
 
+from components.runtime.artifacts import write_whole
 from runners import text
 from runners.comparison import Comparison, MetricRow, Row, compare_runs
 from runners.records import load_run
@@ -48,9 +48,7 @@ def write(compared: Comparison, file: Path) -> Path:
     from runners.compare_page import render
 
     file.parent.mkdir(parents=True, exist_ok=True)
-    part = file.with_name(f".{file.name}.{os.getpid()}.part")
-    part.write_text(render(compared))
-    os.replace(part, file)
+    write_whole(file, render(compared))
     return file
 
 

@@ -6,6 +6,7 @@ import concurrent.futures
 import contextlib
 import fcntl
 import os
+import queue
 import secrets
 import shutil
 import threading
@@ -126,6 +127,7 @@ class LocalRun:
         self._lock = threading.RLock()
         self._started, self._begun = now, time.monotonic()
         self._ending = threading.Event()
+        self._interruptions = Interruptions()
 
     def run(self) -> int:
         """Runs to the end and returns the exit code: 0, or that of the task that failed.
@@ -133,35 +135,40 @@ class LocalRun:
         Raises:
           StageError: nothing can be written under the pipeline root.
         """
-        self._begin()
+        with self._interruptions:
+            self._begin()
+            exit_code = self._run()
+        # Of a run that was done when somebody would not wait for the exit task.
+        return exit_code or (EXIT_INTERRUPTED if self._interruptions.count else 0)
+
+    def _run(self) -> int:
         processes = self.containers or Processes(self.folder)
         state, exit_code = "interrupted", EXIT_INTERRUPTED
         self.display.begin(self.record)
-        with Interruptions() as interruptions:
+        try:
+            self._schedule(processes)
+            failed = [task for task in self.record["tasks"] if task["state"] == "failed"]
+            state, exit_code = ("failed", failed[0]["exit_code"]) if failed else ("done", 0)
+            if failed:
+                self.record["error"] = f"{failed[0]['name']}: {failed[0]['error']}"
+            elif found := self._invalid_data():
+                state, exit_code, self.record["error"] = "failed", InputError.exit_code, found
+        except KeyboardInterrupt:
+            # One that was about to start is still told as running.
+            ended = [task["name"] for task in self.record["tasks"] if task["state"] in ("running", "interrupted")]
+            self.record["error"] = f"interrupted in {', '.join(ended)}" if ended else "interrupted"
+        except Exception as error:
+            state, exit_code, self.record["error"] = "failed", known(error).exit_code, str(known(error))
+            if classify(error) is None:
+                raise
+        finally:
             try:
-                self._schedule(processes)
-                failed = [task for task in self.record["tasks"] if task["state"] == "failed"]
-                state, exit_code = ("failed", failed[0]["exit_code"]) if failed else ("done", 0)
-                if failed:
-                    self.record["error"] = f"{failed[0]['name']}: {failed[0]['error']}"
-                elif found := self._invalid_data():
-                    state, exit_code, self.record["error"] = "failed", InputError.exit_code, found
-            except KeyboardInterrupt:
-                ended = [task["name"] for task in self.record["tasks"] if task["state"] == "interrupted"]
-                self.record["error"] = f"interrupted in {', '.join(ended)}" if ended else "interrupted"
-            except Exception as error:
-                state, exit_code, self.record["error"] = "failed", known(error).exit_code, str(known(error))
-                if classify(error) is None:
-                    raise
+                # Who asks for a second time does not wait for anybody to be told.
+                if self._interruptions.count < 2:
+                    self._run_exit_tasks(state, exit_code, processes)
             finally:
-                try:
-                    # Who asks for a second time does not wait for anybody to be told.
-                    if interruptions.count < 2:
-                        self._run_exit_tasks(state, exit_code, processes)
-                finally:
-                    with interruptions.ignored():
-                        processes.close()
-                        self._finish(state, exit_code)
+                processes.close()
+                self._finish(state, exit_code)
         return exit_code
 
     def _begin(self) -> None:
@@ -176,7 +183,7 @@ class LocalRun:
             raise InputError(f"{error.filename}: no folder can be made there; name another one with --root") from None
         try:
             self._begin_record()
-        except OSError:
+        except (OSError, TransientError):
             shutil.rmtree(self.folder, ignore_errors=True)
             raise
 
@@ -184,9 +191,10 @@ class LocalRun:
         # Held until this process ends, however it does; Python's own files are not inherited by the stages.
         self._owner = (self.folder / OWNER_LOCK).open("w")
         fcntl.flock(self._owner, fcntl.LOCK_EX)
-        (self.folder / "pipeline.yaml").write_text(self.ir)
-        launcher.sweep(self.root)
         self._save()
+        (self.folder / records.PIPELINE).write_text(self.ir)
+        launcher.sweep(self.root)
+        records.sweep(self.root)
 
     def _run_exit_tasks(self, state: str, exit_code: int, processes: Processes | Containers) -> None:
         """Runs the exit task, for a while. What becomes of it changes nothing of what became of the run."""
@@ -212,13 +220,17 @@ class LocalRun:
                 log = f"runs/{self.id}/{name}.log"
                 self._change(name, state="running", log=log, started=self._now())
                 running = thread.submit(self._execute, name, self._resolve(name), processes)
+                ended: queue.SimpleQueue[concurrent.futures.Future[None]] = queue.SimpleQueue()
+                running.add_done_callback(ended.put)
                 try:
-                    running.result(EXIT_TASK_SECONDS)
-                except (TimeoutError, KeyboardInterrupt) as end:
+                    with self._interruptions.heeded():
+                        ended.get(timeout=EXIT_TASK_SECONDS)
+                    running.result()
+                except (queue.Empty, KeyboardInterrupt) as end:
                     self._ending.set()
                     processes.close()
                     concurrent.futures.wait([running])
-                    if isinstance(end, TimeoutError):
+                    if isinstance(end, queue.Empty):
                         reason = f"it did not end within {EXIT_TASK_SECONDS:g} s"
                         self._change(name, state="failed", error=reason, exit_code=TransientError.exit_code)
 
@@ -286,7 +298,9 @@ class LocalRun:
 
     def _schedule(self, processes: Processes | Containers) -> None:
         """Starts every task as soon as what it waits for has ended; after a failure nothing new is started."""
-        running: dict[concurrent.futures.Future[None], str] = {}
+        # One call into C waits on it, which an interruption ends without a lock left behind.
+        ended: queue.SimpleQueue[concurrent.futures.Future[None]] = queue.SimpleQueue()
+        running = 0
         with concurrent.futures.ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="task") as threads:
             try:
                 while True:
@@ -294,15 +308,17 @@ class LocalRun:
                         with self._faults_of(name):
                             if self._decide(name, processes):
                                 task = self._resolve(name)
-                                running[threads.submit(self._execute, name, task, processes)] = name
+                                threads.submit(self._execute, name, task, processes).add_done_callback(ended.put)
+                                running += 1
                     if not running:
                         if not self._ready():
-                            return
+                            with self._interruptions.heeded():
+                                return
                         continue
-                    finished, _ = concurrent.futures.wait(running, return_when=concurrent.futures.FIRST_COMPLETED)
-                    for future in finished:
-                        del running[future]
-                        future.result()
+                    with self._interruptions.heeded():
+                        future = ended.get()
+                    running -= 1
+                    future.result()
             except BaseException:
                 # The threads wait for their stages: end these first, and begin no other.
                 self._ending.set()
@@ -328,7 +344,9 @@ class LocalRun:
             self._change(name, state="skipped")
             return False
         task = self._resolve(name)
-        if record := launcher.find(self.root, task):
+        with self._interruptions.heeded():
+            record = launcher.find(self.root, task)
+        if record:
             launcher.reuse(self.root, task, record)
             self._ended(name, record, state="cached")
             return False

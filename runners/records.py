@@ -6,6 +6,9 @@ import contextlib
 import difflib
 import fcntl
 import math
+import re
+import shutil
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -22,6 +25,10 @@ from components.runtime.redaction import redact
 LATEST = "latest"
 OWNER_LOCK = "owner.lock"
 """A file in a run's folder that its process keeps locked as long as it lives."""
+PIPELINE = "pipeline.yaml"
+"""The compiled pipeline, in a run's folder."""
+_BEGINNING = re.compile(rf"{re.escape(OWNER_LOCK)}|{re.escape(PIPELINE)}|\.{re.escape(run_record.FILE)}\..*")
+_BEGUN_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -201,6 +208,29 @@ def artifacts_of(root: Path, run: str) -> dict[str, dict[str, Any]]:
     return found
 
 
+def sweep(root: Path) -> None:
+    """Removes the folders of runs that were killed before they had a record, of which nothing else would tell."""
+    for folder in (root / "runs").glob("*/"):
+        with contextlib.suppress(OSError):
+            if not all(_BEGINNING.fullmatch(entry.name) for entry in folder.iterdir()):
+                continue
+            # A run that begins right now may not hold its lock yet.
+            if time.time() - folder.stat().st_mtime > _BEGUN_SECONDS and not _held(folder / OWNER_LOCK):
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def _held(lock: Path) -> bool:
+    """Whether a living process holds a lock; of one that is not there, none does."""
+    try:
+        with lock.open() as stream:
+            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
+
+
 def _some(names: list[str], limit: int = 5) -> str:
     return ", ".join(names[:limit]) + (", ..." if len(names) > limit else "")
 
@@ -258,12 +288,7 @@ def _state(folder: Path, recorded: str) -> str:
     lock = folder / OWNER_LOCK
     if recorded != "running" or not lock.exists():
         return recorded
-    with lock.open() as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return recorded
-    return "interrupted"
+    return recorded if _held(lock) else "interrupted"
 
 
 def _tasks(record: Mapping[str, Any], parameters: dict[str, Any]) -> list[Task]:

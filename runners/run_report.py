@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import click
 
 from components.runtime import lineage
+from components.runtime.artifacts import write_whole
 from components.runtime.report import Html, escape, page, section, table
 from runners import page_parts as parts
 from runners import text
@@ -42,9 +42,7 @@ def write(root: Path, run_id: str) -> Path:
     lineage.flush()
     run = load_run(root, run_id)
     file = run.folder / FILE
-    part = file.with_name(f".{FILE}.{os.getpid()}.part")
-    part.write_text(render(run))
-    os.replace(part, file)
+    write_whole(file, render(run))
     return file
 
 

@@ -117,11 +117,18 @@ def remove(path: Path) -> None:
 
 
 def write_whole(file: Path, text: str) -> None:
-    """Writes a file of which readers see the old content or the new one, also after a power cut."""
-    part = file.with_name(f".{file.name}.part")
-    part.write_text(text, encoding="utf-8")
-    sync(part)
-    os.replace(part, file)
+    """Writes a file of which readers see the old content or the new one, also after a power cut.
+
+    Processes may write the same file at once: the last one's stays.
+    """
+    part = file.with_name(f".{file.name}.{os.getpid()}.part")
+    try:
+        part.write_text(text, encoding="utf-8")
+        sync(part)
+        os.replace(part, file)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
     sync(file.parent, inside=False)
 
 

@@ -143,8 +143,9 @@ def test_a_second_interruption_ends_what_the_first_began(tmp_path: Path, ir: str
         from runners import cli, environments, local
         from tests.runners.test_exit_handler import run
         def slow(self, *_):
-            print("telling", file=sys.stderr, flush=True)
-            time.sleep(600)
+            with self._interruptions.heeded():
+                print("telling", file=sys.stderr, flush=True)
+                time.sleep(600)
         local.LocalRun._run_exit_tasks = slow
         sys.exit(run(Path(sys.argv[1]), Path(sys.argv[2]).read_text(), seconds=300.0)[0])
     """
