@@ -24,12 +24,13 @@ _KEY_WORDS = frozenset({"key", "keys", "apikey"})
 _NAMED_BY_KEY = frozenset(
     {"label", "labels", "feature", "features", "weight", "prediction", "example", "slice", "output", "sort"}
 )
-# A secret key may hold slashes; what stands behind a port is a path.
-_PASSWORD_IN_URL = r"[^/:@\s]*:(?!\d+(?:/|$))[^@\s]+@"
-_USER_IN_URL = re.compile(rf"(?<=://)(?:[^/@\s]+@|{_PASSWORD_IN_URL})")
-_WITH_PASSWORD = re.compile(f"://{_PASSWORD_IN_URL}")
+# A secret key may hold slashes; what stands behind a port is a path, and a bucket has no port. One slash is a slip.
+_SCHEME = r"(?<![a-z0-9])(?P<scheme>(?P<bucket>(?:s3[an]?|gs):/*)|[a-z][a-z0-9+.-]+:/+)"
+_WITH_PASSWORD = re.compile(rf"{_SCHEME}[^/:@\s]*:(?(bucket)|(?!\d+(?:/|$)))[^@\s]+@", re.IGNORECASE)
+_USER_IN_URL = re.compile(r"(?<=://)[^/@\s]+@")
+_ADDRESS = re.compile(_SCHEME, re.IGNORECASE)
 # Behind an address that a message quotes stand a quotation mark or a colon.
-_QUERY = re.compile(r"""(?<=[?&])([^?&=#\s]+)=([^&#\s'"]+?)(?=:?(?:[&#\s'"]|$))""")
+_QUERY = re.compile(r"""(?<=[?&;#])([^?&;=#\s]+)=([^&;#\s'"]+?)(?=:?(?:[&;#\s'"]|$))""")
 _SIGNATURE_WORDS = frozenset({"signature", "sig"})
 _SHORTEST_TO_SCRUB = 4
 
@@ -47,7 +48,7 @@ def is_secret(name: str) -> bool:
 
 def credentials(text: str) -> str:
     """What kind of credentials an address holds: a password, or a secret in its query; empty where it holds none."""
-    if "://" not in text:
+    if not _ADDRESS.search(text):
         return ""
     if _WITH_PASSWORD.search(text):
         return "an address with a password"
@@ -126,8 +127,9 @@ def _clean(value: Any, texts: list[str]) -> Any:
 
 
 def _without_credentials(text: str) -> str:
-    if "://" not in text:
+    if not _ADDRESS.search(text):
         return text
+    text = _WITH_PASSWORD.sub(rf"\g<scheme>{HIDDEN}@", text)
     text = _USER_IN_URL.sub(f"{HIDDEN}@", text)
     return _QUERY.sub(lambda found: f"{found[1]}={HIDDEN}" if _is_secret_query(found) else found[0], text)
 

@@ -81,6 +81,12 @@ WITH_CREDENTIALS = [
         "https://h/t.csv?X-Amz-Credential=***&X-Amz-Date=1&X-Amz-Signature=***",
     ),
     ("https://h/t?sv=2&sig=abc%3D", "https://h/t?sv=2&sig=***"),
+    ("s3://bucket/x#token=abc", "s3://bucket/x#token=***"),
+    ("s3://bucket/x?a=1;token=abc;b=2", "s3://bucket/x?a=1;token=***;b=2"),
+    ("s3:/key:secret@bucket/x", "s3:/***@bucket/x"),
+    ("s3:key:secret@bucket/x", "s3:***@bucket/x"),
+    ("S3:///key:secret@bucket/x", "S3:///***@bucket/x"),
+    ("s3://key:12345/x@bucket/y", "s3://***@bucket/y"),
     ("s3://b/t?access_key=a&secret_key=b", "s3://b/t?access_key=***&secret_key=***"),
 ]
 
@@ -101,6 +107,8 @@ def test_credentials_in_an_address_are_hidden_and_refused(uri: str, clean: str) 
     [
         "gs://anonymous@bucket/trips",
         "s3://bucket/a:b/c@d",
+        "gs://bucket/x#part=2",
+        "hdfs://host:8020/x@y",
         "https://host:8080/x@y",
         "s3://bucket/trips?endpoint_override=127.0.0.1:9000&scheme=http",
         "a path: with@signs and = and ? and &",
