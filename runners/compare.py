@@ -62,13 +62,16 @@ def print_names(names: tuple[str, str]) -> None:
 def print_rows(title: str, rows: list[Row], *, everything: bool) -> None:
     """Prints the lines of a comparison that differ, or all of them."""
     shown = [row for row in rows if row.differs or everything]
-    same = len(rows) - sum(row.differs for row in rows)
+    unknown = sum(row.unknown for row in rows)
+    same = len(rows) - sum(row.differs for row in rows) - unknown
     if shown:
         cells = [[_marked(row.name, row.differs), _cell(row, row.left), _cell(row, row.right)] for row in shown]
         text.table((f"  {title}", *_LETTERS), cells)
     if not everything and same:
         only = "" if shown else "all "
         click.echo(f"{title}: {only}{same} the same{' (--all shows them)' if same else ''}")
+    if not everything and unknown:
+        click.echo(f"{title}: {unknown} of tasks that have not finished in both runs (--all shows them)")
     click.echo()
 
 

@@ -83,12 +83,16 @@ def _cell(value: str | None) -> Html:
 def _differing(rows: Sequence[Row], names: tuple[str, str], what: str) -> Html:
     """The rows that differ; the others folded away."""
     unlike = [row for row in rows if row.differs]
-    alike = [row for row in rows if not row.differs]
-    shown = _table(("", *names), unlike) if unlike else Html(f'<p class="muted">All {what} are the same.</p>')
-    if not alike:
-        return shown
-    folded = _table(("", *names), alike)
-    return Html(f'{shown}<details class="plain"><summary>{len(alike)} {what} are the same</summary>{folded}</details>')
+    alike = [row for row in rows if not row.differs and not row.unknown]
+    unknown = [row for row in rows if row.unknown]
+    none = f"No {what} are known to differ." if unknown else f"All {what} are the same."
+    shown = _table(("", *names), unlike) if unlike else Html(f'<p class="muted">{none}</p>')
+    for folded, are in ((alike, "are the same"), (unknown, "are of tasks that have not finished in both runs")):
+        if folded:
+            table = _table(("", *names), folded)
+            summary = f"<summary>{len(folded)} {what} {are}</summary>"
+            shown = Html(f'{shown}<details class="plain">{summary}{table}</details>')
+    return shown
 
 
 def _metric_table(rows: Sequence[MetricRow], names: tuple[str, str]) -> Html:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from components.runtime import final_status
@@ -13,9 +13,14 @@ from runners.outcome import Outcome, metrics_of, outcome
 from runners.records import Execution, Run
 
 _SHOWN_OTHERWISE = frozenset({"system.HTML", "system.Markdown", "system.Metrics", "system.ClassificationMetrics"})
+NOT_RUN = "not run"
+"""What stands for a parameter of a task that has not finished."""
+
 _VARYING = frozenset({"started (UTC)", "created (UTC)", "duration"})
 _BETTER_WHEN_LOW = ("loss", "error", "mse", "mae", "rmse", "cross_entropy", "crossentropy")
-_WORK = frozenset({"seconds", "steps", "examples", "examples_per_second", "trials", "failed_trials", "best_trial"})
+_WORK = frozenset(
+    {"seconds", "steps", "examples", "examples_per_second_of_steps", "trials", "failed_trials", "best_trial"}
+)
 _NEITHER = ("count", "second", "examples", "step", "epoch", "threshold", "mean_label", "mean_prediction")
 
 
@@ -25,17 +30,19 @@ class Row:
 
     Attributes:
       varies: it is another one in every run, which is not worth a mark.
+      unknown: one of the runs did not get so far, so that nobody knows whether they differ.
     """
 
     name: str
     left: str | None
     right: str | None
     varies: bool = False
+    unknown: bool = False
 
     @property
     def differs(self) -> bool:
         """Whether the two are unlike."""
-        return self.left != self.right and not self.varies
+        return self.left != self.right and not self.varies and not self.unknown
 
 
 @dataclass(frozen=True)
@@ -96,7 +103,7 @@ def compare_runs(left: Run, right: Run) -> Comparison:
         left=left,
         right=right,
         summary=rows(_summary(left, outcome(left)), _summary(right, outcome(right))),
-        parameters=rows(_parameters(left), _parameters(right)),
+        parameters=_parameter_rows(left, right),
         metrics=[row for row in metrics if not row.is_of_work],
         work=[row for row in metrics if row.is_of_work],
         artifacts=rows(_artifacts(left), _artifacts(right)),
@@ -143,6 +150,21 @@ def _parameters(run: Run) -> dict[str, str]:
             if name not in run.parameters or run.parameters[name] != value:
                 found[f"{task}.{name}"] = _text(value)
     return found
+
+
+def _parameter_rows(left: Run, right: Run) -> list[Row]:
+    """Parameters line by line; those of a task that has not finished in one of the runs are not known there."""
+    found = rows(_parameters(left), _parameters(right))
+    unfinished = [{task.name for task in run.tasks} - run.executions.keys() for run in (left, right)]
+    known = []
+    for row in found:
+        task = row.name.partition(".")[0]
+        sides = [row.left, row.right]
+        for place, names in enumerate(unfinished):
+            if sides[place] is None and task in names:
+                sides[place] = NOT_RUN
+        known.append(replace(row, left=sides[0], right=sides[1], unknown=NOT_RUN in sides))
+    return known
 
 
 def _metrics(run: Run) -> dict[str, float]:

@@ -109,7 +109,7 @@ def train(
     metrics.metadata |= {**history.last_values(), "steps": steps, "seconds": round(seconds, 3)}
     if history.examples and history.seconds:
         metrics.metadata["examples"] = history.examples
-        metrics.metadata["examples_per_second"] = round(history.examples / history.seconds, 1)
+        metrics.metadata["examples_per_second_of_steps"] = round(history.examples / history.seconds, 1)
     if history.stopped_early:
         model.metadata["stopped_early_at"] = steps
     facts = _facts(history, steps, seconds)
@@ -130,7 +130,7 @@ def train(
 def _facts(history: History, steps: int, seconds: float) -> list[tuple[str, Any]]:
     facts: list[tuple[str, Any]] = [("steps", steps), ("seconds", round(seconds, 1))]
     if history.examples and history.seconds:
-        facts.append(("examples per second", round(history.examples / history.seconds)))
+        facts.append(("examples per second of training steps", round(history.examples / history.seconds)))
     if history.stopped_early:
         facts[0] = ("steps", f"{steps} of {history.expected_steps}: stopped early")
     if history.kept_step is not None:

@@ -44,6 +44,17 @@ def test_what_differs_is_found(root: Path) -> None:
     assert "train/report" not in artifacts
 
 
+def test_parameters_of_tasks_that_have_not_finished_do_not_differ(root: Path) -> None:
+    rows = {row.name: row for row in compare_runs(load_run(root, FIRST), load_run(root, SECOND)).parameters}
+    assert (rows["push.destination"].right, rows["push.destination"].differs) == ("not run", False)
+    assert rows["train_steps"].differs
+    assert "of tasks that have not finished in both runs" in compare(root, FIRST, SECOND).output
+
+
+def test_the_rate_of_the_steps_is_told_by_its_own_clock() -> None:
+    assert MetricRow("train.examples_per_second_of_steps", 1.0, 2.0).is_of_work
+
+
 @pytest.mark.parametrize(
     ("name", "left", "right", "expected"),
     [

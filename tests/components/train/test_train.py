@@ -74,7 +74,7 @@ def test_model_is_laid_out_as_tfx_does(trained: Trained) -> None:
 def test_metrics_are_the_last_values_of_the_curves(trained: Trained) -> None:
     metrics = trained[1]["metrics"]
     assert {"train_loss", "train_auc", "eval_loss", "eval_auc"} <= metrics.keys()
-    assert {"steps", "seconds", "examples_per_second"} <= metrics.keys()
+    assert {"steps", "seconds", "examples_per_second_of_steps"} <= metrics.keys()
     assert all(isinstance(metrics[name], int | float) for name in metrics if name not in ("digest", "producer"))
     assert metrics["examples"] == 100 * 128
     assert 0.85 < metrics["eval_auc"] < 1.0
