@@ -18,6 +18,7 @@ from tfx_bsl.coders import example_coder
 
 from components.evaluate.config import SavedModelFacts, slice_features
 from components.evaluate.counts import SliceKey
+from components.evaluate.results import candidate_name
 
 _BATCH_ROWS = 1024
 _BATCH_BYTES = 8 << 20
@@ -150,7 +151,8 @@ def read(files: Iterable[str], models: dict[str, Model], slicer: Slicer) -> Iter
     """Yields the examples of gzip TFRecords in their order, in batches that a model on one machine can hold."""
     for examples in serialised(files, models.values()):
         results = {name: model(examples) for name, model in models.items()}
-        slices = slicer(examples.numpy(), [result[2] for result in results.values()])
+        # Of the candidate's features alone: a slice must hold the same examples for both models.
+        slices = slicer(examples.numpy(), [results[candidate_name(results)][2]])
         labels = {name: result[0] for name, result in results.items()}
         yield Batch(labels, {name: result[1] for name, result in results.items()}, slices)
 

@@ -6,6 +6,8 @@
 - Keras's metrics add up in float32, to which they round labels first: integers beyond 16,777,216 differ from others no
   more. Here they are float64.
 - CategoricalCrossEntropy divides the predictions by their sum where they lie, so that the metrics after it see others.
+- Slices are cut by the transformed features of all models, so that an example is in several where these differ. Here
+  it is by the candidate's.
 
 The metrics of curves are in `components.evaluate.curves`.
 """
@@ -15,6 +17,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from tensorflow_model_analysis import constants
+from tensorflow_model_analysis.extractors import slice_key_extractor
 from tensorflow_model_analysis.metrics import cross_entropy_metrics, tf_metric_accumulators, tf_metric_wrapper
 
 
@@ -59,6 +63,21 @@ class CategoricalCrossEntropyCombiner(cross_entropy_metrics._CategoricalCrossEnt
         return float(super()._cross_entropy(label, prediction.copy()))
 
 
+class SliceKeys(slice_key_extractor.ExtractSliceKeysFn):
+    """Tells the slices of an example by the candidate's features."""
+
+    def process(self, element: Any, slice_spec: Any) -> list[Any]:
+        """The element with its slices."""
+        transformed = element.get(constants.TRANSFORMED_FEATURES_KEY)
+        baselines = {spec.name for spec in self._eval_config.model_specs if spec.is_baseline}
+        if not transformed or not baselines:
+            return list(super().process(element, slice_spec))
+        of_candidate = {name: features for name, features in transformed.items() if name not in baselines}
+        cut = super().process({**element, constants.TRANSFORMED_FEATURES_KEY: of_candidate}, slice_spec)
+        return [{**found, constants.TRANSFORMED_FEATURES_KEY: transformed} for found in cut]
+
+
+slice_key_extractor.ExtractSliceKeysFn = SliceKeys
 cross_entropy_metrics._CategoricalCrossEntropyCombiner = CategoricalCrossEntropyCombiner
 tf_metric_accumulators.TFCompilableMetricsAccumulator = Accumulator
 tf_metric_wrapper._CompilableMetricsCombiner = KerasCombiner

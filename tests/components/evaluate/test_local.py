@@ -7,13 +7,18 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_model_analysis as tfma
 from google.protobuf import text_format
+from tensorflow_metadata.proto.v0 import schema_pb2
+from tensorflow_model_analysis import constants
+from tensorflow_model_analysis.extractors import slice_key_extractor
 from tensorflow_model_analysis.proto import config_pb2, metrics_for_slice_pb2
+from tensorflow_model_analysis.slicer import slicer_lib
 
-from components.evaluate import analysis, config, local
+from components.evaluate import analysis, batches, config, local
 from tests.components.evaluate import evaluation_support as support
 from tests.support import ROOT, shared
 
@@ -213,3 +218,33 @@ def test_metric_of_the_users_own_beside_the_configuration(
     hits = sum(row["payment_type"] == "Credit Card" and row["tips"] > 2 for row in support.trips(600))
     assert metadata["metrics"]["hits"] == hits
     assert metadata["blessing"]["reason"].startswith("the one threshold holds")
+
+
+class _Bucketed:
+    """Stands for a loaded model: labels, predictions and a feature to slice by."""
+
+    def __init__(self, bucket: int) -> None:
+        self._bucket = bucket
+
+    def __call__(self, examples: tf.Tensor) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
+        column = np.zeros((len(examples), 1))
+        return column, column, {"bucket": np.full(column.shape, self._bucket)}
+
+    def row_bytes(self) -> int:
+        return 1
+
+
+def test_slices_by_a_transformed_feature_are_the_candidates(tmp_path: Path) -> None:
+    text = 'model_specs { name: "candidate" } model_specs { name: "baseline" is_baseline: true } '
+    both = text_format.Parse(text + 'slicing_specs { feature_keys: "bucket" }', config_pb2.EvalConfig())
+    examples = support.write_split(tmp_path / "examples", "eval", support.trips(4))
+    files = [str(path) for path in (examples / "Split-eval").iterdir()]
+    models: dict[str, Any] = {"candidate": _Bucketed(1), "baseline": _Bucketed(2)}
+    (batch,) = batches.read(files, models, batches.Slicer(both, schema_pb2.Schema()))
+    assert batch.slices == [((("bucket", 1),),)] * 4
+    transformed = {name: {"bucket": np.array([number])} for number, name in enumerate(("candidate", "baseline"), 1)}
+    element = {constants.FEATURES_KEY: {}, constants.TRANSFORMED_FEATURES_KEY: transformed}
+    specs = [slicer_lib.SingleSliceSpec(spec=spec) for spec in both.slicing_specs]
+    (found,) = slice_key_extractor.ExtractSliceKeysFn(both, False).process(element, specs)
+    assert [tuple(key) for key in found[constants.SLICE_KEY_TYPES_KEY]] == [(("bucket", 1),)]
+    assert found[constants.TRANSFORMED_FEATURES_KEY] == transformed
