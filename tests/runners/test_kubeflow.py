@@ -7,15 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from runners import contexts
 from tests.runners.cluster_support import Called, call, write_pipeline
 from tests.runners.kfp_server import Kfp, Refused, serve
-
-
-@pytest.fixture(autouse=True)
-def no_contexts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv(contexts.FILE_VARIABLE, str(tmp_path / "none.yaml"))
-    monkeypatch.delenv(contexts.HOST_VARIABLE, raising=False)
 
 
 @pytest.fixture

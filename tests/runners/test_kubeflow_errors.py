@@ -15,12 +15,6 @@ from tests.runners.kfp_server import Kfp, serve
 TOKEN = "ya29.verySecretToken"
 
 
-@pytest.fixture(autouse=True)
-def no_contexts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv(contexts.FILE_VARIABLE, str(tmp_path / "contexts.yaml"))
-    monkeypatch.delenv(contexts.HOST_VARIABLE, raising=False)
-
-
 def listed(host: str, *options: object) -> Called:
     return call("kubeflow", "--host", host, *options, "list")
 
@@ -140,20 +134,23 @@ def test_a_name_that_is_taken(tmp_path: Path) -> None:
     assert "(409) while uploading taxi.yaml: The name taxi already exist" in called.error
 
 
-def contexts_file(tmp_path: Path, text: str) -> None:
-    (tmp_path / "contexts.yaml").write_text(text)
+@pytest.fixture
+def contexts_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    file = tmp_path / "contexts.yaml"
+    monkeypatch.setenv(contexts.FILE_VARIABLE, str(file))
+    return file
 
 
 @pytest.mark.parametrize("source", ["token_env: MILLRACE_TEST_TOKEN", "token_file: %s/token"])
 def test_a_token_is_sent_and_never_shown(
-    tmp_path: Path, source: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, source: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, contexts_file: Path
 ) -> None:
     monkeypatch.setenv("MILLRACE_TEST_TOKEN", TOKEN)
     (tmp_path / "token").write_text(TOKEN + "\n")
     caplog.set_level(logging.DEBUG)
     with serve(Kfp(token=TOKEN)) as server:
         source = source % tmp_path if "%" in source else source
-        contexts_file(tmp_path, f'current: test\ncontexts:\n  test: {{host: "{server.url}", {source}}}\n')
+        contexts_file.write_text(f'current: test\ncontexts:\n  test: {{host: "{server.url}", {source}}}\n')
         everything = []
         everything.append(
             call("kubeflow", "run", write_pipeline(tmp_path), "-p", "data=/d", "--wait", "--interval", 0.01)
@@ -192,17 +189,17 @@ def test_a_server_that_wants_a_token() -> None:
         ("contexts: {knd: {host: x, token_file: /nowhere/token}}", "token_file /nowhere/token: No such file"),
     ],
 )
-def test_a_contexts_file_that_is_wrong(tmp_path: Path, content: str, message: str) -> None:
-    contexts_file(tmp_path, content)
+def test_a_contexts_file_that_is_wrong(tmp_path: Path, content: str, message: str, contexts_file: Path) -> None:
+    contexts_file.write_text(content)
     called = call("kubeflow", "--context", "knd", "list")
     assert called.exit_code == 65
     assert message in called.error
     assert "s3cret" not in called.err
 
 
-def test_contexts_choose_the_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_contexts_choose_the_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, contexts_file: Path) -> None:
     text = 'current: a\ncontexts: {a: {host: "http://a:1/", namespace: one}, b: {host: b.example.org}}'
-    contexts_file(tmp_path, text)
+    contexts_file.write_text(text)
     assert contexts.find() == contexts.Context("a", "http://a:1", "one")
     assert contexts.find("b", namespace="two") == contexts.Context("b", "https://b.example.org", "two")
     assert contexts.find(host="http://c").host == "http://c"
