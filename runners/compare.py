@@ -71,7 +71,7 @@ def print_rows(title: str, rows: list[Row], *, everything: bool) -> None:
         only = "" if shown else "all "
         click.echo(f"{title}: {only}{same} the same{' (--all shows them)' if same else ''}")
     if not everything and unknown:
-        click.echo(f"{title}: {unknown} of tasks that have not finished in both runs (--all shows them)")
+        click.echo(f"{title}: {unknown} of unfinished tasks (--all shows them)")
     click.echo()
 
 

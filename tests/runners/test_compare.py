@@ -48,7 +48,7 @@ def test_parameters_of_tasks_that_have_not_finished_do_not_differ(root: Path) ->
     rows = {row.name: row for row in compare_runs(load_run(root, FIRST), load_run(root, SECOND)).parameters}
     assert (rows["push.destination"].right, rows["push.destination"].differs) == ("not run", False)
     assert rows["train_steps"].differs
-    assert "of tasks that have not finished in both runs" in compare(root, FIRST, SECOND).output
+    assert "of unfinished tasks" in compare(root, FIRST, SECOND).output
 
 
 def test_the_rate_of_the_steps_is_told_by_its_own_clock() -> None:
