@@ -65,7 +65,7 @@ def command(environment: str, paths: list[str], options: list[str], report: Path
     return [
         str(PROJECT / ".venv" / environment / "bin" / "python"), "-m", "pytest", "-q",
         # A file's tests share what they made, so they stay in one process; the next free process takes the next file.
-        "--numprocesses", "auto", "--maxprocesses", str(_MOST_PROCESSES), "--dist", "loadgroup",
+        "--numprocesses", "auto", "--maxprocesses", str(_MOST_PROCESSES), "--dist", "loadfile",
         f"--junitxml={report}", *options, *paths,
     ]  # fmt: skip
 

@@ -35,13 +35,6 @@ os.environ["MPLBACKEND"] = "Agg"
 os.environ["MILLRACE_IMAGES_LOCK"] = os.devnull
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Puts tests that share what is expensive to make into one process: those of a file, and those of the taxi run."""
-    for item in items:
-        shared = "taxi" if "taxi" in getattr(item, "fixturenames", ()) else item.nodeid.partition("::")[0]
-        item.add_marker(pytest.mark.xdist_group(shared))
-
-
 @pytest.fixture(autouse=True)
 def own_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """What lies in the folder from which the tests were started is none of their business."""
