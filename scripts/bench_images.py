@@ -61,7 +61,9 @@ def measure(count: int, scratch: Path) -> list[Stage]:
     stages.append(run_stage("statistics", scratch, count, {"schema_file": "", "beam_options": []}, examples))
     statistics = {"statistics": scratch / "statistics" / "statistics"}
     stages.append(run_stage("schema", scratch, 0, {"schema_file": "models/pets/schema.pbtxt"}, statistics))
-    transform = {"module_file": "models/pets/preprocessing.py", "custom_config": {}, "beam_options": []}
+    transform = {
+        "module_file": "models/pets/preprocessing.py", "custom_config": {}, "beam_options": [], "on_not_finite": "warn"
+    }  # fmt: skip
     inputs = examples | {"schema": scratch / "schema" / "schema"}
     stages.append(run_stage("transform", scratch, count, transform, inputs))
     return stages
