@@ -61,9 +61,7 @@ def measure(count: int, scratch: Path) -> list[Stage]:
     stages.append(run_stage("statistics", scratch, count, {"schema_file": "", "beam_options": []}, examples))
     statistics = {"statistics": scratch / "statistics" / "statistics"}
     stages.append(run_stage("schema", scratch, 0, {"schema_file": "models/pets/schema.pbtxt"}, statistics))
-    transform = {
-        "module_file": "models/pets/preprocessing.py", "custom_config": {}, "beam_options": [], "on_not_finite": "warn"
-    }  # fmt: skip
+    transform = {"module_file": "models/pets/preprocessing.py", "custom_config": {}, "beam_options": []}
     inputs = examples | {"schema": scratch / "schema" / "schema"}
     stages.append(run_stage("transform", scratch, count, transform, inputs))
     return stages
@@ -81,9 +79,11 @@ def run_stage(
     folder = scratch / stage
     folder.mkdir(parents=True)
     component = yaml.safe_load((PROJECT / "components" / stage / "component.yaml").read_text())
+    texts = {entry["name"]: entry.get("default") for entry in component["inputs"] if entry.get("type") == "String"}
+    defaults = {name: default for name, default in texts.items() if default is not None}
     executor_input = {
         "inputs": {
-            "parameterValues": dict(parameters),
+            "parameterValues": defaults | dict(parameters),
             "artifacts": {name: _artifacts(name, path) for name, path in inputs.items()},
         },
         "outputs": {
