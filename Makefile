@@ -101,11 +101,14 @@ download: $(CLIENT_STAMP)  ## Download real data: MODEL=taxi (Chicago trips), mn
 	@$(CLIENT) -m scripts.download $(call quoted,$(MODEL)) $(ARGS)
 
 ## Develop
-.PHONY: test test-slow test-data space-environment check fmt lock bench clean
-test: setup $(SAMPLES_STAMP)  ## Run the tests, in each environment those of its stages: ARGS="-k push"
+.PHONY: test test-slow test-environments test-data space-environment check fmt lock bench clean
+test-environments: setup $(SAMPLES_STAMP)
+	@:
+
+test: test-environments  ## Run the tests, in each environment those of its stages: ARGS="-k push"
 	@$(CLIENT) -m scripts.run_tests $(ARGS)
 
-test-slow: setup $(SAMPLES_STAMP)  ## Run the tests that take more than a minute each
+test-slow: test-environments  ## Run the tests that take more than a minute each
 	@$(CLIENT) -m scripts.run_tests --slow $(ARGS)
 
 test-data: $(CLIENT_STAMP) $(SAMPLES_STAMP)  ## Fetch the public data that the tests use, into data/test; without it they are skipped
