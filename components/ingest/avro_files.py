@@ -14,6 +14,7 @@ from components.ingest.avro_container import MEND, Block, Container, decompress
 from components.ingest.avro_schema import AvroSchema
 from components.ingest.columns import check_names, compare_names
 from components.ingest.encoding import BATCH_BYTES
+from components.ingest.overflows import Overflows
 from components.ingest.sources import SourceFile
 from components.ingest.table_columns import Column, convert, widen
 from components.runtime.errors import InputError
@@ -33,6 +34,7 @@ class AvroRows:
       codec: of its blocks.
       columns: of all files, by name.
       blocks: in their order.
+      overflows: numbers beyond float32, after the batches have been read.
     """
 
     file: str
@@ -40,6 +42,7 @@ class AvroRows:
     codec: str
     columns: dict[str, Column]
     blocks: tuple[Block, ...]
+    overflows: Overflows = field(default_factory=Overflows)
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """The rows, those of some blocks at once.
@@ -66,6 +69,7 @@ class AvroRows:
             try:
                 values = _array([record[entry.name] for record in records], entry.stored)
                 arrays[entry.name] = convert(values.cast(entry.type), self.columns[entry.name])
+                self.overflows.look(entry.name, values, arrays[entry.name], self.file)
             except (ValueError, OverflowError, pa.ArrowException) as error:
                 where = f"{self.file}: column {entry.name!r}, {len(records):,} records from byte {offset} on"
                 raise InputError(f"{where}: {error}: mend it") from None

@@ -93,7 +93,7 @@ class CsvTable:
                         for name in self.names
                     ]
                     for name, values in zip(self.names, arrays, strict=True):
-                        self.overflows.look(name, batch.column(name), values, file)
+                        self.overflows.look(name, batch.column(name), values, file.name)
                 except (ValueError, KeyError) as error:
                     raise InputError(f"{file.name}: has changed while it was read ({error}): run again") from None
                 yield file, pa.RecordBatch.from_arrays(arrays, schema=schema)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
 
 from components.ingest.columns import check_name
+from components.ingest.overflows import Overflows
 from components.ingest.processes import mapped
 from components.ingest.splits import Splits
 from components.runtime import tfrecord
@@ -24,6 +25,11 @@ BATCH_BYTES = 8 << 20
 
 class Rows(Protocol):
     """Rows that are decoded where they are encoded, which may be in another process."""
+
+    @property
+    def overflows(self) -> Overflows:
+        """Numbers beyond float32, after the batches have been read."""
+        ...
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """The rows."""
@@ -49,11 +55,19 @@ class Part:
 
 @dataclass(frozen=True)
 class Encoded:
-    """Records as they stand in a TFRecord file, by split: their count and their bytes; how many are in no split."""
+    """Records as they stand in a TFRecord file, by split.
+
+    Attributes:
+      rows: how many there are.
+      framed: their bytes.
+      left_out: how many rows are in no split.
+      overflows: numbers beyond float32 in rows that were decoded where they were encoded.
+    """
 
     rows: tuple[int, ...]
     framed: tuple[bytes, ...]
     left_out: int = 0
+    overflows: Overflows = field(default_factory=Overflows)
 
 
 def slices(rows: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
@@ -86,6 +100,7 @@ def encode(part: Part, names: tuple[str, ...], buckets: Splits | None, needed: t
         tuple(len(rows) for rows in chosen),
         tuple(tfrecord.frame([records[row] for row in rows]) if rows else b"" for rows in chosen),
         left_out,
+        Overflows() if isinstance(part.rows, list | pa.RecordBatch) else part.rows.overflows,
     )
 
 

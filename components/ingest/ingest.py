@@ -107,13 +107,13 @@ def ingest(
         raise InputError("leave_out_without is for rows of a table, and these are images: take it out")
     raw = _Raw()
     if found:
-        rows, left_out = _write(found.encoding(names, buckets), examples, samples, gzip_level=NO_COMPRESSION)
+        rows, left_out = _write(found.encoding(names, buckets), examples, samples, raw, gzip_level=NO_COMPRESSION)
         found.raise_faults()
     else:
         raw = _open(kind, sources.files, options)
         processes = os.cpu_count() or 1 if raw.large else 0
         encoded = encode_all(raw.parts, names, buckets, tuple(leave_out_without), processes=processes)
-        rows, left_out = _write(encoded, examples, samples)
+        rows, left_out = _write(encoded, examples, samples, raw)
     if left_out and not any(rows.values()):
         needed = " and ".join(map(repr, leave_out_without))
         raise InputError(
@@ -181,6 +181,7 @@ def _write(
     encoding: AbstractContextManager[Iterator[Encoded]],
     examples: OutputArtifact,
     samples: Mapping[str, Reservoir[Any]],
+    raw: _Raw,
     *,
     gzip_level: int = tfrecord.GZIP_LEVEL,
 ) -> tuple[dict[str, int], int]:
@@ -191,6 +192,7 @@ def _write(
         writers = [stack.enter_context(SplitWriter(examples.split(name), gzip_level=gzip_level)) for name in names]
         for batch in encoded:
             left_out += batch.left_out
+            raw.overflows.merge(batch.overflows)
             for name, writer, rows, framed in zip(names, writers, batch.rows, batch.framed, strict=True):
                 writer.append(framed, rows)
                 samples[name].add(framed, rows)
@@ -213,7 +215,7 @@ class _Raw:
       columns: type by name where it is known beforehand.
       large: whether processes for the encoding pay for their start.
       text_causes: single cells of CSV files for which columns are text.
-      overflows: numbers beyond float32 in CSV and Parquet, once the parts have been read.
+      overflows: numbers beyond float32 in tables, once the parts have been read.
     """
 
     parts: Iterator[Part] = field(default_factory=lambda: iter(()))

@@ -8,8 +8,6 @@ from dataclasses import dataclass, field
 import numpy as np
 import pyarrow as pa
 
-from components.ingest.sources import SourceFile
-
 
 @dataclass
 class Overflow:
@@ -17,12 +15,12 @@ class Overflow:
 
     Attributes:
       first: of them, as the file has it.
-      file: that it is in.
+      file: name of the one that it is in.
       count: of all.
     """
 
     first: str
-    file: SourceFile
+    file: str
     count: int = 0
 
 
@@ -32,14 +30,14 @@ class Overflows:
 
     _found: dict[str, Overflow] = field(default_factory=dict)
 
-    def look(self, name: str, stored: pa.Array, values: pa.Array, file: SourceFile) -> None:
+    def look(self, name: str, stored: pa.Array, values: pa.Array, file: str) -> None:
         """Takes some values of a column.
 
         Args:
           name: of the column.
           stored: as the file has them.
           values: the same as features.
-          file: that they are of.
+          file: name of the one that they are of.
         """
         if pa.types.is_list(values.type):
             stored, values = stored.flatten() if hasattr(stored, "flatten") else stored.drop_null(), values.flatten()
@@ -52,6 +50,11 @@ class Overflows:
         if beyond := [text for text in texts if "inf" not in text.lower()]:
             self._found.setdefault(name, Overflow(beyond[0], file)).count += len(beyond)
 
+    def merge(self, other: Overflows) -> None:
+        """Adds those of files, or parts of a file, that come after."""
+        for name, found in other._found.items():
+            self._found.setdefault(name, Overflow(found.first, found.file)).count += found.count
+
     def told(self, *, cells: bool) -> Iterator[str]:
         """One line about each column.
 
@@ -60,5 +63,5 @@ class Overflows:
         """
         for name, found in self._found.items():
             what = "value" if found.count == 1 else "values"
-            such = f", the first {found.first} in {found.file.name}" if cells else f", the first in {found.file.name}"
+            such = f", the first {found.first} in {found.file}" if cells else f", the first in {found.file}"
             yield f"column {name!r} has {found.count:,} {what} beyond float32, which are infinite from here on{such}"

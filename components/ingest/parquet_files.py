@@ -90,7 +90,7 @@ class ParquetTable:
                     for name, column in self.columns.items():
                         try:
                             arrays.append(convert(batch.column(name), column))
-                            self.overflows.look(name, batch.column(name), arrays[-1], file)
+                            self.overflows.look(name, batch.column(name), arrays[-1], file.name)
                         except (ValueError, KeyError) as error:
                             rows = f"rows {before + 1} to {before + batch.num_rows}"
                             raise InputError(f"{file.name}: column {name!r}, {rows}: {error}: mend it") from None

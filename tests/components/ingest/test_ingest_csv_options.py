@@ -16,7 +16,7 @@ from components.ingest import csv_files, csv_options, csv_text
 from components.ingest.csv_options import CsvOptions
 from components.runtime.errors import InputError
 from tests.components.ingest.ingest_support import ROWS, Ingested, ingested, run_ingest, write_files
-from tests.components.ingest.table_support import parquet_bytes
+from tests.components.ingest.table_support import avro_bytes, parquet_bytes
 
 ALL = {"all": 1}
 MARKS = b"id,x\n36,6.472\n37,5.022\n38,7.705\n39,4.045\n40,n/a\n41,NA\n42,NULL\n43,-\n"
@@ -311,6 +311,10 @@ def test_numbers_beyond_float32_are_told(tmp_path: Path) -> None:
     assert f"{text} 1e+39 in" in result.result.stdout
     assert "column 'lists' has 1 value beyond float32" in result.result.stdout
     assert result.result.stdout.count("beyond float32") == 2
+    data = write_files(tmp_path / "avro", {"a.avro": avro_bytes(table), "b.avro": avro_bytes(table)})
+    result = ingested(tmp_path / "of avro", data, splits=ALL)
+    assert text.replace("2 values", "4 values") + f" 1e+39 in {data / 'a.avro'}" in result.result.stdout
+    assert "column 'lists' has 2 values beyond float32" in result.result.stdout
 
 
 @pytest.mark.parametrize(
