@@ -15,6 +15,7 @@ from rich.live import Live
 from rich.text import Text
 
 from components.runtime import facts
+from components.runtime.errors import InputError
 from components.runtime.serving import how_pushed
 from components.runtime.visible import in_one_line
 from runners import text
@@ -165,7 +166,12 @@ def make_display(console: Console, *, errors: bool = False) -> LineDisplay | Liv
 
 
 def summary(
-    root: Path, run: Mapping[str, Any], executions: Mapping[str, dict[str, Any]], *, width: int | None = None
+    root: Path,
+    run: Mapping[str, Any],
+    executions: Mapping[str, dict[str, Any]],
+    *,
+    settings: Path | None = None,
+    width: int | None = None,
 ) -> Text:
     """What was made, where it lies, and whether the model was blessed, in a few lines.
 
@@ -173,6 +179,7 @@ def summary(
       root: the pipeline root.
       run: the run's record.
       executions: records of its executions by task.
+      settings: file with the model's settings, which a stage that refuses its inputs does not know.
       width: of the terminal; into a pipe goes each entry as one line.
     """
     lines = Text()
@@ -209,6 +216,9 @@ def summary(
     for task in failed:
         if task["error"]:
             line("log", root / task["log"])
+    refused = sorted({task["stage"] for task in failed if task["exit_code"] == InputError.exit_code} - {"resolve"})
+    if settings and refused:
+        line("settings", f"{settings}, {' and '.join(refused)}")
     examples = executions.get("ingest", {}).get("outputs", {}).get("examples")
     if examples and any(examples["metadata"].get(key) for key in ("rows_left_out", "left_out")):
         line("rows", facts.facts(executions["ingest"]))

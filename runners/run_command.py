@@ -20,7 +20,10 @@ from runners.display import make_display, short, summary
 from runners.ir import documents, read
 from runners.local import LocalRun, Selection
 from runners.parameters import PARAMETERS, typed
-from runners.settings import PROJECT, Settings, load
+from runners.settings import PROJECT, SETTINGS_FILE, Settings, load
+
+_PLACES = ("data", "serving_directory")
+"""Parameters that say where something lies."""
 
 
 @click.command()
@@ -116,12 +119,15 @@ def run(
     }
     console.print()
     width = console.width if console.is_terminal else None
-    console.print(summary(short(root), local.record, executions, width=width), soft_wrap=True, end="")
+    settings_file = short(settings.folder / SETTINGS_FILE)
+    told = summary(short(root), local.record, executions, settings=settings_file, width=width)
+    console.print(told, soft_wrap=True, end="")
     sys.exit(exit_code)
 
 
 def _module(place: str) -> str:
     """Where the model's code lies; stages run elsewhere, so a folder's path is made absolute."""
+    refuse_credentials(place, f"--module {HIDDEN}", place=not os.path.exists(place))
     if not place or "://" in place:
         return place
     if not os.path.isdir(place):
@@ -157,8 +163,9 @@ def _given(
     given.setdefault("data", settings.data or str(_own_data(settings)))
     given.setdefault("serving_directory", settings.serving_directory or str(root / "serving" / settings.folder.name))
     for name, value in given.items():
-        refuse_credentials(value, f"--data {HIDDEN}" if name == "data" and data is not None else f"--param {name}")
-    for name in ("data", "serving_directory"):
+        where = f"--data {HIDDEN}" if name == "data" and data is not None else f"--param {name}"
+        refuse_credentials(value, where, place=name in _PLACES and not os.path.exists(value))
+    for name in _PLACES:
         if "://" not in given[name]:
             given[name] = os.path.abspath(given[name])
     return given

@@ -26,7 +26,8 @@ _NAMED_BY_KEY = frozenset(
 )
 # A secret key may hold slashes; what stands behind a port is a path, and a bucket has no port. One slash is a slip.
 _SCHEME = r"(?<![a-z0-9])(?P<scheme>(?P<bucket>(?:s3[an]?|gs):/*)|[a-z][a-z0-9+.-]+:/+)"
-_WITH_PASSWORD = re.compile(rf"{_SCHEME}[^/:@\s]*:(?(bucket)|(?!\d+(?:/|$)))[^@\s]+@", re.IGNORECASE)
+_WITH_PASSWORD = re.compile(rf"{_SCHEME}[^/:@\s]*?(?::|%3a)(?(bucket)|(?!\d+(?:/|$)))[^@\s]+@", re.IGNORECASE)
+_WITHOUT_SCHEME = re.compile(r"[^\s/:@]+?(?::|%3a)[^\s@]+@[^\s/@]+(?:/.*)?", re.IGNORECASE)
 _USER_IN_URL = re.compile(r"(?<=://)[^/@\s]+@")
 _ADDRESS = re.compile(_SCHEME, re.IGNORECASE)
 # Behind an address that a message quotes stand a quotation mark or a colon.
@@ -55,25 +56,30 @@ def credentials(text: str) -> str:
     return "an address with a key or signature" if any(map(_is_secret_query, _QUERY.finditer(text))) else ""
 
 
-def refuse_credentials(value: Any, where: str) -> None:
+def refuse_credentials(value: Any, where: str, *, place: bool = False) -> None:
     """Refuses addresses that hold credentials, which would stay in records; storage takes those of the environment.
 
     Args:
       value: JSON value of a parameter.
       where: its name, for the message.
+      place: whether it says where something lies, so that `key:password@bucket` is an address without its scheme.
 
     Raises:
       InputError: it holds such an address, which is not told.
     """
     if isinstance(value, dict | list):
         for entry in value.values() if isinstance(value, dict) else value:
-            refuse_credentials(entry, where)
-    elif isinstance(value, str) and (found := credentials(value)):
+            refuse_credentials(entry, where, place=place)
+    elif isinstance(value, str) and (found := credentials(value) or (place and _without_scheme(value))):
         raise InputError(
             f"{where}: {found}, which records would keep: take it out and set AWS_ACCESS_KEY_ID and "
             "AWS_SECRET_ACCESS_KEY, or GOOGLE_APPLICATION_CREDENTIALS, in the environment (on a cluster: "
             "cluster.credentials in the settings)"
         )
+
+
+def _without_scheme(text: str) -> str:
+    return "an address with a password" if _WITHOUT_SCHEME.fullmatch(text) else ""
 
 
 def redact(value: Any, *, also: Any = None) -> Any:

@@ -30,10 +30,10 @@ LONG = "step 200/500 auc 0.956, loss 0.2092, eval auc 0.9473, " * 4
 
 def a_run(**states: str) -> dict[str, Any]:
     """A run whose tasks are done where nothing else is said."""
-    common = {"seconds": 12.3, "alert": "", "error": ""}
+    common = {"seconds": 12.3, "alert": "", "error": "", "exit_code": None}
     named = [(name, states.get(name, "done")) for name in NAMES]
     tasks = [
-        common | {"name": name, "state": state, "facts": "3,025 rows" if state == "done" else ""}
+        common | {"name": name, "stage": name, "state": state, "facts": "3,025 rows" if state == "done" else ""}
         for name, state in named
     ]
     return {"id": "taxi-20261129-043741-434c", "state": "done", "seconds": 41.0, "error": "", "tasks": tasks}
@@ -116,6 +116,9 @@ def test_an_error_is_told_once() -> None:
     whole = "\n".join(picture(run, ended=True)) + lines_of(run) + summary(Path("root"), run, {}).plain
     assert whole.count("no such feature") == 1
     assert "error     train: model.py:3: no such feature\nlog       root/runs/x/train.log\n" in whole
+    task(run, "train").update(exit_code=65)
+    refused = summary(Path("root"), run, {}, settings=Path("models/taxi/settings.yaml")).plain
+    assert "train.log\nsettings  models/taxi/settings.yaml, train\n" in refused
     with_errors = io.StringIO()
     LineDisplay(Console(file=with_errors), errors=True).change(task(run, "train"))
     assert with_errors.getvalue() == "✘ train  model.py:3: no such feature\n"

@@ -87,6 +87,7 @@ WITH_CREDENTIALS = [
     ("s3:key:secret@bucket/x", "s3:***@bucket/x"),
     ("S3:///key:secret@bucket/x", "S3:///***@bucket/x"),
     ("s3://key:12345/x@bucket/y", "s3://***@bucket/y"),
+    ("s3://key%3Asecret@bucket/x", "s3://***@bucket/x"),
     ("s3://b/t?access_key=a&secret_key=b", "s3://b/t?access_key=***&secret_key=***"),
 ]
 
@@ -122,3 +123,12 @@ def test_other_addresses_are_none_of_them(uri: str) -> None:
 
 def test_json_text_without_secrets_keeps_its_form() -> None:
     assert redact('{ "a" : 1 }') == '{ "a" : 1 }'
+
+
+def test_a_place_without_its_scheme() -> None:
+    for uri in ("key:secret@bucket/trips", "AKIA%3Asec/ret@bucket"):
+        with pytest.raises(InputError, match=r"^data: an address with a password"):
+            refuse_credentials(uri, "data", place=True)
+        refuse_credentials(uri, "a parameter that may be anything")
+    for path in ("/data/12:30/a@b", "data/key:secret@bucket", "trips@home", "a:b"):
+        refuse_credentials(path, "data", place=True)
