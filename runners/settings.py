@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from components.runtime import yaml_files
 from components.runtime.errors import InputError, did_you_mean
 from components.runtime.vertex_options import PushVertex
-from runners import plain_values, secret_values
+from runners import evaluation_file, plain_values, secret_values
 from runners import resources as resources_module
 from runners.cluster_settings import Cluster, StageResources
 from runners.kubernetes_values import pipeline_name
@@ -154,6 +154,8 @@ class Settings(Section):
                     path = PROJECT / value
                     near = did_you_mean(path.name, sorted(file.name for file in path.parent.glob("*.*")))
                     raise InputError(f"{where}: {stage}.{key}: there is no file {value}{near}")
+                if key == "eval_config_file" and value and "://" not in value:
+                    evaluation_file.check(PROJECT / value, value)
             earlier = named.get("previous_statistics")
             if here and earlier and "://" not in earlier and not (PROJECT / earlier).is_dir():
                 raise InputError(

@@ -24,6 +24,7 @@ from tensorflow_model_analysis.utils.keras_lib import tf_keras
 from components.evaluate import combine, fitting, local
 from components.evaluate.config import with_baseline
 from components.runtime.errors import InputError
+from runners.evaluation_file import METRIC_NAMES
 
 PAGE = Path(__file__).parents[1] / "docs" / "metrics.md"
 TASKS = ("binary", "multi-class", "multi-label", "regression", "ranking")
@@ -315,6 +316,7 @@ def main(arguments: list[str]) -> int:
             return 1
         return 0
     PAGE.write_text(text)
+    METRIC_NAMES.write_text("\n".join(names()) + "\n")
     return 0
 
 

@@ -91,6 +91,7 @@ def _with_our_names(config: config_pb2.EvalConfig) -> config_pb2.EvalConfig:
     """The same with models called as TFMA calls the ones that it adds: a candidate alone has no name."""
     result = config_pb2.EvalConfig()
     result.CopyFrom(config)
+    _leave_out_classes_of_no_weight(result)
     candidates = [spec for spec in result.model_specs if not spec.is_baseline]
     baselines = [spec for spec in result.model_specs if spec.is_baseline]
     if result.model_specs and (len(candidates) != 1 or len(baselines) > 1):
@@ -113,6 +114,15 @@ def _with_our_names(config: config_pb2.EvalConfig) -> config_pb2.EvalConfig:
     for spec in result.model_specs:
         spec.name = names[spec.name] if baselines else ""
     return result
+
+
+def _leave_out_classes_of_no_weight(config: config_pb2.EvalConfig) -> None:
+    """TFMA multiplies each class's metric by its weight: where the metric is undefined, 0 times it is undefined too."""
+    for spec in config.metrics_specs:
+        weights = spec.aggregate.class_weights
+        if spec.aggregate.macro_average and any(weights.values()):
+            for number in [number for number, weight in weights.items() if weight == 0]:
+                del weights[number]
 
 
 def counts_only(config: config_pb2.EvalConfig) -> config_pb2.EvalConfig:

@@ -33,6 +33,8 @@ class Counts:
     """Examples of each slice."""
     not_a_number: dict[str, int] = field(default_factory=dict)
     """By the model's name: in how many examples its prediction holds NaN."""
+    unlabelled: int = 0
+    """In how many examples the label holds NaN, some model's."""
 
     def add(self, slices: Iterable[SliceKey], not_a_number: Mapping[str, int], rows: int = 1) -> None:
         """Counts examples that are in the same slices."""
@@ -45,15 +47,15 @@ class Counts:
     def merge(self, other: Counts) -> None:
         """Adds what was counted elsewhere."""
         self.add((), other.not_a_number, other.rows)
+        self.unlabelled += other.unlabelled
         for key, count in other.slices.items():
             self.slices[key] = self.slices.get(key, 0) + count
 
 
-def rows_with_nan(predictions: np.ndarray) -> int:
-    """In how many rows of [rows, ...] there is a NaN."""
-    if predictions.dtype.kind != "f":
-        return 0
-    return int(np.isnan(predictions).reshape(len(predictions), -1).any(axis=1).sum())
+def rows_with_nan(*arrays: np.ndarray) -> int:
+    """In how many rows of arrays [rows, ...] of equally many rows there is a NaN."""
+    found = [np.isnan(array).reshape(len(array), -1).any(axis=1) for array in arrays if array.dtype.kind == "f"]
+    return int(np.logical_or.reduce(found).sum()) if found else 0
 
 
 def counter(models: list[str], folder: Path) -> evaluator.Evaluator:
@@ -74,7 +76,7 @@ def read(folder: Path) -> Counts:
     for text, count in document["slices"]:
         key = metrics_for_slice_pb2.SliceKey.FromString(bytes.fromhex(text))
         slices[tuple(slicer_lib.deserialize_slice_key(key))] = count
-    return Counts(document["rows"], slices, document["not_a_number"])
+    return Counts(document["rows"], slices, document["not_a_number"], document["unlabelled"])
 
 
 class _Count(beam.PTransform):
@@ -111,6 +113,7 @@ class _CountFn(beam.CombineFn):
             if predictions is not None
         }
         accumulator.add(element[constants.SLICE_KEY_TYPES_KEY], broken)
+        accumulator.unlabelled += _holds_nan(element.get(constants.LABELS_KEY))
         return accumulator
 
     def merge_accumulators(self, accumulators: Iterable[Counts]) -> Counts:
@@ -123,10 +126,10 @@ class _CountFn(beam.CombineFn):
         return accumulator
 
 
-def _holds_nan(predictions: Any) -> bool:
-    if isinstance(predictions, Mapping):
-        return any(map(_holds_nan, predictions.values()))
-    values = np.asarray(predictions)
+def _holds_nan(tensors: Any) -> bool:
+    if isinstance(tensors, Mapping):
+        return any(map(_holds_nan, tensors.values()))
+    values = np.asarray(tensors)
     return values.dtype.kind == "f" and bool(np.isnan(values).any())
 
 
@@ -134,4 +137,5 @@ def _document(counts: Counts) -> str:
     slices = [
         (slicer_lib.serialize_slice_key(key).SerializeToString().hex(), count) for key, count in counts.slices.items()
     ]
-    return json.dumps({"rows": counts.rows, "slices": slices, "not_a_number": counts.not_a_number})
+    document = {"rows": counts.rows, "not_a_number": counts.not_a_number, "unlabelled": counts.unlabelled}
+    return json.dumps({**document, "slices": slices})

@@ -97,6 +97,8 @@ def evaluate(
                 files, location, asked, folders, read_schema, evaluation.directory(), beam_options, rows
             )
         except Exception as error:
+            _check_labels(_unlabelled(files, asked, models), config, models)
+            _check_weights(files, asked, models, read_schema)
             raise _explained(error, eval_config_file) from error
 
     _try_metrics(eval_config_file, files, config, models, read_schema)
@@ -107,6 +109,7 @@ def evaluate(
         # The metrics that cannot take NaN are given up, the rows are still counted.
         counts = analyse(configuration.with_baseline(configuration.counts_only(written), baseline is not None))
         fault = "a prediction is NaN: train the model again, or look at the baseline"
+    _check_labels(counts, config, models)
     configured = segmentation.class_names(config)
     names = {
         name: configured or _class_names(files, config, name, facts, read_schema) for name, facts in models.items()
@@ -172,6 +175,56 @@ def _check_rows(examples: InputArtifact, splits: list[str], read: int) -> None:
         )
 
 
+def _check_labels(counts: Counts, config: config_pb2.EvalConfig, models: Iterable[str]) -> None:
+    """TFMA leaves such examples out of some metrics, counts them as a class in others, and fails in the rest."""
+    if counts.unlabelled:
+        raise InputError(
+            f"the label {_label(config, models)!r} is NaN in {counts.unlabelled} of {counts.rows} examples, which says "
+            "nothing of a model: fill it in or leave these rows out before ingest"
+        )
+
+
+def _unlabelled(
+    files: list[str], config: config_pb2.EvalConfig, models: dict[str, configuration.SavedModelFacts]
+) -> Counts:
+    """Counts examples without a label, where the models run in this process."""
+    specs = {spec.name: spec for spec in config.model_specs}
+    counts = Counts()
+    if all(batches.runs(specs[name], facts) for name, facts in models.items()):
+        loaded = [batches.Model(facts.folder, specs[name]) for name, facts in models.items()]
+        for examples in batches.serialised(files, loaded):
+            counts.rows += len(examples)
+            counts.unlabelled += rows_with_nan(*(model.labels(examples) for model in loaded))
+    return counts
+
+
+def _check_weights(
+    files: list[str],
+    config: config_pb2.EvalConfig,
+    models: dict[str, configuration.SavedModelFacts],
+    schema: schema_pb2.Schema,
+) -> None:
+    """An example without its weight fails in whatever metric comes first."""
+    for spec in config.model_specs:
+        transformed = models[spec.name].transformed(spec.preprocessing_function_names) or set()
+        keys = {key for key in (spec.example_weight_key, *spec.example_weight_keys.values()) if key} - transformed
+        for key in sorted(keys & {feature.name for feature in schema.feature}):
+            rows = lacking = 0
+            for record in tf.data.TFRecordDataset(files, compression_type="GZIP").as_numpy_iterator():
+                feature = tf.train.Example.FromString(record).features.feature
+                rows += 1
+                lacking += key not in feature or feature[key].WhichOneof("kind") is None or not _size(feature[key])
+            if lacking:
+                raise InputError(
+                    f"the example weight {key!r} is missing in {lacking} of {rows} examples: fill it in or leave these "
+                    "rows out before ingest"
+                )
+
+
+def _size(feature: tf.train.Feature) -> int:
+    return len(getattr(feature, feature.WhichOneof("kind")).value)
+
+
 def _first_record(file: str) -> Any:
     try:
         return list(tf.data.TFRecordDataset(file, compression_type="GZIP").take(1))
@@ -196,7 +249,8 @@ def _try_metrics(
         rows = {name: model(first)[:2] for name, model in loaded.items()}
     except Exception as error:
         raise _explained(error, file) from error
-    if not any(rows_with_nan(predictions) for _, predictions in rows.values()):
+    # What is not a number is told when all examples were counted.
+    if not any(rows_with_nan(*pair) for pair in rows.values()):
         fitting.check(shown(file), config, rows, schema)
 
 

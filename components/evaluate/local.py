@@ -62,7 +62,7 @@ def analyse(
     """Does what `components.evaluate.analysis.analyse` does, for what `can` allows; the files are in a fixed order.
 
     Returns:
-      What was read.
+      What was read. Where an example has no label there are no metrics, and nothing is written.
     """
     computations = _computations(config, schema)
     for computation in computations.non_derived_computations:
@@ -75,9 +75,13 @@ def analyse(
         counts.add((), {name: rows_with_nan(found) for name, found in batch.predictions.items()}, 0)
         for keys, rows in collections.Counter(batch.slices).items():
             counts.add(keys, {}, rows)
-        sums.add(batch)
+        counts.unlabelled += rows_with_nan(*batch.labels.values())
+        if not counts.unlabelled:
+            sums.add(batch)
         report(f"{counts.rows} examples", force=False)
     report(f"{counts.rows} examples")
+    if counts.unlabelled:
+        return counts
     baseline = next((spec.name for spec in config.model_specs if spec.is_baseline), None)
     # A ratio that is undefined in a slice becomes NaN, which is what it should be and no cause for a warning.
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -175,7 +175,7 @@ def _apply(
         few = f"fewer than {smallest}" if smallest > 1 else "no"
         why = f"{metric_name(key)}: {few} examples in the slice {where}"
         return [Outcome(where, metric_name(key), _kind(key), _bound(threshold), None, None, False, why)]
-    return [_outcome(entry, key, threshold, curve) for entry in slices]
+    return [_outcome(entry, key, threshold, smallest, curve) for entry in slices]
 
 
 def _applies(spec: _Spec, entry: SliceMetrics) -> bool:
@@ -193,7 +193,7 @@ def _is_of(spec: config_pb2.SlicingSpec, key: SliceKey) -> bool:
     return bool(slicer_lib.SingleSliceSpec(spec=spec).is_slice_applicable(key))
 
 
-def _outcome(entry: SliceMetrics, key: metric_types.MetricKey, threshold: Any, curve: bool) -> Outcome:
+def _outcome(entry: SliceMetrics, key: metric_types.MetricKey, threshold: Any, smallest: int, curve: bool) -> Outcome:
     name, bound = metric_name(key), _bound(threshold)
     if curve and math.isnan(entry.values.get(key._replace(is_diff=False), 0.0)):
         lack = "a class that it needs has no examples" if key.sub_key or key.aggregation_type else ""
@@ -201,13 +201,16 @@ def _outcome(entry: SliceMetrics, key: metric_types.MetricKey, threshold: Any, c
         return Outcome(entry.name, name, _kind(key), bound, None, None, False, why)
     if not key.is_diff:
         value = entry.values.get(key)
-        why = _value_failure(name, value, threshold)
+        why = _value_failure(name, value, threshold) if value is not None else _absence(entry, key, smallest)
         why = f"{why} ({entry.name})" if why else ""
         return Outcome(entry.name, name, "value", bound, value, None, not why, why)
     value = entry.values.get(key._replace(is_diff=False))
     baseline = _baseline_value(entry, key)
     change = entry.values.get(key)
-    why = _change_failure(name, value, baseline, change, threshold)
+    if value is None or baseline is None or change is None:
+        why = _absence(entry, key, smallest)
+    else:
+        why = _change_failure(name, value, baseline, change, threshold)
     why = f"{why} ({entry.name})" if why else ""
     return Outcome(entry.name, name, "change", bound, value, baseline, not why, why)
 
@@ -223,9 +226,18 @@ def _what_it_is(value: float) -> str:
     return "NaN" if math.isnan(value) else "infinite"
 
 
-def _value_failure(name: str, value: float | None, threshold: config_pb2.GenericValueThreshold) -> str:
-    if value is None:
-        return f"{name} was not computed"
+def _absence(entry: SliceMetrics, key: metric_types.MetricKey, smallest: int) -> str:
+    """Why there is no value to judge."""
+    name = metric_name(key)
+    if entry.examples is not None and entry.examples < smallest:
+        return f"{name} was not computed: the slice has {entry.examples} examples, min_slice_size is {smallest}"
+    absent = f"{name} was not computed" + (" for both models" if key.is_diff else "")
+    similar = (other for other in entry.values if (other.name, other.model_name) == (key.name, key.model_name))
+    names = sorted({metric_name(other) for other in similar} - {name})
+    return f"{absent}; there is {', '.join(names)}" if names else absent
+
+
+def _value_failure(name: str, value: float, threshold: config_pb2.GenericValueThreshold) -> str:
     if not math.isfinite(value):
         return f"{name} is {_what_it_is(value)}"
     if threshold.HasField("lower_bound") and value < threshold.lower_bound.value:
@@ -237,13 +249,11 @@ def _value_failure(name: str, value: float | None, threshold: config_pb2.Generic
 
 def _change_failure(
     name: str,
-    value: float | None,
-    baseline: float | None,
-    change: float | None,
+    value: float,
+    baseline: float,
+    change: float,
     threshold: config_pb2.GenericChangeThreshold,
 ) -> str:
-    if value is None or baseline is None or change is None:
-        return f"{name} was not computed for both models"
     pair = f"{name} {value:.6g} against {baseline:.6g} of the baseline"
     if not math.isfinite(change):
         return f"{pair}: the change is {_what_it_is(change)}"

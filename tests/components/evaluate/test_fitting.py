@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow_model_analysis.proto import config_pb2
 
 from components.evaluate import fitting
 from components.evaluate.config import with_baseline
 from components.runtime.errors import InputError
+from runners import evaluation_file
 from scripts import metrics_page
 from tests.components.evaluate import evaluation_support as support
 from tests.components.evaluate.test_eval_configs import evaluate
@@ -203,6 +205,11 @@ def test_some_metrics_are_as_the_page_says() -> None:
         assert {task: metrics_page.outcome(name, task) for task in tasks} == tasks
         assert any(line.startswith(f"| `{name}` | `{metrics_page.name_here(name)}` |") for line in lines)
     assert sum(line.startswith("| `") for line in lines) == len(metrics_page.names())
+
+
+def test_what_is_looked_at_before_a_run_is_as_here() -> None:
+    assert evaluation_file.METRIC_NAMES.read_text().split() == metrics_page.names()
+    assert set(evaluation_file.FIELDS) == set(config_pb2.EvalConfig.DESCRIPTOR.fields_by_name)
 
 
 @pytest.mark.slow

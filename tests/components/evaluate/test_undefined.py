@@ -175,3 +175,68 @@ def test_curves_of_one_class_are_undefined_without_any_plot(
     reasons = {outcome["slice"]: outcome["passed"] for outcome in blessing["thresholds"]}
     assert (reasons["overall"], reasons["label=3"]) == (True, False)
     assert "auc class 0 is not defined: a class that it needs has no examples (label=0)" in blessing["reason"]
+
+
+@pytest.mark.parametrize("beam_options", [[], ["--runner=FnApiRunner"]], ids=["batches", "Beam"])
+@pytest.mark.parametrize("metric", ["MeanAbsoluteError", "AUC", 'MajorityLift" module: "components.evaluate.lift'])
+def test_examples_without_a_label_are_told_whatever_the_metric_makes_of_them(
+    tmp_path: Path, house_schema: Path, house_model: Path, metric: str, beam_options: list[str]
+) -> None:
+    rows = [row | {"size": 2.75, "price": float(index % 2)} for index, row in enumerate(support.houses(60))]
+    for row in rows[40:47]:
+        row["price"] = math.nan
+    examples = support.write_split(tmp_path / "examples", "eval", rows)
+    config = tmp_path / "evaluation.pbtxt"
+    config.write_text(
+        'model_specs { signature_name: "from_examples" label_key: "price_xf" '
+        'preprocessing_function_names: "transform_features" } '
+        f'metrics_specs {{ metrics {{ class_name: "{metric}" }} }}'
+    )
+    arguments = support.arguments(examples, house_model, house_schema, config, beam_options=beam_options)
+    with pytest.raises(InputError, match=r"the label 'price_xf' is NaN in 7 of 60 examples.*: fill it in or leave"):
+        evaluate(tmp_path, **arguments)
+
+
+def test_examples_without_their_weight_are_told(tmp_path: Path, trip_schema: Path, good_model: Path) -> None:
+    rows = support.trips(60)
+    rows[3]["fare"] = rows[50]["fare"] = None
+    examples = support.write_split(tmp_path / "examples", "eval", rows)
+    config = tmp_path / "evaluation.pbtxt"
+    config.write_text(TRIPS.replace("model_specs {", 'model_specs { example_weight_key: "fare"', 1))
+    with pytest.raises(InputError, match="the example weight 'fare' is missing in 2 of 60 examples"):
+        evaluate(tmp_path, **support.arguments(examples, good_model, trip_schema, config))
+
+
+def test_a_class_without_weight_may_be_absent(tmp_path: Path, digit_schema: Path) -> None:
+    model = support.save(support.DigitModel(accuracy=0.9), tmp_path / "model")
+    rows = [{"label": index % 9, "luck": (index * 7919 % 100) / 100} for index in range(180)]
+    examples = support.write_split(tmp_path / "examples", "eval", rows)
+    weights = " ".join(f"class_weights {{ key: {number} value: {float(number < 9)} }}" for number in range(10))
+    config = tmp_path / "evaluation.pbtxt"
+    config.write_text(
+        'model_specs { signature_name: "from_examples" label_key: "label_xf" '
+        'preprocessing_function_names: "transform_features" } '
+        f'metrics_specs {{ aggregate {{ macro_average: true {weights} }} metrics {{ class_name: "AUC" '
+        "threshold { value_threshold { lower_bound { value: 0.5 } } } } }"
+    )
+    _, blessing = evaluate(tmp_path, **support.arguments(examples, model, digit_schema, config))
+    assert blessing["blessed"] is True
+    assert 0.5 < blessing["thresholds"][0]["value"] < 1
+
+
+def test_the_cause_is_named_where_a_slice_is_smaller_than_asked(
+    tmp_path: Path, trip_examples: Path, trip_schema: Path, good_model: Path
+) -> None:
+    config = tmp_path / "evaluation.pbtxt"
+    config.write_text(
+        'model_specs { signature_name: "from_examples" label_key: "tips_xf" '
+        'preprocessing_function_names: "transform_features" } '
+        'slicing_specs {} slicing_specs { feature_keys: "trip_start_hour" } options { min_slice_size { value: 300 } } '
+        'metrics_specs { metrics { class_name: "BinaryAccuracy" '
+        "threshold { value_threshold { lower_bound { value: 0.5 } } } } }"
+    )
+    _, blessing = evaluate(tmp_path, **support.arguments(trip_examples, good_model, trip_schema, config))
+    assert blessing["blessed"] is False
+    assert blessing["reason"].startswith(
+        "binary_accuracy was not computed: the slice has 200 examples, min_slice_size is 300 (trip_start_hour=0)"
+    )

@@ -99,6 +99,15 @@ def test_nan_and_absent_never_bless(value: float | None) -> None:
         json.dumps([outcome.as_json() for outcome in verdict.outcomes], allow_nan=False)
 
 
+def test_what_there_is_of_a_metric_is_told_where_the_one_with_the_threshold_is_not() -> None:
+    text = HEAD + 'metrics_specs { metrics { class_name: "NDCG" config: \'"gain_key": "g"\' threshold { ' + ABOVE + " } } }"
+    config = with_baseline(text_format.Parse(text, config_pb2.EvalConfig()), False)
+    values = {metric_types.MetricKey("ndcg", sub_key=metric_types.SubKey(top_k=k)): 0.9 for k in (1, 3)}
+    verdict = judge(Results([SliceMetrics((), values)], {}), config, None, [])
+    assert not verdict.blessed
+    assert verdict.reason == "ndcg was not computed; there is ndcg top 1, ndcg top 3 (overall)"
+
+
 @pytest.mark.parametrize("value", [math.inf, -math.inf])
 def test_infinity_never_blesses(value: float) -> None:
     for thresholds in (ABOVE, BELOW, "value_threshold {}"):
