@@ -108,7 +108,7 @@ test-environments: setup $(SAMPLES_STAMP)
 test: test-environments  ## Run the tests, in each environment those of its stages: ARGS="-k push"
 	@$(CLIENT) -m scripts.run_tests $(ARGS)
 
-test-slow: test-environments  ## Run the tests that take more than a minute each
+test-slow: test-environments  ## Run the tests that take long: whole runs of every model, TFMA with Beam, kills
 	@$(CLIENT) -m scripts.run_tests --slow $(ARGS)
 
 test-data: $(CLIENT_STAMP) $(SAMPLES_STAMP)  ## Fetch the public data that the tests use, into data/test; without it they are skipped

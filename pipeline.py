@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 STAGES = Path(__file__).parent / "components"
 
 
+@functools.cache
 def stage(name: str) -> "BaseComponent":
     """Loads the component spec of a stage."""
     return specs.load_component_from_file(str(STAGES / name / "component.yaml"))
@@ -45,6 +46,11 @@ def exit_stage(name: str, cluster: "Cluster") -> "BaseComponent":
     if cluster.server < FINAL_STATUS_SERVER:
         # It refuses the whole pipeline; as an option the status can still be given elsewhere.
         text = text.replace("type: PipelineTaskFinalStatus,", "type: JsonObject, optional: true,")
+    return _component(text)
+
+
+@functools.cache
+def _component(text: str) -> "BaseComponent":
     return specs.load_component_from_text(text)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from components.runtime.errors import InputError, StageError
+from components.runtime.yaml_files import SAFE_LOADER
 from runners import argo_state
 from runners.follow import RemoteRun
 from runners.parameters import check_known, split
@@ -28,7 +29,7 @@ def read_workflow(file: Path) -> dict[str, Any]:
       InputError: there is no such file, or it is not one Workflow.
     """
     try:
-        documents = [document for document in yaml.safe_load_all(file.read_text()) if document is not None]
+        documents = [each for each in yaml.load_all(file.read_text(), SAFE_LOADER) if each is not None]
     except OSError as error:
         raise InputError(f"{file}: {error.strerror}; compile the pipeline first: make compile MODEL=...") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:

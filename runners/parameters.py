@@ -13,6 +13,7 @@ import yaml
 
 from components.runtime.errors import InputError
 from components.runtime.redaction import redact
+from components.runtime.yaml_files import SAFE_LOADER
 from runners import plain_values, secret_values
 
 PARAMETERS = ("data", "train_steps", "eval_steps", "serving_directory")
@@ -38,7 +39,7 @@ def read_ir(file: Path) -> dict[str, Any]:
       InputError: there is no such file, or it is no compiled pipeline.
     """
     try:
-        documents = list(yaml.safe_load_all(file.read_text()))
+        documents = list(yaml.load_all(file.read_text(), SAFE_LOADER))
     except OSError as error:
         raise InputError(f"{file}: {error.strerror}; compile the pipeline first: make compile MODEL=...") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:

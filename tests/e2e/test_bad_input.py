@@ -54,7 +54,8 @@ def test_raw_data(tmp_path: Path, files: dict[str, str], message: str) -> None:
     data.mkdir()
     for name, text in files.items():
         (data / name).write_text(text)
-    result = run(tmp_path / "root", "taxi", "--data", str(data))
+    # Up to ingest, so that no other stage's libraries are loaded meanwhile.
+    result = run(tmp_path / "root", "taxi", "--data", str(data), "--until", "ingest")
     assert result.exit_code == 65, result.output + result.errors
     assert message in result.output
     assert "Traceback" not in result.output + result.errors
@@ -65,7 +66,7 @@ def test_raw_data(tmp_path: Path, files: dict[str, str], message: str) -> None:
 
 
 def test_a_missing_folder(tmp_path: Path) -> None:
-    result = run(tmp_path / "root", "taxi", "--data", str(tmp_path / "absent"))
+    result = run(tmp_path / "root", "taxi", "--data", str(tmp_path / "absent"), "--until", "ingest")
     assert result.exit_code == 65
     assert str(tmp_path / "absent") in result.output
 
@@ -99,6 +100,7 @@ def test_a_model_whose_own_folder_of_data_is_missing(tmp_path: Path) -> None:
     assert not (tmp_path / "root").exists()
 
 
+@pytest.mark.slow
 def test_a_schema_that_the_data_contradicts_stops_the_run_and_the_report_is_there(
     tmp_path: Path,
 ) -> None:

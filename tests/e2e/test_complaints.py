@@ -14,6 +14,8 @@ import yaml
 from tests.e2e.conftest import Run, run
 from tests.support import ROOT, shared
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def complaints(tmp_path_factory: pytest.TempPathFactory) -> Run:
@@ -49,7 +51,6 @@ def data(folder: Path, name: str) -> str:
     return str(folder)
 
 
-@pytest.mark.slow
 def test_real_disputes_reach_what_a_logistic_regression_reaches(tmp_path: Path) -> None:
     done = run(tmp_path / "root", "complaints", "--data", data(tmp_path / "data", "tabular.csv"))
     assert done.exit_code == 0, done.output + done.errors
@@ -58,7 +59,6 @@ def test_real_disputes_reach_what_a_logistic_regression_reaches(tmp_path: Path) 
     assert done.metadata("evaluate", "blessing")["blessed"] is True
 
 
-@pytest.mark.slow
 def test_next_months_disputes_pass_the_gate(tmp_path: Path) -> None:
     """Trained on 2013 and October 2014, evaluated on January 2015: the least that docs/models.md tells of."""
     with shared("complaints/tabular.csv").open(newline="") as stream:
@@ -86,7 +86,6 @@ def test_next_months_disputes_pass_the_gate(tmp_path: Path) -> None:
     assert done.metadata("evaluate", "blessing")["blessed"] is True
 
 
-@pytest.mark.slow
 def test_real_products_are_told_from_their_narratives(tmp_path: Path) -> None:
     done = run(tmp_path / "root", "complaints_product", "--data", data(tmp_path / "data", "product_narrative.csv"))
     assert done.exit_code == 0, done.output + done.errors

@@ -10,6 +10,8 @@ import pytest
 from tests.e2e.conftest import Run, run
 from tests.support import ROOT
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def digits(tmp_path_factory: pytest.TempPathFactory) -> Run:

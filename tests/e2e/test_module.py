@@ -21,6 +21,7 @@ def trips(tmp_path: Path, taxi_data: Path) -> Path:
     return tmp_path / "trips"
 
 
+@pytest.mark.slow
 def test_from_object_storage(tmp_path: Path, trips: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
@@ -40,6 +41,7 @@ def test_from_object_storage(tmp_path: Path, trips: Path, monkeypatch: pytest.Mo
     assert "s3://code/taxi/preprocessing.py: no function 'preprocessing_fn'" in broken.output
 
 
+@pytest.mark.slow
 def test_from_a_folder(tmp_path: Path, trips: Path) -> None:
     shutil.copytree(ROOT / "models" / "taxi", tmp_path / "code")
     result = run(

@@ -91,6 +91,7 @@ def test_evaluation_is_sliced_by_hour_and_payment_type(taxi: Run) -> None:
     assert "Credit Card" in page
 
 
+@pytest.mark.slow
 def test_a_fresh_process_gets_the_same_answers_from_raw_examples_and_plain_features(
     taxi: Run, taxi_data: Path, tmp_path: Path
 ) -> None:
@@ -153,6 +154,7 @@ def test_a_later_model_is_compared_with_the_blessed_one(taxi: Run, taxi_data: Pa
     assert "blessed   no: " in worse.output
 
 
+@pytest.mark.slow
 def test_a_model_that_was_overtaken_is_evaluated_again_and_comes_back(
     taxi: Run, taxi_data: Path, tmp_path: Path
 ) -> None:

@@ -154,10 +154,12 @@ def test_wrong_custom_config_is_told(config: dict[str, Any], message: str, tmp_p
         support.prepare(tmp_path, data, SCHEMA, PREPROCESSING, config)
 
 
+@pytest.mark.slow
 def test_answers_are_learned(dispute: Trained) -> None:
     assert dispute[2]["eval_auc"] > 0.6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["dispute", "product"])
 def test_served_equals_evaluated(name: str, request: pytest.FixtureRequest) -> None:
     """Same rows, same scores: the transformed examples in the trained graph, tf.Examples, and plain features."""
@@ -182,6 +184,7 @@ def test_served_equals_evaluated(name: str, request: pytest.FixtureRequest) -> N
     np.testing.assert_allclose(alone, evaluated[:5], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_what_is_served_was_transformed_as_in_training(dispute: Trained) -> None:
     folder, prepared, _ = dispute
     transformed = tf.saved_model.load(str(folder)).signatures["transform_features"](
@@ -195,6 +198,7 @@ def test_what_is_served_was_transformed_as_in_training(dispute: Trained) -> None
         np.testing.assert_array_equal(transformed[feature].numpy(), values.numpy(), err_msg=feature)
 
 
+@pytest.mark.slow
 def test_products_are_told_by_their_words(product: Trained) -> None:
     folder, prepared, metrics = product
     assert metrics["eval_accuracy"] > 0.9
@@ -207,6 +211,7 @@ def test_products_are_told_by_their_words(product: Trained) -> None:
     assert [names[index].decode() for index in scores.argmax(axis=1)] == ["Mortgage", "Credit reporting"]
 
 
+@pytest.mark.slow
 def test_hard_texts_are_transformed_as_they_are(product: Trained) -> None:
     files = sorted(str(file) for file in product[1].transformed_examples.glob("Split-*/*"))
     spec = {"consumer_complaint_narrative_xf": tf.io.FixedLenFeature([], tf.string)}
@@ -214,6 +219,7 @@ def test_hard_texts_are_transformed_as_they_are(product: Trained) -> None:
     assert set(HARD_TEXTS) <= set(stored["consumer_complaint_narrative_xf"].numpy())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["dispute", "product"])
 def test_hard_texts_are_answered(name: str, request: pytest.FixtureRequest) -> None:
     folder, prepared, _ = request.getfixturevalue(name)
@@ -237,6 +243,7 @@ class Sentences(tf.Module):
         return tf.cast(tf.strings.length(texts)[:, tf.newaxis] - tf.stack(lengths, axis=1), tf.float32)
 
 
+@pytest.mark.slow
 def test_a_sentence_encoder_from_a_folder(tmp_path: Path, product: Trained) -> None:
     tf.saved_model.save(Sentences(), str(tmp_path / "encoder"))
     _, prepared, _ = product
@@ -260,6 +267,7 @@ def test_a_sentence_encoder_from_a_folder(tmp_path: Path, product: Trained) -> N
     assert accuracy == pytest.approx(trained["metrics"]["eval_accuracy"], abs=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("encoder", "message"),
     [

@@ -83,6 +83,7 @@ def test_taxi_makes_exactly_the_steps_asked_for(tmp_path: Path, steps: int) -> N
     assert (metrics["steps"], metrics["examples"]) == (steps, steps * 128)
 
 
+@pytest.mark.slow
 def test_digits_reach_their_accuracy(tmp_path: Path) -> None:
     prepared = support.digits()
     train(tmp_path, prepared, support.DIGITS_MODULE, train_steps=600, eval_steps=0)

@@ -77,6 +77,7 @@ def test_what_is_asked_of_it_has_every_kind_of_image(prepared: Prepared) -> None
     assert any(shape[0] != shape[1] for shape in shapes)
 
 
+@pytest.mark.slow
 def test_served_answers_are_those_of_the_examples(answers: dict[str, np.ndarray]) -> None:
     np.testing.assert_allclose(answers["raw"].sum(axis=-1), 1, rtol=1e-5)
     np.testing.assert_allclose(answers["confidence"], answers["raw"].max(axis=-1), atol=1e-5)
@@ -85,12 +86,14 @@ def test_served_answers_are_those_of_the_examples(answers: dict[str, np.ndarray]
     assert answers["mask"].shape == (len(answers["raw"]), SIZE, SIZE)
 
 
+@pytest.mark.slow
 def test_an_image_gets_the_same_answer_alone_and_among_others(answers: dict[str, np.ndarray]) -> None:
     np.testing.assert_allclose(answers["single_confidence"], answers["confidence"], atol=1e-5)
     sure = answers["confidence"] - np.sort(answers["raw"], axis=-1)[..., -2] > 1e-4
     np.testing.assert_array_equal(answers["single_mask"][sure], answers["mask"][sure])
 
 
+@pytest.mark.slow
 def test_evaluated_is_what_is_served(
     trained: tuple[Path, dict[str, Any]], prepared: Prepared, answers: dict[str, np.ndarray], tmp_path: Path
 ) -> None:
@@ -105,6 +108,7 @@ def test_evaluated_is_what_is_served(
     assert metrics["mean_iou"] == pytest.approx(trained[1]["eval_mean_iou"], abs=1e-4)
 
 
+@pytest.mark.slow
 def test_the_model_sees_in_service_what_it_was_trained_on(prepared: Prepared, answers: dict[str, np.ndarray]) -> None:
     spec = tft.TFTransformOutput(str(prepared.transform_graph)).transformed_feature_spec()
     files = sorted(str(file) for file in (prepared.transformed_examples / "Split-eval").iterdir())
@@ -116,6 +120,7 @@ def test_the_model_sees_in_service_what_it_was_trained_on(prepared: Prepared, an
     assert max(map(len, parsed["image_xf"].numpy().tolist())) < SIZE * SIZE * 3 + 200
 
 
+@pytest.mark.slow
 def test_masks_are_those_of_the_files(prepared: Prepared, answers: dict[str, np.ndarray]) -> None:
     records = prepared.records("eval")
     for example, mask in zip(records, answers["mask_xf"], strict=True):
@@ -126,6 +131,7 @@ def test_masks_are_those_of_the_files(prepared: Prepared, answers: dict[str, np.
         assert set(np.unique(mask)) <= {0, 1, 2}
 
 
+@pytest.mark.slow
 def test_exactly_the_steps_asked_for(trained: tuple[Path, dict[str, Any]]) -> None:
     assert (trained[1]["steps"], trained[1]["examples"]) == (STEPS, STEPS * pets.SMALL["batch_size"])
 

@@ -48,10 +48,10 @@ class Case:
     rows: int = 10_000
 
 
-CASES = [Case("taxi", support.taxi), Case("digits", support.digits)]
+CASES = [Case("taxi", support.taxi), pytest.param(Case("digits", support.digits), marks=pytest.mark.slow)]
 
 
-@pytest.fixture(scope="module", params=CASES, ids=lambda case: case.name)
+@pytest.fixture(scope="module", params=CASES, ids=["taxi", "digits"])
 def case(request: pytest.FixtureRequest) -> Case:
     return request.param  # type: ignore[no-any-return]
 

@@ -197,6 +197,7 @@ def test_a_dockerfile_that_names_no_base_or_a_file_that_is_not_there(project: Pa
         recipe("ingest", project=project)
 
 
+@pytest.mark.slow
 @pytest.mark.containers
 def test_a_build_that_fails_shows_its_last_lines(tmp_path: Path) -> None:
     engine()
@@ -275,6 +276,7 @@ def test_an_image_is_small_bare_and_labelled(stage: str) -> None:
     assert set(answer.stdout.split()) == {"1000", "__init__.py", "runtime", stage}
 
 
+@pytest.mark.slow
 @pytest.mark.containers
 def test_the_package_index_of_the_environment_reaches_the_build_and_no_log(tmp_path: Path) -> None:
     engine()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -65,8 +66,9 @@ def test_the_same_number_gives_the_same_bytes() -> None:
 
 
 def test_a_second_call_changes_nothing_and_a_smaller_one_leaves_no_more(
-    folder: Path, capsys: pytest.CaptureFixture[str]
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    folder = Path(shutil.copytree(folder, tmp_path / "data"))
     file = folder / pet_pictures.IMAGES / "animal_00000.jpg"
     os.utime(file, (1, 1))
     other = folder / pet_pictures.IMAGES / "mine.jpg"

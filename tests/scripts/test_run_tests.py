@@ -76,7 +76,7 @@ def test_the_end_says_how_it_went(
 ) -> None:
     (tmp_path / "test_some.py").write_text(text)
     monkeypatch.setattr(run_tests, "folders", lambda: {"client": [str(tmp_path)]})
-    assert run_tests.main(["-c", os.devnull, "--rootdir", str(tmp_path)]) == code
+    assert run_tests.main(["--numprocesses=0", "-c", os.devnull, "--rootdir", str(tmp_path)]) == code
     assert said in "".join(capfd.readouterr())
 
 

@@ -71,6 +71,7 @@ def test_digits_are_the_first_of_scikit_learn(tmp_path: Path) -> None:
     assert same_files(tmp_path / "out" / "digits", folder)
 
 
+@pytest.mark.slow
 def test_mnist_is_the_first_images_of_the_training_half(tmp_path: Path) -> None:
     folder = shared("digits/mnist")
     kinds = (("images", "idx3", ">4I", 784), ("labels", "idx1", ">2I", 1))

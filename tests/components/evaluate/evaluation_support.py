@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 import tensorflow as tf
 import tensorflow_model_analysis as tfma
 from apache_beam.options.pipeline_options import PipelineOptions
@@ -18,6 +19,11 @@ from components.evaluate.counts import Counts
 from components.evaluate.results import load
 from components.runtime.executor import Execution
 from tests.support import executor_input
+
+BATCHES_AND_SLOW_BEAM = pytest.mark.parametrize(
+    "beam_options", [[], pytest.param(["--runner=FnApiRunner"], marks=pytest.mark.slow)], ids=["batches", "Beam"]
+)
+"""Both ways of computing; Beam's takes seconds for any number of examples."""
 
 OUTPUTS = ["evaluation", "blessing", "metrics", "classification", "report"]
 

@@ -173,7 +173,7 @@ def test_words_of_the_schema_are_asked_too(tmp_path: Path, examples: Path, schem
     assert class_names.find(files, model, read) == [class_names.OTHERS, "blue", "red", "white"]
 
 
-@pytest.mark.parametrize("beam_options", [[], ["--runner=FnApiRunner"]], ids=["batches", "Beam"])
+@support.BATCHES_AND_SLOW_BEAM
 def test_the_report_and_the_artifact_name_the_classes(
     tmp_path: Path, examples: Path, schema: Path, config: Path, beam_options: list[str]
 ) -> None:

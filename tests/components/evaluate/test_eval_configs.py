@@ -69,6 +69,7 @@ def test_weighted_metrics_and_a_count_under_weights(
     assert len(blessing["thresholds"]) == 2 * 3
 
 
+@pytest.mark.slow
 def test_a_count_of_queries_is_no_count_of_records(
     tmp_path: Path, trip_examples: Path, trip_schema: Path, good_model: Path
 ) -> None:
@@ -109,6 +110,7 @@ BOUND = "cross_slice_thresholds { %s threshold { value_threshold { %s } } }"
 WITHIN, LOWER = "lower_bound { value: -1 } upper_bound { value: 1 }", "upper_bound { value: -0.5 }"
 
 
+@pytest.mark.slow
 def test_thresholds_on_pairs_of_slices(
     tmp_path: Path, trip_examples: Path, trip_schema: Path, good_model: Path
 ) -> None:
@@ -128,6 +130,7 @@ def test_thresholds_on_pairs_of_slices(
     assert measured(tmp_path) == directly
 
 
+@pytest.mark.slow
 def test_a_threshold_on_a_pair_of_slices_that_does_not_hold(
     tmp_path: Path, trip_examples: Path, trip_schema: Path, good_model: Path
 ) -> None:

@@ -31,7 +31,11 @@ def r2() -> float:
 
 @pytest.mark.parametrize(
     ("label", "beam_options"),
-    [("price_xf", []), ("price_xf", ["--runner=FnApiRunner"]), ("price", [])],
+    [
+        ("price_xf", []),
+        pytest.param("price_xf", ["--runner=FnApiRunner"], marks=pytest.mark.slow),
+        pytest.param("price", [], marks=pytest.mark.slow),
+    ],
     ids=["batches", "Beam", "raw label"],
 )
 def test_r2_is_the_same_on_all_ways(

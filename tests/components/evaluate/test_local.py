@@ -131,7 +131,8 @@ def numbers(text: str) -> list[float]:
     return found
 
 
-@pytest.mark.parametrize("rows", [500, pytest.param(-1, marks=pytest.mark.slow, id="all")])
+@pytest.mark.slow
+@pytest.mark.parametrize("rows", [500, -1], ids=["some", "all"])
 def test_binary_on_real_examples_with_a_baseline(tmp_path: Path, good_model: Path, hour_model: Path, rows: int) -> None:
     run = shared("tfx_testdata/recorded_run")
     split = tmp_path / "examples" / "Split-eval"

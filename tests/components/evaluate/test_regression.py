@@ -30,10 +30,6 @@ WEIGHTS = np.array([row["weight"] for row in ROWS])
 
 BEAM = ["--runner=FnApiRunner"]
 WAYS = pytest.mark.parametrize("beam_options", [[], BEAM], ids=["batches", "Beam"])
-# Both ways have the same numbers by another test.
-QUICK_WAYS = pytest.mark.parametrize(
-    "beam_options", [[], pytest.param(BEAM, marks=pytest.mark.slow)], ids=["batches", "Beam"]
-)
 
 HEAD = (
     'model_specs { signature_name: "from_examples" preprocessing_function_names: "transform_features" '
@@ -199,7 +195,7 @@ def test_the_report_shows_the_labels_range_and_no_roc(both_ways: dict[str, tuple
         assert {"confidenceMetrics", "confusionMatrix"} & metadata["classification"].keys() == set()
 
 
-@QUICK_WAYS
+@support.BATCHES_AND_SLOW_BEAM
 @pytest.mark.parametrize(
     ("scale", "noise", "bias", "lifts", "reason"),
     [
@@ -290,7 +286,7 @@ def test_keras_tells_large_integers_apart() -> None:
         assert found["mean_absolute_error"] == pytest.approx(149.5)
 
 
-@QUICK_WAYS
+@support.BATCHES_AND_SLOW_BEAM
 def test_several_numbers_per_example_are_told(
     tmp_path: Path, digit_examples: Path, digit_schema: Path, beam_options: list[str]
 ) -> None:

@@ -210,6 +210,7 @@ def test_batches_are_small_where_answers_are_large(tmp_path: Path, examples: Pat
     assert batches.batch_rows(files, [whole]) == min(1024, (8 << 20) // whole.row_bytes())
 
 
+@pytest.mark.slow
 def test_the_stage_with_beam_gives_the_same(
     tmp_path: Path, examples: Path, schema: Path, evaluated: tuple[Path, dict[str, dict[str, Any]]]
 ) -> None:

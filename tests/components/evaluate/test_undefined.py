@@ -33,7 +33,7 @@ def evaluate(tmp_path: Path, **arguments: Any) -> tuple[dict[str, Any], dict[str
     return metadata, json.loads((tmp_path / "out" / "blessing" / "blessing.json").read_text())
 
 
-@pytest.mark.parametrize("beam_options", [[], ["--runner=FnApiRunner"]], ids=["batches", "Beam"])
+@support.BATCHES_AND_SLOW_BEAM
 def test_nan_predictions_are_a_reason_not_a_fault(
     tmp_path: Path, trip_examples: Path, trip_schema: Path, config: Path, beam_options: list[str]
 ) -> None:
@@ -152,7 +152,7 @@ metrics_specs {
 """
 
 
-@pytest.mark.parametrize("beam_options", [[], ["--runner=FnApiRunner"]], ids=["batches", "Beam"])
+@support.BATCHES_AND_SLOW_BEAM
 def test_curves_of_one_class_are_undefined_without_any_plot(
     tmp_path: Path, digit_examples: Path, digit_schema: Path, beam_options: list[str]
 ) -> None:
@@ -177,8 +177,16 @@ def test_curves_of_one_class_are_undefined_without_any_plot(
     assert "auc class 0 is not defined: a class that it needs has no examples (label=0)" in blessing["reason"]
 
 
-@pytest.mark.parametrize("beam_options", [[], ["--runner=FnApiRunner"]], ids=["batches", "Beam"])
-@pytest.mark.parametrize("metric", ["MeanAbsoluteError", "AUC", 'MajorityLift" module: "components.evaluate.lift'])
+@pytest.mark.parametrize(
+    ("metric", "beam_options"),
+    [
+        ("MeanAbsoluteError", []),
+        ("AUC", []),
+        ('MajorityLift" module: "components.evaluate.lift', []),
+        ("MeanAbsoluteError", ["--runner=FnApiRunner"]),
+        ("AUC", ["--runner=FnApiRunner"]),
+    ],
+)
 def test_examples_without_a_label_are_told_whatever_the_metric_makes_of_them(
     tmp_path: Path, house_schema: Path, house_model: Path, metric: str, beam_options: list[str]
 ) -> None:

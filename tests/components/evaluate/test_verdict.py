@@ -100,7 +100,12 @@ def test_nan_and_absent_never_bless(value: float | None) -> None:
 
 
 def test_what_there_is_of_a_metric_is_told_where_the_one_with_the_threshold_is_not() -> None:
-    text = HEAD + 'metrics_specs { metrics { class_name: "NDCG" config: \'"gain_key": "g"\' threshold { ' + ABOVE + " } } }"
+    text = (
+        HEAD
+        + 'metrics_specs { metrics { class_name: "NDCG" config: \'"gain_key": "g"\' threshold { '
+        + ABOVE
+        + " } } }"
+    )
     config = with_baseline(text_format.Parse(text, config_pb2.EvalConfig()), False)
     values = {metric_types.MetricKey("ndcg", sub_key=metric_types.SubKey(top_k=k)): 0.9 for k in (1, 3)}
     verdict = judge(Results([SliceMetrics((), values)], {}), config, None, [])

@@ -141,6 +141,7 @@ def test_training_goes_on_from_the_base_model(
     assert metadata["metrics"]["steps"] == 1
 
 
+@pytest.mark.slow
 def test_a_base_model_of_another_shape_is_left_out(
     tmp_path: Path, taxi: Prepared, base: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -174,7 +175,8 @@ def test_other_vocabularies_than_the_base_models_are_told(
     assert "other vocabularies than there: payment_type\n" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("name", ["taxi", pytest.param("digits", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["taxi", "digits"])
 def test_models_train_on_several_devices_and_serve_on_one(tmp_path: Path, name: str) -> None:
     prepared = getattr(support, name)()
     module_file = ROOT / "models" / name / "model.py"
@@ -202,6 +204,7 @@ def test_models_train_on_several_devices_and_serve_on_one(tmp_path: Path, name: 
     assert np.isfinite(answers(tmp_path / "two", prepared)).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["taxi", "digits"])
 def test_models_train_in_mixed_precision_and_answer_in_whole(tmp_path: Path, name: str) -> None:
     prepared = getattr(support, name)()

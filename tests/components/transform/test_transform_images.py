@@ -57,10 +57,9 @@ def test_images_and_masks_are_resized(tmp_path: Path) -> None:
     assert abs(np.mean([row["brightness"][0] for row in rows])) < 1e-4
 
 
-@pytest.mark.parametrize(
-    ("count", "most"), [(120, 0.9e9), pytest.param(1000, 0.9e9, marks=pytest.mark.slow)], ids=["few", "many"]
-)
-def test_decoded_images_do_not_fill_the_memory(tmp_path: Path, count: int, most: float) -> None:
+@pytest.mark.slow
+@pytest.mark.parametrize("count", [120, 1000], ids=["few", "many"])
+def test_decoded_images_do_not_fill_the_memory(tmp_path: Path, count: int) -> None:
     data = examples(tmp_path, {"train": count})
     body = """\
 decode = lambda one: tf.cast(tf.io.decode_jpeg(one, channels=3), tf.float32)
@@ -70,4 +69,4 @@ return {"brightness": tft.scale_to_z_score(tf.reduce_mean(pixels, axis=[1, 2, 3]
     parameters = {"module_file": write_module(tmp_path / "module", body), "custom_config": {}, "beam_options": []}
     inputs = {"examples": data, "schema": schema(tmp_path / "schema")}
     stage = run_stage("transform", tmp_path, count, parameters, inputs)
-    assert 0.3e9 < stage.peak_memory_bytes < most
+    assert 0.3e9 < stage.peak_memory_bytes < 0.9e9

@@ -1,0 +1,14 @@
+"""Compiled pipelines, which nearly every test here needs."""
+
+from __future__ import annotations
+
+import sys
+from types import SimpleNamespace
+
+from kfp.dsl import pipeline_task
+
+# With each thing that a task is given, kfp asks for the whole stack and the lines of its source, to name a method in an
+# error: in a test with pytest's frames a third of the time that compiling takes.
+pipeline_task.inspect = SimpleNamespace(  # type: ignore[attr-defined]
+    stack=lambda: [(None, None, None, sys._getframe(depth).f_code.co_name) for depth in (1, 2)]
+)
