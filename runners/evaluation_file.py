@@ -48,10 +48,10 @@ def check(file: Path, where: str) -> None:
     names = METRIC_NAMES.read_text().split()
     for line, metric in _metrics(fields):
         named = {field: value for _, field, value in metric}
-        name = named.get("class_name")
-        if isinstance(name, str) and not named.get("module") and name not in names:
+        kind = named.get("class_name")
+        if isinstance(kind, str) and not named.get("module") and kind not in names:
             raise InputError(
-                f"{where}: line {line}: class_name {name!r} is no metric{did_you_mean(name, names)}; docs/metrics.md "
+                f"{where}: line {line}: class_name {kind!r} is no metric{did_you_mean(kind, names)}; docs/metrics.md "
                 "lists all, and one of your own, or of components.evaluate, needs its module beside it"
             )
 
