@@ -131,7 +131,7 @@ bench: setup  ## Measure the taxi pipeline and write docs/benchmarks.md, which g
 	@$(CLIENT) -m scripts.bench $(ARGS)
 
 clean:  ## Remove environments, caches and build outputs; data, runs and served models stay
-	@rm -rf .venv build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	@rm -rf .venv build .millrace_cache .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # --- environments

@@ -14,7 +14,8 @@ from components.runtime import execution_record
 from components.runtime.errors import InputError, StageError, classify
 from components.runtime.redaction import HIDDEN, refuse_credentials
 from runners import run_report
-from runners.compile_command import compile_pipeline, warn_of_same_name
+from runners.compile_command import warn_of_same_name
+from runners.compiled_pipelines import compiled
 from runners.containers import Containers
 from runners.display import make_display, short, summary
 from runners.ir import documents, read
@@ -79,7 +80,7 @@ def run(
         raise InputError("--engine says what --docker runs the images with; give both")
     settings = load(model, _module(module))
     warn_of_same_name(settings)
-    ir = compile_pipeline(settings)
+    ir = compiled(settings)
     pipeline = read(documents(ir)[0])
     arguments = pipeline.values(_given(root, settings, data, parameters, pipeline.parameters))
     console = Console()

@@ -32,10 +32,10 @@ def _error_lines(output: str) -> list[str]:
     ("files", "message"),
     [
         ({}, "trips"),
-        ({"a.csv": ""}, "a.csv"),
-        ({"a.csv": HEADER}, "a.csv"),
+        pytest.param({"a.csv": ""}, "a.csv", marks=pytest.mark.slow),
+        pytest.param({"a.csv": HEADER}, "a.csv", marks=pytest.mark.slow),
         ({"a.csv": HEADER + "1,2,Cash\n1,2\n"}, "a.csv: line 3"),
-        ({"a.csv": "fare,fare\n1,2\n"}, "fare"),
+        pytest.param({"a.csv": "fare,fare\n1,2\n"}, "fare", marks=pytest.mark.slow),
         ({"a.csv": HEADER + "1,2,Cash\n", "notes.txt": "hello"}, "notes.txt"),
         ({"a.csv": HEADER + "1,2,Cash\n"}, "split"),
     ],

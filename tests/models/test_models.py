@@ -77,10 +77,9 @@ def test_taxi_model_takes_all_features_but_the_label(taxi: Trained) -> None:
     assert {tuple(spec.shape) for spec in signature.structured_input_signature[1].values()} == {(None,)}
 
 
-@pytest.mark.parametrize("steps", [1, 42])
-def test_taxi_makes_exactly_the_steps_asked_for(tmp_path: Path, steps: int) -> None:
-    metrics = train(tmp_path, support.taxi(), support.TAXI_MODULE, train_steps=steps, eval_steps=1)
-    assert (metrics["steps"], metrics["examples"]) == (steps, steps * 128)
+def test_taxi_makes_exactly_the_steps_asked_for(tmp_path: Path) -> None:
+    metrics = train(tmp_path, support.taxi(), support.TAXI_MODULE, train_steps=42, eval_steps=1)
+    assert (metrics["steps"], metrics["examples"]) == (42, 42 * 128)
 
 
 @pytest.mark.slow

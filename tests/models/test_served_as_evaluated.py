@@ -26,6 +26,8 @@ from tests.components.train.training_support import Prepared
 from tests.models.served_support import ask, plain_columns, serve
 from tests.support import ROOT, executor_input
 
+pytestmark = pytest.mark.slow
+
 TOLERANCE = 1e-5
 
 
@@ -48,7 +50,7 @@ class Case:
     rows: int = 10_000
 
 
-CASES = [Case("taxi", support.taxi), pytest.param(Case("digits", support.digits), marks=pytest.mark.slow)]
+CASES = [Case("taxi", support.taxi), Case("digits", support.digits)]
 
 
 @pytest.fixture(scope="module", params=CASES, ids=["taxi", "digits"])

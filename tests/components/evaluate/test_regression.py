@@ -29,7 +29,6 @@ PREDICTIONS = (LABELS.astype(np.float32) + np.array([row["noise"] for row in ROW
 WEIGHTS = np.array([row["weight"] for row in ROWS])
 
 BEAM = ["--runner=FnApiRunner"]
-WAYS = pytest.mark.parametrize("beam_options", [[], BEAM], ids=["batches", "Beam"])
 
 HEAD = (
     'model_specs { signature_name: "from_examples" preprocessing_function_names: "transform_features" '
@@ -168,7 +167,7 @@ def tfmas_own() -> dict[str, float]:
     return {name: value["doubleValue"] for name, value in direct.get_metrics_for_slice(()).items()}
 
 
-@WAYS
+@support.BATCHES_AND_SLOW_BEAM
 def test_equal_to_tfma_called_directly(
     tmp_path: Path, examples: Path, model: Path, schema: Path, beam_options: list[str], tfmas_own: dict[str, float]
 ) -> None:

@@ -313,6 +313,7 @@ def _full_disk(original: Any) -> Any:
     return init
 
 
+@pytest.mark.slow
 def test_several_workers_give_the_same_data(made: Path, inputs: tuple[Path, Path, str], tmp_path: Path) -> None:
     options = ["--direct_num_workers=2", "--direct_running_mode=multi_threading"]
     again = run_transform(tmp_path / "again", *inputs, beam_options=options)

@@ -114,6 +114,7 @@ def test_train_uses_what_was_found(tuned: Tuned, tmp_path: Path, prepared: Prepa
     assert shapes >= {(3, widths[0]), *itertools.pairwise(widths), (widths[-1], 1)}
 
 
+@pytest.mark.slow
 def test_same_seed_same_search_and_nothing_is_left_elsewhere(tmp_path: Path, prepared: Prepared) -> None:
     text = """
 def tuner_fn(fn_args):

@@ -1,0 +1,82 @@
+"""A run takes what was compiled before only where all that it is made of is the same."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from runners import compiled_pipelines
+from runners.compile_command import compile_pipeline
+from runners.compiled_pipelines import compiled
+from runners.settings import Settings, load
+from tests.runners.compiled_models import model
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(compiled_pipelines, "FOLDER", tmp_path / "cache" / "compiled")
+    return tmp_path / "cache" / "compiled"
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
+    """The settings that were compiled."""
+    made: list[Settings] = []
+
+    def compile_and_tell(settings: Settings) -> str:
+        made.append(settings)
+        return compile_pipeline(settings)
+
+    monkeypatch.setattr(compiled_pipelines, "compile_pipeline", compile_and_tell)
+    return made
+
+
+def test_the_second_time_it_is_read(calls: list[Settings]) -> None:
+    first = compiled(load("taxi"))
+    assert first == compile_pipeline(load("taxi"))
+    assert compiled(load("taxi")) == first
+    assert len(calls) == 1
+
+
+def test_other_settings_are_compiled_anew(tmp_path: Path, calls: list[Settings]) -> None:
+    texts = ["{}", "train: {train_steps: 7}", "train: {seed: 1}", "resources: {train: {retry: {count: 2}}}"]
+    for text in texts * 2:
+        assert compiled(model(tmp_path / "mine", text)) == compile_pipeline(model(tmp_path / "mine", text))
+    assert len(calls) == len(texts)
+    # The same words in another folder name other files.
+    compiled(model(tmp_path / "other", "{}"))
+    assert len(calls) == len(texts) + 1
+
+
+def test_so_is_what_other_code_or_another_library_would_compile(
+    tmp_path: Path, calls: list[Settings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = load("taxi")
+    compiled(settings)
+    monkeypatch.setattr(compiled_pipelines, "version", lambda name: "2.99" if name == "kfp" else "1")
+    compiled(settings)
+    assert len(calls) == 2
+    monkeypatch.undo()
+    sources = list(compiled_pipelines._sources())
+    names = {str(file.relative_to(compiled_pipelines.PROJECT)) for file in sources}
+    assert {"pipeline.py", "runners/op_functions.py", "components/train/component.yaml"} <= names
+    before = compiled_pipelines._key(settings)
+    changed = compiled_pipelines.PROJECT / "pipeline.py"
+    content = Path.read_bytes
+    monkeypatch.setattr(Path, "read_bytes", lambda file: content(file) + b"#" * (file == changed))
+    assert compiled_pipelines._key(settings) != before
+
+
+def test_a_place_that_cannot_be_written_costs_no_run(folder: Path, calls: list[Settings]) -> None:
+    folder.parent.write_text("a file")
+    assert compiled(load("taxi")) == compiled(load("taxi"))
+    assert len(calls) == 2
+
+
+def test_only_the_newest_are_kept(folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(compiled_pipelines, "_MOST", 2)
+    monkeypatch.setattr(compiled_pipelines, "compile_pipeline", lambda settings: settings.description)
+    for number in range(4):
+        compiled(model(tmp_path / "mine", f"description: {number}a"))
+    assert len(list(folder.iterdir())) == 2
