@@ -129,7 +129,7 @@ def _check_delimiter(
     """
     if options.delimiter != CsvOptions.delimiter or len(names) == 1 or not any(line.strip() for line in some):
         return
-    for other in _DELIMITERS:
+    for other in (each for each in _DELIMITERS if each != options.delimiter):
         odd = next((name for name in names if other in name), "")
         if odd and len(widths := _widths([*header_lines, *some], other)) == 1 and widths.pop() > 1:
             raise InputError(

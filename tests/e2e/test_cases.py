@@ -188,7 +188,7 @@ def test_09_another_delimiter_is_guessed_and_read(tmp_path: Path, name: str) -> 
     assert refused.exit_code == 65
     assert "delimiter" in error(refused)
     if name in ("semicolon", "tab"):
-        read = ingest(tmp_path, file, **SEPARATORS[name])
+        read = ingest(tmp_path, file, splits={"train": 1}, **SEPARATORS[name])
         assert read.exit_code == 0, read.output + read.errors
         columns = read.metadata("ingest", "examples")["columns"]
         assert [columns[key] for key in ("id", "x", "c")] == ["int64", "float32", "string"]

@@ -131,8 +131,15 @@ def test_commas_in_the_names_and_the_numbers(tmp_path: Path, content: str, delim
 
 @pytest.mark.parametrize(
     "content",
-    ["a;b,c\n1;2,3\n4,5\n", '"a;b",c\n"1;2",3\n', "tags|all,n\nx,1\ny|z,2\n", "a;b,c\n", "a,b\n1;2,3\n"],
-    ids=["not in all rows", "in quotes", "in some rows", "no rows", "not in the header"],
+    [
+        "a;b,c\n1;2,3\n4,5\n",
+        '"a;b",c\n"1;2",3\n',
+        "tags|all,n\nx,1\ny|z,2\n",
+        "a;b,c\n",
+        "a,b\n1;2,3\n",
+        '"a,b",c\n1,2\n',
+    ],
+    ids=["not in all rows", "in quotes", "in some rows", "no rows", "not in the header", "the delimiter in quotes"],
 )
 def test_other_signs_than_the_delimiter_in_names(tmp_path: Path, content: str) -> None:
     data = write_files(tmp_path / "data", {"a.csv": content.encode(), "b.csv": content.encode() + b"7,8\n"})
