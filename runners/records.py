@@ -118,6 +118,8 @@ class Run:
     exit_code: int | None
     error: str
     tasks: list[Task]
+    part: str = ""
+    """What of the pipeline it was asked for, as `until schema`; empty where it was all."""
 
     @property
     def folder(self) -> Path:
@@ -261,7 +263,15 @@ def _run(root: Path, file: Path) -> Run | None:
         exit_code=_whole(record.get("exit_code")),
         error=redact(str(record.get("error") or ""), also=parameters),
         tasks=tasks,
+        part=_part(_dict(record, "selection")),
     )
+
+
+def _part(selection: dict[str, Any]) -> str:
+    only = selection.get("only")
+    if isinstance(only, list) and only:
+        return f"only {', '.join(map(str, only))}"
+    return f"until {selection['until']}" if selection.get("until") else ""
 
 
 def _closed(folder: Path) -> bool:

@@ -5,6 +5,7 @@ import io
 import itertools
 import json
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -429,3 +430,16 @@ def test_sizes() -> None:
         "357 MB",
         "2.10 GB",
     ]
+
+
+def test_a_run_of_a_part_of_the_pipeline_says_so(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = Path(shutil.copytree(root, tmp_path / "root"))
+    for run, selection in (
+        (FIRST, {"until": "schema", "only": []}),
+        (SECOND, {"until": "", "only": ["train", "push"]}),
+    ):
+        file = root / "runs" / run / "run.json"
+        file.write_text(json.dumps(json.loads(file.read_text()) | {"selection": selection}))
+    monkeypatch.setenv("COLUMNS", "200")
+    lines = _in_terminal(monkeypatch, root, "runs")[2:]
+    assert [re.split(r"\s{2,}", line)[2] for line in lines] == ["failed", "done only train, push", "done until schema"]
