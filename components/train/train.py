@@ -77,7 +77,7 @@ def train(
     base = None if base_model is None or base_model.is_empty else serving_files.saved_model(base_model).absolute()
     serving = model.directory() / SERVING_FOLDER
     run_fn = modules.load_function(module_file, "run_fn")
-    history = History(train_steps)
+    history = History(train_steps, str(transformed_examples.metadata.get("not_finite") or ""))
     # What the imports made lives until the end; without it each collection during tracing walks through all of it.
     gc.freeze()
     keras.utils.set_random_seed(seed)

@@ -31,6 +31,7 @@ class History:
 
     Attributes:
       expected_steps: steps the stage was asked for.
+      not_finite: the transformed features of which values are not finite, in words; empty where all are.
       steps: steps done, over all calls of `fit`.
       seconds: time inside `fit`, tracing included, evaluation not.
       examples: examples trained on, as the loss metric counts them; 0 where the model keeps none.
@@ -42,6 +43,7 @@ class History:
     """
 
     expected_steps: int
+    not_finite: str = ""
     steps: int = 0
     seconds: float = 0.0
     examples: int = 0
@@ -153,7 +155,7 @@ def _callback(base: type, history: History) -> Any:
             history.steps = self._epoch_start + batch + 1
             self._uncounted = True
             values = _numbers(logs)
-            _check_finite(values, "loss", history.steps)
+            _check_finite(values, "loss", history)
             last = next(iter(history.train.values()), [(-_POINTS, 0.0)])[-1][0]
             if history.steps - last >= self._total / _POINTS:
                 _add(history.train, history.steps, values)
@@ -175,8 +177,8 @@ def _callback(base: type, history: History) -> Any:
         def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
             self._count_examples()
             values = _numbers(logs)
-            _check_finite(values, "loss", history.steps)
-            _check_finite(values, "val_loss", history.steps)
+            _check_finite(values, "loss", history)
+            _check_finite(values, "val_loss", history)
             _add(history.train, history.steps, {k: v for k, v in values.items() if not k.startswith("val_")})
             _add(history.eval, history.steps, {k[4:]: v for k, v in values.items() if k.startswith("val_")})
             self._ends[epoch] = history.steps
@@ -210,13 +212,17 @@ def _numbers(logs: Mapping[str, Any] | None) -> dict[str, float]:
     return numbers
 
 
-def _check_finite(values: Mapping[str, float], name: str, step: int) -> None:
+def _check_finite(values: Mapping[str, float], name: str, history: History) -> None:
     value = values.get(name, 0.0)
     if not math.isfinite(value):
         split = "eval" if name.startswith("val_") else "train"
         raise InputError(
-            f"training diverged: loss is {value} at step {step} (split {split}); "
-            "lower the learning rate or check the features"
+            f"training diverged: loss is {value} at step {history.steps} (split {split}); "
+            + (
+                f"transformed features are not finite: {history.not_finite}"
+                if history.not_finite
+                else "lower the learning rate or check the features"
+            )
         )
 
 
