@@ -191,7 +191,7 @@ def test_09_another_delimiter_is_guessed_and_read(tmp_path: Path, name: str) -> 
         read = ingest(tmp_path, file, splits={"train": 1}, **SEPARATORS[name])
         assert read.exit_code == 0, read.output + read.errors
         columns = read.metadata("ingest", "examples")["columns"]
-        assert [columns[key] for key in ("id", "x", "c")] == ["int64", "float32", "string"]
+        assert [columns[key] for key in ("id", "x", "c")] == ["int64", "float32", "bytes"]
 
 
 def test_10_no_header_is_told_and_names_can_be_given(tmp_path: Path) -> None:
