@@ -4,7 +4,7 @@
   adds up states as if all their parts had one shape, and gives them to a metric that has seen no batch. They fail with
   the second thousand of examples, and wherever Beam reads the result in another process.
 - Keras's metrics add up in float32, to which they round labels first: integers beyond 16,777,216 differ from others no
-  more. Here they are float64.
+  more. Here they are float64, but for those that take no such numbers.
 - CategoricalCrossEntropy divides the predictions by their sum where they lie, so that the metrics after it see others.
 - Slices are cut by the transformed features of all models, so that an example is in several where these differ. Here
   it is by the candidate's.
@@ -20,6 +20,13 @@ import numpy as np
 from tensorflow_model_analysis import constants
 from tensorflow_model_analysis.extractors import slice_key_extractor
 from tensorflow_model_analysis.metrics import cross_entropy_metrics, tf_metric_accumulators, tf_metric_wrapper
+
+_IN_FLOAT32 = ("TopKCategoricalAccuracy", "SparseTopKCategoricalAccuracy", "FBetaScore")
+"""Metrics that count classes and take no other numbers."""
+
+
+def _in_float64(entry: dict[str, Any]) -> dict[str, Any]:
+    return {**entry, "config": {**entry["config"], "dtype": "float64"}}
 
 
 class Accumulator(tf_metric_accumulators.TFCompilableMetricsAccumulator):
@@ -39,7 +46,7 @@ class KerasCombiner(tf_metric_wrapper._CompilableMetricsCombiner):
 
     def __init__(self, metric_configs: dict[str, list[dict[str, Any]]], *rest: Any, **named: Any) -> None:
         exact = {
-            output: [{**entry, "config": {**entry["config"], "dtype": "float64"}} for entry in entries]
+            output: [entry if entry["class_name"] in _IN_FLOAT32 else _in_float64(entry) for entry in entries]
             for output, entries in metric_configs.items()
         }
         super().__init__(exact, *rest, **named)

@@ -199,6 +199,8 @@ FAST: dict[str, dict[str, Any]] = {
     "AUC": {"binary": "both", "regression": "label must be within [0, 1]"},
     "R2Score": {"regression": "both"},
     "SparseCategoricalAccuracy": {"multi-class": "both"},
+    "SparseTopKCategoricalAccuracy": {"multi-class": "both"},
+    "TopKCategoricalAccuracy": {"multi-label": "both"},
     "NDCG": {"ranking": "Beam"},
 }
 
