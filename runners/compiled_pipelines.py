@@ -1,13 +1,14 @@
 """Keeps what `run` compiles: the import of kfp alone takes as long as a whole run out of the cache.
 
 A text is kept under a digest of all that it is made of: the settings, the code and the component specs that compile
-them, and the versions of the libraries.
+them, the versions of the libraries, and the variables that kfp reads.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 import sys
 from collections.abc import Iterator
 from importlib.metadata import version
@@ -21,6 +22,7 @@ FOLDER = PROJECT / ".millrace_cache" / "compiled"
 
 _LIBRARIES = ("kfp", "kfp-kubernetes", "kfp-pipeline-spec", "protobuf", "PyYAML")
 _MOST = 50
+_MARK = "# sha256 of what follows: "
 
 
 def compiled(settings: Settings) -> str:
@@ -29,17 +31,34 @@ def compiled(settings: Settings) -> str:
     Raises:
       InputError: a secret's value has got into it.
     """
-    file = FOLDER / f"{_key(settings)}.yaml"
-    with contextlib.suppress(OSError):
-        return file.read_text()
+    key = _key(settings)
+    file = FOLDER / f"{key}.yaml"
+    if kept := _read(file):
+        return kept
     text = compile_pipeline(settings)
+    if _key(settings) != key:
+        # Somebody edited the code meanwhile, before or after it was read.
+        return text
     # The checkout may be read-only, or its disk full.
     with contextlib.suppress(OSError):
         FOLDER.mkdir(parents=True, exist_ok=True)
-        write_whole(file, text)
+        write_whole(file, f"{_MARK}{_digest(text)}\n{text}")
         for old in sorted(FOLDER.glob("*.yaml"), key=lambda kept: kept.stat().st_mtime, reverse=True)[_MOST:]:
             old.unlink()
     return text
+
+
+def _read(file: Path) -> str:
+    """What a file keeps; empty where there is none, or not as it was written."""
+    try:
+        first, _, text = file.read_text().partition("\n")
+    except (OSError, UnicodeDecodeError):
+        return ""
+    return text if first == f"{_MARK}{_digest(text)}" else ""
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _key(settings: Settings) -> str:
@@ -48,6 +67,7 @@ def _key(settings: Settings) -> str:
         sys.version,
         *(f"{name} {version(name)}" for name in _LIBRARIES),
         str(PROJECT),
+        *(f"{name}={value}" for name, value in sorted(os.environ.items()) if "KFP" in name),
         # A value that is set counts as given even where it is the default.
         settings.model_dump_json(),
         settings.model_dump_json(exclude_unset=True),

@@ -19,6 +19,7 @@ from components.runtime.errors import InputError
 from components.runtime.serving import how_pushed
 from components.runtime.visible import in_one_line
 from runners import text
+from runners.settings import SECTIONS
 
 _MARKS = {
     "waiting": ("·", "dim"),
@@ -216,7 +217,7 @@ def summary(
     for task in failed:
         if task["error"]:
             line("log", root / task["log"])
-    refused = sorted({task["stage"] for task in failed if task["exit_code"] == InputError.exit_code} - {"resolve"})
+    refused = sorted({task["stage"] for task in failed if task["exit_code"] == InputError.exit_code} & set(SECTIONS))
     if settings and refused:
         line("settings", f"{settings}, {' and '.join(refused)}")
     examples = executions.get("ingest", {}).get("outputs", {}).get("examples")

@@ -6,6 +6,7 @@ its form, and the names of metrics.
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -33,10 +34,13 @@ def check(file: Path, where: str) -> None:
     """
     try:
         text = file.read_text(encoding="utf-8")
-        tokens = text_format.Tokenizer(text.splitlines(), skip_comments=True)
+        # Not `splitlines`, to which a form feed is an end of line, too.
+        tokens = text_format.Tokenizer(text.split("\n"), skip_comments=True)
         fields = list(_fields(tokens, ""))
     except text_format.ParseError as error:
         raise InputError(f"{where}: not a tensorflow_model_analysis.EvalConfig, line {error}") from None
+    except RecursionError:
+        raise InputError(f"{where}: not a tensorflow_model_analysis.EvalConfig: messages too deep in others") from None
     except UnicodeDecodeError as error:
         raise InputError(f"{where}: not UTF-8 text ({error.reason} at byte {error.start})") from None
     for line, name, _ in fields:
@@ -47,6 +51,8 @@ def check(file: Path, where: str) -> None:
             )
     names = METRIC_NAMES.read_text().split()
     for line, metric in _metrics(fields):
+        _check_class(where, line, {field: value for _, field, value in metric})
+    for line, metric in _metrics(fields):
         named = {field: value for _, field, value in metric}
         kind = named.get("class_name")
         if isinstance(kind, str) and not named.get("module") and kind not in names:
@@ -54,6 +60,20 @@ def check(file: Path, where: str) -> None:
                 f"{where}: line {line}: class_name {kind!r} is no metric{did_you_mean(kind, names)}; docs/metrics.md "
                 "lists all, and one of your own, or of components.evaluate, needs its module beside it"
             )
+
+
+def _check_class(where: str, line: int, metric: dict[str, Any]) -> None:
+    """A class of `components.evaluate`; of others' modules it is not known where they will be found."""
+    kind, module = metric.get("class_name"), metric.get("module")
+    if not isinstance(kind, str) or not isinstance(module, str) or not module.startswith("components.evaluate."):
+        return
+    file = Path(__file__).parent.parent / f"{module.replace('.', '/')}.py"
+    if not file.is_file():
+        modules = [f"components.evaluate.{each.stem}" for each in file.parent.glob("*.py")]
+        raise InputError(f"{where}: line {line}: there is no module {module!r}{did_you_mean(module, modules)}")
+    kinds = [node.name for node in ast.parse(file.read_bytes()).body if isinstance(node, ast.ClassDef)]
+    if kind not in kinds:
+        raise InputError(f"{where}: line {line}: {module} has no class {kind!r}{did_you_mean(kind, kinds)}")
 
 
 _Field = tuple[int, str, Any]

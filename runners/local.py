@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from components.runtime import facts, final_status, launcher, run_record
-from components.runtime.errors import EXIT_INTERRUPTED, InputError, TransientError, classify, known
+from components.runtime.errors import EXIT_INTERRUPTED, InputError, TransientError, classify, did_you_mean, known
 from components.runtime.executor import ERROR_PREFIX
 from components.runtime.launcher import Completed, Interrupted, Task
 from runners import records
@@ -240,7 +240,8 @@ class LocalRun:
         for name in chosen:
             if name not in names:
                 raise InputError(
-                    f"no task {name!r} in the pipeline {self.pipeline.name}; its tasks are: {', '.join(names)}"
+                    f"no task {name!r} in the pipeline {self.pipeline.name}{did_you_mean(name, names)}; "
+                    f"its tasks are: {', '.join(names)}"
                 )
             if names[name].is_exit:
                 raise InputError(f"{name} tells how a whole run ended; run the pipeline without --until and --only")

@@ -41,7 +41,8 @@ _NOT_ARGUMENTS = {"train": {"train_steps", "eval_steps", "warm_start"}}
 """Of a stage's section: what is a parameter of the pipeline, or decides which tasks it has."""
 
 
-_SECTIONS = ("ingest", "statistics", "schema", "validate", "transform", "tune", "train", "evaluate")
+SECTIONS = ("ingest", "statistics", "schema", "validate", "transform", "tune", "train", "evaluate")
+"""Of the settings, by stage, as far as they are its arguments."""
 
 PipelineName = Annotated[str, AfterValidator(pipeline_name)]
 
@@ -148,7 +149,7 @@ class Settings(Section):
             return
         where = _shown(self.folder / SETTINGS_FILE)
         for stage in stages:
-            named = self.arguments(stage) if stage in _SECTIONS else {}
+            named = self.arguments(stage) if stage in SECTIONS else {}
             for key, value in named.items():
                 if key.endswith("_file") and value and "://" not in value and not (PROJECT / value).is_file():
                     path = PROJECT / value
@@ -200,6 +201,13 @@ def load(model: str, module: str = "") -> Settings:
         raise InputError(f"{where}: holds no settings")
     if "folder" in content:
         raise InputError(f"{where}: {_unknown(['folder'])}")
+    if "pipeline_name" not in content:
+        try:
+            pipeline_name(_name_of(folder, content))
+        except ValueError as error:
+            raise InputError(
+                f"{where}: the folder's name {folder.name!r} cannot name runs; rename it, or set pipeline_name: {error}"
+            ) from None
     secret_values.refuse(content, str(where))
     plain_values.refuse(content, str(where), free="custom_config")
     try:

@@ -12,13 +12,16 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 from tensorflow_metadata.proto.v0 import schema_pb2
+from tensorflow_model_analysis import constants
 from tensorflow_model_analysis.proto import config_pb2
 from tensorflow_model_analysis.slicer import slicer_lib
 from tfx_bsl.coders import example_coder
 
+from components.evaluate import fitting
 from components.evaluate.config import SavedModelFacts, slice_features
 from components.evaluate.counts import SliceKey
 from components.evaluate.results import candidate_name
+from components.runtime.errors import InputError
 
 _BATCH_ROWS = 1024
 _BATCH_BYTES = 8 << 20
@@ -150,11 +153,27 @@ class Slicer:
 def read(files: Iterable[str], models: dict[str, Model], slicer: Slicer) -> Iterator[Batch]:
     """Yields the examples of gzip TFRecords in their order, in batches that a model on one machine can hold."""
     for examples in serialised(files, models.values()):
-        results = {name: model(examples) for name, model in models.items()}
+        results = {name: answers(name, model, examples) for name, model in models.items()}
         # Of the candidate's features alone: a slice must hold the same examples for both models.
         slices = slicer(examples.numpy(), [results[candidate_name(results)][2]])
         labels = {name: result[0] for name, result in results.items()}
         yield Batch(labels, {name: result[1] for name, result in results.items()}, slices)
+
+
+def answers(name: str, model: Model, examples: tf.Tensor) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
+    """What a model says, as `Model` has it.
+
+    Raises:
+      InputError: it cannot read the examples; says which model, by its name in the configuration.
+    """
+    try:
+        return model(examples)
+    except tf.errors.InvalidArgumentError as error:
+        who = "the baseline, which is the model in service," if name == constants.BASELINE_KEY else "the model"
+        raise InputError(
+            f"{who} cannot read the examples: {fitting.reason(error)}; rows that lack what it needs are left out by "
+            "ingest's leave_out_without"
+        ) from None
 
 
 def serialised(files: Iterable[str], models: Iterable[Model]) -> tf.data.Dataset:

@@ -120,7 +120,8 @@ def _leave_out_classes_of_no_weight(config: config_pb2.EvalConfig) -> None:
     """TFMA multiplies each class's metric by its weight: where the metric is undefined, 0 times it is undefined too."""
     for spec in config.metrics_specs:
         weights = spec.aggregate.class_weights
-        if spec.aggregate.macro_average and any(weights.values()):
+        averages = spec.aggregate.macro_average or spec.aggregate.weighted_macro_average
+        if averages and any(weights.values()):
             for number in [number for number, weight in weights.items() if weight == 0]:
                 del weights[number]
 

@@ -179,7 +179,7 @@ def _check_labels(counts: Counts, config: config_pb2.EvalConfig, models: Iterabl
     """TFMA leaves such examples out of some metrics, counts them as a class in others, and fails in the rest."""
     if counts.unlabelled:
         raise InputError(
-            f"the label {_label(config, models)!r} is NaN in {counts.unlabelled} of {counts.rows} examples, which says "
+            f"{_labels(config, models)} is NaN in {counts.unlabelled} of {counts.rows} examples, which says "
             "nothing of a model: fill it in or leave these rows out before ingest"
         )
 
@@ -246,7 +246,7 @@ def _try_metrics(
     loaded = {name: batches.Model(facts.folder, specs[name]) for name, facts in models.items()}
     try:
         first = next(iter(batches.serialised(files, loaded.values()).take(1)))[: fitting.ROWS]
-        rows = {name: model(first)[:2] for name, model in loaded.items()}
+        rows = {name: batches.answers(name, model, first)[:2] for name, model in loaded.items()}
     except Exception as error:
         raise _explained(error, file) from error
     # What is not a number is told when all examples were counted.
@@ -284,6 +284,13 @@ def _pictures(
 def _label(config: config_pb2.EvalConfig, models: Iterable[str]) -> str:
     """The feature that is the candidate's label; empty where it has several."""
     return next(spec.label_key for spec in config.model_specs if spec.name == candidate_name(models))
+
+
+def _labels(config: config_pb2.EvalConfig, models: Iterable[str]) -> str:
+    """The candidate's labels, for a message."""
+    spec = next(spec for spec in config.model_specs if spec.name == candidate_name(models))
+    several = sorted({*spec.label_keys.values()})
+    return f"one of the labels {', '.join(map(repr, several))}" if several else f"the label {spec.label_key!r}"
 
 
 def _class_names(

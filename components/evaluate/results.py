@@ -23,6 +23,7 @@ PIXEL_MATRIX = "pixel_confusion_matrix_plot"
 REGRESSION_PLOT = "regression_plot"
 """Name of the metric that holds a `Regression` as JSON: see `components.evaluate.regression`."""
 
+_NOT_FOUND = "Metric not found"
 _Confusion = tuple[float, float, float, float, float]
 
 
@@ -192,12 +193,13 @@ def load(
 
 
 def load_validation(folder: Path) -> list[str]:
-    """The comparisons that failed in TFMA's own validation, less those of a relative change.
+    """The comparisons that failed in TFMA's own validation, less those of a relative change, and of no metric at all.
 
     TFMA divides by the baseline with its sign, so that below zero the worse of two models has the larger change.
 
     Its `validation_ok` is not read: it also goes by slices that TFMA finds missing, among which it counts all pairs of
-    slices, although it has compared them.
+    slices, although it has compared them. Metrics that it does not find have a line of our own: it looks for those of
+    the map `thresholds` of a metrics_specs under keys that none has.
     """
     (validation,) = _messages(folder, "validations.tfrecord", validation_result_pb2.ValidationResult)
     return [
@@ -205,6 +207,7 @@ def load_validation(folder: Path) -> list[str]:
         for entry in validation.metric_validations_per_slice
         for failure in entry.failures
         if not failure.metric_threshold.change_threshold.HasField("relative")
+        if _NOT_FOUND not in failure.message
     ]
 
 

@@ -5,6 +5,7 @@
   the second thousand of examples, and wherever Beam reads the result in another process.
 - Keras's metrics add up in float32, to which they round labels first: integers beyond 16,777,216 differ from others no
   more. Here they are float64, but for those that take no such numbers.
+- Weighted macro averages go under the key of macro averages, where no threshold of theirs looks.
 - CategoricalCrossEntropy divides the predictions by their sum where they lie, so that the metrics after it see others.
 - Slices are cut by the transformed features of all models, so that an example is in several where these differ. Here
   it is by the candidate's.
@@ -19,7 +20,13 @@ from typing import Any
 import numpy as np
 from tensorflow_model_analysis import constants
 from tensorflow_model_analysis.extractors import slice_key_extractor
-from tensorflow_model_analysis.metrics import cross_entropy_metrics, tf_metric_accumulators, tf_metric_wrapper
+from tensorflow_model_analysis.metrics import (
+    aggregation,
+    cross_entropy_metrics,
+    metric_types,
+    tf_metric_accumulators,
+    tf_metric_wrapper,
+)
 
 _IN_FLOAT32 = ("TopKCategoricalAccuracy", "SparseTopKCategoricalAccuracy", "FBetaScore")
 """Metrics that count classes and take no other numbers."""
@@ -84,6 +91,23 @@ class SliceKeys(slice_key_extractor.ExtractSliceKeysFn):
         return [{**found, constants.TRANSFORMED_FEATURES_KEY: transformed} for found in cut]
 
 
+_weighted_macro_average = aggregation.weighted_macro_average
+
+
+def weighted_macro_average(*arguments: Any, **named: Any) -> list[Any]:
+    """An average over classes by their weights, under its own key."""
+    *others, average = _weighted_macro_average(*arguments, **named)
+    kind = metric_types.AggregationType(weighted_macro_average=True)
+    key = average.keys[0]._replace(aggregation_type=kind)
+
+    def result(metrics: dict[Any, Any]) -> dict[Any, Any]:
+        (value,) = average.result(metrics).values()
+        return {key: value}
+
+    return [*others, metric_types.DerivedMetricComputation(keys=[key], result=result)]
+
+
+aggregation.weighted_macro_average = weighted_macro_average
 slice_key_extractor.ExtractSliceKeysFn = SliceKeys
 cross_entropy_metrics._CategoricalCrossEntropyCombiner = CategoricalCrossEntropyCombiner
 tf_metric_accumulators.TFCompilableMetricsAccumulator = Accumulator

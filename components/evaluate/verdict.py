@@ -88,7 +88,8 @@ def judge(
     curves = _curves(config)
     outcomes = [
         outcome
-        for key, spec, threshold in _thresholds(config)
+        for written, spec, threshold in _thresholds(config)
+        for key in _measured(results, written)
         for outcome in _apply(results, key, spec, threshold, smallest, key._replace(is_diff=False) in curves)
     ]
     skipped = [] if unapplied is None else [_skipped(*entry) for entry in _thresholds(unapplied) if entry[0].is_diff]
@@ -130,6 +131,15 @@ def _thresholds(config: config_pb2.EvalConfig) -> list[tuple[metric_types.Metric
         if key.model_name not in baseline
         for spec, threshold in entries
     ]
+
+
+def _measured(results: Results, key: metric_types.MetricKey) -> list[metric_types.MetricKey]:
+    """The metrics that a threshold is for: one in the map of a metrics_specs does not tell whether weighted or not."""
+    if key.example_weighted is not None:
+        return [key]
+    keys = [key._replace(example_weighted=weighted) for weighted in (False, True)]
+    known = {other for entry in results.slices for other in entry.values}
+    return [each for each in keys if each in known] or keys[:1]
 
 
 def _not_finite(results: Results, judged: set[tuple[str, str]]) -> list[str]:

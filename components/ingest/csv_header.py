@@ -125,7 +125,7 @@ def _check_delimiter(
 ) -> None:
     """Refuses a header in which commas stand within names and decimals, and another sign between the columns.
 
-    Only where nobody said which delimiter it is: a semicolon that was asked for goes well with decimal commas.
+    Only of the default: a semicolon that was asked for goes well with decimal commas.
     """
     if options.delimiter != CsvOptions.delimiter or len(names) == 1 or not any(line.strip() for line in some):
         return

@@ -26,8 +26,12 @@ _NAMED_BY_KEY = frozenset(
 )
 # A secret key may hold slashes; what stands behind a port is a path, and a bucket has no port. One slash is a slip.
 _SCHEME = r"(?<![a-z0-9])(?P<scheme>(?P<bucket>(?:s3[an]?|gs):/*)|[a-z][a-z0-9+.-]+:/+)"
-_WITH_PASSWORD = re.compile(rf"{_SCHEME}[^/:@\s]*?(?::|%3a)(?(bucket)|(?!\d+(?:/|$)))[^@\s]+@", re.IGNORECASE)
-_WITHOUT_SCHEME = re.compile(r"[^\s/:@]+?(?::|%3a)[^\s@]+@[^\s/@]+(?:/.*)?", re.IGNORECASE)
+_AT = "(?:@|%40)"
+# (No longer than such parts are: a text may be long, and hold many beginnings.)
+_WITH_PASSWORD = re.compile(
+    rf"{_SCHEME}[^/:@\s]{{0,200}}?(?::|%3a)(?(bucket)|(?!\d+(?:/|$)))(?:(?!{_AT})\S){{1,500}}{_AT}", re.IGNORECASE
+)
+_WITHOUT_SCHEME = re.compile(r"(?:\./|//)*[^\s/:@]+:(?!//)\S+@[^\s/@]+(?:/.*)?")
 _USER_IN_URL = re.compile(r"(?<=://)[^/@\s]+@")
 _ADDRESS = re.compile(_SCHEME, re.IGNORECASE)
 # Behind an address that a message quotes stand a quotation mark or a colon.
@@ -79,7 +83,12 @@ def refuse_credentials(value: Any, where: str, *, place: bool = False) -> None:
 
 
 def _without_scheme(text: str) -> str:
-    return "an address with a password" if _WITHOUT_SCHEME.fullmatch(text) else ""
+    text = unquote(text).strip()
+    if "://" in text:
+        return ""
+    if _WITHOUT_SCHEME.fullmatch(text):
+        return "an address with a password"
+    return "an address with a key or signature" if any(map(_is_secret_query, _QUERY.finditer(text))) else ""
 
 
 def redact(value: Any, *, also: Any = None) -> Any:

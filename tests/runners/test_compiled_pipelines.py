@@ -74,6 +74,33 @@ def test_a_place_that_cannot_be_written_costs_no_run(folder: Path, calls: list[S
     assert len(calls) == 2
 
 
+@pytest.mark.parametrize("damage", ["empty", "binary", "cut"])
+def test_a_damaged_file_is_made_anew(folder: Path, calls: list[Settings], damage: str) -> None:
+    text = compiled(load("taxi"))
+    (file,) = folder.iterdir()
+    whole = file.read_bytes()
+    file.write_bytes({"empty": b"", "binary": b"\xff\x00" * 99, "cut": whole[: whole.rindex(b"---")]}[damage])
+    assert compiled(load("taxi")) == text
+    assert len(calls) == 2
+    assert file.read_bytes() == whole
+
+
+def test_what_is_edited_meanwhile_is_not_kept(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = iter(["before", "after", "after", "after"])
+    monkeypatch.setattr(compiled_pipelines, "_key", lambda settings: next(keys))
+    assert compiled(load("taxi"))
+    assert not folder.exists()
+    assert compiled(load("taxi"))
+    assert [file.name for file in folder.iterdir()] == ["after.yaml"]
+
+
+def test_a_variable_that_kfp_reads_counts(calls: list[Settings], monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled(load("taxi"))
+    monkeypatch.setenv("KFP_DISABLE_EXECUTION_CACHING_BY_DEFAULT", "true")
+    compiled(load("taxi"))
+    assert len(calls) == 2
+
+
 def test_only_the_newest_are_kept(folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(compiled_pipelines, "_MOST", 2)
     monkeypatch.setattr(compiled_pipelines, "compile_pipeline", lambda settings: settings.description)

@@ -24,6 +24,8 @@ def test_those_of_the_models_are_right(file: Path) -> None:
         "metrics_specs < metrics: < class_name: 'A' \"UC\" > >; options { min_slice_size { value: -3.5e7 } },",
         'metrics_specs { metrics [ { class_name: "AUC" }, { class_name: "Mine" module: "mine" } ] '
         'model_names: [ "a", "b" ] } model_specs {} slicing_specs {} cross_slicing_specs {}',
+        "# a form feed \x0c and a line\u2028separator\nmodel_specs { label_key: 'a\u2028b' }",
+        'metrics_specs { metrics { class_name: "MajorityLift" module: "components.evaluate.lift" } }',
         'metrics_specs { thresholds { key: "auc" value { value_threshold { lower_bound { value: .5 } } } } }',
     ],
 )
@@ -43,6 +45,15 @@ def test_all_forms_of_the_text_are_read(tmp_path: Path, text: str) -> None:
         ("metrics_specs {\n metrics { }", "EvalConfig, line 2"),
         ("\nmetric_specs {}", "line 2: no field 'metric_specs', did you mean 'metrics_specs'"),
         ('metrics_specs { metrics { class_name "AUC" } }', "line 1:38"),
+        (
+            'metrics_specs {\n metrics { class_name: "SquareErrorLift" module: "components.evaluate.regression" } }',
+            "line 2: components.evaluate.regression has no class 'SquareErrorLift', did you mean 'SquaredErrorLift'",
+        ),
+        (
+            'metrics_specs { metrics { class_name: "X" module: "components.evaluate.lifts" } }',
+            "there is no module 'components.evaluate.lifts', did you mean 'components.evaluate.lift'",
+        ),
+        ("metrics_specs " + "{ a " * 3000, "messages too deep in others"),
         ("}", "line 1:1"),
         ("options: ", "Expected a value"),
         ('model_specs { label_key: "x }', "EvalConfig, line 1"),

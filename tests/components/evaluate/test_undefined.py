@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tensorflow as tf
 
 from components.evaluate import fairness
 from components.evaluate.counts import Counts
@@ -215,7 +216,8 @@ def test_examples_without_their_weight_are_told(tmp_path: Path, trip_schema: Pat
         evaluate(tmp_path, **support.arguments(examples, good_model, trip_schema, config))
 
 
-def test_a_class_without_weight_may_be_absent(tmp_path: Path, digit_schema: Path) -> None:
+@pytest.mark.parametrize("average", ["macro_average", "weighted_macro_average"])
+def test_a_class_without_weight_may_be_absent(tmp_path: Path, digit_schema: Path, average: str) -> None:
     model = support.save(support.DigitModel(accuracy=0.9), tmp_path / "model")
     rows = [{"label": index % 9, "luck": (index * 7919 % 100) / 100} for index in range(180)]
     examples = support.write_split(tmp_path / "examples", "eval", rows)
@@ -224,11 +226,11 @@ def test_a_class_without_weight_may_be_absent(tmp_path: Path, digit_schema: Path
     config.write_text(
         'model_specs { signature_name: "from_examples" label_key: "label_xf" '
         'preprocessing_function_names: "transform_features" } '
-        f'metrics_specs {{ aggregate {{ macro_average: true {weights} }} metrics {{ class_name: "AUC" '
+        f'metrics_specs {{ aggregate {{ {average}: true {weights} }} metrics {{ class_name: "AUC" '
         "threshold { value_threshold { lower_bound { value: 0.5 } } } } }"
     )
     _, blessing = evaluate(tmp_path, **support.arguments(examples, model, digit_schema, config))
-    assert blessing["blessed"] is True
+    assert blessing["blessed"] is True, blessing["reason"]
     assert 0.5 < blessing["thresholds"][0]["value"] < 1
 
 
@@ -248,3 +250,55 @@ def test_the_cause_is_named_where_a_slice_is_smaller_than_asked(
     assert blessing["reason"].startswith(
         "binary_accuracy was not computed: the slice has 200 examples, min_slice_size is 300 (trip_start_hour=0)"
     )
+
+
+@pytest.mark.parametrize(("bound", "blessed"), [(0.5, True), (0.999, False)])
+@pytest.mark.parametrize("beam_options", [[], ["--runner=FnApiRunner"]], ids=["batches", "Beam"])
+def test_thresholds_in_the_map_of_a_metrics_specs(
+    tmp_path: Path,
+    trip_examples: Path,
+    trip_schema: Path,
+    good_model: Path,
+    bound: float,
+    blessed: bool,
+    beam_options: list[str],
+) -> None:
+    config = tmp_path / "evaluation.pbtxt"
+    config.write_text(
+        'model_specs { signature_name: "from_examples" label_key: "tips_xf" '
+        'preprocessing_function_names: "transform_features" } '
+        'metrics_specs { metrics { class_name: "BinaryAccuracy" } '
+        f'thresholds {{ key: "binary_accuracy" value {{ value_threshold {{ lower_bound {{ value: {bound} }} }} }} }} }}'
+    )
+    arguments = support.arguments(trip_examples, good_model, trip_schema, config, beam_options=beam_options)
+    _, blessing = evaluate(tmp_path, **arguments)
+    assert blessing["blessed"] is blessed, blessing["reason"]
+    assert blessing["thresholds"][0]["value"] > 0.5
+
+
+@pytest.mark.parametrize("baseline", [False, True])
+def test_the_model_that_cannot_read_the_examples_is_named(
+    tmp_path: Path, house_schema: Path, house_model: Path, baseline: bool
+) -> None:
+    rows = support.houses(60)
+    del rows[7]["weight"]
+    examples = support.write_split(tmp_path / "examples", "eval", rows)
+    config = tmp_path / "evaluation.pbtxt"
+    config.write_text(
+        'model_specs { signature_name: "from_examples" label_key: "price_xf" '
+        'preprocessing_function_names: "transform_features" } '
+        'metrics_specs { metrics { class_name: "MeanAbsoluteError" } }'
+    )
+    who = "the baseline, which is the model in service," if baseline else "the model"
+    candidate = support.save(TolerantModel(), tmp_path / "model") if baseline else house_model
+    arguments = support.arguments(examples, candidate, house_schema, config, baseline=house_model if baseline else None)
+    with pytest.raises(InputError, match=rf"^{who} cannot read the examples: .*weight.*leave_out_without"):
+        evaluate(tmp_path, **arguments)
+
+
+class TolerantModel(support.HouseModel):
+    """A house without a weight is no matter to it."""
+
+    def _parse(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
+        spec = {name: tf.io.FixedLenFeature([], tf.float32, 0.0) for name in ("size", "price", "weight")}
+        return tf.io.parse_example(examples, spec | {"town": tf.io.FixedLenFeature([], tf.string)})

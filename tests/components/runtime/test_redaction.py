@@ -1,4 +1,5 @@
 import json
+import time
 
 import pytest
 
@@ -88,6 +89,7 @@ WITH_CREDENTIALS = [
     ("S3:///key:secret@bucket/x", "S3:///***@bucket/x"),
     ("s3://key:12345/x@bucket/y", "s3://***@bucket/y"),
     ("s3://key%3Asecret@bucket/x", "s3://***@bucket/x"),
+    ("s3://key:secret%40bucket/x", "s3://***@bucket/x"),
     ("s3://b/t?access_key=a&secret_key=b", "s3://b/t?access_key=***&secret_key=***"),
 ]
 
@@ -126,9 +128,22 @@ def test_json_text_without_secrets_keeps_its_form() -> None:
 
 
 def test_a_place_without_its_scheme() -> None:
-    for uri in ("key:secret@bucket/trips", "AKIA%3Asec/ret@bucket"):
+    slips = ["key:secret@bucket/trips", "AKIA%3Asec/ret@bucket", "key:pa@ss@bucket/x", " key:secret@bucket\n"]
+    slips += ["AKIA%3Asecret%40bucket", "./key:secret@bucket", "//key:secret@bucket"]
+    for uri in slips:
         with pytest.raises(InputError, match=r"^data: an address with a password"):
             refuse_credentials(uri, "data", place=True)
         refuse_credentials(uri, "a parameter that may be anything")
-    for path in ("/data/12:30/a@b", "data/key:secret@bucket", "trips@home", "a:b"):
+    with pytest.raises(InputError, match=r"^data: an address with a key or signature"):
+        refuse_credentials("bucket/x?X-Amz-Signature=abc", "data", place=True)
+    paths = ["/data/12:30/a@b", "data/key:secret@bucket", "trips@home", "a:b", "s3://my-bucket/email/a@b.com"]
+    paths += ["https://host/org/data@v2.csv", "gs://bucket/code@v2", "file:///home/me@corp", "hdfs://user@nn:8020/x"]
+    for path in paths:
         refuse_credentials(path, "data", place=True)
+
+
+def test_long_texts_are_read_in_time() -> None:
+    began = time.monotonic()
+    for text in ("http://" + "%3a" * 16_000, "http://" * 8_000):
+        redact(text)
+    assert time.monotonic() - began < 5
