@@ -252,6 +252,7 @@ def test_interrupting_ends_everything_and_says_so(tmp_path: Path, trips: Path, m
     assert _survivors(tmp_path) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", ["200k", *(pytest.param(size, marks=pytest.mark.slow) for size in ("60k", "700k"))])
 def test_a_full_disk_is_a_passing_fault(tmp_path: Path, trips: Path, model: str, size: str) -> None:
     with small_disk(tmp_path / "disk", size) as disk:

@@ -133,6 +133,7 @@ def test_an_equal_run_is_taken_from_the_cache_and_pushes_nothing_new(taxi: Run, 
     assert len(list(taxi.root.glob("serving/taxi/*/saved_model.pb"))) == 1
 
 
+@pytest.mark.slow
 def test_part_of_the_pipeline_on_an_earlier_runs_artifacts(taxi: Run, taxi_data: Path) -> None:
     part = run(taxi.root, "taxi", "--data", str(taxi_data), "--only", "validate", "--no-cache")
     assert part.exit_code == 0, part.output + part.errors
@@ -141,6 +142,7 @@ def test_part_of_the_pipeline_on_an_earlier_runs_artifacts(taxi: Run, taxi_data:
     assert {name for name, state in until.states.items() if state != "skipped"} == {"ingest", "statistics", "schema"}
 
 
+@pytest.mark.slow
 def test_a_later_model_is_compared_with_the_blessed_one(taxi: Run, taxi_data: Path) -> None:
     worse = run(taxi.root, "taxi", "--data", str(taxi_data), "--param", "train_steps=5")
     assert worse.exit_code == 0, worse.output + worse.errors

@@ -39,6 +39,7 @@ def measured(tmp_path: Path) -> dict[str, Any]:
     return {entry.name: entry.values for entry in load(tmp_path / "out" / "evaluation", Counts()).slices}
 
 
+@pytest.mark.slow
 def test_weighted_metrics_and_a_count_under_weights(
     tmp_path: Path, trip_examples: Path, trip_schema: Path, good_model: Path
 ) -> None:

@@ -144,6 +144,7 @@ def test_binary_on_real_examples_with_a_baseline(tmp_path: Path, good_model: Pat
     both(tmp_path, TRIPS, tmp_path / "examples", run / "SchemaGen" / "schema", hour_model, good_model)
 
 
+@pytest.mark.slow
 def test_classes_with_binarized_and_aggregated_metrics(
     tmp_path: Path, digit_examples: Path, digit_schema: Path
 ) -> None:

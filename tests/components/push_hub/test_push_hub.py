@@ -335,6 +335,7 @@ def test_somebody_else_changed_the_branch_at_the_same_time(
     assert (again.exit_code, again.metadata("pushed_model")["created"]) == (0, False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", ["/storage/", "/commit/model-", "/commit/main"])
 def test_killed_on_the_way_the_next_push_ends_in_the_same_state(
     tmp_path: Path, hub: Hub, model: Path, blessing: Path, where: str

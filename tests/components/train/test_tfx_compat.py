@@ -89,6 +89,7 @@ def test_installing_twice_changes_nothing() -> None:
     assert sys.modules["tfx"] is before
 
 
+@pytest.mark.slow
 def test_template_module_is_transformed_trained_and_served(tmp_path: Path) -> None:
     assert "components" not in support.TFX_MODULE.read_text().replace("tfx.components", "")
     prepared = support.tfx_style()
