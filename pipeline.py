@@ -19,17 +19,17 @@ from typing import TYPE_CHECKING, Any
 from kfp import components as specs
 from kfp import dsl
 
-from components.runtime.fingerprints import names_what_may_change
-from runners import op_functions
-from runners.cluster_settings import FINAL_STATUS_SERVER
-from runners.resources import NEVER_CACHED, task_name
+from components.runtime.launch.fingerprints import names_what_may_change
+from runners.compiled import op_functions
+from runners.settings.cluster import FINAL_STATUS_SERVER
+from runners.settings.resources import NEVER_CACHED, task_name
 
 if TYPE_CHECKING:
     from kfp.dsl import PipelineTask
     from kfp.dsl.base_component import BaseComponent
 
-    from runners.cluster_settings import Cluster
-    from runners.settings import Settings
+    from runners.settings.cluster import Cluster
+    from runners.settings.model import Settings
 
 STAGES = Path(__file__).parent / "components"
 

@@ -1,8 +1,8 @@
-from runners import termination
+from runners.local import termination
 
 
 def _command() -> None:
-    from runners.cli import in_utf8, main
+    from runners.commands.cli import in_utf8, main
 
     in_utf8()
     main()

@@ -19,9 +19,9 @@ import pyarrow as pa
 from pyarrow import csv as arrow_csv
 from pyarrow import parquet as pq
 
-from components.ingest.columns import Kind
-from components.ingest.csv_files import CsvTable
 from components.ingest.sources import find
+from components.ingest.tables.columns import Kind
+from components.ingest.tables.csv.files import CsvTable
 
 PROJECT = Path(__file__).resolve().parent.parent
 

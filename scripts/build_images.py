@@ -17,8 +17,9 @@ PROJECT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(PROJECT))
 
 from components.runtime.errors import InputError  # noqa: E402
-from runners import engine, image_content, images  # noqa: E402
-from runners.image_content import Recipe  # noqa: E402
+from runners.compiled import image_content, images  # noqa: E402
+from runners.compiled.image_content import Recipe  # noqa: E402
+from runners.local import engine  # noqa: E402
 from scripts import command, sbom  # noqa: E402
 from scripts.image_builder import Builder, Request  # noqa: E402
 

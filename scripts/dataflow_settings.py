@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from components.runtime.errors import InputError
-from runners import settings
+from runners.settings import model as settings
 from scripts import command
 
 STAGES = ("statistics", "transform")

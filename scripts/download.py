@@ -16,7 +16,7 @@ PROJECT = Path(__file__).resolve().parent.parent
 # Works as a module and as a file.
 sys.path.insert(0, str(PROJECT))
 
-from components.runtime import tfrecord  # noqa: E402
+from components.runtime.data import tfrecord  # noqa: E402
 from components.runtime.errors import InputError  # noqa: E402
 from scripts import cfpb, command, oxford_pets  # noqa: E402
 from scripts.fetch import Source, fetch  # noqa: E402

@@ -15,8 +15,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from components.runtime.artifacts import file_digest
 from components.runtime.errors import InputError, TransientError
+from components.runtime.stage.artifacts import file_digest
 
 ATTEMPTS = 4
 TIMEOUT_SECONDS = 60

@@ -14,9 +14,10 @@ from pathlib import Path
 
 from components.runtime import VERSION
 from components.runtime.errors import StageError
-from runners import engine, image_content, images
-from runners.image_content import Recipe
-from runners.settings import PROJECT
+from runners import PROJECT
+from runners.compiled import image_content, images
+from runners.compiled.image_content import Recipe
+from runners.local import engine
 from scripts import command
 
 LOGS = PROJECT / "build" / "images"

@@ -21,10 +21,10 @@ from tensorflow_model_analysis.proto import config_pb2
 from tensorflow_model_analysis.utils import util
 from tensorflow_model_analysis.utils.keras_lib import tf_keras
 
-from components.evaluate import combine, fitting, local
-from components.evaluate.config import with_baseline
+from components.evaluate.computation import combine, fitting, local
+from components.evaluate.configuration.reading import with_baseline
 from components.runtime.errors import InputError
-from runners.evaluation_file import METRIC_NAMES
+from runners.settings.evaluation_file import METRIC_NAMES
 
 PAGE = Path(__file__).parents[1] / "docs" / "metrics.md"
 TASKS = ("binary", "multi-class", "multi-label", "regression", "ranking")
@@ -263,12 +263,12 @@ Where to begin:
 
 | task | labels and predictions | metrics | a gate that a constant answer cannot pass |
 | --- | --- | --- | --- |
-| binary | 0 or 1; a probability | `AUC`, `AUCPrecisionRecall`, `Precision`, `Recall`, `CalibrationPlot` | `AUC`, `MajorityLift` of `components.evaluate.lift`, `TopLift` of `components.evaluate.top_lift` for rare classes |
+| binary | 0 or 1; a probability | `AUC`, `AUCPrecisionRecall`, `Precision`, `Recall`, `CalibrationPlot` | `AUC`, `MajorityLift` of `components.evaluate.metrics`, `TopLift` of `components.evaluate.metrics` for rare classes |
 | multi-class | a class number; a score per class | `SparseCategoricalAccuracy`, `MultiClassConfusionMatrixPlot`; those of binary with `binarize` or `aggregate` | `MajorityLift` |
 | multi-label | 0 or 1 per class; a score per class | those of binary, over all classes together or by class with `binarize` | `AUC` |
-| regression | a number; a number | `MeanAbsoluteError`, `RootMeanSquaredError`, `R2Score` | `SquaredErrorLift` (the mean gets 1) or `AbsoluteErrorLift` (the median gets 1) of `components.evaluate.regression` |
+| regression | a number; a number | `MeanAbsoluteError`, `RootMeanSquaredError`, `R2Score` | `SquaredErrorLift` (the mean gets 1) or `AbsoluteErrorLift` (the median gets 1) of `components.evaluate.metrics` |
 | ranking | 0 or 1; a score; `query_key` | `NDCG`, `QueryStatistics` | `NDCG` |
-| segmentation | a class per pixel; a score per pixel and class | those of `components.evaluate.segmentation` | `MeanIoULift` |
+| segmentation | a class per pixel; a score per pixel and class | those of `components.evaluate.metrics` | `MeanIoULift` |
 
 How metrics are called in the report, in thresholds' reasons and in the metrics' metadata: the name in snake case
 (`auc`, or `name` in its `config`), then `class 3`, `rank 2`, `top 5`, `micro`, `macro` or `weighted macro` where it has
@@ -278,9 +278,9 @@ them, and `example-weighted` where examples are weighted. `(output)/` stands bef
   is each average over classes that has it in. TFMA gives 0.
 - `options { compute_confidence_intervals { value: true } }` computes 95 % intervals (jackknife, or Poisson bootstrap by
   `confidence_intervals { method: POISSON_BOOTSTRAP }`), the same ones every time. They stand beside the values; in metadata
-  they are `auc 95% low` and `auc 95% high`. `LowerBound` and `UpperBound` of `components.evaluate.interval` make metrics of
+  they are `auc 95% low` and `auc 95% high`. `LowerBound` and `UpperBound` of `components.evaluate.metrics` make metrics of
   their ends, to put thresholds on:
-  `metrics { class_name: "LowerBound" module: "components.evaluate.interval" config: '"metric": "auc"' threshold { … } }`.
+  `metrics { class_name: "LowerBound" module: "components.evaluate.metrics" config: '"metric": "auc"' threshold { … } }`.
 - Example weights, query keys, pairs of slices, labels of several outputs and labels that are raw features are computed with
   Beam, also where no `beam_options` are set. Rows are counted where they are read, whatever `ExampleCount` says: under
   weights it is their sum, under a query key the number of queries.

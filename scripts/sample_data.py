@@ -18,7 +18,7 @@ PROJECT = Path(__file__).resolve().parent.parent
 # Works as a module and as a file.
 sys.path.insert(0, str(PROJECT))
 
-from components.runtime import examples, tfrecord  # noqa: E402
+from components.runtime.data import examples, tfrecord  # noqa: E402
 from components.runtime.errors import InputError, did_you_mean  # noqa: E402
 from scripts import command, complaint_texts, pet_pictures, taxi_trips  # noqa: E402
 

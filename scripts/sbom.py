@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from components.runtime import VERSION
-from runners.image_content import PYTHON_IMAGE, Recipe
-from runners.settings import PROJECT
+from runners import PROJECT
+from runners.compiled.image_content import PYTHON_IMAGE, Recipe
 
 FOLDER = PROJECT / "build" / "sbom"
 

@@ -25,9 +25,9 @@ PROJECT = Path(__file__).resolve().parent.parent
 # Works as a module and as a file.
 sys.path.insert(0, str(PROJECT))
 
-from components.runtime import examples  # noqa: E402
-from components.runtime.artifacts import content_files, listing_digest, remove  # noqa: E402
+from components.runtime.data import examples  # noqa: E402
 from components.runtime.errors import InputError  # noqa: E402
+from components.runtime.stage.artifacts import content_files, listing_digest, remove  # noqa: E402
 from scripts import command, oxford_pets  # noqa: E402
 from scripts.download import MNIST, PETS, TAXI  # noqa: E402
 from scripts.fetch import Source, fetch  # noqa: E402

@@ -31,7 +31,7 @@ os.umask(0o022)
 
 # Compiled pipelines are long, and the loader in C reads the same ten times as fast.
 yaml.SafeLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-# As in runners/environments.py, before anything imports TensorFlow.
+# As in runners/local/environments.py, before anything imports TensorFlow.
 os.environ |= {"TF_CPP_MIN_LOG_LEVEL": "2", "TF_USE_LEGACY_KERAS": "0"}
 # Figures are drawn without a display.
 os.environ["MPLBACKEND"] = "Agg"

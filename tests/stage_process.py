@@ -1,6 +1,6 @@
 """Stages as processes of their own that need not import their libraries first: forks of a process that has.
 
-That is how the local target runs them, too (`components.runtime.warm`). The process that forks has imported libraries
+That is how the local target runs them, too (`runtime/launch/warm.py`). The process that forks has imported libraries
 and nothing of ours, so what a stage imports of ours, and what it says and leaves, is as in a process begun anew.
 """
 

@@ -7,8 +7,8 @@ import functools
 import pytest
 
 from components.runtime.errors import InputError
-from runners import engine as engines
-from runners.image_content import recipe
+from runners.compiled.image_content import recipe
+from runners.local import engine as engines
 
 
 @functools.cache

@@ -9,8 +9,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from components.runtime import tfrecord
-from components.runtime.executor import Execution
+from components.runtime.data import tfrecord
+from components.runtime.stage.executor import Execution
 from tests.support import executor_input
 
 Value = bytes | str | int | float

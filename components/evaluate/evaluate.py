@@ -13,16 +13,20 @@ from tensorflow_metadata.proto.v0 import schema_pb2
 from tensorflow_model_analysis import constants
 from tensorflow_model_analysis.proto import config_pb2
 
-from components.evaluate import analysis, batches, class_names, fitting, gallery, local, page, regression, segmentation
-from components.evaluate import config as configuration
-from components.evaluate.counts import Counts, rows_with_nan
-from components.evaluate.results import Results, candidate_name, load, load_validation, metric_name
+from components.evaluate.computation import batches, class_names, fitting, local
+from components.evaluate.computation import on_beam as analysis
+from components.evaluate.computation.counts import Counts, rows_with_nan
+from components.evaluate.computation.results import Results, candidate_name, load, load_validation, metric_name
+from components.evaluate.configuration import checks, reading
+from components.evaluate.configuration.saved_model import SavedModelFacts
+from components.evaluate.metrics import regression, segmentation
+from components.evaluate.page import gallery, page
 from components.evaluate.verdict import Verdict, judge, sets_thresholds
-from components.runtime import serving
-from components.runtime.artifacts import InputArtifact, OutputArtifact
+from components.runtime.data.storage import shown
 from components.runtime.errors import InputError, classify
-from components.runtime.progress import report as progress
-from components.runtime.storage import shown
+from components.runtime.publish import serving
+from components.runtime.stage.artifacts import InputArtifact, OutputArtifact
+from components.runtime.stage.progress import report as progress
 
 _MAX_ROC_POINTS = 100
 _LARGEST_CLASSES = 16 << 10
@@ -67,14 +71,14 @@ def evaluate(
     Raises:
       InputError: configuration, model, schema and examples do not fit together.
     """
-    written = regression.with_plots(configuration.read_config(eval_config_file))
-    read_schema = configuration.read_schema(schema.path)
-    candidate = configuration.SavedModelFacts(serving.saved_model(model))
-    baseline = None if baseline_model.is_empty else configuration.SavedModelFacts(serving.saved_model(baseline_model))
+    written = regression.with_plots(reading.read_config(eval_config_file))
+    read_schema = reading.read_schema(schema.path)
+    candidate = SavedModelFacts(serving.saved_model(model))
+    baseline = None if baseline_model.is_empty else SavedModelFacts(serving.saved_model(baseline_model))
     files = _files(examples, example_splits)
-    configuration.check(eval_config_file, written, candidate, baseline, read_schema)
-    config = configuration.with_baseline(written, baseline is not None)
-    if require_thresholds and not sets_thresholds(configuration.with_baseline(written, True)):
+    checks.check(eval_config_file, written, candidate, baseline, read_schema)
+    config = reading.with_baseline(written, baseline is not None)
+    if require_thresholds and not sets_thresholds(reading.with_baseline(written, True)):
         raise InputError(
             f"{shown(eval_config_file)}: no threshold is set, so that every model would be blessed; give a metric a "
             "threshold, or set require_thresholds to false"
@@ -107,7 +111,7 @@ def evaluate(
         counts = analyse(config)
     except PredictsNaN:
         # The metrics that cannot take NaN are given up, the rows are still counted.
-        counts = analyse(configuration.with_baseline(configuration.counts_only(written), baseline is not None))
+        counts = analyse(reading.with_baseline(reading.counts_only(written), baseline is not None))
         fault = "a prediction is NaN: train the model again, or look at the baseline"
     _check_labels(counts, config, models)
     configured = segmentation.class_names(config)
@@ -116,7 +120,7 @@ def evaluate(
     }
     results = load(evaluation.path, counts, names[candidate_name(names)], names.get(constants.BASELINE_KEY, []))
     _check_rows(examples, example_splits, counts.rows)
-    unapplied = None if baseline else configuration.with_baseline(written, True)
+    unapplied = None if baseline else reading.with_baseline(written, True)
     verdict = judge(results, config, unapplied, load_validation(evaluation.path), _nan_fault(counts) or fault)
     _write_blessing(blessing, verdict, _digest(model), "" if baseline is None else _digest(baseline_model))
     _write_metrics(metrics, results)
@@ -184,9 +188,7 @@ def _check_labels(counts: Counts, config: config_pb2.EvalConfig, models: Iterabl
         )
 
 
-def _unlabelled(
-    files: list[str], config: config_pb2.EvalConfig, models: dict[str, configuration.SavedModelFacts]
-) -> Counts:
+def _unlabelled(files: list[str], config: config_pb2.EvalConfig, models: dict[str, SavedModelFacts]) -> Counts:
     """Counts examples without a label, where the models run in this process."""
     specs = {spec.name: spec for spec in config.model_specs}
     counts = Counts()
@@ -201,7 +203,7 @@ def _unlabelled(
 def _check_weights(
     files: list[str],
     config: config_pb2.EvalConfig,
-    models: dict[str, configuration.SavedModelFacts],
+    models: dict[str, SavedModelFacts],
     schema: schema_pb2.Schema,
 ) -> None:
     """An example without its weight fails in whatever metric comes first."""
@@ -236,7 +238,7 @@ def _try_metrics(
     file: str,
     files: list[str],
     config: config_pb2.EvalConfig,
-    models: dict[str, configuration.SavedModelFacts],
+    models: dict[str, SavedModelFacts],
     schema: schema_pb2.Schema,
 ) -> None:
     """Tells a metric that does not fit before all examples are read, where the models run in this process."""
@@ -254,9 +256,7 @@ def _try_metrics(
         fitting.check(shown(file), config, rows, schema)
 
 
-def _batch_rows(
-    files: list[str], config: config_pb2.EvalConfig, models: dict[str, configuration.SavedModelFacts]
-) -> int | None:
+def _batch_rows(files: list[str], config: config_pb2.EvalConfig, models: dict[str, SavedModelFacts]) -> int | None:
     """How many examples may be evaluated at once, where that can be told; Beam knows nothing of their size."""
     specs = {spec.name: spec for spec in config.model_specs}
     if not all(batches.fits(specs[name], facts) for name, facts in models.items()):
@@ -268,7 +268,7 @@ def _batch_rows(
 def _pictures(
     files: list[str],
     config: config_pb2.EvalConfig,
-    models: dict[str, configuration.SavedModelFacts],
+    models: dict[str, SavedModelFacts],
     results: Results,
 ) -> list[gallery.Picture]:
     """Examples to show, where pixels were counted by class."""
@@ -297,7 +297,7 @@ def _class_names(
     files: list[str],
     config: config_pb2.EvalConfig,
     name: str,
-    facts: configuration.SavedModelFacts,
+    facts: SavedModelFacts,
     schema: schema_pb2.Schema,
 ) -> list[str]:
     """Names of a model's classes by number, where its preprocessing tells them."""

@@ -16,10 +16,10 @@ from tensorflow_model_analysis.metrics import metric_specs, metric_types
 from tensorflow_model_analysis.proto import config_pb2
 from tensorflow_model_analysis.slicer import slicer_lib
 
-from components.evaluate.config import cross_name, slice_spec_name
-from components.evaluate.counts import SliceKey
-from components.evaluate.curves import OfBothClasses
-from components.evaluate.results import Results, SliceMetrics, candidate_name, metric_name
+from components.evaluate.computation.counts import SliceKey
+from components.evaluate.computation.results import Results, SliceMetrics, candidate_name, metric_name
+from components.evaluate.configuration.slices import cross_name, slice_spec_name
+from components.evaluate.metrics.curves import OfBothClasses
 
 NO_THRESHOLD = "NO THRESHOLD"
 """Begins the reason of a model that was blessed without a test, in capitals since it is easily passed over."""

@@ -1,4 +1,4 @@
-from components.runtime.executor import run_stage
+from components.runtime.stage.executor import run_stage
 
 if __name__ == "__main__":
     run_stage("components.ingest.ingest:ingest")

@@ -11,13 +11,13 @@ from typing import Protocol
 import numpy as np
 import pyarrow as pa
 
-from components.ingest.columns import check_name
+from components.ingest.column_names import check_name
 from components.ingest.overflows import Overflows
 from components.ingest.processes import mapped
 from components.ingest.splits import Splits
-from components.runtime import tfrecord
+from components.runtime.data import tfrecord
+from components.runtime.data.examples import canonical, decode, encode_batch
 from components.runtime.errors import InputError
-from components.runtime.examples import canonical, decode, encode_batch
 
 BATCH_BYTES = 8 << 20
 """What is encoded at once, and what one part of the data takes about."""

@@ -10,27 +10,27 @@ from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from components.ingest import sample_page
-from components.ingest.csv_files import CsvTable
-from components.ingest.csv_options import CsvOptions
 from components.ingest.encoding import BATCH_BYTES, Encoded, Part, encode_all, slices
-from components.ingest.image_ingestion import NO_COMPRESSION, ImageIngestion, are_images
+from components.ingest.images.ingestion import NO_COMPRESSION, ImageIngestion, are_images
 from components.ingest.output import SplitWriter
 from components.ingest.overflows import Overflows
-from components.ingest.sampling import MAX_ROWS, Reservoir
+from components.ingest.sample import page as sample_page
+from components.ingest.sample.sampling import MAX_ROWS, Reservoir
 from components.ingest.sources import AVRO, CSV, IMAGES, PARQUET, SourceFile, Sources, find, format_of
 from components.ingest.splits import Splits
-from components.ingest.text_causes import TextCause
-from components.runtime import tfrecord
-from components.runtime.artifacts import OutputArtifact
+from components.ingest.tables.csv.files import CsvTable
+from components.ingest.tables.csv.options import CsvOptions
+from components.ingest.tables.csv.text_causes import TextCause
+from components.runtime.data import tfrecord
+from components.runtime.data.storage import shown
 from components.runtime.errors import InputError
-from components.runtime.progress import report
-from components.runtime.storage import shown
+from components.runtime.stage.artifacts import OutputArtifact
+from components.runtime.stage.progress import report
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from components.ingest.table_columns import Column
+    from components.ingest.tables.table_columns import Column
 
 _BATCH_RECORDS = 16384
 _TOLD_CAUSES = 10
@@ -69,9 +69,9 @@ def ingest(
       splits: number of hash buckets of each split.
       split_patterns: file pattern of each split; where given, `splits` is not looked at.
       sample_rows: how many rows of each split the page shows; 0 for none.
-      images: layout of images, see `components.ingest.image_settings`.
+      images: layout of images, see `components.ingest.images.settings`.
       text_columns: of CSV files that are text whatever they look like.
-      delimiter: this and what follows are of CSV files, see `components.ingest.csv_options`.
+      delimiter: this and what follows are of CSV files, see `components.ingest.tables.csv.options`.
       encoding: of the text.
       header: whether the first line names the columns.
       column_names: in the order of the files.
@@ -233,12 +233,12 @@ def _open(kind: str, files: list[SourceFile], options: CsvOptions) -> _Raw:
         labels = {name: table.kinds[name].label for name in table.names}
         return _Raw(_table_parts(table.batches()), labels, large, table.text_causes, table.overflows)
     if kind == PARQUET:
-        from components.ingest.parquet_files import ParquetTable
+        from components.ingest.tables.parquet import ParquetTable
 
         parquet = ParquetTable.scan(files)
         return _Raw(_table_parts(parquet.batches()), _labels(parquet.columns), parquet.is_large, [], parquet.overflows)
     if kind == AVRO:
-        from components.ingest.avro_files import AvroTable
+        from components.ingest.tables.avro.files import AvroTable
 
         avro = AvroTable.scan(files)
         parts = (Part(file.name, file.split, rows) for file, rows in avro.parts())

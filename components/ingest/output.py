@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from components.runtime import tfrecord
+from components.runtime.data import tfrecord
 
 SHARD_BYTES = 128 << 20
 """Uncompressed bytes after which a shard ends; of taxi trips 280,000 records, 14 MB compressed."""

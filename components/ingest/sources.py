@@ -13,10 +13,10 @@ from typing import Any
 from pyarrow import fs
 
 from components.ingest.splits import check_name
-from components.runtime import tfrecord
+from components.runtime.data import tfrecord
+from components.runtime.data.storage import filesystem as filesystem_of
+from components.runtime.data.storage import reading, shown
 from components.runtime.errors import InputError
-from components.runtime.storage import filesystem as filesystem_of
-from components.runtime.storage import reading, shown
 
 CSV = "csv"
 TFRECORD = "tfrecord"

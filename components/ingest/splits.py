@@ -53,7 +53,7 @@ class Splits:
         """The split of each record, as an index of `names`.
 
         Args:
-          identities: of the records, see `components.runtime.examples.identity`.
+          identities: of the records, see `components.runtime.data.examples.identity`.
         """
         digest = hashlib.sha256
         # The first 8 bytes of sha256, which most processors compute faster than blake2b.

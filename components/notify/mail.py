@@ -14,7 +14,7 @@ from typing import Any
 from components.notify.bounded import SILENCE_SECONDS, TOTAL_SECONDS, bounded
 from components.notify.message import Message
 from components.runtime.errors import InputError, TransientError
-from components.runtime.progress import report
+from components.runtime.stage.progress import report
 
 USER, PASSWORD = "MILLRACE_MAIL_USER", "MILLRACE_MAIL_PASSWORD"
 _PORTS = {"starttls": 587, "tls": 465, "none": 25}

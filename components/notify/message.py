@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from components.runtime.errors import InputError
-from components.runtime.redaction import redact
-from components.runtime.serving import how_pushed
-from components.runtime.visible import visible
+from components.runtime.publish.serving import how_pushed
+from components.runtime.text.redaction import redact
+from components.runtime.text.visible import visible
 
 _STATES = {
     "SUCCEEDED": "done",

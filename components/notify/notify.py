@@ -8,9 +8,9 @@ from typing import Any
 from components.notify import mail as smtp
 from components.notify import webhook as http
 from components.notify.message import Message
-from components.runtime.artifacts import OutputArtifact
 from components.runtime.errors import InputError, StageError, TransientError
-from components.runtime.progress import report
+from components.runtime.stage.artifacts import OutputArtifact
+from components.runtime.stage.progress import report
 
 URL = "MILLRACE_NOTIFY_URL"
 _WHEN = ("always", "failure", "success")
@@ -28,7 +28,7 @@ def notify(
     """Makes the message, and sends it where the environment and `mail` say.
 
     Args:
-      status: KFP's PipelineTaskFinalStatus, see components.runtime.final_status; empty where nobody fills it in.
+      status: KFP's PipelineTaskFinalStatus, see runtime/records/final_status.py; empty where nobody fills it in.
       pipeline: name of the pipeline.
       when: always, failure (also of a run that was stopped, or whose end is not known) or success.
       webhook: text, teams or json.

@@ -19,11 +19,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from components.runtime import VERSION, serving
-from components.runtime import blessing as blessings
-from components.runtime.artifacts import InputArtifact, OutputArtifact, remove
+from components.runtime import VERSION
 from components.runtime.errors import InputError, TransientError
-from components.runtime.progress import report
+from components.runtime.publish import blessing as blessings
+from components.runtime.publish import serving
+from components.runtime.stage.artifacts import InputArtifact, OutputArtifact, remove
+from components.runtime.stage.progress import report
 
 _NOT_WRITABLE = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG})
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})

@@ -15,7 +15,7 @@ from huggingface_hub import EvalResult, ModelCardData
 
 from components.push_hub.saved_signatures import Signature
 from components.runtime import VERSION
-from components.runtime.visible import visible
+from components.runtime.text.visible import visible
 
 TEMPLATES = Path(__file__).parent / "templates"
 

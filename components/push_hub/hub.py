@@ -24,7 +24,7 @@ from huggingface_hub.utils.tqdm import disable_progress_bars
 from components.push_hub.faults import TOKEN, ConflictError, explained
 from components.runtime import VERSION
 from components.runtime.errors import InputError, TransientError
-from components.runtime.progress import report
+from components.runtime.stage.progress import report
 
 MAIN = "main"
 ATTRIBUTES = ".gitattributes"

@@ -13,11 +13,12 @@ from typing import Any
 
 from components.push_hub import card, hub, saved_signatures, spaces
 from components.push_hub.faults import TOKEN
-from components.runtime import VERSION, serving
-from components.runtime import blessing as blessings
-from components.runtime.artifacts import InputArtifact, OutputArtifact
+from components.runtime import VERSION
 from components.runtime.errors import InputError
-from components.runtime.progress import report
+from components.runtime.publish import blessing as blessings
+from components.runtime.publish import serving
+from components.runtime.stage.artifacts import InputArtifact, OutputArtifact
+from components.runtime.stage.progress import report
 
 CARD = "README.md"
 MANIFEST = "millrace.json"

@@ -18,7 +18,7 @@ from google.cloud.storage.retry import DEFAULT_RETRY
 from requests.exceptions import RequestException
 
 from components.runtime.errors import InputError, StageError, TransientError, did_you_mean
-from components.runtime.vertex_options import PushVertex
+from components.runtime.publish.vertex_options import PushVertex
 
 CREDENTIALS = "GOOGLE_APPLICATION_CREDENTIALS"
 _SCOPE = "https://www.googleapis.com/auth/cloud-platform"

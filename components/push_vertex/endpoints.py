@@ -13,8 +13,8 @@ from components.push_vertex.cloud import Cloud
 from components.push_vertex.operations import Operations
 from components.push_vertex.registry import Candidate, Version
 from components.runtime.errors import InputError
-from components.runtime.progress import report
-from components.runtime.vertex_options import Endpoint
+from components.runtime.publish.vertex_options import Endpoint
+from components.runtime.stage.progress import report
 
 _NEW = "0"
 """What the API calls the model that a request deploys."""

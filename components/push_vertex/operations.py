@@ -16,7 +16,7 @@ from google.api_core.exceptions import NotFound, PreconditionFailed
 
 from components.push_vertex.cloud import Cloud, failed
 from components.runtime.errors import InputError, TransientError
-from components.runtime.progress import report
+from components.runtime.stage.progress import report
 
 T = TypeVar("T")
 

@@ -13,12 +13,12 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from components.runtime import blessing as blessings
-from components.runtime import serving
-from components.runtime.artifacts import InputArtifact, OutputArtifact
 from components.runtime.errors import InputError
-from components.runtime.progress import report
-from components.runtime.vertex_options import PushVertex
+from components.runtime.publish import blessing as blessings
+from components.runtime.publish import serving
+from components.runtime.publish.vertex_options import PushVertex
+from components.runtime.stage.artifacts import InputArtifact, OutputArtifact
+from components.runtime.stage.progress import report
 
 
 def push_vertex(

@@ -11,10 +11,10 @@ from google.cloud.aiplatform_v1.types import UploadModelResponse
 
 from components.push_vertex.cloud import Cloud
 from components.push_vertex.operations import Operations
-from components.runtime.blessing import Blessing
 from components.runtime.errors import InputError
-from components.runtime.progress import report
-from components.runtime.vertex_options import OUR_LABELS, Container, PushVertex
+from components.runtime.publish.blessing import Blessing
+from components.runtime.publish.vertex_options import OUR_LABELS, Container, PushVertex
+from components.runtime.stage.progress import report
 
 DIGEST_LABEL = f"{OUR_LABELS}digest"
 BASELINE_LABEL = f"{OUR_LABELS}baseline"

@@ -12,7 +12,7 @@ from google.api_core.exceptions import PreconditionFailed
 
 from components.push_vertex.cloud import Cloud
 from components.runtime.errors import InputError, TransientError
-from components.runtime.progress import report
+from components.runtime.stage.progress import report
 
 _LAST = "saved_model.pb"
 """Comes last: a folder with it is whole."""

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from components.runtime import serving
-from components.runtime.artifacts import InputArtifact, OutputArtifact
 from components.runtime.errors import TransientError
-from components.runtime.progress import report
+from components.runtime.publish import serving
+from components.runtime.stage.artifacts import InputArtifact, OutputArtifact
+from components.runtime.stage.progress import report
 
 
 def resolve(model: InputArtifact | None, destination: str, baseline_model: OutputArtifact) -> dict[str, Any]:

@@ -13,9 +13,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NoReturn
 
-from components.runtime import final_status, launcher, progress, run_record
-from components.runtime.executor import convert
-from components.runtime.launch import PYTHON_TYPES, end_with, mounted, pairs
+from components.runtime.launch import execution as launcher
+from components.runtime.launch.command import PYTHON_TYPES, end_with, mounted, pairs
+from components.runtime.records import final_status, run_record
+from components.runtime.stage import progress
+from components.runtime.stage.executor import convert
 
 _OUR_STATES = {theirs: ours for ours, theirs in final_status.STATES.items()}
 

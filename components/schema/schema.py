@@ -8,11 +8,11 @@ import tensorflow_data_validation as tfdv
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
 
-from components.runtime import progress
-from components.runtime.artifacts import InputArtifact, OutputArtifact
+from components.runtime.data.storage import local_file
+from components.runtime.data.tfmd import SCHEMA_FILE, read_schema, read_statistics
 from components.runtime.errors import InputError
-from components.runtime.storage import local_file
-from components.runtime.tfmd import SCHEMA_FILE, read_schema, read_statistics
+from components.runtime.stage import progress
+from components.runtime.stage.artifacts import InputArtifact, OutputArtifact
 
 Statistics: TypeAlias = statistics_pb2.DatasetFeatureStatisticsList
 FeatureStatistics: TypeAlias = statistics_pb2.FeatureNameStatistics

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection, PolyCollection
 
-from components.runtime import report
+from components.runtime.stage import report
 from components.statistics.summary import COUNTABLE_RANGE, Categories, Numbers, Summary
 
 COLUMNS = 4

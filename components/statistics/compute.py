@@ -25,7 +25,7 @@ from tensorflow_data_validation.statistics.generators import (
 from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
 from tfx_bsl.coders import example_coder
 
-from components.runtime import tfrecord
+from components.runtime.data import tfrecord
 from components.runtime.errors import InputError
 from components.statistics.records import batches
 

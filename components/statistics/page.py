@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from components.runtime import report
+from components.runtime.stage import report
 from components.statistics import charts
 from components.statistics.charts import Feature, shorten
 from components.statistics.compute import SKETCH_SIZE

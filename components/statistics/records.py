@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from components.runtime import tfrecord
+from components.runtime.data import tfrecord
 from components.runtime.errors import InputError
 
 BATCH_ROWS = 4000

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from tensorflow_metadata.proto.v0 import schema_pb2
 
-from components.runtime import progress
 from components.runtime.errors import TransientError
-from components.runtime.warm import die_with_parent
+from components.runtime.launch.warm import die_with_parent
+from components.runtime.stage import progress
 from components.statistics.compute import Statistics, compute
 
 PARALLEL_BYTES = 4 << 20

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from components.runtime import progress
-from components.runtime.artifacts import InputArtifact, OutputArtifact
+from components.runtime.data.storage import local_file
+from components.runtime.data.tfmd import STATISTICS_FILE, read_schema, split_order
 from components.runtime.errors import InputError
-from components.runtime.storage import local_file
-from components.runtime.tfmd import STATISTICS_FILE, read_schema, split_order
+from components.runtime.stage import progress
+from components.runtime.stage.artifacts import InputArtifact, OutputArtifact
 from components.statistics.compute import compute_with_beam
 from components.statistics.page import statistics_page
 from components.statistics.records import record_files

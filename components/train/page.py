@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from components.runtime import report
+from components.runtime.stage import report
 from components.train.watch import History
 
 _COLUMNS = 2

@@ -16,14 +16,16 @@ import keras
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
-from components.runtime import hyperparameters as hyperparameter_files
-from components.runtime import modules, progress, training_input
-from components.runtime import serving as serving_files
-from components.runtime.artifacts import InputArtifact, OutputArtifact
+from components.runtime.data.storage import shown
 from components.runtime.errors import InputError
-from components.runtime.keras_saving import servable_variables
-from components.runtime.redaction import redact
-from components.runtime.storage import shown
+from components.runtime.module_file import hyperparameters as hyperparameter_files
+from components.runtime.module_file import loading as modules
+from components.runtime.module_file import training_input
+from components.runtime.module_file.keras_saving import servable_variables
+from components.runtime.publish import serving as serving_files
+from components.runtime.stage import progress
+from components.runtime.stage.artifacts import InputArtifact, OutputArtifact
+from components.runtime.text.redaction import redact
 from components.train import weights
 from components.train.page import page
 from components.train.watch import History, watching

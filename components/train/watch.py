@@ -16,8 +16,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from components.runtime import progress
 from components.runtime.errors import InputError, operation_cause
+from components.runtime.stage import progress
 
 Curve = list[tuple[int, float]]
 """Points of a step and a value, in the order of the steps."""

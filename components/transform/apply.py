@@ -15,9 +15,9 @@ from tensorflow_transform import impl_helper
 from tfx_bsl.coders.example_coder import RecordBatchToExamplesEncoder
 from tfx_bsl.public import tfxio
 
-from components.runtime import examples, tfrecord
-from components.runtime.beam import read_batches
-from components.runtime.progress import report
+from components.runtime.data import examples, tfrecord
+from components.runtime.data.beam import read_batches
+from components.runtime.stage.progress import report
 from components.transform.faults import users_fault
 from components.transform.finite import NotFinite
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from components.runtime import report
+from components.runtime.stage import report
 from components.transform.finite import NotFinite
 
 MAX_ROWS = 500

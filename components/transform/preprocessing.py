@@ -11,9 +11,9 @@ from typing import Any, TypeAlias
 
 import tensorflow as tf
 
+from components.runtime.data.storage import origin
 from components.runtime.errors import InputError
-from components.runtime.modules import call, load_function
-from components.runtime.storage import origin
+from components.runtime.module_file.loading import call, load_function
 
 FUNCTION = "preprocessing_fn"
 

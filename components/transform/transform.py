@@ -17,11 +17,12 @@ import pyarrow as pa
 import tensorflow_transform as tft
 import tensorflow_transform.beam as tft_beam
 
-from components.runtime import progress, tfmd, tfrecord
-from components.runtime.artifacts import InputArtifact, OutputArtifact, remove
-from components.runtime.beam import data_files, pipeline, read_batches
+from components.runtime.data import tfmd, tfrecord
+from components.runtime.data.beam import data_files, pipeline, read_batches
+from components.runtime.data.storage import shown
 from components.runtime.errors import InputError
-from components.runtime.storage import shown
+from components.runtime.stage import progress
+from components.runtime.stage.artifacts import InputArtifact, OutputArtifact, remove
 from components.transform.apply import Shard, tensor_io, transform_shard
 from components.transform.faults import users_fault
 from components.transform.finite import NotFinite, told

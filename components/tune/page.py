@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from components.runtime import report
+from components.runtime.stage import report
 from components.tune.search import CUT_SHORT, FAILED, Search, Trial
 
 _COLUMNS = 3

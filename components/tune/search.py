@@ -14,8 +14,8 @@ import keras_tuner
 import tensorflow as tf
 from keras_tuner.engine import base_tuner
 
-from components.runtime import progress
 from components.runtime.errors import InputError, classify, operation_cause
+from components.runtime.stage import progress
 
 _MESSAGE_LENGTH = 300
 _INTERNAL = "tuner/"

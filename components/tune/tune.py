@@ -17,11 +17,13 @@ os.environ["TF_USE_LEGACY_KERAS"] = "0"
 import keras
 from keras_tuner.engine import base_tuner
 
-from components.runtime import modules, progress, training_input
-from components.runtime.artifacts import InputArtifact, OutputArtifact
 from components.runtime.errors import InputError
-from components.runtime.hyperparameters import BEST_FILE
-from components.runtime.redaction import redact
+from components.runtime.module_file import loading as modules
+from components.runtime.module_file import training_input
+from components.runtime.module_file.hyperparameters import BEST_FILE
+from components.runtime.stage import progress
+from components.runtime.stage.artifacts import InputArtifact, OutputArtifact
+from components.runtime.text.redaction import redact
 from components.tune.page import page
 from components.tune.search import CUT_SHORT, FAILED, Search, keep_inside
 

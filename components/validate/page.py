@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tensorflow_metadata.proto.v0 import anomalies_pb2
 
-from components.runtime import report
+from components.runtime.stage import report
 from components.validate.comparisons import NotMeasured
 from components.validate.findings import Finding, count
 

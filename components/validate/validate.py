@@ -8,10 +8,10 @@ from typing import Any, TypeAlias
 import tensorflow_data_validation as tfdv
 from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2, statistics_pb2
 
-from components.runtime import progress
-from components.runtime.artifacts import InputArtifact, OutputArtifact
+from components.runtime.data.tfmd import ANOMALIES_FILE, STATISTICS_FILE, read_schema_artifact, read_statistics
 from components.runtime.errors import InputError
-from components.runtime.tfmd import ANOMALIES_FILE, STATISTICS_FILE, read_schema_artifact, read_statistics
+from components.runtime.stage import progress
+from components.runtime.stage.artifacts import InputArtifact, OutputArtifact
 from components.validate.comparisons import (
     DRIFT,
     SKEW,

@@ -10,9 +10,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from components.runtime.artifacts import local_path
-from components.runtime.errors import InputError
-from components.runtime.progress import report
+from components.runtime import InputError, local_path, progress
 
 TRAINED = "trained"
 
@@ -30,7 +28,7 @@ def encoder(config: dict[str, Any], narratives: Callable[[], tf.data.Dataset]) -
     if config["text_encoder"] != TRAINED:
         return pretrained(config["text_encoder"])
     if not any(tf.reduce_any(plain_words(texts) != "") for texts in narratives()):
-        report("no narratives in the split train: the network goes without them")
+        progress.report("no narratives in the split train: the network goes without them")
         return None
     words = keras.layers.TextVectorization(
         config["text_tokens"], standardize=plain_words, output_mode="tf_idf", name="words"

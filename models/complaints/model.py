@@ -15,8 +15,7 @@ from features import transformed
 from keras import ops
 from tfx_bsl.public import tfxio
 
-from components.runtime import signatures
-from components.runtime.fn_args import FnArgs
+from components.runtime import FnArgs, signatures
 
 DEFAULTS: dict[str, Any] = {
     "label": features.DEFAULTS["label"],

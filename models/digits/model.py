@@ -10,8 +10,7 @@ import tensorflow_transform as tft
 from preprocessing import LABEL, TRANSFORMED_IMAGE, TRANSFORMED_LABEL
 from tfx_bsl.public import tfxio
 
-from components.runtime import signatures, training
-from components.runtime.fn_args import FnArgs
+from components.runtime import FnArgs, signatures, training
 
 CLASSES = 10
 

@@ -14,8 +14,7 @@ from augmentation import augment
 from preprocessing import CLASSES, IMAGE, TRANSFORMED_IMAGE, TRANSFORMED_MASK, pixels
 from tfx_bsl.public import tfxio
 
-from components.runtime import signatures
-from components.runtime.fn_args import FnArgs
+from components.runtime import FnArgs, signatures
 
 DEFAULTS: dict[str, Any] = {
     "batch_size": 16,

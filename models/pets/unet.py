@@ -6,8 +6,7 @@ from pathlib import Path
 
 import keras
 
-from components.runtime.artifacts import local_path
-from components.runtime.errors import InputError, TransientError
+from components.runtime import InputError, TransientError, local_path
 
 IMAGENET = "imagenet"
 """Stands for the weights that Keras itself downloads."""

@@ -12,9 +12,7 @@ from features import transformed
 from keras import ops
 from tfx_bsl.public import tfxio
 
-from components.runtime import signatures, training
-from components.runtime.fn_args import FnArgs
-from components.runtime.tfx_compat import TunerFnResult
+from components.runtime import FnArgs, TunerFnResult, signatures, training
 
 SIZES = {
     "trip_start_hour": 24,

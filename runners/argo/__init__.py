@@ -1,6 +1,1 @@
-"""Makes one Argo Workflow of a compiled pipeline."""
-
-from runners.argo.options import ArgoOptions, for_settings
-from runners.argo.workflow import compile_workflow
-
-__all__ = ["ArgoOptions", "compile_workflow", "for_settings"]
+"""The target Argo: compiled pipelines as Workflows, and the clusters that run them."""

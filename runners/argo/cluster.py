@@ -12,11 +12,11 @@ from typing import Any
 import yaml
 
 from components.runtime.errors import InputError, StageError
-from components.runtime.yaml_files import SAFE_LOADER
-from runners import argo_state
-from runners.follow import RemoteRun
-from runners.parameters import check_known, split
-from runners.remote import TIMEOUT, explained, missing
+from components.runtime.text.yaml_files import SAFE_LOADER
+from runners.argo import state as argo_state
+from runners.remote.http import TIMEOUT, explained, missing
+from runners.settings.parameters import check_known, split
+from runners.terminal.follow import RemoteRun
 
 _GROUP = {"group": "argoproj.io", "version": "v1alpha1", "plural": "workflows"}
 _PAGE = 200

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, get_args
 from pydantic import TypeAdapter, ValidationError
 
 from components.runtime.errors import InputError
-from runners.cluster_settings import Volume
-from runners.kubernetes_values import LabelKey, LabelValue, Memory, MountPath, ObjectName
+from runners.settings.cluster import Volume
+from runners.settings.kubernetes_values import LabelKey, LabelValue, Memory, MountPath, ObjectName
 
 if TYPE_CHECKING:
-    from runners.settings import Settings
+    from runners.settings.model import Settings
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ def for_settings(settings: Settings) -> ArgoOptions:
 
 
 def check(kind: Any, what: str, value: Any) -> None:
-    """Holds a value to one of the kinds of `runners.kubernetes_values`.
+    """Holds a value to one of the kinds of `runners.settings.kubernetes_values`.
 
     Raises:
       InputError: `what` is wrong, and why.

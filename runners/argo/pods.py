@@ -12,8 +12,8 @@ from typing import Any
 
 from components.runtime.errors import InputError
 from runners.argo.options import check, check_label
-from runners.kubernetes_values import ObjectName, SecretKey, Variable
-from runners.op_functions import READ_ONLY_ANNOTATION
+from runners.compiled.op_functions import READ_ONLY_ANNOTATION
+from runners.settings.kubernetes_values import ObjectName, SecretKey, Variable
 
 VOLUME = "millrace"
 SCRATCH = "scratch"

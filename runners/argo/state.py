@@ -7,8 +7,8 @@ import gzip
 import json
 from typing import Any
 
-from runners.follow import RemoteRun, RemoteTask
-from runners.parameters import moment
+from runners.settings.parameters import moment
+from runners.terminal.follow import RemoteRun, RemoteTask
 
 _STATES = {
     "Pending": "waiting",

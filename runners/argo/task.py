@@ -9,13 +9,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from components.runtime.errors import InputError
-from components.runtime.launch import EXECUTION_OUTPUT
-from components.runtime.launcher import RUN_PLACEHOLDER
+from components.runtime.launch.command import EXECUTION_OUTPUT
+from components.runtime.launch.execution import RUN_PLACEHOLDER
 from runners.argo.closing import CLOSING
 from runners.argo.conditions import Reference, reference, when
 from runners.argo.options import ArgoOptions, check_label
 from runners.argo.pods import CONTAINER_SECURITY, SCRATCH, Pod, same_node
-from runners.ir import Constant, FinalStatus, Output, Parameter, Pipeline, Source, TaskSpec, task_parameters
+from runners.compiled.ir import Constant, FinalStatus, Output, Parameter, Pipeline, Source, TaskSpec, task_parameters
 
 ENTRYPOINT = "pipeline"
 EXIT = "exit"

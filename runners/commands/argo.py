@@ -9,9 +9,10 @@ from typing import Any
 import click
 
 from components.runtime.errors import InputError
-from runners import argo_state, follow, text
-from runners.argo_submit import ArgoCluster, read_workflow, with_parameters
-from runners.remote import TIMEOUT
+from runners.argo import state as argo_state
+from runners.argo.cluster import ArgoCluster, read_workflow, with_parameters
+from runners.remote.http import TIMEOUT
+from runners.terminal import follow, text
 
 _INTERVAL = click.option(
     "--interval", default=5.0, show_default=True, type=click.FloatRange(min=0.01), help="Seconds between two looks."

@@ -14,22 +14,22 @@ from pathlib import Path
 import click
 
 from components.runtime.errors import EXIT_INTERRUPTED, InputError, classify
-from components.runtime.redaction import redact
-from components.runtime.visible import visible
-from runners.readable import make_readable
+from components.runtime.text.redaction import redact
+from components.runtime.text.visible import visible
+from runners.terminal.readable import make_readable
 
 DEFAULT_ROOT = "pipeline_root"
 
 COMMANDS = {
-    "run": ("runners.run_command:run", "Run a model's pipeline on this machine."),
-    "compile": ("runners.compile_command:compile_", "Compile a model's pipeline to the files that a cluster runs."),
-    "kubeflow": ("runners.kubeflow_command:kubeflow", "Upload, run, follow and schedule on Kubeflow Pipelines."),
-    "argo": ("runners.argo_submit_command:argo", "Submit, follow and stop Workflows on plain Argo."),
-    "vertex": ("runners.vertex_command:vertex", "Submit, follow and schedule on Vertex AI Pipelines."),
-    "runs": ("runners.history:runs", "List the runs, the newest first."),
-    "compare": ("runners.compare:compare", "Compare two runs: parameters, metrics, artifacts."),
-    "lineage": ("runners.lineage:lineage", "Tell what made an artifact, and what came of it."),
-    "report": ("runners.run_report:report", "Write a run's report page and tell where it is."),
+    "run": ("runners.commands.run:run", "Run a model's pipeline on this machine."),
+    "compile": ("runners.commands.compile:compile_", "Compile a model's pipeline to the files that a cluster runs."),
+    "kubeflow": ("runners.commands.kubeflow:kubeflow", "Upload, run, follow and schedule on Kubeflow Pipelines."),
+    "argo": ("runners.commands.argo:argo", "Submit, follow and stop Workflows on plain Argo."),
+    "vertex": ("runners.commands.vertex:vertex", "Submit, follow and schedule on Vertex AI Pipelines."),
+    "runs": ("runners.commands.runs:runs", "List the runs, the newest first."),
+    "compare": ("runners.commands.compare:compare", "Compare two runs: parameters, metrics, artifacts."),
+    "lineage": ("runners.commands.lineage:lineage", "Tell what made an artifact, and what came of it."),
+    "report": ("runners.commands.report:report", "Write a run's report page and tell where it is."),
 }
 """Where each command lives, and its line in the help."""
 

@@ -6,14 +6,9 @@ from pathlib import Path
 
 import click
 
-from components.runtime.artifacts import write_whole
-from runners import text
-from runners.comparison import Comparison, MetricRow, Row, compare_runs
-from runners.records import load_run
-
-_MARK = "*"
-_LETTERS = ("A", "B")
-"""Ids of runs are too wide for the heads of columns."""
+from runners.history.comparison import compare_runs
+from runners.history.comparison_tables import print_metrics, print_names, print_rows
+from runners.history.records import load_run
 
 
 @click.command()
@@ -39,61 +34,7 @@ def compare(context: click.Context, left: str, right: str, file: Path | None, ev
     print_metrics("work", compared.work)
     print_rows("parameters", compared.parameters, everything=everything)
     print_rows("artifacts", compared.artifacts, everything=everything)
+    # The drawing library takes a second to import, which the tables in the terminal should not wait for.
+    from runners.history.pages.compare_page import write
+
     click.echo(f"page: {write(compared, file or root / 'comparisons' / f'{names[0]}-{names[1]}.html')}")
-
-
-def write(compared: Comparison, file: Path) -> Path:
-    """Writes the page of a comparison and returns its path."""
-    # The drawing library takes a second to import, which the table in the terminal should not wait for.
-    from runners.compare_page import render
-
-    file.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(file, render(compared))
-    return file
-
-
-def print_names(names: tuple[str, str]) -> None:
-    """Prints which run is called what in the tables, and what their mark says."""
-    for letter, name in zip(_LETTERS, names, strict=True):
-        click.echo(f"{letter}  {name}")
-    click.echo(f"{_MARK}  where they differ\n")
-
-
-def print_rows(title: str, rows: list[Row], *, everything: bool) -> None:
-    """Prints the lines of a comparison that differ, or all of them."""
-    shown = [row for row in rows if row.differs or everything]
-    unknown = sum(row.unknown for row in rows)
-    same = len(rows) - sum(row.differs for row in rows) - unknown
-    if shown:
-        cells = [[_marked(row.name, row.differs), _cell(row, row.left), _cell(row, row.right)] for row in shown]
-        text.table((f"  {title}", *_LETTERS), cells)
-    if not everything and same:
-        only = "" if shown else "all "
-        click.echo(f"{title}: {only}{same} the same{' (--all shows them)' if same else ''}")
-    if not everything and unknown:
-        click.echo(f"{title}: {unknown} of unfinished tasks (--all shows them)")
-    click.echo()
-
-
-def print_metrics(title: str, rows: list[MetricRow]) -> None:
-    """Prints metrics side by side, with their differences."""
-    if not rows:
-        return
-    cells: list[list[text.Cell]] = []
-    for row in rows:
-        style = "" if row.is_better is None else "green" if row.is_better else "red"
-        difference = "" if row.difference is None else text.signed(row.difference)
-        both = [text.NOTHING if value is None else text.number(value) for value in (row.left, row.right)]
-        cells.append([_marked(row.name, row.differs), *both, (difference if row.differs else "", style)])
-    text.table((f"  {title}", *_LETTERS, "B - A"), cells)
-    click.echo()
-
-
-def _marked(name: str, differs: bool) -> text.Cell:
-    """A name, with a mark where the runs differ: a pipe has no colours."""
-    return (f"{_MARK} {name}", "yellow") if differs else f"  {name}"
-
-
-def _cell(row: Row, value: str | None) -> text.Cell:
-    shown = text.NOTHING if value is None else text.short(value) if "sha256:" in value else value
-    return (shown, "yellow") if row.differs else shown

@@ -10,10 +10,13 @@ from typing import Any
 import click
 
 from components.runtime.errors import InputError
-from runners import contexts, follow, parameters, schedules, text
-from runners.kubeflow import Cluster
-from runners.kubeflow_state import STATES
-from runners.remote import TIMEOUT, missing
+from runners.kubeflow import contexts
+from runners.kubeflow.server import Cluster
+from runners.kubeflow.state import STATES
+from runners.remote import schedules
+from runners.remote.http import TIMEOUT, missing
+from runners.settings import parameters
+from runners.terminal import follow, text
 
 _INTERVAL = click.option(
     "--interval", default=5.0, show_default=True, type=click.FloatRange(min=0.01), help="Seconds between two looks."
@@ -226,7 +229,7 @@ def schedule(connect: Any, files: tuple[Path, ...], dry_run: bool) -> None:
 @click.pass_obj
 def compare(connect: Any, left: str, right: str, everything: bool) -> None:
     """Compare two RUNs: outcome, metrics, parameters, tasks."""
-    from runners.kubeflow_compare import print_comparison
+    from runners.kubeflow.compare import print_comparison
 
     cluster = connect()
     print_comparison(cluster, cluster.find_run(left), cluster.find_run(right), everything=everything)
@@ -238,7 +241,7 @@ def compare(connect: Any, left: str, right: str, everything: bool) -> None:
 @click.pass_obj
 def report(connect: Any, run: str, output: Path | None) -> None:
     """Fetch the report pages of RUN; needs the address of the dashboard, not of the API server behind it."""
-    from runners.kubeflow_artifacts import fetch_reports
+    from runners.kubeflow.artifacts import fetch_reports
 
     cluster = connect()
     identity = cluster.find_run(run)

@@ -9,10 +9,10 @@ from typing import Any
 
 import click
 
-from components.runtime.visible import in_one_line
-from runners import text
-from runners.lineage_graph import ArtifactNode, ExecutionNode, Graph
-from runners.records import finite
+from components.runtime.text.visible import in_one_line
+from runners.history.lineage_graph import ArtifactNode, ExecutionNode, Graph
+from runners.history.records import finite
+from runners.terminal import text
 
 _NARROWEST = 20
 """Letters of a line that stay together, however deep in the tree it hangs."""

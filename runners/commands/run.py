@@ -10,18 +10,19 @@ from typing import Any
 import click
 from rich.console import Console
 
-from components.runtime import execution_record
 from components.runtime.errors import InputError, StageError, classify
-from components.runtime.redaction import HIDDEN, refuse_credentials
-from runners import run_report
-from runners.compile_command import warn_of_same_name
-from runners.compiled_pipelines import compiled
-from runners.containers import Containers
-from runners.display import make_display, short, summary
-from runners.ir import documents, read
-from runners.local import LocalRun, Selection
-from runners.parameters import PARAMETERS, typed
-from runners.settings import PROJECT, SETTINGS_FILE, Settings, load
+from components.runtime.records import execution_record
+from components.runtime.text.redaction import HIDDEN, refuse_credentials
+from runners import PROJECT
+from runners.commands.models import load_model
+from runners.compiled.ir import documents, read
+from runners.compiled.pipelines import compiled
+from runners.history.pages import run_report
+from runners.local.containers import Containers
+from runners.local.run import LocalRun, Selection
+from runners.settings.model import SETTINGS_FILE, Settings
+from runners.settings.parameters import PARAMETERS, typed
+from runners.terminal.display import make_display, short, summary
 
 _PLACES = ("data", "serving_directory")
 """Parameters that say where something lies."""
@@ -78,8 +79,7 @@ def run(
         )
     if engine and not docker:
         raise InputError("--engine says what --docker runs the images with; give both")
-    settings = load(model, _module(module))
-    warn_of_same_name(settings)
+    settings = load_model(model, _module(module))
     ir = compiled(settings)
     pipeline = read(documents(ir)[0])
     arguments = pipeline.values(_given(root, settings, data, parameters, pipeline.parameters))

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
-from runners import text
-from runners.outcome import Outcome, outcome
-from runners.records import Run, list_runs
+from runners.history.outcome import Outcome, outcome
+from runners.history.records import Run, list_runs
+from runners.terminal import text
 
 STATE_STYLES = {"done": "green", "failed": "red", "running": "cyan", "interrupted": "yellow"}
 

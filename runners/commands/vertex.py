@@ -9,9 +9,11 @@ from typing import Any
 import click
 
 from components.runtime.errors import InputError
-from runners import follow, parameters, schedules, text
-from runners.remote import TIMEOUT
-from runners.vertex import Job, Place, Vertex, images_without_registry, make_job
+from runners.remote import schedules
+from runners.remote.http import TIMEOUT
+from runners.settings import parameters
+from runners.terminal import follow, text
+from runners.vertex.jobs import Job, Place, Vertex, images_without_registry, make_job
 
 _ROOT = click.option("--pipeline-root", default="", metavar="URI", help="Where artifacts go: gs://BUCKET/FOLDER.")
 _ACCOUNT = click.option("--service-account", default="", metavar="EMAIL", help="That the tasks run as.")

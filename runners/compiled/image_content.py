@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from components.runtime.artifacts import file_digest
 from components.runtime.errors import InputError, did_you_mean
-from runners.images import GPU, GPU_STAGES
-from runners.settings import PROJECT
+from components.runtime.stage.artifacts import file_digest
+from runners import PROJECT
+from runners.compiled.images import GPU, GPU_STAGES
 
 BASE_PREFIX = "millrace/base-"
 CONTENT_LABEL = "dev.millrace.content"

@@ -14,7 +14,7 @@ import yaml
 
 from components.runtime import VERSION
 from components.runtime.errors import InputError
-from runners.settings import PROJECT
+from runners import PROJECT
 
 LOCK = PROJECT / "images" / "images.lock"
 LOCK_VARIABLE = "MILLRACE_IMAGES_LOCK"
@@ -33,7 +33,7 @@ class Built:
     Attributes:
       image: its name, with the registry where it has one.
       digest: of its manifest, `sha256:...`.
-      tag: identifies what it was built from, see runners/image_content.py.
+      tag: identifies what it was built from, see runners/compiled/image_content.py.
     """
 
     image: str

@@ -13,9 +13,9 @@ from typing import Any
 import yaml
 
 from components.runtime.errors import InputError
-from components.runtime.final_status import INPUT as STATUS
-from components.runtime.yaml_files import SAFE_LOADER
-from runners.plain_values import LARGEST
+from components.runtime.records.final_status import INPUT as STATUS
+from components.runtime.text.yaml_files import SAFE_LOADER
+from runners.settings.plain_values import LARGEST
 
 CACHED_BY_CONTENT = "MILLRACE_CACHED_BY_CONTENT"
 """The variable of a container whose task our own cache may answer although that of KFP is switched off for it."""

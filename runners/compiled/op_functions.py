@@ -11,7 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from kfp import kubernetes
 from kfp.dsl import PipelineConfig, PipelineTask
 
-from runners.cluster_settings import (
+from runners.compiled.ir import CACHED_BY_CONTENT
+from runners.settings.cluster import (
     LABELS_SERVER,
     RUN_LIMITS_SERVER,
     SECURITY_CONTEXT_SERVER,
@@ -20,8 +21,7 @@ from runners.cluster_settings import (
     StageResources,
     Toleration,
 )
-from runners.ir import CACHED_BY_CONTENT
-from runners.kubernetes_values import seconds
+from runners.settings.kubernetes_values import seconds
 
 READ_ONLY_ANNOTATION = "millrace/read-only-mounts"
 """Mount paths, parted by commas, that a pod must not write to."""

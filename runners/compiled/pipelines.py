@@ -1,7 +1,8 @@
-"""Keeps what `run` compiles: the import of kfp alone takes as long as a whole run out of the cache.
+"""Compiles a pipeline, and keeps what `run` compiles.
 
-A text is kept under a digest of all that it is made of: the settings, the code and the component specs that compile
-them, the versions of the libraries, and the variables that kfp reads.
+The import of kfp alone takes as long as a whole run out of the cache. A text is kept under a digest of all that it is
+made of: the settings, the code and the component specs that compile them, the versions of the libraries, and the
+variables that kfp reads.
 """
 
 from __future__ import annotations
@@ -10,19 +11,75 @@ import contextlib
 import hashlib
 import os
 import sys
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from pathlib import Path
 
-from components.runtime.artifacts import write_whole
-from runners.compile_command import compile_pipeline
-from runners.settings import PROJECT, Settings
+from components.runtime.stage.artifacts import write_whole
+from runners import PROJECT
+from runners.compiled import images
+from runners.compiled.ir import documents
+from runners.settings import secret_values
+from runners.settings.model import Settings
 
 FOLDER = PROJECT / ".millrace_cache" / "compiled"
 
 _LIBRARIES = ("kfp", "kfp-kubernetes", "kfp-pipeline-spec", "protobuf", "PyYAML")
 _MOST = 50
 _MARK = "# sha256 of what follows: "
+
+
+def compile_pipeline(settings: Settings, find_image: Callable[[str, str], str] | None = None) -> str:
+    """Returns the pipeline as KFP's IR YAML and, a second document, its Kubernetes platform spec.
+
+    The same settings and images give the same text.
+
+    Args:
+      settings: of the model.
+      find_image: says what to start for the name and the variant of an image; without, images go by the bare names of
+        their components, which is all that a run on this machine needs.
+
+    Raises:
+      InputError: a secret's value has got into it.
+    """
+    # The import takes seconds; a command that needs no compiler does without.
+    from kfp import compiler
+
+    import pipeline
+
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "pipeline.yaml"
+        built = pipeline.build(settings, find_image) if find_image else pipeline.build(settings)
+        compiler.Compiler().compile(built, str(file))
+        text = file.read_text()
+    # The settings were looked through when they were read; this is for what came by another way.
+    secret_values.refuse(documents(text), "the compiled pipeline", by_key=False)
+    return text
+
+
+class Images:
+    """Gives each image by its digest, and remembers which ones have none."""
+
+    def __init__(self) -> None:
+        self.unpinned: set[str] = set()
+
+    def __call__(self, name: str, variant: str) -> str:
+        """What to start for the name and the variant of an image."""
+        reference, pinned = images.reference(name, variant)
+        if not pinned:
+            self.unpinned.add(reference)
+        return reference
+
+    @property
+    def warning(self) -> str:
+        """One line about the images without a digest; empty where all have one."""
+        if not self.unpinned:
+            return ""
+        return (
+            f"warning: not in images.lock, so by tag and not by digest: {', '.join(sorted(self.unpinned))}; "
+            "build them with `make images` and compile again"
+        )
 
 
 def compiled(settings: Settings) -> str:

@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from components.runtime import final_status
-from runners import text
-from runners.outcome import Outcome, metrics_of, outcome
-from runners.records import Execution, Run
+from components.runtime.records import final_status
+from runners.history.outcome import Outcome, metrics_of, outcome
+from runners.history.records import Execution, Run
+from runners.terminal import text
 
 _SHOWN_OTHERWISE = frozenset({"system.HTML", "system.Markdown", "system.Metrics", "system.ClassificationMetrics"})
 NOT_RUN = "not run"

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from components.runtime.errors import InputError
-from components.runtime.execution_record import relative_uri
-from components.runtime.json_text import parse
-from components.runtime.lineage_events import ARTIFACT_FACET, EXECUTION_FACET
-from runners.records import LATEST, list_runs, load_run
+from components.runtime.lineage.events import ARTIFACT_FACET, EXECUTION_FACET
+from components.runtime.records.execution_record import relative_uri
+from components.runtime.text.json_text import parse
+from runners.history.records import LATEST, list_runs, load_run
 
 _DIGEST = re.compile(r"(?:(?:listing-)?sha256:)?([0-9a-f]{4,64})")
 _STATES = {"START": "running", "COMPLETE": "done", "FAIL": "failed", "ABORT": "interrupted"}

@@ -6,9 +6,9 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from components.runtime.execution_record import relative_uri
-from components.runtime.serving import how_pushed
-from runners.records import Execution, Run, finite
+from components.runtime.publish.serving import how_pushed
+from components.runtime.records.execution_record import relative_uri
+from runners.history.records import Execution, Run, finite
 
 _ORDER = ("auc", "lift", "accuracy", "precision", "recall", "f1", "error", "loss")
 _NOT_A_SCORE = ("count", "step", "epoch", "seconds", "threshold")

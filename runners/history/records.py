@@ -16,11 +16,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from components.runtime import execution_record, final_status, run_record
-from components.runtime.artifacts import local_path
 from components.runtime.errors import InputError
-from components.runtime.json_text import parse
-from components.runtime.redaction import redact
+from components.runtime.records import execution_record, final_status, run_record
+from components.runtime.stage.artifacts import local_path
+from components.runtime.text.json_text import parse
+from components.runtime.text.redaction import redact
 
 LATEST = "latest"
 OWNER_LOCK = "owner.lock"

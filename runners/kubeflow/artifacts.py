@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 from components.runtime.errors import InputError
-from runners.kubeflow import Cluster
+from runners.kubeflow.server import Cluster
 
 _PAGES = {"system.HTML": ".html", "system.Markdown": ".md"}
 _SOURCES = {"gs": "gcs", "s3": "s3", "minio": "minio"}

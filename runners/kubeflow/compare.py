@@ -8,12 +8,12 @@ from typing import Any
 import click
 
 from components.runtime.errors import StageError
-from runners import text
-from runners.compare import print_metrics, print_names, print_rows
-from runners.comparison import MetricRow, rows
-from runners.follow import RemoteRun
-from runners.kubeflow import Cluster
-from runners.kubeflow_artifacts import metrics
+from runners.history.comparison import MetricRow, rows
+from runners.history.comparison_tables import print_metrics, print_names, print_rows
+from runners.kubeflow.artifacts import metrics
+from runners.kubeflow.server import Cluster
+from runners.terminal import text
+from runners.terminal.follow import RemoteRun
 
 
 def print_comparison(cluster: Cluster, left: str, right: str, *, everything: bool) -> None:

@@ -14,9 +14,9 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from components.runtime import yaml_files
 from components.runtime.errors import InputError
-from runners.remote import missing
+from components.runtime.text import yaml_files
+from runners.remote.http import missing
 
 FILE_VARIABLE = "MILLRACE_CONTEXTS"
 # The variable that kfp.Client itself reads.

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from components.runtime.errors import InputError
-from runners.contexts import Context
-from runners.follow import RemoteRun
-from runners.kubeflow_state import remote_run
-from runners.parameters import read_ir
-from runners.remote import TIMEOUT, explained, missing, refusal
+from runners.kubeflow.contexts import Context
+from runners.kubeflow.state import remote_run
+from runners.remote.http import TIMEOUT, explained, missing, refusal
+from runners.settings.parameters import read_ir
+from runners.terminal.follow import RemoteRun
 
 MINIMUM_SERVER = (2, 5)
 """The oldest server that is spoken to; what is compiled uses nothing newer."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from runners.follow import RemoteRun, RemoteTask
+from runners.terminal.follow import RemoteRun, RemoteTask
 
 STATES = {
     "PENDING": "waiting",

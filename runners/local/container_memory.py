@@ -6,7 +6,7 @@ import contextlib
 import re
 from pathlib import Path
 
-from runners.engine import Engine
+from runners.local.engine import Engine
 
 
 class PeakMemory:

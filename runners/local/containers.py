@@ -21,12 +21,13 @@ from pathlib import Path
 from typing import Any
 
 from components.runtime.errors import InputError, TransientError
-from components.runtime.launcher import Completed, Task
-from components.runtime.warm import die_with_parent
-from runners import engine, image_content, images
-from runners.container_memory import PeakMemory
-from runners.container_mounts import USER, Mounts, destinations, lent, mounts, needs_network
-from runners.environments import LogReader, OnProgress
+from components.runtime.launch.execution import Completed, Task
+from components.runtime.launch.warm import die_with_parent
+from runners.compiled import image_content, images
+from runners.local import engine
+from runners.local.container_memory import PeakMemory
+from runners.local.container_mounts import USER, Mounts, destinations, lent, mounts, needs_network
+from runners.local.environments import LogReader, OnProgress
 
 _POLL_SECONDS = 0.05
 # The image does not have the command, or it cannot be executed.
@@ -62,7 +63,7 @@ class LocalImage:
 
 @dataclass
 class Containers:
-    """The containers of one run; stands in for `runners.environments.Processes`.
+    """The containers of one run; stands in for `runners.local.environments.Processes`.
 
     Attributes:
       chosen: name of the engine, or empty.

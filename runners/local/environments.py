@@ -18,12 +18,12 @@ from typing import Any
 
 import yaml
 
-from components.runtime import progress
-from components.runtime.artifacts import file_digest
 from components.runtime.errors import InputError
-from components.runtime.launcher import Completed, Task
-from components.runtime.warm import die_with_parent
-from runners.settings import PROJECT
+from components.runtime.launch.execution import Completed, Task
+from components.runtime.launch.warm import die_with_parent
+from components.runtime.stage import progress
+from components.runtime.stage.artifacts import file_digest
+from runners import PROJECT
 
 _POLL_SECONDS = 0.1
 
@@ -191,7 +191,7 @@ class WarmProcess:
                 [
                     str(interpreter(environment)),
                     "-m",
-                    "components.runtime.warm",
+                    "components.runtime.launch.warm",
                     *_environments()[environment]["preload"],
                 ],
                 cwd=PROJECT,

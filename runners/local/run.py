@@ -18,14 +18,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
 
-from components.runtime import facts, final_status, launcher, run_record
 from components.runtime.errors import EXIT_INTERRUPTED, InputError, TransientError, classify, did_you_mean, known
-from components.runtime.executor import ERROR_PREFIX
-from components.runtime.launcher import Completed, Interrupted, Task
-from runners import records
-from runners.containers import Containers
-from runners.environments import Processes, code_digest, environment_of, interpreter
-from runners.ir import (
+from components.runtime.launch import execution as launcher
+from components.runtime.launch.execution import Completed, Interrupted, Task
+from components.runtime.records import facts, final_status, run_record
+from components.runtime.stage.executor import ERROR_PREFIX
+from runners.compiled.ir import (
     Constant,
     FinalStatus,
     Output,
@@ -36,8 +34,11 @@ from runners.ir import (
     condition_names,
     task_parameters,
 )
-from runners.records import OWNER_LOCK
-from runners.termination import Interruptions
+from runners.history import records
+from runners.history.records import OWNER_LOCK
+from runners.local.containers import Containers
+from runners.local.environments import Processes, code_digest, environment_of, interpreter
+from runners.local.termination import Interruptions
 
 _SIGNALLED = 128
 """Exit codes beyond it are those of processes that a signal ended."""

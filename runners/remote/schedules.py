@@ -15,9 +15,9 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from components.runtime import yaml_files
 from components.runtime.errors import InputError, did_you_mean
-from runners import plain_values
+from components.runtime.text import yaml_files
+from runners.settings import plain_values
 
 _FIELDS = (
     ("second", 0, 59, ()),

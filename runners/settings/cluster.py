@@ -16,9 +16,9 @@ from pydantic import (
     model_validator,
 )
 
-from components.runtime import vertex_accelerators
-from runners import sections
-from runners.kubernetes_values import (
+from components.runtime.publish import vertex_accelerators
+from runners.settings import sections
+from runners.settings.kubernetes_values import (
     Cpu,
     Duration,
     LabelKey,

@@ -11,15 +11,16 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from components.runtime import yaml_files
 from components.runtime.errors import InputError, did_you_mean
-from components.runtime.vertex_options import PushVertex
-from runners import evaluation_file, plain_values, secret_values
-from runners import resources as resources_module
-from runners.cluster_settings import Cluster, StageResources
-from runners.kubernetes_values import pipeline_name
-from runners.sections import Section
-from runners.stage_settings import (
+from components.runtime.publish.vertex_options import PushVertex
+from components.runtime.text import yaml_files
+from runners import PROJECT
+from runners.settings import evaluation_file, plain_values, secret_values
+from runners.settings import resources as resources_module
+from runners.settings.cluster import Cluster, StageResources
+from runners.settings.kubernetes_values import pipeline_name
+from runners.settings.sections import Section
+from runners.settings.stages import (
     Evaluate,
     Ingest,
     Notify,
@@ -32,7 +33,6 @@ from runners.stage_settings import (
     Validate,
 )
 
-PROJECT = Path(__file__).parent.parent
 MODELS = PROJECT / "models"
 SETTINGS_FILE = "settings.yaml"
 

@@ -12,9 +12,9 @@ from typing import Any
 import yaml
 
 from components.runtime.errors import InputError
-from components.runtime.redaction import redact
-from components.runtime.yaml_files import SAFE_LOADER
-from runners import plain_values, secret_values
+from components.runtime.text.redaction import redact
+from components.runtime.text.yaml_files import SAFE_LOADER
+from runners.settings import plain_values, secret_values
 
 PARAMETERS = ("data", "train_steps", "eval_steps", "serving_directory")
 """Those of every model's pipeline: a compiled one declares them, but compiling takes seconds, and help should not."""

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 import yaml
 from pydantic import ValidationError
 
 from components.runtime.errors import did_you_mean
-from runners.cluster_settings import StageResources
-from runners.kubernetes_values import cpu_cores, memory_bytes
+from runners import PROJECT
+from runners.settings.cluster import StageResources
+from runners.settings.kubernetes_values import cpu_cores, memory_bytes
 
 TASKS_OF_ANOTHER_NAME = {
     "transformed-statistics": "statistics",
@@ -61,7 +61,7 @@ _ALL: dict[str, Any] = {
 @functools.cache
 def stages() -> dict[str, str]:
     """Environment of every stage."""
-    file = Path(__file__).parent.parent / "images" / "environments.yaml"
+    file = PROJECT / "images" / "environments.yaml"
     return {
         stage: name
         for name, environment in yaml.safe_load(file.read_text()).items()

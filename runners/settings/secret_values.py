@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 from components.runtime.errors import InputError
-from components.runtime.redaction import credentials
+from components.runtime.text.redaction import credentials
 
 # What issuers of keys put first, so that scanners find them.
 _MARKS = (

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, Field, PositiveInt
 
-from runners import sections
+from runners.settings import sections
 
 
 class Section(sections.Section, BaseModel):

@@ -14,12 +14,12 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from components.runtime import facts
 from components.runtime.errors import InputError
-from components.runtime.serving import how_pushed
-from components.runtime.visible import in_one_line
-from runners import text
-from runners.settings import SECTIONS
+from components.runtime.publish.serving import how_pushed
+from components.runtime.records import facts
+from components.runtime.text.visible import in_one_line
+from runners.settings.model import SECTIONS
+from runners.terminal import text
 
 _MARKS = {
     "waiting": ("·", "dim"),
@@ -76,7 +76,7 @@ class LiveDisplay:
     def __init__(self, console: Console, *, errors: bool) -> None:
         """Takes a console that is a terminal, and whether the last picture tells why tasks failed."""
         # The modes of terminals are a matter of Unix alone.
-        from runners.terminal import Drawing
+        from runners.terminal.screen import Drawing
 
         self._console = console
         self._errors = errors

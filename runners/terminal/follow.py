@@ -12,9 +12,9 @@ import click
 from rich.console import Console
 
 from components.runtime.errors import TransientError
-from components.runtime.visible import visible
-from runners import text
-from runners.display import make_display
+from components.runtime.text.visible import visible
+from runners.terminal import text
+from runners.terminal.display import make_display
 
 PATIENCE = 120.0
 """Seconds without an answer after which a wait gives up; a server may be restarted meanwhile."""

@@ -11,7 +11,7 @@ from datetime import datetime
 
 import click
 
-from components.runtime.visible import in_one_line
+from components.runtime.text.visible import in_one_line
 
 Cell = str | tuple[str, str]
 """A text, or a text and its style, as rich and `click.style` call it: green, red, yellow, cyan, dim, bold."""

@@ -17,12 +17,13 @@ from typing import Any
 import yaml
 
 from components.runtime.errors import InputError, TransientError
-from components.runtime.final_status import INPUT as STATUS
-from runners import ir as compiled
-from runners import parameters, vertex_gpu
-from runners.follow import RemoteRun, RemoteTask
-from runners.remote import TIMEOUT, missing, refusal
-from runners.schedules import Schedule, vertex_cron
+from components.runtime.records.final_status import INPUT as STATUS
+from runners.compiled import ir as compiled
+from runners.remote.http import TIMEOUT, missing, refusal
+from runners.remote.schedules import Schedule, vertex_cron
+from runners.settings import parameters
+from runners.terminal.follow import RemoteRun, RemoteTask
+from runners.vertex import gpu as vertex_gpu
 
 DIGEST_LABEL = "millrace-digest"
 _LARGEST = 4 * 1024 * 1024

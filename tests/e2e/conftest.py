@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from components.runtime import execution_record
+from components.runtime.records import execution_record
 from tests.support import ROOT, shared
 
 

@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 
-from components.runtime import execution_record
-from components.runtime.artifacts import content_digest
-from runners.environments import interpreter
-from runners.records import list_runs
+from components.runtime.records import execution_record
+from components.runtime.stage.artifacts import content_digest
+from runners.history.records import list_runs
+from runners.local.environments import interpreter
 from tests.e2e.conftest import Run, command, run
 from tests.support import ROOT, processes, small_disk
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from components.runtime import tfrecord
+from components.runtime.data import tfrecord
 from scripts.download import read_idx
 from tests.e2e.conftest import run
 from tests.support import ROOT, shared

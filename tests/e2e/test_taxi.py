@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from runners.environments import interpreter
+from runners.local.environments import interpreter
 from tests.components.push.serving_support import make_blessing
 from tests.e2e.conftest import Run, run
 from tests.support import ROOT, run_stage

@@ -8,7 +8,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from components.runtime import examples
+from components.runtime.data import examples
 from tests.components.train import training_support as support
 from tests.components.train.training_support import Prepared
 from tests.support import ROOT, shared

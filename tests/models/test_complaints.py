@@ -13,8 +13,8 @@ import tensorflow_transform as tft
 from google.protobuf import text_format
 from tensorflow_model_analysis.proto import config_pb2
 
-from components.runtime import examples
-from components.runtime.modules import load_function
+from components.runtime.data import examples
+from components.runtime.module_file.loading import load_function
 from scripts.complaint_texts import COLUMNS, complaints
 from tests.components.train import training_support as support
 from tests.components.train.training_support import Prepared

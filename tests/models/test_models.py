@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_transform as tft
 
-from components.runtime import modules
+from components.runtime.module_file import loading as modules
 from tests.components.train import training_support as support
 from tests.components.train.training_support import Prepared
 from tests.models.served_support import ask, plain_columns

@@ -14,8 +14,8 @@ import pytest
 import tensorflow as tf
 import tensorflow_transform as tft
 
-from components.runtime import modules
 from components.runtime.errors import InputError, TransientError
+from components.runtime.module_file import loading as modules
 from tests.components.evaluate import evaluation_support
 from tests.components.train import training_support as support
 from tests.components.train.training_support import Prepared

@@ -12,9 +12,9 @@ import pytest
 import tensorflow as tf
 import tensorflow_transform as tft
 
-from components.runtime import examples, tfrecord
+from components.runtime.data import examples, tfrecord
 from components.runtime.errors import InputError
-from components.runtime.modules import load_function
+from components.runtime.module_file.loading import load_function
 from models.taxi import features
 from models.taxi.features import transformed
 from tests.components.transform.transform_support import read_split, run_transform, write_examples

@@ -17,10 +17,10 @@ import tensorflow as tf
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 
-from components.evaluate import batches
-from components.evaluate.config import read_config
+from components.evaluate.computation import batches
+from components.evaluate.configuration.reading import read_config
 from components.push.push import push
-from components.runtime.executor import Execution
+from components.runtime.stage.executor import Execution
 from tests.components.train import training_support as support
 from tests.components.train.training_support import Prepared
 from tests.models.served_support import ask, plain_columns, serve

@@ -9,7 +9,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from runners.cli import main
+from runners.commands.cli import main
 
 IR = """\
 # PIPELINE DEFINITION

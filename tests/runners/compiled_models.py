@@ -6,9 +6,9 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from runners import settings
-from runners.ir import documents
-from runners.settings import load
+from runners.compiled.ir import documents
+from runners.settings import model as settings
+from runners.settings.model import load
 
 # Every task that only some models have.
 OPTIONAL = """

@@ -14,8 +14,8 @@ import pytest
 import yaml
 
 from components.runtime.errors import InputError
-from runners import image_content, images
-from runners.image_content import recipe
+from runners.compiled import image_content, images
+from runners.compiled.image_content import recipe
 from scripts import sbom
 from tests.support import ROOT
 from tests.support_images import built_image, engine

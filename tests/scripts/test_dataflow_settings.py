@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from runners import settings
+from runners.settings import model as settings
 from scripts import dataflow_settings
 from tests.support import ROOT
 

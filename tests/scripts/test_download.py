@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from components.runtime import examples
+from components.runtime.data import examples
 from components.runtime.errors import InputError
 from scripts.download import read_idx
 from tests.support import shared

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 import pytest
 from pyarrow import csv
 
-from components.runtime import examples, tfrecord
+from components.runtime.data import examples, tfrecord
 from scripts import sample_data, taxi_trips
 from tests.support import shared
 

@@ -17,10 +17,11 @@ from tensorflow_model_analysis.proto import config_pb2
 from tensorflow_model_analysis.slicer import slicer_lib
 from tfx_bsl.coders import example_coder
 
-from components.evaluate import fitting
-from components.evaluate.config import SavedModelFacts, slice_features
-from components.evaluate.counts import SliceKey
-from components.evaluate.results import candidate_name
+from components.evaluate.computation import fitting
+from components.evaluate.computation.counts import SliceKey
+from components.evaluate.computation.results import candidate_name
+from components.evaluate.configuration.saved_model import SavedModelFacts
+from components.evaluate.configuration.slices import slice_features
 from components.runtime.errors import InputError
 
 _BATCH_ROWS = 1024

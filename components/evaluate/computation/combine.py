@@ -22,11 +22,11 @@ from tensorflow_model_analysis.metrics import (
     multi_class_confusion_matrix_metrics,
 )
 
-from components.evaluate.lift import LiftCombiner
-from components.evaluate.regression import RegressionCombiner
-from components.evaluate.segmentation import PixelCombiner
-from components.evaluate.tfma_repairs import KerasCombiner
-from components.evaluate.top_lift import TopLiftCombiner
+from components.evaluate.metrics.lift import LiftCombiner
+from components.evaluate.metrics.regression import RegressionCombiner
+from components.evaluate.metrics.segmentation import PixelCombiner
+from components.evaluate.metrics.tfma_repairs import KerasCombiner
+from components.evaluate.metrics.top_lift import TopLiftCombiner
 
 Rows = tuple[np.ndarray, np.ndarray]
 """Labels [rows, label size] and predictions [rows, prediction shape] of one model."""

@@ -21,7 +21,7 @@ from tensorflow_model_analysis.slicer import slicer_lib
 from tensorflow_model_analysis.utils import util
 from tensorflow_model_analysis.utils.keras_lib import tf_keras
 
-from components.evaluate.combine import Rows
+from components.evaluate.computation.combine import Rows
 from components.runtime.errors import InputError, StageError
 
 ROWS = 32

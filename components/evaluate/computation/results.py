@@ -14,14 +14,12 @@ from tensorflow_model_analysis.metrics import metric_types
 from tensorflow_model_analysis.proto import metrics_for_slice_pb2, validation_result_pb2
 from tensorflow_model_analysis.slicer import slicer_lib
 
-from components.evaluate.counts import Counts, SliceKey
-from components.evaluate.residuals import Regression
+from components.evaluate.computation.counts import Counts, SliceKey
+from components.evaluate.metrics.regression import REGRESSION_PLOT
+from components.evaluate.metrics.residuals import Regression
+from components.evaluate.metrics.segmentation import PIXEL_MATRIX
 
 EXAMPLE_COUNT = "example_count"
-PIXEL_MATRIX = "pixel_confusion_matrix_plot"
-"""Name of the plot that counts pixels by class: see `components.evaluate.segmentation`."""
-REGRESSION_PLOT = "regression_plot"
-"""Name of the metric that holds a `Regression` as JSON: see `components.evaluate.regression`."""
 
 _NOT_FOUND = "Metric not found"
 _Confusion = tuple[float, float, float, float, float]
@@ -278,7 +276,7 @@ def _numbers(pairs: Any) -> Iterator[tuple[metric_types.MetricKey, float]]:
 
 
 def _regressions(pairs: Any) -> Iterator[tuple[str, str, Regression]]:
-    """Model, output and regression of each `components.evaluate.regression.RegressionPlot`."""
+    """Model, output and regression of each `components.evaluate.metrics.RegressionPlot`."""
     for pair in pairs:
         if pair.key.name == REGRESSION_PLOT and pair.value.WhichOneof("type") == "bytes_value":
             yield pair.key.model_name, pair.key.output_name, Regression.from_json(pair.value.bytes_value)

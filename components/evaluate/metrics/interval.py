@@ -2,7 +2,7 @@
 
 TFMA holds thresholds against a metric's value, whatever its interval. In an EvalConfig with
 `options { compute_confidence_intervals { value: true } }`:
-`metrics { class_name: "LowerBound" module: "components.evaluate.interval" config: '"metric": "auc"' }` is the lower end
+`metrics { class_name: "LowerBound" module: "components.evaluate.metrics" config: '"metric": "auc"' }` is the lower end
 of the 95 % interval of `auc`. Its change against the baseline is the lower end of the interval of the change of `auc`,
 whose examples are drawn alike for both models: `absolute { value: -0.01 }` then says that the candidate is, with that
 confidence, not worse by more than a hundredth.

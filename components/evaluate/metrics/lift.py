@@ -1,6 +1,6 @@
 """A metric that a constant answer cannot pass: accuracy over the share of the most frequent class.
 
-In an EvalConfig: `metrics { class_name: "MajorityLift" module: "components.evaluate.lift" }`.
+In an EvalConfig: `metrics { class_name: "MajorityLift" module: "components.evaluate.metrics" }`.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """Metrics of models that answer a number: how much less they err than the best constant answer, and their plots.
 
 In an EvalConfig:
-`metrics { class_name: "SquaredErrorLift" module: "components.evaluate.regression" }`,
-`metrics { class_name: "AbsoluteErrorLift" module: "components.evaluate.regression" }`.
+`metrics { class_name: "SquaredErrorLift" module: "components.evaluate.metrics" }`,
+`metrics { class_name: "AbsoluteErrorLift" module: "components.evaluate.metrics" }`.
 Labels and predictions are one number per example. All follow from one set of sums in flat memory
-(`components.evaluate.residuals`). The plots come by themselves with any other metric of a regression.
+(`components.evaluate.metrics.residuals`). The plots come by themselves with any other metric of a regression.
 """
 
 from __future__ import annotations
@@ -19,9 +19,11 @@ import numpy as np
 from tensorflow_model_analysis.metrics import metric_types, metric_util
 from tensorflow_model_analysis.proto import config_pb2
 
-from components.evaluate.residuals import Errors
-from components.evaluate.results import REGRESSION_PLOT
+from components.evaluate.metrics.residuals import Errors
 from components.runtime.errors import InputError
+
+REGRESSION_PLOT = "regression_plot"
+"""Name of the metric that holds a `Regression` as JSON."""
 
 SQUARED_ERROR_LIFT, ABSOLUTE_ERROR_LIFT = "squared_error_lift", "absolute_error_lift"
 _ERRORS = "_regression_errors"
@@ -60,7 +62,7 @@ class SquaredErrorLift(metric_types.Metric):
 class AbsoluteErrorLift(metric_types.Metric):
     """Mean absolute error of the best constant answer, the labels' median, divided by that of the model.
 
-    As `SquaredErrorLift`; single large errors weigh less. Of more than `components.evaluate.residuals.DISTINCT`
+    As `SquaredErrorLift`; single large errors weigh less. Of more than `components.evaluate.metrics.residuals.DISTINCT`
     different labels, those next to the median count as the median.
     """
 
@@ -85,7 +87,7 @@ metric_types.register_metric(R2Score)
 
 
 class RegressionPlot(metric_types.Metric):
-    """What the report draws of a regression: see `components.evaluate.residuals.Regression`."""
+    """What the report draws of a regression: see `components.evaluate.metrics.residuals.Regression`."""
 
     def __init__(self, where_it_fits: bool = False) -> None:
         """Makes the plot.

@@ -1,6 +1,6 @@
 """Metrics of models that give every pixel a class: accuracy, intersection over union, and both over a constant answer.
 
-In an EvalConfig: `metrics { class_name: "MeanIoU" module: "components.evaluate.segmentation" }`. Labels are class
+In an EvalConfig: `metrics { class_name: "MeanIoU" module: "components.evaluate.metrics" }`. Labels are class
 numbers of shape [height, width] (or any other shape), predictions one score per class, [height, width, classes]. All
 follow from one table of pixels by true and predicted class over all images, so that every pixel counts the same.
 Keras's own metrics of this kind do not take TFMA's weights, which are one per image.
@@ -18,8 +18,10 @@ import numpy as np
 from tensorflow_model_analysis.metrics import metric_types, metric_util
 from tensorflow_model_analysis.proto import config_pb2, metrics_for_slice_pb2
 
-from components.evaluate.results import PIXEL_MATRIX
 from components.runtime.errors import InputError
+
+PIXEL_MATRIX = "pixel_confusion_matrix_plot"
+"""Name of the plot that counts pixels by class."""
 
 _TABLE = "_pixels_by_class"
 """What TFMA keeps to itself: metrics with a leading underscore are not written."""

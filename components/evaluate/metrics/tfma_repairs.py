@@ -10,7 +10,7 @@
 - Slices are cut by the transformed features of all models, so that an example is in several where these differ. Here
   it is by the candidate's.
 
-The metrics of curves are in `components.evaluate.curves`.
+The metrics of curves are in `components.evaluate.metrics.curves`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A metric of a rare class: how much more often it is met among the highest scores than among all examples.
 
-In an EvalConfig: `metrics { class_name: "TopLift" module: "components.evaluate.top_lift" config: '"share": 0.1' }`.
+In an EvalConfig: `metrics { class_name: "TopLift" module: "components.evaluate.metrics" config: '"share": 0.1' }`.
 """
 
 from __future__ import annotations

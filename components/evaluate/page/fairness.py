@@ -8,9 +8,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from components.evaluate.results import Results, SliceMetrics, candidate_name
-from components.runtime import report
-from components.runtime.report import Html
+from components.evaluate.computation.results import Results, SliceMetrics, candidate_name
+from components.runtime.stage import report
+from components.runtime.stage.report import Html
 
 _MAX_SLICES = 30
 _FEW = 50

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
-from components.evaluate import segmentation
-from components.evaluate.batches import Model, serialised
-from components.runtime import report
-from components.runtime.report import Html
+from components.evaluate.computation.batches import Model, serialised
+from components.evaluate.metrics import segmentation
+from components.runtime.stage import report
+from components.runtime.stage.report import Html
 
 LOOKED_AT = 256
 """Examples among which the pictures are chosen, the first ones, so that a large split costs no second pass."""

@@ -10,12 +10,21 @@ import numpy as np
 from tensorflow_model_analysis import constants
 from tensorflow_model_analysis.metrics import metric_types
 
-from components.evaluate import fairness, gallery, regression_page, segmentation
-from components.evaluate.lift import NAME as LIFT
-from components.evaluate.results import EXAMPLE_COUNT, Plots, Results, SliceMetrics, candidate_name, metric_name
+from components.evaluate.computation.results import (
+    EXAMPLE_COUNT,
+    Plots,
+    Results,
+    SliceMetrics,
+    candidate_name,
+    metric_name,
+)
+from components.evaluate.metrics import segmentation
+from components.evaluate.metrics.lift import NAME as LIFT
+from components.evaluate.page import fairness, gallery
+from components.evaluate.page import regression as regression_page
 from components.evaluate.verdict import Outcome, Verdict
-from components.runtime import report
-from components.runtime.report import Html
+from components.runtime.stage import report
+from components.runtime.stage.report import Html
 
 _MAX_SLICES = 60
 _MAX_CLASSES = 40

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from components.evaluate.residuals import Part, Regression
-from components.runtime import report
-from components.runtime.report import Html
+from components.evaluate.metrics.residuals import Part, Regression
+from components.runtime.stage import report
+from components.runtime.stage.report import Html
 
 _EXACT = 500
 """Dots of so many examples and fewer are single ones."""

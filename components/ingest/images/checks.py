@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, TiffImagePlugin, UnidentifiedImageError, WebPImagePlugin
 
-from components.ingest import image_jpeg
-from components.ingest.image_faults import BadImage
+from components.ingest.images import jpeg as image_jpeg
+from components.ingest.images.faults import BadImage
 
 JPEG = "jpeg"
 PNG = "png"

@@ -11,13 +11,13 @@ import numpy as np
 from pyarrow import fs
 
 from components.ingest.encoding import Encoded
-from components.ingest.image_checks import MAX_FILE_BYTES, check
-from components.ingest.image_faults import BadImage, Faults
-from components.ingest.image_layouts import ImageFile
-from components.ingest.image_masks import check_mask
+from components.ingest.images.checks import MAX_FILE_BYTES, check
+from components.ingest.images.faults import BadImage, Faults
+from components.ingest.images.layouts import ImageFile
+from components.ingest.images.masks import check_mask
 from components.ingest.sources import SourceFile
 from components.ingest.splits import Splits
-from components.runtime import examples, tfrecord
+from components.runtime.data import examples, tfrecord
 from components.runtime.errors import InputError
 
 PART_BYTES = 4 << 20

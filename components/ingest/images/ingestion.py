@@ -10,15 +10,15 @@ from contextlib import contextmanager
 from typing import Any, Self
 
 from components.ingest.encoding import Encoded
-from components.ingest.image_encoding import EncodedImages, encode_images, read_images
-from components.ingest.image_faults import Faults
-from components.ingest.image_layouts import ImageFiles, find_images
-from components.ingest.image_settings import ImageSettings
+from components.ingest.images.encoding import EncodedImages, encode_images, read_images
+from components.ingest.images.faults import Faults
+from components.ingest.images.layouts import ImageFiles, find_images
+from components.ingest.images.settings import ImageSettings
 from components.ingest.processes import mapped
 from components.ingest.sources import FORMATS, IMAGES, NoFiles, Sources, find, is_image_name
 from components.ingest.splits import Splits
 from components.runtime.errors import InputError
-from components.runtime.progress import report
+from components.runtime.stage.progress import report
 
 NO_COMPRESSION = 0
 """Level of gzip for images, which are compressed already: level 1 takes nearly as long as decoding and gains 1 %."""

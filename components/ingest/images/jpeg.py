@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from components.ingest.image_faults import BadImage
+from components.ingest.images.faults import BadImage
 
 _SCAN, _END = 0xDA, 0xD9
 # Start of frame: all but the tables (C4), the extension (C8) and arithmetic conditioning (CC).

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import Any
 
-from components.ingest.image_faults import Faults
-from components.ingest.image_list import read_list
-from components.ingest.image_settings import LIST, PAIRS, ImageSettings
+from components.ingest.images.faults import Faults
+from components.ingest.images.list_file import read_list
+from components.ingest.images.settings import LIST, PAIRS, ImageSettings
 from components.ingest.sources import SourceFile, Sources, by_pattern, check_patterns, find, is_image_name
+from components.runtime.data.storage import shown
 from components.runtime.errors import InputError
-from components.runtime.storage import shown
 
 # What lies beside images in public data sets and on people's disks; anything else is looked into.
 _OTHER = re.compile(

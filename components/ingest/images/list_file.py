@@ -6,8 +6,8 @@ import csv
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from components.ingest.csv_text import lines, open_text
 from components.ingest.sources import SourceFile, is_image_name
+from components.ingest.tables.csv.text import lines, open_text
 from components.runtime.errors import InputError
 
 _PATH_NAMES = ("image", "path", "file", "file_name", "filename", "image_path", "image_name", "name")

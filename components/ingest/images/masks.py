@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from components.ingest.image_checks import decoded, encode_png, orientation, png_header, upright
-from components.ingest.image_faults import BadImage
+from components.ingest.images.checks import decoded, encode_png, orientation, png_header, upright
+from components.ingest.images.faults import BadImage
 
 _LOSSY = ("JPEG", "MPO", "WEBP")
 _GREY = 0

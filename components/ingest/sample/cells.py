@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from components.ingest.sample_pictures import Picture, is_image, overlay, size_text, thumbnail
-from components.runtime import examples
-from components.runtime.visible import visible
+from components.ingest.sample.pictures import Picture, is_image, overlay, size_text, thumbnail
+from components.runtime.data import examples
+from components.runtime.text.visible import visible
 
 IMAGE, MASK = "image", "mask"
 LONG = 120

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from components.ingest.columns import quoted_if_odd
-from components.ingest.sample_cells import Cell, Cells, cells_of, clip
-from components.ingest.sample_pictures import Picture, size_text
-from components.ingest.sampling import Reservoir
-from components.runtime import report
-from components.runtime.report import Html
-from components.runtime.visible import in_one_line
+from components.ingest.column_names import quoted_if_odd
+from components.ingest.sample.cells import Cell, Cells, cells_of, clip
+from components.ingest.sample.pictures import Picture, size_text
+from components.ingest.sample.sampling import Reservoir
+from components.runtime.stage import report
+from components.runtime.stage.report import Html
+from components.runtime.text.visible import in_one_line
 
 MAX_BYTES = 900_000
 

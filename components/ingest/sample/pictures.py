@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from components.runtime.report import COLORS
+from components.runtime.stage.report import COLORS
 
 if TYPE_CHECKING:
     from PIL.Image import Image

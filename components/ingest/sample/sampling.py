@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from components.runtime.tfrecord import FOOTER_BYTES, HEADER_BYTES
+from components.runtime.data.tfrecord import FOOTER_BYTES, HEADER_BYTES
 
 MAX_ROWS = 100
 Row = TypeVar("Row")

@@ -11,13 +11,13 @@ import pyarrow as pa
 from pyarrow import fs
 from pyarrow import parquet as pq
 
-from components.ingest.columns import check_names, compare_names
+from components.ingest.column_names import check_names, compare_names
 from components.ingest.overflows import Overflows
 from components.ingest.sources import SourceFile
-from components.ingest.table_columns import Column, column_of, convert, refuse, widen
+from components.ingest.tables.table_columns import Column, column_of, convert, refuse, widen
+from components.runtime.data.storage import reading
 from components.runtime.errors import InputError
-from components.runtime.progress import report
-from components.runtime.storage import reading
+from components.runtime.stage.progress import report
 
 _MAGIC = b"PAR1"
 _BATCH_BYTES = 8 << 20

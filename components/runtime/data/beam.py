@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from components.runtime import tfrecord
+from components.runtime.data import tfrecord
 from components.runtime.errors import InputError
 
 if TYPE_CHECKING:

@@ -20,18 +20,20 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO, Any, NoReturn
 
-from components.runtime import execution_record, final_status, launcher, progress
-from components.runtime.artifacts import file_digest
 from components.runtime.errors import InputError, classify, known
-from components.runtime.executor import ERROR_PREFIX, convert
-from components.runtime.launcher import Completed, Task
-from components.runtime.placeholders import resolve
+from components.runtime.launch import execution as launcher
+from components.runtime.launch.execution import Completed, Task
+from components.runtime.launch.placeholders import resolve
+from components.runtime.records import execution_record, final_status
+from components.runtime.stage import progress
+from components.runtime.stage.artifacts import file_digest
+from components.runtime.stage.executor import ERROR_PREFIX, convert
 
 EXECUTION_OUTPUT = "millrace-execution"
 """The output parameter that says where an execution lies, relative to the pipeline root. (A hyphen: no output of a
 stage can have that name.)"""
 
-_COMPONENTS = Path(__file__).parent.parent
+_COMPONENTS = Path(__file__).parents[2]
 _PARAMETER_PLACEHOLDER = "{{$.inputs.parameters['"
 PYTHON_TYPES: dict[str, type] = {
     "NUMBER_INTEGER": int,
@@ -345,7 +347,3 @@ def end_with(work: Callable[[], None]) -> NoReturn:
         sys.stderr.write(f"{ERROR_PREFIX}{' '.join(str(known(error)).split())}\n")
         sys.exit(known(error).exit_code)
     sys.exit(0)
-
-
-if __name__ == "__main__":
-    main()

@@ -21,13 +21,15 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import IO, Any
 
-from components.runtime import execution_record, lineage, progress
-from components.runtime.artifacts import content_digest, sync
 from components.runtime.errors import EXIT_INTERRUPTED, EXIT_TRANSIENT, StageError
-from components.runtime.executor import ERROR_PREFIX
-from components.runtime.fingerprints import fingerprint
-from components.runtime.placeholders import resolve
-from components.runtime.redaction import refuse_credentials
+from components.runtime.launch.fingerprints import fingerprint
+from components.runtime.launch.placeholders import resolve
+from components.runtime.lineage import record as lineage
+from components.runtime.records import execution_record
+from components.runtime.stage import progress
+from components.runtime.stage.artifacts import content_digest, sync
+from components.runtime.stage.executor import ERROR_PREFIX
+from components.runtime.text.redaction import refuse_credentials
 
 _LOCK = "owner.lock"
 _ROOM_FOR_A_LINE = 16 << 10

@@ -21,10 +21,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from components.runtime.artifacts import content_digest, content_files, files_below
 from components.runtime.errors import StageError
+from components.runtime.stage.artifacts import content_digest, content_files, files_below
 
-WORKING_DIRECTORY = Path(__file__).parents[2]
+WORKING_DIRECTORY = Path(__file__).parents[3]
 """That of every stage, here and in the images: the folder that has `components` in it."""
 
 _URI = re.compile(r"([a-z][a-z0-9+.-]*)://\S+")
@@ -112,7 +112,7 @@ def _file(name: str) -> Path:
     if "://" not in name:
         return WORKING_DIRECTORY / name
     # Arrow is imported for those alone who keep files in object storage.
-    from components.runtime.storage import local_file
+    from components.runtime.data.storage import local_file
 
     return local_file(name)
 
@@ -143,7 +143,7 @@ def _remote(uri: str, scheme: str) -> Any:
         raise _UnknownContent(uri)
     from pyarrow import fs
 
-    from components.runtime.storage import filesystem, reading, shown
+    from components.runtime.data.storage import filesystem, reading, shown
 
     storage, path = filesystem(uri)
     with reading(shown(uri)):

@@ -11,9 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from components.runtime.errors import InputError
-
-EXECUTOR_INPUT_OPTION = "--executor-input"
-"""What our stages take it by, as JSON or as `@FILE`. KFP's own components have another option, and take JSON alone."""
+from components.runtime.stage.executor import EXECUTOR_INPUT_OPTION
 
 _EXECUTOR_INPUT = "{{$}}"
 _PLACEHOLDER = re.compile(r"\{\{\$(?P<path>[^{}]*)\}\}")

@@ -144,7 +144,7 @@ class WarmProcess:
 
 
 def main() -> None:
-    """`python -m components.runtime.warm MODULE...`."""
+    """`python -m components.runtime.launch.warm MODULE...`."""
     parser = argparse.ArgumentParser(description="Imports modules, then runs stages in forked processes.")
     parser.add_argument("preload", nargs="*")
     arguments = parser.parse_args()

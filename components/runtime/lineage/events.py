@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from components.runtime import VERSION
-from components.runtime.artifacts import content_files, file_digest
-from components.runtime.execution_record import ARTIFACT_PLACE, relative_uri
-from components.runtime.redaction import redact
+from components.runtime.records.execution_record import ARTIFACT_PLACE, relative_uri
+from components.runtime.stage.artifacts import content_files, file_digest
+from components.runtime.text.redaction import redact
 
 if TYPE_CHECKING:
     from openlineage.client.event_v2 import InputDataset, OutputDataset, RunEvent
@@ -194,7 +194,7 @@ def _version(name: str, value: str) -> str:
 
 def _copy(uri: str) -> Path:
     # The launcher has it already, for the key of its cache.
-    from components.runtime.storage import local_file
+    from components.runtime.data.storage import local_file
 
     return local_file(uri)
 

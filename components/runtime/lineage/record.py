@@ -20,8 +20,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from components.runtime.lineage_events import event
-from components.runtime.redaction import redact
+from components.runtime.lineage.events import event
+from components.runtime.text.redaction import redact
 
 if TYPE_CHECKING:
     from openlineage.client import OpenLineageClient

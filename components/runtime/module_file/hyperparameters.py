@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from components.runtime import yaml_files
-from components.runtime.artifacts import InputArtifact
+from components.runtime.data.storage import local_file, shown
 from components.runtime.errors import InputError
-from components.runtime.storage import local_file, shown
+from components.runtime.stage.artifacts import InputArtifact
+from components.runtime.text import yaml_files
 
 BEST_FILE = "best_hyperparameters.txt"
 """The file of the artifact `best_hyperparameters`, as TFX names it."""

@@ -16,11 +16,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from components.runtime.data.storage import local_file, origin
 from components.runtime.errors import InputError, classify
-from components.runtime.storage import local_file, origin
+from components.runtime.module_file import moved
 
 _MESSAGE_LENGTH = 400
-_STAND_IN = "components.runtime.tfx_compat"
+_STAND_IN = "components.runtime.module_file.tfx_compat"
 
 
 @dataclass
@@ -94,6 +95,7 @@ def load_function(module_file: str, name: str) -> Callable[..., Any]:
       InputError: no such file, the file does not load, or it has no such function.
     """
     path = _module_path(module_file, name)
+    moved.install()
     if importlib.util.find_spec(_STAND_IN) is not None:
         importlib.import_module(_STAND_IN).install()
     folder = _Folder(path.parent)

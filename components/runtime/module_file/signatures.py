@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from components.runtime.errors import InputError
-from components.runtime.keras_saving import servable_variables
+from components.runtime.module_file.keras_saving import servable_variables
 
 if TYPE_CHECKING:
     import keras

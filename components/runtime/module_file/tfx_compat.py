@@ -10,7 +10,7 @@ import sys
 from types import ModuleType
 from typing import Any, NamedTuple
 
-from components.runtime.fn_args import DataAccessor, FnArgs
+from components.runtime.module_file.fn_args import DataAccessor, FnArgs
 
 
 class TunerFnResult(NamedTuple):

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from components.runtime import hyperparameters, progress
-from components.runtime.artifacts import file_digest
 from components.runtime.errors import InputError, did_you_mean
-from components.runtime.fn_args import FnArgs
+from components.runtime.module_file import hyperparameters
+from components.runtime.module_file.fn_args import FnArgs
+from components.runtime.stage import progress
+from components.runtime.stage.artifacts import file_digest
 
 if TYPE_CHECKING:
     import keras

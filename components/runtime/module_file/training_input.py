@@ -6,9 +6,9 @@ import logging
 import os
 from typing import Any
 
-from components.runtime.artifacts import InputArtifact, content_bytes
 from components.runtime.errors import InputError
-from components.runtime.fn_args import FnArgs, example_accessor
+from components.runtime.module_file.fn_args import FnArgs, example_accessor
+from components.runtime.stage.artifacts import InputArtifact, content_bytes
 
 SCHEMA_FILE = "schema.pbtxt"
 TRAIN, EVAL = "train", "eval"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from components.runtime.artifacts import InputArtifact
 from components.runtime.errors import InputError, TransientError
-from components.runtime.json_text import parse
+from components.runtime.stage.artifacts import InputArtifact
+from components.runtime.text.json_text import parse
 
 
 @dataclass(frozen=True)

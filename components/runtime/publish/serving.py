@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from components.runtime.artifacts import (
+from components.runtime.errors import InputError
+from components.runtime.stage.artifacts import (
     InputArtifact,
     content_files,
     file_digest,
@@ -20,8 +21,7 @@ from components.runtime.artifacts import (
     listing_digest,
     local_path,
 )
-from components.runtime.errors import InputError
-from components.runtime.json_text import parse
+from components.runtime.text.json_text import parse
 
 MODEL_FOLDER = "Format-Serving"
 """Folder of a model artifact that holds its SavedModel, as TFX names it."""

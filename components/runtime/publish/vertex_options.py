@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
 
-from components.runtime import vertex_accelerators
+from components.runtime.publish import vertex_accelerators
 
 OUR_LABELS = "millrace_"
 _ARTIFACTS_MB = 10_000

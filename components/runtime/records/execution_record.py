@@ -13,8 +13,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from components.runtime.artifacts import content_bytes, write_whole
-from components.runtime.json_text import parse
+from components.runtime.stage.artifacts import content_bytes, write_whole
+from components.runtime.text.json_text import parse
 
 FILE = "execution.json"
 

@@ -14,11 +14,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from components.runtime import execution_record
 from components.runtime.errors import InputError
-from components.runtime.executor import ERROR_PREFIX
-from components.runtime.json_text import parse
-from components.runtime.redaction import redact
+from components.runtime.records import execution_record
+from components.runtime.stage.executor import ERROR_PREFIX
+from components.runtime.text.json_text import parse
+from components.runtime.text.redaction import redact
 
 INPUT = "status"
 """The parameter of an exit task that gets the status."""

@@ -10,9 +10,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from components.runtime import execution_record, facts
-from components.runtime.artifacts import write_whole
-from components.runtime.redaction import redact
+from components.runtime.records import execution_record, facts
+from components.runtime.stage.artifacts import write_whole
+from components.runtime.text.redaction import redact
 
 FILE = "run.json"
 

@@ -20,14 +20,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from components.runtime import VERSION, progress
-from components.runtime.artifacts import InputArtifact, OutputArtifact, content_bytes, content_digest
+from components.runtime import VERSION
 from components.runtime.errors import InputError, classify
-from components.runtime.placeholders import EXECUTOR_INPUT_OPTION
-from components.runtime.visible import visible
+from components.runtime.stage import progress
+from components.runtime.stage.artifacts import InputArtifact, OutputArtifact, content_bytes, content_digest
+from components.runtime.text.visible import visible
 
 StageFunction = Callable[..., dict[str, Any] | None]
 
+EXECUTOR_INPUT_OPTION = "--executor-input"
+"""What our stages take it by, as JSON or as `@FILE`. KFP's own components have another option, and take JSON alone."""
 ERROR_PREFIX = "error: "
 
 

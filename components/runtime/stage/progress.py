@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from components.runtime.visible import in_one_line
+from components.runtime.text.visible import in_one_line
 
 PREFIX = "progress: "
 STARTED = "started"

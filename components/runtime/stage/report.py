@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from components.runtime.visible import visible
+from components.runtime.text.visible import visible
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -155,5 +155,5 @@ def content(document: str) -> Html:
     """The sections of a document that `page` made, to be put into another page."""
     found = _BODY.search(document)
     if found is None:
-        raise ValueError("not a page of components.runtime.report")
+        raise ValueError("not a page of components.runtime.stage.report")
     return Html(found[1])

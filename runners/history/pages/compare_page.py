@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
-from components.runtime.report import COLORS, Html, drawing, escape, figure, page, section
-from runners import page_parts as parts
-from runners import text
-from runners.comparison import Comparison, MetricRow, Row, roc
-from runners.embedding import embed
-from runners.records import Run
+from components.runtime.stage.artifacts import write_whole
+from components.runtime.stage.report import COLORS, Html, drawing, escape, figure, page, section
+from runners.history.comparison import Comparison, MetricRow, Row, roc
+from runners.history.pages import page_parts as parts
+from runners.history.pages.embedding import embed
+from runners.history.records import Run
+from runners.terminal import text
 
 _LEFT, _RIGHT = COLORS[0], COLORS[1]
+
+
+def write(compared: Comparison, file: Path) -> Path:
+    """Writes the page of a comparison and returns its path."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(file, render(compared))
+    return file
 
 
 def render(compared: Comparison) -> str:

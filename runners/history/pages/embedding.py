@@ -8,8 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from components.runtime.report import Html, content, escape
-from runners.records import Execution, Run
+from components.runtime.stage.report import Html, content, escape
+from runners.history.records import Execution, Run
 
 BUDGET_BYTES = 4_000_000
 """What all pages together may take; the largest ones stay outside beyond it."""
@@ -72,7 +72,7 @@ def embed(document: str, prefix: str) -> Html:
     """A page's content with ids of its own, so that pages and figures in one document do not disturb each other.
 
     Args:
-      document: a page of `components.runtime.report`. Any other page, and one with scripts, is shown in a closed frame.
+      document: a page of `runtime.stage.report`. Any other page, and one with scripts, is shown in a closed frame.
       prefix: of its ids; different for every page.
     """
     try:

@@ -7,11 +7,11 @@ from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
 
-from components.runtime.report import Html, escape
-from runners import text
-from runners.outcome import Outcome
-from runners.records import Artifact, Run
-from runners.settings import PROJECT
+from components.runtime.stage.report import Html, escape
+from runners import PROJECT
+from runners.history.outcome import Outcome
+from runners.history.records import Artifact, Run
+from runners.terminal import text
 
 STYLE = Html(f"<style>{(Path(__file__).parent / 'templates' / 'page.css').read_text()}</style>")
 
@@ -29,7 +29,7 @@ def portable(document: str, root: Path) -> str:
 
 
 def badge(state: str, alert: str = "") -> Html:
-    """A state in its colour, or in that of what was found wrong (`components.runtime.facts.alert`)."""
+    """A state in its colour, or in that of what was found wrong (`components.runtime.records.facts.alert`)."""
     return Html(f'<span class="badge {escape(alert or state)}">{escape(state)}</span>')
 
 

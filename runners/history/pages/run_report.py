@@ -1,33 +1,22 @@
-"""`report`: one self-contained page for a run, good enough to send to a colleague."""
+"""One self-contained page for a run, good enough to send to a colleague."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
 
-import click
-
-from components.runtime import lineage
-from components.runtime.artifacts import write_whole
-from components.runtime.report import Html, escape, page, section, table
-from runners import page_parts as parts
-from runners import text
-from runners.embedding import HTML_TYPE, StagePage, stage_pages
-from runners.outcome import Outcome, metrics_of, outcome
-from runners.records import LATEST, Artifact, Execution, Run, Task, load_run
-from runners.task_graph import task_graph
-from runners.timeline import legend, spans, timeline
+from components.runtime.lineage import record as lineage
+from components.runtime.stage.artifacts import write_whole
+from components.runtime.stage.report import Html, escape, page, section, table
+from runners.history.outcome import Outcome, metrics_of, outcome
+from runners.history.pages import page_parts as parts
+from runners.history.pages.embedding import HTML_TYPE, StagePage, stage_pages
+from runners.history.pages.task_graph import task_graph
+from runners.history.pages.timeline import legend, spans, timeline
+from runners.history.records import Artifact, Execution, Run, Task, load_run
+from runners.terminal import text
 
 FILE = "report.html"
-
-
-@click.command()
-@click.argument("run", default=LATEST)
-@click.pass_context
-def report(context: click.Context, run: str) -> None:
-    """Write the page of RUN (an id, the beginning of one, or `latest`) and tell where it is."""
-    root: Path = context.obj["root"]
-    click.echo(write(root, load_run(root, run).id))
 
 
 def write(root: Path, run_id: str) -> Path:

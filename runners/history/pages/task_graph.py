@@ -6,10 +6,10 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from components.runtime import facts
-from components.runtime.report import Html, escape
-from runners import text
-from runners.records import Task
+from components.runtime.records import facts
+from components.runtime.stage.report import Html, escape
+from runners.history.records import Task
+from runners.terminal import text
 
 _ALERTS = {facts.ERROR: "failed", facts.WARNING: "running"}
 """A task that ended well and found something wrong is drawn as one of this state."""

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from components.runtime.json_text import parse
-from components.runtime.report import Html, escape
-from runners.records import Run, Task
-from runners.task_graph import FILLS, depths
+from components.runtime.stage.report import Html, escape
+from components.runtime.text.json_text import parse
+from runners.history.pages.task_graph import FILLS, depths
+from runners.history.records import Run, Task
 
 _LABEL, _CHART, _NOTE, _ROW = 165, 740, 95, 24
 _START_UP = "#c4b5fd"

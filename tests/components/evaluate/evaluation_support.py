@@ -15,9 +15,9 @@ from tensorflow_metadata.proto.v0 import schema_pb2
 from tensorflow_model_analysis.metrics import metric_types
 from tensorflow_model_analysis.proto import config_pb2
 
-from components.evaluate.counts import Counts
-from components.evaluate.results import load
-from components.runtime.executor import Execution
+from components.evaluate.computation.counts import Counts
+from components.evaluate.computation.results import load
+from components.runtime.stage.executor import Execution
 from tests.support import executor_input
 
 BATCHES_AND_SLOW_BEAM = pytest.mark.parametrize(

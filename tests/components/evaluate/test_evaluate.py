@@ -13,10 +13,10 @@ import pytest
 import tensorflow as tf
 import tensorflow_model_analysis as tfma
 
-from components.evaluate import results
-from components.evaluate.counts import Counts
-from components.runtime.artifacts import content_digest
+from components.evaluate.computation import results
+from components.evaluate.computation.counts import Counts
 from components.runtime.errors import InputError
+from components.runtime.stage.artifacts import content_digest
 from tests.components.evaluate import evaluation_support as support
 from tests.support import ROOT, run_stage, shared
 
@@ -181,7 +181,7 @@ def test_nan_predictions_are_not_blessed(tmp_path: Path, trip_examples: Path, tr
     config.write_text(
         'model_specs { signature_name: "from_examples" preprocessing_function_names: "transform_features" '
         'label_key: "tips_xf" } metrics_specs { metrics { class_name: "MajorityLift" '
-        'module: "components.evaluate.lift" '
+        'module: "components.evaluate.metrics" '
         "threshold { value_threshold { lower_bound { value: 0 } } } } }"
     )
     metadata = support.evaluate_in_process(
@@ -243,7 +243,7 @@ EDITS = {
     "slicing_specs 'hour' is no feature.*trip_start_hour": ('"trip_start_hour"', '"hour"'),
     "class_name 'BinaryAcuracy' is no metric; there is: BinaryAccuracy": ('"BinaryAccuracy"', '"BinaryAcuracy"'),
     "module 'components.evaluate.lifts' cannot be imported": (
-        '"components.evaluate.lift"',
+        '"components.evaluate.metrics"',
         '"components.evaluate.lifts"',
     ),
     "has no such class; it has: MajorityLift": ('"MajorityLift"', '"MajorityShare"'),

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import components.ingest.ingest  # noqa: F401 (before the fork)
-from components.runtime import examples, tfrecord
-from components.runtime.executor import run_stage
+from components.runtime.data import examples, tfrecord
+from components.runtime.stage.executor import run_stage
 from tests.support import StageResult, executor_input
 
 DEFAULT_SPLITS = {"train": 2, "eval": 1}

@@ -11,7 +11,7 @@ import pytest
 
 from components.ingest.encoding import Part, encode, encode_all
 from components.ingest.splits import Splits
-from components.runtime import examples
+from components.runtime.data import examples
 from components.runtime.errors import InputError, TransientError
 
 NAMES = ("eval", "train")

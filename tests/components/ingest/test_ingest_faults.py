@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from components.runtime import examples, tfrecord
+from components.runtime.data import examples, tfrecord
 from tests.components.ingest.ingest_support import ROWS, run_ingest, tfrecord_bytes, write_files
 from tests.support import ROOT, StageResult, executor_input, run_stage
 
@@ -134,7 +134,7 @@ def test_a_fault_far_behind_the_first_rows(tmp_path: Path) -> None:
 
 
 def test_a_quote_that_is_never_closed_does_not_fill_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from components.ingest import csv_files
+    from components.ingest.tables.csv import files as csv_files
 
     monkeypatch.setattr(csv_files, "BLOCK_BYTES", 1 << 10)
     monkeypatch.setattr(csv_files, "MAX_RECORD_BYTES", 1 << 14)

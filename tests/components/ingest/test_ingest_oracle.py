@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from components.runtime import tfrecord
+from components.runtime.data import tfrecord
 from tests.components.ingest.ingest_support import Ingested, ingested
 from tests.support import run_stage, shared
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from components.runtime import examples
+from components.runtime.data import examples
+from components.runtime.data.storage import reading
 from components.runtime.errors import InputError, TransientError
-from components.runtime.storage import reading
 from tests.components.ingest.ingest_support import ROWS, ingested, run_ingest, tfrecord_bytes, write_files
-from tests.components.ingest.table_support import avro_of, parquet_of
+from tests.components.ingest.tables.table_support import avro_of, parquet_of
 from tests.image_files import jpeg
 from tests.object_storage import object_storage
 

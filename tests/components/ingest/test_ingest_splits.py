@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from components.ingest.splits import Splits
-from components.runtime import examples
+from components.runtime.data import examples
 from components.runtime.errors import InputError
 from tests.components.ingest.ingest_support import Ingested, ingested, tfrecord_bytes, write_files
 

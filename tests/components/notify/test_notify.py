@@ -16,8 +16,8 @@ from components.notify import bounded as bounds
 from components.notify import notify as stage
 from components.notify import webhook
 from components.notify.message import Message
-from components.runtime.artifacts import OutputArtifact
 from components.runtime.errors import InputError, TransientError
+from components.runtime.stage.artifacts import OutputArtifact
 from tests.components.notify.notify_support import FAILED, MailServer, notify
 from tests.runners.loopback import Request, serving
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from components.runtime.artifacts import content_digest
+from components.runtime.stage.artifacts import content_digest
 
 
 def make_model(folder: Path, content: str = "one", extra_bytes: int = 0) -> Path:

@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from components.runtime.artifacts import content_digest
-from components.runtime.serving import MANIFEST
+from components.runtime.publish.serving import MANIFEST
+from components.runtime.stage.artifacts import content_digest
 from tests.components.push.serving_support import make_blessing, make_model, tree
 from tests.support import ROOT, StageResult, executor_input, run_stage
 

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from components.runtime.artifacts import content_digest
+from components.runtime.stage.artifacts import content_digest
 from tests.components.push.serving_support import make_blessing, make_model
 from tests.components.push_hub.hub_server import Hub
 from tests.support import ROOT, StageResult, executor_input

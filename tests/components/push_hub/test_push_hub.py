@@ -13,7 +13,7 @@ import pytest
 import yaml
 from huggingface_hub import snapshot_download
 
-from components.runtime.artifacts import content_digest
+from components.runtime.stage.artifacts import content_digest
 from tests.components.push.serving_support import make_blessing, tree
 from tests.components.push_hub.hub_server import Answer, Hub, running_hub
 from tests.components.push_hub.hub_support import (

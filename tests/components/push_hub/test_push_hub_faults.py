@@ -14,7 +14,7 @@ from components.push_hub import hub as hub_module
 from components.push_hub import spaces
 from components.push_hub.push_hub import push_hub
 from components.runtime.errors import InputError
-from components.runtime.executor import Execution
+from components.runtime.stage.executor import Execution
 from tests.components.push.serving_support import make_blessing
 from tests.components.push_hub.hub_server import Answer, Hub, running_hub
 from tests.components.push_hub.hub_support import arguments, push, saved_model, signed_model

@@ -9,7 +9,7 @@ import pytest
 
 from tests.components.push_vertex.model_server import VertexModels, serve
 from tests.components.push_vertex.vertex_push import Push
-from tests.runners.vertex_server import write_credentials
+from tests.runners.vertex.vertex_server import write_credentials
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from google.protobuf import json_format
 
 from tests.components.push_vertex.storage_server import Refused, Storage
 from tests.runners.loopback import Request, serving
-from tests.runners.vertex_server import TOKEN
+from tests.runners.vertex.vertex_server import TOKEN
 
 PARENT = "projects/my-project/locations/europe-west4"
 _ALIAS = re.compile(r"[a-z][a-zA-Z0-9-]{0,126}[a-z0-9]")

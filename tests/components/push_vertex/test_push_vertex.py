@@ -12,9 +12,9 @@ from google.cloud.aiplatform_v1.types import AcceleratorType
 
 from components.push_vertex.endpoints import split
 from components.push_vertex.registry import prebuilt_image
-from components.runtime import vertex_accelerators
-from components.runtime.artifacts import content_digest
-from components.runtime.vertex_options import Container, PushVertex
+from components.runtime.publish import vertex_accelerators
+from components.runtime.publish.vertex_options import Container, PushVertex
+from components.runtime.stage.artifacts import content_digest
 from tests.components.push.serving_support import tree
 from tests.components.push_vertex.model_server import PARENT, VertexModels
 from tests.components.push_vertex.vertex_push import DEFAULTS, Push

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from components.push_vertex.push_vertex import push_vertex
-from components.runtime.executor import Execution
+from components.runtime.stage.executor import Execution
 from tests.components.push_vertex.model_server import PARENT, VertexModels
 from tests.components.push_vertex.vertex_push import Push
-from tests.runners.vertex_server import TOKEN
+from tests.runners.vertex.vertex_server import TOKEN
 
 ENDPOINT = {"machine_type": "n1-standard-4"}
 ALWAYS = 1000

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from components.runtime.artifacts import content_digest
-from components.runtime.launcher import Task, launch
-from runners.compile_command import compile_pipeline
-from runners.environments import ColdProcess
-from runners.ir import Constant, documents, read, task_parameters
+from components.runtime.launch.execution import Task, launch
+from components.runtime.stage.artifacts import content_digest
+from runners.commands.compile import compile_pipeline
+from runners.compiled.ir import Constant, documents, read, task_parameters
+from runners.local.environments import ColdProcess
 from tests.components.push.serving_support import make_blessing, make_model
 from tests.components.push_vertex.model_server import PARENT, VertexModels
 from tests.runners.compiled_models import model

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from components.push_vertex.push_vertex import push_vertex
-from components.runtime.artifacts import content_digest
 from components.runtime.errors import StageError
-from components.runtime.executor import Execution
+from components.runtime.stage.artifacts import content_digest
+from components.runtime.stage.executor import Execution
 from tests.components.push.serving_support import make_blessing, make_model
 from tests.support import ROOT, executor_input
 

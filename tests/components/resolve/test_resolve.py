@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from components.resolve.resolve import resolve as stage
-from components.runtime.artifacts import OutputArtifact, content_digest
 from components.runtime.errors import TransientError
-from components.runtime.serving import Survey, survey
+from components.runtime.publish.serving import Survey, survey
+from components.runtime.stage.artifacts import OutputArtifact, content_digest
 from tests.components.push.serving_support import make_blessing, make_model, tree
 from tests.support import StageResult, run_stage
 
@@ -133,7 +133,7 @@ def test_a_version_that_vanishes_while_it_is_copied(
         shutil.rmtree(root / "2")
         return found
 
-    monkeypatch.setattr("components.runtime.serving.survey", looked_at_before)
+    monkeypatch.setattr("components.runtime.publish.serving.survey", looked_at_before)
     (tmp_path / "out").mkdir()
     output = OutputArtifact("baseline_model", str(tmp_path / "out" / "baseline_model"))
     with pytest.raises(TransientError, match=r"version 2 changed while it was copied .*; run again"):

@@ -16,7 +16,7 @@ import tensorflow_data_validation as tfdv
 from PIL import Image
 from tensorflow_metadata.proto.v0 import statistics_pb2
 
-from components.runtime import tfrecord
+from components.runtime.data import tfrecord
 from components.runtime.errors import InputError, TransientError, classify
 from components.statistics import compute, page, records, splits
 from tests.support import run_stage, shared

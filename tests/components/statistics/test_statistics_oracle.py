@@ -11,7 +11,7 @@ import pytest
 import tensorflow_data_validation as tfdv
 from tensorflow_metadata.proto.v0 import statistics_pb2
 
-from components.runtime import tfrecord
+from components.runtime.data import tfrecord
 from tests.support import shared
 from tests.support_tfdv import run_statistics
 

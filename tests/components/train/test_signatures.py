@@ -17,8 +17,8 @@ import pytest
 import tensorflow as tf
 import tensorflow_transform as tft
 
-from components.runtime import signatures
 from components.runtime.errors import InputError
+from components.runtime.module_file import signatures
 from tests.components.train import training_support as support
 from tests.models.served_support import serve
 from tests.support import ROOT

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 import tensorflow as tf
 
-from components.runtime import modules, tfx_compat
 from components.runtime.errors import InputError
-from components.runtime.fn_args import DataAccessor, FnArgs
+from components.runtime.module_file import loading as modules
+from components.runtime.module_file import tfx_compat
+from components.runtime.module_file.fn_args import DataAccessor, FnArgs
 from tests.components.train import training_support as support
 
 IMPORTS = """
@@ -76,7 +77,7 @@ def test_modules_of_tfx_that_are_not_provided(tmp_path: Path) -> None:
 def test_the_real_package_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "tfx").mkdir()
     (tmp_path / "tfx" / "__init__.py").write_text("REAL = True\n")
-    code = "from components.runtime import tfx_compat; tfx_compat.install(); import tfx; print(tfx.REAL)"
+    code = "from components.runtime.module_file import tfx_compat; tfx_compat.install(); import tfx; print(tfx.REAL)"
     environment = {"PYTHONPATH": f"{tmp_path}:{support.ROOT}"}
     result = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert result.stdout == "True\n"

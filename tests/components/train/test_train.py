@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from components.runtime import tfrecord
-from components.runtime.artifacts import content_bytes
+from components.runtime.data import tfrecord
 from components.runtime.errors import InputError
-from components.runtime.executor import Execution
+from components.runtime.stage.artifacts import content_bytes
+from components.runtime.stage.executor import Execution
 from components.train.train import train
 from tests.components.train import training_support as support
 from tests.components.train.training_support import Prepared

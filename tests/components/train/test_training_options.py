@@ -15,8 +15,9 @@ import pytest
 import tensorflow as tf
 import tensorflow_transform as tft
 
-from components.runtime import modules, training
-from components.runtime.fn_args import FnArgs
+from components.runtime.module_file import loading as modules
+from components.runtime.module_file import training
+from components.runtime.module_file.fn_args import FnArgs
 from tests.components.train import training_support as support
 from tests.components.train.training_support import Prepared
 from tests.support import ROOT
@@ -35,7 +36,7 @@ WORSENING = """
 import keras
 import numpy as np
 import tensorflow as tf
-from components.runtime import training
+from components.runtime.module_file import training
 
 def run_fn(fn_args):
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, kernel_initializer="zeros")])

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from components.runtime import executor
-from components.runtime.executor import Execution
+from components.runtime.stage import executor
+from components.runtime.stage.executor import Execution
 from components.train.train import train
 from components.transform.transform import transform
 from tests.support import ROOT, executor_input, shared

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tensorflow_metadata.proto.v0 import schema_pb2
 
-from components.runtime import beam, examples, tfrecord
+from components.runtime.data import beam, examples, tfrecord
 from components.runtime.errors import InputError
 
 SCHEMA = schema_pb2.Schema(feature=[schema_pb2.Feature(name="v", type=schema_pb2.BYTES)]).SerializeToString()

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from components.ingest.image_checks import check
-from components.ingest.image_masks import check_mask
+from components.ingest.images.checks import check
+from components.ingest.images.masks import check_mask
 from tests import image_files
 
 GOOD = image_files.good_images()

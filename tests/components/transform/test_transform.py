@@ -13,9 +13,9 @@ import pytest
 import tensorflow as tf
 import tensorflow_transform as tft
 
-from components.runtime import examples, tfrecord
-from components.runtime.artifacts import content_digest
+from components.runtime.data import examples, tfrecord
 from components.runtime.errors import InputError, TransientError, classify
+from components.runtime.stage.artifacts import content_digest
 from tests.components.transform.transform_support import (
     OUTPUTS,
     read_split,

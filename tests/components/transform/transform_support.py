@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from components.runtime import examples, tfrecord
-from components.runtime.executor import Execution
+from components.runtime.data import examples, tfrecord
+from components.runtime.stage.executor import Execution
 from components.transform.transform import transform
 from tests.support import executor_input
 

@@ -12,7 +12,8 @@ from typing import Any
 import keras_tuner
 import pytest
 
-from components.runtime import executor, hyperparameters
+from components.runtime.module_file import hyperparameters
+from components.runtime.stage import executor
 from tests.components.train import training_support
 from tests.components.train.training_support import Prepared
 from tests.components.tune import tuning_support as support

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from components.runtime import executor
-from components.runtime.executor import Execution
+from components.runtime.stage import executor
+from components.runtime.stage.executor import Execution
 from components.tune.tune import tune
 from tests.components.train.training_support import Prepared
 from tests.support import executor_input

@@ -10,7 +10,7 @@ import pytest
 from tensorflow_metadata.proto.v0 import anomalies_pb2
 
 from components.runtime.errors import InputError
-from components.runtime.executor import Execution
+from components.runtime.stage.executor import Execution
 from tests.support import ROOT, shared
 from tests.support_tfdv import Row, run_statistics, run_validate, write_examples
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from runners.argo.closing import CLOSING
-from runners.environments import environment_of, interpreter
+from runners.local.environments import environment_of, interpreter
 from tests.support import ROOT
 
 RunContainer = Callable[[dict[str, Any], dict[str, str], dict[str, Path]], "Ended"]

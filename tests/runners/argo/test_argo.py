@@ -16,10 +16,11 @@ from hera.workflows.models import Workflow
 from kfp import compiler, dsl, kubernetes
 
 from components.runtime.errors import InputError
-from runners.argo import ArgoOptions, compile_workflow, for_settings
 from runners.argo.closing import CLOSING
-from runners.compile_command import compile_pipeline
-from runners.settings import load
+from runners.argo.options import ArgoOptions, for_settings
+from runners.argo.workflow import compile_workflow
+from runners.commands.compile import compile_pipeline
+from runners.settings.model import load
 from tests.runners.compiled_models import digest, full, model
 from tests.support import ROOT, changed
 

@@ -10,18 +10,20 @@ import pytest
 import yaml
 from kfp import compiler, dsl
 
-from components.runtime import close_workflow, final_status
-from runners.argo import ArgoOptions, compile_workflow, for_settings
-from runners.compile_command import compile_pipeline
-from runners.images import reference
-from runners.records import load_run
-from runners.resources import stages
-from runners.run_report import write
-from runners.settings import load
+from components.runtime import close_workflow
+from components.runtime.records import final_status
+from runners.argo.options import ArgoOptions, for_settings
+from runners.argo.workflow import compile_workflow
+from runners.commands.compile import compile_pipeline
+from runners.compiled.images import reference
+from runners.history.pages.run_report import write
+from runners.history.records import load_run
+from runners.settings.model import load
+from runners.settings.resources import stages
 from scripts import taxi_trips
 from tests.e2e.conftest import Run
 from tests.e2e.conftest import run as run_locally
-from tests.runners.argo_executor import Execution, Podman, RunContainer, Subprocesses
+from tests.runners.argo.argo_executor import Execution, Podman, RunContainer, Subprocesses
 
 NUMBER = """
 import json, pathlib, sys

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.runners.argo_server import TOKEN, Argo, serve, write_kubeconfig
+from tests.runners.argo.argo_server import TOKEN, Argo, serve, write_kubeconfig
 from tests.runners.cluster_support import call
 
 WORKFLOW = """\

@@ -9,8 +9,8 @@ import pytest
 
 from components.runtime.errors import InputError
 from runners.argo.conditions import reference, when
-from runners.ir import Condition, Constant, Output, Parameter, Source
-from tests.runners.argo_executor import evaluate
+from runners.compiled.ir import Condition, Constant, Output, Parameter, Source
+from tests.runners.argo.argo_executor import evaluate
 
 KINDS = {
     "whole": "NUMBER_INTEGER",

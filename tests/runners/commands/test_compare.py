@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from runners import text
-from runners.cli import cli
-from runners.compare_page import render
-from runners.comparison import MetricRow, compare_runs, roc
-from runners.records import load_run
-from tests.runners.pipeline_roots import FAILED, FIRST, SECOND, SECONDS, STATE_AFTER, RootWriter, taxi_root
-from tests.runners.test_run_report import check
+from runners.commands.cli import cli
+from runners.history.comparison import MetricRow, compare_runs, roc
+from runners.history.pages.compare_page import render
+from runners.history.records import load_run
+from runners.terminal import text
+from tests.runners.history.pipeline_roots import FAILED, FIRST, SECOND, SECONDS, STATE_AFTER, RootWriter, taxi_root
+from tests.runners.history.test_run_report import check
 
 
 @pytest.fixture(scope="module")

@@ -13,16 +13,17 @@ from typing import Any
 import pytest
 import yaml
 
-from runners import images
-from runners.argo import ArgoOptions, compile_workflow, for_settings
-from runners.compile_command import Images, compile_pipeline
-from runners.images import LOCK_VARIABLE
-from runners.ir import Constant, Output, documents, read
-from runners.kubernetes_values import cpu_cores, memory_bytes
-from runners.resources import GPU_STAGES, OPTIONAL_STAGES, task_name, tasks
-from runners.settings import load
+from runners.argo.options import ArgoOptions, for_settings
+from runners.argo.workflow import compile_workflow
+from runners.commands.compile import Images, compile_pipeline
+from runners.compiled import images
+from runners.compiled.images import LOCK_VARIABLE
+from runners.compiled.ir import Constant, Output, documents, read
+from runners.settings.kubernetes_values import cpu_cores, memory_bytes
+from runners.settings.model import load
+from runners.settings.resources import GPU_STAGES, OPTIONAL_STAGES, task_name, tasks
 from tests.runners.compiled_models import OPTIONAL, digest, full, model, pods
-from tests.runners.kfp_fields import IR_2_5, PLATFORM_2_5, unknown
+from tests.runners.kubeflow.kfp_fields import IR_2_5, PLATFORM_2_5, unknown
 from tests.support import ROOT
 
 MODELS = ("taxi", "digits", "complaints", "complaints_product", "pets")

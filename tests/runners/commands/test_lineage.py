@@ -16,12 +16,12 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from components.runtime import lineage
 from components.runtime.errors import InputError
-from runners.cli import cli
-from runners.lineage_graph import Graph
-from tests.runners.pipeline_roots import FAILED, FIRST, SECOND, RootWriter, taxi_root
-from tests.runners.test_records import places, with_value
+from components.runtime.lineage import record as lineage
+from runners.commands.cli import cli
+from runners.history.lineage_graph import Graph
+from tests.runners.history.pipeline_roots import FAILED, FIRST, SECOND, RootWriter, taxi_root
+from tests.runners.history.test_records import places, with_value
 from tests.support import ROOT
 
 

@@ -6,7 +6,7 @@ import io
 
 import pytest
 
-from runners.readable import make_readable
+from runners.terminal.readable import make_readable
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 
 from components.runtime import VERSION
 from components.runtime.errors import InputError
-from runners import images
+from runners.compiled import images
 
 DIGEST = f"sha256:{'ab' * 32}"
 

@@ -7,9 +7,9 @@ import pytest
 from kfp import compiler, dsl
 
 from components.runtime.errors import InputError
-from runners.compile_command import compile_pipeline
-from runners.ir import Constant, Output, Parameter, Pipeline, documents, read, task_parameters
-from runners.settings import load
+from runners.commands.compile import compile_pipeline
+from runners.compiled.ir import Constant, Output, Parameter, Pipeline, documents, read, task_parameters
+from runners.settings.model import load
 
 
 def _read(function: Any, folder: Path) -> Pipeline:

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from kfp import compiler, dsl
 
-from runners import op_functions as op
-from runners.cluster_settings import Cluster, Credentials, Toleration
-from runners.ir import documents
+from runners.compiled import op_functions as op
+from runners.compiled.ir import documents
+from runners.settings.cluster import Cluster, Credentials, Toleration
 
 
 @dsl.container_component

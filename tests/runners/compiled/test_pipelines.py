@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from runners import compiled_pipelines
-from runners.compile_command import compile_pipeline
-from runners.compiled_pipelines import compiled
-from runners.settings import Settings, load
+from runners.commands.compile import compile_pipeline
+from runners.compiled import pipelines as compiled_pipelines
+from runners.compiled.pipelines import compiled
+from runners.settings.model import Settings, load
 from tests.runners.compiled_models import model
 
 
@@ -60,7 +60,7 @@ def test_so_is_what_other_code_or_another_library_would_compile(
     monkeypatch.undo()
     sources = list(compiled_pipelines._sources())
     names = {str(file.relative_to(compiled_pipelines.PROJECT)) for file in sources}
-    assert {"pipeline.py", "runners/op_functions.py", "components/train/component.yaml"} <= names
+    assert {"pipeline.py", "runners/compiled/op_functions.py", "components/train/component.yaml"} <= names
     before = compiled_pipelines._key(settings)
     changed = compiled_pipelines.PROJECT / "pipeline.py"
     content = Path.read_bytes

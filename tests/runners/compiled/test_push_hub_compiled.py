@@ -9,14 +9,15 @@ import pytest
 import yaml
 
 from components.runtime.errors import InputError
-from components.runtime.launcher import RUN_PLACEHOLDER
-from runners.argo import compile_workflow, for_settings
-from runners.compile_command import compile_pipeline
-from runners.container_mounts import needs_network
-from runners.ir import documents, read
+from components.runtime.launch.execution import RUN_PLACEHOLDER
+from runners.argo.options import for_settings
+from runners.argo.workflow import compile_workflow
+from runners.commands.compile import compile_pipeline
+from runners.compiled.ir import documents, read
+from runners.local.container_mounts import needs_network
 from tests.runners.compiled_models import digest, model, pods
-from tests.runners.kfp_fields import IR_2_5, PLATFORM_2_5, unknown
-from tests.runners.test_containers import task
+from tests.runners.kubeflow.kfp_fields import IR_2_5, PLATFORM_2_5, unknown
+from tests.runners.local.test_containers import task
 
 SECTION = """
 description: Will the tip be generous?

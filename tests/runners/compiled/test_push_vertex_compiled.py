@@ -11,14 +11,15 @@ import yaml
 from hera.workflows.models import Workflow
 
 from components.runtime.errors import InputError
-from components.runtime.launcher import RUN_PLACEHOLDER
-from components.runtime.vertex_options import PushVertex
-from runners.argo import compile_workflow, for_settings
-from runners.compile_command import compile_pipeline
-from runners.display import summary
-from runners.ir import documents, read
+from components.runtime.launch.execution import RUN_PLACEHOLDER
+from components.runtime.publish.vertex_options import PushVertex
+from runners.argo.options import for_settings
+from runners.argo.workflow import compile_workflow
+from runners.commands.compile import compile_pipeline
+from runners.compiled.ir import documents, read
+from runners.terminal.display import summary
 from tests.runners.compiled_models import digest, model, pods
-from tests.runners.kfp_fields import IR_2_5, PLATFORM_2_5, unknown
+from tests.runners.kubeflow.kfp_fields import IR_2_5, PLATFORM_2_5, unknown
 
 SECTION = """
 push_vertex:

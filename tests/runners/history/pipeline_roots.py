@@ -10,7 +10,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from components.runtime import execution_record, lineage, report
+from components.runtime.lineage import record as lineage
+from components.runtime.records import execution_record
+from components.runtime.stage import report
 
 START = datetime(2026, 11, 20, 21, 34, 55, tzinfo=UTC)
 FIRST, SECOND, FAILED = "taxi-20261120-213455-3f2a", "taxi-20261120-220000-77c1", "taxi-20261120-223000-0b5d"

@@ -16,13 +16,16 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from components.runtime import execution_record
 from components.runtime.errors import InputError
-from runners import cli, history, run_report, text
-from runners.comparison import compare_runs
-from runners.outcome import outcome
-from runners.records import OWNER_LOCK, artifacts_of, list_runs, load_run
-from tests.runners.pipeline_roots import FAILED, FIRST, SECOND, RootWriter, taxi_root
+from components.runtime.records import execution_record
+from runners.commands import cli
+from runners.commands import runs as history
+from runners.history.comparison import compare_runs
+from runners.history.outcome import outcome
+from runners.history.pages import run_report
+from runners.history.records import OWNER_LOCK, artifacts_of, list_runs, load_run
+from runners.terminal import text
+from tests.runners.history.pipeline_roots import FAILED, FIRST, SECOND, RootWriter, taxi_root
 from tests.support import ROOT
 
 
@@ -348,7 +351,7 @@ def test_no_color_and_dumb_terminals_are_obeyed(monkeypatch: pytest.MonkeyPatch)
 
 def test_the_list_needs_no_kfp_and_no_drawing(root: Path) -> None:
     code = (
-        "import sys; from runners.cli import cli\n"
+        "import sys; from runners.commands.cli import cli\n"
         "cli.main(['--root', sys.argv[1], 'runs'], standalone_mode=False)\n"
         "assert not {'kfp', 'matplotlib', 'openlineage', 'numpy'} & set(sys.modules), 'slow'\n"
     )
@@ -381,7 +384,7 @@ def test_a_mistyped_command_is_answered_with_the_likely_one() -> None:
 
 def test_the_help_names_all_commands_without_importing_them() -> None:
     code = (
-        "import sys; from runners.cli import main\n"
+        "import sys; from runners.commands.cli import main\n"
         "try: main(['--help'])\n"
         "except SystemExit: print('kfp' in sys.modules)"
     )

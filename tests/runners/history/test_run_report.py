@@ -8,17 +8,18 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from components.runtime import report, run_record
 from components.runtime.errors import InputError
-from components.runtime.report import escape
-from runners import embedding
-from runners.cli import cli
-from runners.embedding import embed
-from runners.records import Task, load_run
-from runners.run_report import render, write
-from runners.task_graph import FILLS, depths, task_graph
-from runners.timeline import spans
-from tests.runners.pipeline_roots import FAILED, FIRST, SECOND, RootWriter, taxi_root
+from components.runtime.records import run_record
+from components.runtime.stage import report
+from components.runtime.stage.report import escape
+from runners.commands.cli import cli
+from runners.history.pages import embedding
+from runners.history.pages.embedding import embed
+from runners.history.pages.run_report import render, write
+from runners.history.pages.task_graph import FILLS, depths, task_graph
+from runners.history.pages.timeline import spans
+from runners.history.records import Task, load_run
+from tests.runners.history.pipeline_roots import FAILED, FIRST, SECOND, RootWriter, taxi_root
 from tests.support import ROOT
 
 VOID = {"meta", "br", "hr", "img", "input", "path", "rect", "line", "use", "circle", "stop", "image"}

@@ -23,7 +23,7 @@ from urllib.parse import unquote
 import kfp_server_api
 import yaml
 
-from runners.kubeflow_artifacts import _classes
+from runners.kubeflow.artifacts import _classes
 from tests.runners.loopback import Refused, Request, serving
 
 START = datetime(2026, 11, 20, 12, tzinfo=UTC)

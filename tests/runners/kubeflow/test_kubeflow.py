@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.runners.cluster_support import Called, call, write_pipeline
-from tests.runners.kfp_server import Kfp, Refused, serve
+from tests.runners.kubeflow.kfp_server import Kfp, Refused, serve
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from runners import contexts
+from runners.kubeflow import contexts
 from tests.runners.cluster_support import Called, call, write_pipeline
-from tests.runners.kfp_server import Kfp, serve
+from tests.runners.kubeflow.kfp_server import Kfp, serve
 
 TOKEN = "ya29.verySecretToken"
 

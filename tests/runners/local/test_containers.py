@@ -16,14 +16,14 @@ from unittest import mock
 
 import pytest
 
-from components.runtime import execution_record
-from components.runtime.artifacts import content_digest
 from components.runtime.errors import StageError
-from components.runtime.launcher import Task
-from runners import engine as engines
-from runners.container_mounts import Mounts, destinations, mounts, needs_network
-from runners.containers import Containers, TaskContainer
-from runners.image_content import image_stages, recipe
+from components.runtime.launch.execution import Task
+from components.runtime.records import execution_record
+from components.runtime.stage.artifacts import content_digest
+from runners.compiled.image_content import image_stages, recipe
+from runners.local import engine as engines
+from runners.local.container_mounts import Mounts, destinations, mounts, needs_network
+from runners.local.containers import Containers, TaskContainer
 from tests.support import ROOT, shared
 from tests.support_images import built_image, engine
 

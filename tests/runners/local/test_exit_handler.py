@@ -18,15 +18,16 @@ from kfp import compiler, dsl
 from kfp.pipeline_spec.pipeline_spec_pb2 import ParameterType, PipelineSpec
 
 import pipeline as millrace_pipeline
-from components.runtime import final_status
 from components.runtime.errors import InputError
-from runners import local
-from runners.argo import ArgoOptions, compile_workflow
-from runners.cluster_settings import Cluster
-from runners.ir import FinalStatus, documents, read
-from runners.local import LocalRun, Selection
-from runners.vertex import make_job
-from tests.runners.argo_executor import Execution, Subprocesses
+from components.runtime.records import final_status
+from runners.argo.options import ArgoOptions
+from runners.argo.workflow import compile_workflow
+from runners.compiled.ir import FinalStatus, documents, read
+from runners.local import run as local
+from runners.local.run import LocalRun, Selection
+from runners.settings.cluster import Cluster
+from runners.vertex.jobs import make_job
+from tests.runners.argo.argo_executor import Execution, Subprocesses
 from tests.runners.loopback import Request, serving
 from tests.support import ROOT
 

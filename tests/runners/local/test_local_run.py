@@ -17,15 +17,18 @@ from typing import Any
 import pytest
 from kfp import compiler, dsl
 
-from components.runtime import execution_record, launcher
 from components.runtime.errors import InputError, TransientError
-from runners import cli, environments, local
-from runners.ir import documents, read
-from runners.lineage_graph import Graph
-from runners.local import LocalRun
-from runners.records import list_runs, load_run
-from runners.run_report import render
-from tests.runners.test_exit_handler import Silent, run, states
+from components.runtime.launch import execution as launcher
+from components.runtime.records import execution_record
+from runners.commands import cli
+from runners.compiled.ir import documents, read
+from runners.history.lineage_graph import Graph
+from runners.history.pages.run_report import render
+from runners.history.records import list_runs, load_run
+from runners.local import environments
+from runners.local import run as local
+from runners.local.run import LocalRun
+from tests.runners.local.test_exit_handler import Silent, run, states
 from tests.support import ROOT, processes, small_disk
 
 SOON = 60
@@ -67,7 +70,7 @@ def ir(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 def _start(root: Path, ir: str, seconds: float) -> subprocess.Popen[str]:
     program = (
-        "import sys; from pathlib import Path; from tests.runners.test_exit_handler import run\n"
+        "import sys; from pathlib import Path; from tests.runners.local.test_exit_handler import run\n"
         "sys.exit(run(Path(sys.argv[1]), Path(sys.argv[2]).read_text(), seconds=float(sys.argv[3]))[0])"
     )
     file = root.with_name("p.yaml")

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from components.runtime.errors import InputError
-from runners.compile_command import compile_pipeline
-from runners.ir import Pipeline, documents, read
-from runners.local import LocalRun, Selection
-from runners.parameters import PARAMETERS
-from runners.settings import load
-from tests.runners.pipeline_roots import RootWriter
-from tests.runners.test_exit_handler import Silent
+from runners.commands.compile import compile_pipeline
+from runners.compiled.ir import Pipeline, documents, read
+from runners.local.run import LocalRun, Selection
+from runners.settings.model import load
+from runners.settings.parameters import PARAMETERS
+from tests.runners.history.pipeline_roots import RootWriter
+from tests.runners.local.test_exit_handler import Silent
 
 WHOLE, ONLY, EARLY = "taxi-20261101-000000-aaaa", "taxi-20261102-000000-bbbb", "taxi-20261103-000000-cccc"
 

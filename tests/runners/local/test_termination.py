@@ -16,14 +16,15 @@ from typing import Any
 
 import pytest
 
-from components.runtime import launcher, run_record
-from runners import run_report
-from runners.ir import documents, read
-from runners.local import LocalRun
-from runners.records import OWNER_LOCK, list_runs, load_run
-from runners.termination import Interruptions
-from tests.runners.test_exit_handler import Silent, run, states
-from tests.runners.test_local_run import ir
+from components.runtime.launch import execution as launcher
+from components.runtime.records import run_record
+from runners.compiled.ir import documents, read
+from runners.history.pages import run_report
+from runners.history.records import OWNER_LOCK, list_runs, load_run
+from runners.local.run import LocalRun
+from runners.local.termination import Interruptions
+from tests.runners.local.test_exit_handler import Silent, run, states
+from tests.runners.local.test_local_run import ir
 from tests.support import ROOT
 
 __all__ = ["ir"]
@@ -52,7 +53,7 @@ def test_a_command_is_ended_with_one_line_while_it_is_imported(sign: signal.Sign
         import runpy
         class Finder:
             def find_spec(self, name, *_):
-                if name == "runners.cli":
+                if name == "runners.commands.cli":
                     kill()
         sys.meta_path.insert(0, Finder())
         runpy.run_module("runners", run_name="__main__")
@@ -71,7 +72,7 @@ def test_a_command_is_ended_with_one_line_while_it_is_imported(sign: signal.Sign
     ],
 )
 def test_a_command_is_ended_with_one_line_in_its_work_and_at_its_end(sign: signal.Signals, body: str) -> None:
-    program = f"from runners.termination import command\ndef body():\n    {body}\ncommand(body)\n"
+    program = f"from runners.local.termination import command\ndef body():\n    {body}\ncommand(body)\n"
     assert _ended_by(sign, program) == (130, "interrupted\n")
 
 

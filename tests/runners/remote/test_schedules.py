@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from components.runtime.errors import InputError
-from runners import schedules
+from runners.remote import schedules
 from tests.runners.cluster_support import Called, call, write_pipeline
-from tests.runners.kfp_server import Kfp, serve
+from tests.runners.kubeflow.kfp_server import Kfp, serve
 
 NIGHTLY = """\
     name: taxi-nightly

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from components.runtime.errors import InputError
-from runners import resources
-from runners.kubernetes_values import cpu_cores, memory_bytes, seconds
-from runners.settings import Settings, load
+from runners.settings import resources
+from runners.settings.kubernetes_values import cpu_cores, memory_bytes, seconds
+from runners.settings.model import Settings, load
 
 
 def _load(folder: Path, text: str) -> Settings:

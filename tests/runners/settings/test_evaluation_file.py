@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from components.runtime.errors import InputError
-from runners.evaluation_file import check
+from runners.settings.evaluation_file import check
 from tests.support import ROOT
 
 
@@ -25,7 +25,7 @@ def test_those_of_the_models_are_right(file: Path) -> None:
         'metrics_specs { metrics [ { class_name: "AUC" }, { class_name: "Mine" module: "mine" } ] '
         'model_names: [ "a", "b" ] } model_specs {} slicing_specs {} cross_slicing_specs {}',
         "# a form feed \x0c and a line\u2028separator\nmodel_specs { label_key: 'a\u2028b' }",
-        'metrics_specs { metrics { class_name: "MajorityLift" module: "components.evaluate.lift" } }',
+        'metrics_specs { metrics { class_name: "MajorityLift" module: "components.evaluate.metrics" } }',
         'metrics_specs { thresholds { key: "auc" value { value_threshold { lower_bound { value: .5 } } } } }',
     ],
 )
@@ -46,12 +46,12 @@ def test_all_forms_of_the_text_are_read(tmp_path: Path, text: str) -> None:
         ("\nmetric_specs {}", "line 2: no field 'metric_specs', did you mean 'metrics_specs'"),
         ('metrics_specs { metrics { class_name "AUC" } }', "line 1:38"),
         (
-            'metrics_specs {\n metrics { class_name: "SquareErrorLift" module: "components.evaluate.regression" } }',
-            "line 2: components.evaluate.regression has no class 'SquareErrorLift', did you mean 'SquaredErrorLift'",
+            'metrics_specs {\n metrics { class_name: "SquareErrorLift" module: "components.evaluate.metrics" } }',
+            "line 2: components.evaluate.metrics has no class 'SquareErrorLift', did you mean 'SquaredErrorLift'",
         ),
         (
             'metrics_specs { metrics { class_name: "X" module: "components.evaluate.lifts" } }',
-            "there is no module 'components.evaluate.lifts', did you mean 'components.evaluate.lift'",
+            "there is no module 'components.evaluate.lifts', did you mean 'components.evaluate.metrics'",
         ),
         ("metrics_specs " + "{ a " * 3000, "messages too deep in others"),
         ("}", "line 1:1"),

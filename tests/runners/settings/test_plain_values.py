@@ -8,8 +8,9 @@ import pytest
 from pydantic import ValidationError
 
 from components.runtime.errors import InputError
-from runners import parameters, schedules
-from runners.stage_settings import Train
+from runners.remote import schedules
+from runners.settings import parameters
+from runners.settings.stages import Train
 
 KNOWN = {
     "rate": {"parameterType": "NUMBER_DOUBLE"},

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from components.runtime.errors import InputError
-from runners import run_command, secret_values
-from runners.compile_command import compile_pipeline
-from runners.parameters import from_texts
+from runners.commands import run as run_command
+from runners.commands.compile import compile_pipeline
+from runners.settings import secret_values
+from runners.settings.parameters import from_texts
 from tests.runners.compiled_models import model
 
 

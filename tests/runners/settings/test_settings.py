@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from components.runtime.errors import InputError
-from runners import cli, settings
-from runners.compile_command import compile_pipeline
-from runners.ir import Constant, documents, read, task_parameters
+from runners.commands import cli
+from runners.commands.compile import compile_pipeline
+from runners.compiled.ir import Constant, documents, read, task_parameters
+from runners.settings import model as settings
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from components.runtime.errors import InputError
-from runners.settings import load
+from runners.settings.model import load
 
 
 def write(folder: Path, ingest: str) -> str:

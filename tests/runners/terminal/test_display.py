@@ -20,8 +20,8 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from components.runtime import facts
-from runners.display import LineDisplay, LiveDisplay, make_display, summary
+from components.runtime.records import facts
+from runners.terminal.display import LineDisplay, LiveDisplay, make_display, summary
 from tests.support import ROOT
 
 NAMES = ("ingest", "statistics", "schema", "validate", "transform", "transformed-statistics", "train", "push")
@@ -50,7 +50,7 @@ def picture(run: dict[str, Any], *, width: int = 80, height: int = 30, ended: bo
     display = LiveDisplay(console, errors=False)
     display._run, display._has_ended = run, ended
     # The clock stands still: what runs has run for no time, however busy the machine is.
-    with mock.patch("runners.display.time", mock.Mock(monotonic=lambda: 0.0)):
+    with mock.patch("runners.terminal.display.time", mock.Mock(monotonic=lambda: 0.0)):
         for each in run["tasks"]:
             display.change(each, LONG)
         with console.capture() as captured:

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from components.runtime.errors import InputError
-from components.runtime.vertex_accelerators import from_gke
-from runners.compile_command import compile_pipeline
-from runners.ir import documents
-from runners.op_functions import VERTEX_ANNOTATION
-from runners.vertex import make_job
+from components.runtime.publish.vertex_accelerators import from_gke
+from runners.commands.compile import compile_pipeline
+from runners.compiled.ir import documents
+from runners.compiled.op_functions import VERTEX_ANNOTATION
+from runners.vertex.jobs import make_job
 from tests.runners.cluster_support import call
 from tests.runners.compiled_models import model, pods
 

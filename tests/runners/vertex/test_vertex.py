@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.runners.cluster_support import Called, call, write_pipeline
-from tests.runners.vertex_server import PARENT, TOKEN, VertexApi, serve, write_credentials
+from tests.runners.vertex.vertex_server import PARENT, TOKEN, VertexApi, serve, write_credentials
 
 ROOT = ("--pipeline-root", "gs://bucket/root")
 GIVEN = ("-p", "data=gs://bucket/data", *ROOT)

@@ -16,8 +16,8 @@ from typing import Any
 
 import pyarrow as pa
 
+from components.runtime.data.tfrecord import ByteStream
 from components.runtime.errors import InputError
-from components.runtime.tfrecord import ByteStream
 
 MAGIC = b"Obj\x01"
 CODECS = ("null", "deflate", "snappy", "zstandard", "bzip2", "xz")

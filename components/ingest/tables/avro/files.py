@@ -10,13 +10,13 @@ from typing import Any
 import fastavro
 import pyarrow as pa
 
-from components.ingest.avro_container import MEND, Block, Container, decompress
-from components.ingest.avro_schema import AvroSchema
-from components.ingest.columns import check_names, compare_names
+from components.ingest.column_names import check_names, compare_names
 from components.ingest.encoding import BATCH_BYTES
 from components.ingest.overflows import Overflows
 from components.ingest.sources import SourceFile
-from components.ingest.table_columns import Column, convert, widen
+from components.ingest.tables.avro.container import MEND, Block, Container, decompress
+from components.ingest.tables.avro.schema import AvroSchema
+from components.ingest.tables.table_columns import Column, convert, widen
 from components.runtime.errors import InputError
 
 _BATCH_RECORDS = 8192

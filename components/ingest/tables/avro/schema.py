@@ -7,8 +7,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from components.ingest.columns import Kind
-from components.ingest.table_columns import NESTED, NO_FEATURE, NO_UNION, Column, column_of, refuse, unify
+from components.ingest.tables.columns import Kind
+from components.ingest.tables.table_columns import NESTED, NO_FEATURE, NO_UNION, Column, column_of, refuse, unify
 
 _PRIMITIVES = {
     "null": pa.null(),

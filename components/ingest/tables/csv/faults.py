@@ -7,10 +7,10 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import NoReturn
 
-from components.ingest.csv_header import Header, delimiter_hint
-from components.ingest.csv_options import CsvOptions, written
-from components.ingest.csv_text import lines, open_text
 from components.ingest.sources import SourceFile
+from components.ingest.tables.csv.header import Header, delimiter_hint
+from components.ingest.tables.csv.options import CsvOptions, written
+from components.ingest.tables.csv.text import lines, open_text
 from components.runtime.errors import InputError
 
 _ROWS_LOOKED_THROUGH = 200_000

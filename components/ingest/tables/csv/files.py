@@ -8,16 +8,18 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 from pyarrow import csv as arrow_csv
 
-from components.ingest import columns, csv_faults
-from components.ingest.columns import Kind
-from components.ingest.csv_header import Header
-from components.ingest.csv_options import CsvOptions
-from components.ingest.csv_text import open_text
+from components.ingest.column_names import check_name, compare_names
 from components.ingest.overflows import Overflows
 from components.ingest.sources import SourceFile
-from components.ingest.text_causes import TextCause, TextCauses
+from components.ingest.tables import columns
+from components.ingest.tables.columns import Kind
+from components.ingest.tables.csv import faults as csv_faults
+from components.ingest.tables.csv.header import Header
+from components.ingest.tables.csv.options import CsvOptions
+from components.ingest.tables.csv.text import open_text
+from components.ingest.tables.csv.text_causes import TextCause, TextCauses
 from components.runtime.errors import InputError
-from components.runtime.progress import report
+from components.runtime.stage.progress import report
 
 BLOCK_BYTES = 1 << 20
 MAX_RECORD_BYTES = 256 << 20
@@ -69,9 +71,9 @@ class CsvTable:
             if not table.names:
                 table.names, table.kinds = header.names, dict.fromkeys(header.names, Kind.MISSING)
                 for name in table.options.text_columns:
-                    columns.check_name(name, header.names, "text_columns", file.name)
+                    check_name(name, header.names, "text_columns", file.name)
                     table.kinds[name] = Kind.BYTES
-            columns.compare_names(header.names, file.name, table.names, files[0].name)
+            compare_names(header.names, file.name, table.names, files[0].name)
             if header.has_rows:
                 table._scan_rows(file, header, causes)
         if table.rows == 0:

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from components.ingest import columns
-from components.ingest.csv_options import CsvOptions, written
-from components.ingest.csv_text import lines, open_text
+from components.ingest.column_names import check_names
 from components.ingest.sources import SourceFile
+from components.ingest.tables import columns
+from components.ingest.tables.csv.options import CsvOptions, written
+from components.ingest.tables.csv.text import lines, open_text
 from components.runtime.errors import InputError
 
 _DELIMITERS = (",", ";", "\t", "|")
@@ -157,7 +158,7 @@ def _check(names: list[str], some: list[str], file: SourceFile, options: CsvOpti
             f"{file.name}: no header? The first line is {_shown(names)}: if it is a row, set header: false and name "
             "the columns in column_names; if these are the names, give them as column_names"
         )
-    columns.check_names(names, file.name, "the first line must name every column")
+    check_names(names, file.name, "the first line must name every column")
 
 
 def _looks_like_a_row(names: list[str], some: list[str], options: CsvOptions) -> bool:

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from components.ingest.csv_options import UTF8
 from components.ingest.sources import SourceFile
+from components.ingest.tables.csv.options import UTF8
 from components.runtime.errors import InputError
 
 _BUFFER_BYTES = 1 << 20

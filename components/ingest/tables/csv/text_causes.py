@@ -12,11 +12,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from components.ingest import columns, csv_faults
-from components.ingest.columns import Kind
-from components.ingest.csv_header import Header
-from components.ingest.csv_options import CsvOptions
 from components.ingest.sources import SourceFile
+from components.ingest.tables import columns
+from components.ingest.tables.columns import Kind
+from components.ingest.tables.csv import faults as csv_faults
+from components.ingest.tables.csv.header import Header
+from components.ingest.tables.csv.options import CsvOptions
 
 _FEW = 8
 """Different cells that may be marks of missing values; with more of them, a column is text."""

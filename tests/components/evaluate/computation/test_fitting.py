@@ -10,10 +10,10 @@ import pytest
 import tensorflow as tf
 from tensorflow_model_analysis.proto import config_pb2
 
-from components.evaluate import fitting
-from components.evaluate.config import with_baseline
+from components.evaluate.computation import fitting
+from components.evaluate.configuration.reading import with_baseline
 from components.runtime.errors import InputError
-from runners import evaluation_file
+from runners.settings import evaluation_file
 from scripts import metrics_page
 from tests.components.evaluate import evaluation_support as support
 from tests.components.evaluate.test_eval_configs import evaluate

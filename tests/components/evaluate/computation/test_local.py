@@ -18,7 +18,10 @@ from tensorflow_model_analysis.extractors import slice_key_extractor
 from tensorflow_model_analysis.proto import config_pb2, metrics_for_slice_pb2
 from tensorflow_model_analysis.slicer import slicer_lib
 
-from components.evaluate import analysis, batches, config, local
+from components.evaluate.computation import batches, local
+from components.evaluate.computation import on_beam as analysis
+from components.evaluate.configuration import reading
+from components.evaluate.configuration.saved_model import SavedModelFacts
 from tests.components.evaluate import evaluation_support as support
 from tests.support import ROOT, shared
 
@@ -35,7 +38,7 @@ metrics_specs {
   metrics { class_name: "FallOut" config: '"thresholds": [0.3, 0.7]' }
   metrics { class_name: "SpecificityAtSensitivity" config: '"sensitivity": 0.5' }
   metrics { class_name: "ConfusionMatrixAtThresholds" config: '"thresholds": [0.25, 0.5, 0.75]' }
-  metrics { class_name: "TopLift" module: "components.evaluate.top_lift" config: '"share": 0.2' }
+  metrics { class_name: "TopLift" module: "components.evaluate.metrics" config: '"share": 0.2' }
 }
 """
 )
@@ -78,10 +81,10 @@ def value(message: metrics_for_slice_pb2.MetricValue) -> float | str:
 
 def both(tmp_path: Path, text: str, examples: Path, schema: Path, model: Path, baseline: Path | None) -> None:
     """Runs both analyses and compares every number."""
-    read = config.read_schema(schema)
-    written = config.with_baseline(text_format.Parse(text, config_pb2.EvalConfig()), baseline is not None)
+    read = reading.read_schema(schema)
+    written = reading.with_baseline(text_format.Parse(text, config_pb2.EvalConfig()), baseline is not None)
     folders = {"": model} if baseline is None else {"candidate": model, "baseline": baseline}
-    models = {name: config.SavedModelFacts(folder / "Format-Serving") for name, folder in folders.items()}
+    models = {name: SavedModelFacts(folder / "Format-Serving") for name, folder in folders.items()}
     assert local.can(written, models, read)
     paths = {name: facts.folder for name, facts in models.items()}
     files = sorted(map(str, (examples / "Split-eval").glob("*.gz")))

@@ -12,9 +12,9 @@ import pytest
 from google.protobuf import text_format
 from tensorflow_model_analysis.proto import config_pb2
 
-from components.evaluate import config as configuration
-from components.evaluate.counts import Counts
-from components.evaluate.results import load
+from components.evaluate.computation.counts import Counts
+from components.evaluate.computation.results import load
+from components.evaluate.configuration import metrics as configuration
 from components.runtime.errors import InputError
 from tests.components.evaluate import evaluation_support as support
 
@@ -259,7 +259,7 @@ MACRO = 'metrics_specs { aggregate { macro_average: true %s } metrics { class_na
         ),
         (
             "options { compute_confidence_intervals { value: true } } metrics_specs { metrics { class_name: "
-            '"LowerBound" module: "components.evaluate.interval" config: \'"metric": "acu"\' } '
+            '"LowerBound" module: "components.evaluate.metrics" config: \'"metric": "acu"\' } '
             'metrics { class_name: "AUC" } }',
             "LowerBound's metric 'acu' is no metric of its metrics_specs; there is: auc",
         ),
@@ -268,7 +268,7 @@ MACRO = 'metrics_specs { aggregate { macro_average: true %s } metrics { class_na
 def test_metrics_that_would_mislead_are_told(text: str, message: str) -> None:
     config = text_format.Parse('model_specs { label_key: "y" } ' + text, config_pb2.EvalConfig())
     with pytest.raises(InputError, match=re.escape(message)):
-        configuration._check_metrics("evaluation.pbtxt", config)
+        configuration.check_metrics("evaluation.pbtxt", config)
 
 
 def test_the_same_metric_may_stand_twice() -> None:
@@ -280,8 +280,8 @@ def test_the_same_metric_may_stand_twice() -> None:
         'metrics_specs { binarize { class_ids { values: [0, 2] } } metrics { class_name: "AUC" } } '
         'metrics_specs { metrics { class_name: "Precision" config: \'"thresholds": [0.3]\' } } '
         "options { compute_confidence_intervals { value: true } } metrics_specs { metrics { class_name: "
-        '"LowerBound" module: "components.evaluate.interval" config: \'"metric": "auc"\' } '
+        '"LowerBound" module: "components.evaluate.metrics" config: \'"metric": "auc"\' } '
         'metrics { class_name: "AUC" config: \'"num_thresholds": 200\' } }'
     )
     config = text_format.Parse('model_specs { label_key: "y" } ' + text, config_pb2.EvalConfig())
-    configuration._check_metrics("evaluation.pbtxt", config)
+    configuration.check_metrics("evaluation.pbtxt", config)

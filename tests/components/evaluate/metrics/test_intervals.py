@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from components.evaluate import resampling
-from components.evaluate.counts import Counts
-from components.evaluate.results import load
+from components.evaluate.computation import resampling
+from components.evaluate.computation.counts import Counts
+from components.evaluate.computation.results import load
 from components.runtime.errors import InputError
 from tests.components.evaluate import evaluation_support as support
 
@@ -24,7 +24,7 @@ metrics_specs {
   metrics { class_name: "ExampleCount" }
   metrics { class_name: "BinaryAccuracy" }
   metrics {
-    class_name: "LowerBound" module: "components.evaluate.interval" config: '"metric": "binary_accuracy"'
+    class_name: "LowerBound" module: "components.evaluate.metrics" config: '"metric": "binary_accuracy"'
     per_slice_thresholds {
       slicing_specs {}
       threshold {

@@ -15,11 +15,12 @@ from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 from tensorflow_model_analysis.proto import config_pb2
 
-from components.evaluate import fitting, local, regression
-from components.evaluate.config import with_baseline
-from components.evaluate.counts import Counts
-from components.evaluate.residuals import Errors
-from components.evaluate.results import Plots, load
+from components.evaluate.computation import fitting, local
+from components.evaluate.computation.counts import Counts
+from components.evaluate.computation.results import Plots, load
+from components.evaluate.configuration.reading import with_baseline
+from components.evaluate.metrics import regression
+from components.evaluate.metrics.residuals import Errors
 from components.runtime.errors import InputError
 from tests.components.evaluate import evaluation_support as support
 
@@ -41,11 +42,11 @@ METRICS = """metrics_specs {
   metrics { class_name: "MeanAbsoluteError" }
   metrics { class_name: "MeanAbsolutePercentageError" }
   metrics {
-    class_name: "SquaredErrorLift" module: "components.evaluate.regression"
+    class_name: "SquaredErrorLift" module: "components.evaluate.metrics"
     per_slice_thresholds { slicing_specs {} threshold { value_threshold { lower_bound { value: 1.5 } } } }
   }
   metrics {
-    class_name: "AbsoluteErrorLift" module: "components.evaluate.regression"
+    class_name: "AbsoluteErrorLift" module: "components.evaluate.metrics"
     per_slice_thresholds { slicing_specs {} threshold { value_threshold { lower_bound { value: 1.5 } } } }
   }
   metrics { class_name: "CalibrationPlot" config: '"num_buckets": 10, "left": 0, "right": 350' }
@@ -291,7 +292,7 @@ def test_several_numbers_per_example_are_told(
 ) -> None:
     made = support.save(support.DigitModel(accuracy=0.9), tmp_path / "model")
     spec = HEAD.replace("price_xf", "label_xf").replace("district", "label_xf") % ""
-    lift = 'metrics { class_name: "AbsoluteErrorLift" module: "components.evaluate.regression" }'
+    lift = 'metrics { class_name: "AbsoluteErrorLift" module: "components.evaluate.metrics" }'
     (tmp_path / "evaluation.pbtxt").write_text(spec + "metrics_specs { " + lift + " }")
     arguments = support.arguments(
         digit_examples, made, digit_schema, tmp_path / "evaluation.pbtxt", beam_options=beam_options
@@ -344,5 +345,5 @@ def test_plots_come_with_the_metrics_of_a_regression_only() -> None:
     assert plots('metrics { class_name: "AUC" }') == []
     assert plots(error, "binarize { class_ids: { values: [1] } }") == []
     assert plots(error, 'query_key: "q"') == []
-    own = 'metrics { class_name: "RegressionPlot" module: "components.evaluate.regression" }'
+    own = 'metrics { class_name: "RegressionPlot" module: "components.evaluate.metrics" }'
     assert plots(error + own) == ["RegressionPlot"]

@@ -15,9 +15,11 @@ from tensorflow_metadata.proto.v0 import schema_pb2
 from tensorflow_model_analysis.metrics import metric_types
 from tensorflow_model_analysis.proto import config_pb2
 
-from components.evaluate import batches, gallery, segmentation
+from components.evaluate.computation import batches
+from components.evaluate.metrics import segmentation
+from components.evaluate.page import gallery
 from tests.components.evaluate import evaluation_support as support
-from tests.components.evaluate.test_local import both
+from tests.components.evaluate.computation.test_local import both
 from tests.support import ROOT
 
 CONFIG = (ROOT / "models" / "pets" / "evaluation.pbtxt").read_text()

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import tensorflow as tf
 
-from components.evaluate import fairness
-from components.evaluate.counts import Counts
-from components.evaluate.results import SliceMetrics, load
+from components.evaluate.computation.counts import Counts
+from components.evaluate.computation.results import SliceMetrics, load
+from components.evaluate.page import fairness
 from components.runtime.errors import InputError
 from tests.components.evaluate import evaluation_support as support
 from tests.support import ROOT
@@ -183,7 +183,7 @@ def test_curves_of_one_class_are_undefined_without_any_plot(
     [
         ("MeanAbsoluteError", []),
         ("AUC", []),
-        ('MajorityLift" module: "components.evaluate.lift', []),
+        ('MajorityLift" module: "components.evaluate.metrics', []),
         ("MeanAbsoluteError", ["--runner=FnApiRunner"]),
         ("AUC", ["--runner=FnApiRunner"]),
     ],

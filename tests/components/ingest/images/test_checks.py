@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from components.ingest.image_checks import Checked, check
-from components.ingest.image_faults import BadImage
+from components.ingest.images.checks import Checked, check
+from components.ingest.images.faults import BadImage
 from tests import image_files
 from tests.image_files import encoded, jpeg, photo, png
 

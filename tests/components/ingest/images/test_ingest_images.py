@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from components.ingest import image_encoding, image_ingestion
+from components.ingest.images import encoding as image_encoding
+from components.ingest.images import ingestion as image_ingestion
 from tests.components.ingest.ingest_support import Ingested, ingested, write_files
 from tests.image_files import encoded, jpeg, mask_png, photo, png, turned
 

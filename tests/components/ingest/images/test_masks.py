@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from components.ingest.image_faults import BadImage
-from components.ingest.image_masks import check_mask
+from components.ingest.images.faults import BadImage
+from components.ingest.images.masks import check_mask
 from tests.image_files import HEIGHT, ORIENTATION, WIDTH, encoded, few_bits_png, mask, mask_png, raw_png, with_alpha
 
 SIZE = (WIDTH, HEIGHT)

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from components.runtime import examples
-from runners.embedding import embed
+from components.runtime.data import examples
+from runners.history.pages.embedding import embed
 from tests.components.ingest.ingest_support import ROWS, Ingested, ingested, run_ingest, tfrecord_bytes, write_files
-from tests.components.ingest.table_support import parquet_of, write
+from tests.components.ingest.tables.table_support import parquet_of, write
 from tests.support import shared
 
 ALL = {"all": 1}
@@ -138,7 +138,7 @@ def test_short_texts_have_the_whole_in_their_title(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("sign", ["👩\u200d👩\u200d👧", "🇦🇹", "👍🏽", "e\u0301", "❤\ufe0f"])
 def test_a_sign_of_several_characters_is_never_cut(sign: str) -> None:
-    from components.ingest.sample_cells import clip
+    from components.ingest.sample.cells import clip
 
     for limit in range(10, 24):
         cut = clip(f"{'x' * 9}{sign * 8}", limit).removesuffix("…").removeprefix("x" * 9)

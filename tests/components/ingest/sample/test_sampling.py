@@ -6,8 +6,8 @@ from collections import Counter
 
 import pytest
 
-from components.ingest.sampling import Reservoir
-from components.runtime import tfrecord
+from components.ingest.sample.sampling import Reservoir
+from components.runtime.data import tfrecord
 
 
 def sampled(count: int, size: int, *, batch: int = 7, split: str = "train") -> list[tuple[int, bytes]]:

@@ -5,7 +5,7 @@ import itertools
 import pyarrow as pa
 import pytest
 
-from components.ingest.columns import Kind, convert, infer
+from components.ingest.tables.columns import Kind, convert, infer
 
 
 def kind_by_python(cells: list[str | None]) -> Kind:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from components.ingest import csv_files, output
+from components.ingest import output
+from components.ingest.tables.csv import files as csv_files
 from tests.components.ingest.ingest_support import ROWS, Ingested, ingested, write_files
 
 

@@ -12,11 +12,13 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from components.ingest import csv_files, csv_options, csv_text
-from components.ingest.csv_options import CsvOptions
+from components.ingest.tables.csv import files as csv_files
+from components.ingest.tables.csv import options as csv_options
+from components.ingest.tables.csv import text as csv_text
+from components.ingest.tables.csv.options import CsvOptions
 from components.runtime.errors import InputError
 from tests.components.ingest.ingest_support import ROWS, Ingested, ingested, run_ingest, write_files
-from tests.components.ingest.table_support import avro_bytes, parquet_bytes
+from tests.components.ingest.tables.table_support import avro_bytes, parquet_bytes
 
 ALL = {"all": 1}
 MARKS = b"id,x\n36,6.472\n37,5.022\n38,7.705\n39,4.045\n40,n/a\n41,NA\n42,NULL\n43,-\n"

@@ -13,9 +13,9 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from components.runtime import examples
+from components.runtime.data import examples
 from tests.components.ingest.ingest_support import ingested, write_files
-from tests.components.ingest.table_support import avro_bytes, parquet_bytes
+from tests.components.ingest.tables.table_support import avro_bytes, parquet_bytes
 
 INTEGERS = [0, 1, -1, 127, 128, 2**31, -(2**31) - 1, 2**63 - 1, -(2**63), 16384]
 FLOATS = [0.0, -0.0, 0.1, 1e-45, 5e-324, 1.17549435e-38, 3.4028236e38, 1e300, math.inf, -math.inf, math.nan, 16777217.0]

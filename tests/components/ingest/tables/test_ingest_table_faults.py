@@ -10,7 +10,14 @@ import pyarrow as pa
 import pytest
 
 from tests.components.ingest.ingest_support import ROWS, run_ingest, write_files
-from tests.components.ingest.table_support import avro_bytes, avro_of, avro_records, parquet_bytes, parquet_of, write
+from tests.components.ingest.tables.table_support import (
+    avro_bytes,
+    avro_of,
+    avro_records,
+    parquet_bytes,
+    parquet_of,
+    write,
+)
 from tests.components.ingest.test_ingest_faults import fails
 
 TABLE = pa.table({"number": list(range(3000)), "text": [f"word {row}" for row in range(3000)]})

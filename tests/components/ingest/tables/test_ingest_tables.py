@@ -13,7 +13,14 @@ import pytest
 from pyarrow import csv as arrow_csv
 
 from tests.components.ingest.ingest_support import Ingested, ingested, write_files
-from tests.components.ingest.table_support import avro_bytes, avro_of, avro_records, parquet_bytes, parquet_of, write
+from tests.components.ingest.tables.table_support import (
+    avro_bytes,
+    avro_of,
+    avro_records,
+    parquet_bytes,
+    parquet_of,
+    write,
+)
 from tests.support import shared
 
 MOMENT = datetime.datetime(1969, 12, 31, 23, 59, 59, 999_000, datetime.UTC)

@@ -9,9 +9,10 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from components.ingest import csv_files, output
+from components.ingest import output
 from components.ingest.encoding import Part, encode
-from components.runtime import examples
+from components.ingest.tables.csv import files as csv_files
+from components.runtime.data import examples
 from components.runtime.errors import InputError
 from tests.components.ingest.ingest_support import ingested, run_ingest, tfrecord_bytes, write_files
 from tests.support import shared

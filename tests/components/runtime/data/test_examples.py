@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from components.runtime import examples, tfrecord
+from components.runtime.data import examples, tfrecord
 from tests.support import shared
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from components.runtime import tfrecord
+from components.runtime.data import tfrecord
 from components.runtime.errors import InputError
 from tests.support import shared
 

@@ -6,7 +6,7 @@ import json
 import time
 from pathlib import Path
 
-from components.runtime.launcher import Completed, Task, launch
+from components.runtime.launch.execution import Completed, Task, launch
 
 
 def hang(root: Path) -> None:

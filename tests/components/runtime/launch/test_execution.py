@@ -15,9 +15,20 @@ from typing import Any
 
 import pytest
 
-from components.runtime import execution_record, launcher, lineage
 from components.runtime.errors import InputError
-from components.runtime.launcher import RUN_PLACEHOLDER, Completed, Interrupted, Task, TaskFailed, find, launch, sweep
+from components.runtime.launch import execution as launcher
+from components.runtime.launch.execution import (
+    RUN_PLACEHOLDER,
+    Completed,
+    Interrupted,
+    Task,
+    TaskFailed,
+    find,
+    launch,
+    sweep,
+)
+from components.runtime.lineage import record as lineage
+from components.runtime.records import execution_record
 from tests.support import ROOT
 
 COMPONENT: dict[str, Any] = {
@@ -275,7 +286,7 @@ def test_the_loser_of_two_equal_executions_takes_the_winners_artifacts(tmp_path:
 def test_sweep_removes_what_a_killed_launcher_left_and_spares_a_living_one(tmp_path: Path) -> None:
     program = (
         "import sys, time, pathlib; sys.path.insert(0, sys.argv[2])\n"
-        "from tests.components.runtime.launcher_child import hang\nhang(pathlib.Path(sys.argv[1]))\n"
+        "from tests.components.runtime.launch.launcher_child import hang\nhang(pathlib.Path(sys.argv[1]))\n"
     )
     child = ROOT / "tests" / "components" / "runtime" / "launcher_child.py"
     assert child.exists()

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from components.runtime import fingerprints
-from components.runtime.fingerprints import WORKING_DIRECTORY, fingerprint
-from components.runtime.launch import read_task
-from components.runtime.launcher import Task
+from components.runtime.launch import fingerprints
+from components.runtime.launch.command import read_task
+from components.runtime.launch.execution import Task
+from components.runtime.launch.fingerprints import WORKING_DIRECTORY, fingerprint
 from tests.support import ROOT
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from components.runtime.errors import InputError
-from components.runtime.placeholders import resolve
+from components.runtime.launch.placeholders import resolve
 
 EXECUTOR_INPUT: dict[str, Any] = {
     "inputs": {

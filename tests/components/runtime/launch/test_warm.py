@@ -21,7 +21,7 @@ class Warm:
 
     def __init__(self, folder: Path, preload: list[str]) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "components.runtime.warm", *preload],
+            [sys.executable, "-m", "components.runtime.launch.warm", *preload],
             cwd=ROOT,
             env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{folder}"},
             stdin=subprocess.PIPE,

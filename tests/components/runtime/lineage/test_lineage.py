@@ -17,8 +17,8 @@ from urllib.parse import urlparse
 import pytest
 from openlineage.client import event_v2
 
-from components.runtime import lineage
-from components.runtime.lineage_events import EXECUTION_FACET, event, run_id
+from components.runtime.lineage import record as lineage
+from components.runtime.lineage.events import EXECUTION_FACET, event, run_id
 from tests.support import ROOT
 
 SECRET = "hf_neverToBeSeen"
@@ -207,7 +207,7 @@ def test_files_from_outside_are_inputs_with_their_version(tmp_path: Path) -> Non
 
 def test_events_of_a_process_that_ends_at_once_are_written(tmp_path: Path) -> None:
     code = (
-        "import sys, json; from pathlib import Path; from components.runtime import lineage;"
+        "import sys, json; from pathlib import Path; from components.runtime.lineage import record as lineage;"
         "lineage.ended(Path(sys.argv[1]), 'taxi-2', json.loads(sys.argv[2]), 'done')"
     )
     record = execution(tmp_path, run="taxi-2")
@@ -224,7 +224,9 @@ def test_events_of_a_process_that_ends_at_once_are_written(tmp_path: Path) -> No
 
 
 def test_recording_does_not_import_the_library_in_the_callers_thread() -> None:
-    code = "import sys, components.runtime.lineage; print([name for name in sys.modules if 'openlineage' in name])"
+    code = (
+        "import sys, components.runtime.lineage.record; print([name for name in sys.modules if 'openlineage' in name])"
+    )
     result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"
 
@@ -271,7 +273,7 @@ def server(request: pytest.FixtureRequest) -> Iterator[Server]:
 def record_in_a_process(root: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     """Two executions of one run, in a process of its own: the library reads the environment only once."""
     code = (
-        "import sys, json; from pathlib import Path; from components.runtime import lineage\n"
+        "import sys, json; from pathlib import Path; from components.runtime.lineage import record as lineage\n"
         "record = json.loads(sys.argv[2])\n"
         "root = Path(sys.argv[1])\n"
         "lineage.started(root, 'taxi-1', record)\n"

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from components.runtime import hyperparameters
-from components.runtime.artifacts import InputArtifact
 from components.runtime.errors import InputError
+from components.runtime.module_file import hyperparameters
+from components.runtime.stage.artifacts import InputArtifact
 
 SPACE = [{"class_name": "Float", "config": {"name": "rate", "default": 0.1, "min_value": 0.0, "max_value": 1.0}}]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from components.runtime.errors import InputError, TransientError
-from components.runtime.modules import call, load_function
+from components.runtime.module_file.loading import call, load_function
 
 
 def write(folder: Path, name: str, text: str) -> str:

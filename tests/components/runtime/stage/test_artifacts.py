@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from components.runtime.artifacts import InputArtifact, OutputArtifact, content_bytes, content_digest, local_path
 from components.runtime.errors import InputError
+from components.runtime.stage.artifacts import InputArtifact, OutputArtifact, content_bytes, content_digest, local_path
 
 
 def _tree(folder: Path, files: dict[str, str]) -> Path:

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from components.runtime.artifacts import InputArtifact, OutputArtifact
 from components.runtime.errors import InputError, TransientError, classify
-from components.runtime.executor import Execution, convert
+from components.runtime.stage.artifacts import InputArtifact, OutputArtifact
+from components.runtime.stage.executor import Execution, convert
 from tests.support import executor_input, run_stage
 
 

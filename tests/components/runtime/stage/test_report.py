@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from components.runtime import report
+from components.runtime.stage import report
 
 
 def test_wide_figures_keep_a_size_that_can_be_read_in_narrow_windows() -> None:

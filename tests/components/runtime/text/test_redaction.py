@@ -4,7 +4,7 @@ import time
 import pytest
 
 from components.runtime.errors import InputError
-from components.runtime.redaction import HIDDEN, credentials, is_secret, redact, refuse_credentials
+from components.runtime.text.redaction import HIDDEN, credentials, is_secret, redact, refuse_credentials
 
 
 @pytest.mark.parametrize(

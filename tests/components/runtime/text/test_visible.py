@@ -6,9 +6,9 @@ import html
 
 import pytest
 
-from components.runtime import progress, report
-from components.runtime.visible import in_one_line, visible
-from runners import text
+from components.runtime.stage import progress, report
+from components.runtime.text.visible import in_one_line, visible
+from runners.terminal import text
 
 UNSEEN = {
     "\x00": r"\x00",

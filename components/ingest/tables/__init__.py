@@ -1,0 +1,1 @@
+"""Tables as rows of features: CSV, Parquet, Avro."""

@@ -1,0 +1,1 @@
+"""CSV files, whatever they are written in."""

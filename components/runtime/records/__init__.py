@@ -1,0 +1,1 @@
+"""What executions and runs leave on disk, as docs/contract.md defines it."""

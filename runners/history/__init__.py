@@ -1,0 +1,1 @@
+"""What came of runs: their records, lineage and comparisons."""

@@ -1,0 +1,1 @@
+"""Self-contained pages of runs, for a browser and for colleagues."""

@@ -1,0 +1,1 @@
+"""The target on this machine: tasks as processes in locked environments, or in their images."""

@@ -1,0 +1,1 @@
+"""What targets far away share: how servers refuse, and recurring runs."""

@@ -1,0 +1,1 @@
+"""What people see while they wait: live displays, lines in logs, tables."""
