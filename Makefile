@@ -31,7 +31,8 @@ needed = $(if $(2),,$(error $(1)))
 LOCKS := images/locks
 CLIENT := .venv/client/bin/python
 UV := .venv/tools/bin/uv
-MILLRACE = $(CLIENT) -m runners$(if $(ROOT), --root $(call quoted,$(ROOT)))
+MILLRACE := ./millrace
+millrace = $(MILLRACE)$(if $(ROOT), --root $(call quoted,$(ROOT)))
 
 export UV_PYTHON_DOWNLOADS := never
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -72,24 +73,23 @@ help:
 setup: $(CLIENT_STAMP) $(DATA_STAMP) $(ML_STAMP)  ## Make the three environments from their locks, where they are not yet made
 	@:
 
-run: setup $(if $(filter digits,$(MODEL)),$(SAMPLES_STAMP))  ## Run a pipeline: MODEL=a folder of models/, DATA=folder, ARGS="--until transform"
-	@$(if $(DATA),:,test -n "$$(ls data/$(call quoted,$(MODEL)) 2>/dev/null)" || $(CLIENT) -m scripts.sample_data $(call quoted,$(MODEL)) --if-there-is-any)
-	@$(MILLRACE) run $(call quoted,$(MODEL))$(if $(DATA), --data $(call quoted,$(DATA))) $(ARGS)
+run: setup  ## Run a pipeline: MODEL=a folder of models/ or anywhere, DATA=folder, ARGS="--until transform"
+	@$(millrace) run $(call quoted,$(MODEL))$(if $(DATA), --data $(call quoted,$(DATA))) $(ARGS)
 
 runs: $(CLIENT_STAMP)  ## List the runs
-	@$(MILLRACE) runs $(ARGS)
+	@$(millrace) runs $(ARGS)
 
 compare: $(CLIENT_STAMP)  ## Compare two runs: A=run B=run
-	@$(call needed,say which runs: make compare A=run B=run (an id$(comma) the beginning of one$(comma) or latest),$(and $(A),$(B)))$(MILLRACE) compare $(call quoted,$(A)) $(call quoted,$(B)) $(ARGS)
+	@$(call needed,say which runs: make compare A=run B=run (an id$(comma) the beginning of one$(comma) or latest),$(and $(A),$(B)))$(millrace) compare $(call quoted,$(A)) $(call quoted,$(B)) $(ARGS)
 
 lineage: $(CLIENT_STAMP)  ## What an artifact was made from, and what came of it: ARTIFACT=path, digest, RUN/TASK/OUTPUT or MODEL@VERSION
-	@$(call needed,say which artifact: make lineage ARTIFACT=path (or a digest$(comma) RUN/TASK/OUTPUT$(comma) MODEL@VERSION),$(ARTIFACT))$(MILLRACE) lineage $(call quoted,$(ARTIFACT)) $(ARGS)
+	@$(call needed,say which artifact: make lineage ARTIFACT=path (or a digest$(comma) RUN/TASK/OUTPUT$(comma) MODEL@VERSION),$(ARTIFACT))$(millrace) lineage $(call quoted,$(ARTIFACT)) $(ARGS)
 
 report: $(CLIENT_STAMP)  ## Where the report of a run lies: RUN=run, the latest without
-	@$(MILLRACE) report$(if $(RUN), $(call quoted,$(RUN))) $(ARGS)
+	@$(millrace) report$(if $(RUN), $(call quoted,$(RUN))) $(ARGS)
 
 compile: $(CLIENT_STAMP)  ## Write what a cluster runs: build/MODEL.kfp.yaml and build/MODEL.argo.yaml, from MODEL's settings
-	@$(MILLRACE) compile $(call quoted,$(MODEL)) $(ARGS)
+	@$(millrace) compile $(call quoted,$(MODEL)) $(ARGS)
 
 images: $(CLIENT_STAMP)  ## Build the stages' images, those that changed: STAGE=ingest for one, ARGS="--registry HOST/TEAM --push"
 	@$(CLIENT) -m scripts.build_images$(if $(STAGE), $(call quoted,$(STAGE))) $(ARGS)
@@ -101,7 +101,7 @@ download: $(CLIENT_STAMP)  ## Download real data: MODEL=taxi (Chicago trips), mn
 	@$(CLIENT) -m scripts.download $(call quoted,$(MODEL)) $(ARGS)
 
 ## Develop
-.PHONY: test test-slow test-environments test-data space-environment check fmt lock bench clean
+.PHONY: test test-slow test-environments test-data client-environment space-environment check fmt lock bench clean
 test-environments: setup $(SAMPLES_STAMP)
 	@:
 
@@ -113,6 +113,9 @@ test-slow: test-environments  ## Run the tests that take long: whole runs of eve
 
 test-data: $(CLIENT_STAMP) $(SAMPLES_STAMP)  ## Fetch the public data that the tests use, into data/test; without it they are skipped
 	@$(CLIENT) -m scripts.test_data $(ARGS)
+
+client-environment: $(CLIENT_STAMP)
+	@:
 
 space-environment: $(SPACE_STAMP)  ## Make the environment of the Hub Space's app, which `make test-slow` then runs in a browser
 	@:

@@ -243,7 +243,7 @@ def _run(root: Path, data: Path, *options: str) -> float:
     """Seconds of one call of the command line."""
     begun = time.perf_counter()
     process = subprocess.run(
-        [sys.executable, "-m", "runners", "--root", str(root), "run", "taxi", "--data", str(data.absolute()), *options],
+        [str(PROJECT / "millrace"), "--root", str(root), "run", "taxi", "--data", str(data.absolute()), *options],
         cwd=PROJECT,
         capture_output=True,
         text=True,

@@ -20,6 +20,7 @@ from components.runtime.errors import InputError  # noqa: E402
 from runners.compiled import image_content, images  # noqa: E402
 from runners.compiled.image_content import Recipe  # noqa: E402
 from runners.local import engine  # noqa: E402
+from runners.settings.model import folder_of_models  # noqa: E402
 from scripts import command, sbom  # noqa: E402
 from scripts.image_builder import Builder, Request  # noqa: E402
 
@@ -62,7 +63,8 @@ def _write(text: str, part: Path) -> None:
 def _recipes(request: Request) -> list[Recipe]:
     variant = images.GPU if request.gpu else ""
     stages = request.stages or (images.GPU_STAGES if request.gpu else tuple(image_content.image_stages()))
-    return [image_content.recipe(stage, variant, request.python_image) for stage in stages]
+    models = folder_of_models(request.models) if request.models else None
+    return [image_content.recipe(stage, variant, request.python_image, models=models) for stage in stages]
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -95,6 +97,12 @@ def main(argv: list[str] | None = None) -> int:
         default=os.environ.get("PIP_CONFIG_FILE", ""),
         metavar="FILE",
         help="package index during builds; PIP_INDEX_URL and PIP_EXTRA_INDEX_URL hold too",
+    )
+    parser.add_argument(
+        "--models",
+        default="",
+        metavar="FOLDER",
+        help="models of yours in place of this checkout's: a folder of models, or of one; compile with the same",
     )
     parser.add_argument("--force", action="store_true", help="build what is there already, bases too")
     given = vars(parser.parse_args(argv))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -38,6 +39,7 @@ class Request:
       push: send the images there.
       python_image: what everything stands on.
       pip_conf: settings of the package index during builds; a file, never part of an image.
+      models: folder that takes the place of the checkout's `models`; empty for that.
       force: build even what is there.
     """
 
@@ -48,6 +50,7 @@ class Request:
     push: bool = False
     python_image: str = image_content.PYTHON_IMAGE
     pip_conf: str = ""
+    models: str = ""
     force: bool = False
 
 
@@ -95,7 +98,7 @@ class Builder:
                 f"  {recipe.key}: docker knows no digest before a push; until then it goes by {name}:{VERSION}{ending}"
             )
             return None, new
-        return images.Built(image=name, digest=digest, tag=recipe.tag), new
+        return images.Built(image=name, digest=digest, tag=recipe.tag, models=recipe.models), new
 
     def _name(self, recipe: Recipe) -> str:
         return (
@@ -134,12 +137,25 @@ class Builder:
             arguments += ["--layers=false", "--timestamp", _TIMESTAMP, "--format", "oci"]
             if recipe.base:
                 arguments += ["--pull-never" if self._engine.name == "buildah" else "--pull=never"]
-        with _pip_settings(self._request.pip_conf) as pip_conf:
+        with _pip_settings(self._request.pip_conf) as pip_conf, self._context(recipe) as context:
             if pip_conf and not recipe.base:
                 arguments += ["--secret", f"id=pip,src={pip_conf}"]
-            self._logged(recipe, [*arguments, "."])
+            self._logged(recipe, [*arguments, "."], context)
 
-    def _logged(self, recipe: Recipe, arguments: list[str]) -> None:
+    @contextmanager
+    def _context(self, recipe: Recipe) -> Iterator[Path]:
+        """The folder that the Dockerfile copies from: the checkout, or one with other models in their place."""
+        if not (recipe.models and self._request.models):
+            yield PROJECT
+            return
+        with tempfile.TemporaryDirectory(prefix="millrace-models-") as folder:
+            for name, file in recipe.files.items():
+                target = Path(folder) / name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(file, target)
+            yield Path(folder)
+
+    def _logged(self, recipe: Recipe, arguments: list[str], context: Path) -> None:
         LOGS.mkdir(parents=True, exist_ok=True)
         log = LOGS / f"{recipe.key}.log"
         environment = {**os.environ, "DOCKER_BUILDKIT": "1", "SOURCE_DATE_EPOCH": _TIMESTAMP}
@@ -149,7 +165,7 @@ class Builder:
         with log.open("w") as stream:
             process = subprocess.run(
                 [self._engine.name, *arguments],
-                cwd=PROJECT,
+                cwd=context,
                 env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=stream,

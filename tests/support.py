@@ -16,6 +16,8 @@ import pytest
 from tests import stage_process
 
 ROOT = Path(__file__).parent.parent
+MILLRACE = str(ROOT / "millrace")
+"""The command."""
 TEST_DATA = (ROOT.parent / "shared" / "data", ROOT / "data" / "test")
 """Where real data for tests lies: the developers' own, or what `make test-data` fetches."""
 

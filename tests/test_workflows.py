@@ -139,9 +139,7 @@ def test_pipeline_runs_targets_and_commands_that_are_there() -> None:
     for module in re.findall(r"-m (scripts\.\w+)", text):
         assert (ROOT / f"{module.replace('.', '/')}.py").is_file()
     submit = named("Submit")["run"]
-    assert submit.startswith(
-        '.venv/client/bin/python -m runners vertex --project "$PROJECT" --region "$REGION" submit '
-    )
+    assert submit.startswith('./millrace vertex --project "$PROJECT" --region "$REGION" submit ')
 
 
 GOOD = {

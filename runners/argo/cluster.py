@@ -31,11 +31,11 @@ def read_workflow(file: Path) -> dict[str, Any]:
     try:
         documents = [each for each in yaml.load_all(file.read_text(), SAFE_LOADER) if each is not None]
     except OSError as error:
-        raise InputError(f"{file}: {error.strerror}; compile the pipeline first: make compile MODEL=...") from None
+        raise InputError(f"{file}: {error.strerror}; compile the pipeline first: ./millrace compile MODEL") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"{file}: not YAML: {' '.join(str(error).split())}") from None
     if len(documents) != 1 or not isinstance(documents[0], dict) or documents[0].get("kind") != "Workflow":
-        raise InputError(f"{file}: not one Argo Workflow; make one: make compile")
+        raise InputError(f"{file}: not one Argo Workflow; make one: ./millrace compile MODEL")
     workflow: dict[str, Any] = documents[0]
     metadata = workflow.get("metadata") or {}
     if not (metadata.get("name") or metadata.get("generateName")):
@@ -87,9 +87,32 @@ class ArgoCluster:
         self.namespace = namespace or own or "default"
         self._secrets = [str(key).removeprefix("Bearer ").strip() for key in configuration.api_key.values()]
         self._timeout = (timeout, timeout)
-        api = client.ApiClient(configuration)
+        api = self._api = client.ApiClient(configuration)
         self._workflows = client.CustomObjectsApi(api)
         self._core = client.CoreV1Api(api)
+
+    def versions(self) -> tuple[str, str | None]:
+        """Versions of Kubernetes and of Argo: None where Argo is not installed, empty where nobody may tell.
+
+        Raises:
+          InputError, TransientError: no answer, or not authorised.
+        """
+        from kubernetes import client
+
+        with self._doing("asking for its version"):
+            kubernetes = str(client.VersionApi(self._api).get_code(_request_timeout=self._timeout).git_version)
+            groups = client.ApisApi(self._api).get_api_versions(_request_timeout=self._timeout).groups
+        if not any(group.name == _GROUP["group"] for group in groups):
+            return kubernetes, None
+        try:
+            deployed = client.AppsV1Api(self._api).list_deployment_for_all_namespaces(
+                field_selector="metadata.name=workflow-controller", _request_timeout=self._timeout
+            )
+            image = str(deployed.items[0].spec.template.spec.containers[0].image)
+        except (client.ApiException, IndexError):
+            return kubernetes, ""
+        # An image by digest has no version in its name.
+        return kubernetes, image.rpartition(":")[2] if "@" not in image else ""
 
     def submit(self, workflow: dict[str, Any], namespace: str = "") -> str:
         """Creates a Workflow and returns its name."""

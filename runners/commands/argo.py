@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import Any
 
 import click
@@ -12,6 +11,7 @@ from components.runtime.errors import InputError
 from runners.argo import state as argo_state
 from runners.argo.cluster import ArgoCluster, read_workflow, with_parameters
 from runners.remote.http import TIMEOUT
+from runners.settings.parameters import compiled_file
 from runners.terminal import follow, text
 
 _INTERVAL = click.option(
@@ -43,7 +43,7 @@ def submit(
     context: click.Context, workflow: str, given: tuple[str, ...], waits: bool, interval: float, limit: float | None
 ) -> None:
     """Submit WORKFLOW: a compiled file, or a model's in build/."""
-    file = Path(workflow) if workflow.endswith((".yaml", ".yml")) else Path("build") / f"{workflow}.argo.yaml"
+    file = compiled_file(workflow, "argo")
     made = with_parameters(read_workflow(file), given, str(file))
     cluster = context.obj()
     asked_for = context.parent.params["namespace"] if context.parent else ""

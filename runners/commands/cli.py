@@ -1,4 +1,4 @@
-"""The command line: `python -m runners <command>`. A command's module is imported when the command is called."""
+"""The command line: `./millrace <command>`. A command's module is imported when the command is called."""
 
 from __future__ import annotations
 
@@ -7,18 +7,26 @@ import importlib
 import locale
 import os
 import re
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
+from components.runtime import VERSION
 from components.runtime.errors import EXIT_INTERRUPTED, InputError, classify
 from components.runtime.text.redaction import redact
 from components.runtime.text.visible import visible
+from runners import in_checkout
 from runners.terminal.readable import make_readable
 
-DEFAULT_ROOT = "pipeline_root"
+ROOT = "pipeline_root"
+ROOT_VARIABLE = "MILLRACE_ROOT"
+COMPLETE_VARIABLE = "_MILLRACE_COMPLETE"
+"""Set by a shell that wants a word completed, https://click.palletsprojects.com/en/stable/shell-completion/."""
+CALLED_VARIABLE = "MILLRACE_CALLED"
+"""How the command was called, as `./millrace` or through a link: the executable sets it."""
 
 COMMANDS = {
     "run": ("runners.commands.run:run", "Run a model's pipeline on this machine."),
@@ -30,6 +38,8 @@ COMMANDS = {
     "compare": ("runners.commands.compare:compare", "Compare two runs: parameters, metrics, artifacts."),
     "lineage": ("runners.commands.lineage:lineage", "Tell what made an artifact, and what came of it."),
     "report": ("runners.commands.report:report", "Write a run's report page and tell where it is."),
+    "doctor": ("runners.commands.doctor:doctor", "Tell what is installed here, what is not, and how to mend it."),
+    "completion": ("runners.commands.completion:completion", "Print what makes a shell complete commands and names."),
 }
 """Where each command lives, and its line in the help."""
 
@@ -68,13 +78,15 @@ class LazyGroup(click.Group):
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(VERSION, "--version", prog_name="millrace", message="%(prog)s %(version)s")
 @click.option(
     "--root",
-    default=DEFAULT_ROOT,
-    show_default=True,
+    default=None,
+    envvar=ROOT_VARIABLE,
+    show_envvar=True,
     metavar="FOLDER",
-    callback=lambda _context, _option, folder: _root(folder),
-    help="The pipeline root: artifacts, runs, lineage.",
+    callback=lambda _context, _option, folder: in_checkout(ROOT) if folder is None else _root(folder),
+    help="The pipeline root: artifacts, runs, lineage; pipeline_root in the checkout without.",
 )
 @click.pass_context
 def cli(context: click.Context, root: Path) -> None:
@@ -107,7 +119,7 @@ def in_utf8() -> None:
     """Starts the process anew where the locale is not UTF-8: files are, whatever the terminal is."""
     if locale.getpreferredencoding(False).lower().replace("-", "") != "utf8":
         variables = {"PYTHONUTF8": "1", "PYTHONIOENCODING": sys.stdout.encoding}
-        os.execve(sys.executable, [sys.executable, "-m", "runners", *sys.argv[1:]], os.environ | variables)
+        os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | variables)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -119,7 +131,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     make_readable(sys.stdout, sys.stderr)
     try:
         arguments = list(sys.argv[1:] if argv is None else argv)
-        cli.main(args=arguments, prog_name="python -m runners", standalone_mode=False)
+        cli.main(args=arguments, prog_name=_called(), complete_var=COMPLETE_VARIABLE, standalone_mode=False)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
@@ -135,6 +147,14 @@ def main(argv: Sequence[str] | None = None) -> None:
             raise
         _fail(f"error: {visible(str(fault))}", fault.exit_code)
     sys.exit(0)
+
+
+def _called() -> str:
+    """How the command was called, as a person would type it again."""
+    called = os.environ.get(CALLED_VARIABLE, "millrace")
+    name = os.path.basename(called)
+    # What a shell finds on the path, it calls by its whole path.
+    return name if shutil.which(name) == called else called
 
 
 def _fail(line: str, exit_code: int) -> None:

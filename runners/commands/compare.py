@@ -6,14 +6,15 @@ from pathlib import Path
 
 import click
 
+from runners.commands import completion
 from runners.history.comparison import compare_runs
 from runners.history.comparison_tables import print_metrics, print_names, print_rows
 from runners.history.records import load_run
 
 
 @click.command()
-@click.argument("left", metavar="RUN")
-@click.argument("right", metavar="RUN")
+@click.argument("left", metavar="RUN", shell_complete=completion.runs)
+@click.argument("right", metavar="RUN", shell_complete=completion.runs)
 @click.option(
     "--html",
     "file",

@@ -8,19 +8,21 @@ from pathlib import Path
 import click
 
 from components.runtime.errors import InputError
+from runners import in_checkout
+from runners.commands import completion
 from runners.commands.models import load_model
 from runners.compiled.ir import documents, read
 from runners.compiled.pipelines import Images, compile_pipeline
+from runners.settings.model import folder_of_models
 
 
 @click.command(name="compile")
-@click.argument("model")
+@click.argument("model", shell_complete=completion.models)
 @click.option(
     "--output",
     type=click.Path(path_type=Path),
-    default=Path("build"),
-    show_default=True,
-    help="Folder to write to, or the name of the KFP file, ending in .yaml; Argo's is put beside it.",
+    help="Folder to write to, or the name of the KFP file, ending in .yaml; Argo's is put beside it. "
+    "build in the checkout without.",
 )
 @click.option(
     "--module",
@@ -28,13 +30,27 @@ from runners.compiled.pipelines import Images, compile_pipeline
     metavar="PLACE",
     help="Where the model's code lies, if not in the images: a gs:// or s3:// URI, or a folder on the volume.",
 )
+@click.option(
+    "--models",
+    default="",
+    metavar="FOLDER",
+    help="What images that were built with the same option have as their models: a folder of models, or of one.",
+)
 @click.option("--argo/--no-argo", default=True, show_default=True, help="Whether to make the Argo Workflow too.")
-def compile_(model: str, output: Path, module: str, argo: bool) -> None:
-    """Compile a model's pipeline to what a cluster runs: <model>.kfp.yaml and <model>.argo.yaml."""
-    settings = load_model(model, module)
-    resolved = Images()
+def compile_(model: str, output: Path | None, module: str, models: str, argo: bool) -> None:
+    """Compile a model's pipeline to what a cluster runs: <model>.kfp.yaml and <model>.argo.yaml.
+
+    MODEL is a folder of models/ by its name, or a folder anywhere by its path.
+    """
+    if module and models:
+        raise InputError("--module and --models each say where the model's code lies on the cluster; give one of them")
+    carried = folder_of_models(models) if models else None
+    settings = load_model(model, module, carried)
+    resolved = Images(carried)
     text = compile_pipeline(settings, resolved)
     settings.check_files([task.stage for task in read(documents(text)[0]).tasks.values()], here=False)
+    resolved.refuse_other_models()
+    output = output or in_checkout("build")
     file = output if output.suffix in (".yaml", ".yml") else output / f"{settings.folder.name}.kfp.yaml"
     files = {file: text}
     if argo:
@@ -44,8 +60,8 @@ def compile_(model: str, output: Path, module: str, argo: bool) -> None:
         beside = file.with_name(f"{file.stem.removesuffix('.kfp')}.argo{file.suffix}")
         files[beside] = compile_workflow(text, for_settings(settings))
     _write(files)
-    if resolved.warning:
-        click.echo(resolved.warning, err=True)
+    for warning in resolved.warnings:
+        click.echo(warning, err=True)
     for written in files:
         click.echo(written)
 

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import click
 
+from runners.commands import completion
 from runners.history.pages import run_report
 from runners.history.records import LATEST, load_run
 
 
 @click.command()
-@click.argument("run", default=LATEST)
+@click.argument("run", default=LATEST, shell_complete=completion.runs)
 @click.pass_context
 def report(context: click.Context, run: str) -> None:
     """Write the page of RUN (an id, the beginning of one, or `latest`) and tell where it is."""

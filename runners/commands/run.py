@@ -13,14 +13,15 @@ from rich.console import Console
 from components.runtime.errors import InputError, StageError, classify
 from components.runtime.records import execution_record
 from components.runtime.text.redaction import HIDDEN, refuse_credentials
-from runners import PROJECT
+from runners.commands import completion
 from runners.commands.models import load_model
 from runners.compiled.ir import documents, read
 from runners.compiled.pipelines import compiled
 from runners.history.pages import run_report
+from runners.local import environments
 from runners.local.containers import Containers
 from runners.local.run import LocalRun, Selection
-from runners.settings.model import SETTINGS_FILE, Settings
+from runners.settings.model import MODELS, SETTINGS_FILE, Settings
 from runners.settings.parameters import PARAMETERS, typed
 from runners.terminal.display import make_display, short, summary
 
@@ -29,7 +30,7 @@ _PLACES = ("data", "serving_directory")
 
 
 @click.command()
-@click.argument("model")
+@click.argument("model", shell_complete=completion.models)
 @click.option("--data", help="Raw data: a folder, a file, or a gs:// or s3:// URI.")
 @click.option(
     "--module", default="", metavar="PLACE", help="Where the model's code lies, a folder or a gs:// or s3:// URI."
@@ -105,6 +106,8 @@ def run(
     settings.check_files(stages)
     if "ingest" in stages:
         _check_data(arguments["data"], settings)
+    if not docker and not all(environments.is_made(environments.environment_of(stage)) for stage in stages):
+        environments.make("setup")
     exit_code = local.run()
     try:
         run_report.write(root, local.id)
@@ -137,17 +140,15 @@ def _module(place: str) -> str:
 
 
 def _check_data(data: str, settings: Settings) -> None:
-    """Refuses a model's own folder of data that is not there; what a person has named is ingest's to find."""
-    place = _own_data(settings)
+    """Refuses a model's own folder of data that is not there; what a person has named is ingest's to find.
+
+    Of the models that come with the project, there is sample data to make.
+    """
+    place = settings.own_data
+    if data == str(place) and settings.folder.parent == MODELS and not (place.is_dir() and any(place.iterdir())):
+        environments.make("sample-data", MODEL=settings.folder.name, ARGS="--if-there-is-any")
     if data == str(place) and not place.exists():
-        raise InputError(
-            f"there is no {short(place)}; put your data there, or name its place: --data FOLDER, "
-            f"make run MODEL={settings.folder.name} DATA=FOLDER"
-        )
-
-
-def _own_data(settings: Settings) -> Path:
-    return PROJECT / "data" / settings.folder.name
+        raise InputError(f"there is no {short(place)}; put your data there, or name its place: --data FOLDER")
 
 
 def _given(
@@ -161,8 +162,12 @@ def _given(
     given = typed(parameters, known)
     if data is not None:
         given["data"] = data
-    given.setdefault("data", settings.data or str(_own_data(settings)))
-    given.setdefault("serving_directory", settings.serving_directory or str(root / "serving" / settings.folder.name))
+    given.setdefault("data", settings.local_place(settings.data) if settings.data else str(settings.own_data))
+    serving = settings.serving_directory
+    given.setdefault(
+        "serving_directory",
+        settings.local_place(serving) if serving else str(root / "serving" / settings.folder.name),
+    )
     for name, value in given.items():
         where = f"--data {HIDDEN}" if name == "data" and data is not None else f"--param {name}"
         refuse_credentials(value, where, place=name in _PLACES and not os.path.exists(value))

@@ -13,6 +13,7 @@ from components.runtime.errors import InputError, did_you_mean
 from components.runtime.stage.artifacts import file_digest
 from runners import PROJECT
 from runners.compiled.images import GPU, GPU_STAGES
+from runners.settings.model import SETTINGS_FILE
 
 BASE_PREFIX = "millrace/base-"
 CONTENT_LABEL = "dev.millrace.content"
@@ -20,6 +21,7 @@ PYTHON_LABEL = "dev.millrace.python-image"
 PYTHON_IMAGE = "python:3.11-slim-bookworm"
 
 _ARGUMENT = re.compile(r"^ARG\s+(?P<name>\w+)=(?P<default>\S+)", re.MULTILINE)
+MODELS = "models"
 _NOT_COPIED = ("__pycache__",)
 _TAG_LENGTH = 16
 
@@ -35,6 +37,8 @@ class Recipe:
       dockerfile: relative to the project.
       arguments: of the build.
       base: what it stands on, where that is ours too.
+      models: digest of the models that it has; empty where it has none.
+      files: what goes in, by the path that the Dockerfile copies it from.
     """
 
     key: str
@@ -43,6 +47,8 @@ class Recipe:
     dockerfile: str
     arguments: dict[str, str] = field(default_factory=dict)
     base: Recipe | None = None
+    models: str = ""
+    files: dict[str, Path] = field(default_factory=dict, repr=False)
 
     @property
     def reference(self) -> str:
@@ -60,7 +66,13 @@ def image_stages(project: Path = PROJECT) -> list[str]:
     return sorted(file.parent.name for file in project.glob("images/*/Dockerfile") if file.parent.name != "base")
 
 
-def recipe(stage: str, variant: str = "", python_image: str = PYTHON_IMAGE, project: Path = PROJECT) -> Recipe:
+def recipe(
+    stage: str,
+    variant: str = "",
+    python_image: str = PYTHON_IMAGE,
+    project: Path = PROJECT,
+    models: Path | None = None,
+) -> Recipe:
     """Returns how the image of a stage is built.
 
     Args:
@@ -68,6 +80,7 @@ def recipe(stage: str, variant: str = "", python_image: str = PYTHON_IMAGE, proj
       variant: "gpu" for the image with CUDA, or empty.
       python_image: what everything stands on.
       project: folder of the project.
+      models: what takes the place of the project's `models`: a folder of models, or of one.
 
     Raises:
       InputError: no such stage, no such variant of it, or a Dockerfile that does not say what it stands on.
@@ -85,14 +98,22 @@ def recipe(stage: str, variant: str = "", python_image: str = PYTHON_IMAGE, proj
     if not base_name.startswith(BASE_PREFIX):
         raise InputError(f"{dockerfile}: `ARG BASE={BASE_PREFIX}<lock>` is missing before FROM; name a base there")
     base = _base(base_name.removeprefix(BASE_PREFIX) + (f"-{variant}" if variant else ""), python_image, project)
+    files = _content(project, dockerfile, {}, models)
     return Recipe(
         key=f"{stage}-{variant}" if variant else stage,
         name=f"millrace/{stage}",
-        tag=_tag([base.tag], project, dockerfile, {}),
+        tag=_digest([base.tag], files)[:_TAG_LENGTH],
         dockerfile=dockerfile,
         arguments={"BASE": base.reference},
         base=base,
+        models=_models_digest(files),
+        files=files,
     )
+
+
+def models_digest(models: Path) -> str:
+    """Digest of a folder that takes the place of `models`, as the recipes of images with it have it."""
+    return _models_digest(_models(models))
 
 
 def _base(lock: str, python_image: str, project: Path) -> Recipe:
@@ -100,27 +121,53 @@ def _base(lock: str, python_image: str, project: Path) -> Recipe:
         raise InputError(f"no lock images/locks/{lock}.txt for the image {BASE_PREFIX}{lock}; `make lock` compiles it")
     dockerfile = "images/base/Dockerfile"
     arguments = {"PYTHON_IMAGE": python_image, "LOCK": lock}
+    files = _content(project, dockerfile, arguments, None)
     return Recipe(
         key=f"base-{lock}",
         name=f"{BASE_PREFIX}{lock}",
-        tag=_tag([python_image], project, dockerfile, arguments),
+        tag=_digest([python_image], files)[:_TAG_LENGTH],
         dockerfile=dockerfile,
         arguments=arguments,
+        files=files,
     )
 
 
-def _tag(parts: list[str], project: Path, dockerfile: str, arguments: dict[str, str]) -> str:
-    """Digest over what the image stands on, its Dockerfile and the files that it copies."""
-    names = [dockerfile, ".dockerignore"]
+def _content(project: Path, dockerfile: str, arguments: dict[str, str], models: Path | None) -> dict[str, Path]:
+    """The Dockerfile and the files that it copies."""
+    files = {name: project / name for name in (dockerfile, ".dockerignore") if (project / name).exists()}
     for source in _copied((project / dockerfile).read_text(), arguments):
         path = project / source
-        if not path.exists():
+        if source == MODELS and models:
+            files |= _models(models)
+        elif not path.exists():
             raise InputError(f"{dockerfile}: COPY {source}: not there")
-        names += [file.relative_to(project).as_posix() for file in _files(path)]
-    lines = parts + [
-        f"{name} {file_digest(project / name)}" for name in sorted(set(names)) if (project / name).exists()
-    ]
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:_TAG_LENGTH]
+        else:
+            files |= {file.relative_to(project).as_posix(): file for file in _files(path)}
+    return files
+
+
+def _models(folder: Path) -> dict[str, Path]:
+    """What is copied of a folder of models, or of the folder of one: all but what is hidden, and data."""
+    one = (folder / SETTINGS_FILE).is_file()
+    above = folder.parent if one else folder
+    found = {}
+    for file in _files(folder):
+        name = file.relative_to(above)
+        # (Models look for their own data there, see Settings.own_data.)
+        if not any(part.startswith(".") for part in name.parts) and "data" not in name.parts[1:2]:
+            found[f"{MODELS}/{name.as_posix()}"] = file
+    return found
+
+
+def _models_digest(files: dict[str, Path]) -> str:
+    of_models = {name: file for name, file in files.items() if name.startswith(f"{MODELS}/")}
+    return _digest([], of_models) if of_models else ""
+
+
+def _digest(parts: list[str], files: dict[str, Path]) -> str:
+    """Digest over what an image stands on and the files that it is made of."""
+    lines = parts + [f"{name} {file_digest(file)}" for name, file in sorted(files.items())]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 def _copied(text: str, arguments: dict[str, str]) -> Iterator[str]:

@@ -34,11 +34,13 @@ class Built:
       image: its name, with the registry where it has one.
       digest: of its manifest, `sha256:...`.
       tag: identifies what it was built from, see runners/compiled/image_content.py.
+      models: digest of the models that it has; empty where it has none, or nobody noted it.
     """
 
     image: str
     digest: str
     tag: str
+    models: str = ""
 
     @property
     def reference(self) -> str:
@@ -75,6 +77,12 @@ def reference(image: str, variant: str = "") -> tuple[str, bool]:
     ending = f"-{variant}" if variant else ""
     built = read_lock(lock_file()).get(stage_of(image) + ending)
     return (built.reference, True) if built else (f"{image}:{VERSION}{ending}", False)
+
+
+def models_of(image: str, variant: str = "") -> str:
+    """Digest of the models that an image was built with; empty where images.lock does not know."""
+    built = None if "@" in image else read_lock(lock_file()).get(stage_of(image) + (f"-{variant}" if variant else ""))
+    return built.models if built else ""
 
 
 def read_lock(file: Path) -> dict[str, Built]:

@@ -16,9 +16,10 @@ from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from pathlib import Path
 
+from components.runtime.errors import InputError
 from components.runtime.stage.artifacts import write_whole
 from runners import PROJECT
-from runners.compiled import images
+from runners.compiled import image_content, images
 from runners.compiled.ir import documents
 from runners.settings import secret_values
 from runners.settings.model import Settings
@@ -59,27 +60,59 @@ def compile_pipeline(settings: Settings, find_image: Callable[[str, str], str] |
 
 
 class Images:
-    """Gives each image by its digest, and remembers which ones have none."""
+    """Gives each image by its digest, and remembers which ones have none, or other models.
 
-    def __init__(self) -> None:
+    Attributes:
+      unpinned: references without a digest.
+      others: images of images.lock whose models are known to be others than those asked for.
+    """
+
+    def __init__(self, models: Path | None = None) -> None:
+        """Takes the folder that the images have in place of the checkout's `models`, if they have another."""
         self.unpinned: set[str] = set()
+        self.others: set[str] = set()
+        self._models = models
 
     def __call__(self, name: str, variant: str) -> str:
         """What to start for the name and the variant of an image."""
         reference, pinned = images.reference(name, variant)
         if not pinned:
             self.unpinned.add(reference)
+        stage = images.stage_of(name)
+        if stage in image_content.image_stages() and (own := image_content.recipe(stage).models):
+            wanted = image_content.models_digest(self._models) if self._models else own
+            noted = images.models_of(name, variant)
+            if noted != wanted and (noted or self._models):
+                self.others.add(stage)
         return reference
 
+    def refuse_other_models(self) -> None:
+        """Holds the images against the models that `--models` names.
+
+        Raises:
+          InputError: one was built without them, or with others.
+        """
+        if self.others and self._models:
+            raise InputError(
+                f"the images of {', '.join(sorted(self.others))} in images.lock do not have what is in {self._models} "
+                f"now; build them: make images ARGS='--models {self._models}'"
+            )
+
     @property
-    def warning(self) -> str:
-        """One line about the images without a digest; empty where all have one."""
-        if not self.unpinned:
-            return ""
-        return (
-            f"warning: not in images.lock, so by tag and not by digest: {', '.join(sorted(self.unpinned))}; "
-            "build them with `make images` and compile again"
-        )
+    def warnings(self) -> list[str]:
+        """A line about the images without a digest, and one about those with other models than the checkout's."""
+        lines = []
+        if self.unpinned:
+            lines.append(
+                f"warning: not in images.lock, so by tag and not by digest: {', '.join(sorted(self.unpinned))}; "
+                "build them with `make images` and compile again"
+            )
+        if self.others:
+            lines.append(
+                f"warning: built before models/ was edited, or with other models: the images of "
+                f"{', '.join(sorted(self.others))}; build them with `make images` and compile again"
+            )
+        return lines
 
 
 def compiled(settings: Settings) -> str:

@@ -96,6 +96,15 @@ def find(name: str = "", host: str = "", namespace: str = "") -> Context:
     )
 
 
+def names() -> list[str]:
+    """Names of the clusters that a command can go to; an empty one for that of the variable.
+
+    Raises:
+      InputError: a file that is wrong.
+    """
+    return [*([""] if os.environ.get(HOST_VARIABLE) else []), *_read(_path()).contexts]
+
+
 def _path() -> Path:
     named = os.environ.get(FILE_VARIABLE)
     return Path(named) if named else Path("~/.config/millrace/contexts.yaml").expanduser()

@@ -31,6 +31,7 @@ class Cluster:
 
     Attributes:
       where: what the server is called in messages.
+      version: that the server tells; empty where it tells none.
       namespace: empty where the server has but one user.
       client: kfp.Client.
     """
@@ -48,6 +49,7 @@ class Cluster:
         health = self._health()
         version = str(health.get("tag_name") or health.get("apiServerTagName") or "")
         _check_version(self.where, version)
+        self.version = version
         multi_user = bool(health.get("multi_user", health.get("apiServerMultiUser", False)))
         if multi_user and not context.namespace:
             raise InputError(

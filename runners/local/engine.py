@@ -44,6 +44,11 @@ class Engine:
             timeout=seconds,
         )
 
+    def version(self) -> str:
+        """As the engine tells it: `4.3.1`."""
+        words = self.call("--version").stdout.replace(",", " ").split()
+        return next((word for word in words if word[:1].isdigit()), "of unknown version")
+
     def refusal(self, image: str, options: Sequence[str] = ()) -> str:
         """Why the engine cannot start a container of an image that is here; empty where it can."""
         try:
@@ -84,14 +89,14 @@ def find(names: Sequence[str], chosen: str = "") -> Engine:
         raise InputError(f"no engine {chosen!r} for this; {hint}")
     refusals = []
     for name in [chosen] if chosen else names:
-        if refusal := _refusal(name):
-            refusals.append(refusal)
+        if reason := refusal(name):
+            refusals.append(reason)
         else:
             return Engine(name)
     raise InputError(f"no engine for containers: {'; '.join(refusals)}; install podman, or start docker's daemon")
 
 
-def _refusal(name: str) -> str:
+def refusal(name: str) -> str:
     """Why an engine cannot be used; empty when it can."""
     if not shutil.which(name):
         return f"{name} is not installed"

@@ -10,6 +10,7 @@ import os
 import queue
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -18,7 +19,7 @@ from typing import Any
 
 import yaml
 
-from components.runtime.errors import InputError
+from components.runtime.errors import InputError, StageError
 from components.runtime.launch.execution import Completed, Task
 from components.runtime.launch.warm import die_with_parent
 from components.runtime.stage import progress
@@ -36,6 +37,11 @@ def _environments() -> dict[str, dict[str, Any]]:
     return content
 
 
+def names() -> list[str]:
+    """Names of the environments that stages run in."""
+    return list(_environments())
+
+
 def environment_of(stage: str) -> str:
     """Name of the environment that a stage runs in.
 
@@ -46,6 +52,36 @@ def environment_of(stage: str) -> str:
         if stage in environment["stages"]:
             return name
     raise InputError(f"no environment runs the stage {stage!r}; add it to images/environments.yaml")
+
+
+def is_made(environment: str) -> bool:
+    """Whether an environment is there, whole, and made from the locks that are there now."""
+    return _stamp(environment).exists()
+
+
+def _stamp(environment: str) -> Path:
+    """As the Makefile names what it leaves in an environment that is made."""
+    locks = [PROJECT / "images" / "locks" / f"{name}.txt" for name in (environment, "test")]
+    digest = hashlib.sha256(b"".join(lock.read_bytes() for lock in locks)).hexdigest()
+    return PROJECT / ".venv" / environment / f".made-from-{digest[:16]}"
+
+
+def make(target: str, **variables: str) -> None:
+    """Has the Makefile make something; it tells on standard error what it does.
+
+    Raises:
+      StageError: it did not.
+    """
+    words = ["make", "--directory", str(PROJECT), "--no-print-directory", target]
+    given = [f"{name}={value}" for name, value in variables.items()]
+    # Not as a part of the make that called this, if one did.
+    environment = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKELEVEL")}
+    try:
+        ended = subprocess.run([*words, *given], env=environment, stdout=sys.stderr, stdin=subprocess.DEVNULL)
+    except FileNotFoundError:
+        raise InputError(f"make is not installed, which `make {target}` needs; install it") from None
+    if ended.returncode != 0:
+        raise StageError(f"`{' '.join(['make', target, *given])}` in {PROJECT} failed; the reason stands above")
 
 
 def interpreter(environment: str) -> Path:

@@ -37,6 +37,11 @@ MODELS = PROJECT / "models"
 SETTINGS_FILE = "settings.yaml"
 
 
+_IN_IMAGES = Path("models")
+
+_NO_KEYS = ("folder", "models")
+"""Where the settings lie is in them for us alone."""
+
 _NOT_ARGUMENTS = {"train": {"train_steps", "eval_steps", "warm_start"}}
 """Of a stage's section: what is a parameter of the pipeline, or decides which tasks it has."""
 
@@ -57,11 +62,16 @@ class Settings(Section):
     """Everything about a model's pipeline that does not vary from run to run, and the defaults of what does.
 
     Files are named relative to the model's folder, or to `module`, where the model's code lies outside of the images.
+
+    Attributes (those that no key of the file sets):
+      folder: of the model, under `models/` or anywhere.
+      models: what images have in place of the checkout's `models`, a folder of models or of one.
     """
 
     model_config = ConfigDict(frozen=True)
 
     folder: Path
+    models: Path | None = None
     pipeline_name: PipelineName
     description: str = ""
     data: str = ""
@@ -132,8 +142,43 @@ class Settings(Section):
             if stage == "tune" and name == "module_file" and not value:
                 value = self.train.module_file
             if name.endswith("_file") and value:
-                arguments[name] = _beside(self.module, value) if self.module else _project_path(self.folder, value)
+                arguments[name] = _beside(self.module, value) if self.module else self._path_for_stages(value)
         return arguments
+
+    def _path_for_stages(self, file: str) -> str:
+        """Relative where the images have the file too, so that the same path holds here and there."""
+        if "://" in file:
+            return file
+        # Another model's files may be named, as ../digits/model.py.
+        path = Path(os.path.normpath(self.folder / file))
+        if self.models and path.is_relative_to(self.models):
+            return (self._models_in_images / path.relative_to(self.models)).as_posix()
+        return path.relative_to(PROJECT).as_posix() if path.is_relative_to(PROJECT) else str(path)
+
+    def _path_here(self, file: str) -> Path:
+        """Where a file that stages are given lies on this machine."""
+        if self.models and Path(file).is_relative_to(self._models_in_images):
+            return self.models / Path(file).relative_to(self._models_in_images)
+        return PROJECT / file
+
+    @property
+    def _models_in_images(self) -> Path:
+        """What `models`, the folder of one model or of several, is called in the images."""
+        return _IN_IMAGES / self.models.name if self.models and _is_model(self.models) else _IN_IMAGES
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether the model's folder is none of this checkout."""
+        return not self.folder.is_relative_to(PROJECT)
+
+    @property
+    def own_data(self) -> Path:
+        """Where this model's raw data is looked for on this machine, if nothing else is said."""
+        return self.folder / "data" if self.is_elsewhere else PROJECT / "data" / self.folder.name
+
+    def local_place(self, place: str) -> str:
+        """A place that the settings name, for a run on this machine: paths are relative to what the model lies in."""
+        return place if "://" in place else str((self.folder if self.is_elsewhere else PROJECT) / place)
 
     def check_files(self, stages: Iterable[str], *, here: bool = True) -> None:
         """Looks for the files that these stages' sections name, before a run spends hours on what comes before them.
@@ -151,12 +196,20 @@ class Settings(Section):
         for stage in stages:
             named = self.arguments(stage) if stage in SECTIONS else {}
             for key, value in named.items():
-                if key.endswith("_file") and value and "://" not in value and not (PROJECT / value).is_file():
-                    path = PROJECT / value
+                if not key.endswith("_file") or not value or "://" in value:
+                    continue
+                path = self._path_here(value)
+                if not path.is_file():
                     near = did_you_mean(path.name, sorted(file.name for file in path.parent.glob("*.*")))
-                    raise InputError(f"{where}: {stage}.{key}: there is no file {value}{near}")
-                if key == "eval_config_file" and value and "://" not in value:
-                    evaluation_file.check(PROJECT / value, value)
+                    raise InputError(f"{where}: {stage}.{key}: there is no file {_shown(path)}{near}")
+                if not here and not Path(value).is_relative_to(_IN_IMAGES) and not self.on_volume(value):
+                    raise InputError(
+                        f"{where}: {stage}.{key}: {value} is on this machine, where no pod finds it; build images with "
+                        f"it and compile with --models {self.folder.parent}, or put the folder where pods read it and "
+                        "compile with --module PLACE (docs/images.md tells both)"
+                    )
+                if key == "eval_config_file":
+                    evaluation_file.check(path, str(_shown(path)))
             earlier = named.get("previous_statistics")
             if here and earlier and "://" not in earlier and not (PROJECT / earlier).is_dir():
                 raise InputError(
@@ -173,12 +226,30 @@ class Settings(Section):
         return isinstance(arguments, str) and arguments.startswith(f"{self.cluster.mount_path}/")
 
 
-def load(model: str, module: str = "") -> Settings:
+def folder_of_models(models: str) -> Path:
+    """What a person means by `--models FOLDER`: a folder of models, or of one; absolute.
+
+    Raises:
+      InputError: there are no models in it.
+    """
+    folder = Path(os.path.abspath(models))
+    if not _is_model(folder) and not any(folder.glob(f"*/{SETTINGS_FILE}")):
+        what = "holds no model" if folder.is_dir() else "no such folder"
+        raise InputError(f"--models {models}: {what}; name a folder of models, each a folder with its {SETTINGS_FILE}")
+    return folder
+
+
+def _is_model(folder: Path) -> bool:
+    return (folder / SETTINGS_FILE).is_file()
+
+
+def load(model: str, module: str = "", models: Path | None = None) -> Settings:
     """Reads the settings of a model.
 
     Args:
       model: name of a folder under `models/`, or the path of a folder anywhere.
       module: where the model's code lies, in place of what the settings say.
+      models: what the images have in place of the checkout's `models`, as `folder_of_models` returns it.
 
     Raises:
       InputError: no such model, or settings that are wrong: which key, and how to mend it.
@@ -188,19 +259,25 @@ def load(model: str, module: str = "") -> Settings:
             _module(module)
         except ValueError as error:
             raise InputError(f"--module {module}: {error}") from None
-    folder = Path(model).absolute() if "/" in model else MODELS / model
+    is_path = "/" in model or model in (".", "..")
+    beside = MODELS if models is None else models.parent if _is_model(models) else models
+    folder = Path(os.path.abspath(model)) if is_path else beside / model
     file = folder / SETTINGS_FILE
     where = _shown(file)
     if not file.is_file():
-        known = sorted(path.parent.name for path in MODELS.glob("*/settings.yaml"))
-        raise InputError(
-            f"no model {model!r}: there is no {where}{did_you_mean(model, known)}; the models are: {', '.join(known)}"
-        )
+        if is_path:
+            raise InputError(f"no model {model}: there is no {where}; a model is a folder with its {SETTINGS_FILE}")
+        known = sorted(path.parent.name for path in beside.glob(f"*/{SETTINGS_FILE}"))
+        near = did_you_mean(model, known)
+        if not near and Path(model, SETTINGS_FILE).is_file():
+            near = f", did you mean ./{model}, the folder here?"
+        raise InputError(f"no model {model!r}: there is no {where}{near}; the models are: {', '.join(known)}")
     content = yaml_files.load(file.read_bytes(), str(where))
     if not isinstance(content, dict):
         raise InputError(f"{where}: holds no settings")
-    if "folder" in content:
-        raise InputError(f"{where}: {_unknown(['folder'])}")
+    for name in _NO_KEYS:
+        if name in content:
+            raise InputError(f"{where}: {_unknown([name])}")
     if "pipeline_name" not in content:
         try:
             pipeline_name(_name_of(folder, content))
@@ -214,6 +291,7 @@ def load(model: str, module: str = "") -> Settings:
         return Settings.model_validate(
             content
             | {"pipeline_name": _name_of(folder, content), "folder": folder}
+            | ({"models": models} if models else {})
             | ({"module": module} if module else {})
         )
     except ValidationError as error:
@@ -264,8 +342,7 @@ def _unknown(place: list[str]) -> str:
     """Tells of an unknown key, by its place in the settings, and which ones are known there."""
     *parents, key = place
     fields = _section(parents).model_fields
-    # Where the settings lie is in them for us alone.
-    known = [field.alias or name for name, field in fields.items() if name != "folder"]
+    known = [field.alias or name for name, field in fields.items() if name not in _NO_KEYS]
     return f"unknown key {'.'.join(place)!r}{did_you_mean(key, known)}; known here: {', '.join(known)}"
 
 
@@ -293,12 +370,3 @@ def _beside(module: str, file: str) -> str:
         return file
     folder, question, query = module.partition("?")
     return f"{folder}/{file}{question}{query}"
-
-
-def _project_path(folder: Path, file: str) -> str:
-    """Relative to the project where the file lies in it, so that the same path holds in the images."""
-    if "://" in file:
-        return file
-    # Another model's files may be named, as ../digits/model.py.
-    path = Path(os.path.normpath(folder / file))
-    return path.relative_to(PROJECT).as_posix() if path.is_relative_to(PROJECT) else str(path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import os
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
@@ -14,6 +15,7 @@ import yaml
 from components.runtime.errors import InputError
 from components.runtime.text.redaction import redact
 from components.runtime.text.yaml_files import SAFE_LOADER
+from runners import in_checkout
 from runners.settings import plain_values, secret_values
 
 PARAMETERS = ("data", "train_steps", "eval_steps", "serving_directory")
@@ -41,20 +43,29 @@ def read_ir(file: Path) -> dict[str, Any]:
     try:
         documents = list(yaml.load_all(file.read_text(), SAFE_LOADER))
     except OSError as error:
-        raise InputError(f"{file}: {error.strerror}; compile the pipeline first: make compile MODEL=...") from None
+        raise InputError(f"{file}: {error.strerror}; compile the pipeline first: ./millrace compile MODEL") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"{file}: not YAML: {' '.join(str(error).split())}") from None
     ir = documents[0] if documents else None
     if not isinstance(ir, dict) or "root" not in ir or not isinstance(ir.get("pipelineInfo"), dict):
-        raise InputError(f"{file}: not a compiled pipeline (pipelineInfo or root is missing); make one: make compile")
+        raise InputError(
+            f"{file}: not a compiled pipeline (pipelineInfo or root is missing); make one: ./millrace compile MODEL"
+        )
     return ir
 
 
-def compiled_file(pipeline: str) -> Path:
-    """The compiled file that a command's argument means: a path, or that of a model in `build/`."""
+def compiled_file(pipeline: str, target: str = "kfp") -> Path:
+    """The compiled file that a command's argument means: a path, or that of a model in `build/`.
+
+    Args:
+      pipeline: a file, the name of a model, or the path of a model's folder.
+      target: kfp or argo.
+    """
     if pipeline.endswith((".yaml", ".yml")):
         return Path(pipeline)
-    return Path("build") / f"{pipeline}.kfp.yaml"
+    is_path = "/" in pipeline or pipeline in (".", "..")
+    name = Path(os.path.abspath(pipeline)).name if is_path else pipeline
+    return in_checkout("build") / f"{name}.{target}.yaml"
 
 
 def definitions(ir: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from typing import Any
 import pytest
 
 from components.runtime.records import execution_record
-from tests.support import ROOT, shared
+from tests.support import MILLRACE, ROOT, shared
 
 
 @dataclass
@@ -54,7 +53,7 @@ class Run:
 
 def command(root: Path, *arguments: str) -> list[str]:
     """The command line of a run."""
-    return [sys.executable, "-m", "runners", "--root", str(root), "run", *arguments]
+    return [MILLRACE, "--root", str(root), "run", *arguments]
 
 
 def run(root: Path, *arguments: str, timeout: int = 400) -> Run:

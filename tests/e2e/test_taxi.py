@@ -14,7 +14,7 @@ import pytest
 from runners.local.environments import interpreter
 from tests.components.push.serving_support import make_blessing
 from tests.e2e.conftest import Run, run
-from tests.support import ROOT, run_stage
+from tests.support import MILLRACE, ROOT, run_stage
 
 ASK = """
 import json, sys
@@ -195,7 +195,7 @@ def test_a_model_that_was_overtaken_is_evaluated_again_and_comes_back(
 def test_lineage_and_comparison_answer(taxi: Run) -> None:
     def ask(*arguments: str) -> str:
         process = subprocess.run(
-            [str(interpreter("client")), "-m", "runners", "--root", str(taxi.root), *arguments],
+            [MILLRACE, "--root", str(taxi.root), *arguments],
             cwd=ROOT,
             capture_output=True,
             text=True,

@@ -37,9 +37,9 @@ def make(checkout: Path, target: str, **given: str) -> tuple[list[list[str]], su
     """The calls of Python that a target leads to."""
     stamps = [f"{name}_STAMP={name.lower()}.made" for name in STAMPS]
     values = [f"{name}={value}" for name, value in given.items()]
-    client = f"CLIENT={shlex.quote(sys.executable)} noting.py"
+    python = f"{shlex.quote(sys.executable)} noting.py"
     result = subprocess.run(
-        ["make", target, client, *stamps, *values],
+        ["make", target, f"CLIENT={python}", f"MILLRACE={python}", *stamps, *values],
         cwd=checkout,
         capture_output=True,
         text=True,
@@ -59,7 +59,7 @@ def make(checkout: Path, target: str, **given: str) -> tuple[list[list[str]], su
 )
 def test_values_are_taken_as_they_are(checkout: Path, value: str) -> None:
     calls, result = make(checkout, "run", MODEL=value, DATA=value, ROOT=value, ARGS="--until 'a task'")
-    assert calls == [["-m", "runners", "--root", value, "run", value, "--data", value, "--until", "a task"]], result
+    assert calls == [["--root", value, "run", value, "--data", value, "--until", "a task"]], result
     (checkout / CALLS).unlink()
     for target, given, expected in (
         ("compare", ("A", "B"), ["compare", value, value]),
@@ -68,7 +68,7 @@ def test_values_are_taken_as_they_are(checkout: Path, value: str) -> None:
         ("compile", ("MODEL",), ["compile", value]),
     ):
         calls, result = make(checkout, target, **dict.fromkeys(given, value))
-        assert calls == [["-m", "runners", *expected]], result
+        assert calls == [expected], result
         (checkout / CALLS).unlink()
     for target, name in (("images", "STAGE"), ("sample-data", "MODEL"), ("download", "MODEL")):
         assert make(checkout, target, **{name: value})[0][-1][-1] == value
@@ -78,10 +78,10 @@ def test_values_are_taken_as_they_are(checkout: Path, value: str) -> None:
 
 def test_a_run_without_data_makes_sample_data_once(checkout: Path) -> None:
     calls, _ = make(checkout, "run")
-    assert calls == [["-m", "scripts.sample_data", "taxi", "--if-there-is-any"], ["-m", "runners", "run", "taxi"]]
+    assert calls == [["-m", "scripts.sample_data", "taxi", "--if-there-is-any"], ["run", "taxi"]]
     (checkout / "data" / "taxi").mkdir(parents=True)
     (checkout / "data" / "taxi" / "trips.csv").touch()
-    assert make(checkout, "run")[0][2:] == [["-m", "runners", "run", "taxi"]]
+    assert make(checkout, "run")[0][2:] == [["run", "taxi"]]
 
 
 @pytest.mark.parametrize(

@@ -201,7 +201,7 @@ def _artifacts(run: Run) -> Iterator[Html]:
         return
     yield table(["task", "in", "out"], rows)
     yield Html(
-        '<p class="muted">Equal digests mean equal content. <code>python -m runners lineage DIGEST</code> '
+        '<p class="muted">Equal digests mean equal content. <code>./millrace lineage DIGEST</code> '
         "tells what made an artifact and what came of it.</p>"
     )
 

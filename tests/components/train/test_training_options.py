@@ -28,7 +28,7 @@ import sys
 import tensorflow as tf
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-from components.runtime.executor import run_stage
+from components.runtime.stage.executor import run_stage
 run_stage("components.train.train:train", ["--executor-input", f"@{sys.argv[1]}"])
 """
 # Training moves the weights away from where the evaluation is best, which is at the end of the first epoch.

@@ -6,7 +6,6 @@ import json
 import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ from runners.settings.model import load
 from runners.settings.resources import GPU_STAGES, OPTIONAL_STAGES, task_name, tasks
 from tests.runners.compiled_models import OPTIONAL, digest, full, model, pods
 from tests.runners.kubeflow.kfp_fields import IR_2_5, PLATFORM_2_5, unknown
-from tests.support import ROOT
+from tests.support import MILLRACE, ROOT
 
 MODELS = ("taxi", "digits", "complaints", "complaints_product", "pets")
 GOLDENS = ROOT / "tests" / "goldens"
@@ -45,7 +44,7 @@ def test_the_same_input_gives_the_same_bytes(tmp_path: Path) -> None:
     """In processes of their own, whose sets and dictionaries have other orders."""
     texts = set()
     for seed in ("1", "2"):
-        command = [sys.executable, "-m", "runners", "compile", "taxi", "--output", str(tmp_path / seed)]
+        command = [MILLRACE, "compile", "taxi", "--output", str(tmp_path / seed)]
         subprocess.run(command, cwd=ROOT, check=True, capture_output=True, env=os.environ | {"PYTHONHASHSEED": seed})
         texts.add(b"".join(file.read_bytes() for file in sorted((tmp_path / seed).iterdir())))
     assert len(texts) == 1
@@ -289,7 +288,7 @@ def test_the_stages_with_a_gpu_image_are_those_that_one_is_built_for() -> None:
 def command(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     """Runs the command line."""
     return subprocess.run(
-        [sys.executable, "-m", "runners", "compile", *arguments],
+        [MILLRACE, "compile", *arguments],
         cwd=ROOT,
         capture_output=True,
         text=True,

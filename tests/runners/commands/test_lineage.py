@@ -8,7 +8,6 @@ import os
 import pty
 import struct
 import subprocess
-import sys
 import termios
 from pathlib import Path
 
@@ -22,7 +21,7 @@ from runners.commands.cli import cli
 from runners.history.lineage_graph import Graph
 from tests.runners.history.pipeline_roots import FAILED, FIRST, SECOND, RootWriter, taxi_root
 from tests.runners.history.test_records import places, with_value
-from tests.support import ROOT
+from tests.support import MILLRACE, ROOT
 
 
 @pytest.fixture(scope="module")
@@ -41,9 +40,7 @@ def on_a_terminal(width: int, *arguments: str) -> list[str]:
     own, its = pty.openpty()
     fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", 40, width, 0, 0))
     environment = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES", "NO_COLOR")}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "runners", *arguments], stdout=its, cwd=ROOT, env=environment | {"TERM": "xterm"}
-    )
+    process = subprocess.Popen([MILLRACE, *arguments], stdout=its, cwd=ROOT, env=environment | {"TERM": "xterm"})
     os.close(its)
     said = b""
     with contextlib.suppress(OSError):

@@ -26,7 +26,7 @@ from runners.history.pages import run_report
 from runners.history.records import OWNER_LOCK, artifacts_of, list_runs, load_run
 from runners.terminal import text
 from tests.runners.history.pipeline_roots import FAILED, FIRST, SECOND, RootWriter, taxi_root
-from tests.support import ROOT
+from tests.support import MILLRACE, ROOT
 
 
 @pytest.fixture(scope="module")
@@ -37,9 +37,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def command(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "runners", *arguments], cwd=ROOT, capture_output=True, text=True, check=False
-    )
+    return subprocess.run([MILLRACE, *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
 
 
 def test_runs_come_newest_first(root: Path) -> None:

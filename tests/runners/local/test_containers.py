@@ -6,7 +6,6 @@ import json
 import os
 import re
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -24,7 +23,7 @@ from runners.compiled.image_content import image_stages, recipe
 from runners.local import engine as engines
 from runners.local.container_mounts import Mounts, destinations, mounts, needs_network
 from runners.local.containers import Containers, TaskContainer
-from tests.support import ROOT, shared
+from tests.support import MILLRACE, ROOT, shared
 from tests.support_images import built_image, engine
 
 DATA_STAGES = ("ingest", "statistics", "schema", "validate")
@@ -51,7 +50,7 @@ def task(
 
 
 def command(root: Path, *arguments: str) -> list[str]:
-    return [sys.executable, "-m", "runners", "--root", str(root), "run", "taxi", "--data", *arguments]
+    return [MILLRACE, "--root", str(root), "run", "taxi", "--data", *arguments]
 
 
 def run(root: Path, *arguments: str, timeout: int = 300, **variables: str) -> subprocess.CompletedProcess[str]:

@@ -29,7 +29,7 @@ from runners.local import environments
 from runners.local import run as local
 from runners.local.run import LocalRun
 from tests.runners.local.test_exit_handler import Silent, run, states
-from tests.support import ROOT, processes, small_disk
+from tests.support import MILLRACE, ROOT, processes, small_disk
 
 SOON = 60
 """Seconds in which a run has ended that would go on for minutes: many more than it needs, on a busy machine too."""
@@ -143,8 +143,9 @@ def test_a_second_interruption_ends_what_the_first_began(tmp_path: Path, ir: str
     program = """
         import sys, threading, time
         from pathlib import Path
-        from runners import cli, environments, local
-        from tests.runners.test_exit_handler import run
+        from runners.commands import cli
+        from runners.local import environments, run as local
+        from tests.runners.local.test_exit_handler import run
         def slow(self, *_):
             with self._interruptions.heeded():
                 print("telling", file=sys.stderr, flush=True)
@@ -385,7 +386,7 @@ def test_a_terminal_that_is_not_utf_8_shows_what_it_can(tmp_path: Path, variable
 def _command(root: Path, command: str, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     given = arguments or (("taxi", "--data", str(ROOT)) if command == "run" else ())
     return subprocess.run(
-        [sys.executable, "-m", "runners", "--root", str(root), command, *given],
+        [MILLRACE, "--root", str(root), command, *given],
         cwd=ROOT,
         capture_output=True,
         text=True,

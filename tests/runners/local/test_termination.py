@@ -56,7 +56,7 @@ def test_a_command_is_ended_with_one_line_while_it_is_imported(sign: signal.Sign
                 if name == "runners.commands.cli":
                     kill()
         sys.meta_path.insert(0, Finder())
-        runpy.run_module("runners", run_name="__main__")
+        runpy.run_module("runners.commands.main", run_name="__main__")
     """
     assert _ended_by(sign, program) == (130, "interrupted\n")
 
@@ -80,7 +80,7 @@ def test_what_is_told_to_ignore_ctrl_c_does() -> None:
     program = """
         import signal
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        from runners.termination import command
+        from runners.local.termination import command
         command(kill)
     """
     assert _ended_by(signal.SIGINT, program) == (0, "")

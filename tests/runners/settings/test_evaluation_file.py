@@ -51,7 +51,8 @@ def test_all_forms_of_the_text_are_read(tmp_path: Path, text: str) -> None:
         ),
         (
             'metrics_specs { metrics { class_name: "X" module: "components.evaluate.lifts" } }',
-            "there is no module 'components.evaluate.lifts', did you mean 'components.evaluate.metrics'",
+            "there is no module 'components.evaluate.lifts' with metrics; the one with all of ours is "
+            "'components.evaluate.metrics'",
         ),
         ("metrics_specs " + "{ a " * 3000, "messages too deep in others"),
         ("}", "line 1:1"),

@@ -1,0 +1,196 @@
+"""`doctor`: what is installed here, what answers, and how to mend what does not; one line each."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from components.runtime import VERSION
+from components.runtime.errors import StageError
+from components.runtime.text.redaction import redact
+from runners import PROJECT
+from runners.compiled import image_content, images
+from runners.local import engine, environments
+from runners.terminal import text
+
+_ENOUGH_BYTES = 5e9
+"""A run of the largest sample with all its artifacts takes a tenth of it, the three environments half."""
+_TIMEOUT_SECONDS = 5.0
+
+OK, MISSING, WRONG = ("ok", "green"), ("-", "dim"), ("!", "red")
+"""What is well; what is not there, which only some of the work needs; what is there and broken."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line.
+
+    Attributes:
+      state: OK, MISSING or WRONG.
+      name: of what was looked at.
+      said: what was found.
+      mend: what to do about it; empty where nothing is to be done.
+    """
+
+    state: tuple[str, str]
+    name: str
+    said: str
+    mend: str = ""
+
+
+@click.command()
+@click.pass_context
+def doctor(context: click.Context) -> None:
+    """Tell what is installed here, which clusters answer, and how to mend what is not well.
+
+    Exit code 1 where something is broken; what is only not there, and not needed by all, changes nothing.
+    """
+    with ThreadPoolExecutor() as pool:
+        # What has to be waited for is asked for at once.
+        away = [pool.submit(_list, check) for check in (_engines, _kubeflow, _argo)]
+        findings = [_checkout(), *_environments(), *_disk(context.obj["root"])]
+        for asked in away:
+            findings += asked.result()
+    findings += [_images(), _vertex()]
+    text.table(
+        ("", "what", "found"),
+        [[each.state, each.name, "; ".join(filter(None, (each.said, each.mend)))] for each in findings],
+    )
+    sys.exit(int(any(each.state == WRONG for each in findings)))
+
+
+def _list(check: Callable[[], Iterator[Finding]]) -> list[Finding]:
+    return list(check())
+
+
+def _checkout() -> Finding:
+    answer = subprocess.run(
+        ["git", "describe", "--always", "--exclude=*", "--dirty"],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        check=False,
+    ) if shutil.which("git") else None  # fmt: skip
+    commit = f", commit {answer.stdout.strip()}" if answer and answer.returncode == 0 else ""
+    return Finding(OK, "millrace", f"{VERSION}{commit}, Python {platform.python_version()}, in {PROJECT}")
+
+
+def _environments() -> Iterator[Finding]:
+    for name in environments.names():
+        what = f"environment {name}"
+        if environments.is_made(name):
+            yield Finding(OK, what, "made")
+        elif not (PROJECT / ".venv" / name).exists():
+            yield Finding(MISSING, what, "not made yet", "make setup (a run does it too)")
+        else:
+            yield Finding(MISSING, what, "half made, or made from older locks", "make setup (a run does it too)")
+    if not shutil.which("make"):
+        yield Finding(WRONG, "make", "not installed, and it makes the environments", "install make")
+
+
+def _disk(root: Path) -> Iterator[Finding]:
+    places = {"pipeline root": root, "checkout": PROJECT, "temporary files": Path(os.environ.get("TMPDIR") or "/tmp")}
+    seen = set()
+    for name, place in places.items():
+        there = next(folder for folder in (place.absolute(), *place.absolute().parents) if folder.is_dir())
+        device = there.stat().st_dev
+        if device in seen:
+            continue
+        seen.add(device)
+        usage = shutil.disk_usage(there)
+        said = f"{text.size(usage.free)} free of {text.size(usage.total)} ({name}: {place})"
+        few = usage.free < _ENOUGH_BYTES
+        yield Finding(
+            WRONG if few else OK, "disk", said, f"free some, {text.size(_ENOUGH_BYTES)} are little" if few else ""
+        )
+
+
+def _engines() -> Iterator[Finding]:
+    refusals = {name: engine.refusal(name) for name in engine.BUILDERS}
+    # One is enough, and a run without --docker needs none.
+    enough = any(not refusals[name] for name in engine.RUNNERS)
+    for name, refusal in refusals.items():
+        does = "builds and runs images" if name in engine.RUNNERS else "builds images"
+        if not refusal:
+            yield Finding(OK, name, f"{engine.Engine(name).version()}, {does}")
+        elif not shutil.which(name):
+            yield Finding(MISSING, name, "not installed", _when(not enough, "only for images and --docker: install it"))
+        else:
+            said = refusal.removeprefix(f"{name} ")
+            yield Finding(MISSING if enough else WRONG, name, said, _when(not enough, f"see what `{name} info` says"))
+
+
+def _images() -> Finding:
+    stages = image_content.image_stages()
+    try:
+        lock = images.read_lock(images.lock_file())
+    except StageError as error:
+        return Finding(WRONG, "images", str(error), "make images")
+    built = [stage for stage in stages if stage in lock]
+    said = f"{len(built)} of {len(stages)} in images.lock"
+    return Finding(OK if len(built) == len(stages) else MISSING, "images", said, _when(built != stages, "make images"))
+
+
+def _kubeflow() -> Iterator[Finding]:
+    from runners.kubeflow import contexts
+    from runners.kubeflow.server import Cluster
+
+    try:
+        names = contexts.names()
+    except StageError as error:
+        yield Finding(WRONG, "kubeflow", str(error), "mend the file")
+        return
+    if not names:
+        yield Finding(MISSING, "kubeflow", "no server is named", "docs/cluster-commands.md tells how")
+    for name in names:
+        what = f"kubeflow {name}".strip()
+        try:
+            cluster = Cluster(contexts.find(name), _TIMEOUT_SECONDS)
+            yield Finding(OK, what, f"Kubeflow Pipelines {cluster.version or 'of unknown version'} at {cluster.where}")
+        except StageError as error:
+            yield Finding(WRONG, what, redact(str(error)), "start it, or mend its context")
+
+
+def _argo() -> Iterator[Finding]:
+    from runners.argo.cluster import ArgoCluster
+
+    try:
+        cluster = ArgoCluster(timeout=_TIMEOUT_SECONDS)
+    except StageError as error:
+        yield Finding(MISSING, "kubernetes", str(error), "only for Argo without Kubeflow: docs/deploy.md")
+        return
+    try:
+        kubernetes, argo = cluster.versions()
+    except StageError as error:
+        yield Finding(WRONG, "kubernetes", redact(str(error)), "start the cluster, or choose another context")
+        return
+    yield Finding(OK, "kubernetes", f"{kubernetes} at {cluster.where}, namespace {cluster.namespace}")
+    if argo is None:
+        yield Finding(MISSING, "argo", f"not installed at {cluster.where}", "only without Kubeflow: docs/deploy.md")
+    else:
+        yield Finding(OK, "argo", argo or "there, of unknown version (this account may not look)")
+
+
+def _vertex() -> Finding:
+    file = os.environ.get("GOOGLE_APPLICATION_CREDENTIALS", "")
+    own = Path("~/.config/gcloud/application_default_credentials.json").expanduser()
+    project = os.environ.get("GOOGLE_CLOUD_PROJECT", "")
+    if file and not Path(file).is_file():
+        return Finding(WRONG, "vertex", f"GOOGLE_APPLICATION_CREDENTIALS names {file}, which is not there", "mend it")
+    if not file and not own.is_file():
+        return Finding(MISSING, "vertex", "no credentials", "only for Vertex AI: gcloud auth application-default login")
+    mend = _when(not project, "set GOOGLE_CLOUD_PROJECT, or give --project")
+    return Finding(OK, "vertex", f"credentials in {file or own}, project {project or 'not set'}", mend)
+
+
+def _when(condition: bool, said: str) -> str:
+    return said if condition else ""

@@ -1,0 +1,195 @@
+"""Models outside of the checkout: found by their path, run from there, compiled only where pods find them."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from components.runtime.errors import InputError
+from runners.compiled import image_content, images
+from runners.compiled.image_content import recipe
+from runners.settings.model import folder_of_models, load
+from tests.support import MILLRACE, ROOT
+
+
+@pytest.fixture
+def team(tmp_path: Path) -> Path:
+    """A team's repository: two models, of which one uses the other's code, and what is no model."""
+    folder = tmp_path / "their models"
+    shutil.copytree(ROOT / "models" / "taxi", folder / "churn", ignore=shutil.ignore_patterns("__pycache__"))
+    settings = (folder / "churn" / "settings.yaml").read_text()
+    (folder / "other").mkdir()
+    (folder / "other" / "settings.yaml").write_text(
+        re.sub(r"(\w+_file): (?!/)(\w)", r"\1: ../churn/\2", settings) + "\npipeline_name: other\n"
+    )
+    (folder / "churn" / "data").mkdir()
+    (folder / "churn" / "data" / "secret.csv").write_text("a\n1\n")
+    (folder / ".git").mkdir()
+    (folder / ".git" / "config").write_text("")
+    return folder
+
+
+def call(*arguments: str, cwd: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [MILLRACE, *arguments], cwd=cwd, capture_output=True, text=True, check=False, env=os.environ | variables
+    )
+
+
+def test_a_model_is_named_by_its_path(team: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(team)
+    for path in (str(team / "churn"), "./churn", "churn/", "other/../churn"):
+        settings = load(path)
+        assert (settings.pipeline_name, settings.folder) == ("churn", team / "churn")
+        assert settings.own_data == team / "churn" / "data"
+        assert settings.arguments("train")["module_file"] == str(team / "churn" / "model.py")
+    monkeypatch.chdir(team / "churn")
+    assert load(".").folder == team / "churn"
+
+
+def test_a_path_that_is_no_model(team: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(team)
+    with pytest.raises(InputError, match=r"no model \./nix: there is no .*/nix/settings\.yaml; a model is a folder"):
+        load("./nix")
+    with pytest.raises(InputError, match=r"no model 'churn'.*, did you mean \./churn, the folder here\?; the models"):
+        load("churn")
+
+
+def test_what_the_settings_name_is_relative_to_the_model(team: Path) -> None:
+    with (team / "churn" / "settings.yaml").open("a") as file:
+        file.write("\ndata: ../raw\nserving_directory: /srv/models\n")
+    settings = load(str(team / "churn"))
+    assert Path(settings.local_place(settings.data)).resolve() == team / "raw"
+    assert settings.local_place(settings.serving_directory) == "/srv/models"
+    assert settings.local_place("gs://bucket/x") == "gs://bucket/x"
+
+
+def test_compiling_one_that_no_pod_finds_is_refused_before_anything_is_written(team: Path, tmp_path: Path) -> None:
+    found = call("compile", "./churn", "--output", str(tmp_path / "out"), cwd=team)
+    assert found.returncode == 65
+    (line,) = found.stderr.splitlines()
+    assert "is on this machine, where no pod finds it" in line
+    assert f"compile with --models {team}" in line
+    assert "--module PLACE" in line
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_in_the_checkout_that_no_image_has_is_refused_too(tmp_path: Path) -> None:
+    """`models/` is what goes into images; of the rest of the checkout they have nothing of a model's."""
+    folder = ROOT / "build" / "test-model-of-nobody"
+    shutil.copytree(ROOT / "models" / "taxi", folder, dirs_exist_ok=True)
+    try:
+        found = call("compile", str(folder), "--output", str(tmp_path / "out"), cwd=ROOT)
+    finally:
+        shutil.rmtree(folder)
+    assert found.returncode == 65
+    assert "no pod finds it" in found.stderr
+
+
+@pytest.mark.parametrize("place", ["gs://bucket/code/churn", "/mnt/millrace/code/churn"])
+def test_compiling_with_its_code_where_pods_read_it(team: Path, tmp_path: Path, place: str) -> None:
+    found = call("compile", "./churn", "--module", place, "--output", str(tmp_path / "out"), cwd=team)
+    assert found.returncode == 0, found.stderr
+    text = (tmp_path / "out" / "churn.kfp.yaml").read_text()
+    assert f"{place}/model.py" in text
+    assert str(team) not in text
+
+
+def lock(file: Path, models: Path | None, **others: str) -> Path:
+    """An images.lock as a build with these models leaves it."""
+    entries = {}
+    for stage in image_content.image_stages():
+        made = recipe(stage, models=models)
+        noted = others.get(stage, made.models)
+        entries[stage] = images.Built(f"millrace/{stage}", f"sha256:{'1' * 64}", made.tag, noted)
+    file.write_text(images.lock_text(entries))
+    return file
+
+
+def test_compiling_with_images_that_have_it(team: Path, tmp_path: Path) -> None:
+    for given, name in ((team, "churn"), (team, "other"), (team / "churn", "churn")):
+        file = lock(tmp_path / "images.lock", given)
+        found = call(
+            *("compile", name, "--models", str(given), "--output", str(tmp_path / "out")),
+            cwd=tmp_path,
+            MILLRACE_IMAGES_LOCK=str(file),
+        )
+        assert (found.returncode, found.stderr) == (0, ""), found.stderr
+        for kind in ("kfp", "argo"):
+            text = (tmp_path / "out" / f"{name}.{kind}.yaml").read_text()
+            assert "models/churn/model.py" in text
+            assert str(tmp_path) not in text
+
+
+def test_images_that_have_others_are_refused(team: Path, tmp_path: Path) -> None:
+    file = lock(tmp_path / "images.lock", team)
+    (team / "churn" / "model.py").write_text("# edited since\n")
+    arguments = ("compile", "./churn", "--models", ".", "--output", str(tmp_path / "out"))
+    found = call(*arguments, cwd=team, MILLRACE_IMAGES_LOCK=str(file))
+    assert found.returncode == 65
+    assert f"in images.lock do not have what is in {team} now; build them: make images ARGS='--models" in found.stderr
+    assert not (tmp_path / "out").exists()
+    # Images of which nobody noted what they have, and none at all.
+    for kept in (lock(file, team, train="", transform="", evaluate="", tune=""), tmp_path / "absent.lock"):
+        assert "build them" in call(*arguments, cwd=team, MILLRACE_IMAGES_LOCK=str(kept)).stderr
+
+
+def test_images_built_before_an_edit_of_the_checkouts_models_are_told(tmp_path: Path) -> None:
+    file = lock(tmp_path / "images.lock", None, train="0" * 64)
+    found = call("compile", "taxi", "--output", str(tmp_path / "out"), cwd=ROOT, MILLRACE_IMAGES_LOCK=str(file))
+    assert found.returncode == 0
+    assert "built before models/ was edited, or with other models: the images of train;" in found.stderr
+
+
+def test_the_code_is_in_one_place(team: Path) -> None:
+    found = call("compile", "./churn", "--models", ".", "--module", "gs://b/c", cwd=team)
+    assert found.returncode == 65
+    assert "--module and --models each say where" in found.stderr
+
+
+def test_what_images_with_other_models_are_made_of(team: Path) -> None:
+    plain, theirs, one = recipe("train"), recipe("train", models=team), recipe("train", models=team / "churn")
+    assert len({plain.tag, theirs.tag, one.tag}) == 3
+    assert len({plain.models, theirs.models, one.models}) == 3
+    names = {name for name in theirs.files if name.startswith("models/")}
+    assert {"models/churn/model.py", "models/other/settings.yaml"} <= names
+    assert not any(part in name for name in names for part in ("data", ".git", "taxi"))
+    assert {name for name in one.files if name.startswith("models/")} == {
+        name for name in names if name.startswith("models/churn/")
+    }
+    assert recipe("ingest", models=team) == recipe("ingest")
+    assert recipe("ingest", models=team).models == ""
+    assert image_content.models_digest(team) == theirs.models
+
+
+def test_a_folder_without_models(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"--models .*: holds no model; name a folder of models"):
+        folder_of_models(str(tmp_path))
+    with pytest.raises(InputError, match=r"--models .*/nix: no such folder"):
+        folder_of_models(str(tmp_path / "nix"))
+
+
+def test_the_key_is_not_the_persons_to_set(team: Path) -> None:
+    (team / "churn" / "settings.yaml").write_text("models: x\n")
+    with pytest.raises(InputError, match=r"unknown key 'models'"):
+        load(str(team / "churn"))
+
+
+def test_it_runs_from_where_it_lies(team: Path, tmp_path: Path) -> None:
+    """Its data in its folder, what it makes in the pipeline root that was named, and nothing in the checkout."""
+    subprocess.run(
+        ["bash", "-c", f"'{ROOT}/.venv/client/bin/python' -m scripts.sample_data taxi --rows 200 --output \"$1\"", "x",
+         str(team / "churn" / "data")], cwd=ROOT, check=True, capture_output=True,
+    )  # fmt: skip
+    (team / "churn" / "data" / "secret.csv").unlink()
+    before = set((ROOT / "pipeline_root").glob("runs/churn*"))
+    found = call("--root", "../root", "run", "./churn", "--until", "ingest", cwd=team)
+    assert found.returncode == 0, found.stdout + found.stderr
+    (record,) = (tmp_path / "root" / "runs").glob("churn-*/run.json")
+    assert yaml.safe_load(record.read_text())["parameters"]["data"] == str(team / "churn" / "data")
+    assert set((ROOT / "pipeline_root").glob("runs/churn*")) == before
