@@ -40,8 +40,9 @@ What `models/<name>/settings.yaml` can say; every key may be left out.
 | `cluster` | what a compiled pipeline asks of its cluster: see [cluster-settings.md](cluster-settings.md) |
 | `resources` | memory, processors, GPUs and the like of each stage there: see the same |
 
-Files are named relative to the folder. Of all this `data`, `serving_directory`, `train_steps` and `eval_steps` are
-parameters of the pipeline: a run can have others, by `--param NAME=VALUE`.
+Files are named relative to the folder; `data` and `serving_directory` to the checkout. A model that lies elsewhere has
+its data in `data` of its own folder, and names both relative to that. Of all this `data`, `serving_directory`,
+`train_steps` and `eval_steps` are parameters of the pipeline: a run can have others, by `--param NAME=VALUE`.
 """
 
 

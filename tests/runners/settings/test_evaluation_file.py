@@ -26,6 +26,7 @@ def test_those_of_the_models_are_right(file: Path) -> None:
         'model_names: [ "a", "b" ] } model_specs {} slicing_specs {} cross_slicing_specs {}',
         "# a form feed \x0c and a line\u2028separator\nmodel_specs { label_key: 'a\u2028b' }",
         'metrics_specs { metrics { class_name: "MajorityLift" module: "components.evaluate.metrics" } }',
+        'metrics_specs { metrics { class_name: "MajorityLift" module: "components.evaluate.lift" } }',
         'metrics_specs { thresholds { key: "auc" value { value_threshold { lower_bound { value: .5 } } } } }',
     ],
 )

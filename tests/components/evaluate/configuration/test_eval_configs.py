@@ -15,6 +15,7 @@ from tensorflow_model_analysis.proto import config_pb2
 from components.evaluate.computation.counts import Counts
 from components.evaluate.computation.results import load
 from components.evaluate.configuration import metrics as configuration
+from components.evaluate.configuration import reading
 from components.runtime.errors import InputError
 from tests.components.evaluate import evaluation_support as support
 
@@ -285,3 +286,22 @@ def test_the_same_metric_may_stand_twice() -> None:
     )
     config = text_format.Parse('model_specs { label_key: "y" } ' + text, config_pb2.EvalConfig())
     configuration.check_metrics("evaluation.pbtxt", config)
+
+
+def test_the_old_module_of_a_metric_is_taken_for_the_new_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "evaluation.pbtxt"
+    file.write_text(
+        'metrics_specs { metrics { class_name: "MajorityLift" module: "components.evaluate.lift" } '
+        'metrics { class_name: "Mine" module: "mine" } metrics { class_name: "BinaryAccuracy" } }'
+    )
+    config = reading.read_config(str(file))
+    modules = [metric.module for metric in config.metrics_specs[0].metrics]
+    assert modules == ["components.evaluate.metrics", "mine", ""]
+    assert capsys.readouterr().out.splitlines() == [
+        f"progress: {file}: components.evaluate.lift has moved: write components.evaluate.metrics; "
+        "the old path still works"
+    ]
+    (tmp_path / "mine.py").write_text("from tensorflow_model_analysis.metrics import AUC as Mine\n")
+    configuration.check_metrics(str(file), config)
