@@ -30,6 +30,7 @@ COMMANDS = {
     "compare": ("runners.commands.compare:compare", "Compare two runs: parameters, metrics, artifacts."),
     "lineage": ("runners.commands.lineage:lineage", "Tell what made an artifact, and what came of it."),
     "report": ("runners.commands.report:report", "Write a run's report page and tell where it is."),
+    "new-stage": ("runners.commands.new_stage:new_stage", "Make a new stage that works, and register it everywhere."),
 }
 """Where each command lives, and its line in the help."""
 
