@@ -53,14 +53,13 @@ def import_rules(text: str, stage: str) -> str:
     return _held(IMPORT_RULES, tomllib.loads(result), expected, result)
 
 
-def contract(text: str, stage: str) -> str:
-    """docs/contract.md with the metadata of what a new stage makes.
+def contract(text: str, row: str) -> str:
+    """docs/contract.md with one row more in the table of artifacts' metadata.
 
     Raises:
       InputError: the file has another form.
     """
-    row = f"| counts of {stage} | `splits` (list), `rows` (all) |\n"
-    result, count = re.subn(r"## Metadata of artifacts\n(?:\|.*\n)+", lambda table: table[0] + row, text)
+    result, count = re.subn(r"## Metadata of artifacts\n(?:\|.*\n)+", lambda table: f"{table[0]}{row}\n", text)
     return _held(CONTRACT, count, 1, result)
 
 

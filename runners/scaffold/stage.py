@@ -17,6 +17,8 @@ _TEMPLATES = Path(__file__).parent / "templates"
 _BASES = {"client": "light"}
 """The image that stages of an environment stand on, where that has another name."""
 _STAGES_PAGE = "docs/stages.md"
+_METADATA_ROW = "| counts of {name} | `splits` (list), `rows` (all) |"
+"""In docs/contract.md: what the stage of the templates tells of its artifact."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ def scaffold(name: str, environment: str, project: Path) -> Scaffold:
     changed = {
         registration.ENVIRONMENTS: environments,
         registration.IMPORT_RULES: registration.import_rules(text(registration.IMPORT_RULES), name),
-        registration.CONTRACT: registration.contract(text(registration.CONTRACT), name),
+        registration.CONTRACT: registration.contract(text(registration.CONTRACT), _METADATA_ROW.format(name=name)),
         _STAGES_PAGE: stages_page.page(specs, yaml.safe_load(environments)),
     }
     return Scaffold(made, changed)

@@ -152,7 +152,10 @@ def test_another_python_image_changes_all() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("ingst",), "error: no image for the stage 'ingst', did you mean 'ingest'? the stages are: evaluate, ingest"),
+        (
+            ("ingst",),
+            f"error: no image for the stage 'ingst', did you mean 'ingest'? the stages are: {', '.join(STAGES)}",
+        ),
         (("ingest", "--gpu"), "error: no gpu image of the stage 'ingest'; only train and tune have one (gpu)"),
         (("ingest", "--engine", "podmen"), "error: no engine 'podmen' for this; did you mean 'podman'?"),
         (("ingest", "--push"), "error: --push needs --registry"),

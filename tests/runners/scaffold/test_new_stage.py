@@ -119,7 +119,8 @@ def test_types_images_and_settings_hold_at_once(grown: tuple[Path, str]) -> None
         "scripts/test_build_images.py",
         "scripts/test_run_tests.py",
         "runners/commands/test_compile.py",
-        "runners/settings",
+        "runners/settings/test_settings.py",
+        "runners/settings/test_cluster_settings.py",
     ]
     run(project, sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *(f"tests/{file}" for file in files))
 
