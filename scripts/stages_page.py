@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -46,12 +47,25 @@ its data in `data` of its own folder, and names both relative to that. Of all th
 """
 
 
-def page() -> str:
-    """Returns the page's text."""
-    specs = {
-        path.parent.name: yaml.safe_load(path.read_text()) for path in (PROJECT / "components").glob("*/component.yaml")
-    }
-    environments = yaml.safe_load((PROJECT / "images" / "environments.yaml").read_text())
+def specs(project: Path = PROJECT) -> dict[str, Any]:
+    """The component specs of a checkout, by stage."""
+    files = (project / "components").glob("*/component.yaml")
+    return {file.parent.name: yaml.safe_load(file.read_text()) for file in files}
+
+
+def environments(project: Path = PROJECT) -> dict[str, Any]:
+    """What a checkout's images/environments.yaml says."""
+    content: dict[str, Any] = yaml.safe_load((project / "images" / "environments.yaml").read_text())
+    return content
+
+
+def page(specs: Mapping[str, Any], environments: Mapping[str, Any]) -> str:
+    """Returns the page's text.
+
+    Args:
+      specs: component specs, by stage.
+      environments: what images/environments.yaml says.
+    """
     home = {stage: name for name, environment in environments.items() for stage in environment["stages"]}
     ordered = sorted(specs, key=lambda name: (_ORDER.index(name) if name in _ORDER else len(_ORDER), name))
     parts = [_HEAD]
@@ -65,7 +79,7 @@ def page() -> str:
 def main(argv: list[str] | None = None) -> int:
     """Runs the command line; returns the exit code."""
     arguments = sys.argv[1:] if argv is None else argv
-    text = page()
+    text = page(specs(), environments())
     if arguments == ["--check"]:
         if not PAGE.exists() or PAGE.read_text() != text:
             print(

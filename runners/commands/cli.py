@@ -40,6 +40,7 @@ COMMANDS = {
     "report": ("runners.commands.report:report", "Write a run's report page and tell where it is."),
     "doctor": ("runners.commands.doctor:doctor", "Tell what is installed here, what is not, and how to mend it."),
     "completion": ("runners.commands.completion:completion", "Print what makes a shell complete commands and names."),
+    "new-stage": ("runners.commands.new_stage:new_stage", "Make a new stage that works, and register it everywhere."),
 }
 """Where each command lives, and its line in the help."""
 

@@ -27,9 +27,6 @@ GPU_STAGES = ("train", "tune")
 NEVER_CACHED = ("resolve", "push", "push_hub", "push_vertex", "notify")
 """The stages that read or change what lies outside the pipeline."""
 
-OPTIONAL_STAGES = ("push_hub", "push_vertex")
-"""The stages that only a model has whose settings have a section of that name."""
-
 _ENVIRONMENT = {
     # Starting costs 0.1 GB without TensorFlow, 0.6 GB with TFDV, 0.8 GB with TFT and TFMA (measured in new processes);
     # the work comes on top, see docs/benchmarks.md.
