@@ -7,7 +7,7 @@ from typing import Any
 
 from runners.argo.options import ArgoOptions
 from runners.argo.pods import CONTAINER_SECURITY, SCRATCH, Pod, same_node
-from runners.compiled.ir import Pipeline, condition_names
+from runners.compiled.tasks import Pipeline, condition_names
 
 CLOSING = "close"
 _TASK = "close-workflow"

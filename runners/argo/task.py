@@ -15,7 +15,7 @@ from runners.argo.closing import CLOSING
 from runners.argo.conditions import Reference, reference, when
 from runners.argo.options import ArgoOptions, check_label
 from runners.argo.pods import CONTAINER_SECURITY, SCRATCH, Pod, same_node
-from runners.compiled.ir import Constant, FinalStatus, Output, Parameter, Pipeline, Source, TaskSpec, task_parameters
+from runners.compiled.tasks import Constant, FinalStatus, Output, Parameter, Pipeline, Source, TaskSpec, task_parameters
 
 ENTRYPOINT = "pipeline"
 EXIT = "exit"

@@ -17,7 +17,8 @@ from runners.argo.options import ArgoOptions
 from runners.argo.pods import POD_SECURITY, VOLUME, argo_containers_patch
 from runners.argo.schema import validate
 from runners.argo.task import ENTRYPOINT, EXIT, Tasks, as_text
-from runners.compiled.ir import Pipeline, documents, read
+from runners.compiled.ir import documents, read
+from runners.compiled.tasks import Pipeline
 from runners.settings.kubernetes_values import pipeline_name
 
 _RUN_LIMITS = {"activeDeadlineSeconds": "deadline_seconds", "resourceTtlOnCompletion": "ttl_seconds"}

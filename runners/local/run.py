@@ -23,7 +23,7 @@ from components.runtime.launch import execution as launcher
 from components.runtime.launch.execution import Completed, Interrupted, Task
 from components.runtime.records import facts, final_status, run_record
 from components.runtime.stage.executor import ERROR_PREFIX
-from runners.compiled.ir import (
+from runners.compiled.tasks import (
     Constant,
     FinalStatus,
     Output,

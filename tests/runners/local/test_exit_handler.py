@@ -22,7 +22,8 @@ from components.runtime.errors import InputError
 from components.runtime.records import final_status
 from runners.argo.options import ArgoOptions
 from runners.argo.workflow import compile_workflow
-from runners.compiled.ir import FinalStatus, documents, read
+from runners.compiled.ir import documents, read
+from runners.compiled.tasks import FinalStatus
 from runners.local import run as local
 from runners.local.run import LocalRun, Selection
 from runners.settings.cluster import Cluster
