@@ -34,8 +34,7 @@ from runners.compiled.tasks import (
     condition_names,
     task_parameters,
 )
-from runners.history import records
-from runners.history.records import OWNER_LOCK
+from runners.history import records, run_folders
 from runners.local.containers import Containers
 from runners.local.environments import Processes, code_digest, environment_of, interpreter
 from runners.local.termination import Interruptions
@@ -190,12 +189,12 @@ class LocalRun:
 
     def _begin_record(self) -> None:
         # Held until this process ends, however it does; Python's own files are not inherited by the stages.
-        self._owner = (self.folder / OWNER_LOCK).open("w")
+        self._owner = (self.folder / run_folders.OWNER_LOCK).open("w")
         fcntl.flock(self._owner, fcntl.LOCK_EX)
         self._save()
-        (self.folder / records.PIPELINE).write_text(self.ir)
+        (self.folder / run_folders.PIPELINE).write_text(self.ir)
         launcher.sweep(self.root)
-        records.sweep(self.root)
+        run_folders.sweep(self.root)
 
     def _run_exit_tasks(self, state: str, exit_code: int, processes: Processes | Containers) -> None:
         """Runs the exit task, for a while. What becomes of it changes nothing of what became of the run."""

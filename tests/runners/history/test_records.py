@@ -23,7 +23,8 @@ from runners.commands import runs as history
 from runners.history.comparison import compare_runs
 from runners.history.outcome import outcome
 from runners.history.pages import run_report
-from runners.history.records import OWNER_LOCK, artifacts_of, list_runs, load_run
+from runners.history.records import artifacts_of, list_runs, load_run
+from runners.history.run_folders import OWNER_LOCK
 from runners.terminal import text
 from tests.runners.history.pipeline_roots import FAILED, FIRST, SECOND, RootWriter, taxi_root
 from tests.support import ROOT

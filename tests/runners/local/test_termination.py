@@ -20,7 +20,8 @@ from components.runtime.launch import execution as launcher
 from components.runtime.records import run_record
 from runners.compiled.ir import documents, read
 from runners.history.pages import run_report
-from runners.history.records import OWNER_LOCK, list_runs, load_run
+from runners.history.records import list_runs, load_run
+from runners.history.run_folders import OWNER_LOCK
 from runners.local.run import LocalRun
 from runners.local.termination import Interruptions
 from tests.runners.local.test_exit_handler import Silent, run, states
