@@ -6,7 +6,8 @@ import json
 from typing import Any
 
 from runners.argo.options import ArgoOptions
-from runners.argo.pods import CONTAINER_SECURITY, SCRATCH, Pod, same_node
+from runners.argo.pod_security import CONTAINER_SECURITY
+from runners.argo.pods import SCRATCH, Pod, same_node
 from runners.compiled.tasks import Pipeline, condition_names
 
 CLOSING = "close"

@@ -14,7 +14,8 @@ import yaml
 from components.runtime.errors import InputError
 from runners.argo import closing
 from runners.argo.options import ArgoOptions
-from runners.argo.pods import POD_SECURITY, VOLUME, argo_containers_patch
+from runners.argo.pod_security import POD_SECURITY, argo_containers_patch
+from runners.argo.pods import VOLUME
 from runners.argo.schema import validate
 from runners.argo.task import ENTRYPOINT, EXIT, Tasks, as_text
 from runners.compiled.ir import documents, read
