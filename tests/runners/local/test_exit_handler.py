@@ -25,7 +25,8 @@ from runners.argo.workflow import compile_workflow
 from runners.compiled.ir import documents, read
 from runners.compiled.tasks import FinalStatus
 from runners.local import run as local
-from runners.local.run import LocalRun, Selection
+from runners.local.run import LocalRun
+from runners.local.selection import Selection
 from runners.settings.cluster import Cluster
 from runners.vertex.jobs import make_job
 from tests.runners.argo.argo_executor import Execution, Subprocesses
