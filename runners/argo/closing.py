@@ -6,8 +6,9 @@ import json
 from typing import Any
 
 from runners.argo.options import ArgoOptions
-from runners.argo.pods import CONTAINER_SECURITY, SCRATCH, Pod, same_node
-from runners.compiled.ir import Pipeline, condition_names
+from runners.argo.pod_security import CONTAINER_SECURITY
+from runners.argo.pods import SCRATCH, Pod, same_node
+from runners.compiled.tasks import Pipeline, condition_names
 
 CLOSING = "close"
 _TASK = "close-workflow"

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from components.runtime.errors import InputError
-from runners.compiled.ir import Condition, Constant, Output, Parameter, Source
+from runners.compiled.tasks import Condition, Constant, Output, Parameter, Source
 
 _TOKEN = re.compile(
     r"\s*(?:(?P<value>inputs\.parameter_values\['(?P<name>[^']+)'\])"

@@ -12,29 +12,12 @@ from typing import Any
 
 from components.runtime.errors import InputError
 from runners.argo.options import check, check_label
+from runners.argo.pod_security import POD_SECURITY, USER
 from runners.compiled.op_functions import READ_ONLY_ANNOTATION
 from runners.settings.kubernetes_values import ObjectName, SecretKey, Variable
 
 VOLUME = "millrace"
 SCRATCH = "scratch"
-USER = 1000
-
-POD_SECURITY: dict[str, Any] = {
-    "runAsNonRoot": True,
-    "runAsUser": USER,
-    "runAsGroup": USER,
-    # A new volume belongs to root; without the second line each start would walk through all files of a full one.
-    "fsGroup": USER,
-    "fsGroupChangePolicy": "OnRootMismatch",
-    "seccompProfile": {"type": "RuntimeDefault"},
-}
-CONTAINER_SECURITY: dict[str, Any] = {
-    "allowPrivilegeEscalation": False,
-    "capabilities": {"drop": ["ALL"]},
-    "privileged": False,
-    "readOnlyRootFilesystem": True,
-    "runAsNonRoot": True,
-}
 
 _QUANTITY = re.compile(r"[0-9]+(\.[0-9]+)?(m|([kKMGTPE]i?))?")
 _NOT_A_CONSTANT = "can only be a constant for Argo, not a parameter or an output of a task"
@@ -292,13 +275,6 @@ class Pod:
             self._refuse(f"{key} {_NOT_A_CONSTANT}")
         value = entry[key]["runtimeValue"]["constant"]
         return json.loads(value) if isinstance(value, str) else value
-
-
-def argo_containers_patch() -> str:
-    """A patch of every pod for Argo's own containers: older versions give them more than `restricted` allows."""
-    rights = {key: CONTAINER_SECURITY[key] for key in ("allowPrivilegeEscalation", "capabilities")}
-    context = {"securityContext": rights}
-    return json.dumps({"containers": [{"name": "wait"} | context], "initContainers": [{"name": "init"} | context]})
 
 
 def _from(kind: str, name: str, key: str, entry: dict[str, Any]) -> dict[str, Any]:

@@ -14,8 +14,9 @@ from components.runtime.launch.execution import RUN_PLACEHOLDER
 from runners.argo.closing import CLOSING
 from runners.argo.conditions import Reference, reference, when
 from runners.argo.options import ArgoOptions, check_label
-from runners.argo.pods import CONTAINER_SECURITY, SCRATCH, Pod, same_node
-from runners.compiled.ir import Constant, FinalStatus, Output, Parameter, Pipeline, Source, TaskSpec, task_parameters
+from runners.argo.pod_security import CONTAINER_SECURITY
+from runners.argo.pods import SCRATCH, Pod, same_node
+from runners.compiled.tasks import Constant, FinalStatus, Output, Parameter, Pipeline, Source, TaskSpec, task_parameters
 
 ENTRYPOINT = "pipeline"
 EXIT = "exit"

@@ -14,10 +14,12 @@ import yaml
 from components.runtime.errors import InputError
 from runners.argo import closing
 from runners.argo.options import ArgoOptions
-from runners.argo.pods import POD_SECURITY, VOLUME, argo_containers_patch
+from runners.argo.pod_security import POD_SECURITY, argo_containers_patch
+from runners.argo.pods import VOLUME
 from runners.argo.schema import validate
 from runners.argo.task import ENTRYPOINT, EXIT, Tasks, as_text
-from runners.compiled.ir import Pipeline, documents, read
+from runners.compiled.ir import documents, read
+from runners.compiled.tasks import Pipeline
 from runners.settings.kubernetes_values import pipeline_name
 
 _RUN_LIMITS = {"activeDeadlineSeconds": "deadline_seconds", "resourceTtlOnCompletion": "ttl_seconds"}

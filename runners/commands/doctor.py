@@ -142,7 +142,7 @@ def _images() -> Finding:
 
 def _kubeflow() -> Iterator[Finding]:
     from runners.kubeflow import contexts
-    from runners.kubeflow.server import Cluster
+    from runners.kubeflow.connection import Connection
 
     try:
         names = contexts.names()
@@ -154,8 +154,8 @@ def _kubeflow() -> Iterator[Finding]:
     for name in names:
         what = f"kubeflow {name}".strip()
         try:
-            cluster = Cluster(contexts.find(name), _TIMEOUT_SECONDS)
-            yield Finding(OK, what, f"Kubeflow Pipelines {cluster.version or 'of unknown version'} at {cluster.where}")
+            server = Connection(contexts.find(name), _TIMEOUT_SECONDS)
+            yield Finding(OK, what, f"Kubeflow Pipelines {server.version or 'of unknown version'} at {server.where}")
         except StageError as error:
             yield Finding(WRONG, what, redact(str(error)), "start it, or mend its context")
 

@@ -10,9 +10,9 @@ from typing import Any
 import click
 
 from components.runtime.errors import InputError
-from runners.kubeflow import contexts
+from runners.kubeflow import contexts, listing, recurring_runs
+from runners.kubeflow.connection import Connection
 from runners.kubeflow.server import Cluster
-from runners.kubeflow.state import STATES
 from runners.remote import schedules
 from runners.remote.http import TIMEOUT, missing
 from runners.settings import parameters
@@ -37,7 +37,7 @@ def kubeflow(context: click.Context, name: str, host: str, namespace: str, timeo
     """Upload, run, follow, compare and schedule pipelines on a Kubeflow Pipelines server."""
 
     def connect() -> Cluster:
-        return Cluster(contexts.find(name, host, namespace), timeout)
+        return Cluster(Connection(contexts.find(name, host, namespace), timeout))
 
     # Not connected here: `--help` needs no server, and bad input is found before one is asked.
     context.obj = connect
@@ -132,20 +132,7 @@ def wait(connect: Any, run: str, interval: float, limit: float | None) -> None:
 def list_(connect: Any, what: str, limit: int) -> None:
     """List runs, pipelines, experiments or schedules."""
     cluster: Cluster = connect()
-    headers: tuple[str, ...]
-    rows: list[list[text.Cell]]
-    if what == "runs":
-        headers = ("run", "name", "state", "created (UTC)", "duration")
-        rows = [_run_row(each) for each in cluster.runs(limit)]
-    elif what == "schedules":
-        headers = ("schedule", "cron", "enabled", "concurrency", "created (UTC)")
-        rows = [_schedule_row(each) for each in cluster.recurring_runs()]
-    elif what == "pipelines":
-        headers = ("pipeline", "versions", "newest", "uploaded (UTC)")
-        rows = [_pipeline_row(each, cluster.versions(each.pipeline_id)) for each in cluster.pipelines()]
-    else:
-        headers = ("experiment", "created (UTC)")
-        rows = [[each.display_name, text.moment(each.created_at)] for each in cluster.experiments()]
+    headers, rows = listing.table(cluster, what, limit)
     if not rows:
         click.echo(f"no {what} on {cluster.where}", err=True)
         return
@@ -219,7 +206,7 @@ def schedule(connect: Any, files: tuple[Path, ...], dry_run: bool) -> None:
         parameters.check(each.parameters, parameters.definitions(_spec(version)), str(file))
     for _, each in wanted:
         found = [run for run in there if run.display_name == each.name]
-        click.echo(f"{each.name}: {_apply(cluster, each, versions[each.name], found, dry_run)}")
+        click.echo(f"{each.name}: {recurring_runs.apply(cluster, each, versions[each.name], found, dry_run)}")
 
 
 @kubeflow.command()
@@ -277,67 +264,3 @@ def _act(cluster: Cluster, action: str, run: str) -> None:
     identity = cluster.find_run(run)
     cluster.act(action, identity)
     click.echo(f"run {identity}: asked to {action}")
-
-
-def _apply(cluster: Cluster, wanted: schedules.Schedule, version: Any, found: list[Any], dry_run: bool) -> str:
-    experiment = cluster.experiment(wanted.experiment) if not dry_run else cluster.known_experiment(wanted.experiment)
-    changed = schedules.differences(wanted, version, experiment, found[0]) if found else []
-    if len(found) == 1 and not changed:
-        return "unchanged"
-    what = f"replaced ({', '.join(changed) or 'there were several'})" if found else "created"
-    if dry_run:
-        return f"would be {what}"
-    # The new one first: when the server refuses it, the old one is still there.
-    cluster.create_recurring_run(
-        experiment_id=experiment,
-        job_name=wanted.name,
-        description=wanted.description,
-        cron_expression=wanted.cron,
-        max_concurrency=wanted.concurrency,
-        no_catchup=not wanted.catch_up,
-        params=wanted.parameters,
-        pipeline_id=version.pipeline_id,
-        version_id=version.pipeline_version_id,
-        enabled=wanted.enabled,
-        pipeline_root=wanted.pipeline_root or None,
-        service_account=wanted.service_account or None,
-    )
-    for old in found:
-        cluster.delete_recurring_run(old.recurring_run_id)
-    return what
-
-
-def _run_row(run: Any) -> list[text.Cell]:
-    state = STATES.get(run.state, "waiting")
-    ended = run.finished_at if state in ("done", "failed", "stopped") else None
-    took = (ended - run.created_at).total_seconds() if ended and run.created_at else None
-    return [
-        run.run_id,
-        run.display_name,
-        (state, follow.STYLES.get(state, "")),
-        text.moment(run.created_at),
-        text.duration(took),
-    ]
-
-
-def _schedule_row(run: Any) -> list[text.Cell]:
-    trigger = run.trigger.cron_schedule if run.trigger else None
-    enabled = run.mode == "ENABLE" or run.status == "ENABLED"
-    cron = trigger.cron if trigger else text.NOTHING
-    return [
-        run.display_name,
-        cron,
-        "yes" if enabled else "no",
-        str(run.max_concurrency or text.NOTHING),
-        text.moment(run.created_at),
-    ]
-
-
-def _pipeline_row(pipeline: Any, versions: list[Any]) -> list[text.Cell]:
-    newest = versions[0] if versions else None
-    return [
-        pipeline.display_name,
-        str(len(versions)),
-        newest.display_name if newest else text.NOTHING,
-        text.moment(newest.created_at if newest else None),
-    ]

@@ -11,7 +11,7 @@ import click
 
 from components.runtime.text.visible import in_one_line
 from runners.history.lineage_graph import ArtifactNode, ExecutionNode, Graph
-from runners.history.records import finite
+from runners.history.record_values import finite
 from runners.terminal import text
 
 _NARROWEST = 20

@@ -20,7 +20,8 @@ from runners.compiled.pipelines import compiled
 from runners.history.pages import run_report
 from runners.local import environments
 from runners.local.containers import Containers
-from runners.local.run import LocalRun, Selection
+from runners.local.run import LocalRun
+from runners.local.selection import Selection
 from runners.settings.model import MODELS, SETTINGS_FILE, Settings
 from runners.settings.parameters import PARAMETERS, typed
 from runners.terminal.display import make_display, short, summary

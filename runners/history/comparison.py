@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from components.runtime.records import final_status
+from runners.history.executions import Execution
 from runners.history.outcome import Outcome, metrics_of, outcome
-from runners.history.records import Execution, Run
+from runners.history.records import Run
 from runners.terminal import text
 
 _SHOWN_OTHERWISE = frozenset({"system.HTML", "system.Markdown", "system.Metrics", "system.ClassificationMetrics"})

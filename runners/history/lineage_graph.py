@@ -1,4 +1,4 @@
-"""What made what: the graph of artifacts and executions, read from the OpenLineage event files."""
+"""What made what: the graph of artifacts and executions, from the OpenLineage events."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 from components.runtime.errors import InputError
 from components.runtime.lineage.events import ARTIFACT_FACET, EXECUTION_FACET
 from components.runtime.records.execution_record import relative_uri
-from components.runtime.text.json_text import parse
+from runners.history.lineage_events import events, within
 from runners.history.records import LATEST, list_runs, load_run
 
 _DIGEST = re.compile(r"(?:(?:listing-)?sha256:)?([0-9a-f]{4,64})")
@@ -77,7 +77,7 @@ class Graph:
     def read(cls, root: Path) -> Graph:
         """Reads the events of all runs."""
         graph = cls(root)
-        for event in _events(root):
+        for event in events(root):
             graph._add(event)
         graph._join_baselines()
         return graph
@@ -123,10 +123,10 @@ class Graph:
         elif state == "done" or node.state != "done":
             # A failed execution and its repetition have the same key, but only one of them made the artifacts.
             node.run, node.state, node.time = run, state, str(event.get("eventTime", ""))
-            node.error = _within(facets, "errorMessage").get("message", "")
+            node.error = within(facets, "errorMessage").get("message", "")
         if facet.get("cached") and node.state != "done":
             node.state = "done"
-        for parameter in _within(facets, "executionParameters").get("parameters", []):
+        for parameter in within(facets, "executionParameters").get("parameters", []):
             node.parameters[parameter["key"]] = str(parameter.get("value", ""))
         for dataset in event.get("inputs") or []:
             artifact = self._artifact(dataset)
@@ -155,7 +155,7 @@ class Graph:
 
     def _artifact(self, dataset: dict[str, Any]) -> ArtifactNode:
         facet = dataset["facets"][ARTIFACT_FACET]
-        digest = _within(dataset, "facets", "version").get("datasetVersion", "")
+        digest = within(dataset, "facets", "version").get("datasetVersion", "")
         outside = dataset["namespace"] == "file"
         identity = f"{facet['uri']}\0{digest}" if outside else facet["uri"]
         node = self.artifacts.get(identity)
@@ -249,61 +249,3 @@ def _first_pushes(found: list[ArtifactNode]) -> list[ArtifactNode]:
 def _version(node: ArtifactNode) -> str:
     version = node.metadata.get("version", "")
     return f"{version:.0f}" if isinstance(version, float) else str(version)
-
-
-def _events(root: Path) -> list[dict[str, Any]]:
-    """Every event that can be read, in the order of their times; the last line of a killed run may be half there.
-
-    The events of one task stay in the order in which they were written, even where the clock was set back meanwhile.
-    """
-    timed = []
-    for file in sorted((root / "lineage").glob("*/*.jsonl")):
-        latest = ""
-        try:
-            lines = file.read_text(errors="replace").splitlines()
-        except OSError:
-            continue
-        for line in lines:
-            try:
-                event = parse(line)
-            except ValueError:
-                continue
-            if _is_of_execution(event):
-                latest = max(latest, str(event.get("eventTime", "")))
-                timed.append((latest, event))
-    return [event for _, event in sorted(timed, key=lambda each: each[0])]
-
-
-def _is_of_execution(event: Any) -> bool:
-    """Whether an event tells of an execution, with everything in its place that the graph goes by."""
-    facets = _within(event, "run", "facets")
-    facet = _within(facets, EXECUTION_FACET)
-    texts = [facet.get(name) for name in ("run", "task", "pipeline", "executionKey")] + [
-        facet.get("stage", ""),
-        facet.get("madeBy", ""),
-        _within(facets, "errorMessage").get("message", ""),
-        event.get("eventType", "") if facet else None,
-    ]
-    parameters = _within(facets, "executionParameters").get("parameters", [])
-    datasets = [event.get(side) or [] for side in ("inputs", "outputs")] if facet else []
-    return (
-        all(isinstance(each, str) for each in texts)
-        and isinstance(parameters, list)
-        and all(isinstance(_within(each).get("key"), str) for each in parameters)
-        and all(isinstance(side, list) and all(map(_is_of_artifact, side)) for side in datasets)
-    )
-
-
-def _is_of_artifact(dataset: Any) -> bool:
-    facet = _within(dataset, "facets", ARTIFACT_FACET)
-    texts = [facet.get("argument"), facet.get("uri"), facet.get("artifactType") or ""]
-    texts += [_within(dataset, "facets", "version").get("datasetVersion", "")]
-    texts += [_within(dataset).get(name) for name in ("namespace", "name")]
-    return all(isinstance(each, str) for each in texts) and isinstance(facet.get("metadata", {}), dict)
-
-
-def _within(document: Any, *path: str) -> dict[str, Any]:
-    """An inner part of a document; empty where it is not there, or not an object."""
-    for name in path:
-        document = document.get(name) if isinstance(document, dict) else None
-    return document if isinstance(document, dict) else {}

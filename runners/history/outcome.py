@@ -8,7 +8,9 @@ from typing import Any
 
 from components.runtime.publish.serving import how_pushed
 from components.runtime.records.execution_record import relative_uri
-from runners.history.records import Execution, Run, finite
+from runners.history.executions import Execution
+from runners.history.record_values import finite
+from runners.history.records import Run
 
 _ORDER = ("auc", "lift", "accuracy", "precision", "recall", "f1", "error", "loss")
 _NOT_A_SCORE = ("count", "step", "epoch", "seconds", "threshold")

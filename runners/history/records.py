@@ -1,14 +1,9 @@
-"""Reads what runs and executions left on disk: run.json and execution.json, as docs/contract.md defines them."""
+"""Reads what runs left on disk: run.json, as docs/contract.md defines it."""
 
 from __future__ import annotations
 
 import contextlib
 import difflib
-import fcntl
-import math
-import re
-import shutil
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -18,67 +13,12 @@ from typing import Any
 
 from components.runtime.errors import InputError
 from components.runtime.records import execution_record, final_status, run_record
-from components.runtime.stage.artifacts import local_path
-from components.runtime.text.json_text import parse
 from components.runtime.text.redaction import redact
+from runners.history.executions import Execution, load_execution
+from runners.history.record_values import finite, json_object, mapping, sequence, timestamp, whole
+from runners.history.run_folders import OWNER_LOCK, is_held
 
 LATEST = "latest"
-OWNER_LOCK = "owner.lock"
-"""A file in a run's folder that its process keeps locked as long as it lives."""
-PIPELINE = "pipeline.yaml"
-"""The compiled pipeline, in a run's folder."""
-_BEGINNING = re.compile(rf"{re.escape(OWNER_LOCK)}|{re.escape(PIPELINE)}|\.{re.escape(run_record.FILE)}\..*")
-_BEGUN_SECONDS = 60.0
-
-
-@dataclass(frozen=True)
-class Artifact:
-    """An artifact as an execution's record describes it."""
-
-    name: str
-    uri: str
-    type: str
-    metadata: dict[str, Any]
-
-    @property
-    def digest(self) -> str:
-        """`sha256:<hex>` of the content; empty where it is not recorded."""
-        return str(self.metadata.get("digest") or "")
-
-    def number(self, name: str) -> float | None:
-        """A number of its metadata; None where there is none, or none that counts anything."""
-        return finite(self.metadata.get(name))
-
-
-@dataclass(frozen=True)
-class Execution:
-    """One finished execution of a stage, from its execution.json."""
-
-    folder: Path
-    pipeline: str
-    task: str
-    stage: str
-    key: str
-    run: str
-    parameters: dict[str, Any]
-    output_parameters: dict[str, Any]
-    inputs: dict[str, Artifact]
-    outputs: dict[str, Artifact]
-    started: datetime | None
-    finished: datetime | None
-    seconds: float
-    start_up_seconds: float
-    peak_memory_bytes: int
-    image: str
-    original_parameters: dict[str, Any] = field(repr=False, compare=False)
-
-    def scrub(self, document: str) -> str:
-        """What the stage wrote, without the secrets among its parameters."""
-        return str(redact(document, also=self.original_parameters))
-
-    def path(self, output: str) -> Path:
-        """Where an output lies."""
-        return local_path(self.outputs[output].uri)
 
 
 @dataclass(frozen=True)
@@ -131,7 +71,7 @@ class Run:
         """The finished executions of its tasks, by task; a task without one is not in it."""
         found = {}
         for task in self.tasks:
-            if task.execution and (execution := _execution(self.root, task.execution)):
+            if task.execution and (execution := load_execution(self.root, task.execution)):
                 found[task.name] = execution
         return found
 
@@ -200,37 +140,14 @@ def artifacts_of(root: Path, run: str) -> dict[str, dict[str, Any]]:
     """Records of the executions that a run has made or gone on from, by task: its own before those of earlier ones."""
     found: dict[str, dict[str, Any]] = {}
     seen = set()
-    while run and run not in seen and (record := _json(root / "runs" / run / run_record.FILE)):
+    while run and run not in seen and (record := json_object(root / "runs" / run / run_record.FILE)):
         seen.add(run)
         for task in _tasks(record, {}):
             if task.execution and task.name not in found:
                 with contextlib.suppress(execution_record.Unusable):
                     found[task.name] = execution_record.usable(root, task.execution)
-        run = str(_dict(record, "selection").get("earlier") or "")
+        run = str(mapping(record, "selection").get("earlier") or "")
     return found
-
-
-def sweep(root: Path) -> None:
-    """Removes the folders of runs that were killed before they had a record, of which nothing else would tell."""
-    for folder in (root / "runs").glob("*/"):
-        with contextlib.suppress(OSError):
-            if not all(_BEGINNING.fullmatch(entry.name) for entry in folder.iterdir()):
-                continue
-            # A run that begins right now may not hold its lock yet.
-            if time.time() - folder.stat().st_mtime > _BEGUN_SECONDS and not _held(folder / OWNER_LOCK):
-                shutil.rmtree(folder, ignore_errors=True)
-
-
-def _held(lock: Path) -> bool:
-    """Whether a living process holds a lock; of one that is not there, none does."""
-    try:
-        with lock.open() as stream:
-            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except BlockingIOError:
-        return True
-    return False
 
 
 def _some(names: list[str], limit: int = 5) -> str:
@@ -238,10 +155,10 @@ def _some(names: list[str], limit: int = 5) -> str:
 
 
 def _run(root: Path, file: Path) -> Run | None:
-    record = _json(file)
+    record = json_object(file)
     if record is None:
         return None
-    parameters = _dict(record, "parameters")
+    parameters = mapping(record, "parameters")
     recorded = str(record.get("state") or "running")
     state = _state(file.parent, recorded)
     tasks = _tasks(record, parameters)
@@ -256,14 +173,14 @@ def _run(root: Path, file: Path) -> Run | None:
         pipeline=str(record.get("pipeline") or ""),
         target=str(record.get("target") or ""),
         state=state,
-        started=_time(record.get("started")),
-        finished=_time(record.get("finished")),
+        started=timestamp(record.get("started")),
+        finished=timestamp(record.get("finished")),
         seconds=finite(record.get("seconds")),
         parameters=redact(parameters),
-        exit_code=_whole(record.get("exit_code")),
+        exit_code=whole(record.get("exit_code")),
         error=redact(str(record.get("error") or ""), also=parameters),
         tasks=tasks,
-        part=_part(_dict(record, "selection")),
+        part=_part(mapping(record, "selection")),
     )
 
 
@@ -298,12 +215,12 @@ def _state(folder: Path, recorded: str) -> str:
     lock = folder / OWNER_LOCK
     if recorded != "running" or not lock.exists():
         return recorded
-    return recorded if _held(lock) else "interrupted"
+    return recorded if is_held(lock) else "interrupted"
 
 
 def _tasks(record: Mapping[str, Any], parameters: dict[str, Any]) -> list[Task]:
     """The tasks of a run's record; those without a name, or with the name of an earlier one, are none."""
-    tasks = [_task(task, parameters) for task in _list(record, "tasks") if isinstance(task, Mapping)]
+    tasks = [_task(task, parameters) for task in sequence(record, "tasks") if isinstance(task, Mapping)]
     return list({task.name: task for task in reversed(tasks) if task.name}.values())[::-1]
 
 
@@ -313,93 +230,16 @@ def _task(record: Mapping[str, Any], parameters: dict[str, Any]) -> Task:
         name=name,
         stage=str(record.get("stage") or name),
         state=str(record.get("state") or "waiting"),
-        after=[str(each) for each in _list(record, "after")],
+        after=[str(each) for each in sequence(record, "after")],
         condition=str(record.get("condition") or ""),
         execution=str(record.get("execution") or ""),
         log=str(record.get("log") or ""),
-        started=_time(record.get("started")),
+        started=timestamp(record.get("started")),
         seconds=finite(record.get("seconds")),
         start_up_seconds=finite(record.get("start_up_seconds")),
-        peak_memory_bytes=_whole(record.get("peak_memory_bytes")),
-        rows=_whole(record.get("rows")),
+        peak_memory_bytes=whole(record.get("peak_memory_bytes")),
+        rows=whole(record.get("rows")),
         facts=str(record.get("facts") or ""),
         alert=str(record.get("alert") or ""),
         error=redact(str(record.get("error") or ""), also=parameters),
     )
-
-
-def _execution(root: Path, place: str) -> Execution | None:
-    record = execution_record.read(root, place)
-    if record is None:
-        return None
-    folder = root / place
-    parameters = _dict(record, "parameters")
-    return Execution(
-        folder=folder,
-        pipeline=str(record.get("pipeline") or ""),
-        task=str(record.get("task") or folder.parent.name),
-        stage=str(record.get("stage") or folder.parent.name),
-        key=str(record.get("key") or folder.name),
-        run=str(record.get("run") or ""),
-        parameters=redact(parameters),
-        output_parameters=redact(_dict(record, "output_parameters"), also=parameters),
-        inputs=_artifacts(record, "inputs"),
-        outputs=_artifacts(record, "outputs"),
-        started=_time(record.get("started")),
-        finished=_time(record.get("finished")),
-        seconds=finite(record.get("seconds")) or 0.0,
-        start_up_seconds=finite(record.get("start_up_seconds")) or 0.0,
-        peak_memory_bytes=_whole(record.get("peak_memory_bytes")) or 0,
-        image=str(record.get("image") or ""),
-        original_parameters=parameters,
-    )
-
-
-def _artifacts(record: Mapping[str, Any], which: str) -> dict[str, Artifact]:
-    return {
-        name: Artifact(name, str(entry.get("uri") or ""), str(entry.get("type") or ""), _dict(entry, "metadata"))
-        for name, entry in _dict(record, which).items()
-        if isinstance(entry, Mapping)
-    }
-
-
-def _json(file: Path) -> dict[str, Any] | None:
-    """A record, or None when it is not there or only half there."""
-    try:
-        record = parse(file.read_bytes())
-    except (OSError, ValueError):
-        return None
-    return record if isinstance(record, dict) else None
-
-
-def _dict(record: Mapping[str, Any], name: str) -> dict[str, Any]:
-    value = record.get(name)
-    return dict(value) if isinstance(value, Mapping) else {}
-
-
-def _list(record: Mapping[str, Any], name: str) -> list[Any]:
-    value = record.get(name)
-    return value if isinstance(value, list) else []
-
-
-def finite(value: object) -> float | None:
-    """A number of a record; None where there is none, or what stands there cannot be counted or drawn."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    try:
-        return float(value) if math.isfinite(value) else None
-    except OverflowError:
-        return None
-
-
-def _whole(value: object) -> int | None:
-    number = finite(value)
-    return None if number is None else int(number)
-
-
-def _time(value: object) -> datetime | None:
-    try:
-        moment = datetime.fromisoformat(str(value))
-    except ValueError:
-        return None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

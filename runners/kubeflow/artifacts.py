@@ -118,14 +118,14 @@ def _content(cluster: Cluster, uri: str) -> bytes:
     query = {"source": _SOURCES[parts.scheme], "bucket": parts.netloc, "key": parts.path.lstrip("/")}
     if cluster.namespace:
         query["namespace"] = cluster.namespace
-    return cluster.fetch(f"/artifacts/get?{urlencode(query)}", f"fetching {uri}")
+    return cluster.connection.fetch(f"/artifacts/get?{urlencode(query)}", f"fetching {uri}")
 
 
 def _call(cluster: Cluster, method: str, **fields: Any) -> Any:
     """One call of the metadata store."""
     request = _classes()[f"{method}Request"](**fields).SerializeToString()
     doing = "asking the metadata store (it is behind the address of the dashboard, not of the API server)"
-    answer = cluster.fetch(
+    answer = cluster.connection.fetch(
         f"/ml_metadata.MetadataStoreService/{method}",
         doing,
         body=struct.pack(">BI", 0, len(request)) + request,

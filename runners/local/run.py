@@ -4,26 +4,23 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
-import fcntl
 import os
 import queue
 import secrets
-import shutil
 import threading
-import time
 import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from components.runtime.errors import EXIT_INTERRUPTED, InputError, TransientError, classify, did_you_mean, known
+from components.runtime.errors import EXIT_INTERRUPTED, InputError, TransientError, classify, known
 from components.runtime.launch import execution as launcher
 from components.runtime.launch.execution import Completed, Interrupted, Task
 from components.runtime.records import facts, final_status, run_record
 from components.runtime.stage.executor import ERROR_PREFIX
-from runners.compiled.ir import (
+from runners.compiled.tasks import (
     Constant,
     FinalStatus,
     Output,
@@ -34,10 +31,10 @@ from runners.compiled.ir import (
     condition_names,
     task_parameters,
 )
-from runners.history import records
-from runners.history.records import OWNER_LOCK
 from runners.local.containers import Containers
 from runners.local.environments import Processes, code_digest, environment_of, interpreter
+from runners.local.recording import Display, Recording
+from runners.local.selection import Selection, producers_of
 from runners.local.termination import Interruptions
 
 _SIGNALLED = 128
@@ -47,34 +44,6 @@ EXIT_TASK_SECONDS = 60.0
 """How long the exit task may take, behind which the end of the run waits."""
 
 _ENDED = ("done", "cached", "failed", "interrupted", "skipped")
-
-
-class Display(Protocol):
-    """Shows a run to a person while it goes on."""
-
-    def begin(self, run: dict[str, Any]) -> None:
-        """The run starts."""
-
-    def change(self, task: dict[str, Any], note: str = "") -> None:
-        """A task changed its state, or says what it is doing."""
-
-    def end(self, run: dict[str, Any]) -> None:
-        """The run has ended."""
-
-
-@dataclass(frozen=True)
-class Selection:
-    """Which part of a pipeline to run.
-
-    Attributes:
-      until: stop after this task.
-      only: run just these tasks, on the artifacts of an earlier run.
-      earlier: id of that run, or the beginning of one; the newest that has what they need without, or as `latest`.
-    """
-
-    until: str = ""
-    only: tuple[str, ...] = ()
-    earlier: str = ""
 
 
 @dataclass
@@ -99,14 +68,17 @@ class LocalRun:
 
     def __post_init__(self) -> None:
         """Checks the request before anything is written."""
-        self.selected = self._select()
+        self.selected = self.selection.tasks(self.pipeline)
         for name in sorted(self.selected, key=list(self.pipeline.tasks).index):
             spec = self.pipeline.tasks[name]
             if self.containers:
                 self.containers.check(spec.stage, spec.container["image"])
             else:
                 interpreter(environment_of(spec.stage))
-        earlier, self._executions = self._earlier() if self.selection.only else ("", {})
+        earlier = ""
+        self._executions: dict[str, dict[str, Any]] = {}
+        if self.selection.only:
+            earlier, self._executions = self.selection.run_before(self.root, self.pipeline, self.selected)
         now = datetime.now(UTC)
         self.id = f"{self.pipeline.name}-{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
         self.folder = self.root / "runs" / self.id
@@ -124,9 +96,7 @@ class LocalRun:
             "error": "",
             "tasks": [self._task_record(task) for task in self.pipeline.tasks.values()],
         }
-        self._tasks = {task["name"]: task for task in self.record["tasks"]}
-        self._lock = threading.RLock()
-        self._started, self._begun = now, time.monotonic()
+        self._recording = Recording(self.folder, self.record, now, self.display)
         self._ending = threading.Event()
         self._interruptions = Interruptions()
 
@@ -137,7 +107,7 @@ class LocalRun:
           StageError: nothing can be written under the pipeline root.
         """
         with self._interruptions:
-            self._begin()
+            self._recording.begin(self.root, self.ir)
             exit_code = self._run()
         # Of a run that was done when somebody would not wait for the exit task.
         return exit_code or (EXIT_INTERRUPTED if self._interruptions.count else 0)
@@ -169,33 +139,8 @@ class LocalRun:
                     self._run_exit_tasks(state, exit_code, processes)
             finally:
                 processes.close()
-                self._finish(state, exit_code)
+                self._recording.finish(state, exit_code)
         return exit_code
-
-    def _begin(self) -> None:
-        """Makes the run's folder, and sees that the root can be written, before anything is shown."""
-        try:
-            self.folder.mkdir(parents=True)
-        except FileExistsError as error:
-            # A link that leads nowhere, or a file.
-            raise InputError(f"{error.filename}: this is no folder; name another one with --root") from None
-        except FileNotFoundError as error:
-            # As below /proc.
-            raise InputError(f"{error.filename}: no folder can be made there; name another one with --root") from None
-        try:
-            self._begin_record()
-        except (OSError, TransientError):
-            shutil.rmtree(self.folder, ignore_errors=True)
-            raise
-
-    def _begin_record(self) -> None:
-        # Held until this process ends, however it does; Python's own files are not inherited by the stages.
-        self._owner = (self.folder / OWNER_LOCK).open("w")
-        fcntl.flock(self._owner, fcntl.LOCK_EX)
-        self._save()
-        (self.folder / records.PIPELINE).write_text(self.ir)
-        launcher.sweep(self.root)
-        records.sweep(self.root)
 
     def _run_exit_tasks(self, state: str, exit_code: int, processes: Processes | Containers) -> None:
         """Runs the exit task, for a while. What becomes of it changes nothing of what became of the run."""
@@ -219,7 +164,7 @@ class LocalRun:
                 concurrent.futures.ThreadPoolExecutor(1) as thread,
             ):
                 log = f"runs/{self.id}/{name}.log"
-                self._change(name, state="running", log=log, started=self._now())
+                self._recording.change(name, state="running", log=log, started=self._recording.now())
                 running = thread.submit(self._execute, name, self._resolve(name), processes)
                 ended: queue.SimpleQueue[concurrent.futures.Future[None]] = queue.SimpleQueue()
                 running.add_done_callback(ended.put)
@@ -233,24 +178,7 @@ class LocalRun:
                     concurrent.futures.wait([running])
                     if isinstance(end, queue.Empty):
                         reason = f"it did not end within {EXIT_TASK_SECONDS:g} s"
-                        self._change(name, state="failed", error=reason, exit_code=TransientError.exit_code)
-
-    def _select(self) -> set[str]:
-        names = self.pipeline.tasks
-        chosen = [self.selection.until] if self.selection.until else list(self.selection.only)
-        for name in chosen:
-            if name not in names:
-                raise InputError(
-                    f"no task {name!r} in the pipeline {self.pipeline.name}{did_you_mean(name, names)}; "
-                    f"its tasks are: {', '.join(names)}"
-                )
-            if names[name].is_exit:
-                raise InputError(f"{name} tells how a whole run ended; run the pipeline without --until and --only")
-        if self.selection.only:
-            return set(self.selection.only)
-        if self.selection.until:
-            return {self.selection.until, *self.pipeline.ancestors(self.selection.until)}
-        return set(names)
+                        self._recording.change(name, state="failed", error=reason, exit_code=TransientError.exit_code)
 
     def _invalid_data(self) -> str:
         """What validate found, where the task that fails for it in a whole run was not among the selected ones."""
@@ -259,40 +187,6 @@ class LocalRun:
             if found := facts.invalid_data(execution):
                 return f"{name}: the data has {facts.facts(execution)}: {found}; correct the data or the schema"
         return ""
-
-    def _earlier(self) -> tuple[str, dict[str, dict[str, Any]]]:
-        """The run that --only goes on from, and what it has of the tasks that are not run again.
-
-        Raises:
-          InputError: it has not all that the tasks need, or no run has.
-        """
-        needed = set().union(*(self._producers(self.pipeline.tasks[name]) for name in self.selected)) - self.selected
-        wanted = ", ".join(name for name in self.pipeline.tasks if name in needed)
-        of_pipeline = [run.id for run in records.list_runs(self.root) if run.pipeline == self.pipeline.name]
-        named = "" if self.selection.earlier == records.LATEST else self.selection.earlier
-        candidates = [records.load_run(self.root, named).id] if named else of_pipeline
-        for candidate in candidates:
-            found = records.artifacts_of(self.root, candidate)
-            if needed <= found.keys():
-                return candidate, {name: found[name] for name in found.keys() - self.selected}
-            if named:
-                missing = ", ".join(name for name in self.pipeline.tasks if name in needed - found.keys())
-                raise InputError(
-                    f"the run {candidate} has no artifacts of {missing}; without --from the newest that has is taken"
-                )
-        if not of_pipeline:
-            raise InputError(
-                f"--only: no earlier run of {self.pipeline.name} under {self.root}; run the whole pipeline first"
-            )
-        raise InputError(
-            f"--only {' '.join(self.selection.only)} needs the artifacts of {wanted}, and no run of "
-            f"{self.pipeline.name} under {self.root} has them all; run the whole pipeline first"
-        )
-
-    @staticmethod
-    def _producers(task: TaskSpec) -> set[str]:
-        sources = [*task.parameters.values(), *task.artifacts.values()]
-        return {source.task for source in sources if isinstance(source, Output)}
 
     def _task_record(self, task: TaskSpec) -> dict[str, Any]:
         state = "waiting" if task.name in self.selected else "skipped"
@@ -329,21 +223,21 @@ class LocalRun:
                 raise
 
     def _ready(self) -> list[str]:
-        if any(task["state"] == "failed" for task in self._tasks.values()):
+        if any(task["state"] == "failed" for task in self._recording.tasks.values()):
             return []
         return [
             name
-            for name, task in self._tasks.items()
+            for name, task in self._recording.tasks.items()
             if task["state"] == "waiting"
             and not self.pipeline.tasks[name].is_exit
-            and all(self._tasks[earlier]["state"] in _ENDED for earlier in task["after"])
+            and all(self._recording.tasks[earlier]["state"] in _ENDED for earlier in task["after"])
         ]
 
     def _decide(self, name: str, processes: Processes | Containers) -> bool:
         """Whether the task has to be executed; if not, its record says why."""
         spec = self.pipeline.tasks[name]
         if not self._conditions_hold(spec):
-            self._change(name, state="skipped")
+            self._recording.change(name, state="skipped")
             return False
         task = self._resolve(name)
         with self._interruptions.heeded():
@@ -356,7 +250,7 @@ class LocalRun:
         for other in self.selected:
             if other == name or name in self.pipeline.ancestors(other):
                 processes.prepare(self.pipeline.tasks[other].stage)
-        self._change(name, state="running", log=f"runs/{self.id}/{name}.log", started=self._now())
+        self._recording.change(name, state="running", log=f"runs/{self.id}/{name}.log", started=self._recording.now())
         return True
 
     def _conditions_hold(self, spec: TaskSpec) -> bool:
@@ -368,7 +262,7 @@ class LocalRun:
                     return False
             elif not condition.holds({name: self._value(source) for name, source in condition.values.items()}):
                 return False
-        return not (self._producers(spec) - self._executions.keys())
+        return not (producers_of(spec) - self._executions.keys())
 
     def _value(self, source: Source) -> Any:
         if isinstance(source, Constant):
@@ -406,7 +300,8 @@ class LocalRun:
         def run_stage(command: list[str], log: Path) -> Completed:
             completed = None
             if not self._ending.is_set():
-                completed = process.run(command, log, lambda note: self.display.change(self._tasks[name], note))
+                task_record = self._recording.tasks[name]
+                completed = process.run(command, log, lambda note: self.display.change(task_record, note))
             if completed is None or (completed.exit_code > _SIGNALLED and self._ending.is_set()):
                 raise Interrupted("interrupted")
             return completed
@@ -421,7 +316,7 @@ class LocalRun:
         try:
             yield
         except Interrupted:
-            self._change(name, state="interrupted", exit_code=EXIT_INTERRUPTED)
+            self._recording.change(name, state="interrupted", exit_code=EXIT_INTERRUPTED)
         except Exception as error:
             fault = known(error)
             if classify(error) is None:
@@ -429,41 +324,9 @@ class LocalRun:
                 with contextlib.suppress(OSError), log.open("a", encoding="utf-8") as stream:
                     traceback.print_exc(file=stream)
                     stream.write(f"{ERROR_PREFIX}{fault}\n")
-                self._change(name, log=f"runs/{self.id}/{name}.log")
-            self._change(name, state="failed", error=str(fault), exit_code=fault.exit_code)
+                self._recording.change(name, log=f"runs/{self.id}/{name}.log")
+            self._recording.change(name, state="failed", error=str(fault), exit_code=fault.exit_code)
 
     def _ended(self, name: str, record: dict[str, Any], state: str) -> None:
         self._executions[name] = record
-        self._change(name, **run_record.ended(record, state))
-
-    def _change(self, name: str, **values: Any) -> None:
-        with self._lock:
-            self._tasks[name] |= values
-            self._save()
-            self.display.change(self._tasks[name])
-
-    def _now(self) -> str:
-        """The time, by a clock that nobody sets back while the run goes on."""
-        return (self._started + timedelta(seconds=time.monotonic() - self._begun)).isoformat()
-
-    def _finish(self, state: str, exit_code: int) -> None:
-        for task in self._tasks.values():
-            task["state"] = {"running": "interrupted", "waiting": "skipped"}.get(task["state"], task["state"])
-        self.record |= {
-            "state": state,
-            "exit_code": exit_code,
-            "finished": self._now(),
-            "seconds": time.monotonic() - self._begun,
-        }
-        with contextlib.suppress(OSError, TransientError):
-            # On a full disk the record stays as it was; its lock tells that the run has ended.
-            self._save()
-        self._owner.close()
-        self.display.end(self.record)
-
-    def _save(self) -> None:
-        with self._lock:
-            try:
-                run_record.write(self.folder, self.record)
-            except FileNotFoundError:
-                raise TransientError(f"{self.folder}: removed while the run worked in it; run again") from None
+        self._recording.change(name, **run_record.ended(record, state))

@@ -22,25 +22,13 @@ from runners.compiled import ir as compiled
 from runners.remote.http import TIMEOUT, missing, refusal
 from runners.remote.schedules import Schedule, vertex_cron
 from runners.settings import parameters
-from runners.terminal.follow import RemoteRun, RemoteTask
+from runners.terminal.follow import RemoteRun
 from runners.vertex import gpu as vertex_gpu
+from runners.vertex.state import one_line, remote_run
 
 DIGEST_LABEL = "millrace-digest"
 _LARGEST = 4 * 1024 * 1024
 """Bytes that a request may have."""
-_STATES = {
-    "QUEUED": "waiting",
-    "PENDING": "waiting",
-    "PAUSED": "waiting",
-    "RUNNING": "running",
-    "CANCELLING": "running",
-    "CANCEL_PENDING": "running",
-    "SUCCEEDED": "done",
-    "SKIPPED": "skipped",
-    "NOT_TRIGGERED": "skipped",
-    "FAILED": "failed",
-    "CANCELLED": "stopped",
-}
 # As components of the errors of google.auth and of requests are called.
 _UNREACHABLE = frozenset({"TransportError", "ConnectionError", "ConnectTimeout", "ReadTimeout", "Timeout", "SSLError"})
 
@@ -275,50 +263,18 @@ class Vertex:
             said = re.sub(r"^[A-Z]+ https?://\S+: ", "", str(error.message))
             raise refusal(self.where, what, int(error.code or 500), said) from None
         except (RetryError, TransportError) as error:
-            raise TransientError(f"{self.where}: no answer while {what}: {_one_line(error)}; try again") from None
+            raise TransientError(f"{self.where}: no answer while {what}: {one_line(error)}; try again") from None
         except GoogleAuthError as error:
             raise InputError(
-                f"{self.where}: the credentials are refused while {what}: {_one_line(error)}; sign in again: gcloud "
+                f"{self.where}: the credentials are refused while {what}: {one_line(error)}; sign in again: gcloud "
                 "auth application-default login"
             ) from None
         except (ValueError, TypeError) as error:
-            raise InputError(f"{self.where}: {_one_line(error)} while {what}") from None
+            raise InputError(f"{self.where}: {one_line(error)} while {what}") from None
         except OSError as error:
             if type(error).__name__ not in _UNREACHABLE:
                 raise
             raise TransientError(f"{self.where}: no connection while {what}; try again") from None
-
-
-def remote_run(job: dict[str, Any]) -> RemoteRun:
-    """Reads a PipelineJob."""
-    details = job.get("jobDetail", {}).get("taskDetails", [])
-    tasks = [_task(each) for each in details if each.get("parentTaskId") or each.get("executorDetail")]
-    error = _one_line(job.get("error", {}).get("message", ""))
-    return RemoteRun(
-        id=str(job["name"]).rpartition("/")[2],
-        name=str(job.get("displayName", "")),
-        state=_state(job),
-        created=parameters.moment(job.get("createTime")),
-        ended=parameters.moment(job.get("endTime")),
-        error=error,
-        parameters=dict(job.get("runtimeConfig", {}).get("parameterValues", {})),
-        tasks=tasks,
-    )
-
-
-def _task(detail: dict[str, Any]) -> RemoteTask:
-    return RemoteTask(
-        name=str(detail.get("taskName", detail.get("taskId", ""))),
-        state=_state(detail),
-        started=parameters.moment(detail.get("startTime")),
-        ended=parameters.moment(detail.get("endTime")),
-        error=_one_line(detail.get("error", {}).get("message", "")),
-    )
-
-
-def _state(resource: dict[str, Any]) -> str:
-    name = str(resource.get("state", "")).removeprefix("PIPELINE_STATE_")
-    return _STATES.get(name, "waiting")
 
 
 def _digest(schedule: Any) -> str:
@@ -328,7 +284,3 @@ def _digest(schedule: Any) -> str:
 
 def _is_active(schedule: Any) -> bool:
     return str(schedule.to_dict().get("state", "")) == "ACTIVE"
-
-
-def _one_line(what: object) -> str:
-    return " ".join(str(what).split())[:300]

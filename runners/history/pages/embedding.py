@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from components.runtime.stage.report import Html, content, escape
-from runners.history.records import Execution, Run
+from runners.history.executions import Execution
+from runners.history.records import Run
 
 BUDGET_BYTES = 4_000_000
 """What all pages together may take; the largest ones stay outside beyond it."""

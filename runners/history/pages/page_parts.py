@@ -9,8 +9,9 @@ from pathlib import Path
 
 from components.runtime.stage.report import Html, escape
 from runners import PROJECT
+from runners.history.executions import Artifact
 from runners.history.outcome import Outcome
-from runners.history.records import Artifact, Run
+from runners.history.records import Run
 from runners.terminal import text
 
 STYLE = Html(f"<style>{(Path(__file__).parent / 'templates' / 'page.css').read_text()}</style>")

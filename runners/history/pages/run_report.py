@@ -8,12 +8,13 @@ from pathlib import Path
 from components.runtime.lineage import record as lineage
 from components.runtime.stage.artifacts import write_whole
 from components.runtime.stage.report import Html, escape, page, section, table
+from runners.history.executions import Artifact, Execution
 from runners.history.outcome import Outcome, metrics_of, outcome
 from runners.history.pages import page_parts as parts
 from runners.history.pages.embedding import HTML_TYPE, StagePage, stage_pages
 from runners.history.pages.task_graph import task_graph
 from runners.history.pages.timeline import legend, spans, timeline
-from runners.history.records import Artifact, Execution, Run, Task, load_run
+from runners.history.records import Run, Task, load_run
 from runners.terminal import text
 
 FILE = "report.html"

@@ -7,7 +7,8 @@ from pathlib import Path
 from components.runtime.launch.execution import Task, launch
 from components.runtime.stage.artifacts import content_digest
 from runners.commands.compile import compile_pipeline
-from runners.compiled.ir import Constant, documents, read, task_parameters
+from runners.compiled.ir import documents, read
+from runners.compiled.tasks import Constant, task_parameters
 from runners.local.environments import ColdProcess
 from tests.components.push.serving_support import make_blessing, make_model
 from tests.components.push_vertex.model_server import PARENT, VertexModels

@@ -9,7 +9,7 @@ import pytest
 
 from components.runtime.errors import InputError
 from runners.argo.conditions import reference, when
-from runners.compiled.ir import Condition, Constant, Output, Parameter, Source
+from runners.compiled.tasks import Condition, Constant, Output, Parameter, Source
 from tests.runners.argo.argo_executor import evaluate
 
 KINDS = {

@@ -17,7 +17,8 @@ from runners.argo.workflow import compile_workflow
 from runners.commands.compile import Images, compile_pipeline
 from runners.compiled import images
 from runners.compiled.images import LOCK_VARIABLE
-from runners.compiled.ir import Constant, Output, documents, read
+from runners.compiled.ir import documents, read
+from runners.compiled.tasks import Constant, Output
 from runners.settings.kubernetes_values import cpu_cores, memory_bytes
 from runners.settings.model import load
 from runners.settings.resources import GPU_STAGES, stages, tasks

@@ -19,8 +19,8 @@ from components.runtime.errors import InputError
 from components.runtime.lineage import record as lineage
 from runners.commands.cli import cli
 from runners.history.lineage_graph import Graph
+from tests.runners.history.odd_records import places, with_value
 from tests.runners.history.pipeline_roots import FAILED, FIRST, SECOND, RootWriter, taxi_root
-from tests.runners.history.test_records import places, with_value
 from tests.support import MILLRACE, ROOT
 
 

@@ -8,7 +8,8 @@ from kfp import compiler, dsl
 
 from components.runtime.errors import InputError
 from runners.commands.compile import compile_pipeline
-from runners.compiled.ir import Constant, Output, Parameter, Pipeline, documents, read, task_parameters
+from runners.compiled.ir import documents, read
+from runners.compiled.tasks import Constant, Output, Parameter, Pipeline, task_parameters
 from runners.settings.model import load
 
 

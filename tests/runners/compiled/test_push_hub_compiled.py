@@ -17,7 +17,7 @@ from runners.compiled.ir import documents, read
 from runners.local.container_mounts import needs_network
 from tests.runners.compiled_models import digest, model, pods
 from tests.runners.kubeflow.kfp_fields import IR_2_5, PLATFORM_2_5, unknown
-from tests.runners.local.test_containers import task
+from tests.runners.local.container_runs import task
 
 SECTION = """
 description: Will the tip be generous?

@@ -22,9 +22,11 @@ from components.runtime.errors import InputError
 from components.runtime.records import final_status
 from runners.argo.options import ArgoOptions
 from runners.argo.workflow import compile_workflow
-from runners.compiled.ir import FinalStatus, documents, read
+from runners.compiled.ir import documents, read
+from runners.compiled.tasks import FinalStatus
 from runners.local import run as local
-from runners.local.run import LocalRun, Selection
+from runners.local.run import LocalRun
+from runners.local.selection import Selection
 from runners.settings.cluster import Cluster
 from runners.vertex.jobs import make_job
 from tests.runners.argo.argo_executor import Execution, Subprocesses

@@ -26,7 +26,7 @@ from runners.history.lineage_graph import Graph
 from runners.history.pages.run_report import render
 from runners.history.records import list_runs, load_run
 from runners.local import environments
-from runners.local import run as local
+from runners.local.recording import Recording
 from runners.local.run import LocalRun
 from tests.runners.local.test_exit_handler import Silent, run, states
 from tests.support import MILLRACE, ROOT, processes, small_disk
@@ -235,14 +235,14 @@ def test_a_root_that_was_moved_goes_on_where_it_was(tmp_path: Path, ir: str) -> 
 def test_a_clock_that_was_set_back_shows_no_negative_time(
     tmp_path: Path, ir: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    begin = local.LocalRun._begin
+    begin = Recording.begin
 
-    def set_back(self: local.LocalRun) -> None:
+    def set_back(self: Recording, *arguments: Any) -> None:
         monkeypatch.setattr(self, "_started", self._started.replace(year=2099))
         self.record["started"] = self._started.isoformat()
-        begin(self)
+        begin(self, *arguments)
 
-    monkeypatch.setattr(local.LocalRun, "_begin", set_back)
+    monkeypatch.setattr(Recording, "begin", set_back)
     _, record = run(tmp_path, ir)
     assert 0 < record["seconds"] < 60
     assert record["finished"] > record["started"]

@@ -9,8 +9,10 @@ import pytest
 
 from components.runtime.errors import InputError
 from runners.commands.compile import compile_pipeline
-from runners.compiled.ir import Pipeline, documents, read
-from runners.local.run import LocalRun, Selection
+from runners.compiled.ir import documents, read
+from runners.compiled.tasks import Pipeline
+from runners.local.run import LocalRun
+from runners.local.selection import Selection
 from runners.settings.model import load
 from runners.settings.parameters import PARAMETERS
 from tests.runners.history.pipeline_roots import RootWriter

@@ -20,7 +20,9 @@ from components.runtime.launch import execution as launcher
 from components.runtime.records import run_record
 from runners.compiled.ir import documents, read
 from runners.history.pages import run_report
-from runners.history.records import OWNER_LOCK, list_runs, load_run
+from runners.history.records import list_runs, load_run
+from runners.history.run_folders import OWNER_LOCK
+from runners.local.recording import Recording
 from runners.local.run import LocalRun
 from runners.local.termination import Interruptions
 from tests.runners.local.test_exit_handler import Silent, run, states
@@ -126,23 +128,23 @@ def _interrupting(place: Any, name: str, times: int, after: bool, patch: pytest.
 @pytest.mark.parametrize(
     ("place", "name", "times"),
     [
-        (LocalRun, "_begin_record", 1),
+        (Recording, "_begin_record", 1),
         (run_record, "write", 1),
         (run_record, "write", 2),
         (launcher, "sweep", 1),
         (launcher, "find", 1),
         (LocalRun, "_resolve", 1),
-        (LocalRun, "_change", 1),
+        (Recording, "change", 1),
         (threading.Thread, "start", 1),
         (LocalRun, "_run_exit_tasks", 1),
-        (LocalRun, "_finish", 1),
+        (Recording, "finish", 1),
     ],
 )
 def test_a_run_that_is_interrupted_anywhere_is_interrupted(
     place: Any, name: str, times: int, after: bool, tmp_path: Path, ir: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pipeline = read(documents(ir)[0])
-    late = name in ("_run_exit_tasks", "_finish")
+    late = name in ("_run_exit_tasks", "finish")
     made = LocalRun(tmp_path, pipeline, ir, {"seconds": 0.0}, Silent())
     _interrupting(place, name, times, after, monkeypatch)
     try:
@@ -154,7 +156,7 @@ def test_a_run_that_is_interrupted_anywhere_is_interrupted(
     record = json.loads((made.folder / "run.json").read_text())
     assert (record["state"], record["exit_code"]) == (("done", 0) if late else ("interrupted", 130))
     assert not {"running", "waiting", "failed"} & set(states(record).values())
-    if name in ("start", "_change"):
+    if name in ("start", "change"):
         assert record["error"] == "interrupted in write"
     assert load_run(tmp_path).state == record["state"]
     assert not list(tmp_path.glob("runs/*/.*"))

@@ -69,7 +69,7 @@ def untouched(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def grown(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """A copy with a new stage in each environment, and what the first call said."""
     project = copy(tmp_path_factory.mktemp("grown"))
-    said = run(project, sys.executable, "-m", "runners", "new-stage", "count_rows")
+    said = run(project, sys.executable, "runners/commands/main.py", "new-stage", "count_rows")
     for name, environment in (("count2", "data"), (LONGEST, "ml")):
         stage.write(stage.scaffold(name, environment, project), project)
     return project, said
@@ -137,14 +137,14 @@ def test_the_new_tests_pass_in_the_stages_environment(grown: tuple[Path, str], n
 @pytest.mark.slow
 def test_the_task_that_is_told_runs_in_the_pipeline(tmp_path: Path) -> None:
     project = copy(tmp_path / "project")
-    said = run(project, sys.executable, "-m", "runners", "new-stage", "count_rows")
+    said = run(project, sys.executable, "runners/commands/main.py", "new-stage", "count_rows")
     line = said.split("such as: ")[1].splitlines()[0]
     pipeline = (project / "pipeline.py").read_text()
     place = '        examples = ingest.outputs["examples"]\n'
     assert place in pipeline
     (project / "pipeline.py").write_text(pipeline.replace(place, f"{place}        {line}\n"))
     run(project, sys.executable, "-m", "scripts.sample_data", "taxi", "--rows", "300")
-    run(project, sys.executable, "-m", "runners", "run", "taxi", "--until", "count-rows")
+    run(project, sys.executable, "runners/commands/main.py", "run", "taxi", "--until", "count-rows")
     (found,) = project.glob("pipeline_root/artifacts/taxi/count-rows/*/counts/counts.json")
     assert sum(map(int, "".join(sign if sign.isdigit() else " " for sign in found.read_text()).split())) == 300
     (report,) = project.glob("pipeline_root/runs/*/report.html")
@@ -195,7 +195,7 @@ def test_names_that_no_stage_can_have(untouched: Path, monkeypatch: pytest.Monke
 
 
 def test_a_refusal_is_one_line_and_65(untouched: Path) -> None:
-    command = [sys.executable, "-m", "runners", "new-stage", "push"]
+    command = [sys.executable, "runners/commands/main.py", "new-stage", "push"]
     result = subprocess.run(command, cwd=untouched, capture_output=True, text=True, check=False)
     assert (result.returncode, result.stdout) == (65, "")
     assert result.stderr == (

@@ -10,7 +10,8 @@ import pytest
 from components.runtime.errors import InputError
 from runners.commands import cli
 from runners.commands.compile import compile_pipeline
-from runners.compiled.ir import Constant, documents, read, task_parameters
+from runners.compiled.ir import documents, read
+from runners.compiled.tasks import Constant, task_parameters
 from runners.settings import model as settings
 
 

@@ -1,0 +1,36 @@
+"""The commands altogether: their names, their help, that none is slow to ask for."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from click.testing import CliRunner
+
+from runners.commands import cli
+from tests.runners.command_line import command
+from tests.support import ROOT
+
+
+def test_a_mistyped_command_is_answered_with_the_likely_one() -> None:
+    result = command("comprae")
+    assert result.returncode == 2
+    assert "did you mean compare or compile?" in result.stderr
+
+
+def test_the_help_names_all_commands_without_importing_them() -> None:
+    code = (
+        "import sys; from runners.commands.cli import main\n"
+        "try: main(['--help'])\n"
+        "except SystemExit: print('kfp' in sys.modules)"
+    )
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert all(f"  {name} " in result.stdout for name in cli.COMMANDS)
+    assert result.stdout.endswith("False\n")
+
+
+def test_every_command_is_there_and_has_help() -> None:
+    for name in cli.COMMANDS:
+        result = CliRunner().invoke(cli.cli, [name, "--help"])
+        assert result.exit_code == 0, (name, result.output)
+        assert result.output.startswith(f"Usage: cli {name} "), name
