@@ -35,7 +35,7 @@ def runs(context: click.Context, pipeline: str, limit: int | None) -> None:
     found = [run for run in list_runs(root) if pipeline in ("", run.pipeline)][:limit]
     if not found:
         of = f" of {pipeline}" if pipeline else ""
-        click.echo(f"no runs{of} under {root}; start one with `run`", err=True)
+        click.echo(f"no runs{of} under {root}; start one with `./millrace run MODEL`", err=True)
         return
     text.fitted(_VIEWS, [_row(run) for run in found])
 

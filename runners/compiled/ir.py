@@ -30,7 +30,7 @@ def documents(text: str) -> tuple[dict[str, Any], dict[str, Any]]:
         raise InputError(f"not a compiled pipeline: not YAML: {' '.join(str(error).split())}") from None
     if not 1 <= len(found) <= 2 or not all(isinstance(document, dict) for document in found):
         raise InputError(
-            "not a compiled pipeline: expected KFP's IR and its platform spec; make one with `make compile`"
+            "not a compiled pipeline: expected KFP's IR and its platform spec; make one with `./millrace compile MODEL`"
         )
     return found[0], found[1] if len(found) == 2 else {}
 
@@ -46,7 +46,7 @@ def read(ir: dict[str, Any]) -> Pipeline:
         pipeline = Pipeline(ir["pipelineInfo"]["name"], dict(root.get("inputDefinitions", {}).get("parameters", {})))
     except (KeyError, TypeError):
         raise InputError(
-            "not a compiled pipeline: pipelineInfo or root is missing; make one with `make compile`"
+            "not a compiled pipeline: pipelineInfo or root is missing; make one with `./millrace compile MODEL`"
         ) from None
     scope: dict[str, Source] = {name: Parameter(name) for name in pipeline.parameters}
     _check_exit_tasks(ir)

@@ -122,7 +122,9 @@ def load_run(root: Path, name: str = LATEST) -> Run:
         raise InputError(f"{exact}: not a readable run record; a power cut may have damaged it, start another run")
     runs = list_runs(root)
     if not runs:
-        raise InputError(f"{root}: there are no runs here; start one with `run`, or name another folder with --root")
+        raise InputError(
+            f"{root}: there are no runs here; start one with `./millrace run MODEL`, or name another folder with --root"
+        )
     if name == LATEST:
         return runs[0]
     ids = [run.id for run in runs]
@@ -133,7 +135,7 @@ def load_run(root: Path, name: str = LATEST) -> Run:
         several = _some([run.id for run in matches])
         raise InputError(f"{name}: {len(matches)} runs begin so: {several}; give more of the id")
     near = difflib.get_close_matches(name, ids, n=3, cutoff=0.4) or ids[:3]
-    raise InputError(f"{name}: there is no such run; the nearest are: {_some(near)}; `runs` lists them all")
+    raise InputError(f"{name}: there is no such run; the nearest are: {_some(near)}; `./millrace runs` lists them all")
 
 
 def artifacts_of(root: Path, run: str) -> dict[str, dict[str, Any]]:

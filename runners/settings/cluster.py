@@ -35,7 +35,7 @@ from runners.settings.kubernetes_values import (
 )
 
 OLDEST_SERVER = "2.5"
-"""The oldest KFP server that runs what `make compile` writes, unless the settings name a newer one."""
+"""The oldest KFP server that runs what `./millrace compile` writes, unless the settings name a newer one."""
 
 # The first KFP servers that know a field of a compiled pipeline (kubeflow/pipelines#12049, #11953, #12832 with
 # #12859, #13184).

@@ -58,7 +58,7 @@ def check(file: str, config: config_pb2.EvalConfig, rows: dict[str, Rows], schem
 
     Args:
       file: the configuration's, for the message.
-      config: as `components.evaluate.config.with_baseline` leaves it.
+      config: as `configuration.reading.with_baseline` leaves it.
       rows: labels and predictions of some examples, by model.
       schema: of the raw examples.
 

@@ -36,7 +36,7 @@ def analyse(
     Args:
       files: gzip TFRecords of tf.Example.
       location: what the result says about where the examples were.
-      config: as `components.evaluate.config.with_baseline` leaves it.
+      config: as `configuration.reading.with_baseline` leaves it.
       models: folder of the SavedModel of each model that `config` names.
       schema: of the raw examples.
       target: folder to write to.

@@ -268,10 +268,11 @@ def test_every_image_that_was_built_is_pinned(name: str, lock: Path) -> None:
         if stage in locked:
             assert pod["image"] == f"{locked[stage]['image']}@{locked[stage]['digest']}", f"{task} is not pinned"
     assert resolved.unpinned == {compiled["train"]["image"]}
-    assert resolved.warning.startswith("warning: ")
-    assert "millrace/train:" in resolved.warning
-    assert "millrace/ingest" not in resolved.warning
-    assert "\n" not in resolved.warning
+    (warning,) = resolved.warnings
+    assert warning.startswith("warning: ")
+    assert "millrace/train:" in warning
+    assert "millrace/ingest" not in warning
+    assert "\n" not in warning
 
 
 def test_a_task_with_accelerators_starts_the_gpu_image(lock: Path, tmp_path: Path) -> None:
@@ -282,7 +283,7 @@ def test_a_task_with_accelerators_starts_the_gpu_image(lock: Path, tmp_path: Pat
     train = pods(compile_pipeline(full(tmp_path), resolved))["train"]
     assert train["image"] == f"registry.example/millrace/train@sha256:{99:064x}"
     assert not resolved.unpinned
-    assert not resolved.warning
+    assert not resolved.warnings
 
 
 def test_the_stages_with_a_gpu_image_are_those_that_one_is_built_for() -> None:
