@@ -92,13 +92,13 @@ compile: $(CLIENT_STAMP)  ## Write what a cluster runs: build/MODEL.kfp.yaml and
 	@$(millrace) compile $(call quoted,$(MODEL)) $(ARGS)
 
 images: $(CLIENT_STAMP)  ## Build the stages' images, those that changed: STAGE=ingest for one, ARGS="--registry HOST/TEAM --push"
-	@$(CLIENT) -m scripts.build_images$(if $(STAGE), $(call quoted,$(STAGE))) $(ARGS)
+	@$(CLIENT) -m scripts.images.build_images$(if $(STAGE), $(call quoted,$(STAGE))) $(ARGS)
 
 sample-data: $(CLIENT_STAMP) $(if $(filter digits,$(MODEL)),$(SAMPLES_STAMP))  ## Make the sample data of MODEL in data/: ARGS="--rows 100000"
-	@$(CLIENT) -m scripts.sample_data $(call quoted,$(MODEL)) $(ARGS)
+	@$(CLIENT) -m scripts.data.sample_data $(call quoted,$(MODEL)) $(ARGS)
 
 download: $(CLIENT_STAMP)  ## Download real data: MODEL=taxi (Chicago trips), mnist, complaints (CFPB) or pets (Oxford-IIIT Pet)
-	@$(CLIENT) -m scripts.download $(call quoted,$(MODEL)) $(ARGS)
+	@$(CLIENT) -m scripts.data.download $(call quoted,$(MODEL)) $(ARGS)
 
 ## Develop
 .PHONY: test test-slow test-environments test-data client-environment space-environment check fmt lock bench clean
@@ -112,7 +112,7 @@ test-slow: test-environments  ## Run the tests that take long: whole runs of eve
 	@$(CLIENT) -m scripts.run_tests --slow $(ARGS)
 
 test-data: $(CLIENT_STAMP) $(SAMPLES_STAMP)  ## Fetch the public data that the tests use, into data/test; without it they are skipped
-	@$(CLIENT) -m scripts.test_data $(ARGS)
+	@$(CLIENT) -m scripts.data.test_data $(ARGS)
 
 client-environment: $(CLIENT_STAMP)
 	@:
@@ -125,13 +125,13 @@ check: $(CLIENT_STAMP) $(TOOLS_STAMP)  ## Style, types, import rules, locks, com
 
 fmt: $(TOOLS_STAMP)  ## Format the code and mend what can be mended
 	@.venv/tools/bin/ruff check --quiet --fix-only . && .venv/tools/bin/ruff format --quiet .
-	@test ! -x $(CLIENT) || $(CLIENT) -m scripts.stages_page
+	@test ! -x $(CLIENT) || $(CLIENT) -m scripts.pages.stages_page
 
 lock: $(UV_STAMP)  ## Compile the locks anew from images/locks/*.in; ARGS=--upgrade to move versions
 	@scripts/lock.sh $(ARGS)
 
 bench: setup  ## Measure the taxi pipeline and write docs/benchmarks.md, which git tracks: ARGS="--rows 10000,100000 --page FILE"
-	@$(CLIENT) -m scripts.bench $(ARGS)
+	@$(CLIENT) -m scripts.benchmarks.bench $(ARGS)
 
 clean:  ## Remove environments, caches and build outputs; data, runs and served models stay
 	@rm -rf .venv build .millrace_cache .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

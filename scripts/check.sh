@@ -22,7 +22,7 @@ check "format (ruff)" "$tools/ruff" format --check .
 check "types (mypy)" "$tools/mypy" --python-executable "$client"
 check "imports (import-linter)" env PYTHONPATH=. "$tools/python" "$tools/lint-imports"
 check "component specs" "$client" -m pytest -q tests/test_specs.py
-check "generated pages" "$client" -m scripts.stages_page --check
+check "generated pages" "$client" -m scripts.pages.stages_page --check
 check "locks" scripts/lock.sh --check
 
 if [ ${#failed[@]} -gt 0 ]; then

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from scripts import taxi_trips
+from scripts.data import taxi_trips
 from tests.support import ROOT
 
 PAGE = (ROOT / "docs" / "deploy.md").read_text()

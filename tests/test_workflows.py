@@ -105,7 +105,10 @@ def test_pull_requests_are_checked_without_any_right() -> None:
     assert environments["with"]["path"] == ".venv"
     assert "hashFiles('images/locks/*.txt')" in environments["with"]["key"]
     # What the fetched data has to be stands in that file, too.
-    assert (data["with"]["path"], "hashFiles('scripts/test_data.py')" in data["with"]["key"]) == ("data/test", True)
+    assert (data["with"]["path"], "hashFiles('scripts/data/test_data.py')" in data["with"]["key"]) == (
+        "data/test",
+        True,
+    )
     assert "make test-data" in [step.get("run") for step in job["steps"]]
 
 

@@ -10,7 +10,7 @@ import yaml
 
 from components.runtime.stage.artifacts import remove, write_whole
 from runners.scaffold import names, registration
-from scripts import stages_page
+from scripts.pages import stages_page
 
 # They lie here as what is made of them will lie in the checkout.
 _TEMPLATES = Path(__file__).parent / "templates"

@@ -18,7 +18,7 @@ from components.runtime.module_file import moved
 from runners import PROJECT
 
 METRIC_NAMES = Path(__file__).with_name("metric_names.txt")
-"""What a `class_name` without a `module` can be; written by `scripts/metrics_page.py`."""
+"""What a `class_name` without a `module` can be; written by `scripts/pages/metrics_page.py`."""
 
 FIELDS = ("model_specs", "slicing_specs", "cross_slicing_specs", "metrics_specs", "options")
 """Of an EvalConfig."""

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def complaints(tmp_path_factory: pytest.TempPathFactory) -> Run:
     folder = tmp_path_factory.mktemp("complaints")
-    command = [sys.executable, "-m", "scripts.sample_data", "complaints", "--output", str(folder / "data")]
+    command = [sys.executable, "-m", "scripts.data.sample_data", "complaints", "--output", str(folder / "data")]
     subprocess.run(command, cwd=ROOT, check=True)
     return run(folder / "root", "complaints", "--data", str(folder / "data"))
 

@@ -17,7 +17,9 @@ pytestmark = pytest.mark.slow
 def digits(tmp_path_factory: pytest.TempPathFactory) -> Run:
     folder = tmp_path_factory.mktemp("digits")
     subprocess.run(
-        [sys.executable, "-m", "scripts.sample_data", "digits", "--output", str(folder / "data")], cwd=ROOT, check=True
+        [sys.executable, "-m", "scripts.data.sample_data", "digits", "--output", str(folder / "data")],
+        cwd=ROOT,
+        check=True,
     )
     return run(folder / "root", "digits", "--data", str(folder / "data"))
 

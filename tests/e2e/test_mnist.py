@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from components.runtime.data import tfrecord
-from scripts.download import read_idx
+from scripts.data.download import read_idx
 from tests.e2e.conftest import run
 from tests.support import ROOT, shared
 

@@ -35,7 +35,7 @@ pytestmark = pytest.mark.slow
 def pets(tmp_path_factory: pytest.TempPathFactory) -> Run:
     folder = tmp_path_factory.mktemp("pets")
     arguments = ["pets", "--rows", str(PAIRS), "--side", "96", "--output", str(folder / "data")]
-    subprocess.run([sys.executable, "-m", "scripts.sample_data", *arguments], cwd=ROOT, check=True)
+    subprocess.run([sys.executable, "-m", "scripts.data.sample_data", *arguments], cwd=ROOT, check=True)
     return run(folder / "root", str(small(folder)), "--data", str(folder / "data"))
 
 

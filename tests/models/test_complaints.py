@@ -15,7 +15,7 @@ from tensorflow_model_analysis.proto import config_pb2
 
 from components.runtime.data import examples
 from components.runtime.module_file.loading import load_function
-from scripts.complaint_texts import COLUMNS, complaints
+from scripts.data.complaint_texts import COLUMNS, complaints
 from tests.components.train import training_support as support
 from tests.components.train.training_support import Prepared
 from tests.support import ROOT

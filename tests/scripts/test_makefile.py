@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from scripts.sample_data import MODELS
-from scripts.sample_data import main as sample_data
+from scripts.data.sample_data import MODELS
+from scripts.data.sample_data import main as sample_data
 from tests.support import ROOT
 
 STAMPS = ("UV", "TOOLS", "SAMPLES", "CLIENT", "DATA", "SPACE", "ML")
@@ -74,14 +74,6 @@ def test_values_are_taken_as_they_are(checkout: Path, value: str) -> None:
         assert make(checkout, target, **{name: value})[0][-1][-1] == value
     assert make(checkout, "help", MODEL=value, PYTHON=value)[1].returncode == 0
     assert not list(checkout.rglob("ran"))
-
-
-def test_a_run_without_data_makes_sample_data_once(checkout: Path) -> None:
-    calls, _ = make(checkout, "run")
-    assert calls == [["-m", "scripts.sample_data", "taxi", "--if-there-is-any"], ["run", "taxi"]]
-    (checkout / "data" / "taxi").mkdir(parents=True)
-    (checkout / "data" / "taxi" / "trips.csv").touch()
-    assert make(checkout, "run")[0][2:] == [["run", "taxi"]]
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from scripts import image_samples
-from scripts.bench_images import run_stage
+from scripts.benchmarks.bench_images import run_stage
+from scripts.data import image_samples
 from tests.components.transform.transform_support import read_split, run_transform, write_examples, write_module
 from tests.support import ROOT
 

@@ -20,7 +20,7 @@ from runners.history.pages.run_report import write
 from runners.history.records import load_run
 from runners.settings.model import load
 from runners.settings.resources import stages
-from scripts import taxi_trips
+from scripts.data import taxi_trips
 from tests.e2e.conftest import Run
 from tests.e2e.conftest import run as run_locally
 from tests.runners.argo.argo_executor import Execution, Podman, RunContainer, Subprocesses

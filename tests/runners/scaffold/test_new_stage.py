@@ -93,7 +93,7 @@ def test_every_file_is_told_and_what_is_left_to_do(grown: tuple[Path, str], unto
 
 def test_specs_pages_and_the_new_tests_pass_at_once(grown: tuple[Path, str]) -> None:
     project, _ = grown
-    run(project, sys.executable, "-m", "scripts.stages_page", "--check")
+    run(project, sys.executable, "-m", "scripts.pages.stages_page", "--check")
     places = [f"tests/components/{name}" for name in ("count_rows", LONGEST)]
     said = run(project, sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/test_specs.py", *places)
     assert "failed" not in said
@@ -116,7 +116,7 @@ def test_types_images_and_settings_hold_at_once(grown: tuple[Path, str]) -> None
         pytest.skip("needs the tools of make check, in .venv/tools")
     run(project, TOOLS / "mypy", "--python-executable", sys.executable)
     files = [
-        "scripts/test_build_images.py",
+        "scripts/images/test_build_images.py",
         "scripts/test_run_tests.py",
         "runners/commands/test_compile.py",
         "runners/settings/test_settings.py",
@@ -143,7 +143,7 @@ def test_the_task_that_is_told_runs_in_the_pipeline(tmp_path: Path) -> None:
     place = '        examples = ingest.outputs["examples"]\n'
     assert place in pipeline
     (project / "pipeline.py").write_text(pipeline.replace(place, f"{place}        {line}\n"))
-    run(project, sys.executable, "-m", "scripts.sample_data", "taxi", "--rows", "300")
+    run(project, sys.executable, "-m", "scripts.data.sample_data", "taxi", "--rows", "300")
     run(project, sys.executable, "runners/commands/main.py", "run", "taxi", "--until", "count-rows")
     (found,) = project.glob("pipeline_root/artifacts/taxi/count-rows/*/counts/counts.json")
     assert sum(map(int, "".join(sign if sign.isdigit() else " " for sign in found.read_text()).split())) == 300

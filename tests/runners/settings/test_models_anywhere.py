@@ -15,6 +15,7 @@ from components.runtime.errors import InputError
 from runners.compiled import image_content, images
 from runners.compiled.image_content import recipe
 from runners.settings.model import folder_of_models, load
+from scripts.data.sample_data import main as sample_data
 from tests.support import MILLRACE, ROOT
 
 
@@ -182,10 +183,7 @@ def test_the_key_is_not_the_persons_to_set(team: Path) -> None:
 
 def test_it_runs_from_where_it_lies(team: Path, tmp_path: Path) -> None:
     """Its data in its folder, what it makes in the pipeline root that was named, and nothing in the checkout."""
-    subprocess.run(
-        ["bash", "-c", f"'{ROOT}/.venv/client/bin/python' -m scripts.sample_data taxi --rows 200 --output \"$1\"", "x",
-         str(team / "churn" / "data")], cwd=ROOT, check=True, capture_output=True,
-    )  # fmt: skip
+    assert sample_data(["taxi", "--rows", "200", "--output", str(team / "churn" / "data")]) == 0
     (team / "churn" / "data" / "secret.csv").unlink()
     before = set((ROOT / "pipeline_root").glob("runs/churn*"))
     found = call("--root", "../root", "run", "./churn", "--until", "ingest", cwd=team)

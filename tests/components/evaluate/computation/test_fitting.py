@@ -14,7 +14,7 @@ from components.evaluate.computation import fitting
 from components.evaluate.configuration.reading import with_baseline
 from components.runtime.errors import InputError
 from runners.settings import evaluation_file
-from scripts import metrics_page
+from scripts.pages import metrics_page
 from tests.components.evaluate import evaluation_support as support
 from tests.components.evaluate.test_eval_configs import evaluate
 

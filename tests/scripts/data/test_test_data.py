@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from scripts import test_data
-from scripts.download import MNIST, PETS, TAXI
-from scripts.fetch import Source
+from scripts.data import test_data
+from scripts.data.download import MNIST, PETS, TAXI
+from scripts.data.fetch import Source
 from tests.runners.loopback import Request, serving
 from tests.support import shared
 

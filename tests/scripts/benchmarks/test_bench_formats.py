@@ -4,7 +4,8 @@ from pathlib import Path
 
 from pyarrow import parquet as pq
 
-from scripts import bench_formats, taxi_trips
+from scripts.benchmarks import bench_formats
+from scripts.data import taxi_trips
 
 
 def test_every_format_is_measured_on_the_same_rows(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import sys
 import time
 from pathlib import Path
 
-PROJECT = Path(__file__).resolve().parent.parent
+PROJECT = Path(__file__).resolve().parents[2]
 # Works as a module and as a file.
 sys.path.insert(0, str(PROJECT))
 
@@ -21,8 +21,9 @@ from runners.compiled import image_content, images  # noqa: E402
 from runners.compiled.image_content import Recipe  # noqa: E402
 from runners.local import engine  # noqa: E402
 from runners.settings.model import folder_of_models  # noqa: E402
-from scripts import command, sbom  # noqa: E402
-from scripts.image_builder import Builder, Request  # noqa: E402
+from scripts import command  # noqa: E402
+from scripts.images import sbom  # noqa: E402
+from scripts.images.image_builder import Builder, Request  # noqa: E402
 
 
 def build(request: Request) -> None:
@@ -70,7 +71,7 @@ def _recipes(request: Request) -> list[Recipe]:
 def main(argv: list[str] | None = None) -> int:
     """Runs the command line; returns the exit code."""
     parser = argparse.ArgumentParser(
-        prog="python -m scripts.build_images", description=(__doc__ or "").split("\n\n")[0]
+        prog="python -m scripts.images.build_images", description=(__doc__ or "").split("\n\n")[0]
     )
     parser.add_argument("stages", nargs="*", metavar="STAGE", help="stages to build images of; all without")
     parser.add_argument(

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from components.runtime.errors import InputError
-from scripts.complaint_texts import COLUMNS
+from scripts.data.complaint_texts import COLUMNS
 
 _THEIR_NAMES = {
     "complaint_id": "Complaint ID",

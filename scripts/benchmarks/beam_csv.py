@@ -1,7 +1,7 @@
 """What `make bench` compares ingest with: a CSV file to tf.Examples in splits, written with Beam row by row.
 
-Runs in the environment ml, as `python scripts/beam_csv.py FILE FOLDER`; prints rows and seconds as JSON, the import of
-Beam and TensorFlow apart.
+Runs in the environment ml, as `python scripts/benchmarks/beam_csv.py FILE FOLDER`; prints rows and seconds as JSON,
+the import of Beam and TensorFlow apart.
 """
 
 from __future__ import annotations

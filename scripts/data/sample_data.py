@@ -14,13 +14,14 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-PROJECT = Path(__file__).resolve().parent.parent
+PROJECT = Path(__file__).resolve().parents[2]
 # Works as a module and as a file.
 sys.path.insert(0, str(PROJECT))
 
 from components.runtime.data import examples, tfrecord  # noqa: E402
 from components.runtime.errors import InputError, did_you_mean  # noqa: E402
-from scripts import command, complaint_texts, pet_pictures, taxi_trips  # noqa: E402
+from scripts import command  # noqa: E402
+from scripts.data import complaint_texts, pet_pictures, taxi_trips  # noqa: E402
 
 MODELS = ("taxi", "digits", "mnist", "complaints", "complaints_product", "pets")
 DEFAULT_ROWS = {"taxi": 15_000, "complaints": 15_000, "complaints_product": 15_000, "pets": 150}
@@ -31,7 +32,9 @@ _DIGITS_INSIDE = Path("sklearn") / "datasets" / "data" / "digits.csv.gz"
 
 def main(argv: list[str] | None = None) -> int:
     """Runs the command line; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m scripts.sample_data", description=(__doc__ or "").split("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m scripts.data.sample_data", description=(__doc__ or "").split("\n")[0]
+    )
     parser.add_argument("model", help=f"one of {', '.join(MODELS)}")
     parser.add_argument("--if-there-is-any", action="store_true", help="do nothing where a model has no sample data")
     parser.add_argument("--output", type=Path, help="folder to write to; data/<model> without")

@@ -23,7 +23,7 @@ from components.ingest.sources import find
 from components.ingest.tables.columns import Kind
 from components.ingest.tables.csv.files import CsvTable
 
-PROJECT = Path(__file__).resolve().parent.parent
+PROJECT = Path(__file__).resolve().parents[2]
 
 _AVRO = {"int64": "long", "double": "double", "string": "string"}
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from components.runtime.errors import InputError
-from scripts import image_samples
-from scripts.bench_images import Stage, peak_memory, run_stage, tables
+from scripts.benchmarks.bench_images import Stage, peak_memory, run_stage, tables
+from scripts.data import image_samples
 
 DISTINCT = 8
 INGEST = {

@@ -16,7 +16,7 @@ import yaml
 from components.runtime.errors import InputError
 from runners.compiled import image_content, images
 from runners.compiled.image_content import recipe
-from scripts import sbom
+from scripts.images import sbom
 from tests.support import ROOT
 from tests.support_images import built_image, engine
 
@@ -48,7 +48,7 @@ def pins(lock: str) -> dict[str, str]:
 
 def command(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "scripts.build_images", *arguments],
+        [sys.executable, "-m", "scripts.images.build_images", *arguments],
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from components.runtime.errors import InputError, TransientError
-from scripts import download
-from scripts.fetch import ATTEMPTS, Source, fetch
+from scripts.data import download
+from scripts.data.fetch import ATTEMPTS, Source, fetch
 
 CONTENT = bytes(range(256)) * 40
 MD5 = hashlib.md5(CONTENT).hexdigest()

@@ -21,18 +21,19 @@ from pathlib import Path
 
 from PIL import Image
 
-PROJECT = Path(__file__).resolve().parent.parent
+PROJECT = Path(__file__).resolve().parents[2]
 # Works as a module and as a file.
 sys.path.insert(0, str(PROJECT))
 
 from components.runtime.data import examples  # noqa: E402
 from components.runtime.errors import InputError  # noqa: E402
 from components.runtime.stage.artifacts import content_files, listing_digest, remove  # noqa: E402
-from scripts import command, oxford_pets  # noqa: E402
-from scripts.download import MNIST, PETS, TAXI  # noqa: E402
-from scripts.fetch import Source, fetch  # noqa: E402
-from scripts.pet_pictures import IMAGES  # noqa: E402
-from scripts.sample_data import digits_file  # noqa: E402
+from scripts import command  # noqa: E402
+from scripts.data import oxford_pets  # noqa: E402
+from scripts.data.download import MNIST, PETS, TAXI  # noqa: E402
+from scripts.data.fetch import Source, fetch  # noqa: E402
+from scripts.data.pet_pictures import IMAGES  # noqa: E402
+from scripts.data.sample_data import digits_file  # noqa: E402
 
 _TFX_COMMIT = "58435d68d561e9ba6c657a0ec111adba5176ee98"
 _TFX = f"https://raw.githubusercontent.com/tensorflow/tfx/{_TFX_COMMIT}"
@@ -180,7 +181,9 @@ def _digest(folder: Path) -> str:
 
 def main(argv: list[str] | None = None) -> int:
     """Runs the command line; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m scripts.test_data", description=(__doc__ or "").split("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m scripts.data.test_data", description=(__doc__ or "").split("\n")[0]
+    )
     parser.add_argument("part", nargs="*", help=f"without: all of {', '.join(PARTS)}")
     parser.add_argument("--output", type=Path, default=PROJECT / "data" / "test", help="folder for the data")
     parser.add_argument(

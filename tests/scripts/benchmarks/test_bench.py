@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from components.runtime.errors import InputError
-from scripts.bench import BEGIN, END, Measured, tables, write_page
+from scripts.benchmarks.bench import BEGIN, END, Measured, tables, write_page
 
 
 def task(name: str, **facts: Any) -> dict[str, Any]:

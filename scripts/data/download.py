@@ -12,15 +12,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, cast
 
-PROJECT = Path(__file__).resolve().parent.parent
+PROJECT = Path(__file__).resolve().parents[2]
 # Works as a module and as a file.
 sys.path.insert(0, str(PROJECT))
 
 from components.runtime.data import tfrecord  # noqa: E402
 from components.runtime.errors import InputError  # noqa: E402
-from scripts import cfpb, command, oxford_pets  # noqa: E402
-from scripts.fetch import Source, fetch  # noqa: E402
-from scripts.sample_data import image_example  # noqa: E402
+from scripts import command  # noqa: E402
+from scripts.data import cfpb, oxford_pets  # noqa: E402
+from scripts.data.fetch import Source, fetch  # noqa: E402
+from scripts.data.sample_data import image_example  # noqa: E402
 
 TAXI = Source(
     # A commit, not a branch: the file never changes there.
@@ -63,7 +64,7 @@ _IMAGES_MAGIC, _LABELS_MAGIC = 2051, 2049
 
 def main(argv: list[str] | None = None) -> int:
     """Runs the command line; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m scripts.download", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m scripts.data.download", description=__doc__)
     parser.add_argument("model", choices=[*DEFAULT_FOLDERS, "digits"], help="digits is another word for mnist")
     folders = ", ".join(f"data/{name} for {model}" for model, name in DEFAULT_FOLDERS.items())
     parser.add_argument("--output", type=Path, help=f"folder for the data; without: {folders}")

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts import complaint_texts, download, sample_data
+from scripts.data import complaint_texts, download, sample_data
 from tests.support import shared
 
 

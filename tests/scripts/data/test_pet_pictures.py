@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from scripts import pet_pictures, sample_data
+from scripts.data import pet_pictures, sample_data
 from tests.support import shared
 
 PAIRS = 12

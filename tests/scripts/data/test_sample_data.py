@@ -12,7 +12,7 @@ import pytest
 from pyarrow import csv
 
 from components.runtime.data import examples, tfrecord
-from scripts import sample_data, taxi_trips
+from scripts.data import sample_data, taxi_trips
 from tests.support import shared
 
 Column = np.ndarray[Any, np.dtype[np.float64]]

@@ -15,9 +15,9 @@ from typing import Any
 import yaml
 
 from components.runtime.errors import InputError
-from scripts import image_samples
+from scripts.data import image_samples
 
-PROJECT = Path(__file__).resolve().parent.parent
+PROJECT = Path(__file__).resolve().parents[2]
 SIDE = 512
 _SAMPLED_SECONDS = 0.1
 

@@ -9,7 +9,7 @@ import pytest
 
 from components.runtime.data import examples
 from components.runtime.errors import InputError
-from scripts.download import read_idx
+from scripts.data.download import read_idx
 from tests.support import shared
 
 

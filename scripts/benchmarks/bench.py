@@ -16,12 +16,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-PROJECT = Path(__file__).resolve().parent.parent
+PROJECT = Path(__file__).resolve().parents[2]
 # Works as a module and as a file.
 sys.path.insert(0, str(PROJECT))
 
 from components.runtime.errors import InputError  # noqa: E402
-from scripts import bench_formats, bench_images, command, taxi_trips  # noqa: E402
+from scripts import command  # noqa: E402
+from scripts.benchmarks import bench_formats, bench_images  # noqa: E402
+from scripts.data import taxi_trips  # noqa: E402
 
 PAGE = PROJECT / "docs" / "benchmarks.md"
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
@@ -69,7 +71,7 @@ class Measured:
 
 def main(argv: list[str] | None = None) -> int:
     """Runs the command line; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m scripts.bench", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m scripts.benchmarks.bench", description=__doc__)
     parser.add_argument(
         "--rows", default="10000,100000,1000000", help="sizes of generated data, with commas; empty for none"
     )
@@ -147,7 +149,12 @@ def compare_with_beam(scratch: Path) -> dict[str, float]:
     _run(root, data, "--until", "ingest")
     task = next(task for task in _latest(root)["tasks"] if task["stage"] == "ingest")
     process = subprocess.run(
-        [str(PROJECT / ".venv" / "ml" / "bin" / "python"), "scripts/beam_csv.py", data / "trips.csv", scratch / "beam"],
+        [
+            str(PROJECT / ".venv" / "ml" / "bin" / "python"),
+            "scripts/benchmarks/beam_csv.py",
+            data / "trips.csv",
+            scratch / "beam",
+        ],
         cwd=PROJECT,
         env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
         capture_output=True,
@@ -214,7 +221,7 @@ def tables(
             "",
             f"The same {BEAM_ROWS:,} generated trips, from CSV to gzip TFRecords of tf.Examples in two splits. Beam:"
             " `ReadFromText`, Python's `csv`, a pass for the types of the columns, `tf.train.Example`, a shuffle as in"
-            " TFX's CsvExampleGen, FnApiRunner (`scripts/beam_csv.py`). Start-up apart.",
+            " TFX's CsvExampleGen, FnApiRunner (`scripts/benchmarks/beam_csv.py`). Start-up apart.",
             "",
             "| | rows/s |",
             "| --- | ---: |",

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from components.runtime.errors import InputError
-from scripts import download, oxford_pets
-from scripts.fetch import Source
+from scripts.data import download, oxford_pets
+from scripts.data.fetch import Source
 
 NAMES = ("Abyssinian_1", "Bengal_10", "american_bulldog_100")
 LIST = "#Image CLASS-ID SPECIES BREED ID\n" + "".join(f"{name} 1 1 1\n" for name in NAMES)

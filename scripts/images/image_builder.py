@@ -1,4 +1,4 @@
-"""Builds one image after the other with an engine: what `scripts/build_images.py` is asked for."""
+"""Builds one image after the other with an engine: what `scripts/images/build_images.py` is asked for."""
 
 from __future__ import annotations
 

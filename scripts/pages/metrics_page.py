@@ -1,7 +1,7 @@
 """Writes docs/metrics.md: every metric of TFMA and Keras, tried on every task and on both ways of computing.
 
-Run it in the ml environment: `.venv/ml/bin/python -m scripts.metrics_page`; `--check` fails where the page is not what
-is measured.
+Run it in the ml environment: `.venv/ml/bin/python -m scripts.pages.metrics_page`; `--check` fails where the page is
+not what is measured.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from components.evaluate.configuration.reading import with_baseline
 from components.runtime.errors import InputError
 from runners.settings.evaluation_file import METRIC_NAMES
 
-PAGE = Path(__file__).parents[1] / "docs" / "metrics.md"
+PAGE = Path(__file__).parents[2] / "docs" / "metrics.md"
 TASKS = ("binary", "multi-class", "multi-label", "regression", "ranking")
 _ROWS = 24
 _CLASSES = 3
@@ -255,7 +255,7 @@ def page(measured: dict[str, dict[str, str]]) -> str:
 
 _HEAD = """# Metrics
 
-What a `class_name` in an EvalConfig can be, and which task it suits. This page is measured: `scripts/metrics_page.py` tries
+What a `class_name` in an EvalConfig can be, and which task it suits. This page is measured: `scripts/pages/metrics_page.py` tries
 each metric on made-up labels and predictions, one example at a time as in TFMA's Beam pipeline and in batches as here, and
 holds one against the other. What blesses a model, regression and the lifts in full: [evaluation.md](evaluation.md).
 
@@ -312,7 +312,7 @@ def main(arguments: list[str]) -> int:
     text = page({name: {task: outcome(name, task) for task in TASKS} for name in names()})
     if asked.check:
         if PAGE.read_text() != text:
-            print(f"{PAGE.name} is not what is measured: run python -m scripts.metrics_page")
+            print(f"{PAGE.name} is not what is measured: run python -m scripts.pages.metrics_page")
             return 1
         return 0
     PAGE.write_text(text)

@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 
 from components.runtime.errors import InputError
 from scripts import command
-from scripts.pet_pictures import IMAGES, MASKS
+from scripts.data.pet_pictures import IMAGES, MASKS
 
 _LIST = "annotations/list.txt"
 _NAME = re.compile(r"[A-Za-z0-9_]+")

@@ -1,0 +1,1 @@
+"""Data for the models and the tests: made, or fetched with checksums."""

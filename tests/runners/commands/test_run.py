@@ -1,0 +1,65 @@
+"""What `run` makes before a run, where it is not there: sample data and environments."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from components.runtime.errors import InputError, StageError
+from runners.commands import run
+from runners.local import environments
+from runners.settings import model
+from runners.settings.model import load
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[tuple[str, dict[str, str]]]:
+    """What make is asked for, in a checkout whose folder `data` is the test's."""
+    calls: list[tuple[str, dict[str, str]]] = []
+    monkeypatch.setattr(model.Settings, "own_data", property(lambda settings: tmp_path / "data" / settings.folder.name))
+    monkeypatch.setattr(environments, "make", lambda target, **variables: calls.append((target, variables)))
+    return calls
+
+
+def test_sample_data_is_made_where_a_models_own_folder_is_missing_or_empty(
+    asked: list[tuple[str, dict[str, str]]], tmp_path: Path
+) -> None:
+    place = tmp_path / "data" / "taxi"
+    with pytest.raises(InputError, match="there is no .*data/taxi; put your data there"):
+        run._check_data(str(place), load("taxi"))
+    place.mkdir(parents=True)
+    run._check_data(str(place), load("taxi"))
+    assert asked == [("sample-data", {"MODEL": "taxi", "ARGS": "--if-there-is-any"})] * 2
+    (place / "trips.csv").touch()
+    run._check_data(str(place), load("taxi"))
+    assert len(asked) == 2
+
+
+def test_no_sample_data_is_made_for_data_that_was_named_or_models_that_lie_elsewhere(
+    asked: list[tuple[str, dict[str, str]]], tmp_path: Path
+) -> None:
+    run._check_data(str(tmp_path / "named"), load("taxi"))
+    (tmp_path / "taxi").mkdir()
+    (tmp_path / "taxi" / "settings.yaml").write_text("{}")
+    with pytest.raises(InputError, match="there is no"):
+        run._check_data(str(tmp_path / "data" / "taxi"), load(str(tmp_path / "taxi")))
+    assert not asked
+
+
+def test_what_make_cannot_make_is_one_line(capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(StageError, match="`make no-such-target MODEL=x y` in .* failed; the reason stands above"):
+        environments.make("no-such-target", MODEL="x y")
+    printed = capfd.readouterr()
+    assert printed.out == ""
+    assert "no-such-target" in printed.err
+
+
+def test_an_environment_counts_as_made_by_its_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert environments.is_made("client")
+    (tmp_path / "images" / "locks").mkdir(parents=True)
+    for name in ("client", "test"):
+        (tmp_path / "images" / "locks" / f"{name}.txt").write_text("other==1\n")
+    (tmp_path / ".venv").symlink_to(environments.PROJECT / ".venv")
+    monkeypatch.setattr(environments, "PROJECT", tmp_path)
+    assert not environments.is_made("client")
