@@ -26,7 +26,7 @@ def test_sample_data_is_made_where_a_models_own_folder_is_missing_or_empty(
     asked: list[tuple[str, dict[str, str]]], tmp_path: Path
 ) -> None:
     place = tmp_path / "data" / "taxi"
-    with pytest.raises(InputError, match="there is no .*data/taxi; put your data there"):
+    with pytest.raises(InputError, match=r"there is no .*data/taxi; put your data there"):
         run._check_data(str(place), load("taxi"))
     place.mkdir(parents=True)
     run._check_data(str(place), load("taxi"))
@@ -48,7 +48,7 @@ def test_no_sample_data_is_made_for_data_that_was_named_or_models_that_lie_elsew
 
 
 def test_what_make_cannot_make_is_one_line(capfd: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(StageError, match="`make no-such-target MODEL=x y` in .* failed; the reason stands above"):
+    with pytest.raises(StageError, match=r"`make no-such-target MODEL=x y` in .* failed; the reason stands above"):
         environments.make("no-such-target", MODEL="x y")
     printed = capfd.readouterr()
     assert printed.out == ""
