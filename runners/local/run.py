@@ -20,7 +20,9 @@ from typing import Any, Protocol
 
 from components.runtime.errors import EXIT_INTERRUPTED, InputError, TransientError, classify, did_you_mean, known
 from components.runtime.launch import execution as launcher
-from components.runtime.launch.execution import Completed, Interrupted, Task
+from components.runtime.launch import workplace
+from components.runtime.launch.execution import Completed, Interrupted
+from components.runtime.launch.task import Task
 from components.runtime.records import facts, final_status, run_record
 from components.runtime.stage.executor import ERROR_PREFIX
 from runners.compiled.ir import (
@@ -194,7 +196,7 @@ class LocalRun:
         fcntl.flock(self._owner, fcntl.LOCK_EX)
         self._save()
         (self.folder / records.PIPELINE).write_text(self.ir)
-        launcher.sweep(self.root)
+        workplace.sweep(self.root)
         records.sweep(self.root)
 
     def _run_exit_tasks(self, state: str, exit_code: int, processes: Processes | Containers) -> None:

@@ -17,7 +17,7 @@ from unittest import mock
 import pytest
 
 from components.runtime.errors import StageError
-from components.runtime.launch.execution import Task
+from components.runtime.launch.task import Task
 from components.runtime.records import execution_record
 from components.runtime.stage.artifacts import content_digest
 from runners.compiled.image_content import image_stages, recipe

@@ -19,6 +19,7 @@ from kfp import compiler, dsl
 
 from components.runtime.errors import InputError, TransientError
 from components.runtime.launch import execution as launcher
+from components.runtime.launch import executor_files
 from components.runtime.records import execution_record
 from runners.commands import cli
 from runners.compiled.ir import documents, read
@@ -175,7 +176,7 @@ def test_a_bug_in_a_task_is_its_failure_with_a_trace_in_its_log(
     def broken(*_: Any) -> None:
         raise KeyError("of ours")
 
-    monkeypatch.setattr(launcher, "_write_records", broken)
+    monkeypatch.setattr(executor_files, "write_records", broken)
     code, record = run(tmp_path, ir)
     assert (code, record["state"], record["exit_code"]) == (1, "failed", 1)
     assert states(record) == {"write": "failed", "write-2": "skipped"}
@@ -205,7 +206,7 @@ def test_a_run_whose_folder_is_removed_ends_with_one_line(
     def remove(root: Path, *_: Any) -> None:
         shutil.rmtree(root / "runs")
 
-    monkeypatch.setattr(launcher, "_write_records", remove)
+    monkeypatch.setattr(executor_files, "write_records", remove)
     pipeline = read(documents(ir)[0])
     made = LocalRun(tmp_path, pipeline, ir, {"seconds": 0.0}, Silent())
     assert made.run() == TransientError.exit_code

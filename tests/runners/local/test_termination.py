@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from components.runtime.launch import execution as launcher
+from components.runtime.launch import workplace
 from components.runtime.records import run_record
 from runners.compiled.ir import documents, read
 from runners.history.pages import run_report
@@ -129,7 +130,7 @@ def _interrupting(place: Any, name: str, times: int, after: bool, patch: pytest.
         (LocalRun, "_begin_record", 1),
         (run_record, "write", 1),
         (run_record, "write", 2),
-        (launcher, "sweep", 1),
+        (workplace, "sweep", 1),
         (launcher, "find", 1),
         (LocalRun, "_resolve", 1),
         (LocalRun, "_change", 1),

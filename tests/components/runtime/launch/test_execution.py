@@ -17,16 +17,11 @@ import pytest
 
 from components.runtime.errors import InputError
 from components.runtime.launch import execution as launcher
-from components.runtime.launch.execution import (
-    RUN_PLACEHOLDER,
-    Completed,
-    Interrupted,
-    Task,
-    TaskFailed,
-    find,
-    launch,
-    sweep,
-)
+from components.runtime.launch import workplace
+from components.runtime.launch.execution import Completed, Interrupted, TaskFailed, find, launch
+from components.runtime.launch.executor_files import RUN_PLACEHOLDER
+from components.runtime.launch.task import Task
+from components.runtime.launch.workplace import sweep
 from components.runtime.lineage import record as lineage
 from components.runtime.records import execution_record
 from tests.support import ROOT
@@ -223,16 +218,16 @@ def test_a_stage_that_was_ended_with_its_run_has_not_failed(tmp_path: Path) -> N
 
 def test_a_sweep_between_a_folder_and_its_lock_costs_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     swept: list[str] = []
-    lock = launcher.fcntl.flock
+    lock = workplace.fcntl.flock
 
     def sweep_first(stream: Any, how: int) -> None:
-        if not swept and how == launcher.fcntl.LOCK_EX:
+        if not swept and how == workplace.fcntl.LOCK_EX:
             swept.append(stream.name)
             sweep(tmp_path)
             assert not Path(stream.name).exists()
         lock(stream, how)
 
-    monkeypatch.setattr(launcher.fcntl, "flock", sweep_first)
+    monkeypatch.setattr(workplace.fcntl, "flock", sweep_first)
     record = launch(tmp_path, _task(), _write, tmp_path / "log")
     assert swept
     assert Path(record["outputs"]["text"]["uri"]).read_text() == "done"
@@ -288,7 +283,7 @@ def test_sweep_removes_what_a_killed_launcher_left_and_spares_a_living_one(tmp_p
         "import sys, time, pathlib; sys.path.insert(0, sys.argv[2])\n"
         "from tests.components.runtime.launch.launcher_child import hang\nhang(pathlib.Path(sys.argv[1]))\n"
     )
-    child = ROOT / "tests" / "components" / "runtime" / "launcher_child.py"
+    child = ROOT / "tests" / "components" / "runtime" / "launch" / "launcher_child.py"
     assert child.exists()
     process = subprocess.Popen([sys.executable, "-c", program, str(tmp_path), str(ROOT)])
     try:
