@@ -14,8 +14,8 @@ from pathlib import Path, PurePosixPath
 
 from pyarrow import fs
 
-from components.runtime.stage.artifacts import local_path
 from components.runtime.errors import InputError, TransientError
+from components.runtime.stage.artifacts import local_path
 from components.runtime.text.redaction import HIDDEN, redact
 
 _DENIED = re.compile(r"access.?denied|forbidden|unauthori[sz]ed|no such|not.?found|\b40[134]\b", re.IGNORECASE)

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from components.runtime.stage.artifacts import InputArtifact
-from components.runtime.errors import InputError
 from components.runtime.data.storage import origin
+from components.runtime.errors import InputError
+from components.runtime.stage.artifacts import InputArtifact
 
 if TYPE_CHECKING:
     from tensorflow_metadata.proto.v0.schema_pb2 import Schema

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from components.runtime.launch import execution as launcher
+from components.runtime.data.storage import local_file, origin
 from components.runtime.errors import InputError
+from components.runtime.launch import execution as launcher
 from components.runtime.launch.task import Task
 from components.runtime.module_file.loading import call, load_function
-from components.runtime.data.storage import local_file, origin
 from tests.object_storage import object_storage
 
 
