@@ -16,7 +16,8 @@ from tensorflow_model_analysis.proto import config_pb2
 from components.evaluate.computation import batches, class_names, fitting, local
 from components.evaluate.computation import on_beam as analysis
 from components.evaluate.computation.counts import Counts, rows_with_nan
-from components.evaluate.computation.results import Results, candidate_name, load, load_validation, metric_name
+from components.evaluate.computation.result_files import load, load_validation
+from components.evaluate.computation.results import Results, candidate_name, metric_name
 from components.evaluate.configuration import checks, reading
 from components.evaluate.configuration.saved_model import SavedModelFacts
 from components.evaluate.metrics import regression, segmentation

@@ -17,7 +17,8 @@ from tensorflow_model_analysis.proto import config_pb2
 
 from components.evaluate.computation import fitting, local
 from components.evaluate.computation.counts import Counts
-from components.evaluate.computation.results import Plots, load
+from components.evaluate.computation.result_files import load
+from components.evaluate.computation.results import Plots
 from components.evaluate.configuration.reading import with_baseline
 from components.evaluate.metrics import regression
 from components.evaluate.metrics.residuals import Errors
