@@ -201,7 +201,7 @@ def test_an_interrupted_run_is_told_and_ends_soon(sign: signal.Signals, tmp_path
     program = textwrap.dedent("""
         import sys
         from pathlib import Path
-        from tests.runners.test_exit_handler import run
+        from tests.runners.local.test_exit_handler import run
         sys.exit(run(Path(sys.argv[1]), Path(sys.argv[2]).read_text())[0])
     """)
     command = [sys.executable, "-c", program, str(tmp_path / "root"), str(tmp_path / "p.yaml")]

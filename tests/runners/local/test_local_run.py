@@ -144,8 +144,8 @@ def test_a_second_interruption_ends_what_the_first_began(tmp_path: Path, ir: str
     program = """
         import sys, threading, time
         from pathlib import Path
-        from runners import cli, environments, local
-        from tests.runners.test_exit_handler import run
+        from runners.local import run as local
+        from tests.runners.local.test_exit_handler import run
         def slow(self, *_):
             with self._interruptions.heeded():
                 print("telling", file=sys.stderr, flush=True)

@@ -81,7 +81,7 @@ def test_what_is_told_to_ignore_ctrl_c_does() -> None:
     program = """
         import signal
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        from runners.termination import command
+        from runners.local.termination import command
         command(kill)
     """
     assert _ended_by(signal.SIGINT, program) == (0, "")

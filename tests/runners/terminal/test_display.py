@@ -253,7 +253,7 @@ _PROGRAM = """
     import sys, time
     sys.path.insert(0, {root!r})
     from rich.console import Console
-    from runners.display import make_display
+    from runners.terminal.display import make_display
     task = {{"name": "train", "state": "running", "seconds": 0.0, "facts": "", "alert": "", "error": ""}}
     run = {{"id": "taxi-1", "tasks": [task]}}
     display = make_display(Console())
