@@ -22,7 +22,7 @@ from components.evaluate.configuration import checks, reading
 from components.evaluate.configuration.saved_model import SavedModelFacts
 from components.evaluate.metrics import regression, segmentation
 from components.evaluate.page import gallery, page
-from components.evaluate.verdict import Verdict, judge, sets_thresholds
+from components.evaluate.verdict.verdict import Verdict, judge, sets_thresholds
 from components.runtime.data.storage import shown
 from components.runtime.errors import InputError, classify
 from components.runtime.publish import serving
