@@ -8,53 +8,19 @@ either.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
 from tensorflow_model_analysis.metrics import metric_specs, metric_types
 from tensorflow_model_analysis.proto import config_pb2
-from tensorflow_model_analysis.slicer import slicer_lib
 
-from components.evaluate.computation.counts import SliceKey
-from components.evaluate.computation.results import Results, SliceMetrics, candidate_name, metric_name
-from components.evaluate.configuration.slices import cross_name, slice_spec_name
+from components.evaluate.computation.results import Results, candidate_name, metric_name
 from components.evaluate.metrics.curves import OfBothClasses
+from components.evaluate.verdict.bounds import what_it_is
+from components.evaluate.verdict.outcomes import Outcome, Spec, apply, not_applied
 
 NO_THRESHOLD = "NO THRESHOLD"
 """Begins the reason of a model that was blessed without a test, in capitals since it is easily passed over."""
-
-_Spec: TypeAlias = "config_pb2.SlicingSpec | config_pb2.CrossSlicingSpec | None"
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """One threshold on one slice."""
-
-    slice: str
-    metric: str
-    kind: str
-    """value, or change against the baseline."""
-    bound: str
-    value: float | None
-    """The candidate's; None where the metric was not computed."""
-    baseline_value: float | None
-    passed: bool | None
-    """None where the threshold was not applied."""
-    why: str
-    """What failed, or why it was not applied; empty where it passed."""
-
-    def as_json(self) -> dict[str, Any]:
-        """The entry of blessing.json; NaN and infinities become text."""
-        return {
-            "slice": self.slice,
-            "metric": self.metric,
-            "kind": self.kind,
-            "bound": self.bound,
-            "value": json_number(self.value),
-            "baseline_value": json_number(self.baseline_value),
-            "passed": self.passed,
-        }
 
 
 @dataclass(frozen=True)
@@ -90,9 +56,9 @@ def judge(
         outcome
         for written, spec, threshold in _thresholds(config)
         for key in _measured(results, written)
-        for outcome in _apply(results, key, spec, threshold, smallest, key._replace(is_diff=False) in curves)
+        for outcome in apply(results, key, spec, threshold, smallest, key._replace(is_diff=False) in curves)
     ]
-    skipped = [] if unapplied is None else [_skipped(*entry) for entry in _thresholds(unapplied) if entry[0].is_diff]
+    skipped = [] if unapplied is None else [not_applied(*entry) for entry in _thresholds(unapplied) if entry[0].is_diff]
     failures = [outcome.why for outcome in outcomes if not outcome.passed]
     failures += _not_finite(results, {(outcome.slice, outcome.metric) for outcome in outcomes})
     failures = failures or [f"TensorFlow Model Analysis: {failure}" for failure in tfma_failures]
@@ -117,12 +83,7 @@ def sets_thresholds(config: config_pb2.EvalConfig) -> bool:
     return bool(_thresholds(config))
 
 
-def json_number(value: float | None) -> float | str | None:
-    """A number as strict JSON holds it."""
-    return value if value is None or math.isfinite(value) else str(value)
-
-
-def _thresholds(config: config_pb2.EvalConfig) -> list[tuple[metric_types.MetricKey, _Spec, Any]]:
+def _thresholds(config: config_pb2.EvalConfig) -> list[tuple[metric_types.MetricKey, Spec, Any]]:
     baseline = {spec.name for spec in config.model_specs if spec.is_baseline}
     found = metric_specs.metric_thresholds_from_metrics_specs(config.metrics_specs, eval_config=config)
     return [
@@ -157,7 +118,7 @@ def _not_finite(results: Results, judged: set[tuple[str, str]]) -> list[str]:
     candidate = candidate_name(key.model_name for entry in looked_at for key in entry.values)
     numbers = {key for entry in looked_at for key, value in entry.values.items() if not math.isnan(value)}
     return [
-        f"{metric_name(key)} is {_what_it_is(value)}, which never blesses ({entry.name})"
+        f"{metric_name(key)} is {what_it_is(value)}, which never blesses ({entry.name})"
         for entry in looked_at
         for key, value in entry.values.items()
         if key.model_name == candidate and not key.is_diff and (entry.name, metric_name(key)) not in judged
@@ -169,147 +130,6 @@ def _curves(config: config_pb2.EvalConfig) -> set[metric_types.MetricKey]:
     """Metrics that are undefined where a class is missing."""
     found = metric_specs.keys_and_metrics_from_specs(config, config.metrics_specs)
     return {key for key, _, metric in found if isinstance(metric, OfBothClasses)}
-
-
-def _apply(
-    results: Results, key: metric_types.MetricKey, spec: _Spec, threshold: Any, smallest: int, curve: bool
-) -> Iterable[Outcome]:
-    number = key.sub_key.class_id if key.is_diff and key.sub_key else None
-    if number in results.renumbered:
-        mine, other = results.renumbered[number]
-        why = f"{metric_name(key)} cannot be compared: class {number} is {mine!r}, and {other!r} in the baseline"
-        return [Outcome(_spec_name(spec), metric_name(key), _kind(key), _bound(threshold), None, None, False, why)]
-    slices = [entry for entry in results.slices if _applies(spec, entry)]
-    if not slices:
-        where = _spec_name(spec)
-        few = f"fewer than {smallest}" if smallest > 1 else "no"
-        why = f"{metric_name(key)}: {few} examples in the slice {where}"
-        return [Outcome(where, metric_name(key), _kind(key), _bound(threshold), None, None, False, why)]
-    return [_outcome(entry, key, threshold, smallest, curve) for entry in slices]
-
-
-def _applies(spec: _Spec, entry: SliceMetrics) -> bool:
-    if isinstance(spec, config_pb2.CrossSlicingSpec):
-        # A spec without others is on every pair with its baseline.
-        return (
-            entry.is_cross
-            and _is_of(spec.baseline_spec, entry.key[0])
-            and (not spec.slicing_specs or any(_is_of(other, entry.key[1]) for other in spec.slicing_specs))
-        )
-    return not entry.is_cross and (spec is None or _is_of(spec, entry.key))
-
-
-def _is_of(spec: config_pb2.SlicingSpec, key: SliceKey) -> bool:
-    return bool(slicer_lib.SingleSliceSpec(spec=spec).is_slice_applicable(key))
-
-
-def _outcome(entry: SliceMetrics, key: metric_types.MetricKey, threshold: Any, smallest: int, curve: bool) -> Outcome:
-    name, bound = metric_name(key), _bound(threshold)
-    if curve and math.isnan(entry.values.get(key._replace(is_diff=False), 0.0)):
-        lack = "a class that it needs has no examples" if key.sub_key or key.aggregation_type else ""
-        why = f"{name} is not defined: {lack or 'all examples have one label'} ({entry.name})"
-        return Outcome(entry.name, name, _kind(key), bound, None, None, False, why)
-    if not key.is_diff:
-        value = entry.values.get(key)
-        why = _value_failure(name, value, threshold) if value is not None else _absence(entry, key, smallest)
-        why = f"{why} ({entry.name})" if why else ""
-        return Outcome(entry.name, name, "value", bound, value, None, not why, why)
-    value = entry.values.get(key._replace(is_diff=False))
-    baseline = _baseline_value(entry, key)
-    change = entry.values.get(key)
-    if value is None or baseline is None or change is None:
-        why = _absence(entry, key, smallest)
-    else:
-        why = _change_failure(name, value, baseline, change, threshold)
-    why = f"{why} ({entry.name})" if why else ""
-    return Outcome(entry.name, name, "change", bound, value, baseline, not why, why)
-
-
-def _baseline_value(entry: SliceMetrics, key: metric_types.MetricKey) -> float | None:
-    for other, value in entry.values.items():
-        if other.model_name != key.model_name and other._replace(model_name=key.model_name, is_diff=True) == key:
-            return value
-    return None
-
-
-def _what_it_is(value: float) -> str:
-    return "NaN" if math.isnan(value) else "infinite"
-
-
-def _absence(entry: SliceMetrics, key: metric_types.MetricKey, smallest: int) -> str:
-    """Why there is no value to judge."""
-    name = metric_name(key)
-    if entry.examples is not None and entry.examples < smallest:
-        return f"{name} was not computed: the slice has {entry.examples} examples, min_slice_size is {smallest}"
-    absent = f"{name} was not computed" + (" for both models" if key.is_diff else "")
-    similar = (other for other in entry.values if (other.name, other.model_name) == (key.name, key.model_name))
-    names = sorted({metric_name(other) for other in similar} - {name})
-    return f"{absent}; there is {', '.join(names)}" if names else absent
-
-
-def _value_failure(name: str, value: float, threshold: config_pb2.GenericValueThreshold) -> str:
-    if not math.isfinite(value):
-        return f"{name} is {_what_it_is(value)}"
-    if threshold.HasField("lower_bound") and value < threshold.lower_bound.value:
-        return f"{name} {value:.6g} < {threshold.lower_bound.value:.6g}"
-    if threshold.HasField("upper_bound") and value > threshold.upper_bound.value:
-        return f"{name} {value:.6g} > {threshold.upper_bound.value:.6g}"
-    return ""
-
-
-def _change_failure(
-    name: str,
-    value: float,
-    baseline: float,
-    change: float,
-    threshold: config_pb2.GenericChangeThreshold,
-) -> str:
-    pair = f"{name} {value:.6g} against {baseline:.6g} of the baseline"
-    if not math.isfinite(change):
-        return f"{pair}: the change is {_what_it_is(change)}"
-    higher = threshold.direction == config_pb2.MetricDirection.HIGHER_IS_BETTER
-    if not higher and threshold.direction != config_pb2.MetricDirection.LOWER_IS_BETTER:
-        return f"{name}: its change threshold has no direction"
-    sign = "<" if higher else ">"
-    if threshold.HasField("absolute") and _worse(change, threshold.absolute.value, higher):
-        return f"{pair}: change {change:+.6g} {sign} {threshold.absolute.value:+.6g}"
-    if threshold.HasField("relative"):
-        # Of the baseline's size: with its sign, a score below zero that falls would rise. Where the baseline is zero
-        # the ratio is undefined, and what is undefined does not pass.
-        ratio = math.nan if math.isclose(baseline, 0.0) else change / abs(baseline)
-        if math.isnan(ratio) or _worse(ratio, threshold.relative.value, higher):
-            return f"{pair}: relative change {ratio:+.4g} {sign} {threshold.relative.value:+.4g}"
-    return ""
-
-
-def _worse(change: float, bound: float, higher: bool) -> bool:
-    return change < bound if higher else change > bound
-
-
-def _bound(threshold: Any) -> str:
-    if isinstance(threshold, config_pb2.GenericValueThreshold):
-        low = f">= {threshold.lower_bound.value:.6g}" if threshold.HasField("lower_bound") else ""
-        high = f"<= {threshold.upper_bound.value:.6g}" if threshold.HasField("upper_bound") else ""
-        return " and ".join(filter(None, [low, high])) or "is a number"
-    sign = ">=" if threshold.direction == config_pb2.MetricDirection.HIGHER_IS_BETTER else "<="
-    absolute = f"change {sign} {threshold.absolute.value:+.6g}" if threshold.HasField("absolute") else ""
-    relative = f"relative change {sign} {threshold.relative.value:+.4g}" if threshold.HasField("relative") else ""
-    return " and ".join(filter(None, [absolute, relative])) or "change is a number"
-
-
-def _kind(key: metric_types.MetricKey) -> str:
-    return "change" if key.is_diff else "value"
-
-
-def _skipped(key: metric_types.MetricKey, spec: _Spec, threshold: Any) -> Outcome:
-    why = "not applied: there is no baseline"
-    return Outcome(_spec_name(spec), metric_name(key), "change", _bound(threshold), None, None, None, why)
-
-
-def _spec_name(spec: _Spec) -> str:
-    if spec is None:
-        return "every slice"
-    return cross_name(spec) if isinstance(spec, config_pb2.CrossSlicingSpec) else slice_spec_name(spec)
 
 
 def _count(entries: list[Outcome], what: str) -> str:
