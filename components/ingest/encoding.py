@@ -16,7 +16,8 @@ from components.ingest.overflows import Overflows
 from components.ingest.processes import mapped
 from components.ingest.splits import Splits
 from components.runtime.data import tfrecord
-from components.runtime.data.examples import canonical, decode, encode_batch
+from components.runtime.data.example_columns import encode_batch
+from components.runtime.data.examples import canonical, decode
 from components.runtime.errors import InputError
 
 BATCH_BYTES = 8 << 20

@@ -7,35 +7,24 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from components.ingest.encoding import BATCH_BYTES, Encoded, Part, encode_all, slices
+from components.ingest.encoding import Encoded, encode_all
 from components.ingest.images.ingestion import NO_COMPRESSION, ImageIngestion, are_images
 from components.ingest.output import SplitWriter
-from components.ingest.overflows import Overflows
+from components.ingest.raw_files import RawFiles, open_files
 from components.ingest.sample import page as sample_page
 from components.ingest.sample.sampling import MAX_ROWS, Reservoir
-from components.ingest.sources import AVRO, CSV, IMAGES, PARQUET, SourceFile, Sources, find, format_of
+from components.ingest.sources import CSV, IMAGES, Sources, find, format_of
 from components.ingest.splits import Splits
-from components.ingest.tables.csv.files import CsvTable
 from components.ingest.tables.csv.options import CsvOptions
-from components.ingest.tables.csv.text_causes import TextCause
 from components.runtime.data import tfrecord
 from components.runtime.data.storage import shown
 from components.runtime.errors import InputError
 from components.runtime.stage.artifacts import OutputArtifact
 from components.runtime.stage.progress import report
 
-if TYPE_CHECKING:
-    import pyarrow as pa
-
-    from components.ingest.tables.table_columns import Column
-
-_BATCH_RECORDS = 16384
 _TOLD_CAUSES = 10
-_WORTH_PROCESSES = 4 << 20
-"""Bytes of input from which processes for the encoding pay for their start."""
 _LARGEST_COLUMNS = 32 << 10
 """Letters that the list of columns may have in the metadata: KFP's launcher gets all metadata of a task's inputs in one
 argument, of which Linux takes 128 KiB."""
@@ -105,12 +94,12 @@ def ingest(
         raise InputError(f"{options.given[0]} is for CSV files, and {place} is {kind}: take it out")
     if leave_out_without and found:
         raise InputError("leave_out_without is for rows of a table, and these are images: take it out")
-    raw = _Raw()
+    raw = RawFiles()
     if found:
         rows, left_out = _write(found.encoding(names, buckets), examples, samples, raw, gzip_level=NO_COMPRESSION)
         found.raise_faults()
     else:
-        raw = _open(kind, sources.files, options)
+        raw = open_files(kind, sources.files, options)
         processes = os.cpu_count() or 1 if raw.large else 0
         encoded = encode_all(raw.parts, names, buckets, tuple(leave_out_without), processes=processes)
         rows, left_out = _write(encoded, examples, samples, raw)
@@ -160,7 +149,7 @@ def _left_out(rows: int, kept: int, needed: Sequence[str], found: ImageIngestion
     return f"{rows:,} of {rows + kept:,} rows left out, without {_listed(needed)}" if rows else ""
 
 
-def _tell(raw: _Raw, rows: Mapping[str, int], left_out: str, *, cells: bool) -> None:
+def _tell(raw: RawFiles, rows: Mapping[str, int], left_out: str, *, cells: bool) -> None:
     """Says what became of the data, the sum last."""
     if odd := [name for name in raw.columns if name != name.strip()]:
         report(f"the names of columns have blanks around them, which belong to them: {', '.join(map(repr, odd[:5]))}")
@@ -181,7 +170,7 @@ def _write(
     encoding: AbstractContextManager[Iterator[Encoded]],
     examples: OutputArtifact,
     samples: Mapping[str, Reservoir[Any]],
-    raw: _Raw,
+    raw: RawFiles,
     *,
     gzip_level: int = tfrecord.GZIP_LEVEL,
 ) -> tuple[dict[str, int], int]:
@@ -204,71 +193,6 @@ def _write(
 
 def _listed(names: Sequence[str]) -> str:
     return " or ".join(map(repr, names))
-
-
-@dataclass(frozen=True)
-class _Raw:
-    """Files that have been looked at, ready to be read.
-
-    Attributes:
-      parts: their records.
-      columns: type by name where it is known beforehand.
-      large: whether processes for the encoding pay for their start.
-      text_causes: single cells of CSV files for which columns are text.
-      overflows: numbers beyond float32 in tables, once the parts have been read.
-    """
-
-    parts: Iterator[Part] = field(default_factory=lambda: iter(()))
-    columns: dict[str, str] = field(default_factory=dict)
-    large: bool = False
-    text_causes: list[TextCause] = field(default_factory=list)
-    overflows: Overflows = field(default_factory=Overflows)
-
-
-def _open(kind: str, files: list[SourceFile], options: CsvOptions) -> _Raw:
-    # Each format's library is imported where there is a file of it.
-    if kind == CSV:
-        table = CsvTable.scan(files, options)
-        large = sum(file.size for file in files) > _WORTH_PROCESSES
-        labels = {name: table.kinds[name].label for name in table.names}
-        return _Raw(_table_parts(table.batches()), labels, large, table.text_causes, table.overflows)
-    if kind == PARQUET:
-        from components.ingest.tables.parquet import ParquetTable
-
-        parquet = ParquetTable.scan(files)
-        return _Raw(_table_parts(parquet.batches()), _labels(parquet.columns), parquet.is_large, [], parquet.overflows)
-    if kind == AVRO:
-        from components.ingest.tables.avro.files import AvroTable
-
-        avro = AvroTable.scan(files)
-        parts = (Part(file.name, file.split, rows) for file, rows in avro.parts())
-        return _Raw(parts, _labels(avro.columns), avro.is_large)
-    return _Raw(_tfrecord_parts(files), {}, large=sum(file.stored_bytes for file in files) > _WORTH_PROCESSES // 4)
-
-
-def _labels(columns: Mapping[str, Column]) -> dict[str, str]:
-    return {name: column.label for name, column in columns.items()}
-
-
-def _table_parts(batches: Iterator[tuple[SourceFile, pa.RecordBatch]]) -> Iterator[Part]:
-    for file, rows in batches:
-        for part in slices(rows):
-            yield Part(file.name, file.split, part)
-
-
-def _tfrecord_parts(files: Sequence[SourceFile]) -> Iterator[Part]:
-    for file in files:
-        records: list[bytes] = []
-        first, size = 1, 0
-        with file.open() as stream:
-            for record in tfrecord.read_stream(stream, file.name):
-                records.append(record)
-                size += len(record)
-                if len(records) == _BATCH_RECORDS or size >= BATCH_BYTES:
-                    yield Part(file.name, file.split, records, first)
-                    first, records, size = first + len(records), [], 0
-        if records:
-            yield Part(file.name, file.split, records, first)
 
 
 def _empty_split(place: str, name: str, names: tuple[str, ...], rows: int, buckets: Splits | None) -> str:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from components.push_hub import card, hub, saved_signatures, spaces
+from components.push_hub import card, connection, hub, saved_signatures, spaces
 from components.push_hub.faults import TOKEN
 from components.runtime import VERSION
 from components.runtime.errors import InputError
@@ -75,7 +75,7 @@ def push_hub(
     blessed = blessings.read(blessing, digest)
     if taken := sorted(_RESERVED & files.keys()):
         raise InputError(f"the model has a file {taken[0]} of its own, where the Hub's stands; save it elsewhere")
-    hub.check_repo_id(repo_id, "repo_id")
+    connection.check_repo_id(repo_id, "repo_id")
     signatures = saved_signatures.read(serving.saved_model(model))
     classes = card.classes_of(metrics.metadata)
     app = spaces.plan(space, repo_id, private, signatures, description, classes) if space else None
@@ -99,11 +99,11 @@ def push_hub(
             trained_by=str(model.metadata.get("producer") or ""),
         )
     )
-    token = hub.token()
+    token = connection.token()
     if token in json.dumps([license, task, tags, description, pipeline, run, space, metrics.metadata], default=str):
         raise InputError(f"the value of {TOKEN} stands in what is to be pushed; take it out of the settings, renew it")
-    repo = hub.Repo(hub.connect(token), repo_id)
-    hub.check_card(text)
+    repo = hub.Repo(connection.connect(token), repo_id)
+    connection.check_card(text)
     repo.ensure(private)
     commit, created = _push_model(repo, revision, model, files, digest, text)
     moved = _move_main(repo, revision, commit, digest, blessed)

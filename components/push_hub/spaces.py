@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from components.push_hub import hub
+from components.push_hub import connection
 from components.push_hub.card import TEMPLATES, render_template
 from components.push_hub.saved_signatures import SERVING_DEFAULT, Signature
 from components.runtime.errors import InputError
@@ -119,7 +119,7 @@ def plan(
     own, named = options.get("private"), options.get("classes")
     name = model.split("/")[1]
     return App(
-        repo_id=hub.check_repo_id(str(options.get("repo_id") or f"{model}-demo"), "space.repo_id"),
+        repo_id=connection.check_repo_id(str(options.get("repo_id") or f"{model}-demo"), "space.repo_id"),
         private=private if own is None else bool(own),
         sdk=sdk,
         title=" ".join(str(options.get("title") or name).split()),

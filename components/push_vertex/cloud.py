@@ -124,6 +124,7 @@ def _credentials() -> Any:
     import google.auth
     from google.auth.credentials import with_scopes_if_required
 
+    # Its private logger warns of what the errors below say; where it has another name, test_no_credentials fails.
     logging.getLogger("google.auth._default").setLevel(logging.CRITICAL)
     try:
         found, _ = google.auth.default()

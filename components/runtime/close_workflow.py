@@ -13,8 +13,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NoReturn
 
-from components.runtime.launch import execution as launcher
-from components.runtime.launch.command import PYTHON_TYPES, end_with, mounted, pairs
+from components.runtime.launch.command import end_with, mounted, pairs
+from components.runtime.launch.task_specification import PYTHON_TYPES
+from components.runtime.launch.workplace import sweep_run
 from components.runtime.records import final_status, run_record
 from components.runtime.stage import progress
 from components.runtime.stage.executor import convert
@@ -109,7 +110,7 @@ def _run(arguments: argparse.Namespace) -> None:
     folder = root / "runs" / arguments.run
     folder.mkdir(parents=True, exist_ok=True)
     run_record.write(folder, made)
-    removed = launcher.sweep_run(root, arguments.run)
+    removed = sweep_run(root, arguments.run)
     left = f", {removed} half-written left-overs removed" if removed else ""
     progress.report(f"{made['state']}: {folder.relative_to(root)}/{run_record.FILE} written{left}")
 

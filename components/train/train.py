@@ -19,8 +19,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 from components.runtime.data.storage import shown
 from components.runtime.errors import InputError
 from components.runtime.module_file import hyperparameters as hyperparameter_files
-from components.runtime.module_file import loading as modules
-from components.runtime.module_file import training_input
+from components.runtime.module_file import loading, training_input
 from components.runtime.module_file.keras_saving import servable_variables
 from components.runtime.publish import serving as serving_files
 from components.runtime.stage import progress
@@ -78,14 +77,14 @@ def train(
     chosen = _hyperparameters(hyperparameters, hyperparameters_file)
     base = None if base_model is None or base_model.is_empty else serving_files.saved_model(base_model).absolute()
     serving = model.directory() / SERVING_FOLDER
-    run_fn = modules.load_function(module_file, "run_fn")
+    run_fn = loading.load_function(module_file, "run_fn")
     history = History(train_steps, str(transformed_examples.metadata.get("not_finite") or ""))
     # What the imports made lives until the end; without it each collection during tracing walks through all of it.
     gc.freeze()
     keras.utils.set_random_seed(seed)
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as scratch, watching(history), servable_variables():
-        modules.call(
+        loading.call(
             run_fn,
             training_input.fn_args(
                 transformed_examples,

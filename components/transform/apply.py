@@ -17,6 +17,7 @@ from tfx_bsl.public import tfxio
 
 from components.runtime.data import examples, tfrecord
 from components.runtime.data.beam import read_batches
+from components.runtime.data.example_columns import encode_batch
 from components.runtime.stage.progress import report
 from components.transform.faults import users_fault
 from components.transform.finite import NotFinite
@@ -56,7 +57,7 @@ class _Graph:
         not_finite.add(result)
         flat = _single_values(result)
         if flat is not None:
-            encoded: list[bytes] = examples.encode_batch(flat).examples.to_pylist()
+            encoded: list[bytes] = encode_batch(flat).examples.to_pylist()
             return encoded
         return [examples.canonical(record)[0] for record in self._encoder.encode(result)]
 

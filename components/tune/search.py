@@ -154,6 +154,7 @@ class Search:
                 self.ended_by = "minutes"
                 # The oracle's own way to end: it makes no trial beyond this number.
                 oracle.max_trials = len(oracle.trials)
+                # (Private, read in keras-tuner 1.4.8; test_a_search_out_of_time_tries_nothing_again fails without it.)
                 oracle._retry_queue.clear()
             original()
 
@@ -264,6 +265,8 @@ def keep_inside(tuner: base_tuner.BaseTuner, folder: Path) -> None:
     """Has a tuner write its trials below a folder, whatever directory it was made with."""
     if not Path(tuner.project_dir).absolute().is_relative_to(folder):
         tuner.directory = str(folder)
+        # (Private, read in keras-tuner 1.4.8;
+        # test_a_tuner_with_a_folder_of_its_own_is_brought_into_the_stages fails without it.)
         tuner.oracle._set_project_dir(tuner.directory, tuner.project_name)
 
 

@@ -18,8 +18,7 @@ import keras
 from keras_tuner.engine import base_tuner
 
 from components.runtime.errors import InputError
-from components.runtime.module_file import loading as modules
-from components.runtime.module_file import training_input
+from components.runtime.module_file import loading, training_input
 from components.runtime.module_file.hyperparameters import BEST_FILE
 from components.runtime.stage import progress
 from components.runtime.stage.artifacts import InputArtifact, OutputArtifact
@@ -73,7 +72,7 @@ def tune(
         raise InputError(f"max_trials is {max_trials}; set it to at least 1, or to 0 to leave it to the tuner")
     if not 0 <= max_minutes < float("inf"):
         raise InputError(f"max_minutes is {max_minutes}; set it to some minutes, or to 0 for no limit")
-    tuner_fn = modules.load_function(module_file, "tuner_fn")
+    tuner_fn = loading.load_function(module_file, "tuner_fn")
     # What the imports made lives until the end; without it each collection during tracing walks through all of it.
     gc.freeze()
     keras.utils.set_random_seed(seed)
@@ -92,10 +91,10 @@ def tune(
             serving_model_dir=str(scratch / "serving"),
             custom_config=custom_config,
         )
-        tuner, fit_kwargs = _checked(modules.call(tuner_fn, fn_args), module_file)
+        tuner, fit_kwargs = _checked(loading.call(tuner_fn, fn_args), module_file)
         keep_inside(tuner, scratch)
         search = Search(tuner, max_trials, max_minutes * 60, seed)
-        modules.call_for(tuner_fn, search.run, fit_kwargs)
+        loading.call_for(tuner_fn, search.run, fit_kwargs)
     seconds = time.monotonic() - started
     best = search.best
     assert best is not None

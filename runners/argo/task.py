@@ -10,7 +10,7 @@ from typing import Any
 
 from components.runtime.errors import InputError
 from components.runtime.launch.command import EXECUTION_OUTPUT
-from components.runtime.launch.execution import RUN_PLACEHOLDER
+from components.runtime.launch.executor_files import RUN_PLACEHOLDER
 from runners.argo.closing import CLOSING
 from runners.argo.conditions import Reference, reference, when
 from runners.argo.options import ArgoOptions, check_label

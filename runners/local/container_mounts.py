@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from components.runtime.launch.execution import Task
 from components.runtime.launch.fingerprints import WORKING_DIRECTORY, named_paths
+from components.runtime.launch.task import Task
 
 USER = "1000:1000"
 """Whom the images run as."""

@@ -21,7 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from components.runtime.errors import InputError, TransientError
-from components.runtime.launch.execution import Completed, Task
+from components.runtime.launch.execution import Completed
+from components.runtime.launch.task import Task
 from components.runtime.launch.warm import die_with_parent
 from runners.compiled import image_content, images
 from runners.local import engine

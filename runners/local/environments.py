@@ -20,7 +20,8 @@ from typing import Any
 import yaml
 
 from components.runtime.errors import InputError, StageError
-from components.runtime.launch.execution import Completed, Task
+from components.runtime.launch.execution import Completed
+from components.runtime.launch.task import Task
 from components.runtime.launch.warm import die_with_parent
 from components.runtime.stage import progress
 from components.runtime.stage.artifacts import file_digest

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from components.runtime.errors import InputError, TransientError
-from components.runtime.launch import execution as launcher
+from components.runtime.launch import workplace
 from components.runtime.records import run_record
 from runners.history import run_folders
 
@@ -85,7 +85,7 @@ class Recording:
         fcntl.flock(self._owner, fcntl.LOCK_EX)
         self._save()
         (self._folder / run_folders.PIPELINE).write_text(ir)
-        launcher.sweep(root)
+        workplace.sweep(root)
         run_folders.sweep(root)
 
     def change(self, name: str, **values: Any) -> None:

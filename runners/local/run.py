@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from components.runtime.errors import EXIT_INTERRUPTED, InputError, TransientError, classify, known
-from components.runtime.launch import execution as launcher
-from components.runtime.launch.execution import Completed, Interrupted, Task
+from components.runtime.launch import execution
+from components.runtime.launch.execution import Completed, Interrupted
+from components.runtime.launch.task import Task
 from components.runtime.records import facts, final_status, run_record
 from components.runtime.stage.executor import ERROR_PREFIX
 from runners.compiled.tasks import (
@@ -183,9 +184,9 @@ class LocalRun:
     def _invalid_data(self) -> str:
         """What validate found, where the task that fails for it in a whole run was not among the selected ones."""
         for name in self.selected & self._executions.keys():
-            execution = self._executions[name]
-            if found := facts.invalid_data(execution):
-                return f"{name}: the data has {facts.facts(execution)}: {found}; correct the data or the schema"
+            made = self._executions[name]
+            if found := facts.invalid_data(made):
+                return f"{name}: the data has {facts.facts(made)}: {found}; correct the data or the schema"
         return ""
 
     def _task_record(self, task: TaskSpec) -> dict[str, Any]:
@@ -241,9 +242,9 @@ class LocalRun:
             return False
         task = self._resolve(name)
         with self._interruptions.heeded():
-            record = launcher.find(self.root, task)
+            record = execution.find(self.root, task)
         if record:
-            launcher.reuse(self.root, task, record)
+            execution.reuse(self.root, task, record)
             self._ended(name, record, state="cached")
             return False
         # The first task that has to work means that most of those behind it have to: their libraries are imported now.
@@ -307,7 +308,7 @@ class LocalRun:
             return completed
 
         with self._faults_of(name):
-            record = launcher.launch(self.root, task, run_stage, self.folder / f"{name}.log")
+            record = execution.launch(self.root, task, run_stage, self.folder / f"{name}.log")
             self._ended(name, record, state="done")
 
     @contextlib.contextmanager

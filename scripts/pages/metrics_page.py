@@ -21,7 +21,7 @@ from tensorflow_model_analysis.proto import config_pb2
 from tensorflow_model_analysis.utils import util
 from tensorflow_model_analysis.utils.keras_lib import tf_keras
 
-from components.evaluate.computation import combine, fitting, local
+from components.evaluate.computation import combine, fitting, local, tfma_private
 from components.evaluate.configuration.reading import with_baseline
 from components.runtime.errors import InputError
 from runners.settings.evaluation_file import METRIC_NAMES
@@ -213,7 +213,7 @@ def _queries(given: dict[str, combine.Rows]) -> list[Any]:
 
 
 def _in_batches(config: config_pb2.EvalConfig, given: dict[str, combine.Rows]) -> dict[Any, Any] | None:
-    computations = local._computations(config, None)
+    computations = tfma_private.computations(config, None)
     if not all(map(combine.supported, computations.non_derived_computations)):
         return None
     values: dict[Any, Any] = {}
@@ -221,7 +221,7 @@ def _in_batches(config: config_pb2.EvalConfig, given: dict[str, combine.Rows]) -
         combiner = computation.combiner
         combiner.setup()
         values |= combiner.extract_output(combine.add(combiner, combiner.create_accumulator(), given))
-    return local._derive(values, computations, None)
+    return local.derive(values, computations, None)
 
 
 def _compare(name: str, task: str, exact: dict[Any, Any], fast: dict[Any, Any]) -> None:

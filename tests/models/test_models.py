@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_transform as tft
 
-from components.runtime.module_file import loading as modules
+from components.runtime.module_file import loading
 from tests.components.train import training_support as support
 from tests.components.train.training_support import Prepared
 from tests.models.served_support import ask, plain_columns
@@ -98,9 +98,9 @@ def test_digits_reach_their_accuracy(tmp_path: Path) -> None:
 
 
 def test_digits_network_takes_images_of_any_size() -> None:
-    build = modules.load_function(str(support.DIGITS_MODULE), "build")
+    build = loading.load_function(str(support.DIGITS_MODULE), "build")
     for size in (7, 8, 28):
-        model = modules.call(build, (size, size, 1), [4, 8])
+        model = loading.call(build, (size, size, 1), [4, 8])
         assert model({"image_xf": tf.zeros([2, size, size, 1])}).shape == (2, 10)
 
 

@@ -15,7 +15,7 @@ import tensorflow as tf
 import tensorflow_transform as tft
 
 from components.runtime.errors import InputError, TransientError
-from components.runtime.module_file import loading as modules
+from components.runtime.module_file import loading
 from tests.components.evaluate import evaluation_support
 from tests.components.train import training_support as support
 from tests.components.train.training_support import Prepared
@@ -137,7 +137,7 @@ def test_exactly_the_steps_asked_for(trained: tuple[Path, dict[str, Any]]) -> No
 
 
 def augmented(images: np.ndarray, masks: np.ndarray, seed: int, **arguments: Any) -> tuple[np.ndarray, np.ndarray]:
-    augment = modules.load_function(str(pets.FOLDER / "augmentation.py"), "augment")
+    augment = loading.load_function(str(pets.FOLDER / "augmentation.py"), "augment")
     results = augment(tf.constant(images), tf.constant(masks), tf.constant([seed, 7]), **arguments)
     return results[0].numpy(), results[1].numpy()
 
@@ -194,9 +194,9 @@ def test_without_cuts_an_image_is_whole_or_mirrored() -> None:
     ],
 )
 def test_wrong_settings_of_training_are_told(config: dict[str, Any], phrase: str) -> None:
-    checked = modules.load_function(str(pets.MODULE), "checked")
+    checked = loading.load_function(str(pets.MODULE), "checked")
     with pytest.raises(InputError) as error:
-        modules.call(checked, config)
+        loading.call(checked, config)
     assert phrase in str(error.value)
 
 
@@ -210,9 +210,9 @@ def test_missing_weights_end_the_stage_in_one_line(
 
 @pytest.mark.parametrize(("config", "phrase"), [({"image_size": 100}, "multiple of 32"), ({"size": 1}, "'size'")])
 def test_wrong_settings_of_the_transformation_are_told(config: dict[str, Any], phrase: str) -> None:
-    preprocess = modules.load_function(str(pets.FOLDER / "preprocessing.py"), "preprocessing_fn")
+    preprocess = loading.load_function(str(pets.FOLDER / "preprocessing.py"), "preprocessing_fn")
     with pytest.raises(InputError, match=phrase):
-        modules.call(preprocess, {}, config)
+        loading.call(preprocess, {}, config)
 
 
 def test_a_mask_with_an_unknown_value_is_not_taken(tmp_path: Path) -> None:
@@ -223,9 +223,9 @@ def test_a_mask_with_an_unknown_value_is_not_taken(tmp_path: Path) -> None:
 
 
 def build(**arguments: Any) -> keras.Model:
-    function = modules.load_function(str(pets.FOLDER / "unet.py"), "build")
+    function = loading.load_function(str(pets.FOLDER / "unet.py"), "build")
     given = {"alpha": 0.1, "decoder_filters": [4] * 5, "dropout": 0.0, "momentum": 0.9} | arguments
-    model: keras.Model = modules.call(function, SIZE, 3, **given)
+    model: keras.Model = loading.call(function, SIZE, 3, **given)
     return model
 
 

@@ -14,14 +14,12 @@ import numpy as np
 from tensorflow_model_analysis import constants
 from tensorflow_model_analysis.contrib.aggregates import binary_confusion_matrices as matrices
 from tensorflow_model_analysis.metrics import (
-    binary_confusion_matrices,
     calibration_histogram,
-    example_count,
     metric_types,
-    metric_util,
     multi_class_confusion_matrix_metrics,
 )
 
+from components.evaluate.computation import tfma_private
 from components.evaluate.metrics.lift import LiftCombiner
 from components.evaluate.metrics.regression import RegressionCombiner
 from components.evaluate.metrics.segmentation import PixelCombiner
@@ -55,12 +53,12 @@ def add(combiner: Any, accumulator: Any, rows: dict[str, Rows]) -> Any:
       The accumulator, as the combiner would have left it after all `add_input`.
     """
     fast = _FAST.get(type(combiner))
-    chosen = rows.get(_model_name(combiner))
+    chosen = rows.get(tfma_private.model_name(combiner))
     # Labels that are texts are looked up in a vocabulary, which the combiners' own way does.
     if (
         fast is not None
         and chosen is not None
-        and _plain(combiner)
+        and tfma_private.is_plain(combiner)
         and all(array.dtype.kind in "biuf" for array in chosen)
     ):
         result = fast(combiner, accumulator, *chosen)
@@ -77,25 +75,6 @@ def add(combiner: Any, accumulator: Any, rows: dict[str, Rows]) -> Any:
         )
         accumulator = combiner.add_input(accumulator, inputs)
     return accumulator
-
-
-def _plain(combiner: Any) -> bool:
-    key = getattr(combiner, "_key", None)
-    special = [
-        getattr(combiner, name, None)
-        for name in ("_aggregation_type", "_class_weights", "_example_weighted", "_sub_key")
-    ]
-    default = metric_util.to_label_prediction_example_weight
-    extract = getattr(combiner, "_extract_label_prediction_and_weight", default)
-    special.append(extract is not default)
-    names = [name for name in getattr(combiner, "_output_names", []) if name]
-    of_key = [key.sub_key, key.output_name, key.example_weighted] if key is not None else []
-    return not any([*special, *names, *of_key])
-
-
-def _model_name(combiner: Any) -> str:
-    key = getattr(combiner, "_key", None)
-    return str(key.model_name if key is not None else getattr(combiner, "_model_name", "") or "")
 
 
 def _binary(labels: np.ndarray, predictions: np.ndarray) -> Rows | None:
@@ -116,12 +95,12 @@ def _histogram(
     combiner: Any, accumulator: dict[Any, Any], labels: np.ndarray, predictions: np.ndarray
 ) -> dict[Any, Any] | None:
     rows = _binary(labels, predictions)
-    if rows is None or not combiner._prediction_based_bucketing:
+    buckets = tfma_private.buckets(combiner)
+    if rows is None or buckets is None:
         return None
     truth, scores = rows
-    buckets = combiner._num_buckets
-    index = ((scores - combiner._left) / combiner._range * buckets) + 1
-    index = np.clip(index, 0, buckets + 1).astype(np.int64)
+    index = ((scores - buckets.left) / buckets.width * buckets.number) + 1
+    index = np.clip(index, 0, buckets.number + 1).astype(np.int64)
     found, inverse = np.unique(index, return_inverse=True)
     sums = [
         np.bincount(inverse, weights=values, minlength=len(found)) for values in (truth, scores, np.ones_like(scores))
@@ -140,24 +119,25 @@ def _confusion(
     combiner: Any, accumulator: dict[Any, Any], labels: np.ndarray, predictions: np.ndarray
 ) -> dict[Any, Any] | None:
     rows = _binary(labels, predictions)
-    if rows is None or combiner._example_id_key:
+    counts = tfma_private.threshold_counts(combiner)
+    if rows is None or counts is None:
         return None
     truth, scores = rows
-    counter = combiner._binary_confusion_matrices
-    for threshold in counter._thresholds:
-        positive = truth == 1.0 if combiner._enable_fractional_labels else truth > threshold
+    for threshold in counts.thresholds:
+        positive = truth == 1.0 if counts.fractional_labels else truth > threshold
         yes = scores > threshold
         tp, fp = float(np.count_nonzero(positive & yes)), float(np.count_nonzero(~positive & yes))
         fn, tn = float(np.count_nonzero(positive & ~yes)), float(np.count_nonzero(~positive & ~yes))
-        entry = matrices._ThresholdEntry(matrices.Matrix(tp=tp, tn=tn, fp=fp, fn=fn), [], [], [], [])
-        accumulator[threshold] = counter._merge_entry(accumulator, threshold, entry)
+        entry = tfma_private.ThresholdEntry(matrices.Matrix(tp=tp, tn=tn, fp=fp, fn=fn), [], [], [], [])
+        accumulator[threshold] = counts.merge(accumulator, threshold, entry)
     return accumulator
 
 
 def _classes(combiner: Any, accumulator: Any, labels: np.ndarray, predictions: np.ndarray) -> Any:
-    if predictions.ndim != 2 or predictions.shape[1] < 2 or labels.ndim != 2 or len(combiner._thresholds) != 1:
+    thresholds = tfma_private.class_thresholds(combiner)
+    if predictions.ndim != 2 or predictions.shape[1] < 2 or labels.ndim != 2 or len(thresholds) != 1:
         return None
-    threshold = combiner._thresholds[0]
+    threshold = thresholds[0]
     truth = (labels.argmax(axis=1) if labels.shape[1] > 1 else labels[:, 0]).astype(np.int64)
     answer = predictions.argmax(axis=1)
     unsure = predictions[np.arange(len(answer)), answer] <= threshold
@@ -170,10 +150,11 @@ def _classes(combiner: Any, accumulator: Any, labels: np.ndarray, predictions: n
     return accumulator
 
 
-def _keras(combiner: Any, accumulator: Any, labels: np.ndarray, predictions: np.ndarray) -> Any:
-    if len(combiner._output_names) != 1:
+def _keras(combiner: KerasCombiner, accumulator: Any, labels: np.ndarray, predictions: np.ndarray) -> Any:
+    metrics = combiner.metrics_of_one_output()
+    if metrics is None:
         return None
-    for number, metric in enumerate(combiner._metrics[combiner._output_names[0]]):
+    for number, metric in enumerate(metrics):
         metric.reset_states()
         metric.update_state(labels, predictions, np.ones((len(labels), 1)))
         accumulator.add_weights(0, number, metric.get_weights())
@@ -197,10 +178,10 @@ def _pixels(combiner: PixelCombiner, accumulator: Any, labels: np.ndarray, predi
 
 
 _FAST: dict[type, Callable[[Any, Any, np.ndarray, np.ndarray], Any]] = {
-    example_count._ExampleCountCombiner: _count,
-    calibration_histogram._CalibrationHistogramCombiner: _histogram,
-    binary_confusion_matrices._BinaryConfusionMatrixCombiner: _confusion,
-    multi_class_confusion_matrix_metrics._MultiClassConfusionMatrixCombiner: _classes,
+    tfma_private.ExampleCount: _count,
+    tfma_private.CalibrationHistogram: _histogram,
+    tfma_private.BinaryConfusionMatrices: _confusion,
+    tfma_private.MultiClassConfusionMatrix: _classes,
     KerasCombiner: _keras,
     LiftCombiner: _lift,
     RegressionCombiner: _regression,

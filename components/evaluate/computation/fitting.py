@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 from tensorflow_metadata.proto.v0 import schema_pb2
 from tensorflow_model_analysis import constants
-from tensorflow_model_analysis.evaluators import metrics_plots_and_validations_evaluator as evaluator
-from tensorflow_model_analysis.metrics import metric_specs, metric_types
+from tensorflow_model_analysis.metrics import metric_types
 from tensorflow_model_analysis.proto import config_pb2
 from tensorflow_model_analysis.slicer import slicer_lib
 from tensorflow_model_analysis.utils import util
 from tensorflow_model_analysis.utils.keras_lib import tf_keras
 
+from components.evaluate.computation import tfma_private
 from components.evaluate.computation.combine import Rows
 from components.runtime.errors import InputError, StageError
 
@@ -87,25 +87,23 @@ def measure(
     Raises:
       Exception: whatever the metrics raise.
     """
-    found = metric_specs.to_computations(list(config.metrics_specs), eval_config=config, schema=schema)
-    computations = evaluator._filter_and_separate_computations(found).non_derived_computations
-    preprocessor = evaluator._PreprocessorDoFn(computations)
+    computations = tfma_private.computations(config, schema).non_derived_computations
+    preprocessor = tfma_private.Preprocessor(computations)
     preprocessor.setup()
-    adding = evaluator._ComputationsCombineFn(computations)
+    adding = tfma_private.Computations(computations)
     adding.setup()
     total = adding.create_accumulator()
     for example in examples:
         for element in preprocessor.process(example):
             total = adding.add_input(total, element)
     total = adding.compact(total)
-    again = metric_specs.to_computations(list(config.metrics_specs), eval_config=config, schema=schema)
-    separated = evaluator._filter_and_separate_computations(again)
-    reading = evaluator._ComputationsCombineFn(separated.non_derived_computations)
+    separated = tfma_private.computations(config, schema)
+    reading = tfma_private.Computations(separated.non_derived_computations)
     reading.setup()
     values = reading.extract_output(total)
     for computation in separated.derived_computations:
         values |= computation.result(values)
-    return {key: value for key, value in values.items() if not evaluator._is_private_metrics(key)}
+    return tfma_private.public(values)
 
 
 def reason(error: BaseException) -> str:

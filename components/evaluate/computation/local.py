@@ -16,14 +16,13 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 from tensorflow_metadata.proto.v0 import schema_pb2
-from tensorflow_model_analysis.evaluators import metrics_plots_and_validations_evaluator as evaluator
 from tensorflow_model_analysis.evaluators import metrics_validator
-from tensorflow_model_analysis.metrics import metric_specs, metric_types
+from tensorflow_model_analysis.metrics import metric_types
 from tensorflow_model_analysis.proto import config_pb2
 from tensorflow_model_analysis.writers import eval_config_writer
 from tensorflow_model_analysis.writers import metrics_plots_and_validations_writer as writer
 
-from components.evaluate.computation import batches, combine, resampling
+from components.evaluate.computation import batches, combine, resampling, tfma_private
 from components.evaluate.computation.counts import Counts, SliceKey, rows_with_nan
 from components.evaluate.computation.on_beam import BASELINE_LOCATION, MODEL_LOCATION
 from components.evaluate.configuration.saved_model import SavedModelFacts
@@ -45,7 +44,7 @@ def can(config: config_pb2.EvalConfig, models: dict[str, SavedModelFacts], schem
     specs = {spec.name: spec for spec in config.model_specs}
     if not all(batches.fits(specs[name], facts) for name, facts in models.items()):
         return False
-    computations = _computations(config, schema)
+    computations = tfma_private.computations(config, schema)
     return not computations.cross_slice_computations and all(
         map(combine.supported, computations.non_derived_computations)
     )
@@ -64,7 +63,7 @@ def analyse(
     Returns:
       What was read. Where an example has no label there are no metrics, and nothing is written.
     """
-    computations = _computations(config, schema)
+    computations = tfma_private.computations(config, schema)
     for computation in computations.non_derived_computations:
         computation.combiner.setup()
     specs = {spec.name: spec for spec in config.model_specs}
@@ -87,18 +86,13 @@ def analyse(
     with np.errstate(divide="ignore", invalid="ignore"):
         results = []
         for key, samples in sums.results():
-            derived = {number: _derive(values, computations, baseline) for number, values in samples.items()}
+            derived = {number: derive(values, computations, baseline) for number, values in samples.items()}
             combined = resampling.combined(derived, config)
             for computation in computations.ci_derived_computations:
                 combined |= computation.result(combined)
             results.append((key, combined))
     _write(results, location, config, len(models) == 1, target)
     return counts
-
-
-def _computations(config: config_pb2.EvalConfig, schema: schema_pb2.Schema) -> evaluator.MetricComputations:
-    found = metric_specs.to_computations(list(config.metrics_specs), eval_config=config, schema=schema)
-    return evaluator._filter_and_separate_computations(found)
 
 
 class _Sums:
@@ -166,15 +160,17 @@ def _added(combiner: Any, accumulator: Any, rows: dict[str, combine.Rows]) -> An
         raise RuntimeError(f"add_input failed on {type(combiner).__name__}") from error
 
 
-def _derive(values: dict[Any, Any], computations: evaluator.MetricComputations, baseline: str | None) -> dict[Any, Any]:
+def derive(
+    values: dict[Any, Any], computations: tfma_private.MetricComputations, baseline: str | None
+) -> dict[Any, Any]:
     """Adds metrics that follow from others, and differences to the baseline; removes what TFMA keeps to itself."""
     for computation in computations.derived_computations:
         values |= computation.result(values)
-    public = {key: value for key, value in values.items() if not evaluator._is_private_metrics(key)}
+    public = tfma_private.public(values)
     if baseline:
         for key, value in list(public.items()):
             other = None if key.is_diff or key.model_name == baseline else public.get(key.make_baseline_key(baseline))
-            if other is not None and evaluator._is_metric_diffable(value):
+            if other is not None and tfma_private.has_difference(value):
                 public[key.make_diff_key()] = value - other
     return public
 
@@ -199,5 +195,5 @@ def _write(results: list[Any], location: str, config: config_pb2.EvalConfig, rub
             for message in messages:
                 records.write(message.SerializeToString(deterministic=True))
     locations = {spec.name: BASELINE_LOCATION if spec.is_baseline else MODEL_LOCATION for spec in config.model_specs}
-    run = eval_config_writer._serialize_eval_run(config, location, "tfrecords", locations)
+    run = tfma_private.eval_run(config, location, "tfrecords", locations)
     (target / f"{eval_config_writer.EVAL_CONFIG_FILE}.json").write_text(run + "\n")

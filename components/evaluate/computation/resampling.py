@@ -12,9 +12,11 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-from tensorflow_model_analysis.evaluators import confidence_intervals_util, jackknife, poisson_bootstrap
+from tensorflow_model_analysis.evaluators import confidence_intervals_util
 from tensorflow_model_analysis.metrics import metric_specs
 from tensorflow_model_analysis.proto import config_pb2
+
+from components.evaluate.computation import tfma_private
 
 SEED = 20191
 """Of all that is drawn by chance in an evaluation."""
@@ -51,9 +53,9 @@ def combined(values: dict[int, dict[Any, Any]], config: config_pb2.EvalConfig) -
         return values[ALL]
     skipped = metric_specs.metric_keys_to_skip_for_confidence_intervals(config.metrics_specs, eval_config=config)
     if _is_jackknife(config):
-        combiner = jackknife._JackknifeSampleCombineFn(_SAMPLES, skipped)
+        combiner = tfma_private.JackknifeSamples(_SAMPLES, skipped)
     else:
-        combiner = poisson_bootstrap._BootstrapSampleCombineFn(_SAMPLES, skipped)
+        combiner = tfma_private.BootstrapSamples(_SAMPLES, skipped)
     accumulator = combiner.create_accumulator()
     for number in sorted(values):
         sample = confidence_intervals_util.SampleMetrics(values[number], number)

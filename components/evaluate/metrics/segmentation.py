@@ -111,7 +111,8 @@ class PixelConfusionMatrixPlot(metric_types.Metric):
 def class_names(config: config_pb2.EvalConfig) -> list[str]:
     """Names of the classes by number, where the configuration's `PixelConfusionMatrixPlot` has them."""
     for metric in (metric for spec in config.metrics_specs for metric in spec.metrics):
-        if metric.class_name == PixelConfusionMatrixPlot.__name__ and metric.module == __name__ and metric.config:
+        ours = metric.class_name == PixelConfusionMatrixPlot.__name__ and metric.module in (__package__, __name__)
+        if ours and metric.config:
             text = metric.config.strip()
             # TFMA lets the braces be left out.
             names = json.loads(text if text.startswith("{") else "{" + text + "}").get("classes")

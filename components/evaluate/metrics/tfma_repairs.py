@@ -11,6 +11,13 @@
   it is by the candidate's.
 
 The metrics of curves are in `components.evaluate.metrics.curves`.
+
+Private names were read in version 0.52.0 (images/locks/ml.txt). In this order, tests/components/evaluate has for them
+computation/test_fitting.py: test_every_metric_is_as_the_page_says, metrics/test_regression.py:
+test_keras_tells_large_integers_apart, metrics/test_undefined.py: test_a_class_without_weight_may_be_absent,
+computation/test_fitting.py: test_cross_entropy_leaves_the_predictions_to_other_metrics, and computation/test_local.py:
+test_slices_by_a_transformed_feature_are_the_candidates. What the computation needs of TFMA's private names, without
+replacing it, is in `components.evaluate.computation.tfma_private`.
 """
 
 from __future__ import annotations
@@ -68,6 +75,10 @@ class KerasCombiner(tf_metric_wrapper._CompilableMetricsCombiner):
                     shape = (None, max(np.size(part) for part in weights))
                     metric.build(shape, shape)
         return dict(super().extract_output(accumulator))
+
+    def metrics_of_one_output(self) -> list[Any] | None:
+        """The Keras metrics, in the order of their states; None where the model has several outputs."""
+        return self._metrics[self._output_names[0]] if len(self._output_names) == 1 else None
 
 
 class CategoricalCrossEntropyCombiner(cross_entropy_metrics._CategoricalCrossEntropyCombiner):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, TiffImagePlugin, UnidentifiedImageError, WebPImagePlugin
 
-from components.ingest.images import jpeg as image_jpeg
+from components.ingest.images import jpeg
 from components.ingest.images.faults import BadImage
 
 JPEG = "jpeg"
@@ -159,7 +159,7 @@ def encode_png(image: Image.Image) -> bytes:
 
 def _why_convert(image: Image.Image, content: bytes) -> str:
     if image.format in _JPEG:
-        frame = image_jpeg.frame(content)
+        frame = jpeg.frame(content)
         if image.mode not in ("L", "RGB"):
             return image.mode
         if frame not in _COMMON_FRAMES:

@@ -13,8 +13,8 @@ import pytest
 import tensorflow as tf
 import tensorflow_model_analysis as tfma
 
-from components.evaluate.computation import results
 from components.evaluate.computation.counts import Counts
+from components.evaluate.computation.result_files import load
 from components.runtime.errors import InputError
 from components.runtime.stage.artifacts import content_digest
 from tests.components.evaluate import evaluation_support as support
@@ -225,7 +225,7 @@ def test_real_taxi_examples(tmp_path: Path, good_model: Path) -> None:
     assert 0.9 < metadata["metrics"]["auc"] < 0.96
 
     # TFMA gives a number for the area under a curve of examples that all have one label; the page must not.
-    slices = {entry.name: entry for entry in results.load(tmp_path / "out" / "evaluation", Counts()).slices}
+    slices = {entry.name: entry for entry in load(tmp_path / "out" / "evaluation", Counts()).slices}
     card = slices["payment_type=Credit Card"]
     (area,) = [key for key in card.values if key.name == "auc"]
     assert [entry.name for entry in slices.values() if entry.defined(area) is None]
@@ -246,7 +246,7 @@ EDITS = {
         '"components.evaluate.metrics"',
         '"components.evaluate.lifts"',
     ),
-    "has no such class; it has: MajorityLift": ('"MajorityLift"', '"MajorityShare"'),
+    "has no such class; it has: AbsoluteErrorLift, .*MajorityLift": ('"MajorityLift"', '"MajorityShare"'),
     "config is not JSON": ('"num_thresholds": 100\'', '"num_thresholds": \''),
     "a metric cannot be made.*num_tresholds": ('"num_buckets": 20', '"num_tresholds": 20'),
 }

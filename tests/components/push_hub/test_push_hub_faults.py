@@ -10,8 +10,7 @@ from typing import Any
 
 import pytest
 
-from components.push_hub import hub as hub_module
-from components.push_hub import spaces
+from components.push_hub import connection, spaces
 from components.push_hub.push_hub import push_hub
 from components.runtime.errors import InputError
 from components.runtime.stage.executor import Execution
@@ -103,7 +102,7 @@ def refuse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
     def run_and_fail(inputs: dict[str, bytes] | None = None, name: str = "serving_default", **parameters: Any) -> str:
         monkeypatch.setenv("HF_TOKEN", "hf_unused")
-        monkeypatch.setattr(hub_module, "connect", pytest.fail)
+        monkeypatch.setattr(connection, "connect", pytest.fail)
         model = signed_model(tmp_path / "model")
         (model / "Format-Serving" / "saved_model.pb").write_bytes(saved_model(inputs or {}, name=name))
         given = arguments(model, make_blessing(tmp_path / "blessing"), **parameters)

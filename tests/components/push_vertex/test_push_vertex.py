@@ -313,11 +313,15 @@ def test_accelerators_are_those_of_the_library() -> None:
     assert set(vertex_accelerators.ACCELERATORS) == set(AcceleratorType.__members__) - ended
 
 
-def test_no_credentials(push: Push, server: VertexModels, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_credentials(
+    push: Push, server: VertexModels, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.delenv("GOOGLE_APPLICATION_CREDENTIALS")
     failed = push()
     assert failed.exit_code == 65
     assert failed.error.startswith("no Google credentials: name a secret with a key file under")
+    # What google-auth says of it by itself would stand before that line.
+    assert caplog.messages == []
     assert server.requests == []
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from components.runtime.launch.execution import Task, launch
+from components.runtime.launch.execution import launch
+from components.runtime.launch.task import Task
 from components.runtime.stage.artifacts import content_digest
 from runners.commands.compile import compile_pipeline
 from runners.compiled.ir import documents, read

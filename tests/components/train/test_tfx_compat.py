@@ -11,8 +11,7 @@ import pytest
 import tensorflow as tf
 
 from components.runtime.errors import InputError
-from components.runtime.module_file import loading as modules
-from components.runtime.module_file import tfx_compat
+from components.runtime.module_file import loading, tfx_compat
 from components.runtime.module_file.fn_args import DataAccessor, FnArgs
 from tests.components.train import training_support as support
 
@@ -48,7 +47,7 @@ def imports(tmp_path: Path) -> str:
 
 
 def test_usual_imports(imports: str) -> None:
-    fn_args, accessor, result = modules.call(modules.load_function(imports, "names"))
+    fn_args, accessor, result = loading.call(loading.load_function(imports, "names"))
     assert (fn_args, accessor) == (FnArgs, DataAccessor)
     assert (result.tuner, result.fit_kwargs) == (1, {})
 
@@ -57,21 +56,21 @@ def test_files_and_protos(imports: str, tmp_path: Path) -> None:
     from tensorflow_metadata.proto.v0 import schema_pb2
 
     (tmp_path / "schema.pbtxt").write_text('feature { name: "fare" }')
-    read = modules.load_function(imports, "read")
-    for schema in modules.call(read, str(tmp_path / "schema.pbtxt"), schema_pb2.Schema()):
+    read = loading.load_function(imports, "read")
+    for schema in loading.call(read, str(tmp_path / "schema.pbtxt"), schema_pb2.Schema()):
         assert [feature.name for feature in schema.feature] == ["fare"]
 
 
 def test_what_is_not_provided_says_so(imports: str) -> None:
     with pytest.raises(InputError, match=r"imports.py:\d+: AttributeError: tfx.v1.dsl has no 'Pipeline' here"):
-        modules.call(modules.load_function(imports, "unknown"))
+        loading.call(loading.load_function(imports, "unknown"))
 
 
 def test_modules_of_tfx_that_are_not_provided(tmp_path: Path) -> None:
     file = tmp_path / "other.py"
     file.write_text("from tfx.orchestration import pipeline\ndef run_fn(fn_args): ...\n")
     with pytest.raises(InputError, match=r"other.py:1: ModuleNotFoundError: No module named 'tfx.orchestration'"):
-        modules.load_function(str(file), "run_fn")
+        loading.load_function(str(file), "run_fn")
 
 
 def test_the_real_package_is_left_alone(tmp_path: Path) -> None:

@@ -15,8 +15,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_transform as tft
 
-from components.runtime.module_file import loading as modules
-from components.runtime.module_file import training
+from components.runtime.module_file import loading, training
 from components.runtime.module_file.fn_args import FnArgs
 from tests.components.train import training_support as support
 from tests.components.train.training_support import Prepared
@@ -170,8 +169,8 @@ def test_other_vocabularies_than_the_base_models_are_told(
     shutil.copytree(base / "model" / "Format-Serving", copy)
     (copy / "assets" / "payment_type").write_text("Cash\n")
     output = tft.TFTransformOutput(str(taxi.transform_graph))
-    build = modules.load_function(str(support.TAXI_MODULE), "build")
-    model = modules.call(build, output, [100, 70, 50, 25])
+    build = loading.load_function(str(support.TAXI_MODULE), "build")
+    model = loading.call(build, output, [100, 70, 50, 25])
     assert training.start_from(model, str(copy), output)
     assert "other vocabularies than there: payment_type\n" in capsys.readouterr().out
 

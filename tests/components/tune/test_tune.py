@@ -225,6 +225,28 @@ def tuner_fn(fn_args):
     assert "cut short" in (tmp_path / "out" / "report").read_text()
 
 
+def test_a_search_out_of_time_tries_nothing_again(tmp_path: Path, prepared: Prepared) -> None:
+    tried = tmp_path / "tried"
+    text = f"""
+class Failing(keras_tuner.RandomSearch):
+    def run_trial(self, trial, *args, **kwargs):
+        if len(self.oracle.trials) == 1:
+            return super().run_trial(trial, *args, **kwargs)
+        with open({str(tried)!r}, "a") as file:
+            file.write("x")
+        time.sleep(2)
+        raise ValueError("no luck")
+
+def tuner_fn(fn_args):
+    return result(Failing(build, "val_loss", 50, max_retries_per_trial=3, directory=fn_args.working_dir))
+"""
+    support.run(tmp_path / "out", prepared, module(tmp_path, text), max_minutes=2 / 60)
+    table = support.table(tmp_path / "out")
+    assert table["ended_by"] == "minutes"
+    assert [row["state"] for row in table["trials"]] == ["completed"]
+    assert tried.read_text() == "x"
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

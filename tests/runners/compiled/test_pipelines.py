@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from runners.commands.compile import compile_pipeline
-from runners.compiled import pipelines as compiled_pipelines
+from runners.compiled import pipelines
 from runners.compiled.pipelines import compiled
 from runners.settings.model import Settings, load
 from tests.runners.compiled_models import model
@@ -15,7 +15,7 @@ from tests.runners.compiled_models import model
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(compiled_pipelines, "FOLDER", tmp_path / "cache" / "compiled")
+    monkeypatch.setattr(pipelines, "FOLDER", tmp_path / "cache" / "compiled")
     return tmp_path / "cache" / "compiled"
 
 
@@ -28,7 +28,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
         made.append(settings)
         return compile_pipeline(settings)
 
-    monkeypatch.setattr(compiled_pipelines, "compile_pipeline", compile_and_tell)
+    monkeypatch.setattr(pipelines, "compile_pipeline", compile_and_tell)
     return made
 
 
@@ -54,18 +54,18 @@ def test_so_is_what_other_code_or_another_library_would_compile(
 ) -> None:
     settings = load("taxi")
     compiled(settings)
-    monkeypatch.setattr(compiled_pipelines, "version", lambda name: "2.99" if name == "kfp" else "1")
+    monkeypatch.setattr(pipelines, "version", lambda name: "2.99" if name == "kfp" else "1")
     compiled(settings)
     assert len(calls) == 2
     monkeypatch.undo()
-    sources = list(compiled_pipelines._sources())
-    names = {str(file.relative_to(compiled_pipelines.PROJECT)) for file in sources}
+    sources = list(pipelines._sources())
+    names = {str(file.relative_to(pipelines.PROJECT)) for file in sources}
     assert {"pipeline.py", "runners/compiled/op_functions.py", "components/train/component.yaml"} <= names
-    before = compiled_pipelines._key(settings)
-    changed = compiled_pipelines.PROJECT / "pipeline.py"
+    before = pipelines._key(settings)
+    changed = pipelines.PROJECT / "pipeline.py"
     content = Path.read_bytes
     monkeypatch.setattr(Path, "read_bytes", lambda file: content(file) + b"#" * (file == changed))
-    assert compiled_pipelines._key(settings) != before
+    assert pipelines._key(settings) != before
 
 
 def test_a_place_that_cannot_be_written_costs_no_run(folder: Path, calls: list[Settings]) -> None:
@@ -87,7 +87,7 @@ def test_a_damaged_file_is_made_anew(folder: Path, calls: list[Settings], damage
 
 def test_what_is_edited_meanwhile_is_not_kept(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     keys = iter(["before", "after", "after", "after"])
-    monkeypatch.setattr(compiled_pipelines, "_key", lambda settings: next(keys))
+    monkeypatch.setattr(pipelines, "_key", lambda settings: next(keys))
     assert compiled(load("taxi"))
     assert not folder.exists()
     assert compiled(load("taxi"))
@@ -102,8 +102,8 @@ def test_a_variable_that_kfp_reads_counts(calls: list[Settings], monkeypatch: py
 
 
 def test_only_the_newest_are_kept(folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(compiled_pipelines, "_MOST", 2)
-    monkeypatch.setattr(compiled_pipelines, "compile_pipeline", lambda settings: settings.description)
+    monkeypatch.setattr(pipelines, "_MOST", 2)
+    monkeypatch.setattr(pipelines, "compile_pipeline", lambda settings: settings.description)
     for number in range(4):
         compiled(model(tmp_path / "mine", f"description: {number}a"))
     assert len(list(folder.iterdir())) == 2

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from components.runtime.errors import InputError
-from components.runtime.launch.execution import RUN_PLACEHOLDER
+from components.runtime.launch.executor_files import RUN_PLACEHOLDER
 from runners.argo.options import for_settings
 from runners.argo.workflow import compile_workflow
 from runners.commands.compile import compile_pipeline

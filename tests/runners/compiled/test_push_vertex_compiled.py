@@ -11,7 +11,7 @@ import yaml
 from hera.workflows.models import Workflow
 
 from components.runtime.errors import InputError
-from components.runtime.launch.execution import RUN_PLACEHOLDER
+from components.runtime.launch.executor_files import RUN_PLACEHOLDER
 from components.runtime.publish.vertex_options import PushVertex
 from runners.argo.options import for_settings
 from runners.argo.workflow import compile_workflow

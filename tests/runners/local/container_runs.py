@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from components.runtime.launch.execution import Task
+from components.runtime.launch.task import Task
 from components.runtime.records import execution_record
 from tests.support import MILLRACE, ROOT
 

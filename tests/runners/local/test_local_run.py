@@ -18,7 +18,7 @@ import pytest
 from kfp import compiler, dsl
 
 from components.runtime.errors import InputError, TransientError
-from components.runtime.launch import execution as launcher
+from components.runtime.launch import execution, executor_files
 from components.runtime.records import execution_record
 from runners.commands import cli
 from runners.compiled.ir import documents, read
@@ -143,8 +143,7 @@ def test_a_second_interruption_ends_what_the_first_began(tmp_path: Path, ir: str
     program = """
         import sys, threading, time
         from pathlib import Path
-        from runners.commands import cli
-        from runners.local import environments, run as local
+        from runners.local import run as local
         from tests.runners.local.test_exit_handler import run
         def slow(self, *_):
             with self._interruptions.heeded():
@@ -176,7 +175,7 @@ def test_a_bug_in_a_task_is_its_failure_with_a_trace_in_its_log(
     def broken(*_: Any) -> None:
         raise KeyError("of ours")
 
-    monkeypatch.setattr(launcher, "_write_records", broken)
+    monkeypatch.setattr(executor_files, "write_records", broken)
     code, record = run(tmp_path, ir)
     assert (code, record["state"], record["exit_code"]) == (1, "failed", 1)
     assert states(record) == {"write": "failed", "write-2": "skipped"}
@@ -192,7 +191,7 @@ def test_a_task_whose_beginning_fails_is_the_one_that_failed(
     def unreadable(*_: Any) -> None:
         raise PermissionError(13, "Permission denied", "/data/schema.pbtxt")
 
-    monkeypatch.setattr(launcher, "find", unreadable)
+    monkeypatch.setattr(execution, "find", unreadable)
     code, record = run(tmp_path, ir)
     assert (code, states(record)) == (65, {"write": "failed", "write-2": "skipped"})
     assert record["error"] == (
@@ -206,7 +205,7 @@ def test_a_run_whose_folder_is_removed_ends_with_one_line(
     def remove(root: Path, *_: Any) -> None:
         shutil.rmtree(root / "runs")
 
-    monkeypatch.setattr(launcher, "_write_records", remove)
+    monkeypatch.setattr(executor_files, "write_records", remove)
     pipeline = read(documents(ir)[0])
     made = LocalRun(tmp_path, pipeline, ir, {"seconds": 0.0}, Silent())
     assert made.run() == TransientError.exit_code

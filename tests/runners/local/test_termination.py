@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from components.runtime.launch import execution as launcher
+from components.runtime.launch import workplace
 from components.runtime.records import run_record
 from runners.compiled.ir import documents, read
 from runners.history.pages import run_report
@@ -131,8 +131,8 @@ def _interrupting(place: Any, name: str, times: int, after: bool, patch: pytest.
         (Recording, "_begin_record", 1),
         (run_record, "write", 1),
         (run_record, "write", 2),
-        (launcher, "sweep", 1),
-        (launcher, "find", 1),
+        (workplace, "sweep", 1),
+        (execution, "find", 1),
         (LocalRun, "_resolve", 1),
         (Recording, "change", 1),
         (threading.Thread, "start", 1),

@@ -13,7 +13,7 @@ from components.ingest.overflows import Overflows
 from components.ingest.sources import SourceFile
 from components.ingest.tables import columns
 from components.ingest.tables.columns import Kind
-from components.ingest.tables.csv import faults as csv_faults
+from components.ingest.tables.csv import faults
 from components.ingest.tables.csv.header import Header
 from components.ingest.tables.csv.options import CsvOptions
 from components.ingest.tables.csv.text import open_text
@@ -148,9 +148,9 @@ class CsvTable:
             except pa.ArrowInvalid as error:
                 if any(text in str(error) for text in _TOO_SMALL):
                     raise _BlockTooSmall(f"{file.name}: has changed while it was read: run again") from None
-                csv_faults.explain(file, options, header, str(error))
+                faults.explain(file, options, header, str(error))
             if last is not None and _quote_open(stream.tail, last, options.delimiter.encode()):
-                csv_faults.explain_open_quote(file, options)
+                faults.explain_open_quote(file, options)
 
 
 class _BlockTooSmall(InputError):

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from components.ingest.sources import SourceFile
 from components.ingest.tables import columns
 from components.ingest.tables.columns import Kind
-from components.ingest.tables.csv import faults as csv_faults
+from components.ingest.tables.csv import faults
 from components.ingest.tables.csv.header import Header
 from components.ingest.tables.csv.options import CsvOptions
 
@@ -123,9 +123,7 @@ class TextCauses:
         for cause in self._causes.values():
             by_file[cause.file.path].append(cause)
         for path, causes in by_file.items():
-            found = csv_faults.lines_of(
-                causes[0].file, self.options, self._headers[path], (cause.row for cause in causes)
-            )
+            found = faults.lines_of(causes[0].file, self.options, self._headers[path], (cause.row for cause in causes))
             for cause in causes:
                 cause.line = found.get(cause.row, 0)
         return list(self._causes.values())

@@ -16,7 +16,7 @@ from components.runtime.errors import InputError
 from runners.settings import evaluation_file
 from scripts.pages import metrics_page
 from tests.components.evaluate import evaluation_support as support
-from tests.components.evaluate.test_eval_configs import evaluate
+from tests.components.evaluate.configuration.test_eval_configs import evaluate
 
 SPEC = 'model_specs { signature_name: "from_examples" preprocessing_function_names: "transform_features" %s } '
 R2 = 'slicing_specs {} metrics_specs { metrics { class_name: "R2Score" } metrics { class_name: "MeanSquaredError" } }'

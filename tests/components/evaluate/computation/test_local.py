@@ -18,8 +18,7 @@ from tensorflow_model_analysis.extractors import slice_key_extractor
 from tensorflow_model_analysis.proto import config_pb2, metrics_for_slice_pb2
 from tensorflow_model_analysis.slicer import slicer_lib
 
-from components.evaluate.computation import batches, local
-from components.evaluate.computation import on_beam as analysis
+from components.evaluate.computation import batches, local, on_beam
 from components.evaluate.configuration import reading
 from components.evaluate.configuration.saved_model import SavedModelFacts
 from tests.components.evaluate import evaluation_support as support
@@ -91,7 +90,7 @@ def both(tmp_path: Path, text: str, examples: Path, schema: Path, model: Path, b
     for name in ("local", "beam"):
         (tmp_path / name).mkdir()
     local.analyse(files, "eval", written, paths, read, tmp_path / "local")
-    analysis.analyse(files, "eval", written, paths, read, tmp_path / "beam", [])
+    on_beam.analyse(files, "eval", written, paths, read, tmp_path / "beam", [])
     ours, theirs = results(tmp_path / "local"), results(tmp_path / "beam")
     assert ours[0].keys() == theirs[0].keys()
     for key, metrics in theirs[0].items():

@@ -13,7 +13,7 @@ from google.protobuf import text_format
 from tensorflow_model_analysis.proto import config_pb2
 
 from components.evaluate.computation.counts import Counts
-from components.evaluate.computation.results import load
+from components.evaluate.computation.result_files import load
 from components.evaluate.configuration import metrics as configuration
 from components.evaluate.configuration import reading
 from components.runtime.errors import InputError

@@ -12,7 +12,7 @@ from scipy import stats
 
 from components.evaluate.computation import resampling
 from components.evaluate.computation.counts import Counts
-from components.evaluate.computation.results import load
+from components.evaluate.computation.result_files import load
 from components.runtime.errors import InputError
 from tests.components.evaluate import evaluation_support as support
 

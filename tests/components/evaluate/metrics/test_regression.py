@@ -15,9 +15,10 @@ from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 from tensorflow_model_analysis.proto import config_pb2
 
-from components.evaluate.computation import fitting, local
+from components.evaluate.computation import fitting, local, tfma_private
 from components.evaluate.computation.counts import Counts
-from components.evaluate.computation.results import Plots, load
+from components.evaluate.computation.result_files import load
+from components.evaluate.computation.results import Plots
 from components.evaluate.configuration.reading import with_baseline
 from components.evaluate.metrics import regression
 from components.evaluate.metrics.residuals import Errors
@@ -244,13 +245,13 @@ def _both(metrics: str, labels: np.ndarray, predictions: np.ndarray) -> list[dic
     """Metrics by name, by single examples and by batches, of labels and predictions of shape [rows]."""
     config = with_baseline(text_format.Parse(HEAD % "" + metrics, config_pb2.EvalConfig()), False)
     rows = {"": (labels[:, np.newaxis], predictions[:, np.newaxis])}
-    computations = local._computations(config, schema_pb2.Schema())
+    computations = tfma_private.computations(config, schema_pb2.Schema())
     values: dict[Any, Any] = {}
     for computation in computations.non_derived_computations:
         computation.combiner.setup()
         added = local._added(computation.combiner, computation.combiner.create_accumulator(), rows)
         values |= computation.combiner.extract_output(added)
-    found = fitting.measure(config, fitting.extracts(rows)), local._derive(values, computations, None)
+    found = fitting.measure(config, fitting.extracts(rows)), local.derive(values, computations, None)
     return [{key.name: float(value) for key, value in way.items() if np.ndim(value) == 0} for way in found]
 
 

@@ -268,4 +268,4 @@ def test_what_does_not_fit_is_told_in_one_line(tmp_path: Path, examples: Path, s
     assert "label_key 'number_xf'" in line
     text = CONFIG.replace("PixelAccuracyLift", "PixelAcuracyLift")
     line = failure(tmp_path, **support.arguments(examples, whole, schema, config(tmp_path, text)))
-    assert "has no such class; it has: ClassIoU, MeanIoU" in line
+    assert "has no such class; it has: AbsoluteErrorLift, ClassIoU" in line

@@ -11,7 +11,8 @@ import pytest
 import tensorflow as tf
 
 from components.evaluate.computation.counts import Counts
-from components.evaluate.computation.results import SliceMetrics, load
+from components.evaluate.computation.result_files import load
+from components.evaluate.computation.results import SliceMetrics
 from components.evaluate.page import fairness
 from components.runtime.errors import InputError
 from tests.components.evaluate import evaluation_support as support

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pytest
 
 from components.runtime.data import examples, tfrecord
+from components.runtime.data.example_columns import encode_batch
 from tests.support import shared
 
 
@@ -40,7 +41,7 @@ def batch(rows: int, seed: int = 0) -> pa.RecordBatch:
 
 def test_columns_give_the_bytes_that_single_values_give() -> None:
     rows = batch(500)
-    encoded = examples.encode_batch(rows)
+    encoded = encode_batch(rows)
     for row, record, identity in zip(
         rows.to_pylist(), encoded.examples.to_pylist(), encoded.identities.to_pylist(), strict=True
     ):
@@ -54,8 +55,8 @@ def test_columns_give_the_bytes_that_single_values_give() -> None:
 
 def test_a_slice_of_a_batch_gives_the_same_bytes() -> None:
     rows = batch(50)
-    whole = examples.encode_batch(rows).examples.to_pylist()
-    assert examples.encode_batch(rows.slice(7, 20)).examples.to_pylist() == whole[7:27]
+    whole = encode_batch(rows).examples.to_pylist()
+    assert encode_batch(rows.slice(7, 20)).examples.to_pylist() == whole[7:27]
 
 
 def test_bytes_are_those_of_tfx() -> None:
@@ -135,7 +136,7 @@ def test_other_bytes_are_no_examples(record: bytes, message: str) -> None:
 
 def test_columns_of_other_types_are_refused() -> None:
     with pytest.raises(TypeError, match="'when' is of type date32"):
-        examples.encode_batch(pa.RecordBatch.from_pydict({"when": pa.array([1], pa.date32())}))
+        encode_batch(pa.RecordBatch.from_pydict({"when": pa.array([1], pa.date32())}))
 
 
 def test_the_default_descriptor_pool_stays_clean() -> None:

@@ -9,8 +9,8 @@ import pytest
 
 from components.runtime.data.storage import local_file, origin
 from components.runtime.errors import InputError
-from components.runtime.launch import execution as launcher
-from components.runtime.launch.execution import Task
+from components.runtime.launch import execution
+from components.runtime.launch.task import Task
 from components.runtime.module_file.loading import call, load_function
 from tests.object_storage import object_storage
 
@@ -80,4 +80,4 @@ def test_the_cache_goes_by_the_content_of_a_module(bucket: tuple[Path, str]) -> 
     assert key() == first
     (folder / "features.py").write_text("A = 2\n")
     assert key() != first, "a neighbour counts, since the module may import it"
-    assert launcher.find(folder, Task("p", "t", "t", "r", {}, {"image": "i"}, {"module_file": uri}, {}, "c")) is None
+    assert execution.find(folder, Task("p", "t", "t", "r", {}, {"image": "i"}, {"module_file": uri}, {}, "c")) is None

@@ -6,7 +6,8 @@ import json
 import time
 from pathlib import Path
 
-from components.runtime.launch.execution import Completed, Task, launch
+from components.runtime.launch.execution import Completed, launch
+from components.runtime.launch.task import Task
 
 
 def hang(root: Path) -> None:

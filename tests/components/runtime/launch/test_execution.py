@@ -16,17 +16,11 @@ from typing import Any
 import pytest
 
 from components.runtime.errors import InputError
-from components.runtime.launch import execution as launcher
-from components.runtime.launch.execution import (
-    RUN_PLACEHOLDER,
-    Completed,
-    Interrupted,
-    Task,
-    TaskFailed,
-    find,
-    launch,
-    sweep,
-)
+from components.runtime.launch import execution, workplace
+from components.runtime.launch.execution import Completed, Interrupted, TaskFailed, find, launch
+from components.runtime.launch.executor_files import RUN_PLACEHOLDER
+from components.runtime.launch.task import Task
+from components.runtime.launch.workplace import sweep
 from components.runtime.lineage import record as lineage
 from components.runtime.records import execution_record
 from tests.support import ROOT
@@ -202,7 +196,7 @@ def test_a_clock_that_is_set_back_makes_no_time_negative(tmp_path: Path, monkeyp
             Clock.hours -= 5
             return datetime.now(tz) + timedelta(hours=Clock.hours)
 
-    monkeypatch.setattr(launcher, "datetime", Clock)
+    monkeypatch.setattr(execution, "datetime", Clock)
     record = launch(tmp_path, _task(), _write, tmp_path / "log")
     assert 0 <= record["seconds"] < 60
     between = datetime.fromisoformat(record["finished"]) - datetime.fromisoformat(record["started"])
@@ -223,16 +217,16 @@ def test_a_stage_that_was_ended_with_its_run_has_not_failed(tmp_path: Path) -> N
 
 def test_a_sweep_between_a_folder_and_its_lock_costs_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     swept: list[str] = []
-    lock = launcher.fcntl.flock
+    lock = workplace.fcntl.flock
 
     def sweep_first(stream: Any, how: int) -> None:
-        if not swept and how == launcher.fcntl.LOCK_EX:
+        if not swept and how == workplace.fcntl.LOCK_EX:
             swept.append(stream.name)
             sweep(tmp_path)
             assert not Path(stream.name).exists()
         lock(stream, how)
 
-    monkeypatch.setattr(launcher.fcntl, "flock", sweep_first)
+    monkeypatch.setattr(workplace.fcntl, "flock", sweep_first)
     record = launch(tmp_path, _task(), _write, tmp_path / "log")
     assert swept
     assert Path(record["outputs"]["text"]["uri"]).read_text() == "done"

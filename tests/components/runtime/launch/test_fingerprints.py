@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from components.runtime.launch import fingerprints
-from components.runtime.launch.command import read_task
-from components.runtime.launch.execution import Task
 from components.runtime.launch.fingerprints import WORKING_DIRECTORY, fingerprint
+from components.runtime.launch.task import Task
+from components.runtime.launch.task_specification import read_task
 from tests.support import ROOT
 
 

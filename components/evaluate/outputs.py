@@ -1,0 +1,87 @@
+"""Writes what an evaluation hands on: the blessing, and metrics, classes and curves as KFP's metadata."""
+
+from __future__ import annotations
+
+import json
+import math
+
+from components.evaluate.computation.results import Results, candidate_name, metric_name
+from components.evaluate.verdict.verdict import Verdict
+from components.runtime.stage.artifacts import OutputArtifact
+from components.runtime.stage.progress import report as progress
+
+_MAX_ROC_POINTS = 100
+_LARGEST_CLASSES = 16 << 10
+"""Letters that the list of classes may have in the metadata, which KFP hands on in one argument."""
+
+
+def write_blessing(blessing: OutputArtifact, verdict: Verdict, digest: str, baseline_digest: str) -> None:
+    """Writes `BLESSED` or `NOT_BLESSED`, and `blessing.json`.
+
+    Args:
+      blessing: gets them.
+      verdict: what was decided.
+      digest: of the candidate.
+      baseline_digest: of the baseline; empty where there is none.
+    """
+    folder = blessing.directory()
+    (folder / ("BLESSED" if verdict.blessed else "NOT_BLESSED")).touch()
+    document = {
+        "blessed": verdict.blessed,
+        "baseline": verdict.baseline,
+        "reason": verdict.reason,
+        "model_digest": digest,
+        # Push holds it against what is in service by then.
+        "baseline_digest": baseline_digest,
+        "thresholds": [outcome.as_json() for outcome in verdict.outcomes],
+    }
+    (folder / "blessing.json").write_text(json.dumps(document, indent=1, allow_nan=False) + "\n")
+    blessing.metadata |= {"blessed": verdict.blessed, "baseline": verdict.baseline, "reason": verdict.reason}
+
+
+def write_metrics(metrics: OutputArtifact, results: Results) -> None:
+    """Fills in the candidate's metrics over all examples, those that are numbers, with their intervals."""
+    name = candidate_name(key.model_name for key in results.overall.values)
+    missing = []
+    for key, value in results.overall.values.items():
+        if key.model_name == name and not key.is_diff:
+            if math.isfinite(value):
+                metrics.metadata[metric_name(key)] = value
+                for end, bound in zip(("low", "high"), results.overall.intervals.get(key, ()), strict=False):
+                    if math.isfinite(bound):
+                        metrics.metadata[f"{metric_name(key)} 95% {end}"] = bound
+            else:
+                missing.append(metric_name(key))
+    if missing:
+        metrics.metadata["not_a_number"] = ", ".join(sorted(missing))
+        progress(f"not a number and left out of the metrics: {metrics.metadata['not_a_number']}")
+
+
+def write_classes(metrics: OutputArtifact, names: list[str]) -> None:
+    """Names of the candidate's classes by number, for what is said of the model wherever it is published."""
+    told = any(name != str(number) for number, name in enumerate(names))
+    if told and len(json.dumps(names)) <= _LARGEST_CLASSES:
+        metrics.metadata["classes"] = names
+
+
+def write_classification(classification: OutputArtifact, results: Results) -> None:
+    """Fills in the form that `kfp.dsl.ClassificationMetrics` keeps in its metadata."""
+    plots = results.plots.get(candidate_name(results.plots))
+    if plots is None:
+        return
+    curve = plots.roc()
+    step = max(1, math.ceil(len(curve) / _MAX_ROC_POINTS))
+    # The last point is the corner (1, 1), without which the curve would look cut off.
+    points = curve[::step] + (curve[-1:] if (len(curve) - 1) % step else [])
+    if points:
+        classification.metadata["confidenceMetrics"] = [
+            {"confidenceThreshold": threshold, "recall": recall, "falsePositiveRate": rate}
+            for threshold, rate, recall in points
+        ]
+    matrix = plots.matrix()
+    if matrix is not None:
+        names, rows = matrix
+        classification.metadata["confusionMatrix"] = {
+            "annotationSpecs": [{"displayName": name} for name in names],
+            "rows": [{"row": row} for row in rows],
+        }

@@ -1,0 +1,1 @@
+"""Whether the model is blessed: the thresholds of the EvalConfig, held against what was measured."""

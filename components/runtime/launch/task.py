@@ -1,0 +1,62 @@
+"""One task of a pipeline with everything that it needs resolved, and the key of what it computes."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from components.runtime.launch.fingerprints import fingerprint
+
+
+@dataclass(frozen=True)
+class Task:
+    """One task of a pipeline with everything that it needs resolved.
+
+    Attributes:
+      component: the IR's ComponentSpec: inputDefinitions, outputDefinitions.
+      container: the IR's PipelineContainerSpec: image, command, args.
+      inputs: artifacts by input name, each `{"uri", "type", "metadata"}`.
+      code: digest of the stage's code and environment, or of its image.
+      cacheable: whether an earlier execution with the same key may stand in for a new one.
+    """
+
+    pipeline: str
+    name: str
+    stage: str
+    run: str
+    component: dict[str, Any]
+    container: dict[str, Any]
+    parameters: dict[str, Any]
+    inputs: dict[str, dict[str, Any]]
+    code: str
+    cacheable: bool = True
+
+    @functools.cached_property
+    def key(self) -> str:
+        """Identifies what this execution computes: code, parameters with the files they name, content of the inputs."""
+        return _digest(
+            {
+                "code": self.code,
+                "image": self.container["image"],
+                "command": [*self.container.get("command", []), *self.container.get("args", [])],
+                "parameters": self._fingerprint or self.parameters,
+                "inputs": {name: artifact["metadata"]["digest"] for name, artifact in self.inputs.items()},
+                "run": "" if self.reusable else self.run,
+            }
+        )[:32]
+
+    @property
+    def reusable(self) -> bool:
+        """Whether the key tells all: what lies behind an address may change without the parameter."""
+        return self.cacheable and self._fingerprint is not None
+
+    @functools.cached_property
+    def _fingerprint(self) -> dict[str, Any] | None:
+        return fingerprint(self.parameters)
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
