@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from components.runtime.launch import workplace
+from components.runtime.launch import execution, workplace
 from components.runtime.records import run_record
 from runners.compiled.ir import documents, read
 from runners.history.pages import run_report
