@@ -13,7 +13,7 @@ from runners.commands import completion
 from runners.commands.models import load_model
 from runners.compiled.ir import documents, read
 from runners.compiled.pipelines import Images, compile_pipeline
-from runners.settings.model import folder_of_models
+from runners.settings.folders import folder_of_models
 
 
 @click.command(name="compile")

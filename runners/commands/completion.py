@@ -8,7 +8,7 @@ import click
 from click.shell_completion import CompletionItem, get_completion_class
 
 from runners import in_checkout
-from runners.settings.model import MODELS, SETTINGS_FILE
+from runners.settings.folders import MODELS, SETTINGS_FILE
 
 SHELLS = ("bash", "zsh", "fish")
 

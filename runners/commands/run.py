@@ -22,7 +22,8 @@ from runners.local import environments
 from runners.local.containers import Containers
 from runners.local.run import LocalRun
 from runners.local.selection import Selection
-from runners.settings.model import MODELS, SETTINGS_FILE, Settings
+from runners.settings.folders import MODELS, SETTINGS_FILE
+from runners.settings.model import Settings
 from runners.settings.parameters import PARAMETERS, typed
 from runners.terminal.display import make_display, short, summary
 

@@ -13,7 +13,7 @@ from components.runtime.errors import InputError, did_you_mean
 from components.runtime.stage.artifacts import file_digest
 from runners import PROJECT
 from runners.compiled.images import GPU, GPU_STAGES
-from runners.settings.model import SETTINGS_FILE
+from runners.settings.folders import SETTINGS_FILE
 
 BASE_PREFIX = "millrace/base-"
 CONTENT_LABEL = "dev.millrace.content"

@@ -28,7 +28,7 @@ from runners.compiled import image_content, images
 from runners.local import engine
 from runners.local.container_memory import PeakMemory
 from runners.local.container_mounts import USER, Mounts, destinations, lent, mounts, needs_network
-from runners.local.environments import LogReader, OnProgress
+from runners.local.processes import LogReader, OnProgress
 
 _POLL_SECONDS = 0.05
 # The image does not have the command, or it cannot be executed.

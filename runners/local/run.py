@@ -33,7 +33,8 @@ from runners.compiled.tasks import (
     task_parameters,
 )
 from runners.local.containers import Containers
-from runners.local.environments import Processes, code_digest, environment_of, interpreter
+from runners.local.environments import code_digest, environment_of, interpreter
+from runners.local.processes import Processes
 from runners.local.recording import Display, Recording
 from runners.local.selection import Selection, producers_of
 from runners.local.termination import Interruptions

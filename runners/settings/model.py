@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import functools
 import os
-import typing
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, ValidationError, model_validator
 
 from components.runtime.errors import InputError, did_you_mean
 from components.runtime.publish.vertex_options import PushVertex
 from components.runtime.text import yaml_files
 from runners import PROJECT
-from runners.settings import evaluation_file, plain_values, secret_values
+from runners.settings import evaluation_file, mistakes, plain_values, secret_values
 from runners.settings import resources as resources_module
 from runners.settings.cluster import Cluster, StageResources
+from runners.settings.folders import MODELS, SETTINGS_FILE, find, is_model, shown
 from runners.settings.kubernetes_values import pipeline_name
 from runners.settings.sections import Section
 from runners.settings.stages import (
@@ -33,14 +33,7 @@ from runners.settings.stages import (
     Validate,
 )
 
-MODELS = PROJECT / "models"
-SETTINGS_FILE = "settings.yaml"
-
-
 _IN_IMAGES = Path("models")
-
-_NO_KEYS = ("folder", "models")
-"""Where the settings lie is in them for us alone."""
 
 _NOT_ARGUMENTS = {"train": {"train_steps", "eval_steps", "warm_start"}}
 """Of a stage's section: what is a parameter of the pipeline, or decides which tasks it has."""
@@ -164,7 +157,7 @@ class Settings(Section):
     @property
     def _models_in_images(self) -> Path:
         """What `models`, the folder of one model or of several, is called in the images."""
-        return _IN_IMAGES / self.models.name if self.models and _is_model(self.models) else _IN_IMAGES
+        return _IN_IMAGES / self.models.name if self.models and is_model(self.models) else _IN_IMAGES
 
     @property
     def is_elsewhere(self) -> bool:
@@ -192,7 +185,7 @@ class Settings(Section):
         """
         if self.module and not here:
             return
-        where = _shown(self.folder / SETTINGS_FILE)
+        where = shown(self.folder / SETTINGS_FILE)
         for stage in stages:
             named = self.arguments(stage) if stage in SECTIONS else {}
             for key, value in named.items():
@@ -201,7 +194,7 @@ class Settings(Section):
                 path = self._path_here(value)
                 if not path.is_file():
                     near = did_you_mean(path.name, sorted(file.name for file in path.parent.glob("*.*")))
-                    raise InputError(f"{where}: {stage}.{key}: there is no file {_shown(path)}{near}")
+                    raise InputError(f"{where}: {stage}.{key}: there is no file {shown(path)}{near}")
                 if not here and not Path(value).is_relative_to(_IN_IMAGES) and not self.on_volume(value):
                     raise InputError(
                         f"{where}: {stage}.{key}: {value} is on this machine, where no pod finds it; build images with "
@@ -209,7 +202,7 @@ class Settings(Section):
                         "compile with --module PLACE (docs/images.md tells both)"
                     )
                 if key == "eval_config_file":
-                    evaluation_file.check(path, str(_shown(path)))
+                    evaluation_file.check(path, str(shown(path)))
             earlier = named.get("previous_statistics")
             if here and earlier and "://" not in earlier and not (PROJECT / earlier).is_dir():
                 raise InputError(
@@ -224,23 +217,6 @@ class Settings(Section):
         if isinstance(arguments, list):
             return any(map(self.on_volume, arguments))
         return isinstance(arguments, str) and arguments.startswith(f"{self.cluster.mount_path}/")
-
-
-def folder_of_models(models: str) -> Path:
-    """What a person means by `--models FOLDER`: a folder of models, or of one; absolute.
-
-    Raises:
-      InputError: there are no models in it.
-    """
-    folder = Path(os.path.abspath(models))
-    if not _is_model(folder) and not any(folder.glob(f"*/{SETTINGS_FILE}")):
-        what = "holds no model" if folder.is_dir() else "no such folder"
-        raise InputError(f"--models {models}: {what}; name a folder of models, each a folder with its {SETTINGS_FILE}")
-    return folder
-
-
-def _is_model(folder: Path) -> bool:
-    return (folder / SETTINGS_FILE).is_file()
 
 
 def load(model: str, module: str = "", models: Path | None = None) -> Settings:
@@ -259,25 +235,15 @@ def load(model: str, module: str = "", models: Path | None = None) -> Settings:
             _module(module)
         except ValueError as error:
             raise InputError(f"--module {module}: {error}") from None
-    is_path = "/" in model or model in (".", "..")
-    beside = MODELS if models is None else models.parent if _is_model(models) else models
-    folder = Path(os.path.abspath(model)) if is_path else beside / model
+    folder = find(model, models)
     file = folder / SETTINGS_FILE
-    where = _shown(file)
-    if not file.is_file():
-        if is_path:
-            raise InputError(f"no model {model}: there is no {where}; a model is a folder with its {SETTINGS_FILE}")
-        known = sorted(path.parent.name for path in beside.glob(f"*/{SETTINGS_FILE}"))
-        near = did_you_mean(model, known)
-        if not near and Path(model, SETTINGS_FILE).is_file():
-            near = f", did you mean ./{model}, the folder here?"
-        raise InputError(f"no model {model!r}: there is no {where}{near}; the models are: {', '.join(known)}")
+    where = shown(file)
     content = yaml_files.load(file.read_bytes(), str(where))
     if not isinstance(content, dict):
         raise InputError(f"{where}: holds no settings")
-    for name in _NO_KEYS:
+    for name in mistakes.NO_KEYS:
         if name in content:
-            raise InputError(f"{where}: {_unknown([name])}")
+            raise InputError(f"{where}: {mistakes.unknown([name], Settings)}")
     if "pipeline_name" not in content:
         try:
             pipeline_name(_name_of(folder, content))
@@ -295,7 +261,7 @@ def load(model: str, module: str = "", models: Path | None = None) -> Settings:
             | ({"module": module} if module else {})
         )
     except ValidationError as error:
-        raise InputError(f"{where}: {_explain(error)}") from None
+        raise InputError(f"{where}: {mistakes.explain(error, Settings)}") from None
 
 
 def same_name(settings: Settings) -> list[str]:
@@ -308,60 +274,13 @@ def same_name(settings: Settings) -> list[str]:
         except (InputError, OSError):
             continue
         if isinstance(content, dict) and _name_of(file.parent, content) == settings.pipeline_name:
-            found.append(_shown(file.parent))
+            found.append(shown(file.parent))
     return found
 
 
 def _name_of(folder: Path, content: dict[str, Any]) -> Any:
     """The name of a model's pipeline: what its settings say, else that of its folder as KFP accepts it."""
     return content.get("pipeline_name", folder.name.lower().replace("_", "-"))
-
-
-def _shown(file: Path) -> str:
-    """A path as messages have it: of a file in the project from there on."""
-    return str(file.relative_to(PROJECT) if file.is_relative_to(PROJECT) else file)
-
-
-def _explain(error: ValidationError) -> str:
-    """The first mistake in words, with the nearest known key for an unknown one."""
-    # An unknown key comes first: where one is misspelt, the right one may be missing too.
-    mistake = min(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
-    message = mistake["msg"].removeprefix("Value error, ")
-    name = ".".join(str(part) for part in mistake["loc"])
-    if mistake["type"] == "extra_forbidden":
-        return _unknown([str(part) for part in mistake["loc"]])
-    if mistake["type"] == "model_type" and mistake["input"] is not None:
-        return f"{name}: expected keys and their values, not {mistake['input']!r}"
-    if isinstance(mistake["input"], dict | BaseModel):
-        # What several keys say together; the message names them.
-        return f"{name}: {message}" if name else message
-    return f"{name}: {message}" if mistake["input"] is None else f"{name}: {message}, not {mistake['input']!r}"
-
-
-def _unknown(place: list[str]) -> str:
-    """Tells of an unknown key, by its place in the settings, and which ones are known there."""
-    *parents, key = place
-    fields = _section(parents).model_fields
-    known = [field.alias or name for name, field in fields.items() if name not in _NO_KEYS]
-    return f"unknown key {'.'.join(place)!r}{did_you_mean(key, known)}; known here: {', '.join(known)}"
-
-
-def _section(parents: list[str]) -> Any:
-    """The section that lies at a place in the settings."""
-    kind: Any = Settings
-    for parent in parents:
-        kind = _plain(kind)
-        fields = getattr(kind, "model_fields", {})
-        named = [field.annotation for name, field in fields.items() if parent in (name, field.alias)]
-        # In a list or a mapping the part of the place is a number or a key.
-        kind = named[0] if named else typing.get_args(kind)[-1]
-    return _plain(kind)
-
-
-def _plain(kind: Any) -> Any:
-    """A type without the None that may stand in its place."""
-    plain = [argument for argument in typing.get_args(kind) if argument is not type(None)]
-    return plain[0] if type(None) in typing.get_args(kind) else kind
 
 
 def _beside(module: str, file: str) -> str:

@@ -20,7 +20,7 @@ from components.runtime.errors import InputError  # noqa: E402
 from runners.compiled import image_content, images  # noqa: E402
 from runners.compiled.image_content import Recipe  # noqa: E402
 from runners.local import engine  # noqa: E402
-from runners.settings.model import folder_of_models  # noqa: E402
+from runners.settings.folders import folder_of_models  # noqa: E402
 from scripts import command  # noqa: E402
 from scripts.images import sbom  # noqa: E402
 from scripts.images.image_builder import Builder, Request  # noqa: E402

@@ -10,7 +10,7 @@ from components.runtime.stage.artifacts import content_digest
 from runners.commands.compile import compile_pipeline
 from runners.compiled.ir import documents, read
 from runners.compiled.tasks import Constant, task_parameters
-from runners.local.environments import ColdProcess
+from runners.local.processes import ColdProcess
 from tests.components.push.serving_support import make_blessing, make_model
 from tests.components.push_vertex.model_server import PARENT, VertexModels
 from tests.runners.compiled_models import model

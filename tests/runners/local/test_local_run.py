@@ -26,6 +26,7 @@ from runners.history.lineage_graph import Graph
 from runners.history.pages.run_report import render
 from runners.history.records import list_runs, load_run
 from runners.local import environments
+from runners.local import processes as stage_processes
 from runners.local.recording import Recording
 from runners.local.run import LocalRun
 from tests.runners.local.test_exit_handler import Silent, run, states
@@ -259,9 +260,9 @@ def test_a_warm_process_that_was_ended_says_by_what(tmp_path: Path, ir: str, mon
     (tmp_path / "suicide.py").write_text(program)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     monkeypatch.setattr(
-        environments, "stage_variables", lambda: {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{tmp_path}"}
+        stage_processes, "stage_variables", lambda: {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{tmp_path}"}
     )
-    process = environments.WarmProcess("client", tmp_path / "warm.log")
+    process = stage_processes.WarmProcess("client", tmp_path / "warm.log")
     completed = process.run(["python", "-m", "suicide"], tmp_path / "log", lambda note: None)
     assert completed.exit_code == 128 + signal.SIGTERM
     process.close()
@@ -283,7 +284,7 @@ def test_a_half_made_environment_is_one_line(tmp_path: Path, monkeypatch: pytest
 def test_a_stage_prints_utf_8_whatever_the_terminal_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0", "LC_ALL": "C"}.items():
         monkeypatch.setenv(name, value)
-    cold = environments.ColdProcess("client")
+    cold = stage_processes.ColdProcess("client")
     completed = cold.run(["python", "-c", "print('größe 中')"], tmp_path / "log", lambda note: None)
     assert (completed.exit_code, (tmp_path / "log").read_text(encoding="utf-8")) == (0, "größe 中\n")
 

@@ -14,7 +14,8 @@ import yaml
 from components.runtime.errors import InputError
 from runners.compiled import image_content, images
 from runners.compiled.image_content import recipe
-from runners.settings.model import folder_of_models, load
+from runners.settings.folders import folder_of_models
+from runners.settings.model import load
 from scripts.data.sample_data import main as sample_data
 from tests.support import MILLRACE, ROOT
 

@@ -12,13 +12,15 @@ from runners.commands import cli
 from runners.commands.compile import compile_pipeline
 from runners.compiled.ir import documents, read
 from runners.compiled.tasks import Constant, task_parameters
+from runners.settings import folders, mistakes
 from runners.settings import model as settings
 
 
 @pytest.fixture
 def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(settings, "PROJECT", tmp_path)
-    monkeypatch.setattr(settings, "MODELS", tmp_path / "models")
+    for module in (settings, folders):
+        monkeypatch.setattr(module, "PROJECT", tmp_path)
+        monkeypatch.setattr(module, "MODELS", tmp_path / "models")
     (tmp_path / "models" / "mine").mkdir(parents=True)
     return tmp_path / "models" / "mine" / "settings.yaml"
 
@@ -235,7 +237,7 @@ def test_every_key_is_in_the_page_of_the_stages() -> None:
     page = (settings.PROJECT / "docs" / "stages.md").read_text()
     section = page[page.index("## Settings") : page.index("## ingest")]
     for name, field in settings.Settings.model_fields.items():
-        assert name == "folder" or f"`{field.alias or name}`" in section, name
+        assert name in mistakes.NO_KEYS or f"`{field.alias or name}`" in section, name
 
 
 @pytest.mark.parametrize("text", ["1e-3", "1E-3", "1.0e-3", "+1e-3", ".1e-2", "1.e-3", "0.001"])

@@ -1,0 +1,237 @@
+"""The processes that run stages in the environments of this machine."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import queue
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from components.runtime.launch.execution import Completed
+from components.runtime.launch.task import Task
+from components.runtime.launch.warm import die_with_parent
+from components.runtime.stage import progress
+from runners import PROJECT
+from runners.local.environments import environment_of, interpreter, preload, stage_variables
+
+_POLL_SECONDS = 0.1
+
+OnProgress = Callable[[str], None]
+
+
+class LogReader:
+    """Follows a stage's log for its progress lines."""
+
+    def __init__(self, log: Path, on_progress: OnProgress) -> None:
+        """Starts at the log's present end."""
+        self._log = log
+        self._on_progress = on_progress
+        self._position = log.stat().st_size if log.exists() else 0
+        self.started_at: float | None = None
+
+    def read(self) -> None:
+        """Reports the progress lines that are new."""
+        if not self._log.exists():
+            return
+        with self._log.open("rb") as stream:
+            stream.seek(self._position)
+            data = stream.read()
+        whole = data.rfind(b"\n") + 1
+        self._position += whole
+        for line in data[:whole].decode(errors="replace").splitlines():
+            if line.startswith(progress.PREFIX):
+                text = line.removeprefix(progress.PREFIX)
+                if text == progress.STARTED:
+                    self.started_at = time.monotonic()
+                else:
+                    self._on_progress(text)
+
+
+_ENDED = Completed(128 + signal.SIGKILL, 0.0, 0)
+"""How a stage ends that was not even started."""
+
+
+class ColdProcess:
+    """Runs each stage as a new process."""
+
+    def __init__(self, environment: str) -> None:
+        """Takes the name of an installed environment."""
+        self._python = interpreter(environment)
+        self._running: set[subprocess.Popen[bytes]] = set()
+        self._lock = threading.Lock()
+        self._closed = False
+
+    def run(self, command: list[str], log: Path, on_progress: OnProgress) -> Completed:
+        """Runs a command whose first word is `python`; returns when it has ended."""
+        begun = time.monotonic()
+        reader = LogReader(log, on_progress)
+        with self._lock, log.open("ab") as stream:
+            if self._closed:
+                return _ENDED
+            process = subprocess.Popen(
+                [str(self._python), *command[1:]],
+                cwd=PROJECT,
+                env=stage_variables(),
+                stdin=subprocess.DEVNULL,
+                stdout=stream,
+                stderr=stream,
+                start_new_session=True,
+                preexec_fn=die_with_parent,
+            )
+            self._running.add(process)
+        while True:
+            pid, status, usage = os.wait4(process.pid, os.WNOHANG)
+            if pid:
+                process.returncode = os.waitstatus_to_exitcode(status)
+                self._running.discard(process)
+            reader.read()
+            if pid:
+                return _completed(process.returncode, usage.ru_maxrss * 1024, begun, reader.started_at)
+            time.sleep(_POLL_SECONDS / 4)
+
+    def close(self) -> None:
+        """Ends the stages that still run, and starts no other."""
+        with self._lock:
+            self._closed = True
+            for process in tuple(self._running):
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+
+
+class WarmProcess:
+    """Runs stages as forks of a process that has imported their libraries already."""
+
+    def __init__(self, environment: str, log: Path) -> None:
+        """Starts importing at once.
+
+        Args:
+          environment: name of an installed environment.
+          log: what the imports print.
+        """
+        self._cold = ColdProcess(environment)
+        self._numbers = iter(range(1, 1 << 62))
+        self._events: dict[int, queue.SimpleQueue[dict[str, Any] | None]] = {}
+        self._lock = threading.Lock()
+        self._alive = True
+        with log.open("ab") as stream:
+            self._process = subprocess.Popen(
+                [
+                    str(interpreter(environment)),
+                    "-m",
+                    "components.runtime.launch.warm",
+                    *preload(environment),
+                ],
+                cwd=PROJECT,
+                env=stage_variables(),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=stream,
+                start_new_session=True,
+            )
+        threading.Thread(target=self._listen, daemon=True, name=f"warm-{environment}").start()
+
+    def run(self, command: list[str], log: Path, on_progress: OnProgress) -> Completed:
+        """Runs a command whose first word is `python`; returns when it has ended."""
+        begun = time.monotonic()
+        reader = LogReader(log, on_progress)
+        events: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
+        with self._lock:
+            number = next(self._numbers)
+            self._events[number] = events
+            alive = self._alive and self._ask({"id": number, "argv": command[1:], "log": str(log)})
+        if not alive:
+            return self._cold.run(command, log, on_progress)
+        running = False
+        while True:
+            event: dict[str, Any] | None = {}
+            with contextlib.suppress(queue.Empty):
+                event = events.get(timeout=_POLL_SECONDS)
+            reader.read()
+            if event is None:
+                if running:
+                    # The kernel ends a stage with the process that it was forked from, which tells why better.
+                    return _completed(self._process.wait() or -signal.SIGKILL, 0, begun, reader.started_at)
+                # The warm process died before it forked, out of memory or by a broken library: the stage tells better.
+                return self._cold.run(command, log, on_progress)
+            running = running or "pid" in event
+            if "status" in event:
+                code = os.waitstatus_to_exitcode(event["status"])
+                return _completed(code, event["max_rss"], begun, reader.started_at)
+
+    def close(self) -> None:
+        """Ends the process and the stages that it still runs."""
+        # It may be busy with an import, and holds nothing worth a clean end; the kernel ends its stages with it.
+        self._process.kill()
+        self._process.wait()
+        self._cold.close()
+
+    def _ask(self, request: dict[str, Any]) -> bool:
+        assert self._process.stdin
+        try:
+            self._process.stdin.write(json.dumps(request).encode() + b"\n")
+            self._process.stdin.flush()
+        except (BrokenPipeError, ValueError):
+            return False
+        return True
+
+    def _listen(self) -> None:
+        assert self._process.stdout
+        for line in self._process.stdout:
+            event = json.loads(line)
+            self._events[event["id"]].put(event)
+        with self._lock:
+            self._alive = False
+            for events in self._events.values():
+                events.put(None)
+
+
+class Processes:
+    """The processes of one run, one warm one per environment that has something to preload."""
+
+    def __init__(self, logs: Path) -> None:
+        """Takes the folder for the logs of warm processes; starts nothing."""
+        self._logs = logs
+        self._started: dict[str, ColdProcess | WarmProcess] = {}
+        self._lock = threading.Lock()
+
+    def prepare(self, stage: str) -> None:
+        """Starts importing what a stage will need."""
+        self.start(environment_of(stage))
+
+    def process(self, task: Task) -> ColdProcess | WarmProcess:
+        """What runs a task."""
+        return self.start(environment_of(task.stage))
+
+    def start(self, environment: str) -> ColdProcess | WarmProcess:
+        """Starts the environment's process if it does not run yet."""
+        with self._lock:
+            if environment not in self._started:
+                self._started[environment] = (
+                    WarmProcess(environment, self._logs / f"warm-{environment}.log")
+                    if preload(environment)
+                    else ColdProcess(environment)
+                )
+            return self._started[environment]
+
+    def close(self) -> None:
+        """Ends all of them."""
+        with self._lock:
+            for process in self._started.values():
+                process.close()
+            self._started = {}
+
+
+def _completed(code: int, peak_memory_bytes: int, begun: float, started_at: float | None) -> Completed:
+    """How a process ended, by its exit code as Python has it: that of a signal is negative."""
+    return Completed(
+        exit_code=code if code >= 0 else 128 - code,
+        start_up_seconds=(started_at or time.monotonic()) - begun,
+        peak_memory_bytes=peak_memory_bytes,
+    )

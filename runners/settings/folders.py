@@ -1,0 +1,60 @@
+"""Where models lie: under `models/`, or anywhere."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from components.runtime.errors import InputError, did_you_mean
+from runners import PROJECT
+
+MODELS = PROJECT / "models"
+SETTINGS_FILE = "settings.yaml"
+
+
+def find(model: str, models: Path | None = None) -> Path:
+    """The folder of the model that a person named.
+
+    Args:
+      model: name of a folder under `models/`, or the path of a folder anywhere.
+      models: what the images have in place of the checkout's `models`, as `folder_of_models` returns it.
+
+    Raises:
+      InputError: there is no such model.
+    """
+    is_path = "/" in model or model in (".", "..")
+    beside = MODELS if models is None else models.parent if is_model(models) else models
+    folder = Path(os.path.abspath(model)) if is_path else beside / model
+    if is_model(folder):
+        return folder
+    file = shown(folder / SETTINGS_FILE)
+    if is_path:
+        raise InputError(f"no model {model}: there is no {file}; a model is a folder with its {SETTINGS_FILE}")
+    known = sorted(path.parent.name for path in beside.glob(f"*/{SETTINGS_FILE}"))
+    near = did_you_mean(model, known)
+    if not near and is_model(Path(model)):
+        near = f", did you mean ./{model}, the folder here?"
+    raise InputError(f"no model {model!r}: there is no {file}{near}; the models are: {', '.join(known)}")
+
+
+def folder_of_models(models: str) -> Path:
+    """What a person means by `--models FOLDER`: a folder of models, or of one; absolute.
+
+    Raises:
+      InputError: there are no models in it.
+    """
+    folder = Path(os.path.abspath(models))
+    if not is_model(folder) and not any(folder.glob(f"*/{SETTINGS_FILE}")):
+        what = "holds no model" if folder.is_dir() else "no such folder"
+        raise InputError(f"--models {models}: {what}; name a folder of models, each a folder with its {SETTINGS_FILE}")
+    return folder
+
+
+def is_model(folder: Path) -> bool:
+    """Whether a folder is a model's."""
+    return (folder / SETTINGS_FILE).is_file()
+
+
+def shown(file: Path) -> str:
+    """A path as messages have it: of a file in the project from there on."""
+    return str(file.relative_to(PROJECT) if file.is_relative_to(PROJECT) else file)
