@@ -65,6 +65,7 @@ help:
 	  }' $(MAKEFILE_LIST)
 	@echo
 	@echo MODEL=$(call quoted,$(MODEL)), DATA=$(call quoted,$(or $(DATA),data/$(MODEL))), ROOT=$(call quoted,$(or $(ROOT),pipeline_root)), PYTHON=$(call quoted,$(PYTHON))
+	@echo "These call ./millrace, which has more commands and options: ./millrace --help."
 	@echo "A run is named by its id, the beginning of one, or latest. ROOT is the folder of runs and artifacts."
 	@echo "ARGS goes to the command as words of the shell: make run ARGS='--until validate', make run ARGS=--help."
 

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from components.runtime.errors import InputError
+from runners import in_checkout
 from runners.kubeflow import contexts, listing, recurring_runs
 from runners.kubeflow.connection import Connection
 from runners.kubeflow.server import Cluster
@@ -232,7 +233,7 @@ def report(connect: Any, run: str, output: Path | None) -> None:
 
     cluster = connect()
     identity = cluster.find_run(run)
-    for file in fetch_reports(cluster, identity, output or Path("build") / "reports" / identity):
+    for file in fetch_reports(cluster, identity, output or in_checkout("build") / "reports" / identity):
         click.echo(file)
 
 
