@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import json
+import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from tests import stage_process
 ROOT = Path(__file__).parent.parent
 MILLRACE = str(ROOT / "millrace")
 """The command."""
+COMMANDS_NEED = ("bash", "readlink", "dirname", "cat", "sha256sum", "cut", "make", "git")
+"""What `./millrace` and `make` call."""
 TEST_DATA = (ROOT.parent / "shared" / "data", ROOT / "data" / "test")
 """Where real data for tests lies: the developers' own, or what `make test-data` fetches."""
 
@@ -132,3 +135,13 @@ def run_stage(stage: str, folder: Path, **arguments: Any) -> StageResult:
     out, err = (folder.with_name(f"{folder.name}.{name}") for name in ("stdout", "stderr"))
     code = stage_process.run(stage, ["--executor-input", f"@{file}"], out, err)
     return StageResult(code, out.read_text(), err.read_text(), folder)
+
+
+def bare_path(folder: Path) -> str:
+    """A value of PATH with what the command needs and nothing else, such as engines; makes the folder."""
+    folder.mkdir()
+    for name in COMMANDS_NEED:
+        found = shutil.which(name)
+        if found:
+            (folder / name).symlink_to(Path(found).resolve())
+    return str(folder)

@@ -93,10 +93,8 @@ def test_the_command_line(tmp_path: Path, arguments: tuple[str, ...], message: s
 def test_a_model_whose_own_folder_of_data_is_missing(tmp_path: Path) -> None:
     result = run(tmp_path / "root", _model(tmp_path / "mine", "{}"))
     assert result.exit_code == 65
-    assert result.errors == (
-        "error: there is no data/mine; put your data there, or name its place: --data FOLDER, "
-        "make run MODEL=mine DATA=FOLDER\n"
-    )
+    place = tmp_path / "mine" / "data"
+    assert result.errors == f"error: there is no {place}; put your data there, or name its place: --data FOLDER\n"
     assert not (tmp_path / "root").exists()
 
 

@@ -17,13 +17,14 @@ from components.runtime.errors import StageError
 from runners.local import engine as engines
 from runners.local.containers import Containers, TaskContainer
 from tests.runners.local.container_runs import run, task
+from tests.support import bare_path
 from tests.support_images import built_image, engine
 
 # --- what is refused, before anything is written
 
 
 def test_no_engine_is_one_line(tmp_path: Path) -> None:
-    result = run(tmp_path / "root", str(tmp_path), "--docker", PATH=str(tmp_path))
+    result = run(tmp_path / "root", str(tmp_path), "--docker", PATH=bare_path(tmp_path / "bin"))
     assert result.returncode == 65
     assert result.stderr == (
         "error: no engine for containers: podman is not installed; docker is not installed; "
