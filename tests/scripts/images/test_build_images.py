@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from components.runtime import VERSION
 from components.runtime.errors import InputError
 from runners.compiled import image_content, images
 from runners.compiled.image_content import recipe
@@ -246,6 +247,32 @@ def test_what_is_up_to_date_is_not_built_and_the_lock_gets_its_digest(tmp_path: 
     assert entries["other"] == other
     assert entries["ingest"].tag == recipe("ingest").tag
     assert engine().inspect(entries["ingest"].reference), "an image is known by the digest that the lock has"
+
+
+@pytest.mark.containers
+def test_an_image_with_models_of_a_team_has_these_and_no_others(tmp_path: Path) -> None:
+    built_image("schema")
+    (tmp_path / "team" / "churn").mkdir(parents=True)
+    (tmp_path / "team" / "churn" / "settings.yaml").write_text("{}")
+    (tmp_path / "team" / "churn" / "model.py").write_text("ours = True\n")
+    lock = tmp_path / "images.lock"
+    result = command("schema", "--models", str(tmp_path / "team"), MILLRACE_IMAGES_LOCK=str(lock))
+    assert result.returncode == 0, result.stderr
+    built = images.read_lock(lock)["schema"]
+    assert built.models == image_content.models_digest(tmp_path / "team")
+    reference = f"{built.image}:{built.tag}"
+    try:
+        run = engine().call(
+            "run", "--rm", "--network", "none", reference, "find", "models", "components", "-maxdepth", "2"
+        )
+        found = set(run.stdout.split())
+        assert {name for name in found if name.startswith("models/")} == {
+            *("models/churn", "models/churn/model.py", "models/churn/settings.yaml")
+        }
+        assert {"components/schema", "components/runtime/errors.py"} <= found
+    finally:
+        engine().call("tag", recipe("schema").reference, f"{built.image}:{VERSION}")
+        engine().call("rmi", reference)
 
 
 @pytest.mark.containers
