@@ -99,7 +99,7 @@ class ArgoCluster:
         """
         from kubernetes import client
 
-        with self._doing("asking for its version"):
+        with self._doing("asking for its version"), self._understood():
             kubernetes = str(client.VersionApi(self._api).get_code(_request_timeout=self._timeout).git_version)
             groups = client.ApisApi(self._api).get_api_versions(_request_timeout=self._timeout).groups
         if not any(group.name == _GROUP["group"] for group in groups):
@@ -214,6 +214,14 @@ class ArgoCluster:
         return _GROUP | {"namespace": self.namespace, "_request_timeout": self._timeout}
 
     @contextlib.contextmanager
+    def _understood(self) -> Iterator[None]:
+        """What is no answer of Kubernetes's is told as that; its client raises ValueError for what lacks a field."""
+        try:
+            yield
+        except (ValueError, TypeError, AttributeError):
+            raise InputError(f"{self.where}: answers, but not as Kubernetes does; check the address") from None
+
+    @contextlib.contextmanager
     def _doing(self, what: str) -> Iterator[None]:
         try:
             with explained(self.where, what, self._secrets):
@@ -236,9 +244,13 @@ def _configure(configuration: Any, context: str) -> str:
         try:
             config.load_incluster_config(configuration)
         except ConfigException:
-            raise InputError(f"no cluster: {' '.join(str(error).split())}; set KUBECONFIG") from None
+            said = " ".join(str(error).split())
+            if "No configuration found" in said:
+                raise InputError("no cluster: there is no kubeconfig; set KUBECONFIG to one") from None
+            raise InputError(f"the kubeconfig cannot be read: {said}") from None
         return Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace").read_text().strip()
-    except (yaml.YAMLError, OSError) as error:
+    except Exception as error:
+        # The library meets a damaged file with whatever its first wrong step raises.
         raise InputError(f"the kubeconfig cannot be read: {' '.join(str(error).split())}") from None
     names = [each["name"] for each in contexts]
     if context and context not in names:
@@ -246,7 +258,7 @@ def _configure(configuration: Any, context: str) -> str:
     chosen = next((each for each in contexts if each["name"] == context), active)
     try:
         config.load_kube_config(context=context or None, client_configuration=configuration)
-    except ConfigException as error:
+    except Exception as error:
         raise InputError(f"the kubeconfig: {' '.join(str(error).split())}") from None
     return str(chosen["context"].get("namespace") or "")
 

@@ -66,7 +66,7 @@ class LazyGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Finds the command, or says which one may have been meant."""
         name = args[0]
-        if name not in COMMANDS and not name.startswith("-"):
+        if name not in COMMANDS and not name.startswith("-") and not ctx.resilient_parsing:
             near = difflib.get_close_matches(name, COMMANDS, n=2, cutoff=0.5)
             hint = f"did you mean {' or '.join(near)}?" if near else f"the commands are {', '.join(COMMANDS)}"
             ctx.fail(f"no command {name!r}; {hint}")
@@ -131,10 +131,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     """
     make_readable(sys.stdout, sys.stderr)
     try:
+        os.getcwd()
+    except FileNotFoundError:
+        _fail("error: the folder that this was called in is gone; go to another one", InputError.exit_code)
+    try:
         arguments = list(sys.argv[1:] if argv is None else argv)
         cli.main(args=arguments, prog_name=_called(), complete_var=COMPLETE_VARIABLE, standalone_mode=False)
     except click.ClickException as error:
         error.show()
+        if isinstance(error, click.NoSuchOption) and error.option_name == "--root":
+            click.echo("It goes before the command: --root FOLDER COMMAND", err=True)
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         _fail("interrupted", EXIT_INTERRUPTED)
@@ -143,10 +149,15 @@ def main(argv: Sequence[str] | None = None) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except Exception as error:
+        if COMPLETE_VARIABLE in os.environ:
+            # A shell has asked while a person types: nothing to complete is better than a trace in the line.
+            sys.exit(1)
         fault = classify(error)
         if fault is None:
             raise
-        _fail(f"error: {visible(str(fault))}", fault.exit_code)
+        # What it is called in messages is not how everybody calls it.
+        told = visible(str(fault)).replace("./millrace ", f"{_called()} ")
+        _fail(f"error: {told}", fault.exit_code)
     sys.exit(0)
 
 

@@ -32,21 +32,21 @@ from runners.settings.folders import folder_of_models
 )
 @click.option(
     "--models",
-    default="",
+    default=None,
     metavar="FOLDER",
     help="What images that were built with the same option have as their models: a folder of models, or of one.",
 )
 @click.option("--argo/--no-argo", default=True, show_default=True, help="Whether to make the Argo Workflow too.")
-def compile_(model: str, output: Path | None, module: str, models: str, argo: bool) -> None:
+def compile_(model: str, output: Path | None, module: str, models: str | None, argo: bool) -> None:
     """Compile a model's pipeline to what a cluster runs: <model>.kfp.yaml and <model>.argo.yaml.
 
     MODEL is a folder of models/ by its name, or a folder anywhere by its path.
     """
-    if module and models:
+    if module and models is not None:
         raise InputError("--module and --models each say where the model's code lies on the cluster; give one of them")
-    carried = folder_of_models(models) if models else None
+    carried = None if models is None else folder_of_models(models)
     settings = load_model(model, module, carried)
-    resolved = Images(carried)
+    resolved = Images(carried, with_models=not settings.module)
     text = compile_pipeline(settings, resolved)
     settings.check_files([task.stage for task in read(documents(text)[0]).tasks.values()], here=False)
     resolved.refuse_other_models()

@@ -7,8 +7,12 @@ from pathlib import Path
 import click
 from click.shell_completion import CompletionItem, get_completion_class
 
+from components.runtime.errors import StageError
 from runners import in_checkout
+from runners.history.records import load_run
+from runners.settings import resources
 from runners.settings.folders import MODELS, SETTINGS_FILE
+from runners.settings.parameters import PARAMETERS
 
 SHELLS = ("bash", "zsh", "fish")
 
@@ -39,7 +43,37 @@ def models(_context: click.Context, _parameter: click.Parameter, incomplete: str
 
 def runs(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Ids of runs, the newest first."""
-    root = context.find_root().params.get("root") or in_checkout("pipeline_root")
-    folders = sorted((folder for folder in Path(root).glob("runs/*") if folder.is_dir()), reverse=True)
-    names = ["latest", *(folder.name for folder in folders)]
+    folders = sorted((folder for folder in _root(context).glob("runs/*") if folder.is_dir()), reverse=True)
+    names = ["latest", *(folder.name for folder in folders if folder.name.isprintable())]
     return [CompletionItem(name) for name in names if name.startswith(incomplete)]
+
+
+def artifacts(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """What `lineage` takes: RUN/TASK/OUTPUT, a part at a time."""
+    name, *rest = incomplete.split("/")
+    if not rest:
+        return [CompletionItem(f"{item.value}/") for item in runs(context, parameter, incomplete)]
+    try:
+        executions = load_run(_root(context), name).executions
+    except StageError:
+        return []
+    if len(rest) == 1:
+        found = [f"{name}/{task}/" for task in executions]
+    else:
+        made = executions.get(rest[0])
+        found = [f"{name}/{rest[0]}/{output}" for output in made.outputs] if made else []
+    return [CompletionItem(word) for word in found if word.startswith(incomplete)]
+
+
+def tasks(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Names of the tasks that pipelines have."""
+    return [CompletionItem(name) for name in resources.tasks() if name.startswith(incomplete)]
+
+
+def parameters(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Names of the parameters of pipelines."""
+    return [CompletionItem(f"{name}=") for name in PARAMETERS if name.startswith(incomplete)]
+
+
+def _root(context: click.Context) -> Path:
+    return Path(context.find_root().params.get("root") or in_checkout("pipeline_root"))

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import functools
+import logging
 import os
 import platform
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +29,7 @@ from runners.terminal import text
 _ENOUGH_BYTES = 5e9
 """A run of the largest sample with all its artifacts takes a tenth of it, the three environments half."""
 _TIMEOUT_SECONDS = 5.0
+_DEADLINE_SECONDS = 12.0
 
 OK, MISSING, WRONG = ("ok", "green"), ("-", "dim"), ("!", "red")
 """What is well; what is not there, which only some of the work needs; what is there and broken."""
@@ -54,22 +59,52 @@ def doctor(context: click.Context) -> None:
 
     Exit code 1 where something is broken; what is only not there, and not needed by all, changes nothing.
     """
-    with ThreadPoolExecutor() as pool:
-        # What has to be waited for is asked for at once.
-        away = [pool.submit(_list, check) for check in (_engines, _kubeflow, _argo)]
-        findings = [_checkout(), *_environments(), *_disk(context.obj["root"])]
-        for asked in away:
-            findings += asked.result()
-    findings += [_images(), _vertex()]
+    # Libraries complain by ways of their own of what is a line here.
+    logging.disable()
+    warnings.simplefilter("ignore")
+    checks = {
+        "millrace": lambda: [_checkout()],
+        "environments": _environments,
+        "disk": lambda: _disk(context.obj["root"]),
+        "engines": _engines,
+        "images": lambda: [_images()],
+        **_kubeflow(),
+        "kubernetes": _argo,
+        "vertex": lambda: [_vertex()],
+    }
+    # What has to be waited for is asked for at once, and not for ever: a server may answer a byte at a time.
+    asked = {name: _Asked(name, check) for name, check in checks.items()}
+    deadline = time.monotonic() + _DEADLINE_SECONDS
+    findings = [finding for each in asked.values() for finding in each.findings(deadline)]
     text.table(
         ("", "what", "found"),
-        [[each.state, each.name, "; ".join(filter(None, (each.said, each.mend)))] for each in findings],
+        [[each.state, each.name, redact("; ".join(filter(None, (each.said, each.mend))))] for each in findings],
     )
     sys.exit(int(any(each.state == WRONG for each in findings)))
 
 
-def _list(check: Callable[[], Iterator[Finding]]) -> list[Finding]:
-    return list(check())
+class _Asked:
+    """A check that goes on in a thread of its own, which ends with the process at the latest."""
+
+    def __init__(self, name: str, check: Callable[[], Iterable[Finding]]) -> None:
+        self._name, self._check = name, check
+        self._found: list[Finding] = []
+        self._thread = threading.Thread(target=self._look, daemon=True)
+        self._thread.start()
+
+    def _look(self) -> None:
+        try:
+            self._found = list(self._check())
+        except Exception as error:
+            # Whatever is odd enough to break a check is what people want to be told of.
+            said = f"{type(error).__name__}: {' '.join(str(error).split())}"
+            self._found = [Finding(WRONG, self._name, said, "this check does not know what that means")]
+
+    def findings(self, deadline: float) -> list[Finding]:
+        self._thread.join(max(0.0, deadline - time.monotonic()))
+        if self._thread.is_alive():
+            return [Finding(WRONG, self._name, f"no whole answer within {_DEADLINE_SECONDS:.0f} s", "see what hangs")]
+        return self._found
 
 
 def _checkout() -> Finding:
@@ -140,24 +175,31 @@ def _images() -> Finding:
     return Finding(OK if len(built) == len(stages) else MISSING, "images", said, _when(built != stages, "make images"))
 
 
-def _kubeflow() -> Iterator[Finding]:
+def _kubeflow() -> dict[str, Callable[[], Iterable[Finding]]]:
+    """A check of each server that a name leads to."""
     from runners.kubeflow import contexts
-    from runners.kubeflow.connection import Connection
 
     try:
         names = contexts.names()
     except StageError as error:
-        yield Finding(WRONG, "kubeflow", str(error), "mend the file")
-        return
+        wrong = Finding(WRONG, "kubeflow", str(error), "mend the file")
+        return {"kubeflow": lambda: [wrong]}
     if not names:
-        yield Finding(MISSING, "kubeflow", "no server is named", "docs/cluster-commands.md tells how")
-    for name in names:
-        what = f"kubeflow {name}".strip()
-        try:
-            server = Connection(contexts.find(name), _TIMEOUT_SECONDS)
-            yield Finding(OK, what, f"Kubeflow Pipelines {server.version or 'of unknown version'} at {server.where}")
-        except StageError as error:
-            yield Finding(WRONG, what, redact(str(error)), "start it, or mend its context")
+        none = Finding(MISSING, "kubeflow", "no server is named", "docs/cluster-commands.md tells how")
+        return {"kubeflow": lambda: [none]}
+    return {f"kubeflow {name}".strip(): functools.partial(_server, name) for name in names}
+
+
+def _server(name: str) -> Iterator[Finding]:
+    from runners.kubeflow import contexts
+    from runners.kubeflow.connection import Connection
+
+    what = f"kubeflow {name}".strip()
+    try:
+        server = Connection(contexts.find(name), _TIMEOUT_SECONDS)
+        yield Finding(OK, what, f"Kubeflow Pipelines {server.version or 'of unknown version'} at {server.where}")
+    except StageError as error:
+        yield Finding(WRONG, what, _without_option(error), "start it, or mend its context")
 
 
 def _argo() -> Iterator[Finding]:
@@ -166,12 +208,14 @@ def _argo() -> Iterator[Finding]:
     try:
         cluster = ArgoCluster(timeout=_TIMEOUT_SECONDS)
     except StageError as error:
-        yield Finding(MISSING, "kubernetes", str(error), "only for Argo without Kubeflow: docs/deploy.md")
+        is_there = not str(error).startswith("no cluster")
+        mend = "mend it" if is_there else "only for Argo without Kubeflow: docs/deploy.md"
+        yield Finding(WRONG if is_there else MISSING, "kubernetes", str(error), mend)
         return
     try:
         kubernetes, argo = cluster.versions()
     except StageError as error:
-        yield Finding(WRONG, "kubernetes", redact(str(error)), "start the cluster, or choose another context")
+        yield Finding(WRONG, "kubernetes", _without_option(error), "start the cluster, or choose another context")
         return
     yield Finding(OK, "kubernetes", f"{kubernetes} at {cluster.where}, namespace {cluster.namespace}")
     if argo is None:
@@ -190,6 +234,11 @@ def _vertex() -> Finding:
         return Finding(MISSING, "vertex", "no credentials", "only for Vertex AI: gcloud auth application-default login")
     mend = _when(not project, "set GOOGLE_CLOUD_PROJECT, or give --project")
     return Finding(OK, "vertex", f"credentials in {file or own}, project {project or 'not set'}", mend)
+
+
+def _without_option(error: StageError) -> str:
+    """An error of a server without the advice to give an option that this command does not have."""
+    return str(error).replace(", or raise --timeout", "")
 
 
 def _when(condition: bool, said: str) -> str:

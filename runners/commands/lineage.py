@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from components.runtime.text.visible import in_one_line
+from runners.commands import completion
 from runners.history.lineage_graph import ArtifactNode, ExecutionNode, Graph
 from runners.history.record_values import finite
 from runners.terminal import text
@@ -24,7 +25,7 @@ Line = tuple[str, str]
 
 
 @click.command()
-@click.argument("artifact")
+@click.argument("artifact", shell_complete=completion.artifacts)
 @click.option("--up", "direction", flag_value="up", help="Only what made it.")
 @click.option("--down", "direction", flag_value="down", help="Only what came of it.")
 @click.option("--all", "every", is_flag=True, help="Name every run that took an execution from the cache.")

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from runners.settings.model import Settings, load, same_name
+from runners.settings.folders import SETTINGS_FILE
+from runners.settings.model import Settings, load, own_name, same_name
 
 
 def load_model(model: str, module: str = "", models: Path | None = None) -> Settings:
@@ -17,9 +18,14 @@ def load_model(model: str, module: str = "", models: Path | None = None) -> Sett
     """
     settings = load(model, module, models)
     if others := same_name(settings):
+        mend = (
+            f"write pipeline_name into {SETTINGS_FILE}"
+            if settings.pipeline_name == own_name(settings.folder)
+            else "leave the key out, and it is the folder's, or write another"
+        )
         click.echo(
             f"warning: pipeline_name {settings.pipeline_name!r} is also that of {', '.join(others)}: runs, artifacts "
-            "and lineage of both go under one name; leave the key out, and it is the folder's, or write another",
+            f"and lineage of both go under one name; {mend}",
             err=True,
         )
     return settings

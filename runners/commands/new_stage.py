@@ -6,12 +6,12 @@ import click
 
 from runners import PROJECT
 from runners.scaffold import stage
-from runners.settings.resources import stages
+from runners.settings.resources import stages, task_name
 
 _LEFT = """
 What is left to you:
 components/{name}/{name}.py   its work, with component.yaml beside it and tests/components/{name}; then: make fmt
-pipeline.py   a task of it, in work(), such as: task("{name}", examples=examples)
+pipeline.py   a task of it, in work(), such as: task("{name}", examples=examples); runs call it {task}
 runners/settings/stages.py   a section, if models shall have settings for it: docs/contributing.md"""
 
 
@@ -31,4 +31,4 @@ def new_stage(name: str, environment: str) -> None:
     for word, places in (("made", new.made), ("changed", new.changed)):
         for place in places:
             click.echo(f"{word:<8} {place}")
-    click.echo(_LEFT.format(name=name))
+    click.echo(_LEFT.format(name=name, task=task_name(name)))

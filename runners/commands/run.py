@@ -18,6 +18,7 @@ from runners.commands.models import load_model
 from runners.compiled.ir import documents, read
 from runners.compiled.pipelines import compiled
 from runners.history.pages import run_report
+from runners.history.records import last_model
 from runners.local import environments
 from runners.local.containers import Containers
 from runners.local.run import LocalRun
@@ -42,15 +43,29 @@ _PLACES = ("data", "serving_directory")
     "parameters",
     multiple=True,
     metavar="NAME=VALUE",
+    shell_complete=completion.parameters,
     help=f"A parameter of the pipeline: {', '.join(PARAMETERS)}.",
 )
-@click.option("--until", default="", metavar="TASK", help="Stop after this task.")
-@click.option("--only", multiple=True, metavar="TASK", help="Run only this task, on an earlier run's artifacts.")
+@click.option(
+    "--until",
+    default="",
+    metavar="TASK",
+    shell_complete=completion.tasks,
+    help="Stop after this task, such as validate or train.",
+)
+@click.option(
+    "--only",
+    multiple=True,
+    metavar="TASK",
+    shell_complete=completion.tasks,
+    help="Run only this task, on an earlier run's artifacts.",
+)
 @click.option(
     "--from",
     "earlier",
     default="",
     metavar="RUN",
+    shell_complete=completion.runs,
     help="The run that --only goes on from, an id or the beginning of one; without, the newest that has the artifacts.",
 )
 @click.option("--no-cache", is_flag=True, help="Execute every task, whatever earlier runs left.")
@@ -72,7 +87,10 @@ def run(
     docker: bool,
     engine: str,
 ) -> None:
-    """Run a model's pipeline on this machine."""
+    """Run a model's pipeline on this machine.
+
+    MODEL is a folder of models/ by its name, or a folder anywhere by its path.
+    """
     root = Path(context.obj["root"]).absolute()
     if until and only:
         raise InputError("--until and --only exclude each other; give one of them")
@@ -86,17 +104,27 @@ def run(
     ir = compiled(settings)
     pipeline = read(documents(ir)[0])
     arguments = pipeline.values(_given(root, settings, data, parameters, pipeline.parameters))
-    console = Console()
+    selection = Selection(until, only, earlier)
+    selected = selection.tasks(pipeline)
+    stages = [task.stage for name, task in pipeline.tasks.items() if name in selected]
+    settings.check_files(stages)
+    if "ingest" in stages:
+        _check_data(arguments["data"], settings, named=data is not None)
+    _warn_of_other_folder(root, settings)
     containers = Containers(engine) if docker else None
+    if not docker:
+        environments.prepare(stages)
+    console = Console()
     local = LocalRun(
         root=root,
         pipeline=pipeline,
         ir=ir,
         arguments=arguments,
         display=make_display(console),
-        selection=Selection(until, only, earlier),
+        selection=selection,
         use_cache=not no_cache,
         containers=containers,
+        model=settings.folder,
     )
     if containers and containers.stale:
         click.echo(
@@ -104,12 +132,6 @@ def run(
             "`make images` builds them anew",
             err=True,
         )
-    stages = [task.stage for name, task in pipeline.tasks.items() if name in local.selected]
-    settings.check_files(stages)
-    if "ingest" in stages:
-        _check_data(arguments["data"], settings)
-    if not docker and not all(environments.is_made(environments.environment_of(stage)) for stage in stages):
-        environments.make("setup")
     exit_code = local.run()
     try:
         run_report.write(root, local.id)
@@ -141,16 +163,37 @@ def _module(place: str) -> str:
     return os.path.abspath(place)
 
 
-def _check_data(data: str, settings: Settings) -> None:
-    """Refuses a model's own folder of data that is not there; what a person has named is ingest's to find.
+def _check_data(data: str, settings: Settings, *, named: bool) -> None:
+    """Refuses data that is not there before a run begins; what a URI or a pattern leads to is ingest's to find.
 
     Of the models that come with the project, there is sample data to make.
+
+    Args:
+      data: where it is.
+      settings: of the model.
+      named: whether the command line says so, and not the settings or the model's own folder.
     """
     place = settings.own_data
     if data == str(place) and settings.folder.parent == MODELS and not (place.is_dir() and any(place.iterdir())):
         environments.make("sample-data", MODEL=settings.folder.name, ARGS="--if-there-is-any")
-    if data == str(place) and not place.exists():
+    if "://" in data or "{" in data or os.path.lexists(data):
+        return
+    if named:
+        raise InputError(f"--data {short(Path(data))}: there is no such file or folder; name the one with your data")
+    if data == str(place):
         raise InputError(f"there is no {short(place)}; put your data there, or name its place: --data FOLDER")
+
+
+def _warn_of_other_folder(root: Path, settings: Settings) -> None:
+    """Says where the last run of this name was of a model in another folder: they would push over each other's."""
+    earlier = last_model(root, settings.pipeline_name)
+    if earlier and earlier != str(settings.folder):
+        click.echo(
+            f"warning: the last run of {settings.pipeline_name!r} was of the model in {earlier}, this one is of "
+            f"{settings.folder}: runs, artifacts and served models of both go under one name; if they are two models, "
+            f"write pipeline_name into {SETTINGS_FILE}",
+            err=True,
+        )
 
 
 def _given(

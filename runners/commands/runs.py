@@ -46,7 +46,7 @@ def _row(run: Run) -> dict[str, text.Cell]:
     return {
         "run": run.id,
         "pipeline": run.pipeline,
-        "state": (" ".join(filter(None, [run.state, run.part])), STATE_STYLES.get(run.state, "")),
+        "state": (f"{run.state} ({run.part})" if run.part else run.state, STATE_STYLES.get(run.state, "")),
         "started (UTC)": text.minute(run.started),
         "duration": text.duration(run.elapsed),
         "metrics": ", ".join(metrics),

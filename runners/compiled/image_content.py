@@ -13,7 +13,7 @@ from components.runtime.errors import InputError, did_you_mean
 from components.runtime.stage.artifacts import file_digest
 from runners import PROJECT
 from runners.compiled.images import GPU, GPU_STAGES
-from runners.settings.folders import SETTINGS_FILE
+from runners.settings.folders import carried
 
 BASE_PREFIX = "millrace/base-"
 CONTENT_LABEL = "dev.millrace.content"
@@ -147,16 +147,7 @@ def _content(project: Path, dockerfile: str, arguments: dict[str, str], models: 
 
 
 def _models(folder: Path) -> dict[str, Path]:
-    """What is copied of a folder of models, or of the folder of one: all but what is hidden, and data."""
-    one = (folder / SETTINGS_FILE).is_file()
-    above = folder.parent if one else folder
-    found = {}
-    for file in _files(folder):
-        name = file.relative_to(above)
-        # (Models look for their own data there, see Settings.own_data.)
-        if not any(part.startswith(".") for part in name.parts) and "data" not in name.parts[1:2]:
-            found[f"{MODELS}/{name.as_posix()}"] = file
-    return found
+    return {f"{MODELS}/{name}": file for name, file in carried(folder).items()}
 
 
 def _models_digest(files: dict[str, Path]) -> str:

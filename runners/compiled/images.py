@@ -103,7 +103,7 @@ def _read_lock(file: Path, _modified: int, _size: int) -> dict[str, Built]:
     try:
         content: Any = yaml.safe_load(file.read_text()) or {}
         lock = {str(stage): Built(**entry) for stage, entry in content.items()}
-    except (yaml.YAMLError, AttributeError, TypeError) as error:
+    except (yaml.YAMLError, AttributeError, TypeError, UnicodeDecodeError) as error:
         raise InputError(
             f"{where}: not a lock of images ({' '.join(str(error).split())}); `make images` writes it anew"
         ) from None

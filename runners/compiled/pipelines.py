@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import shlex
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -67,11 +68,17 @@ class Images:
       others: images of images.lock whose models are known to be others than those asked for.
     """
 
-    def __init__(self, models: Path | None = None) -> None:
-        """Takes the folder that the images have in place of the checkout's `models`, if they have another."""
+    def __init__(self, models: Path | None = None, *, with_models: bool = True) -> None:
+        """Forgets nothing that it is asked for.
+
+        Args:
+          models: what the images have in place of the checkout's `models`, if they have another.
+          with_models: whether the models that images have are used.
+        """
         self.unpinned: set[str] = set()
         self.others: set[str] = set()
         self._models = models
+        self._with_models = with_models
 
     def __call__(self, name: str, variant: str) -> str:
         """What to start for the name and the variant of an image."""
@@ -79,7 +86,7 @@ class Images:
         if not pinned:
             self.unpinned.add(reference)
         stage = images.stage_of(name)
-        if stage in image_content.image_stages() and (own := image_content.recipe(stage).models):
+        if self._with_models and stage in image_content.image_stages() and (own := image_content.recipe(stage).models):
             wanted = image_content.models_digest(self._models) if self._models else own
             noted = images.models_of(name, variant)
             if noted != wanted and (noted or self._models):
@@ -94,8 +101,8 @@ class Images:
         """
         if self.others and self._models:
             raise InputError(
-                f"the images of {', '.join(sorted(self.others))} in images.lock do not have what is in {self._models} "
-                f"now; build them: make images ARGS='--models {self._models}'"
+                f"images.lock has no images of {', '.join(sorted(self.others))} with what is in {self._models} now; "
+                f"build them: make images ARGS={shlex.quote(f'--models {shlex.quote(str(self._models))}')}"
             )
 
     @property

@@ -186,6 +186,15 @@ def _run(root: Path, file: Path) -> Run | None:
     )
 
 
+def last_model(root: Path, pipeline: str) -> str:
+    """The folder of the model that the newest run of a pipeline was of; empty where no run on this machine tells."""
+    for file in sorted(root.glob(f"runs/{pipeline}-[0-9]*/{run_record.FILE}"), reverse=True):
+        record = json_object(file)
+        if record and record.get("pipeline") == pipeline and record.get("target") == "local":
+            return str(record.get("model") or "")
+    return ""
+
+
 def _part(selection: dict[str, Any]) -> str:
     only = selection.get("only")
     if isinstance(only, list) and only:

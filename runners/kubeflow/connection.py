@@ -39,7 +39,8 @@ class Connection:
         self._context = context
         self._timeout = timeout
         health = self._health()
-        version = str(health.get("tag_name") or health.get("apiServerTagName") or "")
+        tag = health.get("tag_name") or health.get("apiServerTagName")
+        version = tag if isinstance(tag, str) else ""
         _check_version(self.where, version)
         self.version = version
         multi_user = bool(health.get("multi_user", health.get("apiServerMultiUser", False)))

@@ -148,6 +148,8 @@ def _token(name: str, entry: _Entry) -> str:
             token = file.read_text().strip()
         except OSError as error:
             raise InputError(f"context {name}: token_file {file}: {error.strerror}") from None
+        except UnicodeDecodeError:
+            raise InputError(f"context {name}: token_file {file} holds no text") from None
         if not token:
             raise InputError(f"context {name}: token_file {file} is empty")
         return token

@@ -67,8 +67,8 @@ def mounts(task: Task, workplace: Path) -> Mounts:
         if task.stage == "push" and name == "destination":
             writable.append(path)
         elif name.endswith("_file"):
-            # A module imports its neighbours.
-            readable.append(path.parent)
+            # A module imports its neighbours; it may be a link to elsewhere.
+            readable += [path.parent, *([] if path.resolve().parent == path.parent.resolve() else [path.resolve()])]
         else:
             readable.append(_without_pattern(path))
     return Mounts(tuple(path for path in readable if path.exists()), tuple(writable))

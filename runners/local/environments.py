@@ -7,6 +7,7 @@ import hashlib
 import os
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,21 @@ def environment_of(stage: str) -> str:
 
 def is_made(environment: str) -> bool:
     """Whether an environment is there, whole, and made from the locks that are there now."""
-    return _stamp(environment).exists()
+    python = PROJECT / ".venv" / environment / "bin" / "python"
+    # The interpreter may have gone that it was made with.
+    return _stamp(environment).exists() and os.access(python, os.X_OK)
+
+
+def prepare(stages: Iterable[str]) -> None:
+    """Has those environments made that stages need and that are not made.
+
+    Raises:
+      StageError: that failed.
+    """
+    if missing := [name for name in {environment_of(stage) for stage in stages} if not is_made(name)]:
+        for name in missing:
+            _stamp(name).unlink(missing_ok=True)
+        make("setup")
 
 
 def _stamp(environment: str) -> Path:

@@ -57,6 +57,7 @@ class LocalRun:
       ir: text of the compiled pipeline, kept with the run.
       arguments: values of the pipeline's parameters.
       containers: where the tasks run in their images instead of processes.
+      model: folder of the model, for the record.
     """
 
     root: Path
@@ -67,6 +68,7 @@ class LocalRun:
     selection: Selection = field(default_factory=Selection)
     use_cache: bool = True
     containers: Containers | None = None
+    model: Path | None = None
 
     def __post_init__(self) -> None:
         """Checks the request before anything is written."""
@@ -87,6 +89,7 @@ class LocalRun:
         self.record: dict[str, Any] = {
             "id": self.id,
             "pipeline": self.pipeline.name,
+            "model": str(self.model or ""),
             "target": "local",
             "state": "running",
             "started": now.isoformat(),

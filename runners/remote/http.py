@@ -27,8 +27,10 @@ def explained(server: str, doing: str, secrets: Collection[str] = ()) -> Iterato
     """
     try:
         yield
-    except StageError:
-        raise
+    except StageError as error:
+        if (scrubbed := _scrubbed(str(error), secrets)) == str(error):
+            raise
+        raise type(error)(scrubbed) from None
     except Exception as error:
         made = _explain(error, server, doing)
         if made is None:

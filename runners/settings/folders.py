@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 
 from components.runtime.errors import InputError, did_you_mean
@@ -25,16 +26,21 @@ def find(model: str, models: Path | None = None) -> Path:
     is_path = "/" in model or model in (".", "..")
     beside = MODELS if models is None else models.parent if is_model(models) else models
     folder = Path(os.path.abspath(model)) if is_path else beside / model
+    if not folder.is_relative_to(PROJECT) and folder.resolve().is_relative_to(PROJECT):
+        # The checkout by another name; a model of it that is a link to elsewhere keeps the name that it has here.
+        folder = folder.resolve()
     if is_model(folder):
         return folder
     file = shown(folder / SETTINGS_FILE)
     if is_path:
         raise InputError(f"no model {model}: there is no {file}; a model is a folder with its {SETTINGS_FILE}")
-    known = sorted(path.parent.name for path in beside.glob(f"*/{SETTINGS_FILE}"))
+    known = sorted(path.parent.name for path in beside.glob(f"[!.]*/{SETTINGS_FILE}"))
     near = did_you_mean(model, known)
     if not near and is_model(Path(model)):
-        near = f", did you mean ./{model}, the folder here?"
-    raise InputError(f"no model {model!r}: there is no {file}{near}; the models are: {', '.join(known)}")
+        near = f", did you mean {shlex.quote(f'./{model}')}, the folder here?"
+    raise InputError(
+        f"no model {model!r}: there is no {file}{near}; the models are: {', '.join(known)}, or the path of a folder"
+    )
 
 
 def folder_of_models(models: str) -> Path:
@@ -44,10 +50,34 @@ def folder_of_models(models: str) -> Path:
       InputError: there are no models in it.
     """
     folder = Path(os.path.abspath(models))
-    if not is_model(folder) and not any(folder.glob(f"*/{SETTINGS_FILE}")):
-        what = "holds no model" if folder.is_dir() else "no such folder"
+    if not models or not any(Path(name).name == SETTINGS_FILE for name in carried(folder)):
+        what = "holds no model" if folder.is_dir() else "is a file" if folder.exists() else "no such folder"
         raise InputError(f"--models {models}: {what}; name a folder of models, each a folder with its {SETTINGS_FILE}")
     return folder
+
+
+def carried(models: Path) -> dict[str, Path]:
+    """The files that images take of a folder of models, or of the folder of one, by their path below `models`.
+
+    All but what is hidden, bytecode, and the models' own `data`. Links are followed.
+    """
+    above = models.parent if is_model(models) else models
+    found = {}
+    seen = set()
+    for folder, names, files in os.walk(models, followlinks=True):
+        place = Path(folder).relative_to(above)
+        if os.path.realpath(folder) in seen:
+            names.clear()
+            continue
+        seen.add(os.path.realpath(folder))
+        # (Models look for their own data there, see Settings.own_data.)
+        left_out = {"__pycache__", *(["data"] if len(place.parts) == 1 else [])}
+        names[:] = sorted(name for name in names if not name.startswith(".") and name not in left_out)
+        for name in files:
+            file = Path(folder) / name
+            if not name.startswith(".") and file.suffix != ".pyc" and file.is_file():
+                found[(place / name).as_posix()] = file
+    return found
 
 
 def is_model(folder: Path) -> bool:

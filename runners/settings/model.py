@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import shlex
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -17,7 +18,7 @@ from runners import PROJECT
 from runners.settings import evaluation_file, mistakes, plain_values, secret_values
 from runners.settings import resources as resources_module
 from runners.settings.cluster import Cluster, StageResources
-from runners.settings.folders import MODELS, SETTINGS_FILE, find, is_model, shown
+from runners.settings.folders import MODELS, SETTINGS_FILE, carried, find, is_model, shown
 from runners.settings.kubernetes_values import pipeline_name
 from runners.settings.sections import Section
 from runners.settings.stages import (
@@ -171,7 +172,8 @@ class Settings(Section):
 
     def local_place(self, place: str) -> str:
         """A place that the settings name, for a run on this machine: paths are relative to what the model lies in."""
-        return place if "://" in place else str((self.folder if self.is_elsewhere else PROJECT) / place)
+        beside = self.folder if self.is_elsewhere else PROJECT
+        return place if "://" in place else str(beside / os.path.expanduser(place))
 
     def check_files(self, stages: Iterable[str], *, here: bool = True) -> None:
         """Looks for the files that these stages' sections name, before a run spends hours on what comes before them.
@@ -183,9 +185,11 @@ class Settings(Section):
         Raises:
           InputError: one is not on this machine, and no URI.
         """
-        if self.module and not here:
-            return
         where = shown(self.folder / SETTINGS_FILE)
+        if self.module and not here:
+            self._check_module(where)
+            return
+        in_images = {f"{_IN_IMAGES}/{name}" for name in carried(self.models)} if self.models else set()
         for stage in stages:
             named = self.arguments(stage) if stage in SECTIONS else {}
             for key, value in named.items():
@@ -196,10 +200,16 @@ class Settings(Section):
                     near = did_you_mean(path.name, sorted(file.name for file in path.parent.glob("*.*")))
                     raise InputError(f"{where}: {stage}.{key}: there is no file {shown(path)}{near}")
                 if not here and not Path(value).is_relative_to(_IN_IMAGES) and not self.on_volume(value):
+                    whole = shlex.quote(str(self.folder if path.is_relative_to(self.folder) else self.folder.parent))
                     raise InputError(
                         f"{where}: {stage}.{key}: {value} is on this machine, where no pod finds it; build images with "
-                        f"it and compile with --models {self.folder.parent}, or put the folder where pods read it and "
+                        f"it and compile with --models {whole}, or put the folder where pods read it and "
                         "compile with --module PLACE (docs/images.md tells both)"
+                    )
+                if not here and self.models and value not in in_images:
+                    raise InputError(
+                        f"{where}: {stage}.{key}: {path} is not taken into images, as nothing is that is hidden or in "
+                        "a model's folder data; move it"
                     )
                 if key == "eval_config_file":
                     evaluation_file.check(path, str(shown(path)))
@@ -209,6 +219,15 @@ class Settings(Section):
                     f"{where}: validate.previous_statistics: there is no folder {earlier}; name the output of the "
                     "statistics stage in an earlier run"
                 )
+
+    def _check_module(self, where: str) -> None:
+        """Refuses a folder of this machine where no pod has anything at its path."""
+        mounted = (self.cluster.mount_path, "/gcs", *(path for pod in self._pods.values() for path in pod.paths))
+        if self.module.startswith("/") and not any(Path(self.module).is_relative_to(place) for place in mounted):
+            raise InputError(
+                f"{where}: module {self.module}: no pod has that folder; name a gs:// or s3:// URI, or a folder on the "
+                f"volume, which pods have at {self.cluster.mount_path}"
+            )
 
     def on_volume(self, arguments: Any) -> bool:
         """Whether arguments of a stage name something on the volume: model code, earlier statistics, weights."""
@@ -279,8 +298,13 @@ def same_name(settings: Settings) -> list[str]:
 
 
 def _name_of(folder: Path, content: dict[str, Any]) -> Any:
-    """The name of a model's pipeline: what its settings say, else that of its folder as KFP accepts it."""
-    return content.get("pipeline_name", folder.name.lower().replace("_", "-"))
+    """The name of a model's pipeline: what its settings say, else that of its folder."""
+    return content.get("pipeline_name", own_name(folder))
+
+
+def own_name(folder: Path) -> str:
+    """The name of the pipeline of a model whose settings give it none: that of its folder as KFP accepts it."""
+    return folder.name.lower().replace("_", "-")
 
 
 def _beside(module: str, file: str) -> str:

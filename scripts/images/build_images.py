@@ -64,7 +64,7 @@ def _write(text: str, part: Path) -> None:
 def _recipes(request: Request) -> list[Recipe]:
     variant = images.GPU if request.gpu else ""
     stages = request.stages or (images.GPU_STAGES if request.gpu else tuple(image_content.image_stages()))
-    models = folder_of_models(request.models) if request.models else None
+    models = None if request.models is None else folder_of_models(request.models)
     return [image_content.recipe(stage, variant, request.python_image, models=models) for stage in stages]
 
 
@@ -101,7 +101,6 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument(
         "--models",
-        default="",
         metavar="FOLDER",
         help="models of yours in place of this checkout's: a folder of models, or of one; compile with the same",
     )

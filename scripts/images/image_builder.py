@@ -39,7 +39,7 @@ class Request:
       push: send the images there.
       python_image: what everything stands on.
       pip_conf: settings of the package index during builds; a file, never part of an image.
-      models: folder that takes the place of the checkout's `models`; empty for that.
+      models: folder that takes the place of the checkout's `models`, where another is to.
       force: build even what is there.
     """
 
@@ -50,7 +50,7 @@ class Request:
     push: bool = False
     python_image: str = image_content.PYTHON_IMAGE
     pip_conf: str = ""
-    models: str = ""
+    models: str | None = None
     force: bool = False
 
 
@@ -84,19 +84,22 @@ class Builder:
             self._base(recipe.base)
             self._build(recipe, reference)
         ending = recipe.key.removeprefix(name.rsplit("/", 1)[-1])
-        self._call("tag", reference, f"{name}:{VERSION}{ending}")
+        # By the version go the images of this checkout's code alone.
+        version = [] if recipe.models and self._request.models else [f"{name}:{VERSION}{ending}"]
+        for tag in version:
+            self._call("tag", reference, tag)
         digest, size = self._engine.inspect(reference) or ("", 0)
         if self._request.push and (new or not known or (known.image, known.tag) != (name, recipe.tag)):
             digest = self._push(reference)
-            self._push(f"{name}:{VERSION}{ending}")
+            for tag in version:
+                self._push(tag)
         elif self._request.registry and known and not new and (known.image, known.tag) == (name, recipe.tag):
             # A registry may have compressed it into another digest than the engine knows.
             digest = known.digest
         _say(recipe.key, "built" if new else "up to date", recipe.tag, size, time.monotonic() - begun if new else None)
         if not digest:
-            print(
-                f"  {recipe.key}: docker knows no digest before a push; until then it goes by {name}:{VERSION}{ending}"
-            )
+            until = f"until then it goes by {version[0]}" if version else "compile --models needs one"
+            print(f"  {recipe.key}: docker knows no digest before a push (--registry HOST/TEAM --push); {until}")
             return None, new
         return images.Built(image=name, digest=digest, tag=recipe.tag, models=recipe.models), new
 

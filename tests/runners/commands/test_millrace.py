@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import subprocess
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ import pytest
 from components.runtime import VERSION
 from runners import PROJECT, in_checkout
 from runners.commands import cli, doctor
+from tests.runners.history.pipeline_roots import SECOND, taxi_root
 from tests.runners.kubeflow.kfp_server import Kfp, serve
 from tests.support import MILLRACE, ROOT, bare_path
 
@@ -131,6 +134,28 @@ def test_bash_completes_commands_models_and_runs(tmp_path: Path) -> None:
     (tmp_path / "runs" / "taxi-20260101-000000-ab12").mkdir(parents=True)
     assert completed(f"millrace --root {tmp_path} report t") == ["plain,taxi-20260101-000000-ab12"]
     assert completed(f"millrace --root {tmp_path} compare latest l") == ["plain,latest"]
+    assert completed(f"millrace --root {tmp_path} run taxi --from l") == ["plain,latest"]
+    assert completed(f"millrace --root {tmp_path} lineage la") == ["plain,latest/"]
+    assert completed("millrace run taxi --until transf") == ["plain,transform", "plain,transformed-statistics"]
+    assert completed("millrace run taxi --param tr") == ["plain,train_steps="]
+
+
+def test_completion_says_nothing_where_there_is_nothing(tmp_path: Path) -> None:
+    (tmp_path / "runs").mkdir()
+    os.mkdir(os.fsencode(tmp_path / "runs") + b"/\xff")
+    (tmp_path / "runs" / "taxi-1\n2").mkdir()
+    assert completed(f"millrace --root {tmp_path} report ") == ["plain,latest"]
+    answer = call(_MILLRACE_COMPLETE="bash_complete", COMP_WORDS="millrace rnu t", COMP_CWORD="2")
+    assert (answer.stdout.strip(), answer.stderr) == ("", "")
+
+
+def test_lineage_is_completed_a_part_at_a_time(tmp_path: Path) -> None:
+    taxi_root(tmp_path / "root")
+    words = f"millrace --root {tmp_path / 'root'} lineage {SECOND}"
+    assert f"plain,{SECOND}/train/" in completed(f"{words}/")
+    made = [f"plain,{SECOND}/train/model", f"plain,{SECOND}/train/model_run"]
+    assert completed(f"{words}/train/mod") == made
+    assert completed(f"{words}/nix/") == []
 
 
 def test_zsh_and_fish_ask_in_their_own_words() -> None:
@@ -230,3 +255,68 @@ def test_disk_that_is_almost_full(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     finding = next(doctor._disk(tmp_path / "not" / "there"))
     assert finding.state == doctor.WRONG
     assert "free some" in finding.mend
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["x", "[1, 2]", "clusters: 3", b"\xff\xfe", "a: [", "apiVersion: v1\nkind: Config\ncontexts: [{name: 3}]\n"],
+)
+def test_a_damaged_kubeconfig_is_a_line_and_the_others_are_there(
+    bare: dict[str, str], tmp_path: Path, text: str | bytes
+) -> None:
+    (tmp_path / "damaged").write_bytes(text if isinstance(text, bytes) else text.encode())
+    (tmp_path / "images.lock").write_bytes(b"\xff")
+    found, code = lines(**bare | {"KUBECONFIG": str(tmp_path / "damaged")})
+    assert found["kubernetes"][0] == "!"
+    assert found["images"][0] == "!"
+    assert found["environment client"][0] == "ok"
+    assert code == 1
+
+
+def test_a_check_that_breaks_or_never_ends_is_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def breaks() -> list[doctor.Finding]:
+        raise RuntimeError("odd\nthing")
+
+    ended = threading.Event()
+    deadline = time.monotonic() + 0.2
+    broken = doctor._Asked("this", breaks).findings(deadline)
+    (late,) = doctor._Asked("that", lambda: [doctor.Finding(doctor.OK, "x", str(ended.wait(60)))]).findings(deadline)
+    ended.set()
+    assert [(each.state, each.name, each.said) for each in broken] == [
+        (doctor.WRONG, "this", "RuntimeError: odd thing")
+    ]
+    assert (late.state, late.name) == (doctor.WRONG, "that")
+    assert "no whole answer within" in late.said
+
+
+def test_no_credentials_are_shown(bare: dict[str, str]) -> None:
+    with serve(Kfp()) as server:
+        host = server.url.replace("://", "://user:hunter2@")
+        for address in (host, f"{host}/?token=hunter2"):
+            found = call("doctor", **bare | {"KF_PIPELINES_ENDPOINT": address})
+            assert "kubeflow" in found.stdout
+            assert "hunter2" not in found.stdout + found.stderr
+
+
+def test_a_folder_that_is_gone_is_one_line(tmp_path: Path) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    program = f"cd '{gone}' && rmdir '{gone}' && exec '{MILLRACE}' run ./x"
+    found = subprocess.run(["bash", "-c", program], capture_output=True, text=True, check=False)
+    assert found.returncode == 65
+    # (bash has a word of its own for it.)
+    assert found.stderr.splitlines()[-1] == "error: the folder that this was called in is gone; go to another one"
+    assert "Traceback" not in found.stderr
+
+
+def test_foreign_libraries_do_not_get_in(tmp_path: Path) -> None:
+    for name in ("click", "json", "runners"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('foreign')\n")
+    found = call("--version", cwd=tmp_path, PYTHONPATH=str(tmp_path), PYTHONHOME=str(tmp_path))
+    assert (found.stdout, found.stderr) == (f"millrace {VERSION}\n", "")
+
+
+def test_an_option_in_the_wrong_place_is_told() -> None:
+    found = call("runs", "--root", "x")
+    assert found.returncode == 2
+    assert found.stderr.endswith("It goes before the command: --root FOLDER COMMAND\n")

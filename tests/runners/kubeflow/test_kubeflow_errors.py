@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import socket
 from pathlib import Path
@@ -159,8 +160,8 @@ def test_a_token_is_sent_and_never_shown(
         everything.append(call("kubeflow", "--context", "test", "list"))
         assert everything[-1].exit_code == 0
         assert all(headers.get("authorization") == f"Bearer {TOKEN}" for *_, headers in server.requests)
-        for status in (401, 403, 500):
-            server.refusals = {"/runs": (status, {"message": f"bad token {TOKEN}"})}
+        for place, status in itertools.product(("/runs", "/healthz"), (401, 403, 500)):
+            server.refusals = {place: (status, {"message": f"bad token {TOKEN}"})}
             everything.append(call("kubeflow", "list"))
             assert "bad token ***" in everything[-1].error
     for called in everything:

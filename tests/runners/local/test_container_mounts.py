@@ -38,6 +38,15 @@ def test_a_pattern_gives_the_folder_that_holds_its_files(tmp_path: Path) -> None
     assert mounts(task(parameters={"data": pattern}), tmp_path / "work").readable == (tmp_path,)
 
 
+def test_a_module_that_is_a_link_is_seen_where_it_leads(tmp_path: Path) -> None:
+    (tmp_path / "code").mkdir()
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared" / "net.py").touch()
+    (tmp_path / "code" / "net.py").symlink_to("../shared/net.py")
+    given = task("train", {"module_file": str(tmp_path / "code" / "net.py")})
+    assert mounts(given, tmp_path / "work").readable == (tmp_path / "code", tmp_path / "shared" / "net.py")
+
+
 def test_what_custom_config_names_is_seen(tmp_path: Path) -> None:
     weights = tmp_path / "weights.h5"
     weights.touch()

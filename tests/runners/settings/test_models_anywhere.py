@@ -14,7 +14,7 @@ import yaml
 from components.runtime.errors import InputError
 from runners.compiled import image_content, images
 from runners.compiled.image_content import recipe
-from runners.settings.folders import folder_of_models
+from runners.settings.folders import carried, folder_of_models
 from runners.settings.model import load
 from scripts.data.sample_data import main as sample_data
 from tests.support import MILLRACE, ROOT
@@ -76,7 +76,7 @@ def test_compiling_one_that_no_pod_finds_is_refused_before_anything_is_written(t
     assert found.returncode == 65
     (line,) = found.stderr.splitlines()
     assert "is on this machine, where no pod finds it" in line
-    assert f"compile with --models {team}" in line
+    assert f"compile with --models '{team}/churn'" in line
     assert "--module PLACE" in line
     assert not (tmp_path / "out").exists()
 
@@ -93,13 +93,22 @@ def test_a_folder_in_the_checkout_that_no_image_has_is_refused_too(tmp_path: Pat
     assert "no pod finds it" in found.stderr
 
 
-@pytest.mark.parametrize("place", ["gs://bucket/code/churn", "/mnt/millrace/code/churn"])
+@pytest.mark.parametrize("place", ["gs://bucket/code/churn", "/millrace/code/churn", "/gcs/bucket/churn"])
 def test_compiling_with_its_code_where_pods_read_it(team: Path, tmp_path: Path, place: str) -> None:
     found = call("compile", "./churn", "--module", place, "--output", str(tmp_path / "out"), cwd=team)
     assert found.returncode == 0, found.stderr
     text = (tmp_path / "out" / "churn.kfp.yaml").read_text()
     assert f"{place}/model.py" in text
     assert str(team) not in text
+
+
+def test_a_folder_of_this_machine_is_no_place_for_pods(team: Path, tmp_path: Path) -> None:
+    found = call("compile", "./churn", "--module", str(team / "churn"), "--output", str(tmp_path / "out"), cwd=team)
+    assert found.returncode == 65
+    assert f"module {team}/churn: no pod has that folder; name a gs:// or s3:// URI, or a folder on the volume" in (
+        found.stderr
+    )
+    assert not (tmp_path / "out").exists()
 
 
 def lock(file: Path, models: Path | None, **others: str) -> Path:
@@ -134,7 +143,8 @@ def test_images_that_have_others_are_refused(team: Path, tmp_path: Path) -> None
     arguments = ("compile", "./churn", "--models", ".", "--output", str(tmp_path / "out"))
     found = call(*arguments, cwd=team, MILLRACE_IMAGES_LOCK=str(file))
     assert found.returncode == 65
-    assert f"in images.lock do not have what is in {team} now; build them: make images ARGS='--models" in found.stderr
+    quoted = "'--models '\"'\"'" + str(team) + "'\"'\"''"
+    assert f"with what is in {team} now; build them: make images ARGS={quoted}" in found.stderr
     assert not (tmp_path / "out").exists()
     # Images of which nobody noted what they have, and none at all.
     for kept in (lock(file, team, train="", transform="", evaluate="", tune=""), tmp_path / "absent.lock"):
@@ -146,6 +156,64 @@ def test_images_built_before_an_edit_of_the_checkouts_models_are_told(tmp_path: 
     found = call("compile", "taxi", "--output", str(tmp_path / "out"), cwd=ROOT, MILLRACE_IMAGES_LOCK=str(file))
     assert found.returncode == 0
     assert "built before models/ was edited, or with other models: the images of train;" in found.stderr
+
+
+def test_images_are_not_asked_about_models_that_lie_beside_them(tmp_path: Path) -> None:
+    file = lock(tmp_path / "images.lock", None, train="0" * 64)
+    arguments = ("compile", "taxi", "--module", "gs://b/c", "--output", str(tmp_path / "out"))
+    found = call(*arguments, cwd=ROOT, MILLRACE_IMAGES_LOCK=str(file))
+    assert (found.returncode, found.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("place", ["data/model.py", ".hidden/model.py"])
+def test_code_that_images_do_not_take_is_refused(team: Path, tmp_path: Path, place: str) -> None:
+    file = team / "churn" / place
+    file.parent.mkdir(exist_ok=True)
+    file.write_bytes((team / "churn" / "model.py").read_bytes())
+    settings = team / "churn" / "settings.yaml"
+    settings.write_text(settings.read_text().replace("module_file: model.py", f"module_file: {place}"))
+    kept = lock(tmp_path / "images.lock", team)
+    found = call(
+        *("compile", "churn", "--models", str(team), "--output", str(tmp_path / "out")),
+        cwd=tmp_path,
+        MILLRACE_IMAGES_LOCK=str(kept),
+    )
+    assert found.returncode == 65
+    assert f"train.module_file: {file} is not taken into images" in found.stderr
+
+
+def test_a_model_that_is_a_link_is_taken_into_images(team: Path, tmp_path: Path) -> None:
+    (team / "other").joinpath("settings.yaml").unlink()
+    (tmp_path / "away").mkdir()
+    (team / "churn").rename(tmp_path / "away" / "churn")
+    (team / "churn").symlink_to(tmp_path / "away" / "churn")
+    (team / "churn" / "loop").symlink_to(team)
+    (team / "dangling").symlink_to(tmp_path / "nowhere")
+    names = set(carried(team))
+    assert {"churn/model.py", "churn/settings.yaml"} <= names
+    assert not any("loop" in name or "dangling" in name for name in names)
+
+
+def test_hidden_folders_are_no_models(tmp_path: Path) -> None:
+    (tmp_path / ".only").mkdir()
+    (tmp_path / ".only" / "settings.yaml").write_text("{}")
+    with pytest.raises(InputError, match="holds no model"):
+        folder_of_models(str(tmp_path))
+    with pytest.raises(InputError, match=r"--models .*/settings\.yaml: is a file"):
+        folder_of_models(str(tmp_path / ".only" / "settings.yaml"))
+    with pytest.raises(InputError, match="--models : "):
+        folder_of_models("")
+
+
+def test_the_checkout_by_another_name_is_the_checkout(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(ROOT)
+    assert load(str(tmp_path / "link" / "models" / "taxi")).folder == load("taxi").folder
+
+
+def test_home_is_home(team: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/somebody")
+    settings = load(str(team / "churn"))
+    assert settings.local_place("~/served") == "/home/somebody/served"
 
 
 def test_the_code_is_in_one_place(team: Path) -> None:
