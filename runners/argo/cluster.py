@@ -246,7 +246,7 @@ def _configure(configuration: Any, context: str) -> str:
         except ConfigException:
             said = " ".join(str(error).split())
             if "No configuration found" in said:
-                raise InputError("no cluster: there is no kubeconfig; set KUBECONFIG to one") from None
+                raise InputError("no cluster: there is no kubeconfig; set KUBECONFIG") from None
             raise InputError(f"the kubeconfig cannot be read: {said}") from None
         return Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace").read_text().strip()
     except Exception as error:

@@ -122,7 +122,7 @@ def completed(words: str, shell: str = "bash", cwd: Path = ROOT) -> list[str]:
         variables["COMP_CWORD"] = words.split(" ")[-1]
     answer = call(cwd=cwd, _MILLRACE_COMPLETE=f"{shell}_complete", **variables)
     assert answer.returncode == 0, answer.stderr
-    return answer.stdout.splitlines()
+    return answer.stdout.split()
 
 
 def test_bash_completes_commands_models_and_runs(tmp_path: Path) -> None:
