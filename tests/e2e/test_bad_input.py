@@ -68,7 +68,8 @@ def test_raw_data(tmp_path: Path, files: dict[str, str], message: str) -> None:
 def test_a_missing_folder(tmp_path: Path) -> None:
     result = run(tmp_path / "root", "taxi", "--data", str(tmp_path / "absent"), "--until", "ingest")
     assert result.exit_code == 65
-    assert str(tmp_path / "absent") in result.output
+    assert result.errors.startswith(f"error: --data {tmp_path / 'absent'}: there is no such file or folder; ")
+    assert not (tmp_path / "root").exists()
 
 
 @pytest.mark.parametrize(

@@ -316,3 +316,15 @@ def test_a_serving_directory_below_the_root_is_found_after_a_move(tmp_path: Path
     assert str(root) not in (tmp_path / "after" / "lineage" / "r" / "push.jsonl").read_text()
     (found,) = Graph.read(tmp_path / "after").find(str(tmp_path / "after" / "serving" / "taxi" / "1"))
     assert found.name == "push/pushed_model"
+
+
+def test_a_shell_completes_an_artifact_a_part_at_a_time(root: Path) -> None:
+    def completed(word: str) -> list[str]:
+        variables = {"_MILLRACE_COMPLETE": "bash_complete", "COMP_CWORD": "4"}
+        variables["COMP_WORDS"] = f"millrace --root {root} lineage {word}"
+        answer = subprocess.run([MILLRACE], capture_output=True, text=True, check=True, env=os.environ | variables)
+        return answer.stdout.split()
+
+    assert f"plain,{SECOND}/train/" in completed(f"{SECOND}/")
+    assert completed(f"{SECOND}/train/mod") == [f"plain,{SECOND}/train/model", f"plain,{SECOND}/train/model_run"]
+    assert completed(f"{SECOND}/nix/") == []

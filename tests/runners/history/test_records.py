@@ -243,4 +243,8 @@ def test_a_run_of_a_part_of_the_pipeline_says_so(root: Path, tmp_path: Path, mon
         file.write_text(json.dumps(json.loads(file.read_text()) | {"selection": selection}))
     monkeypatch.setenv("COLUMNS", "200")
     lines = _in_terminal(monkeypatch, root, "runs")[2:]
-    assert [re.split(r"\s{2,}", line)[2] for line in lines] == ["failed", "done only train, push", "done until schema"]
+    assert [re.split(r"\s{2,}", line)[2] for line in lines] == [
+        "failed",
+        "done (only train, push)",
+        "done (until schema)",
+    ]

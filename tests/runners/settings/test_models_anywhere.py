@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
 import subprocess
 from pathlib import Path
+from unittest import mock
 
 import pytest
 import yaml
@@ -17,6 +19,8 @@ from runners.compiled.image_content import recipe
 from runners.settings.folders import carried, folder_of_models
 from runners.settings.model import load
 from scripts.data.sample_data import main as sample_data
+from tests.runners.cluster_support import Called
+from tests.runners.cluster_support import call as call_here
 from tests.support import MILLRACE, ROOT
 
 
@@ -37,10 +41,10 @@ def team(tmp_path: Path) -> Path:
     return folder
 
 
-def call(*arguments: str, cwd: Path, **variables: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [MILLRACE, *arguments], cwd=cwd, capture_output=True, text=True, check=False, env=os.environ | variables
-    )
+def call(*arguments: str, cwd: Path, **variables: str) -> Called:
+    """Calls the command in this process, where kfp is imported once."""
+    with contextlib.chdir(cwd), mock.patch.dict(os.environ, variables):
+        return call_here(*arguments)
 
 
 def test_a_model_is_named_by_its_path(team: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -73,8 +77,8 @@ def test_what_the_settings_name_is_relative_to_the_model(team: Path) -> None:
 
 def test_compiling_one_that_no_pod_finds_is_refused_before_anything_is_written(team: Path, tmp_path: Path) -> None:
     found = call("compile", "./churn", "--output", str(tmp_path / "out"), cwd=team)
-    assert found.returncode == 65
-    (line,) = found.stderr.splitlines()
+    assert found.exit_code == 65
+    (line,) = found.err.splitlines()
     assert "is on this machine, where no pod finds it" in line
     assert f"compile with --models '{team}/churn'" in line
     assert "--module PLACE" in line
@@ -89,14 +93,14 @@ def test_a_folder_in_the_checkout_that_no_image_has_is_refused_too(tmp_path: Pat
         found = call("compile", str(folder), "--output", str(tmp_path / "out"), cwd=ROOT)
     finally:
         shutil.rmtree(folder)
-    assert found.returncode == 65
-    assert "no pod finds it" in found.stderr
+    assert found.exit_code == 65
+    assert "no pod finds it" in found.err
 
 
 @pytest.mark.parametrize("place", ["gs://bucket/code/churn", "/millrace/code/churn", "/gcs/bucket/churn"])
 def test_compiling_with_its_code_where_pods_read_it(team: Path, tmp_path: Path, place: str) -> None:
     found = call("compile", "./churn", "--module", place, "--output", str(tmp_path / "out"), cwd=team)
-    assert found.returncode == 0, found.stderr
+    assert found.exit_code == 0, found.err
     text = (tmp_path / "out" / "churn.kfp.yaml").read_text()
     assert f"{place}/model.py" in text
     assert str(team) not in text
@@ -104,9 +108,9 @@ def test_compiling_with_its_code_where_pods_read_it(team: Path, tmp_path: Path, 
 
 def test_a_folder_of_this_machine_is_no_place_for_pods(team: Path, tmp_path: Path) -> None:
     found = call("compile", "./churn", "--module", str(team / "churn"), "--output", str(tmp_path / "out"), cwd=team)
-    assert found.returncode == 65
+    assert found.exit_code == 65
     assert f"module {team}/churn: no pod has that folder; name a gs:// or s3:// URI, or a folder on the volume" in (
-        found.stderr
+        found.err
     )
     assert not (tmp_path / "out").exists()
 
@@ -130,7 +134,7 @@ def test_compiling_with_images_that_have_it(team: Path, tmp_path: Path) -> None:
             cwd=tmp_path,
             MILLRACE_IMAGES_LOCK=str(file),
         )
-        assert (found.returncode, found.stderr) == (0, ""), found.stderr
+        assert (found.exit_code, found.err) == (0, ""), found.err
         for kind in ("kfp", "argo"):
             text = (tmp_path / "out" / f"{name}.{kind}.yaml").read_text()
             assert "models/churn/model.py" in text
@@ -142,27 +146,27 @@ def test_images_that_have_others_are_refused(team: Path, tmp_path: Path) -> None
     (team / "churn" / "model.py").write_text("# edited since\n")
     arguments = ("compile", "./churn", "--models", ".", "--output", str(tmp_path / "out"))
     found = call(*arguments, cwd=team, MILLRACE_IMAGES_LOCK=str(file))
-    assert found.returncode == 65
+    assert found.exit_code == 65
     quoted = "'--models '\"'\"'" + str(team) + "'\"'\"''"
-    assert f"with what is in {team} now; build them: make images ARGS={quoted}" in found.stderr
+    assert f"with what is in {team} now; build them: make images ARGS={quoted}" in found.err
     assert not (tmp_path / "out").exists()
     # Images of which nobody noted what they have, and none at all.
     for kept in (lock(file, team, train="", transform="", evaluate="", tune=""), tmp_path / "absent.lock"):
-        assert "build them" in call(*arguments, cwd=team, MILLRACE_IMAGES_LOCK=str(kept)).stderr
+        assert "build them" in call(*arguments, cwd=team, MILLRACE_IMAGES_LOCK=str(kept)).err
 
 
 def test_images_built_before_an_edit_of_the_checkouts_models_are_told(tmp_path: Path) -> None:
     file = lock(tmp_path / "images.lock", None, train="0" * 64)
     found = call("compile", "taxi", "--output", str(tmp_path / "out"), cwd=ROOT, MILLRACE_IMAGES_LOCK=str(file))
-    assert found.returncode == 0
-    assert "built before models/ was edited, or with other models: the images of train;" in found.stderr
+    assert found.exit_code == 0
+    assert "built before models/ was edited, or with other models: the images of train;" in found.err
 
 
 def test_images_are_not_asked_about_models_that_lie_beside_them(tmp_path: Path) -> None:
     file = lock(tmp_path / "images.lock", None, train="0" * 64)
     arguments = ("compile", "taxi", "--module", "gs://b/c", "--output", str(tmp_path / "out"))
     found = call(*arguments, cwd=ROOT, MILLRACE_IMAGES_LOCK=str(file))
-    assert (found.returncode, found.stderr) == (0, "")
+    assert (found.exit_code, found.err) == (0, "")
 
 
 @pytest.mark.parametrize("place", ["data/model.py", ".hidden/model.py"])
@@ -178,8 +182,8 @@ def test_code_that_images_do_not_take_is_refused(team: Path, tmp_path: Path, pla
         cwd=tmp_path,
         MILLRACE_IMAGES_LOCK=str(kept),
     )
-    assert found.returncode == 65
-    assert f"train.module_file: {file} is not taken into images" in found.stderr
+    assert found.exit_code == 65
+    assert f"train.module_file: {file} is not taken into images" in found.err
 
 
 def test_a_model_that_is_a_link_is_taken_into_images(team: Path, tmp_path: Path) -> None:
@@ -218,8 +222,8 @@ def test_home_is_home(team: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_code_is_in_one_place(team: Path) -> None:
     found = call("compile", "./churn", "--models", ".", "--module", "gs://b/c", cwd=team)
-    assert found.returncode == 65
-    assert "--module and --models each say where" in found.stderr
+    assert found.exit_code == 65
+    assert "--module and --models each say where" in found.err
 
 
 def test_what_images_with_other_models_are_made_of(team: Path) -> None:
@@ -255,7 +259,8 @@ def test_it_runs_from_where_it_lies(team: Path, tmp_path: Path) -> None:
     assert sample_data(["taxi", "--rows", "200", "--output", str(team / "churn" / "data")]) == 0
     (team / "churn" / "data" / "secret.csv").unlink()
     before = set((ROOT / "pipeline_root").glob("runs/churn*"))
-    found = call("--root", "../root", "run", "./churn", "--until", "ingest", cwd=team)
+    program = [MILLRACE, "--root", "../root", "run", "./churn", "--until", "ingest"]
+    found = subprocess.run(program, cwd=team, capture_output=True, text=True, check=False)
     assert found.returncode == 0, found.stdout + found.stderr
     (record,) = (tmp_path / "root" / "runs").glob("churn-*/run.json")
     assert yaml.safe_load(record.read_text())["parameters"]["data"] == str(team / "churn" / "data")
