@@ -318,10 +318,10 @@ def test_a_serving_directory_below_the_root_is_found_after_a_move(tmp_path: Path
     assert found.name == "push/pushed_model"
 
 
-def test_a_shell_completes_an_artifact_a_part_at_a_time(root: Path) -> None:
+def test_a_shell_completes_an_artifact_a_part_at_a_time(written: RootWriter) -> None:
     def completed(word: str) -> list[str]:
         variables = {"_MILLRACE_COMPLETE": "bash_complete", "COMP_CWORD": "4"}
-        variables["COMP_WORDS"] = f"millrace --root {root} lineage {word}"
+        variables["COMP_WORDS"] = f"millrace --root {written.root} lineage {word}"
         answer = subprocess.run([MILLRACE], capture_output=True, text=True, check=True, env=os.environ | variables)
         return answer.stdout.split()
 
