@@ -111,9 +111,14 @@ def recipe(
     )
 
 
-def models_digest(models: Path) -> str:
-    """Digest of a folder that takes the place of `models`, as the recipes of images with it have it."""
-    return _models_digest(_models(models))
+def takes_models(stage: str, project: Path = PROJECT) -> bool:
+    """Whether the image of a stage has models."""
+    return MODELS in _copied((project / f"images/{stage}/Dockerfile").read_text(), {})
+
+
+def models_digest(models: Path | None = None, project: Path = PROJECT) -> str:
+    """Digest of the models, the project's or those in their place, as the recipes of images with them have it."""
+    return _models_digest(_models(models) if models else _below(project, MODELS))
 
 
 def _base(lock: str, python_image: str, project: Path) -> Recipe:
@@ -142,8 +147,12 @@ def _content(project: Path, dockerfile: str, arguments: dict[str, str], models: 
         elif not path.exists():
             raise InputError(f"{dockerfile}: COPY {source}: not there")
         else:
-            files |= {file.relative_to(project).as_posix(): file for file in _files(path)}
+            files |= _below(project, source)
     return files
+
+
+def _below(project: Path, source: str) -> dict[str, Path]:
+    return {file.relative_to(project).as_posix(): file for file in _files(project / source)}
 
 
 def _models(folder: Path) -> dict[str, Path]:

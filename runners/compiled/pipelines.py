@@ -8,6 +8,7 @@ variables that kfp reads.
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import os
 import shlex
@@ -86,12 +87,15 @@ class Images:
         if not pinned:
             self.unpinned.add(reference)
         stage = images.stage_of(name)
-        if self._with_models and stage in image_content.image_stages() and (own := image_content.recipe(stage).models):
-            wanted = image_content.models_digest(self._models) if self._models else own
+        if self._with_models and stage in image_content.image_stages() and image_content.takes_models(stage):
             noted = images.models_of(name, variant)
-            if noted != wanted and (noted or self._models):
+            if (noted or self._models) and noted != self._wanted:
                 self.others.add(stage)
         return reference
+
+    @functools.cached_property
+    def _wanted(self) -> str:
+        return image_content.models_digest(self._models)
 
     def refuse_other_models(self) -> None:
         """Holds the images against the models that `--models` names.
