@@ -11,7 +11,7 @@ from runners.settings.resources import stages, task_name
 _LEFT = """
 What is left to you:
 components/{name}/{name}.py   its work, with component.yaml beside it and tests/components/{name}; then: make fmt
-pipeline.py   a task of it, in work(), such as: task("{name}", examples=examples); runs call it {task}
+pipeline.py   a task of it, in work(), such as: task("{name}", examples=examples)  # runs call it {task}
 runners/settings/stages.py   a section, if models shall have settings for it: docs/contributing.md"""
 
 
