@@ -64,6 +64,10 @@ def with_parameters(workflow: dict[str, Any], pairs: tuple[str, ...], where: str
     return made
 
 
+class NoKubeconfig(InputError):
+    """Nothing says where a cluster is."""
+
+
 class ArgoCluster:
     """A cluster that Argo runs on.
 
@@ -76,7 +80,8 @@ class ArgoCluster:
         """Reads the kubeconfig, or takes the pod's own account inside a cluster.
 
         Raises:
-          InputError: there is no kubeconfig, or no such context in it.
+          NoKubeconfig: there is none.
+          InputError: it cannot be read, or has no such context.
         """
         from kubernetes import client
 
@@ -246,7 +251,7 @@ def _configure(configuration: Any, context: str) -> str:
         except ConfigException:
             said = " ".join(str(error).split())
             if "No configuration found" in said:
-                raise InputError("no cluster: there is no kubeconfig; set KUBECONFIG") from None
+                raise NoKubeconfig("no cluster: there is no kubeconfig; set KUBECONFIG") from None
             raise InputError(f"the kubeconfig cannot be read: {said}") from None
         return Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace").read_text().strip()
     except Exception as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import click
@@ -9,9 +10,9 @@ from click.shell_completion import CompletionItem, get_completion_class
 
 from components.runtime.errors import StageError
 from runners import in_checkout
-from runners.history.records import load_run
-from runners.settings import resources
-from runners.settings.folders import MODELS, SETTINGS_FILE
+from runners.commands.cli import COMPLETE_VARIABLE, ROOT
+from runners.history.records import LATEST, load_run
+from runners.settings import folders, resources
 from runners.settings.parameters import PARAMETERS
 
 SHELLS = ("bash", "zsh", "fish")
@@ -26,8 +27,6 @@ def completion(context: click.Context, shell: str) -> None:
     bash, in ~/.bashrc: eval "$(PATH/millrace completion bash)". zsh: the same with zsh, in ~/.zshrc behind compinit.
     fish: PATH/millrace completion fish > ~/.config/fish/completions/millrace.fish.
     """
-    from runners.commands.cli import COMPLETE_VARIABLE
-
     kind = get_completion_class(shell)
     assert kind is not None
     click.echo(kind(context.find_root().command, {}, "millrace", COMPLETE_VARIABLE).source())
@@ -37,15 +36,13 @@ def models(_context: click.Context, _parameter: click.Parameter, incomplete: str
     """Names of models, and folders where a path has been begun."""
     if "/" in incomplete or incomplete.startswith((".", "~")):
         return [CompletionItem(incomplete, type="dir")]
-    names = sorted(file.parent.name for file in MODELS.glob(f"*/{SETTINGS_FILE}"))
-    return [CompletionItem(name) for name in names if name.startswith(incomplete)]
+    return _beginning(incomplete, folders.names())
 
 
 def runs(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Ids of runs, the newest first."""
-    folders = sorted((folder for folder in _root(context).glob("runs/*") if folder.is_dir()), reverse=True)
-    names = ["latest", *(folder.name for folder in folders if folder.name.isprintable())]
-    return [CompletionItem(name) for name in names if name.startswith(incomplete)]
+    ids = sorted((folder.name for folder in _root(context).glob("runs/*") if folder.is_dir()), reverse=True)
+    return _beginning(incomplete, [LATEST, *filter(str.isprintable, ids)])
 
 
 def artifacts(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -62,18 +59,22 @@ def artifacts(context: click.Context, parameter: click.Parameter, incomplete: st
     else:
         made = executions.get(rest[0])
         found = [f"{name}/{rest[0]}/{output}" for output in made.outputs] if made else []
-    return [CompletionItem(word) for word in found if word.startswith(incomplete)]
+    return _beginning(incomplete, found)
 
 
 def tasks(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Names of the tasks that pipelines have."""
-    return [CompletionItem(name) for name in resources.tasks() if name.startswith(incomplete)]
+    return _beginning(incomplete, resources.tasks())
 
 
 def parameters(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Names of the parameters of pipelines."""
-    return [CompletionItem(f"{name}=") for name in PARAMETERS if name.startswith(incomplete)]
+    return _beginning(incomplete, (f"{name}=" for name in PARAMETERS))
+
+
+def _beginning(incomplete: str, words: Iterable[str]) -> list[CompletionItem]:
+    return [CompletionItem(word) for word in words if word.startswith(incomplete)]
 
 
 def _root(context: click.Context) -> Path:
-    return Path(context.find_root().params.get("root") or in_checkout("pipeline_root"))
+    return Path(context.find_root().params.get("root") or in_checkout(ROOT))

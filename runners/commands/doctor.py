@@ -144,9 +144,8 @@ def _disk(root: Path) -> Iterator[Finding]:
         usage = shutil.disk_usage(there)
         said = f"{text.size(usage.free)} free of {text.size(usage.total)} ({name}: {place})"
         few = usage.free < _ENOUGH_BYTES
-        yield Finding(
-            WRONG if few else OK, "disk", said, f"free some, {text.size(_ENOUGH_BYTES)} are little" if few else ""
-        )
+        mend = _when(few, f"free some, {text.size(_ENOUGH_BYTES)} are little")
+        yield Finding(WRONG if few else OK, "disk", said, mend)
 
 
 def _engines() -> Iterator[Finding]:
@@ -170,9 +169,9 @@ def _images() -> Finding:
         lock = images.read_lock(images.lock_file())
     except StageError as error:
         return Finding(WRONG, "images", str(error), "make images")
-    built = [stage for stage in stages if stage in lock]
-    said = f"{len(built)} of {len(stages)} in images.lock"
-    return Finding(OK if len(built) == len(stages) else MISSING, "images", said, _when(built != stages, "make images"))
+    missing = [stage for stage in stages if stage not in lock]
+    said = f"{len(stages) - len(missing)} of {len(stages)} in images.lock"
+    return Finding(MISSING if missing else OK, "images", said, _when(bool(missing), "make images"))
 
 
 def _kubeflow() -> dict[str, Callable[[], Iterable[Finding]]]:
@@ -203,14 +202,15 @@ def _server(name: str) -> Iterator[Finding]:
 
 
 def _argo() -> Iterator[Finding]:
-    from runners.argo.cluster import ArgoCluster
+    from runners.argo.cluster import ArgoCluster, NoKubeconfig
 
     try:
         cluster = ArgoCluster(timeout=_TIMEOUT_SECONDS)
+    except NoKubeconfig as error:
+        yield Finding(MISSING, "kubernetes", str(error), "only for Argo without Kubeflow: docs/deploy.md")
+        return
     except StageError as error:
-        is_there = not str(error).startswith("no cluster")
-        mend = "mend it" if is_there else "only for Argo without Kubeflow: docs/deploy.md"
-        yield Finding(WRONG if is_there else MISSING, "kubernetes", str(error), mend)
+        yield Finding(WRONG, "kubernetes", str(error), "mend it")
         return
     try:
         kubernetes, argo = cluster.versions()

@@ -13,7 +13,7 @@ from components.runtime.errors import InputError, did_you_mean
 from components.runtime.stage.artifacts import file_digest
 from runners import PROJECT
 from runners.compiled.images import GPU, GPU_STAGES
-from runners.settings.folders import carried
+from runners.settings.folders import IN_IMAGES, carried
 
 BASE_PREFIX = "millrace/base-"
 CONTENT_LABEL = "dev.millrace.content"
@@ -21,7 +21,6 @@ PYTHON_LABEL = "dev.millrace.python-image"
 PYTHON_IMAGE = "python:3.11-slim-bookworm"
 
 _ARGUMENT = re.compile(r"^ARG\s+(?P<name>\w+)=(?P<default>\S+)", re.MULTILINE)
-MODELS = "models"
 _NOT_COPIED = ("__pycache__",)
 _TAG_LENGTH = 16
 
@@ -113,12 +112,12 @@ def recipe(
 
 def takes_models(stage: str, project: Path = PROJECT) -> bool:
     """Whether the image of a stage has models."""
-    return MODELS in _copied((project / f"images/{stage}/Dockerfile").read_text(), {})
+    return IN_IMAGES in _copied((project / f"images/{stage}/Dockerfile").read_text(), {})
 
 
 def models_digest(models: Path | None = None, project: Path = PROJECT) -> str:
     """Digest of the models, the project's or those in their place, as the recipes of images with them have it."""
-    return _models_digest(_models(models) if models else _below(project, MODELS))
+    return _models_digest(_taken(project, IN_IMAGES, models))
 
 
 def _base(lock: str, python_image: str, project: Path) -> Recipe:
@@ -141,26 +140,22 @@ def _content(project: Path, dockerfile: str, arguments: dict[str, str], models: 
     """The Dockerfile and the files that it copies."""
     files = {name: project / name for name in (dockerfile, ".dockerignore") if (project / name).exists()}
     for source in _copied((project / dockerfile).read_text(), arguments):
-        path = project / source
-        if source == MODELS and models:
-            files |= _models(models)
-        elif not path.exists():
+        taken = _taken(project, source, models)
+        if not taken and not (project / source).exists():
             raise InputError(f"{dockerfile}: COPY {source}: not there")
-        else:
-            files |= _below(project, source)
+        files |= taken
     return files
 
 
-def _below(project: Path, source: str) -> dict[str, Path]:
+def _taken(project: Path, source: str, models: Path | None) -> dict[str, Path]:
+    """The files that a COPY line takes, by their path in the project; of `models` those that stand in its place."""
+    if source == IN_IMAGES and models:
+        return {f"{IN_IMAGES}/{name}": file for name, file in carried(models).items()}
     return {file.relative_to(project).as_posix(): file for file in _files(project / source)}
 
 
-def _models(folder: Path) -> dict[str, Path]:
-    return {f"{MODELS}/{name}": file for name, file in carried(folder).items()}
-
-
 def _models_digest(files: dict[str, Path]) -> str:
-    of_models = {name: file for name, file in files.items() if name.startswith(f"{MODELS}/")}
+    of_models = {name: file for name, file in files.items() if name.startswith(f"{IN_IMAGES}/")}
     return _digest([], of_models) if of_models else ""
 
 

@@ -9,7 +9,9 @@ from pathlib import Path
 from components.runtime.errors import InputError, did_you_mean
 from runners import PROJECT
 
-MODELS = PROJECT / "models"
+IN_IMAGES = "models"
+"""What the folder of models is called in images, and in the checkout."""
+MODELS = PROJECT / IN_IMAGES
 SETTINGS_FILE = "settings.yaml"
 
 
@@ -24,7 +26,7 @@ def find(model: str, models: Path | None = None) -> Path:
       InputError: there is no such model.
     """
     is_path = "/" in model or model in (".", "..")
-    beside = MODELS if models is None else models.parent if is_model(models) else models
+    beside = MODELS if models is None else above(models)
     folder = Path(os.path.abspath(model)) if is_path else beside / model
     if not folder.is_relative_to(PROJECT) and folder.resolve().is_relative_to(PROJECT):
         # The checkout by another name; a model of it that is a link to elsewhere keeps the name that it has here.
@@ -34,13 +36,18 @@ def find(model: str, models: Path | None = None) -> Path:
     file = shown(folder / SETTINGS_FILE)
     if is_path:
         raise InputError(f"no model {model}: there is no {file}; a model is a folder with its {SETTINGS_FILE}")
-    known = sorted(path.parent.name for path in beside.glob(f"[!.]*/{SETTINGS_FILE}"))
+    known = names(beside)
     near = did_you_mean(model, known)
     if not near and is_model(Path(model)):
         near = f", did you mean {shlex.quote(f'./{model}')}, the folder here?"
     raise InputError(
         f"no model {model!r}: there is no {file}{near}; the models are: {', '.join(known)}, or the path of a folder"
     )
+
+
+def names(folder: Path = MODELS) -> list[str]:
+    """Names of the models in a folder of models."""
+    return sorted(path.parent.name for path in folder.glob(f"[!.]*/{SETTINGS_FILE}"))
 
 
 def folder_of_models(models: str) -> Path:
@@ -61,11 +68,11 @@ def carried(models: Path) -> dict[str, Path]:
 
     All but what is hidden, bytecode, and the models' own `data`. Links are followed.
     """
-    above = models.parent if is_model(models) else models
+    whole = above(models)
     found = {}
     seen = set()
     for folder, names, files in os.walk(models, followlinks=True):
-        place = Path(folder).relative_to(above)
+        place = Path(folder).relative_to(whole)
         if os.path.realpath(folder) in seen:
             names.clear()
             continue
@@ -78,6 +85,11 @@ def carried(models: Path) -> dict[str, Path]:
             if not name.startswith(".") and file.suffix != ".pyc" and file.is_file():
                 found[(place / name).as_posix()] = file
     return found
+
+
+def above(models: Path) -> Path:
+    """The folder that stands for `models` in images: of models as it is, of one model the folder that holds it."""
+    return models.parent if is_model(models) else models
 
 
 def is_model(folder: Path) -> bool:

@@ -18,7 +18,7 @@ from runners import PROJECT
 from runners.settings import evaluation_file, mistakes, plain_values, secret_values
 from runners.settings import resources as resources_module
 from runners.settings.cluster import Cluster, StageResources
-from runners.settings.folders import MODELS, SETTINGS_FILE, carried, find, is_model, shown
+from runners.settings.folders import IN_IMAGES, MODELS, SETTINGS_FILE, above, carried, find, shown
 from runners.settings.kubernetes_values import pipeline_name
 from runners.settings.sections import Section
 from runners.settings.stages import (
@@ -33,8 +33,6 @@ from runners.settings.stages import (
     Tune,
     Validate,
 )
-
-_IN_IMAGES = Path("models")
 
 _NOT_ARGUMENTS = {"train": {"train_steps", "eval_steps", "warm_start"}}
 """Of a stage's section: what is a parameter of the pipeline, or decides which tasks it has."""
@@ -146,19 +144,16 @@ class Settings(Section):
         # Another model's files may be named, as ../digits/model.py.
         path = Path(os.path.normpath(self.folder / file))
         if self.models and path.is_relative_to(self.models):
-            return (self._models_in_images / path.relative_to(self.models)).as_posix()
+            return (IN_IMAGES / path.relative_to(above(self.models))).as_posix()
         return path.relative_to(PROJECT).as_posix() if path.is_relative_to(PROJECT) else str(path)
 
     def _path_here(self, file: str) -> Path:
         """Where a file that stages are given lies on this machine."""
-        if self.models and Path(file).is_relative_to(self._models_in_images):
-            return self.models / Path(file).relative_to(self._models_in_images)
+        if self.models and Path(file).is_relative_to(IN_IMAGES):
+            path = above(self.models) / Path(file).relative_to(IN_IMAGES)
+            if path.is_relative_to(self.models):
+                return path
         return PROJECT / file
-
-    @property
-    def _models_in_images(self) -> Path:
-        """What `models`, the folder of one model or of several, is called in the images."""
-        return _IN_IMAGES / self.models.name if self.models and is_model(self.models) else _IN_IMAGES
 
     @property
     def is_elsewhere(self) -> bool:
@@ -189,7 +184,7 @@ class Settings(Section):
         if self.module and not here:
             self._check_module(where)
             return
-        in_images = {f"{_IN_IMAGES}/{name}" for name in carried(self.models)} if self.models else set()
+        in_images = {f"{IN_IMAGES}/{name}" for name in carried(self.models)} if self.models else set()
         for stage in stages:
             named = self.arguments(stage) if stage in SECTIONS else {}
             for key, value in named.items():
@@ -199,7 +194,7 @@ class Settings(Section):
                 if not path.is_file():
                     near = did_you_mean(path.name, sorted(file.name for file in path.parent.glob("*.*")))
                     raise InputError(f"{where}: {stage}.{key}: there is no file {shown(path)}{near}")
-                if not here and not Path(value).is_relative_to(_IN_IMAGES) and not self.on_volume(value):
+                if not here and not Path(value).is_relative_to(IN_IMAGES) and not self.on_volume(value):
                     whole = shlex.quote(str(self.folder if path.is_relative_to(self.folder) else self.folder.parent))
                     raise InputError(
                         f"{where}: {stage}.{key}: {value} is on this machine, where no pod finds it; build images with "

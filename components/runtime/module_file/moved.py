@@ -18,13 +18,8 @@ from components.runtime.stage.progress import report
 METRICS = "components.evaluate.metrics"
 """Where an EvalConfig finds all metrics of ours by their class names."""
 
-MOVED_METRICS = tuple(
-    f"components.evaluate.{name}" for name in ("interval", "lift", "regression", "segmentation", "top_lift")
-)
-"""What an EvalConfig named as their module before."""
-
 _ROOMS = {
-    "components.evaluate.metrics": ("interval", "lift", "regression", "segmentation", "top_lift"),
+    METRICS: ("interval", "lift", "regression", "segmentation", "top_lift"),
     "components.runtime.data": ("beam", "examples", "storage", "tfmd", "tfrecord"),
     "components.runtime.module_file": (
         "fn_args", "hyperparameters", "keras_saving", "signatures", "tfx_compat", "training", "training_input",
@@ -35,6 +30,9 @@ _ROOMS = {
 }  # fmt: skip
 
 _MOVED = {f"{room.rpartition('.')[0]}.{name}": f"{room}.{name}" for room, names in _ROOMS.items() for name in names}
+
+MOVED_METRICS = tuple(old for old, new in _MOVED.items() if new.startswith(f"{METRICS}."))
+"""What an EvalConfig named as their module before."""
 
 _PUBLIC = {
     "components.runtime.artifacts": "local_path",

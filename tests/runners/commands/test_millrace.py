@@ -13,16 +13,9 @@ import pytest
 from components.runtime import VERSION
 from runners import PROJECT, in_checkout
 from runners.commands import cli, doctor
+from tests.runners.command_line import command as call
 from tests.runners.kubeflow.kfp_server import Kfp, serve
 from tests.support import MILLRACE, ROOT, bare_path
-
-
-def call(
-    *arguments: str, cwd: Path = ROOT, program: str = MILLRACE, **variables: str
-) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [program, *arguments], cwd=cwd, capture_output=True, text=True, check=False, env=os.environ | variables
-    )
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import contextlib
 import os
 import re
 import shutil
-import subprocess
 from pathlib import Path
 from unittest import mock
 
@@ -21,7 +20,8 @@ from runners.settings.model import load
 from scripts.data.sample_data import main as sample_data
 from tests.runners.cluster_support import Called
 from tests.runners.cluster_support import call as call_here
-from tests.support import MILLRACE, ROOT
+from tests.runners.command_line import command
+from tests.support import ROOT
 
 
 @pytest.fixture
@@ -259,8 +259,7 @@ def test_it_runs_from_where_it_lies(team: Path, tmp_path: Path) -> None:
     assert sample_data(["taxi", "--rows", "200", "--output", str(team / "churn" / "data")]) == 0
     (team / "churn" / "data" / "secret.csv").unlink()
     before = set((ROOT / "pipeline_root").glob("runs/churn*"))
-    program = [MILLRACE, "--root", "../root", "run", "./churn", "--until", "ingest"]
-    found = subprocess.run(program, cwd=team, capture_output=True, text=True, check=False)
+    found = command("--root", "../root", "run", "./churn", "--until", "ingest", cwd=team)
     assert found.returncode == 0, found.stdout + found.stderr
     (record,) = (tmp_path / "root" / "runs").glob("churn-*/run.json")
     assert yaml.safe_load(record.read_text())["parameters"]["data"] == str(team / "churn" / "data")
