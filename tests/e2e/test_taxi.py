@@ -192,7 +192,7 @@ def test_a_model_that_was_overtaken_is_evaluated_again_and_comes_back(
     assert f"{serving}/3 (in service already)\n" in in_service.output
 
 
-def test_lineage_and_comparison_answer(taxi: Run) -> None:
+def test_lineage_and_comparison_answer(taxi: Run, taxi_data: Path) -> None:
     def ask(*arguments: str) -> str:
         process = subprocess.run(
             [MILLRACE, "--root", str(taxi.root), *arguments],
@@ -212,8 +212,8 @@ def test_lineage_and_comparison_answer(taxi: Run) -> None:
     for task in ("ingest", "transform", "train"):
         assert task in made
     assert "push" in made
-    first, *_, last = sorted(runs)
-    assert "auc" in ask("compare", first, last)
+    again = run(taxi.root, "taxi", "--data", str(taxi_data))
+    assert "auc" in ask("compare", taxi.record["id"], again.record["id"])
 
 
 def test_the_report_is_one_self_contained_page(taxi: Run) -> None:
