@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
+import pytest
 from kfp.dsl import pipeline_task
 
 # With each thing that a task is given, kfp asks for the whole stack and the lines of its source, to name a method in an
@@ -12,3 +14,9 @@ from kfp.dsl import pipeline_task
 pipeline_task.inspect = SimpleNamespace(  # type: ignore[attr-defined]
     stack=lambda: [(None, None, None, sys._getframe(depth).f_code.co_name) for depth in (1, 2)]
 )
+
+
+@pytest.fixture(autouse=True)
+def own_compiled_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a name means in `build/` is looked for in the test's own folder: the checkout's holds what its user compiled."""
+    monkeypatch.setattr("runners.settings.parameters.in_checkout", Path)

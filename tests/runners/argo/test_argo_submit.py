@@ -74,7 +74,6 @@ def test_the_namespace_is_that_of_the_option_the_file_or_the_context(server: Arg
 
 
 def test_a_model_means_its_compiled_file(server: Argo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("runners.PROJECT", tmp_path)
     monkeypatch.chdir(tmp_path)
     called = call("argo", "submit", "taxi")
     assert called.exit_code == 65

@@ -47,7 +47,6 @@ def test_a_version_is_uploaded_only_when_the_content_changed(server: Kfp, pipeli
 
 
 def test_a_model_means_its_compiled_file(server: Kfp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("runners.PROJECT", tmp_path)
     monkeypatch.chdir(tmp_path)
     called = kubeflow(server, "upload", "taxi")
     assert called.exit_code == 65
