@@ -1,8 +1,10 @@
 """The pipeline, once, for every target.
 
               ┌─ statistics ─ schema ─ validate ─┐
-    ingest ───┤                                  ├─ valid? ─ transform ─ train ─ resolve ─ evaluate ─ blessed? ─ push
+    ingest ───┤                                  ├─ transform ─ train ─ resolve ─ evaluate ─ push
               └──────────────────────────────────┘
+
+Transform refuses data that validate found invalid, and push publishes nothing without a blessing.
 
 Before train come tune, where the settings have that section, and resolve-base, where they say `train.warm_start`.
 Where the settings ask for it, push_hub and push_vertex run after push.
@@ -87,80 +89,83 @@ def build(settings: "Settings", find_image: op_functions.FindImage = op_function
             "statistics", examples=examples, **settings.arguments("schema"), **settings.arguments("statistics")
         ).outputs["statistics"]
         schema = task("schema", statistics=statistics, **settings.arguments("schema")).outputs["schema"]
-        validation = task("validate", statistics=statistics, schema=schema, **settings.arguments("validate"))
-
-        with dsl.If(validation.outputs["valid"] == True, name="data-is-valid"):  # noqa: E712 (an expression of the DSL)
-            transform = task("transform", examples=examples, schema=schema, **settings.arguments("transform"))
-            task(
-                "statistics",
-                "transformed-statistics",
-                examples=transform.outputs["transformed_examples"],
-                # The curated schema is that of the raw features, which may have the same names.
-                schema_file="",
-                **settings.arguments("statistics"),
-            )
-            start: dict[str, Any] = {}
-            if settings.tune:
-                start["hyperparameters"] = task(
-                    "tune",
-                    transformed_examples=transform.outputs["transformed_examples"],
-                    transform_graph=transform.outputs["transform_graph"],
-                    schema=schema,
-                    **settings.arguments("tune"),
-                ).outputs["best_hyperparameters"]
-            if settings.train.warm_start:
-                base = task("resolve", "resolve-base", destination=serving_directory).set_caching_options(False)
-                start["base_model"] = base.outputs["baseline_model"]
-            model = task(
-                "train",
+        # Invalid data is refused by transform, and a model without a blessing by what publishes: conditions of the DSL
+        # would be groups of tasks, each with a pod of its own, behind which the dashboard hides the pipeline.
+        anomalies = task("validate", statistics=statistics, schema=schema, **settings.arguments("validate")).outputs[
+            "anomalies"
+        ]
+        transform = task(
+            "transform",
+            examples=examples,
+            schema=schema,
+            anomalies=anomalies,
+            **settings.arguments("transform"),
+        )
+        task(
+            "statistics",
+            "transformed-statistics",
+            examples=transform.outputs["transformed_examples"],
+            # The curated schema is that of the raw features, which may have the same names.
+            schema_file="",
+            **settings.arguments("statistics"),
+        )
+        start: dict[str, Any] = {}
+        if settings.tune:
+            start["hyperparameters"] = task(
+                "tune",
                 transformed_examples=transform.outputs["transformed_examples"],
                 transform_graph=transform.outputs["transform_graph"],
                 schema=schema,
-                train_steps=train_steps,
-                eval_steps=eval_steps,
-                **start,
-                **settings.arguments("train"),
-            ).outputs["model"]
+                **settings.arguments("tune"),
+            ).outputs["best_hyperparameters"]
+        if settings.train.warm_start:
+            base = task("resolve", "resolve-base", destination=serving_directory).set_caching_options(False)
+            start["base_model"] = base.outputs["baseline_model"]
+        model = task(
+            "train",
+            transformed_examples=transform.outputs["transformed_examples"],
+            transform_graph=transform.outputs["transform_graph"],
+            schema=schema,
+            train_steps=train_steps,
+            eval_steps=eval_steps,
+            **start,
+            **settings.arguments("train"),
+        ).outputs["model"]
 
-            # The serving directory changes from run to run, so its answer is never taken from the cache.
-            resolve = task("resolve", model=model, destination=serving_directory).set_caching_options(False)
-            evaluate = task(
-                "evaluate",
-                examples=examples,
+        # The serving directory changes from run to run, so its answer is never taken from the cache.
+        resolve = task("resolve", model=model, destination=serving_directory).set_caching_options(False)
+        evaluate = task(
+            "evaluate",
+            examples=examples,
+            model=model,
+            baseline_model=resolve.outputs["baseline_model"],
+            schema=schema,
+            **settings.arguments("evaluate"),
+        )
+        blessing = evaluate.outputs["blessing"]
+        push = task("push", model=model, blessing=blessing, destination=serving_directory).set_caching_options(False)
+        # Push alone can tell whether the blessing still holds: the others publish what it has put in service.
+        if settings.push_hub:
+            task(
+                "push_hub",
                 model=model,
-                baseline_model=resolve.outputs["baseline_model"],
-                schema=schema,
-                **settings.arguments("evaluate"),
-            )
-            with dsl.If(evaluate.outputs["blessed"] == True, name="model-is-blessed"):  # noqa: E712
-                push = task("push", model=model, blessing=evaluate.outputs["blessing"], destination=serving_directory)
-                push.set_caching_options(False)
-                # Push alone can tell whether the blessing still holds: the others publish what it has put in service.
-                if settings.push_hub:
-                    task(
-                        "push_hub",
-                        model=model,
-                        blessing=evaluate.outputs["blessing"],
-                        metrics=evaluate.outputs["metrics"],
-                        examples=examples,
-                        description=settings.description,
-                        pipeline=settings.pipeline_name,
-                        run=dsl.PIPELINE_JOB_NAME_PLACEHOLDER,
-                        **settings.arguments("push_hub"),
-                    ).after(push).set_caching_options(False)
-                if settings.push_vertex:
-                    task(
-                        "push_vertex",
-                        model=model,
-                        blessing=evaluate.outputs["blessing"],
-                        pipeline=settings.pipeline_name,
-                        run=dsl.PIPELINE_JOB_NAME_PLACEHOLDER,
-                        **settings.arguments("push_vertex"),
-                    ).after(push).set_caching_options(False)
-        with dsl.Else(name="data-is-invalid"):
-            # Fails with the list of anomalies, so that the run is red wherever it runs.
-            rejecting = settings.arguments("validate") | {"on_anomalies": "fail"}
-            task("validate", "reject-data", statistics=statistics, schema=schema, **rejecting)
+                blessing=blessing,
+                metrics=evaluate.outputs["metrics"],
+                examples=examples,
+                description=settings.description,
+                pipeline=settings.pipeline_name,
+                run=dsl.PIPELINE_JOB_NAME_PLACEHOLDER,
+                **settings.arguments("push_hub"),
+            ).after(push).set_caching_options(False)
+        if settings.push_vertex:
+            task(
+                "push_vertex",
+                model=model,
+                blessing=blessing,
+                pipeline=settings.pipeline_name,
+                run=dsl.PIPELINE_JOB_NAME_PLACEHOLDER,
+                **settings.arguments("push_vertex"),
+            ).after(push).set_caching_options(False)
 
     @dsl.pipeline(
         name=settings.pipeline_name,

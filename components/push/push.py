@@ -33,25 +33,28 @@ _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 def push(
     model: InputArtifact, blessing: InputArtifact, destination: str, pushed_model: OutputArtifact
 ) -> dict[str, Any]:
-    """Publishes the model, unless it is what is in service.
+    """Publishes the model, unless it is not blessed, or is what is in service.
 
     Args:
       model: `Format-Serving/` with a SavedModel.
-      blessing: says `BLESSED`, and against which baseline.
+      blessing: whether it is `BLESSED`, and against which baseline.
       destination: the serving directory; made where it does not exist.
       pushed_model: gets `pushed.json`.
 
     Returns:
-      `version`.
+      `version`; empty where nothing was published.
 
     Raises:
-      InputError: the model is not blessed or not the blessed one, or the destination cannot be written.
+      InputError: the blessing is of another model, or the destination cannot be written.
       TransientError: the disk is full; or the baseline is no longer the one that the model was blessed against, so that
         it has to be evaluated again.
     """
     files = serving.saved_model_files(model)
     digest = serving.model_digest(files)
     blessed = blessings.read(blessing, digest)
+    if not blessed.blessed:
+        blessed.withhold(pushed_model)
+        return {"version": ""}
     root = serving.serving_root(destination)
     with _destination_errors(destination), _locked(root):
         _remove_stale(root)
@@ -68,9 +71,9 @@ def push(
     instead = f", in place of version {how['replaced']}" if how.get("replaced") else ""
     report(f"version {number} of {destination}{serving.how_pushed(how)}{instead}")
     facts = {"version": number, "destination": destination, "model_digest": digest}
-    (pushed_model.directory() / "pushed.json").write_text(json.dumps(facts, indent=1, sort_keys=True) + "\n")
-    pushed_model.metadata |= facts | how
-    return {"version": number}
+    blessings.record_push(pushed_model, facts)
+    pushed_model.metadata |= how
+    return {"version": str(number)}
 
 
 def _check_baseline(blessed: blessings.Blessing, found: serving.Survey, destination: str) -> None:

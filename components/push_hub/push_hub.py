@@ -48,7 +48,7 @@ def push_hub(
 
     Args:
       model: `Format-Serving/` with a SavedModel.
-      blessing: says `BLESSED`; without that no request leaves this process.
+      blessing: whether it is `BLESSED`; without that no request leaves this process.
       metrics: of evaluate; its metadata counts.
       examples: of ingest; its metadata counts.
       repo_id: NAMESPACE/NAME.
@@ -63,16 +63,20 @@ def push_hub(
       run: name of the run.
 
     Returns:
-      `revision`.
+      `revision`; empty where nothing was published.
 
     Raises:
-      InputError: the model is not blessed, the token is missing or may not do it, a name is wrong, or the Hub refuses.
+      InputError: the blessing is of another model, the token is missing or may not do it, a name is wrong, or the Hub
+        refuses.
       TransientError: the Hub is busy, cannot be reached, or somebody else changed the same branch at the same time;
         or a model that was found better than this one has been published meanwhile.
     """
     files = serving.saved_model_files(model)
     digest = serving.model_digest(files)
     blessed = blessings.read(blessing, digest)
+    if not blessed.blessed:
+        blessed.withhold(pushed_model)
+        return {"revision": ""}
     if taken := sorted(_RESERVED & files.keys()):
         raise InputError(f"the model has a file {taken[0]} of its own, where the Hub's stands; save it elsewhere")
     connection.check_repo_id(repo_id, "repo_id")
@@ -117,8 +121,8 @@ def push_hub(
     }
     known = "" if created else ", which was there already" + (" and is the latest again" if moved else "")
     report(f"{facts['url']}{known}")
-    (pushed_model.directory() / "pushed.json").write_text(json.dumps(facts, indent=1, sort_keys=True) + "\n")
-    pushed_model.metadata |= facts | {"created": created, "moved": moved}
+    blessings.record_push(pushed_model, facts)
+    pushed_model.metadata |= {"created": created, "moved": moved}
     return {"revision": revision}
 
 

@@ -6,7 +6,6 @@ operation by its note in the bucket. So the same input gives one version, howeve
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -45,7 +44,7 @@ def push_vertex(
 
     Args:
       model: `Format-Serving/` with a SavedModel.
-      blessing: says `BLESSED`.
+      blessing: whether it is `BLESSED`.
       pipeline: name of the pipeline.
       run: name of the run; empty where it has none.
       project: id of the Google Cloud project.
@@ -64,10 +63,10 @@ def push_vertex(
       pushed_model: gets `pushed.json`.
 
     Returns:
-      `version` and `endpoint_name`.
+      `version` and `endpoint_name`; empty where nothing was published.
 
     Raises:
-      InputError: the model is not blessed or too large, an option is wrong, or Google refuses.
+      InputError: the blessing is of another model, the model is too large, an option is wrong, or Google refuses.
       TransientError: Google cannot now, or an operation takes too long.
     """
     options = _options(
@@ -88,11 +87,13 @@ def push_vertex(
     files = serving.saved_model_files(model)
     digest = serving.model_digest(files)
     blessed = blessings.read(blessing, digest)
+    if not blessed.blessed:
+        blessed.withhold(pushed_model)
+        return {"version": "", "endpoint_name": ""}
     source = serving.saved_model(model)
     _check_size(source, files, options.size_limit_mb)
     facts = _publish(options, pipeline, source, files, digest, blessed, run)
-    (pushed_model.directory() / "pushed.json").write_text(json.dumps(facts, indent=1, sort_keys=True) + "\n")
-    pushed_model.metadata |= facts
+    blessings.record_push(pushed_model, facts)
     return {"version": facts["version"], "endpoint_name": facts.get("endpoint", "")}
 
 

@@ -81,10 +81,10 @@ def findings(anomalies: dict[str, anomalies_pb2.Anomalies]) -> list[Finding]:
 
 
 def summarise(found: list[Finding], *, shown: int = 3) -> str:
-    """The first findings, and how many others the page has, on one line."""
+    """The first findings, and how many others there are, on one line."""
     lines = [finding.line for finding in found[:shown]]
     more = len(found) - len(lines)
-    return "; ".join(lines) + (f"; and {more} more: see Anomalies on the page of validate" if more else "")
+    return "; ".join(lines) + (f"; and {more} more" if more else "")
 
 
 def count(number: int, noun: str) -> str:

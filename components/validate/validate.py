@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 import tensorflow_data_validation as tfdv
 from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2, statistics_pb2
 
+from components.runtime.data import validity
 from components.runtime.data.tfmd import ANOMALIES_FILE, STATISTICS_FILE, read_schema_artifact, read_statistics
 from components.runtime.errors import InputError
 from components.runtime.stage import progress
@@ -28,7 +29,7 @@ from components.validate.comparisons import (
 from components.validate.findings import count, findings, summarise
 from components.validate.page import validation_page
 
-MODES = ("stop", "warn", "fail")
+MODES = ("stop", "warn")
 BASE_SPLIT = "train"
 _ROWS_BY_TIME = "num_examples_drift_comparator"
 _ROWS_BY_VERSION = "num_examples_version_comparator"
@@ -49,7 +50,8 @@ def validate(
     Args:
       statistics: of every split.
       schema: what the data should be like.
-      on_anomalies: what errors do: `stop` makes `valid` false, `warn` leaves it true, `fail` ends the stage.
+      on_anomalies: what errors do: `stop` makes `valid` false, so that transform refuses the data; `warn` leaves it
+        true.
       previous_statistics: folder or URI of an earlier run's statistics, against which drift is measured; empty measures
         it against the split `train` of this one.
       anomalies: receives `Split-<name>/SchemaDiff.pb`.
@@ -60,24 +62,23 @@ def validate(
 
     Raises:
       InputError: `on_anomalies` is none of these, statistics or schema are missing or damaged, the schema has nothing
-        to hold against the earlier statistics, or there are errors and `on_anomalies` is `fail`.
+        to hold against the earlier statistics.
     """
     if on_anomalies not in MODES:
-        raise InputError(f"on_anomalies is {on_anomalies!r}; write one of {', '.join(MODES)}")
+        raise InputError(f"on_anomalies is {on_anomalies!r}; write {' or '.join(MODES)}")
     by_split = read_statistics(statistics)
     read_schema = read_schema_artifact(schema)
     earlier = _earlier(previous_statistics, read_schema, by_split) if previous_statistics else None
     found_by_split, missing = check(by_split, read_schema, earlier)
     found = findings(found_by_split)
     errors = sum(finding.error for finding in found)
-    if errors and on_anomalies == "fail":
-        raise InputError(f"the data has {count(errors, 'error')}: {summarise(found)}; correct the data or the schema")
     valid = not errors or on_anomalies == "warn"
     for split, entry in found_by_split.items():
         (anomalies.split(split) / ANOMALIES_FILE).write_bytes(entry.SerializeToString(deterministic=True))
     summary = summarise(found) or f"no anomalies in {', '.join(by_split)}"
     if errors and valid:
         summary = f"{count(errors, 'error')} let through: {summary}"
+    validity.write(anomalies, valid=valid, summary=summary)
     anomalies.metadata |= {
         "valid": valid,
         "anomalies": len(found),

@@ -16,7 +16,6 @@ from runners.settings.kubernetes_values import cpu_cores, memory_bytes
 
 TASKS_OF_ANOTHER_NAME = {
     "transformed-statistics": "statistics",
-    "reject-data": "validate",
     "resolve-base": "resolve",
 }
 """Tasks of the pipeline that are not called as their stage is."""
@@ -46,8 +45,6 @@ _STAGE: dict[str, dict[str, Any]] = {
         "cpu": {"request": "50m", "limit": "500m"},
         "timeout": "5m",
     },
-    # Its answer would be the same.
-    "reject-data": {"retry": {"count": 0}},
 }
 _ALL: dict[str, Any] = {
     "timeout": "2h",

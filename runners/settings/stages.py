@@ -57,7 +57,7 @@ class Schema(Section):
 class Validate(Section):
     """What anomalies do."""
 
-    on_anomalies: Literal["stop", "warn", "fail"] = "stop"
+    on_anomalies: Literal["stop", "warn"] = "stop"
     previous_statistics: str = ""
 
 

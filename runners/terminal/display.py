@@ -218,7 +218,7 @@ def summary(
         if task["error"]:
             line("log", root / task["log"])
     refused = sorted({task["stage"] for task in failed if task["exit_code"] == InputError.exit_code} & set(SECTIONS))
-    if settings and refused:
+    if settings and refused and not invalid:
         line("settings", f"{settings}, {' and '.join(refused)}")
     examples = executions.get("ingest", {}).get("outputs", {}).get("examples")
     if examples and any(examples["metadata"].get(key) for key in ("rows_left_out", "left_out")):
@@ -231,21 +231,26 @@ def summary(
         blessing = executions["evaluate"]["outputs"]["blessing"]["metadata"]
         verdict = "yes" if blessing["blessed"] else "no"
         line("blessed", f"{verdict}: {blessing['reason']}", "green" if blessing["blessed"] else "yellow")
-    if "push" in executions:
-        pushed = executions["push"]["outputs"]["pushed_model"]["metadata"]
+    if (pushed := _published(executions, "push")) is not None:
         line("pushed", f"{short(Path(pushed['destination']))}/{pushed['version']}{how_pushed(pushed)}", "green")
     elif "evaluate" in executions and not selection.get("only"):
         line("pushed", "nothing")
-    if "push-hub" in executions:
-        published = executions["push-hub"]["outputs"]["pushed_model"]["metadata"]
+    if (published := _published(executions, "push-hub")) is not None:
         line("hub", f"{published['url']}{_there(published['created'], ['the latest'] * published['moved'])}", "green")
-    if "push-vertex" in executions:
-        registered = executions["push-vertex"]["outputs"]["pushed_model"]["metadata"]
+    if (registered := _published(executions, "push-vertex")) is not None:
         answers = f", at {registered['endpoint']}" if registered.get("endpoint") else ""
         how = _there(registered["created"], registered["moved"])
         line("vertex", f"{registered['resourceName']}{how}{answers}", "green")
     line("report", root / "runs" / run["id"] / "report.html")
     return lines
+
+
+def _published(executions: dict[str, Any], task: str) -> dict[str, Any] | None:
+    """What a task published, as its metadata say it; None where there was no such task, or no blessing for it."""
+    if task not in executions:
+        return None
+    metadata: dict[str, Any] = executions[task]["outputs"]["pushed_model"]["metadata"]
+    return None if metadata.get("pushed") is False else metadata
 
 
 def _there(created: bool, again: Sequence[str]) -> str:

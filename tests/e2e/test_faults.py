@@ -160,7 +160,7 @@ def test_killed_at_every_stage_and_run_again_the_result_is_that_of_an_undisturbe
     for task in TASKS:
         _kill_while_running(tmp_path, task, arguments)
         for record in _check_whole(tmp_path):
-            if record["task"] not in ("resolve", "push", "notify"):
+            if record["task"] not in ("resolve", "push"):
                 assert made_by.setdefault(record["task"], record["run"]) == record["run"], "done twice"
         assert all(path.name.isdigit() or path.name.startswith(".") for path in tmp_path.glob("serving/taxi/*"))
     assert _survivors(tmp_path) == []
@@ -168,7 +168,7 @@ def test_killed_at_every_stage_and_run_again_the_result_is_that_of_an_undisturbe
 
     end = run(tmp_path, *arguments)
     assert end.exit_code == 0, end.output + end.errors
-    assert {name for name, state in end.states.items() if state == "done"} <= {"resolve", "push", "evaluate", "notify"}
+    assert {name for name, state in end.states.items() if state == "done"} <= {"resolve", "push", "evaluate"}
     _check_result(end, undisturbed)
 
 
@@ -195,7 +195,7 @@ def test_killed_at_random_instants_nothing_half_written_is_seen_and_nothing_is_d
             (killed,) = set(root.glob("runs/*")) - before
             assert not [name for name in ended if (killed / f"{name}.log").exists()], "done twice"
             # A model that was pushed is the next run's baseline, against which it is evaluated anew.
-            ended = {execution["task"] for execution in _check_whole(root)} - {"resolve", "evaluate", "push", "notify"}
+            ended = {execution["task"] for execution in _check_whole(root)} - {"resolve", "evaluate", "push"}
             assert all(path.name.isdigit() or path.name.startswith(".") for path in root.glob("serving/taxi/*"))
         end = run(root, *arguments)
         assert end.exit_code == 0, end.output + end.errors

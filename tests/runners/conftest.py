@@ -18,5 +18,5 @@ pipeline_task.inspect = SimpleNamespace(  # type: ignore[attr-defined]
 
 @pytest.fixture(autouse=True)
 def own_compiled_files(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a name means in `build/` is looked for in the test's own folder: the checkout's holds what its user compiled."""
+    """A name in `build/` is looked for in the test's own folder: the checkout's holds what its user compiled."""
     monkeypatch.setattr("runners.settings.parameters.in_checkout", Path)

@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
+from typing import Any
 
 from components.runtime.errors import InputError, TransientError
-from components.runtime.stage.artifacts import InputArtifact
+from components.runtime.stage.artifacts import InputArtifact, OutputArtifact
+from components.runtime.stage.progress import report
 from components.runtime.text.json_text import parse
 
 
 @dataclass(frozen=True)
 class Blessing:
-    """That a model met every threshold.
+    """Whether a model met every threshold.
 
     Attributes:
-      reason: why, in one line, as evaluate says it.
+      blessed: whether it did.
+      reason: why or why not, in one line, as evaluate says it.
       baseline_digest: `serving.model_digest` of the model that it was compared with, empty where there was none; None
         where the blessing does not say.
     """
 
+    blessed: bool
     reason: str
     baseline_digest: str | None
+
+    def withhold(self, pushed_model: OutputArtifact) -> None:
+        """Says that a model without a blessing was not published, in the log and in `pushed_model`."""
+        report(f"nothing published: the model is not blessed: {self.reason}")
+        record_push(pushed_model, {"reason": self.reason}, pushed=False)
 
     def check_not_overtaken(self, where: str, model_digest: str, published: str, published_baseline: str) -> None:
         """Refuses to publish a model over one that was found better than it, as when the runs of both overlap.
@@ -43,6 +53,19 @@ class Blessing:
             )
 
 
+def record_push(pushed_model: OutputArtifact, facts: dict[str, Any], *, pushed: bool = True) -> None:
+    """Writes what a stage published into `pushed_model`, as `pushed.json` and as metadata.
+
+    Args:
+      pushed_model: of a stage that publishes.
+      facts: what there is to say of it.
+      pushed: whether anything was.
+    """
+    document = {"pushed": pushed} | facts
+    (pushed_model.directory() / "pushed.json").write_text(json.dumps(document, indent=1, sort_keys=True) + "\n")
+    pushed_model.metadata |= document
+
+
 def read(blessing: InputArtifact, model_digest: str) -> Blessing:
     """Reads the blessing of a model.
 
@@ -51,7 +74,7 @@ def read(blessing: InputArtifact, model_digest: str) -> Blessing:
       model_digest: `serving.model_digest` of the model that is to be published.
 
     Raises:
-      InputError: the model is not blessed, the blessing is of another one, or there is none.
+      InputError: the blessing is of another model, contradicts itself, or there is none.
     """
     try:
         document = parse((blessing.path / "blessing.json").read_bytes())
@@ -60,8 +83,11 @@ def read(blessing: InputArtifact, model_digest: str) -> Blessing:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"blessing: {blessing.path} is no blessing ({error}); run evaluate again") from None
     marks = {name for name in ("BLESSED", "NOT_BLESSED") if (blessing.path / name).exists()}
-    if blessed is not True or marks != {"BLESSED"}:
-        raise InputError(f"the model is not blessed and was not pushed: {why}")
+    if not isinstance(blessed, bool) or marks != {"BLESSED" if blessed else "NOT_BLESSED"}:
+        raise InputError(
+            f"blessing: {blessing.path} contradicts itself (blessed: {blessed}, files: "
+            f"{', '.join(sorted(marks)) or 'none'}); run evaluate again"
+        )
     if blessed_digest not in (None, model_digest):
         raise InputError("the blessing is of another model and was not used: evaluate the model that is to be pushed")
-    return Blessing(why, None if baseline is None else str(baseline))
+    return Blessing(blessed, why, None if baseline is None else str(baseline))

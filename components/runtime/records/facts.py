@@ -111,7 +111,9 @@ def _baseline(baseline: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _pushed(pushed: Mapping[str, Any]) -> Iterator[str]:
-    if pushed.get("version"):
+    if pushed.get("pushed") is False:
+        yield "nothing"
+    elif pushed.get("version"):
         yield f"version {pushed['version']}"
 
 

@@ -63,7 +63,7 @@ def test_version_holds_the_saved_model_and_a_manifest(tmp_path: Path) -> None:
     assert set(manifest["files"]) == set(pushed)
     assert result.metadata("pushed_model")["version"] == 1
     assert result.metadata("pushed_model")["created"] is True
-    assert result.output["parameterValues"] == {"version": 1}
+    assert result.output["parameterValues"] == {"version": "1"}
     assert json.loads((tmp_path / "out" / "pushed_model" / "pushed.json").read_text())[
         "model_digest"
     ] == content_digest(model)
@@ -240,20 +240,25 @@ def test_a_baseline_that_is_gone_is_not_the_one_of_the_blessing(tmp_path: Path) 
     assert (result.exit_code, "is gone or damaged: evaluate again" in result.error) == (75, True)
 
 
-def test_unblessed_model_is_refused(tmp_path: Path) -> None:
+def test_nothing_is_published_of_a_model_without_a_blessing(tmp_path: Path) -> None:
     blessing = make_blessing(tmp_path / "blessing", blessed=False)
     result = push(tmp_path / "out", make_model(tmp_path / "model"), blessing, tmp_path / "serving")
-    assert result.exit_code == 65
-    assert result.error == "the model is not blessed and was not pushed: auc 0.71 < 0.85 (overall)"
+    assert result.exit_code == 0, result.stderr
+    assert "nothing published: the model is not blessed: auc 0.71 < 0.85 (overall)" in result.stdout
     assert not (tmp_path / "serving").exists()
-    assert not any((tmp_path / "out").iterdir())
+    facts = {"pushed": False, "reason": "auc 0.71 < 0.85 (overall)"}
+    assert json.loads((tmp_path / "out" / "pushed_model" / "pushed.json").read_text()) == facts
+    assert result.metadata("pushed_model").items() >= facts.items()
+    assert "version" not in result.metadata("pushed_model"), "no number where there is none"
+    assert result.output["parameterValues"] == {"version": ""}
 
 
 def test_blessing_that_contradicts_itself_is_refused(tmp_path: Path, blessing: Path) -> None:
     (blessing / "NOT_BLESSED").touch()
     result = push(tmp_path / "out", make_model(tmp_path / "model"), blessing, tmp_path / "serving")
     assert result.exit_code == 65
-    assert "not blessed" in result.error
+    assert "contradicts itself (blessed: True, files: BLESSED, NOT_BLESSED); run evaluate again" in result.error
+    assert not (tmp_path / "serving").exists()
 
 
 def test_blessing_of_another_model_is_refused(tmp_path: Path) -> None:

@@ -181,24 +181,33 @@ def test_a_revision_that_somebody_changed_is_mended_and_others_files_on_main_sta
     assert "notes.txt" in repository.files("main")
 
 
-@pytest.mark.parametrize("kind", ["not blessed", "of another", "none", "changed"])
+@pytest.mark.parametrize("kind", ["of another", "none", "changed"])
 def test_without_a_blessing_no_request_leaves(tmp_path: Path, hub: Hub, model: Path, kind: str) -> None:
     blessing = tmp_path / "blessing"
     if kind == "none":
         blessing.mkdir()
     else:
         other = signed_model(tmp_path / "other", "two")
-        make_blessing(blessing, kind != "not blessed", other if kind == "of another" else None)
+        make_blessing(blessing, model=other if kind == "of another" else None)
     kwargs = arguments(model, blessing)
     if kind == "changed":
         (model / "Format-Serving" / "saved_model.pb").write_bytes(b"")
     process = start(tmp_path / "out", hub, kwargs)
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == 65
-    assert {"not blessed": "not blessed and was not pushed", "of another": "of another model", "none": "no blessing",
-            "changed": "has changed since"}[kind] in stderr  # fmt: skip
+    said = {"of another": "of another model", "none": "no blessing", "changed": "has changed since"}
+    assert said[kind] in stderr
     assert not hub.requests
     assert not any((tmp_path / "out").iterdir())
+
+
+def test_nothing_is_published_of_a_model_without_a_blessing(tmp_path: Path, hub: Hub, model: Path) -> None:
+    process = start(tmp_path / "out", hub, arguments(model, make_blessing(tmp_path / "blessing", blessed=False)))
+    stdout, stderr = process.communicate(timeout=60)
+    assert process.returncode == 0, stderr
+    assert "nothing published: the model is not blessed: " in stdout
+    assert json.loads((tmp_path / "out" / "pushed_model" / "pushed.json").read_text())["pushed"] is False
+    assert not hub.requests
 
 
 def test_the_card(tmp_path: Path, hub: Hub, model: Path, blessing: Path) -> None:

@@ -282,9 +282,10 @@ def test_options_that_are_wrong(server: VertexModels, push: Push, options: dict[
 
 def test_an_unblessed_model_is_nobodys_business(server: VertexModels, push: Push) -> None:
     push.blessed = False
-    failed = push()
-    assert failed.exit_code == 65
-    assert failed.error == "the model is not blessed and was not pushed: auc 0.71 < 0.85 (overall)"
+    pushed = push()
+    assert pushed.exit_code == 0, pushed.error
+    assert (pushed.metadata["pushed"], pushed.metadata["reason"]) == (False, "auc 0.71 < 0.85 (overall)")
+    assert pushed.output == {"version": "", "endpoint_name": ""}
     assert server.requests == []
 
 

@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 from tensorflow_metadata.proto.v0 import anomalies_pb2
 
+from components.runtime.data import validity
 from components.runtime.errors import InputError
+from components.runtime.stage.artifacts import InputArtifact
 from tests import image_files
-from tests.support import run_stage, shared
+from tests.support import shared
 from tests.support_tfdv import Row, left_behind, run_schema, run_statistics, run_validate, write_examples
 
 PENGUIN = "tfx_testdata/head/tfx/examples/penguin/data"
@@ -90,37 +92,30 @@ def test_warn_goes_on_and_says_so(tmp_path: Path, shop: Path) -> None:
     assert "the pipeline goes on since on_anomalies is warn" in (tmp_path / "out" / "report").read_text()
 
 
-def test_fail_ends_with_65_and_one_line(tmp_path: Path, shop: Path) -> None:
-    result = run_stage(
-        "validate",
-        tmp_path / "out",
-        parameters={"on_anomalies": "fail", "previous_statistics": ""},
-        inputs={"statistics": shop, "schema": write_schema(tmp_path / "schema", STRICT)},
-        outputs=["anomalies", "report"],
-        output_parameters=["valid"],
-    )
-    assert result.exit_code == 65
-    assert result.error.startswith("the data has 1 error: eval: company: Unexpected string values")
-    assert "Traceback" not in result.stderr
-    assert left_behind(tmp_path / "out") == []
+def test_the_verdict_lies_beside_the_anomalies(tmp_path: Path, shop: Path) -> None:
+    run_validate(shop, write_schema(tmp_path / "schema", STRICT), tmp_path / "out")
+    with pytest.raises(InputError, match=r"the data did not pass validate: eval: company: .*; its report has them"):
+        validity.check(InputArtifact("anomalies", str(tmp_path / "out" / "anomalies"), {}))
+    for folder in "damaged", "empty":
+        (tmp_path / folder).mkdir()
+    (tmp_path / "damaged" / validity.VERDICT_FILE).write_text('{"valid": tr')
+    for folder in "damaged", "empty":
+        with pytest.raises(InputError, match=r"has no verdict .*; run validate again"):
+            validity.check(InputArtifact("anomalies", str(tmp_path / folder), {}))
+    run_validate(shop, tmp_path / "schema", tmp_path / "let-through", on_anomalies="warn")
+    validity.check(InputArtifact("anomalies", str(tmp_path / "let-through" / "anomalies"), {}))
 
 
-def test_fail_lists_the_first_and_counts_the_rest(tmp_path: Path) -> None:
+def test_the_summary_lists_the_first_and_counts_the_rest(tmp_path: Path) -> None:
     rows: list[Row] = [{f"feature {number}": 1 for number in range(9)}]
     statistics = make_statistics(tmp_path, {"train": rows})
     schema = write_schema(tmp_path / "schema", 'feature { name: "feature 0" type: INT }')
-    with pytest.raises(InputError, match=r"8 errors: .*; and 5 more: see Anomalies on the page of validate; correct"):
-        run_validate(statistics, schema, tmp_path / "out", on_anomalies="fail")
-
-
-def test_fail_passes_valid_data(tmp_path: Path, shop: Path) -> None:
-    run_schema(shop, tmp_path)
-    run_validate(shop, tmp_path / "schema", tmp_path / "out", on_anomalies="fail")
-    assert valid(tmp_path / "out") == "true"
+    metadata = run_validate(statistics, schema, tmp_path / "out").outputs["anomalies"].metadata
+    assert metadata["summary"].endswith("; and 5 more")
 
 
 def test_an_unknown_mode(tmp_path: Path, shop: Path) -> None:
-    with pytest.raises(InputError, match="on_anomalies is 'ignore'; write one of stop, warn, fail"):
+    with pytest.raises(InputError, match="on_anomalies is 'ignore'; write stop or warn"):
         run_validate(shop, write_schema(tmp_path / "schema", STRICT), tmp_path / "out", on_anomalies="ignore")
     assert left_behind(tmp_path / "out") == []
 

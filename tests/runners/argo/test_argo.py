@@ -93,9 +93,9 @@ def test_names_fit_into_what_kubernetes_and_argo_allow(name: str) -> None:
 def test_every_pod_passes_the_pod_security_standard_restricted(name: str) -> None:
     pods = list(pods_of(of_model(name)))
     # The exit handler's too.
-    told = name == "taxi" or name.startswith("full")
-    # The full ones search and start from an earlier model, too.
-    assert len(pods) == 12 + told + 2 * name.startswith("full")
+    told = name.startswith("full")
+    # The full ones tell how they ended, search, and start from an earlier model.
+    assert len(pods) == 11 + 3 * told
     assert CLOSING in dict(pods)
     assert ("notify" in dict(pods)) == told
     for task, pod in pods:
@@ -171,7 +171,6 @@ def test_resources_mounts_secrets_and_places_are_carried_over() -> None:
     assert {"name": "secret-certificates", "secret": {"secretName": "certificates"}} in train["volumes"]
     assert {"name": "claim-lookups", "mountPath": "/lookups", "readOnly": True} in train["container"]["volumeMounts"]
     assert {"name": "claim-lookups", "persistentVolumeClaim": {"claimName": "lookups"}} in train["volumes"]
-    assert "retryStrategy" not in templates["reject-data"]
     address = {"name": "MILLRACE_NOTIFY_URL", "valueFrom": {"secretKeyRef": {"name": "millrace-notify", "key": "url"}}}
     assert address in templates["notify"]["container"]["env"]
     assert not any(address in each["container"]["env"] for name, each in templates.items() if name != "notify")

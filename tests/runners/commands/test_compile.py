@@ -97,7 +97,6 @@ def test_each_task_has_what_its_settings_say(tmp_path: Path) -> None:
     # A stage that two tasks run: each has its own.
     assert compiled["transformed-statistics"]["resources"]["resourceMemoryLimit"] == "3Gi"
     assert compiled["statistics"]["resources"]["resourceMemoryLimit"] == "2Gi"
-    assert "retryPolicy" not in compiled["reject-data"]["task"]
     assert compiled["ingest"]["env"] == [
         {"name": "GOOGLE_APPLICATION_CREDENTIALS", "value": "/credentials/gcp/key.json"},
         {"name": "MILLRACE_CACHED_BY_CONTENT", "value": "true"},
@@ -136,7 +135,7 @@ def test_what_may_change_under_its_name_is_left_to_the_cache_that_sees_it(tmp_pa
     differ, always = cached("")
     assert differ == {"ingest", *code}
     earlier = "validate: {previous_statistics: /millrace/earlier}"
-    assert cached(earlier)[0] - code == {"ingest", "validate", "reject-data"}
+    assert cached(earlier)[0] - code == {"ingest", "validate"}
     assert cached("statistics: {beam_options: [--temp_location=gs://bucket/tmp]}")[0] - code == {"ingest"}
     assert cached("resources: {ingest: {caching: true}}") == (code, always)
     assert cached("resources: {train: {caching: false}}") == ({"ingest", "transform", "evaluate"}, always - {"train"})
@@ -200,7 +199,6 @@ def test_all_that_a_pod_is_given_reaches_argo(tmp_path: Path, server: str) -> No
     assert mounts["/lookups"]["readOnly"]
     assert mounts["/certificates"]["readOnly"]
     assert not mounts["/millrace"].get("readOnly")
-    assert "retryStrategy" not in templates["reject-data"]
     ingest = {variable["name"]: variable for variable in templates["ingest"]["container"]["env"]}
     assert ingest["GOOGLE_APPLICATION_CREDENTIALS"]["value"] == "/credentials/gcp/key.json"
     push = {variable["name"]: variable for variable in templates["push"]["container"]["env"]}
@@ -219,7 +217,7 @@ def peaks() -> dict[str, float]:
 def test_the_defaults_follow_the_measured_peaks() -> None:
     chosen = load("taxi")
     measured = peaks()
-    assert measured.keys() == pods(compile_pipeline(chosen, digest)).keys() - {"reject-data"}
+    assert measured.keys() == pods(compile_pipeline(chosen, digest)).keys() | {"notify"}
     for task, peak in measured.items():
         pod = chosen.pod(task)
         assert pod.memory.request

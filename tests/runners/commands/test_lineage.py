@@ -78,7 +78,7 @@ def test_down_leads_from_the_data_to_every_model(written: RootWriter) -> None:
 def test_what_failed_shows_with_its_error(written: RootWriter) -> None:
     graph = Graph.read(written.root)
     failed = next(node for node in graph.executions.values() if node.run == FAILED and node.state == "failed")
-    assert failed.task == "reject-data"
+    assert failed.task == "transform"
     assert "expected a number" in failed.error
 
 
@@ -201,7 +201,7 @@ def test_equal_content_made_twice_is_told_twice(tmp_path: Path) -> None:
         ("abc", r"no such artifact"),
         ("taxi@7", r"taxi@7: no such version; pushed are taxi@1"),
         (f"{FIRST}/train/modell", r"train has no output 'modell'; it has: metrics, model, model_run, report"),
-        (f"{FAILED}/reject-data/anomalies", r"reject-data has no output 'anomalies' \(it is failed\); it has: none"),
+        (f"{FAILED}/transform/report", r"transform has no output 'report' \(it is failed\); it has: none"),
         ("taxi-2026/train/model", r"3 runs begin so"),
     ],
 )

@@ -17,6 +17,7 @@ from runners.argo.options import for_settings
 from runners.argo.workflow import compile_workflow
 from runners.commands.compile import compile_pipeline
 from runners.compiled.ir import documents, read
+from runners.compiled.tasks import Output
 from runners.terminal.display import summary
 from tests.runners.compiled_models import digest, model, pods
 from tests.runners.kubeflow.kfp_fields import IR_2_5, PLATFORM_2_5, unknown
@@ -43,7 +44,7 @@ def test_the_stage_is_there_where_the_settings_ask_for_it(tmp_path: Path) -> Non
     spec = read(documents(text)[0]).tasks["push-vertex"]
     assert spec.stage == "push_vertex"
     assert not spec.cacheable
-    assert [condition.name for condition in spec.conditions] == ["data-is-valid", "model-is-blessed"]
+    assert spec.artifacts["blessing"] == Output("evaluate", "blessing")
     assert "push" in spec.after
     given = {name: getattr(source, "value", None) for name, source in spec.parameters.items()}
     assert (given["pipeline"], given["run"]) == ("mine", RUN_PLACEHOLDER)

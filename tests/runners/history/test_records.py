@@ -45,7 +45,7 @@ def test_a_run_is_read_with_its_executions(root: Path) -> None:
     assert run.executions["transform"].run == FIRST
     assert run.executions["train"].outputs["model"].digest.startswith("sha256:")
     assert run.executions["train"].path("model").is_file()
-    assert "push" not in run.executions
+    assert run.executions["push"].outputs["pushed_model"].metadata["pushed"] is False
 
 
 def test_secrets_are_not_read(root: Path) -> None:

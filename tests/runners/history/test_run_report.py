@@ -125,9 +125,10 @@ def test_the_page_of_a_run_that_was_not_blessed(root: Path) -> None:
 
 def test_the_page_of_a_failed_run(root: Path) -> None:
     page = check(write(root, FAILED).read_text())
-    error = "fare: expected a number, found text; payment_type: unexpected value <script>alert(2)</script>"
-    assert f"reject-data failed {error}" in page.text
-    assert f"Log: runs/{FAILED}/reject-data.log, exit code 65" in page.text
+    found = "fare: expected a number, found text; payment_type: unexpected value <script>alert(2)</script>"
+    error = f"the data did not pass validate: {found}; its report has them"
+    assert f"transform failed {error}" in page.text
+    assert f"Log: runs/{FAILED}/transform.log, exit code 65" in page.text
     assert page.text.index("Split train") < page.text.index("start-up work failed"), "the anomalies come early"
     assert "ERROR" in page.text
     assert "pushed" not in page.text
@@ -239,7 +240,7 @@ def test_text_about_scripts_is_no_script() -> None:
 
 def test_the_timeline_knows_when_a_failed_task_began(root: Path) -> None:
     rows = {span.task.name: span for span in spans(load_run(root, FAILED))}
-    assert (rows["reject-data"].begin, rows["reject-data"].seconds) == (5.5, pytest.approx(0.7))
+    assert (rows["transform"].begin, rows["transform"].seconds) == (11.0, pytest.approx(0.7))
     assert (rows["ingest"].begin, rows["ingest"].start_up) == (0.0, pytest.approx(0.09))
     assert rows["train"].begin is None
 

@@ -151,7 +151,7 @@ def test_numbers_of_yaml_are_quantities_too(tmp_path: Path) -> None:
 
 
 def test_every_task_of_the_pipeline_can_be_given_something() -> None:
-    assert set(resources.tasks()) >= {"ingest", "transformed-statistics", "reject-data"}
+    assert set(resources.tasks()) >= {"ingest", "transformed-statistics", "resolve-base"}
     assert set(resources.tasks().values()) == set(resources.stages())
 
 

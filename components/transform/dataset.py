@@ -1,0 +1,158 @@
+"""Learns a transform graph from the split `train` and applies it to every split."""
+
+from __future__ import annotations
+
+import gc
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+# TensorFlow Transform would turn `tf.keras` into Keras 2 for the user's code.
+os.environ["TF_USE_LEGACY_KERAS"] = "0"
+
+import apache_beam as beam
+import pyarrow as pa
+import tensorflow_transform as tft
+import tensorflow_transform.beam as tft_beam
+
+from components.runtime.data import tfmd, tfrecord
+from components.runtime.data.beam import data_files, pipeline, read_batches
+from components.runtime.data.storage import shown
+from components.runtime.errors import InputError
+from components.runtime.stage import progress
+from components.runtime.stage.artifacts import InputArtifact, OutputArtifact, remove
+from components.transform.apply import Shard, tensor_io, transform_shard
+from components.transform.faults import users_fault
+from components.transform.finite import NotFinite, told
+from components.transform.page import page
+from components.transform.preprocessing import Preprocessing
+
+ANALYSED_SPLIT = "train"
+FILE = "transformed_examples"
+_NAMED = 5
+
+
+def transform_dataset(
+    examples: InputArtifact,
+    schema: InputArtifact,
+    module_file: str,
+    custom_config: dict[str, Any],
+    beam_options: list[str],
+    *,
+    fail_on_not_finite: bool,
+    transform_graph: OutputArtifact,
+    transformed_examples: OutputArtifact,
+    report: OutputArtifact,
+) -> None:
+    """Does the work of the stage; arguments and errors are those of `components.transform.transform`."""
+    os.environ["TF_USE_LEGACY_KERAS"] = "0"
+    # What the imports made lives until the end; without it each collection during tracing walks through all of it.
+    gc.freeze()
+    preprocessing = Preprocessing(module_file, custom_config)
+    serialised = tfmd.read_schema_artifact(schema).SerializeToString(deterministic=True)
+    train_files = data_files(examples.split(ANALYSED_SPLIT))
+    if all(next(tfrecord.read(Path(file)), None) is None for file in train_files):
+        raise InputError(f"{examples.split(ANALYSED_SPLIT)}: no rows to learn from; change the splits of ingest")
+
+    graph = transform_graph.directory()
+    work = graph / ".work"
+    work.mkdir()
+    progress.report(f"analysing {ANALYSED_SPLIT}")
+    analyse(train_files, preprocessing, serialised, graph, work, beam_options)
+    raw_metadata = graph / tft.TFTransformOutput.RAW_METADATA_DIR
+    raw_metadata.mkdir()
+    shutil.copyfile(schema.path / tfmd.SCHEMA_FILE, raw_metadata / tfmd.SCHEMA_FILE)
+
+    rows, found = apply(examples, transformed_examples, serialised, graph, work, beam_options)
+    remove(work)
+    lines = told(found)
+    for line in lines:
+        progress.report(f"warning: not finite: {line}")
+    more = [f"and {len(lines) - _NAMED} more features"] if len(lines) > _NAMED else []
+    not_finite = "; ".join([*lines[:_NAMED], *more])
+    if not_finite and fail_on_not_finite:
+        raise InputError(
+            f"{shown(module_file)}: transformed values are NaN or infinite: {not_finite}; replace them in "
+            "preprocessing_fn, or set transform.on_not_finite to warn"
+        )
+    features = tft.TFTransformOutput(str(graph)).transformed_feature_spec()
+    report.path.write_text(page(features, rows, found), encoding="utf-8")
+    transform_graph.metadata["features"] = len(features)
+    if not_finite:
+        transformed_examples.metadata["not_finite"] = not_finite
+    transformed_examples.metadata |= {"splits": sorted(rows), "rows": sum(rows.values())}
+    transformed_examples.metadata |= {f"rows_{split}": count for split, count in rows.items()}
+
+
+def analyse(
+    files: list[str], preprocessing: Preprocessing, schema: bytes, graph: Path, work: Path, beam_options: list[str]
+) -> None:
+    """Runs the analyzers of preprocessing_fn over files and writes the transform graph.
+
+    Args:
+      files: TFRecords of raw tf.Examples.
+      preprocessing: the user's function.
+      schema: serialised schema of the raw features.
+      graph: folder for `transform_fn` and `transformed_metadata`.
+      work: folder for intermediate results, reachable by Beam's workers.
+      beam_options: Beam's command line options.
+
+    Raises:
+      InputError: preprocessing_fn or the data is wrong.
+    """
+    try:
+        run = pipeline(beam_options)
+        # Reshuffled elements go to all workers, but in an order that differs from run to run.
+        # A second pass over the data reads the files again, rather than keep all batches in memory.
+        with run, tft_beam.Context(temp_dir=str(work), use_deep_copy_optimization=True):
+            batches = run | "Files" >> beam.Create(files, reshuffle=bool(beam_options))
+            batches |= "Read" >> beam.FlatMap(_read, schema=schema).with_output_types(pa.RecordBatch)
+            learned = (batches, tensor_io(schema).TensorAdapterConfig()) | tft_beam.AnalyzeDataset(preprocessing)
+            _ = learned | tft_beam.WriteTransformFn(str(graph))
+    except Exception as error:
+        raise users_fault(error, f"the analysis of the split {ANALYSED_SPLIT!r}") or error from error
+
+
+def _read(path: str, schema: bytes) -> Iterator[pa.RecordBatch]:
+    rows = 0
+    for batch in read_batches(path, schema):
+        rows += batch.num_rows
+        progress.report(f"analysing {ANALYSED_SPLIT}: {rows:,} rows of {Path(path).name}", force=False)
+        yield batch
+
+
+def apply(
+    examples: InputArtifact,
+    transformed_examples: OutputArtifact,
+    schema: bytes,
+    graph: Path,
+    work: Path,
+    beam_options: list[str],
+) -> tuple[dict[str, int], dict[str, NotFinite]]:
+    """Transforms every file of every split.
+
+    Returns:
+      Rows, and transformed values that are not finite, by split.
+    """
+    shards = []
+    for split in tfmd.split_order(examples.splits):
+        files, target = data_files(examples.split(split)), transformed_examples.split(split)
+        for index, source in enumerate(files):
+            name = f"{FILE}-{index:05d}-of-{len(files):05d}.gz"
+            shards.append(Shard(split, source, str(target / name), str(work / f"{split}-{index}.counts")))
+    progress.report(f"transforming {len(shards)} files")
+    with pipeline(beam_options) as run:
+        _ = (
+            run
+            | "Shards" >> beam.Create(shards, reshuffle=bool(beam_options))
+            | "Transform" >> beam.Map(transform_shard, graph=str(graph), schema=schema)
+        )
+    rows = dict.fromkeys((shard.split for shard in shards), 0)
+    found = {split: NotFinite() for split in rows}
+    for shard in shards:
+        count, not_finite = shard.counts()
+        rows[shard.split] += count
+        found[shard.split].merge(not_finite)
+    return rows, found
