@@ -245,7 +245,7 @@ def summary(
     return lines
 
 
-def _published(executions: dict[str, Any], task: str) -> dict[str, Any] | None:
+def _published(executions: Mapping[str, dict[str, Any]], task: str) -> dict[str, Any] | None:
     """What a task published, as its metadata say it; None where there was no such task, or no blessing for it."""
     if task not in executions:
         return None
