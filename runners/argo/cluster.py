@@ -18,7 +18,7 @@ from runners.remote.http import TIMEOUT, explained, missing
 from runners.settings.parameters import check_known, split
 from runners.terminal.follow import RemoteRun
 
-_GROUP = {"group": "argoproj.io", "version": "v1alpha1", "plural": "workflows"}
+_GROUP = {"group": "argoproj.io", "version": "v1alpha1"}
 _PAGE = 200
 
 
@@ -137,6 +137,43 @@ class ArgoCluster:
         """The state of a Workflow."""
         return argo_state.remote_run(self.get(name))
 
+    def schedules(self) -> list[dict[str, Any]]:
+        """All CronWorkflows of the namespace, by name."""
+        with self._doing(f"listing schedules in the namespace {self.namespace}"):
+            found = self._workflows.list_namespaced_custom_object(**self._place("cronworkflows"))
+        return sorted(found["items"], key=lambda each: str(each["metadata"]["name"]))
+
+    def apply(self, schedule: dict[str, Any], there: dict[str, Any] | None) -> None:
+        """Creates a CronWorkflow, or puts it in the place of the one of its name, whose runs under way go on.
+
+        Args:
+          schedule: the CronWorkflow.
+          there: the one of its name, as `schedules` tells it.
+        """
+        name, place = schedule["metadata"]["name"], self._place("cronworkflows")
+        with self._doing(f"scheduling {name} in the namespace {self.namespace}"):
+            if there is None:
+                self._workflows.create_namespaced_custom_object(body=schedule, **place)
+                return
+            # Which of its runs are under way stands in the status, which is no resource of its own.
+            body = schedule | {"status": there.get("status", {})}
+            body["metadata"] = schedule["metadata"] | {"resourceVersion": there["metadata"]["resourceVersion"]}
+            self._workflows.replace_namespaced_custom_object(name=name, body=body, **place)
+
+    def unschedule(self, name: str) -> None:
+        """Deletes a CronWorkflow; its runs stay, those under way too.
+
+        Raises:
+          InputError: there is none; with the nearest names.
+        """
+        names = [str(each["metadata"]["name"]) for each in self.schedules()]
+        if name not in names:
+            raise missing("schedule", name, names, f"{self.where} in the namespace {self.namespace}")
+        with self._doing(f"deleting the schedule {name}"):
+            self._workflows.delete_namespaced_custom_object(
+                name=name, propagation_policy="Orphan", **self._place("cronworkflows")
+            )
+
     def list(self, selector: str = "") -> list[dict[str, Any]]:
         """All Workflows of the namespace, the newest first."""
         found: list[dict[str, Any]] = []
@@ -215,8 +252,8 @@ class ArgoCluster:
                 return str(pod.metadata.name)
         return None
 
-    def _place(self) -> dict[str, Any]:
-        return _GROUP | {"namespace": self.namespace, "_request_timeout": self._timeout}
+    def _place(self, plural: str = "workflows") -> dict[str, Any]:
+        return _GROUP | {"plural": plural, "namespace": self.namespace, "_request_timeout": self._timeout}
 
     @contextlib.contextmanager
     def _understood(self) -> Iterator[None]:

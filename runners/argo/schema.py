@@ -6,13 +6,17 @@ from typing import Any
 
 
 def validate(document: dict[str, Any]) -> None:
-    """Holds the document to Argo's schema: what hera's models do not keep whole, Argo does not know."""
+    """Holds a Workflow or CronWorkflow to Argo's schema: what hera's models do not keep whole, Argo does not know."""
     # The import takes a second.
-    from hera.workflows.models import Workflow
+    from hera.workflows import models
 
-    kept = Workflow.model_validate(document).model_dump(mode="json", by_alias=True, exclude_none=True)
+    kept = (
+        getattr(models, document["kind"])
+        .model_validate(document)
+        .model_dump(mode="json", by_alias=True, exclude_none=True)
+    )
     if kept != document:
-        raise AssertionError(f"not a Workflow of Argo's schema: {_difference(document, kept)}")
+        raise AssertionError(f"not a {document['kind']} of Argo's schema: {_difference(document, kept)}")
 
 
 def _difference(wanted: Any, kept: Any, path: str = "") -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Any
 
 import click
@@ -10,6 +11,8 @@ import click
 from components.runtime.errors import InputError
 from runners.argo import state as argo_state
 from runners.argo.cluster import ArgoCluster, read_workflow, with_parameters
+from runners.argo.schedules import cron_workflow, is_as_wanted, schedule_row
+from runners.remote import schedules
 from runners.remote.http import TIMEOUT
 from runners.settings.parameters import compiled_file
 from runners.terminal import follow, text
@@ -106,6 +109,57 @@ def stop(connect: Any, workflow: str, now: bool) -> None:
     name = cluster.find(workflow)
     cluster.stop(name, at_once=now)
     click.echo(f"workflow {name}: asked to stop")
+
+
+@argo.command()
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--dry-run", is_flag=True, help="Only say what would be done.")
+@click.pass_context
+def schedule(context: click.Context, files: tuple[Path, ...], dry_run: bool) -> None:
+    """Create or replace the schedules that FILES describe; `pipeline` is a compiled file, or a model's in build/."""
+    made = []
+    for file, each in schedules.read(files):
+        compiled = compiled_file(each.pipeline, "argo")
+        made.append(cron_workflow(each, read_workflow(compiled), file))
+    cluster = context.obj()
+    asked_for = context.parent.params["namespace"] if context.parent else ""
+    own = cluster.namespace
+    for wanted in made:
+        cluster.namespace = wanted["metadata"]["namespace"] = asked_for or wanted["metadata"].get("namespace") or own
+        name = wanted["metadata"]["name"]
+        there = next((each for each in cluster.schedules() if each["metadata"]["name"] == name), None)
+        if there is not None and is_as_wanted(there, wanted):
+            click.echo(f"{name}: unchanged")
+            continue
+        done = "created" if there is None else "replaced"
+        if not dry_run:
+            cluster.apply(wanted, there)
+        click.echo(f"{name}: {'would be ' if dry_run else ''}{done}")
+
+
+@argo.command()
+@click.argument("name")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.pass_obj
+def unschedule(connect: Any, name: str, yes: bool) -> None:
+    """Delete the schedule NAME; its runs stay, and those under way go on."""
+    cluster = connect()
+    if not yes:
+        click.confirm(f"delete the schedule {name} in the namespace {cluster.namespace}?", abort=True)
+    cluster.unschedule(name)
+    click.echo(f"schedule {name}: deleted")
+
+
+@argo.command(name="schedules")
+@click.pass_obj
+def schedules_(connect: Any) -> None:
+    """List the schedules."""
+    cluster = connect()
+    rows: list[list[text.Cell]] = [schedule_row(each) for each in cluster.schedules()]
+    if not rows:
+        click.echo(f"no schedules in the namespace {cluster.namespace} on {cluster.where}", err=True)
+        return
+    text.table(("schedule", "cron (UTC)", "state", "last run (UTC)", "under way"), rows)
 
 
 @argo.command(name="list")

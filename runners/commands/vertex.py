@@ -132,7 +132,7 @@ def schedule(
         if each.catch_up:
             raise InputError(f"{file}: catch_up: Vertex does not make up for runs that were missed")
         try:
-            schedules.vertex_cron(each.cron)
+            schedules.whole_minutes(each.cron, "Vertex")
         except InputError as error:
             raise InputError(f"{file}: {error}") from None
         job = make_job(

@@ -108,15 +108,21 @@ def check_cron(cron: str) -> list[str]:
     return fields
 
 
-def vertex_cron(cron: str) -> str:
-    """The same times in the five fields that Vertex takes, which knows no seconds.
+def whole_minutes(cron: str, where: str) -> str:
+    """The same times in five fields, for targets that know no seconds.
+
+    Args:
+      cron: six fields.
+      where: the target's name.
 
     Raises:
       InputError: the seconds are not 0.
     """
     second, *rest = check_cron(cron)
     if second != "0":
-        raise InputError(f"cron {cron!r}: Vertex starts runs at whole minutes; the seconds, the first field, must be 0")
+        raise InputError(
+            f"cron {cron!r}: {where} starts runs at whole minutes; the seconds, the first field, must be 0"
+        )
     return " ".join("*" if field == "?" else field for field in rest)
 
 

@@ -20,7 +20,7 @@ from components.runtime.errors import InputError, TransientError
 from components.runtime.records.final_status import INPUT as STATUS
 from runners.compiled import ir as compiled
 from runners.remote.http import TIMEOUT, missing, refusal
-from runners.remote.schedules import Schedule, vertex_cron
+from runners.remote.schedules import Schedule, whole_minutes
 from runners.settings import parameters
 from runners.terminal.follow import RemoteRun
 from runners.vertex import gpu as vertex_gpu
@@ -208,7 +208,7 @@ class Vertex:
 
     def apply(self, schedule: Schedule, job: Job, *, dry_run: bool) -> str:
         """Creates or replaces a schedule; says which."""
-        cron = vertex_cron(schedule.cron)
+        cron = whole_minutes(schedule.cron, "Vertex")
         digest = job.digest(cron, schedule.concurrency)
         with self._doing("listing schedules"):
             there = self._aiplatform.PipelineJobSchedule.list(filter=f'display_name="{schedule.name}"')

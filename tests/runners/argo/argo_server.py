@@ -36,6 +36,7 @@ class Argo:
     packed: bool = False
     workflows: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
     steps: dict[str, int] = field(default_factory=dict)
+    schedules: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
     logs: dict[str, bytes] = field(default_factory=dict)
     requests: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
     url: str = ""
@@ -48,6 +49,8 @@ class Argo:
             assert query["container"] == "main"
             lines = self.logs[found[2]].splitlines(keepends=True)
             return b"".join(lines[-int(query["tailLines"]) :] if "tailLines" in query else lines)
+        if found := re.fullmatch(r"/apis/argoproj.io/v1alpha1/namespaces/([^/]+)/cronworkflows(?:/([^/]+))?", path):
+            return self.schedule(method, found[1], found[2], query, json.loads(body) if body else {})
         found = re.fullmatch(r"/apis/argoproj.io/v1alpha1/namespaces/([^/]+)/workflows(?:/([^/]+))?", path)
         if not found or not self.installed:
             return 404, b"404 page not found\n"
@@ -66,6 +69,24 @@ class Argo:
             workflow["status"] |= {"phase": "Failed", "finishedAt": _stamp(99), "message": "Stopped with strategy"}
             return workflow
         return self.progress(workflow)
+
+    def schedule(self, method: str, namespace: str, name: str | None, query: dict[str, str], body: Any) -> Any:
+        if method == "GET":
+            return {"items": [each for (place, _), each in self.schedules.items() if place == namespace]}
+        if method == "DELETE":
+            # Else its Workflows, which belong to it, would go with it.
+            assert (query.get("propagationPolicy") or body.get("propagationPolicy")) == "Orphan"
+            return self.schedules.pop((namespace, str(name)))
+        assert body["metadata"]["namespace"] == namespace
+        there = self.schedules.get((namespace, body["metadata"]["name"]))
+        if method == "PUT":
+            assert there is not None
+            if body["metadata"]["resourceVersion"] != there["metadata"]["resourceVersion"]:
+                raise Refused(409, "the object has been modified")
+        version = str(int(there["metadata"]["resourceVersion"]) + 1 if there else 1)
+        body["metadata"]["resourceVersion"] = version
+        self.schedules[namespace, body["metadata"]["name"]] = body
+        return body
 
     def create(self, namespace: str, workflow: dict[str, Any]) -> dict[str, Any]:
         if workflow.get("apiVersion") != "argoproj.io/v1alpha1" or "entrypoint" not in workflow["spec"]:

@@ -213,9 +213,9 @@ def test_cron_expressions_that_are_wrong(cron: str) -> None:
 
 
 def test_vertex_takes_five_fields() -> None:
-    assert schedules.vertex_cron("0 30 2 ? * mon-fri") == "30 2 * * mon-fri"
+    assert schedules.whole_minutes("0 30 2 ? * mon-fri", "Vertex") == "30 2 * * mon-fri"
     with pytest.raises(InputError, match="the seconds, the first field, must be 0"):
-        schedules.vertex_cron("10 30 2 * * *")
+        schedules.whole_minutes("10 30 2 * * *", "Vertex")
 
 
 def test_the_samples_of_the_project_are_right() -> None:

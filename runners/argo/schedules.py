@@ -1,0 +1,117 @@
+"""Schedules as CronWorkflows: the same files as for Kubeflow Pipelines and Vertex AI.
+
+Format: Argo Workflows v1alpha1, CronWorkflow, of 3.6 and later, whose `schedules` is a list.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from components.runtime.errors import InputError
+from runners.argo.cluster import with_parameters
+from runners.argo.schema import validate
+from runners.argo.task import as_text
+from runners.remote.schedules import Schedule, whole_minutes
+from runners.terminal import text
+
+DIGEST = "millrace/schedule"
+"""Annotation: digest of what the file asked for, by which a schedule that is as wanted is left alone."""
+
+_UNLIMITED = Schedule.model_fields["concurrency"].default
+_LONGEST_NAME = 52
+"""Argo appends the time to the name of a Workflow, which is a label of its pods."""
+_KEPT = 50
+"""Ended Workflows that stay until their own time is over; Argo keeps three and one where nothing is said."""
+
+
+def cron_workflow(schedule: Schedule, workflow: dict[str, Any], file: Path) -> dict[str, Any]:
+    """Returns the CronWorkflow of a schedule.
+
+    Args:
+      schedule: what its file describes.
+      workflow: the compiled Workflow that it runs.
+      file: of the schedule, for errors.
+
+    Raises:
+      InputError: the schedule asks for what Argo does not have, or for a parameter that the workflow does not have.
+    """
+    _refuse_what_argo_lacks(schedule, file)
+    try:
+        cron = whole_minutes(schedule.cron, "Argo")
+    except InputError as error:
+        raise InputError(f"{file}: {error}") from None
+    pairs = tuple(f"{name}={as_text(value)}" for name, value in schedule.parameters.items())
+    try:
+        filled = with_parameters(workflow, pairs, str(file))
+    except InputError as error:
+        raise InputError(f"{file}: {str(error).removeprefix('--param ').removeprefix(f'{file}: ')}") from None
+    spec = filled["spec"]
+    if schedule.service_account:
+        spec["serviceAccountName"] = schedule.service_account
+    metadata = {key: filled["metadata"][key] for key in ("labels", "annotations") if key in filled["metadata"]}
+    made: dict[str, Any] = {
+        "apiVersion": "argoproj.io/v1alpha1",
+        "kind": "CronWorkflow",
+        "metadata": {"name": schedule.name, "labels": metadata.get("labels", {})},
+        "spec": {
+            "schedules": [cron],
+            "timezone": "UTC",
+            "concurrencyPolicy": "Allow" if schedule.concurrency == _UNLIMITED else "Forbid",
+            "suspend": not schedule.enabled,
+            "successfulJobsHistoryLimit": _KEPT,
+            "failedJobsHistoryLimit": _KEPT,
+            "workflowMetadata": metadata,
+            "workflowSpec": spec,
+        },
+    }
+    if namespace := filled["metadata"].get("namespace"):
+        made["metadata"]["namespace"] = namespace
+    validate(made)
+    digest = hashlib.sha256(json.dumps(made | {"description": schedule.description}, sort_keys=True).encode())
+    made["metadata"]["annotations"] = {DIGEST: f"sha256:{digest.hexdigest()}"}
+    if schedule.description:
+        made["metadata"]["annotations"]["workflows.argoproj.io/description"] = schedule.description
+    return made
+
+
+def is_as_wanted(there: dict[str, Any], wanted: dict[str, Any]) -> bool:
+    """Whether a CronWorkflow is what a schedule asks for; somebody may have suspended it by hand."""
+    digests = [(each["metadata"].get("annotations") or {}).get(DIGEST) for each in (there, wanted)]
+    return digests[0] == digests[1] and bool(there["spec"].get("suspend")) == wanted["spec"]["suspend"]
+
+
+def schedule_row(there: dict[str, Any]) -> list[Any]:
+    """A line about a CronWorkflow: name, cron, whether it is on, when it last began a run, how many of them go on."""
+    status = there.get("status") or {}
+    last = status.get("lastScheduledTime")
+    return [
+        there["metadata"]["name"],
+        ", ".join(there["spec"].get("schedules") or [there["spec"].get("schedule", "")]),
+        "disabled" if there["spec"].get("suspend") else "enabled",
+        text.moment(datetime.fromisoformat(last) if last else None),
+        str(len(status.get("active") or [])),
+    ]
+
+
+def _refuse_what_argo_lacks(schedule: Schedule, file: Path) -> None:
+    if not re.fullmatch(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?", schedule.name) or len(schedule.name) > _LONGEST_NAME:
+        raise InputError(
+            f"{file}: name {schedule.name!r}: on Argo at most {_LONGEST_NAME} lower-case letters, digits and '-', "
+            "a letter or digit first and last"
+        )
+    if schedule.version:
+        raise InputError(f"{file}: version: Argo keeps no versions; the compiled file is what runs")
+    if schedule.catch_up:
+        raise InputError(f"{file}: catch_up: Argo does not make up for runs that were missed")
+    if schedule.pipeline_root:
+        raise InputError(f"{file}: pipeline_root: on Argo it is the volume, cluster.volume in the model's settings")
+    if schedule.concurrency not in (1, _UNLIMITED):
+        raise InputError(
+            f"{file}: concurrency: Argo runs one at a time (1) or as many as come (leave it out), not "
+            f"{schedule.concurrency}"
+        )

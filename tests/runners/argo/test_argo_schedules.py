@@ -1,0 +1,147 @@
+"""`argo schedule`: the schedule files of every target as CronWorkflows, against a server on loopback."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.runners.argo.argo_server import Argo, serve, write_kubeconfig
+from tests.runners.argo.compiled_workflows import of_model
+from tests.runners.cluster_support import call
+from tests.support import ROOT
+
+NIGHTLY = """\
+name: nightly
+pipeline: %s
+cron: "0 30 2 ? * mon-fri"
+parameters: {train_steps: 20, data: /millrace/other}
+"""
+
+
+@pytest.fixture
+def kubeconfig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    file = tmp_path / "kubeconfig"
+    # kubernetes reads the variable when it is imported.
+    monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(file))
+    return file
+
+
+@pytest.fixture
+def server(kubeconfig: Path) -> Iterator[Argo]:
+    with serve(Argo()) as state:
+        write_kubeconfig(kubeconfig, state.url)
+        yield state
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    compiled = tmp_path / "taxi.argo.yaml"
+    compiled.write_text(yaml.safe_dump(of_model("taxi")))
+    file = tmp_path / "nightly.yaml"
+    file.write_text(NIGHTLY % compiled)
+    return file
+
+
+def values(schedule: dict[str, Any]) -> dict[str, str]:
+    return {each["name"]: each["value"] for each in schedule["spec"]["workflowSpec"]["arguments"]["parameters"]}
+
+
+def test_a_schedule_is_made_once_and_replaced_when_its_file_says_something_else(server: Argo, file: Path) -> None:
+    assert call("argo", "-n", "mine", "schedule", file, "--dry-run").lines == ["nightly: would be created"]
+    assert not server.schedules
+    assert call("argo", "-n", "mine", "schedule", file).lines == ["nightly: created"]
+    assert call("argo", "-n", "mine", "schedule", file).lines == ["nightly: unchanged"]
+    made = server.schedules["mine", "nightly"]
+    assert made["spec"]["schedules"] == ["30 2 * * mon-fri"]
+    assert (made["spec"]["timezone"], made["spec"]["concurrencyPolicy"], made["spec"]["suspend"]) == (
+        "UTC",
+        "Allow",
+        False,
+    )
+    compiled = of_model("taxi")
+    assert made["spec"]["workflowMetadata"]["labels"] == compiled["metadata"]["labels"]
+    assert made["spec"]["workflowSpec"]["templates"] == compiled["spec"]["templates"]
+    assert values(made) == values({"spec": {"workflowSpec": compiled["spec"]}}) | {
+        "train_steps": "20",
+        "data": "/millrace/other",
+    }
+
+    # What is under way is noted in the status, which a replacement must not lose.
+    made["status"] = {"active": [{"name": "nightly-1"}], "lastScheduledTime": "2026-11-20T02:30:00Z"}
+    file.write_text(file.read_text() + "concurrency: 1\nenabled: false\nservice_account: robot\n")
+    assert call("argo", "-n", "mine", "schedule", file).lines == ["nightly: replaced"]
+    replaced = server.schedules["mine", "nightly"]
+    assert (replaced["spec"]["concurrencyPolicy"], replaced["spec"]["suspend"]) == ("Forbid", True)
+    assert replaced["spec"]["workflowSpec"]["serviceAccountName"] == "robot"
+    assert replaced["status"] == made["status"]
+
+    [_, row] = call("argo", "-n", "mine", "schedules").lines
+    assert row.split() == ["nightly", "30", "2", "*", "*", "mon-fri", "disabled", "2026-11-20", "02:30:00", "1"]
+
+
+def test_a_schedule_that_was_suspended_by_hand_is_not_unchanged(server: Argo, file: Path) -> None:
+    call("argo", "schedule", file)
+    [made] = server.schedules.values()
+    made["spec"]["suspend"] = True
+    assert call("argo", "schedule", file).lines == ["nightly: replaced"]
+    assert next(iter(server.schedules.values()))["spec"]["suspend"] is False
+
+
+def test_a_schedule_is_deleted_without_its_runs(server: Argo, file: Path) -> None:
+    call("argo", "schedule", file)
+    unknown = call("argo", "unschedule", "nightlyy", "--yes")
+    assert unknown.exit_code == 65
+    assert "no schedule 'nightlyy'" in unknown.error.replace("no such schedule", "no schedule")
+    assert "nightly" in unknown.error
+    assert call("argo", "unschedule", "nightly", "--yes").lines == ["schedule nightly: deleted"]
+    assert not server.schedules
+    assert call("argo", "schedules").error.startswith("no schedules in the namespace")
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ("version: v1\n", "version: Argo keeps no versions"),
+        ("catch_up: true\n", "catch_up: Argo does not make up for runs"),
+        ("pipeline_root: gs://b\n", "pipeline_root: on Argo it is the volume"),
+        ("concurrency: 3\n", "concurrency: Argo runs one at a time (1) or as many as come (leave it out), not 3"),
+    ],
+)
+def test_what_argo_does_not_have_is_refused(server: Argo, file: Path, more: str, message: str) -> None:
+    file.write_text(file.read_text() + more)
+    refused = call("argo", "schedule", file)
+    assert refused.exit_code == 65
+    assert refused.error.startswith(f"{file}: {message}")
+    assert server.requests == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('"0 30', '"10 30', "Argo starts runs at whole minutes; the seconds, the first field, must be 0"),
+        ("train_steps", "train_stepps", "no parameter 'train_stepps'"),
+        ("name: nightly", "name: Nightly", "name 'Nightly': on Argo at most 52 lower-case letters"),
+        ("taxi.argo.yaml", "taxy.argo.yaml", "No such file or directory; compile the pipeline first"),
+    ],
+)
+def test_a_wrong_file_is_refused_before_a_server_is_asked(
+    server: Argo, file: Path, old: str, new: str, message: str
+) -> None:
+    file.write_text(file.read_text().replace(old, new))
+    refused = call("argo", "schedule", file)
+    assert refused.exit_code == 65
+    assert message in refused.error
+    assert server.requests == []
+
+
+def test_the_shipped_schedule_fits_argo_too(server: Argo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "build").mkdir()
+    (tmp_path / "build" / "taxi.argo.yaml").write_text(yaml.safe_dump(of_model("taxi")))
+    assert call("argo", "schedule", ROOT / "manifests" / "schedules").lines == ["taxi-weekly: created"]
+    [made] = server.schedules.values()
+    assert made["spec"]["schedules"] == ["46 15 * * 1"]
