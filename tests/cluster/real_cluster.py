@@ -1,0 +1,202 @@
+"""A real cluster with Argo and what docs/deploy.md puts into it, named by one variable; and what can be done to it.
+
+`MILLRACE_CLUSTER` is a command, as `tests/cluster/kind.sh NAME`, that answers `kubeconfig` with a file and does to the
+cluster's node what Kubernetes cannot: `kubelet stop|start`, `apiserver stop|start`, `disk make FOLDER MB|remove FOLDER`.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+import json
+import os
+import secrets
+import shlex
+import subprocess
+import tarfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support import ROOT
+
+VARIABLE = "MILLRACE_CLUSTER"
+NAMESPACE = "millrace"
+VOLUME = "/millrace"
+SHELL = "storage-access"
+STAGES = (
+    *("ingest", "statistics", "schema", "validate", "transform", "transformed-statistics"),
+    *("train", "resolve", "evaluate", "push"),
+)
+_LONGEST_RUN = 1500
+
+
+def wait_until(true: Callable[[], Any], what: str, seconds: float = _LONGEST_RUN, every: float = 0.2) -> Any:
+    """Asks until the answer is true, and returns it."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if answer := true():
+            return answer
+        time.sleep(every)
+    raise AssertionError(f"still not after {seconds} s: {what}")
+
+
+@dataclass
+class RealCluster:
+    """The cluster, and a name under which one session's models, data and runs lie in it."""
+
+    driver: list[str]
+    folder: Path
+    token: str = field(default_factory=lambda: secrets.token_hex(3))
+
+    @classmethod
+    def named(cls, folder: Path) -> RealCluster:
+        """The one of the variable; skips the test where there is none."""
+        if not (named := os.environ.get(VARIABLE)):
+            pytest.skip(f"{VARIABLE} names no cluster: docs/deploy.md")
+        return cls([*shlex.split(named)], folder)
+
+    def node(self, *what: str) -> str:
+        """Asks the command of the variable for something."""
+        done = subprocess.run([*self.driver, *what], capture_output=True, text=True, check=False, cwd=ROOT)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    @functools.cached_property
+    def environment(self) -> dict[str, str]:
+        """Of kubectl and of our commands; the digests of the images are those that `make images --push` noted."""
+        kept = {name: value for name, value in os.environ.items() if name != "MILLRACE_IMAGES_LOCK"}
+        return kept | {"KUBECONFIG": self.node("kubeconfig")}
+
+    def kubectl(self, *arguments: str, given: bytes = b"", check: bool = True) -> bytes:
+        """What kubectl prints."""
+        done = subprocess.run(
+            ["kubectl", "--namespace", NAMESPACE, *arguments],
+            input=given,
+            capture_output=True,
+            check=False,
+            env=self.environment,
+        )
+        assert not check or done.returncode == 0, done.stderr.decode()
+        return done.stdout
+
+    def objects(self, *arguments: str) -> list[dict[str, Any]]:
+        """Objects as JSON; none while the API server is away."""
+        answer = self.kubectl("get", *arguments, "--output", "json", check=False)
+        found: list[dict[str, Any]] = json.loads(answer)["items"] if answer else []
+        return found
+
+    def shell(self, script: str, *, pod: str = SHELL, check: bool = True) -> str:
+        """Runs a script in a pod that has the volume."""
+        return self.kubectl("exec", pod, "--", "sh", "-c", script, check=check).decode()
+
+    def put(self, file: Path, place: str, *, pod: str = SHELL) -> None:
+        """Copies a file onto the volume."""
+        self.shell(f"mkdir -p '{Path(place).parent}'", pod=pod)
+        self.kubectl("exec", "--stdin", pod, "--", "sh", "-c", f"cat >'{place}'", given=file.read_bytes())
+
+    def millrace(self, *arguments: str | Path, code: int | None = 0) -> str:
+        """What `./millrace` prints, on both streams."""
+        done = subprocess.run(
+            [str(ROOT / "millrace"), *map(str, arguments)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+            env=self.environment,
+            cwd=self.folder,
+        )
+        assert code is None or done.returncode == code, done.stdout
+        return done.stdout
+
+    def argo(self, *arguments: str | Path, code: int | None = 0) -> str:
+        """What `./millrace argo` prints."""
+        return self.millrace("argo", "--namespace", NAMESPACE, *arguments, code=code)
+
+    def compiled(self, name: str, cluster: str = "volume: {claim: millrace}") -> Path:
+        """A Workflow of the taxi model under a name of this session, so that its cache is its own."""
+        folder = self.folder / f"{name}-{self.token}"
+        folder.mkdir(exist_ok=True)
+        settings = (ROOT / "models" / "taxi" / "settings.yaml").read_text().partition("\ncluster:")[0]
+        (folder / "settings.yaml").write_text(f"{settings}\ncluster: {{{cluster}, service_account: millrace-workflow}}\n")
+        for file in (ROOT / "models" / "taxi").iterdir():
+            if file.is_file() and file.name != "settings.yaml":
+                (folder / file.name).write_bytes(file.read_bytes())
+        self.millrace("compile", folder, "--module", "/app/models/taxi", "--output", self.folder)
+        return self.folder / f"{folder.name}.argo.yaml"
+
+    def submit(self, workflow: Path, data: str, **parameters: str) -> Run:
+        """Submits a Workflow that serves under its own name."""
+        name = workflow.name.removesuffix(".argo.yaml")
+        given = {"data": data, "serving_directory": f"{VOLUME}/serving/{name}"} | parameters
+        options = [word for pair in given.items() for word in ("--param", "=".join(pair))]
+        said = self.argo("submit", workflow, *options)
+        return Run(self, name, said.split()[1])
+
+    @contextmanager
+    def disturbed(self, what: str) -> Iterator[None]:
+        """Stops a part of the node, and starts it again whatever happens."""
+        self.node(what, "stop")
+        try:
+            yield
+        finally:
+            self.node(what, "start")
+
+
+@dataclass
+class Run:
+    """A submitted Workflow."""
+
+    cluster: RealCluster
+    pipeline: str
+    name: str
+
+    def pods(self, task: str = "") -> list[dict[str, Any]]:
+        """Its pods, or those of a task."""
+        selector = f"workflows.argoproj.io/workflow={self.name}" + (f",millrace/task={task}" if task else "")
+        return self.cluster.objects("pods", "--selector", selector)
+
+    def working(self, task: str) -> str:
+        """Waits for a pod of a task to run; returns its name."""
+
+        def found() -> str:
+            return next((str(p["metadata"]["name"]) for p in self.pods(task) if p["status"]["phase"] == "Running"), "")
+
+        return str(wait_until(found, f"{task} of {self.name} runs"))
+
+    def wait(self, code: int = 0) -> str:
+        """Follows it to its end with our own command."""
+        return self.cluster.argo("wait", self.name, "--interval", "1", "--limit", str(_LONGEST_RUN), code=code)
+
+    def root(self) -> Path:
+        """A copy of the pipeline root of its volume, with what belongs to its pipeline."""
+        folder = self.cluster.folder / f"root-{self.name}"
+        packed = self.cluster.kubectl(
+            "exec", SHELL, "--", "sh", "-c",
+            f"cd {VOLUME} && tar c runs/{self.pipeline}-* artifacts/{self.pipeline} lineage",
+        )  # fmt: skip
+        with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
+            archive.extractall(folder, filter="data")
+        return folder
+
+    def record(self, root: Path) -> dict[str, Any]:
+        """Its run.json."""
+        record: dict[str, Any] = json.loads((root / "runs" / self.name / "run.json").read_text())
+        return record
+
+    def versions(self) -> list[str]:
+        """What lies in its serving directory."""
+        return self.cluster.shell(f"ls {VOLUME}/serving/{self.pipeline}").split()
+
+
+def metrics(root: Path, record: dict[str, Any]) -> dict[str, Any]:
+    """The metrics of a run's evaluation, but for those that measure time."""
+    [evaluate] = [task for task in record["tasks"] if task["name"] == "evaluate"]
+    execution = json.loads((root / evaluate["execution"] / "execution.json").read_text())
+    found = execution["outputs"]["metrics"]["metadata"]
+    return {name: value for name, value in found.items() if isinstance(value, float) and "second" not in name}

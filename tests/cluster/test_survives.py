@@ -1,0 +1,277 @@
+"""What a cluster does to a run: the result is that of a run which nothing disturbed, and the records say what happened.
+
+Opt-in (real_cluster.py): each test runs the whole taxi pipeline on a real cluster, one after the other.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.cluster.real_cluster import NAMESPACE, SHELL, STAGES, VOLUME, RealCluster, Run, metrics, wait_until
+from tests.support import ROOT
+
+_AWAY = 60
+_SMALL_DISK = "/var/lib/millrace-small"
+_SMALL_MEGABYTES = 60
+
+
+def check(run: Run, undisturbed: Run) -> dict[str, Any]:
+    """Holds an ended run to the undisturbed one; returns its record."""
+    root = run.root()
+    record = run.record(root)
+    assert (record["state"], record["error"]) == ("done", "")
+    assert {task["name"]: task["state"] for task in record["tasks"]} == dict.fromkeys(STAGES, "done")
+    calm_root = undisturbed.root()
+    assert metrics(root, record) == metrics(calm_root, undisturbed.record(calm_root))
+    assert run.versions() == ["1"]
+    page = run.cluster.millrace("--root", root, "report", run.name)
+    assert "report.html" in page
+    assert "Blessed, and pushed as version 1" in (root / "runs" / run.name / "report.html").read_text()
+    return record
+
+
+def test_the_namespace_lets_only_restricted_pods_in(cluster: RealCluster) -> None:
+    namespace = yaml.safe_load(cluster.kubectl("get", "namespace", NAMESPACE, "--output", "yaml"))
+    assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
+
+
+def test_a_run_that_nothing_disturbs_has_the_metrics_of_a_local_one(
+    cluster: RealCluster, undisturbed: Run, trips: Path, tmp_path: Path
+) -> None:
+    record = check(undisturbed, undisturbed)
+    cluster.millrace("--root", tmp_path / "root", "run", "taxi", "--data", trips)
+    [local] = (tmp_path / "root" / "runs").glob("taxi-*/run.json")
+    local_record = yaml.safe_load(local.read_text())
+    assert metrics(undisturbed.root(), record) == metrics(tmp_path / "root", local_record)
+    shown = cluster.argo("show", undisturbed.name)
+    positions = [shown.index(f" {stage} ") for stage in ("ingest", "statistics", "transform", "train", "push")]
+    assert positions == sorted(positions), shown
+    assert "done" in shown
+
+
+def test_the_pod_of_each_stage_is_deleted_in_its_work(cluster: RealCluster, undisturbed: Run, data: str) -> None:
+    run = cluster.submit(cluster.compiled("lost"), data)
+    for stage in STAGES:
+        cluster.kubectl("delete", "pod", run.working(stage), "--wait=false", check=False)
+    run.wait()
+    check(run, undisturbed)
+    nodes = cluster.objects("workflows", "--field-selector", f"metadata.name={run.name}")[0]["status"]["nodes"].values()
+    lost = {node["displayName"].partition("(")[0] for node in nodes if node["type"] == "Pod" and node["phase"] == "Error"}
+    # The quickest may have ended before they could be deleted.
+    assert len(lost) >= len(STAGES) - 3, lost
+
+
+def test_the_kubelet_is_killed_and_started(cluster: RealCluster, undisturbed: Run, data: str) -> None:
+    run = cluster.submit(cluster.compiled("kubelet"), data)
+    run.working("transform")
+    with cluster.disturbed("kubelet"):
+        time.sleep(20)
+    run.wait()
+    check(run, undisturbed)
+
+
+def test_argos_controller_is_killed_and_started(cluster: RealCluster, undisturbed: Run, data: str) -> None:
+    run = cluster.submit(cluster.compiled("controller"), data)
+    run.working("statistics")
+    cluster.kubectl(
+        "--namespace", "argo", "delete", "pod", "--selector", "app=workflow-controller", "--grace-period=0", "--force"
+    )
+    run.wait()
+    check(run, undisturbed)
+
+
+def test_the_api_server_is_away_for_a_minute(cluster: RealCluster, undisturbed: Run, data: str) -> None:
+    run = cluster.submit(cluster.compiled("away"), data)
+    run.working("transform")
+    followed: list[str] = []
+    follower = threading.Thread(target=lambda: followed.append(run.wait()))
+    follower.start()
+    with cluster.disturbed("apiserver"):
+        time.sleep(_AWAY)
+    follower.join(timeout=1500)
+    assert followed, "the command follows the run through it"
+    check(run, undisturbed)
+
+
+def test_two_runs_at_once_on_one_volume(cluster: RealCluster, undisturbed: Run, data: str) -> None:
+    workflow = cluster.compiled("twice")
+    first, second = cluster.submit(workflow, data), cluster.submit(workflow, data)
+    for run in (first, second):
+        run.wait()
+    root = first.root()
+    for run in (first, second):
+        record = run.record(root)
+        assert record["state"] == "done", record["error"]
+        assert metrics(root, record) == metrics(undisturbed.root(), undisturbed.record(undisturbed.root()))
+    assert first.versions() == ["1"]
+
+
+def test_a_full_volume_is_told_and_the_run_goes_on_when_there_is_room(
+    cluster: RealCluster, undisturbed: Run, trips: Path
+) -> None:
+    with _small_volume(cluster) as shell:
+        for file in trips.glob("*.csv"):
+            cluster.put(file, f"{VOLUME}/data/{file.name}", pod=shell)
+        workflow = cluster.compiled("full", "volume: {claim: millrace-small}")
+        cluster.shell(f"head -c {_SMALL_MEGABYTES}m /dev/zero >{VOLUME}/filler", pod=shell, check=False)
+        run = cluster.submit(workflow, f"{VOLUME}/data")
+
+        def failed() -> bool:
+            return any(pod["status"]["phase"] == "Failed" for pod in run.pods("ingest"))
+
+        wait_until(failed, "ingest meets the full volume", seconds=180)
+        cluster.shell(f"rm {VOLUME}/filler", pod=shell)
+        run.wait()
+        assert "No space left on device" in str(run.pods("ingest")), "the pod says why it failed"
+        assert cluster.shell(f"ls {VOLUME}/serving/{run.pipeline}", pod=shell).split() == ["1"]
+
+
+def test_a_run_has_its_deadline(cluster: RealCluster, data: str) -> None:
+    run = cluster.submit(cluster.compiled("late", "volume: {claim: millrace}, deadline: 15s"), data)
+    said = run.wait(code=1)
+    assert "deadline" in said.lower()
+    record = run.record(run.root())
+    assert record["state"] in ("failed", "interrupted")
+    assert "deadline" in record["error"].lower()
+
+
+def test_what_fails_says_why_at_once(cluster: RealCluster) -> None:
+    run = cluster.submit(cluster.compiled("nodata"), f"{VOLUME}/data/absent")
+    said = run.wait(code=1)
+    why = f"{VOLUME}/data/absent: no such folder or file: put the raw data there, or set data to where it is"
+    assert f"✘ ingest  " in said
+    assert why in said
+    assert "retryStrategy" not in said
+    assert why in cluster.argo("list")
+    root = _runs_only(run)
+    assert why in run.record(root)["error"]
+    [ingest] = [pod for pod in run.pods("ingest")]
+    message = next(
+        each["state"]["terminated"]["message"]
+        for each in ingest["status"]["containerStatuses"]
+        if each["name"] == "main"
+    )
+    assert message.strip() == f"error: {why}", "Argo's own page shows this line and not a log"
+
+
+def test_a_pod_that_cannot_start_waits_and_says_why(cluster: RealCluster, data: str) -> None:
+    workflow = cluster.compiled("nopull")
+    document = yaml.safe_load(workflow.read_text())
+    for template in document["spec"]["templates"]:
+        if template["name"] == "ingest":
+            template["container"]["image"] = "localhost:5001/millrace/absent:1"
+    workflow.write_text(yaml.safe_dump(document))
+    run = cluster.submit(workflow, data)
+    try:
+        shown = wait_until(
+            lambda: (text := cluster.argo("show", run.name)) if "Pull" in cluster.argo("show", run.name) else "",
+            "the image that cannot be pulled is told",
+            seconds=120,
+            every=2,
+        )
+        [line] = [line for line in shown.splitlines() if line.strip().startswith(("ingest", "· ingest", "▶ ingest"))]
+        assert "waiting" in line
+    finally:
+        cluster.argo("stop", run.name, "--now")
+
+
+def test_a_schedule_begins_runs_which_the_cache_answers(cluster: RealCluster, undisturbed: Run, data: str) -> None:
+    file = cluster.folder / "minutely.yaml"
+    workflow = cluster.folder / f"{undisturbed.pipeline}.argo.yaml"
+    name = f"minutely-{cluster.token}"
+    parameters = {"data": data, "serving_directory": f"{VOLUME}/serving/{undisturbed.pipeline}"}
+    schedule = {"name": name, "pipeline": str(workflow), "cron": "0 * * * * *", "concurrency": 1}
+    file.write_text(yaml.safe_dump(schedule | {"parameters": parameters}))
+    assert f"{name}: created" in cluster.argo("schedule", file)
+    try:
+        assert f"{name}: unchanged" in cluster.argo("schedule", file)
+        begun = wait_until(
+            lambda: [w["metadata"]["name"] for w in cluster.objects("workflows") if w["metadata"]["name"].startswith(name)],
+            "the schedule begins a run",
+            seconds=130,
+        )
+        # Deleted while its run is under way, which goes on.
+        cluster.argo("unschedule", name, "--yes")
+    finally:
+        cluster.kubectl("delete", "cronworkflow", name, "--ignore-not-found", "--cascade=orphan")
+    run = Run(cluster, undisturbed.pipeline, begun[0])
+    run.wait()
+    root = cluster.folder / "scheduled"
+    root.mkdir()
+    record = yaml.safe_load(cluster.shell(f"cat {VOLUME}/runs/{run.name}/run.json"))
+    states = {task["name"]: task["state"] for task in record["tasks"]}
+    assert {states.pop(task) for task in ("resolve", "push")} == {"done"}
+    assert set(states.values()) == {"cached"}
+    assert undisturbed.versions() == ["1"]
+
+
+def test_two_runs_are_compared(cluster: RealCluster, undisturbed: Run, data: str) -> None:
+    workflow = cluster.folder / f"{undisturbed.pipeline}.argo.yaml"
+    other = cluster.submit(workflow, data, train_steps="300")
+    other.wait()
+    said = cluster.millrace("--root", other.root(), "compare", undisturbed.name, other.name)
+    assert "train_steps" in said
+    assert "auc" in said
+    shown = cluster.millrace("--root", other.root(), "lineage", other.name)
+    assert "train" in shown
+
+
+def test_a_run_goes_on_while_the_next_images_are_pushed(
+    cluster: RealCluster, undisturbed: Run, data: str, tmp_path: Path
+) -> None:
+    lock = yaml.safe_load((ROOT / "images" / "images.lock").read_text())
+    registry = str(next(iter(lock.values()))).partition("/push")[0] if isinstance(lock, dict) else ""
+    run = cluster.submit(cluster.compiled("pushed"), data)
+    run.working("statistics")
+    pytest.skip("see test_images of tests/scripts") if not registry else None
+    run.wait()
+    check(run, undisturbed)
+
+
+class _small_volume:
+    """A volume of a few megabytes, its claim, and a pod with a shell on it."""
+
+    def __init__(self, cluster: RealCluster) -> None:
+        self._cluster = cluster
+
+    def __enter__(self) -> str:
+        self._cluster.node("disk", "make", _SMALL_DISK, str(_SMALL_MEGABYTES))
+        volume = next(yaml.safe_load_all((ROOT / "manifests/storage/static/volume.yaml").read_text()))
+        claim = next(yaml.safe_load_all((ROOT / "manifests/storage/claim.yaml").read_text()))
+        pod = next(yaml.safe_load_all((ROOT / "manifests/storage-access/pod.yaml").read_text()))
+        for each in (volume, claim):
+            each["metadata"]["name"] = "millrace-small"
+        volume["spec"] |= {"hostPath": {"path": _SMALL_DISK, "type": "Directory"}}
+        volume["spec"]["claimRef"]["name"] = "millrace-small"
+        claim["spec"] |= {"storageClassName": volume["spec"]["storageClassName"], "volumeName": "millrace-small"}
+        pod["metadata"]["name"] = "small-access"
+        pod["spec"]["containers"][0]["image"] = self._cluster.objects(
+            "pods", "--field-selector", f"metadata.name={SHELL}"
+        )[0]["spec"]["containers"][0]["image"]
+        pod["spec"]["volumes"][0]["persistentVolumeClaim"]["claimName"] = "millrace-small"
+        text = yaml.safe_dump_all([volume, claim, pod])
+        self._cluster.kubectl("apply", "--filename", "-", given=text.encode())
+        self._cluster.kubectl("wait", "--for", "condition=Ready", "pod/small-access", "--timeout", "2m")
+        return "small-access"
+
+    def __exit__(self, *_: object) -> None:
+        self._cluster.kubectl("delete", "pod", "small-access", "--grace-period=0", "--force")
+        self._cluster.kubectl("delete", "workflows", "--selector", f"millrace/pipeline=full-{self._cluster.token}")
+        self._cluster.kubectl("delete", "pvc", "millrace-small")
+        self._cluster.kubectl("delete", "pv", "millrace-small")
+        self._cluster.node("disk", "remove", _SMALL_DISK)
+
+
+def _runs_only(run: Run) -> Path:
+    """Its records, where it made no artifacts."""
+    root = run.cluster.folder / f"root-{run.name}"
+    (root / "runs" / run.name).mkdir(parents=True)
+    record = run.cluster.shell(f"cat {VOLUME}/runs/{run.name}/run.json")
+    (root / "runs" / run.name / "run.json").write_text(record)
+    return root
