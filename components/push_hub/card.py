@@ -55,7 +55,7 @@ class Card:
 
 
 def metrics_of(metadata: Mapping[str, Any]) -> dict[str, float]:
-    """The metrics in the metadata of evaluate's artifact; what is no number, or counts the record's bytes, is left out."""
+    """The metrics in the metadata of evaluate's artifact; numbers alone, and not the size of its files."""
     return {
         name: value
         for name, value in sorted(metadata.items())

@@ -100,7 +100,9 @@ def push_hub(
         )
     )
     token = connection.token()
-    if token in json.dumps([license, task, tags, description, pipeline, run, space, metrics.metadata, classes], default=str):
+    if token in json.dumps(
+        [license, task, tags, description, pipeline, run, space, metrics.metadata, classes], default=str
+    ):
         raise InputError(f"the value of {TOKEN} stands in what is to be pushed; take it out of the settings, renew it")
     repo = hub.Repo(connection.connect(token), repo_id)
     connection.check_card(text)

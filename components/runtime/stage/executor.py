@@ -66,17 +66,22 @@ class Execution:
                 stage=stage,
                 parameters=dict(inputs.get("parameterValues", {})),
                 inputs={
-                    name: InputArtifact(name, artifact.get("uri", ""), dict(artifact.get("metadata", {})))
-                    for name, artifact in _first(inputs.get("artifacts", {})).items()
+                    name: InputArtifact(
+                        name,
+                        entry["artifacts"][0].get("uri", ""),
+                        # A server without ML Metadata keeps each metric as an artifact of its own.
+                        {key: value for each in entry["artifacts"] for key, value in each.get("metadata", {}).items()},
+                    )
+                    for name, entry in _given(inputs.get("artifacts", {})).items()
                 },
                 outputs={
                     name: OutputArtifact(
                         name,
-                        artifact.get("uri", ""),
-                        dict(artifact.get("metadata", {})),
-                        str(artifact.get("type", {}).get("schemaTitle", "")),
+                        entry["artifacts"][0].get("uri", ""),
+                        dict(entry["artifacts"][0].get("metadata", {})),
+                        str(entry["artifacts"][0].get("type", {}).get("schemaTitle", "")),
                     )
-                    for name, artifact in _first(outputs.get("artifacts", {})).items()
+                    for name, entry in _given(outputs.get("artifacts", {})).items()
                 },
                 parameter_files={
                     name: Path(entry["outputFile"]) for name, entry in outputs.get("parameters", {}).items()
@@ -254,8 +259,9 @@ def _scratch() -> Iterator[None]:
             tempfile.tempdir = before
 
 
-def _first(artifacts: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    return {name: entry["artifacts"][0] for name, entry in artifacts.items() if entry.get("artifacts")}
+def _given(artifacts: dict[str, Any]) -> dict[str, Any]:
+    """The inputs or outputs that an artifact is given for."""
+    return {name: entry for name, entry in artifacts.items() if entry.get("artifacts")}
 
 
 def _one_line(text: str) -> str:

@@ -177,7 +177,9 @@ def test_an_artifact_that_is_left_empty_says_so_and_is_empty_all_the_same(tmp_pa
     assert note.read_text() == 'test left nothing in model.\nreason: "nothing was pushed yet"\n'
     assert InputArtifact("model", str(model), {}).is_empty
     (tmp_path / "nothing").mkdir()
-    assert execution.outputs["model"].metadata["digest"] == content_digest(model) == content_digest(tmp_path / "nothing")
+    assert (
+        execution.outputs["model"].metadata["digest"] == content_digest(model) == content_digest(tmp_path / "nothing")
+    )
     assert execution.outputs["model"].metadata["bytes"] == content_bytes(model) == 0
     (model / "more").touch()
     assert not InputArtifact("model", str(model), {}).is_empty
@@ -191,3 +193,15 @@ def test_metrics_may_have_no_place_for_content(tmp_path: Path) -> None:
     output = json.loads((tmp_path / "out" / "executor_output.json").read_text())
     assert output["artifacts"]["metrics"]["artifacts"][0]["metadata"] == {"auc": 0.9}
     assert not (tmp_path / "out" / "metrics").exists()
+
+
+def show(source: InputArtifact, words: OutputArtifact) -> None:
+    words.path.write_text(json.dumps(source.metadata))
+
+
+def test_metrics_that_come_one_by_one_are_one_artifact(tmp_path: Path) -> None:
+    call = executor_input(tmp_path / "out", outputs=["words"])
+    metrics = [{"name": name, "metadata": {name: value}} for name, value in (("auc", 0.9), ("loss", 0.1))]
+    call["inputs"]["artifacts"]["source"] = {"artifacts": metrics}
+    Execution.parse("test", call).run(show)
+    assert json.loads((tmp_path / "out" / "words").read_text()) == {"auc": 0.9, "loss": 0.1}
