@@ -27,6 +27,7 @@ _IDS_OF_A_REQUEST = 50
 _LAYERS = frozenset({"ROOT", "CONDITION_BRANCH", "CONDITION", "LOOP", "LOOP_ITERATION", "EXIT_HANDLER", "DAG"})
 """Types of tasks that are no task of a pipeline but hold some."""
 _NEVER_BEGAN = frozenset({"SKIPPED", "PENDING"})
+_SHOWN = STATES | {"CACHED": "done"}
 _TYPES = {
     "Metric": METRICS,
     "ClassificationMetric": "system.ClassificationMetrics",
@@ -51,7 +52,7 @@ class TaskStore:
         return [
             RemoteTask(
                 name=_name(task),
-                state=STATES.get(_state(task), "waiting"),
+                state=_SHOWN.get(_state(task), "waiting"),
                 started=timestamp(task.get("start_time") or task.get("create_time")),
                 ended=timestamp(task.get("end_time")),
                 error=_error(task),
