@@ -62,7 +62,7 @@ class TaskStore:
 
     def runs_of(self, artifacts: Collection[str]) -> Iterator[str]:
         """Ids of the runs that made or read any of these artifacts."""
-        ids = sorted(artifacts)
+        ids = sorted(filter(None, artifacts))
         for begin in range(0, len(ids), _IDS_OF_A_REQUEST):
             part = ids[begin : begin + _IDS_OF_A_REQUEST]
             for each in self._pages("artifact_tasks", "artifact_tasks", artifact_ids=part):
@@ -125,8 +125,9 @@ def is_there(connection: Connection) -> bool:
 
 def _execution(run: str, task: dict[str, Any]) -> Execution:
     inputs, outputs = mapping(task, "inputs"), mapping(task, "outputs")
+    identity = str(task.get("task_id") or f"{run}/{_name(task)}")
     return Execution(
-        id=str(task.get("task_id") or f"{run}/{_name(task)}"),
+        id=identity,
         run=run,
         task=_name(task),
         state={"SUCCEEDED": "done", "CACHED": "done", "FAILED": "failed"}.get(_state(task), "running"),
@@ -136,8 +137,8 @@ def _execution(run: str, task: dict[str, Any]) -> Execution:
             str(_either(each, "parameter_key", "parameter_name", "name")): each.get("value")
             for each in _objects(inputs, "parameters")
         },
-        inputs=_arguments(inputs),
-        outputs=_arguments(outputs),
+        inputs=_arguments(inputs, identity),
+        outputs=_arguments(outputs, identity),
     )
 
 
@@ -161,18 +162,23 @@ def _error(task: dict[str, Any]) -> str:
     return next(filter(None, words), "") if _state(task) in ("FAILED", "CANCELED") else ""
 
 
-def _arguments(side: dict[str, Any]) -> dict[str, Artifact]:
+def _arguments(side: dict[str, Any], task: str) -> dict[str, Artifact]:
     """Artifacts by the names of inputs or outputs; several of one name, as the metrics of a task are, become one."""
     found: dict[str, list[dict[str, Any]]] = {}
     for each in _objects(side, "artifacts"):
         there = _objects(each, "artifacts") or [mapping(each, "value")]
         name = str(_either(each, "artifact_key", "parameter_name", "name") or _either(there[0], "name"))
         found.setdefault(name, []).extend(filter(None, there))
-    return {name: _artifact(there) for name, there in found.items() if there and name != LOGS}
+    return {name: _artifact(there, f"{task}/{name}") for name, there in found.items() if there and name != LOGS}
 
 
-def _artifact(there: list[dict[str, Any]]) -> Artifact:
-    """An artifact; of metrics each is one of the server's, with its value."""
+def _artifact(there: list[dict[str, Any]], otherwise: str = "") -> Artifact:
+    """An artifact; of metrics each is one of the server's, with its value.
+
+    Args:
+      there: the server's.
+      otherwise: its id where the server tells none.
+    """
     metadata: dict[str, Any] = {}
     for each in there:
         metadata |= mapping(each, "metadata") or mapping(each, "custom_properties")
@@ -180,7 +186,7 @@ def _artifact(there: list[dict[str, Any]]) -> Artifact:
             metadata[str(each.get("name"))] = float(value)
     kind = str(there[0].get("type") or "Artifact")
     return Artifact(
-        id=min(str(each.get("artifact_id") or "") for each in there),
+        id=min(str(each.get("artifact_id") or "") for each in there) or otherwise,
         type=_TYPES.get(kind, kind if "." in kind else f"system.{kind}"),
         uri=str(there[0].get("uri") or ""),
         metadata=described(metadata),
