@@ -28,7 +28,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> RootWriter:
     return taxi_root(tmp_path_factory.mktemp("lineage") / "root")
 
 
-@pytest.fixture(params=SERVERS)
+@pytest.fixture(params=["metadata store", "own tasks"])
 def server(request: pytest.FixtureRequest) -> Iterator[History]:
     state = SERVERS[request.param]()
     state.page_size_limit = 50
@@ -46,8 +46,11 @@ def tree(lines: list[str]) -> list[str]:
     return [re.sub(r"(metrics|classification) (\w{12}|in metadata)", r"\1", line) for line in found]
 
 
-@pytest.mark.parametrize("artifact", ["ingest/examples", "train/model", "transform/transform_graph"])
-@pytest.mark.parametrize("run", [FIRST, SECOND])
+WHICHEVER = pytest.mark.parametrize("server", SERVERS, indirect=True)
+
+
+@WHICHEVER
+@pytest.mark.parametrize(("run", "artifact"), [(FIRST, "ingest/examples"), (SECOND, "train/model")])
 def test_a_server_tells_the_tree_that_is_told_here(
     server: History, written: RootWriter, artifact: str, run: str
 ) -> None:
@@ -111,6 +114,7 @@ def test_a_baseline_leads_to_the_model_that_it_is(server: History) -> None:
     assert alone == (0, 0), "runs that both have no baseline do not hang together"
 
 
+@WHICHEVER
 def test_a_task_that_failed_says_so(server: History) -> None:
     run = server.add_run("bad")
     examples = server.add(run, "ingest", parameters={"data": "/d", "api_token": "hush"}, outputs={"examples": {}})
@@ -153,6 +157,7 @@ def test_what_is_not_there(server: History, written: RootWriter, reference: str,
     assert message in called.error
 
 
+@WHICHEVER
 def test_metrics_and_reports_are_the_same_whichever_server_tells_them(
     server: History, written: RootWriter, tmp_path: Path
 ) -> None:
