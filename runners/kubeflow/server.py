@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 from collections.abc import Callable, Iterator
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from components.runtime.errors import InputError
+from runners.kubeflow import task_store
 from runners.kubeflow.connection import Connection
 from runners.kubeflow.state import remote_run
 from runners.remote.http import missing
@@ -144,7 +146,11 @@ class Cluster:
     def get(self, identity: str) -> RemoteRun:
         """A run with its tasks."""
         with self.connection.doing(f"asking for the run {identity}"):
-            return remote_run(self._client.get_run(identity))
+            run = remote_run(self._client.get_run(identity))
+        if not run.tasks and task_store.is_there(self.connection):
+            # The client here is older, and does not know where the tasks of such a server are.
+            return dataclasses.replace(run, tasks=task_store.TaskStore(self.connection).remote_tasks(identity))
+        return run
 
     def act(self, action: str, identity: str) -> None:
         """Does one of terminate, retry and delete to a run."""
