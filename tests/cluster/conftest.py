@@ -11,9 +11,7 @@ from tests.cluster.real_cluster import VOLUME, RealCluster, Run
 
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> RealCluster:
-    found = RealCluster.named(tmp_path_factory.mktemp("cluster"))
-    # What failed before may still run; the node is small.
-    return found
+    return RealCluster.named(tmp_path_factory.mktemp("cluster"))
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,7 @@
 """A real cluster with Argo and what docs/deploy.md puts into it, named by one variable; and what can be done to it.
 
-`MILLRACE_CLUSTER` is a command, as `tests/cluster/kind.sh NAME`, that answers `kubeconfig` with a file and does to the
-cluster's node what Kubernetes cannot: `kubelet stop|start`, `apiserver stop|start`, `disk make FOLDER MB|remove FOLDER`.
+`MILLRACE_CLUSTER` is a command, as `tests/cluster/kind.sh NAME`, that answers `kubeconfig` with a file, and does to the
+node what Kubernetes cannot: `kubelet stop|start`, `apiserver stop|start`, `disk make FOLDER MB`, `disk remove FOLDER`.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.support import ROOT
 
@@ -86,7 +87,7 @@ class RealCluster:
         return done.stdout
 
     def objects(self, *arguments: str) -> list[dict[str, Any]]:
-        """Objects as JSON; none while the API server is away."""
+        """Objects as Kubernetes has them; none while the API server is away."""
         answer = self.kubectl("get", *arguments, "--output", "json", check=False)
         found: list[dict[str, Any]] = json.loads(answer)["items"] if answer else []
         return found
@@ -123,7 +124,8 @@ class RealCluster:
         folder = self.folder / f"{name}-{self.token}"
         folder.mkdir(exist_ok=True)
         settings = (ROOT / "models" / "taxi" / "settings.yaml").read_text().partition("\ncluster:")[0]
-        (folder / "settings.yaml").write_text(f"{settings}\ncluster: {{{cluster}, service_account: millrace-workflow}}\n")
+        cluster = f"cluster: {{{cluster}, service_account: millrace-workflow}}"
+        (folder / "settings.yaml").write_text(f"{settings}\n{cluster}\n")
         for file in (ROOT / "models" / "taxi").iterdir():
             if file.is_file() and file.name != "settings.yaml":
                 (folder / file.name).write_bytes(file.read_bytes())
@@ -146,6 +148,38 @@ class RealCluster:
             yield
         finally:
             self.node(what, "start")
+
+
+@contextmanager
+def small_volume(cluster: RealCluster, name: str, megabytes: int) -> Iterator[str]:
+    """A volume of a few megabytes with a claim of that name; yields a pod that has a shell on it."""
+    disk = f"/var/lib/{name}"
+    cluster.node("disk", "make", disk, str(megabytes))
+    volume, claim, pod = (
+        next(yaml.safe_load_all((ROOT / "manifests" / file).read_text()))
+        for file in ("storage/static/volume.yaml", "storage/claim.yaml", "storage-access/pod.yaml")
+    )
+    volume["metadata"]["name"] = claim["metadata"]["name"] = volume["spec"]["claimRef"]["name"] = name
+    volume["spec"]["hostPath"]["path"] = disk
+    claim["spec"] |= {"storageClassName": volume["spec"]["storageClassName"], "volumeName": name}
+    pod["metadata"]["name"] = shell = f"{name}-access"
+    [there] = cluster.objects("pods", "--field-selector", f"metadata.name={SHELL}")
+    pod["spec"]["containers"][0]["image"] = there["spec"]["containers"][0]["image"]
+    pod["spec"]["volumes"][0]["persistentVolumeClaim"]["claimName"] = name
+    try:
+        cluster.kubectl("apply", "--filename", "-", given=yaml.safe_dump_all([volume, claim, pod]).encode())
+        cluster.kubectl("wait", "--for", "condition=Ready", f"pod/{shell}", "--timeout", "2m")
+        yield shell
+    finally:
+        # A claim goes when no pod has it any more.
+        for pods in (
+            [shell],
+            [each["metadata"]["name"] for each in cluster.objects("pods") if name in str(each["spec"])],
+        ):
+            cluster.kubectl("delete", "pod", *pods, "--ignore-not-found", "--grace-period=0", "--force", check=False)
+        cluster.kubectl("delete", "pvc", name, "--ignore-not-found")
+        cluster.kubectl("delete", "pv", name, "--ignore-not-found")
+        cluster.node("disk", "remove", disk)
 
 
 @dataclass
