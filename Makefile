@@ -102,7 +102,7 @@ download: $(CLIENT_STAMP)  ## Download real data: MODEL=taxi (Chicago trips), mn
 	@$(CLIENT) -m scripts.data.download $(call quoted,$(MODEL)) $(ARGS)
 
 ## Develop
-.PHONY: test test-slow test-environments test-data client-environment space-environment check fmt lock bench clean
+.PHONY: test test-slow test-environments test-cluster test-data client-environment space-environment check fmt lock bench clean
 test-environments: setup $(SAMPLES_STAMP)
 	@:
 
@@ -111,6 +111,9 @@ test: test-environments  ## Run the tests, in each environment those of its stag
 
 test-slow: test-environments  ## Run the tests that take long: whole runs of every model, TFMA with Beam, kills
 	@$(CLIENT) -m scripts.run_tests --slow $(ARGS)
+
+test-cluster: client-environment  ## Run the tests on a real cluster with Argo, prepared as docs/deploy.md says: MILLRACE_CLUSTER="tests/cluster/kind.sh NAME"
+	@$(CLIENT) -m pytest -m "" -v -p no:randomly tests/cluster $(ARGS)
 
 test-data: $(CLIENT_STAMP) $(SAMPLES_STAMP)  ## Fetch the public data that the tests use, into data/test; without it they are skipped
 	@$(CLIENT) -m scripts.data.test_data $(ARGS)

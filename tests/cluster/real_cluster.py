@@ -172,11 +172,8 @@ def small_volume(cluster: RealCluster, name: str, megabytes: int) -> Iterator[st
         yield shell
     finally:
         # A claim goes when no pod has it any more.
-        for pods in (
-            [shell],
-            [each["metadata"]["name"] for each in cluster.objects("pods") if name in str(each["spec"])],
-        ):
-            cluster.kubectl("delete", "pod", *pods, "--ignore-not-found", "--grace-period=0", "--force", check=False)
+        holding = [each["metadata"]["name"] for each in cluster.objects("pods") if name in str(each["spec"])]
+        cluster.kubectl("delete", "pod", *holding, "--ignore-not-found", "--grace-period=0", "--force")
         cluster.kubectl("delete", "pvc", name, "--ignore-not-found")
         cluster.kubectl("delete", "pv", name, "--ignore-not-found")
         cluster.node("disk", "remove", disk)
