@@ -28,6 +28,7 @@ _MARKS = {
     "cached": ("↺", "blue"),
     "failed": ("✘", "red"),
     "interrupted": ("■", "yellow"),
+    "stopped": ("■", "yellow"),
     "skipped": ("–", "dim"),
 }
 _ALERTS = {facts.ERROR: ("!", "red"), facts.WARNING: ("!", "yellow")}
@@ -52,7 +53,8 @@ class LineDisplay:
 
     def change(self, task: dict[str, Any], note: str = "") -> None:
         """Prints a finished or started task; what it is doing meanwhile is in its log."""
-        if note or task["state"] in ("waiting", "skipped"):
+        # (One that waits for more than its turn has something to tell.)
+        if note or task["state"] == "skipped" or (task["state"] == "waiting" and not task.get("facts")):
             return
         mark, style = _sign(task)
         line = Text(f"{mark} {task['name']}", style=style if task["state"] not in ("running", "done") else "")
@@ -150,7 +152,7 @@ class LiveDisplay:
 
     def _told(self, task: dict[str, Any]) -> str:
         if task["state"] == "running":
-            return self._notes.get(task["name"], "")
+            return self._notes.get(task["name"]) or _detail(task, errors=False)
         # While the run goes on, nothing else says it.
         return _detail(task, errors=self._errors or not self._has_ended)
 

@@ -19,18 +19,35 @@ from runners.terminal.display import make_display
 PATIENCE = 120.0
 """Seconds without an answer after which a wait gives up; a server may be restarted meanwhile."""
 
-STYLES = {"done": "green", "failed": "red", "stopped": "yellow", "running": "cyan", "waiting": "dim", "skipped": "dim"}
+STYLES = {
+    "done": "green",
+    "cached": "blue",
+    "failed": "red",
+    "stopped": "yellow",
+    "running": "cyan",
+    "waiting": "dim",
+    "skipped": "dim",
+}
 
 
 @dataclass(frozen=True)
 class RemoteTask:
-    """A task of a run, with the states of the local runner: waiting, running, done, failed, skipped."""
+    """A task of a run.
+
+    Attributes:
+      state: waiting, running, done, cached, failed, stopped or skipped.
+      error: why it failed.
+      attempts: how often it was begun; 0 where the server does not tell.
+      reason: why it waits, where it is more than its turn.
+    """
 
     name: str
     state: str
     started: datetime | None = None
     ended: datetime | None = None
     error: str = ""
+    attempts: int = 0
+    reason: str = ""
 
     @property
     def seconds(self) -> float | None:
@@ -39,6 +56,15 @@ class RemoteTask:
             return None
         end = self.ended or datetime.now(self.started.tzinfo)
         return max(0.0, (end - self.started).total_seconds())
+
+    @property
+    def note(self) -> str:
+        """What is worth saying besides the state: why it waits, which attempt it is, or how many there were."""
+        told = self.error or self.reason
+        if self.attempts < 2:
+            return told
+        tried = f"attempt {self.attempts}" if self.state == "running" else f"{self.attempts} attempts"
+        return f"{told} ({tried})" if told else tried
 
 
 @dataclass(frozen=True)
@@ -110,8 +136,9 @@ def _show(task: RemoteTask, known: dict[str, dict[str, Any]], tasks: list[dict[s
         known[task.name] = {"name": task.name, "state": "", "seconds": None, "error": "", "rows": None}
         tasks.append(known[task.name])
     row = known[task.name]
-    changed = row["state"] != task.state
-    row |= {"state": task.state, "seconds": task.seconds, "error": task.error or "failed"}
+    now = {"state": task.state, "facts": "" if task.state == "failed" else task.note}
+    changed = any(row.get(name) != value for name, value in now.items())
+    row |= now | {"seconds": task.seconds, "error": task.note or "failed"}
     if changed:
         display.change(row)
 
@@ -130,10 +157,10 @@ def print_run(run: RemoteRun) -> None:
     if run.tasks:
         click.echo()
         rows: list[list[text.Cell]] = [
-            [task.name, (task.state, STYLES.get(task.state, "")), text.duration(task.seconds), task.error or ""]
+            [task.name, (task.state, STYLES.get(task.state, "")), text.duration(task.seconds), task.note]
             for task in run.tasks
         ]
-        text.table(("task", "state", "duration", "error"), rows)
+        text.table(("task", "state", "duration", "note"), rows)
 
 
 def outcome(run: RemoteRun) -> int:
