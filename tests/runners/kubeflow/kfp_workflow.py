@@ -117,9 +117,9 @@ class _Maker:
         outer = "No more retries left" if state == "Failed" else ""
         yield self._node([*path, "executor"], "Retry", state, place, "retry-system-container-impl", outer)
         for attempt in range(count):
-            own, message = ("Failed", "main: Error (exit code 65)") if attempt < count - 1 else (state, "")
-            if own == "Failed":
-                message = "main: Error (exit code 65)"
+            own = "Failed" if attempt < count - 1 else state
+            # (The server's launcher ends with 1, whatever the stage ended with.)
+            message = "main: Error (exit code 1)" if own == "Failed" else ""
             if own == "Running" and progress.pending is not None:
                 own, message = "Pending", progress.pending
             logs = {"artifacts": [{"name": "main-logs"}]} if own in ("Failed", "Succeeded") else {}

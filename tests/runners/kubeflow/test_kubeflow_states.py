@@ -94,7 +94,7 @@ def test_a_stage_between_two_attempts_waits(server: Kfp, tmp_path: Path) -> None
     kubeflow(server, "show", run)
     for node in server.workflows[run]["status"]["nodes"].values():
         if node["displayName"] == "executor(0)":
-            node |= {"phase": "Failed", "message": "main: Error (exit code 75)"}
+            node |= {"phase": "Failed", "message": "main: Error (exit code 1)"}
         elif node["displayName"] == "executor":
             node["message"] = "Backoff for 30 seconds"
     server.progress = lambda identity: server.runs[identity]  # type: ignore[method-assign]
@@ -165,7 +165,7 @@ def test_where_argo_keeps_no_logs_the_dashboard_has_that_of_the_pod(server: Kfp,
 def test_without_any_log_the_exit_code_is_told(server: Kfp, tmp_path: Path) -> None:
     run = failed(server, tmp_path)
     server.refusals |= {"main-logs:read": (404, {}), "/k8s/pod/logs": (500, b"no such pod")}
-    assert shown(server, run)[0][2].endswith("exit code 65; its log says no more, or is not to be had")
+    assert shown(server, run)[0][2].endswith("exit code 1; its log says no more, or is not to be had")
 
 
 def test_an_error_of_the_api_is_told_as_it_is(server: Kfp, tmp_path: Path) -> None:
