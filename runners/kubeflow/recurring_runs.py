@@ -26,7 +26,7 @@ def apply(cluster: Cluster, wanted: Schedule, version: Any, found: list[Any], dr
     others = [each for place, each in enumerate(found) if place != kept]
     if kept is None:
         # An earlier one that waits for its runs to end says nothing of what is new.
-        what = f"replaced ({', '.join(min(changes, key=len))})" if found else "created"
+        what = f"replaced ({', '.join(sorted(changes, key=len)[0])})" if found else "created"
     else:
         what = f"unchanged{_DELETED}" if others else "unchanged"
     if dry_run:

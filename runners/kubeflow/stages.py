@@ -55,7 +55,7 @@ def defaults(ir: dict[str, Any]) -> dict[str, Any]:
 def _leaves(components: dict[str, Any], component: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     tasks = (component.get("dag") or {}).get("tasks") or {}
     for key in in_order(tasks):
-        inside = components.get((tasks[key].get("componentRef") or {}).get("name"), {})
+        inside = components.get(str((tasks[key].get("componentRef") or {}).get("name")), {})
         if "dag" in inside:
             yield from _leaves(components, inside)
         else:

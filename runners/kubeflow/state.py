@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from components.runtime.stage.executor import ERROR_PREFIX
 from runners.kubeflow import nodes, stages
 from runners.kubeflow.nodes import Node, Seen
 from runners.remote.http import without_stack
@@ -27,8 +28,8 @@ STATES = {
     "CANCELED": "stopped",
     "PAUSED": "waiting",
 }
-_EXIT = re.compile(r"(?:\w+: )?Error \(exit code (\d+)\)")
-"""What Argo says of a container that ended with an error: the log knows more."""
+_EXIT = re.compile(r"(?:\w+: )?Error \(exit code (\d+)\)(?:: (.*))?")
+"""What Argo says of a container that ended with an error, with its termination message or the end of its log if any."""
 
 _ATTEMPT = re.compile(r"\(\d+\)$")
 
@@ -114,13 +115,16 @@ def _task(name: str, seen: Seen, error: str, told: Told, is_over: bool) -> Remot
 
 def _why(message: str, pod: Node | None, log: Callable[[Node], str]) -> str:
     """Argo's own word, unless that is only that the container failed: then what its log says."""
-    exit_code = _EXIT.fullmatch(message)
-    if pod is None or (message and not exit_code):
+    failed = _EXIT.fullmatch(message)
+    if pod is None or (message and not failed):
         return message
-    found = log(pod)
-    if found or not exit_code:
+    said = (failed[2] or "") if failed else ""
+    if ERROR_PREFIX in said:
+        return said.rpartition(ERROR_PREFIX)[2]
+    found = log(pod) or said
+    if found or not failed:
         return found
-    return f"exit code {exit_code[1]}; its log says no more, or is not to be had"
+    return f"exit code {failed[1]}; its log says no more, or is not to be had"
 
 
 def _first_error(tasks: list[RemoteTask], told: Told) -> str:

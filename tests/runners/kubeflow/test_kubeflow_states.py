@@ -168,6 +168,24 @@ def test_without_any_log_the_exit_code_is_told(server: Kfp, tmp_path: Path) -> N
     assert shown(server, run)[0][2].endswith("exit code 1; its log says no more, or is not to be had")
 
 
+@pytest.mark.parametrize(
+    ("message", "told"),
+    [
+        ("main: Error (exit code 1): error: no column fare", "no column fare"),
+        ("Error (exit code 1): the end of some log", "the column fare is missing"),
+        ("main: OOMKilled (exit code 137)", "main: OOMKilled (exit code 137)"),
+        ("pod deleted", "pod deleted"),
+        ("", "the column fare is missing"),
+    ],
+)
+def test_what_argo_itself_says_of_a_pod(server: Kfp, tmp_path: Path, message: str, told: str) -> None:
+    run = failed(server, tmp_path)
+    kubeflow(server, "show", run)
+    for node in server.workflows[run]["status"]["nodes"].values():
+        node |= {"message": message} if node["displayName"] in ("executor", "executor(0)") else {}
+    assert shown(server, run)[0] == ["ingest", "failed", f"7.0 s     {told}"]
+
+
 def test_an_error_of_the_api_is_told_as_it_is(server: Kfp, tmp_path: Path) -> None:
     run = failed(server, tmp_path)
     server.has_workflows, server.errors_of_tasks, server.log = False, True, "the task\nfailed for good"
