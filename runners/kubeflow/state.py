@@ -77,11 +77,15 @@ def remote_run(told: Told) -> RemoteRun:
     error = _one_line(run.error.message if run.error else "")
     if state == "failed" and not error:
         error = _first_error(tasks, told)
-    if told.nodes and not any(task.reason for task in tasks) and (reason := nodes.waits(told.nodes)):
+    if (
+        told.nodes
+        and not any(task.error for task in tasks if task.state == "waiting")
+        and (reason := nodes.waits(told.nodes))
+    ):
         # The pod of a layer: it is the next stage that waits for it.
         place = next((place for place, task in enumerate(tasks) if task.state == "waiting"), None)
         if place is not None:
-            tasks[place] = replace(tasks[place], reason=reason)
+            tasks[place] = replace(tasks[place], error=reason)
     config = run.runtime_config
     return RemoteRun(
         id=run.run_id,
@@ -102,14 +106,15 @@ def _task(name: str, seen: Seen, error: str, told: Told, is_over: bool) -> Remot
     ended = None if state in ("waiting", "running") else moment(seen.ended)
     if state == "failed":
         error = error or _why(seen.message, seen.pod, told.log)
+    else:
+        error = seen.message if state == "waiting" else ""
     return RemoteTask(
         name=name,
         state=state,
         started=moment(seen.started),
         ended=ended,
-        error=error if state == "failed" else "",
+        error=error,
         attempts=seen.attempts,
-        reason=seen.message if state == "waiting" else "",
     )
 
 

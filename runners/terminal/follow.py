@@ -32,13 +32,11 @@ STYLES = {
 
 @dataclass(frozen=True)
 class RemoteTask:
-    """A task of a run.
+    """A task of a run, with the states of the local runner: waiting, running, done, cached, failed, stopped, skipped.
 
     Attributes:
-      state: waiting, running, done, cached, failed, stopped or skipped.
-      error: why it failed.
+      error: why it failed, was stopped, or cannot start.
       attempts: how often it was begun; 0 where the server does not tell.
-      reason: why it waits, where it is more than its turn.
     """
 
     name: str
@@ -47,7 +45,18 @@ class RemoteTask:
     ended: datetime | None = None
     error: str = ""
     attempts: int = 0
-    reason: str = ""
+
+    @property
+    def tried(self) -> str:
+        """Which attempt it is, or how many there were; empty for a first one."""
+        if self.attempts < 2:
+            return ""
+        return f"attempt {self.attempts}" if self.state == "running" else f"{self.attempts} attempts"
+
+    @property
+    def note(self) -> str:
+        """What there is to say of it besides its state."""
+        return f"{self.error} ({self.tried})" if self.error and self.tried else self.error or self.tried
 
     @property
     def seconds(self) -> float | None:
@@ -56,15 +65,6 @@ class RemoteTask:
             return None
         end = self.ended or datetime.now(self.started.tzinfo)
         return max(0.0, (end - self.started).total_seconds())
-
-    @property
-    def note(self) -> str:
-        """What is worth saying besides the state: why it waits, which attempt it is, or how many there were."""
-        told = self.error or self.reason
-        if self.attempts < 2:
-            return told
-        tried = f"attempt {self.attempts}" if self.state == "running" else f"{self.attempts} attempts"
-        return f"{told} ({tried})" if told else tried
 
 
 @dataclass(frozen=True)
@@ -133,12 +133,15 @@ def follow(poll: Callable[[], RemoteRun], *, interval: float, limit: float | Non
 
 def _show(task: RemoteTask, known: dict[str, dict[str, Any]], tasks: list[dict[str, Any]], display: Any) -> None:
     if task.name not in known:
-        known[task.name] = {"name": task.name, "state": "", "seconds": None, "error": "", "rows": None}
+        known[task.name] = {"name": task.name, "state": "", "seconds": None, "error": "", "facts": "", "rows": None}
+        known[task.name]["told"] = set()
         tasks.append(known[task.name])
     row = known[task.name]
-    now = {"state": task.state, "facts": "" if task.state == "failed" else task.note}
-    changed = any(row.get(name) != value for name, value in now.items())
-    row |= now | {"seconds": task.seconds, "error": task.note or "failed"}
+    # What hinders a task from starting changes to and fro; each is told once.
+    facts = task.note if task.state == "waiting" else task.tried
+    changed = row["state"] != task.state or (facts and facts not in row["told"])
+    row |= {"state": task.state, "seconds": task.seconds, "error": task.note or task.state, "facts": facts}
+    row["told"].add(facts)
     if changed:
         display.change(row)
 
