@@ -91,12 +91,17 @@ def executor_input(
         "outputs": {
             "parameters": {name: {"outputFile": str(folder / "parameters" / name)} for name in output_parameters or []},
             "artifacts": {
-                name: {"artifacts": [{"name": name, "uri": str(folder / name), "metadata": {}}]}
+                name: {"artifacts": [{"name": name, "uri": str(folder / name), "type": _type(name), "metadata": {}}]}
                 for name in outputs or []
             },
             "outputFile": str(folder / "executor_output.json"),
         },
     }
+
+
+def _type(output: str) -> dict[str, str]:
+    """The type of an output, as far as it matters to a stage: every spec calls its metrics so."""
+    return {"schemaTitle": "system.Metrics" if output == "metrics" else "system.Artifact", "schemaVersion": "0.0.1"}
 
 
 @dataclass

@@ -54,8 +54,8 @@ def evaluate(
       beam_options: Beam's command line options.
       require_thresholds: whether a configuration without any threshold is refused.
       evaluation: gets TFMA's result directory.
-      blessing: gets `BLESSED` or `NOT_BLESSED`, and `blessing.json`.
-      metrics: gets the metrics over all examples, and the names of classes, as metadata.
+      blessing: gets `BLESSED` or `NOT_BLESSED`, and `blessing.json`; the names of classes as metadata.
+      metrics: gets the metrics over all examples as metadata.
       classification: gets ROC curve and confusion matrix as metadata.
       report: gets the page.
 
@@ -118,8 +118,8 @@ def evaluate(
     unapplied = None if baseline else reading.with_baseline(written, True)
     verdict = judge(results, config, unapplied, load_validation(evaluation.path), nan_fault(counts) or fault)
     outputs.write_blessing(blessing, verdict, _digest(model), "" if baseline is None else _digest(baseline_model))
-    outputs.write_metrics(metrics, results)
-    outputs.write_classes(metrics, names[candidate_name(names)])
+    outputs.write_metrics(metrics, evaluation, results)
+    outputs.write_classes(blessing, names[candidate_name(names)])
     outputs.write_classification(classification, results)
     facts = {"Rows": counts.rows, "Splits": location, "Slices": len(results.slices)}
     pictures = _pictures(files, candidate_spec, candidate, results)

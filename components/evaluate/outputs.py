@@ -39,8 +39,14 @@ def write_blessing(blessing: OutputArtifact, verdict: Verdict, digest: str, base
     blessing.metadata |= {"blessed": verdict.blessed, "baseline": verdict.baseline, "reason": verdict.reason}
 
 
-def write_metrics(metrics: OutputArtifact, results: Results) -> None:
-    """Fills in the candidate's metrics over all examples, those that are numbers, with their intervals."""
+def write_metrics(metrics: OutputArtifact, evaluation: OutputArtifact, results: Results) -> None:
+    """Fills in the candidate's metrics over all examples, with their intervals.
+
+    Args:
+      metrics: gets those that are numbers, and nothing else.
+      evaluation: is told which ones are none.
+      results: what was measured.
+    """
     name = candidate_name(key.model_name for key in results.overall.values)
     missing = []
     for key, value in results.overall.values.items():
@@ -53,15 +59,15 @@ def write_metrics(metrics: OutputArtifact, results: Results) -> None:
             else:
                 missing.append(metric_name(key))
     if missing:
-        metrics.metadata["not_a_number"] = ", ".join(sorted(missing))
-        progress(f"not a number and left out of the metrics: {metrics.metadata['not_a_number']}")
+        evaluation.metadata["not_a_number"] = ", ".join(sorted(missing))
+        progress(f"not a number and left out of the metrics: {evaluation.metadata['not_a_number']}")
 
 
-def write_classes(metrics: OutputArtifact, names: list[str]) -> None:
+def write_classes(blessing: OutputArtifact, names: list[str]) -> None:
     """Names of the candidate's classes by number, for what is said of the model wherever it is published."""
     told = any(name != str(number) for number, name in enumerate(names))
     if told and len(json.dumps(names)) <= _LARGEST_CLASSES:
-        metrics.metadata["classes"] = names
+        blessing.metadata["classes"] = names
 
 
 def write_classification(classification: OutputArtifact, results: Results) -> None:

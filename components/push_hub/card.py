@@ -55,7 +55,7 @@ class Card:
 
 
 def metrics_of(metadata: Mapping[str, Any]) -> dict[str, float]:
-    """The metrics in the metadata of evaluate's artifact; what is no number is left out."""
+    """The metrics in the metadata of evaluate's artifact; numbers alone, and not the size of its files."""
     return {
         name: value
         for name, value in sorted(metadata.items())
@@ -67,7 +67,7 @@ def metrics_of(metadata: Mapping[str, Any]) -> dict[str, float]:
 
 
 def classes_of(metadata: Mapping[str, Any]) -> tuple[str, ...]:
-    """The names of classes by number in the metadata of evaluate's artifact; empty where it found none."""
+    """The names of classes by number in the metadata of a blessing; empty where evaluate found none."""
     names = metadata.get("classes")
     return tuple(str(name) for name in names) if isinstance(names, list) else ()
 

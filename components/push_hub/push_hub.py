@@ -77,7 +77,7 @@ def push_hub(
         raise InputError(f"the model has a file {taken[0]} of its own, where the Hub's stands; save it elsewhere")
     connection.check_repo_id(repo_id, "repo_id")
     signatures = saved_signatures.read(serving.saved_model(model))
-    classes = card.classes_of(metrics.metadata)
+    classes = card.classes_of(blessing.metadata)
     app = spaces.plan(space, repo_id, private, signatures, description, classes) if space else None
     revision = f"model-{digest.removeprefix('sha256:')[:_DIGITS]}"
     text = card.render(
@@ -100,7 +100,9 @@ def push_hub(
         )
     )
     token = connection.token()
-    if token in json.dumps([license, task, tags, description, pipeline, run, space, metrics.metadata], default=str):
+    if token in json.dumps(
+        [license, task, tags, description, pipeline, run, space, metrics.metadata, classes], default=str
+    ):
         raise InputError(f"the value of {TOKEN} stands in what is to be pushed; take it out of the settings, renew it")
     repo = hub.Repo(connection.connect(token), repo_id)
     connection.check_card(text)

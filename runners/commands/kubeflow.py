@@ -11,6 +11,7 @@ import click
 
 from components.runtime.errors import InputError, TransientError
 from runners import in_checkout
+from runners.commands.lineage import directions
 from runners.kubeflow import contexts, listing, recurring_runs, stages
 from runners.kubeflow.connection import Connection
 from runners.kubeflow.server import Cluster, check_root
@@ -238,6 +239,24 @@ def report(connect: Any, run: str, output: Path | None) -> None:
     identity = cluster.find_run(run)
     for file in fetch_reports(cluster, identity, output or in_checkout("build") / "reports" / identity):
         click.echo(file)
+
+
+@kubeflow.command()
+@click.argument("what", metavar="RUN|ARTIFACT")
+@directions
+@click.pass_obj
+def lineage(connect: Any, what: str, direction: str | None, every: bool) -> None:
+    """Tell what made an artifact, and what came of it, across the runs on the server.
+
+    RUN stands for what came of it. ARTIFACT is RUN/TASK/OUTPUT, a URI, a digest (or its beginning), or MODEL@VERSION.
+    """
+    from runners.history.lineage_tree import print_lineage
+    from runners.kubeflow.lineage import MOST_RUNS, ServerLineage
+
+    graph = ServerLineage(connect())
+    print_lineage(graph, graph.find(what), direction, every)
+    if graph.is_cut:
+        click.echo(f"not all that hangs together is told: of {MOST_RUNS} runs, the nearest, and no more", err=True)
 
 
 def _uploaded(cluster: Cluster, file: Path) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import hashlib
 import json
 import re
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from components.runtime.errors import InputError, TransientError
-from runners.kubeflow import stages
+from runners.kubeflow import stages, task_store
 from runners.kubeflow.connection import Connection
 from runners.kubeflow.run_reader import RunReader
 from runners.kubeflow.state import STATES
@@ -171,7 +172,13 @@ class Cluster:
 
     def get(self, identity: str) -> RemoteRun:
         """A run with its tasks."""
-        return self._reader.read(identity)
+        run = self._reader.read(identity)
+        if not any(task.started for task in run.tasks) and task_store.is_there(self.connection):
+            # The client here is older, and does not know where the tasks of such a server are.
+            told = {task.name: task for task in task_store.TaskStore(self.connection).remote_tasks(identity)}
+            planned = [told.pop(task.name, task) for task in run.tasks]
+            return dataclasses.replace(run, tasks=[*planned, *told.values()])
+        return run
 
     def act(self, action: str, identity: str) -> None:
         """Does one of terminate, retry and delete to a run."""

@@ -92,7 +92,7 @@ def short(digest: str) -> str:
 def content(digest: str, type: str) -> str:
     """The beginning of an artifact's digest; metrics have no files, they are "in metadata"."""
     said = short(digest)
-    return "in metadata" if said == _EMPTY and type in _IN_METADATA else said
+    return "in metadata" if said in (_EMPTY, "") and type in _IN_METADATA else said
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[Cell]], *, title: str = "") -> None:

@@ -65,13 +65,13 @@ def _thresholds(results: Results, outcomes: list[Outcome]) -> Html:
     names = {metric_name(key): metric_name(key, results.class_name) for key in results.overall.values}
     rows = [
         [
+            _outcome(outcome),
             outcome.slice,
             names.get(outcome.metric, outcome.metric),
             outcome.kind,
             outcome.bound,
             outcome.value,
             outcome.baseline_value,
-            _outcome(outcome),
         ]
         for outcome in ordered[: cells.MAX_ROWS]
     ]
@@ -80,7 +80,8 @@ def _thresholds(results: Results, outcomes: list[Outcome]) -> Html:
         if len(ordered) > cells.MAX_ROWS
         else []
     )
-    headers = ["Slice", "Metric", "Kind", "Bound", "Candidate", "Baseline", "Outcome"]
+    # What matters first: names of slices may be long, and the dashboard's panel shows the left 490 pixels.
+    headers = ["Outcome", "Slice", "Metric", "Kind", "Bound", "Candidate", "Baseline"]
     return report.section("Thresholds", report.table(headers, rows), *more)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from components.runtime.launch.task import Task
 from components.runtime.records import execution_record
-from components.runtime.stage.artifacts import content_digest
+from components.runtime.stage.artifacts import content_bytes, content_digest
 
 RUN_PLACEHOLDER = "{{$.pipeline_job_name}}"
 """`dsl.PIPELINE_JOB_NAME_PLACEHOLDER`, which a KFP backend fills in too: where a parameter is this, the run's name."""
@@ -83,7 +83,9 @@ def read_outputs(task: Task, folder: Path, home: Path) -> tuple[dict[str, Any], 
     for name, definition in definitions.get("artifacts", {}).items():
         artifact = written.get("artifacts", {}).get(name, {}).get("artifacts", [{}])[0]
         metadata = dict(artifact.get("metadata", {}))
+        # Metrics artifacts don't tell, for people who look at them on KFP; keys and checks of the cache go by these.
         metadata.setdefault("digest", content_digest(folder / name))
+        metadata.setdefault("bytes", content_bytes(folder / name))
         outputs[name] = {
             "uri": str(home / name),
             "type": definition["artifactType"]["schemaTitle"],

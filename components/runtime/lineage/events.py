@@ -105,6 +105,15 @@ def run_id(run: str, task: str = "") -> str:
     return str(uuid.uuid5(_UUIDS, f"{run}/{task}" if task else run))
 
 
+def outside(parameters: dict[str, Any]) -> dict[str, str]:
+    """The parameters that name what came from outside of the pipeline."""
+    return {
+        name: value
+        for name, value in parameters.items()
+        if (name == "data" or name.endswith("_file")) and isinstance(value, str) and value
+    }
+
+
 def _input(root: Path, name: str, artifact: dict[str, Any], parameters: dict[str, Any]) -> InputDataset:
     from openlineage.client import event_v2
 
@@ -164,8 +173,7 @@ def _files(parameters: dict[str, Any]) -> list[InputDataset]:
             name=redact(value, also=parameters),
             facets=_facets(name, value, {"type": "file", "metadata": {"digest": _version(name, value)}}, parameters),
         )
-        for name, value in parameters.items()
-        if (name == "data" or name.endswith("_file")) and isinstance(value, str) and value
+        for name, value in outside(parameters).items()
     ]
 
 

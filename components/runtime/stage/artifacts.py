@@ -15,6 +15,13 @@ from components.runtime.errors import InputError
 
 SPLIT_PREFIX = "Split-"
 
+EMPTY_NOTE = "millrace-empty.txt"
+"""Alone in an artifact that a stage left empty, it says so: a bucket has no empty folders, and without it the
+artifact's URI would lead nowhere. It is no content: such an artifact has the digest and the bytes of nothing."""
+
+METRICS = "system.Metrics"
+"""The type of artifacts whose metadata are metrics, each a number, and nothing else: KFP shows every entry as one."""
+
 _MOUNTS = {"gs://": "/gcs/", "s3://": "/s3/", "minio://": "/minio/", "oci://": "/oci/"}
 """Where the KFP launcher mounts object storage inside a container."""
 
@@ -61,7 +68,8 @@ class InputArtifact:
     @property
     def is_empty(self) -> bool:
         """Whether nothing is in it: how an optional artifact, such as a missing baseline model, is told."""
-        return not self.path.exists() or (self.path.is_dir() and next(self.path.iterdir(), None) is None)
+        path = self.path
+        return not path.exists() or (path.is_dir() and all(entry.name == EMPTY_NOTE for entry in path.iterdir()))
 
 
 @dataclass
@@ -70,11 +78,16 @@ class OutputArtifact:
 
     A stage writes a file or a folder at `path` and facts about it into `metadata`; the content appears at its final
     place when the stage has ended well.
+
+    Attributes:
+      uri: empty where there is a place for metadata only, as a KFP server without ML Metadata may have it for metrics.
+      type: as KFP calls it, such as `system.Model`; empty where nobody said.
     """
 
     name: str
     uri: str
     metadata: dict[str, Any] = field(default_factory=dict)
+    type: str = ""
 
     @property
     def final_path(self) -> Path:
@@ -163,7 +176,8 @@ def content_files(path: Path) -> list[Path]:
     """All files of an artifact, sorted by their path inside it; links count as what they lead to."""
     if path.is_file():
         return [path]
-    return sorted(files_below(path), key=lambda entry: entry.relative_to(path).parts) if path.is_dir() else []
+    files = sorted(files_below(path), key=lambda entry: entry.relative_to(path).parts) if path.is_dir() else []
+    return [] if files == [path / EMPTY_NOTE] else files
 
 
 def files_below(

@@ -23,7 +23,15 @@ from typing import Any
 from components.runtime import VERSION
 from components.runtime.errors import InputError, classify
 from components.runtime.stage import progress
-from components.runtime.stage.artifacts import InputArtifact, OutputArtifact, content_bytes, content_digest
+from components.runtime.stage.artifacts import (
+    EMPTY_NOTE,
+    METRICS,
+    InputArtifact,
+    OutputArtifact,
+    content_bytes,
+    content_digest,
+    content_files,
+)
 from components.runtime.text.visible import visible
 
 StageFunction = Callable[..., dict[str, Any] | None]
@@ -58,12 +66,22 @@ class Execution:
                 stage=stage,
                 parameters=dict(inputs.get("parameterValues", {})),
                 inputs={
-                    name: InputArtifact(name, artifact["uri"], dict(artifact.get("metadata", {})))
-                    for name, artifact in _first(inputs.get("artifacts", {})).items()
+                    name: InputArtifact(
+                        name,
+                        entry["artifacts"][0].get("uri", ""),
+                        # A server without ML Metadata keeps each metric as an artifact of its own.
+                        {key: value for each in entry["artifacts"] for key, value in each.get("metadata", {}).items()},
+                    )
+                    for name, entry in _given(inputs.get("artifacts", {})).items()
                 },
                 outputs={
-                    name: OutputArtifact(name, artifact["uri"], dict(artifact.get("metadata", {})))
-                    for name, artifact in _first(outputs.get("artifacts", {})).items()
+                    name: OutputArtifact(
+                        name,
+                        entry["artifacts"][0].get("uri", ""),
+                        dict(entry["artifacts"][0].get("metadata", {})),
+                        str(entry["artifacts"][0].get("type", {}).get("schemaTitle", "")),
+                    )
+                    for name, entry in _given(outputs.get("artifacts", {})).items()
                 },
                 parameter_files={
                     name: Path(entry["outputFile"]) for name, entry in outputs.get("parameters", {}).items()
@@ -77,16 +95,21 @@ class Execution:
 
     def run(self, function: StageFunction) -> None:
         """Calls the stage's function and publishes what it made, all of it or nothing."""
-        for output in self.outputs.values():
+        for output in self._placed:
             output.discard()
             output.path.parent.mkdir(parents=True, exist_ok=True)
         try:
             parameters = function(**self._arguments(function)) or {}
             self._publish(parameters)
         except BaseException:
-            for output in self.outputs.values():
+            for output in self._placed:
                 output.discard()
             raise
+
+    @property
+    def _placed(self) -> list[OutputArtifact]:
+        """The outputs that have a place for content."""
+        return [output for output in self.outputs.values() if output.uri]
 
     def _arguments(self, function: StageFunction) -> dict[str, Any]:
         """Converts JSON values to the types that the function's signature names."""
@@ -113,16 +136,19 @@ class Execution:
         missing = self.parameter_files.keys() - parameters.keys()
         if missing:
             raise AssertionError(f"{self.stage} did not return its output parameters {sorted(missing)}")
-        for output in self.outputs.values():
+        for output in self._placed:
             # An artifact may be metadata only (metrics): readers still expect something at its path.
             if not output.path.exists():
                 output.path.touch()
-            output.metadata |= {
-                "digest": content_digest(output.path),
-                "bytes": content_bytes(output.path),
-                "producer": f"millrace/{self.stage} {VERSION}",
-            }
-        for output in self.outputs.values():
+            elif not content_files(output.path):
+                (output.path / EMPTY_NOTE).write_text(_empty(self.stage, output))
+            if output.type != METRICS:
+                output.metadata |= {
+                    "digest": content_digest(output.path),
+                    "bytes": content_bytes(output.path),
+                    "producer": f"millrace/{self.stage} {VERSION}",
+                }
+        for output in self._placed:
             output.publish()
         for name, file in self.parameter_files.items():
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -141,6 +167,12 @@ class Execution:
                 indent=1,
             )
         )
+
+
+def _empty(stage: str, output: OutputArtifact) -> str:
+    """What stands in an artifact that has no content, for people who look into it."""
+    facts = "".join(f"{name}: {json.dumps(value)}\n" for name, value in sorted(output.metadata.items()))
+    return f"{stage} left nothing in {output.name}.\n{facts}"
 
 
 def convert(name: str, value: Any, kind: Any) -> Any:
@@ -227,8 +259,9 @@ def _scratch() -> Iterator[None]:
             tempfile.tempdir = before
 
 
-def _first(artifacts: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    return {name: entry["artifacts"][0] for name, entry in artifacts.items() if entry.get("artifacts")}
+def _given(artifacts: dict[str, Any]) -> dict[str, Any]:
+    """The inputs or outputs that an artifact is given for."""
+    return {name: entry for name, entry in artifacts.items() if entry.get("artifacts")}
 
 
 def _one_line(text: str) -> str:

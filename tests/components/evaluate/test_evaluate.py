@@ -190,7 +190,11 @@ def test_nan_predictions_are_not_blessed(tmp_path: Path, trip_examples: Path, tr
     assert metadata["blessing"]["blessed"] is False
     assert metadata["blessing"]["reason"].startswith("the model predicts NaN for 600 of 600 examples")
     assert "majority_lift" not in metadata["metrics"]
-    assert metadata["metrics"]["not_a_number"] == "majority_lift"
+    assert metadata["evaluation"]["not_a_number"] == "majority_lift"
+    assert all(isinstance(value, int | float) for value in metadata["metrics"].values())
+    page = (tmp_path / "out" / "report").read_text()
+    thresholds = page[page.index("<h2>Thresholds</h2>") :]
+    assert thresholds.index("<th>Outcome</th>") < thresholds.index("<th>Slice</th>"), "the dashboard cuts off the right"
 
 
 @pytest.mark.parametrize("constant", [False, True])

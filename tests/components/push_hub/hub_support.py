@@ -91,7 +91,8 @@ def arguments(model: Path, blessing: Path, **parameters: Any) -> dict[str, Any]:
         "output_parameters": ["revision"],
         "metadata": {
             "model": {"digest": content_digest(model), "producer": "millrace/train 0.1.0"},
-            "metrics": METRICS | {"classes": CLASSES},
+            "metrics": METRICS,
+            "blessing": {"classes": CLASSES},
             "examples": EXAMPLES,
         },
     }

@@ -50,7 +50,10 @@ def test_first_run_has_no_baseline(tmp_path: Path) -> None:
     metadata = result.metadata("baseline_model")
     assert (metadata["found"], metadata["version"], metadata["in_service"]) == (False, 0, 0)
     assert metadata["reason"] == "none: nothing was pushed before"
-    assert list((tmp_path / "out" / "baseline_model").iterdir()) == []
+    [note] = (tmp_path / "out" / "baseline_model").iterdir()
+    told = note.read_text()
+    assert told.startswith("resolve left nothing in baseline_model.\n")
+    assert 'reason: "none: nothing was pushed before"' in told
     assert not (tmp_path / "serving").exists()
 
 

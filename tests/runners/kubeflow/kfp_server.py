@@ -24,7 +24,7 @@ from urllib.parse import unquote
 import kfp_server_api
 import yaml
 
-from runners.kubeflow.artifacts import _classes
+from runners.kubeflow.metadata_store import _classes
 from tests.runners.kubeflow import kfp_workflow
 from tests.runners.kubeflow.kfp_workflow import START, Progress
 from tests.runners.loopback import Refused, Request, serving
@@ -248,10 +248,8 @@ class Kfp:
         if not self.has_workflows:
             raise Refused(404, "Not Found")
         self.one(self.runs, identity)
-        return {
-            "run": {"id": identity},
-            "pipeline_runtime": {"workflow_manifest": json.dumps(self.workflows[identity])},
-        }
+        workflow = json.dumps(self.workflows[identity]) if identity in self.workflows else ""
+        return {"run": {"id": identity}, "pipeline_runtime": {"workflow_manifest": workflow}}
 
     def ir(self, run: dict[str, Any]) -> dict[str, Any]:
         """The pipeline of a run, as it was sent along or uploaded."""
@@ -318,23 +316,58 @@ class Kfp:
             if request.type_name == "system.PipelineRun" and request.context_name in runs:
                 response.context.id = runs.index(request.context_name) + 1
         else:
-            if method == "GetEventsByExecutionIDs":
+            if method == "GetArtifactsByID":
+                for identity in request.artifact_ids:
+                    for _, kind, uri, properties in self.artifacts[runs[identity // 100 - 1]][identity % 100 :][:1]:
+                        fill(response.artifacts.add(id=identity, type=kind, uri=uri), properties)
+            elif method == "GetEventsByExecutionIDs":
                 for execution in request.execution_ids:
                     response.events.add(artifact_id=execution, execution_id=execution, type=4)
                     response.events.add(artifact_id=execution + 1, execution_id=execution, type=3)
             else:
-                for place, (task, kind, uri, properties) in enumerate(self.artifacts[runs[request.context_id - 1]]):
-                    identity = 100 * request.context_id + place
-                    if method == "GetExecutionsByContext":
-                        made, properties = response.executions.add(id=identity), {"task_name": task}
-                    else:
-                        made = response.artifacts.add(id=identity, type=kind, uri=uri)
-                    for key, value in properties.items():
-                        entry = made.custom_properties.add(key=key)
-                        setattr(entry.value, "string_value" if isinstance(value, str) else "double_value", value)
-        data = response.SerializeToString()
-        trailers = b"grpc-status:0\r\n"
-        return struct.pack(">BI", 0, len(data)) + data + struct.pack(">BI", 0x80, len(trailers)) + trailers
+                assert method == "GetExecutionsByContext"
+                for place, (task, *_) in enumerate(self.artifacts[runs[request.context_id - 1]]):
+                    fill(response.executions.add(id=100 * request.context_id + place), {"task_name": task})
+        return framed(response)
+
+
+def fill(message: Any, properties: dict[str, Any]) -> None:
+    """Gives a message of the metadata store its properties, as KFP's launcher writes values of JSON."""
+    for key, value in properties.items():
+        made = message.custom_properties.add(key=key).value
+        if isinstance(value, bool):
+            made.int_value = int(value)
+        elif isinstance(value, dict | list):
+            inner = made.struct_value.fields.add(key="list" if isinstance(value, list) else "struct").value
+            _fill_json(inner, value)
+        else:
+            setattr(made, "string_value" if isinstance(value, str) else "double_value", value)
+
+
+def fill_struct(message: Any, properties: dict[str, Any]) -> None:
+    """The same of protobuf's own message for a JSON object."""
+    for key, value in properties.items():
+        _fill_json(message.fields.add(key=key).value, value)
+
+
+def _fill_json(message: Any, value: Any) -> None:
+    if isinstance(value, dict):
+        message.struct_value.SetInParent()
+        fill_struct(message.struct_value, value)
+    elif isinstance(value, list):
+        message.list_value.SetInParent()
+        for each in value:
+            _fill_json(message.list_value.values.add(), each)
+    else:
+        kind = "bool_value" if isinstance(value, bool) else "string_value" if isinstance(value, str) else "number_value"
+        setattr(message, kind, value)
+
+
+def framed(response: Any) -> bytes:
+    """A message as gRPC-web has it."""
+    data = response.SerializeToString()
+    trailers = b"grpc-status:0\r\n"
+    return struct.pack(">BI", 0, len(data)) + data + struct.pack(">BI", 0x80, len(trailers)) + trailers
 
 
 @contextmanager

@@ -184,7 +184,7 @@ def test_the_report_and_the_artifact_name_the_classes(
     # A sixth class is answered, of which the vocabulary knows nothing.
     names = [*WORDS, class_names.OTHERS, "5"]
     assert [spec["displayName"] for spec in matrix["annotationSpecs"]] == names
-    assert metadata["metrics"]["classes"] == NAMES[plain]
+    assert metadata["blessing"]["classes"] == NAMES[plain]
     assert sum(matrix["rows"][0]["row"]) == 60
     assert sum(matrix["rows"][3]["row"]) == 0
     page = (tmp_path / "out" / "report").read_text()

@@ -10,7 +10,13 @@ from typing import Any
 import pytest
 
 from components.runtime.errors import InputError, TransientError, classify
-from components.runtime.stage.artifacts import InputArtifact, OutputArtifact
+from components.runtime.stage.artifacts import (
+    InputArtifact,
+    OutputArtifact,
+    content_bytes,
+    content_digest,
+    content_files,
+)
 from components.runtime.stage.executor import Execution, convert
 from tests.support import executor_input, run_stage
 
@@ -147,3 +153,55 @@ def test_exit_code_and_one_line_of_a_process(tmp_path: Path) -> None:
     assert str(tmp_path / "absent") in result.error
     assert "Traceback" not in result.stderr
     assert list((tmp_path / "out").iterdir()) == []
+
+
+def measure(metrics: OutputArtifact, model: OutputArtifact) -> None:
+    metrics.metadata["auc"] = 0.9
+    model.directory()
+    model.metadata["reason"] = "nothing was pushed yet"
+
+
+def test_metrics_carry_metrics_only(tmp_path: Path) -> None:
+    execution = Execution.parse("test", executor_input(tmp_path / "out", outputs=["metrics", "model"]))
+    execution.run(measure)
+    output = json.loads((tmp_path / "out" / "executor_output.json").read_text())
+    assert output["artifacts"]["metrics"]["artifacts"][0]["metadata"] == {"auc": 0.9}
+    assert (tmp_path / "out" / "metrics").exists()
+
+
+def test_an_artifact_that_is_left_empty_says_so_and_is_empty_all_the_same(tmp_path: Path) -> None:
+    execution = Execution.parse("test", executor_input(tmp_path / "out", outputs=["metrics", "model"]))
+    execution.run(measure)
+    model = tmp_path / "out" / "model"
+    [note] = model.iterdir()
+    assert note.read_text() == 'test left nothing in model.\nreason: "nothing was pushed yet"\n'
+    assert InputArtifact("model", str(model), {}).is_empty
+    (tmp_path / "nothing").mkdir()
+    assert (
+        execution.outputs["model"].metadata["digest"] == content_digest(model) == content_digest(tmp_path / "nothing")
+    )
+    assert execution.outputs["model"].metadata["bytes"] == content_bytes(model) == 0
+    (model / "more").touch()
+    assert not InputArtifact("model", str(model), {}).is_empty
+    assert len(content_files(model)) == 2, "beside something else it is a file as any other"
+
+
+def test_metrics_may_have_no_place_for_content(tmp_path: Path) -> None:
+    call = executor_input(tmp_path / "out", outputs=["metrics", "model"])
+    del call["outputs"]["artifacts"]["metrics"]["artifacts"][0]["uri"]
+    Execution.parse("test", call).run(measure)
+    output = json.loads((tmp_path / "out" / "executor_output.json").read_text())
+    assert output["artifacts"]["metrics"]["artifacts"][0]["metadata"] == {"auc": 0.9}
+    assert not (tmp_path / "out" / "metrics").exists()
+
+
+def show(source: InputArtifact, words: OutputArtifact) -> None:
+    words.path.write_text(json.dumps(source.metadata))
+
+
+def test_metrics_that_come_one_by_one_are_one_artifact(tmp_path: Path) -> None:
+    call = executor_input(tmp_path / "out", outputs=["words"])
+    metrics = [{"name": name, "metadata": {name: value}} for name, value in (("auc", 0.9), ("loss", 0.1))]
+    call["inputs"]["artifacts"]["source"] = {"artifacts": metrics}
+    Execution.parse("test", call).run(show)
+    assert json.loads((tmp_path / "out" / "words").read_text()) == {"auc": 0.9, "loss": 0.1}

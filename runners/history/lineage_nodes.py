@@ -1,0 +1,156 @@
+"""The nodes of lineage, wherever they were read from: artifacts, executions, and how a person names an artifact."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from components.runtime.errors import InputError
+
+DIGEST = re.compile(r"(?:(?:listing-)?sha256:)?([0-9a-f]{4,64})")
+"""How a person writes a digest, or the beginning of one."""
+MODEL = "system.Model"
+RESOLVE = "resolve"
+
+_SHOWN = 5
+
+
+@dataclass
+class ArtifactNode:
+    """An artifact: one output of one execution, or a file from outside of the pipeline.
+
+    Attributes:
+      id: its URI relative to the pipeline root; for a file from outside its path and version.
+      name: `<task>/<output>`, or the path of a file.
+      maker: id of the execution that made it, empty for a file from outside.
+      users: ids of the executions that read it.
+    """
+
+    id: str
+    name: str
+    uri: str
+    digest: str = ""
+    type: str = ""
+    metadata: dict[str, Any] = field(default_factory=dict)
+    maker: str = ""
+    users: list[str] = field(default_factory=list)
+
+
+@dataclass
+class ExecutionNode:
+    """One execution of a stage, with all the runs that took part in it.
+
+    Attributes:
+      run: the run that made it.
+      reused_by: runs that took it from the cache.
+    """
+
+    id: str
+    pipeline: str
+    task: str
+    stage: str
+    run: str
+    state: str = "running"
+    time: str = ""
+    error: str = ""
+    parameters: dict[str, str] = field(default_factory=dict)
+    inputs: dict[str, str] = field(default_factory=dict)
+    outputs: dict[str, str] = field(default_factory=dict)
+    reused_by: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Lineage:
+    """Artifacts and executions, by their ids, and which execution answered a task of a run."""
+
+    artifacts: dict[str, ArtifactNode] = field(default_factory=dict)
+    executions: dict[str, ExecutionNode] = field(default_factory=dict)
+    runs: dict[tuple[str, str], str] = field(default_factory=dict)
+
+    def by_digest(self, reference: str) -> list[ArtifactNode]:
+        """The artifacts whose digest begins as a text does; none where it is no digest.
+
+        Raises:
+          InputError: it fits different contents.
+        """
+        match = DIGEST.fullmatch(reference)
+        if match is None:
+            return []
+        found = [node for node in self.artifacts.values() if node.digest.rpartition(":")[2].startswith(match[1])]
+        if len({node.digest for node in found}) > 1:
+            several = some({f"{node.digest.rpartition(':')[2][:16]} ({node.name})" for node in found})
+            raise InputError(f"{reference}: more than one artifact begins so: {several}; give more digits")
+        return found
+
+    def versions(self, model: str, version: str) -> list[ArtifactNode]:
+        """What was pushed as a version of a model; the model goes by its serving directory or its pipeline."""
+        return first_pushes(
+            [node for node in self._pushed() if model in self._names(node) and version_of(node) == version]
+        )
+
+    def known_versions(self) -> str:
+        """What has been pushed, in words."""
+        versions = sorted({f"{name}@{version_of(node)}" for node in self._pushed() for name in self._names(node)})
+        return f"pushed are {', '.join(versions)}" if versions else "nothing has been pushed"
+
+    def output(self, run: str, task: str, output: str) -> ArtifactNode | None:
+        """An output of a task of a run; None where the task has not run in it.
+
+        Raises:
+          InputError: the task has no such output.
+        """
+        identity = self.runs.get((run, task))
+        if identity is None:
+            return None
+        node = self.executions[identity]
+        if output not in node.outputs:
+            state = "" if node.outputs else f" (it is {node.state})"
+            has = some(node.outputs) or "none"
+            raise InputError(f"{run}/{task}/{output}: {task} has no output {output!r}{state}; it has: {has}")
+        return self.artifacts[node.outputs[output]]
+
+    def tasks(self, run: str) -> list[str]:
+        """The tasks of a run that an execution answered."""
+        return [task for each, task in self.runs if each == run]
+
+    def _pushed(self) -> list[ArtifactNode]:
+        return [node for node in self.artifacts.values() if node.maker and "destination" in node.metadata]
+
+    def _names(self, pushed: ArtifactNode) -> set[str]:
+        """The names that a pushed model goes by: that of its serving directory and that of its pipeline."""
+        return {Path(str(pushed.metadata["destination"])).name, self.executions[pushed.maker].pipeline}
+
+    def join_baselines(self) -> None:
+        """Notes which model each baseline is: resolve finds it in the serving directory, not among its inputs."""
+        models = {
+            node.digest: node
+            for node in self.artifacts.values()
+            if node.maker and node.type == MODEL and self.executions[node.maker].stage != RESOLVE
+        }
+        for execution in self.executions.values():
+            found = [self.artifacts[each] for each in execution.outputs.values()] if execution.stage == RESOLVE else []
+            for baseline in found:
+                model = models.get(baseline.digest)
+                if model is not None and execution.id not in model.users:
+                    execution.inputs["found"] = model.id
+                    model.users.append(execution.id)
+
+
+def some(names: Collection[str]) -> str:
+    """A few of many names, in order."""
+    ordered = sorted(names)
+    return ", ".join(ordered[:_SHOWN]) + (", ..." if len(ordered) > _SHOWN else "")
+
+
+def first_pushes(found: list[ArtifactNode]) -> list[ArtifactNode]:
+    """What made a version: the push that made it, not those that found its model in service."""
+    return [node for node in found if node.metadata.get("created") is not False] or found
+
+
+def version_of(node: ArtifactNode) -> str:
+    """The version that a model was pushed as; empty where it was not."""
+    version = node.metadata.get("version", "")
+    return f"{version:.0f}" if isinstance(version, float) else str(version)
