@@ -46,8 +46,9 @@ def exit_stage(name: str, cluster: "Cluster") -> "BaseComponent":
     """Loads the component spec of a stage that is told how the run ended, as far as the KFP server can tell."""
     text = (STAGES / name / "component.yaml").read_text()
     if cluster.server < FINAL_STATUS_SERVER:
-        # It refuses the whole pipeline; as an option the status can still be given elsewhere.
-        text = text.replace("type: PipelineTaskFinalStatus,", "type: JsonObject, optional: true,")
+        # It refuses the whole pipeline. Elsewhere the status can still be given; there it is empty, for a stage that
+        # lacks a parameter fails, and would tell nobody.
+        text = text.replace("type: PipelineTaskFinalStatus,", "type: JsonObject, default: '{}',")
     return _component(text)
 
 
@@ -180,7 +181,12 @@ def build(settings: "Settings", find_image: op_functions.FindImage = op_function
     ) -> None:
         with contextlib.ExitStack() as around:
             if settings.notify:
-                tell = task("notify", pipeline=settings.pipeline_name, **settings.arguments("notify"))
+                tell = task(
+                    "notify",
+                    pipeline=settings.pipeline_name,
+                    run=dsl.PIPELINE_JOB_NAME_PLACEHOLDER,
+                    **settings.arguments("notify"),
+                )
                 around.enter_context(dsl.ExitHandler(tell.set_caching_options(False), name="run"))
             work(data, train_steps, eval_steps, serving_directory)
 

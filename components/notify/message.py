@@ -27,6 +27,7 @@ ENDED = "ended"
 
 _MARKS = {"done": "\u2705", "failed": "\u274c", "stopped": "\u23f9\ufe0f", ENDED: "\u2753"}
 _LONGEST_ERROR = 1000
+_PLACEHOLDER = re.compile(r"\{\{\$.*\}\}")
 
 
 @dataclass(frozen=True)
@@ -46,8 +47,14 @@ class Message:
     link: str = ""
 
     @classmethod
-    def read(cls, status: dict[str, Any], pipeline: str, link: str = "") -> Message:
+    def read(cls, status: dict[str, Any], pipeline: str, link: str = "", run: str = "") -> Message:
         """Makes the message of a status.
+
+        Args:
+          status: how the run ended; empty where nobody tells.
+          pipeline: its name.
+          link: of a page about the run, with {run} for its id.
+          run: its name on display; the id in the status where it is empty.
 
         Raises:
           InputError: a link that is none.
@@ -55,11 +62,13 @@ class Message:
         if link and not re.match(r"https?://[^\s]+$", link):
             raise InputError(f"notify: link is {link!r}, expected an address that begins with http:// or https://")
         # Vertex names the whole path of a job.
-        run = _line(str(status.get("pipelineJobResourceName") or "").rsplit("/", 1)[-1])
+        identity = _line(str(status.get("pipelineJobResourceName") or "").rsplit("/", 1)[-1])
+        # A server that does not know the placeholder of the name hands it on as it is.
+        name = "" if _PLACEHOLDER.fullmatch(run) else _line(run)
         state = _STATES.get(str(status.get("state") or "").upper(), ENDED)
         facts = list(_facts(state, status, dict(status.get("millrace") or {})))
-        page = link.replace("{run}", run)
-        return cls(pipeline, run, state, [(name, _line(redact(value))) for name, value in facts], page)
+        page = link.replace("{run}", identity or name)
+        return cls(pipeline, name or identity, state, [(name, _line(redact(value))) for name, value in facts], page)
 
     def wanted(self, when: str) -> bool:
         """Whether this end is told; one that is not known counts as a failure, for that must not go unseen."""

@@ -24,6 +24,7 @@ def notify(
     mail: dict[str, Any],
     link: str,
     message: OutputArtifact,
+    run: str = "",
 ) -> None:
     """Makes the message, and sends it where the environment and `mail` say.
 
@@ -35,6 +36,7 @@ def notify(
       mail: server, sender, to, security; empty for none.
       link: of a page about the run, with {run} for its id.
       message: gets what was told, as Markdown.
+      run: its name, where the status has but an id, or nothing.
 
     Raises:
       InputError: an unknown option, or a destination that refuses.
@@ -45,7 +47,7 @@ def notify(
     if webhook not in http.PAYLOADS:
         raise InputError(f"notify: webhook is {webhook!r}, expected one of {', '.join(http.PAYLOADS)}")
     letter = smtp.Mail.read(mail) if mail else None
-    content = Message.read(status, pipeline, link)
+    content = Message.read(status, pipeline, link, run)
     message.path.write_text(content.markdown())
     told: list[str] = []
     faults: list[StageError] = []

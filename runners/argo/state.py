@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import base64
-import gzip
-import json
 from typing import Any
 
+from runners.remote.workflow_nodes import nodes
 from runners.settings.parameters import moment
 from runners.terminal.follow import RemoteRun, RemoteTask
 
@@ -21,15 +19,6 @@ _STATES = {
 }
 # The other types of node are groups of these.
 _TASKS = frozenset({"Pod", "Retry", "Skipped", "Suspend", "HTTP", "Container", "Plugin"})
-
-
-def nodes(workflow: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """The nodes of a workflow by their ids; Argo packs them when they are many."""
-    status = workflow.get("status") or {}
-    if packed := status.get("compressedNodes"):
-        found: dict[str, dict[str, Any]] = json.loads(gzip.decompress(base64.b64decode(packed)))
-        return found
-    return dict(status.get("nodes") or {})
 
 
 def task_nodes(workflow: dict[str, Any]) -> dict[str, dict[str, Any]]:

@@ -9,12 +9,12 @@ from typing import Any
 
 import click
 
-from components.runtime.errors import InputError
+from components.runtime.errors import InputError, TransientError
 from runners import in_checkout
 from runners.commands.lineage import directions
-from runners.kubeflow import contexts, listing, recurring_runs
+from runners.kubeflow import contexts, listing, recurring_runs, stages
 from runners.kubeflow.connection import Connection
-from runners.kubeflow.server import Cluster
+from runners.kubeflow.server import Cluster, check_root
 from runners.remote import schedules
 from runners.remote.http import TIMEOUT, missing
 from runners.settings import parameters
@@ -60,8 +60,8 @@ def upload(connect: Any, pipeline: str) -> None:
 @click.option("--param", "-p", "given", multiple=True, metavar="NAME=VALUE", help="A parameter of the pipeline.")
 @click.option("--experiment", default="Default", show_default=True, help="Made where it is not there.")
 @click.option("--name", default="", help="Of the run; the pipeline's name and the time when not given.")
-@click.option("--version", default="", help="Of a pipeline on the server; its newest when not given.")
-@click.option("--pipeline-root", default="", metavar="URI", help="Where artifacts go.")
+@click.option("--version", default="", help="Of the pipeline on the server; its newest when not given.")
+@click.option("--pipeline-root", default="", metavar="URI", help="Where artifacts go: minio://, s3:// or gs://.")
 @click.option("--service-account", default="", help="Of the pods.")
 @click.option("--no-cache", is_flag=True, help="Execute every task (of a compiled file).")
 @click.option("--wait", "waits", is_flag=True, help="Follow the run; exit code 1 when it fails.")
@@ -90,6 +90,7 @@ def run(
         raise InputError("--version is of a pipeline on the server; give its name in place of a file")
     if file is None and no_cache:
         raise InputError("--no-cache goes with a compiled file only; of a pipeline on the server, the file says it")
+    check_root(pipeline_root, "--pipeline-root")
     parameters.split(given)
     values: dict[str, Any] = {}
     if file is not None:
@@ -99,7 +100,7 @@ def run(
         found = _uploaded(cluster, file)
     else:
         found = cluster.latest_version(pipeline, version)
-        values = _values(_spec(found), given, pipeline)
+        values = _values(stages.unwrapped(found.pipeline_spec), given, pipeline)
     name = name or f"{found.display_name.rpartition('-')[0] or pipeline} {datetime.now(UTC):%Y-%m-%d %H:%M:%S}"
     identity = cluster.run(
         found,
@@ -187,8 +188,8 @@ def delete(connect: Any, kind: str, name: str, yes: bool) -> None:
         cluster.act("delete", found)
     elif kind == "pipeline":
         click.echo(f"versions deleted: {cluster.delete_pipeline(name)}")
-    for each in there:
-        cluster.delete_recurring_run(each.recurring_run_id)
+    if left := [run for each in there for run in cluster.retire_recurring_run(each.recurring_run_id)]:
+        raise TransientError(f"schedule {name}: {recurring_runs.goes_on(left)}")
     click.echo(f"{kind} {name}: deleted")
 
 
@@ -199,13 +200,15 @@ def delete(connect: Any, kind: str, name: str, yes: bool) -> None:
 def schedule(connect: Any, files: tuple[Path, ...], dry_run: bool) -> None:
     """Create or replace the recurring runs that FILES (or folders of files) describe."""
     wanted = schedules.read(files)
+    for file, each in wanted:
+        check_root(each.pipeline_root, f"{file}: pipeline_root")
     cluster = connect()
     there = cluster.recurring_runs()
     # All are looked up and held against their pipelines first: none is changed when one is wrong.
     versions = {}
     for file, each in wanted:
         version = versions[each.name] = cluster.latest_version(each.pipeline, each.version)
-        parameters.check(each.parameters, parameters.definitions(_spec(version)), str(file))
+        parameters.check(each.parameters, parameters.definitions(stages.unwrapped(version.pipeline_spec)), str(file))
     for _, each in wanted:
         found = [run for run in there if run.display_name == each.name]
         click.echo(f"{each.name}: {recurring_runs.apply(cluster, each, versions[each.name], found, dry_run)}")
@@ -260,12 +263,6 @@ def _uploaded(cluster: Cluster, file: Path) -> Any:
     version, is_new = cluster.upload(file)
     click.echo(f"version {version.display_name} {'uploaded' if is_new else 'is there already'}")
     return version
-
-
-def _spec(version: Any) -> dict[str, Any]:
-    """The IR of a version; with a platform spec the API wraps it."""
-    spec = version.pipeline_spec or {}
-    return dict(spec.get("pipeline_spec", spec))
 
 
 def _values(ir: dict[str, Any], given: tuple[str, ...], where: str) -> dict[str, Any]:

@@ -99,7 +99,7 @@ class _Reader:
         """Adds the tasks of one group; returns the names of the tasks behind each of its entries."""
         behind: dict[str, frozenset[str]] = {}
         names: dict[str, str] = {}
-        for key in _in_order(dag["tasks"]):
+        for key in in_order(dag["tasks"]):
             task = dag["tasks"][key]
             component = self._components[task["componentRef"]["name"]]
             if "iteratorPolicy" in task or "parameterIterator" in task or "artifactIterator" in task:
@@ -176,7 +176,7 @@ def _stage(container: dict[str, Any]) -> str:
     return str(container["image"].rsplit("/", 1)[-1].split("@")[0].split(":")[0])
 
 
-def _in_order(tasks: dict[str, Any]) -> list[str]:
+def in_order(tasks: dict[str, Any]) -> list[str]:
     """Keys with every task behind those that it depends on."""
     ordered: list[str] = []
     remaining = sorted(tasks)

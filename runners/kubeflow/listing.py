@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from runners.kubeflow.server import Cluster
-from runners.kubeflow.state import STATES
+from runners.kubeflow.state import run_state
 from runners.terminal import follow, text
 
 
@@ -35,7 +35,7 @@ def table(cluster: Cluster, what: str, limit: int) -> tuple[tuple[str, ...], lis
 
 
 def _run_row(run: Any) -> list[text.Cell]:
-    state = STATES.get(run.state, "waiting")
+    state = run_state(run)
     ended = run.finished_at if state in ("done", "failed", "stopped") else None
     took = (ended - run.created_at).total_seconds() if ended and run.created_at else None
     return [

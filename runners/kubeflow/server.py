@@ -2,23 +2,41 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
+import re
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from components.runtime.errors import InputError
-from runners.kubeflow import task_store
+from components.runtime.errors import InputError, TransientError
+from runners.kubeflow import stages, task_store
 from runners.kubeflow.connection import Connection
-from runners.kubeflow.state import remote_run
+from runners.kubeflow.run_reader import RunReader
+from runners.kubeflow.state import STATES
 from runners.remote.http import missing
 from runners.settings.parameters import read_ir
 from runners.terminal.follow import RemoteRun
 
 _PAGE = 100
 _LOOKED_THROUGH = 1000
+_ROOT = re.compile(r"(?:minio|s3|gs)://[^/?\s]+(?:/[^?\s]*)?(?:\?\S+)?")
+"""As ParseBucketPathToConfig in backend/src/v2/objectstore of kubeflow/pipelines, which driver and launcher call."""
+
+
+def check_root(root: str, what: str) -> None:
+    """Refuses a pipeline root that the server's driver would fail on, after the run was submitted; empty is its own.
+
+    Raises:
+      InputError: it is a path, or an address of another kind.
+    """
+    if root and not _ROOT.fullmatch(root):
+        raise InputError(
+            f"{what} is {root!r}; Kubeflow Pipelines writes to minio://, s3:// and gs://BUCKET/FOLDER only"
+        )
 
 
 class Cluster:
@@ -34,6 +52,7 @@ class Cluster:
         self.connection = connection
         self.where, self.namespace = connection.where, connection.namespace
         self._client = connection.client
+        self._reader = RunReader(connection, self.namespace)
 
     def latest_version(self, pipeline: str, name: str = "") -> Any:
         """A version of a pipeline: that of a name, or the newest.
@@ -58,7 +77,8 @@ class Cluster:
         Returns:
           its version, and whether it is new.
         """
-        name = str(read_ir(file)["pipelineInfo"]["name"])
+        info = read_ir(file)["pipelineInfo"]
+        name, description = str(info["name"]), str(info.get("description") or "")
         digest = hashlib.sha256(file.read_bytes()).hexdigest()
         version_name = f"{name}-{digest[:12]}"
         pipeline = self._pipeline_or_none(name)
@@ -68,14 +88,17 @@ class Cluster:
                 import kfp_server_api
 
                 pipeline = self._client.pipelines.pipeline_service_create_pipeline(
-                    pipeline=kfp_server_api.V2beta1Pipeline(display_name=name, namespace=self.namespace or None)
+                    pipeline=kfp_server_api.V2beta1Pipeline(
+                        display_name=name, description=description or None, namespace=self.namespace or None
+                    )
                 )
         for version in self.versions(pipeline.pipeline_id):
             if version.display_name == version_name:
                 return version, False
         with self.connection.doing(f"uploading {file.name}"):
+            told = f"{description} (sha256:{digest})" if description else f"sha256:{digest}"
             uploaded = self._client.upload_pipeline_version(
-                str(file), version_name, pipeline_id=pipeline.pipeline_id, description=f"sha256:{digest}"
+                str(file), version_name, pipeline_id=pipeline.pipeline_id, description=told
             )
         return uploaded, True
 
@@ -99,21 +122,25 @@ class Cluster:
           parameters: of the pipeline.
           pipeline_root: where artifacts go; the server's own place when empty.
           service_account: of the pods.
-          uncached: the compiled file, where no task is to be taken from the cache: kfp can switch it off only in a
-            file that it sends along.
+          uncached: the compiled file, where no task is to be taken from the cache: it can be switched off only in a
+            file that is sent along.
         """
         what = {"pipeline_id": version.pipeline_id, "version_id": version.pipeline_version_id}
-        if uncached is not None:
-            what = {"pipeline_package_path": str(uncached), "enable_caching": False}
-        with self.connection.doing(f"starting a run of {version.display_name}"):
-            started = self._client.run_pipeline(
-                self.experiment(experiment),
-                name,
-                params=parameters,
-                pipeline_root=pipeline_root or None,
-                service_account=service_account or None,
-                **what,
-            )
+        with tempfile.TemporaryDirectory() as folder:
+            if uncached is not None:
+                # (kfp's own enable_caching does so at the root only, and leaves it on in groups of tasks.)
+                package = Path(folder, "uncached.yaml")
+                package.write_text(stages.uncached(uncached.read_text()))
+                what = {"pipeline_package_path": str(package)}
+            with self.connection.doing(f"starting a run of {version.display_name}"):
+                started = self._client.run_pipeline(
+                    self.experiment(experiment),
+                    name,
+                    params=parameters,
+                    pipeline_root=pipeline_root or None,
+                    service_account=service_account or None,
+                    **what,
+                )
         return str(started.run_id)
 
     def experiment(self, name: str) -> str:
@@ -145,11 +172,12 @@ class Cluster:
 
     def get(self, identity: str) -> RemoteRun:
         """A run with its tasks."""
-        with self.connection.doing(f"asking for the run {identity}"):
-            run = remote_run(self._client.get_run(identity))
-        if not run.tasks and task_store.is_there(self.connection):
+        run = self._reader.read(identity)
+        if not any(task.started for task in run.tasks) and task_store.is_there(self.connection):
             # The client here is older, and does not know where the tasks of such a server are.
-            return dataclasses.replace(run, tasks=task_store.TaskStore(self.connection).remote_tasks(identity))
+            told = {task.name: task for task in task_store.TaskStore(self.connection).remote_tasks(identity)}
+            planned = [told.pop(task.name, task) for task in run.tasks]
+            return dataclasses.replace(run, tasks=[*planned, *told.values()])
         return run
 
     def act(self, action: str, identity: str) -> None:
@@ -220,10 +248,28 @@ class Cluster:
         with self.connection.doing(f"creating the recurring run {arguments['job_name']}"):
             self._client.create_recurring_run(**arguments)
 
-    def delete_recurring_run(self, identity: str) -> None:
-        """As kfp.Client does it."""
-        with self.connection.doing("deleting a recurring run"):
-            self._client.delete_recurring_run(identity)
+    def retire_recurring_run(self, identity: str) -> list[str]:
+        """Starts no more runs of a recurring run, and deletes it, unless that would kill runs that are under way.
+
+        Their Workflows belong to it, so Kubernetes removes them with it.
+
+        Returns:
+          the names and ids of the runs that go on; it is disabled then, and not deleted.
+        """
+        # (One whose object in Kubernetes is gone cannot be disabled any more, only deleted.)
+        with contextlib.suppress(TransientError), self.connection.doing("disabling a recurring run"):
+            self._client.disable_recurring_run(identity)
+        # (Archived ones as well: they may be under way.)
+        runs = self._pages(self._client.list_runs, "runs", _LOOKED_THROUGH, sort_by="created_at desc")
+        left = [
+            f"{run.display_name} ({run.run_id})"
+            for run in runs
+            if run.recurring_run_id == identity and STATES.get(run.state, "waiting") in ("waiting", "running")
+        ]
+        if not left:
+            with self.connection.doing("deleting a recurring run"):
+                self._client.delete_recurring_run(identity)
+        return left
 
     def _pipeline_or_none(self, name: str) -> Any | None:
         # The server's own filter is by the name on display; the exact match is made here.

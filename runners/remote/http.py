@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 
@@ -14,6 +15,10 @@ TIMEOUT = 30.0
 
 _LONGEST = 300
 _PASSING = frozenset({408, 425, 429})
+_GO_STACK = re.compile(r"\s+(?:goroutine \d+ \[\w+\]:\s+)?[\w./()*]+\s+/\S+\.(?:go|s):\d+.*", re.DOTALL)
+"""The first function of a stack of Go with its file and line, and all behind it."""
+_PLAIN_ANSWERS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG", "HTTP_REQUEST")
+"""What OpenSSL makes of an answer that is not encrypted."""
 
 
 @contextmanager
@@ -69,6 +74,10 @@ def unanswered(server: str, doing: str, error: BaseException) -> StageError:
     if isinstance(error, exceptions.MaxRetryError) and error.reason is not None:
         reason = error.reason
     if isinstance(reason, exceptions.SSLError):
+        said = str(reason).upper().replace(" ", "_")
+        if any(word in said for word in _PLAIN_ANSWERS):
+            plain = server.replace("https://", "http://", 1)
+            return InputError(f"{server}: answers without encryption while {doing}; write {plain}")
         return InputError(f"{server}: its certificate is not trusted while {doing}; name the right one with ca_file")
     if isinstance(reason, exceptions.LocationParseError | exceptions.URLSchemeUnknown):
         return InputError(f"{server}: not the address of a server; write http://NAME:PORT or https://NAME")
@@ -122,15 +131,20 @@ def _message(body: object) -> str:
     except ValueError:
         return "" if text.lstrip().startswith("<") else _one_line(text)
     if isinstance(content, dict):
-        found = content.get("message") or content.get("error") or ""
+        found = content.get("message") or content.get("error_message") or content.get("error") or ""
         if isinstance(found, dict):
             found = found.get("message", "")
         return _one_line(str(found))
     return ""
 
 
+def without_stack(text: str) -> str:
+    """A message of a server that is written in Go, without the stack of calls behind it."""
+    return _GO_STACK.sub("", text)
+
+
 def _one_line(text: str) -> str:
-    line = " ".join(text.split())
+    line = " ".join(without_stack(text).split())
     return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 1]}…"
 
 

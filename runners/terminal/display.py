@@ -28,6 +28,7 @@ _MARKS = {
     "cached": ("↺", "blue"),
     "failed": ("✘", "red"),
     "interrupted": ("■", "yellow"),
+    "stopped": ("■", "yellow"),
     "skipped": ("–", "dim"),
 }
 _ALERTS = {facts.ERROR: ("!", "red"), facts.WARNING: ("!", "yellow")}
@@ -51,8 +52,8 @@ class LineDisplay:
             self._console.print(line, highlight=False, soft_wrap=True)
 
     def change(self, task: dict[str, Any], note: str = "") -> None:
-        """Prints a finished or started task; what it is doing meanwhile is in its log."""
-        if note or task["state"] in ("waiting", "skipped"):
+        """Prints a finished or started task, or why one waits; what it is doing meanwhile is in its log."""
+        if note or (task["state"] in ("waiting", "skipped") and not task.get("facts")):
             return
         mark, style = _sign(task)
         line = Text(f"{mark} {task['name']}", style=style if task["state"] not in ("running", "done") else "")
@@ -150,7 +151,7 @@ class LiveDisplay:
 
     def _told(self, task: dict[str, Any]) -> str:
         if task["state"] == "running":
-            return self._notes.get(task["name"], "")
+            return self._notes.get(task["name"]) or _detail(task, errors=False)
         # While the run goes on, nothing else says it.
         return _detail(task, errors=self._errors or not self._has_ended)
 

@@ -19,18 +19,44 @@ from runners.terminal.display import make_display
 PATIENCE = 120.0
 """Seconds without an answer after which a wait gives up; a server may be restarted meanwhile."""
 
-STYLES = {"done": "green", "failed": "red", "stopped": "yellow", "running": "cyan", "waiting": "dim", "skipped": "dim"}
+STYLES = {
+    "done": "green",
+    "cached": "blue",
+    "failed": "red",
+    "stopped": "yellow",
+    "running": "cyan",
+    "waiting": "dim",
+    "skipped": "dim",
+}
 
 
 @dataclass(frozen=True)
 class RemoteTask:
-    """A task of a run, with the states of the local runner: waiting, running, done, failed, skipped."""
+    """A task of a run, with the states of the local runner: waiting, running, done, cached, failed, stopped, skipped.
+
+    Attributes:
+      error: why it failed, was stopped, or cannot start.
+      attempts: how often it was begun; 0 where the server does not tell.
+    """
 
     name: str
     state: str
     started: datetime | None = None
     ended: datetime | None = None
     error: str = ""
+    attempts: int = 0
+
+    @property
+    def tried(self) -> str:
+        """Which attempt it is, or how many there were; empty for a first one."""
+        if self.attempts < 2:
+            return ""
+        return f"attempt {self.attempts}" if self.state == "running" else f"{self.attempts} attempts"
+
+    @property
+    def note(self) -> str:
+        """What there is to say of it besides its state."""
+        return f"{self.error} ({self.tried})" if self.error and self.tried else self.error or self.tried
 
     @property
     def seconds(self) -> float | None:
@@ -107,11 +133,15 @@ def follow(poll: Callable[[], RemoteRun], *, interval: float, limit: float | Non
 
 def _show(task: RemoteTask, known: dict[str, dict[str, Any]], tasks: list[dict[str, Any]], display: Any) -> None:
     if task.name not in known:
-        known[task.name] = {"name": task.name, "state": "", "seconds": None, "error": "", "rows": None}
+        known[task.name] = {"name": task.name, "state": "", "seconds": None, "error": "", "facts": "", "rows": None}
+        known[task.name]["told"] = set()
         tasks.append(known[task.name])
     row = known[task.name]
-    changed = row["state"] != task.state
-    row |= {"state": task.state, "seconds": task.seconds, "error": task.error or "failed"}
+    # What hinders a task from starting changes to and fro; each is told once.
+    facts = task.note if task.state == "waiting" else task.tried
+    changed = row["state"] != task.state or (facts and facts not in row["told"])
+    row |= {"state": task.state, "seconds": task.seconds, "error": task.note or task.state, "facts": facts}
+    row["told"].add(facts)
     if changed:
         display.change(row)
 
@@ -130,10 +160,10 @@ def print_run(run: RemoteRun) -> None:
     if run.tasks:
         click.echo()
         rows: list[list[text.Cell]] = [
-            [task.name, (task.state, STYLES.get(task.state, "")), text.duration(task.seconds), task.error or ""]
+            [task.name, (task.state, STYLES.get(task.state, "")), text.duration(task.seconds), task.note]
             for task in run.tasks
         ]
-        text.table(("task", "state", "duration", "error"), rows)
+        text.table(("task", "state", "duration", "note"), rows)
 
 
 def outcome(run: RemoteRun) -> int:

@@ -128,6 +128,8 @@ def _with_final_status(ir: dict[str, Any]) -> dict[str, Any]:
         given = task.setdefault("inputs", {}).setdefault("parameters", {})
         if definition and STATUS not in given:
             definition["parameterType"] = "TASK_FINAL_STATUS"
+            # (A server that cannot tell it gets an empty one.)
+            definition.pop("defaultValue", None)
             given[STATUS] = {"taskFinalStatus": {"producerTask": task["dependentTasks"][0]}}
     return ir
 

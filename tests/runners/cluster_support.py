@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import re
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from runners.commands.cli import main
 
 IR = """\
 # PIPELINE DEFINITION
 # Name: taxi
-components: {}
+components: %s
 deploymentSpec: {executors: {}}
 pipelineInfo: {name: taxi, description: %s}
 root:
-  dag: {tasks: {}}
+  dag: {tasks: %s}
   inputDefinitions:
     parameters:
       data: {parameterType: STRING}
@@ -29,14 +32,47 @@ root:
 schemaVersion: 2.1.0
 sdkVersion: kfp-2.17.0
 """
+NAMES = {"statistics-2": "transformed-statistics"}
+"""What tasks are called on display, where it is not their key."""
 PLATFORM = "---\nplatforms: {kubernetes: {deploymentSpec: {executors: {}}}}\n"
 
 
-def write_pipeline(folder: Path, description: str = "one") -> Path:
-    """A compiled pipeline as kfp writes it: IR, then the platform spec."""
+def write_pipeline(
+    folder: Path, description: str = "one", stages: Sequence[str] = ("ingest", "statistics", "train")
+) -> Path:
+    """A compiled pipeline as kfp writes it: IR, then the platform spec.
+
+    Args:
+      folder: where it is written.
+      description: of the pipeline.
+      stages: their keys, one behind the other; those in a group have its name before them, as `condition-1/train`.
+    """
+    groups: dict[str, list[str]] = {}
+    for stage in stages:
+        group, _, key = stage.rpartition("/")
+        groups.setdefault(group, []).append(key)
+    components: dict[str, Any] = {
+        f"comp-{key}": {"executorLabel": f"exec-{key}"} for keys in groups.values() for key in keys
+    }
+    root = _tasks([*groups.pop("", []), *groups])
+    components |= {f"comp-{group}": {"dag": {"tasks": _tasks(keys)}} for group, keys in groups.items()}
     file = folder / "taxi.yaml"
-    file.write_text(IR % description + PLATFORM)
+    file.write_text(IR % (json.dumps(components), description, json.dumps(root)) + PLATFORM)
     return file
+
+
+def _tasks(keys: Sequence[str]) -> dict[str, Any]:
+    """Tasks of a group, each of which waits for the one before."""
+    behind = dict(zip(keys[1:], keys[:-1], strict=True))
+    return {
+        key: {
+            "cachingOptions": {"enableCache": True},
+            "componentRef": {"name": f"comp-{key}"},
+            "dependentTasks": [behind[key]] if key in behind else [],
+            "taskInfo": {"name": NAMES.get(key, key)},
+        }
+        for key in keys
+    }
 
 
 @dataclass

@@ -162,6 +162,28 @@ def test_what_is_told_of_each_end(status: dict[str, Any], expected: str) -> None
     assert Message.read(status, "taxi").text() == expected
 
 
+@pytest.mark.parametrize(
+    ("status", "run", "title", "page"),
+    [
+        ({}, "taxi 2026-11-29 02:23", "taxi ended: run taxi 2026-11-29 02:23", "https://h/taxi 2026-11-29 02:23"),
+        # Kubeflow's status has the name of the Workflow, which the dashboard shows nowhere.
+        ({"pipelineJobResourceName": "taxi-7n6xm"}, "no data", "taxi ended: run no data", "https://h/taxi-7n6xm"),
+        ({"pipelineJobResourceName": "taxi-7n6xm"}, "", "taxi ended: run taxi-7n6xm", "https://h/taxi-7n6xm"),
+        # As a server hands it on that does not know it.
+        ({"pipelineJobResourceName": "a"}, "{{$.pipeline_job_name}}", "taxi ended: run a", "https://h/a"),
+    ],
+)
+def test_a_run_is_named_as_the_dashboard_names_it(status: dict[str, Any], run: str, title: str, page: str) -> None:
+    message = Message.read(status, "taxi", "https://h/{run}", run)
+    assert (message.title(), message.link) == (title, page)
+
+
+def test_the_name_of_the_run_is_told(tmp_path: Path) -> None:
+    result = notify(tmp_path, {"state": "SUCCEEDED", "pipelineJobResourceName": "taxi-1"}, {}, run="the night's")
+    assert result.exit_code == 0
+    assert "taxi done: run the night's" in result.stdout
+
+
 def test_markdown_shows_an_error_as_it_is() -> None:
     status = {"state": "FAILED", "error": {"message": "a|b <script> *x* [y](z)"}}
     assert r"a\|b &lt;script&gt; \*x\* \[y\](z)" in Message.read(status, "taxi").markdown()

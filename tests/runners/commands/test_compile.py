@@ -76,7 +76,8 @@ def test_a_newer_server_is_told_more(tmp_path: Path) -> None:
 
 
 def test_each_task_has_what_its_settings_say(tmp_path: Path) -> None:
-    compiled = pods(compile_pipeline(full(tmp_path), digest))
+    text = compile_pipeline(full(tmp_path), digest)
+    ir, compiled = documents(text)[0], pods(text)
     pipeline = (ROOT / "pipeline.py").read_text()
     # A stage may be there before the pipeline has a task of it; the last two are asked for by settings of their own.
     named = {task for task, stage in tasks().items() if f'"{stage}"' in pipeline}
@@ -111,7 +112,12 @@ def test_each_task_has_what_its_settings_say(tmp_path: Path) -> None:
         name: source["runtimeValue"]["constant"]
         for name, source in compiled["notify"]["task"]["inputs"]["parameters"].items()
     }
-    assert told.keys() == {"pipeline", "when", "webhook", "link", "mail"}, "no status: a server of 2.5 refuses it"
+    assert told.keys() == {"pipeline", "run", "when", "webhook", "link", "mail"}, (
+        "no status: a server of 2.5 refuses it"
+    )
+    assert told["run"] == "{{$.pipeline_job_name}}", "the name on the dashboard"
+    definitions = ir["components"][compiled["notify"]["task"]["componentRef"]["name"]]["inputDefinitions"]["parameters"]
+    assert definitions["status"]["defaultValue"] == {}, "an absent status is empty there: a stage that lacks it fails"
     assert told["mail"]["to"] == ["team@example.org"]
     for task, pod in compiled.items():
         assert pod["imagePullSecret"][0]["secretName"] == "registry"

@@ -6,6 +6,7 @@ cannot be deleted, a name cannot be taken twice, a server of one user wants no n
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import struct
@@ -13,8 +14,8 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from email.parser import BytesParser
 from email.policy import HTTP
 from typing import Any
@@ -24,9 +25,10 @@ import kfp_server_api
 import yaml
 
 from runners.kubeflow.metadata_store import _classes
+from tests.runners.kubeflow import kfp_workflow
+from tests.runners.kubeflow.kfp_workflow import START, Progress
 from tests.runners.loopback import Refused, Request, serving
 
-START = datetime(2026, 11, 20, 12, tzinfo=UTC)
 Reply = tuple[int, Any]
 
 
@@ -39,14 +41,18 @@ class Kfp:
     token: str = ""
     delay: float = 0.0
     refusals: dict[str, tuple[int, Any]] = field(default_factory=dict)
-    plan: list[str] = field(default_factory=lambda: ["ingest", "statistics", "train"])
     fails_at: str = ""
+    log: str = "error: the column fare is missing in data.csv"
+    outcome: Progress = field(default_factory=Progress)
+    has_workflows: bool = True
+    errors_of_tasks: bool = False
     pipelines: dict[str, dict[str, Any]] = field(default_factory=dict)
     versions: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     experiments: dict[str, dict[str, Any]] = field(default_factory=dict)
     runs: dict[str, dict[str, Any]] = field(default_factory=dict)
     recurring: dict[str, dict[str, Any]] = field(default_factory=dict)
     steps: dict[str, int] = field(default_factory=dict)
+    workflows: dict[str, dict[str, Any]] = field(default_factory=dict)
     artifacts: dict[str, list[tuple[str, str, str, dict[str, Any]]]] = field(default_factory=dict)
     contents: dict[str, bytes] = field(default_factory=dict)
     requests: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
@@ -72,6 +78,10 @@ class Kfp:
             return self.contents[key]
         if path.startswith("/ml_metadata.MetadataStoreService/"):
             return self.metadata(path.rpartition("/")[2], body)
+        if found := re.fullmatch(r"/apis/v1beta1/runs/([^/]+)", path):
+            return self.older_run(found[1])
+        if path == "/k8s/pod/logs":
+            return self.pod_log(query["runid"], query["podname"]).encode()
         if not path.startswith("/apis/v2beta1/"):
             raise Refused(404, "Not Found")
         rest = path.removeprefix("/apis/v2beta1/")
@@ -86,7 +96,7 @@ class Kfp:
             (r"pipelines", "POST", lambda: self.create_pipeline(self.checked(body, "V2beta1Pipeline"))),
             (r"experiments", "GET", lambda: self.listed("experiments", list(self.experiments.values()), query)),
             (r"experiments", "POST", lambda: self.create_experiment(self.checked(body, "V2beta1Experiment"))),
-            (r"runs", "GET", lambda: self.listed("runs", list(self.runs.values()), query)),
+            (r"runs", "GET", lambda: self.listed("runs", [self.short(run) for run in self.runs.values()], query)),
             (r"runs", "POST", lambda: self.create_run(self.checked(body, "V2beta1Run"))),
             (r"recurringruns", "GET", lambda: self.listed("recurringRuns", list(self.recurring.values()), query)),
             (r"recurringruns", "POST", lambda: self.create_recurring(self.checked(body, "V2beta1RecurringRun"))),
@@ -103,6 +113,14 @@ class Kfp:
             if self.versions[found[1]]:
                 raise Refused(400, "the pipeline has versions")
             return self.removed(self.pipelines, found[1])
+        if (found := re.fullmatch(r"pipelines/([^/]+)/versions/([^/]+)", rest)) and method == "GET":
+            known = {each["pipeline_version_id"]: each for each in self.versions.get(found[1], [])}
+            return self.one(known, found[2])
+        if found := re.fullmatch(r"runs/([^/]+)/nodes/([^/]+)/artifacts/main-logs:read", rest):
+            return {"data": base64.b64encode(self.pod_log(found[1], found[2]).encode()).decode()}
+        if (found := re.fullmatch(r"recurringruns/([^/:]+):disable", rest)) and method == "POST":
+            self.one(self.recurring, found[1]).update(mode="DISABLE", status="DISABLED")
+            return {}
         if found := re.fullmatch(r"runs/([^/:]+):(\w+)", rest):
             return self.act(found[1], found[2])
         if found := re.fullmatch(r"runs/([^/:]+)", rest):
@@ -209,7 +227,8 @@ class Kfp:
         if action == "terminate":
             if run["state"] in ("SUCCEEDED", "FAILED"):
                 raise Refused(400, "the run is over")
-            run["state"] = "CANCELED"
+            run["state"] = "CANCELING"
+            run["state_history"] = [{"state": "PENDING"}, {"state": "RUNNING"}, {"state": "CANCELING"}]
         elif action == "retry":
             if run["state"] != "FAILED":
                 raise Refused(400, "only a failed run can be retried")
@@ -220,37 +239,71 @@ class Kfp:
             raise Refused(404, action)
         return {}
 
+    def short(self, run: dict[str, Any]) -> dict[str, Any]:
+        """A run as a list has it, without its tasks."""
+        return {key: value for key, value in run.items() if key not in ("run_details", "pipeline_spec")}
+
+    def older_run(self, identity: str) -> dict[str, Any]:
+        """A run as the API before this one tells it, with its Workflow as text."""
+        if not self.has_workflows:
+            raise Refused(404, "Not Found")
+        self.one(self.runs, identity)
+        workflow = json.dumps(self.workflows[identity]) if identity in self.workflows else ""
+        return {"run": {"id": identity}, "pipeline_runtime": {"workflow_manifest": workflow}}
+
+    def ir(self, run: dict[str, Any]) -> dict[str, Any]:
+        """The pipeline of a run, as it was sent along or uploaded."""
+        spec = run.get("pipeline_spec")
+        if not spec:
+            wanted = run["pipeline_version_reference"]["pipeline_version_id"]
+            versions = (each for versions in self.versions.values() for each in versions)
+            spec = next(each for each in versions if each["pipeline_version_id"] == wanted)["pipeline_spec"]
+        return dict(spec.get("pipeline_spec", spec))
+
     def progress(self, identity: str) -> dict[str, Any]:
         """Every look finds one more task done."""
         run = self.one(self.runs, identity)
         if run["state"] in ("SUCCEEDED", "FAILED", "CANCELED"):
             return run
-        step = self.steps[identity]
-        self.steps[identity] += 1
-        run["state"] = "RUNNING"
-        details = [self.detail(identity, "root", "RUNNING", step), self.detail(identity, "root-driver", "SUCCEEDED", 0)]
-        for place, name in enumerate(self.plan[: step + 1]):
-            failed = name == self.fails_at and place < step
-            state = "FAILED" if failed else "SUCCEEDED" if place < step else "RUNNING"
-            parent = self.detail(identity, name, state, place)
-            details += [self.detail(identity, f"{name}-driver", "SUCCEEDED", place), parent]
-            executor = self.detail(identity, "executor", state, place) | {"parent_task_id": parent["task_id"]}
-            if failed:
-                executor["error"] = {"code": 1, "message": "error: the column fare is missing\nin data.csv"}
-                run |= {"state": "FAILED", "finished_at": self.stamp(), "error": {"message": f"{name} failed"}}
-            details.append(executor)
-            if failed:
-                break
-        if run["state"] == "RUNNING" and step >= len(self.plan):
-            run |= {"state": "SUCCEEDED", "finished_at": self.stamp()}
+        if run["state"] != "CANCELING":
+            run["state"] = "RUNNING"
+        progress = replace(self.outcome, step=self.steps[identity], fails_at=self.fails_at)
+        self.steps[identity] += self.outcome.pending is None
+        found = kfp_workflow.nodes(f"taxi-{identity[:5]}", self.ir(run), progress)
+        phase = kfp_workflow.phase(self.ir(run), progress)
+        if run["state"] == "CANCELING":
+            phase = "Failed"
+            for node in found.values():
+                if node["phase"] in ("Running", "Pending"):
+                    node |= {"phase": "Failed", "message": "Step exceeded its deadline", "finishedAt": self.stamp()}
+        if phase != "Running":
+            run |= {"state": phase.upper(), "finished_at": self.stamp()}
+            run["state_history"] = [*run.get("state_history", []), {"state": phase.upper()}]
+        details = kfp_workflow.details(identity, found)
+        if self.errors_of_tasks:
+            for task in details:
+                if task.get("state") == "FAILED" and task.get("display_name") == self.fails_at:
+                    task["error"] = {"code": 1, "message": self.log}
         run["run_details"] = {"task_details": details}
+        manifest = {"metadata": {"name": f"taxi-{identity[:5]}", "namespace": "kubeflow"}}
+        self.workflows[identity] = manifest | {"status": {"phase": phase, "nodes": found}}
         return run
 
-    def detail(self, run: str, name: str, state: str, place: int) -> dict[str, Any]:
-        begun = (START + timedelta(seconds=10 * place)).strftime("%Y-%m-%dT%H:%M:%SZ")
-        ended = (START + timedelta(seconds=10 * place + 7)).strftime("%Y-%m-%dT%H:%M:%SZ")
-        made = {"run_id": run, "task_id": f"{run}-{name}-{place}", "display_name": name, "state": state}
-        return made | {"create_time": begun, "start_time": begun, "end_time": ended}
+    def record(self, name: str, run: dict[str, Any], status: dict[str, Any], ir: dict[str, Any]) -> str:
+        """Takes a run that a real server answered, and its Workflow; returns its id."""
+        identity = str(run["run_id"])
+        run = {key: value for key, value in run.items() if key not in ("pipeline_version_reference", "pipeline_spec")}
+        self.runs[identity] = run | {"display_name": name, "pipeline_spec": ir}
+        self.workflows[identity] = {"metadata": {"namespace": "kubeflow"}, "status": status}
+        return identity
+
+    def pod_log(self, run: str, node: str) -> str:
+        found = next(
+            (each for each in self.workflows[run]["status"]["nodes"].values() if node.endswith(each["id"][-9:])), {}
+        )
+        if found.get("phase") not in ("Failed", "Error"):
+            raise Refused(404, "no such log")
+        return self.log
 
     def metadata(self, method: str, body: bytes) -> bytes:
         flags, length = struct.unpack(">BI", body[:5])

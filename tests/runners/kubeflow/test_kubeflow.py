@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -41,7 +42,10 @@ def test_a_version_is_uploaded_only_when_the_content_changed(server: Kfp, pipeli
     [versions] = server.versions.values()
     assert len(versions) == 2
     assert len({version["description"] for version in versions}) == 2
-    assert versions[0]["display_name"] == f"taxi-{versions[0]['description'].removeprefix('sha256:')[:12]}"
+    assert re.fullmatch(r"one \(sha256:[0-9a-f]{64}\)", versions[0]["description"])
+    assert versions[0]["display_name"] == f"taxi-{versions[0]['description'].partition('sha256:')[2][:12]}"
+    [made] = server.pipelines.values()
+    assert made["description"] == "one"
     assert set(versions[0]["pipeline_spec"]) == {"pipeline_spec", "platform_spec"}, "both documents arrive"
     assert server.asked("POST", "upload_version") == 2
 
@@ -88,9 +92,37 @@ def test_options_of_a_run_arrive(server: Kfp, pipeline: Path) -> None:
     assert len(server.experiments) == 1, "an experiment is made once"
 
 
-def test_without_cache_the_file_itself_is_run(server: Kfp, pipeline: Path) -> None:
-    run = server.runs[started(server, pipeline, "--no-cache")]
-    assert run["pipeline_spec"]["pipeline_spec"]["pipelineInfo"]["name"] == "taxi"
+def test_without_cache_no_task_has_it_in_whatever_group_it_is(server: Kfp, tmp_path: Path) -> None:
+    pipeline = write_pipeline(tmp_path, stages=("ingest", "condition-1/train", "condition-2/push"))
+    before = pipeline.read_bytes()
+    sent = server.runs[started(server, pipeline, "--no-cache")]["pipeline_spec"]
+    assert set(sent) == {"pipeline_spec", "platform_spec"}
+    ir = sent["pipeline_spec"]
+    groups = [ir["root"], *(each for each in ir["components"].values() if "dag" in each)]
+    tasks = [task for group in groups for task in group["dag"]["tasks"].values()]
+    assert len(tasks) == 5
+    assert not any(task["cachingOptions"].get("enableCache") for task in tasks)
+    assert pipeline.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "root", ["/millrace/artifacts", "artifacts", "file:///data", "minio:///bucket", "pvc://x", "gs://"]
+)
+def test_a_pipeline_root_that_the_server_cannot_write_to_is_refused_before_it_is_asked(
+    server: Kfp, pipeline: Path, root: str
+) -> None:
+    called = kubeflow(server, "run", pipeline, "-p", "data=/d", "--pipeline-root", root)
+    assert called.exit_code == 65
+    assert called.error.startswith(
+        f"--pipeline-root is '{root}'; Kubeflow Pipelines writes to minio://, s3:// and gs://"
+    )
+    assert server.requests == []
+
+
+@pytest.mark.parametrize("root", ["minio://mlpipeline/v2/artifacts", "s3://b", "gs://b/f/", "s3://b/f?region=eu"])
+def test_a_pipeline_root_in_a_bucket_is_taken(server: Kfp, pipeline: Path, root: str) -> None:
+    run = server.runs[started(server, pipeline, "--pipeline-root", root)]
+    assert run["runtime_config"]["pipeline_root"] == root
 
 
 def test_a_pipeline_on_the_server_runs_in_its_newest_version(
@@ -156,13 +188,14 @@ def test_a_failed_run_ends_a_wait_with_its_error(server: Kfp, pipeline: Path) ->
     identity = started(server, pipeline)
     called = kubeflow(server, "wait", identity, "--interval", "0.01")
     assert called.exit_code == 1
-    assert "✘ statistics  error: the column fare is missing in data.csv" in called.out
-    assert called.error == "statistics failed"
+    assert "✘ statistics  the column fare is missing in data.csv" in called.out
+    assert called.error == "statistics: the column fare is missing in data.csv"
     assert "train" not in called.out
     shown = kubeflow(server, "show", identity)
     assert [line.split(None, 4) for line in shown.lines if line.startswith("statistics")] == [
-        ["statistics", "failed", "7.0", "s", "error: the column fare is missing in data.csv"]
+        ["statistics", "failed", "7.0", "s", "the column fare is missing in data.csv"]
     ]
+    assert ["train", "skipped", "-"] in [line.split() for line in shown.lines]
     assert "executor" not in shown.out
     assert "driver" not in shown.out
     # And again, from where it failed.
@@ -173,7 +206,7 @@ def test_a_failed_run_ends_a_wait_with_its_error(server: Kfp, pipeline: Path) ->
 
 
 def test_a_wait_gives_up_in_time(server: Kfp, pipeline: Path) -> None:
-    server.plan = [f"task-{place}" for place in range(1000)]
+    server.outcome.pending = "Unschedulable: 0/1 nodes are available: 1 Insufficient cpu."
     called = kubeflow(server, "wait", started(server, pipeline), "--interval", "0.01", "--limit", "0.05")
     assert called.exit_code == 75
     assert "is still running after 0.05 s; it goes on: wait again" in called.error
@@ -197,7 +230,8 @@ def test_a_run_can_be_terminated_and_deleted(server: Kfp, pipeline: Path) -> Non
     assert kubeflow(server, "terminate", identity).exit_code == 0
     waited = kubeflow(server, "wait", identity)
     assert waited.exit_code == 1
-    assert "stopped" in waited.out
+    assert "■ ingest" in waited.out
+    assert "stopped" in waited.lines[-1]
     assert kubeflow(server, "delete", "run", identity, "--yes").exit_code == 0
     assert server.runs == {}
 

@@ -43,7 +43,7 @@ def test_two_runs_are_compared(server: Kfp) -> None:
     assert ["train.loss", "0.5000", "0.5000"] in lines
     assert ["*", "train_steps", "100", "200"] in lines
     assert "bytes" not in called.out
-    assert "parameters: 1 the same (--all shows them)" in called.lines, "data is alike"
+    assert "parameters: 4 the same (--all shows them)" in called.lines, "data is alike, and defaults"
     everything = kubeflow(server, "compare", "left", "right", "--all").out
     assert "  data " in everything
     assert "  ingest " in everything

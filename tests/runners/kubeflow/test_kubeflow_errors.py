@@ -48,11 +48,30 @@ def test_no_address(host: str) -> None:
     assert "not the address of a server" in called.error
 
 
-def test_a_server_without_encryption_is_not_taken_for_one_with() -> None:
+def test_a_server_without_encryption_is_told_as_that() -> None:
     with serve(Kfp()) as server:
-        called = listed(server.url.replace("http://", "https://"))
+        host = server.url.replace("http://", "https://")
+        called = listed(host)
     assert called.exit_code == 65
-    assert "its certificate is not trusted" in called.error
+    assert called.error == f"{host}: answers without encryption while connecting; write {server.url}"
+
+
+STACK = """Failed to create a run: InternalServerError: no such template
+github.com/kubeflow/pipelines/backend/src/common/util.NewInternalServerError
+\t/go/src/github.com/kubeflow/pipelines/backend/src/common/util/error.go:142
+github.com/kubeflow/pipelines/backend/src/apiserver/server.(*RunServer).createRun
+\t/go/src/github.com/kubeflow/pipelines/backend/src/apiserver/server/run_server.go:320
+runtime.goexit
+\t/usr/local/go/src/runtime/asm_amd64.s:1700"""
+
+
+@pytest.mark.parametrize("body", [{"message": STACK}, {"error_message": STACK, "error_details": STACK}])
+def test_the_stack_of_the_server_is_not_repeated(body: dict[str, str]) -> None:
+    with serve(Kfp(refusals={"/runs": (400, body)})) as server:
+        called = listed(server.url)
+    assert called.error == (
+        f"{server.url}: refused (400) while listing runs: Failed to create a run: InternalServerError: no such template"
+    )
 
 
 def test_a_server_that_does_not_answer_in_time() -> None:

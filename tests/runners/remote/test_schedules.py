@@ -103,6 +103,56 @@ def test_a_schedule_that_the_server_refuses_leaves_the_old_one(server: Kfp, tmp_
     assert len(server.recurring) == 1
 
 
+def under_way(server: Kfp, schedule: str, state: str = "RUNNING") -> dict[str, object]:
+    """A run that a recurring run of the server started."""
+    made = {"run_id": f"run-of-{schedule[:4]}", "display_name": "taxi-nightly-1", "state": state}
+    server.runs[str(made["run_id"])] = made | {"recurring_run_id": schedule, "created_at": server.stamp()}
+    return server.runs[str(made["run_id"])]
+
+
+@pytest.mark.parametrize("state", ["PENDING", "RUNNING", "CANCELING", "PAUSED"])
+def test_replacing_a_schedule_kills_no_run_of_it(server: Kfp, tmp_path: Path, state: str) -> None:
+    apply(server, written(tmp_path))
+    [old] = server.recurring
+    run = under_way(server, old, state)
+    file = written(tmp_path, NIGHTLY + "    concurrency: 1\n")
+    told = "the old one is disabled, and not deleted: that would kill what it has under way, taxi-nightly-1"
+    [line] = apply(server, file).lines
+    assert line.startswith(f"taxi-nightly: replaced (concurrency); {told} (run-of-{old[:4]})")
+    assert server.recurring[old]["mode"] == "DISABLE"
+    assert [each["mode"] for each in server.recurring.values()].count("ENABLE") == 1
+    # While it runs nothing more happens, and when it is over the old one goes.
+    assert told in apply(server, file).lines[0]
+    assert len(server.recurring) == 2
+    run["state"] = "SUCCEEDED"
+    assert apply(server, file).lines == ["taxi-nightly: unchanged, others of its name are deleted"]
+    assert old not in server.recurring
+    assert apply(server, file).lines == ["taxi-nightly: unchanged"]
+
+
+def test_deleting_a_schedule_kills_no_run_of_it(server: Kfp, tmp_path: Path) -> None:
+    apply(server, written(tmp_path))
+    [old] = server.recurring
+    run = under_way(server, old)
+    under_way(server, "another")
+    delete = ("kubeflow", "--host", server.url, "delete", "schedule", "taxi-nightly", "--yes")
+    called = call(*delete)
+    assert called.exit_code == 75
+    assert "would kill what it has under way, taxi-nightly-1" in called.error
+    assert "another" not in called.error
+    assert server.recurring[old]["status"] == "DISABLED"
+    run["state"] = "FAILED"
+    assert call(*delete).exit_code == 0
+    assert server.recurring == {}
+
+
+def test_a_pipeline_root_that_the_server_cannot_write_to_changes_nothing(server: Kfp, tmp_path: Path) -> None:
+    called = apply(server, written(tmp_path, NIGHTLY + "    pipeline_root: /millrace/artifacts\n"))
+    assert called.exit_code == 65
+    assert "nightly.yaml: pipeline_root is '/millrace/artifacts'; Kubeflow Pipelines writes to" in called.error
+    assert server.recurring == {}
+
+
 def test_a_dry_run_changes_nothing(server: Kfp, tmp_path: Path) -> None:
     assert apply(server, "--dry-run", written(tmp_path)).lines == ["taxi-nightly: would be created"]
     assert (server.recurring, server.experiments) == ({}, {})
