@@ -248,10 +248,8 @@ class Kfp:
         if not self.has_workflows:
             raise Refused(404, "Not Found")
         self.one(self.runs, identity)
-        return {
-            "run": {"id": identity},
-            "pipeline_runtime": {"workflow_manifest": json.dumps(self.workflows[identity])},
-        }
+        workflow = json.dumps(self.workflows[identity]) if identity in self.workflows else ""
+        return {"run": {"id": identity}, "pipeline_runtime": {"workflow_manifest": workflow}}
 
     def ir(self, run: dict[str, Any]) -> dict[str, Any]:
         """The pipeline of a run, as it was sent along or uploaded."""
