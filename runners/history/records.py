@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from components.runtime.errors import InputError
+from components.runtime.errors import EXIT_INTERRUPTED, InputError
 from components.runtime.records import execution_record, final_status, run_record
 from components.runtime.text.redaction import redact
 from runners.history.executions import Execution, load_execution
@@ -210,7 +210,8 @@ def _open_workflow(root: Path, folder: Path) -> Run:
     """A Workflow that Argo has not ended yet, from the notes of its tasks that have."""
     tasks, pipeline = [], folder.name.rpartition("-")[0]
     for note in final_status.notes(root, folder.name):
-        made = run_record.new_task(note["task"], note["task"], [], "", "failed" if note["code"] else "done")
+        state = {0: "done", EXIT_INTERRUPTED: "interrupted"}.get(note["code"], "failed")
+        made = run_record.new_task(note["task"], note["task"], [], "", state)
         made |= {"error": note["error"], "log": f"runs/{folder.name}/{note['task']}.log"}
         if execution := final_status.execution(root, note):
             state = "done" if execution["run"] == folder.name else "cached"

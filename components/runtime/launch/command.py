@@ -15,17 +15,19 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from components.runtime.errors import InputError, classify, known
+from components.runtime.errors import EXIT_INTERRUPTED, InputError, classify, known
 from components.runtime.launch import execution
 from components.runtime.launch.stage_process import run_stage
 from components.runtime.launch.task_specification import read_task
 from components.runtime.records import execution_record, final_status
-from components.runtime.stage import progress
+from components.runtime.stage import pod, progress
 from components.runtime.stage.executor import ERROR_PREFIX
 
 EXECUTION_OUTPUT = "millrace-execution"
 """The output parameter that says where an execution lies, relative to the pipeline root. (A hyphen: no output of a
 stage can have that name.)"""
+
+_ENDED = "ended from outside (SIGTERM): by a deadline, a stop, or because its pod had to go"
 
 
 def read_execution(root: Path, task: str, path: str) -> dict[str, Any]:
@@ -117,6 +119,9 @@ def _run(arguments: argparse.Namespace) -> None:
         fault = known(error)
         final_status.note_end(root, task.run, task.name, error=str(fault), code=fault.exit_code)
         raise
+    except SystemExit:
+        final_status.note_end(root, task.run, task.name, error=_ENDED, code=EXIT_INTERRUPTED)
+        raise
     final_status.note_end(root, task.run, task.name, execution=execution_record.home(record))
 
 
@@ -134,16 +139,28 @@ def end_with(work: Callable[[], None]) -> NoReturn:
     """Does what a container is there for, and ends it: 0, or with an error in one line and its exit code."""
 
     def interrupt(*_: object) -> None:
+        # Once is enough: a second one would end the tidying up.
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         raise SystemExit(128 + signal.SIGTERM)
 
     # Argo ends a container so, at its deadline or when the workflow is stopped: nothing half-written may stay.
     signal.signal(signal.SIGTERM, interrupt)
+    pod.limit_rights()
     try:
         work()
+    except SystemExit:
+        _tell(_ENDED)
+        raise
     except Exception as error:
         if classify(error) is None:
             traceback.print_exc()
-        sys.stdout.flush()
-        sys.stderr.write(f"{ERROR_PREFIX}{' '.join(str(known(error)).split())}\n")
+        _tell(" ".join(str(known(error)).split()))
         sys.exit(known(error).exit_code)
     sys.exit(0)
+
+
+def _tell(error: str) -> None:
+    """Says why the container ends: as the last line of its log, and as what its pod shows."""
+    sys.stdout.flush()
+    sys.stderr.write(f"{ERROR_PREFIX}{error}\n")
+    pod.tell(f"{ERROR_PREFIX}{error}")

@@ -162,7 +162,7 @@ def _append(file: Path, events: list[RunEvent]) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     lines = "".join(f"{Serde.to_json(each)}\n" for each in events).encode()
     # One write of a descriptor in append mode: lines of two processes never mix.
-    descriptor = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    descriptor = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
     try:
         os.write(descriptor, lines)
     finally:
