@@ -51,8 +51,8 @@ class LineDisplay:
             self._console.print(line, highlight=False, soft_wrap=True)
 
     def change(self, task: dict[str, Any], note: str = "") -> None:
-        """Prints a finished or started task; what it is doing meanwhile is in its log."""
-        if note or task["state"] in ("waiting", "skipped"):
+        """Prints a finished or started task, or why one waits; what it is doing meanwhile is in its log."""
+        if note or (task["state"] in ("waiting", "skipped") and not task.get("facts")):
             return
         mark, style = _sign(task)
         line = Text(f"{mark} {task['name']}", style=style if task["state"] not in ("running", "done") else "")

@@ -24,7 +24,11 @@ STYLES = {"done": "green", "failed": "red", "stopped": "yellow", "running": "cya
 
 @dataclass(frozen=True)
 class RemoteTask:
-    """A task of a run, with the states of the local runner: waiting, running, done, failed, skipped."""
+    """A task of a run, with the states of the local runner: waiting, running, done, failed, stopped, skipped.
+
+    Attributes:
+      error: why it failed, was stopped, or cannot start.
+    """
 
     name: str
     state: str
@@ -107,11 +111,15 @@ def follow(poll: Callable[[], RemoteRun], *, interval: float, limit: float | Non
 
 def _show(task: RemoteTask, known: dict[str, dict[str, Any]], tasks: list[dict[str, Any]], display: Any) -> None:
     if task.name not in known:
-        known[task.name] = {"name": task.name, "state": "", "seconds": None, "error": "", "rows": None}
+        known[task.name] = {"name": task.name, "state": "", "seconds": None, "error": "", "facts": "", "rows": None}
+        known[task.name]["told"] = set()
         tasks.append(known[task.name])
     row = known[task.name]
-    changed = row["state"] != task.state
-    row |= {"state": task.state, "seconds": task.seconds, "error": task.error or "failed"}
+    # What hinders a task from starting changes to and fro; each is told once.
+    hindered = task.error if task.state == "waiting" else ""
+    changed = row["state"] != task.state or (hindered and hindered not in row["told"])
+    row |= {"state": task.state, "seconds": task.seconds, "error": task.error or task.state, "facts": hindered}
+    row["told"].add(hindered)
     if changed:
         display.change(row)
 

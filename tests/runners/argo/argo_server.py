@@ -33,6 +33,8 @@ class Argo:
     refusals: dict[str, tuple[int, Any]] = field(default_factory=dict)
     plan: list[str] = field(default_factory=lambda: ["ingest", "statistics", "train"])
     fails_at: str = ""
+    hindered: dict[str, str] = field(default_factory=dict)
+    """What Argo says of the pod of a task that cannot start."""
     packed: bool = False
     workflows: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
     steps: dict[str, int] = field(default_factory=dict)
@@ -63,7 +65,8 @@ class Argo:
             assert headers["content-type"] == "application/merge-patch+json"
             assert set(json.loads(body)) == {"spec"}
             workflow["spec"] |= json.loads(body)["spec"]
-            workflow["status"] |= {"phase": "Failed", "finishedAt": _stamp(99), "message": "Stopped with strategy"}
+            message = f"Stopped with strategy '{workflow['spec']['shutdown']}'"
+            workflow["status"] |= {"phase": "Failed", "finishedAt": _stamp(99), "message": message}
             return workflow
         return self.progress(workflow)
 
@@ -109,13 +112,18 @@ class Argo:
                 "phase": "Failed" if failed else "Succeeded" if place < step else "Running",
                 "startedAt": _stamp(10 * place),
                 "finishedAt": _stamp(10 * place + 7) if place < step else None,
-                "message": "main: Error (exit code 65)\n" if failed else "",
+                "message": "main: Error (exit code 65): error: the data has no label" if failed else "",
             }
+            if task in self.hindered and place >= step:
+                node |= {"phase": "Pending", "message": self.hindered[task]}
             if task == "statistics":
                 attempts = [f"{name}-{task}-{attempt}" for attempt in (0, 1)]
                 for attempt in attempts:
                     nodes[attempt] = node | {"displayName": f"{task}({attempt[-1]})"}
-                node = node | {"type": "Retry", "children": attempts}
+                # What Argo says of the attempts together.
+                above = "retryStrategy.expression evaluated to false" if failed else ""
+                phase_above = "Running" if node["phase"] == "Pending" else node["phase"]
+                node = node | {"type": "Retry", "children": attempts, "message": above, "phase": phase_above}
             nodes[f"{name}-{task}"] = node
             if failed:
                 phase = "Failed"
@@ -124,7 +132,7 @@ class Argo:
             phase = "Succeeded"
         status |= {"phase": phase, "startedAt": _stamp(0), "nodes": nodes}
         if phase != "Running":
-            status |= {"finishedAt": _stamp(30), "message": "child failed" if phase == "Failed" else ""}
+            status |= {"finishedAt": _stamp(30), "message": f"child '{name}-7' failed" if phase == "Failed" else ""}
         if self.packed:
             packed = base64.b64encode(gzip.compress(json.dumps(status.pop("nodes")).encode())).decode()
             status["compressedNodes"] = packed

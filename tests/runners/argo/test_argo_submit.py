@@ -131,11 +131,34 @@ def test_a_failed_workflow(server: Argo, workflow: Path) -> None:
     name = submitted(workflow)
     called = call("argo", "wait", "latest", "--interval", "0.01")
     assert called.exit_code == 1
-    assert "✘ statistics  main: Error (exit code 65)" in called.out
-    assert called.error == "child failed"
+    assert "✘ statistics  the data has no label" in called.out
+    assert called.error == "statistics: the data has no label"
     shown = call("argo", "show", name)
     assert "train_steps  500" in shown.out
-    assert "statistics  failed" in shown.out
+    assert [line.split() for line in shown.lines if line.startswith("statistics  failed")] == [
+        ["statistics", "failed", "7.0", "s", "the", "data", "has", "no", "label"]
+    ]
+    assert "error       statistics: the data has no label" in shown.out
+    assert call("argo", "list").lines[1].endswith("statistics: the data has no label")
+
+
+def test_a_pod_that_cannot_start_is_told_at_once_and_once(server: Argo, workflow: Path) -> None:
+    server.hindered["statistics"] = "ImagePullBackOff: Back-off pulling image"
+    name = submitted(workflow)
+    call("argo", "show", name)
+    shown = call("argo", "show", name)
+    assert "statistics  waiting" in shown.out
+    assert "state       waiting" in shown.out
+    assert "Back-off pulling image" in shown.out
+    assert "statistics: ImagePullBackOff: Back-off pulling image" in call("argo", "list").out
+    server.steps[name] = 0
+    server.plan = ["statistics"]
+    server.hindered["statistics"] = "Unschedulable: 0/1 nodes are available: 1 Insufficient cpu."
+    called = call("argo", "wait", name, "--interval", "0.01")
+    assert called.exit_code == 0
+    told = [line for line in called.lines if "Insufficient cpu" in line]
+    assert told == ["· statistics  Unschedulable: 0/1 nodes are available: 1 Insufficient cpu."]
+    assert "▶ statistics" not in called.out
 
 
 def test_a_wait_gives_up_in_time(server: Argo, workflow: Path) -> None:
