@@ -7,7 +7,7 @@ import gzip
 import json
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -40,6 +40,8 @@ class Argo:
     steps: dict[str, int] = field(default_factory=dict)
     logs: dict[str, bytes] = field(default_factory=dict)
     requests: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
+    read: Callable[[dict[str, Any]], str] | None = None
+    """Runs the container of a Workflow that reads logs."""
     url: str = ""
 
     def answer(self, method: str, path: str, query: dict[str, str], body: bytes, headers: dict[str, str]) -> Any:
@@ -61,6 +63,8 @@ class Argo:
         if (namespace, name) not in self.workflows:
             raise Refused(404, f'workflows.argoproj.io "{name}" not found')
         workflow = self.workflows[namespace, name]
+        if method == "DELETE":
+            return self.workflows.pop((namespace, name))
         if method == "PATCH":
             assert headers["content-type"] == "application/merge-patch+json"
             assert set(json.loads(body)) == {"spec"}
@@ -82,6 +86,8 @@ class Argo:
         metadata["creationTimestamp"] = _stamp(len(self.workflows))
         self.workflows[namespace, metadata["name"]] = workflow
         self.steps[metadata["name"]] = 0
+        if workflow["spec"]["entrypoint"] == "read-logs" and self.read:
+            self.logs[f"{metadata['name']}-pod-read-logs"] = self.read(workflow["spec"]["templates"][0]).encode()
         return workflow
 
     def listed(self, namespace: str, query: dict[str, str]) -> dict[str, Any]:
@@ -101,13 +107,15 @@ class Argo:
             return workflow
         step = self.steps[name]
         self.steps[name] += 1
+        plan = ["read-logs"] if workflow["spec"]["entrypoint"] == "read-logs" else self.plan
         phase = "Running"
         nodes: dict[str, Any] = {name: {"id": name, "name": name, "displayName": name, "type": "DAG"}}
-        for place, task in enumerate(self.plan[: step + 1]):
+        for place, task in enumerate(plan[: step + 1]):
             failed = task == self.fails_at and place < step
             node = {
                 "displayName": task,
                 "name": f"{name}.{task}",
+                "templateName": task,
                 "type": "Pod",
                 "phase": "Failed" if failed else "Succeeded" if place < step else "Running",
                 "startedAt": _stamp(10 * place),
@@ -128,7 +136,7 @@ class Argo:
             if failed:
                 phase = "Failed"
                 break
-        if phase == "Running" and step >= len(self.plan):
+        if phase == "Running" and step >= len(plan):
             phase = "Succeeded"
         status |= {"phase": phase, "startedAt": _stamp(0), "nodes": nodes}
         if phase != "Running":
