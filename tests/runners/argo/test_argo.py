@@ -50,7 +50,7 @@ def test_every_tag_names_something(name: str, tmp_path: Path) -> None:
     dag = spec["templates"][0]["dag"]["tasks"]
     templates = pod_templates(document)
     for task in dag:
-        before = set(re.findall(r"([\w-]+)\.Succeeded", task.get("depends", "")))
+        before = set(re.findall(r"([\w-]+)\.Succeeded", task.get("depends", ""))) | set(task.get("dependencies", []))
         made = {
             f"tasks.{other}.outputs.parameters.{output['name']}"
             for other in before
@@ -162,8 +162,9 @@ def test_resources_mounts_secrets_and_places_are_carried_over() -> None:
     assert train["activeDeadlineSeconds"] == 86400
     assert train["retryStrategy"] == {
         "limit": "5",
-        "retryPolicy": "OnFailure",
-        "expression": "asInt(lastRetry.exitCode) == 75",
+        "retryPolicy": "Always",
+        "expression": "lastRetry.status == 'Error' || asInt(lastRetry.exitCode) == 75 || "
+        "(asInt(lastRetry.exitCode) == 143 && asFloat(lastRetry.duration) < 86400)",
         "backoff": {"duration": "60s", "factor": "1"},
     }
     token = {"name": "HF_TOKEN", "valueFrom": {"secretKeyRef": {"name": "hub", "key": "token"}}}
