@@ -165,6 +165,7 @@ class Tasks:
     def _container(self, task: TaskSpec, pod: Pod) -> dict[str, Any]:
         env = {"HOME": {"name": "HOME", "value": "/tmp"}, "TMPDIR": {"name": "TMPDIR", "value": "/tmp"}} | pod.env
         arguments = ["--root", self._options.mount_path, "--run", "{{workflow.name}}"]
+        arguments += ["--started", "{{workflow.creationTimestamp.RFC3339}}"]
         arguments += ["--task", _without_tags(json.dumps(self._spec(task)))]
         for name in _workflow_parameters(task):
             arguments += ["--parameter", f"{name}={{{{inputs.parameters.{name}}}}}"]

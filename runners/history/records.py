@@ -99,9 +99,8 @@ class Run:
 def list_runs(root: Path) -> list[Run]:
     """All runs under a pipeline root, the newest first. A run whose record cannot be read is left out."""
     runs = [run for file in (root / "runs").glob("*/run.json") if (run := _run(root, file)) is not None]
-    runs += [
-        _open_workflow(root, folder.parent) for folder in (root / "runs").glob("*/tasks") if not _closed(folder.parent)
-    ]
+    begun = {file.parent for name in (final_status.BEGUN, "tasks") for file in (root / "runs").glob(f"*/{name}")}
+    runs += [_open_workflow(root, folder) for folder in begun if not _closed(folder)]
     return sorted(runs, key=lambda run: (run.started or datetime.min.replace(tzinfo=UTC), run.id), reverse=True)
 
 
@@ -207,8 +206,9 @@ def _closed(folder: Path) -> bool:
 
 
 def _open_workflow(root: Path, folder: Path) -> Run:
-    """A Workflow that Argo has not ended yet, from the notes of its tasks that have."""
-    tasks, pipeline = [], folder.name.rpartition("-")[0]
+    """A Workflow that Argo has not ended yet, from the notes of its first task and of those that have ended."""
+    begun = json_object(folder / final_status.BEGUN) or {}
+    tasks, pipeline = [], str(begun.get("pipeline") or folder.name.rpartition("-")[0])
     for note in final_status.notes(root, folder.name):
         state = {0: "done", EXIT_INTERRUPTED: "interrupted"}.get(note["code"], "failed")
         made = run_record.new_task(note["task"], note["task"], [], "", state)
@@ -216,9 +216,8 @@ def _open_workflow(root: Path, folder: Path) -> Run:
         if execution := final_status.execution(root, note):
             state = "done" if execution["run"] == folder.name else "cached"
             made |= run_record.ended(execution, state) | {"stage": execution["stage"]}
-            pipeline = execution["pipeline"]
         tasks.append(_task(made, {}))
-    started = datetime.fromtimestamp(folder.stat().st_ctime, UTC)
+    started = timestamp(begun.get("started"))
     return Run(root, folder.name, pipeline, "argo", "running", started, None, None, {}, None, "", tasks)
 
 

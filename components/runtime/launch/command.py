@@ -82,6 +82,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--root", type=Path, required=True, help="the pipeline root, on a volume that all tasks share")
     parser.add_argument("--run", required=True, metavar="NAME", help="name of the workflow")
+    parser.add_argument("--started", default="", metavar="TIME", help="when the workflow was made, RFC 3339")
     parser.add_argument("--task", required=True, metavar="JSON", help="the task's specification, from runners.argo")
     parser.add_argument(
         "--parameter", action="append", default=[], metavar="NAME=VALUE", help="a parameter of the workflow"
@@ -106,6 +107,7 @@ def _run(arguments: argparse.Namespace) -> None:
     if arguments.status:
         status = final_status.of_workflow(root, arguments.run, arguments.status, arguments.failures, parameters)
     task = read_task(root, arguments.run, arguments.task, parameters, executions, status)
+    final_status.note_start(root, task.run, task.pipeline, arguments.started)
     try:
         if record := execution.find(root, task):
             execution.reuse(root, task, record)

@@ -23,6 +23,8 @@ INPUT = "status"
 """The parameter of an exit task that gets the status."""
 
 STATES = {"done": "SUCCEEDED", "failed": "FAILED", "interrupted": "CANCELLED"}
+BEGUN = "workflow.json"
+"""File in a run's folder that tells of a Workflow until its last pod has written the run's record."""
 _NOTE = {"task": str, "execution": str, "error": str, "code": int}
 """What a note tells of a task."""
 
@@ -65,6 +67,22 @@ def final_status(
         if execution["stage"] == "push" and (pushed := outputs.get("pushed_model")):
             facts |= {name: pushed["metadata"].get(name) for name in _PUSHED if name in pushed["metadata"]}
     return status | ({"millrace": facts} if facts else {})
+
+
+def note_start(root: Path, run: str, pipeline: str, started: str) -> None:
+    """Notes that a Workflow goes on, for those who list runs; its first task does.
+
+    Args:
+      root: the pipeline root.
+      run: the Workflow's name.
+      pipeline: its pipeline.
+      started: when it was made, RFC 3339; empty where nobody said.
+    """
+    file = root / "runs" / run / BEGUN
+    with contextlib.suppress(OSError):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with file.open("x") as stream:
+            stream.write(json.dumps({"pipeline": pipeline, "started": started}))
 
 
 def note_end(root: Path, run: str, task: str, *, execution: str = "", error: str = "", code: int = 0) -> None:

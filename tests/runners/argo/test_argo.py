@@ -46,7 +46,9 @@ def test_every_tag_names_something(name: str, tmp_path: Path) -> None:
     """As Argo's validation has it, which reads KFP's placeholders as tags too."""
     document = of_model(name)
     spec = document["spec"]
-    names = {"workflow.name"} | {f"workflow.parameters.{each['name']}" for each in spec["arguments"]["parameters"]}
+    names = {"workflow.name", "workflow.creationTimestamp.RFC3339"} | {
+        f"workflow.parameters.{each['name']}" for each in spec["arguments"]["parameters"]
+    }
     dag = spec["templates"][0]["dag"]["tasks"]
     templates = pod_templates(document)
     for task in dag:
@@ -66,7 +68,7 @@ def test_every_tag_names_something(name: str, tmp_path: Path) -> None:
         tags = set(re.findall(r"\{\{(.*?)\}\}", json.dumps(templates[task["template"]])))
         assert tags <= names | inside, tags - names - inside
     # Only in the exit handler are these known.
-    names |= {"workflow.status", "workflow.failures", "workflow.creationTimestamp.RFC3339"}
+    names |= {"workflow.status", "workflow.failures"}
     (exit_handler,) = [each for each in spec["templates"] if each["name"] == spec["onExit"]]
     for step in (step for group in exit_handler["steps"] for step in group):
         used = set(re.findall(r"\{\{(.*?)\}\}", json.dumps(templates[step["template"]])))

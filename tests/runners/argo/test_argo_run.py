@@ -269,6 +269,7 @@ def test_the_record_of_a_workflow_that_failed_or_still_runs(tmp_path: Path, volu
     (volume / "runs" / "p-1" / "run.json").unlink()
     run = load_run(volume, "p-1")
     assert (run.state, run.pipeline, run.target) == ("running", "p", "argo"), "before the last pod has come"
+    assert str(run.started) == "2026-11-21 01:02:03+00:00", "when it was made, not when something was last written"
     assert {task.name: task.state for task in run.tasks} == {"number": "done", "fail": "failed"}
 
 
