@@ -79,7 +79,7 @@ def _task(root: Path, run: str, task: dict[str, Any], note: dict[str, Any] | Non
     if (root / log).exists():
         made["log"] = log
     if note["code"]:
-        state = "interrupted" if note["code"] == EXIT_INTERRUPTED else "failed"
+        state = "stopped" if note["code"] == EXIT_INTERRUPTED else "failed"
         return made | {"state": state, "error": note["error"], "exit_code": note["code"]}
     execution = final_status.execution(root, note)
     if execution is None:

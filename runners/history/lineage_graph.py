@@ -15,7 +15,7 @@ from runners.history.lineage_events import events, within
 from runners.history.records import LATEST, list_runs, load_run
 
 _DIGEST = re.compile(r"(?:(?:listing-)?sha256:)?([0-9a-f]{4,64})")
-_STATES = {"START": "running", "COMPLETE": "done", "FAIL": "failed", "ABORT": "interrupted"}
+_STATES = {"START": "running", "COMPLETE": "done", "FAIL": "failed", "ABORT": "stopped"}
 _SHOWN = 5
 _MODEL, _RESOLVE = "system.Model", "resolve"
 

@@ -160,12 +160,12 @@ def _run(root: Path, file: Path) -> Run | None:
     if record is None:
         return None
     parameters = mapping(record, "parameters")
-    recorded = str(record.get("state") or "running")
+    recorded = _state_of(record, "running")
     state = _state(file.parent, recorded)
     tasks = _tasks(record, parameters)
     if state != recorded:
         # Killed with the run, whose record nobody could bring to its end.
-        ends = {"running": "interrupted", "waiting": "skipped"}
+        ends = {"running": "stopped", "waiting": "skipped"}
         tasks = [replace(task, state=ends.get(task.state, task.state)) for task in tasks]
     return Run(
         root=root,
@@ -210,7 +210,7 @@ def _open_workflow(root: Path, folder: Path) -> Run:
     begun = json_object(folder / final_status.BEGUN) or {}
     tasks, pipeline = [], str(begun.get("pipeline") or folder.name.rpartition("-")[0])
     for note in final_status.notes(root, folder.name):
-        state = {0: "done", EXIT_INTERRUPTED: "interrupted"}.get(note["code"], "failed")
+        state = {0: "done", EXIT_INTERRUPTED: "stopped"}.get(note["code"], "failed")
         made = run_record.new_task(note["task"], note["task"], [], "", state)
         made |= {"error": note["error"], "log": f"runs/{folder.name}/{note['task']}.log"}
         if execution := final_status.execution(root, note):
@@ -221,12 +221,18 @@ def _open_workflow(root: Path, folder: Path) -> Run:
     return Run(root, folder.name, pipeline, "argo", "running", started, None, None, {}, None, "", tasks)
 
 
+def _state_of(record: Mapping[str, Any], otherwise: str) -> str:
+    """The state of a run or a task, as it is called today."""
+    state = str(record.get("state") or otherwise)
+    return {"interrupted": "stopped"}.get(state, state)
+
+
 def _state(folder: Path, recorded: str) -> str:
     """A run that was killed could not write so; it is told by its lock, which nobody holds any more."""
     lock = folder / OWNER_LOCK
     if recorded != "running" or not lock.exists():
         return recorded
-    return recorded if is_held(lock) else "interrupted"
+    return recorded if is_held(lock) else "stopped"
 
 
 def _tasks(record: Mapping[str, Any], parameters: dict[str, Any]) -> list[Task]:
@@ -240,7 +246,7 @@ def _task(record: Mapping[str, Any], parameters: dict[str, Any]) -> Task:
     return Task(
         name=name,
         stage=str(record.get("stage") or name),
-        state=str(record.get("state") or "waiting"),
+        state=_state_of(record, "waiting"),
         after=[str(each) for each in sequence(record, "after")],
         condition=str(record.get("condition") or ""),
         execution=str(record.get("execution") or ""),

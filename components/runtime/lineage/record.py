@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 FLUSH_SECONDS = 5.0
 
-_STATES = {"done": "COMPLETE", "cached": "COMPLETE", "failed": "FAIL", "interrupted": "ABORT"}
+_STATES = {"done": "COMPLETE", "cached": "COMPLETE", "failed": "FAIL", "stopped": "ABORT"}
 _log = logging.getLogger("millrace.lineage")
 
 
@@ -52,7 +52,7 @@ def ended(root: Path, run: str, execution: dict[str, Any], state: str, error: st
       run: the pipeline run that it belongs to. Where it is not the one that made the execution, the artifacts came from
         the cache.
       execution: what execution.json holds.
-      state: done, cached, failed or interrupted.
+      state: done, cached, failed or stopped.
       error: the one-line error of a failed execution.
     """
     _events.put(root, run, execution, _STATES[state], error)

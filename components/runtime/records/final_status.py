@@ -22,7 +22,7 @@ from components.runtime.text.redaction import redact
 INPUT = "status"
 """The parameter of an exit task that gets the status."""
 
-STATES = {"done": "SUCCEEDED", "failed": "FAILED", "interrupted": "CANCELLED"}
+STATES = {"done": "SUCCEEDED", "failed": "FAILED", "stopped": "CANCELLED"}
 BEGUN = "workflow.json"
 """File in a run's folder that tells of a Workflow until its last pod has written the run's record."""
 _NOTE = {"task": str, "execution": str, "error": str, "code": int}
@@ -46,7 +46,7 @@ def final_status(
     """Returns the status of a run.
 
     Args:
-      state: done, failed or interrupted.
+      state: done, failed or stopped.
       run: its id.
       task: the one that failed.
       error: its one-line error.
@@ -120,9 +120,7 @@ def of_workflow(root: Path, run: str, phase: str, failures: str, parameters: Map
     stopped = any(argo_messages.is_stop(str(node.get("message"))) for node in nodes)
     failed = next((note for note in told if note["code"] not in (0, EXIT_INTERRUPTED)), None)
     cause = {key: failed[key] for key in ("task", "error", "code")} if failed else _said_by_argo(nodes, told)
-    return final_status(
-        "interrupted" if stopped else "failed", run, **cause, executions=executions, parameters=parameters
-    )
+    return final_status("stopped" if stopped else "failed", run, **cause, executions=executions, parameters=parameters)
 
 
 def _said_by_argo(nodes: Sequence[Mapping[str, Any]], told: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -79,7 +79,7 @@ def test_what_was_ended_from_outside_is_no_fault_of_a_stage(
     assert final_status.STATES[made["state"]] == state
     assert made["error"] == error
     assert made["exit_code"] == (130 if state == "CANCELLED" else 1)
-    assert (made["tasks"][0]["state"], made["tasks"][0]["exit_code"]) == ("interrupted", 130)
+    assert (made["tasks"][0]["state"], made["tasks"][0]["exit_code"]) == ("stopped", 130)
 
 
 def test_a_stages_own_fault_comes_before_all_that_was_ended_with_it(tmp_path: Path) -> None:
