@@ -34,7 +34,7 @@ for name, file in zip(pairs[::2], pairs[1::2]):
             stream.seek(left_out)
             lines = stream.read().splitlines(keepends=True)[bool(left_out):]
     except OSError as error:
-        print(f"(no log on the volume: {file}: {error.strerror})", flush=True)
+        print(f"(no log on the volume: {file}: {error.strerror}; what came from the cache has none)", flush=True)
         continue
     if tail:
         lines = lines[len(lines) - min(len(lines), int(tail)):]
