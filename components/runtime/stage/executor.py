@@ -189,7 +189,9 @@ def run_stage(target: str, argv: Sequence[str] | None = None) -> None:
         help="KFP's executor input, or @FILE to read it from a file",
     )
     text = parser.parse_args(argv).executor_input
-    if pod.on_kubeflow():
+    # A file is from our own launcher, which does all that itself.
+    on_kubeflow = pod.on_kubeflow() and not text.startswith("@")
+    if on_kubeflow:
         pod.limit_rights()
     try:
         if text.startswith("@"):
@@ -211,7 +213,7 @@ def run_stage(target: str, argv: Sequence[str] | None = None) -> None:
             line = f"{stage}: {type(error).__name__}: {_one_line(str(error))}"
         else:
             line = _one_line(str(known))
-        if pod.on_kubeflow():
+        if on_kubeflow:
             # Whether a failed pod is tried again is up to the settings of the controller, which knows no codes.
             if isinstance(known, TransientError):
                 pod.try_again(line)

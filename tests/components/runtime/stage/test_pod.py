@@ -41,10 +41,15 @@ executor.run_stage("components.work.work:work")
 """
 
 
-def _start(folder: Path, faults: str, waits: str = "0.01 0.02", **variables: str) -> subprocess.Popen[str]:
+def _start(
+    folder: Path, faults: str, waits: str = "0.01 0.02", by_file: bool = False, **variables: str
+) -> subprocess.Popen[str]:
     (folder / "faults").write_text(faults)
     (folder / "message").touch()
     given = json.dumps({"outputs": {"outputFile": str(folder / "output.json")}})
+    if by_file:
+        (folder / "input.json").write_text(given)
+        given = f"@{folder / 'input.json'}"
     return subprocess.Popen(
         [sys.executable, "-c", PROGRAM, "--executor-input", given],
         cwd=ROOT,
@@ -56,9 +61,9 @@ def _start(folder: Path, faults: str, waits: str = "0.01 0.02", **variables: str
     )
 
 
-def _ended(folder: Path, faults: str, **variables: str) -> tuple[int, str, str, int]:
+def _ended(folder: Path, faults: str, by_file: bool = False, **variables: str) -> tuple[int, str, str, int]:
     """Exit code, output, errors, and how often it was tried."""
-    process = _start(folder, faults, **variables)
+    process = _start(folder, faults, by_file=by_file, **variables)
     out, err = process.communicate(timeout=60)
     attempts = (folder / "attempts").read_text().split()
     assert len(set(attempts)) == 1, "always the same process"
@@ -93,8 +98,11 @@ def test_what_does_not_pass_ends_with_its_line_as_the_pods_message(
     assert (tmp_path / "message").read_text() == line
 
 
-def test_whoever_tries_tasks_again_himself_gets_one_attempt(tmp_path: Path) -> None:
-    code, out, err, attempts = _ended(tmp_path, "passing none")
+@pytest.mark.parametrize(("by_file", "variables"), [(False, {}), (True, {"KFP_POD_NAME": "a-pod-that-runs-our-own"})])
+def test_whoever_tries_tasks_again_himself_gets_one_attempt(
+    by_file: bool, variables: dict[str, str], tmp_path: Path
+) -> None:
+    code, out, err, attempts = _ended(tmp_path, "passing none", by_file, **variables)
     assert (code, attempts, out) == (75, 1, "progress: started\n")
     assert err == "error: no room on the volume: free some\n"
     assert (tmp_path / "message").read_text() == "", "that is the launcher's"
