@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from components.runtime.records import argo_messages
@@ -22,8 +23,10 @@ _STATES = {
 }
 # The other types of node are groups of these.
 _TASKS = frozenset({"Pod", "Retry", "Skipped", "Suspend", "HTTP", "Container", "Plugin"})
-# What every pod that begins is in for a moment.
+# What every pod that begins is in for a moment: Argo says no more, though it may be a volume that cannot be mounted.
 _BEGINNING = ("", "PodInitializing", "ContainerCreating")
+# An image of 2 GB may take one of them.
+_MOMENT = timedelta(minutes=3)
 
 
 def nodes(workflow: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -127,5 +130,15 @@ def _task(name: str, node: dict[str, Any], attempts: list[dict[str, Any]]) -> Re
                 f"attempt {len(attempts)} failed, another follows: {argo_messages.reason(message)}",
             )
         elif own == "waiting":
-            state, error = "waiting", "" if message in _BEGINNING else argo_messages.reason(message)
+            state, error = "waiting", _hindrance(name, message, moment(last.get("startedAt")))
     return RemoteTask(name, state, moment(node.get("startedAt")), moment(node.get("finishedAt")), error)
+
+
+def _hindrance(task: str, message: str, since: datetime | None) -> str:
+    """What a pod waits for; empty of one that is only beginning."""
+    if message not in _BEGINNING:
+        return argo_messages.reason(message)
+    if since is None or datetime.now(UTC) - since < _MOMENT:
+        return ""
+    what = message or "no pod"
+    return f"{what} for more than {_MOMENT.seconds // 60} min; why: kubectl describe pod -l millrace/task={task}"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
+from runners.argo import state
 from runners.argo.state import remote_run
 from runners.terminal.follow import RemoteRun
 
@@ -17,11 +19,11 @@ def _run(
 ) -> RemoteRun:
     """A Workflow with the tasks train, which Argo tries more than once, and push, to which it has not come."""
     nodes: dict[str, Any] = {"w": {"type": "DAG", "displayName": "w", "phase": phase}}
-    for place, (state, message) in enumerate(attempts):
+    for place, (own, message) in enumerate(attempts):
         nodes[f"w-{place}"] = {
             "type": "Pod",
             "displayName": f"train({place})",
-            "phase": state,
+            "phase": own,
             "message": message,
             "startedAt": f"2026-11-21T01:0{place}:00Z",
         }
@@ -71,10 +73,22 @@ def test_a_pod_that_cannot_start_does_not_run(reason: str) -> None:
 
 
 @pytest.mark.parametrize("reason", ["", "PodInitializing", "ContainerCreating"])
-def test_a_pod_that_begins_waits_for_nothing_in_particular(reason: str) -> None:
+def test_a_pod_that_begins_waits_for_nothing_in_particular(reason: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Clock(datetime):
+        @classmethod
+        def now(cls, tz: Any = None) -> datetime:
+            return datetime(2026, 11, 21, 1, 2, tzinfo=UTC)
+
+    monkeypatch.setattr(state, "datetime", Clock)
     run = _run(("Pending", reason))
     assert _told(run)[0] == ("train", "waiting", "")
     assert (run.state, run.error) == ("running", "")
+
+
+def test_a_beginning_without_end_is_told() -> None:
+    run = _run(("Pending", "ContainerCreating"))
+    why = "ContainerCreating for more than 3 min; why: kubectl describe pod -l millrace/task=train"
+    assert _told(run)[0] == ("train", "waiting", why)
 
 
 def test_between_two_attempts_nothing_runs() -> None:
