@@ -95,7 +95,7 @@ class Message:
 def _facts(state: str, status: dict[str, Any], known: dict[str, Any]) -> Iterator[tuple[str, str]]:
     error = status.get("error") or {}
     if known.get("task"):
-        yield "failed task", str(known["task"])
+        yield "ended in" if known.get("outside") else "failed task", str(known["task"])
     if state != "done" and error.get("message"):
         yield "error", str(error["message"])
     if known.get("blessed") is not None:

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NoReturn
 
+from components.runtime.errors import EXIT_INTERRUPTED
 from components.runtime.launch.command import end_with, mounted, pairs
 from components.runtime.launch.task_specification import PYTHON_TYPES
 from components.runtime.launch.workplace import sweep_run
@@ -61,11 +62,12 @@ def record(
 
 
 def _notes(root: Path, run: str, status: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """The notes by task; the task that failed has one even if its pod was killed and could leave none."""
+    """The notes by task; the task that ended the run has one even if its pod was killed and could leave none."""
     notes = {note["task"]: note for note in final_status.notes(root, run)}
-    if (failed := status.get("millrace", {}).get("task")) and "error" in status:
-        told = {"execution": "", "error": status["error"]["message"], "code": status["error"]["code"]}
-        notes.setdefault(failed, told)
+    facts = status.get("millrace", {})
+    if (ended := facts.get("task")) and "error" in status:
+        code = EXIT_INTERRUPTED if facts.get("outside") else status["error"]["code"]
+        notes.setdefault(ended, {"execution": "", "error": status["error"]["message"], "code": code})
     return notes
 
 
@@ -77,7 +79,8 @@ def _task(root: Path, run: str, task: dict[str, Any], note: dict[str, Any] | Non
     if (root / log).exists():
         made["log"] = log
     if note["code"]:
-        return made | {"state": "failed", "error": note["error"], "exit_code": note["code"]}
+        state = "stopped" if note["code"] == EXIT_INTERRUPTED else "failed"
+        return made | {"state": state, "error": note["error"], "exit_code": note["code"]}
     execution = final_status.execution(root, note)
     if execution is None:
         return made

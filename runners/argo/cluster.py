@@ -5,21 +5,27 @@ from __future__ import annotations
 import codecs
 import contextlib
 import copy
-from collections.abc import Iterator
+import time
+import uuid
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from components.runtime.errors import InputError, StageError
+from components.runtime.errors import InputError, StageError, TransientError
 from components.runtime.text.yaml_files import SAFE_LOADER
 from runners.argo import state as argo_state
+from runners.argo import stored_logs
+from runners.argo.kubeconfig import configure
 from runners.remote.http import TIMEOUT, explained, missing
 from runners.settings.parameters import check_known, split
 from runners.terminal.follow import RemoteRun
 
 _GROUP = {"group": "argoproj.io", "version": "v1alpha1"}
 _PAGE = 200
+_READING_SECONDS = 120.0
+_READING_INTERVAL = 1.0
 
 
 def read_workflow(file: Path) -> dict[str, Any]:
@@ -53,6 +59,8 @@ def with_parameters(workflow: dict[str, Any], pairs: tuple[str, ...], where: str
     known = {each["name"]: each for each in (made["spec"].get("arguments") or {}).get("parameters") or []}
     for name, value in split(pairs).items():
         check_known(name, known, f"--param {name}={value}")
+        if "{{" in value:
+            raise InputError(f"--param {name}={value}: Argo reads {{{{ as one of its own tags; leave it out")
         allowed = [str(each) for each in known[name].get("enum") or []]
         if allowed and value not in allowed:
             raise InputError(f"--param {name}={value}: it is one of {', '.join(allowed)}")
@@ -62,10 +70,6 @@ def with_parameters(workflow: dict[str, Any], pairs: tuple[str, ...], where: str
         if "value" not in parameter and "valueFrom" not in parameter:
             raise InputError(f"{where}: the parameter {name!r} is missing and has no default")
     return made
-
-
-class NoKubeconfig(InputError):
-    """Nothing says where a cluster is."""
 
 
 class ArgoCluster:
@@ -86,8 +90,7 @@ class ArgoCluster:
         from kubernetes import client
 
         configuration = client.Configuration()
-        own = _configure(configuration, context)
-        configuration.retries = _no_retries()
+        own = configure(configuration, context)
         self.where = configuration.host
         self.namespace = namespace or own or "default"
         self._secrets = [str(key).removeprefix("Bearer ").strip() for key in configuration.api_key.values()]
@@ -187,7 +190,8 @@ class ArgoCluster:
                 token = page["metadata"].get("continue") or ""
                 if not token:
                     break
-        return sorted(found, key=lambda each: str(each["metadata"].get("creationTimestamp")), reverse=True)
+        runs = [each for each in found if stored_logs.LABEL not in (each["metadata"].get("labels") or {})]
+        return sorted(runs, key=lambda each: str(each["metadata"].get("creationTimestamp")), reverse=True)
 
     def find(self, reference: str) -> str:
         """The name of a Workflow: its name, or `latest`.
@@ -202,29 +206,75 @@ class ArgoCluster:
             raise missing("workflow", reference, names, f"{self.where} in the namespace {self.namespace}")
         return reference
 
-    def stop(self, name: str, *, at_once: bool) -> None:
-        """Stops a Workflow; its exit handler runs still, unless it is to end at once."""
+    def stop(self, name: str, *, at_once: bool) -> str:
+        """Stops a Workflow; its exit handler runs still, unless it is to end at once.
+
+        Returns the state of one that has ended already, which stays as it is; else nothing.
+        """
+        run = self.state(name)
+        if run.is_over:
+            return run.state
         body = {"spec": {"shutdown": "Terminate" if at_once else "Stop"}}
         with self._doing(f"stopping the workflow {name}"):
             self._workflows.patch_namespaced_custom_object(name=name, body=body, **self._place())
+        return ""
 
     def logs(self, name: str, task: str, *, tail: int | None = None, follow: bool = False) -> Iterator[str]:
-        """The log of a task's container, piece by piece.
+        """The log of a task's container, piece by piece; from the volume where the pod is gone.
 
         Raises:
-          InputError: no such task, or its pod is gone.
+          InputError: no such task, or no log of it anywhere.
         """
         workflow = self.get(name)
         tasks = argo_state.task_nodes(workflow)
         if task not in tasks:
             raise missing("task", task, tasks, f"the workflow {name}", "in")
-        node = argo_state.pod_node(workflow, tasks[task])
-        pod = self._pod(name, node["id"])
-        if pod is None:
-            state = argo_state.remote_run(workflow)
-            ran = next(each.state for each in state.tasks if each.name == task) not in ("waiting", "skipped")
-            why = "its pod is gone; what it logged may be in the cluster's log store" if ran else "it has not run"
-            raise InputError(f"task {task} of {name}: no log: {why}")
+        pod = self._pods(name).get(argo_state.pod_node(workflow, tasks[task])["id"])
+        if pod:
+            yield from self._log_of(pod, task, tail=tail, follow=follow)
+        elif not _has_run(workflow, task):
+            raise InputError(f"task {task} of {name}: no log: it has not run")
+        else:
+            yield self._stored(workflow, {task: tasks[task]}, tail)[task]
+
+    def all_logs(self, name: str, *, tail: int | None = None) -> Iterator[tuple[str, Iterable[str]]]:
+        """The logs of all tasks that have run, as `logs` has them: by task, in the order in which they began."""
+        workflow = self.get(name)
+        tasks = {task: node for task, node in argo_state.task_nodes(workflow).items() if _has_run(workflow, task)}
+        pods = self._pods(name)
+        living = {task: pods.get(argo_state.pod_node(workflow, node)["id"]) for task, node in tasks.items()}
+        gone = {
+            task: tasks[task] for task, pod in living.items() if not pod and stored_logs.keeps(workflow, tasks[task])
+        }
+        stored = self._stored(workflow, gone, tail) if gone else {}
+        for task, pod in living.items():
+            if pod:
+                yield task, self._log_of(pod, task, tail=tail)
+            elif task in stored:
+                yield task, [stored[task]]
+
+    def _stored(self, workflow: dict[str, Any], tasks: dict[str, dict[str, Any]], tail: int | None) -> dict[str, str]:
+        """Logs from the volume: a Workflow reads them there, and is removed."""
+        boundary = uuid.uuid4().hex
+        reader = self.submit(stored_logs.reader(workflow, tasks, tail, boundary), self.namespace)
+        try:
+            begun = time.monotonic()
+            while not (run := self.state(reader)).is_over:
+                if time.monotonic() - begun > _READING_SECONDS:
+                    why = f": {run.error}" if run.error else ""
+                    raise TransientError(
+                        f"the volume was not read in {_READING_SECONDS:g} s by {reader}{why}; try again"
+                    )
+                time.sleep(_READING_INTERVAL)
+            [pod] = self._pods(reader).values() or [""]
+            if run.state != "done" or not pod:
+                raise TransientError(f"the volume could not be read by {reader}: {run.error or run.state}; try again")
+            return stored_logs.split("".join(self._log_of(pod, "the volume")), boundary)
+        finally:
+            with self._doing(f"removing the workflow {reader}"):
+                self._workflows.delete_namespaced_custom_object(name=reader, **self._place())
+
+    def _log_of(self, pod: str, task: str, *, tail: int | None = None, follow: bool = False) -> Iterator[str]:
         options: dict[str, Any] = {"container": "main", "follow": follow, "_preload_content": False}
         if tail is not None:
             options["tail_lines"] = tail
@@ -239,18 +289,20 @@ class ArgoCluster:
             finally:
                 answer.release_conn()
 
-    def _pod(self, workflow: str, node: str) -> str | None:
-        """The pod of a node: Argo gives pods names of their own, and notes the node's id on them."""
+    def _pods(self, workflow: str) -> dict[str, str]:
+        """The pods that are there, by the ids of their nodes: Argo gives pods names of their own, and notes the id."""
         with self._doing(f"looking for the pods of {workflow}"):
             pods = self._core.list_namespaced_pod(
                 self.namespace,
                 label_selector=f"workflows.argoproj.io/workflow={workflow}",
                 _request_timeout=self._timeout,
             )
+        found = {}
         for pod in pods.items:
-            if node in ((pod.metadata.annotations or {}).get("workflows.argoproj.io/node-id"), pod.metadata.name):
-                return str(pod.metadata.name)
-        return None
+            name = str(pod.metadata.name)
+            # Argo's older versions call a pod as its node.
+            found[(pod.metadata.annotations or {}).get("workflows.argoproj.io/node-id") or name] = name
+        return found
 
     def _place(self, plural: str = "workflows") -> dict[str, Any]:
         return _GROUP | {"plural": plural, "namespace": self.namespace, "_request_timeout": self._timeout}
@@ -275,37 +327,6 @@ class ArgoCluster:
             raise
 
 
-def _configure(configuration: Any, context: str) -> str:
-    """Fills the configuration; returns the namespace that goes with it."""
-    from kubernetes import config
-    from kubernetes.config.config_exception import ConfigException
-
-    try:
-        contexts, active = config.list_kube_config_contexts()
-    except ConfigException as error:
-        try:
-            config.load_incluster_config(configuration)
-        except ConfigException:
-            said = " ".join(str(error).split())
-            if "No configuration found" in said:
-                raise NoKubeconfig("no cluster: there is no kubeconfig; set KUBECONFIG") from None
-            raise InputError(f"the kubeconfig cannot be read: {said}") from None
-        return Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace").read_text().strip()
-    except Exception as error:
-        # The library meets a damaged file with whatever its first wrong step raises.
-        raise InputError(f"the kubeconfig cannot be read: {' '.join(str(error).split())}") from None
-    names = [each["name"] for each in contexts]
-    if context and context not in names:
-        raise missing("context", context, names, "the kubeconfig", "in")
-    chosen = next((each for each in contexts if each["name"] == context), active)
-    try:
-        config.load_kube_config(context=context or None, client_configuration=configuration)
-    except Exception as error:
-        raise InputError(f"the kubeconfig: {' '.join(str(error).split())}") from None
-    return str(chosen["context"].get("namespace") or "")
-
-
-def _no_retries() -> Any:
-    import urllib3
-
-    return urllib3.Retry(connect=0, read=0, redirect=2, status=0, other=0)
+def _has_run(workflow: dict[str, Any], task: str) -> bool:
+    states = {each.name: each.state for each in argo_state.remote_run(workflow).tasks}
+    return states[task] not in ("waiting", "skipped")

@@ -33,7 +33,8 @@ class ArgoOptions:
       ttl_seconds: how long the finished Workflow stays in the cluster; what it wrote to an existing claim stays.
       deadline_seconds: how long a run may take.
       task_deadline_seconds: how long one attempt of a task may take that has no time-out of its own; 0 for no limit.
-      retries: how often a passing fault (exit code 75) is tried again where the task has no retry policy of its own.
+      retries: how often a passing fault (exit code 75) or a lost pod is followed by another attempt, where the task
+        has no retry policy of its own.
       backoff_seconds: before the first retry; doubled for each one after.
       backoff_cap_seconds: the longest wait.
       parameters: values of pipeline parameters in place of their defaults; None for one that has to be given when the
@@ -53,7 +54,7 @@ class ArgoOptions:
     deadline_seconds: int = 24 * 3600
     task_deadline_seconds: int = 0
     retries: int = 2
-    backoff_seconds: int = 30
+    backoff_seconds: int = 5
     backoff_cap_seconds: int = 600
     parameters: Mapping[str, Any] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)

@@ -45,8 +45,8 @@ def cron_workflow(schedule: Schedule, workflow: dict[str, Any], file: Path) -> d
         cron = whole_minutes(schedule.cron, "Argo")
     except InputError as error:
         raise InputError(f"{file}: {error}") from None
-    pairs = tuple(f"{name}={as_text(value)}" for name, value in schedule.parameters.items())
     try:
+        pairs = tuple(f"{name}={as_text(name, value)}" for name, value in schedule.parameters.items())
         filled = with_parameters(workflow, pairs, str(file))
     except InputError as error:
         raise InputError(f"{file}: {str(error).removeprefix('--param ').removeprefix(f'{file}: ')}") from None

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from components.runtime.records import argo_messages
 from runners.remote.workflow_nodes import nodes
 from runners.settings.parameters import moment
 from runners.terminal.follow import RemoteRun, RemoteTask
@@ -19,6 +21,10 @@ _STATES = {
 }
 # The other types of node are groups of these.
 _TASKS = frozenset({"Pod", "Retry", "Skipped", "Suspend", "HTTP", "Container", "Plugin"})
+# What every pod that begins is in for a moment: Argo says no more, though it may be a volume that cannot be mounted.
+_BEGINNING = ("", "PodInitializing", "ContainerCreating")
+# An image of 2 GB may take one of them.
+_MOMENT = timedelta(minutes=3)
 
 
 def task_nodes(workflow: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -36,10 +42,17 @@ def task_nodes(workflow: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 def pod_node(workflow: dict[str, Any], task: dict[str, Any]) -> dict[str, Any]:
     """The node of the pod behind a task: of its last attempt, where it was tried more than once."""
-    found = nodes(workflow)
+    pods = _attempts(nodes(workflow), task)
+    return pods[-1] if pods else task
+
+
+def _attempts(found: dict[str, dict[str, Any]], task: dict[str, Any]) -> list[dict[str, Any]]:
+    """The nodes of a task's attempts, where Argo keeps them below one of their own."""
+    if task.get("type") != "Retry":
+        return []
     attempts = [{"id": child} | found[child] for child in task.get("children") or [] if child in found]
-    pods = [node for node in attempts if node.get("type") == "Pod"]
-    return pods[-1] if task.get("type") == "Retry" and pods else task
+    # What could not even become a pod has a type of its own or none, and says why all the same.
+    return [node for node in attempts if node.get("type") not in ("DAG", "Steps", "TaskGroup")]
 
 
 def remote_run(workflow: dict[str, Any]) -> RemoteRun:
@@ -48,6 +61,13 @@ def remote_run(workflow: dict[str, Any]) -> RemoteRun:
     state = _STATES.get(status.get("phase") or "Pending", "waiting")
     if state == "failed" and spec.get("shutdown"):
         state = "stopped"
+    found = nodes(workflow)
+    tasks = [_task(name, node, _attempts(found, node)) for name, node in task_nodes(workflow).items()]
+    begun = {task.name for task in tasks}
+    later = "skipped" if state in ("done", "failed", "stopped") else "waiting"
+    tasks += [RemoteTask(name, later) for name in _planned(spec) if name not in begun]
+    if state == "running" and any(task.error for task in tasks if task.state == "waiting"):
+        state = "running" if any(task.state == "running" for task in tasks) else "waiting"
     parameters = (spec.get("arguments") or {}).get("parameters") or []
     return RemoteRun(
         id=metadata["name"],
@@ -55,17 +75,59 @@ def remote_run(workflow: dict[str, Any]) -> RemoteRun:
         state=state,
         created=moment(status.get("startedAt") or metadata.get("creationTimestamp")),
         ended=moment(status.get("finishedAt")),
-        error=_one_line(status.get("message")) if state in ("failed", "stopped") else "",
+        error=_why(state, status, tasks),
         parameters={each["name"]: each.get("value", "") for each in parameters},
-        tasks=[_task(name, node) for name, node in task_nodes(workflow).items()],
+        tasks=tasks,
     )
 
 
-def _task(name: str, node: dict[str, Any]) -> RemoteTask:
+def _planned(spec: dict[str, Any]) -> list[str]:
+    """The tasks of the Workflow's graph; those that Argo has not come to have no node."""
+    templates = {each.get("name"): each for each in spec.get("templates") or []}
+    graph = (templates.get(spec.get("entrypoint")) or {}).get("dag") or {}
+    return [str(task["name"]) for task in graph.get("tasks") or []]
+
+
+def _why(state: str, status: dict[str, Any], tasks: list[RemoteTask]) -> str:
+    """Why a run is in its state: the first of its tasks that says so, else what Argo says of the whole."""
+    said = argo_messages.reason(status.get("message") or "")
+    if state in ("done", "running"):
+        return ""
+    if state != "stopped":
+        telling = [task for task in tasks if task.error and task.state in ("failed", "stopped", state)]
+        telling.sort(key=lambda task: (task.state == "waiting", task.ended is None, task.ended))
+        if telling:
+            return f"{telling[0].name}: {telling[0].error}"
+    return said
+
+
+def _task(name: str, node: dict[str, Any], attempts: list[dict[str, Any]]) -> RemoteTask:
+    """A task in the state of its last attempt, with what that says."""
+    last = attempts[-1] if attempts else node
     state = _STATES.get(node.get("phase") or "Pending", "waiting")
-    error = _one_line(node.get("message")) if state == "failed" else ""
+    message = last.get("message") or ""
+    error = ""
+    if state == "failed":
+        # The node above attempts knows more where there was none, or where the last one left nothing.
+        error = argo_messages.reason(message if argo_messages.tells(message) else node.get("message") or "")
+        state = "stopped" if argo_messages.is_stop(message) else state
+    elif state in ("waiting", "running"):
+        own = _STATES.get(last.get("phase") or "Pending", "waiting")
+        if own == "failed":
+            state, error = (
+                "waiting",
+                f"attempt {len(attempts)} failed, another follows: {argo_messages.reason(message)}",
+            )
+        elif own == "waiting":
+            state, error = "waiting", _hindrance(name, message, moment(last.get("startedAt")))
     return RemoteTask(name, state, moment(node.get("startedAt")), moment(node.get("finishedAt")), error)
 
 
-def _one_line(text: str | None) -> str:
-    return " ".join((text or "").split())
+def _hindrance(task: str, message: str, since: datetime | None) -> str:
+    """What a pod waits for; empty of one that is only beginning."""
+    if message not in _BEGINNING:
+        return argo_messages.reason(message)
+    if since is None or datetime.now(UTC) - since < _MOMENT:
+        return ""
+    what = message or "no pod"
+    return f"{what} for more than {_MOMENT.seconds // 60} min; why: kubectl describe pod -l millrace/task={task}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -16,6 +15,7 @@ from runners.argo.conditions import Reference, reference, when
 from runners.argo.options import ArgoOptions, check_label
 from runners.argo.pod_security import CONTAINER_SECURITY
 from runners.argo.pods import SCRATCH, Pod, same_node
+from runners.argo.retries import strategy
 from runners.compiled.tasks import Constant, FinalStatus, Output, Parameter, Pipeline, Source, TaskSpec, task_parameters
 
 ENTRYPOINT = "pipeline"
@@ -69,9 +69,7 @@ class Tasks:
     def dag_task(self, task: TaskSpec) -> dict[str, Any]:
         """The task in the DAG: after what, when, with which arguments."""
         node = self._nodes[task.name]
-        found: dict[str, Any] = {"name": node, "template": node}
-        if depends := self._depends(task):
-            found["depends"] = depends
+        found: dict[str, Any] = {"name": node, "template": node} | self._after(task)
         if condition := when(task.conditions, self._references):
             found["when"] = condition
         parameters = [
@@ -100,21 +98,29 @@ class Tasks:
             }
         return found
 
-    def _depends(self, task: TaskSpec) -> str:
-        """What a task reads from must have succeeded; what it merely waits for may have been skipped."""
+    def _after(self, task: TaskSpec) -> dict[str, Any]:
+        """What a task comes after: what it reads from must have succeeded, what it merely waits for may be skipped.
+
+        Argo takes one of two forms in a graph. Where nothing has a condition, nothing is skipped, and the plain list
+        says the same; it is the one whose edges Kubeflow's dashboard draws.
+        """
         decisive = set(self._read_from(task))
         for condition in task.conditions:
             decisive |= {source.task for source in condition.values.values() if isinstance(source, Output)}
         # What another one waits for has ended before it.
         implied: set[str] = set().union(*(self._pipeline.ancestors(earlier) for earlier in decisive | task.after))
-        parts = []
-        for earlier in self._pipeline.tasks:
-            node = self._nodes[earlier]
-            if earlier in decisive:
-                parts.append(f"{node}.Succeeded")
-            elif earlier in task.after - implied:
-                parts.append(f"({node}.Succeeded || {node}.Skipped || {node}.Omitted)")
-        return " && ".join(parts)
+        nodes = {earlier: self._nodes[earlier] for earlier in self._pipeline.tasks}
+        direct = [node for earlier, node in nodes.items() if earlier in decisive | (task.after - implied)]
+        if not direct:
+            return {}
+        if not any(each.conditions for each in self._pipeline.tasks.values()):
+            return {"dependencies": direct}
+        parts = [
+            f"{node}.Succeeded" if earlier in decisive else f"({node}.Succeeded || {node}.Skipped || {node}.Omitted)"
+            for earlier, node in nodes.items()
+            if node in direct
+        ]
+        return {"depends": " && ".join(parts)}
 
     def template(self, task: TaskSpec) -> dict[str, Any]:
         """The task's pod."""
@@ -141,11 +147,11 @@ class Tasks:
         template["container"] = self._container(task, pod)
         if volumes := [{"name": SCRATCH, "emptyDir": {}}, *pod.volumes.values()]:
             template["volumes"] = volumes
-        if retry := self._retry(task):
-            template["retryStrategy"] = retry
         if options.task_deadline_seconds:
             template["activeDeadlineSeconds"] = options.task_deadline_seconds
         template |= pod.template
+        if retry := strategy(task.retry, options, template.get("activeDeadlineSeconds")):
+            template["retryStrategy"] = retry
         if options.access_mode != "ReadWriteMany":
             template["affinity"] = template.get("affinity", {}) | same_node()
         return template
@@ -159,6 +165,7 @@ class Tasks:
     def _container(self, task: TaskSpec, pod: Pod) -> dict[str, Any]:
         env = {"HOME": {"name": "HOME", "value": "/tmp"}, "TMPDIR": {"name": "TMPDIR", "value": "/tmp"}} | pod.env
         arguments = ["--root", self._options.mount_path, "--run", "{{workflow.name}}"]
+        arguments += ["--started", "{{workflow.creationTimestamp.RFC3339}}"]
         arguments += ["--task", _without_tags(json.dumps(self._spec(task)))]
         for name in _workflow_parameters(task):
             arguments += ["--parameter", f"{name}={{{{inputs.parameters.{name}}}}}"]
@@ -213,41 +220,6 @@ class Tasks:
             "cacheable": task.cacheable,
         }
 
-    def _retry(self, task: TaskSpec) -> dict[str, Any]:
-        options, policy = self._options, task.retry
-        limit = int(policy.get("maxRetryCount", 0)) if policy else options.retries
-        if not limit:
-            return {}
-        wait = _seconds(policy.get("backoffDuration"), options.backoff_seconds)
-        longest = _seconds(policy.get("backoffMaxDuration"), options.backoff_cap_seconds)
-        return {
-            "limit": str(limit),
-            "retryPolicy": "OnFailure",
-            # Any other code says that trying again cannot help.
-            "expression": "asInt(lastRetry.exitCode) == 75",
-            "backoff": {
-                "duration": f"{min(wait, longest)}s",
-                "factor": str(_factor(limit, wait, float(policy.get("backoffFactor") or 2), longest)),
-            },
-        }
-
-
-def _seconds(duration: str | None, otherwise: int) -> int:
-    """A duration of the IR, which is protobuf's: seconds with an s."""
-    return round(float(duration.removesuffix("s"))) if duration else otherwise
-
-
-def _factor(limit: int, wait: int, factor: float, longest: int) -> int:
-    """A factor of the kind that Argo knows, a whole number, with which no wait is above the longest.
-
-    (Argo's own `cap` is newer than most installations, whose `argo submit` refuses it; its `maxDuration` counts from
-    the task's beginning, and would leave no retry to a task that works for long.)
-    """
-    whole = max(1, math.ceil(factor))
-    while whole > 1 and wait * whole ** (limit - 1) > longest:
-        whole -= 1
-    return whole
-
 
 def _workflow_parameters(task: TaskSpec) -> list[str]:
     return sorted({source.name for source in task.parameters.values() if isinstance(source, Parameter)})
@@ -276,11 +248,19 @@ def node_names(pipeline: Pipeline) -> dict[str, str]:
     return nodes
 
 
-def as_text(value: Any) -> str:
-    """A parameter's value as Argo has it: text, JSON for anything but strings."""
+def as_text(name: str, value: Any) -> str:
+    """A parameter's value as Argo has it: text, JSON for anything but strings.
+
+    Raises:
+      InputError: a text in which Argo would find a tag of its own.
+    """
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    return value if isinstance(value, str) else json.dumps(value, sort_keys=True)
+    if not isinstance(value, str):
+        return _without_tags(json.dumps(value, sort_keys=True))
+    if "{{" in value:
+        raise InputError(f"the parameter {name!r} is {value!r}: Argo reads {{{{ as one of its own tags; leave it out")
+    return value
 
 
 def _without_tags(text: str) -> str:

@@ -191,7 +191,7 @@ class _Workflow:
         for name, definition in self._pipeline.parameters.items():
             parameter = {"name": name}
             if name not in required:
-                parameter["value"] = as_text(values[name])
+                parameter["value"] = as_text(name, values[name])
             elif definition.get("isOptional") and name not in withheld:
                 raise InputError(
                     f"the parameter {name!r} may be None, which Argo's parameters cannot; give it a default"

@@ -83,7 +83,7 @@ def show(connect: Any, workflow: str) -> None:
 @click.option("-f", "--follow", "follows", is_flag=True, help="Go on as long as the task does.")
 @click.pass_obj
 def logs(connect: Any, workflow: str, task: str | None, tail: int | None, follows: bool) -> None:
-    """Print the log of a TASK of WORKFLOW, or of all its tasks."""
+    """Print the log of a TASK of WORKFLOW, or of all its tasks; from the volume where their pods are gone."""
     if follows and task is None:
         raise InputError("--follow goes with the log of one task; name it")
     cluster = connect()
@@ -91,12 +91,9 @@ def logs(connect: Any, workflow: str, task: str | None, tail: int | None, follow
     if task is not None:
         _print_log(cluster.logs(name, task, tail=tail, follow=follows))
         return
-    for each in argo_state.task_nodes(cluster.get(name)):
+    for each, log in cluster.all_logs(name, tail=tail):
         click.echo(f"== {each}")
-        try:
-            _print_log(cluster.logs(name, each, tail=tail))
-        except InputError as error:
-            click.echo(f"({error})")
+        _print_log(log)
 
 
 @argo.command()
@@ -107,8 +104,10 @@ def stop(connect: Any, workflow: str, now: bool) -> None:
     """Stop WORKFLOW; its exit handler still runs."""
     cluster = connect()
     name = cluster.find(workflow)
-    cluster.stop(name, at_once=now)
-    click.echo(f"workflow {name}: asked to stop")
+    ended = cluster.stop(name, at_once=now)
+    click.echo(
+        f"workflow {name}: has ended before, {ended}; nothing to stop" if ended else f"workflow {name}: asked to stop"
+    )
 
 
 @argo.command()

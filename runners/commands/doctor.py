@@ -202,7 +202,8 @@ def _server(name: str) -> Iterator[Finding]:
 
 
 def _argo() -> Iterator[Finding]:
-    from runners.argo.cluster import ArgoCluster, NoKubeconfig
+    from runners.argo.cluster import ArgoCluster
+    from runners.argo.kubeconfig import NoKubeconfig
 
     try:
         cluster = ArgoCluster(timeout=_TIMEOUT_SECONDS)

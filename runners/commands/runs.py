@@ -10,7 +10,7 @@ from runners.history.outcome import Outcome, outcome
 from runners.history.records import Run, list_runs
 from runners.terminal import text
 
-STATE_STYLES = {"done": "green", "failed": "red", "running": "cyan", "interrupted": "yellow"}
+STATE_STYLES = {"done": "green", "failed": "red", "running": "cyan", "stopped": "yellow"}
 
 _VIEWS = (
     ("run", "pipeline", "state", "started (UTC)", "duration", "metrics", "blessed", "pushed"),

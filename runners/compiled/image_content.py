@@ -13,7 +13,7 @@ from components.runtime.errors import InputError, did_you_mean
 from components.runtime.stage.artifacts import file_digest
 from runners import PROJECT
 from runners.compiled.images import GPU, GPU_STAGES
-from runners.settings.folders import IN_IMAGES, carried
+from runners.settings.folders import IN_IMAGES, SETTINGS_FILE, carried
 
 BASE_PREFIX = "millrace/base-"
 CONTENT_LABEL = "dev.millrace.content"
@@ -22,6 +22,7 @@ PYTHON_IMAGE = "python:3.11-slim-bookworm"
 
 _ARGUMENT = re.compile(r"^ARG\s+(?P<name>\w+)=(?P<default>\S+)", re.MULTILINE)
 _NOT_COPIED = ("__pycache__",)
+_SETTINGS = re.compile(rf"{IN_IMAGES}/[^/]+/{re.escape(SETTINGS_FILE)}")
 _TAG_LENGTH = 16
 
 
@@ -150,8 +151,11 @@ def _content(project: Path, dockerfile: str, arguments: dict[str, str], models: 
 def _taken(project: Path, source: str, models: Path | None) -> dict[str, Path]:
     """The files that a COPY line takes, by their path in the project; of `models` those that stand in its place."""
     if source == IN_IMAGES and models:
-        return {f"{IN_IMAGES}/{name}": file for name, file in carried(models).items()}
-    return {file.relative_to(project).as_posix(): file for file in _files(project / source)}
+        found = {f"{IN_IMAGES}/{name}": file for name, file in carried(models).items()}
+    else:
+        found = {file.relative_to(project).as_posix(): file for file in _files(project / source)}
+    # What the settings say reaches a stage as its parameters, or is the cluster's: an image needs none of it.
+    return {name: file for name, file in found.items() if not _SETTINGS.fullmatch(name)}
 
 
 def _models_digest(files: dict[str, Path]) -> str:

@@ -14,7 +14,7 @@ from runners.history.lineage_events import events, within
 from runners.history.lineage_nodes import ArtifactNode, ExecutionNode, Lineage, first_pushes, some, version_of
 from runners.history.records import LATEST, list_runs, load_run
 
-_STATES = {"START": "running", "COMPLETE": "done", "FAIL": "failed", "ABORT": "interrupted"}
+_STATES = {"START": "running", "COMPLETE": "done", "FAIL": "failed", "ABORT": "stopped"}
 
 
 @dataclass

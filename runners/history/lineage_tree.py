@@ -16,7 +16,7 @@ from runners.terminal import text
 _NARROWEST = 20
 """Letters of a line that stay together, however deep in the tree it hangs."""
 
-_STATE_STYLES = {"failed": "red", "interrupted": "yellow", "running": "cyan"}
+_STATE_STYLES = {"failed": "red", "stopped": "yellow", "running": "cyan"}
 
 Line = tuple[str, str]
 """A line's branch of the tree, and what it says."""

@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from components.runtime.errors import InputError
+from components.runtime.errors import EXIT_INTERRUPTED, InputError
 from components.runtime.records import execution_record, final_status, run_record
 from components.runtime.text.redaction import redact
 from runners.history.executions import Execution, load_execution
@@ -99,9 +99,8 @@ class Run:
 def list_runs(root: Path) -> list[Run]:
     """All runs under a pipeline root, the newest first. A run whose record cannot be read is left out."""
     runs = [run for file in (root / "runs").glob("*/run.json") if (run := _run(root, file)) is not None]
-    runs += [
-        _open_workflow(root, folder.parent) for folder in (root / "runs").glob("*/tasks") if not _closed(folder.parent)
-    ]
+    begun = {file.parent for name in (final_status.BEGUN, "tasks") for file in (root / "runs").glob(f"*/{name}")}
+    runs += [_open_workflow(root, folder) for folder in begun if not _closed(folder)]
     return sorted(runs, key=lambda run: (run.started or datetime.min.replace(tzinfo=UTC), run.id), reverse=True)
 
 
@@ -161,12 +160,12 @@ def _run(root: Path, file: Path) -> Run | None:
     if record is None:
         return None
     parameters = mapping(record, "parameters")
-    recorded = str(record.get("state") or "running")
+    recorded = _state_of(record, "running")
     state = _state(file.parent, recorded)
     tasks = _tasks(record, parameters)
     if state != recorded:
         # Killed with the run, whose record nobody could bring to its end.
-        ends = {"running": "interrupted", "waiting": "skipped"}
+        ends = {"running": "stopped", "waiting": "skipped"}
         tasks = [replace(task, state=ends.get(task.state, task.state)) for task in tasks]
     return Run(
         root=root,
@@ -207,18 +206,25 @@ def _closed(folder: Path) -> bool:
 
 
 def _open_workflow(root: Path, folder: Path) -> Run:
-    """A Workflow that Argo has not ended yet, from the notes of its tasks that have."""
-    tasks, pipeline = [], folder.name.rpartition("-")[0]
+    """A Workflow that Argo has not ended yet, from the notes of its first task and of those that have ended."""
+    begun = json_object(folder / final_status.BEGUN) or {}
+    tasks, pipeline = [], str(begun.get("pipeline") or folder.name.rpartition("-")[0])
     for note in final_status.notes(root, folder.name):
-        made = run_record.new_task(note["task"], note["task"], [], "", "failed" if note["code"] else "done")
+        state = {0: "done", EXIT_INTERRUPTED: "stopped"}.get(note["code"], "failed")
+        made = run_record.new_task(note["task"], note["task"], [], "", state)
         made |= {"error": note["error"], "log": f"runs/{folder.name}/{note['task']}.log"}
         if execution := final_status.execution(root, note):
             state = "done" if execution["run"] == folder.name else "cached"
             made |= run_record.ended(execution, state) | {"stage": execution["stage"]}
-            pipeline = execution["pipeline"]
         tasks.append(_task(made, {}))
-    started = datetime.fromtimestamp(folder.stat().st_ctime, UTC)
+    started = timestamp(begun.get("started"))
     return Run(root, folder.name, pipeline, "argo", "running", started, None, None, {}, None, "", tasks)
+
+
+def _state_of(record: Mapping[str, Any], otherwise: str) -> str:
+    """The state of a run or a task, as it is called today."""
+    state = str(record.get("state") or otherwise)
+    return {"interrupted": "stopped"}.get(state, state)
 
 
 def _state(folder: Path, recorded: str) -> str:
@@ -226,7 +232,7 @@ def _state(folder: Path, recorded: str) -> str:
     lock = folder / OWNER_LOCK
     if recorded != "running" or not lock.exists():
         return recorded
-    return recorded if is_held(lock) else "interrupted"
+    return recorded if is_held(lock) else "stopped"
 
 
 def _tasks(record: Mapping[str, Any], parameters: dict[str, Any]) -> list[Task]:
@@ -240,7 +246,7 @@ def _task(record: Mapping[str, Any], parameters: dict[str, Any]) -> Task:
     return Task(
         name=name,
         stage=str(record.get("stage") or name),
-        state=str(record.get("state") or "waiting"),
+        state=_state_of(record, "waiting"),
         after=[str(each) for each in sequence(record, "after")],
         condition=str(record.get("condition") or ""),
         execution=str(record.get("execution") or ""),

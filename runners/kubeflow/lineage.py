@@ -171,7 +171,7 @@ class ServerLineage(Lineage):
             execution.task,
             RESOLVE if _BASELINE in execution.outputs else execution.task,
             run,
-            state="interrupted" if execution.state == "running" and remote and remote.ended else execution.state,
+            state="stopped" if execution.state == "running" and remote and remote.ended else execution.state,
             error=execution.error or _error(remote, execution),
         )
         for name, artifact in execution.inputs.items():

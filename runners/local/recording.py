@@ -102,7 +102,7 @@ class Recording:
     def finish(self, state: str, exit_code: int) -> None:
         """Notes and shows that the run has ended, and lets go of its lock."""
         for task in self.tasks.values():
-            task["state"] = {"running": "interrupted", "waiting": "skipped"}.get(task["state"], task["state"])
+            task["state"] = {"running": "stopped", "waiting": "skipped"}.get(task["state"], task["state"])
         self.record |= {
             "state": state,
             "exit_code": exit_code,

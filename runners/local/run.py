@@ -45,7 +45,7 @@ _SIGNALLED = 128
 EXIT_TASK_SECONDS = 60.0
 """How long the exit task may take, behind which the end of the run waits."""
 
-_ENDED = ("done", "cached", "failed", "interrupted", "skipped")
+_ENDED = ("done", "cached", "failed", "stopped", "skipped")
 
 
 @dataclass
@@ -119,7 +119,7 @@ class LocalRun:
 
     def _run(self) -> int:
         processes = self.containers or Processes(self.folder)
-        state, exit_code = "interrupted", EXIT_INTERRUPTED
+        state, exit_code = "stopped", EXIT_INTERRUPTED
         self.display.begin(self.record)
         try:
             self._schedule(processes)
@@ -131,8 +131,8 @@ class LocalRun:
                 state, exit_code, self.record["error"] = "failed", InputError.exit_code, found
         except KeyboardInterrupt:
             # One that was about to start is still told as running.
-            ended = [task["name"] for task in self.record["tasks"] if task["state"] in ("running", "interrupted")]
-            self.record["error"] = f"interrupted in {', '.join(ended)}" if ended else "interrupted"
+            ended = [task["name"] for task in self.record["tasks"] if task["state"] in ("running", "stopped")]
+            self.record["error"] = f"stopped in {', '.join(ended)}" if ended else "stopped"
         except Exception as error:
             state, exit_code, self.record["error"] = "failed", known(error).exit_code, str(known(error))
             if classify(error) is None:
@@ -308,7 +308,7 @@ class LocalRun:
                 task_record = self._recording.tasks[name]
                 completed = process.run(command, log, lambda note: self.display.change(task_record, note))
             if completed is None or (completed.exit_code > _SIGNALLED and self._ending.is_set()):
-                raise Interrupted("interrupted")
+                raise Interrupted("stopped")
             return completed
 
         with self._faults_of(name):
@@ -321,7 +321,7 @@ class LocalRun:
         try:
             yield
         except Interrupted:
-            self._recording.change(name, state="interrupted", exit_code=EXIT_INTERRUPTED)
+            self._recording.change(name, state="stopped", exit_code=EXIT_INTERRUPTED)
         except Exception as error:
             fault = known(error)
             if classify(error) is None:

@@ -48,7 +48,8 @@ _STAGE: dict[str, dict[str, Any]] = {
 }
 _ALL: dict[str, Any] = {
     "timeout": "2h",
-    "retry": {"count": 2, "backoff": "30s", "factor": 2.0, "max": "10m"},
+    # Short: Argo tells of a fault that stays only after the first of these.
+    "retry": {"count": 2, "backoff": "5s", "factor": 2.0, "max": "10m"},
 }
 
 

@@ -27,7 +27,6 @@ _MARKS = {
     "done": ("✔", "green"),
     "cached": ("↺", "blue"),
     "failed": ("✘", "red"),
-    "interrupted": ("■", "yellow"),
     "stopped": ("■", "yellow"),
     "skipped": ("–", "dim"),
 }
@@ -199,10 +198,10 @@ def summary(
         lines.append(label if words.startswith("\n") else f"{label:<{_LABEL}}", style="dim")
         lines.append(f"{words}\n", style=style)
 
-    state = {"done": "green", "failed": "red", "interrupted": "yellow"}[run["state"]]
+    state = {"done": "green", "failed": "red", "stopped": "yellow"}[run["state"]]
     selection = run.get("selection", {})
     how = f"{run['state']} in"
-    if run["state"] == "interrupted":
+    if run["state"] == "stopped":
         # Its error says where.
         how = f"{run['error'] or run['state']}, after"
     elif run["state"] == "done" and selection.get("until"):
@@ -213,7 +212,7 @@ def summary(
     failed = [task for task in run["tasks"] if task["state"] == "failed"]
     told = [f"{task['name']}: {task['error']}" for task in failed if task["error"]]
     for error in told or [run["error"]]:
-        if error and not invalid and run["state"] != "interrupted":
+        if error and not invalid and run["state"] != "stopped":
             line("error", error, "red")
     for task in failed:
         if task["error"]:

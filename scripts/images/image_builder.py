@@ -20,6 +20,7 @@ from runners.compiled import image_content, images
 from runners.compiled.image_content import Recipe
 from runners.local import engine
 from scripts import command
+from scripts.images import registry
 
 LOGS = PROJECT / "build" / "images"
 
@@ -62,6 +63,8 @@ class Builder:
         self._engine = engine_
         self._request = request
         self._forced: set[str] = set()
+        # Asked before anything is built.
+        self._plain_http = request.push and registry.speaks_plain_http(request.registry)
         self._revision = _revision()
 
     def image(self, recipe: Recipe, known: images.Built | None) -> tuple[images.Built | None, bool]:
@@ -188,6 +191,9 @@ class Builder:
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "digest"
             options = [] if self._engine.name == "docker" else ["--digestfile", str(file)]
+            if options and self._plain_http:
+                # (docker takes a registry on this machine for one without TLS by itself.)
+                options.append("--tls-verify=false")
             self._call("push", *options, reference, limit=None)
             if options:
                 return file.read_text().strip()

@@ -164,7 +164,7 @@ def test_killed_at_every_stage_and_run_again_the_result_is_that_of_an_undisturbe
                 assert made_by.setdefault(record["task"], record["run"]) == record["run"], "done twice"
         assert all(path.name.isdigit() or path.name.startswith(".") for path in tmp_path.glob("serving/taxi/*"))
     assert _survivors(tmp_path) == []
-    assert {each.state for each in list_runs(tmp_path)} == {"interrupted"}
+    assert {each.state for each in list_runs(tmp_path)} == {"stopped"}
 
     end = run(tmp_path, *arguments)
     assert end.exit_code == 0, end.output + end.errors
@@ -191,7 +191,7 @@ def test_killed_at_random_instants_nothing_half_written_is_seen_and_nothing_is_d
             before = set(root.glob("runs/*"))
             instant, family = chance.uniform(0.0, works[task]), chance.random() < 0.5
             _kill_while_running(root, task, arguments, after=instant, family=family)
-            assert {run.state for run in list_runs(root)} <= {"interrupted", "done"}
+            assert {run.state for run in list_runs(root)} <= {"stopped", "done"}
             (killed,) = set(root.glob("runs/*")) - before
             assert not [name for name in ended if (killed / f"{name}.log").exists()], "done twice"
             # A model that was pushed is the next run's baseline, against which it is evaluated anew.
@@ -248,7 +248,7 @@ def test_interrupting_ends_everything_and_says_so(tmp_path: Path, trips: Path, m
     process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=20) == 130
     record = json.loads(next(tmp_path.glob("runs/*/run.json")).read_text())
-    assert record["state"] == "interrupted"
+    assert record["state"] == "stopped"
     assert _survivors(tmp_path) == []
 
 

@@ -15,17 +15,19 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from components.runtime.errors import InputError, classify, known
+from components.runtime.errors import EXIT_INTERRUPTED, InputError, classify, known
 from components.runtime.launch import execution
 from components.runtime.launch.stage_process import run_stage
 from components.runtime.launch.task_specification import read_task
 from components.runtime.records import execution_record, final_status
-from components.runtime.stage import progress
+from components.runtime.stage import pod, progress
 from components.runtime.stage.executor import ERROR_PREFIX
 
 EXECUTION_OUTPUT = "millrace-execution"
 """The output parameter that says where an execution lies, relative to the pipeline root. (A hyphen: no output of a
 stage can have that name.)"""
+
+_ENDED = "ended from outside (SIGTERM): by a deadline, a stop, or because its pod had to go"
 
 
 def read_execution(root: Path, task: str, path: str) -> dict[str, Any]:
@@ -80,6 +82,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--root", type=Path, required=True, help="the pipeline root, on a volume that all tasks share")
     parser.add_argument("--run", required=True, metavar="NAME", help="name of the workflow")
+    parser.add_argument("--started", default="", metavar="TIME", help="when the workflow was made, RFC 3339")
     parser.add_argument("--task", required=True, metavar="JSON", help="the task's specification, from runners.argo")
     parser.add_argument(
         "--parameter", action="append", default=[], metavar="NAME=VALUE", help="a parameter of the workflow"
@@ -104,6 +107,7 @@ def _run(arguments: argparse.Namespace) -> None:
     if arguments.status:
         status = final_status.of_workflow(root, arguments.run, arguments.status, arguments.failures, parameters)
     task = read_task(root, arguments.run, arguments.task, parameters, executions, status)
+    final_status.note_start(root, task.run, task.pipeline, arguments.started)
     try:
         if record := execution.find(root, task):
             execution.reuse(root, task, record)
@@ -116,6 +120,9 @@ def _run(arguments: argparse.Namespace) -> None:
     except Exception as error:
         fault = known(error)
         final_status.note_end(root, task.run, task.name, error=str(fault), code=fault.exit_code)
+        raise
+    except SystemExit:
+        final_status.note_end(root, task.run, task.name, error=_ENDED, code=EXIT_INTERRUPTED)
         raise
     final_status.note_end(root, task.run, task.name, execution=execution_record.home(record))
 
@@ -134,16 +141,28 @@ def end_with(work: Callable[[], None]) -> NoReturn:
     """Does what a container is there for, and ends it: 0, or with an error in one line and its exit code."""
 
     def interrupt(*_: object) -> None:
+        # Once is enough: a second one would end the tidying up.
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         raise SystemExit(128 + signal.SIGTERM)
 
     # Argo ends a container so, at its deadline or when the workflow is stopped: nothing half-written may stay.
     signal.signal(signal.SIGTERM, interrupt)
+    pod.limit_rights()
     try:
         work()
+    except SystemExit:
+        _tell(_ENDED)
+        raise
     except Exception as error:
         if classify(error) is None:
             traceback.print_exc()
-        sys.stdout.flush()
-        sys.stderr.write(f"{ERROR_PREFIX}{' '.join(str(known(error)).split())}\n")
+        _tell(" ".join(str(known(error)).split()))
         sys.exit(known(error).exit_code)
     sys.exit(0)
+
+
+def _tell(error: str) -> None:
+    """Says why the container ends: as the last line of its log, and as what its pod shows."""
+    sys.stdout.flush()
+    sys.stderr.write(f"{ERROR_PREFIX}{error}\n")
+    pod.tell(f"{ERROR_PREFIX}{error}")

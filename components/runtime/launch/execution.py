@@ -123,7 +123,7 @@ def launch(root: Path, task: Task, run_stage: StageRunner, log: Path) -> dict[st
                 raise _failure(log, completed.exit_code)
             outputs, output_parameters = executor_files.read_outputs(task, folder, home)
         except (Interrupted, KeyboardInterrupt, SystemExit):
-            lineage.ended(root, task.run, record | ended(), "interrupted")
+            lineage.ended(root, task.run, record | ended(), "stopped")
             raise
         except BaseException as error:
             lineage.ended(root, task.run, record | ended(), "failed", str(error))

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 FLUSH_SECONDS = 5.0
 
-_STATES = {"done": "COMPLETE", "cached": "COMPLETE", "failed": "FAIL", "interrupted": "ABORT"}
+_STATES = {"done": "COMPLETE", "cached": "COMPLETE", "failed": "FAIL", "stopped": "ABORT"}
 _log = logging.getLogger("millrace.lineage")
 
 
@@ -52,7 +52,7 @@ def ended(root: Path, run: str, execution: dict[str, Any], state: str, error: st
       run: the pipeline run that it belongs to. Where it is not the one that made the execution, the artifacts came from
         the cache.
       execution: what execution.json holds.
-      state: done, cached, failed or interrupted.
+      state: done, cached, failed or stopped.
       error: the one-line error of a failed execution.
     """
     _events.put(root, run, execution, _STATES[state], error)
@@ -162,7 +162,7 @@ def _append(file: Path, events: list[RunEvent]) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     lines = "".join(f"{Serde.to_json(each)}\n" for each in events).encode()
     # One write of a descriptor in append mode: lines of two processes never mix.
-    descriptor = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    descriptor = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
     try:
         os.write(descriptor, lines)
     finally:

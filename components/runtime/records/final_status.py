@@ -10,25 +10,23 @@ import ast
 import contextlib
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from components.runtime.errors import InputError
-from components.runtime.records import execution_record
-from components.runtime.stage.executor import ERROR_PREFIX
+from components.runtime.errors import EXIT_INTERRUPTED, InputError
+from components.runtime.records import argo_messages, execution_record
 from components.runtime.text.json_text import parse
 from components.runtime.text.redaction import redact
 
 INPUT = "status"
 """The parameter of an exit task that gets the status."""
 
-STATES = {"done": "SUCCEEDED", "failed": "FAILED", "interrupted": "CANCELLED"}
+STATES = {"done": "SUCCEEDED", "failed": "FAILED", "stopped": "CANCELLED"}
+BEGUN = "workflow.json"
+"""File in a run's folder that tells of a Workflow until its last pod has written the run's record."""
 _NOTE = {"task": str, "execution": str, "error": str, "code": int}
 """What a note tells of a task."""
-
-_STOPPED = "shutdown with strategy"
-"""What Argo says of a node that was ended with its Workflow."""
 
 _PUSHED = ("version", "destination", "created", "same_as")
 _ATTEMPT = re.compile(r"\(\d+\)$")
@@ -41,17 +39,19 @@ def final_status(
     task: str = "",
     error: str = "",
     code: int | None = None,
+    outside: bool = False,
     executions: Iterable[Mapping[str, Any]] = (),
     parameters: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Returns the status of a run.
 
     Args:
-      state: done, failed or interrupted.
+      state: done, failed or stopped.
       run: its id.
       task: the one that failed.
       error: its one-line error.
       code: its exit code.
+      outside: whether it did not fail, but was ended in its work: by a stop, a deadline, the loss of its pod.
       executions: records of the executions that the run made or took from the cache.
       parameters: the run's; secrets among them are kept out of the error.
     """
@@ -59,6 +59,7 @@ def final_status(
     if error:
         status["error"] = {"code": code or 1, "message": redact(error, also=dict(parameters or {}))}
     facts: dict[str, Any] = {"task": task} if task else {}
+    facts |= {"outside": True} if outside else {}
     for execution in executions:
         outputs = execution.get("outputs", {})
         if execution["stage"] == "evaluate" and (blessing := outputs.get("blessing")):
@@ -68,8 +69,27 @@ def final_status(
     return status | ({"millrace": facts} if facts else {})
 
 
+def note_start(root: Path, run: str, pipeline: str, started: str) -> None:
+    """Notes that a Workflow goes on, for those who list runs; its first task does.
+
+    Args:
+      root: the pipeline root.
+      run: the Workflow's name.
+      pipeline: its pipeline.
+      started: when it was made, RFC 3339; empty where nobody said.
+    """
+    file = root / "runs" / run / BEGUN
+    with contextlib.suppress(OSError):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with file.open("x") as stream:
+            stream.write(json.dumps({"pipeline": pipeline, "started": started}))
+
+
 def note_end(root: Path, run: str, task: str, *, execution: str = "", error: str = "", code: int = 0) -> None:
-    """Leaves a note of how a task of a Workflow ended, for the exit task. The note of a later attempt replaces it."""
+    """Leaves a note of how a task of a Workflow ended, for the exit task. The note of a later attempt replaces it.
+
+    The code EXIT_INTERRUPTED tells of one that was ended in its work.
+    """
     file = _notes(root, run) / f"{task}.json"
     # A full disk must not hide the task's own error.
     with contextlib.suppress(OSError):
@@ -96,24 +116,39 @@ def of_workflow(root: Path, run: str, phase: str, failures: str, parameters: Map
     executions = [found for note in told if (found := execution(root, note))]
     if phase == "Succeeded":
         return final_status("done", run, executions=executions)
-    failed = next((note for note in told if note["code"]), None)
     nodes = [node for node in _failures(failures) if str(node.get("displayName")) != run]
-    stopped = any(_STOPPED in str(node.get("message")) for node in nodes)
-    if failed is None:
-        # A pod's own node before those above it, which only say that there will be no other attempt.
-        telling = [node for node in nodes if node.get("message") and _STOPPED not in node["message"]]
-        node = next(iter(sorted(telling, key=lambda node: not _ATTEMPT.search(str(node.get("displayName"))))), {})
-        name = _ATTEMPT.sub("", str(node.get("displayName", "")))
-        failed = {"task": name, "error": _one_line(str(node.get("message", ""))), "code": 1}
-    return final_status(
-        "interrupted" if stopped else "failed",
-        run,
-        task=failed["task"],
-        error=failed["error"] or ("the Workflow was stopped" if stopped else ""),
-        code=failed["code"],
-        executions=executions,
-        parameters=parameters,
-    )
+    stopped = any(argo_messages.is_stop(str(node.get("message"))) for node in nodes)
+    failed = next((note for note in told if note["code"] not in (0, EXIT_INTERRUPTED)), None)
+    cause = {key: failed[key] for key in ("task", "error", "code")} if failed else _said_by_argo(nodes, told)
+    return final_status("stopped" if stopped else "failed", run, **cause, executions=executions, parameters=parameters)
+
+
+def _said_by_argo(nodes: Sequence[Mapping[str, Any]], told: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What ended a run in which no stage noted a fault: pods that could not even start, were killed, or were lost."""
+    found: dict[str, tuple[int, str, str]] = {}
+    names = [str(node.get("displayName", "")) for node in nodes]
+    above = {name for name in names if _attempt(name) < 0}
+    for name, node in zip(names, nodes, strict=True):
+        task, message = _ATTEMPT.sub("", name), str(node.get("message") or "")
+        # Attempts without a failed node above them were followed by one that went well.
+        if argo_messages.tells(message) and (task in above or not above):
+            last = (_attempt(name), str(node.get("finishedAt") or ""), message)
+            found[task] = max(found.get(task, last), last)
+    named, (_, _, message) = min(found.items(), key=lambda entry: entry[1][1], default=("", (0, "", "")))
+    ended = next((note for note in told if note["code"] == EXIT_INTERRUPTED), None)
+    if not argo_messages.is_from_outside(message) and (message or ended is None):
+        return {"task": named, "error": argo_messages.reason(message), "code": 1}
+    task = ended["task"] if ended else named
+    if argo_messages.is_stop(message):
+        return {"task": task, "error": argo_messages.STOPPED, "code": EXIT_INTERRUPTED, "outside": True}
+    why = argo_messages.reason(message) or (ended or {}).get("error", "")
+    return {"task": task, "error": f"{task}: {why}", "code": 1, "outside": True}
+
+
+def _attempt(name: str) -> int:
+    """Which attempt a node is; -1 of the node above them."""
+    found = _ATTEMPT.search(name)
+    return int(found[0].strip("()")) if found else -1
 
 
 def _notes(root: Path, run: str) -> Path:
@@ -148,9 +183,3 @@ def _failures(text: str) -> list[dict[str, Any]]:
         if isinstance(found, list):
             return [node for node in found if isinstance(node, dict)]
     return []
-
-
-def _one_line(message: str) -> str:
-    """The stage's own error in a node's message, which is the end of its log, or all of the message."""
-    own = [line for line in message.splitlines() if ERROR_PREFIX in line]
-    return " ".join((own[-1].split(ERROR_PREFIX, 1)[1] if own else message).split())

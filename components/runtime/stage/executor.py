@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from components.runtime import VERSION
-from components.runtime.errors import InputError, classify
-from components.runtime.stage import progress
+from components.runtime.errors import InputError, TransientError, classify
+from components.runtime.stage import pod, progress
 from components.runtime.stage.artifacts import (
     EMPTY_NOTE,
     METRICS,
@@ -221,6 +221,10 @@ def run_stage(target: str, argv: Sequence[str] | None = None) -> None:
         help="KFP's executor input, or @FILE to read it from a file",
     )
     text = parser.parse_args(argv).executor_input
+    # A file is from our own launcher, which does all that itself.
+    on_kubeflow = pod.on_kubeflow() and not text.startswith("@")
+    if on_kubeflow:
+        pod.limit_rights()
     try:
         if text.startswith("@"):
             text = Path(text[1:]).read_text()
@@ -238,12 +242,16 @@ def run_stage(target: str, argv: Sequence[str] | None = None) -> None:
         known = classify(error)
         if known is None:
             traceback.print_exc()
-            print(
-                f"{ERROR_PREFIX}{stage}: {type(error).__name__}: {_one_line(str(error))}", file=sys.stderr, flush=True
-            )
-            sys.exit(1)
-        print(f"{ERROR_PREFIX}{_one_line(str(known))}", file=sys.stderr, flush=True)
-        sys.exit(known.exit_code)
+            line = f"{stage}: {type(error).__name__}: {_one_line(str(error))}"
+        else:
+            line = _one_line(str(known))
+        if on_kubeflow:
+            # Whether a failed pod is tried again is up to the settings of the controller, which knows no codes.
+            if isinstance(known, TransientError):
+                pod.try_again(line)
+            pod.tell(f"{ERROR_PREFIX}{line}")
+        print(f"{ERROR_PREFIX}{line}", file=sys.stderr, flush=True)
+        sys.exit(known.exit_code if known else 1)
     sys.exit(0)
 
 

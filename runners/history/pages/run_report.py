@@ -66,13 +66,13 @@ def _headline(run: Run, made: Outcome) -> Html:
     entries.append(parts.fact(text.duration(run.elapsed), "from start to end"))
     states = [task.state for task in run.tasks]
     counts = [
-        f"{states.count(state)} {state}" for state in ("cached", "failed", "interrupted", "skipped") if state in states
+        f"{states.count(state)} {state}" for state in ("cached", "failed", "stopped", "skipped") if state in states
     ]
     entries.append(parts.fact(states.count("done"), ", ".join(["tasks done", *counts])))
     peak = max((task.peak_memory_bytes or 0 for task in run.tasks), default=0)
     if peak:
         entries.append(parts.fact(text.size(peak), "peak memory of a task"))
-    boxes = [_error(run)] if run.state in ("failed", "interrupted") else []
+    boxes = [_error(run)] if run.state in ("failed", "stopped") else []
     tone, head, reason = parts.verdict(run, made)
     if tone or run.state == "done":
         boxes.append(_box(tone, head, reason))
@@ -158,7 +158,7 @@ def _tasks(run: Run) -> Html:
     for span in spans(run):
         task = span.task
         execution = run.executions.get(task.name)
-        worked = task.state in ("done", "failed", "interrupted", "running")
+        worked = task.state in ("done", "failed", "stopped", "running")
         rows.append(
             [
                 task.name,

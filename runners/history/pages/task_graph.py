@@ -18,7 +18,7 @@ FILLS = {
     "done": ("#d1fae5", "#059669"),
     "cached": ("#dbeafe", "#2563eb"),
     "failed": ("#fee2e2", "#dc2626"),
-    "interrupted": ("#ffedd5", "#ea580c"),
+    "stopped": ("#ffedd5", "#ea580c"),
     "running": ("#fef3c7", "#d97706"),
     "waiting": ("#f9fafb", "#9ca3af"),
     "skipped": ("#f9fafb", "#d1d5db"),

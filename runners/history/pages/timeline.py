@@ -14,7 +14,7 @@ from runners.history.records import Run, Task
 
 _LABEL, _CHART, _NOTE, _ROW = 165, 740, 95, 24
 _START_UP = "#c4b5fd"
-_LEGEND = (("work", "done"), ("failed", "failed"), ("interrupted", "interrupted"))
+_LEGEND = (("work", "done"), ("failed", "failed"), ("stopped", "stopped"))
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ RunContainer = Callable[[dict[str, Any], dict[str, str], dict[str, Path]], "Ende
 _TAG = re.compile(r"\{\{(=?)(.*?)\}\}", re.DOTALL)
 _EXPRESSION = re.compile(
     r"""(?P<string>'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")"""
-    r"|(?P<value>(?:tasks\['[^']+'\]\.outputs\.parameters|workflow\.parameters)\['[^']+'\]|lastRetry\.exitCode)"
+    r"|(?P<value>(?:tasks\['[^']+'\]\.outputs\.parameters|workflow\.parameters)\['[^']+'\]|lastRetry\.(?:exitCode|status|duration))"
     r"|(?P<operator>&&|\|\||!(?!=)|\btrue\b|\bfalse\b|\basInt\b|\basFloat\b)"
 )
 _PYTHON = {
@@ -46,6 +46,9 @@ class Ended:
 
     exit_code: int
     log: str
+    lost: bool = False
+    """Whether its pod was gone before it ended."""
+    seconds: float = 1.0
 
 
 @dataclass
@@ -72,6 +75,10 @@ class Execution:
         self.phase = "Running"
         self._run_container = run_container
         self._templates = {template["name"]: template for template in self.spec["templates"]}
+        graph = next(template["dag"]["tasks"] for template in self.spec["templates"] if "dag" in template)
+        assert len({key for task in graph for key in task if key.startswith("depend")}) < 2, (
+            "Argo refuses both in a graph"
+        )
         assert len(self._templates) == len(self.spec["templates"])
         arguments = self.spec.get("arguments", {}).get("parameters", [])
         values = {each["name"]: parameters.pop(each["name"], each.get("value")) for each in arguments}
@@ -136,10 +143,13 @@ class Execution:
 
     @staticmethod
     def _before(task: dict[str, Any]) -> set[str]:
-        return set(re.findall(r"([\w-]+)\.(?:Succeeded|Failed|Skipped|Omitted)", task.get("depends", "")))
+        assert not ("depends" in task and "dependencies" in task), "Argo refuses both"
+        plain = set(task.get("dependencies", []))
+        return plain | set(re.findall(r"([\w-]+)\.(?:Succeeded|Failed|Skipped|Omitted)", task.get("depends", "")))
 
     def _task(self, task: dict[str, Any]) -> Node:
-        if not self._depends_hold(task.get("depends", "")):
+        plain = [f"({each}.Succeeded || {each}.Skipped)" for each in task.get("dependencies", [])]
+        if not self._depends_hold(task.get("depends", " && ".join(plain))):
             return Node("Omitted")
         scope = self._globals | {
             f"tasks.{earlier}.outputs.parameters.{name}": value
@@ -179,7 +189,12 @@ class Execution:
                     file = host_path(output["valueFrom"]["path"], folders)
                     node.outputs[output["name"]] = file.read_text() if file.exists() else output["valueFrom"]["default"]
                 return node
-            again = evaluate(retry["expression"], {"lastRetry.exitCode": str(ended.exit_code)})
+            last = {
+                "lastRetry.exitCode": "-1" if ended.lost else str(ended.exit_code),
+                "lastRetry.status": "Error" if ended.lost else "Failed",
+                "lastRetry.duration": str(ended.seconds),
+            }
+            again = evaluate(retry["expression"], last)
             if not again or len(node.attempts) > int(retry["limit"]):
                 return node
 

@@ -7,7 +7,7 @@ import gzip
 import json
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -33,12 +33,16 @@ class Argo:
     refusals: dict[str, tuple[int, Any]] = field(default_factory=dict)
     plan: list[str] = field(default_factory=lambda: ["ingest", "statistics", "train"])
     fails_at: str = ""
+    hindered: dict[str, str] = field(default_factory=dict)
+    """What Argo says of the pod of a task that cannot start."""
     packed: bool = False
     workflows: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
     steps: dict[str, int] = field(default_factory=dict)
     schedules: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
     logs: dict[str, bytes] = field(default_factory=dict)
     requests: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
+    read: Callable[[dict[str, Any]], str] | None = None
+    """Runs the container of a Workflow that reads logs."""
     url: str = ""
 
     def answer(self, method: str, path: str, query: dict[str, str], body: bytes, headers: dict[str, str]) -> Any:
@@ -62,11 +66,14 @@ class Argo:
         if (namespace, name) not in self.workflows:
             raise Refused(404, f'workflows.argoproj.io "{name}" not found')
         workflow = self.workflows[namespace, name]
+        if method == "DELETE":
+            return self.workflows.pop((namespace, name))
         if method == "PATCH":
             assert headers["content-type"] == "application/merge-patch+json"
             assert set(json.loads(body)) == {"spec"}
             workflow["spec"] |= json.loads(body)["spec"]
-            workflow["status"] |= {"phase": "Failed", "finishedAt": _stamp(99), "message": "Stopped with strategy"}
+            message = f"Stopped with strategy '{workflow['spec']['shutdown']}'"
+            workflow["status"] |= {"phase": "Failed", "finishedAt": _stamp(99), "message": message}
             return workflow
         return self.progress(workflow)
 
@@ -100,6 +107,8 @@ class Argo:
         metadata["creationTimestamp"] = _stamp(len(self.workflows))
         self.workflows[namespace, metadata["name"]] = workflow
         self.steps[metadata["name"]] = 0
+        if workflow["spec"]["entrypoint"] == "read-logs" and self.read:
+            self.logs[f"{metadata['name']}-pod-read-logs"] = self.read(workflow["spec"]["templates"][0]).encode()
         return workflow
 
     def listed(self, namespace: str, query: dict[str, str]) -> dict[str, Any]:
@@ -119,33 +128,40 @@ class Argo:
             return workflow
         step = self.steps[name]
         self.steps[name] += 1
+        plan = ["read-logs"] if workflow["spec"]["entrypoint"] == "read-logs" else self.plan
         phase = "Running"
         nodes: dict[str, Any] = {name: {"id": name, "name": name, "displayName": name, "type": "DAG"}}
-        for place, task in enumerate(self.plan[: step + 1]):
+        for place, task in enumerate(plan[: step + 1]):
             failed = task == self.fails_at and place < step
             node = {
                 "displayName": task,
                 "name": f"{name}.{task}",
+                "templateName": task,
                 "type": "Pod",
                 "phase": "Failed" if failed else "Succeeded" if place < step else "Running",
                 "startedAt": _stamp(10 * place),
                 "finishedAt": _stamp(10 * place + 7) if place < step else None,
-                "message": "main: Error (exit code 65)\n" if failed else "",
+                "message": "main: Error (exit code 65): error: the data has no label" if failed else "",
             }
+            if task in self.hindered and place >= step:
+                node |= {"phase": "Pending", "message": self.hindered[task]}
             if task == "statistics":
                 attempts = [f"{name}-{task}-{attempt}" for attempt in (0, 1)]
                 for attempt in attempts:
                     nodes[attempt] = node | {"displayName": f"{task}({attempt[-1]})"}
-                node = node | {"type": "Retry", "children": attempts}
+                # What Argo says of the attempts together.
+                above = "retryStrategy.expression evaluated to false" if failed else ""
+                phase_above = "Running" if node["phase"] == "Pending" else node["phase"]
+                node = node | {"type": "Retry", "children": attempts, "message": above, "phase": phase_above}
             nodes[f"{name}-{task}"] = node
             if failed:
                 phase = "Failed"
                 break
-        if phase == "Running" and step >= len(self.plan):
+        if phase == "Running" and step >= len(plan):
             phase = "Succeeded"
         status |= {"phase": phase, "startedAt": _stamp(0), "nodes": nodes}
         if phase != "Running":
-            status |= {"finishedAt": _stamp(30), "message": "child failed" if phase == "Failed" else ""}
+            status |= {"finishedAt": _stamp(30), "message": f"child '{name}-7' failed" if phase == "Failed" else ""}
         if self.packed:
             packed = base64.b64encode(gzip.compress(json.dumps(status.pop("nodes")).encode())).decode()
             status["compressedNodes"] = packed

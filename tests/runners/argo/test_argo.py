@@ -46,11 +46,13 @@ def test_every_tag_names_something(name: str, tmp_path: Path) -> None:
     """As Argo's validation has it, which reads KFP's placeholders as tags too."""
     document = of_model(name)
     spec = document["spec"]
-    names = {"workflow.name"} | {f"workflow.parameters.{each['name']}" for each in spec["arguments"]["parameters"]}
+    names = {"workflow.name", "workflow.creationTimestamp.RFC3339"} | {
+        f"workflow.parameters.{each['name']}" for each in spec["arguments"]["parameters"]
+    }
     dag = spec["templates"][0]["dag"]["tasks"]
     templates = pod_templates(document)
     for task in dag:
-        before = set(re.findall(r"([\w-]+)\.Succeeded", task.get("depends", "")))
+        before = set(re.findall(r"([\w-]+)\.Succeeded", task.get("depends", ""))) | set(task.get("dependencies", []))
         made = {
             f"tasks.{other}.outputs.parameters.{output['name']}"
             for other in before
@@ -66,7 +68,7 @@ def test_every_tag_names_something(name: str, tmp_path: Path) -> None:
         tags = set(re.findall(r"\{\{(.*?)\}\}", json.dumps(templates[task["template"]])))
         assert tags <= names | inside, tags - names - inside
     # Only in the exit handler are these known.
-    names |= {"workflow.status", "workflow.failures", "workflow.creationTimestamp.RFC3339"}
+    names |= {"workflow.status", "workflow.failures"}
     (exit_handler,) = [each for each in spec["templates"] if each["name"] == spec["onExit"]]
     for step in (step for group in exit_handler["steps"] for step in group):
         used = set(re.findall(r"\{\{(.*?)\}\}", json.dumps(templates[step["template"]])))
@@ -162,8 +164,9 @@ def test_resources_mounts_secrets_and_places_are_carried_over() -> None:
     assert train["activeDeadlineSeconds"] == 86400
     assert train["retryStrategy"] == {
         "limit": "5",
-        "retryPolicy": "OnFailure",
-        "expression": "asInt(lastRetry.exitCode) == 75",
+        "retryPolicy": "Always",
+        "expression": "lastRetry.status == 'Error' || asInt(lastRetry.exitCode) == 75 || "
+        "(asInt(lastRetry.exitCode) == 143 && asFloat(lastRetry.duration) < 86400)",
         "backoff": {"duration": "60s", "factor": "1"},
     }
     token = {"name": "HF_TOKEN", "valueFrom": {"secretKeyRef": {"name": "hub", "key": "token"}}}

@@ -1,6 +1,7 @@
 """Pipelines and options that cannot become a Workflow: each is refused with one line that says why."""
 
 import dataclasses
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -178,6 +179,26 @@ def test_pipeline_names_that_kubernetes_would_refuse(name: str, tmp_path: Path) 
     text = compile_pipeline(load("taxi")).replace("\n  name: taxi\n", f"\n  name: {name}\n")
     with pytest.raises(InputError, match=r"pipeline name .*: expected at most 57 lower-case letters"):
         compile_workflow(text)
+
+
+def test_a_default_in_which_argo_would_find_a_tag(tmp_path: Path) -> None:
+    def graph(value: int = 1, word: str = "{{workflow.name}}") -> None:
+        number(value=value, word=word)
+
+    with pytest.raises(
+        InputError, match=r"the parameter 'word' is '{{workflow.name}}': Argo reads {{ as one of its own"
+    ):
+        compile_workflow(compiled(dsl.pipeline(graph, name="p"), tmp_path), ArgoOptions(claim="work"))
+
+    def escaped(words: list = ["{{x}}"]) -> None:  # type: ignore[type-arg]  # noqa: B006
+        number(value=1)
+
+    document = yaml.safe_load(
+        compile_workflow(compiled(dsl.pipeline(escaped, name="p"), tmp_path), ArgoOptions(claim="work"))
+    )
+    [parameter] = document["spec"]["arguments"]["parameters"]
+    assert "{{" not in parameter["value"]
+    assert json.loads(parameter["value"]) == ["{{x}}"]
 
 
 def test_unknown_and_missing_parameters() -> None:

@@ -23,7 +23,7 @@ from runners.settings.resources import stages
 from scripts.data import taxi_trips
 from tests.e2e.conftest import Run
 from tests.e2e.conftest import run as run_locally
-from tests.runners.argo.argo_executor import Execution, Podman, RunContainer, Subprocesses
+from tests.runners.argo.argo_executor import Ended, Execution, Podman, RunContainer, Subprocesses
 
 NUMBER = """
 import json, pathlib, sys
@@ -165,6 +165,61 @@ def test_only_passing_faults_are_tried_again(
     assert not list(volume.glob("artifacts/p/fail/.*"))
 
 
+@pytest.mark.parametrize(
+    ("ends", "phase"),
+    [
+        ([Ended(137, "", lost=True)], "Succeeded"),
+        # Its end was seen before it was gone; or its node shuts down.
+        ([Ended(143, "")], "Succeeded"),
+        ([Ended(137, "", lost=True), Ended(143, "")], "Succeeded"),
+        ([Ended(137, "", lost=True)] * 3, "Failed"),
+        ([Ended(143, "", seconds=3600)], "Failed"),
+        ([Ended(137, "OOMKilled")], "Failed"),
+    ],
+    ids=["deleted", "terminated", "twice", "again and again", "at its deadline", "out of memory"],
+)
+def test_a_lost_pod_costs_an_attempt_and_not_the_run(
+    ends: list[Ended], phase: str, tmp_path: Path, volume: Path
+) -> None:
+    @dsl.pipeline(name="p")
+    def graph() -> None:
+        number(value=1, words=[], note="")
+
+    coming = iter(ends)
+    run = Subprocesses("client")
+
+    def run_container(container: dict[str, Any], labels: dict[str, str], folders: dict[str, Path]) -> Ended:
+        return next(coming, None) or run(container, labels, folders)
+
+    workflow = _workflow(graph, tmp_path, retries=2, task_deadline_seconds=3600)
+    execution = Execution(workflow, "p-1", volume, run_container)
+    execution.run()
+    assert execution.nodes["number"].phase == phase
+    assert len(execution.nodes["number"].attempts) == len(ends) + (phase == "Succeeded")
+
+
+def test_a_pipeline_without_conditions_has_edges_that_the_dashboard_draws(tmp_path: Path, volume: Path) -> None:
+    @dsl.pipeline(name="p")
+    def graph() -> None:
+        first = number(value=3, words=[], note="of a").set_display_name("first")
+        second = number(value=first.outputs["out"], words=[], note="").set_display_name("second")
+        read(text=first.outputs["text"], expected="3 [] of a").set_display_name("third").after(second)
+        number(value=0, words=[], note="").set_display_name("beside")
+
+    workflow = _workflow(graph, tmp_path)
+    tasks = {task["name"]: task for task in workflow["spec"]["templates"][0]["dag"]["tasks"]}
+    assert {name: task.get("dependencies") for name, task in tasks.items()} == {
+        "first": None,
+        "second": ["first"],
+        "third": ["first", "second"],
+        "beside": None,
+    }
+    assert not any("depends" in task for task in tasks.values())
+    assert set(_phases(_execute(workflow, volume)).values()) == {"Succeeded"}
+    conditional = _workflow(branches, tmp_path)["spec"]["templates"][0]["dag"]["tasks"]
+    assert not any("dependencies" in task for task in conditional), "what may be skipped has another form"
+
+
 def test_the_record_of_a_workflow_is_that_of_any_run(tmp_path: Path, volume: Path) -> None:
     for owner in ("p-1", "p-2"):
         left = volume / "artifacts" / "p" / "second" / f".0000-{owner}"
@@ -214,6 +269,7 @@ def test_the_record_of_a_workflow_that_failed_or_still_runs(tmp_path: Path, volu
     (volume / "runs" / "p-1" / "run.json").unlink()
     run = load_run(volume, "p-1")
     assert (run.state, run.pipeline, run.target) == ("running", "p", "argo"), "before the last pod has come"
+    assert str(run.started) == "2026-11-21 01:02:03+00:00", "when it was made, not when something was last written"
     assert {task.name: task.state for task in run.tasks} == {"number": "done", "fail": "failed"}
 
 

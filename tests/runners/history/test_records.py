@@ -111,7 +111,16 @@ def test_how_long_a_run_takes_is_known_while_it_runs_and_unknown_once_it_was_kil
         fcntl.flock(lock, fcntl.LOCK_EX)
         assert text.duration(load_run(tmp_path, "r").elapsed).startswith("3 min ")
     killed = load_run(tmp_path, "r")
-    assert (killed.state, killed.elapsed) == ("interrupted", None)
+    assert (killed.state, killed.elapsed) == ("stopped", None)
+
+
+def test_a_record_with_the_word_of_before_is_told_with_that_of_today(tmp_path: Path) -> None:
+    folder = tmp_path / "runs" / "r"
+    folder.mkdir(parents=True)
+    task = {"name": "train", "state": "interrupted"}
+    (folder / "run.json").write_text(json.dumps({"id": "r", "state": "interrupted", "tasks": [task]}))
+    run = load_run(tmp_path, "r")
+    assert (run.state, run.tasks[0].state) == ("stopped", "stopped")
 
 
 @pytest.mark.parametrize(

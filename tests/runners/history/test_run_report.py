@@ -138,12 +138,12 @@ def test_the_page_of_a_run_that_was_killed(tmp_path: Path) -> None:
     taxi_root(tmp_path)
     file = tmp_path / "runs" / SECOND / "run.json"
     record = json.loads(file.read_text())
-    record |= {"state": "interrupted", "finished": "", "seconds": 0.0, "exit_code": 130, "error": "interrupted"}
+    record |= {"state": "stopped", "finished": "", "seconds": 0.0, "exit_code": 130, "error": "stopped"}
     for task in record["tasks"][6:]:
         task |= {"state": "failed" if task["name"] == "train" else "skipped", "execution": "", "error": ""}
     file.write_text(json.dumps(record))
     page = check(write(tmp_path, SECOND).read_text())
-    assert "The run was interrupted interrupted" in page.text
+    assert "The run was stopped stopped" in page.text
 
 
 def test_the_page_of_a_run_that_has_just_begun(tmp_path: Path) -> None:

@@ -216,8 +216,8 @@ def test_an_interrupted_run_is_told_and_ends_soon(sign: signal.Signals, tmp_path
     process.send_signal(sign)
     assert process.wait(60) == 130, process.stderr and process.stderr.read()
     record = json.loads((logs[0].parent / "run.json").read_text())
-    assert (record["state"], states(record)["notify"]) == ("interrupted", "done")
-    assert hook.texts == [[f"\u23f9\ufe0f small stopped: run {record['id']}", "error: interrupted in sleep"]]
+    assert (record["state"], states(record)["notify"]) == ("stopped", "done")
+    assert hook.texts == [[f"\u23f9\ufe0f small stopped: run {record['id']}", "error: stopped in sleep"]]
 
 
 # --- as an Argo Workflow
@@ -287,7 +287,7 @@ def _quoted(nodes: Any) -> str:
         ),
         (
             _quoted([{"displayName": "train", "message": "workflow shutdown with strategy:  Stop"}]),
-            *("CANCELLED", None, "the Workflow was stopped"),
+            *("CANCELLED", "train", "the Workflow was stopped"),
         ),
         # Characters that Go writes in its own way, and what is no list at all.
         ('"[{\\"displayName\\": \\"a\\", \\"message\\": \\"\\x7f\\U0001f525\\"}]"', "FAILED", "a", "\x7f\U0001f525"),

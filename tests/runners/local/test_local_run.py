@@ -105,14 +105,14 @@ def test_an_interrupted_task_is_interrupted_and_nothing_hints_at_memory(
     process.send_signal(sign)
     assert process.wait(SOON) == 130
     record = json.loads((folder / "run.json").read_text())
-    assert states(record) == {"write": "done", "write-2": "interrupted"}
-    assert (record["state"], record["exit_code"], record["error"]) == ("interrupted", 130, "interrupted in write-2")
+    assert states(record) == {"write": "done", "write-2": "stopped"}
+    assert (record["state"], record["exit_code"], record["error"]) == ("stopped", 130, "stopped in write-2")
     assert record["tasks"][1]["error"] == ""
     page = render(load_run(root))
     assert "memory" not in page.replace("peak memory", "")
-    assert "The run was interrupted" in page
+    assert "The run was stopped" in page
     (ended,) = [each for each in Graph.read(root).executions.values() if each.task == "write-2"]
-    assert (ended.state, ended.error) == ("interrupted", "")
+    assert (ended.state, ended.error) == ("stopped", "")
     assert not list(root.glob("artifacts/small/write-2/.*"))
 
 
@@ -123,8 +123,8 @@ def test_tasks_of_a_killed_runner_are_told_as_interrupted_and_skipped(tmp_path: 
     process.kill()
     process.wait()
     (found,) = list_runs(root)
-    assert (found.state, found.elapsed) == ("interrupted", None)
-    assert [task.state for task in found.tasks] == ["done", "interrupted"]
+    assert (found.state, found.elapsed) == ("stopped", None)
+    assert [task.state for task in found.tasks] == ["done", "stopped"]
 
 
 def test_a_stage_that_somebody_else_killed_may_have_been_out_of_memory(tmp_path: Path, ir: str) -> None:
@@ -167,7 +167,7 @@ def test_a_second_interruption_ends_what_the_first_began(tmp_path: Path, ir: str
     assert process.stderr.readline() == "telling\n"
     process.send_signal(signal.SIGINT)
     process.wait(SOON)
-    assert json.loads((folder / "run.json").read_text())["state"] == "interrupted"
+    assert json.loads((folder / "run.json").read_text())["state"] == "stopped"
 
 
 def test_a_bug_in_a_task_is_its_failure_with_a_trace_in_its_log(

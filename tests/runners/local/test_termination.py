@@ -154,10 +154,10 @@ def test_a_run_that_is_interrupted_anywhere_is_interrupted(
         code = 130
     assert code == 130
     record = json.loads((made.folder / "run.json").read_text())
-    assert (record["state"], record["exit_code"]) == (("done", 0) if late else ("interrupted", 130))
+    assert (record["state"], record["exit_code"]) == (("done", 0) if late else ("stopped", 130))
     assert not {"running", "waiting", "failed"} & set(states(record).values())
     if name in ("start", "change"):
-        assert record["error"] == "interrupted in write"
+        assert record["error"] == "stopped in write"
     assert load_run(tmp_path).state == record["state"]
     assert not list(tmp_path.glob("runs/*/.*"))
     assert not list(tmp_path.glob("artifacts/*/*/.*"))

@@ -227,12 +227,13 @@ def test_the_code_is_in_one_place(team: Path) -> None:
 
 
 def test_what_images_with_other_models_are_made_of(team: Path) -> None:
+    (team / "other" / "model.py").write_text("theirs = True\n")
     plain, theirs, one = recipe("train"), recipe("train", models=team), recipe("train", models=team / "churn")
     assert len({plain.tag, theirs.tag, one.tag}) == 3
     assert len({plain.models, theirs.models, one.models}) == 3
     names = {name for name in theirs.files if name.startswith("models/")}
-    assert {"models/churn/model.py", "models/other/settings.yaml"} <= names
-    assert not any(part in name for name in names for part in ("data", ".git", "taxi"))
+    assert {"models/churn/model.py", "models/churn/preprocessing.py"} <= names
+    assert not any(part in name for name in names for part in ("data", ".git", "taxi", "settings.yaml"))
     assert {name for name in one.files if name.startswith("models/")} == {
         name for name in names if name.startswith("models/churn/")
     }

@@ -219,11 +219,9 @@ def test_a_run_up_to_a_task_says_so() -> None:
     assert summary(Path("root"), run, {}).plain.startswith(f"run       {run['id']} done up to validate in 41 s\n")
 
 
-@pytest.mark.parametrize(
-    ("error", "told"), [("interrupted", "interrupted"), ("interrupted in train", "interrupted in train")]
-)
+@pytest.mark.parametrize(("error", "told"), [("stopped", "stopped"), ("stopped in train", "stopped in train")])
 def test_an_interruption_is_no_error(error: str, told: str) -> None:
-    run = a_run(train="interrupted", push="skipped") | {"state": "interrupted", "error": error}
+    run = a_run(train="stopped", push="skipped") | {"state": "stopped", "error": error}
     lines = summary(Path("root"), run, {}).plain.splitlines()
     assert lines[0] == f"run       {run['id']} {told}, after 41 s"
     assert not any(line.startswith("error") for line in lines)

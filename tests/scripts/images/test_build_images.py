@@ -114,6 +114,18 @@ def test_no_dockerfile_names_an_index_or_takes_a_secret_as_an_argument() -> None
 # --- when they are built anew
 
 
+def test_a_change_of_settings_changes_no_image(project: Path) -> None:
+    """They reach the stages as parameters and the cluster as resources; no build sees them."""
+    before = tags(project)
+    with (project / "models" / "taxi" / "settings.yaml").open("a") as stream:
+        stream.write("resources: {train: {memory: 8Gi}}\n")
+    assert changed(project, before) == set()
+    assert not [name for name in recipe("train", project=project).files if name.endswith("settings.yaml")]
+    (project / "models" / "taxi" / "more").mkdir()
+    (project / "models" / "taxi" / "more" / "settings.yaml").write_text("a file of the model's own\n")
+    assert "train" in changed(project, before)
+
+
 def test_a_change_of_one_stage_changes_its_image_only(project: Path) -> None:
     before = tags(project)
     (project / "components" / "ingest" / "splits.py").write_text("# changed\n")
@@ -266,9 +278,7 @@ def test_an_image_with_models_of_a_team_has_these_and_no_others(tmp_path: Path) 
             "run", "--rm", "--network", "none", reference, "find", "models", "components", "-maxdepth", "2"
         )
         found = set(run.stdout.split())
-        assert {name for name in found if name.startswith("models/")} == {
-            *("models/churn", "models/churn/model.py", "models/churn/settings.yaml")
-        }
+        assert {name for name in found if name.startswith("models/")} == {*("models/churn", "models/churn/model.py")}
         assert {"components/schema", "components/runtime/errors.py"} <= found
     finally:
         engine().call("tag", recipe("schema").reference, f"{built.image}:{VERSION}")

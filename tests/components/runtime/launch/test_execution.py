@@ -205,7 +205,7 @@ def test_a_clock_that_is_set_back_makes_no_time_negative(tmp_path: Path, monkeyp
 
 def test_a_stage_that_was_ended_with_its_run_has_not_failed(tmp_path: Path) -> None:
     def interrupt(command: list[str], log: Path) -> Completed:
-        raise Interrupted("interrupted")
+        raise Interrupted("stopped")
 
     with pytest.raises(Interrupted):
         launch(tmp_path, _task(), interrupt, tmp_path / "log")

@@ -190,6 +190,59 @@ def test_ending_the_container_ends_the_stage_and_leaves_nothing(tmp_path: Path) 
     assert _left(tmp_path) == []
 
 
+# The launcher with a place for its message that a test may write to.
+LAUNCHER = """
+import os, pathlib, runpy
+from components.runtime.stage import pod
+pod.TERMINATION_LOG = pathlib.Path(os.environ["MESSAGE"])
+runpy.run_module("components.runtime.launch", run_name="__main__", alter_sys=True)
+"""
+
+
+def _in_a_pod(folder: Path, program: str) -> subprocess.Popen[bytes]:
+    command = _command(folder, _spec(program))
+    command[1:3] = ["-c", LAUNCHER]
+    (folder / "message").touch()
+    # As Argo starts containers.
+    return subprocess.Popen(
+        command, cwd=ROOT, env=os.environ | {"MESSAGE": str(folder / "message")}, stderr=subprocess.DEVNULL, umask=0
+    )
+
+
+def _note(folder: Path) -> dict[str, Any]:
+    note: dict[str, Any] = json.loads((folder / "root" / "runs" / "r-1" / "tasks" / "t.json").read_text())
+    return note
+
+
+def test_the_pods_message_is_the_one_line(tmp_path: Path) -> None:
+    program = "import sys; print('x' * 5000); print('error: data.csv:3: ragged', file=sys.stderr); sys.exit(65)"
+    assert _in_a_pod(tmp_path, program).wait(60) == 65
+    assert (tmp_path / "message").read_text() == "error: data.csv:3: ragged"
+    assert _note(tmp_path) == {"task": "t", "execution": "", "error": "data.csv:3: ragged", "code": 65}
+
+
+def test_an_end_from_outside_is_noted_as_that(tmp_path: Path) -> None:
+    mark = tmp_path / "mark"
+    process = _in_a_pod(tmp_path, f"import pathlib, time; pathlib.Path({str(mark)!r}).touch(); time.sleep(60)")
+    while not mark.exists():
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(30) == 143
+    note = _note(tmp_path)
+    assert note["code"] == 130
+    assert note["error"].startswith("ended from outside (SIGTERM)")
+    assert (tmp_path / "message").read_text() == f"error: {note['error']}"
+
+
+def test_only_the_volumes_group_may_change_what_is_on_it(tmp_path: Path) -> None:
+    assert _in_a_pod(tmp_path, WRITE).wait(60) == 0
+    modes = {path: path.stat().st_mode & 0o777 for path in (tmp_path / "root").rglob("*")}
+    assert modes
+    for path, mode in modes.items():
+        assert mode & 0o022 == 0o020, (path, oct(mode))
+
+
 @pytest.mark.parametrize(
     ("spec", "arguments", "message"),
     [

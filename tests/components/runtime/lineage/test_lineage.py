@@ -163,7 +163,7 @@ def test_a_cached_execution_tells_from_which_run(tmp_path: Path) -> None:
 
 
 def test_an_interrupted_execution_is_aborted(tmp_path: Path) -> None:
-    lineage.ended(tmp_path, "taxi-1", execution(tmp_path, outputs={}), "interrupted")
+    lineage.ended(tmp_path, "taxi-1", execution(tmp_path, outputs={}), "stopped")
     lineage.flush()
     assert [each["eventType"] for each in read(tmp_path, "taxi-1")] == ["START", "ABORT"]
 

@@ -1,0 +1,60 @@
+"""What Argo says of a node, in words for people.
+
+Its own words are those of argo-workflows, workflow/controller/operator.go and exec_control.go.
+"""
+
+from __future__ import annotations
+
+import re
+
+from components.runtime.stage.executor import ERROR_PREFIX
+
+STOPPED = "the Workflow was stopped"
+
+_STOP = re.compile(r"shutdown with strategy|[Ss]topped with strategy")
+_OF_ATTEMPTS = re.compile(
+    r"^(retryStrategy\.expression evaluated to false|No more retries left|Backoff for |Max duration limit|child '|\s*$)"
+)
+_OUTSIDE = (
+    (_STOP, STOPPED),
+    (
+        re.compile(r"^(Step exceeded its deadline|retry exceeded workflow deadline)"),
+        "the run's time was over (cluster.deadline)",
+    ),
+    (
+        re.compile(r"Pod was active on the node longer than the specified deadline"),
+        "its time was over (timeout in resources)",
+    ),
+    (re.compile(r"^pod deleted$"), "its pod was lost: deleted, drained or preempted"),
+    (re.compile(r"^main: \S+ \(exit code 143\)"), "its pod had to go (SIGTERM): it was deleted, or its node shut down"),
+)
+"""Ends that are no fault of the stage."""
+_CONTAINER = re.compile(r"^main: (?P<said>.*)$", re.DOTALL)
+
+
+def is_stop(message: str) -> bool:
+    """Whether a node was ended because somebody stopped its Workflow."""
+    return bool(_STOP.search(message))
+
+
+def is_from_outside(message: str) -> bool:
+    """Whether a node was ended by something else than its own work."""
+    return any(pattern.search(message) for pattern, _ in _OUTSIDE)
+
+
+def tells(message: str) -> bool:
+    """Whether a message says why; that of a node above others only says what Argo does about theirs."""
+    return not _OF_ATTEMPTS.match(message)
+
+
+def reason(message: str) -> str:
+    """Why a node ended, in one line: the stage's own error where its container left one."""
+    for pattern, words in _OUTSIDE:
+        if pattern.search(message):
+            return words
+    own = [line for line in message.splitlines() if ERROR_PREFIX in line]
+    if own:
+        text = own[-1].split(ERROR_PREFIX, 1)[1]
+    else:
+        text = found["said"] if (found := _CONTAINER.match(message)) else message
+    return " ".join(text.split())

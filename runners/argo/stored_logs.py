@@ -1,0 +1,113 @@
+"""Logs of tasks whose pods are gone: a Workflow of one small pod reads them on the volume, to which they are written.
+
+Whoever may submit runs and read the logs of pods may do this too, and needs no right to start pods or commands in them.
+"""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from components.runtime.errors import InputError
+from runners.argo.closing import CLOSING
+
+LABEL = "millrace/reads-logs-of"
+"""Label of these Workflows, which are no runs."""
+
+_TEMPLATE = "read-logs"
+_SECONDS = 300
+_MOST_BYTES = 8_000_000
+"""What of a log is read, from its end: beyond 10 MB a node keeps no more of what a container printed."""
+
+_READ = """
+import os, sys
+boundary, tail, most, *pairs = sys.argv[1:]
+for name, file in zip(pairs[::2], pairs[1::2]):
+    print(boundary, name, flush=True)
+    try:
+        with open(file, "rb") as stream:
+            size = os.stat(file).st_size
+            left_out = max(0, size - int(most) * 2 // len(pairs))
+            stream.seek(left_out)
+            lines = stream.read().splitlines(keepends=True)[bool(left_out):]
+    except OSError as error:
+        print(f"(no log on the volume: {file}: {error.strerror}; what came from the cache has none)", flush=True)
+        continue
+    if tail:
+        lines = lines[len(lines) - min(len(lines), int(tail)):]
+    elif left_out:
+        print(f"(the beginning is left out; the volume has all of it: {file})", flush=True)
+    sys.stdout.buffer.write(b"".join(lines))
+    sys.stdout.buffer.write(b"" if not lines or lines[-1].endswith(b"\\n") else b"\\n")
+    sys.stdout.flush()
+"""
+
+
+def reader(workflow: Mapping[str, Any], tasks: Mapping[str, Mapping[str, Any]], tail: int | None, boundary: str) -> Any:
+    """The Workflow that prints logs of another one's tasks.
+
+    Args:
+      workflow: whose logs.
+      tasks: its nodes, by the name that goes before each log.
+      tail: how many of the last lines; None for all.
+      boundary: what each line before a log begins with.
+
+    Raises:
+      InputError: there is no volume that has them any more, or nobody wrote them to one.
+    """
+    name, spec = str(workflow["metadata"]["name"]), workflow["spec"]
+    templates = {each["name"]: each for each in spec.get("templates") or []}
+    if CLOSING not in templates:
+        raise InputError(f"{name}: no log: the pods are gone, and it is no Workflow of ours, which keep their logs")
+    if "volumes" not in spec:
+        raise InputError(f"{name}: no log: the pods are gone, and so is the volume, which was the run's own")
+    template = copy.deepcopy(templates[CLOSING])
+    arguments = [boundary, "" if tail is None else str(tail), str(_MOST_BYTES)]
+    for task, node in tasks.items():
+        root, written = _place(templates.get(str(node.get("templateName"))) or {})
+        if not written:
+            raise InputError(f"task {task} of {name}: no log: its pod is gone, and it writes none to the volume")
+        arguments += [task, f"{root}/runs/{name}/{written}.log"]
+    template["name"] = _TEMPLATE
+    template["container"] |= {"command": ["python", "-c", _READ], "args": arguments}
+    kept = ("volumes", "securityContext", "podSpecPatch", "imagePullSecrets", "serviceAccountName")
+    made = {"entrypoint": _TEMPLATE, "templates": [template], "activeDeadlineSeconds": _SECONDS}
+    # Should nobody remove it.
+    made["ttlStrategy"] = {"secondsAfterCompletion": _SECONDS}
+    metadata = {"generateName": f"{name[:50]}-logs-", "labels": {LABEL: name[:63]}}
+    return {
+        "apiVersion": "argoproj.io/v1alpha1",
+        "kind": "Workflow",
+        "metadata": metadata,
+        "spec": made | {key: spec[key] for key in kept if key in spec},
+    }
+
+
+def keeps(workflow: Mapping[str, Any], node: Mapping[str, Any]) -> bool:
+    """Whether the log of a node is written to the volume too: the launcher does that, the last pod has no need to."""
+    return any(
+        bool(_place(each)[1])
+        for each in workflow["spec"].get("templates") or []
+        if each["name"] == node.get("templateName")
+    )
+
+
+def split(text: str, boundary: str) -> dict[str, str]:
+    """The logs by task."""
+    logs = {}
+    for part in text.split(f"{boundary} ")[1:]:
+        task, _, log = part.partition("\n")
+        logs[task] = log
+    return logs
+
+
+def _place(template: Mapping[str, Any]) -> tuple[str, str]:
+    """The pipeline root that the launcher in a template has, and the name that it gives the task's log."""
+    arguments = (template.get("container") or {}).get("args") or []
+    if "--task" not in arguments or "--root" not in arguments:
+        return "", ""
+    given = dict(itertools.pairwise(arguments))
+    return given["--root"], str(json.loads(given["--task"])["task"])

@@ -1,0 +1,112 @@
+"""What is told of a Workflow's tasks, for each thing that Argo's nodes may say."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from runners.argo import state
+from runners.argo.state import remote_run
+from runners.terminal.follow import RemoteRun
+
+ABOVE = "retryStrategy.expression evaluated to false"
+
+
+def _run(
+    *attempts: tuple[str, str], above: tuple[str, str] = ("Running", ""), phase: str = "Running", **spec: Any
+) -> RemoteRun:
+    """A Workflow with the tasks train, which Argo tries more than once, and push, to which it has not come."""
+    nodes: dict[str, Any] = {"w": {"type": "DAG", "displayName": "w", "phase": phase}}
+    for place, (own, message) in enumerate(attempts):
+        nodes[f"w-{place}"] = {
+            "type": "Pod",
+            "displayName": f"train({place})",
+            "phase": own,
+            "message": message,
+            "startedAt": f"2026-11-21T01:0{place}:00Z",
+        }
+    nodes["w-train"] = {
+        "type": "Retry",
+        "displayName": "train",
+        "phase": above[0],
+        "message": above[1],
+        "children": [f"w-{place}" for place in range(len(attempts))],
+        "startedAt": "2026-11-21T01:00:00Z",
+    }
+    tasks = [{"name": "train", "template": "train"}, {"name": "push", "template": "push"}]
+    return remote_run(
+        {
+            "metadata": {"name": "w"},
+            "spec": {"entrypoint": "pipeline", "templates": [{"name": "pipeline", "dag": {"tasks": tasks}}]} | spec,
+            "status": {"phase": phase, "nodes": nodes},
+        }
+    )
+
+
+def _told(run: RemoteRun) -> list[tuple[str, str, str]]:
+    return [(task.name, task.state, task.error) for task in run.tasks]
+
+
+def test_a_failed_task_says_what_its_last_attempt_said() -> None:
+    passing, last = "main: Error (exit code 75): error: disk full", "main: Error (exit code 65): error: wrong label"
+    run = _run(("Failed", passing), ("Failed", last), above=("Failed", ABOVE), phase="Failed")
+    assert _told(run) == [("train", "failed", "wrong label"), ("push", "skipped", "")]
+    assert (run.state, run.error) == ("failed", "train: wrong label")
+
+
+def test_a_task_without_a_pod_says_what_argo_said() -> None:
+    message = 'pods "w-0" is forbidden: error looking up service account'
+    run = _run(("Error", ""), above=("Error", message), phase="Error")
+    assert run.error == f"train: {message}"
+
+
+@pytest.mark.parametrize(
+    "reason",
+    ["Unschedulable: 0/1 nodes are available: 1 Insufficient cpu.", 'ErrImagePull: "millrace/train": not found'],
+)
+def test_a_pod_that_cannot_start_does_not_run(reason: str) -> None:
+    run = _run(("Pending", reason))
+    assert _told(run) == [("train", "waiting", reason), ("push", "waiting", "")]
+    assert (run.state, run.error) == ("waiting", f"train: {reason}")
+
+
+@pytest.mark.parametrize("reason", ["", "PodInitializing", "ContainerCreating"])
+def test_a_pod_that_begins_waits_for_nothing_in_particular(reason: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Clock(datetime):
+        @classmethod
+        def now(cls, tz: Any = None) -> datetime:
+            return datetime(2026, 11, 21, 1, 2, tzinfo=UTC)
+
+    monkeypatch.setattr(state, "datetime", Clock)
+    run = _run(("Pending", reason))
+    assert _told(run)[0] == ("train", "waiting", "")
+    assert (run.state, run.error) == ("running", "")
+
+
+def test_a_beginning_without_end_is_told() -> None:
+    run = _run(("Pending", "ContainerCreating"))
+    why = "ContainerCreating for more than 3 min; why: kubectl describe pod -l millrace/task=train"
+    assert _told(run)[0] == ("train", "waiting", why)
+
+
+def test_between_two_attempts_nothing_runs() -> None:
+    run = _run(("Error", "pod deleted"), above=("Running", "Backoff for 5 seconds"))
+    why = "attempt 1 failed, another follows: its pod was lost: deleted, drained or preempted"
+    assert _told(run)[0] == ("train", "waiting", why)
+    again = _run(("Error", "pod deleted"), ("Running", ""))
+    assert (_told(again)[0], again.state) == (("train", "running", ""), "running")
+
+
+def test_a_stopped_task_has_not_failed() -> None:
+    said = "workflow shutdown with strategy:  Stop"
+    run = _run(("Failed", said), above=("Failed", "Stopped with strategy 'Stop'"), phase="Failed", shutdown="Stop")
+    assert _told(run) == [("train", "stopped", "the Workflow was stopped"), ("push", "skipped", "")]
+    assert run.state == "stopped"
+
+
+def test_a_deadline_is_told_as_that() -> None:
+    over = "retry exceeded workflow deadline 2026-11-29 02:30:14 +0000 UTC"
+    run = _run(("Failed", "Step exceeded its deadline"), above=("Failed", over), phase="Failed")
+    assert run.error == "train: the run's time was over (cluster.deadline)"
