@@ -388,5 +388,5 @@ def test_a_model_may_tune_before_it_trains_and_start_from_the_last_model(tmp_pat
     assert specs["resolve"]["artifacts"].keys() == {"model"}
     dag = next(template["dag"]["tasks"] for template in workflow["spec"]["templates"] if "dag" in template)
     train = next(task for task in dag if task["name"] == "train")
-    assert "tune.Succeeded" in train["depends"]
-    assert "resolve-base.Succeeded" in train["depends"]
+    assert "tune" in train["dependencies"]
+    assert "resolve-base" in train["dependencies"]
