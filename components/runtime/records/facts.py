@@ -112,7 +112,7 @@ def _baseline(baseline: Mapping[str, Any]) -> Iterator[str]:
 
 def _pushed(pushed: Mapping[str, Any]) -> Iterator[str]:
     if pushed.get("pushed") is False:
-        yield "nothing"
+        yield "nothing published"
     elif pushed.get("version"):
         yield f"version {pushed['version']}"
 
