@@ -116,7 +116,7 @@ def _task(name: str, node: dict[str, Any], attempts: list[dict[str, Any]]) -> Re
         if own == "failed":
             state, error = (
                 "waiting",
-                f"attempt {len(attempts)} failed, another follows: {argo_messages.reason(message)}",
+                f"attempt {len(attempts)} failed: {argo_messages.reason(message)}",
             )
         elif own == "waiting":
             state, error = "waiting", _hindrance(name, message, moment(last.get("startedAt")))

@@ -15,6 +15,7 @@ from components.runtime.errors import InputError
 from components.runtime.lineage.events import outside
 from components.runtime.text.redaction import redact
 from runners.history.lineage_nodes import DIGEST, MODEL, RESOLVE, ArtifactNode, ExecutionNode, Lineage, some
+from runners.history.outcome import truth
 from runners.kubeflow.artifacts import store
 from runners.kubeflow.executions import METRICS, Artifact, Execution
 from runners.kubeflow.server import Cluster
@@ -70,6 +71,8 @@ class ServerLineage(Lineage):
         made = [self.artifacts[each] for execution in own for each in execution.outputs.values()]
         used = {each for execution in own for each in execution.inputs.values()}
         models = [node for node in made if node.type == MODEL and self.executions[node.maker].stage != RESOLVE]
+        # What push leaves of a model without a blessing says that it is nowhere.
+        models = [node for node in models if truth(node.metadata.get("pushed")) is not False]
         published = {each for node in models for each in self.executions[node.maker].inputs.values()}
         last = [node for node in made if node.id not in used and node.type not in _DRAWN]
         found = [node for node in models if node.id not in published] or last or made

@@ -99,7 +99,8 @@ class RealCluster:
     def put(self, file: Path, place: str, *, pod: str = SHELL) -> None:
         """Copies a file onto the volume."""
         self.shell(f"mkdir -p '{Path(place).parent}'", pod=pod)
-        self.kubectl("exec", "--stdin", pod, "--", "sh", "-c", f"cat >'{place}'", given=file.read_bytes())
+        self.kubectl("cp", str(file), f"{pod}:{place}")
+        assert self.shell(f"wc -c <'{place}'", pod=pod).strip() == str(file.stat().st_size)
 
     def millrace(self, *arguments: str | Path, code: int | None = 0) -> str:
         """What `./millrace` prints, on both streams."""
@@ -129,8 +130,16 @@ class RealCluster:
         for file in (ROOT / "models" / "taxi").iterdir():
             if file.is_file() and file.name != "settings.yaml":
                 (folder / file.name).write_bytes(file.read_bytes())
-        self.millrace("compile", folder, "--module", "/app/models/taxi", "--output", self.folder)
+        self.millrace("compile", folder, "--module", self.module(), "--output", self.folder)
         return self.folder / f"{folder.name}.argo.yaml"
+
+    def module(self, pod: str = SHELL) -> str:
+        """The model's code on the volume, where it is put."""
+        place = f"{VOLUME}/models/{self.token}"
+        for file in (ROOT / "models" / "taxi").iterdir():
+            if file.is_file():
+                self.put(file, f"{place}/{file.name}", pod=pod)
+        return place
 
     def submit(self, workflow: Path, data: str, **parameters: str) -> Run:
         """Submits a Workflow that serves under its own name."""

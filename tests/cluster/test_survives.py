@@ -120,6 +120,7 @@ def test_a_full_volume_is_told_and_the_run_goes_on_when_there_is_room(
     with small_volume(cluster, "millrace-small", _SMALL_MEGABYTES) as shell:
         for file in trips.glob("*.csv"):
             cluster.put(file, f"{VOLUME}/data/{file.name}", pod=shell)
+        cluster.module(shell)
         workflow = cluster.compiled("full", "volume: {claim: millrace-small}")
         cluster.shell(f"head -c {_SMALL_MEGABYTES}m /dev/zero >{VOLUME}/filler", pod=shell, check=False)
         run = cluster.submit(workflow, f"{VOLUME}/data")
@@ -171,7 +172,9 @@ def test_a_pod_that_cannot_start_waits_and_says_why(cluster: RealCluster, data: 
     workflow.write_text(yaml.safe_dump(document))
     run = cluster.submit(workflow, data)
     try:
-        shown = wait_until(lambda: _with("Pull", cluster.argo("show", run.name)), "the pull fails", 120, every=2)
+        shown = wait_until(
+            lambda: _with("ImagePullBackOff", cluster.argo("show", run.name)), "the pull fails", 120, every=2
+        )
         [line] = [line for line in shown.splitlines() if line.strip().startswith(("ingest", "· ingest", "▶ ingest"))]
         assert "waiting" in line
     finally:

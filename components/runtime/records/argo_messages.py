@@ -29,6 +29,8 @@ _OUTSIDE = (
     (re.compile(r"^main: \S+ \(exit code 143\)"), "its pod had to go (SIGTERM): it was deleted, or its node shut down"),
 )
 """Ends that are no fault of the stage."""
+# On a line of its own, or behind Argo's words; "rpc error: " is no stage's.
+_OWN_LINE = re.compile(rf"(?:^|: ){ERROR_PREFIX}(.+)$", re.MULTILINE)
 _CONTAINER = re.compile(r"^main: (?P<said>.*)$", re.DOTALL)
 
 
@@ -52,9 +54,8 @@ def reason(message: str) -> str:
     for pattern, words in _OUTSIDE:
         if pattern.search(message):
             return words
-    own = [line for line in message.splitlines() if ERROR_PREFIX in line]
-    if own:
-        text = own[-1].split(ERROR_PREFIX, 1)[1]
+    if own := _OWN_LINE.findall(message):
+        text = own[-1]
     else:
         text = found["said"] if (found := _CONTAINER.match(message)) else message
     return " ".join(text.split())

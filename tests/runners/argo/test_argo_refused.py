@@ -206,6 +206,6 @@ def test_unknown_and_missing_parameters() -> None:
     with pytest.raises(InputError, match=r"no parameter 'dta'; the parameters are: data, eval_steps"):
         compile_workflow(text, dataclasses.replace(ArgoOptions(), parameters={"dta": "x"}))
     document, platform = yaml.safe_load_all(text)
-    del document["components"]["comp-exit-handler-1"]["dag"]["tasks"]["ingest"]["inputs"]["parameters"]["data"]
+    del document["root"]["dag"]["tasks"]["ingest"]["inputs"]["parameters"]["data"]
     with pytest.raises(InputError, match=r"task ingest: the parameter 'data' is missing and has no default"):
         compile_workflow(yaml.safe_dump_all([document, platform]))

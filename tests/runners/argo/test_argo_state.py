@@ -93,7 +93,7 @@ def test_a_beginning_without_end_is_told() -> None:
 
 def test_between_two_attempts_nothing_runs() -> None:
     run = _run(("Error", "pod deleted"), above=("Running", "Backoff for 5 seconds"))
-    why = "attempt 1 failed, another follows: its pod was lost: deleted, drained or preempted"
+    why = "attempt 1 failed: its pod was lost: deleted, drained or preempted"
     assert _told(run)[0] == ("train", "waiting", why)
     again = _run(("Error", "pod deleted"), ("Running", ""))
     assert (_told(again)[0], again.state) == (("train", "running", ""), "running")

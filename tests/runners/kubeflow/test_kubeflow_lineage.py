@@ -146,7 +146,7 @@ def test_no_more_runs_are_read_than_are_told(server: History, monkeypatch: pytes
         ("abcdef", "no run 'abcdef' on"),
         ("taxi@7", "no such run and no such version on"),
         (f"{FIRST}/push/model", "push has no output 'model'; it has: pushed_model"),
-        (f"{SECOND}/push/model", "push has not run in"),
+        (f"{FAILED}/push/model", "push has not run in"),
         ("gs://bucket/x", "knows of no artifact that lies there"),
     ],
 )

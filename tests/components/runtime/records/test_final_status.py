@@ -116,6 +116,11 @@ def test_an_attempt_that_was_followed_by_a_good_one_is_no_reason(tmp_path: Path)
         ("main: Error (exit code 65): error: data: no such folder", "data: no such folder"),
         ("main: Error (exit code 1): a log\nof lines\nerror: the last one", "the last one"),
         ("main: Error (exit code 3)", "Error (exit code 3)"),
+        ("main: Error (exit code 1): x: error: y", "y"),
+        (
+            'ImagePullBackOff: Back-off pulling image "a:1": ErrImagePull: rpc error: code = NotFound',
+            'ImagePullBackOff: Back-off pulling image "a:1": ErrImagePull: rpc error: code = NotFound',
+        ),
         ('pods "p" is forbidden: no\nservice account', 'pods "p" is forbidden: no service account'),
         ("", ""),
     ],
