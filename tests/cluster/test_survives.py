@@ -51,7 +51,7 @@ def test_a_run_that_nothing_disturbs_has_the_metrics_of_a_local_one(
     local_record = yaml.safe_load(local.read_text())
     assert metrics(undisturbed.root(), record) == metrics(tmp_path / "root", local_record)
     shown = cluster.argo("show", undisturbed.name)
-    positions = [shown.index(f" {stage} ") for stage in ("ingest", "statistics", "transform", "train", "push")]
+    positions = [shown.index(f"\n{stage} ") for stage in ("ingest", "statistics", "transform", "train", "push")]
     assert positions == sorted(positions), shown
     assert "done" in shown
 
