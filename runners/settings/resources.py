@@ -28,8 +28,8 @@ NEVER_CACHED = ("resolve", "push", "push_hub", "push_vertex", "notify")
 
 _ENVIRONMENT = {
     # Starting costs 0.1 GB without TensorFlow, 0.6 GB with TFDV, 0.8 GB with TFT and TFMA (measured in new processes);
-    # the work comes on top, see docs/benchmarks.md. Processors are shared by whoever wants them, so little is set aside:
-    # two runs fit on a node that has two.
+    # the work comes on top, see docs/benchmarks.md. Processors are shared by who wants them, so little is set
+    # aside: two runs fit on a node that has two.
     "client": {"memory": {"request": "256Mi", "limit": "1Gi"}, "cpu": {"request": "100m", "limit": "2"}},
     "data": {"memory": {"request": "1Gi", "limit": "2Gi"}, "cpu": {"request": "250m", "limit": "2"}},
     "ml": {"memory": {"request": "1536Mi", "limit": "3Gi"}, "cpu": {"request": "500m", "limit": "4"}},
