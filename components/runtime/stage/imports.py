@@ -13,9 +13,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
-LATER = ("keras.wrappers", "keras._tf_keras.keras.wrappers", "IPython")
-"""Modules that libraries import for others to use, and that wait until somebody does: Keras's for scikit-learn, which
-imports that and SciPy, and what Keras looks for a notebook with. They are a fifth of the modules that training imports."""
+LATER = (
+    # Keras's for scikit-learn, which imports that and SciPy, for pictures of samples, and what looks for a notebook.
+    *("keras.wrappers", "keras._tf_keras.keras.wrappers"),
+    *("keras.visualization", "keras._tf_keras.keras.visualization", "keras.src.visualization"),
+    "IPython",
+    # Beam's for BigQuery, which imports progress bars in notebooks.
+    *("google.cloud.bigquery", "tqdm.notebook"),
+    # TFMA's for texts, which import nltk and scikit-learn. Its register of metrics lacks them until they are filled.
+    *("tensorflow_model_analysis.metrics.bleu", "tensorflow_model_analysis.metrics.rouge"),
+)
+"""Modules that libraries import for others to use: they wait until somebody does."""
 
 
 @contextlib.contextmanager
@@ -42,6 +50,13 @@ def postpone(names: Sequence[str] = LATER) -> None:
         sys.meta_path.insert(0, _Later(names))
 
 
+def fill(package: str) -> None:
+    """Imports the modules of a package that still wait, for what they do when they are imported."""
+    for finder in sys.meta_path:
+        if isinstance(finder, _Later):
+            finder.fill(f"{package}.")
+
+
 class _Later(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     """Finds modules that wait, and fills them.
 
@@ -53,6 +68,12 @@ class _Later(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         self._names = frozenset(names)
         self._loaders: dict[str, importlib.abc.Loader] = {}
         self._waiting: dict[str, Callable[[], None]] = {}
+
+    def fill(self, prefix: str) -> None:
+        """Imports the modules whose name begins so."""
+        for name, fill in list(self._waiting.items()):
+            if name.startswith(prefix):
+                fill()
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
@@ -78,10 +99,13 @@ class _Later(importlib.abc.MetaPathFinder, importlib.abc.Loader):
             with lock:
                 if self._waiting.pop(name, None):
                     del module.__getattr__
-                    module.__loader__ = loader
-                    if module.__spec__:
-                        module.__spec__.loader = loader
-                    loader.exec_module(module)
+                    assert module.__spec__ is not None
+                    module.__loader__ = module.__spec__.loader = loader
+                    try:
+                        loader.exec_module(module)
+                    except BaseException:
+                        wait()
+                        raise
 
         def look(attribute: str) -> Any:
             if attribute.startswith("__") and attribute != "__all__":
@@ -89,8 +113,11 @@ class _Later(importlib.abc.MetaPathFinder, importlib.abc.Loader):
             fill()
             return getattr(module, attribute)
 
-        self._waiting[name] = fill
-        module.__getattr__ = look  # type: ignore[method-assign]
+        def wait() -> None:
+            self._waiting[name] = fill
+            module.__getattr__ = look  # type: ignore[method-assign]
+
+        wait()
 
 
 @contextlib.contextmanager

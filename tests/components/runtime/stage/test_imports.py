@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import importlib
+import inspect
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -102,6 +103,45 @@ def test_a_library_that_cannot_be_imported_leaves_nothing(libraries: Path) -> No
     with pytest.raises(ValueError, match="broken"):
         used()
     assert (list(sys.meta_path), set(sys.modules)) == before
+
+
+@pytest.fixture
+def waiting(libraries: Path) -> Iterator[Any]:
+    """`library`, which waits, with a module `part`; its module `broken` waits, too, and cannot be imported."""
+    (libraries / "library" / "__init__.py").write_text("VALUE = 7\nfrom library.part import PART")
+    (libraries / "library" / "part.py").write_text("import library\nPART = 'part'")
+    (libraries / "library" / "broken.py").write_text("raise ImportError('no such thing')")
+    before = list(sys.meta_path)
+    sys.meta_path[:] = [finder for finder in before if not isinstance(finder, imports._Later)]
+    imports.postpone(["library", "library.broken"])
+    yield importlib.import_module("library")
+    sys.meta_path[:] = before
+
+
+def test_a_module_waits_until_something_is_taken_out_of_it(waiting: Any) -> None:
+    assert hasattr(waiting, "__file__")
+    assert not hasattr(waiting, "__wrapped__")
+    assert inspect.getmodule(gc.collect) is gc
+    assert "VALUE" not in vars(waiting)
+    assert waiting.VALUE == 7
+    assert waiting.__spec__.loader is waiting.__loader__
+    with pytest.raises(AttributeError, match="no attribute 'OTHER'"):
+        _ = waiting.OTHER
+
+
+def test_it_is_filled_for_an_import_from_it_and_of_what_is_within(waiting: Any) -> None:
+    assert importlib.import_module("library.part").PART == "part"
+    assert vars(waiting)["VALUE"] == 7
+
+
+@pytest.mark.usefixtures("waiting")
+def test_one_that_cannot_be_imported_says_so_each_time() -> None:
+    module = importlib.import_module("library.broken")
+    for _ in range(2):
+        with pytest.raises(ImportError, match="no such thing"):
+            _ = module.VALUE
+    with pytest.raises(ImportError, match="no such thing"):
+        imports.fill("library")
 
 
 def test_nothing_is_collected_during_imports_and_what_they_made_never() -> None:
