@@ -33,9 +33,13 @@ def check_metrics(file: str, config: config_pb2.EvalConfig) -> None:
     Raises:
       InputError: a metric does not exist, cannot be made, or has a threshold that would say nothing.
     """
-    if any(metric.class_name not in metric_types.registered_metrics() for metric in _metrics(config)):
-        imports.fill("tensorflow_model_analysis.metrics")
     registered = metric_types.registered_metrics()
+    if not all(
+        metric.module or metric.class_name in registered or hasattr(tf_keras.metrics, metric.class_name)
+        for metric in _metrics(config)
+    ):
+        imports.fill("tensorflow_model_analysis.metrics")
+        registered = metric_types.registered_metrics()
     for metric in _metrics(config):
         where = f"{file}: metric {metric.class_name!r}"
         if metric.config:

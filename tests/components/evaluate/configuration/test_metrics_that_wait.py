@@ -21,7 +21,7 @@ def check(*metrics):
     text = "model_specs { label_key: 'l' } metrics_specs { %s }" % " ".join("metrics { %s }" % each for each in metrics)
     check_metrics("eval_config.pbtxt", text_format.Parse(text, config_pb2.EvalConfig()))
 
-check("class_name: 'AUC'", "class_name: 'ExampleCount'")
+check("class_name: 'AUC'", "class_name: 'Hinge'", "class_name: 'MajorityLift' module: 'components.evaluate.metrics'")
 unasked = sorted({"nltk", "sklearn", "sacrebleu", "google.cloud.bigquery.client"} & set(sys.modules))
 check("class_name: 'Bleu'", "class_name: 'Rouge' config: '\\"rouge_type\\": \\"rouge1\\"'")
 try:
