@@ -1,7 +1,8 @@
 """Stages as processes of their own that need not import their libraries first: forks of a process that has.
 
-That is how the local target runs them, too (`runtime/launch/warm.py`). The process that forks has imported libraries
-and nothing of ours, so what a stage imports of ours, and what it says and leaves, is as in a process begun anew.
+That is how the local target runs them, too (`runtime/launch/warm.py`). The process that forks has imported libraries,
+and of ours only what has modules of them wait, so what a stage imports of ours, and what it says and leaves, is as in a
+process begun anew.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ def _context() -> ForkServerContext:
         if importlib.util.find_spec(library.partition(".")[0])
     ]
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__, *(libraries or _CLIENT_LIBRARIES)])
+    context.set_forkserver_preload([__name__, "tests.postponed", *(libraries or _CLIENT_LIBRARIES)])
     return context
 
 

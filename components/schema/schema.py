@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
-import tensorflow_data_validation as tfdv
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
 
+from components.runtime.data import tfdv
 from components.runtime.data.storage import local_file
 from components.runtime.data.tfmd import SCHEMA_FILE, read_schema, read_statistics
 from components.runtime.errors import InputError

@@ -1,31 +1,21 @@
-"""TFDV's statistics of one split, computed batch by batch in this process, or by a Beam pipeline for large data.
+"""TFDV's statistics of one split, computed batch by batch in this process.
 
-Both ways use the same generators. On one machine the plain loop is several times faster than the FnApiRunner, which
-spends most of its time on staging a pipeline and on moving the batches between its workers and itself.
+A Beam pipeline for large data is in `on_beam.py`, with the same generators. On one machine the plain loop is several
+times faster than the FnApiRunner, which spends most of its time on staging a pipeline and on moving the batches between
+its workers and itself.
 """
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
-import apache_beam as beam
 import numpy as np
 import pyarrow as pa
-import tensorflow_data_validation as tfdv
-from apache_beam.options.pipeline_options import PipelineOptions
-from tensorflow_data_validation.statistics import stats_impl
-from tensorflow_data_validation.statistics.generators import (
-    basic_stats_generator,
-    stats_generator,
-    top_k_uniques_sketch_stats_generator,
-)
 from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
-from tfx_bsl.coders import example_coder
 
-from components.runtime.data import tfrecord
+from components.runtime.data import tfdv, tfrecord
 from components.runtime.errors import InputError
 from components.statistics.records import batches
 
@@ -38,35 +28,15 @@ _HISTOGRAM_VALUES = 1000
 """Values that the histogram of a feature has, as in TFX, where the schema compares it with nothing."""
 
 
-def generators(schema: schema_pb2.Schema | None = None) -> list[stats_generator.CombinerStatsGenerator]:
-    """TFDV's default generators, with sketches that bound the memory of features with many or large values.
-
-    Args:
-      schema: says which numbers are categories, which are then counted by value, which bytes are images, and which
-        features are compared by drift or skew: the histograms of those have all values that the sketches count.
-    """
-    schema = _without_bounded_floats(schema) if schema else None
-    return [
-        basic_stats_generator.BasicStatsGenerator(
-            schema=schema,
-            num_values_histogram_buckets=10,
-            num_histogram_buckets=10,
-            num_quantiles_histogram_buckets=10,
-            epsilon=0.01,
-        ),
-        _Counts(schema),
-    ]
-
-
-class _Counts(top_k_uniques_sketch_stats_generator.TopKUniquesSketchStatsGenerator):
+class ComparedCounts:
     """Counts by value, with a histogram of all that the sketch holds where the schema compares the feature.
 
     TFDV computes a distance from the histograms alone, as if there were no values but theirs. With as many for every
-    feature, the statistics of wide data would be gigabytes.
+    feature, the statistics of wide data would be gigabytes. Goes before TFDV's TopKUniquesSketchStatsGenerator.
     """
 
     def __init__(self, schema: schema_pb2.Schema | None, histogram_values: int = _HISTOGRAM_VALUES) -> None:
-        super().__init__(
+        super().__init__(  # type: ignore[call-arg]
             schema=schema,
             num_top_values=20,
             num_rank_histogram_buckets=histogram_values,
@@ -79,16 +49,45 @@ class _Counts(top_k_uniques_sketch_stats_generator.TopKUniquesSketchStatsGenerat
             for feature in (schema.feature if schema else ())
             if feature.HasField("drift_comparator") or feature.HasField("skew_comparator")
         }
-        self._of_compared = _Counts(None, SKETCH_SIZE) if self._compared else None
+        self._of_compared = type(self)(None, SKETCH_SIZE) if self._compared else None
 
     def extract_output(self, accumulator: Mapping[Any, Any]) -> statistics_pb2.DatasetFeatureStatistics:
         """The counts of each feature, by its path."""
+        of_all: Callable[[Mapping[Any, Any]], statistics_pb2.DatasetFeatureStatistics] = super().extract_output  # type: ignore[misc]
         if self._of_compared is None:
-            return super().extract_output(accumulator)
+            return of_all(accumulator)
         compared = {path: sketch for path, sketch in accumulator.items() if ".".join(path.steps()) in self._compared}
-        result = super().extract_output({path: each for path, each in accumulator.items() if path not in compared})
+        result = of_all({path: each for path, each in accumulator.items() if path not in compared})
         result.features.extend(self._of_compared.extract_output(compared).features)
         return result
+
+
+class Counts(ComparedCounts, tfdv.TopKUniquesSketchStatsGenerator):
+    """Those of this process."""
+
+
+def generators(
+    schema: schema_pb2.Schema | None = None, basic: type[Any] = tfdv.BasicStatsGenerator, counts: type[Any] = Counts
+) -> list[Any]:
+    """TFDV's default generators, with sketches that bound the memory of features with many or large values.
+
+    Args:
+      schema: says which numbers are categories, which are then counted by value, which bytes are images, and which
+        features are compared by drift or skew: the histograms of those have all values that the sketches count.
+      basic: TFDV's BasicStatsGenerator.
+      counts: ComparedCounts with TFDV's generator. Beam has both of the whole library.
+    """
+    schema = _without_bounded_floats(schema) if schema else None
+    return [
+        basic(
+            schema=schema,
+            num_values_histogram_buckets=10,
+            num_histogram_buckets=10,
+            num_quantiles_histogram_buckets=10,
+            epsilon=0.01,
+        ),
+        counts(schema),
+    ]
 
 
 def _without_bounded_floats(schema: schema_pb2.Schema) -> schema_pb2.Schema:
@@ -121,7 +120,7 @@ def compute(
     """
     parts = generators(schema)
     accumulators = [part.create_accumulator() for part in parts]
-    decoder = example_coder.ExamplesToRecordBatchDecoder()
+    decoder = tfdv.ExamplesToRecordBatchDecoder()
     rows = 0
     with np.errstate(invalid="ignore"):
         for batch in batches(files):
@@ -129,54 +128,10 @@ def compute(
                 decoded = decoder.DecodeBatch(batch)
                 accumulators = [part.add_input(state, decoded) for part, state in zip(parts, accumulators, strict=True)]
             except (RuntimeError, TypeError) as error:
-                raise _find_fault(files, error) from error
+                raise find_fault(files, error) from error
             rows += len(batch)
             on_rows(rows)
-        return tidy(stats_impl.extract_statistics_output(accumulators, parts))
-
-
-def compute_with_beam(
-    files: Mapping[str, Sequence[Path]], options: Sequence[str], schema: schema_pb2.Schema | None = None
-) -> dict[str, Statistics]:
-    """Statistics of several splits by one Beam pipeline.
-
-    Args:
-      files: record files of each split, on storage that the runner's workers can read.
-      options: Beam's command line options; without `--runner` it is the FnApiRunner.
-      schema: as for `generators`.
-
-    Returns:
-      As `compute`, by split. Quantiles may differ from those of `compute` within TFDV's tolerance of 1 %.
-
-    Raises:
-      InputError: see `compute`.
-    """
-    flags = list(options)
-    if not any(flag.startswith("--runner") for flag in flags):
-        flags.append("--runner=FnApiRunner")
-    settings = tfdv.StatsOptions(add_default_generators=False, generators=generators(schema))
-    with tempfile.TemporaryDirectory() as scratch:
-        with beam.Pipeline(options=PipelineOptions(flags)) as pipeline:
-            for split, paths in files.items():
-                # Our reader, not Beam's: it tells which record of which file is damaged.
-                _ = (
-                    pipeline
-                    | f"Files[{split}]" >> beam.Create([str(path) for path in paths])
-                    | f"Spread[{split}]" >> beam.Reshuffle()
-                    | f"Decode[{split}]" >> beam.FlatMap(_decode_file)
-                    | f"Statistics[{split}]" >> tfdv.GenerateStatistics(settings)
-                    | f"Write[{split}]" >> tfdv.WriteStatisticsToBinaryFile(str(Path(scratch) / f"{split}.pb"))
-                )
-        return {split: tidy(tfdv.load_stats_binary(str(Path(scratch) / f"{split}.pb"))) for split in files}
-
-
-def _decode_file(path: str) -> Iterator[pa.RecordBatch]:
-    decoder = example_coder.ExamplesToRecordBatchDecoder()
-    for batch in batches([Path(path)]):
-        try:
-            yield decoder.DecodeBatch(batch)
-        except RuntimeError as error:
-            raise _find_fault([Path(path)], error) from error
+        return tidy(tfdv.extract_statistics_output(accumulators, parts))
 
 
 def tidy(statistics: Statistics) -> Statistics:
@@ -190,9 +145,9 @@ def tidy(statistics: Statistics) -> Statistics:
     return result
 
 
-def _find_fault(files: Sequence[Path], error: Exception) -> Exception:
+def find_fault(files: Sequence[Path], error: Exception) -> Exception:
     """Reads again, record by record, to say which one TFDV could not take; returns `error` where there is none."""
-    decoder = example_coder.ExamplesToRecordBatchDecoder()
+    decoder = tfdv.ExamplesToRecordBatchDecoder()
     kinds: dict[str, tuple[pa.DataType, str]] = {}
     for file in files:
         for number, record in enumerate(tfrecord.read(file), start=1):

@@ -5,9 +5,8 @@ from __future__ import annotations
 from components.runtime.data.storage import local_file
 from components.runtime.data.tfmd import STATISTICS_FILE, read_schema, split_order
 from components.runtime.errors import InputError
-from components.runtime.stage import progress
+from components.runtime.stage import imports, progress
 from components.runtime.stage.artifacts import InputArtifact, OutputArtifact
-from components.statistics.compute import compute_with_beam
 from components.statistics.page import statistics_page
 from components.statistics.records import record_files
 from components.statistics.splits import compute_splits
@@ -41,6 +40,8 @@ def statistics(
     schema = read_schema(local_file(schema_file)) if schema_file else None
     files = {split: record_files(examples.split(split)) for split in splits}
     if beam_options:
+        with imports.quick():
+            from components.statistics.on_beam import compute_with_beam
         progress.report("running the Beam pipeline")
         found = compute_with_beam(files, beam_options, schema)
     else:

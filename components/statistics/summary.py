@@ -8,8 +8,9 @@ from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from tensorflow_data_validation import constants
 from tensorflow_metadata.proto.v0 import statistics_pb2
+
+from components.runtime.data import tfdv
 
 MOSTLY_MISSING = 0.5
 MISSING_DIFFERENCE = 0.1
@@ -17,7 +18,7 @@ COUNTABLE_RANGE = 9
 """Whole numbers at most this far apart fall into buckets of their own in TFDV's ten buckets of equal width."""
 
 _Floats: TypeAlias = npt.NDArray[np.float64]
-_PLACEHOLDERS = {constants.NON_UTF8_PLACEHOLDER: "(not text)", constants.LARGE_BYTES_PLACEHOLDER: "(over 1 KiB)"}
+_PLACEHOLDERS = {tfdv.NON_UTF8_PLACEHOLDER: "(not text)", tfdv.LARGE_BYTES_PLACEHOLDER: "(over 1 KiB)"}
 _ROUNDING = 1e-6
 _Proto: TypeAlias = statistics_pb2.FeatureNameStatistics
 _KINDS: dict[int, str] = {_Proto.INT: "integer", _Proto.FLOAT: "float", _Proto.STRING: "text", _Proto.BYTES: "bytes"}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import tempfile
 import time
@@ -79,8 +78,6 @@ def train(
     serving = model.directory() / SERVING_FOLDER
     run_fn = loading.load_function(module_file, "run_fn")
     history = History(train_steps, str(transformed_examples.metadata.get("not_finite") or ""))
-    # What the imports made lives until the end; without it each collection during tracing walks through all of it.
-    gc.freeze()
     keras.utils.set_random_seed(seed)
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as scratch, watching(history), servable_variables():

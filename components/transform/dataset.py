@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import shutil
 from collections.abc import Iterator
@@ -48,8 +47,6 @@ def transform_dataset(
 ) -> None:
     """Does the work of the stage; arguments and errors are those of `components.transform.transform`."""
     os.environ["TF_USE_LEGACY_KERAS"] = "0"
-    # What the imports made lives until the end; without it each collection during tracing walks through all of it.
-    gc.freeze()
     preprocessing = Preprocessing(module_file, custom_config)
     serialised = tfmd.read_schema_artifact(schema).SerializeToString(deterministic=True)
     train_files = data_files(examples.split(ANALYSED_SPLIT))

@@ -6,6 +6,7 @@ from typing import Any
 
 from components.runtime.data import validity
 from components.runtime.errors import InputError
+from components.runtime.stage import imports
 from components.runtime.stage.artifacts import InputArtifact, OutputArtifact
 
 ON_NOT_FINITE = ("warn", "fail")
@@ -45,7 +46,8 @@ def transform(
         raise InputError(f"on_not_finite is {on_not_finite!r}; write {' or '.join(ON_NOT_FINITE)}")
     if anomalies is not None:
         validity.check(anomalies)
-    from components.transform.dataset import transform_dataset
+    with imports.quick():
+        from components.transform.dataset import transform_dataset
 
     transform_dataset(
         examples,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import gc
 import json
 import os
 import tempfile
@@ -73,8 +72,6 @@ def tune(
     if not 0 <= max_minutes < float("inf"):
         raise InputError(f"max_minutes is {max_minutes}; set it to some minutes, or to 0 for no limit")
     tuner_fn = loading.load_function(module_file, "tuner_fn")
-    # What the imports made lives until the end; without it each collection during tracing walks through all of it.
-    gc.freeze()
     keras.utils.set_random_seed(seed)
     started = time.monotonic()
     # A tuner keeps its trials, weights included, in a folder: without one of its own that is where it runs.

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, TypeAlias
 
-import tensorflow_data_validation as tfdv
 from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2, statistics_pb2
 
-from components.runtime.data import validity
+from components.runtime.data import tfdv, validity
 from components.runtime.data.tfmd import ANOMALIES_FILE, STATISTICS_FILE, read_schema_artifact, read_statistics
 from components.runtime.errors import InputError
 from components.runtime.stage import progress

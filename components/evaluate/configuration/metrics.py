@@ -19,6 +19,7 @@ from components.evaluate.configuration.names import listed, refuse_unknown
 from components.evaluate.configuration.reading import with_baseline
 from components.evaluate.metrics import interval
 from components.runtime.errors import InputError, StageError
+from components.runtime.stage import imports
 
 
 def _metrics(config: config_pb2.EvalConfig) -> Iterator[config_pb2.MetricConfig]:
@@ -33,6 +34,12 @@ def check_metrics(file: str, config: config_pb2.EvalConfig) -> None:
       InputError: a metric does not exist, cannot be made, or has a threshold that would say nothing.
     """
     registered = metric_types.registered_metrics()
+    if not all(
+        metric.module or metric.class_name in registered or hasattr(tf_keras.metrics, metric.class_name)
+        for metric in _metrics(config)
+    ):
+        imports.fill("tensorflow_model_analysis.metrics")
+        registered = metric_types.registered_metrics()
     for metric in _metrics(config):
         where = f"{file}: metric {metric.class_name!r}"
         if metric.config:

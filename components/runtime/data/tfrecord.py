@@ -61,6 +61,7 @@ def frame(records: Sequence[bytes]) -> bytes:
 
 @functools.lru_cache(1 << 16)
 def _header(length: int) -> bytes:
+    """What stands before a record; kept, since records of one file have few lengths."""
     packed = struct.pack("<Q", length)
     return packed + struct.pack("<I", masked_crc(packed))
 
@@ -144,23 +145,26 @@ def read_stream(stream: ByteStream, name: str) -> Iterator[bytes]:
     """
     chunks = _decompressed(stream, name)
     buffer, position, offset, number = b"", 0, 0, 1
+
+    def where() -> str:
+        return f"{name}: record {number} at byte {offset}"
+
     while True:
         buffer, position = _fill(buffer, position, HEADER_BYTES, chunks)
         if position == len(buffer):
             return
-        where = f"{name}: record {number} at byte {offset}"
         if len(buffer) - position < HEADER_BYTES:
-            raise InputError(f"{where} ends inside its header: {_MEND}")
-        length, length_crc = struct.unpack_from("<QI", buffer, position)
-        if masked_crc(buffer[position : position + 8]) != length_crc:
-            raise InputError(f"{where}: the checksum of its length does not hold: {_MEND}")
+            raise InputError(f"{where()} ends inside its header: {_MEND}")
+        length: int = struct.unpack_from("<Q", buffer, position)[0]
+        if buffer[position : position + HEADER_BYTES] != _header(length):
+            raise InputError(f"{where()}: the checksum of its length does not hold: {_MEND}")
         size = HEADER_BYTES + length + FOOTER_BYTES
         buffer, position = _fill(buffer, position, size, chunks)
         if len(buffer) - position < size:
-            raise InputError(f"{where} has {length} bytes, but the file ends before: {_MEND}")
+            raise InputError(f"{where()} has {length} bytes, but the file ends before: {_MEND}")
         record = buffer[position + HEADER_BYTES : position + HEADER_BYTES + length]
         if masked_crc(record) != struct.unpack_from("<I", buffer, position + HEADER_BYTES + length)[0]:
-            raise InputError(f"{where}: the checksum of its content does not hold: {_MEND}")
+            raise InputError(f"{where()}: the checksum of its content does not hold: {_MEND}")
         yield record
         position += size
         offset += size

@@ -25,6 +25,8 @@ import traceback
 from collections import deque
 from typing import Any, NoReturn
 
+from components.runtime.stage import imports
+
 _PR_SET_PDEATHSIG = 1
 
 
@@ -67,7 +69,8 @@ class WarmProcess:
 
     def _import(self, module: str) -> None:
         try:
-            importlib.import_module(module)
+            with imports.quick():
+                importlib.import_module(module)
         except Exception:
             # The stage that needs it meets the same error in its own process and reports it there.
             traceback.print_exc()
@@ -152,6 +155,7 @@ def main() -> None:
     # Libraries print while they are imported; only events may go to the real standard output.
     events = os.dup(1)
     os.dup2(2, 1)
+    imports.postpone()
     WarmProcess(arguments.preload, requests=0, events=events).serve()
 
 

@@ -19,6 +19,7 @@ from typing import Any
 from components.runtime.data.storage import local_file, origin
 from components.runtime.errors import InputError, classify
 from components.runtime.module_file import moved
+from components.runtime.stage import imports
 
 _MESSAGE_LENGTH = 400
 _STAND_IN = "components.runtime.module_file.tfx_compat"
@@ -159,7 +160,7 @@ def _load(path: Path, folder: _Folder) -> ModuleType:
     previous = sys.modules.get(module_name)
     sys.modules[module_name] = module
     try:
-        with folder.importable():
+        with folder.importable(), imports.quick():
             spec.loader.exec_module(module)
     except SyntaxError as error:
         where = f"{origin(error.filename or path)}:{error.lineno or 1}"

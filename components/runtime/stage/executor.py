@@ -22,7 +22,7 @@ from typing import Any
 
 from components.runtime import VERSION
 from components.runtime.errors import InputError, TransientError, classify
-from components.runtime.stage import pod, progress
+from components.runtime.stage import imports, pod, progress
 from components.runtime.stage.artifacts import (
     EMPTY_NOTE,
     METRICS,
@@ -233,7 +233,9 @@ def run_stage(target: str, argv: Sequence[str] | None = None) -> None:
         except json.JSONDecodeError as error:
             raise InputError(f"--executor-input is not JSON: {error}") from None
         execution = Execution.parse(stage, executor_input)
-        function = getattr(importlib.import_module(module_name), function_name)
+        imports.postpone()
+        with imports.quick():
+            function = getattr(importlib.import_module(module_name), function_name)
         progress.report(progress.STARTED)
         with _scratch():
             execution.run(function)

@@ -13,7 +13,8 @@ from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2, statistics_p
 
 from components.runtime.errors import InputError
 from components.statistics import compute as compute_module
-from components.statistics.compute import compute, compute_with_beam
+from components.statistics.compute import compute
+from components.statistics.on_beam import compute_with_beam
 from components.validate import comparisons
 from components.validate.validate import check
 from tests.support_tfdv import Row, run_statistics, run_validate, write_examples

@@ -74,6 +74,19 @@ def test_stages_are_forked_with_the_libraries_imported(modules: Path) -> None:
     warm.close()
 
 
+def test_no_garbage_is_looked_for_among_what_was_imported(modules: Path) -> None:
+    (modules / "heavy.py").write_text("import gc\nCOLLECTED = gc.isenabled()\n")
+    (modules / "job.py").write_text(
+        "import gc, heavy\nprint(heavy.COLLECTED, gc.isenabled(), gc.get_freeze_count() > 1000)\n"
+    )
+    warm = Warm(modules, ["heavy"])
+    warm.ask(1, "job", log=modules / "log")
+    assert warm.event()["id"] == 1
+    assert os.waitstatus_to_exitcode(warm.event()["status"]) == 0
+    assert (modules / "log").read_text() == "False True True\n"
+    warm.close()
+
+
 def test_one_failing_stage_leaves_the_next_alone(modules: Path) -> None:
     warm = Warm(modules, ["heavy", "no_such_module"])
     warm.ask(1, "job", "raise", log=modules / "first")
