@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import re
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -28,6 +29,9 @@ _home = tempfile.TemporaryDirectory(prefix="millrace-home-")
 atexit.register(_home.cleanup)
 os.environ |= {"HOME": _home.name, "XDG_DATA_HOME": _DATA_HOME, "LANG": "C.UTF-8"}
 os.umask(0o022)
+# A job in the background of a shell ignores Ctrl-C, and so would the runs that tests start to interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Compiled pipelines are long, and the loader in C reads the same ten times as fast.
 yaml.SafeLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
