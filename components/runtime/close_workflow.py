@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NoReturn
 
-from components.runtime.errors import EXIT_INTERRUPTED
+from components.runtime.errors import EXIT_INTERRUPTED, InputError
 from components.runtime.launch.command import end_with, mounted, pairs
 from components.runtime.launch.task_specification import PYTHON_TYPES
 from components.runtime.launch.workplace import sweep_run
@@ -52,13 +52,20 @@ def record(
         # The clocks of two machines; where they disagree, nobody knows.
         "seconds": seconds if seconds >= 0 else None,
         "parameters": {
-            name: convert(name, value, PYTHON_TYPES.get(plan["parameters"].get(name, ""), str))
-            for name, value in parameters.items()
+            name: _typed(name, value, plan["parameters"].get(name, "")) for name, value in parameters.items()
         },
         "exit_code": 0 if state == "done" else int(error.get("code", 1)),
         "error": str(error.get("message", "")),
         "tasks": [_task(root, run, task, notes.get(task["name"])) for task in plan["tasks"]],
     }
+
+
+def _typed(name: str, text: str, kind: str) -> Any:
+    """A parameter's value, or its text where that is of another type: a stage has said so, and the run is recorded."""
+    try:
+        return convert(name, text, PYTHON_TYPES.get(kind, str))
+    except InputError:
+        return text
 
 
 def _notes(root: Path, run: str, status: dict[str, Any]) -> dict[str, dict[str, Any]]:

@@ -4,72 +4,22 @@ from __future__ import annotations
 
 import codecs
 import contextlib
-import copy
 import time
 import uuid
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import Any
 
-import yaml
-
 from components.runtime.errors import InputError, StageError, TransientError
-from components.runtime.text.yaml_files import SAFE_LOADER
 from runners.argo import state as argo_state
 from runners.argo import stored_logs
 from runners.argo.kubeconfig import configure
 from runners.remote.http import TIMEOUT, explained, missing
-from runners.settings.parameters import check_known, split
 from runners.terminal.follow import RemoteRun
 
 _GROUP = {"group": "argoproj.io", "version": "v1alpha1"}
 _PAGE = 200
 _READING_SECONDS = 120.0
 _READING_INTERVAL = 1.0
-
-
-def read_workflow(file: Path) -> dict[str, Any]:
-    """Reads a Workflow from a file.
-
-    Raises:
-      InputError: there is no such file, or it is not one Workflow.
-    """
-    try:
-        documents = [each for each in yaml.load_all(file.read_text(), SAFE_LOADER) if each is not None]
-    except OSError as error:
-        raise InputError(f"{file}: {error.strerror}; compile the pipeline first: ./millrace compile MODEL") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{file}: not YAML: {' '.join(str(error).split())}") from None
-    if len(documents) != 1 or not isinstance(documents[0], dict) or documents[0].get("kind") != "Workflow":
-        raise InputError(f"{file}: not one Argo Workflow; make one: ./millrace compile MODEL")
-    workflow: dict[str, Any] = documents[0]
-    metadata = workflow.get("metadata") or {}
-    if not (metadata.get("name") or metadata.get("generateName")):
-        raise InputError(f"{file}: the Workflow has neither metadata.name nor metadata.generateName")
-    return workflow
-
-
-def with_parameters(workflow: dict[str, Any], pairs: tuple[str, ...], where: str) -> dict[str, Any]:
-    """A copy of a Workflow with the values that were given.
-
-    Raises:
-      InputError: an unknown parameter, a value that is not allowed, or one that is missing.
-    """
-    made = copy.deepcopy(workflow)
-    known = {each["name"]: each for each in (made["spec"].get("arguments") or {}).get("parameters") or []}
-    for name, value in split(pairs).items():
-        check_known(name, known, f"--param {name}={value}")
-        if "{{" in value:
-            raise InputError(f"--param {name}={value}: Argo reads {{{{ as one of its own tags; leave it out")
-        allowed = [str(each) for each in known[name].get("enum") or []]
-        if allowed and value not in allowed:
-            raise InputError(f"--param {name}={value}: it is one of {', '.join(allowed)}")
-        known[name]["value"] = value
-        known[name].pop("valueFrom", None)
-    for name, parameter in known.items():
-        if "value" not in parameter and "valueFrom" not in parameter:
-            raise InputError(f"{where}: the parameter {name!r} is missing and has no default")
-    return made
 
 
 class ArgoCluster:
@@ -227,12 +177,14 @@ class ArgoCluster:
         """
         workflow = self.get(name)
         tasks = argo_state.task_nodes(workflow)
+        if task not in tasks and task in (each.name for each in argo_state.remote_run(workflow).tasks):
+            raise InputError(f"task {task} of {name}: no log: it has not run")
         if task not in tasks:
             raise missing("task", task, tasks, f"the workflow {name}", "in")
         pod = self._pods(name).get(argo_state.pod_node(workflow, tasks[task])["id"])
         if pod:
             yield from self._log_of(pod, task, tail=tail, follow=follow)
-        elif not _has_run(workflow, task):
+        elif not _has_run(workflow, tasks[task]):
             raise InputError(f"task {task} of {name}: no log: it has not run")
         else:
             yield self._stored(workflow, {task: tasks[task]}, tail)[task]
@@ -240,7 +192,7 @@ class ArgoCluster:
     def all_logs(self, name: str, *, tail: int | None = None) -> Iterator[tuple[str, Iterable[str]]]:
         """The logs of all tasks that have run, as `logs` has them: by task, in the order in which they began."""
         workflow = self.get(name)
-        tasks = {task: node for task, node in argo_state.task_nodes(workflow).items() if _has_run(workflow, task)}
+        tasks = {task: node for task, node in argo_state.task_nodes(workflow).items() if _has_run(workflow, node)}
         pods = self._pods(name)
         living = {task: pods.get(argo_state.pod_node(workflow, node)["id"]) for task, node in tasks.items()}
         gone = {
@@ -327,6 +279,5 @@ class ArgoCluster:
             raise
 
 
-def _has_run(workflow: dict[str, Any], task: str) -> bool:
-    states = {each.name: each.state for each in argo_state.remote_run(workflow).tasks}
-    return states[task] not in ("waiting", "skipped")
+def _has_run(workflow: dict[str, Any], node: dict[str, Any]) -> bool:
+    return argo_state.pod_node(workflow, node).get("phase") in ("Running", "Succeeded", "Failed", "Error")

@@ -5,23 +5,19 @@ Format: Argo Workflows v1alpha1, CronWorkflow, of 3.6 and later, whose `schedule
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from components.runtime.errors import InputError
-from runners.argo.cluster import with_parameters
 from runners.argo.schema import validate
-from runners.argo.task import as_text
+from runners.argo.workflow_file import definitions, with_values
 from runners.remote.schedules import Schedule, whole_minutes
+from runners.settings import parameters, secret_values
 from runners.terminal import text
 
-DIGEST = "millrace/schedule"
-"""Annotation: digest of what the file asked for, by which a schedule that is as wanted is left alone."""
-
+_DESCRIPTION = "workflows.argoproj.io/description"
 _UNLIMITED = Schedule.model_fields["concurrency"].default
 _LONGEST_NAME = 52
 """Argo appends the time to the name of a Workflow, which is a label of its pods."""
@@ -45,11 +41,9 @@ def cron_workflow(schedule: Schedule, workflow: dict[str, Any], file: Path) -> d
         cron = whole_minutes(schedule.cron, "Argo")
     except InputError as error:
         raise InputError(f"{file}: {error}") from None
-    try:
-        pairs = tuple(f"{name}={as_text(name, value)}" for name, value in schedule.parameters.items())
-        filled = with_parameters(workflow, pairs, str(file))
-    except InputError as error:
-        raise InputError(f"{file}: {str(error).removeprefix('--param ').removeprefix(f'{file}: ')}") from None
+    parameters.check(schedule.parameters, definitions(workflow), str(file))
+    secret_values.refuse(schedule.parameters, f"{file}: parameters", by_key=False)
+    filled = with_values(workflow, schedule.parameters, file, f"{file}: parameter")
     spec = filled["spec"]
     if schedule.service_account:
         spec["serviceAccountName"] = schedule.service_account
@@ -71,18 +65,21 @@ def cron_workflow(schedule: Schedule, workflow: dict[str, Any], file: Path) -> d
     }
     if namespace := filled["metadata"].get("namespace"):
         made["metadata"]["namespace"] = namespace
-    validate(made)
-    digest = hashlib.sha256(json.dumps(made | {"description": schedule.description}, sort_keys=True).encode())
-    made["metadata"]["annotations"] = {DIGEST: f"sha256:{digest.hexdigest()}"}
+    try:
+        validate(made)
+    except (AssertionError, ValueError) as error:
+        said = str(error).splitlines()
+        raise InputError(f"{file}: pipeline {schedule.pipeline}: Argo does not take it: {' '.join(said[:3])}") from None
     if schedule.description:
-        made["metadata"]["annotations"]["workflows.argoproj.io/description"] = schedule.description
+        made["metadata"]["annotations"] = {_DESCRIPTION: schedule.description}
     return made
 
 
 def is_as_wanted(there: dict[str, Any], wanted: dict[str, Any]) -> bool:
-    """Whether a CronWorkflow is what a schedule asks for; somebody may have suspended it by hand."""
-    digests = [(each["metadata"].get("annotations") or {}).get(DIGEST) for each in (there, wanted)]
-    return digests[0] == digests[1] and bool(there["spec"].get("suspend")) == wanted["spec"]["suspend"]
+    """Whether a CronWorkflow is what a schedule asks for; somebody may have changed it by hand."""
+    annotations = there["metadata"].get("annotations") or {}
+    same = there["spec"] == wanted["spec"] and there["metadata"].get("labels", {}) == wanted["metadata"]["labels"]
+    return same and annotations.get(_DESCRIPTION) == (wanted["metadata"].get("annotations") or {}).get(_DESCRIPTION)
 
 
 def schedule_row(there: dict[str, Any]) -> list[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -64,7 +65,11 @@ def remote_run(workflow: dict[str, Any]) -> RemoteRun:
     found = nodes(workflow)
     tasks = [_task(name, node, _attempts(found, node)) for name, node in task_nodes(workflow).items()]
     begun = {task.name for task in tasks}
-    later = "skipped" if state in ("done", "failed", "stopped") else "waiting"
+    over = state in ("done", "failed", "stopped")
+    later = "skipped" if over else "waiting"
+    if over:
+        # Argo leaves the node above the attempts as it was when the Workflow ended from outside.
+        tasks = [_ended(task) if task.state in ("waiting", "running") else task for task in tasks]
     tasks += [RemoteTask(name, later) for name in _planned(spec) if name not in begun]
     if state == "running" and any(task.error for task in tasks if task.state == "waiting"):
         state = "running" if any(task.state == "running" for task in tasks) else "waiting"
@@ -121,6 +126,13 @@ def _task(name: str, node: dict[str, Any], attempts: list[dict[str, Any]]) -> Re
         elif own == "waiting":
             state, error = "waiting", _hindrance(name, message, moment(last.get("startedAt")))
     return RemoteTask(name, state, moment(node.get("startedAt")), moment(node.get("finishedAt")), error)
+
+
+def _ended(task: RemoteTask) -> RemoteTask:
+    """A task that was under way, or between two attempts, when its run ended."""
+    if task.started is None:
+        return replace(task, state="skipped", error="")
+    return replace(task, state="stopped", error=argo_messages.STOPPED)
 
 
 def _hindrance(task: str, message: str, since: datetime | None) -> str:

@@ -22,6 +22,8 @@ from runners.compiled.ir import documents, read
 from runners.compiled.tasks import Pipeline
 from runners.settings.kubernetes_values import pipeline_name
 
+DASHBOARD_SPEC = "pipelines.kubeflow.org/pipeline_spec"
+"""Annotation: description of the pipeline and types of its parameters, where the KFP dashboard reads them."""
 _RUN_LIMITS = {"activeDeadlineSeconds": "deadline_seconds", "resourceTtlOnCompletion": "ttl_seconds"}
 """Limits of a run in the platform spec, and the options that they stand in place of."""
 
@@ -140,7 +142,7 @@ class _Workflow:
             "generateName": f"{name}-",
             "labels": self._labels(),
             # The KFP dashboard reads the description and the types of the parameters here.
-            "annotations": {"pipelines.kubeflow.org/pipeline_spec": json.dumps(self._dashboard_spec())},
+            "annotations": {DASHBOARD_SPEC: json.dumps(self._dashboard_spec())},
         }
         if options.namespace:
             metadata["namespace"] = options.namespace

@@ -10,11 +10,12 @@ import click
 
 from components.runtime.errors import InputError
 from runners.argo import state as argo_state
-from runners.argo.cluster import ArgoCluster, read_workflow, with_parameters
+from runners.argo.cluster import ArgoCluster
 from runners.argo.schedules import cron_workflow, is_as_wanted, schedule_row
+from runners.argo.workflow_file import definitions, read_workflow, with_values
 from runners.remote import schedules
 from runners.remote.http import TIMEOUT
-from runners.settings.parameters import compiled_file
+from runners.settings.parameters import compiled_file, from_texts
 from runners.terminal import follow, text
 
 _INTERVAL = click.option(
@@ -47,7 +48,8 @@ def submit(
 ) -> None:
     """Submit WORKFLOW: a compiled file, or a model's in build/."""
     file = compiled_file(workflow, "argo")
-    made = with_parameters(read_workflow(file), given, str(file))
+    read = read_workflow(file)
+    made = with_values(read, from_texts(given, definitions(read)), file, "--param")
     cluster = context.obj()
     asked_for = context.parent.params["namespace"] if context.parent else ""
     name = cluster.submit(made, asked_for)
@@ -118,8 +120,11 @@ def schedule(context: click.Context, files: tuple[Path, ...], dry_run: bool) -> 
     """Create or replace the schedules that FILES describe; `pipeline` is a compiled file, or a model's in build/."""
     made = []
     for file, each in schedules.read(files):
-        compiled = compiled_file(each.pipeline, "argo")
-        made.append(cron_workflow(each, read_workflow(compiled), file))
+        try:
+            workflow = read_workflow(compiled_file(each.pipeline, "argo"))
+        except InputError as error:
+            raise InputError(f"{file}: pipeline {each.pipeline}: {error}") from None
+        made.append(cron_workflow(each, workflow, file))
     cluster = context.obj()
     asked_for = context.parent.params["namespace"] if context.parent else ""
     own = cluster.namespace

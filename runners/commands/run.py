@@ -174,6 +174,8 @@ def _check_data(data: str, settings: Settings, *, named: bool) -> None:
       named: whether the command line says so, and not the settings or the model's own folder.
     """
     place = settings.own_data
+    if named and not data.strip():
+        raise InputError("--data is empty; name the file or folder with your data")
     if data == str(place) and settings.folder.parent == MODELS and not (place.is_dir() and any(place.iterdir())):
         environments.make("sample-data", MODEL=settings.folder.name, ARGS="--if-there-is-any")
     if "://" in data or "{" in data or os.path.lexists(data):

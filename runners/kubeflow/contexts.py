@@ -161,4 +161,9 @@ def _address(host: str) -> str:
     scheme, _, rest = address.partition("://")
     if scheme not in ("http", "https") or not rest or rest.startswith("/"):
         raise InputError(f"{host}: not the address of a server; write http://NAME:PORT or https://NAME")
+    if "@" in rest.partition("/")[0]:
+        raise InputError(
+            f"{scheme}://{rest.partition('@')[2]}: leave user and password out of its address; a context of "
+            f"{_path()} takes a token from token_env or token_file"
+        )
     return address

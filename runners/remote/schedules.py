@@ -191,8 +191,8 @@ def _unknown(key: str) -> str:
 
 def _is_part(part: str, least: int, most: int, words: Sequence[str]) -> bool:
     """One of `*`, `5`, `1-5`, `*/10`, `1-30/5`, `mon-fri`."""
-    found = re.fullmatch(r"(\*|\w+)(?:-(\w+))?(?:/(\d+))?", part)
-    if not found or (found[3] is not None and int(found[3]) == 0):
+    found = re.fullmatch(r"(\*|\w+)(?:-(\w+))?(?:/(\d{1,9}))?", part, re.ASCII)
+    if not found or (found[3] is not None and not 0 < int(found[3]) <= most):
         return False
     if found[1] == "*":
         return found[2] is None
@@ -204,4 +204,4 @@ def _value(text: str, words: Sequence[str]) -> int:
     if text.lower() in words:
         # Months count from 1, days of the week from 0.
         return words.index(text.lower()) + (1 if len(words) == 12 else 0)
-    return int(text) if text.isdigit() else -1
+    return int(text) if re.fullmatch("[0-9]{1,9}", text) else -1

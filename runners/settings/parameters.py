@@ -31,6 +31,8 @@ _TYPES: dict[str, tuple[type | tuple[type, ...], str]] = {
     "BOOLEAN": (bool, "true or false"),
     "LIST": (list, "a JSON list"),
     "STRUCT": (dict, "a JSON object"),
+    # Argo's files do not tell the two apart.
+    "JSON": ((list, dict), "a JSON list or object"),
 }
 
 
@@ -145,7 +147,7 @@ def _parsed(name: str, text: str, kind: str) -> Any:
         value = None
     if not isinstance(value, expected) or (isinstance(value, bool) and kind != "BOOLEAN"):
         raise InputError(f"--param {redact(f'{name}={text}')}: expected {words}")
-    plain_values.refuse(value, f"--param {name}={text}", free="" if kind in ("LIST", "STRUCT") else name)
+    plain_values.refuse(value, f"--param {name}={text}", free="" if kind in ("LIST", "STRUCT", "JSON") else name)
     _check_size(name, value, f"--param {name}={text}")
     return value
 

@@ -38,4 +38,6 @@ def check(anomalies: InputArtifact) -> None:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"anomalies: {anomalies.path} has no verdict ({error}); run validate again") from None
     if valid is not True:
-        raise InputError(f"the data did not pass validate: {summary}; its report has them")
+        raise InputError(
+            f"the data did not pass validate: {summary}; its report has them: correct the data or the schema"
+        )

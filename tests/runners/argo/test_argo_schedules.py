@@ -83,12 +83,15 @@ def test_a_schedule_is_made_once_and_replaced_when_its_file_says_something_else(
     assert row.split() == ["nightly", "30", "2", "*", "*", "mon-fri", "disabled", "2026-11-20", "02:30:00", "1"]
 
 
-def test_a_schedule_that_was_suspended_by_hand_is_not_unchanged(server: Argo, file: Path) -> None:
+def test_a_schedule_that_was_changed_by_hand_is_not_unchanged(server: Argo, file: Path) -> None:
     call("argo", "schedule", file)
     [made] = server.schedules.values()
     made["spec"]["suspend"] = True
     assert call("argo", "schedule", file).lines == ["nightly: replaced"]
-    assert next(iter(server.schedules.values()))["spec"]["suspend"] is False
+    [made] = server.schedules.values()
+    assert made["spec"]["suspend"] is False
+    made["spec"]["schedules"] = ["0 2 2 * *"]
+    assert call("argo", "schedule", file).lines == ["nightly: replaced"]
 
 
 def test_a_schedule_is_deleted_without_its_runs(server: Argo, file: Path) -> None:
@@ -124,6 +127,11 @@ def test_what_argo_does_not_have_is_refused(server: Argo, file: Path, more: str,
     [
         ('"0 30', '"10 30', "Argo starts runs at whole minutes; the seconds, the first field, must be 0"),
         ("train_steps", "train_stepps", "no parameter 'train_stepps'"),
+        ("train_steps: 20", "train_steps: many", "parameter train_steps: expected a whole number, not 'many'"),
+        ("data: /millrace/other", '"data=x": 1', "no parameter 'data=x'"),
+        ("/millrace/other", '"{{x}}"', "parameter data={{x}}: Argo reads {{ as one of its own tags"),
+        ("/millrace/other", "s3://user:s3cretpw@bucket/x", "parameters: data: looks like"),
+        ('"0 30', '"0 \u00b2', "the minute is"),
         ("name: nightly", "name: Nightly", "name 'Nightly': on Argo at most 52 lower-case letters"),
         ("taxi.argo.yaml", "taxy.argo.yaml", "No such file or directory; compile the pipeline first"),
     ],
@@ -134,7 +142,9 @@ def test_a_wrong_file_is_refused_before_a_server_is_asked(
     file.write_text(file.read_text().replace(old, new))
     refused = call("argo", "schedule", file)
     assert refused.exit_code == 65
+    assert refused.error.startswith(f"{file}: ")
     assert message in refused.error
+    assert "s3cretpw" not in refused.err
     assert server.requests == []
 
 

@@ -106,6 +106,13 @@ def test_a_stopped_task_has_not_failed() -> None:
     assert run.state == "stopped"
 
 
+def test_a_run_that_was_stopped_between_two_attempts_has_no_task_that_waits() -> None:
+    """Argo leaves the node above the attempts running."""
+    lost = "main: Error (exit code 143)"
+    run = _run(("Failed", lost), above=("Running", "Backoff for 5 seconds"), phase="Failed", shutdown="Stop")
+    assert _told(run)[0] == ("train", "stopped", "the Workflow was stopped")
+
+
 def test_a_deadline_is_told_as_that() -> None:
     over = "retry exceeded workflow deadline 2026-11-29 02:30:14 +0000 UTC"
     run = _run(("Failed", "Step exceeded its deadline"), above=("Failed", over), phase="Failed")

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from tests.runners.argo.argo_server import TOKEN, Argo, write_kubeconfig
+from tests.runners.argo.compiled_workflows import of_model
 from tests.runners.cluster_support import call
 
 WORKFLOW = """\
@@ -275,3 +276,44 @@ def test_the_token_is_never_shown(
         assert "another-secret" not in each.out + each.err
     assert TOKEN not in caplog.text
     assert json.loads(kubeconfig.read_text())
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("train_steps=abc", "--param train_steps=abc: expected a whole number"),
+        ("train_steps=3.5", "--param train_steps=3.5: expected a whole number"),
+        ("train_steps=", "--param train_steps=: expected a whole number"),
+        ("data=s3://user:s3cretpw@bucket/x", "data"),
+    ],
+)
+def test_values_have_the_types_that_the_pipeline_declares(
+    server: Argo, tmp_path: Path, given: str, message: str
+) -> None:
+    file = tmp_path / "taxi.argo.yaml"
+    file.write_text(yaml.safe_dump(of_model("taxi")))
+    refused = call("argo", "submit", file, "-p", "data=/d", "-p", given)
+    assert refused.exit_code == 65
+    assert message in refused.error
+    assert "s3cretpw" not in refused.err
+    assert server.requests == []
+    assert call("argo", "submit", file, "-p", "data=/d", "-p", "train_steps=7").exit_code == 0
+    [made] = server.workflows.values()
+    assert {"name": "train_steps", "value": "7"} in made["spec"]["arguments"]["parameters"]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("kind: Workflow\nmetadata: {name: x}\n", "the Workflow has no spec"),
+        ("kind: Workflow\nmetadata: [a]\nspec: {}\n", "neither metadata.name nor metadata.generateName"),
+        ("kind: Workflow\nmetadata: {name: x}\nspec: {arguments: {parameters: [1]}}\n", "no list of parameters"),
+        ("kind: Workflow\nmetadata: {name: x}\nspec: {arguments: [1]}\n", "no list of parameters"),
+    ],
+)
+def test_a_workflow_written_by_hand_is_looked_at_first(
+    server: Argo, tmp_path: Path, content: str, message: str
+) -> None:
+    (tmp_path / "x.yaml").write_text(content)
+    refused = call("argo", "submit", tmp_path / "x.yaml")
+    assert (refused.exit_code, message in refused.error) == (65, True), refused.err

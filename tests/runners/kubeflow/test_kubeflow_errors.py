@@ -227,3 +227,10 @@ def test_contexts_choose_the_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert contexts.find().host == "http://d"
     assert contexts.find("b").name == "b"
     assert call("kubeflow", "--context", "b", "--host", "http://c", "list").error.startswith("--context and --host")
+
+
+def test_a_password_in_the_address_is_refused_and_not_repeated() -> None:
+    called = call("kubeflow", "--host", "http://user:s3cretpw@localhost:1", "show", "latest")
+    assert called.exit_code == 65
+    assert "leave user and password out of its address" in called.error
+    assert "s3cretpw" not in called.err

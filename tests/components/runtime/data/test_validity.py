@@ -39,6 +39,7 @@ def test_transform_refuses_invalid_data_before_it_imports_anything(tmp_path: Pat
     )
     assert ended.returncode == 65, ended.stderr
     assert ended.stderr == (
-        "error: the data did not pass validate: train: fare: Expected a number; its report has them\n"
+        "error: the data did not pass validate: train: fare: Expected a number; its report has them: "
+        "correct the data or the schema\n"
     )
     assert ended.stdout.splitlines()[-1] == "[]"
