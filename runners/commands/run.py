@@ -174,8 +174,6 @@ def _check_data(data: str, settings: Settings, *, named: bool) -> None:
       named: whether the command line says so, and not the settings or the model's own folder.
     """
     place = settings.own_data
-    if named and not data.strip():
-        raise InputError("--data is empty; name the file or folder with your data")
     if data == str(place) and settings.folder.parent == MODELS and not (place.is_dir() and any(place.iterdir())):
         environments.make("sample-data", MODEL=settings.folder.name, ARGS="--if-there-is-any")
     if "://" in data or "{" in data or os.path.lexists(data):
@@ -219,6 +217,10 @@ def _given(
         where = f"--data {HIDDEN}" if name == "data" and data is not None else f"--param {name}"
         refuse_credentials(value, where, place=name in _PLACES and not os.path.exists(value))
     for name in _PLACES:
+        # An unset variable of the shell would else mean the folder that one stands in.
+        if not given[name].strip():
+            option = "--data" if name == "data" and data is not None else f"--param {name}"
+            raise InputError(f"{option} is empty; name a file or folder, or leave it out")
         if "://" not in given[name]:
             given[name] = os.path.abspath(given[name])
     return given

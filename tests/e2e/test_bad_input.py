@@ -80,6 +80,7 @@ def test_a_missing_folder(tmp_path: Path) -> None:
         (("taxi", "--param", "train_steps=many"), "expected a whole number"),
         (("taxi", "--until", "trian"), "no task 'trian'"),
         (("taxi", "--only", "train"), "run the whole pipeline first"),
+        (("taxi", "--data", ""), "--data is empty; name a file or folder, or leave it out"),
         (("taxi", "--from", "taxi-1"), "--from taxi-1 names the run whose artifacts --only goes on from"),
     ],
 )
