@@ -202,12 +202,21 @@ class Run:
         return self.cluster.objects("pods", "--selector", selector)
 
     def working(self, task: str) -> str:
-        """Waits for a pod of a task to run; returns its name."""
+        """Waits for a task to be in its work, or over; returns the name of its pod.
+
+        A pod counts as running before its program can be told to end.
+        """
 
         def found() -> str:
-            return next((str(p["metadata"]["name"]) for p in self.pods(task) if p["status"]["phase"] == "Running"), "")
+            for pod in self.pods(task):
+                name = str(pod["metadata"]["name"])
+                if pod["status"]["phase"] in ("Succeeded", "Failed"):
+                    return name
+                if "progress: " in self.cluster.kubectl("logs", name, "--container", "main", check=False).decode():
+                    return name
+            return ""
 
-        return str(wait_until(found, f"{task} of {self.name} runs"))
+        return str(wait_until(found, f"{task} of {self.name} works"))
 
     def wait(self, code: int = 0) -> str:
         """Follows it to its end with our own command."""

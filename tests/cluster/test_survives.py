@@ -65,8 +65,8 @@ def test_the_pod_of_each_stage_is_deleted_in_its_work(cluster: RealCluster, undi
     [workflow] = cluster.objects("workflows", "--field-selector", f"metadata.name={run.name}")
     pods = [node for node in workflow["status"]["nodes"].values() if node["type"] == "Pod"]
     lost = {node["displayName"].partition("(")[0] for node in pods if node["phase"] in ("Error", "Failed")}
-    # The quickest may have ended before they could be deleted.
-    assert len(lost) >= len(STAGES) - 3, lost
+    # The others may have ended before they could be deleted.
+    assert lost >= {"transform", "train", "evaluate"}, lost
 
 
 def test_the_kubelet_is_killed_and_started(cluster: RealCluster, undisturbed: Run, data: str) -> None:
