@@ -348,7 +348,7 @@ def _taxi_equals(local: Run, trips: Path, volume: Path, run_container: RunContai
         if isinstance(value, float):
             assert ours["outputs"]["metrics"]["metadata"][name] == pytest.approx(value, abs=0.02), name
     assert (volume / "serving" / "taxi" / "1" / "saved_model.pb").is_file()
-    assert record("push")["output_parameters"] == {"version": 1}
+    assert record("push")["output_parameters"] == {"version": "1"}
     run = load_run(volume, "taxi-1")
     assert run.state == "done"
     assert {task.name: task.state for task in run.tasks} == local.states
