@@ -94,6 +94,8 @@ def test_the_api_server_is_away_for_a_minute(cluster: RealCluster, undisturbed: 
     followed: list[str] = []
     follower = threading.Thread(target=lambda: followed.append(run.wait()))
     follower.start()
+    # Its first question must have had an answer: a command that finds no cluster ends.
+    time.sleep(10)
     with cluster.disturbed("apiserver"):
         time.sleep(_AWAY)
     follower.join(timeout=1500)
