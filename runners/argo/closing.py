@@ -8,9 +8,9 @@ from typing import Any
 from runners.argo.options import ArgoOptions
 from runners.argo.pod_security import CONTAINER_SECURITY
 from runners.argo.pods import SCRATCH, Pod, same_node
+from runners.argo.values import CLOSING
 from runners.compiled.tasks import Pipeline, condition_names
 
-CLOSING = "close"
 _TASK = "close-workflow"
 _DEADLINE_SECONDS = 600
 # Python alone, without the libraries of a stage.

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from components.runtime.errors import InputError
-from runners.argo.closing import CLOSING
+from runners.argo.values import CLOSING
 
 LABEL = "millrace/reads-logs-of"
 """Label of these Workflows, which are no runs."""

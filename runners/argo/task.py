@@ -10,12 +10,12 @@ from typing import Any
 from components.runtime.errors import InputError
 from components.runtime.launch.command import EXECUTION_OUTPUT
 from components.runtime.launch.executor_files import RUN_PLACEHOLDER
-from runners.argo.closing import CLOSING
 from runners.argo.conditions import Reference, reference, when
 from runners.argo.options import ArgoOptions, check_label
 from runners.argo.pod_security import CONTAINER_SECURITY
 from runners.argo.pods import SCRATCH, Pod, same_node
 from runners.argo.retries import strategy
+from runners.argo.values import CLOSING, without_tags
 from runners.compiled.tasks import Constant, FinalStatus, Output, Parameter, Pipeline, Source, TaskSpec, task_parameters
 
 ENTRYPOINT = "pipeline"
@@ -166,7 +166,7 @@ class Tasks:
         env = {"HOME": {"name": "HOME", "value": "/tmp"}, "TMPDIR": {"name": "TMPDIR", "value": "/tmp"}} | pod.env
         arguments = ["--root", self._options.mount_path, "--run", "{{workflow.name}}"]
         arguments += ["--started", "{{workflow.creationTimestamp.RFC3339}}"]
-        arguments += ["--task", _without_tags(json.dumps(self._spec(task)))]
+        arguments += ["--task", without_tags(json.dumps(self._spec(task)))]
         for name in _workflow_parameters(task):
             arguments += ["--parameter", f"{name}={{{{inputs.parameters.{name}}}}}"]
         for earlier in self._read_from(task):
@@ -246,26 +246,6 @@ def node_names(pipeline: Pipeline) -> dict[str, str]:
             raise InputError(f"task name {name!r}: another has the same name in Argo, {node!r}; rename one of them")
         nodes[name] = node
     return nodes
-
-
-def as_text(name: str, value: Any) -> str:
-    """A parameter's value as Argo has it: text, JSON for anything but strings.
-
-    Raises:
-      InputError: a text in which Argo would find a tag of its own.
-    """
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    if not isinstance(value, str):
-        return _without_tags(json.dumps(value, sort_keys=True))
-    if "{{" in value:
-        raise InputError(f"the parameter {name!r} is {value!r}: Argo reads {{{{ as one of its own tags; leave it out")
-    return value
-
-
-def _without_tags(text: str) -> str:
-    """JSON in which Argo finds no tag of its own: KFP's placeholders begin with two braces too."""
-    return text.replace("{{", "\\u007b\\u007b")
 
 
 def _checked(task: str, variable: Mapping[str, Any]) -> dict[str, Any]:

@@ -17,13 +17,12 @@ from runners.argo.options import ArgoOptions
 from runners.argo.pod_security import POD_SECURITY, argo_containers_patch
 from runners.argo.pods import VOLUME
 from runners.argo.schema import validate
-from runners.argo.task import ENTRYPOINT, EXIT, Tasks, as_text
+from runners.argo.task import ENTRYPOINT, EXIT, Tasks
+from runners.argo.values import DASHBOARD_SPEC, as_text
 from runners.compiled.ir import documents, read
 from runners.compiled.tasks import Pipeline
 from runners.settings.kubernetes_values import pipeline_name
 
-DASHBOARD_SPEC = "pipelines.kubeflow.org/pipeline_spec"
-"""Annotation: description of the pipeline and types of its parameters, where the KFP dashboard reads them."""
 _RUN_LIMITS = {"activeDeadlineSeconds": "deadline_seconds", "resourceTtlOnCompletion": "ttl_seconds"}
 """Limits of a run in the platform spec, and the options that they stand in place of."""
 

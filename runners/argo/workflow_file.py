@@ -12,8 +12,7 @@ import yaml
 
 from components.runtime.errors import InputError
 from components.runtime.text.yaml_files import SAFE_LOADER
-from runners.argo.task import as_text
-from runners.argo.workflow import DASHBOARD_SPEC
+from runners.argo.values import DASHBOARD_SPEC, as_text
 
 _KINDS = {"Integer": "NUMBER_INTEGER", "Float": "NUMBER_DOUBLE", "Boolean": "BOOLEAN", "JsonObject": "JSON"}
 """Types of the parameters in the annotation for the dashboard, as the IR calls them; others are texts."""

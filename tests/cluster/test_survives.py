@@ -204,8 +204,6 @@ def test_a_schedule_begins_runs_which_the_cache_answers(cluster: RealCluster, un
         cluster.kubectl("delete", "cronworkflow", name, "--ignore-not-found", "--cascade=orphan")
     run = Run(cluster, undisturbed.pipeline, begun[0])
     run.wait()
-    root = cluster.folder / "scheduled"
-    root.mkdir()
     record = yaml.safe_load(cluster.shell(f"cat {VOLUME}/runs/{run.name}/run.json"))
     states = {task["name"]: task["state"] for task in record["tasks"]}
     assert {states.pop(task) for task in ("resolve", "push")} == {"done"}

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from runners.argo.closing import CLOSING
+from runners.argo.values import CLOSING
 from runners.local.environments import environment_of, interpreter
 from tests.support import ROOT
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from tests.runners.argo.argo_server import Argo, serve, write_kubeconfig
+from tests.runners.argo.argo_server import Argo
 from tests.runners.argo.compiled_workflows import of_model
 from tests.runners.cluster_support import call
 from tests.support import ROOT
@@ -20,21 +19,6 @@ pipeline: %s
 cron: "0 30 2 ? * mon-fri"
 parameters: {train_steps: 20, data: /millrace/other}
 """
-
-
-@pytest.fixture
-def kubeconfig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    file = tmp_path / "kubeconfig"
-    # kubernetes reads the variable when it is imported.
-    monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(file))
-    return file
-
-
-@pytest.fixture
-def server(kubeconfig: Path) -> Iterator[Argo]:
-    with serve(Argo()) as state:
-        write_kubeconfig(kubeconfig, state.url)
-        yield state
 
 
 @pytest.fixture

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ import yaml
 from tests.runners.argo.argo_server import TOKEN, Argo, write_kubeconfig
 from tests.runners.argo.compiled_workflows import of_model
 from tests.runners.cluster_support import call
+from tests.support import ROOT
 
 WORKFLOW = """\
 apiVersion: argoproj.io/v1alpha1
@@ -317,3 +320,9 @@ def test_a_workflow_written_by_hand_is_looked_at_first(
     (tmp_path / "x.yaml").write_text(content)
     refused = call("argo", "submit", tmp_path / "x.yaml")
     assert (refused.exit_code, message in refused.error) == (65, True), refused.err
+
+
+def test_the_commands_begin_without_the_compiler() -> None:
+    code = "import sys, runners.commands.argo; print(sorted({'kfp', 'kubernetes', 'hera'} & sys.modules.keys()))"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert ended.stdout == "[]\n"

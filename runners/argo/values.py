@@ -1,0 +1,36 @@
+"""Names and values in a Workflow's file, for what compiles it and for what submits and follows it.
+
+Apart from the compiler, which imports kfp.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from components.runtime.errors import InputError
+
+CLOSING = "close"
+"""Task that closes the run's record, and its template."""
+DASHBOARD_SPEC = "pipelines.kubeflow.org/pipeline_spec"
+"""Annotation: description of the pipeline and types of its parameters, where the KFP dashboard reads them."""
+
+
+def as_text(name: str, value: Any) -> str:
+    """A parameter's value as Argo has it: text, JSON for anything but strings.
+
+    Raises:
+      InputError: a text in which Argo would find a tag of its own.
+    """
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if not isinstance(value, str):
+        return without_tags(json.dumps(value, sort_keys=True))
+    if "{{" in value:
+        raise InputError(f"the parameter {name!r} is {value!r}: Argo reads {{{{ as one of its own tags; leave it out")
+    return value
+
+
+def without_tags(text: str) -> str:
+    """JSON in which Argo finds no tag of its own: KFP's placeholders begin with two braces too."""
+    return text.replace("{{", "\\u007b\\u007b")
