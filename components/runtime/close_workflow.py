@@ -32,12 +32,13 @@ def record(
     Args:
       root: the pipeline root.
       run: the Workflow's name.
-      plan: `pipeline`, `parameters` with their types, and `tasks`, each with `name`, `stage`, `after` and `condition`.
+      plan: `pipeline`, `parameters` with their types, and `tasks`, each with `name`, `stage`, `after`, `condition`
+        and, where it shares its pod with others, `pod`.
       started: when the Workflow was made, RFC 3339.
       status: how it ended, from `final_status.of_workflow`.
       parameters: of the Workflow.
     """
-    notes = _notes(root, run, status)
+    notes = _notes(root, run, plan["tasks"], status)
     finished = datetime.now(UTC)
     seconds = (finished - datetime.fromisoformat(started)).total_seconds()
     state = _OUR_STATES[status["state"]]
@@ -68,11 +69,14 @@ def _typed(name: str, text: str, kind: str) -> Any:
         return text
 
 
-def _notes(root: Path, run: str, status: dict[str, Any]) -> dict[str, dict[str, Any]]:
+def _notes(root: Path, run: str, tasks: Sequence[dict[str, Any]], status: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """The notes by task; the task that ended the run has one even if its pod was killed and could leave none."""
     notes = {note["task"]: note for note in final_status.notes(root, run)}
     facts = status.get("millrace", {})
     if (ended := facts.get("task")) and "error" in status:
+        # Argo knows the pod. Of several tasks in it, those before the one that it was at have left their notes.
+        of_pod = [task["name"] for task in tasks if task.get("pod") == ended]
+        ended = next((name for name in of_pod if name not in notes), ended)
         code = EXIT_INTERRUPTED if facts.get("outside") else status["error"]["code"]
         notes.setdefault(ended, {"execution": "", "error": status["error"]["message"], "code": code})
     return notes

@@ -48,7 +48,7 @@ def template(pipeline: Pipeline, options: ArgoOptions, labels: dict[str, str]) -
             "annotations": {"pipelines.kubeflow.org/max_cache_staleness": "P0D"},
         },
         "container": {
-            "image": lender.container["image"],
+            "image": lender.pod_container["image"],
             "command": ["python", "-m", "components.runtime.close_workflow"],
             "args": arguments,
             "env": [{"name": name, "value": value} for name, value in variables.items()],
@@ -69,6 +69,7 @@ def _plan(pipeline: Pipeline) -> dict[str, Any]:
         "parameters": {name: definition["parameterType"] for name, definition in pipeline.parameters.items()},
         "tasks": [
             {"name": task.name, "stage": task.stage, "after": sorted(task.after), "condition": condition_names(task)}
+            | ({"pod": task.fused.name} if task.fused else {})
             for task in pipeline.tasks.values()
         ],
     }

@@ -1,10 +1,10 @@
-"""One task of the Workflow: its place in the DAG, and the template of its pod with the launcher in it."""
+"""One pod of the Workflow, of one task or several: its place in the DAG, and its template with the launcher in it."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from components.runtime.errors import InputError
@@ -16,6 +16,7 @@ from runners.argo.pod_security import CONTAINER_SECURITY
 from runners.argo.pods import SCRATCH, Pod, same_node
 from runners.argo.retries import strategy
 from runners.argo.values import CLOSING, without_tags
+from runners.compiled.images import FUSED
 from runners.compiled.tasks import Constant, FinalStatus, Output, Parameter, Pipeline, Source, TaskSpec, task_parameters
 
 ENTRYPOINT = "pipeline"
@@ -57,29 +58,32 @@ class Tasks:
         for task in self._pipeline.tasks.values():
             for name, definition in task.component.get("outputDefinitions", {}).get("parameters", {}).items():
                 output = Output(task.name, name)
-                references[output] = reference(output, definition["parameterType"], self._nodes[task.name])
+                references[output] = reference(
+                    Output(task.name, _prefix(task) + name), definition["parameterType"], self._nodes[task.name]
+                )
         return references
 
-    def _read_from(self, task: TaskSpec) -> list[str]:
-        """The tasks whose executions a task reads, in the pipeline's order."""
-        sources = (*task.parameters.values(), *task.artifacts.values())
-        names = {source.task for source in sources if isinstance(source, Output)}
+    def _read_from(self, tasks: Sequence[TaskSpec]) -> list[str]:
+        """The tasks of other pods whose executions these read, in the pipeline's order."""
+        sources = [source for task in tasks for source in (*task.parameters.values(), *task.artifacts.values())]
+        names = {source.task for source in sources if isinstance(source, Output)} - {task.name for task in tasks}
         return [name for name in self._pipeline.tasks if name in names]
 
-    def dag_task(self, task: TaskSpec) -> dict[str, Any]:
-        """The task in the DAG: after what, when, with which arguments."""
-        node = self._nodes[task.name]
-        found: dict[str, Any] = {"name": node, "template": node} | self._after(task)
-        if condition := when(task.conditions, self._references):
+    def dag_task(self, tasks: Sequence[TaskSpec]) -> dict[str, Any]:
+        """The pod of these tasks in the DAG: after what, when, with which arguments."""
+        node = self._nodes[tasks[0].name]
+        found: dict[str, Any] = {"name": node, "template": node} | self._after(tasks)
+        # (Of several tasks none has a condition.)
+        if condition := when(tasks[0].conditions, self._references):
             found["when"] = condition
         parameters = [
-            {"name": name, "value": f"{{{{workflow.parameters.{name}}}}}"} for name in _workflow_parameters(task)
+            {"name": name, "value": f"{{{{workflow.parameters.{name}}}}}"} for name in _workflow_parameters(tasks)
         ] + [
             {
-                "name": _execution_input(self._nodes[earlier]),
-                "value": f"{{{{tasks.{self._nodes[earlier]}.outputs.parameters.{EXECUTION_OUTPUT}}}}}",
+                "name": _execution_input(earlier),
+                "value": f"{{{{tasks.{self._nodes[earlier]}.outputs.parameters.{self._execution_output(earlier)}}}}}",
             }
-            for earlier in self._read_from(task)
+            for earlier in self._read_from(tasks)
         ]
         if parameters:
             found["arguments"] = {"parameters": parameters}
@@ -92,43 +96,48 @@ class Tasks:
         """
         node = self._nodes[task.name]
         found: dict[str, Any] = {"name": node, "template": node, "continueOn": {"failed": True, "error": True}}
-        if names := _workflow_parameters(task):
+        if names := _workflow_parameters([task]):
             found["arguments"] = {
                 "parameters": [{"name": name, "value": f"{{{{workflow.parameters.{name}}}}}"} for name in names]
             }
         return found
 
-    def _after(self, task: TaskSpec) -> dict[str, Any]:
-        """What a task comes after: what it reads from must have succeeded, what it merely waits for may be skipped.
+    def _execution_output(self, name: str) -> str:
+        """The output parameter of its pod that says where the execution of a task lies."""
+        return _prefix(self._pipeline.tasks[name]) + EXECUTION_OUTPUT
+
+    def _after(self, tasks: Sequence[TaskSpec]) -> dict[str, Any]:
+        """What a pod comes after: what it reads from must have succeeded, what it merely waits for may be skipped.
 
         Argo takes one of two forms in a graph. Where nothing has a condition, nothing is skipped, and the plain list
         says the same; it is the one whose edges Kubeflow's dashboard draws.
         """
-        decisive = set(self._read_from(task))
-        for condition in task.conditions:
+        decisive = set(self._read_from(tasks))
+        for condition in tasks[0].conditions:
             decisive |= {source.task for source in condition.values.values() if isinstance(source, Output)}
+        after = set().union(*(task.after for task in tasks)) - {task.name for task in tasks}
         # What another one waits for has ended before it.
-        implied: set[str] = set().union(*(self._pipeline.ancestors(earlier) for earlier in decisive | task.after))
-        nodes = {earlier: self._nodes[earlier] for earlier in self._pipeline.tasks}
-        direct = [node for earlier, node in nodes.items() if earlier in decisive | (task.after - implied)]
-        if not direct:
+        implied: set[str] = set().union(*(self._pipeline.ancestors(earlier) for earlier in decisive | after))
+        direct = {self._nodes[earlier] for earlier in decisive | (after - implied)}
+        nodes = [node for node in dict.fromkeys(self._nodes.values()) if node in direct]
+        if not nodes:
             return {}
         if not any(each.conditions for each in self._pipeline.tasks.values()):
-            return {"dependencies": direct}
+            return {"dependencies": nodes}
+        succeeded = {self._nodes[earlier] for earlier in decisive}
         parts = [
-            f"{node}.Succeeded" if earlier in decisive else f"({node}.Succeeded || {node}.Skipped || {node}.Omitted)"
-            for earlier, node in nodes.items()
-            if node in direct
+            f"{node}.Succeeded" if node in succeeded else f"({node}.Succeeded || {node}.Skipped || {node}.Omitted)"
+            for node in nodes
         ]
         return {"depends": " && ".join(parts)}
 
-    def template(self, task: TaskSpec) -> dict[str, Any]:
-        """The task's pod."""
-        options, node = self._options, self._nodes[task.name]
-        config = self._platform.get(task.component["executorLabel"], {})
-        pod = Pod(task.name, task.container, config, options.claim, options.mount_path)
+    def template(self, tasks: Sequence[TaskSpec]) -> dict[str, Any]:
+        """The pod of these tasks."""
+        first, options, node = tasks[0], self._options, self._nodes[tasks[0].name]
+        config = self._platform.get(first.executor, {})
+        pod = Pod(first.pod, first.pod_container, config, options.claim, options.mount_path)
         self.pull_secrets.update(pod.pull_secrets)
-        inputs = [*_workflow_parameters(task), *(_execution_input(self._nodes[name]) for name in self._read_from(task))]
+        inputs = [*_workflow_parameters(tasks), *(_execution_input(name) for name in self._read_from(tasks))]
         template: dict[str, Any] = {"name": node}
         if inputs:
             template["inputs"] = {"parameters": [{"name": name} for name in inputs]}
@@ -136,49 +145,56 @@ class Tasks:
             "parameters": [
                 # A failed container writes nothing; without a default that would hide its own exit code.
                 {"name": name, "valueFrom": {"path": f"{OUTPUTS}/{name}", "default": ""}}
-                for name in (EXECUTION_OUTPUT, *task.component.get("outputDefinitions", {}).get("parameters", {}))
+                for task in tasks
+                for name in (
+                    self._execution_output(task.name),
+                    *(
+                        _prefix(task) + each
+                        for each in task.component.get("outputDefinitions", {}).get("parameters", {})
+                    ),
+                )
             ]
         }
         template["metadata"] = {
-            "labels": pod.labels | self._labels | self._pod_labels(task),
+            "labels": pod.labels | self._labels | self._pod_labels(first),
             # The cache of KFP v1, where it is installed, would answer for whole pods.
             "annotations": pod.annotations | {"pipelines.kubeflow.org/max_cache_staleness": "P0D"},
         }
-        template["container"] = self._container(task, pod)
+        template["container"] = self._container(tasks, pod)
         if volumes := [{"name": SCRATCH, "emptyDir": {}}, *pod.volumes.values()]:
             template["volumes"] = volumes
         if options.task_deadline_seconds:
             template["activeDeadlineSeconds"] = options.task_deadline_seconds
         template |= pod.template
-        if retry := strategy(task.retry, options, template.get("activeDeadlineSeconds")):
+        if retry := strategy(first.retry, options, template.get("activeDeadlineSeconds")):
             template["retryStrategy"] = retry
         if options.access_mode != "ReadWriteMany":
             template["affinity"] = template.get("affinity", {}) | same_node()
         return template
 
     def _pod_labels(self, task: TaskSpec) -> dict[str, str]:
-        labels = {"millrace/stage": task.stage, "millrace/task": self._nodes[task.name]}
+        labels = {"millrace/stage": FUSED if task.fused else task.stage, "millrace/task": self._nodes[task.name]}
         for key, value in labels.items():
             check_label(key, value)
         return labels | {"millrace/run": "{{workflow.name}}"}
 
-    def _container(self, task: TaskSpec, pod: Pod) -> dict[str, Any]:
+    def _container(self, tasks: Sequence[TaskSpec], pod: Pod) -> dict[str, Any]:
         env = {"HOME": {"name": "HOME", "value": "/tmp"}, "TMPDIR": {"name": "TMPDIR", "value": "/tmp"}} | pod.env
         arguments = ["--root", self._options.mount_path, "--run", "{{workflow.name}}"]
         arguments += ["--started", "{{workflow.creationTimestamp.RFC3339}}"]
-        arguments += ["--task", without_tags(json.dumps(self._spec(task)))]
-        for name in _workflow_parameters(task):
+        for task in tasks:
+            arguments += ["--task", without_tags(json.dumps(self._spec(task)))]
+        for name in _workflow_parameters(tasks):
             arguments += ["--parameter", f"{name}={{{{inputs.parameters.{name}}}}}"]
-        for earlier in self._read_from(task):
-            tag = f"{{{{inputs.parameters.{_execution_input(self._nodes[earlier])}}}}}"
-            arguments += ["--execution", f"{earlier}={tag}"]
-        if FinalStatus() in task.parameters.values():
+        for earlier in self._read_from(tasks):
+            arguments += ["--execution", f"{earlier}={{{{inputs.parameters.{_execution_input(earlier)}}}}}"]
+        if FinalStatus() in tasks[0].parameters.values():
             arguments += ["--status", "{{workflow.status}}", "--failures", "{{workflow.failures}}"]
         return {
-            "image": task.container["image"],
+            "image": tasks[0].pod_container["image"],
             "command": ["python", "-m", "components.runtime.launch"],
             "args": [*arguments, "--outputs", OUTPUTS],
-            "env": [_checked(task.name, variable) for variable in env.values()],
+            "env": [_checked(tasks[0].pod, variable) for variable in env.values()],
             "volumeMounts": pod.mounts,
             "securityContext": CONTAINER_SECURITY,
             # The stage's one-line error becomes the message that Argo shows.
@@ -207,45 +223,59 @@ class Tasks:
             if not isinstance(source, Output):
                 raise InputError(f"task {task.name}: the artifact {name!r} is an input of the pipeline; use ingest")
             artifacts[name] = {"task": source.task, "output": source.name}
-        return {
+        container = {key: task.container[key] for key in ("image", "command", "args") if key in task.container}
+        spec: dict[str, Any] = {
             "pipeline": self._pipeline.name,
             "task": task.name,
             "stage": task.stage,
             "component": {
                 key: task.component[key] for key in ("inputDefinitions", "outputDefinitions") if key in task.component
             },
-            "container": {key: task.container[key] for key in ("image", "command", "args") if key in task.container},
+            "container": container | {"image": task.pod_container["image"]},
             "parameters": parameters,
             "artifacts": artifacts,
             "cacheable": task.cacheable,
         }
+        if task.fused:
+            spec["environment"] = task.fused.environments[task.stage]
+        return spec
 
 
-def _workflow_parameters(task: TaskSpec) -> list[str]:
-    return sorted({source.name for source in task.parameters.values() if isinstance(source, Parameter)})
+def _workflow_parameters(tasks: Sequence[TaskSpec]) -> list[str]:
+    sources = [source for task in tasks for source in task.parameters.values()]
+    return sorted({source.name for source in sources if isinstance(source, Parameter)})
 
 
-def _execution_input(node: str) -> str:
-    return f"{node}-execution"
+def _execution_input(task: str) -> str:
+    return f"{_node_name(task)}-execution"
+
+
+def _prefix(task: TaskSpec) -> str:
+    """What begins the names of a task's output parameters, where its pod has several tasks."""
+    return f"{task.name}-" if task.fused else ""
 
 
 def node_names(pipeline: Pipeline) -> dict[str, str]:
-    """Argo's name for each task: that on display, in the letters that Kubernetes takes.
+    """Argo's name for the pod of each task: that on display, in the letters that Kubernetes takes.
 
     Raises:
       InputError: a name that is too long, or that another task has too.
     """
-    nodes: dict[str, str] = {}
-    for name in pipeline.tasks:
-        node = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+    pods: dict[str, str] = {}
+    for name in pipeline.pods:
+        node = _node_name(name)
         if not node or len(node) > _LONGEST_NAME:
             raise InputError(
                 f"task name {name!r}: Kubernetes refuses it; use letters, digits and '-', at most {_LONGEST_NAME}"
             )
-        if node in nodes.values() or node in (ENTRYPOINT, EXIT, CLOSING):
+        if node in pods.values() or node in (ENTRYPOINT, EXIT, CLOSING):
             raise InputError(f"task name {name!r}: another has the same name in Argo, {node!r}; rename one of them")
-        nodes[name] = node
-    return nodes
+        pods[name] = node
+    return {name: pods[task.pod] for name, task in pipeline.tasks.items()}
+
+
+def _node_name(name: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
 
 
 def _checked(task: str, variable: Mapping[str, Any]) -> dict[str, Any]:

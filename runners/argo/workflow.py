@@ -109,16 +109,16 @@ class _Workflow:
 
     def document(self) -> dict[str, Any]:
         options, name = self._options, self._pipeline.name
-        tasks = self._pipeline.tasks.values()
-        last = [task for task in tasks if task.is_exit]
+        pods = self._pipeline.pods.values()
+        last = [tasks[0] for tasks in pods if tasks[0].is_exit]
         dag = {
             "name": ENTRYPOINT,
-            "dag": {"tasks": [self._tasks.dag_task(task) for task in tasks if not task.is_exit]},
+            "dag": {"tasks": [self._tasks.dag_task(tasks) for tasks in pods if not tasks[0].is_exit]},
         }
         spec: dict[str, Any] = {
             "entrypoint": ENTRYPOINT,
             "arguments": {"parameters": self._parameters()},
-            "templates": [dag, *(self._tasks.template(task) for task in tasks)],
+            "templates": [dag, *(self._tasks.template(tasks) for tasks in pods)],
             "activeDeadlineSeconds": options.deadline_seconds,
             "ttlStrategy": {"secondsAfterCompletion": options.ttl_seconds},
             # What failed can be looked at until the Workflow goes.

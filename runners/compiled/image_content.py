@@ -12,7 +12,7 @@ from pathlib import Path
 from components.runtime.errors import InputError, did_you_mean
 from components.runtime.stage.artifacts import file_digest
 from runners import PROJECT
-from runners.compiled.images import GPU, GPU_STAGES
+from runners.compiled.images import FUSED, GPU, GPU_STAGES
 from runners.settings.folders import IN_IMAGES, SETTINGS_FILE, carried
 
 BASE_PREFIX = "millrace/base-"
@@ -20,6 +20,9 @@ CONTENT_LABEL = "dev.millrace.content"
 PYTHON_LABEL = "dev.millrace.python-image"
 PYTHON_IMAGE = "python:3.11-slim-bookworm"
 
+_OF_ALL = "all"
+"""The base that has the environments of all stages; `all-gpu` with CUDA."""
+_NO_STAGES = ("base", FUSED)
 _ARGUMENT = re.compile(r"^ARG\s+(?P<name>\w+)=(?P<default>\S+)", re.MULTILINE)
 _NOT_COPIED = ("__pycache__",)
 _SETTINGS = re.compile(rf"{IN_IMAGES}/[^/]+/{re.escape(SETTINGS_FILE)}")
@@ -37,6 +40,7 @@ class Recipe:
       dockerfile: relative to the project.
       arguments: of the build.
       base: what it stands on, where that is ours too.
+      parts: what a base is put together from, by the argument that names each; empty where it is made of one lock.
       models: digest of the models that it has; empty where it has none.
       files: what goes in, by the path that the Dockerfile copies it from.
     """
@@ -47,6 +51,7 @@ class Recipe:
     dockerfile: str
     arguments: dict[str, str] = field(default_factory=dict)
     base: Recipe | None = None
+    parts: dict[str, Recipe] = field(default_factory=dict)
     models: str = ""
     files: dict[str, Path] = field(default_factory=dict, repr=False)
 
@@ -56,14 +61,17 @@ class Recipe:
         return f"{self.name}:{self.tag}"
 
     @property
-    def lock(self) -> str:
-        """Path of the lock of its environment, relative to the project."""
-        return f"images/locks/{(self.base or self).arguments['LOCK']}.txt"
+    def locks(self) -> list[str]:
+        """Paths of the locks of its environments, relative to the project."""
+        base = self.base or self
+        return [f"images/locks/{part.arguments['LOCK']}.txt" for part in base.parts.values() or (base,)]
 
 
 def image_stages(project: Path = PROJECT) -> list[str]:
     """Names of the stages that have an image."""
-    return sorted(file.parent.name for file in project.glob("images/*/Dockerfile") if file.parent.name != "base")
+    return sorted(
+        file.parent.name for file in project.glob("images/*/Dockerfile") if file.parent.name not in _NO_STAGES
+    )
 
 
 def recipe(
@@ -76,7 +84,7 @@ def recipe(
     """Returns how the image of a stage is built.
 
     Args:
-      stage: its name.
+      stage: its name, or `fused` for the image of all of them.
       variant: "gpu" for the image with CUDA, or empty.
       python_image: what everything stands on.
       project: folder of the project.
@@ -86,10 +94,10 @@ def recipe(
       InputError: no such stage, no such variant of it, or a Dockerfile that does not say what it stands on.
     """
     known = image_stages(project)
-    if stage not in known:
+    if stage not in (*known, FUSED):
         hint = did_you_mean(stage, known) or ";"
         raise InputError(f"no image for the stage {stage!r}{hint} the stages are: {', '.join(known)}")
-    if variant and (variant != GPU or stage not in GPU_STAGES):
+    if variant and (variant != GPU or stage not in (*GPU_STAGES, FUSED)):
         raise InputError(f"no {variant} image of the stage {stage!r}; only {' and '.join(GPU_STAGES)} have one ({GPU})")
     dockerfile = f"images/{stage}/Dockerfile"
     text = (project / dockerfile).read_text()
@@ -122,6 +130,8 @@ def models_digest(models: Path | None = None, project: Path = PROJECT) -> str:
 
 
 def _base(lock: str, python_image: str, project: Path) -> Recipe:
+    if lock.partition("-")[0] == _OF_ALL:
+        return _base_of_all(lock, python_image, project)
     if not (project / "images" / "locks" / f"{lock}.txt").is_file():
         raise InputError(f"no lock images/locks/{lock}.txt for the image {BASE_PREFIX}{lock}; `make lock` compiles it")
     dockerfile = "images/base/Dockerfile"
@@ -133,6 +143,22 @@ def _base(lock: str, python_image: str, project: Path) -> Recipe:
         tag=_digest([python_image], files)[:_TAG_LENGTH],
         dockerfile=dockerfile,
         arguments=arguments,
+        files=files,
+    )
+
+
+def _base_of_all(lock: str, python_image: str, project: Path) -> Recipe:
+    locks = {"ML": lock.replace(_OF_ALL, "ml"), "DATA": "data", "LIGHT": "light"}
+    parts = {name: _base(each, python_image, project) for name, each in locks.items()}
+    dockerfile = f"images/base/{_OF_ALL}.Dockerfile"
+    files = _content(project, dockerfile, {}, None)
+    return Recipe(
+        key=f"base-{lock}",
+        name=f"{BASE_PREFIX}{lock}",
+        tag=_digest([part.tag for part in parts.values()], files)[:_TAG_LENGTH],
+        dockerfile=dockerfile,
+        arguments={name: part.reference for name, part in parts.items()},
+        parts=parts,
         files=files,
     )
 

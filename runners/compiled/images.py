@@ -22,6 +22,8 @@ LOCK_VARIABLE = "MILLRACE_IMAGES_LOCK"
 GPU = "gpu"
 GPU_STAGES = ("train", "tune")
 """Stages that have an image with CUDA beside the usual one."""
+FUSED = "fused"
+"""The image of all stages, for those that the settings make one task of."""
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 

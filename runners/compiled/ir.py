@@ -5,17 +5,35 @@ The format is kubeflow/pipelines, api/v2alpha1/pipeline_spec.proto.
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable
 from typing import Any
 
 import yaml
 
 from components.runtime.errors import InputError
+from components.runtime.launch.fused import PARTS_OPTION, inner_name
 from components.runtime.records.final_status import INPUT as STATUS
+from components.runtime.stage.executor import EXECUTOR_INPUT_OPTION
 from components.runtime.text.yaml_files import SAFE_LOADER
-from runners.compiled.tasks import Condition, Constant, FinalStatus, Output, Parameter, Pipeline, Source, TaskSpec
+from runners.compiled.tasks import (
+    Condition,
+    Constant,
+    FinalStatus,
+    FusedPod,
+    Output,
+    Parameter,
+    Pipeline,
+    Source,
+    TaskSpec,
+)
 
 CACHED_BY_CONTENT = "MILLRACE_CACHED_BY_CONTENT"
 """The variable of a container whose task our own cache may answer although that of KFP is switched off for it."""
+
+
+FUSED_MODULE = "components.runtime.launch.fused_executor"
+"""What runs a task that stands for several, see runners/compiled/fusing.py."""
 
 
 def documents(text: str) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -98,18 +116,18 @@ class _Reader:
     ) -> dict[str, frozenset[str]]:
         """Adds the tasks of one group; returns the names of the tasks behind each of its entries."""
         behind: dict[str, frozenset[str]] = {}
-        names: dict[str, str] = {}
+        made: dict[tuple[str, str], Output] = {}
         for key in in_order(dag["tasks"]):
             task = dag["tasks"][key]
             component = self._components[task["componentRef"]["name"]]
             if "iteratorPolicy" in task or "parameterIterator" in task or "artifactIterator" in task:
                 raise InputError(f"task {key}: loops run on the KFP backend only")
             parameters = {
-                name: _source(binding, scope, names)
+                name: _source(binding, scope, made)
                 for name, binding in task.get("inputs", {}).get("parameters", {}).items()
             }
             artifacts = {
-                name: _source(binding, scope, names)
+                name: _source(binding, scope, made)
                 for name, binding in task.get("inputs", {}).get("artifacts", {}).items()
             }
             waits_for = after.union(*(behind[earlier] for earlier in task.get("dependentTasks", [])))
@@ -120,8 +138,8 @@ class _Reader:
                 inside = self.dag(component["dag"], parameters | artifacts, inner, waits_for)
                 behind[key] = frozenset().union(*inside.values())
             else:
-                names[key] = self._add(key, task, component, parameters, artifacts, waits_for, inner)
-                behind[key] = frozenset({names[key]})
+                behind[key], outputs = self._add(key, task, component, parameters, artifacts, waits_for, inner)
+                made |= {(key, name): output for name, output in outputs.items()}
         return behind
 
     def _add(
@@ -133,47 +151,107 @@ class _Reader:
         artifacts: dict[str, Source],
         after: frozenset[str],
         conditions: tuple[Condition, ...],
-    ) -> str:
+    ) -> tuple[frozenset[str], dict[str, Output]]:
+        """Adds a task, or those that it stands for; returns their names, and who makes each of its outputs."""
         executor = self._executors[component["executorLabel"]]
         if "container" not in executor:
             raise InputError(f"task {key}: not a container component; only those run outside the KFP backend")
-        name = task["taskInfo"]["name"]
+        container = executor["container"]
+        if FUSED_MODULE in container.get("command", []):
+            return self._add_parts(task, component, container, parameters | artifacts, after)
+        name = str(task["taskInfo"]["name"])
         if name in self._pipeline.tasks:
             name = key
         is_exit = _runs_always(task)
         if is_exit and STATUS in component.get("inputDefinitions", {}).get("parameters", {}):
             # Where the server that it was compiled for cannot give the status, the IR has no source for it.
             parameters.setdefault(STATUS, FinalStatus())
-        container = executor["container"]
         condition_sources = [source for condition in conditions for source in condition.values.values()]
-        producers = [
-            source.task
-            for source in (*parameters.values(), *artifacts.values(), *condition_sources)
-            if isinstance(source, Output)
-        ]
         self._pipeline.tasks[name] = TaskSpec(
             name=name,
-            stage=_stage(container),
+            stage=stage_of(container),
             component=component,
             container=container,
             parameters=parameters,
             artifacts=artifacts,
-            after=after.union(producers),
+            after=after | _producers([*parameters.values(), *artifacts.values(), *condition_sources]),
             conditions=conditions,
             cacheable=bool(task.get("cachingOptions", {}).get("enableCache"))
             or any(variable["name"] == CACHED_BY_CONTENT for variable in container.get("env", [])),
             retry=dict(task.get("retryPolicy", {})),
             is_exit=is_exit,
         )
-        return str(name)
+        return frozenset({name}), _outputs(name, component)
+
+    def _add_parts(
+        self,
+        task: dict[str, Any],
+        component: dict[str, Any],
+        container: dict[str, Any],
+        given: dict[str, Source],
+        after: frozenset[str],
+    ) -> tuple[frozenset[str], dict[str, Output]]:
+        """Adds the tasks that one was made of, as runners/compiled/fusing.py writes them."""
+        arguments = container["args"]
+        parts = json.loads(arguments[arguments.index(PARTS_OPTION) + 1])
+        pod = FusedPod(
+            task["taskInfo"]["name"],
+            component["executorLabel"],
+            container,
+            {part["stage"]: part["environment"] for part in parts},
+        )
+        outputs: dict[str, Output] = {}
+
+        def sources(bindings: dict[str, dict[str, str]]) -> dict[str, Source]:
+            return {
+                name: given[of["input"]] if "input" in of else Output(of["task"], of["output"])
+                for name, of in bindings.items()
+            }
+
+        for part in parts:
+            parameters, artifacts = sources(part["parameters"]), sources(part["artifacts"])
+            self._pipeline.tasks[part["task"]] = TaskSpec(
+                name=part["task"],
+                stage=part["stage"],
+                component=part["component"],
+                container={"image": part["image"], **stage_command(part["stage"])},
+                parameters=parameters,
+                artifacts=artifacts,
+                after=after.union(part["after"], _producers([*parameters.values(), *artifacts.values()])),
+                conditions=(),
+                cacheable=part["cacheable"],
+                retry=dict(task.get("retryPolicy", {})),
+                fused=pod,
+            )
+            outputs |= {
+                inner_name(part["task"], name): output
+                for name, output in _outputs(part["task"], part["component"]).items()
+            }
+        return frozenset(part["task"] for part in parts), outputs
 
 
-def _stage(container: dict[str, Any]) -> str:
+def stage_command(stage: str) -> dict[str, list[str]]:
+    """Command and arguments of the container of every stage."""
+    return {"command": ["python", "-m", f"components.{stage}"], "args": [EXECUTOR_INPUT_OPTION, "{{$}}"]}
+
+
+def stage_of(container: dict[str, Any]) -> str:
     """Name of the stage: of its package in the command, since a GPU image has another name, else of the image."""
     for word in container.get("command", []):
         if word.startswith("components."):
             return str(word).removeprefix("components.")
     return str(container["image"].rsplit("/", 1)[-1].split("@")[0].split(":")[0])
+
+
+def _outputs(name: str, component: dict[str, Any]) -> dict[str, Output]:
+    definitions = component.get("outputDefinitions", {})
+    return {
+        output: Output(name, output) for side in ("parameters", "artifacts") for output in definitions.get(side, {})
+    }
+
+
+def _producers(sources: Iterable[Source]) -> frozenset[str]:
+    return frozenset(source.task for source in sources if isinstance(source, Output))
 
 
 def in_order(tasks: dict[str, Any]) -> list[str]:
@@ -189,7 +267,7 @@ def in_order(tasks: dict[str, Any]) -> list[str]:
     return ordered
 
 
-def _source(binding: dict[str, Any], scope: dict[str, Source], names: dict[str, str]) -> Source:
+def _source(binding: dict[str, Any], scope: dict[str, Source], made: dict[tuple[str, str], Output]) -> Source:
     if "runtimeValue" in binding:
         return Constant(binding["runtimeValue"]["constant"])
     for kind in ("componentInputParameter", "componentInputArtifact"):
@@ -197,10 +275,10 @@ def _source(binding: dict[str, Any], scope: dict[str, Source], names: dict[str, 
             return scope[binding[kind]]
     if "taskOutputParameter" in binding:
         output = binding["taskOutputParameter"]
-        return Output(names[output["producerTask"]], output["outputParameterKey"])
+        return made[output["producerTask"], output["outputParameterKey"]]
     if "taskOutputArtifact" in binding:
         output = binding["taskOutputArtifact"]
-        return Output(names[output["producerTask"]], output["outputArtifactKey"])
+        return made[output["producerTask"], output["outputArtifactKey"]]
     if "taskFinalStatus" in binding:
         return FinalStatus()
     raise InputError(f"an argument of the kind {', '.join(binding)} runs on the KFP backend only")

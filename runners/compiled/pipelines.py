@@ -50,12 +50,13 @@ def compile_pipeline(settings: Settings, find_image: Callable[[str, str], str] |
     from kfp import compiler
 
     import pipeline
+    from runners.compiled import fusing, op_functions
 
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "pipeline.yaml"
-        built = pipeline.build(settings, find_image) if find_image else pipeline.build(settings)
-        compiler.Compiler().compile(built, str(file))
-        text = file.read_text()
+        find_image = find_image or op_functions.bare_name
+        compiler.Compiler().compile(pipeline.build(settings, find_image), str(file))
+        text = fusing.fuse(file.read_text(), settings.cluster.fuse, find_image)
     # The settings were looked through when they were read; this is for what came by another way.
     secret_values.refuse(documents(text), "the compiled pipeline", by_key=False)
     return text
@@ -87,7 +88,8 @@ class Images:
         if not pinned:
             self.unpinned.add(reference)
         stage = images.stage_of(name)
-        if self._with_models and stage in image_content.image_stages() and image_content.takes_models(stage):
+        known = (*image_content.image_stages(), images.FUSED)
+        if self._with_models and stage in known and image_content.takes_models(stage):
             noted = images.models_of(name, variant)
             if (noted or self._models) and noted != self._wanted:
                 self.others.add(stage)

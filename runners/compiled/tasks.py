@@ -79,6 +79,23 @@ def _program(expression: str) -> Any:
 
 
 @dataclass(frozen=True)
+class FusedPod:
+    """The one pod of several tasks (`cluster.fuse`).
+
+    Attributes:
+      name: of the task that stands for them.
+      executor: its executorLabel, the key of its pod in the platform spec.
+      container: the IR's PipelineContainerSpec of the pod.
+      environments: those of its stages: `name`, and `preload`, what is imported before it is needed.
+    """
+
+    name: str
+    executor: str
+    container: dict[str, Any] = field(hash=False)
+    environments: dict[str, dict[str, Any]] = field(hash=False)
+
+
+@dataclass(frozen=True)
 class TaskSpec:
     """One container task of the pipeline, whatever group it was in.
 
@@ -94,6 +111,7 @@ class TaskSpec:
       cacheable: whether caching is on, of KFP or, where that does not see what a parameter names, our own.
       retry: the IR's RetryPolicy; empty where the task has none.
       is_exit: whether it runs last, however the others ended.
+      fused: the pod that it shares with others, where it does.
     """
 
     name: str
@@ -107,6 +125,22 @@ class TaskSpec:
     cacheable: bool
     retry: dict[str, Any] = field(default_factory=dict)
     is_exit: bool = False
+    fused: FusedPod | None = None
+
+    @property
+    def pod(self) -> str:
+        """Name of the pod that it runs in on a cluster: its own, unless it is fused with others."""
+        return self.fused.name if self.fused else self.name
+
+    @property
+    def pod_container(self) -> dict[str, Any]:
+        """The IR's PipelineContainerSpec of that pod."""
+        return self.fused.container if self.fused else self.container
+
+    @property
+    def executor(self) -> str:
+        """Key of that pod in the platform spec."""
+        return self.fused.executor if self.fused else str(self.component["executorLabel"])
 
 
 @dataclass
@@ -116,6 +150,14 @@ class Pipeline:
     name: str
     parameters: dict[str, dict[str, Any]]
     tasks: dict[str, TaskSpec] = field(default_factory=dict)
+
+    @property
+    def pods(self) -> dict[str, list[TaskSpec]]:
+        """The tasks by the pod that they run in on a cluster."""
+        pods: dict[str, list[TaskSpec]] = {}
+        for task in self.tasks.values():
+            pods.setdefault(task.pod, []).append(task)
+        return pods
 
     def ancestors(self, name: str) -> set[str]:
         """All tasks that a task depends on, directly or not."""

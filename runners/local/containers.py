@@ -22,13 +22,13 @@ from typing import Any
 
 from components.runtime.errors import InputError, TransientError
 from components.runtime.launch.execution import Completed
+from components.runtime.launch.processes import LogReader, OnProgress
 from components.runtime.launch.task import Task
 from components.runtime.launch.warm import die_with_parent
 from runners.compiled import image_content, images
 from runners.local import engine
 from runners.local.container_memory import PeakMemory
 from runners.local.container_mounts import USER, Mounts, destinations, lent, mounts, needs_network
-from runners.local.processes import LogReader, OnProgress
 
 _POLL_SECONDS = 0.05
 # The image does not have the command, or it cannot be executed.

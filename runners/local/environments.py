@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from components.runtime.errors import InputError, StageError
+from components.runtime.launch.processes import Environment
 from components.runtime.stage.artifacts import file_digest
 from runners import PROJECT
 
@@ -29,11 +30,6 @@ def names() -> list[str]:
     return list(_environments())
 
 
-def preload(environment: str) -> list[str]:
-    """Modules that a warm process of an environment imports before a stage needs them."""
-    return list(_environments()[environment]["preload"])
-
-
 def environment_of(stage: str) -> str:
     """Name of the environment that a stage runs in.
 
@@ -44,6 +40,16 @@ def environment_of(stage: str) -> str:
         if stage in environment["stages"]:
             return name
     raise InputError(f"no environment runs the stage {stage!r}; add it to images/environments.yaml")
+
+
+def of_stage(stage: str) -> Environment:
+    """The environment that a stage runs in on this machine.
+
+    Raises:
+      InputError: there is none, or it is not installed.
+    """
+    name = environment_of(stage)
+    return Environment(name, interpreter(name), tuple(_environments()[name]["preload"]), PROJECT, stage_variables())
 
 
 def is_made(environment: str) -> bool:

@@ -18,6 +18,7 @@ from typing import Any
 from components.runtime.errors import EXIT_INTERRUPTED, InputError, TransientError, classify, known
 from components.runtime.launch import execution
 from components.runtime.launch.execution import Completed, Interrupted
+from components.runtime.launch.processes import Processes
 from components.runtime.launch.task import Task
 from components.runtime.records import facts, final_status, run_record
 from components.runtime.stage.executor import ERROR_PREFIX
@@ -33,8 +34,7 @@ from runners.compiled.tasks import (
     task_parameters,
 )
 from runners.local.containers import Containers
-from runners.local.environments import code_digest, environment_of, interpreter
-from runners.local.processes import Processes
+from runners.local.environments import code_digest, of_stage
 from runners.local.recording import Display, Recording
 from runners.local.selection import Selection, producers_of
 from runners.local.termination import Interruptions
@@ -78,7 +78,7 @@ class LocalRun:
             if self.containers:
                 self.containers.check(spec.stage, spec.container["image"])
             else:
-                interpreter(environment_of(spec.stage))
+                of_stage(spec.stage)
         earlier = ""
         self._executions: dict[str, dict[str, Any]] = {}
         if self.selection.only:
@@ -118,7 +118,7 @@ class LocalRun:
         return exit_code or (EXIT_INTERRUPTED if self._interruptions.count else 0)
 
     def _run(self) -> int:
-        processes = self.containers or Processes(self.folder)
+        processes = self.containers or Processes(of_stage, self.folder)
         state, exit_code = "stopped", EXIT_INTERRUPTED
         self.display.begin(self.record)
         try:

@@ -87,6 +87,7 @@ class Cluster(Section):
       labels: more labels for runs and pods.
       image_pull_secrets: secrets for a registry that asks who pulls.
       service_account: what the pods run as; the target's own default without.
+      fuse: groups of tasks, each of which is one pod.
     """
 
     kfp_server: Annotated[str, BeforeValidator(str), AfterValidator(_server)] = OLDEST_SERVER
@@ -97,6 +98,15 @@ class Cluster(Section):
     labels: dict[LabelKey, LabelValue] = {}
     image_pull_secrets: list[ObjectName] = []
     service_account: MaybeName = ""
+    fuse: list[Annotated[list[str], Field(min_length=2)]] = []
+
+    @model_validator(mode="after")
+    def _a_task_has_one_pod(self) -> Cluster:
+        fused = [task for group in self.fuse for task in group]
+        for task in fused:
+            if fused.count(task) > 1:
+                raise ValueError(f"fuse: {task} is named twice; it runs in one pod")
+        return self
 
     @model_validator(mode="after")
     def _labels_are_not_ours(self) -> Cluster:

@@ -93,6 +93,15 @@ class Settings(Section):
         return content
 
     @model_validator(mode="after")
+    def _fused_tasks_are_known(self) -> Settings:
+        tasks = resources_module.tasks()
+        for name in (name for group in self.cluster.fuse for name in group):
+            if name not in tasks:
+                near = did_you_mean(name, list(tasks))
+                raise ValueError(f"cluster.fuse: no such task{near}: {name!r}; known here: {', '.join(tasks)}")
+        return self
+
+    @model_validator(mode="after")
     def _resources_hold_for_every_task(self) -> Settings:
         for task, given in self._pods.items():
             if self.cluster.mount_path in given.paths:

@@ -55,14 +55,21 @@ _ALL: dict[str, Any] = {
 
 
 @functools.cache
+def _environments() -> dict[str, dict[str, Any]]:
+    content: dict[str, dict[str, Any]] = yaml.safe_load((PROJECT / "images" / "environments.yaml").read_text())
+    return content
+
+
+@functools.cache
 def stages() -> dict[str, str]:
     """Environment of every stage."""
-    file = PROJECT / "images" / "environments.yaml"
-    return {
-        stage: name
-        for name, environment in yaml.safe_load(file.read_text()).items()
-        for stage in environment.get("stages", [])
-    }
+    return {stage: name for name, environment in _environments().items() for stage in environment.get("stages", [])}
+
+
+def environment(stage: str) -> dict[str, Any]:
+    """The environment of a stage: its `name`, and what a warm process of it imports, `preload`."""
+    name = stages()[stage]
+    return {"name": name, "preload": list(_environments()[name].get("preload", []))}
 
 
 def tasks() -> dict[str, str]:

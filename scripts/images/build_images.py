@@ -73,7 +73,9 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m scripts.images.build_images", description=(__doc__ or "").split("\n\n")[0]
     )
-    parser.add_argument("stages", nargs="*", metavar="STAGE", help="stages to build images of; all without")
+    parser.add_argument(
+        "stages", nargs="*", metavar="STAGE", help="stages to build images of, or `fused`; without, all stages"
+    )
     parser.add_argument(
         "--engine",
         default=os.environ.get("MILLRACE_ENGINE", ""),

@@ -117,8 +117,10 @@ class Builder:
         again = self._request.force and recipe.key not in self._forced
         if not again and self._engine.inspect(recipe.reference):
             return
+        for part in recipe.parts.values():
+            self._base(part)
         begun = time.monotonic()
-        print(f"{recipe.key:<18} building, from {recipe.lock}", flush=True)
+        print(f"{recipe.key:<18} building, from {', '.join(recipe.locks)}", flush=True)
         self._build(recipe, recipe.reference)
         self._forced.add(recipe.key)
         _, size = self._engine.inspect(recipe.reference) or ("", 0)
@@ -141,7 +143,7 @@ class Builder:
         if self._engine.name != "docker":
             # One layer each, and no builder left behind; the bases are the cache.
             arguments += ["--layers=false", "--timestamp", _TIMESTAMP, "--format", "oci"]
-            if recipe.base:
+            if recipe.base or recipe.parts:
                 arguments += ["--pull-never" if self._engine.name == "buildah" else "--pull=never"]
         with _pip_settings(self._request.pip_conf) as pip_conf, self._context(recipe) as context:
             if pip_conf and not recipe.base:

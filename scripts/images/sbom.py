@@ -20,22 +20,24 @@ FOLDER = PROJECT / "build" / "sbom"
 _PIN = re.compile(r"^(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)(?:\[[^]]*\])?==(?P<version>[^\s;\\]+)", re.MULTILINE)
 
 
-def packages(lock: str) -> list[tuple[str, str]]:
-    """Names and versions that a lock pins."""
-    pins = {(found["name"].lower().replace("_", "-"), found["version"]) for found in _PIN.finditer(lock)}
+def packages(locks: str) -> list[tuple[str, str]]:
+    """Names and versions that locks pin."""
+    pins = {(found["name"].lower().replace("_", "-"), found["version"]) for found in _PIN.finditer(locks)}
     return sorted(pins)
 
 
-def bill(recipe: Recipe, lock: str) -> dict[str, Any]:
+def bill(recipe: Recipe, locks: str) -> dict[str, Any]:
     """Returns the bill of one image; the same image gives the same bill.
 
     Debian's packages are those of the base image, which is one entry here.
 
     Args:
       recipe: of a stage's image.
-      lock: text of the lock of its environment.
+      locks: text of the locks of its environments.
     """
-    python_image = (recipe.base or recipe).arguments.get("PYTHON_IMAGE", PYTHON_IMAGE)
+    base = recipe.base or recipe
+    first = next(iter(base.parts.values()), base)
+    python_image = first.arguments.get("PYTHON_IMAGE", PYTHON_IMAGE)
     root = f"{recipe.name}:{recipe.tag}"
     libraries = [
         {
@@ -45,11 +47,11 @@ def bill(recipe: Recipe, lock: str) -> dict[str, Any]:
             "version": version,
             "purl": f"pkg:pypi/{name}@{version}",
         }
-        for name, version in packages(lock)
+        for name, version in packages(locks)
     ]
     ours = {"type": "library", "bom-ref": "millrace", "name": "millrace", "version": VERSION}
-    base = {"type": "container", "bom-ref": "python-image", "name": python_image}
-    parts = [base, ours, *libraries]
+    debian = {"type": "container", "bom-ref": "python-image", "name": python_image}
+    parts = [debian, ours, *libraries]
     return {
         "$schema": "http://cyclonedx.org/schema/bom-1.5.schema.json",
         "bomFormat": "CycloneDX",
@@ -71,4 +73,4 @@ def file_of(recipe: Recipe) -> Path:
 
 def text(recipe: Recipe) -> str:
     """The bill as JSON."""
-    return json.dumps(bill(recipe, (PROJECT / recipe.lock).read_text()), indent=1) + "\n"
+    return json.dumps(bill(recipe, "\n".join((PROJECT / lock).read_text() for lock in recipe.locks)), indent=1) + "\n"

@@ -1,12 +1,15 @@
-"""Runs one task of a pipeline inside its container: the launcher's command line, `python -m components.runtime.launch`.
+"""Runs the task of a container, or its tasks: the launcher's command line, `python -m components.runtime.launch`.
 
 An Argo Workflow gives each container its task as JSON, the workflow's parameters, and where the executions of the tasks
-before it lie on the volume. What later tasks need goes into small files that Argo reads as output parameters.
+before it lie on the volume. What later tasks need goes into small files that Argo reads as output parameters. Where the
+settings fuse several tasks into one pod, they run here one after the other, each with its own execution and record.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import functools
 import json
 import signal
 import sys
@@ -17,8 +20,11 @@ from typing import Any, NoReturn
 
 from components.runtime.errors import EXIT_INTERRUPTED, InputError, classify, known
 from components.runtime.launch import execution
+from components.runtime.launch.execution import StageRunner, TaskFailed
+from components.runtime.launch.fused import FusedStages
 from components.runtime.launch.stage_process import run_stage
-from components.runtime.launch.task_specification import read_task
+from components.runtime.launch.task import Task
+from components.runtime.launch.task_specification import fused_stages, read_task
 from components.runtime.records import execution_record, final_status
 from components.runtime.stage import pod, progress
 from components.runtime.stage.executor import ERROR_PREFIX
@@ -26,6 +32,9 @@ from components.runtime.stage.executor import ERROR_PREFIX
 EXECUTION_OUTPUT = "millrace-execution"
 """The output parameter that says where an execution lies, relative to the pipeline root. (A hyphen: no output of a
 stage can have that name.)"""
+
+FUSED_TASK = "task"
+"""What begins the progress line that parts the logs of a container's tasks."""
 
 _ENDED = "ended from outside (SIGTERM): by a deadline, a stop, or because its pod had to go"
 
@@ -45,12 +54,12 @@ def read_execution(root: Path, task: str, path: str) -> dict[str, Any]:
         ) from None
 
 
-def write_outputs(folder: Path, record: dict[str, Any]) -> None:
-    """Writes what later tasks need, one file per output parameter."""
+def write_outputs(folder: Path, record: dict[str, Any], prefix: str = "") -> None:
+    """Writes what later tasks need, one file per output parameter; `prefix` begins their names."""
     values = record["output_parameters"] | {EXECUTION_OUTPUT: execution_record.home(record)}
     folder.mkdir(parents=True, exist_ok=True)
     for name, value in values.items():
-        (folder / name).write_text(value if isinstance(value, str) else json.dumps(value))
+        (folder / f"{prefix}{name}").write_text(value if isinstance(value, str) else json.dumps(value))
 
 
 def pairs(option: str, texts: Sequence[str]) -> dict[str, str]:
@@ -78,12 +87,14 @@ def mounted(root: Path) -> Path:
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="python -m components.runtime.launch", description="Runs one task of a pipeline inside its container."
+        prog="python -m components.runtime.launch", description="Runs the task of a container, or several in order."
     )
     parser.add_argument("--root", type=Path, required=True, help="the pipeline root, on a volume that all tasks share")
     parser.add_argument("--run", required=True, metavar="NAME", help="name of the workflow")
     parser.add_argument("--started", default="", metavar="TIME", help="when the workflow was made, RFC 3339")
-    parser.add_argument("--task", required=True, metavar="JSON", help="the task's specification, from runners.argo")
+    parser.add_argument(
+        "--task", required=True, action="append", metavar="JSON", help="a task's specification, from runners.argo"
+    )
     parser.add_argument(
         "--parameter", action="append", default=[], metavar="NAME=VALUE", help="a parameter of the workflow"
     )
@@ -106,8 +117,32 @@ def _run(arguments: argparse.Namespace) -> None:
     status = None
     if arguments.status:
         status = final_status.of_workflow(root, arguments.run, arguments.status, arguments.failures, parameters)
-    task = read_task(root, arguments.run, arguments.task, parameters, executions, status)
-    final_status.note_start(root, task.run, task.pipeline, arguments.started)
+    with contextlib.ExitStack() as around:
+        fused = None
+        if len(arguments.task) > 1:
+            fused = FusedStages(fused_stages(arguments.task))
+            around.callback(fused.close)
+        for text in arguments.task:
+            task = read_task(root, arguments.run, text, parameters, executions, status)
+            final_status.note_start(root, task.run, task.pipeline, arguments.started)
+            if fused is None:
+                executions[task.name] = _execute(root, task, run_stage, arguments.outputs)
+                continue
+            progress.report(f"{FUSED_TASK} {task.name}")
+            try:
+                record = _execute(
+                    root, task, functools.partial(fused.run, task.stage), arguments.outputs, f"{task.name}-"
+                )
+            except Exception as error:
+                if classify(error) is None:
+                    traceback.print_exc()
+                # Of the pod, whose message this becomes, it is the question which of its tasks failed.
+                raise TaskFailed(f"{task.name}: {known(error)}", known(error).exit_code) from None
+            executions[task.name] = record
+
+
+def _execute(root: Path, task: Task, run: StageRunner, outputs: Path, prefix: str = "") -> dict[str, Any]:
+    """Runs a task or takes it from the cache, notes how it ended, and returns its record."""
     try:
         if record := execution.find(root, task):
             execution.reuse(root, task, record)
@@ -115,8 +150,8 @@ def _run(arguments: argparse.Namespace) -> None:
         else:
             log = root / "runs" / task.run / f"{task.name}.log"
             log.parent.mkdir(parents=True, exist_ok=True)
-            record = execution.launch(root, task, run_stage, log)
-        write_outputs(arguments.outputs, record)
+            record = execution.launch(root, task, run, log)
+        write_outputs(outputs, record, prefix)
     except Exception as error:
         fault = known(error)
         final_status.note_end(root, task.run, task.name, error=str(fault), code=fault.exit_code)
@@ -125,6 +160,7 @@ def _run(arguments: argparse.Namespace) -> None:
         final_status.note_end(root, task.run, task.name, error=_ENDED, code=EXIT_INTERRUPTED)
         raise
     final_status.note_end(root, task.run, task.name, execution=execution_record.home(record))
+    return record
 
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:

@@ -120,7 +120,7 @@ def launch(root: Path, task: Task, run_stage: StageRunner, log: Path) -> dict[st
         try:
             completed = run_stage(command, log)
             if completed.exit_code != 0:
-                raise _failure(log, completed.exit_code)
+                raise failure(log, completed.exit_code)
             outputs, output_parameters = executor_files.read_outputs(task, folder, home)
         except (Interrupted, KeyboardInterrupt, SystemExit):
             lineage.ended(root, task.run, record | ended(), "stopped")
@@ -155,7 +155,7 @@ def _tell_of_damage(root: Path, home: Path, log: Path) -> None:
                 stream.write(f"{progress.PREFIX}made again: of the execution that was there, {reason}\n")
 
 
-def _failure(log: Path, exit_code: int) -> TaskFailed:
+def failure(log: Path, exit_code: int) -> TaskFailed:
     """The stage's own one-line error, or what its exit code says."""
     with contextlib.suppress(OSError):
         for line in reversed(log.read_text(errors="replace").splitlines()):

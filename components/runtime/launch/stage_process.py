@@ -18,7 +18,7 @@ from components.runtime.stage import progress
 
 # The kernel allows a container 30 s between SIGTERM and SIGKILL; a stage gets this much of it.
 _GRACE_SECONDS = 20.0
-_VARIABLES = {
+VARIABLES = {
     "PYTHONDONTWRITEBYTECODE": "1",
     "PYTHONUNBUFFERED": "1",
     "TF_CPP_MIN_LOG_LEVEL": "2",
@@ -37,7 +37,7 @@ def run_stage(command: list[str], log: Path) -> Completed:
         try:
             process = subprocess.Popen(
                 command,
-                env=_VARIABLES | os.environ,
+                env=VARIABLES | os.environ,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,

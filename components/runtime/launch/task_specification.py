@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,18 @@ def read_task(
         raise InputError(f"--task is not JSON: {error}") from None
     except (KeyError, TypeError, AttributeError) as error:
         raise InputError(f"--task is not a task's specification: {error!r} is missing or of another type") from None
+
+
+def fused_stages(texts: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """What the specifications of a container's tasks say about their stages, for `FusedStages`.
+
+    Raises:
+      InputError: one is wrong.
+    """
+    try:
+        return {spec["stage"]: spec["environment"] for spec in map(json.loads, texts)}
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"--task: of several, each says in which environment it runs: {error!r}") from None
 
 
 def _value(

@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from components.runtime.launch.execution import launch
+from components.runtime.launch.processes import ColdProcess
 from components.runtime.launch.task import Task
 from components.runtime.stage.artifacts import content_digest
 from runners.commands.compile import compile_pipeline
 from runners.compiled.ir import documents, read
 from runners.compiled.tasks import Constant, task_parameters
-from runners.local.processes import ColdProcess
+from runners.local.environments import of_stage
 from tests.components.push.serving_support import make_blessing, make_model
 from tests.components.push_vertex.model_server import PARENT, VertexModels
 from tests.runners.compiled_models import model
@@ -47,7 +48,7 @@ def test_the_compiled_task_runs_here(server: VertexModels, tmp_path: Path) -> No
         code="",
         cacheable=spec.cacheable,
     )
-    process = ColdProcess("client")
+    process = ColdProcess(of_stage("push_vertex"))
     record = launch(
         tmp_path, task, lambda command, log: process.run(command, log, lambda note: None), tmp_path / "task.log"
     )

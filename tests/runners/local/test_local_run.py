@@ -3,6 +3,7 @@
 (kfp needs real annotations here.)
 """
 
+import dataclasses
 import json
 import os
 import shutil
@@ -19,6 +20,7 @@ from kfp import compiler, dsl
 
 from components.runtime.errors import InputError, TransientError
 from components.runtime.launch import execution, executor_files
+from components.runtime.launch.processes import ColdProcess, WarmProcess
 from components.runtime.records import execution_record
 from runners.commands import cli
 from runners.compiled.ir import documents, read
@@ -26,7 +28,6 @@ from runners.history.lineage_graph import Graph
 from runners.history.pages.run_report import render
 from runners.history.records import list_runs, load_run
 from runners.local import environments
-from runners.local import processes as stage_processes
 from runners.local.recording import Recording
 from runners.local.run import LocalRun
 from tests.runners.local.test_exit_handler import Silent, run, states
@@ -252,17 +253,13 @@ def test_a_clock_that_was_set_back_shows_no_negative_time(
     assert load_run(tmp_path).elapsed is None
 
 
-def test_a_warm_process_that_was_ended_says_by_what(tmp_path: Path, ir: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_warm_process_that_was_ended_says_by_what(tmp_path: Path) -> None:
     """The kernel ends a stage with the process that it was forked from, always by SIGKILL: that says nothing."""
-    content = {"client": {"stages": ["ingest"], "preload": ["json"]}}
-    monkeypatch.setattr(environments, "_environments", lambda: content)
     program = "import os, signal, time; os.kill(os.getppid(), signal.SIGTERM); time.sleep(60)"
     (tmp_path / "suicide.py").write_text(program)
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    monkeypatch.setattr(
-        stage_processes, "stage_variables", lambda: {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{tmp_path}"}
-    )
-    process = stage_processes.WarmProcess("client", tmp_path / "warm.log")
+    variables = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{tmp_path}"}
+    environment = dataclasses.replace(environments.of_stage("ingest"), preload=("json",), variables=variables)
+    process = WarmProcess(environment, tmp_path / "warm.log")
     completed = process.run(["python", "-m", "suicide"], tmp_path / "log", lambda note: None)
     assert completed.exit_code == 128 + signal.SIGTERM
     process.close()
@@ -284,7 +281,7 @@ def test_a_half_made_environment_is_one_line(tmp_path: Path, monkeypatch: pytest
 def test_a_stage_prints_utf_8_whatever_the_terminal_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0", "LC_ALL": "C"}.items():
         monkeypatch.setenv(name, value)
-    cold = stage_processes.ColdProcess("client")
+    cold = ColdProcess(environments.of_stage("ingest"))
     completed = cold.run(["python", "-c", "print('größe 中')"], tmp_path / "log", lambda note: None)
     assert (completed.exit_code, (tmp_path / "log").read_text(encoding="utf-8")) == (0, "größe 中\n")
 

@@ -22,7 +22,7 @@ from tests.support import ROOT
 from tests.support_images import built_image, engine
 
 STAGES = sorted(file.parent.name for file in (ROOT / "components").glob("*/component.yaml"))
-LOCKS = {stage: recipe(stage).lock for stage in STAGES}
+LOCKS = {stage: recipe(stage).locks[0] for stage in STAGES}
 PIN = re.compile(r"^([a-z0-9._-]+)(?:\[[^]]*\])?==(\S+)", re.MULTILINE)
 
 
@@ -85,7 +85,9 @@ def test_images_stand_on_the_locks_of_the_local_environments() -> None:
     environments = yaml.safe_load((ROOT / "images" / "environments.yaml").read_text())
     for name, environment in environments.items():
         locks = {"client": {"light", "cloud"}}.get(name, {name})
-        assert {recipe(stage).lock for stage in environment["stages"]} == {f"images/locks/{lock}.txt" for lock in locks}
+        assert {recipe(stage).locks[0] for stage in environment["stages"]} == {
+            f"images/locks/{lock}.txt" for lock in locks
+        }
 
 
 @pytest.mark.parametrize("lock", ["light", "cloud"])
@@ -101,7 +103,7 @@ def test_the_gpu_lock_has_the_versions_of_ml_but_for_cuda() -> None:
     assert ml.keys() - gpu.keys() == {"tensorflow-cpu"}
     assert {name for name in gpu.keys() - ml.keys() if not name.startswith("nvidia-")} == {"tensorflow"}
     assert {name: gpu[name] for name in gpu.keys() & ml.keys()} == {name: ml[name] for name in gpu.keys() & ml.keys()}
-    assert recipe("train", "gpu").lock == "images/locks/ml-gpu.txt"
+    assert recipe("train", "gpu").locks[0] == "images/locks/ml-gpu.txt"
 
 
 def test_no_dockerfile_names_an_index_or_takes_a_secret_as_an_argument() -> None:

@@ -1,4 +1,4 @@
-"""The processes that run stages in the environments of this machine."""
+"""The processes that run stages in the environments of a machine, or of an image that has several."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,28 @@ from components.runtime.launch.execution import Completed
 from components.runtime.launch.task import Task
 from components.runtime.launch.warm import die_with_parent
 from components.runtime.stage import progress
-from runners import PROJECT
-from runners.local.environments import environment_of, interpreter, preload, stage_variables
 
 _POLL_SECONDS = 0.1
+
+
+@dataclass(frozen=True)
+class Environment:
+    """What stages run in.
+
+    Attributes:
+      name: of the environment.
+      python: its interpreter.
+      preload: modules that a warm process imports before a stage needs them; without any, each stage is a new process.
+      folder: the working directory of the stages.
+      variables: their environment variables.
+    """
+
+    name: str
+    python: Path
+    preload: tuple[str, ...]
+    folder: Path
+    variables: Mapping[str, str]
+
 
 OnProgress = Callable[[str], None]
 
@@ -61,9 +80,9 @@ _ENDED = Completed(128 + signal.SIGKILL, 0.0, 0)
 class ColdProcess:
     """Runs each stage as a new process."""
 
-    def __init__(self, environment: str) -> None:
-        """Takes the name of an installed environment."""
-        self._python = interpreter(environment)
+    def __init__(self, environment: Environment) -> None:
+        """Starts nothing yet."""
+        self._environment = environment
         self._running: set[subprocess.Popen[bytes]] = set()
         self._lock = threading.Lock()
         self._closed = False
@@ -76,9 +95,9 @@ class ColdProcess:
             if self._closed:
                 return _ENDED
             process = subprocess.Popen(
-                [str(self._python), *command[1:]],
-                cwd=PROJECT,
-                env=stage_variables(),
+                [str(self._environment.python), *command[1:]],
+                cwd=self._environment.folder,
+                env=self._environment.variables,
                 stdin=subprocess.DEVNULL,
                 stdout=stream,
                 stderr=stream,
@@ -108,11 +127,11 @@ class ColdProcess:
 class WarmProcess:
     """Runs stages as forks of a process that has imported their libraries already."""
 
-    def __init__(self, environment: str, log: Path) -> None:
+    def __init__(self, environment: Environment, log: Path) -> None:
         """Starts importing at once.
 
         Args:
-          environment: name of an installed environment.
+          environment: of the stages.
           log: what the imports print.
         """
         self._cold = ColdProcess(environment)
@@ -123,19 +142,19 @@ class WarmProcess:
         with log.open("ab") as stream:
             self._process = subprocess.Popen(
                 [
-                    str(interpreter(environment)),
+                    str(environment.python),
                     "-m",
                     "components.runtime.launch.warm",
-                    *preload(environment),
+                    *environment.preload,
                 ],
-                cwd=PROJECT,
-                env=stage_variables(),
+                cwd=environment.folder,
+                env=environment.variables,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=stream,
                 start_new_session=True,
             )
-        threading.Thread(target=self._listen, daemon=True, name=f"warm-{environment}").start()
+        threading.Thread(target=self._listen, daemon=True, name=f"warm-{environment.name}").start()
 
     def run(self, command: list[str], log: Path, on_progress: OnProgress) -> Completed:
         """Runs a command whose first word is `python`; returns when it has ended."""
@@ -195,30 +214,37 @@ class WarmProcess:
 class Processes:
     """The processes of one run, one warm one per environment that has something to preload."""
 
-    def __init__(self, logs: Path) -> None:
-        """Takes the folder for the logs of warm processes; starts nothing."""
+    def __init__(self, find: Callable[[str], Environment], logs: Path) -> None:
+        """Starts nothing.
+
+        Args:
+          find: says in which environment a stage runs.
+          logs: folder for what warm processes print.
+        """
+        self._find = find
         self._logs = logs
         self._started: dict[str, ColdProcess | WarmProcess] = {}
         self._lock = threading.Lock()
 
     def prepare(self, stage: str) -> None:
         """Starts importing what a stage will need."""
-        self.start(environment_of(stage))
+        self.of_stage(stage)
 
     def process(self, task: Task) -> ColdProcess | WarmProcess:
         """What runs a task."""
-        return self.start(environment_of(task.stage))
+        return self.of_stage(task.stage)
 
-    def start(self, environment: str) -> ColdProcess | WarmProcess:
-        """Starts the environment's process if it does not run yet."""
+    def of_stage(self, stage: str) -> ColdProcess | WarmProcess:
+        """What runs a stage; started if it does not run yet."""
+        environment = self._find(stage)
         with self._lock:
-            if environment not in self._started:
-                self._started[environment] = (
-                    WarmProcess(environment, self._logs / f"warm-{environment}.log")
-                    if preload(environment)
+            if environment.name not in self._started:
+                self._started[environment.name] = (
+                    WarmProcess(environment, self._logs / f"warm-{environment.name}.log")
+                    if environment.preload
                     else ColdProcess(environment)
                 )
-            return self._started[environment]
+            return self._started[environment.name]
 
     def close(self) -> None:
         """Ends all of them."""

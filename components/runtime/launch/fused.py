@@ -1,0 +1,100 @@
+"""Stages of one container after the other: the image that has all of them, and an environment for each.
+
+Where a pod's stages share an environment, its libraries are imported once, and while the stage before still works.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from components.runtime.launch.execution import Completed
+from components.runtime.launch.processes import Environment, Processes
+from components.runtime.launch.stage_process import VARIABLES
+
+PARTS_OPTION = "--parts"
+"""What a task that stands for several has the specifications of these by, see runners/compiled/fusing.py."""
+
+_ENVIRONMENTS = Path("/opt/environments")
+_POLL_SECONDS = 0.1
+
+
+def inner_name(task: str, name: str) -> str:
+    """What an input or output of a task is called in one that stands for it."""
+    return f"{task.replace('-', '_')}_{name}"
+
+
+class FusedStages:
+    """The processes of a container's stages."""
+
+    def __init__(self, stages: Mapping[str, Mapping[str, Any]]) -> None:
+        """Starts nothing.
+
+        Args:
+          stages: by the name of a stage its environment, in the order in which they run: `name`, and `preload`, what a
+            warm process of it imports.
+        """
+        self._stages = stages
+        self._folder = tempfile.TemporaryDirectory(prefix="millrace-fused-")
+        self._processes = Processes(self._environment, Path(self._folder.name))
+        self._prepared = False
+
+    def _environment(self, stage: str) -> Environment:
+        of_stage = self._stages[stage]
+        python = _ENVIRONMENTS / of_stage["name"] / "bin" / "python"
+        return Environment(
+            of_stage["name"],
+            # What the image stands on, and a machine without these images, has one environment.
+            python if python.exists() else Path(sys.executable),
+            tuple(of_stage["preload"]),
+            Path.cwd(),
+            VARIABLES | os.environ,
+        )
+
+    def run(self, stage: str, command: list[str], log: Path) -> Completed:
+        """Runs a stage's command; what it prints goes to `log` and to the container's."""
+        if not self._prepared:
+            # The first stage that has to work means that those behind it have to.
+            names = list(self._stages)
+            for later in names[names.index(stage) :]:
+                self._processes.prepare(later)
+            self._prepared = True
+        with _copied(log):
+            return self._processes.of_stage(stage).run(command, log, lambda note: None)
+
+    def close(self) -> None:
+        """Ends all processes."""
+        self._processes.close()
+        self._folder.cleanup()
+
+
+@contextlib.contextmanager
+def _copied(log: Path) -> Iterator[None]:
+    """Copies what is added to a file to standard output, which is the container's log."""
+    ended = threading.Event()
+    copier = threading.Thread(target=_copy, args=(log, ended), daemon=True)
+    copier.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        copier.join()
+
+
+def _copy(log: Path, ended: threading.Event) -> None:
+    log.touch()
+    with log.open("rb") as stream:
+        stream.seek(0, os.SEEK_END)
+        while True:
+            last = ended.wait(_POLL_SECONDS)
+            if data := stream.read():
+                sys.stdout.buffer.write(data)
+                sys.stdout.flush()
+            if last:
+                return
