@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from components.runtime.errors import InputError, did_you_mean
-from components.runtime.launch.fused import PARTS_OPTION, inner_name
+from components.runtime.launch.fused import JOINT, PARTS_OPTION, inner_name
 from components.runtime.stage.executor import EXECUTOR_INPUT_OPTION
 from runners.compiled.images import FUSED, GPU
 from runners.compiled.ir import (
@@ -77,7 +77,7 @@ class _Group:
         self._tasks: dict[str, dict[str, Any]] = self._dag["tasks"]
         members = {of_all[name][0] for name in names}
         self._keys = [key for key in in_order(self._tasks) if key in members]
-        self.name = f"{self._named(self._keys[0])}-to-{self._named(self._keys[-1])}"
+        self.name = f"{self._named(self._keys[0])}{JOINT}{self._named(self._keys[-1])}"
         self._check()
 
     def _named(self, key: str) -> str:

@@ -6,7 +6,7 @@ The format is kubeflow/pipelines, api/v2alpha1/pipeline_spec.proto.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import yaml
@@ -157,8 +157,14 @@ class _Reader:
         if "container" not in executor:
             raise InputError(f"task {key}: not a container component; only those run outside the KFP backend")
         container = executor["container"]
-        if FUSED_MODULE in container.get("command", []):
-            return self._add_parts(task, component, container, parameters | artifacts, after)
+        if parts := parts_of(container):
+            pod = FusedPod(
+                task["taskInfo"]["name"],
+                component["executorLabel"],
+                container,
+                {part["stage"]: part["environment"] for part in parts},
+            )
+            return self._add_parts(parts, pod, dict(task.get("retryPolicy", {})), parameters | artifacts, after)
         name = str(task["taskInfo"]["name"])
         if name in self._pipeline.tasks:
             name = key
@@ -185,21 +191,13 @@ class _Reader:
 
     def _add_parts(
         self,
-        task: dict[str, Any],
-        component: dict[str, Any],
-        container: dict[str, Any],
+        parts: list[dict[str, Any]],
+        pod: FusedPod,
+        retry: dict[str, Any],
         given: dict[str, Source],
         after: frozenset[str],
     ) -> tuple[frozenset[str], dict[str, Output]]:
         """Adds the tasks that one was made of, as runners/compiled/fusing.py writes them."""
-        arguments = container["args"]
-        parts = json.loads(arguments[arguments.index(PARTS_OPTION) + 1])
-        pod = FusedPod(
-            task["taskInfo"]["name"],
-            component["executorLabel"],
-            container,
-            {part["stage"]: part["environment"] for part in parts},
-        )
         outputs: dict[str, Output] = {}
 
         def sources(bindings: dict[str, dict[str, str]]) -> dict[str, Source]:
@@ -220,7 +218,7 @@ class _Reader:
                 after=after.union(part["after"], _producers([*parameters.values(), *artifacts.values()])),
                 conditions=(),
                 cacheable=part["cacheable"],
-                retry=dict(task.get("retryPolicy", {})),
+                retry=retry,
                 fused=pod,
             )
             outputs |= {
@@ -228,6 +226,15 @@ class _Reader:
                 for name, output in _outputs(part["task"], part["component"]).items()
             }
         return frozenset(part["task"] for part in parts), outputs
+
+
+def parts_of(container: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The specifications of the tasks that a container stands for; none where it is a stage's own."""
+    if FUSED_MODULE not in container.get("command", []):
+        return []
+    arguments = list(container["args"])
+    found: list[dict[str, Any]] = json.loads(arguments[arguments.index(PARTS_OPTION) + 1])
+    return found
 
 
 def stage_command(stage: str) -> dict[str, list[str]]:

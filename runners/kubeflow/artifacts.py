@@ -11,9 +11,10 @@ from pathlib import Path
 from urllib.parse import urlencode, urlsplit
 
 from components.runtime.errors import InputError
-from runners.kubeflow import task_store
+from components.runtime.launch.fused import JOINT
+from runners.kubeflow import fused, task_store
 from runners.kubeflow.connection import Connection
-from runners.kubeflow.executions import METRICS, Store
+from runners.kubeflow.executions import METRICS, Execution, Store
 from runners.kubeflow.metadata_store import MetadataStore
 from runners.kubeflow.server import Cluster
 
@@ -28,10 +29,24 @@ def store(connection: Connection) -> Store:
     return task_store.TaskStore(connection) if task_store.is_there(connection) else MetadataStore(connection)
 
 
+def executions(cluster: Cluster, run: str, where: Store | None = None) -> list[Execution]:
+    """The tasks of a run, those that the settings fused as the single ones.
+
+    Args:
+      cluster: the server.
+      run: the run's id.
+      where: the store, where it is known already.
+    """
+    found = (where or store(cluster.connection)).executions(run)
+    # One question less for each run where nothing can be fused.
+    named = any(JOINT in execution.task for execution in found)
+    return fused.split(found, fused.parts_by_task(cluster.ir(run))) if named else found
+
+
 def metrics(cluster: Cluster, run: str) -> dict[str, float]:
     """The metrics of a run: those of the evaluation as they are called, others behind the task's name."""
     found: dict[str, float] = {}
-    for execution in store(cluster.connection).executions(run):
+    for execution in executions(cluster, run):
         prefix = "" if execution.task == "evaluate" else f"{execution.task}."
         for output in execution.outputs.values():
             if output.type == METRICS:
@@ -48,7 +63,7 @@ def fetch_reports(cluster: Cluster, run: str, folder: Path) -> list[Path]:
       InputError: there are none, or the server gives no content of artifacts.
     """
     pages = {}
-    for execution in sorted(store(cluster.connection).executions(run), key=lambda execution: execution.task):
+    for execution in sorted(executions(cluster, run), key=lambda execution: execution.task):
         for output, artifact in execution.outputs.items():
             if suffix := _PAGES.get(artifact.type):
                 name = re.sub(r"[^\w.-]+", "-", f"{execution.task or 'task'}-{output}").strip(".-")

@@ -16,7 +16,7 @@ from components.runtime.lineage.events import outside
 from components.runtime.text.redaction import redact
 from runners.history.lineage_nodes import DIGEST, MODEL, RESOLVE, ArtifactNode, ExecutionNode, Lineage, some
 from runners.history.outcome import truth
-from runners.kubeflow.artifacts import store
+from runners.kubeflow.artifacts import executions, store
 from runners.kubeflow.executions import METRICS, Artifact, Execution
 from runners.kubeflow.server import Cluster
 from runners.terminal.follow import RemoteRun
@@ -135,12 +135,12 @@ class ServerLineage(Lineage):
     def _read(self, runs: Iterable[str]) -> None:
         """Reads runs, then those that hang together with them, and makes the nodes."""
         waiting, known = deque(dict.fromkeys(runs)), set[str]()
-        executions: list[Execution] = []
+        made: list[Execution] = []
         while waiting and not self.is_cut:
             run = waiting.popleft()
             known.add(run)
-            there = self._store.executions(run)
-            executions += there
+            there = executions(self._cluster, run, self._store)
+            made += there
             near = {each.id for execution in there for each in _artifacts(execution)}
             contents = {_digest(each) for execution in there for each in _artifacts(execution) if _is_model(each)}
             if contents:
@@ -152,8 +152,8 @@ class ServerLineage(Lineage):
                         break
                     waiting.append(other)
         for run in waiting:
-            executions += self._store.executions(run)
-        for execution in sorted(executions, key=lambda each: each.started):
+            made += executions(self._cluster, run, self._store)
+        for execution in sorted(made, key=lambda each: each.started):
             self._add(execution)
         self.join_baselines()
 

@@ -41,6 +41,15 @@ class RunReader:
             )
         )
 
+    def ir(self, identity: str) -> dict[str, Any]:
+        """The IR of a run's pipeline; empty where the server has the run or its pipeline no more."""
+        try:
+            with self._connection.doing(f"asking for the run {identity}"):
+                run = self._connection.client.get_run(identity)
+        except InputError:
+            return {}
+        return self._ir(run)
+
     def _ir(self, run: Any) -> dict[str, Any]:
         """The IR of a run's pipeline; empty where the server has it no more."""
         version = run.pipeline_version_reference

@@ -180,6 +180,10 @@ class Cluster:
             return dataclasses.replace(run, tasks=[*planned, *told.values()])
         return run
 
+    def ir(self, identity: str) -> dict[str, Any]:
+        """The IR of a run's pipeline; empty where the server has it no more."""
+        return self._reader.ir(identity)
+
     def act(self, action: str, identity: str) -> None:
         """Does one of terminate, retry and delete to a run."""
         calls = {

@@ -21,7 +21,12 @@ from components.runtime.launch.stage_process import VARIABLES
 PARTS_OPTION = "--parts"
 """What a task that stands for several has the specifications of these by, see runners/compiled/fusing.py."""
 
-_ENVIRONMENTS = Path("/opt/environments")
+JOINT = "-to-"
+"""What a task that stands for several has in its name: `statistics-to-validate`."""
+
+ENVIRONMENTS_VARIABLE = "MILLRACE_ENVIRONMENTS"
+"""The folder with the environments of an image that has several."""
+
 _POLL_SECONDS = 0.1
 
 
@@ -47,10 +52,10 @@ class FusedStages:
 
     def _environment(self, stage: str) -> Environment:
         of_stage = self._stages[stage]
-        python = _ENVIRONMENTS / of_stage["name"] / "bin" / "python"
+        python = Path(os.environ.get(ENVIRONMENTS_VARIABLE, ""), of_stage["name"], "bin", "python")
         return Environment(
             of_stage["name"],
-            # What the image stands on, and a machine without these images, has one environment.
+            # The one that the image stands on is where this runs.
             python if python.exists() else Path(sys.executable),
             tuple(of_stage["preload"]),
             Path.cwd(),

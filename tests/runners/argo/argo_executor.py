@@ -16,7 +16,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from components.runtime.launch.fused import ENVIRONMENTS_VARIABLE
 from runners.argo.values import CLOSING
+from runners.compiled.images import FUSED
 from runners.local.environments import environment_of, interpreter
 from tests.support import ROOT
 
@@ -224,8 +226,11 @@ class Subprocesses:
         self.secrets = secrets
 
     def __call__(self, container: dict[str, Any], labels: dict[str, str], folders: dict[str, Path]) -> Ended:
-        python = interpreter(self._environment or environment_of(labels["millrace/stage"]))
+        stage = labels["millrace/stage"]
+        python = interpreter(self._environment or ("ml" if stage == FUSED else environment_of(stage)))
         inside = {each["name"]: each["value"] for each in container["env"] if "value" in each}
+        # As the image of all stages has it.
+        inside |= {ENVIRONMENTS_VARIABLE: str(ROOT / ".venv")} if stage == FUSED else {}
         # What a cluster would take from a secret.
         inside |= self.secrets
         command = [*container["command"], *container["args"]]

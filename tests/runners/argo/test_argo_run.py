@@ -3,6 +3,7 @@
 import json
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -321,21 +322,28 @@ def local(tmp_path_factory: pytest.TempPathFactory, trips: Path) -> Run:
     return run
 
 
-def _taxi_equals(local: Run, trips: Path, volume: Path, run_container: RunContainer) -> None:
+def _taxi_equals(
+    local: Run, trips: Path, volume: Path, run_container: RunContainer, fuse: Sequence[list[str]] = ()
+) -> None:
     """Runs the Workflow of the taxi model, and holds all that it made to what the local run made."""
     shutil.copytree(trips, volume / "data" / "taxi")
     settings = load("taxi")
+    settings = settings.model_copy(update={"cluster": settings.cluster.model_copy(update={"fuse": list(fuse)})})
     text = compile_workflow(
         compile_pipeline(settings, lambda name, variant: reference(name, variant)[0]), for_settings(settings)
     )
     execution = Execution(yaml.safe_load(text), "taxi-1", volume, run_container, **STEPS)
     phases = execution.run()
+    pods = {task: f"{group[0]}-to-{group[-1]}" for group in fuse for task in group}
     logs = {name: node.attempts[-1].log for name, node in execution.nodes.items() if node.phase == "Failed"}
-    expected = {name: {"done": "Succeeded", "skipped": "Skipped"}[state] for name, state in local.states.items()}
+    expected = {
+        pods.get(name, name): {"done": "Succeeded", "skipped": "Skipped"}[state] for name, state in local.states.items()
+    }
     assert phases == expected, logs
 
     def record(task: str) -> dict[str, Any]:
-        path = volume / execution.nodes[task].outputs["millrace-execution"] / "execution.json"
+        output = f"{task}-millrace-execution" if task in pods else "millrace-execution"
+        path = volume / execution.nodes[pods.get(task, task)].outputs[output] / "execution.json"
         found: dict[str, Any] = json.loads(path.read_text())
         return found
 
@@ -359,6 +367,12 @@ def _taxi_equals(local: Run, trips: Path, volume: Path, run_container: RunContai
 @pytest.mark.slow
 def test_taxi_gives_what_a_local_run_gives(local: Run, trips: Path, volume: Path) -> None:
     _taxi_equals(local, trips, volume, Subprocesses())
+
+
+@pytest.mark.slow
+def test_fused_tasks_give_what_a_local_run_gives(local: Run, trips: Path, volume: Path) -> None:
+    groups = [["statistics", "schema", "validate"], ["train", "resolve", "evaluate", "push"]]
+    _taxi_equals(local, trips, volume, Subprocesses(), groups)
 
 
 @pytest.mark.slow
