@@ -12,6 +12,8 @@ from datetime import timedelta
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from components.runtime.launch.fused import inner_name
+from runners.kubeflow.fused import parts_by_task
 from runners.kubeflow.metadata_store import _classes
 from tests.runners.history.pipeline_roots import RootWriter
 from tests.runners.kubeflow.kfp_server import START, Kfp, fill, fill_struct, framed
@@ -94,6 +96,30 @@ class History(Kfp):
                 outputs=outputs,
             )
             places |= {artifact["uri"]: outputs[output] for output, artifact in record["outputs"].items()}
+
+    def fuse(self, ir: dict[str, Any]) -> None:
+        """Puts the tasks of all runs together that an IR has as one, as a server would have had them."""
+        for run in self.known:
+            self.runs[run]["pipeline_spec"] = ir
+            for name, parts in parts_by_task(ir).items():
+                of_part = {each.task: each for each in self.done if each.run == run}
+                singles = [(of_part[part["task"]], part) for part in parts if part["task"] in of_part]
+                if not singles:
+                    continue
+                states = {single.state for single, _ in singles}
+                whole = Done(run, name, state="cached" if states == {"cached"} else "done")
+                for single, part in singles:
+                    for argument, artifact in single.inputs.items():
+                        if source := part["artifacts"].get(argument, {}).get("input"):
+                            whole.inputs[source] = artifact
+                    whole.outputs |= {inner_name(single.task, name): made for name, made in single.outputs.items()}
+                    whole.parameters |= {
+                        inner_name(single.task, key): value for key, value in single.parameters.items()
+                    }
+                gone = [single for single, _ in singles]
+                place = next(place for place, each in enumerate(self.done) if each is gone[-1])
+                self.done[place] = whole
+                self.done = [each for each in self.done if not any(each is one for one in gone)]
 
 
 @dataclass

@@ -9,6 +9,11 @@ from typing import Any
 
 import pytest
 
+from runners.compiled.fusing import fuse
+from runners.compiled.ir import documents
+from runners.compiled.op_functions import bare_name
+from runners.compiled.pipelines import compile_pipeline
+from runners.settings.model import load
 from tests.runners.cluster_support import Called, call
 from tests.runners.history.pipeline_roots import FAILED, FIRST, SECOND, RootWriter, taxi_root
 from tests.runners.kubeflow.kfp_history import After, Before, History
@@ -235,3 +240,39 @@ def test_what_a_server_leaves_out_or_writes_otherwise_is_no_fault_here(tasks: li
     assert told.exit_code in (0, 65)
     assert len(told.err.splitlines()) <= 1
     assert "nan" in compared.out.lower() or "NaN" not in str(tasks)
+
+
+# --- tasks that the settings fused
+
+
+@pytest.fixture(scope="module")
+def fused_ir() -> dict[str, Any]:
+    groups = [["statistics", "schema", "validate"], ["train", "resolve", "evaluate", "push"]]
+    return documents(fuse(compile_pipeline(load("taxi")), groups, bare_name))[0]
+
+
+def said(told: Called) -> set[str]:
+    """The lines of a tree, wherever in it: a server gives the inputs of a task in any order."""
+    return {re.sub(r"^[│├└─ ]*|  \(see above\)$", "", line) for line in tree(told.out.splitlines())}
+
+
+def test_fused_tasks_are_told_as_the_single_ones(
+    server: History, written: RootWriter, fused_ir: dict[str, Any]
+) -> None:
+    server.tell(written)
+    references = (FIRST, SECOND, f"{SECOND}/train/model", f"{SECOND}/evaluate/metrics")
+    before = [kubeflow(server, "lineage", reference, "--all") for reference in references]
+    metrics = kubeflow(server, "compare", FIRST, SECOND)
+    tasks = len(server.done)
+    server.fuse(fused_ir)
+    assert len(server.done) < tasks - 10
+    for reference, told in zip(references, before, strict=True):
+        assert told.exit_code == 0, told.err
+        again = kubeflow(server, "lineage", reference, "--all")
+        # (These runs have no baseline where there was none, which the pipeline has even then.)
+        more = {line for line in said(again) - said(told) if "resolve" not in line and "evaluate in" not in line}
+        assert (said(told) - said(again), more) == (set(), set()), reference
+    again = kubeflow(server, "compare", FIRST, SECOND)
+    wanted = [line for line in metrics.out.splitlines() if "auc" in line or "train.loss" in line]
+    assert wanted
+    assert [line for line in again.out.splitlines() if "auc" in line or "train.loss" in line] == wanted
