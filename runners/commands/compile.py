@@ -11,6 +11,7 @@ from components.runtime.errors import InputError
 from runners import in_checkout
 from runners.commands import completion
 from runners.commands.models import load_model
+from runners.compiled import fusing
 from runners.compiled.pipelines import Images, compile_pipeline
 from runners.settings.folders import folder_of_models
 from runners.settings.model import SECTIONS
@@ -61,7 +62,7 @@ def compile_(model: str, output: Path | None, module: str, models: str | None, a
         beside = file.with_name(f"{file.stem.removesuffix('.kfp')}.argo{file.suffix}")
         files[beside] = compile_workflow(text, for_settings(settings))
     _write(files)
-    for warning in resolved.warnings:
+    for warning in (*resolved.warnings, *(fusing.warnings(text) if settings.cluster.fuse else ())):
         click.echo(warning, err=True)
     for written in files:
         click.echo(written)

@@ -22,6 +22,7 @@ from runners.compiled.ir import (
     FUSED_MODULE,
     documents,
     in_order,
+    parts_of,
     stage_command,
     stage_of,
 )
@@ -56,6 +57,20 @@ def fuse(text: str, groups: Sequence[Sequence[str]], find_image: Callable[[str, 
     # What kfp says at the top about the pipeline's parameters.
     about = "".join(line for line in text.splitlines(keepends=True) if line.startswith("#"))
     return about + yaml.safe_dump_all([ir, platform] if platform else [ir], sort_keys=True, width=80)
+
+
+def warnings(text: str) -> list[str]:
+    """A line for each task that KFP and Vertex AI run anew in every run only because of those that it is fused with."""
+    lines = []
+    for executor in documents(text)[0]["deploymentSpec"]["executors"].values():
+        parts = parts_of(executor.get("container", {}))
+        cached, others = ([part["task"] for part in parts if part["cached"] is which] for which in (True, False))
+        if cached and others:
+            lines.append(
+                f"warning: cluster.fuse: Kubeflow Pipelines and Vertex AI take {', '.join(cached)} from no earlier "
+                f"run, for they never do so with {', '.join(others)}; on Argo each is still taken for itself"
+            )
+    return lines
 
 
 class _Group:
@@ -173,8 +188,9 @@ class _Group:
             "component": {
                 name: component[name] for name in ("inputDefinitions", "outputDefinitions") if name in component
             },
-            "cacheable": bool(task.get("cachingOptions", {}).get("enableCache"))
-            or any(variable["name"] == CACHED_BY_CONTENT for variable in container.get("env", [])),
+            # By KFP and Vertex AI; our own cache, local and on Argo, answers for what it may as well.
+            "cached": (cached := bool(task.get("cachingOptions", {}).get("enableCache"))),
+            "cacheable": cached or any(variable["name"] == CACHED_BY_CONTENT for variable in container.get("env", [])),
             "after": sorted(self._named(each) for each in task.get("dependentTasks", []) if each in self._keys),
         }
         for side, _, output, output_key in _SIDES:

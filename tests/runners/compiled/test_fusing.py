@@ -11,7 +11,7 @@ from google.protobuf import json_format
 from kfp.pipeline_spec import pipeline_spec_pb2
 
 from components.runtime.errors import InputError
-from runners.compiled.fusing import fuse
+from runners.compiled.fusing import fuse, warnings
 from runners.compiled.ir import documents, parts_of, read
 from runners.compiled.op_functions import READ_ONLY_ANNOTATION, bare_name
 from runners.compiled.pipelines import compile_pipeline
@@ -134,6 +134,10 @@ def test_the_pod_has_what_each_of_them_needs(everything: str) -> None:
 def test_kubeflow_caches_a_group_of_what_it_caches(fused: str) -> None:
     assert task(fused, "statistics-to-validate")["cachingOptions"] == {"enableCache": True}
     assert task(fused, "train-to-push")["cachingOptions"] == {}
+    assert warnings(fused) == [
+        "warning: cluster.fuse: Kubeflow Pipelines and Vertex AI take train, evaluate from no earlier run, "
+        "for they never do so with resolve, push; on Argo each is still taken for itself"
+    ]
 
 
 def test_a_place_is_writable_where_one_of_them_writes_there(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from components.runtime import VERSION
 from components.runtime.errors import InputError
 from runners.compiled import image_content, images
 from runners.compiled.image_content import recipe
+from runners.compiled.images import FUSED
 from scripts.images import sbom
 from tests.support import ROOT
 from tests.support_images import built_image, engine
@@ -333,3 +334,25 @@ def test_the_package_index_of_the_environment_reaches_the_build_and_no_log(tmp_p
     log = (ROOT / "build" / "images" / "base-light.log").read_text()
     assert "Connection refused" in log
     assert "hidden-word" not in log + result.stdout + result.stderr
+
+
+def test_the_image_of_all_stages_is_none_of_them() -> None:
+    """It has their code and their three environments, and is built on request only."""
+    assert FUSED not in STAGES
+    fused = recipe(FUSED)
+    assert (fused.key, fused.name) == ("fused", "millrace/fused")
+    assert fused.locks == [f"images/locks/{name}.txt" for name in ("ml", "data", "light")]
+    assert {f"components/{stage}/__main__.py" for stage in STAGES} <= fused.files.keys()
+    assert fused.base
+    assert fused.base.arguments == {
+        "ML": recipe("train").base.reference,  # type: ignore[union-attr]
+        "DATA": recipe("statistics").base.reference,  # type: ignore[union-attr]
+        "LIGHT": recipe("ingest").base.reference,  # type: ignore[union-attr]
+    }
+    assert recipe(FUSED, "gpu").locks[0] == "images/locks/ml-gpu.txt"
+    bill = json.loads(sbom.text(fused))
+    assert {"tensorflow-data-validation", "tensorflow-transform", "pyarrow"} <= {
+        part["name"] for part in bill["components"] if part["type"] == "library"
+    }
+    with pytest.raises(InputError, match="no image for the stage 'fuse'"):
+        recipe("fuse")
