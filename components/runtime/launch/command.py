@@ -117,28 +117,27 @@ def _run(arguments: argparse.Namespace) -> None:
     status = None
     if arguments.status:
         status = final_status.of_workflow(root, arguments.run, arguments.status, arguments.failures, parameters)
+    run: StageRunner = run_stage
     with contextlib.ExitStack() as around:
-        fused = None
-        if len(arguments.task) > 1:
-            fused = FusedStages(fused_stages(arguments.task))
+        fused = FusedStages(fused_stages(arguments.task)) if len(arguments.task) > 1 else None
+        if fused:
             around.callback(fused.close)
         for text in arguments.task:
             task = read_task(root, arguments.run, text, parameters, executions, status)
             final_status.note_start(root, task.run, task.pipeline, arguments.started)
-            if fused is None:
-                executions[task.name] = _execute(root, task, run_stage, arguments.outputs)
-                continue
-            progress.report(f"{FUSED_TASK} {task.name}")
+            prefix = ""
+            if fused:
+                run, prefix = functools.partial(fused.run, task.stage), f"{task.name}-"
+                progress.report(f"{FUSED_TASK} {task.name}")
             try:
-                record = _execute(
-                    root, task, functools.partial(fused.run, task.stage), arguments.outputs, f"{task.name}-"
-                )
+                executions[task.name] = _execute(root, task, run, arguments.outputs, prefix)
             except Exception as error:
+                if not fused:
+                    raise
                 if classify(error) is None:
                     traceback.print_exc()
-                # Of the pod, whose message this becomes, it is the question which of its tasks failed.
+                # The message becomes the pod's, of which it is the question which of its tasks failed.
                 raise TaskFailed(f"{task.name}: {known(error)}", known(error).exit_code) from None
-            executions[task.name] = record
 
 
 def _execute(root: Path, task: Task, run: StageRunner, outputs: Path, prefix: str = "") -> dict[str, Any]:

@@ -38,13 +38,15 @@ def inner_name(task: str, name: str) -> str:
 class FusedStages:
     """The processes of a container's stages."""
 
-    def __init__(self, stages: Mapping[str, Mapping[str, Any]]) -> None:
+    def __init__(self, stages: Mapping[str, Mapping[str, Any]], *, aloud: bool = True) -> None:
         """Starts nothing.
 
         Args:
           stages: by the name of a stage its environment, in the order in which they run: `name`, and `preload`, what a
             warm process of it imports.
+          aloud: whether what stages print goes to standard output too, which is the container's log.
         """
+        self._aloud = aloud
         self._stages = stages
         self._folder = tempfile.TemporaryDirectory(prefix="millrace-fused-")
         self._processes = Processes(self._environment, Path(self._folder.name))
@@ -63,14 +65,14 @@ class FusedStages:
         )
 
     def run(self, stage: str, command: list[str], log: Path) -> Completed:
-        """Runs a stage's command; what it prints goes to `log` and to the container's."""
+        """Runs a stage's command, its output appended to `log`."""
         if not self._prepared:
             # The first stage that has to work means that those behind it have to.
             names = list(self._stages)
             for later in names[names.index(stage) :]:
                 self._processes.prepare(later)
             self._prepared = True
-        with _copied(log):
+        with _copied(log) if self._aloud else contextlib.nullcontext():
             return self._processes.of_stage(stage).run(command, log, lambda note: None)
 
     def close(self) -> None:
@@ -81,9 +83,11 @@ class FusedStages:
 
 @contextlib.contextmanager
 def _copied(log: Path) -> Iterator[None]:
-    """Copies what is added to a file to standard output, which is the container's log."""
+    """Copies what is added to a file to standard output."""
     ended = threading.Event()
-    copier = threading.Thread(target=_copy, args=(log, ended), daemon=True)
+    # Before anything is added.
+    begin = log.stat().st_size if log.exists() else 0
+    copier = threading.Thread(target=_copy, args=(log, begin, ended), daemon=True)
     copier.start()
     try:
         yield
@@ -92,10 +96,10 @@ def _copied(log: Path) -> Iterator[None]:
         copier.join()
 
 
-def _copy(log: Path, ended: threading.Event) -> None:
+def _copy(log: Path, begin: int, ended: threading.Event) -> None:
     log.touch()
     with log.open("rb") as stream:
-        stream.seek(0, os.SEEK_END)
+        stream.seek(begin)
         while True:
             last = ended.wait(_POLL_SECONDS)
             if data := stream.read():
