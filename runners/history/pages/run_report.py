@@ -164,7 +164,7 @@ def _tasks(run: Run) -> Html:
                 task.name,
                 parts.badge(task.state, task.alert),
                 f"{task.rows:,}" if task.rows else "",
-                f"{span.seconds:.1f}" if worked and span.begin is not None else "",
+                f"{span.seconds:.1f}" if worked and span.seconds is not None else "",
                 f"{span.start_up:.1f}" if worked and span.start_up else "",
                 text.size(task.peak_memory_bytes) if task.peak_memory_bytes else "",
                 _remark(run, task, execution),
