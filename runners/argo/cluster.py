@@ -94,6 +94,8 @@ class ArgoCluster:
         """All CronWorkflows of the namespace, by name."""
         with self._doing(f"listing schedules in the namespace {self.namespace}"):
             found = self._workflows.list_namespaced_custom_object(**self._place("cronworkflows"))
+        if not found["items"]:
+            self._check_namespace()
         return sorted(found["items"], key=lambda each: str(each["metadata"]["name"]))
 
     def apply(self, schedule: dict[str, Any], there: dict[str, Any] | None) -> None:
@@ -140,6 +142,8 @@ class ArgoCluster:
                 token = page["metadata"].get("continue") or ""
                 if not token:
                     break
+        if not found:
+            self._check_namespace()
         runs = [each for each in found if stored_logs.LABEL not in (each["metadata"].get("labels") or {})]
         return sorted(runs, key=lambda each: str(each["metadata"].get("creationTimestamp")), reverse=True)
 
@@ -204,6 +208,23 @@ class ArgoCluster:
                 yield task, self._log_of(pod, task, tail=tail)
             elif task in stored:
                 yield task, [stored[task]]
+
+    def _check_namespace(self) -> None:
+        """Refuses a namespace that is not there: a server lists nothing of it, as of an empty one.
+
+        Who may not ask for it is not told.
+        """
+        from kubernetes import client
+
+        with self._doing(f"looking for the namespace {self.namespace}"):
+            try:
+                self._core.read_namespace(self.namespace, _request_timeout=self._timeout)
+            except client.ApiException as error:
+                if error.status == 404:
+                    raise InputError(
+                        f"{self.where}: there is no namespace {self.namespace!r}; make it, or name another one with "
+                        "--namespace"
+                    ) from None
 
     def _stored(self, workflow: dict[str, Any], tasks: dict[str, dict[str, Any]], tail: int | None) -> dict[str, str]:
         """Logs from the volume: a Workflow reads them there, and is removed."""

@@ -326,3 +326,22 @@ def test_the_commands_begin_without_the_compiler() -> None:
     code = "import sys, runners.commands.argo; print(sorted({'kfp', 'kubernetes', 'hera'} & sys.modules.keys()))"
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert ended.stdout == "[]\n"
+
+
+@pytest.mark.parametrize(
+    "command", [("list",), ("schedules",), ("wait", "latest"), ("show", "taxi-1"), ("unschedule", "a", "--yes")]
+)
+def test_a_namespace_that_is_not_there_is_no_empty_one(server: Argo, command: tuple[str, ...]) -> None:
+    server.absent = frozenset({"mll"})
+    called = call("argo", "-n", "mll", *command)
+    assert called.exit_code == 65
+    assert called.error == (f"{server.url}: there is no namespace 'mll'; make it, or name another one with --namespace")
+
+
+def test_who_may_not_ask_for_the_namespace_hears_what_is_known(server: Argo, workflow: Path) -> None:
+    server.refusals["GET /api/v1/namespaces/ml"] = (403, {"message": "namespaces is forbidden"})
+    called = call("argo", "list")
+    assert (called.exit_code, called.err) == (0, f"no workflows in the namespace ml on {server.url}\n")
+    server.absent = frozenset({"mll"})
+    called = call("argo", "-n", "mll", "submit", workflow, "-p", "data=/d")
+    assert called.error.endswith('while submitting to the namespace mll: namespaces "mll" not found')
