@@ -41,6 +41,7 @@ class ArgoCluster:
 
         configuration = client.Configuration()
         own = configure(configuration, context)
+        self._asked_for = namespace
         self.where = configuration.host
         self.namespace = namespace or own or "default"
         self._secrets = [str(key).removeprefix("Bearer ").strip() for key in configuration.api_key.values()]
@@ -72,10 +73,15 @@ class ArgoCluster:
         # An image by digest has no version in its name.
         return kubernetes, image.rpartition(":")[2] if "@" not in image else ""
 
-    def submit(self, workflow: dict[str, Any], namespace: str = "") -> str:
+    def place(self, resource: dict[str, Any]) -> str:
+        """Says in a resource in which namespace it is: the one that was asked for, else its own, else the context's."""
+        metadata = resource["metadata"]
+        metadata["namespace"] = str(self._asked_for or metadata.get("namespace") or self.namespace)
+        return str(metadata["namespace"])
+
+    def submit(self, workflow: dict[str, Any]) -> str:
         """Creates a Workflow and returns its name."""
-        self.namespace = namespace or (workflow["metadata"].get("namespace") or self.namespace)
-        workflow["metadata"]["namespace"] = self.namespace
+        self.namespace = self.place(workflow)
         with self._doing(f"submitting to the namespace {self.namespace}"):
             made = self._workflows.create_namespaced_custom_object(body=workflow, **self._place())
         return str(made["metadata"]["name"])
@@ -90,12 +96,13 @@ class ArgoCluster:
         """The state of a Workflow."""
         return argo_state.remote_run(self.get(name))
 
-    def schedules(self) -> list[dict[str, Any]]:
-        """All CronWorkflows of the namespace, by name."""
-        with self._doing(f"listing schedules in the namespace {self.namespace}"):
-            found = self._workflows.list_namespaced_custom_object(**self._place("cronworkflows"))
+    def schedules(self, namespace: str = "") -> list[dict[str, Any]]:
+        """All CronWorkflows of a namespace, of the cluster's where none is named, by name."""
+        namespace = namespace or self.namespace
+        with self._doing(f"listing schedules in the namespace {namespace}"):
+            found = self._workflows.list_namespaced_custom_object(**self._place("cronworkflows", namespace))
         if not found["items"]:
-            self._check_namespace()
+            self._check_namespace(namespace)
         return sorted(found["items"], key=lambda each: str(each["metadata"]["name"]))
 
     def apply(self, schedule: dict[str, Any], there: dict[str, Any] | None) -> None:
@@ -105,8 +112,9 @@ class ArgoCluster:
           schedule: the CronWorkflow.
           there: the one of its name, as `schedules` tells it.
         """
-        name, place = schedule["metadata"]["name"], self._place("cronworkflows")
-        with self._doing(f"scheduling {name} in the namespace {self.namespace}"):
+        name, namespace = schedule["metadata"]["name"], self.place(schedule)
+        place = self._place("cronworkflows", namespace)
+        with self._doing(f"scheduling {name} in the namespace {namespace}"):
             if there is None:
                 self._workflows.create_namespaced_custom_object(body=schedule, **place)
                 return
@@ -143,7 +151,7 @@ class ArgoCluster:
                 if not token:
                     break
         if not found:
-            self._check_namespace()
+            self._check_namespace(self.namespace)
         runs = [each for each in found if stored_logs.LABEL not in (each["metadata"].get("labels") or {})]
         return sorted(runs, key=lambda each: str(each["metadata"].get("creationTimestamp")), reverse=True)
 
@@ -209,27 +217,27 @@ class ArgoCluster:
             elif task in stored:
                 yield task, [stored[task]]
 
-    def _check_namespace(self) -> None:
+    def _check_namespace(self, namespace: str) -> None:
         """Refuses a namespace that is not there: a server lists nothing of it, as of an empty one.
 
         Who may not ask for it is not told.
         """
         from kubernetes import client
 
-        with self._doing(f"looking for the namespace {self.namespace}"):
+        with self._doing(f"looking for the namespace {namespace}"):
             try:
-                self._core.read_namespace(self.namespace, _request_timeout=self._timeout)
+                self._core.read_namespace(namespace, _request_timeout=self._timeout)
             except client.ApiException as error:
                 if error.status == 404:
                     raise InputError(
-                        f"{self.where}: there is no namespace {self.namespace!r}; make it, or name another one with "
+                        f"{self.where}: there is no namespace {namespace!r}; make it, or name another one with "
                         "--namespace"
                     ) from None
 
     def _stored(self, workflow: dict[str, Any], tasks: dict[str, dict[str, Any]], tail: int | None) -> dict[str, str]:
         """Logs from the volume: a Workflow reads them there, and is removed."""
         boundary = uuid.uuid4().hex
-        reader = self.submit(stored_logs.reader(workflow, tasks, tail, boundary), self.namespace)
+        reader = self.submit(stored_logs.reader(workflow, tasks, tail, boundary))
         try:
             begun = time.monotonic()
             while not (run := self.state(reader)).is_over:
@@ -277,8 +285,8 @@ class ArgoCluster:
             found[(pod.metadata.annotations or {}).get("workflows.argoproj.io/node-id") or name] = name
         return found
 
-    def _place(self, plural: str = "workflows") -> dict[str, Any]:
-        return _GROUP | {"plural": plural, "namespace": self.namespace, "_request_timeout": self._timeout}
+    def _place(self, plural: str = "workflows", namespace: str = "") -> dict[str, Any]:
+        return _GROUP | {"plural": plural, "namespace": namespace or self.namespace, "_request_timeout": self._timeout}
 
     @contextlib.contextmanager
     def _understood(self) -> Iterator[None]:
