@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from components.runtime.errors import InputError, StageError, TransientError
+from runners.argo import helpers, late_record, stored_logs
 from runners.argo import state as argo_state
-from runners.argo import stored_logs
 from runners.argo.kubeconfig import configure
 from runners.remote.http import TIMEOUT, explained, missing
 from runners.terminal.follow import RemoteRun
@@ -20,6 +20,7 @@ _GROUP = {"group": "argoproj.io", "version": "v1alpha1"}
 _PAGE = 200
 _READING_SECONDS = 120.0
 _READING_INTERVAL = 1.0
+_ENDING_SECONDS = 30.0
 
 
 class ArgoCluster:
@@ -152,7 +153,7 @@ class ArgoCluster:
                     break
         if not found:
             self._check_namespace(self.namespace)
-        runs = [each for each in found if stored_logs.LABEL not in (each["metadata"].get("labels") or {})]
+        runs = [each for each in found if helpers.LABEL not in (each["metadata"].get("labels") or {})]
         return sorted(runs, key=lambda each: str(each["metadata"].get("creationTimestamp")), reverse=True)
 
     def find(self, reference: str) -> str:
@@ -169,7 +170,7 @@ class ArgoCluster:
         return reference
 
     def stop(self, name: str, *, at_once: bool) -> str:
-        """Stops a Workflow; its exit handler runs still, unless it is to end at once.
+        """Stops a Workflow; its exit handler runs still, unless it is to end at once: then nobody writes its record.
 
         Returns the state of one that has ended already, which stays as it is; else nothing.
         """
@@ -180,6 +181,18 @@ class ArgoCluster:
         with self._doing(f"stopping the workflow {name}"):
             self._workflows.patch_namespaced_custom_object(name=name, body=body, **self._place())
         return ""
+
+    def close(self, name: str) -> str:
+        """Has the record of a Workflow written that was stopped at once; returns the name of the Workflow that does it.
+
+        Raises:
+          InputError: no volume has its record.
+        """
+        begun = time.monotonic()
+        # Its pods leave notes when they are told to end.
+        while not self.state(name).is_over and time.monotonic() - begun < _ENDING_SECONDS:
+            time.sleep(_READING_INTERVAL)
+        return self.submit(late_record.writer(self.get(name)))
 
     def logs(self, name: str, task: str, *, tail: int | None = None, follow: bool = False) -> Iterator[str]:
         """The log of a task's container, piece by piece; from the volume where the pod is gone.

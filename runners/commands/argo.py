@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from components.runtime.errors import InputError
+from components.runtime.errors import InputError, StageError
 from runners.argo import state as argo_state
 from runners.argo.cluster import ArgoCluster
 from runners.argo.schedules import cron_workflow, is_as_wanted, schedule_row
@@ -99,16 +99,21 @@ def logs(connect: Any, workflow: str, task: str | None, tail: int | None, follow
 
 @argo.command()
 @click.argument("workflow")
-@click.option("--now", is_flag=True, help="Without its exit handler.")
+@click.option("--now", is_flag=True, help="Without its exit handler: notify does not tell of it.")
 @click.pass_obj
 def stop(connect: Any, workflow: str, now: bool) -> None:
     """Stop WORKFLOW; its exit handler still runs."""
     cluster = connect()
     name = cluster.find(workflow)
-    ended = cluster.stop(name, at_once=now)
-    click.echo(
-        f"workflow {name}: has ended before, {ended}; nothing to stop" if ended else f"workflow {name}: asked to stop"
-    )
+    if ended := cluster.stop(name, at_once=now):
+        click.echo(f"workflow {name}: has ended before, {ended}; nothing to stop")
+        return
+    click.echo(f"workflow {name}: asked to stop")
+    if now:
+        try:
+            click.echo(f"workflow {cluster.close(name)}: writes the record of the run on the volume")
+        except StageError as error:
+            click.echo(f"warning: no record of the run is written: {error}", err=True)
 
 
 @argo.command()

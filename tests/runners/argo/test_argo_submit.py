@@ -210,7 +210,9 @@ def test_logs_that_are_not_there(done: str) -> None:
     assert called.error == f"no task 'ingst' in the workflow {done}; did you mean 'ingest'?"
     gone = call("argo", "logs", done, "train")
     assert gone.exit_code == 65
-    assert gone.error == f"{done}: no log: the pods are gone, and it is no Workflow of ours, which keep their logs"
+    assert gone.error == (
+        f"{done}: no log: the pods are gone, and {done} is no Workflow of ours, which keep logs and records on a volume"
+    )
     assert "name it" in call("argo", "logs", done, "--follow").error
     assert "no workflow 'taxi-0000'" in call("argo", "logs", "taxi-0000", "train").error
 

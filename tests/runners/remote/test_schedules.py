@@ -279,7 +279,7 @@ def test_cron_expressions_that_are_wrong(cron: str) -> None:
     "cron", ["0 0 0 30-31 feb ?", "0 0 0 31 4/5 *", "0 0 0 31 apr,jun *", "0 0 0 31/2 9-11/2 *", "0 0 0 31 2 */2"]
 )
 def test_days_that_no_year_has_are_refused(cron: str) -> None:
-    with pytest.raises(InputError, match="never comes: no month of it has a day 3[01]$"):
+    with pytest.raises(InputError, match=r"never comes: no month of it has a day 3[01]$"):
         schedules.check_cron(cron)
 
 
