@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from components.runtime.errors import InputError, StageError, TransientError
-from runners.argo import helpers, late_record, stored_logs
+from runners.argo import answers, helpers, late_record, stored_logs
 from runners.argo import state as argo_state
 from runners.argo.kubeconfig import configure
 from runners.remote.http import TIMEOUT, explained, missing
@@ -85,13 +85,13 @@ class ArgoCluster:
         self.namespace = self.place(workflow)
         with self._doing(f"submitting to the namespace {self.namespace}"):
             made = self._workflows.create_namespaced_custom_object(body=workflow, **self._place())
-        return str(made["metadata"]["name"])
+        return str(answers.resource(self.where, made)["metadata"]["name"])
 
     def get(self, name: str) -> dict[str, Any]:
         """A Workflow, with its status."""
         with self._doing(f"asking for the workflow {name}"):
-            workflow: dict[str, Any] = self._workflows.get_namespaced_custom_object(name=name, **self._place())
-        return workflow
+            workflow = self._workflows.get_namespaced_custom_object(name=name, **self._place())
+        return answers.resource(self.where, workflow)
 
     def state(self, name: str) -> RemoteRun:
         """The state of a Workflow."""
@@ -101,10 +101,11 @@ class ArgoCluster:
         """All CronWorkflows of a namespace, of the cluster's where none is named, by name."""
         namespace = namespace or self.namespace
         with self._doing(f"listing schedules in the namespace {namespace}"):
-            found = self._workflows.list_namespaced_custom_object(**self._place("cronworkflows", namespace))
-        if not found["items"]:
+            page = self._workflows.list_namespaced_custom_object(**self._place("cronworkflows", namespace))
+        found = answers.items(self.where, page)
+        if not found:
             self._check_namespace(namespace)
-        return sorted(found["items"], key=lambda each: str(each["metadata"]["name"]))
+        return sorted(found, key=lambda each: str(each["metadata"]["name"]))
 
     def apply(self, schedule: dict[str, Any], there: dict[str, Any] | None) -> None:
         """Creates a CronWorkflow, or puts it in the place of the one of its name, whose runs under way go on.
@@ -147,8 +148,8 @@ class ArgoCluster:
                 options = {"limit": _PAGE} | ({"_continue": token} if token else {})
                 options |= {"label_selector": selector} if selector else {}
                 page = self._workflows.list_namespaced_custom_object(**self._place(), **options)
-                found += page["items"]
-                token = page["metadata"].get("continue") or ""
+                found += answers.items(self.where, page)
+                token = (page.get("metadata") or {}).get("continue") or ""
                 if not token:
                     break
         if not found:
@@ -307,13 +308,15 @@ class ArgoCluster:
         try:
             yield
         except (ValueError, TypeError, AttributeError):
-            raise InputError(f"{self.where}: answers, but not as Kubernetes does; check the address") from None
+            raise answers.stranger(self.where) from None
 
     @contextlib.contextmanager
     def _doing(self, what: str) -> Iterator[None]:
         try:
             with explained(self.where, what, self._secrets):
                 yield
+        except UnicodeDecodeError:
+            raise answers.stranger(self.where) from None
         except StageError as error:
             # What Kubernetes says of a kind of resource that it does not have at all.
             if "404 page not found" in str(error):

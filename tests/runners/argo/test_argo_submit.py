@@ -7,6 +7,7 @@ import logging
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -14,6 +15,7 @@ import yaml
 from tests.runners.argo.argo_server import TOKEN, Argo, write_kubeconfig
 from tests.runners.argo.compiled_workflows import of_model
 from tests.runners.cluster_support import call
+from tests.runners.loopback import serving
 from tests.support import ROOT
 
 WORKFLOW = """\
@@ -347,3 +349,20 @@ def test_who_may_not_ask_for_the_namespace_hears_what_is_known(server: Argo, wor
     server.absent = frozenset({"mll"})
     called = call("argo", "-n", "mll", "submit", workflow, "-p", "data=/d")
     assert called.error.endswith('while submitting to the namespace mll: namespaces "mll" not found')
+
+
+PARTS = [{}, {"spec": 3}, {"spec": {}, "status": 3}, {"spec": {}, "status": {"nodes": 3}}]
+ODD = [{}, [], None, 3, {"items": 3}, *({"items": [{"metadata": {"name": "w"}} | part]} for part in PARTS)]
+
+
+@pytest.mark.parametrize("reply", [*ODD, b"hello", b"\xff"], ids=str)
+def test_a_server_of_something_else_is_told_as_that(kubeconfig: Path, workflow: Path, reply: Any) -> None:
+    commands = [("list",), ("show", "w"), ("stop", "w"), ("schedules",), ("submit", workflow, "-p", "data=/d")]
+    with serving(lambda _: (200, reply)) as url:
+        write_kubeconfig(kubeconfig, url)
+        for command in commands:
+            called = call("argo", *command)
+            assert (called.exit_code, called.error) == (
+                65,
+                f"{url}: answers, but not as Kubernetes does; check the address",
+            )
