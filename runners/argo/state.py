@@ -123,24 +123,20 @@ def _task(name: str, node: dict[str, Any], attempts: list[dict[str, Any]], strat
     if state == "skipped":
         return RemoteTask(name, state)
     message = last.get("message") or ""
-    error, ended = "", node.get("finishedAt")
+    own = _STATES.get(last.get("phase") or "Pending", "waiting")
+    error, ended, code = "", node.get("finishedAt"), _EXIT_CODE.search(message)
+    if state in ("waiting", "running") and own == "failed":
+        lost, exit_code = last["phase"] == "Error", int(code[1]) if code else None
+        if retries.is_over(strategy, len(attempts), lost=lost, exit_code=exit_code):
+            # Argo says the same after its wait.
+            state, ended = "failed", last.get("finishedAt")
     if state == "failed":
         # The node above attempts knows more where there was none, or where the last one left nothing.
         error = argo_messages.reason(message if argo_messages.tells(message) else node.get("message") or "")
         state = "stopped" if argo_messages.is_stop(message) else state
     elif state in ("waiting", "running"):
-        own = _STATES.get(last.get("phase") or "Pending", "waiting")
-        code = _EXIT_CODE.search(message)
-        if own == "failed" and retries.is_over(
-            strategy, len(attempts), lost=last["phase"] == "Error", exit_code=int(code[1]) if code else None
-        ):
-            # Told now, and not as an attempt: Argo says the same after its wait.
-            state, error, ended = "failed", argo_messages.reason(message), last.get("finishedAt")
-        elif own == "failed":
-            state, error = (
-                "waiting",
-                f"attempt {len(attempts)} failed: {argo_messages.reason(message)}",
-            )
+        if own == "failed":
+            state, error = "waiting", f"attempt {len(attempts)} failed: {argo_messages.reason(message)}"
         elif own == "waiting":
             state, error = "waiting", _hindrance(name, message, moment(last.get("startedAt")))
     return RemoteTask(name, state, moment(node.get("startedAt")), moment(ended), error)

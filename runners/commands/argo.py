@@ -111,7 +111,7 @@ def stop(connect: Any, workflow: str, now: bool) -> None:
     click.echo(f"workflow {name}: asked to stop")
     if now:
         try:
-            click.echo(f"workflow {cluster.close(name)}: writes the record of the run on the volume")
+            click.echo(f"workflow {cluster.close(name)}: is to write the run's record on the volume")
         except StageError as error:
             click.echo(f"warning: no record of the run is written: {error}", err=True)
 

@@ -44,10 +44,10 @@ class Earlier:
                 readers = [
                     task.name for task in pipeline.tasks.values() if name in parameters_of(pipeline, {task.name})
                 ]
+                had = self.parameters.get(name, "not recorded")
                 raise InputError(
                     f"{written}{values[name]}: {' and '.join(readers)} alone would read it, which --only takes from "
-                    f"the run {self.run}, where it was {self.parameters.get(name)}; leave it out, or run the whole "
-                    "pipeline"
+                    f"the run {self.run}, where it was {had}; leave it out, or run the whole pipeline"
                 )
 
 

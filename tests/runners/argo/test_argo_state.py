@@ -121,6 +121,12 @@ def test_a_run_that_was_stopped_between_two_attempts_has_no_task_that_waits() ->
     assert _told(run)[0] == ("train", "stopped", "the Workflow was stopped")
 
 
+def test_a_last_attempt_that_was_stopped_has_not_failed() -> None:
+    said = "workflow shutdown with strategy:  Stop"
+    run = _run(*[("Failed", FULL)] * 2, ("Failed", said), above=("Running", ""), shutdown="Stop")
+    assert _told(run)[0] == ("train", "stopped", "the Workflow was stopped")
+
+
 def test_a_deadline_is_told_as_that() -> None:
     over = "retry exceeded workflow deadline 2026-11-29 02:30:14 +0000 UTC"
     run = _run(("Failed", "Step exceeded its deadline"), above=("Failed", over), phase="Failed")

@@ -45,7 +45,7 @@ def test_the_record_of_a_run_that_was_stopped_at_once_is_written_from_outside(
     [_, (_, writer)] = server.workflows
     assert called.lines == [
         f"workflow {run}: asked to stop",
-        f"workflow {writer}: writes the record of the run on the volume",
+        f"workflow {writer}: is to write the run's record on the volume",
     ]
     assert writer not in call("argo", "list").out, "it is no run"
     made = copy.deepcopy(server.workflows["ml", writer])
