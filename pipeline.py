@@ -185,6 +185,7 @@ def build(settings: "Settings", find_image: op_functions.FindImage = op_function
                     "notify",
                     pipeline=settings.pipeline_name,
                     run=dsl.PIPELINE_JOB_NAME_PLACEHOLDER,
+                    run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
                     **settings.arguments("notify"),
                 )
                 around.enter_context(dsl.ExitHandler(tell.set_caching_options(False), name="run"))

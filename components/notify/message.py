@@ -47,7 +47,7 @@ class Message:
     link: str = ""
 
     @classmethod
-    def read(cls, status: dict[str, Any], pipeline: str, link: str = "", run: str = "") -> Message:
+    def read(cls, status: dict[str, Any], pipeline: str, link: str = "", run: str = "", run_id: str = "") -> Message:
         """Makes the message of a status.
 
         Args:
@@ -55,19 +55,21 @@ class Message:
           pipeline: its name.
           link: of a page about the run, with {run} for its id.
           run: its name on display; the id in the status where it is empty.
+          run_id: its id on Kubeflow, whose status names the Workflow behind it instead.
 
         Raises:
           InputError: a link that is none.
         """
         if link and not re.match(r"https?://[^\s]+$", link):
             raise InputError(f"notify: link is {link!r}, expected an address that begins with http:// or https://")
-        # Vertex names the whole path of a job.
-        identity = _line(str(status.get("pipelineJobResourceName") or "").rsplit("/", 1)[-1])
-        # A server that does not know the placeholder of the name hands it on as it is.
-        name = "" if _PLACEHOLDER.fullmatch(run) else _line(run)
+        resource = str(status.get("pipelineJobResourceName") or "")
+        identity = _line(resource.rsplit("/", 1)[-1])
+        # A server that does not know a placeholder hands it on as it is.
+        name, known = ("" if _PLACEHOLDER.fullmatch(each) else _line(each) for each in (run, run_id))
         state = _STATES.get(str(status.get("state") or "").upper(), ENDED)
         facts = list(_facts(state, status, dict(status.get("millrace") or {})))
-        page = link.replace("{run}", identity or name)
+        # Vertex names the whole path of a job, whose last part is what its pages go by; its id is another number.
+        page = link.replace("{run}", (identity if "/" in resource else known) or identity or name)
         return cls(pipeline, name or identity, state, [(name, _line(redact(value))) for name, value in facts], page)
 
     def wanted(self, when: str) -> bool:

@@ -25,6 +25,7 @@ def notify(
     link: str,
     message: OutputArtifact,
     run: str = "",
+    run_id: str = "",
 ) -> None:
     """Makes the message, and sends it where the environment and `mail` say.
 
@@ -37,6 +38,7 @@ def notify(
       link: of a page about the run, with {run} for its id.
       message: gets what was told, as Markdown.
       run: its name, where the status has but an id, or nothing.
+      run_id: its id, where the status has another one, or nothing.
 
     Raises:
       InputError: an unknown option, or a destination that refuses.
@@ -47,7 +49,7 @@ def notify(
     if webhook not in http.PAYLOADS:
         raise InputError(f"notify: webhook is {webhook!r}, expected one of {', '.join(http.PAYLOADS)}")
     letter = smtp.Mail.read(mail) if mail else None
-    content = Message.read(status, pipeline, link, run)
+    content = Message.read(status, pipeline, link, run, run_id)
     message.path.write_text(content.markdown())
     told: list[str] = []
     faults: list[StageError] = []

@@ -51,9 +51,8 @@ def push(
     """
     files = serving.saved_model_files(model)
     digest = serving.model_digest(files)
-    blessed = blessings.read(blessing, digest)
-    if not blessed.blessed:
-        blessed.withhold(pushed_model)
+    blessed = blessings.read(blessing, digest, pushed_model)
+    if blessed is None:
         return {"version": ""}
     root = serving.serving_root(destination)
     with _destination_errors(destination), _locked(root):

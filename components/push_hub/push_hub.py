@@ -73,9 +73,8 @@ def push_hub(
     """
     files = serving.saved_model_files(model)
     digest = serving.model_digest(files)
-    blessed = blessings.read(blessing, digest)
-    if not blessed.blessed:
-        blessed.withhold(pushed_model)
+    blessed = blessings.read(blessing, digest, pushed_model)
+    if blessed is None:
         return {"revision": ""}
     if taken := sorted(_RESERVED & files.keys()):
         raise InputError(f"the model has a file {taken[0]} of its own, where the Hub's stands; save it elsewhere")

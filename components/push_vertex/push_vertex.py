@@ -86,9 +86,8 @@ def push_vertex(
     )
     files = serving.saved_model_files(model)
     digest = serving.model_digest(files)
-    blessed = blessings.read(blessing, digest)
-    if not blessed.blessed:
-        blessed.withhold(pushed_model)
+    blessed = blessings.read(blessing, digest, pushed_model)
+    if blessed is None:
         return {"version": "", "endpoint_name": ""}
     source = serving.saved_model(model)
     _check_size(source, files, options.size_limit_mb)

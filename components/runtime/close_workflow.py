@@ -17,6 +17,7 @@ from components.runtime.errors import EXIT_INTERRUPTED, InputError
 from components.runtime.launch.command import end_with, mounted, pairs
 from components.runtime.launch.task_specification import PYTHON_TYPES
 from components.runtime.launch.workplace import sweep_run
+from components.runtime.lineage.times import last_attempt
 from components.runtime.records import final_status, run_record
 from components.runtime.stage import progress
 from components.runtime.stage.executor import convert
@@ -91,7 +92,14 @@ def _task(root: Path, run: str, task: dict[str, Any], note: dict[str, Any] | Non
         made["log"] = log
     if note["code"]:
         state = "stopped" if note["code"] == EXIT_INTERRUPTED else "failed"
-        return made | {"state": state, "error": note["error"], "exit_code": note["code"]}
+        begin, end = last_attempt(root, run, task["name"])
+        return made | {
+            "state": state,
+            "error": note["error"],
+            "exit_code": note["code"],
+            "started": begin.isoformat() if begin else "",
+            "seconds": (end - begin).total_seconds() if begin and end else None,
+        }
     execution = final_status.execution(root, note)
     if execution is None:
         return made

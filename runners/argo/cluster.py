@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from components.runtime.errors import InputError, StageError, TransientError
+from runners.argo import answers, helpers, late_record, stored_logs
 from runners.argo import state as argo_state
-from runners.argo import stored_logs
 from runners.argo.kubeconfig import configure
 from runners.remote.http import TIMEOUT, explained, missing
 from runners.terminal.follow import RemoteRun
@@ -20,6 +20,7 @@ _GROUP = {"group": "argoproj.io", "version": "v1alpha1"}
 _PAGE = 200
 _READING_SECONDS = 120.0
 _READING_INTERVAL = 1.0
+_ENDING_SECONDS = 30.0
 
 
 class ArgoCluster:
@@ -41,6 +42,7 @@ class ArgoCluster:
 
         configuration = client.Configuration()
         own = configure(configuration, context)
+        self._asked_for = namespace
         self.where = configuration.host
         self.namespace = namespace or own or "default"
         self._secrets = [str(key).removeprefix("Bearer ").strip() for key in configuration.api_key.values()]
@@ -72,29 +74,38 @@ class ArgoCluster:
         # An image by digest has no version in its name.
         return kubernetes, image.rpartition(":")[2] if "@" not in image else ""
 
-    def submit(self, workflow: dict[str, Any], namespace: str = "") -> str:
+    def place(self, resource: dict[str, Any]) -> str:
+        """Says in a resource in which namespace it is: the one that was asked for, else its own, else the context's."""
+        metadata = resource["metadata"]
+        metadata["namespace"] = str(self._asked_for or metadata.get("namespace") or self.namespace)
+        return str(metadata["namespace"])
+
+    def submit(self, workflow: dict[str, Any]) -> str:
         """Creates a Workflow and returns its name."""
-        self.namespace = namespace or (workflow["metadata"].get("namespace") or self.namespace)
-        workflow["metadata"]["namespace"] = self.namespace
+        self.namespace = self.place(workflow)
         with self._doing(f"submitting to the namespace {self.namespace}"):
             made = self._workflows.create_namespaced_custom_object(body=workflow, **self._place())
-        return str(made["metadata"]["name"])
+        return str(answers.resource(self.where, made)["metadata"]["name"])
 
     def get(self, name: str) -> dict[str, Any]:
         """A Workflow, with its status."""
         with self._doing(f"asking for the workflow {name}"):
-            workflow: dict[str, Any] = self._workflows.get_namespaced_custom_object(name=name, **self._place())
-        return workflow
+            workflow = self._workflows.get_namespaced_custom_object(name=name, **self._place())
+        return answers.resource(self.where, workflow)
 
     def state(self, name: str) -> RemoteRun:
         """The state of a Workflow."""
         return argo_state.remote_run(self.get(name))
 
-    def schedules(self) -> list[dict[str, Any]]:
-        """All CronWorkflows of the namespace, by name."""
-        with self._doing(f"listing schedules in the namespace {self.namespace}"):
-            found = self._workflows.list_namespaced_custom_object(**self._place("cronworkflows"))
-        return sorted(found["items"], key=lambda each: str(each["metadata"]["name"]))
+    def schedules(self, namespace: str = "") -> list[dict[str, Any]]:
+        """All CronWorkflows of a namespace, of the cluster's where none is named, by name."""
+        namespace = namespace or self.namespace
+        with self._doing(f"listing schedules in the namespace {namespace}"):
+            page = self._workflows.list_namespaced_custom_object(**self._place("cronworkflows", namespace))
+        found = answers.items(self.where, page)
+        if not found:
+            self._check_namespace(namespace)
+        return sorted(found, key=lambda each: str(each["metadata"]["name"]))
 
     def apply(self, schedule: dict[str, Any], there: dict[str, Any] | None) -> None:
         """Creates a CronWorkflow, or puts it in the place of the one of its name, whose runs under way go on.
@@ -103,8 +114,9 @@ class ArgoCluster:
           schedule: the CronWorkflow.
           there: the one of its name, as `schedules` tells it.
         """
-        name, place = schedule["metadata"]["name"], self._place("cronworkflows")
-        with self._doing(f"scheduling {name} in the namespace {self.namespace}"):
+        name, namespace = schedule["metadata"]["name"], self.place(schedule)
+        place = self._place("cronworkflows", namespace)
+        with self._doing(f"scheduling {name} in the namespace {namespace}"):
             if there is None:
                 self._workflows.create_namespaced_custom_object(body=schedule, **place)
                 return
@@ -136,11 +148,13 @@ class ArgoCluster:
                 options = {"limit": _PAGE} | ({"_continue": token} if token else {})
                 options |= {"label_selector": selector} if selector else {}
                 page = self._workflows.list_namespaced_custom_object(**self._place(), **options)
-                found += page["items"]
-                token = page["metadata"].get("continue") or ""
+                found += answers.items(self.where, page)
+                token = (page.get("metadata") or {}).get("continue") or ""
                 if not token:
                     break
-        runs = [each for each in found if stored_logs.LABEL not in (each["metadata"].get("labels") or {})]
+        if not found:
+            self._check_namespace(self.namespace)
+        runs = [each for each in found if helpers.LABEL not in (each["metadata"].get("labels") or {})]
         return sorted(runs, key=lambda each: str(each["metadata"].get("creationTimestamp")), reverse=True)
 
     def find(self, reference: str) -> str:
@@ -157,7 +171,7 @@ class ArgoCluster:
         return reference
 
     def stop(self, name: str, *, at_once: bool) -> str:
-        """Stops a Workflow; its exit handler runs still, unless it is to end at once.
+        """Stops a Workflow; its exit handler runs still, unless it is to end at once: then nobody writes its record.
 
         Returns the state of one that has ended already, which stays as it is; else nothing.
         """
@@ -168,6 +182,18 @@ class ArgoCluster:
         with self._doing(f"stopping the workflow {name}"):
             self._workflows.patch_namespaced_custom_object(name=name, body=body, **self._place())
         return ""
+
+    def close(self, name: str) -> str:
+        """Has the record of a Workflow written that was stopped at once; returns the name of the Workflow that does it.
+
+        Raises:
+          InputError: no volume has its record.
+        """
+        begun = time.monotonic()
+        # Its pods leave notes when they are told to end.
+        while not self.state(name).is_over and time.monotonic() - begun < _ENDING_SECONDS:
+            time.sleep(_READING_INTERVAL)
+        return self.submit(late_record.writer(self.get(name)))
 
     def logs(self, name: str, task: str, *, tail: int | None = None, follow: bool = False) -> Iterator[str]:
         """The log of a task's container, piece by piece; from the volume where the pod is gone.
@@ -205,10 +231,27 @@ class ArgoCluster:
             elif task in stored:
                 yield task, [stored[task]]
 
+    def _check_namespace(self, namespace: str) -> None:
+        """Refuses a namespace that is not there: a server lists nothing of it, as of an empty one.
+
+        Who may not ask for it is not told.
+        """
+        from kubernetes import client
+
+        with self._doing(f"looking for the namespace {namespace}"):
+            try:
+                self._core.read_namespace(namespace, _request_timeout=self._timeout)
+            except client.ApiException as error:
+                if error.status == 404:
+                    raise InputError(
+                        f"{self.where}: there is no namespace {namespace!r}; make it, or name another one with "
+                        "--namespace"
+                    ) from None
+
     def _stored(self, workflow: dict[str, Any], tasks: dict[str, dict[str, Any]], tail: int | None) -> dict[str, str]:
         """Logs from the volume: a Workflow reads them there, and is removed."""
         boundary = uuid.uuid4().hex
-        reader = self.submit(stored_logs.reader(workflow, tasks, tail, boundary), self.namespace)
+        reader = self.submit(stored_logs.reader(workflow, tasks, tail, boundary))
         try:
             begun = time.monotonic()
             while not (run := self.state(reader)).is_over:
@@ -256,8 +299,8 @@ class ArgoCluster:
             found[(pod.metadata.annotations or {}).get("workflows.argoproj.io/node-id") or name] = name
         return found
 
-    def _place(self, plural: str = "workflows") -> dict[str, Any]:
-        return _GROUP | {"plural": plural, "namespace": self.namespace, "_request_timeout": self._timeout}
+    def _place(self, plural: str = "workflows", namespace: str = "") -> dict[str, Any]:
+        return _GROUP | {"plural": plural, "namespace": namespace or self.namespace, "_request_timeout": self._timeout}
 
     @contextlib.contextmanager
     def _understood(self) -> Iterator[None]:
@@ -265,13 +308,15 @@ class ArgoCluster:
         try:
             yield
         except (ValueError, TypeError, AttributeError):
-            raise InputError(f"{self.where}: answers, but not as Kubernetes does; check the address") from None
+            raise answers.stranger(self.where) from None
 
     @contextlib.contextmanager
     def _doing(self, what: str) -> Iterator[None]:
         try:
             with explained(self.where, what, self._secrets):
                 yield
+        except UnicodeDecodeError:
+            raise answers.stranger(self.where) from None
         except StageError as error:
             # What Kubernetes says of a kind of resource that it does not have at all.
             if "404 page not found" in str(error):

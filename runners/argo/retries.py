@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import math
+import signal
 from collections.abc import Mapping
 from typing import Any
 
+from components.runtime.errors import EXIT_TRANSIENT
 from runners.argo.options import ArgoOptions
+
+_TERMINATED = 128 + signal.SIGTERM
+_AGAIN = f"lastRetry.status == 'Error' || asInt(lastRetry.exitCode) == {EXIT_TRANSIENT}"
+"""The beginning of our expression."""
 
 
 def strategy(policy: Mapping[str, Any], options: ArgoOptions, deadline: int | None) -> dict[str, Any]:
@@ -40,10 +46,27 @@ def _lost_or_passing(deadline: int | None) -> str:
     A passing fault is 75. A pod that was deleted is an Error for Argo; where its end is seen before it is gone, or its
     node shuts down, it has failed with the launcher's code for SIGTERM. So has one that reached its deadline.
     """
-    ended = "asInt(lastRetry.exitCode) == 143"
+    ended = f"asInt(lastRetry.exitCode) == {_TERMINATED}"
     if deadline:
         ended = f"({ended} && asFloat(lastRetry.duration) < {deadline})"
-    return f"lastRetry.status == 'Error' || asInt(lastRetry.exitCode) == 75 || {ended}"
+    return f"{_AGAIN} || {ended}"
+
+
+def is_over(strategy: Mapping[str, Any], attempts: int, *, lost: bool, exit_code: int | None) -> bool:
+    """Whether no other attempt follows one that failed; Argo says so only after its wait.
+
+    Args:
+      strategy: the retryStrategy of the task's template; empty where nobody knows it.
+      attempts: how many there were.
+      lost: whether it ended in an Error of Argo's and did not fail by itself.
+      exit_code: of its container; None where nobody knows.
+    """
+    limit = str(strategy.get("limit", ""))
+    if limit.isdigit() and attempts > int(limit):
+        return True
+    # Another expression than ours, or none, may try anything again.
+    ours = str(strategy.get("expression", "")).startswith(_AGAIN)
+    return ours and not lost and exit_code not in (None, EXIT_TRANSIENT, _TERMINATED)
 
 
 def _seconds(duration: str | None, otherwise: int) -> int:

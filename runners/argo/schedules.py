@@ -15,10 +15,10 @@ from runners.argo.schema import validate
 from runners.argo.workflow_file import definitions, with_values
 from runners.remote.schedules import Schedule, whole_minutes
 from runners.settings import parameters, secret_values
+from runners.settings.kubernetes_values import check_name
 from runners.terminal import text
 
 _DESCRIPTION = "workflows.argoproj.io/description"
-_UNLIMITED = Schedule.model_fields["concurrency"].default
 _LONGEST_NAME = 52
 """Argo appends the time to the name of a Workflow, which is a label of its pods."""
 _KEPT = 50
@@ -55,7 +55,7 @@ def cron_workflow(schedule: Schedule, workflow: dict[str, Any], file: Path) -> d
         "spec": {
             "schedules": [cron],
             "timezone": "UTC",
-            "concurrencyPolicy": "Allow" if schedule.concurrency == _UNLIMITED else "Forbid",
+            "concurrencyPolicy": "Forbid" if schedule.concurrency == 1 else "Allow",
             "suspend": not schedule.enabled,
             "successfulJobsHistoryLimit": _KEPT,
             "failedJobsHistoryLimit": _KEPT,
@@ -107,8 +107,9 @@ def _refuse_what_argo_lacks(schedule: Schedule, file: Path) -> None:
         raise InputError(f"{file}: catch_up: Argo does not make up for runs that were missed")
     if schedule.pipeline_root:
         raise InputError(f"{file}: pipeline_root: on Argo it is the volume, cluster.volume in the model's settings")
-    if schedule.concurrency not in (1, _UNLIMITED):
+    if "concurrency" in schedule.model_fields_set and schedule.concurrency != 1:
         raise InputError(
             f"{file}: concurrency: Argo runs one at a time (1) or as many as come (leave it out), not "
             f"{schedule.concurrency}"
         )
+    check_name(schedule.service_account, f"{file}: service_account")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from components.runtime.records import argo_messages
+from runners.argo import retries
 from runners.remote.workflow_nodes import nodes
 from runners.settings.parameters import moment
 from runners.terminal.follow import RemoteRun, RemoteTask
@@ -22,6 +24,7 @@ _STATES = {
 }
 # The other types of node are groups of these.
 _TASKS = frozenset({"Pod", "Retry", "Skipped", "Suspend", "HTTP", "Container", "Plugin"})
+_EXIT_CODE = re.compile(r"\(exit code (\d+)\)")
 # What every pod that begins is in for a moment: Argo says no more, though it may be a volume that cannot be mounted.
 _BEGINNING = ("", "PodInitializing", "ContainerCreating")
 # An image of 2 GB may take one of them.
@@ -63,14 +66,22 @@ def remote_run(workflow: dict[str, Any]) -> RemoteRun:
     if state == "failed" and spec.get("shutdown"):
         state = "stopped"
     found = nodes(workflow)
-    tasks = [_task(name, node, _attempts(found, node)) for name, node in task_nodes(workflow).items()]
-    begun = {task.name for task in tasks}
+    templates = {str(each.get("name")): each for each in spec.get("templates") or []}
+    tasks = []
+    for name, node in task_nodes(workflow).items():
+        strategy = templates.get(str(node.get("templateName")), {}).get("retryStrategy") or {}
+        tasks.append(_task(name, node, _attempts(found, node), strategy))
     over = state in ("done", "failed", "stopped")
     later = "skipped" if over else "waiting"
     if over:
         # Argo leaves the node above the attempts as it was when the Workflow ended from outside.
         tasks = [_ended(task) if task.state in ("waiting", "running") else task for task in tasks]
-    tasks += [RemoteTask(name, later) for name in _planned(spec) if name not in begun]
+    # Argo visits what it leaves out in an order of its own, and notes the time.
+    left_out = {task.name: task for task in tasks if task.state == "skipped"}
+    tasks = [task for task in tasks if task.name not in left_out]
+    begun = {task.name for task in tasks}
+    planned = [name for name in _planned(templates.get(str(spec.get("entrypoint")), {})) if name not in begun]
+    tasks += [left_out.pop(name, RemoteTask(name, later)) for name in planned] + list(left_out.values())
     if state == "running" and any(task.error for task in tasks if task.state == "waiting"):
         state = "running" if any(task.state == "running" for task in tasks) else "waiting"
     parameters = (spec.get("arguments") or {}).get("parameters") or []
@@ -86,10 +97,9 @@ def remote_run(workflow: dict[str, Any]) -> RemoteRun:
     )
 
 
-def _planned(spec: dict[str, Any]) -> list[str]:
-    """The tasks of the Workflow's graph; those that Argo has not come to have no node."""
-    templates = {each.get("name"): each for each in spec.get("templates") or []}
-    graph = (templates.get(spec.get("entrypoint")) or {}).get("dag") or {}
+def _planned(entrypoint: dict[str, Any]) -> list[str]:
+    """The tasks of the Workflow's graph in the pipeline's order; those that Argo has not come to have no node."""
+    graph = entrypoint.get("dag") or {}
     return [str(task["name"]) for task in graph.get("tasks") or []]
 
 
@@ -106,26 +116,30 @@ def _why(state: str, status: dict[str, Any], tasks: list[RemoteTask]) -> str:
     return said
 
 
-def _task(name: str, node: dict[str, Any], attempts: list[dict[str, Any]]) -> RemoteTask:
+def _task(name: str, node: dict[str, Any], attempts: list[dict[str, Any]], strategy: dict[str, Any]) -> RemoteTask:
     """A task in the state of its last attempt, with what that says."""
     last = attempts[-1] if attempts else node
     state = _STATES.get(node.get("phase") or "Pending", "waiting")
+    if state == "skipped":
+        return RemoteTask(name, state)
     message = last.get("message") or ""
-    error = ""
+    own = _STATES.get(last.get("phase") or "Pending", "waiting")
+    error, ended, code = "", node.get("finishedAt"), _EXIT_CODE.search(message)
+    if state in ("waiting", "running") and own == "failed":
+        lost, exit_code = last["phase"] == "Error", int(code[1]) if code else None
+        if retries.is_over(strategy, len(attempts), lost=lost, exit_code=exit_code):
+            # Argo says the same after its wait.
+            state, ended = "failed", last.get("finishedAt")
     if state == "failed":
         # The node above attempts knows more where there was none, or where the last one left nothing.
         error = argo_messages.reason(message if argo_messages.tells(message) else node.get("message") or "")
         state = "stopped" if argo_messages.is_stop(message) else state
     elif state in ("waiting", "running"):
-        own = _STATES.get(last.get("phase") or "Pending", "waiting")
         if own == "failed":
-            state, error = (
-                "waiting",
-                f"attempt {len(attempts)} failed: {argo_messages.reason(message)}",
-            )
+            state, error = "waiting", f"attempt {len(attempts)} failed: {argo_messages.reason(message)}"
         elif own == "waiting":
             state, error = "waiting", _hindrance(name, message, moment(last.get("startedAt")))
-    return RemoteTask(name, state, moment(node.get("startedAt")), moment(node.get("finishedAt")), error)
+    return RemoteTask(name, state, moment(node.get("startedAt")), moment(ended), error)
 
 
 def _ended(task: RemoteTask) -> RemoteTask:

@@ -1,24 +1,16 @@
-"""Logs of tasks whose pods are gone: a Workflow of one small pod reads them on the volume, to which they are written.
-
-Whoever may submit runs and read the logs of pods may do this too, and needs no right to start pods or commands in them.
-"""
+"""Logs of tasks whose pods are gone: a helper reads them on the volume, to which they are written too."""
 
 from __future__ import annotations
 
-import copy
 import itertools
 import json
 from collections.abc import Mapping
 from typing import Any
 
 from components.runtime.errors import InputError
-from runners.argo.values import CLOSING
-
-LABEL = "millrace/reads-logs-of"
-"""Label of these Workflows, which are no runs."""
+from runners.argo.helpers import helper
 
 _TEMPLATE = "read-logs"
-_SECONDS = 300
 _MOST_BYTES = 8_000_000
 """What of a log is read, from its end: beyond 10 MB a node keeps no more of what a container printed."""
 
@@ -58,32 +50,20 @@ def reader(workflow: Mapping[str, Any], tasks: Mapping[str, Mapping[str, Any]], 
     Raises:
       InputError: there is no volume that has them any more, or nobody wrote them to one.
     """
-    name, spec = str(workflow["metadata"]["name"]), workflow["spec"]
-    templates = {each["name"]: each for each in spec.get("templates") or []}
-    if CLOSING not in templates:
-        raise InputError(f"{name}: no log: the pods are gone, and it is no Workflow of ours, which keep their logs")
-    if "volumes" not in spec:
-        raise InputError(f"{name}: no log: the pods are gone, and so is the volume, which was the run's own")
-    template = copy.deepcopy(templates[CLOSING])
+    name = str(workflow["metadata"]["name"])
+    try:
+        made = helper(workflow, _TEMPLATE, ["python", "-c", _READ])
+    except InputError as error:
+        raise InputError(f"{name}: no log: the pods are gone, and {error}") from None
+    templates = {each["name"]: each for each in workflow["spec"].get("templates") or []}
     arguments = [boundary, "" if tail is None else str(tail), str(_MOST_BYTES)]
     for task, node in tasks.items():
         root, written = _place(templates.get(str(node.get("templateName"))) or {})
         if not written:
             raise InputError(f"task {task} of {name}: no log: its pod is gone, and it writes none to the volume")
         arguments += [task, f"{root}/runs/{name}/{written}.log"]
-    template["name"] = _TEMPLATE
-    template["container"] |= {"command": ["python", "-c", _READ], "args": arguments}
-    kept = ("volumes", "securityContext", "podSpecPatch", "imagePullSecrets", "serviceAccountName")
-    made = {"entrypoint": _TEMPLATE, "templates": [template], "activeDeadlineSeconds": _SECONDS}
-    # Should nobody remove it.
-    made["ttlStrategy"] = {"secondsAfterCompletion": _SECONDS}
-    metadata = {"generateName": f"{name[:50]}-logs-", "labels": {LABEL: name[:63]}}
-    return {
-        "apiVersion": "argoproj.io/v1alpha1",
-        "kind": "Workflow",
-        "metadata": metadata,
-        "spec": made | {key: spec[key] for key in kept if key in spec},
-    }
+    made["spec"]["templates"][0]["container"]["args"] = arguments
+    return made
 
 
 def keeps(workflow: Mapping[str, Any], node: Mapping[str, Any]) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 
 from components.runtime.errors import InputError
 from components.runtime.launch.command import EXECUTION_OUTPUT
-from components.runtime.launch.executor_files import RUN_PLACEHOLDER
+from components.runtime.launch.executor_files import RUN_PLACEHOLDERS
 from runners.argo.conditions import Reference, reference, when
 from runners.argo.options import ArgoOptions, check_label
 from runners.argo.pod_security import CONTAINER_SECURITY
@@ -216,7 +216,7 @@ class Tasks:
             elif isinstance(source, FinalStatus):
                 parameters[name] = {"final_status": True}
         for name, value in constants.items():
-            if value != RUN_PLACEHOLDER and (found := _BACKEND_PLACEHOLDER.search(str(value))):
+            if value not in RUN_PLACEHOLDERS and (found := _BACKEND_PLACEHOLDER.search(str(value))):
                 raise InputError(f"task {task.name}: {name!r} has the placeholder {found[0]}, which only KFP knows")
         artifacts = {}
         for name, source in task.artifacts.items():

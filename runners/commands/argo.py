@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from components.runtime.errors import InputError
+from components.runtime.errors import InputError, StageError
 from runners.argo import state as argo_state
 from runners.argo.cluster import ArgoCluster
 from runners.argo.schedules import cron_workflow, is_as_wanted, schedule_row
@@ -42,17 +42,16 @@ def argo(context: click.Context, name: str, namespace: str, timeout: float) -> N
 @click.option("--wait", "waits", is_flag=True, help="Follow it; exit code 1 when it fails.")
 @_INTERVAL
 @_LIMIT
-@click.pass_context
+@click.pass_obj
 def submit(
-    context: click.Context, workflow: str, given: tuple[str, ...], waits: bool, interval: float, limit: float | None
+    connect: Any, workflow: str, given: tuple[str, ...], waits: bool, interval: float, limit: float | None
 ) -> None:
     """Submit WORKFLOW: a compiled file, or a model's in build/."""
     file = compiled_file(workflow, "argo")
     read = read_workflow(file)
     made = with_values(read, from_texts(given, definitions(read)), file, "--param")
-    cluster = context.obj()
-    asked_for = context.parent.params["namespace"] if context.parent else ""
-    name = cluster.submit(made, asked_for)
+    cluster = connect()
+    name = cluster.submit(made)
     click.echo(f"workflow {name} submitted to the namespace {cluster.namespace}")
     if waits:
         _wait(cluster, name, interval, limit)
@@ -100,23 +99,28 @@ def logs(connect: Any, workflow: str, task: str | None, tail: int | None, follow
 
 @argo.command()
 @click.argument("workflow")
-@click.option("--now", is_flag=True, help="Without its exit handler.")
+@click.option("--now", is_flag=True, help="Without its exit handler: notify does not tell of it.")
 @click.pass_obj
 def stop(connect: Any, workflow: str, now: bool) -> None:
     """Stop WORKFLOW; its exit handler still runs."""
     cluster = connect()
     name = cluster.find(workflow)
-    ended = cluster.stop(name, at_once=now)
-    click.echo(
-        f"workflow {name}: has ended before, {ended}; nothing to stop" if ended else f"workflow {name}: asked to stop"
-    )
+    if ended := cluster.stop(name, at_once=now):
+        click.echo(f"workflow {name}: has ended before, {ended}; nothing to stop")
+        return
+    click.echo(f"workflow {name}: asked to stop")
+    if now:
+        try:
+            click.echo(f"workflow {cluster.close(name)}: is to write the run's record on the volume")
+        except StageError as error:
+            click.echo(f"warning: no record of the run is written: {error}", err=True)
 
 
 @argo.command()
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--dry-run", is_flag=True, help="Only say what would be done.")
-@click.pass_context
-def schedule(context: click.Context, files: tuple[Path, ...], dry_run: bool) -> None:
+@click.pass_obj
+def schedule(connect: Any, files: tuple[Path, ...], dry_run: bool) -> None:
     """Create or replace the schedules that FILES describe; `pipeline` is a compiled file, or a model's in build/."""
     made = []
     for file, each in schedules.read(files):
@@ -125,13 +129,15 @@ def schedule(context: click.Context, files: tuple[Path, ...], dry_run: bool) -> 
         except InputError as error:
             raise InputError(f"{file}: pipeline {each.pipeline}: {error}") from None
         made.append(cron_workflow(each, workflow, file))
-    cluster = context.obj()
-    asked_for = context.parent.params["namespace"] if context.parent else ""
-    own = cluster.namespace
+    cluster = connect()
+    known = {
+        (namespace, each["metadata"]["name"]): each
+        for namespace in dict.fromkeys(map(cluster.place, made))
+        for each in cluster.schedules(namespace)
+    }
     for wanted in made:
-        cluster.namespace = wanted["metadata"]["namespace"] = asked_for or wanted["metadata"].get("namespace") or own
         name = wanted["metadata"]["name"]
-        there = next((each for each in cluster.schedules() if each["metadata"]["name"] == name), None)
+        there = known.get((cluster.place(wanted), name))
         if there is not None and is_as_wanted(there, wanted):
             click.echo(f"{name}: unchanged")
             continue

@@ -18,6 +18,7 @@ from runners.kubeflow.server import Cluster, check_root
 from runners.remote import schedules
 from runners.remote.http import TIMEOUT, missing
 from runners.settings import parameters
+from runners.settings.kubernetes_values import check_name
 from runners.terminal import follow, text
 
 _INTERVAL = click.option(
@@ -91,6 +92,7 @@ def run(
     if file is None and no_cache:
         raise InputError("--no-cache goes with a compiled file only; of a pipeline on the server, the file says it")
     check_root(pipeline_root, "--pipeline-root")
+    check_name(service_account, "--service-account")
     parameters.split(given)
     values: dict[str, Any] = {}
     if file is not None:
@@ -177,11 +179,12 @@ def delete(connect: Any, kind: str, name: str, yes: bool) -> None:
     cluster: Cluster = connect()
     # What it is comes before the question whether it may go.
     found = cluster.find_run(name) if kind == "run" else ""
-    there = [each for each in cluster.recurring_runs() if each.display_name == name] if kind == "schedule" else []
+    scheduled = cluster.recurring_runs() if kind == "schedule" else []
+    there = [each for each in scheduled if each.display_name == name]
     if kind == "pipeline":
         cluster.pipeline(name)
     if kind == "schedule" and not there:
-        raise missing("schedule", name, [each.display_name for each in cluster.recurring_runs()], cluster.where)
+        raise missing("schedule", name, [each.display_name for each in scheduled], cluster.where)
     if not yes:
         click.confirm(f"delete the {kind} {name} on {cluster.where}?", abort=True)
     if kind == "run":
@@ -202,6 +205,7 @@ def schedule(connect: Any, files: tuple[Path, ...], dry_run: bool) -> None:
     wanted = schedules.read(files)
     for file, each in wanted:
         check_root(each.pipeline_root, f"{file}: pipeline_root")
+        check_name(each.service_account, f"{file}: service_account")
     cluster = connect()
     there = cluster.recurring_runs()
     # All are looked up and held against their pipelines first: none is changed when one is wrong.

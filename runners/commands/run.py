@@ -25,7 +25,7 @@ from runners.local.run import LocalRun
 from runners.local.selection import Selection
 from runners.settings.folders import MODELS, SETTINGS_FILE
 from runners.settings.model import Settings
-from runners.settings.parameters import PARAMETERS, typed
+from runners.settings.parameters import PARAMETERS, split, typed
 from runners.terminal.display import make_display, short, summary
 
 _PLACES = ("data", "serving_directory")
@@ -125,6 +125,8 @@ def run(
         use_cache=not no_cache,
         containers=containers,
         model=settings.folder,
+        given={name: f"--param {name}=" for name in split(parameters)}
+        | ({"data": "--data "} if data is not None else {}),
     )
     if containers and containers.stale:
         click.echo(
@@ -132,6 +134,8 @@ def run(
             "`make images` builds them anew",
             err=True,
         )
+    for note in local.earlier.notes.values():
+        click.echo(f"warning: {note}", err=True)
     exit_code = local.run()
     try:
         run_report.write(root, local.id)
@@ -147,7 +151,8 @@ def run(
     }
     console.print()
     width = console.width if console.is_terminal else None
-    settings_file = short(settings.folder / SETTINGS_FILE)
+    # Where the data is at fault, no setting of the stage that refuses it is.
+    settings_file = None if local.invalid_data() else short(settings.folder / SETTINGS_FILE)
     told = summary(short(root), local.record, executions, settings=settings_file, width=width)
     console.print(told, soft_wrap=True, end="")
     sys.exit(exit_code)

@@ -11,7 +11,7 @@ from typing import Any
 from components.runtime.records import execution_record
 from components.runtime.stage.artifacts import local_path
 from components.runtime.text.redaction import redact
-from runners.history.record_values import finite, mapping, timestamp, whole
+from runners.history.record_values import finite, mapping, timestamp
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,7 @@ class Execution:
     outputs: dict[str, Artifact]
     started: datetime | None
     finished: datetime | None
-    seconds: float
-    start_up_seconds: float
-    peak_memory_bytes: int
+    seconds: float | None
     image: str
     original_parameters: dict[str, Any] = field(repr=False, compare=False)
 
@@ -84,9 +82,7 @@ def load_execution(root: Path, place: str) -> Execution | None:
         outputs=_artifacts(record, "outputs"),
         started=timestamp(record.get("started")),
         finished=timestamp(record.get("finished")),
-        seconds=finite(record.get("seconds")) or 0.0,
-        start_up_seconds=finite(record.get("start_up_seconds")) or 0.0,
-        peak_memory_bytes=whole(record.get("peak_memory_bytes")) or 0,
+        seconds=finite(record.get("seconds")),
         image=str(record.get("image") or ""),
         original_parameters=parameters,
     )

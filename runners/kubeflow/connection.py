@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import io
-import json
 import re
 import warnings
 from collections.abc import Iterator
 from typing import Any
 
 from components.runtime.errors import InputError
+from runners.kubeflow import answers
 from runners.kubeflow.contexts import Context
 from runners.remote.http import TIMEOUT, explained, refusal
 
 MINIMUM_SERVER = (2, 5)
 """The oldest server that is spoken to; what is compiled uses nothing newer."""
+_HEALTH = frozenset(
+    {"commit_sha", "tag_name", "multi_user", "pipeline_store"}
+    | {"apiServerCommitHash", "apiServerTagName", "apiServerMultiUser"}
+)
+"""What a server says of its health: some of it always, if only that it is unknown."""
 
 
 class Connection:
@@ -87,17 +92,10 @@ class Connection:
 
     def _health(self) -> dict[str, Any]:
         """What the server says of itself; asked before kfp.Client does, which would try for half a minute."""
-        doing = "connecting"
-        data = self.fetch("/apis/v2beta1/healthz", doing)
-        try:
-            health = json.loads(data)
-        except ValueError:
-            health = None
-        if not isinstance(health, dict):
-            raise InputError(
-                f"{self.where}: answers, but not as Kubeflow Pipelines does (is it a login page?); check the host "
-                "and the token"
-            )
+        data = self.fetch("/apis/v2beta1/healthz", "connecting")
+        health = answers.document(self.where, data)
+        if not health.keys() & _HEALTH:
+            raise answers.stranger(self.where, data)
         return health
 
     def _kfp_client(self) -> Any:
@@ -110,15 +108,19 @@ class Connection:
             existing_token=self._context.token or None,
             ssl_ca_cert=self._context.ca_file or None,
         )
-        rest = client.runs.run_service_get_run.__self__.api_client.rest_client
+        api_client = client.runs.run_service_get_run.__self__.api_client
+        rest = api_client.rest_client
         plain = rest.request
 
         def request(*arguments: Any, **options: Any) -> Any:
             # kfp has no time-out of its own: a server that hangs would hang the command.
             options["_request_timeout"] = (self._timeout, self._timeout)
-            return plain(*arguments, **options)
+            answer = plain(*arguments, **options)
+            answers.document(self.where, answer.data)
+            return answer
 
         rest.request = request
+        answers.hold(api_client, self.where)
         rest.pool_manager.clear()
         rest.pool_manager.connection_pool_kw["retries"] = _no_retries()
         return client

@@ -210,7 +210,8 @@ class TaskContainer:
         return Completed(
             exit_code=code if code >= 0 else 128 - code,
             start_up_seconds=(reader.started_at or time.monotonic()) - begun,
-            peak_memory_bytes=memory.peak_bytes,
+            # Of a container that had ended before anybody looked, nobody knows.
+            peak_memory_bytes=memory.peak_bytes or None,
         )
 
     def _options(self, name: str, seen: Mounts, pid_file: Path) -> list[str]:

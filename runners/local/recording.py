@@ -7,6 +7,7 @@ import fcntl
 import shutil
 import threading
 import time
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
@@ -91,17 +92,28 @@ class Recording:
     def change(self, name: str, **values: Any) -> None:
         """Notes and shows what became of a task, from whatever thread."""
         with self._lock:
-            self.tasks[name] |= values
+            task = self.tasks[name]
+            if values.get("state") in ("failed", "stopped"):
+                values = {"seconds": self._since(task)} | values
+            task |= values
             self._save()
-            self._display.change(self.tasks[name])
+            self._display.change(task)
 
     def now(self) -> str:
         """The time, by a clock that nobody sets back while the run goes on."""
         return (self._started + timedelta(seconds=time.monotonic() - self._begun)).isoformat()
 
+    def _since(self, task: Mapping[str, Any]) -> float | None:
+        """Seconds since a task began, by the same clock; None of one that did not."""
+        if not task["started"]:
+            return None
+        return (datetime.fromisoformat(self.now()) - datetime.fromisoformat(task["started"])).total_seconds()
+
     def finish(self, state: str, exit_code: int) -> None:
         """Notes and shows that the run has ended, and lets go of its lock."""
         for task in self.tasks.values():
+            if task["state"] == "running":
+                task["seconds"] = self._since(task)
             task["state"] = {"running": "stopped", "waiting": "skipped"}.get(task["state"], task["state"])
         self.record |= {
             "state": state,

@@ -9,13 +9,13 @@ import queue
 import secrets
 import threading
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from components.runtime.errors import EXIT_INTERRUPTED, InputError, TransientError, classify, known
+from components.runtime.errors import EXIT_INTERRUPTED, InputError, StageError, TransientError, classify, known
 from components.runtime.launch import execution
 from components.runtime.launch.execution import Completed, Interrupted
 from components.runtime.launch.processes import Processes
@@ -36,7 +36,7 @@ from runners.compiled.tasks import (
 from runners.local.containers import Containers
 from runners.local.environments import code_digest, of_stage
 from runners.local.recording import Display, Recording
-from runners.local.selection import Selection, producers_of
+from runners.local.selection import Earlier, Selection, parameters_of, producers_of
 from runners.local.termination import Interruptions
 
 _SIGNALLED = 128
@@ -56,8 +56,10 @@ class LocalRun:
       root: the pipeline root.
       ir: text of the compiled pipeline, kept with the run.
       arguments: values of the pipeline's parameters.
+      given: those of them that a person named, with what was written before the value: `{"data": "--data "}`.
       containers: where the tasks run in their images instead of processes.
       model: folder of the model, for the record.
+      earlier: what it goes on from, with --only.
     """
 
     root: Path
@@ -69,6 +71,7 @@ class LocalRun:
     use_cache: bool = True
     containers: Containers | None = None
     model: Path | None = None
+    given: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Checks the request before anything is written."""
@@ -79,10 +82,16 @@ class LocalRun:
                 self.containers.check(spec.stage, spec.container["image"])
             else:
                 of_stage(spec.stage)
-        earlier = ""
-        self._executions: dict[str, dict[str, Any]] = {}
+        self.earlier = Earlier()
         if self.selection.only:
-            earlier, self._executions = self.selection.run_before(self.root, self.pipeline, self.selected)
+            self.earlier = self.selection.run_before(self.root, self.pipeline, self.selected)
+            # What no task reads again is what it was when the others read it.
+            read = parameters_of(self.pipeline, self.selected)
+            self.earlier.check_given(
+                {k: v for k, v in self.given.items() if k not in read}, self.arguments, self.pipeline
+            )
+            self.arguments = dict(self.earlier.parameters) | {k: v for k, v in self.arguments.items() if k in read}
+        self._executions = dict(self.earlier.executions)
         now = datetime.now(UTC)
         self.id = f"{self.pipeline.name}-{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
         self.folder = self.root / "runs" / self.id
@@ -96,7 +105,11 @@ class LocalRun:
             "finished": "",
             "seconds": None,
             "parameters": self.arguments,
-            "selection": {"until": self.selection.until, "only": list(self.selection.only), "earlier": earlier},
+            "selection": {
+                "until": self.selection.until,
+                "only": list(self.selection.only),
+                "earlier": self.earlier.run,
+            },
             "exit_code": None,
             "error": "",
             "tasks": [self._task_record(task) for task in self.pipeline.tasks.values()],
@@ -127,7 +140,7 @@ class LocalRun:
             state, exit_code = ("failed", failed[0]["exit_code"]) if failed else ("done", 0)
             if failed:
                 self.record["error"] = f"{failed[0]['name']}: {failed[0]['error']}"
-            elif found := self._invalid_data():
+            elif found := self.invalid_data():
                 state, exit_code, self.record["error"] = "failed", InputError.exit_code, found
         except KeyboardInterrupt:
             # One that was about to start is still told as running.
@@ -185,9 +198,10 @@ class LocalRun:
                         reason = f"it did not end within {EXIT_TASK_SECONDS:g} s"
                         self._recording.change(name, state="failed", error=reason, exit_code=TransientError.exit_code)
 
-    def _invalid_data(self) -> str:
-        """What validate found, where the task that fails for it in a whole run was not among the selected ones."""
-        for name in self.selected & self._executions.keys():
+    def invalid_data(self) -> str:
+        """What validate found in the data that the selected tasks made or read; empty where it lets them go on."""
+        read = set().union(*(producers_of(self.pipeline.tasks[name]) for name in self.selected))
+        for name in (self.selected | read) & self._executions.keys():
             made = self._executions[name]
             if found := facts.invalid_data(made):
                 return f"{name}: the data has {facts.facts(made)}: {found}; correct the data or the schema"
@@ -330,7 +344,16 @@ class LocalRun:
                     traceback.print_exc(file=stream)
                     stream.write(f"{ERROR_PREFIX}{fault}\n")
                 self._recording.change(name, log=f"runs/{self.id}/{name}.log")
-            self._recording.change(name, state="failed", error=str(fault), exit_code=fault.exit_code)
+            self._recording.change(
+                name, state="failed", error=f"{fault}{self._carried(name, fault)}", exit_code=fault.exit_code
+            )
+
+    def _carried(self, name: str, fault: StageError) -> str:
+        """What a task that refuses its inputs cannot know of them: that they are of other settings than today's."""
+        notes = [
+            self.earlier.notes[each] for each in producers_of(self.pipeline.tasks[name]) & self.earlier.notes.keys()
+        ]
+        return f" ({'; '.join(sorted(notes))})" if notes and fault.exit_code == InputError.exit_code else ""
 
     def _ended(self, name: str, record: dict[str, Any], state: str) -> None:
         self._executions[name] = record

@@ -27,6 +27,7 @@ _FIELDS = (
     ("month", 1, 12, ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")),
     ("day of the week", 0, 6, ("sun", "mon", "tue", "wed", "thu", "fri", "sat")),
 )
+_DAYS = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 _CAN_BE_QUESTION = ("day of the month", "day of the week")
 _WORDS = {1: "one field", 2: "two fields", 3: "three fields", 4: "four fields", 5: "five fields", 7: "seven fields"}
 
@@ -85,7 +86,7 @@ def check_cron(cron: str) -> list[str]:
     """Takes a cron expression of six fields apart, as Kubeflow Pipelines reads it.
 
     Raises:
-      InputError: another number of fields, or one that is out of its range.
+      InputError: another number of fields, one that is out of its range, or days that no year has.
     """
     fields = cron.split()
     if len(fields) == 5:
@@ -96,15 +97,19 @@ def check_cron(cron: str) -> list[str]:
         count = _WORDS.get(len(fields), f"{len(fields)} fields")
         order = ", ".join(name for name, *_ in _FIELDS)
         raise InputError(f"cron {cron!r} has {count}, six are needed: {order}")
+    times: list[set[int]] = []
     for value, (name, least, most, words) in zip(fields, _FIELDS, strict=True):
-        if value == "?" and name in _CAN_BE_QUESTION:
-            continue
-        for part in value.split(","):
-            if not _is_part(part, least, most, words):
-                example = f", or a name as {words[0]}" if words else ""
-                raise InputError(
-                    f"cron {cron!r}: the {name} is {value!r}; it is * or {least} to {most}{example}, with - , and /"
-                )
+        parts = ["*"] if value == "?" and name in _CAN_BE_QUESTION else value.split(",")
+        found = [_part(part, least, most, words) for part in parts]
+        if not all(found):
+            example = f", or a name as {words[0]}" if words else ""
+            raise InputError(
+                f"cron {cron!r}: the {name} is {value!r}; it is * or {least} to {most}{example}, with - , and /"
+            )
+        times.append({time for each in found for time in each})
+    # (Where both are named, a day of the week is enough.)
+    if fields[5][0] in "*?" and min(times[3]) > max(_DAYS[month - 1] for month in times[4]):
+        raise InputError(f"cron {cron!r} never comes: no month of it has a day {min(times[3])}")
     return fields
 
 
@@ -184,20 +189,19 @@ def _schedule(file: Path, document: Any) -> Schedule:
 
 
 def _unknown(key: str) -> str:
-
     known = list(Schedule.model_fields)
     return f"unknown key {key!r}{did_you_mean(key, known)}; known are {', '.join(known)}"
 
 
-def _is_part(part: str, least: int, most: int, words: Sequence[str]) -> bool:
-    """One of `*`, `5`, `1-5`, `*/10`, `1-30/5`, `mon-fri`."""
+def _part(part: str, least: int, most: int, words: Sequence[str]) -> range:
+    """The times that one of `*`, `5`, `1-5`, `*/10`, `1-30/5`, `5/10`, `mon-fri` means; none where it is no such."""
     found = re.fullmatch(r"(\*|\w+)(?:-(\w+))?(?:/(\d{1,9}))?", part, re.ASCII)
-    if not found or (found[3] is not None and not 0 < int(found[3]) <= most):
-        return False
-    if found[1] == "*":
-        return found[2] is None
-    ends = [_value(end, words) for end in (found[1], found[2]) if end is not None]
-    return all(least <= end <= most for end in ends) and ends == sorted(ends)
+    if not found or (found[3] is not None and not 0 < int(found[3]) <= most) or (found[1] == "*" and found[2]):
+        return range(0)
+    begin = least if found[1] == "*" else _value(found[1], words)
+    # With a step, one number is the first of them.
+    end = _value(found[2], words) if found[2] else most if found[1] == "*" or found[3] else begin
+    return range(begin, end + 1, int(found[3] or 1)) if least <= begin and end <= most else range(0)
 
 
 def _value(text: str, words: Sequence[str]) -> int:

@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator
 
+from components.runtime.errors import InputError
+
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _PIPELINE_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _LABEL_NAME = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?")
@@ -72,6 +74,18 @@ def _object_name(text: str) -> str:
         "Kubernetes refuses this name: expected at most 253 lower-case letters, digits, '-' and '.', "
         "a letter or digit first and last (RFC 1123)"
     )
+
+
+def check_name(text: str, what: str) -> None:
+    """Refuses a name that no object of Kubernetes can have; none at all is let pass.
+
+    Raises:
+      InputError: it is such a name.
+    """
+    try:
+        _object_name_or_none(text)
+    except ValueError as error:
+        raise InputError(f"{what} is {text!r}: {error}") from None
 
 
 def _object_name_or_none(text: str) -> str:

@@ -159,4 +159,7 @@ def _check_size(name: str, value: Any, where: str) -> None:
 
 def moment(text: str | None) -> datetime | None:
     """A time that a server wrote, or None where it wrote none."""
-    return datetime.fromisoformat(text) if text else None
+    try:
+        return datetime.fromisoformat(text) if text else None
+    except ValueError:
+        return None

@@ -60,8 +60,10 @@ class RemoteTask:
 
     @property
     def seconds(self) -> float | None:
-        """How long it took, or has taken till now."""
-        if self.started is None:
+        """How long it took, or has taken till now; None where nobody knows, or where it never was at work."""
+        if self.started is None or self.state == "skipped":
+            return None
+        if self.ended is None and self.state not in ("waiting", "running"):
             return None
         end = self.ended or datetime.now(self.started.tzinfo)
         return max(0.0, (end - self.started).total_seconds())

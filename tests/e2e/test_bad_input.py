@@ -134,6 +134,17 @@ def test_a_schema_that_the_data_contradicts_stops_the_run_and_the_report_is_ther
         assert re.search(r"^! validate  cached, \d errors$", part.output, re.MULTILINE)
         assert "\ndata      invalid: " in part.output
         assert "wanted: " in part.record["error"]
+    # No setting of transform is at fault, and what validate says now counts when it is run again.
+    (tmp_path / "strict" / "settings.yaml").write_text(
+        "schema: {schema_file: schema.pbtxt}\nvalidate: {on_anomalies: warn}\n"
+    )
+    late = run(tmp_path / "root", model, "--data", str(tmp_path / "trips"), "--only", "transform")
+    assert late.exit_code == 65
+    assert "since which its on_anomalies changed; --only validate --only transform" in late.record["error"]
+    assert late.errors.startswith("warning: validate is not run again: its result is of the run ")
+    assert "\nsettings  " not in late.output
+    other = run(tmp_path / "root", model, "--data", str(tmp_path), "--only", "transform")
+    assert (other.exit_code, f"where it was {tmp_path / 'trips'}; leave it out" in other.errors) == (65, True)
 
 
 @pytest.mark.slow

@@ -37,7 +37,7 @@ class Completed:
 
     exit_code: int
     start_up_seconds: float
-    peak_memory_bytes: int
+    peak_memory_bytes: int | None
 
 
 StageRunner = Callable[[list[str], Path], Completed]

@@ -12,6 +12,8 @@ from components.runtime.stage.artifacts import content_bytes, content_digest
 
 RUN_PLACEHOLDER = "{{$.pipeline_job_name}}"
 """`dsl.PIPELINE_JOB_NAME_PLACEHOLDER`, which a KFP backend fills in too: where a parameter is this, the run's name."""
+RUN_PLACEHOLDERS = (RUN_PLACEHOLDER, "{{$.pipeline_job_uuid}}")
+"""With `dsl.PIPELINE_JOB_ID_PLACEHOLDER`: a run of ours has its name for an id."""
 
 
 def write_records(root: Path, task: Task, workplace: Path, record: dict[str, Any]) -> None:
@@ -41,7 +43,7 @@ def executor_input(inputs: dict[str, dict[str, Any]], task: Task, folder: Path) 
     return {
         "inputs": {
             "parameterValues": {
-                name: task.run if value == RUN_PLACEHOLDER else value for name, value in task.parameters.items()
+                name: task.run if value in RUN_PLACEHOLDERS else value for name, value in task.parameters.items()
             },
             "artifacts": {
                 name: {

@@ -14,23 +14,16 @@ from components.runtime.text.json_text import parse
 
 @dataclass(frozen=True)
 class Blessing:
-    """Whether a model met every threshold.
+    """That a model met every threshold.
 
     Attributes:
-      blessed: whether it did.
-      reason: why or why not, in one line, as evaluate says it.
+      reason: why, in one line, as evaluate says it.
       baseline_digest: `serving.model_digest` of the model that it was compared with, empty where there was none; None
         where the blessing does not say.
     """
 
-    blessed: bool
     reason: str
     baseline_digest: str | None
-
-    def withhold(self, pushed_model: OutputArtifact) -> None:
-        """Says that a model without a blessing was not published, in the log and in `pushed_model`."""
-        report(f"nothing published: the model is not blessed: {self.reason}")
-        record_push(pushed_model, {"reason": self.reason}, pushed=False)
 
     def check_not_overtaken(self, where: str, model_digest: str, published: str, published_baseline: str) -> None:
         """Refuses to publish a model over one that was found better than it, as when the runs of both overlap.
@@ -66,12 +59,13 @@ def record_push(pushed_model: OutputArtifact, facts: dict[str, Any], *, pushed: 
     pushed_model.metadata |= document
 
 
-def read(blessing: InputArtifact, model_digest: str) -> Blessing:
-    """Reads the blessing of a model.
+def read(blessing: InputArtifact, model_digest: str, pushed_model: OutputArtifact) -> Blessing | None:
+    """Reads the blessing of a model; None where it has none, and then says so, in the log and in `pushed_model`.
 
     Args:
       blessing: what evaluate made: `blessing.json` beside a file `BLESSED` or `NOT_BLESSED`.
       model_digest: `serving.model_digest` of the model that is to be published.
+      pushed_model: of the stage that publishes.
 
     Raises:
       InputError: the blessing is of another model, contradicts itself, or there is none.
@@ -90,4 +84,8 @@ def read(blessing: InputArtifact, model_digest: str) -> Blessing:
         )
     if blessed_digest not in (None, model_digest):
         raise InputError("the blessing is of another model and was not used: evaluate the model that is to be pushed")
-    return Blessing(blessed, why, None if baseline is None else str(baseline))
+    if not blessed:
+        report(f"nothing published: the model is not blessed: {why}")
+        record_push(pushed_model, {"reason": why}, pushed=False)
+        return None
+    return Blessing(why, None if baseline is None else str(baseline))

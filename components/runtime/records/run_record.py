@@ -18,7 +18,10 @@ FILE = "run.json"
 
 
 def new_task(name: str, stage: str, after: Iterable[str], condition: str, state: str) -> dict[str, Any]:
-    """The record of a task that has not run, with a place for everything that is told of it later."""
+    """The record of a task that has not run, with a place for everything that is told of it later.
+
+    A number that nobody knows, or that there is none of, is null.
+    """
     return {
         "name": name,
         "stage": stage,
@@ -28,9 +31,9 @@ def new_task(name: str, stage: str, after: Iterable[str], condition: str, state:
         "execution": "",
         "log": "",
         "started": "",
-        "seconds": 0.0,
-        "start_up_seconds": 0.0,
-        "peak_memory_bytes": 0,
+        "seconds": None,
+        "start_up_seconds": None,
+        "peak_memory_bytes": None,
         "rows": None,
         "facts": "",
         "alert": "",
@@ -50,9 +53,9 @@ def ended(execution: dict[str, Any], state: str) -> dict[str, Any]:
     return {
         "state": state,
         "execution": execution_record.home(execution),
-        "seconds": execution["seconds"] if worked else 0.0,
-        "start_up_seconds": execution["start_up_seconds"] if worked else 0.0,
-        "peak_memory_bytes": execution["peak_memory_bytes"] if worked else 0,
+        "seconds": execution["seconds"] if worked else None,
+        "start_up_seconds": execution["start_up_seconds"] if worked else None,
+        "peak_memory_bytes": execution["peak_memory_bytes"] if worked else None,
         "rows": facts.rows(execution),
         "facts": facts.facts(execution),
         "alert": facts.alert(execution),

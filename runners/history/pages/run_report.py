@@ -9,7 +9,7 @@ from components.runtime.lineage import record as lineage
 from components.runtime.stage.artifacts import write_whole
 from components.runtime.stage.report import Html, escape, page, section, table
 from runners.history.executions import Artifact, Execution
-from runners.history.outcome import Outcome, metrics_of, outcome
+from runners.history.outcome import Outcome, metrics_of, outcome, truth
 from runners.history.pages import page_parts as parts
 from runners.history.pages.embedding import HTML_TYPE, StagePage, stage_pages
 from runners.history.pages.task_graph import task_graph
@@ -150,7 +150,7 @@ def _stage(run: Run, each: StagePage, rejected: bool) -> Html:
 
 def _data_is_invalid(run: Run) -> bool:
     outputs = [execution.outputs.get("anomalies") for execution in run.of_stage("validate")]
-    return any(output is not None and output.metadata.get("valid") in (False, 0, "false") for output in outputs)
+    return any(output is not None and truth(output.metadata.get("valid")) is False for output in outputs)
 
 
 def _tasks(run: Run) -> Html:
@@ -164,7 +164,7 @@ def _tasks(run: Run) -> Html:
                 task.name,
                 parts.badge(task.state, task.alert),
                 f"{task.rows:,}" if task.rows else "",
-                f"{span.seconds:.1f}" if worked and span.begin is not None else "",
+                f"{span.seconds:.1f}" if worked and span.seconds is not None else "",
                 f"{span.start_up:.1f}" if worked and span.start_up else "",
                 text.size(task.peak_memory_bytes) if task.peak_memory_bytes else "",
                 _remark(run, task, execution),

@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
+from components.runtime.lineage.times import last_attempt
 from components.runtime.stage.report import Html, escape
-from components.runtime.text.json_text import parse
 from runners.history.pages.task_graph import FILLS, depths
 from runners.history.records import Run, Task
 
@@ -19,11 +18,17 @@ _LEGEND = (("work", "done"), ("failed", "failed"), ("stopped", "stopped"))
 
 @dataclass(frozen=True)
 class Span:
-    """When a task worked, in seconds since the run's start; None where that is unknown or it did not."""
+    """When a task worked, in seconds since the run's start.
+
+    Attributes:
+      begin: None where that is unknown, or it did not.
+      seconds: how long; None where nobody knows, as while it still works.
+      start_up: of these until it began with its own work.
+    """
 
     task: Task
     begin: float | None = None
-    seconds: float = 0.0
+    seconds: float | None = None
     start_up: float = 0.0
 
 
@@ -35,7 +40,7 @@ def spans(run: Run) -> list[Span]:
 
 def timeline(rows: Sequence[Span]) -> Html:
     """A bar for each task as SVG."""
-    end = max((span.begin + span.seconds for span in rows if span.begin is not None), default=0.0) or 1.0
+    end = max((span.begin + (span.seconds or 0.0) for span in rows if span.begin is not None), default=0.0) or 1.0
     step = _tick(end)
     ticks = [step * number for number in range(int(end / step) + 1)]
     height = _ROW * len(rows)
@@ -72,40 +77,22 @@ def _span(run: Run, task: Task) -> Span:
     if execution and execution.run == run.id:
         begin, finish = execution.started, execution.finished
     if begin is None:
-        begin, finish = _event_times(run, task)
+        begin, finish = last_attempt(run.root, run.id, task.name)
     if begin is None:
         return Span(task)
-    last = finish or run.finished or begin
-    seconds = task.seconds or (last - begin).total_seconds()
-    start_up = min(task.start_up_seconds or 0.0, seconds)
+    # (Records of earlier versions have 0 for what nobody knows.)
+    seconds = task.seconds or ((finish - begin).total_seconds() if finish else None)
+    if seconds is not None:
+        seconds = max(seconds, 0.0)
+    start_up = min(task.start_up_seconds or 0.0, seconds or 0.0)
     # Nothing began before its run: where it says so, the clock was set back.
-    return Span(task, max((begin - run.started).total_seconds(), 0.0), max(seconds, 0.0), start_up)
+    return Span(task, max((begin - run.started).total_seconds(), 0.0), seconds, start_up)
 
 
 def _order(span: Span) -> tuple[int, float]:
     if span.begin is not None:
         return 1, span.begin
     return (0 if span.task.state == "cached" else 2), 0.0
-
-
-def _event_times(run: Run, task: Task) -> tuple[datetime | None, datetime | None]:
-    """Start and end of a task that left no execution, because it failed, from its lineage."""
-    begin = end = None
-    try:
-        lines = (run.root / "lineage" / run.id / f"{task.name}.jsonl").read_text().splitlines()
-    except OSError:
-        return None, None
-    for line in lines:
-        try:
-            event = parse(line)
-            moment = datetime.fromisoformat(event["eventTime"])
-        except (ValueError, KeyError, TypeError):
-            continue
-        if event.get("eventType") == "START":
-            begin = begin or moment
-        else:
-            end = moment
-    return begin, end
 
 
 def _tick(end: float) -> float:
@@ -128,11 +115,13 @@ def _bar(number: int, span: Span, end: float) -> str:
         parts.append(f'<text x="{_LABEL + 4}" y="{middle}" fill="#9ca3af">{escape(span.task.state)}</text>')
         return "".join(parts)
     colour = FILLS.get(span.task.state, FILLS["done"])[1]
-    left, between, right = (_x(at, end) for at in (span.begin, span.begin + span.start_up, span.begin + span.seconds))
+    ends = (span.begin, span.begin + span.start_up, span.begin + (span.seconds or 0.0))
+    left, between, right = (_x(at, end) for at in ends)
     parts.append(_rectangle(left, y, max(right - left, 1.5), colour))
     if between - left >= 0.5:
         parts.append(_rectangle(left, y, between - left, _START_UP))
-    parts.append(f'<text x="{max(right, left + 1.5) + 6:.1f}" y="{middle}" fill="#374151">{span.seconds:.1f} s</text>')
+    note = span.task.state if span.seconds is None else f"{span.seconds:.1f} s"
+    parts.append(f'<text x="{max(right, left + 1.5) + 6:.1f}" y="{middle}" fill="#374151">{escape(note)}</text>')
     return "".join(parts)
 
 

@@ -163,18 +163,23 @@ def test_what_is_told_of_each_end(status: dict[str, Any], expected: str) -> None
 
 
 @pytest.mark.parametrize(
-    ("status", "run", "title", "page"),
+    ("resource", "run", "run_id", "title", "page"),
     [
-        ({}, "taxi 2026-11-29 02:23", "taxi ended: run taxi 2026-11-29 02:23", "https://h/taxi 2026-11-29 02:23"),
-        # Kubeflow's status has the name of the Workflow, which the dashboard shows nowhere.
-        ({"pipelineJobResourceName": "taxi-7n6xm"}, "no data", "taxi ended: run no data", "https://h/taxi-7n6xm"),
-        ({"pipelineJobResourceName": "taxi-7n6xm"}, "", "taxi ended: run taxi-7n6xm", "https://h/taxi-7n6xm"),
-        # As a server hands it on that does not know it.
-        ({"pipelineJobResourceName": "a"}, "{{$.pipeline_job_name}}", "taxi ended: run a", "https://h/a"),
+        ("", "night", "", "taxi ended: run night", "https://h/night"),
+        # Kubeflow's status has the name of the Workflow, which the dashboard shows nowhere, nor has it in an address.
+        ("taxi-7n6xm", "no data", "4f1c-02", "taxi ended: run no data", "https://h/4f1c-02"),
+        ("", "no data", "4f1c-02", "taxi ended: run no data", "https://h/4f1c-02"),
+        ("taxi-7n6xm", "", "", "taxi ended: run taxi-7n6xm", "https://h/taxi-7n6xm"),
+        # As a server hands them on that does not know them.
+        ("a", "{{$.pipeline_job_name}}", "{{$.pipeline_job_uuid}}", "taxi ended: run a", "https://h/a"),
+        # Vertex has a number for an id, which no address has.
+        ("projects/1/locations/r/pipelineJobs/taxi-1", "taxi-1", "77", "taxi ended: run taxi-1", "https://h/taxi-1"),
+        # Here and on Argo all of them are the run's name.
+        ("taxi-1", "taxi-1", "taxi-1", "taxi ended: run taxi-1", "https://h/taxi-1"),
     ],
 )
-def test_a_run_is_named_as_the_dashboard_names_it(status: dict[str, Any], run: str, title: str, page: str) -> None:
-    message = Message.read(status, "taxi", "https://h/{run}", run)
+def test_a_run_is_named_as_the_dashboard_names_it(resource: str, run: str, run_id: str, title: str, page: str) -> None:
+    message = Message.read({"pipelineJobResourceName": resource}, "taxi", "https://h/{run}", run, run_id)
     assert (message.title(), message.link) == (title, page)
 
 

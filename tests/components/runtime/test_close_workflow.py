@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from components.runtime import close_workflow
+from components.runtime.lineage import record as lineage
+from components.runtime.records import final_status
 
 
 def test_a_parameter_of_another_type_is_recorded_as_it_was_given(tmp_path: Path) -> None:
@@ -14,3 +16,29 @@ def test_a_parameter_of_another_type_is_recorded_as_it_was_given(tmp_path: Path)
     record = close_workflow.record(tmp_path, "taxi-1", plan, "2026-11-29T10:00:00+00:00", status, given)
     assert (record["state"], record["exit_code"]) == ("failed", 65)
     assert record["parameters"] == given
+
+
+def test_how_long_a_failed_task_took_is_that_of_its_last_attempt_or_unknown(tmp_path: Path) -> None:
+    """Train was tried twice, transform left no event; statistics was killed in its work."""
+    begun = {"pipeline": "taxi", "task": "train", "stage": "train", "run": "taxi-1", "parameters": {}}
+    first = begun | {"started": "2026-11-29T10:00:00+00:00", "finished": "2026-11-29T10:05:00+00:00"}
+    last = begun | {"started": "2026-11-29T10:06:00+00:00", "finished": "2026-11-29T10:06:02.500000+00:00"}
+    for attempt in first, last:
+        lineage.started(tmp_path, "taxi-1", attempt)
+        lineage.ended(tmp_path, "taxi-1", attempt, "failed", "wrong")
+    lineage.started(tmp_path, "taxi-1", first | {"task": "statistics"})
+    lineage.flush()
+    names = ("statistics", "transform", "train", "push")
+    for name in names[:3]:
+        final_status.note_end(tmp_path, "taxi-1", name, error="wrong", code=65)
+    tasks = [{"name": name, "stage": name, "after": [], "condition": ""} for name in names]
+    plan = {"pipeline": "taxi", "parameters": {}, "tasks": tasks}
+    status = {"state": "FAILED", "error": {"code": 65, "message": "train: wrong"}}
+    record = close_workflow.record(tmp_path, "taxi-1", plan, "2026-11-29T10:00:00+00:00", status, {})
+    assert {task["name"]: (task["state"], task["started"], task["seconds"]) for task in record["tasks"]} == {
+        "statistics": ("failed", first["started"], None),
+        "transform": ("failed", "", None),
+        "train": ("failed", last["started"], 2.5),
+        "push": ("skipped", "", None),
+    }
+    assert {task["peak_memory_bytes"] for task in record["tasks"]} == {None}

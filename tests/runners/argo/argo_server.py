@@ -36,6 +36,8 @@ class Argo:
     hindered: dict[str, str] = field(default_factory=dict)
     """What Argo says of the pod of a task that cannot start."""
     packed: bool = False
+    absent: frozenset[str] = frozenset()
+    """Namespaces that are not there."""
     workflows: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
     steps: dict[str, int] = field(default_factory=dict)
     schedules: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
@@ -46,6 +48,10 @@ class Argo:
     url: str = ""
 
     def answer(self, method: str, path: str, query: dict[str, str], body: bytes, headers: dict[str, str]) -> Any:
+        if found := re.fullmatch(r"/api/v1/namespaces/([^/]+)", path):
+            if found[1] in self.absent:
+                raise Refused(404, f'namespaces "{found[1]}" not found')
+            return {"kind": "Namespace", "metadata": {"name": found[1]}}
         if found := re.fullmatch(r"/api/v1/namespaces/([^/]+)/pods", path):
             assert query["labelSelector"].startswith("workflows.argoproj.io/workflow=")
             return {"kind": "PodList", "items": self.pods(found[1], query["labelSelector"].partition("=")[2])}
@@ -60,6 +66,8 @@ class Argo:
             return 404, b"404 page not found\n"
         namespace, name = found[1], found[2]
         if method == "POST":
+            if namespace in self.absent:
+                raise Refused(404, f'namespaces "{namespace}" not found')
             return self.create(namespace, json.loads(body))
         if name is None:
             return self.listed(namespace, query)

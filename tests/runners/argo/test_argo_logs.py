@@ -79,7 +79,7 @@ def test_what_is_not_on_the_volume(server: Argo, volume: Path, run: str) -> None
     assert "its pod is gone, and it writes none to the volume" in call("argo", "logs", run, "close").error
     spec = server.workflows["ml", run]["spec"]
     spec["volumeClaimTemplates"] = spec.pop("volumes")
-    assert "so is the volume, which was the run's own" in call("argo", "logs", run, "ingest").error
+    assert f"the pods are gone, and the volume of {run} was its own" in call("argo", "logs", run, "ingest").error
 
 
 def test_a_long_log_is_cut_where_a_node_would_cut_it(volume: Path, run: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -113,4 +113,4 @@ def test_what_reads_is_a_workflow_that_any_cluster_takes(run: str, server: Argo)
     assert made["spec"]["volumes"] == workflow["spec"]["volumes"]
     server.create("ml", made | {"metadata": made["metadata"] | {"namespace": "ml"}})
     assert run in call("argo", "list").out
-    assert "-logs-" not in call("argo", "list").out, "it is no run"
+    assert "-read-logs-" not in call("argo", "list").out, "it is no run"

@@ -96,6 +96,8 @@ def test_a_schedule_is_deleted_without_its_runs(server: Argo, file: Path) -> Non
         ("catch_up: true\n", "catch_up: Argo does not make up for runs"),
         ("pipeline_root: gs://b\n", "pipeline_root: on Argo it is the volume"),
         ("concurrency: 3\n", "concurrency: Argo runs one at a time (1) or as many as come (leave it out), not 3"),
+        ("concurrency: 10\n", "concurrency: Argo runs one at a time (1) or as many as come (leave it out), not 10"),
+        ("service_account: My Robot\n", "service_account is 'My Robot': Kubernetes refuses this name: "),
     ],
 )
 def test_what_argo_does_not_have_is_refused(server: Argo, file: Path, more: str, message: str) -> None:
@@ -139,3 +141,19 @@ def test_the_shipped_schedule_fits_argo_too(server: Argo, tmp_path: Path, monkey
     assert call("argo", "schedule", ROOT / "manifests" / "schedules").lines == ["taxi-weekly: created"]
     [made] = server.schedules.values()
     assert made["spec"]["schedules"] == ["46 15 * * 1"]
+
+
+def test_all_are_looked_up_at_once_each_where_it_belongs(server: Argo, file: Path, tmp_path: Path) -> None:
+    """Two in the context's namespace, one in that of its file."""
+    elsewhere = tmp_path / "elsewhere.argo.yaml"
+    workflow = of_model("taxi")
+    elsewhere.write_text(yaml.safe_dump(workflow | {"metadata": workflow["metadata"] | {"namespace": "its-own"}}))
+    compiled = tmp_path / "taxi.argo.yaml"
+    texts = [NIGHTLY % each for each in (compiled, compiled, elsewhere)]
+    file.write_text("---\n".join(text.replace("nightly", name) for text, name in zip(texts, "abc", strict=True)))
+    for done in "created", "unchanged":
+        server.requests.clear()
+        assert call("argo", "schedule", file).lines == [f"{name}: {done}" for name in "abc"]
+        looks = [target for method, target, _ in server.requests if method == "GET" and "cronworkflows" in target]
+        assert len(looks) == 2
+    assert sorted(server.schedules) == [("its-own", "c"), ("ml", "a"), ("ml", "b")]

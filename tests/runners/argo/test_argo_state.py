@@ -8,7 +8,10 @@ from typing import Any
 import pytest
 
 from runners.argo import state
+from runners.argo.options import ArgoOptions
+from runners.argo.retries import strategy
 from runners.argo.state import remote_run
+from runners.terminal import follow
 from runners.terminal.follow import RemoteRun
 
 ABOVE = "retryStrategy.expression evaluated to false"
@@ -30,16 +33,21 @@ def _run(
     nodes["w-train"] = {
         "type": "Retry",
         "displayName": "train",
+        "templateName": "train",
         "phase": above[0],
         "message": above[1],
         "children": [f"w-{place}" for place in range(len(attempts))],
         "startedAt": "2026-11-21T01:00:00Z",
     }
     tasks = [{"name": "train", "template": "train"}, {"name": "push", "template": "push"}]
+    templates = [
+        {"name": "pipeline", "dag": {"tasks": tasks}},
+        {"name": "train", "retryStrategy": strategy({}, ArgoOptions(), 7200)},
+    ]
     return remote_run(
         {
             "metadata": {"name": "w"},
-            "spec": {"entrypoint": "pipeline", "templates": [{"name": "pipeline", "dag": {"tasks": tasks}}]} | spec,
+            "spec": {"entrypoint": "pipeline", "templates": templates} | spec,
             "status": {"phase": phase, "nodes": nodes},
         }
     )
@@ -113,7 +121,79 @@ def test_a_run_that_was_stopped_between_two_attempts_has_no_task_that_waits() ->
     assert _told(run)[0] == ("train", "stopped", "the Workflow was stopped")
 
 
+def test_a_last_attempt_that_was_stopped_has_not_failed() -> None:
+    said = "workflow shutdown with strategy:  Stop"
+    run = _run(*[("Failed", FULL)] * 2, ("Failed", said), above=("Running", ""), shutdown="Stop")
+    assert _told(run)[0] == ("train", "stopped", "the Workflow was stopped")
+
+
 def test_a_deadline_is_told_as_that() -> None:
     over = "retry exceeded workflow deadline 2026-11-29 02:30:14 +0000 UTC"
     run = _run(("Failed", "Step exceeded its deadline"), above=("Failed", over), phase="Failed")
     assert run.error == "train: the run's time was over (cluster.deadline)"
+
+
+WRONG, FULL = "main: Error (exit code 65): error: wrong label", "main: Error (exit code 75): error: disk full"
+
+
+def test_an_attempt_that_no_other_follows_is_the_end_of_its_task(capsys: pytest.CaptureFixture[str]) -> None:
+    """Argo waits before it says so; it is told at once, and once."""
+    looks = [
+        _run(("Running", "")),
+        _run(("Failed", WRONG), above=("Running", "")),
+        _run(("Failed", WRONG), above=("Failed", ABOVE), phase="Failed"),
+    ]
+    assert [_told(run)[0][1:] for run in looks] == [("running", ""), *[("failed", "wrong label")] * 2]
+    follow.follow(iter(looks).__next__, interval=0.0)
+    assert capsys.readouterr().out.count("wrong label") == 1
+    last = _run(*[("Failed", FULL)] * 3, above=("Running", ""))
+    assert _told(last)[0] == ("train", "failed", "disk full"), "the last of three"
+
+
+@pytest.mark.parametrize(
+    ("phase", "message", "why"),
+    [
+        ("Failed", FULL, "disk full"),
+        ("Failed", "main: Error (exit code 143)", "its pod had to go (SIGTERM): it was deleted, or its node shut down"),
+        ("Error", "main: Error (exit code 65): error: wrong label", "wrong label"),
+    ],
+)
+def test_an_attempt_that_another_may_follow_is_told_as_one(phase: str, message: str, why: str) -> None:
+    assert _told(_run((phase, message)))[0] == ("train", "waiting", f"attempt 1 failed: {why}")
+
+
+def test_another_workflow_may_try_anything_again() -> None:
+    templates = [{"name": "train", "retryStrategy": {"limit": "2", "retryPolicy": "Always"}}]
+    assert _told(_run(("Failed", WRONG), templates=templates))[0] == (
+        "train",
+        "waiting",
+        "attempt 1 failed: wrong label",
+    )
+
+
+def test_what_was_left_out_stands_where_the_pipeline_has_it_and_took_no_time() -> None:
+    """Argo visits it in an order of its own, at a moment that it notes twice."""
+
+    def node(name: str, phase: str, kind: str, second: int) -> dict[str, str]:
+        time = f"2026-11-21T01:00:{second:02d}Z"
+        return {"displayName": name, "type": kind, "phase": phase, "startedAt": time, "finishedAt": time}
+
+    nodes = {
+        "1": node("ingest", "Succeeded", "Pod", 1),
+        "2": node("train", "Failed", "Pod", 9),
+        "5": node("push", "Omitted", "Skipped", 10),
+        "4": node("evaluate", "Omitted", "Skipped", 11),
+        "3": node("resolve", "Skipped", "Skipped", 12),
+    }
+    names = ("ingest", "train", "resolve", "evaluate", "push", "card")
+    graph = {"name": "pipeline", "dag": {"tasks": [{"name": name} for name in names]}}
+    run = remote_run(
+        {
+            "metadata": {"name": "w"},
+            "spec": {"entrypoint": "pipeline", "templates": [graph]},
+            "status": {"phase": "Failed", "nodes": nodes},
+        }
+    )
+    assert [task.name for task in run.tasks] == list(names)
+    assert {task.seconds for task in run.tasks if task.state == "skipped"} == {None}
+    assert [task.state for task in run.tasks] == ["done", "failed", *["skipped"] * 4]

@@ -7,6 +7,7 @@ import logging
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -14,6 +15,7 @@ import yaml
 from tests.runners.argo.argo_server import TOKEN, Argo, write_kubeconfig
 from tests.runners.argo.compiled_workflows import of_model
 from tests.runners.cluster_support import call
+from tests.runners.loopback import serving
 from tests.support import ROOT
 
 WORKFLOW = """\
@@ -210,7 +212,9 @@ def test_logs_that_are_not_there(done: str) -> None:
     assert called.error == f"no task 'ingst' in the workflow {done}; did you mean 'ingest'?"
     gone = call("argo", "logs", done, "train")
     assert gone.exit_code == 65
-    assert gone.error == f"{done}: no log: the pods are gone, and it is no Workflow of ours, which keep their logs"
+    assert gone.error == (
+        f"{done}: no log: the pods are gone, and {done} is no Workflow of ours, which keep logs and records on a volume"
+    )
     assert "name it" in call("argo", "logs", done, "--follow").error
     assert "no workflow 'taxi-0000'" in call("argo", "logs", "taxi-0000", "train").error
 
@@ -326,3 +330,39 @@ def test_the_commands_begin_without_the_compiler() -> None:
     code = "import sys, runners.commands.argo; print(sorted({'kfp', 'kubernetes', 'hera'} & sys.modules.keys()))"
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert ended.stdout == "[]\n"
+
+
+@pytest.mark.parametrize(
+    "command", [("list",), ("schedules",), ("wait", "latest"), ("show", "taxi-1"), ("unschedule", "a", "--yes")]
+)
+def test_a_namespace_that_is_not_there_is_no_empty_one(server: Argo, command: tuple[str, ...]) -> None:
+    server.absent = frozenset({"mll"})
+    called = call("argo", "-n", "mll", *command)
+    assert called.exit_code == 65
+    assert called.error == (f"{server.url}: there is no namespace 'mll'; make it, or name another one with --namespace")
+
+
+def test_who_may_not_ask_for_the_namespace_hears_what_is_known(server: Argo, workflow: Path) -> None:
+    server.refusals["GET /api/v1/namespaces/ml"] = (403, {"message": "namespaces is forbidden"})
+    called = call("argo", "list")
+    assert (called.exit_code, called.err) == (0, f"no workflows in the namespace ml on {server.url}\n")
+    server.absent = frozenset({"mll"})
+    called = call("argo", "-n", "mll", "submit", workflow, "-p", "data=/d")
+    assert called.error.endswith('while submitting to the namespace mll: namespaces "mll" not found')
+
+
+PARTS = [{}, {"spec": 3}, {"spec": {}, "status": 3}, {"spec": {}, "status": {"nodes": 3}}]
+ODD = [{}, [], None, 3, {"items": 3}, *({"items": [{"metadata": {"name": "w"}} | part]} for part in PARTS)]
+
+
+@pytest.mark.parametrize("reply", [*ODD, b"hello", b"\xff"], ids=str)
+def test_a_server_of_something_else_is_told_as_that(kubeconfig: Path, workflow: Path, reply: Any) -> None:
+    commands = [("list",), ("show", "w"), ("stop", "w"), ("schedules",), ("submit", workflow, "-p", "data=/d")]
+    with serving(lambda _: (200, reply)) as url:
+        write_kubeconfig(kubeconfig, url)
+        for command in commands:
+            called = call("argo", *command)
+            assert (called.exit_code, called.error) == (
+                65,
+                f"{url}: answers, but not as Kubernetes does; check the address",
+            )

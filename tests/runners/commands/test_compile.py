@@ -112,10 +112,11 @@ def test_each_task_has_what_its_settings_say(tmp_path: Path) -> None:
         name: source["runtimeValue"]["constant"]
         for name, source in compiled["notify"]["task"]["inputs"]["parameters"].items()
     }
-    assert told.keys() == {"pipeline", "run", "when", "webhook", "link", "mail"}, (
+    assert told.keys() == {"pipeline", "run", "run_id", "when", "webhook", "link", "mail"}, (
         "no status: a server of 2.5 refuses it"
     )
     assert told["run"] == "{{$.pipeline_job_name}}", "the name on the dashboard"
+    assert told["run_id"] == "{{$.pipeline_job_uuid}}", "what the dashboard's addresses have"
     definitions = ir["components"][compiled["notify"]["task"]["componentRef"]["name"]]["inputDefinitions"]["parameters"]
     assert definitions["status"]["defaultValue"] == {}, "an absent status is empty there: a stage that lacks it fails"
     assert told["mail"]["to"] == ["team@example.org"]

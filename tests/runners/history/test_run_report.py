@@ -327,3 +327,16 @@ def test_a_page_names_no_place_of_this_machine(tmp_path: Path, monkeypatch: pyte
     assert str(escape(root)) not in without_bucket
     assert str(ROOT) not in document
     assert "/home/ann" not in document
+
+
+@pytest.mark.parametrize("valid", [False, 0, "false", "False", True])
+def test_the_anomalies_of_invalid_data_come_first_however_a_target_writes_it(tmp_path: Path, valid: object) -> None:
+    writer = RootWriter(tmp_path)
+    pages = {name: report.page(name, report.section(name, report.paragraph("Text."))) for name in ("validate", "train")}
+    for name in ("validate", "train"):
+        made = {"anomalies": {"anomalies": 1, "valid": valid}} if name == "validate" else {}
+        writer.execution("r", name, outputs=made | {"report": {}}, pages={"report": pages[name]})
+    writer.run("r")
+    document = render(load_run(tmp_path, "r"))
+    anomalies_first = document.index("<summary>Anomalies") < document.index("<summary>Training")
+    assert anomalies_first is (valid is not True)

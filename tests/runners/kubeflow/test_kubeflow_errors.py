@@ -6,12 +6,14 @@ import itertools
 import logging
 import socket
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from runners.kubeflow import contexts
 from tests.runners.cluster_support import Called, call, write_pipeline
 from tests.runners.kubeflow.kfp_server import Kfp, serve
+from tests.runners.loopback import Request, serving
 
 TOKEN = "ya29.verySecretToken"
 
@@ -119,6 +121,49 @@ def test_something_else_answers() -> None:
     assert "answers, but not as Kubeflow Pipelines does (is it a login page?)" in called.error
     with serve(Kfp(refusals={"healthz": (302, b"")})) as server:
         assert "sends to a login page (302)" in listed(server.url).error
+
+
+COMMANDS = [
+    ("list",),
+    ("list", "pipelines"),
+    ("list", "schedules"),
+    ("show", "latest"),
+    ("compare", "latest", "night"),
+    ("lineage", "night"),
+    ("terminate", "night"),
+    ("delete", "schedule", "night", "--yes"),
+]
+RUN = {"run_id": "r-1", "display_name": "night", "state": "FAILED"}
+
+
+@pytest.mark.parametrize(
+    "reply", [{"runs": 3}, {}, [], None, 3, {"error": "nope"}, b"hello", b"\xff"], ids=lambda reply: str(reply)[:20]
+)
+def test_a_server_of_something_else_is_told_as_that(reply: Any) -> None:
+    with serving(lambda _: (200, reply)) as url:
+        for command in COMMANDS:
+            called = call("kubeflow", "--host", url, *command)
+            assert called.exit_code == 65
+            assert called.error.startswith(f"{url}: is not a Kubeflow Pipelines server: it answered ")
+
+
+@pytest.mark.parametrize(
+    "runs",
+    [3, ["x"], [None], [{}], [{"run_id": 3}], [RUN | {"created_at": "noon"}]],
+    ids=str,
+)
+def test_a_server_that_answers_as_one_and_tells_nonsense(runs: Any) -> None:
+    """Behind a healthy answer: a proxy, or an API of a time to come."""
+
+    def answer(request: Request) -> tuple[int, Any]:
+        return 200, {"tag_name": "2.17.0"} if request.path.endswith("/healthz") else {"runs": runs}
+
+    with serving(answer) as url:
+        for command in [each for each in COMMANDS if set(each) & {"latest", "night"} and "schedule" not in each]:
+            called = call("kubeflow", "--host", url, *command)
+            assert called.exit_code == 65
+            assert called.error.startswith(f'{url}: is not a Kubeflow Pipelines server: it answered {{"runs":')
+            assert len(called.error) < 200
 
 
 REFUSALS = [

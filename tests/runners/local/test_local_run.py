@@ -6,6 +6,7 @@
 import dataclasses
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -26,6 +27,7 @@ from runners.commands import cli
 from runners.compiled.ir import documents, read
 from runners.history.lineage_graph import Graph
 from runners.history.pages.run_report import render
+from runners.history.pages.timeline import spans, timeline
 from runners.history.records import list_runs, load_run
 from runners.local import environments
 from runners.local.recording import Recording
@@ -109,6 +111,7 @@ def test_an_interrupted_task_is_interrupted_and_nothing_hints_at_memory(
     assert states(record) == {"write": "done", "write-2": "stopped"}
     assert (record["state"], record["exit_code"], record["error"]) == ("stopped", 130, "stopped in write-2")
     assert record["tasks"][1]["error"] == ""
+    assert 0 < record["tasks"][1]["seconds"] < record["seconds"]
     page = render(load_run(root))
     assert "memory" not in page.replace("peak memory", "")
     assert "The run was stopped" in page
@@ -126,6 +129,8 @@ def test_tasks_of_a_killed_runner_are_told_as_interrupted_and_skipped(tmp_path: 
     (found,) = list_runs(root)
     assert (found.state, found.elapsed) == ("stopped", None)
     assert [task.state for task in found.tasks] == ["done", "stopped"]
+    assert found.tasks[1].seconds is None
+    assert re.findall(r">(stopped|0\.0 s)</text>", timeline(spans(found))) == ["stopped"], "nobody knows how long"
 
 
 def test_a_stage_that_somebody_else_killed_may_have_been_out_of_memory(tmp_path: Path, ir: str) -> None:
@@ -138,6 +143,7 @@ def test_a_stage_that_somebody_else_killed_may_have_been_out_of_memory(tmp_path:
     record = json.loads((folder / "run.json").read_text())
     assert states(record) == {"write": "done", "write-2": "failed"}
     assert record["error"] == "write-2: the stage was ended by SIGKILL; the machine may be out of memory"
+    assert 0 < record["tasks"][1]["seconds"] < record["seconds"]
 
 
 def test_a_second_interruption_ends_what_the_first_began(tmp_path: Path, ir: str) -> None:

@@ -12,6 +12,7 @@ from components.runtime.errors import InputError
 from runners.remote import schedules
 from tests.runners.cluster_support import Called, call, write_pipeline
 from tests.runners.kubeflow.kfp_server import Kfp, serve
+from tests.support import ROOT
 
 NIGHTLY = """\
     name: taxi-nightly
@@ -206,6 +207,8 @@ def test_what_the_server_does_not_know_changes_nothing(server: Kfp, tmp_path: Pa
         ("name: a\npipeline: b\ncron: 0 61 2 * * *", "the minute is '61'; it is * or 0 to 59"),
         ("name: a\npipeline: b\ncron: 0 0 2 0 * *", "the day of the month is '0'; it is * or 1 to 31"),
         ("name: a\npipeline: b\ncron: 0 0 2 * * 7", "the day of the week is '7'; it is * or 0 to 6, or a name as sun"),
+        ("name: a\npipeline: b\ncron: 0 0 2 31 2 *", "'0 0 2 31 2 *' never comes: no month of it has a day 31"),
+        ("name: a\npipeline: b\ncron: 0 0 2 * * *\nservice_account: a_b", "service_account is 'a_b': Kubernetes ref"),
         ("name: a\npipeline: b", "'cron' is missing"),
         (
             "name: a\npipeline: b\ncron: 0 0 2 * * *\ncatchup: true",
@@ -247,7 +250,17 @@ def test_no_such_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "cron",
-    ["0 0 2 * * *", "0 */10 * ? * *", "0,30 0-29/5 8-18 1,15 jan-mar mon-fri", "59 59 23 31 12 6", "0 0 0 ? * SUN"],
+    [
+        "0 0 2 * * *",
+        "0 */10 * ? * *",
+        "0,30 0-29/5 8-18 1,15 jan-mar mon-fri",
+        "59 59 23 31 12 6",
+        "0 0 0 ? * SUN",
+        "0 0 0 29 2 ?",
+        "0 0 0 31 2,3 *",
+        "0 0 0 31 2 mon",
+        "0 0 0 5/30 feb *",
+    ],
 )
 def test_cron_expressions_that_are_right(cron: str) -> None:
     assert schedules.check_cron(cron) == cron.split()
@@ -262,6 +275,19 @@ def test_cron_expressions_that_are_wrong(cron: str) -> None:
         schedules.check_cron(cron)
 
 
+@pytest.mark.parametrize(
+    "cron", ["0 0 0 30-31 feb ?", "0 0 0 31 4/5 *", "0 0 0 31 apr,jun *", "0 0 0 31/2 9-11/2 *", "0 0 0 31 2 */2"]
+)
+def test_days_that_no_year_has_are_refused(cron: str) -> None:
+    with pytest.raises(InputError, match=r"never comes: no month of it has a day 3[01]$"):
+        schedules.check_cron(cron)
+
+
+@pytest.mark.parametrize("cron", ["0 0 0 29 2 ?", "0 0 0 31 2,3 *", "0 0 0 31 2 mon", "0 0 0 5/30 feb *"])
+def test_days_that_some_years_have_are_not(cron: str) -> None:
+    schedules.check_cron(cron)
+
+
 def test_vertex_takes_five_fields() -> None:
     assert schedules.whole_minutes("0 30 2 ? * mon-fri", "Vertex") == "30 2 * * mon-fri"
     with pytest.raises(InputError, match="the seconds, the first field, must be 0"):
@@ -269,6 +295,4 @@ def test_vertex_takes_five_fields() -> None:
 
 
 def test_the_samples_of_the_project_are_right() -> None:
-    samples = Path(__file__).parents[2] / "manifests" / "schedules"
-    if samples.is_dir():
-        assert schedules.read([samples])
+    assert schedules.read([ROOT / "manifests" / "schedules"])

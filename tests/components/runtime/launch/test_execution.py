@@ -304,7 +304,7 @@ def test_the_placeholder_of_the_run_becomes_its_name_and_is_not_part_of_the_key(
         given.append(_executor_input(command)["inputs"]["parameterValues"])
         return _write(command, log)
 
-    parameters = {"run": RUN_PLACEHOLDER, "text": f"the run {RUN_PLACEHOLDER}"}
+    parameters = {"run": RUN_PLACEHOLDER, "run_id": "{{$.pipeline_job_uuid}}", "text": f"the run {RUN_PLACEHOLDER}"}
     launch(tmp_path, _task(parameters=parameters), look, tmp_path / "log")
-    assert given == [{"run": "r1", "text": parameters["text"]}]
+    assert given == [{"run": "r1", "run_id": "r1", "text": parameters["text"]}]
     assert _task(parameters=parameters).key == _task(parameters=parameters, run="r2").key
