@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from components.runtime.errors import InputError
+from components.runtime.launch.fused import FUSED_TASK
+from components.runtime.stage import progress
 from runners.argo.helpers import helper
 
 _TEMPLATE = "read-logs"
@@ -58,10 +60,12 @@ def reader(workflow: Mapping[str, Any], tasks: Mapping[str, Mapping[str, Any]], 
     templates = {each["name"]: each for each in workflow["spec"].get("templates") or []}
     arguments = [boundary, "" if tail is None else str(tail), str(_MOST_BYTES)]
     for task, node in tasks.items():
-        root, written = _place(templates.get(str(node.get("templateName"))) or {})
+        root, written = _places(templates.get(str(node.get("templateName"))) or {})
         if not written:
             raise InputError(f"task {task} of {name}: no log: its pod is gone, and it writes none to the volume")
-        arguments += [task, f"{root}/runs/{name}/{written}.log"]
+        for each in written:
+            # A pod of several tasks writes a log for each.
+            arguments += [f"{task} {each}" if len(written) > 1 else task, f"{root}/runs/{name}/{each}.log"]
     made["spec"]["templates"][0]["container"]["args"] = arguments
     return made
 
@@ -69,7 +73,7 @@ def reader(workflow: Mapping[str, Any], tasks: Mapping[str, Mapping[str, Any]], 
 def keeps(workflow: Mapping[str, Any], node: Mapping[str, Any]) -> bool:
     """Whether the log of a node is written to the volume too: the launcher does that, the last pod has no need to."""
     return any(
-        bool(_place(each)[1])
+        bool(_places(each)[1])
         for each in workflow["spec"].get("templates") or []
         if each["name"] == node.get("templateName")
     )
@@ -77,17 +81,20 @@ def keeps(workflow: Mapping[str, Any], node: Mapping[str, Any]) -> bool:
 
 def split(text: str, boundary: str) -> dict[str, str]:
     """The logs by task."""
-    logs = {}
+    logs: dict[str, str] = {}
     for part in text.split(f"{boundary} ")[1:]:
-        task, _, log = part.partition("\n")
-        logs[task] = log
+        name, _, log = part.partition("\n")
+        task, _, one = name.partition(" ")
+        # As the pod's own log parts them.
+        heading = f"{progress.PREFIX}{FUSED_TASK} {one}\n" if one else ""
+        logs[task] = f"{logs.get(task, '')}{heading}{log}"
     return logs
 
 
-def _place(template: Mapping[str, Any]) -> tuple[str, str]:
-    """The pipeline root that the launcher in a template has, and the name that it gives the task's log."""
+def _places(template: Mapping[str, Any]) -> tuple[str, list[str]]:
+    """The pipeline root that the launcher in a template has, and the names that it gives the logs of its tasks."""
     arguments = (template.get("container") or {}).get("args") or []
-    if "--task" not in arguments or "--root" not in arguments:
-        return "", ""
-    given = dict(itertools.pairwise(arguments))
-    return given["--root"], str(json.loads(given["--task"])["task"])
+    given = list(itertools.pairwise(arguments))
+    tasks = [str(json.loads(value)["task"]) for option, value in given if option == "--task"]
+    root = dict(given).get("--root", "")
+    return (root, tasks) if root and tasks else ("", [])

@@ -21,7 +21,7 @@ from typing import Any, NoReturn
 from components.runtime.errors import EXIT_INTERRUPTED, InputError, classify, known
 from components.runtime.launch import execution
 from components.runtime.launch.execution import StageRunner, TaskFailed
-from components.runtime.launch.fused import FusedStages
+from components.runtime.launch.fused import FUSED_TASK, FusedStages
 from components.runtime.launch.stage_process import run_stage
 from components.runtime.launch.task import Task
 from components.runtime.launch.task_specification import fused_stages, read_task
@@ -32,9 +32,6 @@ from components.runtime.stage.executor import ERROR_PREFIX
 EXECUTION_OUTPUT = "millrace-execution"
 """The output parameter that says where an execution lies, relative to the pipeline root. (A hyphen: no output of a
 stage can have that name.)"""
-
-FUSED_TASK = "task"
-"""What begins the progress line that parts the logs of a container's tasks."""
 
 _ENDED = "ended from outside (SIGTERM): by a deadline, a stop, or because its pod had to go"
 

@@ -21,6 +21,8 @@ from components.runtime.launch.stage_process import VARIABLES
 PARTS_OPTION = "--parts"
 """What a task that stands for several has the specifications of these by, see runners/compiled/fusing.py."""
 
+FUSED_TASK = "task"
+"""What begins the progress line that parts the logs of a container's tasks."""
 JOINT = "-to-"
 """What a task that stands for several has in its name: `statistics-to-validate`."""
 

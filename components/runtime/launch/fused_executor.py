@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from components.runtime.errors import EXIT_TRANSIENT, InputError
-from components.runtime.launch.command import FUSED_TASK, end_with
+from components.runtime.launch.command import end_with
 from components.runtime.launch.execution import TaskFailed, failure
-from components.runtime.launch.fused import PARTS_OPTION, FusedStages, inner_name
+from components.runtime.launch.fused import FUSED_TASK, PARTS_OPTION, FusedStages, inner_name
 from components.runtime.stage import pod, progress
 from components.runtime.stage.executor import EXECUTOR_INPUT_OPTION
 

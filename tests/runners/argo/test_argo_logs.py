@@ -114,3 +114,17 @@ def test_what_reads_is_a_workflow_that_any_cluster_takes(run: str, server: Argo)
     server.create("ml", made | {"metadata": made["metadata"] | {"namespace": "ml"}})
     assert run in call("argo", "list").out
     assert "-read-logs-" not in call("argo", "list").out, "it is no run"
+
+
+def test_a_pod_of_several_tasks_has_the_logs_of_all(server: Argo, volume: Path, run: str) -> None:
+    """With the line between them that the pod's own log has."""
+    for template in server.workflows["ml", run]["spec"]["templates"]:
+        if template["name"] == "statistics":
+            arguments = template["container"]["args"]
+            place = arguments.index("--task")
+            arguments[place:place] = ["--task", json.dumps({"task": "ingest"})]
+    lines = call("argo", "logs", run, "statistics").lines
+    assert lines == [
+        *("progress: task ingest", "progress: started", "über drei"),
+        *("progress: task statistics", "first attempt", "second attempt"),
+    ]
