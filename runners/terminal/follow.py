@@ -16,8 +16,8 @@ from components.runtime.text.visible import visible
 from runners.terminal import text
 from runners.terminal.display import make_display
 
-PATIENCE = 120.0
-"""Seconds without an answer after which a wait gives up; a server may be restarted meanwhile."""
+PATIENCE = 600.0
+"""Seconds without an answer after which a wait gives up: a control plane is away for minutes while it gets a new version."""
 
 STYLES = {
     "done": "green",
@@ -98,13 +98,15 @@ class RemoteRun:
 def follow(poll: Callable[[], RemoteRun], *, interval: float, limit: float | None = None) -> RemoteRun:
     """Shows the progress of each task until the run is over, and returns its last state.
 
+    A server that answered once may be away for some minutes: a line says so, and the questions go on.
+
     Args:
       poll: asks the server.
       interval: seconds between two questions.
       limit: seconds to wait at most.
 
     Raises:
-      TransientError: the time is up, or the server has not answered for two minutes.
+      TransientError: the time is up, or the server has not answered for `PATIENCE` seconds.
     """
     run = poll()
     begun = answered = time.monotonic()
@@ -112,23 +114,38 @@ def follow(poll: Callable[[], RemoteRun], *, interval: float, limit: float | Non
     known: dict[str, dict[str, Any]] = {}
     display = make_display(Console(), errors=True)
     display.begin(record)
+    fault: TransientError | None = None
     try:
         while True:
             for task in run.tasks:
                 _show(task, known, record["tasks"], display)
             if run.is_over:
                 return run
+            if fault and time.monotonic() - answered > PATIENCE:
+                raise _unanswered(run, fault, time.monotonic() - answered)
             if limit is not None and time.monotonic() - begun + interval > limit:
+                if fault:
+                    raise _unanswered(run, fault, time.monotonic() - answered)
                 raise TransientError(f"run {run.name} is still {run.state} after {limit:g} s; it goes on: wait again")
             time.sleep(interval)
             try:
                 run = poll()
-                answered = time.monotonic()
-            except TransientError:
-                if time.monotonic() - answered > PATIENCE:
-                    raise
+            except TransientError as error:
+                if not fault:
+                    display.notice(f"{error} (asked again for {PATIENCE / 60:g} min)")
+                fault = error
+            else:
+                answered, fault = time.monotonic(), None
+                display.notice("")
     finally:
         display.end(record)
+
+
+def _unanswered(run: RemoteRun, fault: TransientError, seconds: float) -> TransientError:
+    """Of a run nothing is known since the last answer."""
+    return TransientError(
+        f"run {run.name}: no answer for {text.duration(seconds)}, before that it was {run.state}; wait again ({fault})"
+    )
 
 
 def _show(task: RemoteTask, known: dict[str, dict[str, Any]], tasks: list[dict[str, Any]], display: Any) -> None:
