@@ -25,7 +25,13 @@ _OUR_STATES = {theirs: ours for ours, theirs in final_status.STATES.items()}
 
 
 def record(
-    root: Path, run: str, plan: dict[str, Any], started: str, status: dict[str, Any], parameters: dict[str, str]
+    root: Path,
+    run: str,
+    plan: dict[str, Any],
+    started: str,
+    status: dict[str, Any],
+    parameters: dict[str, str],
+    failed_attempts: dict[str, list[str]],
 ) -> dict[str, Any]:
     """The record of a Workflow that has ended.
 
@@ -36,6 +42,7 @@ def record(
       started: when the Workflow was made, RFC 3339.
       status: how it ended, from `final_status.of_workflow`.
       parameters: of the Workflow.
+      failed_attempts: why attempts of its tasks ended that did not go well, by task.
     """
     notes = _notes(root, run, status)
     finished = datetime.now(UTC)
@@ -56,7 +63,11 @@ def record(
         },
         "exit_code": 0 if state == "done" else int(error.get("code", 1)),
         "error": str(error.get("message", "")),
-        "tasks": [_task(root, run, task, notes.get(task["name"])) for task in plan["tasks"]],
+        "tasks": [
+            _task(root, run, task, notes.get(task["name"]))
+            | {"failed_attempts": failed_attempts.get(task["name"], [])}
+            for task in plan["tasks"]
+        ],
     }
 
 
@@ -116,7 +127,8 @@ def _run(arguments: argparse.Namespace) -> None:
     root = mounted(arguments.root)
     parameters = pairs("--parameter", arguments.parameter)
     status = final_status.of_workflow(root, arguments.run, arguments.status, arguments.failures, parameters)
-    made = record(root, arguments.run, json.loads(arguments.plan), arguments.started, status, parameters)
+    attempts = final_status.failed_attempts(arguments.failures, parameters)
+    made = record(root, arguments.run, json.loads(arguments.plan), arguments.started, status, parameters, attempts)
     folder = root / "runs" / arguments.run
     folder.mkdir(parents=True, exist_ok=True)
     run_record.write(folder, made)

@@ -97,6 +97,13 @@ def test_between_two_attempts_nothing_runs() -> None:
     assert _told(run)[0] == ("train", "waiting", why)
     again = _run(("Error", "pod deleted"), ("Running", ""))
     assert (_told(again)[0], again.state) == (("train", "running", ""), "running")
+    assert (run.tasks[0].note, again.tasks[0].note) == (why, "attempt 2")
+
+
+def test_attempts_are_counted_where_there_was_more_than_one() -> None:
+    once = _run(("Succeeded", ""), above=("Succeeded", ""))
+    twice = _run(("Error", "pod deleted"), ("Succeeded", ""), above=("Succeeded", ""))
+    assert [run.tasks[0].note for run in (once, twice)] == ["", "2 attempts"]
 
 
 def test_a_stopped_task_has_not_failed() -> None:

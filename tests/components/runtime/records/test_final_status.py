@@ -75,7 +75,7 @@ def test_what_was_ended_from_outside_is_no_fault_of_a_stage(
     assert "failed task" not in facts
     task = {"name": "train", "stage": "train", "after": [], "condition": ""}
     plan = {"pipeline": "taxi", "parameters": {}, "tasks": [task]}
-    made = close_workflow.record(tmp_path, "taxi-1", plan, "2026-11-21T01:02:03Z", status, {})
+    made = close_workflow.record(tmp_path, "taxi-1", plan, "2026-11-21T01:02:03Z", status, {}, {})
     assert final_status.STATES[made["state"]] == state
     assert made["error"] == error
     assert made["exit_code"] == (130 if state == "CANCELLED" else 1)
