@@ -64,8 +64,7 @@ def record(
         "exit_code": 0 if state == "done" else int(error.get("code", 1)),
         "error": str(error.get("message", "")),
         "tasks": [
-            _task(root, run, task, notes.get(task["name"]))
-            | {"failed_attempts": failed_attempts.get(task["name"], [])}
+            _task(root, run, task, notes.get(task["name"])) | {"failed_attempts": failed_attempts.get(task["name"], [])}
             for task in plan["tasks"]
         ],
     }

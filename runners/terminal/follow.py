@@ -11,13 +11,16 @@ from typing import Any
 import click
 from rich.console import Console
 
-from components.runtime.errors import TransientError
+from components.runtime.errors import StageError, TransientError
 from components.runtime.text.visible import visible
 from runners.terminal import text
 from runners.terminal.display import make_display
 
 PATIENCE = 600.0
-"""Seconds without an answer after which a wait gives up: a control plane is away for minutes while it gets a new version."""
+"""Seconds without an answer after which a wait gives up; a control plane that is replaced is away for minutes."""
+
+_SETTLING = 60.0
+"""Seconds in which a server that comes back may still refuse what it allows: it has not yet read who may do what."""
 
 STYLES = {
     "done": "green",
@@ -114,23 +117,31 @@ def follow(poll: Callable[[], RemoteRun], *, interval: float, limit: float | Non
     known: dict[str, dict[str, Any]] = {}
     display = make_display(Console(), errors=True)
     display.begin(record)
-    fault: TransientError | None = None
+    fault: StageError | None = None
+    silent = 0.0
     try:
         while True:
             for task in run.tasks:
                 _show(task, known, record["tasks"], display)
             if run.is_over:
                 return run
-            if fault and time.monotonic() - answered > PATIENCE:
-                raise _unanswered(run, fault, time.monotonic() - answered)
-            if limit is not None and time.monotonic() - begun + interval > limit:
-                if fault:
-                    raise _unanswered(run, fault, time.monotonic() - answered)
+            now = time.monotonic()
+            is_late = limit is not None and now - begun + interval > limit
+            if fault and (is_late or now - answered > PATIENCE):
+                raise TransientError(
+                    f"run {run.name}: no answer for {text.duration(now - answered)}, before that it was {run.state}; "
+                    f"wait again ({fault})"
+                )
+            if is_late:
                 raise TransientError(f"run {run.name} is still {run.state} after {limit:g} s; it goes on: wait again")
             time.sleep(interval)
             try:
                 run = poll()
-            except TransientError as error:
+            except StageError as error:
+                if isinstance(error, TransientError):
+                    silent = time.monotonic()
+                elif not fault or time.monotonic() - silent > _SETTLING:
+                    raise
                 if not fault:
                     display.notice(f"{error} (asked again for {PATIENCE / 60:g} min)")
                 fault = error
@@ -139,13 +150,6 @@ def follow(poll: Callable[[], RemoteRun], *, interval: float, limit: float | Non
                 display.notice("")
     finally:
         display.end(record)
-
-
-def _unanswered(run: RemoteRun, fault: TransientError, seconds: float) -> TransientError:
-    """Of a run nothing is known since the last answer."""
-    return TransientError(
-        f"run {run.name}: no answer for {text.duration(seconds)}, before that it was {run.state}; wait again ({fault})"
-    )
 
 
 def _show(task: RemoteTask, known: dict[str, dict[str, Any]], tasks: list[dict[str, Any]], display: Any) -> None:

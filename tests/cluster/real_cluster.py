@@ -141,13 +141,13 @@ class RealCluster:
                 self.put(file, f"{place}/{file.name}", pod=pod)
         return place
 
-    def submit(self, workflow: Path, data: str, **parameters: str) -> Run:
-        """Submits a Workflow that serves under its own name."""
+    def submit(self, workflow: Path, data: str, *, shell: str = SHELL, **parameters: str) -> Run:
+        """Submits a Workflow that serves under its own name; `shell` is a pod that has its volume."""
         name = workflow.name.removesuffix(".argo.yaml")
         given = {"data": data, "serving_directory": f"{VOLUME}/serving/{name}"} | parameters
         options = [word for pair in given.items() for word in ("--param", "=".join(pair))]
         said = self.argo("submit", workflow, *options)
-        return Run(self, name, said.split()[1])
+        return Run(self, name, said.split()[1], shell)
 
     @contextmanager
     def disturbed(self, what: str) -> Iterator[None]:
@@ -195,6 +195,7 @@ class Run:
     cluster: RealCluster
     pipeline: str
     name: str
+    shell: str = SHELL
 
     def pods(self, task: str = "") -> list[dict[str, Any]]:
         """Its pods, or those of a task."""
@@ -222,29 +223,52 @@ class Run:
         """Follows it to its end with our own command."""
         return self.cluster.argo("wait", self.name, "--interval", "1", "--limit", str(_LONGEST_RUN), code=code)
 
+    @functools.cached_property
     def root(self) -> Path:
-        """A copy of the pipeline root of its volume, with what belongs to its pipeline."""
+        """A copy of what belongs to its pipeline in the pipeline root of its volume, made when first asked for.
+
+        A run that failed early may have no artifacts.
+        """
         folder = self.cluster.folder / f"root-{self.name}"
-        packed = self.cluster.kubectl(
-            "exec", SHELL, "--", "sh", "-c",
-            f"cd {VOLUME} && tar c runs/{self.pipeline}-* artifacts/{self.pipeline} lineage",
-        )  # fmt: skip
+        own = f"runs/{self.pipeline}-* $(ls -d artifacts/{self.pipeline} 2>/dev/null) lineage/{self.pipeline}-*"
+        packed = self.cluster.kubectl("exec", self.shell, "--", "sh", "-c", f"cd {VOLUME} && tar c {own}")
         with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
             archive.extractall(folder, filter="data")
         return folder
 
-    def record(self, root: Path) -> dict[str, Any]:
+    @functools.cached_property
+    def record(self) -> dict[str, Any]:
         """Its run.json."""
-        record: dict[str, Any] = json.loads((root / "runs" / self.name / "run.json").read_text())
+        record: dict[str, Any] = json.loads((self.root / "runs" / self.name / "run.json").read_text())
         return record
 
+    @property
+    def states(self) -> dict[str, str]:
+        """The states of its tasks, as its record has them."""
+        return {task["name"]: task["state"] for task in self.record["tasks"]}
+
+    @property
+    def failed_attempts(self) -> dict[str, list[str]]:
+        """Why attempts of its tasks did not go well, as its record has it; the other tasks are not in it."""
+        return {task["name"]: found for task in self.record["tasks"] if (found := task["failed_attempts"])}
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """Those of its evaluation, but for those that measure time."""
+        return metrics(self.root, self.record)
+
+    def page(self) -> str:
+        """Its report, which our own command writes."""
+        assert "report.html" in self.cluster.millrace("--root", self.root, "report", self.name)
+        return (self.root / "runs" / self.name / "report.html").read_text()
+
     def versions(self) -> list[str]:
-        """What lies in its serving directory."""
-        return self.cluster.shell(f"ls {VOLUME}/serving/{self.pipeline}").split()
+        """What lies in its serving directory; nothing where there is none."""
+        return self.cluster.shell(f"ls {VOLUME}/serving/{self.pipeline} || true", pod=self.shell).split()
 
 
 def metrics(root: Path, record: dict[str, Any]) -> dict[str, Any]:
-    """The metrics of a run's evaluation, but for those that measure time."""
+    """The metrics of the evaluation in a run's record, but for those that measure time."""
     [evaluate] = [task for task in record["tasks"] if task["name"] == "evaluate"]
     execution = json.loads((root / evaluate["execution"] / "execution.json").read_text())
     found = execution["outputs"]["metrics"]["metadata"]

@@ -26,6 +26,10 @@ _OUTSIDE = (
         "its time was over (timeout in resources)",
     ),
     (re.compile(r"^pod deleted$"), "its pod was lost: deleted, drained or preempted"),
+    (
+        re.compile(r"^wait: .*/workflowtaskresults", re.DOTALL),
+        "what it made could not be handed to Argo: Kubernetes' API server did not answer",
+    ),
     (re.compile(r"^main: \S+ \(exit code 143\)"), "its pod had to go (SIGTERM): it was deleted, or its node shut down"),
 )
 """Ends that are no fault of the stage."""

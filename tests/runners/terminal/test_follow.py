@@ -81,6 +81,22 @@ def test_a_wait_without_answers_ends_and_says_what_was_known_last(clock: Clock) 
     )
 
 
+def test_a_server_that_comes_back_may_refuse_for_a_moment(clock: Clock) -> None:
+    """As Kubernetes does: it answers before it has read its roles."""
+    plain, patience = away(clock, 10, 60), [70]
+
+    def poll() -> RemoteRun:
+        if 60 <= clock.now < patience[0]:
+            raise InputError("https://c: not allowed (403)")
+        return plain()
+
+    assert follow.follow(poll, interval=5) == DONE
+    clock.now, patience[0] = 0.0, 9999
+    with pytest.raises(InputError, match="not allowed"):
+        follow.follow(poll, interval=5)
+    assert clock.now < 150
+
+
 def test_a_limit_is_held_while_the_server_is_away(clock: Clock) -> None:
     with pytest.raises(TransientError) as caught:
         follow.follow(away(clock, 10, 9999), interval=5, limit=60)

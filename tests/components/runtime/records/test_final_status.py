@@ -55,6 +55,15 @@ def _note(root: Path, task: str, code: int, error: str = GRACE) -> None:
         ((TASK_DEADLINE, ABOVE), "FAILED", "train: its time was over (timeout in resources)"),
         (("pod deleted", "No more retries left"), "FAILED", "train: its pod was lost: deleted, drained or preempted"),
         (
+            (
+                'wait: Error (exit code 64): Patch "https://10.96.0.1:443/apis/argoproj.io/v1alpha1/namespaces/n/'
+                'workflowtaskresults/taxi-1-9": dial tcp 10.96.0.1:443: connect: connection refused',
+                "No more retries left",
+            ),
+            "FAILED",
+            "train: what it made could not be handed to Argo: Kubernetes' API server did not answer",
+        ),
+        (
             (f"main: Error (exit code 143): error: {GRACE}", "No more retries left"),
             "FAILED",
             "train: its pod had to go (SIGTERM): it was deleted, or its node shut down",
