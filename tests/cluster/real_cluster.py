@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import pytest
 import yaml
@@ -120,6 +120,13 @@ class RealCluster:
         """What `./millrace argo` prints."""
         return self.millrace("argo", "--namespace", NAMESPACE, *arguments, code=code)
 
+    def start(self, *arguments: str, said: TextIO) -> subprocess.Popen[str]:
+        """Starts `./millrace argo`, which prints into a file."""
+        command = [str(ROOT / "millrace"), "argo", "--namespace", NAMESPACE, *arguments]
+        return subprocess.Popen(
+            command, stdout=said, stderr=subprocess.STDOUT, text=True, env=self.environment, cwd=self.folder
+        )
+
     def compiled(self, name: str, cluster: str = "volume: {claim: millrace}") -> Path:
         """A Workflow of the taxi model under a name of this session, so that its cache is its own."""
         folder = self.folder / f"{name}-{self.token}"
@@ -188,6 +195,23 @@ def small_volume(cluster: RealCluster, name: str, megabytes: int) -> Iterator[st
         cluster.node("disk", "remove", disk)
 
 
+@dataclass(frozen=True)
+class Follower:
+    """A command that follows a run."""
+
+    process: subprocess.Popen[str]
+    file: Path
+
+    @property
+    def said(self) -> str:
+        """What it has printed, on both streams."""
+        return self.file.read_text()
+
+    def ended(self) -> int:
+        """Waits for its end; returns the exit code."""
+        return self.process.wait(_LONGEST_RUN)
+
+
 @dataclass
 class Run:
     """A submitted Workflow."""
@@ -222,6 +246,18 @@ class Run:
     def wait(self, code: int = 0) -> str:
         """Follows it to its end with our own command."""
         return self.cluster.argo("wait", self.name, "--interval", "1", "--limit", str(_LONGEST_RUN), code=code)
+
+    @contextmanager
+    def followed(self) -> Iterator[Follower]:
+        """Follows it with our own command while other things are done."""
+        file = self.cluster.folder / f"followed-{self.name}"
+        with file.open("w") as said:
+            process = self.cluster.start("wait", self.name, "--interval", "1", said=said)
+        try:
+            yield Follower(process, file)
+        finally:
+            process.kill()
+            process.wait()
 
     @functools.cached_property
     def root(self) -> Path:

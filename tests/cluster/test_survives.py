@@ -9,7 +9,6 @@ import json
 import subprocess
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import yaml
@@ -98,13 +97,13 @@ def test_argos_controller_is_killed_and_started(cluster: RealCluster, undisturbe
 def test_the_api_server_is_away_for_a_minute(cluster: RealCluster, undisturbed: Run, data: str) -> None:
     run = cluster.submit(cluster.compiled("away"), data)
     run.working("transform")
-    with ThreadPoolExecutor() as executor:
-        follower = executor.submit(run.wait)
+    with run.followed() as follower:
         # Its first question must have had an answer: a command that finds no cluster ends.
-        time.sleep(10)
+        wait_until(lambda: "▶ transform" in follower.said, "the command follows the run", 60)
         with cluster.disturbed("apiserver"):
             time.sleep(_AWAY)
-        said = follower.result()
+        assert follower.ended() == 0, follower.said
+        said = follower.said
     # Once for the minute; a server that has just come up may be away for a moment again.
     assert 1 <= said.count("(asked again for 10 min)") <= 3, said
     check(run, undisturbed)
@@ -237,15 +236,17 @@ def test_two_runs_are_compared(cluster: RealCluster, undisturbed: Run, data: str
     other = cluster.submit(workflow, data, train_steps="300")
     other.wait()
     said = cluster.millrace("--root", other.root, "compare", undisturbed.name, other.name)
-    [steps] = [line.split() for line in said.splitlines() if line.strip().startswith("train_steps ")]
-    assert {"500", "300"} <= set(steps)
-    assert "auc" in said
+    told = [line.removeprefix("*").split() for line in said.splitlines()]
+    assert ["train_steps", "500", "300"] in told
+    assert [line[0] for line in told if line][-1] == "page:"
+    assert any(line[:1] == ["auc"] and len(line) == 4 for line in told), said
     # What does not hang on the number of steps is not made again.
     assert {stage for stage, state in other.states.items() if state == "done"} == {
         *("train", "resolve", "evaluate", "push")
     }
-    shown = cluster.millrace("--root", other.root, "lineage", other.name)
-    assert "train" in shown
+    shown = cluster.millrace("--root", other.root, "lineage", f"{other.name}/train/model")
+    assert f"transform in {undisturbed.name}, reused by" in shown
+    assert f"push in {other.name}" in shown
 
 
 def test_a_run_goes_on_while_the_next_images_are_pushed(
