@@ -156,6 +156,15 @@ class RealCluster:
         said = self.argo("submit", workflow, *options)
         return Run(self, name, said.split()[1], shell)
 
+    def clean(self) -> None:
+        """Takes away what this session has made."""
+        names = [str(each["metadata"]["name"]) for each in self.objects("workflows")]
+        if own := [name for name in names if f"-{self.token}-" in name]:
+            self.kubectl("delete", "workflows", *own)
+        of_runs = " ".join(f"{folder}/*-{self.token}-*" for folder in ("runs", "lineage"))
+        of_pipelines = " ".join(f"{folder}/*-{self.token}" for folder in ("artifacts", "serving"))
+        self.shell(f"cd {VOLUME} && rm -rf {of_runs} {of_pipelines} data/{self.token} models/{self.token}")
+
     @contextmanager
     def disturbed(self, what: str) -> Iterator[None]:
         """Stops a part of the node, and starts it again whatever happens."""
