@@ -7,6 +7,7 @@ node what Kubernetes cannot: `kubelet stop|start`, `apiserver stop|start`, `disk
 from __future__ import annotations
 
 import functools
+import html
 import io
 import json
 import os
@@ -303,9 +304,9 @@ class Run:
         return metrics(self.root, self.record)
 
     def page(self) -> str:
-        """Its report, which our own command writes."""
+        """What its report reads as, which our own command writes."""
         assert "report.html" in self.cluster.millrace("--root", self.root, "report", self.name)
-        return (self.root / "runs" / self.name / "report.html").read_text()
+        return html.unescape((self.root / "runs" / self.name / "report.html").read_text())
 
     def versions(self) -> list[str]:
         """What lies in its serving directory; nothing where there is none."""
