@@ -72,6 +72,15 @@ def test_a_pod_that_cannot_start_does_not_run(reason: str) -> None:
     assert (run.state, run.error) == ("waiting", f"train: {reason}")
 
 
+def test_why_no_node_takes_a_pod_is_told_once() -> None:
+    why = "Unschedulable: 0/1 nodes are available: 1 node(s) had untolerated taint(s)."
+    # The words of the scheduler of Kubernetes 1.34.
+    more = (
+        "no new claims to deallocate, preemption: 0/1 nodes are available: 1 Preemption is not helpful for scheduling."
+    )
+    assert _told(_run(("Pending", f"{why} {more}")))[0] == ("train", "waiting", why)
+
+
 @pytest.mark.parametrize("reason", ["", "PodInitializing", "ContainerCreating"])
 def test_a_pod_that_begins_waits_for_nothing_in_particular(reason: str, monkeypatch: pytest.MonkeyPatch) -> None:
     class Clock(datetime):
