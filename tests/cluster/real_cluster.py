@@ -276,8 +276,9 @@ class Run:
         A run that failed early may have no artifacts.
         """
         folder = self.cluster.folder / f"root-{self.name}"
-        own = f"runs/{self.pipeline}-* $(ls -d artifacts/{self.pipeline} 2>/dev/null) lineage/{self.pipeline}-*"
-        packed = self.cluster.kubectl("exec", self.shell, "--", "sh", "-c", f"cd {VOLUME} && tar c {own}")
+        own = f"runs/{self.pipeline}-* artifacts/{self.pipeline} lineage/{self.pipeline}-*"
+        script = f"cd {VOLUME} && tar c $(ls -d {own} 2>/dev/null)"
+        packed = self.cluster.kubectl("exec", self.shell, "--", "sh", "-c", script)
         with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
             archive.extractall(folder, filter="data")
         return folder

@@ -163,7 +163,7 @@ def test_what_fails_says_why_at_once(cluster: RealCluster) -> None:
     assert why in said
     assert "retryStrategy" not in said
     assert why in cluster.argo("list")
-    assert run.record["error"] == why
+    assert why in run.record["error"]
     assert run.states == {stage: "failed" if stage == "ingest" else "skipped" for stage in STAGES}
     assert why in run.page()
     assert run.versions() == []
