@@ -19,6 +19,7 @@ import yaml
 _KEPT = re.compile(
     r"PATH|USER|LOGNAME|CI|TMPDIR|TMP|TEMP|LD_LIBRARY_PATH|PYENV_\w+|OPENBLAS_\w+|PIP_\w+|UV_\w+|SSL_CERT_\w+"
     r"|CONTAINERS_\w+|DOCKER_\w+|BUILDAH_\w+|XDG_(RUNTIME_DIR|DATA_HOME)|PYTEST_\w+|MILLRACE_(ENGINE|REGENERATE|CLUSTER)|CUDA_VISIBLE_DEVICES"
+    r"|KUBEBUILDER_ASSETS"
 )
 _ROOT = Path(__file__).parent.parent
 _DATA_HOME = os.environ.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")

@@ -26,7 +26,13 @@ _OUR_STATES = {theirs: ours for ours, theirs in final_status.STATES.items()}
 
 
 def record(
-    root: Path, run: str, plan: dict[str, Any], started: str, status: dict[str, Any], parameters: dict[str, str]
+    root: Path,
+    run: str,
+    plan: dict[str, Any],
+    started: str,
+    status: dict[str, Any],
+    parameters: dict[str, str],
+    failed_attempts: dict[str, list[str]],
 ) -> dict[str, Any]:
     """The record of a Workflow that has ended.
 
@@ -38,6 +44,7 @@ def record(
       started: when the Workflow was made, RFC 3339.
       status: how it ended, from `final_status.of_workflow`.
       parameters: of the Workflow.
+      failed_attempts: why attempts of its pods ended that did not go well, by task or by pod.
     """
     notes = _notes(root, run, plan["tasks"], status)
     finished = datetime.now(UTC)
@@ -58,8 +65,25 @@ def record(
         },
         "exit_code": 0 if state == "done" else int(error.get("code", 1)),
         "error": str(error.get("message", "")),
-        "tasks": [_task(root, run, task, notes.get(task["name"])) for task in plan["tasks"]],
+        "tasks": [
+            _task(root, run, task, notes.get(task["name"]))
+            | {"failed_attempts": _attempts(task, plan["tasks"], failed_attempts)}
+            for task in plan["tasks"]
+        ],
     }
+
+
+def _attempts(task: dict[str, Any], tasks: Sequence[dict[str, Any]], failed: dict[str, list[str]]) -> list[str]:
+    """Why attempts of a task did not go well. Of one that shares its pod, those that name it, or name none: the first."""
+    name = task["name"]
+    if "pod" not in task:
+        return failed.get(name, [])
+    in_pod = [each["name"] for each in tasks if each.get("pod") == task["pod"]]
+    return [
+        why.removeprefix(f"{name}: ")
+        for why in failed.get(task["pod"], [])
+        if name == next((each for each in in_pod if why.startswith(f"{each}: ")), in_pod[0])
+    ]
 
 
 def _typed(name: str, text: str, kind: str) -> Any:
@@ -128,7 +152,8 @@ def _run(arguments: argparse.Namespace) -> None:
     root = mounted(arguments.root)
     parameters = pairs("--parameter", arguments.parameter)
     status = final_status.of_workflow(root, arguments.run, arguments.status, arguments.failures, parameters)
-    made = record(root, arguments.run, json.loads(arguments.plan), arguments.started, status, parameters)
+    attempts = final_status.failed_attempts(arguments.failures, parameters)
+    made = record(root, arguments.run, json.loads(arguments.plan), arguments.started, status, parameters, attempts)
     folder = root / "runs" / arguments.run
     folder.mkdir(parents=True, exist_ok=True)
     run_record.write(folder, made)

@@ -139,7 +139,9 @@ def _task(name: str, node: dict[str, Any], attempts: list[dict[str, Any]], strat
             state, error = "waiting", f"attempt {len(attempts)} failed: {argo_messages.reason(message)}"
         elif own == "waiting":
             state, error = "waiting", _hindrance(name, message, moment(last.get("startedAt")))
-    return RemoteTask(name, state, moment(node.get("startedAt")), moment(ended), error)
+    # Of one that waits for its next attempt the error says which it was.
+    tried = 0 if state == "waiting" else len(attempts)
+    return RemoteTask(name, state, moment(node.get("startedAt")), moment(ended), error, tried)
 
 
 def _ended(task: RemoteTask) -> RemoteTask:

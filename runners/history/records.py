@@ -40,6 +40,8 @@ class Task:
     facts: str = ""
     alert: str = ""
     error: str = ""
+    failed_attempts: list[str] = field(default_factory=list)
+    """Why each attempt ended that did not go well; the last of a failed task is among them."""
 
 
 @dataclass(frozen=True)
@@ -259,4 +261,5 @@ def _task(record: Mapping[str, Any], parameters: dict[str, Any]) -> Task:
         facts=str(record.get("facts") or ""),
         alert=str(record.get("alert") or ""),
         error=redact(str(record.get("error") or ""), also=parameters),
+        failed_attempts=[redact(str(each), also=parameters) for each in sequence(record, "failed_attempts")],
     )

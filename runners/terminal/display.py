@@ -62,6 +62,11 @@ class LineDisplay:
             line.append(f"  {in_one_line(each)}" if each else "", its_style)
         self._console.print(line, highlight=False, soft_wrap=True)
 
+    def notice(self, said: str) -> None:
+        """Prints what concerns no task alone; nothing is said of its end."""
+        if said:
+            self._console.print(Text(f"! {in_one_line(said)}", style="yellow"), highlight=False, soft_wrap=True)
+
     def end(self, run: dict[str, Any]) -> None:
         """Nothing more to print."""
 
@@ -82,6 +87,7 @@ class LiveDisplay:
         self._errors = errors
         self._run: dict[str, Any] = {}
         self._notes: dict[str, str] = {}
+        self._notice = ""
         self._running_since: dict[str, float] = {}
         self._not_selected: frozenset[str] = frozenset()
         self._has_ended = False
@@ -100,6 +106,10 @@ class LiveDisplay:
         self._notes[task["name"]] = note
         if task["state"] == "running":
             self._running_since.setdefault(task["name"], time.monotonic())
+
+    def notice(self, said: str) -> None:
+        """Shows what concerns no task alone below the title; an empty one takes it away."""
+        self._notice = said
 
     def end(self, run: dict[str, Any]) -> None:
         """Draws the last state and stops."""
@@ -121,7 +131,7 @@ class LiveDisplay:
 
     def _render(self) -> Group:
         tasks = [task for task in self._run["tasks"] if task["name"] not in self._not_selected]
-        title = _title(self._run)
+        title = [*_title(self._run), *([f"! {in_one_line(self._notice)}"] if self._notice else [])]
         shown, others = tasks, ""
         if not self._has_ended:
             shown, others = _fitting(tasks, self._console.height - 1 - len(title))

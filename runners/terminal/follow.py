@@ -11,13 +11,16 @@ from typing import Any
 import click
 from rich.console import Console
 
-from components.runtime.errors import TransientError
+from components.runtime.errors import StageError, TransientError
 from components.runtime.text.visible import visible
 from runners.terminal import text
 from runners.terminal.display import make_display
 
-PATIENCE = 120.0
-"""Seconds without an answer after which a wait gives up; a server may be restarted meanwhile."""
+PATIENCE = 600.0
+"""Seconds without an answer after which a wait gives up; a control plane that is replaced is away for minutes."""
+
+_SETTLING = 60.0
+"""Seconds in which a server that comes back may still refuse what it allows: it has not yet read who may do what."""
 
 STYLES = {
     "done": "green",
@@ -100,13 +103,15 @@ class RemoteRun:
 def follow(poll: Callable[[], RemoteRun], *, interval: float, limit: float | None = None) -> RemoteRun:
     """Shows the progress of each task until the run is over, and returns its last state.
 
+    A server that answered once may be away for some minutes: a line says so, and the questions go on.
+
     Args:
       poll: asks the server.
       interval: seconds between two questions.
       limit: seconds to wait at most.
 
     Raises:
-      TransientError: the time is up, or the server has not answered for two minutes.
+      TransientError: the time is up, or the server has not answered for `PATIENCE` seconds.
     """
     run = poll()
     begun = answered = time.monotonic()
@@ -114,21 +119,37 @@ def follow(poll: Callable[[], RemoteRun], *, interval: float, limit: float | Non
     known: dict[str, dict[str, Any]] = {}
     display = make_display(Console(), errors=True)
     display.begin(record)
+    fault: StageError | None = None
+    silent = 0.0
     try:
         while True:
             for task in run.tasks:
                 _show(task, known, record["tasks"], display)
             if run.is_over:
                 return run
-            if limit is not None and time.monotonic() - begun + interval > limit:
+            now = time.monotonic()
+            is_late = limit is not None and now - begun + interval > limit
+            if fault and (is_late or now - answered > PATIENCE):
+                raise TransientError(
+                    f"run {run.name}: no answer for {text.duration(now - answered)}, before that it was {run.state}; "
+                    f"wait again ({fault})"
+                )
+            if is_late:
                 raise TransientError(f"run {run.name} is still {run.state} after {limit:g} s; it goes on: wait again")
             time.sleep(interval)
             try:
                 run = poll()
-                answered = time.monotonic()
-            except TransientError:
-                if time.monotonic() - answered > PATIENCE:
+            except StageError as error:
+                if isinstance(error, TransientError):
+                    silent = time.monotonic()
+                elif not fault or time.monotonic() - silent > _SETTLING:
                     raise
+                if not fault:
+                    display.notice(f"{error} (asked again for {PATIENCE / 60:g} min)")
+                fault = error
+            else:
+                answered, fault = time.monotonic(), None
+                display.notice("")
     finally:
         display.end(record)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,12 @@ from tests.cluster.real_cluster import VOLUME, RealCluster, Run
 
 
 @pytest.fixture(scope="session")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> RealCluster:
-    return RealCluster.named(tmp_path_factory.mktemp("cluster"))
+def cluster(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[RealCluster]:
+    """Left as it was where all went well; else what lies in it tells why."""
+    made = RealCluster.named(tmp_path_factory.mktemp("cluster"))
+    yield made
+    if not request.session.testsfailed:
+        made.clean()
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ node what Kubernetes cannot: `kubelet stop|start`, `apiserver stop|start`, `disk
 from __future__ import annotations
 
 import functools
+import html
 import io
 import json
 import os
@@ -19,7 +20,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import pytest
 import yaml
@@ -120,6 +121,13 @@ class RealCluster:
         """What `./millrace argo` prints."""
         return self.millrace("argo", "--namespace", NAMESPACE, *arguments, code=code)
 
+    def start(self, *arguments: str, said: TextIO) -> subprocess.Popen[str]:
+        """Starts `./millrace argo`, which prints into a file."""
+        command = [str(ROOT / "millrace"), "argo", "--namespace", NAMESPACE, *arguments]
+        return subprocess.Popen(
+            command, stdout=said, stderr=subprocess.STDOUT, text=True, env=self.environment, cwd=self.folder
+        )
+
     def compiled(self, name: str, cluster: str = "volume: {claim: millrace}") -> Path:
         """A Workflow of the taxi model under a name of this session, so that its cache is its own."""
         folder = self.folder / f"{name}-{self.token}"
@@ -141,13 +149,22 @@ class RealCluster:
                 self.put(file, f"{place}/{file.name}", pod=pod)
         return place
 
-    def submit(self, workflow: Path, data: str, **parameters: str) -> Run:
-        """Submits a Workflow that serves under its own name."""
+    def submit(self, workflow: Path, data: str, *, shell: str = SHELL, **parameters: str) -> Run:
+        """Submits a Workflow that serves under its own name; `shell` is a pod that has its volume."""
         name = workflow.name.removesuffix(".argo.yaml")
         given = {"data": data, "serving_directory": f"{VOLUME}/serving/{name}"} | parameters
         options = [word for pair in given.items() for word in ("--param", "=".join(pair))]
         said = self.argo("submit", workflow, *options)
-        return Run(self, name, said.split()[1])
+        return Run(self, name, said.split()[1], shell)
+
+    def clean(self) -> None:
+        """Takes away what this session has made."""
+        names = [str(each["metadata"]["name"]) for each in self.objects("workflows")]
+        if own := [name for name in names if f"-{self.token}-" in name]:
+            self.kubectl("delete", "workflows", *own)
+        of_runs = " ".join(f"{folder}/*-{self.token}-*" for folder in ("runs", "lineage"))
+        of_pipelines = " ".join(f"{folder}/*-{self.token}" for folder in ("artifacts", "serving"))
+        self.shell(f"cd {VOLUME} && rm -rf {of_runs} {of_pipelines} data/{self.token} models/{self.token}")
 
     @contextmanager
     def disturbed(self, what: str) -> Iterator[None]:
@@ -188,6 +205,23 @@ def small_volume(cluster: RealCluster, name: str, megabytes: int) -> Iterator[st
         cluster.node("disk", "remove", disk)
 
 
+@dataclass(frozen=True)
+class Follower:
+    """A command that follows a run."""
+
+    process: subprocess.Popen[str]
+    file: Path
+
+    @property
+    def said(self) -> str:
+        """What it has printed, on both streams."""
+        return self.file.read_text()
+
+    def ended(self) -> int:
+        """Waits for its end; returns the exit code."""
+        return self.process.wait(_LONGEST_RUN)
+
+
 @dataclass
 class Run:
     """A submitted Workflow."""
@@ -195,6 +229,7 @@ class Run:
     cluster: RealCluster
     pipeline: str
     name: str
+    shell: str = SHELL
 
     def pods(self, task: str = "") -> list[dict[str, Any]]:
         """Its pods, or those of a task."""
@@ -222,29 +257,65 @@ class Run:
         """Follows it to its end with our own command."""
         return self.cluster.argo("wait", self.name, "--interval", "1", "--limit", str(_LONGEST_RUN), code=code)
 
+    @contextmanager
+    def followed(self) -> Iterator[Follower]:
+        """Follows it with our own command while other things are done."""
+        file = self.cluster.folder / f"followed-{self.name}"
+        with file.open("w") as said:
+            process = self.cluster.start("wait", self.name, "--interval", "1", said=said)
+        try:
+            yield Follower(process, file)
+        finally:
+            process.kill()
+            process.wait()
+
+    @functools.cached_property
     def root(self) -> Path:
-        """A copy of the pipeline root of its volume, with what belongs to its pipeline."""
+        """A copy of what belongs to its pipeline in the pipeline root of its volume, made when first asked for.
+
+        A run that failed early may have no artifacts.
+        """
         folder = self.cluster.folder / f"root-{self.name}"
-        packed = self.cluster.kubectl(
-            "exec", SHELL, "--", "sh", "-c",
-            f"cd {VOLUME} && tar c runs/{self.pipeline}-* artifacts/{self.pipeline} lineage",
-        )  # fmt: skip
+        own = f"runs/{self.pipeline}-* artifacts/{self.pipeline} lineage/{self.pipeline}-*"
+        script = f"cd {VOLUME} && tar c $(ls -d {own} 2>/dev/null)"
+        packed = self.cluster.kubectl("exec", self.shell, "--", "sh", "-c", script)
         with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
             archive.extractall(folder, filter="data")
         return folder
 
-    def record(self, root: Path) -> dict[str, Any]:
+    @functools.cached_property
+    def record(self) -> dict[str, Any]:
         """Its run.json."""
-        record: dict[str, Any] = json.loads((root / "runs" / self.name / "run.json").read_text())
+        record: dict[str, Any] = json.loads((self.root / "runs" / self.name / "run.json").read_text())
         return record
 
+    @property
+    def states(self) -> dict[str, str]:
+        """The states of its tasks, as its record has them."""
+        return {task["name"]: task["state"] for task in self.record["tasks"]}
+
+    @property
+    def failed_attempts(self) -> dict[str, list[str]]:
+        """Why attempts of its tasks did not go well, as its record has it; the other tasks are not in it."""
+        return {task["name"]: found for task in self.record["tasks"] if (found := task["failed_attempts"])}
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """Those of its evaluation, but for those that measure time."""
+        return metrics(self.root, self.record)
+
+    def page(self) -> str:
+        """What its report reads as, which our own command writes."""
+        assert "report.html" in self.cluster.millrace("--root", self.root, "report", self.name)
+        return html.unescape((self.root / "runs" / self.name / "report.html").read_text())
+
     def versions(self) -> list[str]:
-        """What lies in its serving directory."""
-        return self.cluster.shell(f"ls {VOLUME}/serving/{self.pipeline}").split()
+        """What lies in its serving directory; nothing where there is none."""
+        return self.cluster.shell(f"ls {VOLUME}/serving/{self.pipeline} || true", pod=self.shell).split()
 
 
 def metrics(root: Path, record: dict[str, Any]) -> dict[str, Any]:
-    """The metrics of a run's evaluation, but for those that measure time."""
+    """The metrics of the evaluation in a run's record, but for those that measure time."""
     [evaluate] = [task for task in record["tasks"] if task["name"] == "evaluate"]
     execution = json.loads((root / evaluate["execution"] / "execution.json").read_text())
     found = execution["outputs"]["metrics"]["metadata"]

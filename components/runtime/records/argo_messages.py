@@ -26,11 +26,17 @@ _OUTSIDE = (
         "its time was over (timeout in resources)",
     ),
     (re.compile(r"^pod deleted$"), "its pod was lost: deleted, drained or preempted"),
+    (
+        re.compile(r"^wait: .*/workflowtaskresults", re.DOTALL),
+        "what it made could not be handed to Argo: Kubernetes' API server did not answer",
+    ),
     (re.compile(r"^main: \S+ \(exit code 143\)"), "its pod had to go (SIGTERM): it was deleted, or its node shut down"),
 )
 """Ends that are no fault of the stage."""
 # On a line of its own, or behind Argo's words; "rpc error: " is no stage's.
 _OWN_LINE = re.compile(rf"(?:^|: ){ERROR_PREFIX}(.+)$", re.MULTILINE)
+_PREEMPTION = re.compile(r"(^Unschedulable: .*?)\s*(?:no new claims to deallocate, )?preemption: .*$", re.DOTALL)
+"""Behind why no node takes a pod the scheduler says it once more, as why it puts no other pod away for it."""
 _CONTAINER = re.compile(r"^main: (?P<said>.*)$", re.DOTALL)
 
 
@@ -58,4 +64,4 @@ def reason(message: str) -> str:
         text = own[-1]
     else:
         text = found["said"] if (found := _CONTAINER.match(message)) else message
-    return " ".join(text.split())
+    return " ".join(_PREEMPTION.sub(r"\1", text).split())

@@ -123,6 +123,22 @@ def of_workflow(root: Path, run: str, phase: str, failures: str, parameters: Map
     return final_status("stopped" if stopped else "failed", run, **cause, executions=executions, parameters=parameters)
 
 
+def failed_attempts(failures: str, parameters: Mapping[str, str]) -> dict[str, list[str]]:
+    """Why the attempts of each task ended that did not go well, the first one first.
+
+    Args:
+      failures: `{{workflow.failures}}`.
+      parameters: the Workflow's; secrets among them are kept out.
+    """
+    ends: dict[str, list[tuple[int, str]]] = {}
+    for node in _failures(failures):
+        name, message = str(node.get("displayName", "")), str(node.get("message") or "")
+        if (attempt := _attempt(name)) >= 0:
+            why = argo_messages.reason(message) or "Argo does not say why"
+            ends.setdefault(_ATTEMPT.sub("", name), []).append((attempt, redact(why, also=dict(parameters))))
+    return {task: [why for _, why in sorted(found)] for task, found in ends.items()}
+
+
 def _said_by_argo(nodes: Sequence[Mapping[str, Any]], told: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """What ended a run in which no stage noted a fault: pods that could not even start, were killed, or were lost."""
     found: dict[str, tuple[int, str, str]] = {}

@@ -39,6 +39,7 @@ def new_task(name: str, stage: str, after: Iterable[str], condition: str, state:
         "alert": "",
         "error": "",
         "exit_code": None,
+        "failed_attempts": [],
     }
 
 

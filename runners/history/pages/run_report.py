@@ -167,7 +167,7 @@ def _tasks(run: Run) -> Html:
                 f"{span.seconds:.1f}" if worked and span.seconds is not None else "",
                 f"{span.start_up:.1f}" if worked and span.start_up else "",
                 text.size(task.peak_memory_bytes) if task.peak_memory_bytes else "",
-                _remark(run, task, execution),
+                "; ".join(filter(None, [_remark(run, task, execution), _attempts(task)])),
             ]
         )
     headers = ["task", "state", "rows", "seconds", "start-up", "peak memory", ""]
@@ -185,6 +185,12 @@ def _remark(run: Run, task: Task, execution: Execution | None) -> str:
         return ""
     metrics = [f"{name} {text.number(value)}" for name, value in list(metrics_of(execution).items())[:4]]
     return ", ".join(metrics or [task.facts])
+
+
+def _attempts(task: Task) -> str:
+    """How often a cluster tried it, and why the attempts before the last did not do."""
+    before = task.failed_attempts[:-1] if task.state in ("failed", "stopped") else task.failed_attempts
+    return f"{len(before) + 1} attempts, before: {'; '.join(dict.fromkeys(before))}" if before else ""
 
 
 def _artifacts(run: Run) -> Iterator[Html]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 from components.runtime import close_workflow
 from components.runtime.lineage import record as lineage
@@ -13,7 +15,7 @@ def test_a_parameter_of_another_type_is_recorded_as_it_was_given(tmp_path: Path)
     plan = {"pipeline": "taxi", "parameters": {"train_steps": "NUMBER_INTEGER", "data": "STRING"}, "tasks": []}
     given = {"train_steps": "abc", "data": "/d"}
     status = {"state": "FAILED", "error": {"code": 65, "message": "train: parameter 'train_steps' is 'abc'"}}
-    record = close_workflow.record(tmp_path, "taxi-1", plan, "2026-11-29T10:00:00+00:00", status, given)
+    record = close_workflow.record(tmp_path, "taxi-1", plan, "2026-11-29T10:00:00+00:00", status, given, {})
     assert (record["state"], record["exit_code"]) == ("failed", 65)
     assert record["parameters"] == given
 
@@ -34,7 +36,7 @@ def test_how_long_a_failed_task_took_is_that_of_its_last_attempt_or_unknown(tmp_
     tasks = [{"name": name, "stage": name, "after": [], "condition": ""} for name in names]
     plan = {"pipeline": "taxi", "parameters": {}, "tasks": tasks}
     status = {"state": "FAILED", "error": {"code": 65, "message": "train: wrong"}}
-    record = close_workflow.record(tmp_path, "taxi-1", plan, "2026-11-29T10:00:00+00:00", status, {})
+    record = close_workflow.record(tmp_path, "taxi-1", plan, "2026-11-29T10:00:00+00:00", status, {}, {})
     assert {task["name"]: (task["state"], task["started"], task["seconds"]) for task in record["tasks"]} == {
         "statistics": ("failed", first["started"], None),
         "transform": ("failed", "", None),
@@ -42,3 +44,22 @@ def test_how_long_a_failed_task_took_is_that_of_its_last_attempt_or_unknown(tmp_
         "push": ("skipped", "", None),
     }
     assert {task["peak_memory_bytes"] for task in record["tasks"]} == {None}
+
+
+def test_the_record_tells_why_attempts_before_the_last_did_not_go_well(tmp_path: Path) -> None:
+    nodes = [
+        {"displayName": "train(1)", "phase": "Failed", "message": "main: Error (exit code 75): error: disk full"},
+        {"displayName": "train(0)", "phase": "Error", "message": "pod deleted"},
+    ]
+    # As Argo hands it over: quoted once more as a string of Go.
+    failures = json.dumps(json.dumps(nodes))
+    plan: dict[str, Any] = {"pipeline": "taxi", "parameters": {}, "tasks": [_planned("train"), _planned("push")]}
+    attempts = final_status.failed_attempts(failures, {})
+    status = {"state": "SUCCEEDED"}
+    record = close_workflow.record(tmp_path, "taxi-1", plan, "2026-11-29T10:00:00Z", status, {}, attempts)
+    why = ["its pod was lost: deleted, drained or preempted", "disk full"]
+    assert {task["name"]: task["failed_attempts"] for task in record["tasks"]} == {"train": why, "push": []}
+
+
+def _planned(name: str) -> dict[str, object]:
+    return {"name": name, "stage": name, "after": [], "condition": ""}

@@ -279,7 +279,7 @@ def test_a_pod_that_was_killed_left_no_note(tmp_path: Path) -> None:
     status = final_status.of_workflow(tmp_path, "p-1", "Failed", json.dumps(nodes), {})
     task = {"name": "train", "stage": "train", "after": [], "condition": ""}
     plan = {"pipeline": "p", "parameters": {}, "tasks": [task, task | {"name": "push"}]}
-    made = close_workflow.record(tmp_path, "p-1", plan, "2026-11-21T01:02:03Z", status, {})
+    made = close_workflow.record(tmp_path, "p-1", plan, "2026-11-21T01:02:03Z", status, {}, {})
     states = {task["name"]: (task["state"], task["error"]) for task in made["tasks"]}
     assert states == {"train": ("failed", "OOMKilled (exit code 137)"), "push": ("skipped", "")}
 

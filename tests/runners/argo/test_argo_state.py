@@ -80,6 +80,15 @@ def test_a_pod_that_cannot_start_does_not_run(reason: str) -> None:
     assert (run.state, run.error) == ("waiting", f"train: {reason}")
 
 
+def test_why_no_node_takes_a_pod_is_told_once() -> None:
+    why = "Unschedulable: 0/1 nodes are available: 1 node(s) had untolerated taint(s)."
+    # The words of the scheduler of Kubernetes 1.34.
+    more = (
+        "no new claims to deallocate, preemption: 0/1 nodes are available: 1 Preemption is not helpful for scheduling."
+    )
+    assert _told(_run(("Pending", f"{why} {more}")))[0] == ("train", "waiting", why)
+
+
 @pytest.mark.parametrize("reason", ["", "PodInitializing", "ContainerCreating"])
 def test_a_pod_that_begins_waits_for_nothing_in_particular(reason: str, monkeypatch: pytest.MonkeyPatch) -> None:
     class Clock(datetime):
@@ -105,6 +114,13 @@ def test_between_two_attempts_nothing_runs() -> None:
     assert _told(run)[0] == ("train", "waiting", why)
     again = _run(("Error", "pod deleted"), ("Running", ""))
     assert (_told(again)[0], again.state) == (("train", "running", ""), "running")
+    assert (run.tasks[0].note, again.tasks[0].note) == (why, "attempt 2")
+
+
+def test_attempts_are_counted_where_there_was_more_than_one() -> None:
+    once = _run(("Succeeded", ""), above=("Succeeded", ""))
+    twice = _run(("Error", "pod deleted"), ("Succeeded", ""), above=("Succeeded", ""))
+    assert [run.tasks[0].note for run in (once, twice)] == ["", "2 attempts"]
 
 
 def test_a_stopped_task_has_not_failed() -> None:

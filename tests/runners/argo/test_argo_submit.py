@@ -127,7 +127,7 @@ def test_a_failed_workflow(server: Argo, workflow: Path) -> None:
     shown = call("argo", "show", name)
     assert "train_steps  500" in shown.out
     assert [line.split() for line in shown.lines if line.startswith("statistics  failed")] == [
-        ["statistics", "failed", "7.0", "s", "the", "data", "has", "no", "label"]
+        ["statistics", "failed", "7.0", "s", "the", "data", "has", "no", "label", "(2", "attempts)"]
     ]
     assert "error       statistics: the data has no label" in shown.out
     assert call("argo", "list").lines[1].endswith("statistics: the data has no label")

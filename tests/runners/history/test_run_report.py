@@ -134,6 +134,19 @@ def test_the_page_of_a_failed_run(root: Path) -> None:
     assert "pushed" not in page.text
 
 
+def test_the_page_tells_of_attempts_before_the_last(tmp_path: Path) -> None:
+    taxi_root(tmp_path)
+    lost, full = "its pod was lost: deleted, drained or preempted", "disk full"
+    for run, task, before, last in ((FIRST, "train", [lost, full, lost], []), (FAILED, "transform", [lost], [full])):
+        file = tmp_path / "runs" / run / run_record.FILE
+        record = json.loads(file.read_text())
+        [written] = [each for each in record["tasks"] if each["name"] == task]
+        written["failed_attempts"] = before + last
+        file.write_text(json.dumps(record))
+    assert f"4 attempts, before: {lost}; {full}<" in render(load_run(tmp_path, FIRST))
+    assert f"2 attempts, before: {lost}<" in render(load_run(tmp_path, FAILED))
+
+
 def test_the_page_of_a_run_that_was_killed(tmp_path: Path) -> None:
     taxi_root(tmp_path)
     file = tmp_path / "runs" / SECOND / "run.json"

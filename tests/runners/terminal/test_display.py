@@ -89,6 +89,20 @@ def test_in_a_low_window_the_running_task_is_seen_and_what_is_over_gives_way(hei
     assert len(picture(run, height=height, ended=True)) == 1 + len(NAMES), "the last picture has all"
 
 
+def test_what_concerns_no_task_alone_stands_below_the_title_as_long_as_it_holds() -> None:
+    console = Console(file=io.StringIO(), force_terminal=True, width=80, height=30, color_system=None)
+    display = LiveDisplay(console, errors=True)
+    display._run = a_run()
+    display.notice("no connection")
+    with console.capture() as captured:
+        console.print(display._render())
+    assert captured.get().splitlines()[1] == "! no connection"
+    display.notice("")
+    with console.capture() as captured:
+        console.print(display._render())
+    assert "no connection" not in captured.get()
+
+
 def test_tasks_that_are_not_part_of_the_run_are_not_shown() -> None:
     stream = io.StringIO()
     run = a_run(transform="skipped", train="skipped", push="skipped", validate="waiting")

@@ -148,9 +148,12 @@ def test_a_lost_pod_is_told_of_the_task_that_it_was_at(tmp_path: Path) -> None:
         [{"displayName": "first-to-third", "message": "OOMKilled (exit code 137)", "phase": "Failed"}]
     )
     status = final_status.of_workflow(tmp_path / "root", "r-1", "Failed", failures, {})
-    tasks = record(tmp_path / "root", "r-1", plan, "2026-11-29T10:00:00Z", status, {})["tasks"]
+    attempts = {"first-to-third": ["its pod was lost: deleted", "second: the disk is full"]}
+    tasks = record(tmp_path / "root", "r-1", plan, "2026-11-29T10:00:00Z", status, {}, attempts)["tasks"]
     assert [task["state"] for task in tasks] == ["done", "failed", "skipped"]
     assert "OOMKilled" in tasks[1]["error"]
+    told = [task["failed_attempts"] for task in tasks]
+    assert told == [["its pod was lost: deleted"], ["the disk is full"], []]
 
 
 def test_a_specification_without_an_environment_is_one_line(tmp_path: Path) -> None:

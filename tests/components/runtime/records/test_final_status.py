@@ -55,6 +55,15 @@ def _note(root: Path, task: str, code: int, error: str = GRACE) -> None:
         ((TASK_DEADLINE, ABOVE), "FAILED", "train: its time was over (timeout in resources)"),
         (("pod deleted", "No more retries left"), "FAILED", "train: its pod was lost: deleted, drained or preempted"),
         (
+            (
+                'wait: Error (exit code 64): Patch "https://10.96.0.1:443/apis/argoproj.io/v1alpha1/namespaces/n/'
+                'workflowtaskresults/taxi-1-9": dial tcp 10.96.0.1:443: connect: connection refused',
+                "No more retries left",
+            ),
+            "FAILED",
+            "train: what it made could not be handed to Argo: Kubernetes' API server did not answer",
+        ),
+        (
             (f"main: Error (exit code 143): error: {GRACE}", "No more retries left"),
             "FAILED",
             "train: its pod had to go (SIGTERM): it was deleted, or its node shut down",
@@ -75,7 +84,7 @@ def test_what_was_ended_from_outside_is_no_fault_of_a_stage(
     assert "failed task" not in facts
     task = {"name": "train", "stage": "train", "after": [], "condition": ""}
     plan = {"pipeline": "taxi", "parameters": {}, "tasks": [task]}
-    made = close_workflow.record(tmp_path, "taxi-1", plan, "2026-11-21T01:02:03Z", status, {})
+    made = close_workflow.record(tmp_path, "taxi-1", plan, "2026-11-21T01:02:03Z", status, {}, {})
     assert final_status.STATES[made["state"]] == state
     assert made["error"] == error
     assert made["exit_code"] == (130 if state == "CANCELLED" else 1)
