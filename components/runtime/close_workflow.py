@@ -74,7 +74,7 @@ def record(
 
 
 def _attempts(task: dict[str, Any], tasks: Sequence[dict[str, Any]], failed: dict[str, list[str]]) -> list[str]:
-    """Why attempts of a task did not go well. Of one that shares its pod, those that name it, or name none: the first."""
+    """Why attempts of a task did not go well; of one that shares its pod, those that name it, or as the first none."""
     name = task["name"]
     if "pod" not in task:
         return failed.get(name, [])
