@@ -15,20 +15,22 @@ import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from components.runtime.errors import InputError, TransientError
 from components.runtime.launch.execution import Completed
-from components.runtime.launch.processes import LogReader, OnProgress
+from components.runtime.launch.processes import LogReader, OnProgress, StageServer
 from components.runtime.launch.task import Task
 from components.runtime.launch.warm import die_with_parent
 from runners.compiled import image_content, images
 from runners.local import engine
 from runners.local.container_memory import PeakMemory
 from runners.local.container_mounts import USER, Mounts, destinations, lent, mounts, needs_network
+
+Shared = TypeVar("Shared", bound=StageServer)
 
 _POLL_SECONDS = 0.05
 # The image does not have the command, or it cannot be executed.
@@ -69,12 +71,15 @@ class Containers:
     Attributes:
       chosen: name of the engine, or empty.
       _running: names of its containers, and whether they may go on.
+      _shared: the containers of several tasks, by the name of their pod.
     """
 
     chosen: str = ""
     _images: dict[str, LocalImage] = field(default_factory=dict)
     _running: dict[str, bool] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
+    _shared: dict[str, Any] = field(default_factory=dict)
+    _starting: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
         """Finds the engine; InputError where there is none."""
@@ -131,21 +136,62 @@ class Containers:
         """The container of one task, not started yet."""
         return TaskContainer(self, task, self.check(task.stage, task.container["image"]))
 
+    def shared(self, pod: str, start: Callable[[], Shared]) -> Shared:
+        """The container of several tasks; the first of them starts it.
+
+        Args:
+          pod: its name in the pipeline.
+          start: starts it.
+        """
+        with self._starting:
+            if pod not in self._shared:
+                self._shared[pod] = start()
+            return self._shared[pod]
+
     def close(self) -> None:
         """Ends the containers that still run, or are being started."""
         with self._lock:
             self._running = dict.fromkeys(self._running, False)
         for name in tuple(self._running):
-            self._kill(name)
+            self.kill(name)
+        with self._starting:
+            for container in self._shared.values():
+                container.close()
+            self._shared = {}
 
-    def _kill(self, name: str) -> None:
+    def options(self, name: str, seen: Mounts, tasks: Sequence[Task]) -> list[str]:
+        """Options of a container.
+
+        Args:
+          name: of the container.
+          seen: what it sees of this machine.
+          tasks: that it runs.
+        """
+        options = ["--rm", "--name", name, *_HARDENING, *_identity(self.engine), *seen.options()]
+        for variable in (each for task in tasks for each in task.container.get("env", [])):
+            options += ["--env", f"{variable['name']}={variable['value']}"]
+        talking = [task for task in tasks if needs_network(task)]
+        if not talking:
+            return [*options, "--network", "none"]
+        # By name only: values of secrets stay out of the list of processes.
+        if talking[0].stage == "notify":
+            return [*options, *(part for each in destinations(talking[0]) for part in ("--env", each))]
+        of_stages = [variable for task in talking for variable in _STAGE_VARIABLES.get(task.stage, ())]
+        for each in (*_CLOUD_VARIABLES, *of_stages):
+            options += ["--env", each] if os.environ.get(each) else []
+        if key := os.environ.get(_GOOGLE_KEY):
+            options += ["--env", _GOOGLE_KEY, *Mounts((Path(key).absolute(),), ()).options()]
+        return options
+
+    def kill(self, name: str) -> None:
+        """Ends a container, if it is there."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.engine.call("kill", name)
 
     def keep(self, name: str) -> None:
         """Ends a container that was not there yet when the others were ended."""
         if not self._running[name]:
-            self._kill(name)
+            self.kill(name)
 
     @contextlib.contextmanager
     def running(self, name: str) -> Iterator[None]:
@@ -175,7 +221,7 @@ class TaskContainer:
           InputError: the image does not have the command.
         """
         begun = time.monotonic()
-        result = _result_file(command)
+        result = result_file(command)
         seen = mounts(self.task, result.parent)
         made = [path for path in seen.writable if not path.exists()]
         for path in made:
@@ -184,7 +230,9 @@ class TaskContainer:
         reader = LogReader(log, on_progress)
         with tempfile.TemporaryDirectory(prefix="millrace-") as folder, log.open("ab") as stream:
             pid_file = Path(folder) / "pid"
-            options = self._options(name, seen, pid_file)
+            options = self.containers.options(name, seen, [self.task])
+            if self.containers.engine.name == "podman":
+                options += ["--pidfile", str(pid_file)]
             with self.containers.running(name), lent(seen.writable):
                 process = subprocess.Popen(
                     [self.containers.engine.name, "run", *options, self.image.reference, *command],
@@ -214,30 +262,6 @@ class TaskContainer:
             peak_memory_bytes=memory.peak_bytes or None,
         )
 
-    def _options(self, name: str, seen: Mounts, pid_file: Path) -> list[str]:
-        options = ["--rm", "--name", name, *_HARDENING, *self._identity(), *seen.options()]
-        if self.containers.engine.name == "podman":
-            options += ["--pidfile", str(pid_file)]
-        for variable in self.task.container.get("env", []):
-            options += ["--env", f"{variable['name']}={variable['value']}"]
-        if not needs_network(self.task):
-            return [*options, "--network", "none"]
-        # By name only: values of secrets stay out of the list of processes.
-        if self.task.stage == "notify":
-            return [*options, *(part for name in destinations(self.task) for part in ("--env", name))]
-        for variable in (*_CLOUD_VARIABLES, *_STAGE_VARIABLES.get(self.task.stage, ())):
-            options += ["--env", variable] if os.environ.get(variable) else []
-        if key := os.environ.get(_GOOGLE_KEY):
-            options += ["--env", _GOOGLE_KEY, *Mounts((Path(key).absolute(),), ()).options()]
-        return options
-
-    def _identity(self) -> list[str]:
-        """Who the stage is: the person who runs this, so that the outputs are theirs; never root."""
-        if os.geteuid() == 0:
-            return ["--user", USER]
-        user = ["--user", f"{os.geteuid()}:{os.getegid()}"]
-        return ["--userns", "keep-id", *user] if self.containers.engine.name == "podman" else user
-
     def _ensure_known(self, code: int, result: Path, log: Path) -> None:
         name = self.containers.engine.name
         if code in (engine.FAULT, *_NO_COMMAND):
@@ -248,7 +272,15 @@ class TaskContainer:
             raise TransientError(f"{name} lost the container of {self.task.name}: it left no result; see {log}")
 
 
-def _result_file(command: list[str]) -> Path:
+def _identity(engine_: engine.Engine) -> list[str]:
+    """Who the stage is: the person who runs this, so that the outputs are theirs; never root."""
+    if os.geteuid() == 0:
+        return ["--user", USER]
+    user = ["--user", f"{os.geteuid()}:{os.getegid()}"]
+    return ["--userns", "keep-id", *user] if engine_.name == "podman" else user
+
+
+def result_file(command: list[str]) -> Path:
     """Where the stage leaves its result: the outputFile of KFP's executor input."""
     for word in command:
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):

@@ -22,9 +22,11 @@ from components.runtime.launch.processes import Processes
 from components.runtime.launch.task import Task
 from components.runtime.records import facts, final_status, run_record
 from components.runtime.stage.executor import ERROR_PREFIX
+from runners.compiled.images import FUSED
 from runners.compiled.tasks import (
     Constant,
     FinalStatus,
+    FusedPod,
     Output,
     Parameter,
     Pipeline,
@@ -35,6 +37,7 @@ from runners.compiled.tasks import (
 )
 from runners.local.containers import Containers
 from runners.local.environments import code_digest, of_stage
+from runners.local.fused_containers import FusedContainer, FusedTask
 from runners.local.recording import Display, Recording
 from runners.local.selection import Earlier, Selection, parameters_of, producers_of
 from runners.local.termination import Interruptions
@@ -79,7 +82,7 @@ class LocalRun:
         for name in sorted(self.selected, key=list(self.pipeline.tasks).index):
             spec = self.pipeline.tasks[name]
             if self.containers:
-                self.containers.check(spec.stage, spec.container["image"])
+                self.containers.check(FUSED if spec.fused else spec.stage, spec.pod_container["image"])
             else:
                 of_stage(spec.stage)
         self.earlier = Earlier()
@@ -299,22 +302,47 @@ class LocalRun:
 
     def _resolve(self, name: str) -> Task:
         spec = self.pipeline.tasks[name]
+        parameters = {name: self._value(source) for name, source in spec.parameters.items()}
+        return self._task(spec, parameters, {name: self._artifact(source) for name, source in spec.artifacts.items()})
+
+    def _task(self, spec: TaskSpec, parameters: dict[str, Any], inputs: dict[str, dict[str, Any]]) -> Task:
+        image = spec.pod_container["image"] if self.containers else spec.container["image"]
         return Task(
             pipeline=self.pipeline.name,
-            name=name,
+            name=spec.name,
             stage=spec.stage,
             run=self.id,
             component=spec.component,
-            container=spec.container,
-            parameters=task_parameters(spec, {name: self._value(source) for name, source in spec.parameters.items()}),
-            inputs={name: self._artifact(source) for name, source in spec.artifacts.items()},
-            code=self.containers.digest(spec.container["image"]) if self.containers else code_digest(spec.stage),
+            container=spec.container | {"image": image},
+            parameters=task_parameters(spec, parameters),
+            inputs=inputs,
+            code=self.containers.digest(image) if self.containers else code_digest(spec.stage),
             cacheable=spec.cacheable and self.use_cache,
         )
 
+    def _in_container_of_several(self, name: str, pod: FusedPod) -> FusedTask:
+        """What runs a task in the container that it shares with others of the run."""
+        containers = self.containers
+        assert containers
+        specs = [spec for spec in self.pipeline.pods[pod.name] if spec.name in self.selected]
+
+        def known(spec: TaskSpec) -> dict[str, Any]:
+            made_later = {
+                each
+                for each, source in spec.parameters.items()
+                if isinstance(source, Output) and source.task not in self._executions
+            }
+            return {each: self._value(source) for each, source in spec.parameters.items() if each not in made_later}
+
+        tasks = [self._task(spec, known(spec), {}) for spec in specs]
+        artifacts = self.root / "artifacts" / self.pipeline.name
+        container = containers.shared(pod.name, lambda: FusedContainer(containers, pod, tasks, artifacts, self.folder))
+        return FusedTask(container, self._resolve(name))
+
     def _execute(self, name: str, task: Task, processes: Processes | Containers) -> None:
         """Runs one task in a thread of its own."""
-        process = processes.process(task)
+        pod = self.pipeline.tasks[name].fused
+        process = self._in_container_of_several(name, pod) if self.containers and pod else processes.process(task)
 
         def run_stage(command: list[str], log: Path) -> Completed:
             completed = None

@@ -66,14 +66,20 @@ class FusedStages:
             VARIABLES | os.environ,
         )
 
-    def run(self, stage: str, command: list[str], log: Path) -> Completed:
-        """Runs a stage's command, its output appended to `log`."""
+    def prepare(self, stage: str) -> None:
+        """Starts importing for a stage and all behind it: the first that has to work means that those have to.
+
+        They live as long as the thread that this is called in.
+        """
         if not self._prepared:
-            # The first stage that has to work means that those behind it have to.
             names = list(self._stages)
             for later in names[names.index(stage) :]:
                 self._processes.prepare(later)
             self._prepared = True
+
+    def run(self, stage: str, command: list[str], log: Path) -> Completed:
+        """Runs a stage's command, its output appended to `log`."""
+        self.prepare(stage)
         with _copied(log) if self._aloud else contextlib.nullcontext():
             return self._processes.of_stage(stage).run(command, log, lambda note: None)
 

@@ -22,15 +22,18 @@ def serve(stages: FusedStages) -> None:
     """Answers requests until there are no more, each in a thread of its own."""
     answers = threading.Lock()
 
-    def run(request: dict[str, Any]) -> None:
-        _, module, *_ = request["argv"]
-        completed = stages.run(module.removeprefix(_PACKAGE), ["python", *request["argv"]], Path(request["log"]))
+    def run(request: dict[str, Any], stage: str) -> None:
+        completed = stages.run(stage, ["python", *request["argv"]], Path(request["log"]))
         event = {"id": request["id"], "status": completed.exit_code << 8, "max_rss": completed.peak_memory_bytes}
         with answers:
             os.write(sys.stdout.fileno(), json.dumps(event).encode() + b"\n")
 
     for line in sys.stdin:
-        threading.Thread(target=run, args=(json.loads(line),), daemon=True).start()
+        request = json.loads(line)
+        stage = request["argv"][1].removeprefix(_PACKAGE)
+        # Here, for the kernel ends a process that asks for it with the thread that started it, not with the program.
+        stages.prepare(stage)
+        threading.Thread(target=run, args=(request, stage), daemon=True).start()
 
 
 def main() -> None:

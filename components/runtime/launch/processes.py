@@ -10,7 +10,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -124,37 +124,19 @@ class ColdProcess:
                     os.killpg(process.pid, signal.SIGKILL)
 
 
-class WarmProcess:
-    """Runs stages as forks of a process that has imported their libraries already."""
+class StageServer:
+    """A process that runs stages when it is asked to, by the protocol of warm.py."""
 
-    def __init__(self, environment: Environment, log: Path) -> None:
-        """Starts importing at once.
-
-        Args:
-          environment: of the stages.
-          log: what the imports print.
-        """
-        self._cold = ColdProcess(environment)
+    def __init__(self, command: Sequence[str], name: str, **options: Any) -> None:
+        """Starts the process; `options` are those of `subprocess.Popen`."""
         self._numbers = iter(range(1, 1 << 62))
         self._events: dict[int, queue.SimpleQueue[dict[str, Any] | None]] = {}
         self._lock = threading.Lock()
         self._alive = True
-        with log.open("ab") as stream:
-            self._process = subprocess.Popen(
-                [
-                    str(environment.python),
-                    "-m",
-                    "components.runtime.launch.warm",
-                    *environment.preload,
-                ],
-                cwd=environment.folder,
-                env=environment.variables,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=stream,
-                start_new_session=True,
-            )
-        threading.Thread(target=self._listen, daemon=True, name=f"warm-{environment.name}").start()
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True, **options
+        )
+        threading.Thread(target=self._listen, daemon=True, name=f"listens to {name}").start()
 
     def run(self, command: list[str], log: Path, on_progress: OnProgress) -> Completed:
         """Runs a command whose first word is `python`; returns when it has ended."""
@@ -166,7 +148,7 @@ class WarmProcess:
             self._events[number] = events
             alive = self._alive and self._ask({"id": number, "argv": command[1:], "log": str(log)})
         if not alive:
-            return self._cold.run(command, log, on_progress)
+            return self._without(command, log, on_progress)
         running = False
         while True:
             event: dict[str, Any] | None = {}
@@ -177,8 +159,7 @@ class WarmProcess:
                 if running:
                     # The kernel ends a stage with the process that it was forked from, which tells why better.
                     return _completed(self._process.wait() or -signal.SIGKILL, 0, begun, reader.started_at)
-                # The warm process died before it forked, out of memory or by a broken library: the stage tells better.
-                return self._cold.run(command, log, on_progress)
+                return self._without(command, log, on_progress)
             running = running or "pid" in event
             if "status" in event:
                 code = os.waitstatus_to_exitcode(event["status"])
@@ -189,7 +170,10 @@ class WarmProcess:
         # It may be busy with an import, and holds nothing worth a clean end; the kernel ends its stages with it.
         self._process.kill()
         self._process.wait()
-        self._cold.close()
+
+    def _without(self, command: list[str], log: Path, on_progress: OnProgress) -> Completed:
+        """Runs a command that the process has not begun and never will."""
+        raise NotImplementedError
 
     def _ask(self, request: dict[str, Any]) -> bool:
         assert self._process.stdin
@@ -209,6 +193,33 @@ class WarmProcess:
             self._alive = False
             for events in self._events.values():
                 events.put(None)
+
+
+class WarmProcess(StageServer):
+    """Runs stages as forks of a process that has imported their libraries already."""
+
+    def __init__(self, environment: Environment, log: Path) -> None:
+        """Starts importing at once.
+
+        Args:
+          environment: of the stages.
+          log: what the imports print.
+        """
+        self._cold = ColdProcess(environment)
+        warm = [str(environment.python), "-m", "components.runtime.launch.warm", *environment.preload]
+        with log.open("ab") as stream:
+            super().__init__(
+                warm, f"warm-{environment.name}", cwd=environment.folder, env=environment.variables, stderr=stream
+            )
+
+    def close(self) -> None:
+        """Ends the process and the stages that it still runs."""
+        super().close()
+        self._cold.close()
+
+    def _without(self, command: list[str], log: Path, on_progress: OnProgress) -> Completed:
+        # It died before it forked, out of memory or by a broken library: the stage tells better.
+        return self._cold.run(command, log, on_progress)
 
 
 class Processes:
