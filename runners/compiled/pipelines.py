@@ -14,7 +14,7 @@ import os
 import shlex
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from importlib.metadata import version
 from pathlib import Path
 
@@ -108,7 +108,7 @@ class Images:
         if self.others and self._models:
             raise InputError(
                 f"images.lock has no images of {', '.join(sorted(self.others))} with what is in {self._models} now; "
-                f"build them: make images ARGS={shlex.quote(f'--models {shlex.quote(str(self._models))}')}"
+                f"build them: {_make(self.others, f'--models {shlex.quote(str(self._models))}')}"
             )
 
     @property
@@ -118,14 +118,23 @@ class Images:
         if self.unpinned:
             lines.append(
                 f"warning: not in images.lock, so by tag and not by digest: {', '.join(sorted(self.unpinned))}; "
-                "build them with `make images` and compile again"
+                f"build them with `{_make(map(images.stage_of, self.unpinned))}` and compile again"
             )
         if self.others:
             lines.append(
                 f"warning: built before models/ was edited, or with other models: the images of "
-                f"{', '.join(sorted(self.others))}; build them with `make images` and compile again"
+                f"{', '.join(sorted(self.others))}; build them with `{_make(self.others)}` and compile again"
             )
         return lines
+
+
+def _make(stages: Iterable[str], arguments: str = "") -> str:
+    """The command line that builds images: that of all stages is built where it is asked for only."""
+    kinds = dict.fromkeys(
+        f" STAGE={stage}" if stage == images.FUSED else "" for stage in sorted(stages, key=images.FUSED.__eq__)
+    )
+    given = f" ARGS={shlex.quote(arguments)}" if arguments else ""
+    return " && ".join(f"make images{kind}{given}" for kind in kinds)
 
 
 def compiled(settings: Settings) -> str:

@@ -14,7 +14,7 @@ from components.runtime.errors import InputError
 from runners.compiled.fusing import fuse, warnings
 from runners.compiled.ir import documents, parts_of, read
 from runners.compiled.op_functions import READ_ONLY_ANNOTATION, bare_name
-from runners.compiled.pipelines import compile_pipeline
+from runners.compiled.pipelines import Images, compile_pipeline
 from runners.settings.model import load
 from tests.runners.compiled_models import digest, full, model, pods
 
@@ -214,3 +214,15 @@ def test_a_run_here_is_that_of_the_single_tasks(fused: str) -> None:
     assert {name: each.container["image"] for name, each in here.tasks.items() if each.fused} == {
         name: f"millrace/{name}" for name in (*DATA, *MODEL)
     }
+
+
+def test_an_image_of_all_stages_that_is_not_there_is_told_with_how_to_build_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MILLRACE_IMAGES_LOCK", str(tmp_path / "none.lock"))
+    given = model(tmp_path / "m", f"cluster: {{fuse: [{DATA}]}}")
+    found = Images()
+    compile_pipeline(given, found)
+    (line,) = found.warnings
+    assert "millrace/fused:" in line
+    assert line.endswith("build them with `make images && make images STAGE=fused` and compile again")
