@@ -33,8 +33,11 @@ from runners.settings.kubernetes_values import cpu_cores, memory_bytes
 _IMAGE = f"millrace/{FUSED}"
 _OTHER_CLOUD = "push_vertex"
 """The stage whose environment, Google Cloud's clients, the image has not."""
-_SIDES = (("parameters", "componentInputParameter", "taskOutputParameter", "outputParameterKey"),
-          ("artifacts", "componentInputArtifact", "taskOutputArtifact", "outputArtifactKey"))  # fmt: skip
+_SIDES = {
+    "parameters": ("taskOutputParameter", "outputParameterKey"),
+    "artifacts": ("taskOutputArtifact", "outputArtifactKey"),
+}
+"""Of inputs: how the IR says which output of which task one is."""
 
 
 def fuse(text: str, groups: Sequence[Sequence[str]], find_image: Callable[[str, str], str]) -> str:
@@ -149,7 +152,7 @@ class _Group:
         for key in self._keys:
             definitions = self._component(key)
             part = self._part(key, definitions)
-            for side, _, _, _ in _SIDES:
+            for side in _SIDES:
                 for name, binding in self._tasks[key].get("inputs", {}).get(side, {}).items():
                     if "input" in part[side][name]:
                         inputs.setdefault(side, {})[self._inner(key, name)] = binding
@@ -193,7 +196,7 @@ class _Group:
             "cacheable": cached or any(variable["name"] == CACHED_BY_CONTENT for variable in container.get("env", [])),
             "after": sorted(self._named(each) for each in task.get("dependentTasks", []) if each in self._keys),
         }
-        for side, _, output, output_key in _SIDES:
+        for side, (output, output_key) in _SIDES.items():
             part[side] = {}
             for name, binding in task.get("inputs", {}).get(side, {}).items():
                 of = binding.get(output, {})
@@ -227,7 +230,7 @@ class _Group:
                 continue
             if members := set(task.get("dependentTasks", [])) & set(self._keys):
                 task["dependentTasks"] = sorted({*task["dependentTasks"], self.name} - members)
-            for side, _, output, output_key in _SIDES:
+            for side, (output, output_key) in _SIDES.items():
                 for binding in task.get("inputs", {}).get(side, {}).values():
                     of = binding.get(output, {})
                     if (producer := of.get("producerTask")) in self._keys:
