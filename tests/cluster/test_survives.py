@@ -75,6 +75,43 @@ def test_the_pod_of_each_stage_is_deleted_in_its_work(cluster: RealCluster, undi
     assert "retryStrategy" not in said + shown
 
 
+def test_fused_tasks_lose_their_pod_and_go_on_where_they_were(
+    cluster: RealCluster, undisturbed: Run, data: str
+) -> None:
+    """Their image, `make images STAGE=fused`, has to be in the registry."""
+    fuse = "fuse: [[statistics, schema, validate], [train, resolve, evaluate, push]]"
+    run = cluster.submit(cluster.compiled("fused", f"volume: {{claim: millrace}}, {fuse}"), data)
+
+    def at(stage: str) -> str:
+        """The pod of the second group, when that stage works in it."""
+
+        def found() -> str:
+            for pod in run.pods("train-to-push"):
+                name = str(pod["metadata"]["name"])
+                said = cluster.kubectl("logs", name, "--container", "main", check=False).decode()
+                if said.partition(f"progress: task {stage}\n")[2]:
+                    return name
+            return ""
+
+        return str(wait_until(found, f"{stage} of {run.name} works"))
+
+    lost = at("evaluate")
+    cluster.kubectl("delete", "pod", lost, "--wait=false")
+    said = run.wait()
+    check(run, undisturbed)
+    assert "statistics-to-validate" in said
+    # Trained once: the second pod took the model of the first from the cache.
+    begun = {
+        stage: (run.root / "runs" / run.name / f"{stage}.log").read_text().count("progress: started\n")
+        for stage in ("train", "evaluate")
+    }
+    assert begun == {"train": 1, "evaluate": 2}
+    assert set(run.failed_attempts) == {"train"}
+    again = cluster.submit(cluster.folder / f"fused-{cluster.token}.argo.yaml", data)
+    again.wait()
+    assert [name for name, state in again.states.items() if state != "cached"] == ["resolve", "push"]
+
+
 def test_the_kubelet_is_killed_and_started(cluster: RealCluster, undisturbed: Run, data: str) -> None:
     run = cluster.submit(cluster.compiled("kubelet"), data)
     run.working("transform")
