@@ -426,7 +426,7 @@ def test_schedule_says_what_a_recurring_run_needs(file: Path) -> None:
     fields = schedule["cron"].split()
     assert len(fields) == 6
     assert all(re.fullmatch(r"[\d*/,?-]+", field) for field in fields)
-    assert (schedule["concurrency"], schedule["catch_up"]) == (10, False)
+    assert (schedule["concurrency"], schedule["catch_up"]) == (1, False)
     parameters = set(re.findall(r"^        (\w+): (?:str|int) =", (ROOT / "pipeline.py").read_text(), re.MULTILINE))
     assert schedule["parameters"].keys() <= parameters
     # Where the pods see the volume, and where the server looks.
