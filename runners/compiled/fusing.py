@@ -8,7 +8,7 @@ finds them, where a KFP backend runs the task, and `runners.compiled.ir`, from w
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import yaml
@@ -16,6 +16,7 @@ import yaml
 from components.runtime.errors import InputError, did_you_mean
 from components.runtime.launch.fused import JOINT, PARTS_OPTION, inner_name
 from components.runtime.stage.executor import EXECUTOR_INPUT_OPTION
+from runners.compiled import fused_pods
 from runners.compiled.images import FUSED, GPU
 from runners.compiled.ir import (
     CACHED_BY_CONTENT,
@@ -26,9 +27,7 @@ from runners.compiled.ir import (
     stage_command,
     stage_of,
 )
-from runners.compiled.op_functions import READ_ONLY_ANNOTATION
 from runners.settings import resources
-from runners.settings.kubernetes_values import cpu_cores, memory_bytes
 
 _IMAGE = f"millrace/{FUSED}"
 _OTHER_CLOUD = "push_vertex"
@@ -164,12 +163,14 @@ class _Group:
                     component.setdefault("outputDefinitions", {}).setdefault(side, {})[self._inner(key, name)] = defined
             parts.append(part)
         containers = [self._container(key) for key in self._keys]
-        made = _container(self._where, containers)
+        made = fused_pods.container(self._where, containers)
         gpu = GPU if made.get("resources", {}).get("accelerator") else ""
         made["image"] = find_image(_IMAGE, gpu)
         made["command"] = ["python", "-m", FUSED_MODULE]
         made["args"] = [EXECUTOR_INPUT_OPTION, "{{$}}", PARTS_OPTION, json.dumps(parts)]
-        config = self._config()
+        config = fused_pods.config(
+            self._where, [self._configs.get(self._component(key)["executorLabel"], {}) for key in self._keys]
+        )
         task = self._task(inputs)
         self._redirect()
         self._remove()
@@ -244,95 +245,3 @@ class _Group:
             label = self._ir["components"].pop(name)["executorLabel"]
             del self._ir["deploymentSpec"]["executors"][label]
             self._configs.pop(label, None)
-
-    def _config(self) -> dict[str, Any]:
-        """What the platform spec says of the pod."""
-        configs = [self._configs.get(self._component(key)["executorLabel"], {}) for key in self._keys]
-        merged: dict[str, Any] = {}
-        for name in sorted({name for config in configs for name in config}):
-            given = [config[name] for config in configs if name in config]
-            if name == "activeDeadlineSeconds":
-                # One without a limit leaves all without; else each may take its own time.
-                if len(given) == len(configs):
-                    merged[name] = str(sum(int(seconds) for seconds in given))
-            elif name == "podMetadata":
-                merged[name] = self._metadata(configs)
-            elif isinstance(given[0], list):
-                merged[name] = _distinct(entry for entries in given for entry in entries)
-                self._check_places(name, merged[name])
-            elif name == "nodeSelector":
-                labels = _together(f"{self._where}: node selectors", [each.get("labels", {}) for each in given])
-                merged[name] = {"labels": labels}
-            elif any(each != given[0] for each in given):
-                raise InputError(f"{self._where}: their pods differ in {name}, and they would have one")
-            else:
-                merged[name] = given[0]
-        return merged
-
-    def _check_places(self, name: str, entries: list[dict[str, Any]]) -> None:
-        places = [entry["mountPath"] for entry in entries if "mountPath" in entry]
-        for place in places:
-            if places.count(place) > 1:
-                raise InputError(f"{self._where}: they have different volumes at {place} ({name})")
-
-    def _metadata(self, configs: list[dict[str, Any]]) -> dict[str, Any]:
-        given = [config.get("podMetadata", {}) for config in configs]
-        annotations = [dict(each.get("annotations", {})) for each in given]
-        # A place is read-only for the pod where it is for each of the tasks that have it.
-        read_only = [set(filter(None, each.pop(READ_ONLY_ANNOTATION, "").split(","))) for each in annotations]
-        mounted = [{entry["mountPath"] for entry in config.get("pvcMount", [])} for config in configs]
-        written: set[str] = set().union(*(paths - kept for paths, kept in zip(mounted, read_only, strict=True)))
-        metadata = {
-            "annotations": _together(f"{self._where}: annotations", annotations),
-            "labels": _together(f"{self._where}: labels", [each.get("labels", {}) for each in given]),
-        }
-        if kept := set().union(*read_only) - written:
-            metadata["annotations"][READ_ONLY_ANNOTATION] = ",".join(sorted(kept))
-        return {name: values for name, values in metadata.items() if values}
-
-
-def _container(where: str, containers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Variables of all, and of each resource the most that one of them asks for: they run one after the other."""
-    made: dict[str, Any] = {}
-    variables = [
-        {variable["name"]: variable.get("value", "") for variable in container.get("env", [])}
-        for container in containers
-    ]
-    together = _together(f"{where}: variables", variables)
-    together.pop(CACHED_BY_CONTENT, None)
-    if together:
-        made["env"] = [{"name": name, "value": value} for name, value in together.items()]
-    given = [container.get("resources", {}) for container in containers]
-    merged: dict[str, Any] = {}
-    for kind, size in (("Cpu", cpu_cores), ("Memory", memory_bytes)):
-        for side in ("Request", "Limit"):
-            name, older = f"resource{kind}{side}", f"{kind.lower()}{side}"
-            having = [each for each in given if name in each]
-            # Where one has no limit, the pod has none.
-            if having and (side == "Request" or len(having) == len(given)):
-                most = max(having, key=lambda each: size(each[name]))
-                merged |= {key: most[key] for key in (name, older) if key in most}
-    if accelerators := _distinct(each["accelerator"] for each in given if "accelerator" in each):
-        if len(accelerators) > 1:
-            raise InputError(f"{where}: they ask for different accelerators, and one pod would have them")
-        merged["accelerator"] = accelerators[0]
-    if merged:
-        made["resources"] = merged
-    return made
-
-
-def _together(what: str, mappings: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    merged: dict[str, Any] = {}
-    for mapping in mappings:
-        for name, value in mapping.items():
-            if merged.setdefault(name, value) != value:
-                raise InputError(f"{what}: {name} is {merged[name]!r} for one and {value!r} for another")
-    return merged
-
-
-def _distinct(entries: Iterable[Any]) -> list[Any]:
-    found: list[Any] = []
-    for entry in entries:
-        if entry not in found:
-            found.append(entry)
-    return found

@@ -191,6 +191,14 @@ resources:
     compiled = compile_pipeline(model(tmp_path / "n", text))
     with pytest.raises(InputError, match="they have different volumes at /lookups"):
         fuse(compiled, [DATA], digest)
+    text = """
+resources:
+  statistics: {secrets: [{name: one, env: {token: TOKEN}}]}
+  schema: {secrets: [{name: two, env: {token: TOKEN}}]}
+"""
+    compiled = compile_pipeline(model(tmp_path / "o", text))
+    with pytest.raises(InputError, match="they take the variable TOKEN from different secrets"):
+        fuse(compiled, [DATA], digest)
 
 
 @pytest.mark.parametrize(
