@@ -18,27 +18,17 @@ from typing import Any
 from components.runtime.errors import EXIT_INTERRUPTED, InputError, StageError, TransientError, classify, known
 from components.runtime.launch import execution
 from components.runtime.launch.execution import Completed, Interrupted
-from components.runtime.launch.processes import Processes
+from components.runtime.launch.processes import ColdProcess, Processes, WarmProcess
 from components.runtime.launch.task import Task
 from components.runtime.records import facts, final_status, run_record
 from components.runtime.stage.executor import ERROR_PREFIX
 from runners.compiled.images import FUSED
-from runners.compiled.tasks import (
-    Constant,
-    FinalStatus,
-    FusedPod,
-    Output,
-    Parameter,
-    Pipeline,
-    Source,
-    TaskSpec,
-    condition_names,
-    task_parameters,
-)
-from runners.local.containers import Containers
-from runners.local.environments import code_digest, of_stage
+from runners.compiled.tasks import Pipeline, TaskSpec, condition_names
+from runners.local.containers import Containers, TaskContainer
+from runners.local.environments import of_stage
 from runners.local.fused_containers import FusedContainer, FusedTask
 from runners.local.recording import Display, Recording
+from runners.local.resolving import Resolver
 from runners.local.selection import Earlier, Selection, parameters_of, producers_of
 from runners.local.termination import Interruptions
 
@@ -94,10 +84,11 @@ class LocalRun:
                 {k: v for k, v in self.given.items() if k not in read}, self.arguments, self.pipeline
             )
             self.arguments = dict(self.earlier.parameters) | {k: v for k, v in self.arguments.items() if k in read}
-        self._executions = dict(self.earlier.executions)
         now = datetime.now(UTC)
         self.id = f"{self.pipeline.name}-{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
         self.folder = self.root / "runs" / self.id
+        self._resolver = Resolver(self.pipeline, self.id, self.arguments, self.containers, self.use_cache)
+        self._resolver.executions |= self.earlier.executions
         self.record: dict[str, Any] = {
             "id": self.id,
             "pipeline": self.pipeline.name,
@@ -169,13 +160,13 @@ class LocalRun:
             (task for task in self.record["tasks"] if task["state"] == "failed" and state == "failed"), {}
         )
         self._ending.clear()
-        self._status = final_status.final_status(
+        self._resolver.status = final_status.final_status(
             state,
             self.id,
             task=failed.get("name", ""),
             error=failed.get("error", "") or self.record["error"],
             code=exit_code,
-            executions=self._executions.values(),
+            executions=self._resolver.executions.values(),
             parameters=self.arguments,
         )
         for name in [name for name, spec in self.pipeline.tasks.items() if spec.is_exit and name in self.selected]:
@@ -186,7 +177,7 @@ class LocalRun:
             ):
                 log = f"runs/{self.id}/{name}.log"
                 self._recording.change(name, state="running", log=log, started=self._recording.now())
-                running = thread.submit(self._execute, name, self._resolve(name), processes)
+                running = thread.submit(self._execute, name, self._resolver.task(name), processes)
                 ended: queue.SimpleQueue[concurrent.futures.Future[None]] = queue.SimpleQueue()
                 running.add_done_callback(ended.put)
                 try:
@@ -204,8 +195,8 @@ class LocalRun:
     def invalid_data(self) -> str:
         """What validate found in the data that the selected tasks made or read; empty where it lets them go on."""
         read = set().union(*(producers_of(self.pipeline.tasks[name]) for name in self.selected))
-        for name in (self.selected | read) & self._executions.keys():
-            made = self._executions[name]
+        for name in (self.selected | read) & self._resolver.executions.keys():
+            made = self._resolver.executions[name]
             if found := facts.invalid_data(made):
                 return f"{name}: the data has {facts.facts(made)}: {found}; correct the data or the schema"
         return ""
@@ -225,7 +216,7 @@ class LocalRun:
                     for name in self._ready():
                         with self._faults_of(name):
                             if self._decide(name, processes):
-                                task = self._resolve(name)
+                                task = self._resolver.task(name)
                                 threads.submit(self._execute, name, task, processes).add_done_callback(ended.put)
                                 running += 1
                     if not running:
@@ -258,10 +249,10 @@ class LocalRun:
     def _decide(self, name: str, processes: Processes | Containers) -> bool:
         """Whether the task has to be executed; if not, its record says why."""
         spec = self.pipeline.tasks[name]
-        if not self._conditions_hold(spec):
+        if not self._resolver.conditions_hold(spec, chosen=bool(self.selection.only)):
             self._recording.change(name, state="skipped")
             return False
-        task = self._resolve(name)
+        task = self._resolver.task(name)
         with self._interruptions.heeded():
             record = execution.find(self.root, task)
         if record:
@@ -275,79 +266,28 @@ class LocalRun:
         self._recording.change(name, state="running", log=f"runs/{self.id}/{name}.log", started=self._recording.now())
         return True
 
-    def _conditions_hold(self, spec: TaskSpec) -> bool:
-        for condition in spec.conditions:
-            producers = {source.task for source in condition.values.values() if isinstance(source, Output)}
-            if producers - self._executions.keys():
-                # Behind a skipped task nothing runs; with --only the user has chosen, whatever the earlier run decided.
-                if not self.selection.only:
-                    return False
-            elif not condition.holds({name: self._value(source) for name, source in condition.values.items()}):
-                return False
-        return not (producers_of(spec) - self._executions.keys())
+    def _process(
+        self, name: str, task: Task, processes: Processes | Containers
+    ) -> TaskContainer | FusedTask | ColdProcess | WarmProcess:
+        """What runs a task; in containers, those that the settings fuse share one."""
+        if not isinstance(processes, Containers) or not (pod := self.pipeline.tasks[name].fused):
+            return processes.process(task)
 
-    def _value(self, source: Source) -> Any:
-        if isinstance(source, Constant):
-            return source.value
-        if isinstance(source, Parameter):
-            return self.arguments.get(source.name)
-        if isinstance(source, FinalStatus):
-            return self._status
-        return self._executions[source.task]["output_parameters"][source.name]
+        def start() -> FusedContainer:
+            tasks = [self._resolver.sketch(spec.name) for spec in self.pipeline.pods[pod.name]]
+            artifacts = self.root / "artifacts" / self.pipeline.name
+            return FusedContainer(processes, pod, tasks, artifacts, self.folder)
 
-    def _artifact(self, source: Source) -> dict[str, Any]:
-        assert isinstance(source, Output), source
-        artifact: dict[str, Any] = self._executions[source.task]["outputs"][source.name]
-        return artifact
-
-    def _resolve(self, name: str) -> Task:
-        spec = self.pipeline.tasks[name]
-        parameters = {name: self._value(source) for name, source in spec.parameters.items()}
-        return self._task(spec, parameters, {name: self._artifact(source) for name, source in spec.artifacts.items()})
-
-    def _task(self, spec: TaskSpec, parameters: dict[str, Any], inputs: dict[str, dict[str, Any]]) -> Task:
-        image = spec.pod_container["image"] if self.containers else spec.container["image"]
-        return Task(
-            pipeline=self.pipeline.name,
-            name=spec.name,
-            stage=spec.stage,
-            run=self.id,
-            component=spec.component,
-            container=spec.container | {"image": image},
-            parameters=task_parameters(spec, parameters),
-            inputs=inputs,
-            code=self.containers.digest(image) if self.containers else code_digest(spec.stage),
-            cacheable=spec.cacheable and self.use_cache,
-        )
-
-    def _in_container_of_several(self, name: str, pod: FusedPod) -> FusedTask:
-        """What runs a task in the container that it shares with others of the run."""
-        containers = self.containers
-        assert containers
-        specs = [spec for spec in self.pipeline.pods[pod.name] if spec.name in self.selected]
-
-        def known(spec: TaskSpec) -> dict[str, Any]:
-            made_later = {
-                each
-                for each, source in spec.parameters.items()
-                if isinstance(source, Output) and source.task not in self._executions
-            }
-            return {each: self._value(source) for each, source in spec.parameters.items() if each not in made_later}
-
-        tasks = [self._task(spec, known(spec), {}) for spec in specs]
-        artifacts = self.root / "artifacts" / self.pipeline.name
-        container = containers.shared(pod.name, lambda: FusedContainer(containers, pod, tasks, artifacts, self.folder))
-        return FusedTask(container, self._resolve(name))
+        return FusedTask(processes.shared(pod.name, start), task)
 
     def _execute(self, name: str, task: Task, processes: Processes | Containers) -> None:
         """Runs one task in a thread of its own."""
-        pod = self.pipeline.tasks[name].fused
-        process = self._in_container_of_several(name, pod) if self.containers and pod else processes.process(task)
 
         def run_stage(command: list[str], log: Path) -> Completed:
             completed = None
             if not self._ending.is_set():
                 task_record = self._recording.tasks[name]
+                process = self._process(name, task, processes)
                 completed = process.run(command, log, lambda note: self.display.change(task_record, note))
             if completed is None or (completed.exit_code > _SIGNALLED and self._ending.is_set()):
                 raise Interrupted("stopped")
@@ -384,5 +324,5 @@ class LocalRun:
         return f" ({'; '.join(sorted(notes))})" if notes and fault.exit_code == InputError.exit_code else ""
 
     def _ended(self, name: str, record: dict[str, Any], state: str) -> None:
-        self._executions[name] = record
+        self._resolver.executions[name] = record
         self._recording.change(name, **run_record.ended(record, state))

@@ -62,13 +62,13 @@ def test_what_a_part_of_a_run_made_goes_before_what_it_went_on_from(root: Path, 
     """Push after evaluate: the model of the whole run, with the blessing of the later one."""
     push = local_run(root, pipeline, "push")
     assert push.record["selection"] == {"until": "", "only": ["push"], "earlier": ONLY}
-    assert push._executions["train"]["run"] == WHOLE
-    assert push._executions["evaluate"]["outputs"]["blessing"]["metadata"]["blessed"] is True
+    assert push._resolver.executions["train"]["run"] == WHOLE
+    assert push._resolver.executions["evaluate"]["outputs"]["blessing"]["metadata"]["blessed"] is True
 
 
 def test_a_run_that_was_named_is_taken_or_refused(root: Path, pipeline: Pipeline) -> None:
     push = local_run(root, pipeline, "push", earlier=WHOLE[:15])
-    assert push._executions["evaluate"]["outputs"]["blessing"]["metadata"]["blessed"] is False
+    assert push._resolver.executions["evaluate"]["outputs"]["blessing"]["metadata"]["blessed"] is False
     with pytest.raises(InputError) as error:
         local_run(root, pipeline, "evaluate", earlier=EARLY)
     assert str(error.value) == (

@@ -23,6 +23,7 @@ from runners.history.pages import run_report
 from runners.history.records import list_runs, load_run
 from runners.history.run_folders import OWNER_LOCK
 from runners.local.recording import Recording
+from runners.local.resolving import Resolver
 from runners.local.run import LocalRun
 from runners.local.termination import Interruptions
 from tests.runners.local.test_exit_handler import Silent, run, states
@@ -133,7 +134,7 @@ def _interrupting(place: Any, name: str, times: int, after: bool, patch: pytest.
         (run_record, "write", 2),
         (workplace, "sweep", 1),
         (execution, "find", 1),
-        (LocalRun, "_resolve", 1),
+        (Resolver, "task", 1),
         (Recording, "change", 1),
         (threading.Thread, "start", 1),
         (LocalRun, "_run_exit_tasks", 1),
