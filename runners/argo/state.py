@@ -122,6 +122,8 @@ def _task(name: str, node: dict[str, Any], attempts: list[dict[str, Any]], strat
     state = _STATES.get(node.get("phase") or "Pending", "waiting")
     if state == "skipped":
         return RemoteTask(name, state)
+    if state == "done" and _output(last, argo_messages.STATE_OUTPUT) == "cached":
+        state = "cached"
     message = last.get("message") or ""
     own = _STATES.get(last.get("phase") or "Pending", "waiting")
     error, ended, code = "", node.get("finishedAt"), _EXIT_CODE.search(message)
@@ -142,6 +144,12 @@ def _task(name: str, node: dict[str, Any], attempts: list[dict[str, Any]], strat
     # Of one that waits for its next attempt the error says which it was.
     tried = 0 if state == "waiting" else len(attempts)
     return RemoteTask(name, state, moment(node.get("startedAt")), moment(ended), error, tried)
+
+
+def _output(node: dict[str, Any], name: str) -> str:
+    """An output parameter of a pod; empty where it has none of that name."""
+    parameters = (node.get("outputs") or {}).get("parameters") or []
+    return next((str(each.get("value") or "") for each in parameters if each.get("name") == name), "")
 
 
 def _ended(task: RemoteTask) -> RemoteTask:

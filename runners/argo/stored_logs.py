@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from components.runtime.errors import InputError
@@ -28,7 +28,7 @@ for name, file in zip(pairs[::2], pairs[1::2]):
             stream.seek(left_out)
             lines = stream.read().splitlines(keepends=True)[bool(left_out):]
     except OSError as error:
-        print(f"(no log on the volume: {file}: {error.strerror}; what came from the cache has none)", flush=True)
+        print(f"(no log; what came from the cache, or did not run, leaves none: {file}: {error.strerror})", flush=True)
         continue
     if tail:
         lines = lines[len(lines) - min(len(lines), int(tail)):]
@@ -68,6 +68,29 @@ def reader(workflow: Mapping[str, Any], tasks: Mapping[str, Mapping[str, Any]], 
             arguments += [f"{task} {each}" if len(written) > 1 else task, f"{root}/runs/{name}/{each}.log"]
     made["spec"]["templates"][0]["container"]["args"] = arguments
     return made
+
+
+def tasks_of(workflow: Mapping[str, Any], node: Mapping[str, Any]) -> list[str]:
+    """The tasks of the pod of a node, where it has several."""
+    for each in workflow["spec"].get("templates") or []:
+        if each["name"] == node.get("templateName"):
+            tasks = _places(each)[1]
+            return tasks if len(tasks) > 1 else []
+    return []
+
+
+def part(pieces: Iterable[str], task: str) -> Iterator[str]:
+    """Of the log of a pod of several tasks the lines of one, as they come."""
+    heading, rest, inside = f"{progress.PREFIX}{FUSED_TASK} ", "", False
+    for piece in pieces:
+        *lines, rest = (rest + piece).split("\n")
+        for line in lines:
+            if line.startswith(heading):
+                inside = line == heading + task
+            elif inside:
+                yield f"{line}\n"
+    if inside and rest:
+        yield rest
 
 
 def keeps(workflow: Mapping[str, Any], node: Mapping[str, Any]) -> bool:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from components.runtime.errors import InputError
 from components.runtime.launch.command import EXECUTION_OUTPUT
 from components.runtime.launch.executor_files import RUN_PLACEHOLDERS
+from components.runtime.records import argo_messages
 from runners.argo.conditions import Reference, reference, when
 from runners.argo.options import ArgoOptions, check_label
 from runners.argo.pod_security import CONTAINER_SECURITY
@@ -145,14 +146,7 @@ class Tasks:
             "parameters": [
                 # A failed container writes nothing; without a default that would hide its own exit code.
                 {"name": name, "valueFrom": {"path": f"{OUTPUTS}/{name}", "default": ""}}
-                for task in tasks
-                for name in (
-                    self._execution_output(task.name),
-                    *(
-                        _prefix(task) + each
-                        for each in task.component.get("outputDefinitions", {}).get("parameters", {})
-                    ),
-                )
+                for name in (argo_messages.STATE_OUTPUT, *self._outputs(tasks))
             ]
         }
         template["metadata"] = {
@@ -171,6 +165,13 @@ class Tasks:
         if options.access_mode != "ReadWriteMany":
             template["affinity"] = template.get("affinity", {}) | same_node()
         return template
+
+    def _outputs(self, tasks: Sequence[TaskSpec]) -> Iterator[str]:
+        """The output parameters that later pods, or conditions, read."""
+        for task in tasks:
+            yield self._execution_output(task.name)
+            for name in task.component.get("outputDefinitions", {}).get("parameters", {}):
+                yield _prefix(task) + name
 
     def _pod_labels(self, task: TaskSpec) -> dict[str, str]:
         labels = {"millrace/stage": FUSED if task.fused else task.stage, "millrace/task": self._nodes[task.name]}

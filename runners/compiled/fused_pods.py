@@ -40,21 +40,22 @@ def container(where: str, containers: Sequence[Mapping[str, Any]]) -> dict[str, 
             if having and (side == "Request" or len(having) == len(given)):
                 most = max(having, key=lambda each: size(each[name]))
                 merged |= {key: most[key] for key in (name, older) if key in most}
-    if accelerators := _distinct(each["accelerator"] for each in given if "accelerator" in each):
-        if len(accelerators) > 1:
+    if accelerators := [each["accelerator"] for each in given if "accelerator" in each]:
+        if len({each.get("resourceType") or each.get("type") for each in accelerators}) > 1:
             raise InputError(f"{where}: they ask for different accelerators, and one pod would have them")
-        merged["accelerator"] = accelerators[0]
+        merged["accelerator"] = max(accelerators, key=_count)
     if merged:
         made["resources"] = merged
     return made
 
 
-def config(where: str, configs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def config(where: str, configs: Sequence[Mapping[str, Any]], containers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """What the Kubernetes platform spec says of the pod.
 
     Args:
       where: begins messages.
       configs: what it says of the pod of each task.
+      containers: the IR's PipelineContainerSpec of each task.
 
     Raises:
       InputError: they contradict each other.
@@ -78,7 +79,15 @@ def config(where: str, configs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
             raise InputError(f"{where}: their pods differ in {name}, and they would have one")
         else:
             merged[name] = given[0]
+    plain = {variable["name"] for each in containers for variable in each.get("env", [])}
+    secret = {key["envVar"] for entry in merged.get("secretAsEnv", []) for key in entry["keyToEnv"]}
+    if both := sorted(plain & secret):
+        raise InputError(f"{where}: the variable {both[0]} is a secret's for one and not for another")
     return merged
+
+
+def _count(accelerator: Mapping[str, Any]) -> int:
+    return int(accelerator.get("resourceCount") or accelerator.get("count") or 0)
 
 
 def _check_places(where: str, name: str, entries: list[dict[str, Any]]) -> None:

@@ -126,9 +126,12 @@ class _Group:
         inside = {key for key in self._tasks if key not in members and self._before(key) & members}
         for key in self._keys:
             if between := sorted(self._before(key) & inside):
+                other = self._named(between[0])
+                if parts_of(self._container(between[0])):
+                    raise InputError(f"{self._where}: it and the group {other} would wait for each other; divide one")
                 raise InputError(
-                    f"{self._where}: {self._named(between[0])} comes after one of them and before "
-                    f"{self._named(key)}; fuse it too, or leave {self._named(key)} out"
+                    f"{self._where}: {other} comes after one of them and before {self._named(key)}; fuse it too, or "
+                    f"leave {self._named(key)} out"
                 )
 
     def _before(self, key: str) -> set[str]:
@@ -168,9 +171,8 @@ class _Group:
         made["image"] = find_image(_IMAGE, gpu)
         made["command"] = ["python", "-m", FUSED_MODULE]
         made["args"] = [EXECUTOR_INPUT_OPTION, "{{$}}", PARTS_OPTION, json.dumps(parts)]
-        config = fused_pods.config(
-            self._where, [self._configs.get(self._component(key)["executorLabel"], {}) for key in self._keys]
-        )
+        configs = [self._configs.get(self._component(key)["executorLabel"], {}) for key in self._keys]
+        config = fused_pods.config(self._where, configs, containers)
         task = self._task(inputs)
         self._redirect()
         self._remove()
@@ -220,8 +222,9 @@ class _Group:
             task["inputs"] = inputs
         if after := {each for one in tasks for each in one.get("dependentTasks", [])} - set(self._keys):
             task["dependentTasks"] = sorted(after)
-        if all(one.get("retryPolicy") for one in tasks):
-            task["retryPolicy"] = max((one["retryPolicy"] for one in tasks), key=lambda each: each["maxRetryCount"])
+        if policies := [one["retryPolicy"] for one in tasks if one.get("retryPolicy")]:
+            # A lost pod takes all of them with it, so that the most that one of them is tried holds.
+            task["retryPolicy"] = max(policies, key=lambda each: each["maxRetryCount"])
         return task
 
     def _redirect(self) -> None:

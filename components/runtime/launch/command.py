@@ -25,7 +25,7 @@ from components.runtime.launch.fused import FUSED_TASK, FusedStages
 from components.runtime.launch.stage_process import run_stage
 from components.runtime.launch.task import Task
 from components.runtime.launch.task_specification import fused_stages, read_task
-from components.runtime.records import execution_record, final_status
+from components.runtime.records import argo_messages, execution_record, final_status
 from components.runtime.stage import pod, progress
 from components.runtime.stage.executor import ERROR_PREFIX
 
@@ -115,6 +115,7 @@ def _run(arguments: argparse.Namespace) -> None:
     if arguments.status:
         status = final_status.of_workflow(root, arguments.run, arguments.status, arguments.failures, parameters)
     run: StageRunner = run_stage
+    worked = False
     with contextlib.ExitStack() as around:
         fused = FusedStages(fused_stages(arguments.task)) if len(arguments.task) > 1 else None
         if fused:
@@ -134,7 +135,10 @@ def _run(arguments: argparse.Namespace) -> None:
                 if classify(error) is None:
                     traceback.print_exc()
                 # The message becomes the pod's, of which it is the question which of its tasks failed.
-                raise TaskFailed(f"{task.name}: {known(error)}", known(error).exit_code) from None
+                said = str(known(error)).removeprefix(f"{task.name}: ")
+                raise TaskFailed(f"{task.name}: {said}", known(error).exit_code) from None
+            worked = worked or executions[task.name]["run"] == task.run
+    (arguments.outputs / argo_messages.STATE_OUTPUT).write_text("done" if worked else "cached")
 
 
 def _execute(root: Path, task: Task, run: StageRunner, outputs: Path, prefix: str = "") -> dict[str, Any]:

@@ -34,10 +34,24 @@ class FusedExecutor:
           parts: the specifications of its parts, as the compiled pipeline has them.
           folder: for the files between this and the stages.
         """
-        inputs = executor_input.get("inputs", {})
-        self._values: dict[str, Any] = inputs.get("parameterValues", {})
-        self._artifacts: dict[str, Any] = inputs.get("artifacts", {})
-        self._outputs: dict[str, Any] = executor_input["outputs"]
+        try:
+            inputs = executor_input.get("inputs", {})
+            self._values: dict[str, Any] = inputs.get("parameterValues", {})
+            self._artifacts: dict[str, Any] = inputs.get("artifacts", {})
+            self._outputs: dict[str, Any] = executor_input["outputs"]
+            self._file = Path(self._outputs["outputFile"])
+            # All that any part will ask for, before the first works for hours.
+            for part in parts:
+                for name, source in part["parameters"].items():
+                    if "input" in source and source["input"] not in self._values:
+                        raise InputError(f"{part['task']}: the parameter {name!r} is missing")
+                for side in _SIDES:
+                    for name in part["component"].get("outputDefinitions", {}).get(side, {}):
+                        self._outputs[side][inner_name(part["task"], name)]
+        except (KeyError, TypeError, AttributeError) as error:
+            raise InputError(
+                f"{EXECUTOR_INPUT_OPTION} is not KFP's executor input: {error!r} is missing or of another type"
+            ) from None
         self._folder = folder
         self.parts = parts
         self._made: dict[str, dict[str, Any]] = {}
@@ -84,9 +98,8 @@ class FusedExecutor:
 
     def write(self) -> None:
         """Gives the backend what all parts made."""
-        file = Path(self._outputs["outputFile"])
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(self._whole))
+        self._file.parent.mkdir(parents=True, exist_ok=True)
+        self._file.write_text(json.dumps(self._whole))
 
 
 def _run(executor_input: dict[str, Any], parts: Sequence[dict[str, Any]]) -> None:
@@ -102,7 +115,8 @@ def _run(executor_input: dict[str, Any], parts: Sequence[dict[str, Any]]) -> Non
                 completed = stages.run(part["stage"], command, log)
                 if completed.exit_code != 0:
                     reason = failure(log, completed.exit_code)
-                    raise TaskFailed(f"{part['task']}: {reason}", reason.exit_code)
+                    said = str(reason).removeprefix(f"{part['task']}: ")
+                    raise TaskFailed(f"{part['task']}: {said}", reason.exit_code)
                 executor.take(part)
             executor.write()
     finally:

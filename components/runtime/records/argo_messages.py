@@ -1,4 +1,4 @@
-"""What Argo says of a node, in words for people.
+"""What Argo says of a node, in words for people, and what our pods tell Argo.
 
 Its own words are those of argo-workflows, workflow/controller/operator.go and exec_control.go.
 """
@@ -9,6 +9,8 @@ import re
 
 from components.runtime.stage.executor import ERROR_PREFIX
 
+STATE_OUTPUT = "millrace-state"
+"""The output parameter of a pod that says whether it worked: `done`, or `cached` where all of it was there already."""
 STOPPED = "the Workflow was stopped"
 
 _STOP = re.compile(r"shutdown with strategy|[Ss]topped with strategy")

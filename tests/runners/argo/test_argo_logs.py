@@ -74,7 +74,7 @@ def test_a_pod_that_is_there_is_asked_itself(server: Argo, run: str) -> None:
 def test_what_is_not_on_the_volume(server: Argo, volume: Path, run: str) -> None:
     (volume / "runs" / run / "ingest.log").unlink()
     assert call("argo", "logs", run, "ingest").out.startswith(
-        f"(no log on the volume: {volume}/runs/{run}/ingest.log: No "
+        f"(no log; what came from the cache, or did not run, leaves none: {volume}/runs/{run}/ingest.log: No "
     )
     assert "its pod is gone, and it writes none to the volume" in call("argo", "logs", run, "close").error
     spec = server.workflows["ml", run]["spec"]
@@ -122,9 +122,18 @@ def test_a_pod_of_several_tasks_has_the_logs_of_all(server: Argo, volume: Path, 
         if template["name"] == "statistics":
             arguments = template["container"]["args"]
             place = arguments.index("--task")
-            arguments[place:place] = ["--task", json.dumps({"task": "ingest"})]
+            arguments[place : place + 2] = [
+                part for task in ("ingest", "validate") for part in ("--task", json.dumps({"task": task}))
+            ]
+    (volume / "runs" / run / "validate.log").write_text("no anomalies\nvalid\n")
     lines = call("argo", "logs", run, "statistics").lines
     assert lines == [
         *("progress: task ingest", "progress: started", "über drei"),
-        *("progress: task statistics", "first attempt", "second attempt"),
+        *("progress: task validate", "no anomalies", "valid"),
     ]
+    # One of them is asked for by its own name.
+    assert call("argo", "logs", run, "validate").lines == ["no anomalies", "valid"]
+    assert call("argo", "logs", run, "validate", "--tail", "1").lines == ["valid"]
+    server.logs[f"{run}-pod-statistics-1"] = b"progress: task ingest\none\nprogress: task validate\ntwo\nthree"
+    assert call("argo", "logs", run, "validate").lines == ["two", "three"]
+    assert call("argo", "logs", run, "validate", "--tail", "1").lines == ["three"]

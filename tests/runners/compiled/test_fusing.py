@@ -234,3 +234,25 @@ def test_an_image_of_all_stages_that_is_not_there_is_told_with_how_to_build_it(
     (line,) = found.warnings
     assert "millrace/fused:" in line
     assert line.endswith("build them with `make images && make images STAGE=fused` and compile again")
+
+
+def test_the_most_accelerators_and_the_most_tries_hold(tmp_path: Path) -> None:
+    text = """
+tune: {}
+resources:
+  tune: {gpu: {count: 2}, retry: {count: 0}}
+  train: {gpu: {count: 1}, retry: {count: 4}}
+"""
+    pod = pods(fuse(compile_pipeline(model(tmp_path / "m", text), digest), [["tune", "train"]], digest))[
+        "tune-to-train"
+    ]
+    assert int(pod["resources"]["accelerator"]["resourceCount"]) == 2
+    assert pod["task"]["retryPolicy"]["maxRetryCount"] == 4
+
+
+def test_groups_that_wait_for_each_other_are_told_as_that(tmp_path: Path) -> None:
+    compiled = compile_pipeline(model(tmp_path / "m", "train: {warm_start: true}"))
+    with pytest.raises(
+        InputError, match="it and the group resolve-base-to-validate would wait for each other; divide one"
+    ):
+        fuse(compiled, [["resolve-base", "validate"], ["schema", "transform", "train"]], digest)

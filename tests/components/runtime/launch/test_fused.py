@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -239,3 +240,29 @@ def test_a_backend_is_told_which_stage_failed(given: tuple[list[str], dict[str, 
     error = process.stderr.splitlines()[-1]
     assert error.startswith("error: ingest: ")
     assert str(tmp_path / "nothing") in error
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda given: given.pop("outputs"), "is not KFP's executor input: KeyError('outputs')"),
+        (lambda given: given["outputs"].pop("outputFile"), "is not KFP's executor input: KeyError('outputFile')"),
+        (lambda given: given["outputs"]["artifacts"].pop("validate_report"), "KeyError('validate_report')"),
+        (
+            lambda given: given["inputs"]["parameterValues"].pop("ingest_data"),
+            "ingest: the parameter 'data' is missing",
+        ),
+        (lambda given: given.update(inputs=[]), "is not KFP's executor input: AttributeError"),
+    ],
+)
+def test_what_is_no_executor_input_is_one_line_before_any_work(
+    given: tuple[list[str], dict[str, Any]], change: Callable[[dict[str, Any]], Any], message: str
+) -> None:
+    arguments, executor_input = given
+    changed = json.loads(json.dumps(executor_input))
+    change(changed)
+    process = as_on_kubeflow(arguments, changed)
+    assert process.returncode == 65
+    assert "Traceback" not in process.stderr
+    assert message in process.stderr.splitlines()[-1]
+    assert "progress: task" not in process.stdout
