@@ -151,9 +151,13 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
 def _run(arguments: argparse.Namespace) -> None:
     root = mounted(arguments.root)
     parameters = pairs("--parameter", arguments.parameter)
-    status = final_status.of_workflow(root, arguments.run, arguments.status, arguments.failures, parameters)
+    plan = json.loads(arguments.plan)
+    since = datetime.now(UTC) - datetime.fromisoformat(arguments.started)
+    # At the run's own deadline nothing is tried again either.
+    retries = plan.get("retries", {}) if since.total_seconds() < plan.get("deadline_seconds", 0) else {}
+    status = final_status.of_workflow(root, arguments.run, arguments.status, arguments.failures, parameters, retries)
     attempts = final_status.failed_attempts(arguments.failures, parameters)
-    made = record(root, arguments.run, json.loads(arguments.plan), arguments.started, status, parameters, attempts)
+    made = record(root, arguments.run, plan, arguments.started, status, parameters, attempts)
     folder = root / "runs" / arguments.run
     folder.mkdir(parents=True, exist_ok=True)
     run_record.write(folder, made)

@@ -8,7 +8,8 @@ from typing import Any
 from runners.argo.options import ArgoOptions
 from runners.argo.pod_security import CONTAINER_SECURITY
 from runners.argo.pods import SCRATCH, Pod, same_node
-from runners.argo.values import CLOSING
+from runners.argo.retries import attempts
+from runners.argo.values import CLOSING, without_tags
 from runners.compiled.tasks import Pipeline, condition_names
 
 _TASK = "close-workflow"
@@ -34,7 +35,14 @@ def template(pipeline: Pipeline, options: ArgoOptions, labels: dict[str, str]) -
     lender = next((task for task in tasks if task.is_exit), tasks[0])
     pod = Pod(CLOSING, {}, {}, options.claim, options.mount_path)
     variables = {"HOME": "/tmp", "TMPDIR": "/tmp"}
-    arguments = ["--root", options.mount_path, "--run", "{{workflow.name}}", "--plan", json.dumps(_plan(pipeline))]
+    arguments = [
+        "--root",
+        options.mount_path,
+        "--run",
+        "{{workflow.name}}",
+        "--plan",
+        without_tags(json.dumps(_plan(pipeline, options))),
+    ]
     arguments += ["--started", "{{workflow.creationTimestamp.RFC3339}}"]
     arguments += ["--status", "{{workflow.status}}", "--failures", "{{workflow.failures}}"]
     for name in pipeline.parameters:
@@ -62,10 +70,13 @@ def template(pipeline: Pipeline, options: ArgoOptions, labels: dict[str, str]) -
     return made | ({} if options.access_mode == "ReadWriteMany" else {"affinity": same_node()})
 
 
-def _plan(pipeline: Pipeline) -> dict[str, Any]:
-    """What the record says of tasks that did not run."""
+def _plan(pipeline: Pipeline, options: ArgoOptions) -> dict[str, Any]:
+    """What the record says of tasks that did not run, and what tells a stop from other ends."""
+    retries = {task.pod: attempts(task.retry, options) for task in pipeline.tasks.values()}
     return {
         "pipeline": pipeline.name,
+        "retries": {pod: count for pod, count in retries.items() if count},
+        "deadline_seconds": options.deadline_seconds,
         "parameters": {name: definition["parameterType"] for name, definition in pipeline.parameters.items()},
         "tasks": [
             {"name": task.name, "stage": task.stage, "after": sorted(task.after), "condition": condition_names(task)}

@@ -23,7 +23,7 @@ def strategy(policy: Mapping[str, Any], options: ArgoOptions, deadline: int | No
       options: what holds then.
       deadline: seconds that an attempt may take, where it has a limit.
     """
-    limit = int(policy.get("maxRetryCount", 0)) if policy else options.retries
+    limit = attempts(policy, options)
     if not limit:
         return {}
     wait = _seconds(policy.get("backoffDuration"), options.backoff_seconds)
@@ -38,6 +38,11 @@ def strategy(policy: Mapping[str, Any], options: ArgoOptions, deadline: int | No
             "factor": str(_factor(limit, wait, float(policy.get("backoffFactor") or 2), longest)),
         },
     }
+
+
+def attempts(policy: Mapping[str, Any], options: ArgoOptions) -> int:
+    """How many attempts may follow the first, by the IR's RetryPolicy, or where the task has none by the options."""
+    return int(policy.get("maxRetryCount", 0)) if policy else options.retries
 
 
 def _lost_or_passing(deadline: int | None) -> str:

@@ -14,6 +14,7 @@ STATE_OUTPUT = "millrace-state"
 STOPPED = "the Workflow was stopped"
 
 _STOP = re.compile(r"shutdown with strategy|[Ss]topped with strategy")
+_TERMINATION = re.compile(r"^main: \S+ \(exit code 143\)")
 _OF_ATTEMPTS = re.compile(
     r"^(retryStrategy\.expression evaluated to false|No more retries left|Backoff for |Max duration limit|child '|\s*$)"
 )
@@ -32,7 +33,7 @@ _OUTSIDE = (
         re.compile(r"^wait: .*/workflowtaskresults", re.DOTALL),
         "what it made could not be handed to Argo: Kubernetes' API server did not answer",
     ),
-    (re.compile(r"^main: \S+ \(exit code 143\)"), "its pod had to go (SIGTERM): it was deleted, or its node shut down"),
+    (_TERMINATION, "its pod had to go (SIGTERM): it was deleted, or its node shut down"),
 )
 """Ends that are no fault of the stage."""
 # On a line of its own, or behind Argo's words; "rpc error: " is no stage's.
@@ -45,6 +46,11 @@ _CONTAINER = re.compile(r"^main: (?P<said>.*)$", re.DOTALL)
 def is_stop(message: str) -> bool:
     """Whether a node was ended because somebody stopped its Workflow."""
     return bool(_STOP.search(message))
+
+
+def is_termination(message: str) -> bool:
+    """Whether a node's container was told to end: its pod was lost, or its Workflow stopped."""
+    return bool(_TERMINATION.search(message))
 
 
 def is_from_outside(message: str) -> bool:

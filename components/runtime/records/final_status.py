@@ -97,7 +97,14 @@ def note_end(root: Path, run: str, task: str, *, execution: str = "", error: str
         file.write_text(json.dumps({"task": task, "execution": execution, "error": error, "code": code}))
 
 
-def of_workflow(root: Path, run: str, phase: str, failures: str, parameters: Mapping[str, str]) -> dict[str, Any]:
+def of_workflow(
+    root: Path,
+    run: str,
+    phase: str,
+    failures: str,
+    parameters: Mapping[str, str],
+    retries: Mapping[str, int] | None = None,
+) -> dict[str, Any]:
     """Returns the status of an Argo Workflow, from the notes of its tasks and from what Argo says.
 
     Args:
@@ -106,6 +113,8 @@ def of_workflow(root: Path, run: str, phase: str, failures: str, parameters: Map
       phase: `{{workflow.status}}`: Succeeded, Failed or Error.
       failures: `{{workflow.failures}}`: of pods that could not even start, or were killed.
       parameters: the Workflow's.
+      retries: how often pods that are lost are made again, by task, where somebody knows. Argo tells of a stop at first
+        only, and then how the container ended, which is how that of a lost pod ends. But that is tried again.
 
     Raises:
       InputError: an unknown phase.
@@ -118,8 +127,9 @@ def of_workflow(root: Path, run: str, phase: str, failures: str, parameters: Map
         return final_status("done", run, executions=executions)
     nodes = [node for node in _failures(failures) if str(node.get("displayName")) != run]
     stopped = any(argo_messages.is_stop(str(node.get("message"))) for node in nodes)
+    stopped = stopped or _was_not_tried_again(nodes, retries or {})
     failed = next((note for note in told if note["code"] not in (0, EXIT_INTERRUPTED)), None)
-    cause = {key: failed[key] for key in ("task", "error", "code")} if failed else _said_by_argo(nodes, told)
+    cause = {key: failed[key] for key in ("task", "error", "code")} if failed else _said_by_argo(nodes, told, stopped)
     return final_status("stopped" if stopped else "failed", run, **cause, executions=executions, parameters=parameters)
 
 
@@ -139,7 +149,23 @@ def failed_attempts(failures: str, parameters: Mapping[str, str]) -> dict[str, l
     return {task: [why for _, why in sorted(found)] for task, found in ends.items()}
 
 
-def _said_by_argo(nodes: Sequence[Mapping[str, Any]], told: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _was_not_tried_again(nodes: Sequence[Mapping[str, Any]], retries: Mapping[str, int]) -> bool:
+    """Whether the last attempt of a task was ended from outside, and another one was to follow."""
+    last: dict[str, tuple[int, str]] = {}
+    for node in nodes:
+        name = str(node.get("displayName", ""))
+        if (attempt := _attempt(name)) >= 0:
+            task = _ATTEMPT.sub("", name)
+            last[task] = max(last.get(task, (-1, "")), (attempt, str(node.get("message") or "")))
+    return any(
+        attempt < retries.get(task, 0) and argo_messages.is_termination(message)
+        for task, (attempt, message) in last.items()
+    )
+
+
+def _said_by_argo(
+    nodes: Sequence[Mapping[str, Any]], told: Sequence[Mapping[str, Any]], stopped: bool
+) -> dict[str, Any]:
     """What ended a run in which no stage noted a fault: pods that could not even start, were killed, or were lost."""
     found: dict[str, tuple[int, str, str]] = {}
     names = [str(node.get("displayName", "")) for node in nodes]
@@ -155,7 +181,7 @@ def _said_by_argo(nodes: Sequence[Mapping[str, Any]], told: Sequence[Mapping[str
     if not argo_messages.is_from_outside(message) and (message or ended is None):
         return {"task": named, "error": argo_messages.reason(message), "code": 1}
     task = ended["task"] if ended else named
-    if argo_messages.is_stop(message):
+    if argo_messages.is_stop(message) or (stopped and argo_messages.is_termination(message)):
         return {"task": task, "error": argo_messages.STOPPED, "code": EXIT_INTERRUPTED, "outside": True}
     why = argo_messages.reason(message) or (ended or {}).get("error", "")
     return {"task": task, "error": f"{task}: {why}", "code": 1, "outside": True}

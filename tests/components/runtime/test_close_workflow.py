@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from components.runtime import close_workflow
 from components.runtime.lineage import record as lineage
 from components.runtime.records import final_status
@@ -63,3 +65,22 @@ def test_the_record_tells_why_attempts_before_the_last_did_not_go_well(tmp_path:
 
 def _planned(name: str) -> dict[str, object]:
     return {"name": name, "stage": name, "after": [], "condition": ""}
+
+
+@pytest.mark.parametrize(
+    ("attempt", "retries", "state"), [(0, {"train": 2}, "stopped"), (2, {"train": 2}, "failed"), (0, {}, "failed")]
+)
+def test_a_stop_is_told_though_argo_says_how_the_container_ended(
+    tmp_path: Path, attempt: int, retries: dict[str, int], state: str
+) -> None:
+    """Argo replaces what it says of a stop: only that nothing followed the first attempt tells it from a lost pod."""
+    final_status.note_end(tmp_path, "taxi-1", "train", error="ended from outside (SIGTERM)", code=130)
+    message = "main: Error (exit code 143): error: ended from outside (SIGTERM)"
+    nodes = [{"displayName": "train", "message": ""}, {"displayName": f"train({attempt})", "message": message}]
+    status = final_status.of_workflow(tmp_path, "taxi-1", "Failed", json.dumps(json.dumps(nodes)), {}, retries)
+    plan: dict[str, Any] = {"pipeline": "taxi", "parameters": {}, "tasks": [_planned("train"), _planned("push")]}
+    record = close_workflow.record(tmp_path, "taxi-1", plan, "2026-11-29T10:00:00Z", status, {}, {})
+    assert record["state"] == state
+    assert [task["state"] for task in record["tasks"]] == ["stopped", "skipped"]
+    if state == "stopped":
+        assert (record["exit_code"], record["error"]) == (130, "the Workflow was stopped")
