@@ -155,7 +155,7 @@ def unschedule(connect: Any, name: str, yes: bool) -> None:
     """Delete the schedule NAME; its runs stay, and those under way go on."""
     cluster = connect()
     if not yes:
-        click.confirm(f"delete the schedule {name} in the namespace {cluster.namespace}?", abort=True)
+        text.confirm(f"delete the schedule {name} in the namespace {cluster.namespace}?")
     cluster.unschedule(name)
     click.echo(f"schedule {name}: deleted")
 

@@ -186,7 +186,7 @@ def delete(connect: Any, kind: str, name: str, yes: bool) -> None:
     if kind == "schedule" and not there:
         raise missing("schedule", name, [each.display_name for each in scheduled], cluster.where)
     if not yes:
-        click.confirm(f"delete the {kind} {name} on {cluster.where}?", abort=True)
+        text.confirm(f"delete the {kind} {name} on {cluster.where}?")
     if kind == "run":
         cluster.act("delete", found)
     elif kind == "pipeline":

@@ -78,6 +78,7 @@ class Images:
           with_models: whether the models that images have are used.
         """
         self.unpinned: set[str] = set()
+        self._pinned: set[str] = set()
         self.others: set[str] = set()
         self._models = models
         self._with_models = with_models
@@ -85,8 +86,7 @@ class Images:
     def __call__(self, name: str, variant: str) -> str:
         """What to start for the name and the variant of an image."""
         reference, pinned = images.reference(name, variant)
-        if not pinned:
-            self.unpinned.add(reference)
+        (self._pinned if pinned else self.unpinned).add(reference)
         stage = images.stage_of(name)
         known = (*image_content.image_stages(), images.FUSED)
         if self._with_models and stage in known and image_content.takes_models(stage):
@@ -119,6 +119,14 @@ class Images:
             lines.append(
                 f"warning: not in images.lock, so by tag and not by digest: {', '.join(sorted(self.unpinned))}; "
                 f"build them with `{_make(map(images.stage_of, self.unpinned))}` and compile again"
+            )
+        here = {each for each in self._pinned if each.startswith("millrace/")}
+        if here and here != self._pinned:
+            stages = {images.stage_of(each) for each in here}
+            lines.append(
+                f"warning: on this machine only, while the others are in a registry: the images of "
+                f"{', '.join(sorted(stages))}; send them there with `{_make(stages, '--registry HOST/TEAM --push')}`, "
+                "HOST/TEAM that of the others, and compile again"
             )
         if self.others:
             lines.append(

@@ -90,6 +90,8 @@ def check_cron(cron: str) -> list[str]:
     """
     fields = cron.split()
     if len(fields) == 5:
+        # Only what would be taken then is advised.
+        check_cron(f"0 {cron}")
         raise InputError(
             f"cron {cron!r} has five fields, the seconds are missing at the front: write '0 {cron.strip()}'"
         )

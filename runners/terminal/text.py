@@ -11,6 +11,7 @@ from datetime import datetime
 
 import click
 
+from components.runtime.errors import InputError
 from components.runtime.text.visible import in_one_line
 
 Cell = str | tuple[str, str]
@@ -181,3 +182,18 @@ def _drawn(headers: Sequence[str], rows: Sequence[Sequence[Cell]], title: str, *
     console = Console()
     console.width = max(console.width, needed)
     console.print(made)
+
+
+def confirm(question: str) -> None:
+    """Asks before something is deleted; ends the command where the answer is no.
+
+    Raises:
+      InputError: no, or no answer, from what is no person.
+    """
+    try:
+        click.confirm(question, abort=True)
+    except click.Abort:
+        if sys.stdin.isatty():
+            raise
+        click.echo()
+        raise InputError("nobody answers here; give --yes") from None

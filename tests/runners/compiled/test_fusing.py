@@ -256,3 +256,22 @@ def test_groups_that_wait_for_each_other_are_told_as_that(tmp_path: Path) -> Non
         InputError, match="it and the group resolve-base-to-validate would wait for each other; divide one"
     ):
         fuse(compiled, [["resolve-base", "validate"], ["schema", "transform", "train"]], digest)
+
+
+def test_an_image_that_is_in_no_registry_is_told_where_the_others_are_in_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock = {
+        name: {"image": image, "digest": f"sha256:{'0' * 64}", "tag": "t"}
+        for name, image in {
+            **{stage: f"registry:5001/millrace/{stage}" for stage in (*DATA, *MODEL, "ingest", "transform")},
+            "fused": "millrace/fused",
+        }.items()
+    }
+    (tmp_path / "images.lock").write_text(json.dumps(lock))
+    monkeypatch.setenv("MILLRACE_IMAGES_LOCK", str(tmp_path / "images.lock"))
+    found = Images()
+    compile_pipeline(model(tmp_path / "m", f"cluster: {{fuse: [{DATA}]}}"), found)
+    (line,) = [line for line in found.warnings if "registry" in line]
+    assert line.startswith("warning: on this machine only, while the others are in a registry: the images of fused; ")
+    assert "make images STAGE=fused ARGS='--registry HOST/TEAM --push'" in line

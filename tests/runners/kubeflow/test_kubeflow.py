@@ -267,7 +267,8 @@ def test_a_run_is_found_by_its_name_its_beginning_or_as_the_latest(server: Kfp, 
 def test_a_pipeline_is_deleted_with_its_versions_after_a_question(server: Kfp, tmp_path: Path) -> None:
     for description in ("one", "two", "three"):
         kubeflow(server, "upload", write_pipeline(tmp_path, description))
-    assert kubeflow(server, "delete", "pipeline", "taxi").exit_code == 130, "nobody answers"
+    unanswered = kubeflow(server, "delete", "pipeline", "taxi")
+    assert (unanswered.exit_code, unanswered.error) == (65, "nobody answers here; give --yes")
     assert len(server.pipelines) == 1
     called = kubeflow(server, "delete", "pipeline", "taxi", "--yes")
     assert called.lines == ["versions deleted: 3", "pipeline taxi: deleted"]
