@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from components.runtime.errors import InputError, StageError, TransientError
-from runners.argo import answers, helpers, late_record, stored_logs
+from runners.argo import answers, helpers, late_record, task_logs
 from runners.argo import state as argo_state
 from runners.argo.kubeconfig import configure
 from runners.remote.http import TIMEOUT, explained, missing
@@ -204,10 +204,10 @@ class ArgoCluster:
         """
         workflow = self.get(name)
         tasks = argo_state.task_nodes(workflow)
-        shared = next((each for each, node in tasks.items() if task in stored_logs.tasks_of(workflow, node)), "")
+        shared = next((each for each, node in tasks.items() if task in task_logs.tasks_of(workflow, node)), "")
         if shared and task not in tasks:
             # The last lines of a pod may be another task's.
-            lines = stored_logs.part(self.logs(name, shared, follow=follow), task)
+            lines = task_logs.part(self.logs(name, shared, follow=follow), task)
             yield from lines if tail is None or follow else collections.deque(lines, tail)
             return
         if task not in tasks and task in (each.name for each in argo_state.remote_run(workflow).tasks):
@@ -228,9 +228,7 @@ class ArgoCluster:
         tasks = {task: node for task, node in argo_state.task_nodes(workflow).items() if _has_run(workflow, node)}
         pods = self._pods(name)
         living = {task: pods.get(argo_state.pod_node(workflow, node)["id"]) for task, node in tasks.items()}
-        gone = {
-            task: tasks[task] for task, pod in living.items() if not pod and stored_logs.keeps(workflow, tasks[task])
-        }
+        gone = {task: tasks[task] for task, pod in living.items() if not pod and task_logs.keeps(workflow, tasks[task])}
         stored = self._stored(workflow, gone, tail) if gone else {}
         for task, pod in living.items():
             if pod:
@@ -258,7 +256,7 @@ class ArgoCluster:
     def _stored(self, workflow: dict[str, Any], tasks: dict[str, dict[str, Any]], tail: int | None) -> dict[str, str]:
         """Logs from the volume: a Workflow reads them there, and is removed."""
         boundary = uuid.uuid4().hex
-        reader = self.submit(stored_logs.reader(workflow, tasks, tail, boundary))
+        reader = self.submit(task_logs.reader(workflow, tasks, tail, boundary))
         try:
             begun = time.monotonic()
             while not (run := self.state(reader)).is_over:
@@ -271,7 +269,7 @@ class ArgoCluster:
             [pod] = self._pods(reader).values() or [""]
             if run.state != "done" or not pod:
                 raise TransientError(f"the volume could not be read by {reader}: {run.error or run.state}; try again")
-            return stored_logs.split("".join(self._log_of(pod, "the volume")), boundary)
+            return task_logs.split("".join(self._log_of(pod, "the volume")), boundary)
         finally:
             with self._doing(f"removing the workflow {reader}"):
                 self._workflows.delete_namespaced_custom_object(name=reader, **self._place())
@@ -279,15 +277,15 @@ class ArgoCluster:
     def _log_of(self, pod: str, task: str, *, tail: int | None = None, follow: bool = False) -> Iterator[str]:
         options: dict[str, Any] = {"container": "main", "follow": follow, "_preload_content": False}
         if tail is not None:
-            options["tail_lines"] = tail
+            options["tail_lines"] = tail if follow else tail + task_logs.MOST_OF_ARGO
         # A task may be silent for long: only the connection has a time-out when its log is followed.
         options["_request_timeout"] = (self._timeout[0], None) if follow else self._timeout
         decoder = codecs.getincrementaldecoder("utf-8")("replace")
         with self._doing(f"reading the log of {task}"):
             answer = self._core.read_namespaced_pod_log(pod, self.namespace, **options)
             try:
-                for piece in answer.stream(decode_content=True):
-                    yield decoder.decode(piece)
+                lines = task_logs.own(decoder.decode(piece) for piece in answer.stream(decode_content=True))
+                yield from lines if tail is None or follow else collections.deque(lines, tail)
             finally:
                 answer.release_conn()
 

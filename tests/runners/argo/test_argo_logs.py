@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from runners.argo import cluster, stored_logs
+from runners.argo import cluster, task_logs
 from runners.argo.schema import validate
 from tests.runners.argo.argo_executor import Subprocesses
 from tests.runners.argo.argo_server import Argo
@@ -83,7 +83,7 @@ def test_what_is_not_on_the_volume(server: Argo, volume: Path, run: str) -> None
 
 
 def test_a_long_log_is_cut_where_a_node_would_cut_it(volume: Path, run: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stored_logs, "_MOST_BYTES", 100)
+    monkeypatch.setattr(task_logs, "_MOST_BYTES", 100)
     (volume / "runs" / run / "ingest.log").write_text("".join(f"line {number}\n" for number in range(100)))
     lines = call("argo", "logs", run, "ingest").lines
     assert lines[0].startswith("(the beginning is left out; the volume has all of it: ")
@@ -105,7 +105,7 @@ def test_what_reads_is_told_where_it_cannot_start_and_is_removed(
 def test_what_reads_is_a_workflow_that_any_cluster_takes(run: str, server: Argo) -> None:
     workflow = server.workflows["ml", run]
     node = {"templateName": "ingest"}
-    made = stored_logs.reader(copy.deepcopy(workflow), {"ingest": node}, None, "--")
+    made = task_logs.reader(copy.deepcopy(workflow), {"ingest": node}, None, "--")
     validate(made)
     [(_, pod)] = pods_of(made)
     assert list(violations(pod)) == []
@@ -137,3 +137,10 @@ def test_a_pod_of_several_tasks_has_the_logs_of_all(server: Argo, volume: Path, 
     server.logs[f"{run}-pod-statistics-1"] = b"progress: task ingest\none\nprogress: task validate\ntwo\nthree"
     assert call("argo", "logs", run, "validate").lines == ["two", "three"]
     assert call("argo", "logs", run, "validate", "--tail", "1").lines == ["three"]
+
+
+def test_what_argo_prints_around_a_task_is_none_of_its_log(server: Argo, run: str) -> None:
+    of_argo = b'time="2026-11-29T20:25:29.956Z" level=info msg="no need to save parameter: /tmp/outputs/x" argo=true\n'
+    server.logs[f"{run}-pod-statistics-1"] = of_argo + b"one\ntime=now\ntwo\n" + of_argo * 3
+    assert call("argo", "logs", run, "statistics").lines == ["one", "time=now", "two"]
+    assert call("argo", "logs", run, "statistics", "--tail", "1").lines == ["two"]

@@ -1,9 +1,13 @@
-"""Logs of tasks whose pods are gone: a helper reads them on the volume, to which they are written too."""
+"""Logs of tasks: their own lines in a pod's log; and where the pod is gone, what a helper reads on the volume.
+
+The launcher writes each task's log there too.
+"""
 
 from __future__ import annotations
 
 import itertools
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -15,6 +19,11 @@ from runners.argo.helpers import helper
 _TEMPLATE = "read-logs"
 _MOST_BYTES = 8_000_000
 """What of a log is read, from its end: beyond 10 MB a node keeps no more of what a container printed."""
+
+_OF_ARGO = re.compile(r'time="[^"]*" level=\w+ msg=.* argo=true\b')
+"""What the emissary executor, Argo's own program in the container, logs there."""
+MOST_OF_ARGO = 50
+"""More lines than it logs at the end of a container."""
 
 _READ = """
 import os, sys
@@ -68,6 +77,16 @@ def reader(workflow: Mapping[str, Any], tasks: Mapping[str, Mapping[str, Any]], 
             arguments += [f"{task} {each}" if len(written) > 1 else task, f"{root}/runs/{name}/{each}.log"]
     made["spec"]["templates"][0]["container"]["args"] = arguments
     return made
+
+
+def own(pieces: Iterable[str]) -> Iterator[str]:
+    """A container's log, line by line, without what Argo's executor prints around the task."""
+    rest = ""
+    for piece in pieces:
+        *lines, rest = (rest + piece).split("\n")
+        yield from (f"{line}\n" for line in lines if not _OF_ARGO.match(line))
+    if rest and not _OF_ARGO.match(rest):
+        yield rest
 
 
 def tasks_of(workflow: Mapping[str, Any], node: Mapping[str, Any]) -> list[str]:
