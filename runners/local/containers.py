@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from components.runtime.errors import InputError, TransientError
-from components.runtime.launch.execution import Completed
+from components.runtime.launch.execution import Completed, Interrupted
 from components.runtime.launch.processes import LogReader, OnProgress, StageServer
 from components.runtime.launch.task import Task
 from components.runtime.launch.warm import die_with_parent
@@ -80,6 +80,7 @@ class Containers:
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _shared: dict[str, Any] = field(default_factory=dict)
     _starting: threading.Lock = field(default_factory=threading.Lock)
+    _ended: bool = False
 
     def __post_init__(self) -> None:
         """Finds the engine; InputError where there is none."""
@@ -142,8 +143,13 @@ class Containers:
         Args:
           pod: its name in the pipeline.
           start: starts it.
+
+        Raises:
+          Interrupted: the run has ended its containers.
         """
         with self._starting:
+            if self._ended:
+                raise Interrupted("stopped")
             if pod not in self._shared:
                 self._shared[pod] = start()
             return self._shared[pod]
@@ -155,6 +161,7 @@ class Containers:
         for name in tuple(self._running):
             self.kill(name)
         with self._starting:
+            self._ended = True
             for container in self._shared.values():
                 container.close()
             self._shared = {}

@@ -285,9 +285,10 @@ class LocalRun:
 
         def run_stage(command: list[str], log: Path) -> Completed:
             completed = None
+            # First, for what is started when the run has ended its processes would go on.
+            process = self._process(name, task, processes)
             if not self._ending.is_set():
                 task_record = self._recording.tasks[name]
-                process = self._process(name, task, processes)
                 completed = process.run(command, log, lambda note: self.display.change(task_record, note))
             if completed is None or (completed.exit_code > _SIGNALLED and self._ending.is_set()):
                 raise Interrupted("stopped")
