@@ -26,7 +26,7 @@ _OUTSIDE = (
     ),
     (
         re.compile(r"Pod was active on the node longer than the specified deadline"),
-        "its time was over (timeout in resources)",
+        "its time was over (timeout in resources, or what cluster.deadline left of the run)",
     ),
     (re.compile(r"^pod deleted$"), "its pod was lost: deleted, drained or preempted"),
     (

@@ -52,7 +52,12 @@ def _note(root: Path, task: str, code: int, error: str = GRACE) -> None:
             "FAILED",
             "train: the run's time was over (cluster.deadline)",
         ),
-        ((TASK_DEADLINE, ABOVE), "FAILED", "train: its time was over (timeout in resources)"),
+        (
+            (TASK_DEADLINE, ABOVE),
+            "FAILED",
+            # Argo gives a pod no more time than its Workflow has left.
+            "train: its time was over (timeout in resources, or what cluster.deadline left of the run)",
+        ),
         (("pod deleted", "No more retries left"), "FAILED", "train: its pod was lost: deleted, drained or preempted"),
         (
             (
