@@ -229,8 +229,8 @@ class Subprocesses:
         stage = labels["millrace/stage"]
         python = interpreter(self._environment or ("ml" if stage == FUSED else environment_of(stage)))
         inside = {each["name"]: each["value"] for each in container["env"] if "value" in each}
-        # As the image of all stages has it.
-        inside |= {ENVIRONMENTS_VARIABLE: str(ROOT / ".venv")} if stage == FUSED else {}
+        # As the image of all stages has it. (A checkout may lie under a mount path, such as /tmp.)
+        environments = {ENVIRONMENTS_VARIABLE: str(ROOT / ".venv")} if stage == FUSED else {}
         # What a cluster would take from a secret.
         inside |= self.secrets
         command = [*container["command"], *container["args"]]
@@ -238,7 +238,8 @@ class Subprocesses:
             [on_host(each, folders) for each in command],
             cwd=ROOT,
             env={"PATH": f"{python.parent}{os.pathsep}/usr/bin:/bin"}
-            | {name: on_host(value, folders) for name, value in inside.items()},
+            | {name: on_host(value, folders) for name, value in inside.items()}
+            | environments,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
