@@ -66,10 +66,9 @@ def reader(workflow: Mapping[str, Any], tasks: Mapping[str, Mapping[str, Any]], 
         made = helper(workflow, _TEMPLATE, ["python", "-c", _READ])
     except InputError as error:
         raise InputError(f"{name}: no log: the pods are gone, and {error}") from None
-    templates = {each["name"]: each for each in workflow["spec"].get("templates") or []}
     arguments = [boundary, "" if tail is None else str(tail), str(_MOST_BYTES)]
     for task, node in tasks.items():
-        root, written = _places(templates.get(str(node.get("templateName"))) or {})
+        root, written = _places(workflow, node)
         if not written:
             raise InputError(f"task {task} of {name}: no log: its pod is gone, and it writes none to the volume")
         for each in written:
@@ -81,44 +80,37 @@ def reader(workflow: Mapping[str, Any], tasks: Mapping[str, Mapping[str, Any]], 
 
 def own(pieces: Iterable[str]) -> Iterator[str]:
     """A container's log, line by line, without what Argo's executor prints around the task."""
+    return (line for line in _lines(pieces) if not _OF_ARGO.match(line))
+
+
+def part(pieces: Iterable[str], task: str) -> Iterator[str]:
+    """Of the log of a pod of several tasks the lines of one, as they come."""
+    heading, inside = f"{progress.PREFIX}{FUSED_TASK} ", False
+    for line in _lines(pieces):
+        if line.startswith(heading):
+            inside = line.rstrip("\n") == heading + task
+        elif inside:
+            yield line
+
+
+def _lines(pieces: Iterable[str]) -> Iterator[str]:
     rest = ""
     for piece in pieces:
         *lines, rest = (rest + piece).split("\n")
-        yield from (f"{line}\n" for line in lines if not _OF_ARGO.match(line))
-    if rest and not _OF_ARGO.match(rest):
+        yield from (f"{line}\n" for line in lines)
+    if rest:
         yield rest
 
 
 def tasks_of(workflow: Mapping[str, Any], node: Mapping[str, Any]) -> list[str]:
     """The tasks of the pod of a node, where it has several."""
-    for each in workflow["spec"].get("templates") or []:
-        if each["name"] == node.get("templateName"):
-            tasks = _places(each)[1]
-            return tasks if len(tasks) > 1 else []
-    return []
-
-
-def part(pieces: Iterable[str], task: str) -> Iterator[str]:
-    """Of the log of a pod of several tasks the lines of one, as they come."""
-    heading, rest, inside = f"{progress.PREFIX}{FUSED_TASK} ", "", False
-    for piece in pieces:
-        *lines, rest = (rest + piece).split("\n")
-        for line in lines:
-            if line.startswith(heading):
-                inside = line == heading + task
-            elif inside:
-                yield f"{line}\n"
-    if inside and rest:
-        yield rest
+    tasks = _places(workflow, node)[1]
+    return tasks if len(tasks) > 1 else []
 
 
 def keeps(workflow: Mapping[str, Any], node: Mapping[str, Any]) -> bool:
     """Whether the log of a node is written to the volume too: the launcher does that, the last pod has no need to."""
-    return any(
-        bool(_places(each)[1])
-        for each in workflow["spec"].get("templates") or []
-        if each["name"] == node.get("templateName")
-    )
+    return bool(_places(workflow, node)[1])
 
 
 def split(text: str, boundary: str) -> dict[str, str]:
@@ -133,8 +125,10 @@ def split(text: str, boundary: str) -> dict[str, str]:
     return logs
 
 
-def _places(template: Mapping[str, Any]) -> tuple[str, list[str]]:
-    """The pipeline root that the launcher in a template has, and the names that it gives the logs of its tasks."""
+def _places(workflow: Mapping[str, Any], node: Mapping[str, Any]) -> tuple[str, list[str]]:
+    """The pipeline root that the launcher in a node's pod has, and the names that it gives the logs of its tasks."""
+    templates = {each["name"]: each for each in workflow["spec"].get("templates") or []}
+    template = templates.get(str(node.get("templateName"))) or {}
     arguments = (template.get("container") or {}).get("args") or []
     given = list(itertools.pairwise(arguments))
     tasks = [str(json.loads(value)["task"]) for option, value in given if option == "--task"]

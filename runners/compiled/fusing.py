@@ -21,6 +21,7 @@ from runners.compiled.images import FUSED, GPU
 from runners.compiled.ir import (
     CACHED_BY_CONTENT,
     FUSED_MODULE,
+    dags,
     documents,
     in_order,
     parts_of,
@@ -82,8 +83,7 @@ class _Group:
         self._ir = ir
         self._configs = configs
         self._where = f"cluster.fuse: [{', '.join(names)}]"
-        dags = [ir["root"]["dag"], *(each["dag"] for each in ir["components"].values() if "dag" in each)]
-        of_all = {task["taskInfo"]["name"]: (key, dag) for dag in dags for key, task in dag["tasks"].items()}
+        of_all = {task["taskInfo"]["name"]: (key, dag) for dag in dags(ir) for key, task in dag["tasks"].items()}
         for name in names:
             if name not in of_all:
                 near = did_you_mean(name, sorted(of_all))
@@ -243,8 +243,7 @@ class _Group:
 
     def _remove(self) -> None:
         gone = {self._tasks.pop(key)["componentRef"]["name"] for key in self._keys}
-        dags = [self._ir["root"]["dag"], *(each["dag"] for each in self._ir["components"].values() if "dag" in each)]
-        for name in gone - {task["componentRef"]["name"] for dag in dags for task in dag["tasks"].values()}:
+        for name in gone - {task["componentRef"]["name"] for dag in dags(self._ir) for task in dag["tasks"].values()}:
             label = self._ir["components"].pop(name)["executorLabel"]
             del self._ir["deploymentSpec"]["executors"][label]
             self._configs.pop(label, None)

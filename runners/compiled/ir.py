@@ -78,7 +78,7 @@ def _check_exit_tasks(ir: dict[str, Any]) -> None:
     Raises:
       InputError: an exit handler around a part of the pipeline, or `ignore_upstream_failure`.
     """
-    groups = [ir["root"]["dag"], *(each["dag"] for each in ir["components"].values() if "dag" in each)]
+    groups = dags(ir)
     tasks = {key: (task, dag) for dag in groups for key, task in dag.get("tasks", {}).items() if _runs_always(task)}
     for key, (task, dag) in tasks.items():
         others = dag["tasks"].keys() - {key}
@@ -226,6 +226,11 @@ class _Reader:
                 for name, output in _outputs(part["task"], part["component"]).items()
             }
         return frozenset(part["task"] for part in parts), outputs
+
+
+def dags(ir: dict[str, Any]) -> list[dict[str, Any]]:
+    """The graph of the pipeline, and those of the groups in it."""
+    return [ir["root"]["dag"], *(each["dag"] for each in ir["components"].values() if "dag" in each)]
 
 
 def parts_of(container: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -9,25 +9,17 @@ import subprocess
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
-
-import yaml
 
 from components.runtime.errors import InputError, StageError
 from components.runtime.launch.processes import Environment
 from components.runtime.stage.artifacts import file_digest
 from runners import PROJECT
-
-
-@functools.cache
-def _environments() -> dict[str, dict[str, Any]]:
-    content: dict[str, dict[str, Any]] = yaml.safe_load((PROJECT / "images" / "environments.yaml").read_text())
-    return content
+from runners.settings.resources import environments
 
 
 def names() -> list[str]:
     """Names of the environments that stages run in."""
-    return list(_environments())
+    return list(environments())
 
 
 def environment_of(stage: str) -> str:
@@ -36,7 +28,7 @@ def environment_of(stage: str) -> str:
     Raises:
       InputError: no environment has that stage.
     """
-    for name, environment in _environments().items():
+    for name, environment in environments().items():
         if stage in environment["stages"]:
             return name
     raise InputError(f"no environment runs the stage {stage!r}; add it to images/environments.yaml")
@@ -49,7 +41,7 @@ def of_stage(stage: str) -> Environment:
       InputError: there is none, or it is not installed.
     """
     name = environment_of(stage)
-    return Environment(name, interpreter(name), tuple(_environments()[name]["preload"]), PROJECT, stage_variables())
+    return Environment(name, interpreter(name), tuple(environments()[name]["preload"]), PROJECT, stage_variables())
 
 
 def is_made(environment: str) -> bool:

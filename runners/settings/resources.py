@@ -55,7 +55,8 @@ _ALL: dict[str, Any] = {
 
 
 @functools.cache
-def _environments() -> dict[str, dict[str, Any]]:
+def environments() -> dict[str, dict[str, Any]]:
+    """What images/environments.yaml says of each environment."""
     content: dict[str, dict[str, Any]] = yaml.safe_load((PROJECT / "images" / "environments.yaml").read_text())
     return content
 
@@ -63,13 +64,13 @@ def _environments() -> dict[str, dict[str, Any]]:
 @functools.cache
 def stages() -> dict[str, str]:
     """Environment of every stage."""
-    return {stage: name for name, environment in _environments().items() for stage in environment.get("stages", [])}
+    return {stage: name for name, environment in environments().items() for stage in environment.get("stages", [])}
 
 
 def environment(stage: str) -> dict[str, Any]:
     """The environment of a stage: its `name`, and what a warm process of it imports, `preload`."""
     name = stages()[stage]
-    return {"name": name, "preload": list(_environments()[name].get("preload", []))}
+    return {"name": name, "preload": list(environments()[name].get("preload", []))}
 
 
 def tasks() -> dict[str, str]:

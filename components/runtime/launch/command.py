@@ -20,8 +20,8 @@ from typing import Any, NoReturn
 
 from components.runtime.errors import EXIT_INTERRUPTED, InputError, classify, known
 from components.runtime.launch import execution
-from components.runtime.launch.execution import StageRunner, TaskFailed
-from components.runtime.launch.fused import FUSED_TASK, FusedStages
+from components.runtime.launch.execution import StageRunner
+from components.runtime.launch.fused import FUSED_TASK, FusedStages, failed_in
 from components.runtime.launch.stage_process import run_stage
 from components.runtime.launch.task import Task
 from components.runtime.launch.task_specification import fused_stages, read_task
@@ -134,9 +134,7 @@ def _run(arguments: argparse.Namespace) -> None:
                     raise
                 if classify(error) is None:
                     traceback.print_exc()
-                # The message becomes the pod's, of which it is the question which of its tasks failed.
-                said = str(known(error)).removeprefix(f"{task.name}: ")
-                raise TaskFailed(f"{task.name}: {said}", known(error).exit_code) from None
+                raise failed_in(task.name, known(error)) from None
             worked = worked or executions[task.name]["run"] == task.run
     (arguments.outputs / argo_messages.STATE_OUTPUT).write_text("done" if worked else "cached")
 

@@ -14,7 +14,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from components.runtime.launch.execution import Completed
+from components.runtime.errors import StageError
+from components.runtime.launch.execution import Completed, TaskFailed
 from components.runtime.launch.processes import Environment, Processes
 from components.runtime.launch.stage_process import VARIABLES
 
@@ -35,6 +36,11 @@ _POLL_SECONDS = 0.1
 def inner_name(task: str, name: str) -> str:
     """What an input or output of a task is called in one that stands for it."""
     return f"{task.replace('-', '_')}_{name}"
+
+
+def failed_in(task: str, fault: StageError) -> TaskFailed:
+    """The failure of a container of several tasks: of that it is the question which of them failed."""
+    return TaskFailed(f"{task}: {str(fault).removeprefix(f'{task}: ')}", fault.exit_code)
 
 
 class FusedStages:

@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 from components.runtime.errors import EXIT_TRANSIENT, InputError
 from components.runtime.launch.command import end_with
 from components.runtime.launch.execution import TaskFailed, failure
-from components.runtime.launch.fused import FUSED_TASK, PARTS_OPTION, FusedStages, inner_name
+from components.runtime.launch.fused import FUSED_TASK, PARTS_OPTION, FusedStages, failed_in, inner_name
 from components.runtime.stage import pod, progress
 from components.runtime.stage.executor import EXECUTOR_INPUT_OPTION
 
@@ -53,7 +53,6 @@ class FusedExecutor:
                 f"{EXECUTOR_INPUT_OPTION} is not KFP's executor input: {error!r} is missing or of another type"
             ) from None
         self._folder = folder
-        self.parts = parts
         self._made: dict[str, dict[str, Any]] = {}
         self._whole: dict[str, Any] = {"artifacts": {}, "parameterValues": {}}
 
@@ -114,9 +113,7 @@ def _run(executor_input: dict[str, Any], parts: Sequence[dict[str, Any]]) -> Non
                 command = ["python", "-m", f"components.{part['stage']}", EXECUTOR_INPUT_OPTION, f"@{file}"]
                 completed = stages.run(part["stage"], command, log)
                 if completed.exit_code != 0:
-                    reason = failure(log, completed.exit_code)
-                    said = str(reason).removeprefix(f"{part['task']}: ")
-                    raise TaskFailed(f"{part['task']}: {said}", reason.exit_code)
+                    raise failed_in(part["task"], failure(log, completed.exit_code))
                 executor.take(part)
             executor.write()
     finally:

@@ -97,7 +97,7 @@ def test_an_environment_without_its_interpreter_is_made_again(tmp_path: Path, mo
     stamp.touch()
     monkeypatch.setattr(environments, "_stamp", lambda name: stamp)
     monkeypatch.setattr(environments, "PROJECT", tmp_path)
-    environments._environments.cache_clear()
+    environments.environments.cache_clear()
     (tmp_path / "images").mkdir()
     (tmp_path / "images" / "environments.yaml").write_bytes((PROJECT / "images" / "environments.yaml").read_bytes())
     environments.prepare(["ingest"])
