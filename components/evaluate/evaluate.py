@@ -24,6 +24,7 @@ from components.runtime.data.storage import shown
 from components.runtime.errors import InputError
 from components.runtime.publish import serving
 from components.runtime.stage.artifacts import InputArtifact, OutputArtifact
+from components.runtime.stage.progress import counting
 from components.runtime.stage.progress import report as progress
 
 
@@ -89,12 +90,13 @@ def evaluate(
         folders = {name: facts.folder for name, facts in models.items()}
         try:
             if not beam_options and local.can(asked, models, read_schema):
-                return local.analyse(files, location, asked, folders, read_schema, evaluation.directory())
-            progress("evaluating with Beam")
+                with counting(examples.rows(*example_splits), "rows", f"evaluating on {location}"):
+                    return local.analyse(files, location, asked, folders, read_schema, evaluation.directory())
             rows = _batch_rows(files, asked, models)
-            return on_beam.analyse(
-                files, location, asked, folders, read_schema, evaluation.directory(), beam_options, rows
-            )
+            with counting(examples.rows(*example_splits), "rows", f"evaluating on {location} with Beam"):
+                return on_beam.analyse(
+                    files, location, asked, folders, read_schema, evaluation.directory(), beam_options, rows
+                )
         except Exception as error:
             check_labels(unlabelled(files, asked, models), candidate_spec)
             check_weights(files, asked, models, read_schema)

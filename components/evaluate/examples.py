@@ -43,9 +43,8 @@ def check_rows(examples: InputArtifact, splits: list[str], read: int) -> None:
     Raises:
       InputError: examples are missing.
     """
-    written = [examples.metadata.get(f"rows_{split}") for split in splits]
-    expected = sum(int(count) for count in written if count is not None)
-    if None not in written and read != expected:
+    expected = examples.rows(*splits)
+    if expected is not None and read != expected:
         raise InputError(
             f"{examples.name}: an examples file is damaged: {read} of {expected} examples could be read; "
             "run ingest again"

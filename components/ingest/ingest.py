@@ -15,14 +15,14 @@ from components.ingest.output import SplitWriter
 from components.ingest.raw_files import RawFiles, open_files
 from components.ingest.sample import page as sample_page
 from components.ingest.sample.sampling import MAX_ROWS, Reservoir
-from components.ingest.sources import CSV, IMAGES, Sources, find, format_of
+from components.ingest.sources import CSV, IMAGES, SourceFile, Sources, find, format_of
 from components.ingest.splits import Splits
 from components.ingest.tables.csv.options import CsvOptions
 from components.runtime.data import tfrecord
 from components.runtime.data.storage import shown
 from components.runtime.errors import InputError
 from components.runtime.stage.artifacts import OutputArtifact
-from components.runtime.stage.progress import report
+from components.runtime.stage.progress import count, report
 
 _TOLD_CAUSES = 10
 _LARGEST_COLUMNS = 32 << 10
@@ -96,21 +96,24 @@ def ingest(
         raise InputError("leave_out_without is for rows of a table, and these are images: take it out")
     raw = RawFiles()
     if found:
-        rows, left_out = _write(found.encoding(names, buckets), examples, samples, raw, gzip_level=NO_COMPRESSION)
+        raw = RawFiles(rows=found.number, unit="images")
+        rows, left_out = _write(
+            found.encoding(names, buckets), examples, samples, raw, sources.files, gzip_level=NO_COMPRESSION
+        )
         found.raise_faults()
     else:
         raw = open_files(kind, sources.files, options)
         processes = os.cpu_count() or 1 if raw.large else 0
         encoded = encode_all(raw.parts, names, buckets, tuple(leave_out_without), processes=processes)
-        rows, left_out = _write(encoded, examples, samples, raw)
+        rows, left_out = _write(encoded, examples, samples, raw, sources.files)
     if left_out and not any(rows.values()):
         needed = " and ".join(map(repr, leave_out_without))
         raise InputError(
             f"{place}: none of the {left_out} rows has {needed}, so all are left out: "
             "correct leave_out_without or the data"
         )
-    for name, count in rows.items():
-        if count == 0:
+    for name, number in rows.items():
+        if number == 0:
             raise InputError(_empty_split(place, name, names, sum(rows.values()), buckets))
     examples.metadata |= {
         "splits": list(names),
@@ -118,7 +121,7 @@ def ingest(
         "format": kind,
         "content": _content(sources),
     }
-    examples.metadata |= {f"rows_{name}": count for name, count in rows.items()}
+    examples.metadata |= {f"rows_{name}": number for name, number in rows.items()}
     examples.metadata |= {"files": len(sources.files), "input_bytes": sum(file.size for file in sources.files)}
     examples.metadata |= found.facts() if found else {}
     if leave_out_without:
@@ -162,7 +165,7 @@ def _tell(raw: RawFiles, rows: Mapping[str, int], left_out: str, *, cells: bool)
         report(line)
     if (more := len(told) - _TOLD_CAUSES) > 0:
         report(f"{more:,} more columns have values beyond float32")
-    report(", ".join(f"{count:,} rows in {name}" for name, count in rows.items()))
+    report(", ".join(f"{number:,} rows in {name}" for name, number in rows.items()))
     report(", ".join(filter(None, [f"{sum(rows.values()):,} rows", left_out])))
 
 
@@ -171,6 +174,7 @@ def _write(
     examples: OutputArtifact,
     samples: Mapping[str, Reservoir[Any]],
     raw: RawFiles,
+    files: Sequence[SourceFile],
     *,
     gzip_level: int = tfrecord.GZIP_LEVEL,
 ) -> tuple[dict[str, int], int]:
@@ -185,10 +189,19 @@ def _write(
             for name, writer, rows, framed in zip(names, writers, batch.rows, batch.framed, strict=True):
                 writer.append(framed, rows)
                 samples[name].add(framed, rows)
-            report(f"{sum(writer.rows for writer in writers):,} rows", force=False)
+            _count(sum(writer.rows for writer in writers) + left_out, raw, files)
         for writer in writers:
             writer.close()
     return {name: writer.rows for name, writer in zip(names, writers, strict=True)}, left_out
+
+
+def _count(rows: int, raw: RawFiles, files: Sequence[SourceFile]) -> None:
+    """Tells how far it is: in rows, or where nobody has counted them, in bytes that have been read."""
+    if raw.rows:
+        count(rows, raw.rows, raw.unit, "writing examples")
+        return
+    passed, stored = (sum(map(of, files)) for of in (lambda file: file.passed_bytes, lambda file: file.stored_bytes))
+    count(passed, stored, "bytes", f"writing examples, {rows:,} rows")
 
 
 def _listed(names: Sequence[str]) -> str:

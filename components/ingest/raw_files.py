@@ -31,6 +31,8 @@ class RawFiles:
     Attributes:
       parts: their records.
       columns: type by name where it is known beforehand.
+      rows: how many there are; 0 where only a reader of all of them knows.
+      unit: what these are.
       large: whether processes for the encoding pay for their start.
       text_causes: single cells of CSV files for which columns are text.
       overflows: numbers beyond float32 in tables, once the parts have been read.
@@ -38,6 +40,8 @@ class RawFiles:
 
     parts: Iterator[Part] = field(default_factory=lambda: iter(()))
     columns: dict[str, str] = field(default_factory=dict)
+    rows: int = 0
+    unit: str = "rows"
     large: bool = False
     text_causes: list[TextCause] = field(default_factory=list)
     overflows: Overflows = field(default_factory=Overflows)
@@ -54,21 +58,27 @@ def open_files(kind: str, files: list[SourceFile], options: CsvOptions) -> RawFi
         table = CsvTable.scan(files, options)
         large = sum(file.size for file in files) > _WORTH_PROCESSES
         labels = {name: table.kinds[name].label for name in table.names}
-        return RawFiles(_table_parts(table.batches()), labels, large, table.text_causes, table.overflows)
+        return RawFiles(
+            _table_parts(table.batches()), labels, table.rows, "rows", large, table.text_causes, table.overflows
+        )
     if kind == PARQUET:
         from components.ingest.tables.parquet import ParquetTable
 
         parquet = ParquetTable.scan(files)
         return RawFiles(
-            _table_parts(parquet.batches()), _labels(parquet.columns), parquet.is_large, [], parquet.overflows
+            _table_parts(parquet.batches()),
+            _labels(parquet.columns),
+            parquet.rows,
+            large=parquet.is_large,
+            overflows=parquet.overflows,
         )
     if kind == AVRO:
         from components.ingest.tables.avro.files import AvroTable
 
         avro = AvroTable.scan(files)
         parts = (Part(file.name, file.split, rows) for file, rows in avro.parts())
-        return RawFiles(parts, _labels(avro.columns), avro.is_large)
-    return RawFiles(_tfrecord_parts(files), {}, large=sum(file.stored_bytes for file in files) > _WORTH_PROCESSES // 4)
+        return RawFiles(parts, _labels(avro.columns), large=avro.is_large)
+    return RawFiles(_tfrecord_parts(files), large=sum(file.stored_bytes for file in files) > _WORTH_PROCESSES // 4)
 
 
 def _labels(columns: Mapping[str, Column]) -> dict[str, str]:

@@ -6,7 +6,7 @@ import hashlib
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -43,7 +43,8 @@ class SourceFile:
       label: relative to the data's folder.
       split: that it belongs to; None where the records decide.
       digest: sha256 of its bytes, once they have been read whole.
-      size: bytes read.
+      size: bytes read, once they have been read whole.
+      listed_bytes: its size in a listing; None where none was made.
     """
 
     filesystem: fs.FileSystem
@@ -53,18 +54,27 @@ class SourceFile:
     split: str | None = None
     digest: str = ""
     size: int = 0
+    listed_bytes: int | None = None
+    _stream: Stream | None = None
 
     @property
     def stored_bytes(self) -> int:
         """Its size where it lies; 0 where that is not known."""
+        if self.listed_bytes is not None:
+            return self.listed_bytes
         with reading(self.name):
             return self.filesystem.get_file_info(self.path).size or 0
+
+    @property
+    def passed_bytes(self) -> int:
+        """How many have been read since it was last opened."""
+        return self._stream.size if self._stream else 0
 
     @contextmanager
     def open(self) -> Iterator[Stream]:
         """Opens the file for reading from its beginning to its end."""
         with reading(self.name), self.filesystem.open_input_stream(self.path, compression=None) as raw:
-            stream = Stream(raw)
+            stream = self._stream = Stream(raw)
             yield stream
             if stream.ended:
                 self.digest, self.size = stream.sha256.hexdigest(), stream.size
@@ -137,7 +147,8 @@ def find(data: str, patterns: Mapping[str, Any], *, whole_tree: bool = False) ->
     if info.type != fs.FileType.Directory:
         if patterns:
             raise InputError(f"{data}: split_patterns need a folder, and this is a file")
-        return Sources([SourceFile(filesystem, root, data, PurePosixPath(root).name)], span)
+        file = SourceFile(filesystem, root, data, PurePosixPath(root).name, listed_bytes=info.size)
+        return Sources([file], span)
 
     files = []
     for entry in entries:
@@ -145,7 +156,8 @@ def find(data: str, patterns: Mapping[str, Any], *, whole_tree: bool = False) ->
         if entry.type != fs.FileType.Directory and not any(part[0] in hidden for part in label.split("/")):
             if entry.type == fs.FileType.Unknown:
                 raise InputError(f"{data.rstrip('/')}/{label}: not a regular file: move it away")
-            files.append(SourceFile(filesystem, entry.path, f"{data.rstrip('/')}/{label}", label))
+            name = f"{data.rstrip('/')}/{label}"
+            files.append(SourceFile(filesystem, entry.path, name, label, listed_bytes=entry.size))
     if patterns:
         files, pattern_span = by_pattern(files, data, patterns)
         span = span if pattern_span is None else pattern_span
@@ -254,7 +266,7 @@ def by_pattern(files: list[SourceFile], data: str, patterns: Mapping[str, str]) 
             if file.label in result:
                 other = result[file.label].split
                 raise InputError(f"{file.name}: matches the patterns of two splits, {other!r} and {split!r}")
-            result[file.label] = SourceFile(file.filesystem, file.path, file.name, file.label, split)
+            result[file.label] = replace(file, split=split)
     return [result[label] for label in sorted(result)], newest
 
 

@@ -143,7 +143,6 @@ def _publish(model: InputArtifact, root: Path, files: dict[str, str], digest: st
     number = serving.next_number(root)
     staging = root / f"{serving.STAGING_PREFIX}{number}-{os.getpid()}"
     try:
-        report(f"copying {len(files)} files")
         source = serving.saved_model(model)
         staging.mkdir()
         for folder in sorted(entry for entry in source.rglob("*") if entry.is_dir()):

@@ -154,7 +154,7 @@ class Repo:
         ]
         if alone:
             operations += [CommitOperationDelete(path, is_folder=False) for path in _others(there, files)]
-        report(f"uploading {len(missing)} files to {branch} of {self.name}")
+        report(f"uploading {len(missing)} files, {_size(missing, files):,} bytes, to {branch} of {self.name}")
         try:
             with explained(f"uploading to {branch} of {self.name}", self.endpoint):
                 done = self.api.create_commit(
@@ -190,6 +190,12 @@ class Repo:
             if path not in there or (path not in any_content and not _same(there[path], content))
         ]
         return differing + (_others(there, files) if alone else [])
+
+
+def _size(paths: Collection[str], files: Mapping[str, Content]) -> int:
+    """Bytes of those of the paths that are uploaded; the others are deleted."""
+    contents = [files[path] for path in paths if path in files]
+    return sum(content.stat().st_size if isinstance(content, Path) else len(content) for content in contents)
 
 
 def _others(there: Mapping[str, RepoFile], files: Mapping[str, Content]) -> list[str]:

@@ -12,7 +12,7 @@ from google.api_core.exceptions import PreconditionFailed
 
 from components.push_vertex.cloud import Cloud
 from components.runtime.errors import InputError, TransientError
-from components.runtime.stage.progress import report
+from components.runtime.stage.progress import count
 
 _LAST = "saved_model.pb"
 """Comes last: a folder with it is whole."""
@@ -44,14 +44,16 @@ def copy(cloud: Cloud, source: Path, names: Iterable[str], uri: str) -> int:
     # (A folder that a person made in the console is an empty object whose name ends in a slash.)
     if foreign := sorted(name for name in there.keys() - set(ordered) if name and not name.endswith("/")):
         raise InputError(f"{uri}: holds files that are not of this model ({', '.join(foreign[:3])}); remove them")
-    copied = 0
-    for number, name in enumerate(ordered, 1):
+    copied = done = 0
+    total = sum((source / name).stat().st_size for name in ordered)
+    for name in ordered:
         known = there.get(name)
         file = source / name
-        expected = (file.stat().st_size, checksum(file))
+        expected = size, _ = (file.stat().st_size, checksum(file))
+        done += size
         if known is not None and _content(known) == expected:
             continue
-        report(f"copying file {number} of {len(ordered)} to Cloud Storage")
+        count(done - size, total, "bytes", f"copying {name} to Cloud Storage", force=True)
         with cloud.doing(f"copying {name} to {uri}"):
             _upload(cloud, bucket.blob(f"{prefix}/{name}"), file, known.generation if known else 0, expected)
         copied += 1

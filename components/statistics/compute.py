@@ -109,7 +109,7 @@ def compute(
 
     Args:
       files: gzip TFRecords of tf.Example.
-      on_rows: told the count of rows read so far, after each batch.
+      on_rows: told how many rows there are in each batch, when it has been counted.
       schema: as for `generators`.
 
     Returns:
@@ -121,7 +121,6 @@ def compute(
     parts = generators(schema)
     accumulators = [part.create_accumulator() for part in parts]
     decoder = tfdv.ExamplesToRecordBatchDecoder()
-    rows = 0
     with np.errstate(invalid="ignore"):
         for batch in batches(files):
             try:
@@ -129,8 +128,7 @@ def compute(
                 accumulators = [part.add_input(state, decoded) for part, state in zip(parts, accumulators, strict=True)]
             except (RuntimeError, TypeError) as error:
                 raise find_fault(files, error) from error
-            rows += len(batch)
-            on_rows(rows)
+            on_rows(len(batch))
         return tidy(tfdv.extract_statistics_output(accumulators, parts))
 
 

@@ -20,6 +20,7 @@ from tensorflow_data_validation.statistics.generators.top_k_uniques_sketch_stats
 from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx_bsl.coders.example_coder import ExamplesToRecordBatchDecoder
 
+from components.runtime.stage import progress
 from components.statistics.compute import ComparedCounts, Statistics, find_fault, generators, tidy
 from components.statistics.records import batches
 
@@ -69,6 +70,8 @@ def _decode_file(path: str) -> Iterator[pa.RecordBatch]:
     decoder = ExamplesToRecordBatchDecoder()
     for batch in batches([Path(path)]):
         try:
-            yield decoder.DecodeBatch(batch)
+            decoded = decoder.DecodeBatch(batch)
         except RuntimeError as error:
             raise find_fault([Path(path)], error) from error
+        yield decoded
+        progress.advance(len(batch))

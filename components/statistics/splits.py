@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -22,7 +21,7 @@ PARALLEL_BYTES = 4 << 20
 
 
 def compute_splits(
-    files: Mapping[str, Sequence[Path]], schema: schema_pb2.Schema | None = None
+    files: Mapping[str, Sequence[Path]], schema: schema_pb2.Schema | None = None, rows: int | None = None
 ) -> dict[str, Statistics]:
     """Statistics of several splits.
 
@@ -31,6 +30,7 @@ def compute_splits(
     Args:
       files: record files of each split.
       schema: as for `compute`.
+      rows: of all splits, where that is known beforehand.
 
     Raises:
       InputError: as `compute`.
@@ -38,13 +38,20 @@ def compute_splits(
     """
     size = sum(file.stat().st_size for paths in files.values() for file in paths)
     workers = min(len(files), os.cpu_count() or 1)
-    if workers < 2 or size < PARALLEL_BYTES:
-        return {split: compute(paths, functools.partial(_tell, split), schema) for split, paths in files.items()}
+    with progress.counting(rows, "rows", "computing statistics"):
+        if workers < 2 or size < PARALLEL_BYTES:
+            return {split: compute(paths, progress.advance, schema) for split, paths in files.items()}
+        return _in_processes(files, schema, workers)
+
+
+def _in_processes(
+    files: Mapping[str, Sequence[Path]], schema: schema_pb2.Schema | None, workers: int
+) -> dict[str, Statistics]:
     # Forked, since the children need what took this process seconds to import; no thread of ours is running yet.
     with ProcessPoolExecutor(workers, get_context("fork"), die_with_parent) as pool:
         try:
             packed = schema.SerializeToString() if schema else b""
-            found = pool.map(_compute_bytes, files.keys(), files.values(), [packed] * len(files))
+            found = pool.map(_compute_bytes, files.values(), [packed] * len(files))
             return {split: Statistics.FromString(content) for split, content in zip(files, found, strict=True)}
         except BrokenProcessPool:
             raise TransientError(
@@ -52,12 +59,8 @@ def compute_splits(
             ) from None
 
 
-def _compute_bytes(split: str, paths: Sequence[Path], packed: bytes) -> bytes:
+def _compute_bytes(paths: Sequence[Path], packed: bytes) -> bytes:
     # Messages of protobuf cannot be sent between processes as such.
     schema = schema_pb2.Schema.FromString(packed) if packed else None
-    content: bytes = compute(paths, functools.partial(_tell, split), schema).SerializeToString()
+    content: bytes = compute(paths, progress.advance, schema).SerializeToString()
     return content
-
-
-def _tell(split: str, rows: int) -> None:
-    progress.report(f"{split}: {rows:,} rows", force=False)

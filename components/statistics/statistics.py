@@ -42,10 +42,10 @@ def statistics(
     if beam_options:
         with imports.quick():
             from components.statistics.on_beam import compute_with_beam
-        progress.report("running the Beam pipeline")
-        found = compute_with_beam(files, beam_options, schema)
+        with progress.counting(examples.rows(), "rows", "computing statistics with Beam"):
+            found = compute_with_beam(files, beam_options, schema)
     else:
-        found = compute_splits(files, schema)
+        found = compute_splits(files, schema, examples.rows())
     rows = {split: found[split].datasets[0].num_examples if found[split].datasets else 0 for split in splits}
     for split, count in rows.items():
         if not count:

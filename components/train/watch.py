@@ -134,6 +134,7 @@ def _callback(base: type, history: History) -> Any:
             self._uncounted = False
             self._evaluating_since = 0.0
             self._ends: dict[int, int] = {}
+            self._values: dict[str, float] = {}
 
         def step_put_back(self, stopper: Any) -> int | None:
             """The step whose weights an EarlyStopping callback has put back, if it has."""
@@ -146,7 +147,7 @@ def _callback(base: type, history: History) -> Any:
             epochs, steps = self.params.get("epochs"), self.params.get("steps")
             if epochs and steps:
                 self._total = self._first + epochs * steps
-            progress.report(f"step {self._first}/{self._total}, compiling")
+            self._tell("compiling", force=True)
 
         def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
             self._epoch_start = history.steps
@@ -160,8 +161,8 @@ def _callback(base: type, history: History) -> Any:
             if history.steps - last >= self._total / _POINTS:
                 _add(history.train, history.steps, values)
             self._total = max(self._total, history.steps)
-            loss = f" loss {values['loss']:.4g}" if "loss" in values else ""
-            progress.report(f"step {history.steps}/{self._total}{loss}", force=False)
+            self._values |= values
+            self._tell()
 
         def on_test_begin(self, logs: Mapping[str, Any] | None = None) -> None:
             # Evaluation resets the metrics, and the count of examples with them.
@@ -169,7 +170,7 @@ def _callback(base: type, history: History) -> Any:
             self._evaluating_since = time.monotonic()
 
         def on_test_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
-            progress.report(f"step {history.steps}/{self._total}, evaluating batch {batch + 1}", force=False)
+            self._tell(f"evaluating, batch {batch + 1}")
 
         def on_test_end(self, logs: Mapping[str, Any] | None = None) -> None:
             history.seconds -= time.monotonic() - self._evaluating_since
@@ -182,13 +183,20 @@ def _callback(base: type, history: History) -> Any:
             _add(history.train, history.steps, {k: v for k, v in values.items() if not k.startswith("val_")})
             _add(history.eval, history.steps, {k[4:]: v for k, v in values.items() if k.startswith("val_")})
             self._ends[epoch] = history.steps
-            told = ", ".join(f"{k.replace('val_', 'eval ')} {v:.4g}" for k, v in values.items() if k != "learning_rate")
-            progress.report(f"step {history.steps}/{self._total} {told}")
+            self._values |= values
+            self._tell(force=True)
 
         def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
             history.stopped_early = bool(self.model.stop_training) and history.steps < self._total
             if history.steps < self._total and not history.stopped_early:
                 progress.report(f"the training data ended after {history.steps} of {self._total} steps")
+
+        def _tell(self, text: str = "", *, force: bool = False) -> None:
+            values = {name.replace("val_", "eval "): value for name, value in self._values.items()}
+            # The loss first, and what the validation data says of it beside it.
+            named = {name: values.pop(name) for name in ("loss", "eval loss") if name in values}
+            values.pop("learning_rate", None)
+            progress.count(history.steps, self._total, "steps", text, named | values, force=force)
 
         def _count_examples(self) -> None:
             if self._uncounted:

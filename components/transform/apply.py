@@ -18,7 +18,7 @@ from tfx_bsl.public import tfxio
 from components.runtime.data import examples, tfrecord
 from components.runtime.data.beam import read_batches
 from components.runtime.data.example_columns import encode_batch
-from components.runtime.stage.progress import report
+from components.runtime.stage.progress import advance
 from components.transform.faults import users_fault
 from components.transform.finite import NotFinite
 
@@ -94,7 +94,7 @@ def transform_shard(shard: Shard, graph: str, schema: bytes) -> None:
                 raise users_fault(error, f"{shard.source}, {rows}: the transformation") or error from error
             writer.write(transformed)
             done += batch.num_rows
-            report(f"transforming {shard.split}: {done:,} rows of {Path(shard.source).name}", force=False)
+            advance(batch.num_rows)
     Path(shard.counts_file).write_text(json.dumps({"rows": done, "not_finite": not_finite}))
 
 

@@ -56,8 +56,8 @@ def transform_dataset(
     graph = transform_graph.directory()
     work = graph / ".work"
     work.mkdir()
-    progress.report(f"analysing {ANALYSED_SPLIT}")
-    analyse(train_files, preprocessing, serialised, graph, work, beam_options)
+    with progress.counting(examples.rows(ANALYSED_SPLIT), "rows", f"analysing {ANALYSED_SPLIT}", repeats=True):
+        analyse(train_files, preprocessing, serialised, graph, work, beam_options)
     raw_metadata = graph / tft.TFTransformOutput.RAW_METADATA_DIR
     raw_metadata.mkdir()
     shutil.copyfile(schema.path / tfmd.SCHEMA_FILE, raw_metadata / tfmd.SCHEMA_FILE)
@@ -113,11 +113,9 @@ def analyse(
 
 
 def _read(path: str, schema: bytes) -> Iterator[pa.RecordBatch]:
-    rows = 0
     for batch in read_batches(path, schema):
-        rows += batch.num_rows
-        progress.report(f"analysing {ANALYSED_SPLIT}: {rows:,} rows of {Path(path).name}", force=False)
         yield batch
+        progress.advance(batch.num_rows)
 
 
 def apply(
@@ -139,8 +137,7 @@ def apply(
         for index, source in enumerate(files):
             name = f"{FILE}-{index:05d}-of-{len(files):05d}.gz"
             shards.append(Shard(split, source, str(target / name), str(work / f"{split}-{index}.counts")))
-    progress.report(f"transforming {len(shards)} files")
-    with pipeline(beam_options) as run:
+    with progress.counting(examples.rows(), "rows", "transforming"), pipeline(beam_options) as run:
         _ = (
             run
             | "Shards" >> beam.Create(shards, reshuffle=bool(beam_options))

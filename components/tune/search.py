@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -143,6 +143,14 @@ class Search:
         """Counts training steps of the running trial."""
         self._steps += count
 
+    def tell(self, text: str, values: Mapping[str, float] | None = None, *, force: bool = False) -> None:
+        """Tells how far the search is: in trials, or where only its time is limited, in seconds."""
+        if self.seconds and not self._planned:
+            passed = time.monotonic() - (self._deadline - self.seconds)
+            progress.count(round(min(passed, self.seconds)), round(self.seconds), "seconds", text, values, force=force)
+        else:
+            progress.count(len(self.trials), self._planned, "trials", text, values, force=force)
+
     def cut(self) -> None:
         """Notes that the running trial ends before its last step."""
         self._cut = True
@@ -165,7 +173,7 @@ class Search:
             self._number = self.tuner.oracle.start_order.index(trial.trial_id) + 1
             self._steps, self._cut, self._message = 0, False, ""
             self._begun = time.monotonic()
-            progress.report(f"trial {self.where}: {_told(_public(trial))}")
+            self.tell(f"trial {self.where}: {_told(_public(trial))}", force=True)
             keras.utils.set_random_seed(self.seed)
             try:
                 return original(trial, *args, **kwargs)
@@ -207,12 +215,13 @@ class Search:
         trial = Trial(self._number, state, score, _public(ended), self._steps, seconds, message)
         self.trials.append(trial)
         if score is None:
-            progress.report(f"trial {self.where} failed: {message}")
+            self.tell(f"trial {self.where} failed: {message}", force=True)
         else:
             assert self.best is not None
-            progress.report(
+            self.tell(
                 f"trial {self.where}{', cut short' if self._cut else ''}: {self.objective} {score:.5g}, "
-                f"best {self.best.score:.5g} (trial {self.best.number})"
+                f"best {self.best.score:.5g} (trial {self.best.number})",
+                force=True,
             )
         if self.best is None and len(self.trials) >= self._own_failures:
             raise self._nothing_found()
@@ -246,7 +255,7 @@ class _Watcher(keras.callbacks.Callback):
         loss = float((logs or {}).get("loss", 0.0))
         if not math.isfinite(loss):
             raise keras_tuner.errors.FailedTrialError(f"diverged: loss is {loss}")
-        progress.report(f"trial {self._search.where}: step {self._search._steps}, loss {loss:.4g}", force=False)
+        self._search.tell(f"trial {self._search.where}: step {self._search._steps}", {"loss": loss})
         if self._search.out_of_time and not self._is_last(batch):
             self._search.cut()
             self.model.stop_training = True

@@ -17,9 +17,11 @@ from rich.text import Text
 from components.runtime.errors import InputError
 from components.runtime.publish.serving import how_pushed
 from components.runtime.records import facts
+from components.runtime.stage.progress import Count
 from components.runtime.text.visible import in_one_line
 from runners.settings.model import SECTIONS
 from runners.terminal import text
+from runners.terminal.meter import Meter
 
 _MARKS = {
     "waiting": ("·", "dim"),
@@ -37,13 +39,20 @@ _LABEL = 10
 """Columns of the summary's labels."""
 
 
+_FIRST_LINE_SECONDS = 10.0
+_LAST_LINE_SECONDS = 120.0
+"""When a task's first line comes in a pipe, and how far apart they are in the end; they double till then."""
+
+
 class LineDisplay:
-    """One line for every change of state."""
+    """One line for every change of state, and now and then one for how far a long task is."""
 
     def __init__(self, console: Console, *, errors: bool) -> None:
         """Takes where to print, and whether a failed task's line tells why: once is enough where a summary follows."""
         self._console = console
         self._errors = errors
+        self._meters: dict[str, Meter] = {}
+        self._next: dict[str, tuple[float, float]] = {}
 
     def begin(self, run: dict[str, Any]) -> None:
         """Names the run."""
@@ -52,8 +61,13 @@ class LineDisplay:
 
     def change(self, task: dict[str, Any], note: str = "") -> None:
         """Prints a finished or started task, or why one waits; what it is doing meanwhile is in its log."""
-        if note or (task["state"] in ("waiting", "skipped") and not task.get("facts")):
+        if note:
+            self._follow(task, note)
             return
+        if task["state"] in ("waiting", "skipped") and not task.get("facts"):
+            return
+        if task["state"] == "running":
+            self._next.setdefault(task["name"], (time.monotonic() + _FIRST_LINE_SECONDS, _FIRST_LINE_SECONDS))
         mark, style = _sign(task)
         line = Text(f"{mark} {task['name']}", style=style if task["state"] not in ("running", "done") else "")
         if task.get("alert"):
@@ -61,6 +75,20 @@ class LineDisplay:
         for each, its_style in ((_took(task), "dim"), (_detail(task, errors=self._errors), "")):
             line.append(f"  {in_one_line(each)}" if each else "", its_style)
         self._console.print(line, highlight=False, soft_wrap=True)
+
+    def _follow(self, task: dict[str, Any], note: str) -> None:
+        """Prints how far a task is, at intervals that grow."""
+        name, now = task["name"], time.monotonic()
+        if not (count := Count.read(note)) or name not in self._next:
+            return
+        meter = self._meters.setdefault(name, Meter())
+        meter.add(count, now)
+        due, interval = self._next[name]
+        if now >= due:
+            interval = min(2 * interval, _LAST_LINE_SECONDS)
+            self._next[name] = (now + interval, interval)
+            line = Text.assemble(_sign(task)[0], f" {name}  ", (in_one_line(meter.line(now)), "dim"))
+            self._console.print(line, highlight=False, soft_wrap=True)
 
     def notice(self, said: str) -> None:
         """Prints what concerns no task alone; nothing is said of its end."""
@@ -87,6 +115,7 @@ class LiveDisplay:
         self._errors = errors
         self._run: dict[str, Any] = {}
         self._notes: dict[str, str] = {}
+        self._meters: dict[str, Meter] = {}
         self._notice = ""
         self._running_since: dict[str, float] = {}
         self._not_selected: frozenset[str] = frozenset()
@@ -103,6 +132,10 @@ class LiveDisplay:
     def change(self, task: dict[str, Any], note: str = "") -> None:
         """Remembers what a task is doing; the table is drawn by the clock."""
         # No lock: a handler of signals ends the drawing, and must not wait for what it has interrupted.
+        if count := Count.read(note):
+            self._meters.setdefault(task["name"], Meter()).add(count, time.monotonic())
+        else:
+            self._meters.pop(task["name"], None)
         self._notes[task["name"]] = note
         if task["state"] == "running":
             self._running_since.setdefault(task["name"], time.monotonic())
@@ -145,7 +178,10 @@ class LiveDisplay:
                 (mark, style),
                 (f" {task['name']}{' ' * (name_width - cell_len(task['name']))}", "" if mark == "✔" else style),
                 (f"  {took:>{time_width}}  ", "dim"),
-                (in_one_line(self._told(task)), style if task["state"] == "failed" or task.get("alert") else "dim"),
+                (
+                    in_one_line(self._told(task, self._console.width - name_width - time_width - 6)),
+                    style if task["state"] == "failed" or task.get("alert") else "dim",
+                ),
             )
             lines.append(line)
         lines += [Text(others, style="dim")] if others else []
@@ -158,8 +194,10 @@ class LiveDisplay:
             return _took(task)
         return text.duration(time.monotonic() - self._running_since.get(task["name"], time.monotonic()))
 
-    def _told(self, task: dict[str, Any]) -> str:
+    def _told(self, task: dict[str, Any], width: int) -> str:
         if task["state"] == "running":
+            if meter := self._meters.get(task["name"]):
+                return meter.line(time.monotonic(), width)
             return self._notes.get(task["name"]) or _detail(task, errors=False)
         # While the run goes on, nothing else says it.
         return _detail(task, errors=self._errors or not self._has_ended)

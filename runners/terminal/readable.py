@@ -7,8 +7,8 @@ import io
 import unicodedata
 from typing import IO
 
-_PLAIN = str.maketrans("✔✘▶■↺·–—…→≥≤─│├└┌┐┘┤┬┴┼━", "+x>#=.--.>><-||`..'|-++=")
-"""Signs of ours and of rich's tables, and a letter of ASCII for each: widths stay as they are."""
+_PLAIN = str.maketrans("✔✘▶■↺·–—…→≥≤─│├└┌┐┘┤┬┴┼━▁▂▃▄▅▆▇█", "+x>#=.--.>><-||`..'|-++=__.-~=+#")
+"""Signs of ours, of rich's tables and of small curves, and a letter of ASCII for each: widths stay as they are."""
 _ASCII = "millrace_ascii"
 """ASCII under another name: click takes the known one for a mistake, and writes UTF-8."""
 

@@ -20,6 +20,8 @@ from tensorflow_model_analysis.extractors import slice_key_extractor
 from tensorflow_model_analysis.proto import metrics_for_slice_pb2
 from tensorflow_model_analysis.slicer import slicer_lib
 
+from components.runtime.stage.progress import advance
+
 SliceKey = tuple[Any, ...]
 _FILE = "counts.json"
 
@@ -114,6 +116,7 @@ class _CountFn(beam.CombineFn):
         }
         accumulator.add(element[constants.SLICE_KEY_TYPES_KEY], broken)
         accumulator.unlabelled += _holds_nan(element.get(constants.LABELS_KEY))
+        advance()
         return accumulator
 
     def merge_accumulators(self, accumulators: Iterable[Counts]) -> Counts:

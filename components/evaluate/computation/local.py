@@ -26,7 +26,7 @@ from components.evaluate.computation import batches, combine, resampling, tfma_p
 from components.evaluate.computation.counts import Counts, SliceKey, rows_with_nan
 from components.evaluate.computation.on_beam import BASELINE_LOCATION, MODEL_LOCATION
 from components.evaluate.configuration.saved_model import SavedModelFacts
-from components.runtime.stage.progress import report
+from components.runtime.stage.progress import advance
 
 _FLUSH_ROWS = 1 << 15
 _FLUSH_BYTES = 64 << 20
@@ -77,8 +77,7 @@ def analyse(
         counts.unlabelled += rows_with_nan(*batch.labels.values())
         if not counts.unlabelled:
             sums.add(batch)
-        report(f"{counts.rows} examples", force=False)
-    report(f"{counts.rows} examples")
+        advance(len(batch.slices))
     if counts.unlabelled:
         return counts
     baseline = next((spec.name for spec in config.model_specs if spec.is_baseline), None)

@@ -81,6 +81,11 @@ class ImageIngestion:
         with mapped(encode, read_images(self._found.images, self._faults), processes=processes) as parts:
             yield self._noted(parts)
 
+    @property
+    def number(self) -> int:
+        """How many images were found."""
+        return len(self._found.images)
+
     def raise_faults(self) -> None:
         """Names all files that cannot be used.
 

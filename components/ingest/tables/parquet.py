@@ -17,7 +17,7 @@ from components.ingest.sources import SourceFile
 from components.ingest.tables.table_columns import Column, column_of, convert, refuse, widen
 from components.runtime.data.storage import reading
 from components.runtime.errors import InputError
-from components.runtime.stage.progress import report
+from components.runtime.stage.progress import count
 
 _MAGIC = b"PAR1"
 _BATCH_BYTES = 8 << 20
@@ -37,12 +37,14 @@ class ParquetTable:
     Attributes:
       files: in the order of their rows.
       columns: by name, as features.
+      rows: of all files.
       bytes: of all files, uncompressed.
       overflows: numbers beyond float32, after the batches have been read.
     """
 
     files: list[SourceFile]
     columns: dict[str, Column] = field(default_factory=dict)
+    rows: int = 0
     bytes: int = 0
     overflows: Overflows = field(default_factory=Overflows)
 
@@ -54,10 +56,12 @@ class ParquetTable:
           InputError: a file is not Parquet, has other columns than the first one, or a column that cannot be a feature.
         """
         table = cls(files)
-        for file in files:
+        for number, file in enumerate(files):
+            count(number, len(files), "files", "columns")
             _read_whole(file)
             with _open(file) as parquet:
                 schema, metadata = parquet.schema_arrow, parquet.metadata
+                table.rows += metadata.num_rows
                 table.bytes += sum(metadata.row_group(each).total_byte_size for each in range(metadata.num_row_groups))
             columns = _columns(file, schema)
             if not table.columns:
@@ -111,7 +115,6 @@ def _read_whole(file: SourceFile) -> None:
         raise InputError(f"{file.name}: not Parquet: it does not begin with PAR1: name it as what it is, or set format")
     if not end.endswith(_MAGIC) and len(end) >= len(_MAGIC):
         raise InputError(f"{file.name}: does not end as Parquet does: {_MEND}")
-    report(f"read {file.name}", force=False)
 
 
 @contextmanager

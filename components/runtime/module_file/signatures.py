@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from components.runtime.errors import InputError
 from components.runtime.module_file.keras_saving import servable_variables
+from components.runtime.stage import progress
 
 if TYPE_CHECKING:
     import keras
@@ -65,6 +66,7 @@ def export(
     import keras
     import tensorflow as tf
 
+    progress.report("exporting the model")
     spec = transform_output.raw_feature_spec()
     _check(model, transform_output, spec, labels)
     served = {name: feature for name, feature in spec.items() if name not in labels}

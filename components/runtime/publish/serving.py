@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from components.runtime.errors import InputError
+from components.runtime.stage import progress
 from components.runtime.stage.artifacts import (
     InputArtifact,
     content_files,
@@ -241,16 +242,19 @@ def copy_files(source: Path, target: Path, files: Mapping[str, str]) -> None:
     Raises:
       DamagedError: the copy differs.
     """
-    for name, digest in files.items():
-        copy = target / name
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        with (source / name).open("rb") as reader, copy.open("xb") as writer:
-            while chunk := reader.read(_CHUNK_BYTES):
-                writer.write(chunk)
-            writer.flush()
-            os.fsync(writer.fileno())
-        if file_digest(copy) != digest:
-            raise DamagedError(f"{name} has other bytes after copying")
+    size = sum((source / name).stat().st_size for name in files)
+    with progress.counting(size, "bytes", f"copying {len(files)} files"):
+        for name, digest in files.items():
+            copy = target / name
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            with (source / name).open("rb") as reader, copy.open("xb") as writer:
+                while chunk := reader.read(_CHUNK_BYTES):
+                    writer.write(chunk)
+                    progress.advance(len(chunk))
+                writer.flush()
+                os.fsync(writer.fileno())
+            if file_digest(copy) != digest:
+                raise DamagedError(f"{name} has other bytes after copying")
 
 
 def sync_folders(root: Path) -> None:

@@ -65,6 +65,12 @@ class InputArtifact:
             raise InputError(f"{self.name}: no split {name!r}, it has: {known}; name one of these in the settings")
         return folder
 
+    def rows(self, *splits: str) -> int | None:
+        """How many rows its metadata say that splits have, all of them where none is named; None where they do not."""
+        written = [self.metadata.get(name) for name in ([f"rows_{split}" for split in splits] or ["rows"])]
+        # (Numbers, which KFP may hand on as floats.)
+        return None if None in written else sum(int(number) for number in written if number is not None)
+
     @property
     def is_empty(self) -> bool:
         """Whether nothing is in it: how an optional artifact, such as a missing baseline model, is told."""

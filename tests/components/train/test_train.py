@@ -83,8 +83,10 @@ def test_metrics_are_the_last_values_of_the_curves(trained: Trained) -> None:
 
 def test_progress_tells_steps_and_loss(trained: Trained) -> None:
     lines = trained[2].splitlines()
-    assert any(line.startswith("progress: step 20/100 ") and "loss 0." in line for line in lines), lines
-    assert any(line.startswith("progress: step 100/100 ") and "eval auc 0." in line for line in lines), lines
+    assert any(line.startswith("progress: [20/100 steps, loss 0.") for line in lines), lines
+    assert any(line.startswith("progress: [100/100 steps, loss 0.") and ", eval auc 0." in line for line in lines), (
+        lines
+    )
     assert not any("━" in line or "\x08" in line for line in lines)
 
 

@@ -85,8 +85,12 @@ def test_best_hyperparameters_are_those_of_the_best_trial_and_as_tfx_writes_them
 
 def test_progress_tells_trials_values_and_scores(tuned: Tuned) -> None:
     lines = tuned[2].splitlines()
-    assert any(line.startswith("progress: trial 1 of 2: learning_rate 0.") and "units" in line for line in lines), lines
-    assert any(line.startswith("progress: trial 2 of 2: val_auc 0.") and "best 0." in line for line in lines), lines
+    assert any(
+        line.startswith("progress: [0/2 trials] trial 1 of 2: learning_rate 0.") and "units" in line for line in lines
+    ), lines
+    assert any(
+        line.startswith("progress: [2/2 trials] trial 2 of 2: val_auc 0.") and "best 0." in line for line in lines
+    ), lines
     assert not any("Search: Running" in line for line in lines)
 
 

@@ -19,7 +19,7 @@ from components.ingest.tables.csv.options import CsvOptions
 from components.ingest.tables.csv.text import open_text
 from components.ingest.tables.csv.text_causes import TextCause, TextCauses
 from components.runtime.errors import InputError
-from components.runtime.stage.progress import report
+from components.runtime.stage.progress import count
 
 BLOCK_BYTES = 1 << 20
 MAX_RECORD_BYTES = 256 << 20
@@ -111,7 +111,8 @@ class CsvTable:
                         self.kinds[name] = columns.infer(cells, before, self.options.decimal)
                         causes.look(name, before, self.kinds[name], cells, header, file, rows)
                     rows += batch.num_rows
-                    report(f"types of the columns: {self.rows + rows:,} rows", force=False)
+                    # (Bytes would say less: Arrow reads ahead as far as it likes.)
+                    count(self.rows + rows, None, "rows", "types of the columns")
                 break
             except _BlockTooSmall:
                 if block >= MAX_RECORD_BYTES:
