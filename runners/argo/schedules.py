@@ -82,16 +82,28 @@ def is_as_wanted(there: dict[str, Any], wanted: dict[str, Any]) -> bool:
     return same and annotations.get(_DESCRIPTION) == (wanted["metadata"].get("annotations") or {}).get(_DESCRIPTION)
 
 
-def schedule_row(there: dict[str, Any]) -> list[Any]:
-    """A line about a CronWorkflow: name, cron, whether it is on, when it last began a run, how many of them go on."""
+def schedule_facts(there: dict[str, Any]) -> dict[str, Any]:
+    """A CronWorkflow as a document for programs."""
     status = there.get("status") or {}
     last = status.get("lastScheduledTime")
+    return {
+        "schedule": there["metadata"]["name"],
+        "cron": there["spec"].get("schedules") or [there["spec"].get("schedule", "")],
+        "enabled": not there["spec"].get("suspend"),
+        "last_run": datetime.fromisoformat(last) if last else None,
+        "under_way": len(status.get("active") or []),
+    }
+
+
+def schedule_row(there: dict[str, Any]) -> list[Any]:
+    """A line about a CronWorkflow: name, cron, whether it is on, when it last began a run, how many of them go on."""
+    facts = schedule_facts(there)
     return [
-        there["metadata"]["name"],
-        ", ".join(there["spec"].get("schedules") or [there["spec"].get("schedule", "")]),
-        "disabled" if there["spec"].get("suspend") else "enabled",
-        text.moment(datetime.fromisoformat(last) if last else None),
-        str(len(status.get("active") or [])),
+        facts["schedule"],
+        ", ".join(facts["cron"]),
+        "enabled" if facts["enabled"] else "disabled",
+        text.moment(facts["last_run"]),
+        str(facts["under_way"]),
     ]
 
 

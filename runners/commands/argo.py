@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +10,13 @@ import click
 from components.runtime.errors import InputError, StageError
 from runners.argo import state as argo_state
 from runners.argo.cluster import ArgoCluster
-from runners.argo.schedules import cron_workflow, is_as_wanted, schedule_row
+from runners.argo.schedules import cron_workflow, is_as_wanted, schedule_facts, schedule_row
 from runners.argo.workflow_file import definitions, read_workflow, with_values
 from runners.remote import schedules
 from runners.remote.http import TIMEOUT
 from runners.settings.parameters import compiled_file, from_texts
-from runners.terminal import follow, text
+from runners.terminal import follow, output, text
+from runners.terminal.output import Result
 
 _INTERVAL = click.option(
     "--interval", default=5.0, show_default=True, type=click.FloatRange(min=0.01), help="Seconds between two looks."
@@ -45,16 +45,18 @@ def argo(context: click.Context, name: str, namespace: str, timeout: float) -> N
 @click.pass_obj
 def submit(
     connect: Any, workflow: str, given: tuple[str, ...], waits: bool, interval: float, limit: float | None
-) -> None:
+) -> Result:
     """Submit WORKFLOW: a compiled file, or a model's in build/."""
     file = compiled_file(workflow, "argo")
     read = read_workflow(file)
     made = with_values(read, from_texts(given, definitions(read)), file, "--param")
     cluster = connect()
     name = cluster.submit(made)
-    click.echo(f"workflow {name} submitted to the namespace {cluster.namespace}")
+    said = f"workflow {name} submitted to the namespace {cluster.namespace}"
     if waits:
-        _wait(cluster, name, interval, limit)
+        output.note(said)
+        return _wait(cluster, name, interval, limit)
+    return Result({"run": name, "namespace": cluster.namespace}, said, [name])
 
 
 @argo.command()
@@ -62,19 +64,19 @@ def submit(
 @_INTERVAL
 @_LIMIT
 @click.pass_obj
-def wait(connect: Any, workflow: str, interval: float, limit: float | None) -> None:
+def wait(connect: Any, workflow: str, interval: float, limit: float | None) -> Result:
     """Follow WORKFLOW (a name, or `latest`) until it ends; exit code 1 when it failed."""
     cluster = connect()
-    _wait(cluster, cluster.find(workflow), interval, limit)
+    return _wait(cluster, cluster.find(workflow), interval, limit)
 
 
 @argo.command()
 @click.argument("workflow")
 @click.pass_obj
-def show(connect: Any, workflow: str) -> None:
+def show(connect: Any, workflow: str) -> Result:
     """Show the state, the parameters and the tasks of WORKFLOW."""
     cluster = connect()
-    follow.print_run(cluster.state(cluster.find(workflow)))
+    return follow.shown(cluster.state(cluster.find(workflow)))
 
 
 @argo.command()
@@ -83,44 +85,54 @@ def show(connect: Any, workflow: str) -> None:
 @click.option("--tail", type=click.IntRange(min=0), metavar="N", help="Only the last lines.")
 @click.option("-f", "--follow", "follows", is_flag=True, help="Go on as long as the task does.")
 @click.pass_obj
-def logs(connect: Any, workflow: str, task: str | None, tail: int | None, follows: bool) -> None:
+def logs(connect: Any, workflow: str, task: str | None, tail: int | None, follows: bool) -> Result:
     """Print the log of a TASK of WORKFLOW, or of all its tasks; from the volume where their pods are gone."""
     if follows and task is None:
         raise InputError("--follow goes with the log of one task; name it")
     cluster = connect()
     name = cluster.find(workflow)
-    if task is not None:
-        _print_log(cluster.logs(name, task, tail=tail, follow=follows))
-        return
-    for each, log in cluster.all_logs(name, tail=tail):
-        click.echo(f"== {each}")
-        _print_log(log)
+    logs = [(task, cluster.logs(name, task, tail=tail, follow=follows))] if task else cluster.all_logs(name, tail=tail)
+
+    def printed() -> None:
+        for each, log in logs:
+            if task is None:
+                click.echo(f"== {each}")
+            _print_log(log)
+
+    def document() -> dict[str, Any]:
+        return {"run": name, "logs": [{"task": each, "log": "".join(log)} for each, log in logs]}
+
+    # A log is what the command is called for: `--quiet` leaves it.
+    return Result(document, printed, printed)
 
 
 @argo.command()
 @click.argument("workflow")
 @click.option("--now", is_flag=True, help="Without its exit handler: notify does not tell of it.")
 @click.pass_obj
-def stop(connect: Any, workflow: str, now: bool) -> None:
+def stop(connect: Any, workflow: str, now: bool) -> Result:
     """Stop WORKFLOW; its exit handler still runs."""
     cluster = connect()
     name = cluster.find(workflow)
     if ended := cluster.stop(name, at_once=now):
-        click.echo(f"workflow {name}: has ended before, {ended}; nothing to stop")
-        return
-    click.echo(f"workflow {name}: asked to stop")
+        data = {"run": name, "stopping": False, "state": ended, "closed_by": None}
+        return Result(data, f"workflow {name}: has ended before, {ended}; nothing to stop")
+    output.note(f"workflow {name}: asked to stop")
+    closing = None
     if now:
         try:
-            click.echo(f"workflow {cluster.close(name)}: is to write the run's record on the volume")
+            closing = cluster.close(name)
+            output.note(f"workflow {closing}: is to write the run's record on the volume")
         except StageError as error:
-            click.echo(f"warning: no record of the run is written: {error}", err=True)
+            output.warn(f"warning: no record of the run is written: {error}")
+    return Result({"run": name, "stopping": True, "state": None, "closed_by": closing})
 
 
 @argo.command()
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--dry-run", is_flag=True, help="Only say what would be done.")
 @click.pass_obj
-def schedule(connect: Any, files: tuple[Path, ...], dry_run: bool) -> None:
+def schedule(connect: Any, files: tuple[Path, ...], dry_run: bool) -> Result:
     """Create or replace the schedules that FILES describe; `pipeline` is a compiled file, or a model's in build/."""
     made = []
     for file, each in schedules.read(files):
@@ -135,61 +147,77 @@ def schedule(connect: Any, files: tuple[Path, ...], dry_run: bool) -> None:
         for namespace in dict.fromkeys(map(cluster.place, made))
         for each in cluster.schedules(namespace)
     }
+    changes = {}
     for wanted in made:
         name = wanted["metadata"]["name"]
         there = known.get((cluster.place(wanted), name))
         if there is not None and is_as_wanted(there, wanted):
-            click.echo(f"{name}: unchanged")
+            changes[name] = "unchanged"
+            output.note(f"{name}: unchanged")
             continue
         done = "created" if there is None else "replaced"
         if not dry_run:
             cluster.apply(wanted, there)
-        click.echo(f"{name}: {'would be ' if dry_run else ''}{done}")
+        changes[name] = f"{'would be ' if dry_run else ''}{done}"
+        output.note(f"{name}: {changes[name]}")
+    return Result(schedules.document(changes, dry_run=dry_run))
 
 
 @argo.command()
 @click.argument("name")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.pass_obj
-def unschedule(connect: Any, name: str, yes: bool) -> None:
+def unschedule(connect: Any, name: str, yes: bool) -> Result:
     """Delete the schedule NAME; its runs stay, and those under way go on."""
     cluster = connect()
     if not yes:
         text.confirm(f"delete the schedule {name} in the namespace {cluster.namespace}?")
     cluster.unschedule(name)
-    click.echo(f"schedule {name}: deleted")
+    return Result({"deleted": {"kind": "schedule", "name": name}}, f"schedule {name}: deleted")
 
 
 @argo.command(name="schedules")
 @click.pass_obj
-def schedules_(connect: Any) -> None:
+def schedules_(connect: Any) -> Result:
     """List the schedules."""
     cluster = connect()
-    rows: list[list[text.Cell]] = [schedule_row(each) for each in cluster.schedules()]
-    if not rows:
-        click.echo(f"no schedules in the namespace {cluster.namespace} on {cluster.where}", err=True)
-        return
-    text.table(("schedule", "cron (UTC)", "state", "last run (UTC)", "under way"), rows)
+    found = list(cluster.schedules())
+    rows: list[list[text.Cell]] = [schedule_row(each) for each in found]
+    return Result(
+        {"schedules": [schedule_facts(each) for each in found]},
+        lambda: text.listed(
+            ("schedule", "cron (UTC)", "state", "last run (UTC)", "under way"),
+            rows,
+            none=f"no schedules in the namespace {cluster.namespace} on {cluster.where}",
+        ),
+        [each["metadata"]["name"] for each in found],
+    )
 
 
 @argo.command(name="list")
 @click.option("-l", "--selector", default="", metavar="LABEL=VALUE", help="Only those with these labels.")
 @click.pass_obj
-def list_(connect: Any, selector: str) -> None:
+def list_(connect: Any, selector: str) -> Result:
     """List the workflows, the newest first."""
     cluster = connect()
     rows: list[list[text.Cell]] = []
-    for run in map(argo_state.remote_run, cluster.list(selector)):
+    runs = list(map(argo_state.remote_run, cluster.list(selector)))
+    for run in runs:
         state = (run.state, follow.STYLES.get(run.state, ""))
         rows.append([run.name, state, text.moment(run.created), text.duration(run.seconds), run.error])
-    if not rows:
-        click.echo(f"no workflows in the namespace {cluster.namespace} on {cluster.where}", err=True)
-        return
-    text.table(("workflow", "state", "started (UTC)", "duration", "error"), rows)
+    return Result(
+        {"runs": [follow.document(run, tasks=False) for run in runs]},
+        lambda: text.listed(
+            ("workflow", "state", "started (UTC)", "duration", "error"),
+            rows,
+            none=f"no workflows in the namespace {cluster.namespace} on {cluster.where}",
+        ),
+        [run.name for run in runs],
+    )
 
 
-def _wait(cluster: ArgoCluster, name: str, interval: float, limit: float | None) -> None:
-    sys.exit(follow.outcome(follow.follow(lambda: cluster.state(name), interval=interval, limit=limit)))
+def _wait(cluster: ArgoCluster, name: str, interval: float, limit: float | None) -> Result:
+    return follow.outcome(follow.follow(lambda: cluster.state(name), interval=interval, limit=limit))
 
 
 def _print_log(pieces: Any) -> None:

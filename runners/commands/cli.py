@@ -19,6 +19,7 @@ from components.runtime.errors import EXIT_INTERRUPTED, InputError, classify
 from components.runtime.text.redaction import redact
 from components.runtime.text.visible import visible
 from runners import in_checkout
+from runners.terminal import output
 from runners.terminal.readable import make_readable
 
 ROOT = "pipeline_root"
@@ -59,6 +60,7 @@ class LazyGroup(click.Group):
         module, _, attribute = COMMANDS[cmd_name][0].partition(":")
         command: click.Command = getattr(importlib.import_module(module), attribute)
         command.name = cmd_name
+        output.add_options(command)
         return command
 
     def resolve_command(
@@ -93,6 +95,16 @@ class LazyGroup(click.Group):
 def cli(context: click.Context, root: Path) -> None:
     """Run machine learning pipelines, and look at what they made."""
     context.obj = {"root": root}
+
+
+output.add_options(cli)
+
+
+@cli.result_callback()
+@click.pass_context
+def _shown(context: click.Context, /, made: output.Result, **_options: object) -> None:
+    """Every command returns what came of it; here alone it is printed."""
+    context.exit(output.show(made))
 
 
 def _root(folder: str) -> Path:
@@ -130,14 +142,22 @@ def main(argv: Sequence[str] | None = None) -> None:
       argv: arguments without the program's name; those of the process when None.
     """
     make_readable(sys.stdout, sys.stderr)
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    with output.as_asked(arguments):
+        _main(arguments)
+
+
+def _main(arguments: list[str]) -> None:
     try:
         os.getcwd()
     except FileNotFoundError:
         _fail("error: the folder that this was called in is gone; go to another one", InputError.exit_code)
     try:
-        arguments = list(sys.argv[1:] if argv is None else argv)
-        cli.main(args=arguments, prog_name=_called(), complete_var=COMPLETE_VARIABLE, standalone_mode=False)
+        code = cli.main(args=arguments, prog_name=_called(), complete_var=COMPLETE_VARIABLE, standalone_mode=False)
     except click.ClickException as error:
+        # (Without any arguments the message is the whole help.)
+        is_help = isinstance(error, click.exceptions.NoArgsIsHelpError)
+        output.fail("give a command; --help names them" if is_help else error.format_message(), error.exit_code)
         error.show()
         if isinstance(error, click.NoSuchOption) and error.option_name == "--root":
             click.echo("It goes before the command: --root FOLDER COMMAND", err=True)
@@ -154,11 +174,12 @@ def main(argv: Sequence[str] | None = None) -> None:
             sys.exit(1)
         fault = classify(error)
         if fault is None:
+            output.fail(f"{type(error).__name__}: {error}", 1)
             raise
         # What it is called in messages is not how everybody calls it.
         told = visible(str(fault)).replace("./millrace ", f"{_called()} ")
         _fail(f"error: {told}", fault.exit_code)
-    sys.exit(0)
+    sys.exit(code)
 
 
 def _called() -> str:
@@ -170,5 +191,6 @@ def _called() -> str:
 
 
 def _fail(line: str, exit_code: int) -> None:
+    output.fail(line.removeprefix("error: "), exit_code)
     click.echo(line, err=True)
     sys.exit(exit_code)

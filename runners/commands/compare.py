@@ -7,9 +7,11 @@ from pathlib import Path
 import click
 
 from runners.commands import completion
+from runners.history import as_json
 from runners.history.comparison import compare_runs
 from runners.history.comparison_tables import print_metrics, print_names, print_rows
 from runners.history.records import load_run
+from runners.terminal.output import Result
 
 
 @click.command()
@@ -24,18 +26,25 @@ from runners.history.records import load_run
 )
 @click.option("--all", "everything", is_flag=True, help="Also what is the same.")
 @click.pass_context
-def compare(context: click.Context, left: str, right: str, file: Path | None, everything: bool) -> None:
+def compare(context: click.Context, left: str, right: str, file: Path | None, everything: bool) -> Result:
     """Compare two RUNs (an id, the beginning of one, or `latest`): parameters, metrics, artifacts."""
     root: Path = context.obj["root"]
     compared = compare_runs(load_run(root, left), load_run(root, right))
     names = (compared.left.id, compared.right.id)
-    print_names(names)
-    print_rows("outcome", compared.summary, everything=True)
-    print_metrics("metrics", compared.metrics)
-    print_metrics("work", compared.work)
-    print_rows("parameters", compared.parameters, everything=everything)
-    print_rows("artifacts", compared.artifacts, everything=everything)
-    # The drawing library takes a second to import, which the tables in the terminal should not wait for.
-    from runners.history.pages.compare_page import write
 
-    click.echo(f"page: {write(compared, file or root / 'comparisons' / f'{names[0]}-{names[1]}.html')}")
+    def page() -> Path:
+        # The drawing library takes a second to import, which the tables in the terminal should not wait for.
+        from runners.history.pages.compare_page import write
+
+        return write(compared, file or root / "comparisons" / f"{names[0]}-{names[1]}.html")
+
+    def tables() -> None:
+        print_names(names)
+        print_rows("outcome", compared.summary, everything=True)
+        print_metrics("metrics", compared.metrics)
+        print_metrics("work", compared.work)
+        print_rows("parameters", compared.parameters, everything=everything)
+        print_rows("artifacts", compared.artifacts, everything=everything)
+        click.echo(f"page: {page()}")
+
+    return Result(lambda: as_json.comparison(compared) | {"page": page()}, tables, product=page)

@@ -15,12 +15,15 @@ from runners.compiled import fusing
 from runners.compiled.pipelines import Images, compile_pipeline
 from runners.settings.folders import folder_of_models
 from runners.settings.model import SECTIONS
+from runners.terminal import output
+from runners.terminal.output import Result
 
 
 @click.command(name="compile")
 @click.argument("model", shell_complete=completion.models)
 @click.option(
     "--output",
+    "place",
     type=click.Path(path_type=Path),
     help="Folder to write to, or the name of the KFP file, ending in .yaml; Argo's is put beside it. "
     "build in the checkout without.",
@@ -38,7 +41,7 @@ from runners.settings.model import SECTIONS
     help="What images that were built with the same option have as their models: a folder of models, or of one.",
 )
 @click.option("--argo/--no-argo", default=True, show_default=True, help="Whether to make the Argo Workflow too.")
-def compile_(model: str, output: Path | None, module: str, models: str | None, argo: bool) -> None:
+def compile_(model: str, place: Path | None, module: str, models: str | None, argo: bool) -> Result:
     """Compile a model's pipeline to what a cluster runs: <model>.kfp.yaml and <model>.argo.yaml.
 
     MODEL is a folder of models/ by its name, or a folder anywhere by its path.
@@ -52,8 +55,8 @@ def compile_(model: str, output: Path | None, module: str, models: str | None, a
     resolved = Images(carried, with_models=not settings.module)
     text = compile_pipeline(settings, resolved)
     resolved.refuse_other_models()
-    output = output or in_checkout("build")
-    file = output if output.suffix in (".yaml", ".yml") else output / f"{settings.folder.name}.kfp.yaml"
+    place = place or in_checkout("build")
+    file = place if place.suffix in (".yaml", ".yml") else place / f"{settings.folder.name}.kfp.yaml"
     files = {file: text}
     if argo:
         from runners.argo.options import for_settings
@@ -63,9 +66,8 @@ def compile_(model: str, output: Path | None, module: str, models: str | None, a
         files[beside] = compile_workflow(text, for_settings(settings))
     _write(files)
     for warning in (*resolved.warnings, *(fusing.warnings(text) if settings.cluster.fuse else ())):
-        click.echo(warning, err=True)
-    for written in files:
-        click.echo(written)
+        output.warn(warning)
+    return Result({"pipeline": settings.pipeline_name, "files": list(files)}, "\n".join(map(str, files)), list(files))
 
 
 def _write(files: dict[Path, str]) -> None:

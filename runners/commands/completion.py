@@ -14,6 +14,7 @@ from runners.commands.cli import COMPLETE_VARIABLE, ROOT
 from runners.history.records import LATEST, load_run
 from runners.settings import folders, resources
 from runners.settings.parameters import PARAMETERS
+from runners.terminal.output import Result
 
 SHELLS = ("bash", "zsh", "fish")
 
@@ -21,7 +22,7 @@ SHELLS = ("bash", "zsh", "fish")
 @click.command()
 @click.argument("shell", type=click.Choice(SHELLS))
 @click.pass_context
-def completion(context: click.Context, shell: str) -> None:
+def completion(context: click.Context, shell: str) -> Result:
     """Print what makes SHELL complete commands, options, models and runs.
 
     bash, in ~/.bashrc: eval "$(PATH/millrace completion bash)". zsh: the same with zsh, in ~/.zshrc behind compinit.
@@ -29,7 +30,8 @@ def completion(context: click.Context, shell: str) -> None:
     """
     kind = get_completion_class(shell)
     assert kind is not None
-    click.echo(kind(context.find_root().command, {}, "millrace", COMPLETE_VARIABLE).source())
+    script = kind(context.find_root().command, {}, "millrace", COMPLETE_VARIABLE).source()
+    return Result({"shell": shell, "script": script}, script, [script])
 
 
 def models(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:

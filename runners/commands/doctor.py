@@ -8,7 +8,6 @@ import os
 import platform
 import shutil
 import subprocess
-import sys
 import threading
 import time
 import warnings
@@ -25,6 +24,7 @@ from runners import PROJECT
 from runners.compiled import image_content, images
 from runners.local import engine, environments
 from runners.terminal import text
+from runners.terminal.output import Result
 
 _ENOUGH_BYTES = 5e9
 """A run of the largest sample with all its artifacts takes a tenth of it, the three environments half."""
@@ -54,7 +54,7 @@ class Finding:
 
 @click.command()
 @click.pass_context
-def doctor(context: click.Context) -> None:
+def doctor(context: click.Context) -> Result:
     """Tell what is installed here, which clusters answer, and how to mend what is not well.
 
     Exit code 1 where something is broken; what is only not there, and not needed by all, changes nothing.
@@ -76,11 +76,22 @@ def doctor(context: click.Context) -> None:
     asked = {name: _Asked(name, check) for name, check in checks.items()}
     deadline = time.monotonic() + _DEADLINE_SECONDS
     findings = [finding for each in asked.values() for finding in each.findings(deadline)]
-    text.table(
-        ("", "what", "found"),
-        [[each.state, each.name, redact("; ".join(filter(None, (each.said, each.mend))))] for each in findings],
+    wrong = [each for each in findings if each.state == WRONG]
+    words = {OK: "ok", MISSING: "missing", WRONG: "wrong"}
+    return Result(
+        {
+            "findings": [
+                {"name": each.name, "state": words[each.state], "found": each.said, "mend": each.mend or None}
+                for each in findings
+            ]
+        },
+        lambda: text.table(
+            ("", "what", "found"),
+            [[each.state, each.name, redact("; ".join(filter(None, (each.said, each.mend))))] for each in findings],
+        ),
+        exit_code=int(bool(wrong)),
+        error="; ".join(f"{each.name}: {each.said}" for each in wrong),
     )
-    sys.exit(int(any(each.state == WRONG for each in findings)))
 
 
 class _Asked:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,8 @@ from runners.remote import schedules
 from runners.remote.http import TIMEOUT, missing
 from runners.settings import parameters
 from runners.settings.kubernetes_values import check_name
-from runners.terminal import follow, text
+from runners.terminal import follow, output, text
+from runners.terminal.output import Result
 
 _INTERVAL = click.option(
     "--interval", default=5.0, show_default=True, type=click.FloatRange(min=0.01), help="Seconds between two looks."
@@ -49,11 +49,13 @@ def kubeflow(context: click.Context, name: str, host: str, namespace: str, timeo
 @kubeflow.command()
 @click.argument("pipeline")
 @click.pass_obj
-def upload(connect: Any, pipeline: str) -> None:
+def upload(connect: Any, pipeline: str) -> Result:
     """Upload PIPELINE (a compiled file, or a model's in build/): a new version if its content changed."""
     file = parameters.compiled_file(pipeline)
     parameters.read_ir(file)
-    _uploaded(connect(), file)
+    version, is_new = _uploaded(connect(), file)
+    data = {"version": version.display_name, "id": version.pipeline_version_id, "new": is_new}
+    return Result(data, product=[version.display_name])
 
 
 @kubeflow.command()
@@ -82,7 +84,7 @@ def run(
     waits: bool,
     interval: float,
     limit: float | None,
-) -> None:
+) -> Result:
     """Run PIPELINE: a compiled file or a model's in build/, uploaded if need be, or a pipeline on the server."""
     file: Path | None = parameters.compiled_file(pipeline)
     if file is not None and file.name != Path(pipeline).name and (version or not file.exists()):
@@ -99,7 +101,7 @@ def run(
         values = _values(parameters.read_ir(file), given, str(file))
     cluster = connect()
     if file is not None:
-        found = _uploaded(cluster, file)
+        found, _ = _uploaded(cluster, file)
     else:
         found = cluster.latest_version(pipeline, version)
         values = _values(stages.unwrapped(found.pipeline_spec), given, pipeline)
@@ -113,10 +115,12 @@ def run(
         service_account=service_account,
         uncached=file if no_cache else None,
     )
-    click.echo(f"run {identity} {name}")
-    click.echo(f"page: {cluster.where}/#/runs/details/{identity}")
+    page = f"{cluster.where}/#/runs/details/{identity}"
+    output.note(f"run {identity} {name}")
+    output.note(f"page: {page}")
     if waits:
-        _wait(cluster, identity, interval, limit)
+        return _wait(cluster, identity, interval, limit)
+    return Result({"run": identity, "name": name, "page": page}, product=[identity])
 
 
 @kubeflow.command()
@@ -124,49 +128,50 @@ def run(
 @_INTERVAL
 @_LIMIT
 @click.pass_obj
-def wait(connect: Any, run: str, interval: float, limit: float | None) -> None:
+def wait(connect: Any, run: str, interval: float, limit: float | None) -> Result:
     """Follow RUN (an id, its beginning, a name, or `latest`) until it ends; exit code 1 when it failed."""
     cluster = connect()
-    _wait(cluster, cluster.find_run(run), interval, limit)
+    return _wait(cluster, cluster.find_run(run), interval, limit)
 
 
 @kubeflow.command(name="list")
 @click.argument("what", type=click.Choice(["runs", "pipelines", "experiments", "schedules"]), default="runs")
 @click.option("-n", "--limit", default=20, show_default=True, type=click.IntRange(min=1), help="So many runs.")
 @click.pass_obj
-def list_(connect: Any, what: str, limit: int) -> None:
+def list_(connect: Any, what: str, limit: int) -> Result:
     """List runs, pipelines, experiments or schedules."""
     cluster: Cluster = connect()
-    headers, rows = listing.table(cluster, what, limit)
-    if not rows:
-        click.echo(f"no {what} on {cluster.where}", err=True)
-        return
-    text.table(headers, rows)
+    facts, headers, rows = listing.table(cluster, what, limit)
+    return Result(
+        {what: facts},
+        lambda: text.listed(headers, rows, none=f"no {what} on {cluster.where}"),
+        [next(iter(each.values())) for each in facts],
+    )
 
 
 @kubeflow.command()
 @click.argument("run")
 @click.pass_obj
-def show(connect: Any, run: str) -> None:
+def show(connect: Any, run: str) -> Result:
     """Show the state, the parameters and the tasks of RUN."""
     cluster = connect()
-    follow.print_run(cluster.get(cluster.find_run(run)))
+    return follow.shown(cluster.get(cluster.find_run(run)))
 
 
 @kubeflow.command()
 @click.argument("run")
 @click.pass_obj
-def terminate(connect: Any, run: str) -> None:
+def terminate(connect: Any, run: str) -> Result:
     """Stop RUN."""
-    _act(connect(), "terminate", run)
+    return _act(connect(), "terminate", run)
 
 
 @kubeflow.command()
 @click.argument("run")
 @click.pass_obj
-def retry(connect: Any, run: str) -> None:
+def retry(connect: Any, run: str) -> Result:
     """Run the tasks of RUN that failed again."""
-    _act(connect(), "retry", run)
+    return _act(connect(), "retry", run)
 
 
 @kubeflow.command()
@@ -174,7 +179,7 @@ def retry(connect: Any, run: str) -> None:
 @click.argument("name")
 @_YES
 @click.pass_obj
-def delete(connect: Any, kind: str, name: str, yes: bool) -> None:
+def delete(connect: Any, kind: str, name: str, yes: bool) -> Result:
     """Delete a run, a pipeline with all its versions, or a schedule."""
     cluster: Cluster = connect()
     # What it is comes before the question whether it may go.
@@ -187,20 +192,22 @@ def delete(connect: Any, kind: str, name: str, yes: bool) -> None:
         raise missing("schedule", name, [each.display_name for each in scheduled], cluster.where)
     if not yes:
         text.confirm(f"delete the {kind} {name} on {cluster.where}?")
+    versions = None
     if kind == "run":
         cluster.act("delete", found)
     elif kind == "pipeline":
-        click.echo(f"versions deleted: {cluster.delete_pipeline(name)}")
+        versions = cluster.delete_pipeline(name)
+        output.note(f"versions deleted: {versions}")
     if left := [run for each in there for run in cluster.retire_recurring_run(each.recurring_run_id)]:
         raise TransientError(f"schedule {name}: {recurring_runs.goes_on(left)}")
-    click.echo(f"{kind} {name}: deleted")
+    return Result({"deleted": {"kind": kind, "name": name, "versions": versions}}, f"{kind} {name}: deleted")
 
 
 @kubeflow.command()
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--dry-run", is_flag=True, help="Only say what would be done.")
 @click.pass_obj
-def schedule(connect: Any, files: tuple[Path, ...], dry_run: bool) -> None:
+def schedule(connect: Any, files: tuple[Path, ...], dry_run: bool) -> Result:
     """Create or replace the recurring runs that FILES (or folders of files) describe."""
     wanted = schedules.read(files)
     for file, each in wanted:
@@ -213,9 +220,12 @@ def schedule(connect: Any, files: tuple[Path, ...], dry_run: bool) -> None:
     for file, each in wanted:
         version = versions[each.name] = cluster.latest_version(each.pipeline, each.version)
         parameters.check(each.parameters, parameters.definitions(stages.unwrapped(version.pipeline_spec)), str(file))
+    changes = {}
     for _, each in wanted:
         found = [run for run in there if run.display_name == each.name]
-        click.echo(f"{each.name}: {recurring_runs.apply(cluster, each, versions[each.name], found, dry_run)}")
+        changes[each.name] = recurring_runs.apply(cluster, each, versions[each.name], found, dry_run)
+        output.note(f"{each.name}: {changes[each.name]}")
+    return Result(schedules.document(changes, dry_run=dry_run))
 
 
 @kubeflow.command()
@@ -223,50 +233,64 @@ def schedule(connect: Any, files: tuple[Path, ...], dry_run: bool) -> None:
 @click.argument("right", metavar="RUN")
 @click.option("--all", "everything", is_flag=True, help="Also what is the same.")
 @click.pass_obj
-def compare(connect: Any, left: str, right: str, everything: bool) -> None:
+def compare(connect: Any, left: str, right: str, everything: bool) -> Result:
     """Compare two RUNs: outcome, metrics, parameters, tasks."""
-    from runners.kubeflow.compare import print_comparison
+    from runners.kubeflow.compare import compare_runs, document, print_comparison
 
     cluster = connect()
-    print_comparison(cluster, cluster.find_run(left), cluster.find_run(right), everything=everything)
+    compared = compare_runs(cluster, cluster.find_run(left), cluster.find_run(right))
+    return Result(lambda: document(compared), lambda: print_comparison(compared, everything=everything))
 
 
 @kubeflow.command()
 @click.argument("run")
-@click.option("--output", type=click.Path(file_okay=False, path_type=Path), help="Folder; build/reports/<run>.")
+@click.option(
+    "--output", "folder", type=click.Path(file_okay=False, path_type=Path), help="Folder; build/reports/<run>."
+)
 @click.pass_obj
-def report(connect: Any, run: str, output: Path | None) -> None:
+def report(connect: Any, run: str, folder: Path | None) -> Result:
     """Fetch the report pages of RUN; needs the address of the dashboard, not of the API server behind it."""
     from runners.kubeflow.artifacts import fetch_reports
 
     cluster = connect()
     identity = cluster.find_run(run)
-    for file in fetch_reports(cluster, identity, output or in_checkout("build") / "reports" / identity):
-        click.echo(file)
+    files = list(fetch_reports(cluster, identity, folder or in_checkout("build") / "reports" / identity))
+    return Result({"run": identity, "files": files}, "\n".join(map(str, files)), files)
 
 
 @kubeflow.command()
 @click.argument("what", metavar="RUN|ARTIFACT")
 @directions
 @click.pass_obj
-def lineage(connect: Any, what: str, direction: str | None, every: bool) -> None:
+def lineage(connect: Any, what: str, direction: str | None, every: bool) -> Result:
     """Tell what made an artifact, and what came of it, across the runs on the server.
 
     RUN stands for what came of it. ARTIFACT is RUN/TASK/OUTPUT, a URI, a digest (or its beginning), or MODEL@VERSION.
     """
+    from runners.history import as_json
     from runners.history.lineage_tree import print_lineage
     from runners.kubeflow.lineage import MOST_RUNS, ServerLineage
 
     graph = ServerLineage(connect())
-    print_lineage(graph, graph.find(what), direction, every)
-    if graph.is_cut:
-        click.echo(f"not all that hangs together is told: of {MOST_RUNS} runs, the nearest, and no more", err=True)
+    nodes = graph.find(what)
+
+    def printed() -> None:
+        print_lineage(graph, nodes, direction, every)
+        if graph.is_cut:
+            click.echo(f"not all that hangs together is told: of {MOST_RUNS} runs, the nearest, and no more", err=True)
+
+    return Result(
+        lambda: as_json.lineage(graph, nodes, direction) | {"complete": not graph.is_cut},
+        printed,
+        [node.id for node in nodes],
+    )
 
 
-def _uploaded(cluster: Cluster, file: Path) -> Any:
+def _uploaded(cluster: Cluster, file: Path) -> tuple[Any, bool]:
+    """The version, and whether it is new."""
     version, is_new = cluster.upload(file)
-    click.echo(f"version {version.display_name} {'uploaded' if is_new else 'is there already'}")
-    return version
+    output.note(f"version {version.display_name} {'uploaded' if is_new else 'is there already'}")
+    return version, is_new
 
 
 def _values(ir: dict[str, Any], given: tuple[str, ...], where: str) -> dict[str, Any]:
@@ -276,12 +300,11 @@ def _values(ir: dict[str, Any], given: tuple[str, ...], where: str) -> dict[str,
     return values
 
 
-def _wait(cluster: Cluster, identity: str, interval: float, limit: float | None) -> None:
-    ended = follow.follow(lambda: cluster.get(identity), interval=interval, limit=limit)
-    sys.exit(follow.outcome(ended))
+def _wait(cluster: Cluster, identity: str, interval: float, limit: float | None) -> Result:
+    return follow.outcome(follow.follow(lambda: cluster.get(identity), interval=interval, limit=limit))
 
 
-def _act(cluster: Cluster, action: str, run: str) -> None:
+def _act(cluster: Cluster, action: str, run: str) -> Result:
     identity = cluster.find_run(run)
     cluster.act(action, identity)
-    click.echo(f"run {identity}: asked to {action}")
+    return Result({"run": identity, "asked_to": action}, f"run {identity}: asked to {action}")

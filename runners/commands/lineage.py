@@ -9,8 +9,10 @@ from typing import Any
 import click
 
 from runners.commands import completion
+from runners.history import as_json
 from runners.history.lineage_graph import Graph
 from runners.history.lineage_tree import print_lineage
+from runners.terminal.output import Result
 
 
 def directions(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -28,11 +30,16 @@ def directions(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.argument("artifact", shell_complete=completion.artifacts)
 @directions
 @click.pass_context
-def lineage(context: click.Context, artifact: str, direction: str | None, every: bool) -> None:
+def lineage(context: click.Context, artifact: str, direction: str | None, every: bool) -> Result:
     """Tell what made ARTIFACT, and what came of it.
 
     ARTIFACT is a digest (or its beginning), a path, RUN/TASK/OUTPUT (RUN may be `latest`), or MODEL@VERSION.
     """
     root: Path = context.obj["root"]
     graph = Graph.read(root)
-    print_lineage(graph, graph.find(artifact), direction, every)
+    nodes = graph.find(artifact)
+    return Result(
+        lambda: as_json.lineage(graph, nodes, direction),
+        lambda: print_lineage(graph, nodes, direction, every),
+        [node.id for node in nodes],
+    )

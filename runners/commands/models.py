@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import click
-
 from runners.settings.folders import SETTINGS_FILE
 from runners.settings.model import Settings, load, own_name, same_name
+from runners.terminal import output
 
 
 def load_model(model: str, module: str = "", models: Path | None = None) -> Settings:
@@ -23,9 +22,8 @@ def load_model(model: str, module: str = "", models: Path | None = None) -> Sett
             if settings.pipeline_name == own_name(settings.folder)
             else "leave the key out, and it is the folder's, or write another"
         )
-        click.echo(
+        output.warn(
             f"warning: pipeline_name {settings.pipeline_name!r} is also that of {', '.join(others)}: runs, artifacts "
-            f"and lineage of both go under one name; {mend}",
-            err=True,
+            f"and lineage of both go under one name; {mend}"
         )
     return settings

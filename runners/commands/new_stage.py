@@ -7,6 +7,7 @@ import click
 from runners import PROJECT
 from runners.scaffold import stage
 from runners.settings.resources import stages, task_name
+from runners.terminal.output import Result
 
 _LEFT = """
 What is left to you:
@@ -24,11 +25,13 @@ runners/settings/stages.py   a section, if models shall have settings for it: do
     show_default=True,
     help="That the stage runs in: client has no TensorFlow, data has TFDV, ml has TensorFlow and Keras.",
 )
-def new_stage(name: str, environment: str) -> None:
+def new_stage(name: str, environment: str) -> Result:
     """Make the stage NAME, which works and has tests, and register it everywhere but in pipeline.py."""
     new = stage.scaffold(name, environment, PROJECT)
     stage.write(new, PROJECT)
-    for word, places in (("made", new.made), ("changed", new.changed)):
-        for place in places:
-            click.echo(f"{word:<8} {place}")
-    click.echo(_LEFT.format(name=name, task=task_name(name)))
+    lines = [f"{word:<8} {place}" for word in ("made", "changed") for place in getattr(new, word)]
+    return Result(
+        {"stage": name, "task": task_name(name), "made": list(new.made), "changed": list(new.changed)},
+        "\n".join([*lines, _LEFT.format(name=name, task=task_name(name))]),
+        list(new.made),
+    )

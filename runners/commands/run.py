@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
 
 from components.runtime.errors import InputError, StageError, classify
 from components.runtime.records import execution_record
@@ -17,8 +15,9 @@ from runners.commands import completion
 from runners.commands.models import load_model
 from runners.compiled.ir import documents, read
 from runners.compiled.pipelines import compiled
+from runners.history import as_json
 from runners.history.pages import run_report
-from runners.history.records import last_model
+from runners.history.records import last_model, load_run
 from runners.local import environments
 from runners.local.containers import Containers
 from runners.local.run import LocalRun
@@ -26,7 +25,12 @@ from runners.local.selection import Selection
 from runners.settings.folders import MODELS, SETTINGS_FILE
 from runners.settings.model import Settings
 from runners.settings.parameters import PARAMETERS, split, typed
+from runners.terminal import output
 from runners.terminal.display import make_display, short, summary
+from runners.terminal.output import Result
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 _PLACES = ("data", "serving_directory")
 """Parameters that say where something lies."""
@@ -86,7 +90,7 @@ def run(
     no_cache: bool,
     docker: bool,
     engine: str,
-) -> None:
+) -> Result:
     """Run a model's pipeline on this machine.
 
     MODEL is a folder of models/ by its name, or a folder anywhere by its path.
@@ -114,7 +118,7 @@ def run(
     containers = Containers(engine) if docker else None
     if not docker:
         environments.prepare(stages)
-    console = Console()
+    console = output.console()
     local = LocalRun(
         root=root,
         pipeline=pipeline,
@@ -129,21 +133,36 @@ def run(
         | ({"data": "--data "} if data is not None else {}),
     )
     if containers and containers.stale:
-        click.echo(
+        output.warn(
             f"warning: not of this checkout's code: the images of {', '.join(containers.stale)}; "
-            "`make images` builds them anew",
-            err=True,
+            "`make images` builds them anew"
         )
     for note in local.earlier.notes.values():
-        click.echo(f"warning: {note}", err=True)
+        output.warn(f"warning: {note}")
     exit_code = local.run()
+    page: Path | None = None
     try:
-        run_report.write(root, local.id)
+        page = run_report.write(root, local.id)
     except (OSError, StageError) as error:
         fault = classify(error)
         if fault is None:
             raise
         console.print(f"the report could not be written: {fault}", soft_wrap=True)
+
+    def document() -> dict[str, Any]:
+        told = as_json.run(load_run(root, local.id))
+        return told | {"report": page, "record": local.folder}
+
+    return Result(
+        document,
+        lambda: _print_summary(console, root, local, settings),
+        [local.id],
+        exit_code,
+        error=local.record["error"] if exit_code else "",
+    )
+
+
+def _print_summary(console: Console, root: Path, local: LocalRun, settings: Settings) -> None:
     executions = {
         task["name"]: record
         for task in local.record["tasks"]
@@ -155,7 +174,6 @@ def run(
     settings_file = None if local.invalid_data() else short(settings.folder / SETTINGS_FILE)
     told = summary(short(root), local.record, executions, settings=settings_file, width=width)
     console.print(told, soft_wrap=True, end="")
-    sys.exit(exit_code)
 
 
 def _module(place: str) -> str:
@@ -193,11 +211,10 @@ def _warn_of_other_folder(root: Path, settings: Settings) -> None:
     """Says where the last run of this name was of a model in another folder: they would push over each other's."""
     earlier = last_model(root, settings.pipeline_name)
     if earlier and earlier != str(settings.folder):
-        click.echo(
+        output.warn(
             f"warning: the last run of {settings.pipeline_name!r} was of the model in {earlier}, this one is of "
             f"{settings.folder}: runs, artifacts and served models of both go under one name; if they are two models, "
-            f"write pipeline_name into {SETTINGS_FILE}",
-            err=True,
+            f"write pipeline_name into {SETTINGS_FILE}"
         )
 
 

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import click
 
+from runners.history import as_json
 from runners.history.outcome import Outcome, outcome
 from runners.history.records import Run, list_runs
 from runners.terminal import text
+from runners.terminal.output import Result
 
 STATE_STYLES = {"done": "green", "failed": "red", "running": "cyan", "stopped": "yellow"}
 
@@ -29,15 +31,17 @@ _VIEWS = (
 @click.option("--pipeline", default="", help="Only the runs of this pipeline.")
 @click.option("-n", "--limit", type=click.IntRange(min=1), help="Only so many.")
 @click.pass_context
-def runs(context: click.Context, pipeline: str, limit: int | None) -> None:
+def runs(context: click.Context, pipeline: str, limit: int | None) -> Result:
     """List the runs, the newest first: state, duration, metrics, whether blessed, version pushed."""
     root: Path = context.obj["root"]
     found = [run for run in list_runs(root) if pipeline in ("", run.pipeline)][:limit]
-    if not found:
-        of = f" of {pipeline}" if pipeline else ""
-        click.echo(f"no runs{of} under {root}; start one with `./millrace run MODEL`", err=True)
-        return
-    text.fitted(_VIEWS, [_row(run) for run in found])
+    of = f" of {pipeline}" if pipeline else ""
+    none = f"no runs{of} under {root}; start one with `./millrace run MODEL`"
+    return Result(
+        lambda: {"runs": [as_json.run(run, tasks=False) for run in found]},
+        lambda: text.fitted(_VIEWS, [_row(run) for run in found]) if found else click.echo(none, err=True),
+        [run.id for run in found],
+    )
 
 
 def _row(run: Run) -> dict[str, text.Cell]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,8 @@ from components.runtime.errors import InputError
 from runners.remote import schedules
 from runners.remote.http import TIMEOUT
 from runners.settings import parameters
-from runners.terminal import follow, text
+from runners.terminal import follow, output, text
+from runners.terminal.output import Result
 from runners.vertex.jobs import Job, Place, Vertex, images_without_registry, make_job
 
 _ROOT = click.option("--pipeline-root", default="", metavar="URI", help="Where artifacts go: gs://BUCKET/FOLDER.")
@@ -60,7 +60,7 @@ def submit(
     waits: bool,
     interval: float,
     limit: float | None,
-) -> None:
+) -> Result:
     """Submit PIPELINE: a compiled file, or a model's in build/."""
     place = connect[0]()
     file = parameters.compiled_file(pipeline)
@@ -69,9 +69,11 @@ def submit(
     _warn(job)
     cluster = connect[1](place)
     identity = cluster.submit(job, name)
-    click.echo(f"run {identity} submitted to {cluster.where}")
+    said = f"run {identity} submitted to {cluster.where}"
     if waits:
-        _wait(cluster, identity, interval, limit)
+        output.note(said)
+        return _wait(cluster, identity, interval, limit)
+    return Result({"run": identity, "place": cluster.where}, said, [identity])
 
 
 @vertex.command()
@@ -79,33 +81,37 @@ def submit(
 @_INTERVAL
 @_LIMIT
 @click.pass_obj
-def wait(connect: Any, run: str, interval: float, limit: float | None) -> None:
+def wait(connect: Any, run: str, interval: float, limit: float | None) -> Result:
     """Follow RUN (an id) until it ends; exit code 1 when it failed."""
-    _wait(connect[1](connect[0]()), run, interval, limit)
+    return _wait(connect[1](connect[0]()), run, interval, limit)
 
 
 @vertex.command()
 @click.argument("run")
 @click.pass_obj
-def show(connect: Any, run: str) -> None:
+def show(connect: Any, run: str) -> Result:
     """Show the state, the parameters and the tasks of RUN."""
-    follow.print_run(connect[1](connect[0]()).state(run))
+    return follow.shown(connect[1](connect[0]()).state(run))
 
 
 @vertex.command(name="list")
 @click.option("-n", "--limit", default=20, show_default=True, type=click.IntRange(min=1), help="So many.")
 @click.pass_obj
-def list_(connect: Any, limit: int) -> None:
+def list_(connect: Any, limit: int) -> Result:
     """List the runs, the newest first."""
     cluster = connect[1](connect[0]())
     rows: list[list[text.Cell]] = []
-    for run in cluster.runs(limit):
+    runs = list(cluster.runs(limit))
+    for run in runs:
         state = (run.state, follow.STYLES.get(run.state, ""))
         rows.append([run.id, run.name, state, text.moment(run.created), text.duration(run.seconds)])
-    if not rows:
-        click.echo(f"no runs on {cluster.where}", err=True)
-        return
-    text.table(("run", "name", "state", "created (UTC)", "duration"), rows)
+    return Result(
+        {"runs": [follow.document(run, tasks=False) for run in runs]},
+        lambda: text.listed(
+            ("run", "name", "state", "created (UTC)", "duration"), rows, none=f"no runs on {cluster.where}"
+        ),
+        [run.id for run in runs],
+    )
 
 
 @vertex.command()
@@ -122,7 +128,7 @@ def schedule(
     service_account: str,
     caching: bool | None,
     dry_run: bool,
-) -> None:
+) -> Result:
     """Create or replace the schedules that FILES describe; `pipeline` is a compiled file, or a model's in build/."""
     place = connect[0]()
     jobs = []
@@ -146,14 +152,17 @@ def schedule(
         _warn(job)
         jobs.append((each, job))
     cluster = connect[1](place)
+    changes = {}
     for each, job in jobs:
-        click.echo(f"{each.name}: {cluster.apply(each, job, dry_run=dry_run)}")
+        changes[each.name] = cluster.apply(each, job, dry_run=dry_run)
+        output.note(f"{each.name}: {changes[each.name]}")
+    return Result(schedules.document(changes, dry_run=dry_run))
 
 
 def _warn(job: Job) -> None:
     if images := images_without_registry(job.ir):
-        click.echo(f"warning: images without a registry, which Vertex may not find: {', '.join(images)}", err=True)
+        output.warn(f"warning: images without a registry, which Vertex may not find: {', '.join(images)}")
 
 
-def _wait(cluster: Vertex, identity: str, interval: float, limit: float | None) -> None:
-    sys.exit(follow.outcome(follow.follow(lambda: cluster.state(identity), interval=interval, limit=limit)))
+def _wait(cluster: Vertex, identity: str, interval: float, limit: float | None) -> Result:
+    return follow.outcome(follow.follow(lambda: cluster.state(identity), interval=interval, limit=limit))

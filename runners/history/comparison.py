@@ -141,16 +141,20 @@ def _summary(run: Run, made: Outcome) -> dict[str, str]:
     }
 
 
-def _parameters(run: Run) -> dict[str, str]:
+def parameter_values(run: Run) -> dict[str, Any]:
     """Those of the pipeline, then those of each task; what an exit task is told of the run's end is none of them."""
-    found = {name: _text(value) for name, value in run.parameters.items()}
+    found = dict(run.parameters)
     for task, execution in run.executions.items():
         for name, value in execution.parameters.items():
             if execution.stage == "notify" and name == final_status.INPUT:
                 continue
             if name not in run.parameters or run.parameters[name] != value:
-                found[f"{task}.{name}"] = _text(value)
+                found[f"{task}.{name}"] = value
     return found
+
+
+def _parameters(run: Run) -> dict[str, str]:
+    return {name: _text(value) for name, value in parameter_values(run).items()}
 
 
 def _parameter_rows(left: Run, right: Run) -> list[Row]:

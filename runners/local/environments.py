@@ -15,6 +15,7 @@ from components.runtime.launch.processes import Environment
 from components.runtime.stage.artifacts import file_digest
 from runners import PROJECT
 from runners.settings.resources import environments
+from runners.terminal import output
 
 
 def names() -> list[str]:
@@ -80,8 +81,9 @@ def make(target: str, **variables: str) -> None:
     given = [f"{name}={value}" for name, value in variables.items()]
     # Not as a part of the make that called this, if one did.
     environment = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKELEVEL")}
+    told = subprocess.DEVNULL if output.is_quiet() else sys.stderr
     try:
-        ended = subprocess.run([*words, *given], env=environment, stdout=sys.stderr, stdin=subprocess.DEVNULL)
+        ended = subprocess.run([*words, *given], env=environment, stdout=told, stdin=subprocess.DEVNULL)
     except FileNotFoundError:
         raise InputError(f"make is not installed, which `make {target}` needs; install it") from None
     if ended.returncode != 0:

@@ -9,7 +9,7 @@ parameters: {train_steps: 500}
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -211,3 +211,8 @@ def _value(text: str, words: Sequence[str]) -> int:
         # Months count from 1, days of the week from 0.
         return words.index(text.lower()) + (1 if len(words) == 12 else 0)
     return int(text) if re.fullmatch("[0-9]{1,9}", text) else -1
+
+
+def document(changes: Mapping[str, str], *, dry_run: bool) -> dict[str, Any]:
+    """What was done, or would be, to schedules by name, as a document for programs."""
+    return {"dry_run": dry_run, "schedules": [{"schedule": name, "change": what} for name, what in changes.items()]}

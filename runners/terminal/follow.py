@@ -9,11 +9,10 @@ from datetime import datetime
 from typing import Any
 
 import click
-from rich.console import Console
 
 from components.runtime.errors import StageError, TransientError
 from components.runtime.text.visible import visible
-from runners.terminal import text
+from runners.terminal import output, text
 from runners.terminal.display import make_display
 
 PATIENCE = 600.0
@@ -117,7 +116,7 @@ def follow(poll: Callable[[], RemoteRun], *, interval: float, limit: float | Non
     begun = answered = time.monotonic()
     record: dict[str, Any] = {"id": run.name if run.name == run.id else f"{run.name} ({run.id})", "tasks": []}
     known: dict[str, dict[str, Any]] = {}
-    display = make_display(Console(), errors=True)
+    display = make_display(output.console(), errors=True)
     display.begin(record)
     fault: StageError | None = None
     silent = 0.0
@@ -169,11 +168,46 @@ def _show(task: RemoteTask, known: dict[str, dict[str, Any]], tasks: list[dict[s
         display.change(row)
 
 
+def document(run: RemoteRun, *, tasks: bool = True) -> dict[str, Any]:
+    """A run as a document for programs; in a list without its tasks and parameters."""
+    facts = {
+        "run": run.id,
+        "name": run.name,
+        "state": run.state,
+        "created": run.created,
+        "finished": run.ended,
+        "seconds": run.seconds,
+        "error": run.error or None,
+    }
+    if not tasks:
+        return facts
+    return facts | {
+        "parameters": run.parameters,
+        "tasks": [
+            {
+                "task": task.name,
+                "state": task.state,
+                "cached": task.state == "cached" if task.ended or task.state == "cached" else None,
+                "started": task.started,
+                "seconds": task.seconds,
+                "attempts": task.attempts or None,
+                "error": task.error or None,
+            }
+            for task in run.tasks
+        ],
+    }
+
+
+def shown(run: RemoteRun) -> output.Result:
+    """A run as it is now."""
+    return output.Result(document(run), lambda: print_run(run), [run.state])
+
+
 def print_run(run: RemoteRun) -> None:
     """Prints the state, the parameters and the tasks of a run."""
     click.echo(f"run         {run.name}" + (f" ({run.id})" if run.id != run.name else ""))
     click.echo(f"state       {text.styled(run.state, STYLES.get(run.state, ''))}")
-    click.echo(f"created     {text.moment(run.created)}")
+    click.echo(f"created     {text.moment(run.created)}{' UTC' if run.created else ''}")
     click.echo(f"duration    {text.duration(run.seconds)}")
     if run.error:
         click.echo(f"error       {visible(run.error)}")
@@ -189,10 +223,15 @@ def print_run(run: RemoteRun) -> None:
         text.table(("task", "state", "duration", "note"), rows)
 
 
-def outcome(run: RemoteRun) -> int:
-    """Says how the run ended; returns the exit code of the command."""
+def outcome(run: RemoteRun) -> output.Result:
+    """How a run that was followed has ended."""
+    code = 0 if run.state == "done" else 1
+    error = "" if code == 0 else run.error or f"run {run.name}: {run.state}"
+    return output.Result(document(run), lambda: _print_outcome(run), [run.state], code, error)
+
+
+def _print_outcome(run: RemoteRun) -> None:
     took = f" in {text.duration(run.seconds)}" if run.seconds is not None else ""
     click.echo(f"run {run.name}: {text.styled(run.state, STYLES.get(run.state, ''))}{took}")
     if run.error:
         click.echo(f"error: {visible(run.error)}", err=True)
-    return 0 if run.state == "done" else 1

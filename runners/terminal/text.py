@@ -127,6 +127,14 @@ def fitted(views: Sequence[Sequence[str]], rows: Sequence[Mapping[str, Cell]]) -
         table(*chosen)
 
 
+def listed(headers: Sequence[str], rows: Sequence[Sequence[Cell]], *, none: str) -> None:
+    """Prints a table, or on standard error that there is nothing to list."""
+    if rows:
+        table(headers, rows)
+    else:
+        click.echo(none, err=True)
+
+
 def styled(text: str, style: str) -> str:
     """A text in a style on a terminal, as it is in a pipe; without characters that nobody sees in either."""
     text = in_one_line(text)
@@ -191,9 +199,10 @@ def confirm(question: str) -> None:
       InputError: no, or no answer, from what is no person.
     """
     try:
-        click.confirm(question, abort=True)
+        # Beside what the command prints, which a program may read.
+        click.confirm(question, abort=True, err=True)
     except click.Abort:
         if sys.stdin.isatty():
             raise
-        click.echo()
+        click.echo(err=True)
         raise InputError("nobody answers here; give --yes") from None

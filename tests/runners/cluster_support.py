@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from runners.commands.cli import main
 
 IR = """\
@@ -86,6 +88,14 @@ class Called:
     @property
     def lines(self) -> list[str]:
         return self.out.splitlines()
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """What `--json` printed: one document and nothing else, with the exit code in it."""
+        found: dict[str, Any] = json.loads(self.out, parse_constant=pytest.fail)
+        assert found["code"] == self.exit_code
+        assert (found["error"] is None) or self.exit_code or "state" in found
+        return found
 
     @property
     def error(self) -> str:
