@@ -18,7 +18,7 @@ from runners import PROJECT
 from runners.settings import evaluation_file, mistakes, plain_values, secret_values
 from runners.settings import resources as resources_module
 from runners.settings.cluster import Cluster, StageResources
-from runners.settings.folders import IN_IMAGES, MODELS, SETTINGS_FILE, above, carried, find, shown
+from runners.settings.folders import IN_IMAGES, MODELS, PIPELINE_FILE, SETTINGS_FILE, above, carried, find, shown
 from runners.settings.kubernetes_values import pipeline_name
 from runners.settings.sections import Section
 from runners.settings.stages import (
@@ -40,6 +40,9 @@ _NOT_ARGUMENTS = {"train": {"train_steps", "eval_steps", "warm_start"}}
 
 SECTIONS = ("ingest", "statistics", "schema", "validate", "transform", "tune", "train", "evaluate")
 """Of the settings, by stage, as far as they are its arguments."""
+
+OPTIONAL_SECTIONS = ("tune", "push_hub", "push_vertex", "notify")
+"""Those without which a pipeline has no task of the stage."""
 
 PipelineName = Annotated[str, AfterValidator(pipeline_name)]
 
@@ -88,13 +91,17 @@ class Settings(Section):
     @classmethod
     def _resources_are_of_stages(cls, content: dict[str, Any]) -> dict[str, Any]:
         given = content.get("resources")
-        # What is given for a stage says nothing where there is no such stage.
-        resources_module.check_names(given if isinstance(given, dict) else {})
+        # What is given for a stage says nothing where there is no such stage. (Which tasks a pipeline of the model's
+        # own has is known when it is compiled.)
+        if not (Path(content["folder"]) / PIPELINE_FILE).is_file():
+            resources_module.check_names(given if isinstance(given, dict) else {})
         return content
 
     @model_validator(mode="after")
     def _fused_tasks_are_known(self) -> Settings:
         tasks = resources_module.tasks()
+        if self.own_pipeline:
+            return self
         for name in (name for group in self.cluster.fuse for name in group):
             if name not in tasks:
                 near = did_you_mean(name, list(tasks))
@@ -119,8 +126,17 @@ class Settings(Section):
 
     @functools.cached_property
     def _pods(self) -> dict[str, StageResources]:
-        given = {name: section.model_dump(exclude_unset=True) for name, section in self.resources.items()}
-        return resources_module.resolve(given)
+        return resources_module.resolve(self._resources)
+
+    @property
+    def _resources(self) -> dict[str, Any]:
+        return {name: section.model_dump(exclude_unset=True) for name, section in self.resources.items()}
+
+    @property
+    def own_pipeline(self) -> Path | None:
+        """The file that defines the model's pipeline, where that is not the default one."""
+        file = self.folder / PIPELINE_FILE
+        return file if file.is_file() else None
 
     def place(self, parameter: Literal["data", "serving_directory"]) -> str:
         """Where raw data lies, or served models go, on a cluster when a run does not say: on the volume, if any."""
@@ -128,16 +144,34 @@ class Settings(Section):
         on_volume = f"{self.cluster.mount_path}/{folder}/{self.folder.name}" if self.cluster.volume.claim else ""
         return getattr(self, parameter) or on_volume
 
-    def pod(self, task: str) -> StageResources:
-        """What the pod of a task is given: defaults, what is said of all, of its stage, and of itself."""
-        return self._pods[resources_module.task_name(task)]
+    def pod(self, task: str, stage: str = "") -> StageResources:
+        """What the pod of a task is given: defaults, what is said of all, of its stage, and of itself.
+
+        Args:
+          task: its name.
+          stage: that it runs, where the default pipeline has no such task.
+
+        Raises:
+          ValueError: what the settings say of it does not go together.
+        """
+        name = resources_module.task_name(task)
+        if not stage or resources_module.tasks().get(name) == stage:
+            return self._pods[name]
+        return resources_module.of_task(self._resources, name, stage)
+
+    def has(self, stage: str) -> bool:
+        """Whether there is a section for a stage: always, but of those that ask for it."""
+        return self._section(stage) is not None
+
+    def _section(self, stage: str) -> Any:
+        return getattr(self, {"schema": "schema_", "validate": "validate_"}.get(stage, stage))
 
     def arguments(self, stage: str) -> dict[str, Any]:
         """A stage's arguments that are fixed when the pipeline is compiled.
 
         Files are named relative to the project, the working directory of every stage here and in the images.
         """
-        section = getattr(self, {"schema": "schema_", "validate": "validate_"}.get(stage, stage))
+        section = self._section(stage)
         arguments = section.model_dump(exclude=_NOT_ARGUMENTS.get(stage), exclude_none=True)
         for name, value in arguments.items():
             if stage == "tune" and name == "module_file" and not value:

@@ -1,0 +1,250 @@
+"""The building blocks of a pipeline: tasks of stages, with what the settings say of each, and what runs at its end."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import inspect
+import re
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+from kfp import components as specs
+from kfp import dsl
+
+from components.runtime.errors import InputError, did_you_mean
+from components.runtime.launch.fingerprints import names_what_may_change
+from runners import PROJECT
+from runners.compiled import op_functions, own_pipeline
+from runners.compiled.ir import stage_command
+from runners.settings import resources
+from runners.settings.cluster import FINAL_STATUS_SERVER
+from runners.settings.folders import SPEC, STAGES_FOLDER, shown
+from runners.settings.model import OPTIONAL_SECTIONS, SECTIONS
+from runners.settings.resources import NEVER_CACHED, task_name
+
+if TYPE_CHECKING:
+    from kfp.dsl import PipelineTask
+    from kfp.dsl.base_component import BaseComponent
+
+    from runners.settings.cluster import Cluster
+    from runners.settings.model import Settings
+
+STAGES = PROJECT / "components"
+
+_PLAIN = (str, int, float, bool, list, dict)
+_TASK_NAME = re.compile(r"[a-z]([a-z0-9-]{0,51}[a-z0-9])?")
+"""It names pods and folders; Argo's own names for the pods of a task are a little longer."""
+
+
+def component(file: Path, cluster: Cluster) -> BaseComponent:
+    """Loads the component spec of a stage, as far as the KFP server can run it."""
+    return _component(file.read_text(), cluster.server >= FINAL_STATUS_SERVER)
+
+
+@functools.cache
+def _component(text: str, tells_status: bool) -> BaseComponent:
+    if not tells_status:
+        # The server refuses the whole pipeline. Elsewhere the status can still be given; there it is empty, for a
+        # stage that lacks a parameter fails, and would tell nobody.
+        spec = yaml.safe_load(text)
+        for each in spec.get("inputs", []):
+            if each.get("type") == "PipelineTaskFinalStatus":
+                each |= {"type": "JsonObject", "default": "{}"}
+        text = yaml.safe_dump(spec, sort_keys=False)
+    return specs.load_component_from_text(text)
+
+
+class Blocks:
+    """Makes the tasks of one model's pipeline.
+
+    Attributes:
+      settings: the model's.
+      ops: the op functions, each of which says one thing about a task's pod: `build.ops.memory(task, "1Gi", "4Gi")`.
+    """
+
+    ops = op_functions
+
+    def __init__(self, settings: Settings, find_image: op_functions.FindImage = op_functions.bare_name) -> None:
+        """Makes no task yet.
+
+        Args:
+          settings: the model's.
+          find_image: says what to start for the image that a component names.
+        """
+        self.settings = settings
+        self._find_image = find_image
+        self._stages: dict[str, str] = {}
+
+    def stage(self, stage: str, task: str = "", /, **arguments: Any) -> PipelineTask:
+        """A task of a stage: `build.stage("train", "train-wide", transformed_examples=examples, seed=7)`.
+
+        Its inputs are those given, else what the settings say of the stage; its pod is as the settings have it.
+
+        Args:
+          stage: its name.
+          task: what runs call it; without, as the stage is called.
+          arguments: the stage's inputs.
+        """
+        settings = self.settings
+        file = self._spec(stage)
+        name = task or task_name(stage)
+        self._take(name, stage)
+        arguments = self._said_of(stage) | arguments
+        created = component(file, settings.cluster)(**arguments)
+        pod = settings.pod(name, stage)
+        created.set_display_name(name)
+        if is_ours := self._is_ours(file, created):
+            op_functions.image(created, pod, self._find_image)
+        else:
+            op_functions.foreign(created, stage)
+        volume = stage in op_functions.VOLUME_STAGES or settings.on_volume(arguments)
+        op_functions.configure(created, pod, settings.cluster, volume=volume)
+        # (Raw data keeps its name while it grows.)
+        may_change = stage == "ingest" or names_what_may_change(arguments)
+        if is_ours and stage in NEVER_CACHED:
+            created.set_caching_options(False)
+        elif may_change and pod.caching is None:
+            op_functions.cached_by_content(created)
+        return created
+
+    def _spec(self, stage: str) -> Path:
+        """The component spec of a stage: the model's own, or one of the checkout.
+
+        Raises:
+          InputError: there is none, or one in both places.
+        """
+        own = self.settings.folder / STAGES_FOLDER
+        files = [file for file in (STAGES / stage / SPEC, own / stage / SPEC) if file.is_file()]
+        if len(files) == 1:
+            return files[0]
+        if files:
+            raise InputError(f"the stage {stage} is in {shown(files[1])} and in {shown(files[0])}; rename the first")
+        known = sorted({file.parent.name for folder in (STAGES, own) for file in folder.glob(f"*/{SPEC}")})
+        raise InputError(
+            f"no stage {stage!r}{did_you_mean(stage, known)}; it would be in {shown(own / stage / SPEC)}, and those "
+            f"there are: {', '.join(known)}"
+        )
+
+    def _is_ours(self, file: Path, created: PipelineTask) -> bool:
+        """Whether a stage's image is one that we make, with our launcher in it.
+
+        Raises:
+          InputError: nobody could say which image a run had.
+        """
+        container = created.container_spec
+        if container is None:
+            raise InputError(f"{shown(file)}: no container: a stage is an image and a command")
+        given = {"command": container.command, "args": container.args}
+        if file.is_relative_to(STAGES) and given == stage_command(file.parent.name):
+            return True
+        if "@" not in container.image and ":" not in container.image.rpartition("/")[2]:
+            raise InputError(
+                f"{shown(file)}: the image {container.image} has neither tag nor digest, so nobody would know what "
+                f"ran; write {container.image}:TAG"
+            )
+        return False
+
+    def _take(self, name: str, stage: str) -> None:
+        """Takes a name for a task.
+
+        Raises:
+          InputError: another has it, or it names no pod.
+        """
+        if not _TASK_NAME.fullmatch(name):
+            raise InputError(
+                f"{name!r} cannot name a task: lower-case letters, digits and '-' can, at most 53, the first a letter"
+            )
+        if name in self._stages:
+            raise InputError(f"there is a task {name!r} already; name this one: build.stage({stage!r}, NAME, ...)")
+        self._stages[name] = stage
+
+    def check(self) -> None:
+        """Holds the settings against the tasks that were made.
+
+        Raises:
+          ValueError: they speak of others.
+        """
+        made = self._stages
+        resources.check_names(self.settings.resources, [*made.values(), *made])
+        for section in OPTIONAL_SECTIONS:
+            if self.settings.has(section) and section not in made.values():
+                mend = "with build.exit_handler():" if section == "notify" else f'build.stage("{section}", ...)'
+                raise ValueError(f"the settings have {section}, and there is no task of it: {mend} makes one")
+
+    def exit_handler(self, task: PipelineTask | None = None) -> AbstractContextManager[Any]:
+        """What is around all tasks of a pipeline: `with build.exit_handler():`, in it the tasks.
+
+        Args:
+          task: runs last, however the others ended; without, that of notify, where the settings have that section.
+        """
+        if task is None and self.settings.notify:
+            task = self.stage(
+                "notify",
+                pipeline=self.settings.pipeline_name,
+                run=dsl.PIPELINE_JOB_NAME_PLACEHOLDER,
+                run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
+            )
+        return contextlib.nullcontext() if task is None else dsl.ExitHandler(task, name="run")
+
+    def _said_of(self, stage: str) -> dict[str, Any]:
+        """The inputs of a stage that the settings fix."""
+        if stage == "statistics":
+            # What the columns are called and hold is said under the schema, and statistics go by it too.
+            return self.settings.arguments("schema") | self.settings.arguments("statistics")
+        is_said = stage in SECTIONS or stage in OPTIONAL_SECTIONS
+        return self.settings.arguments(stage) if is_said and self.settings.has(stage) else {}
+
+
+def kfp_pipeline(build: Blocks, define: Callable[..., None]) -> BaseComponent:
+    """Has a function define a pipeline.
+
+    Args:
+      build: the function's first argument.
+      define: its other arguments are the parameters of the pipeline: what can vary from run to run. Those that the
+        settings have a value for need neither type nor default.
+    """
+    settings = build.settings
+    defaults: dict[str, Any] = {
+        "data": settings.place("data"),
+        "train_steps": settings.train.train_steps,
+        "eval_steps": settings.train.eval_steps,
+        "serving_directory": settings.place("serving_directory"),
+    }
+    _, *others = inspect.signature(define).parameters.values()
+    parameters = [_parameter(each, define, defaults) for each in others]
+    names = [each.name for each in parameters]
+
+    def millrace(*values: Any) -> None:
+        define(build, **dict(zip(names, values, strict=True)))
+
+    # By which kfp knows the parameters; it gives their values in this order.
+    millrace.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    return dsl.pipeline(
+        name=settings.pipeline_name,
+        description=settings.description,
+        pipeline_config=op_functions.run_limits(settings.cluster),
+    )(millrace)
+
+
+def _parameter(each: inspect.Parameter, define: Callable[..., None], defaults: Mapping[str, Any]) -> inspect.Parameter:
+    """A parameter of a pipeline, with type and default.
+
+    Raises:
+      InputError: it has no type that a parameter can have.
+    """
+    kind = own_pipeline.type_of(each, define)
+    if each.name in defaults and kind in (each.empty, Any):
+        kind = type(defaults[each.name])
+    if (getattr(kind, "__origin__", None) or kind) not in _PLAIN:
+        known = ", ".join(one.__name__ for one in _PLAIN)
+        code = define.__code__
+        raise InputError(
+            f"{shown(Path(code.co_filename))}:{code.co_firstlineno}: the parameter {each.name!r} has none of the types "
+            f"that a pipeline's can have; write {each.name}: str, or one of {known}"
+        )
+    default = defaults.get(each.name, each.empty) if each.default is each.empty else each.default
+    return each.replace(annotation=kind, default=default)
