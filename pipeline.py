@@ -1,4 +1,4 @@
-"""The pipeline, once, for every target.
+"""The pipeline, once, for every target: of each model that has no `pipeline.py` of its own.
 
               ┌─ statistics ─ schema ─ validate ─┐
     ingest ───┤                                  ├─ transform ─ train ─ resolve ─ evaluate ─ push
@@ -10,185 +10,146 @@ Before train come tune, where the settings have that section, and resolve-base, 
 Where the settings ask for it, push_hub and push_vertex run after push.
 Around all of it, where the settings have `notify`, is an exit handler: notify runs last, however the run ended.
 
-Compiling needs neither data nor network nor TensorFlow. (No postponed annotations here: kfp reads them as types.)
+`pipeline` at the end is written as a model's own is, of the same blocks: `build.stage(...)` makes a task of any stage,
+the other methods of `Build` make several. docs/pipelines.md shows how.
+
+Compiling needs neither data nor network nor TensorFlow.
 """
 
-import contextlib
-import functools
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from __future__ import annotations
 
-from kfp import components as specs
+from typing import TYPE_CHECKING, Any, NamedTuple
+
 from kfp import dsl
 
-from components.runtime.launch.fingerprints import names_what_may_change
-from runners.compiled import op_functions
-from runners.settings.cluster import FINAL_STATUS_SERVER
-from runners.settings.resources import NEVER_CACHED, task_name
+from runners.compiled.building import Blocks
 
 if TYPE_CHECKING:
     from kfp.dsl import PipelineTask
-    from kfp.dsl.base_component import BaseComponent
-
-    from runners.settings.cluster import Cluster
-    from runners.settings.model import Settings
-
-STAGES = Path(__file__).parent / "components"
 
 
-@functools.cache
-def stage(name: str) -> "BaseComponent":
-    """Loads the component spec of a stage."""
-    return specs.load_component_from_file(str(STAGES / name / "component.yaml"))
+class Prepared(NamedTuple):
+    """The tasks from raw data to transformed examples."""
+
+    ingest: PipelineTask
+    statistics: PipelineTask
+    schema: PipelineTask
+    validate: PipelineTask
+    transform: PipelineTask
 
 
-def exit_stage(name: str, cluster: "Cluster") -> "BaseComponent":
-    """Loads the component spec of a stage that is told how the run ended, as far as the KFP server can tell."""
-    text = (STAGES / name / "component.yaml").read_text()
-    if cluster.server < FINAL_STATUS_SERVER:
-        # It refuses the whole pipeline. Elsewhere the status can still be given; there it is empty, for a stage that
-        # lacks a parameter fails, and would tell nobody.
-        text = text.replace("type: PipelineTaskFinalStatus,", "type: JsonObject, default: '{}',")
-    return _component(text)
+class Build(Blocks):
+    """The building blocks of a pipeline, and the parts of the default one.
 
-
-@functools.cache
-def _component(text: str) -> "BaseComponent":
-    return specs.load_component_from_text(text)
-
-
-def build(settings: "Settings", find_image: op_functions.FindImage = op_functions.bare_name) -> "BaseComponent":
-    """Returns the pipeline of one model.
-
-    What can vary from run to run is a parameter of the pipeline; what cannot is taken from the settings.
-
-    Args:
-      settings: the model's.
-      find_image: says what to start for the image that a component names.
+    A part makes its tasks and returns them, so that what comes behind names their outputs. Of `train`, `evaluate` and
+    `publish` there can be several in a pipeline, each with a `suffix` to the names of its tasks.
     """
 
-    def task(stage_name: str, name: str = "", **arguments: Any) -> "PipelineTask":
-        """A task of a stage, under its own or another name, with what the settings give its pod."""
-        load = functools.partial(exit_stage, cluster=settings.cluster) if stage_name == "notify" else stage
-        created = load(stage_name)(**arguments)
-        name = name or task_name(stage_name)
-        pod = settings.pod(name)
-        created.set_display_name(name)
-        op_functions.image(created, pod, find_image)
-        volume = stage_name in op_functions.VOLUME_STAGES or settings.on_volume(arguments)
-        op_functions.configure(created, pod, settings.cluster, volume=volume)
-        # (Raw data keeps its name while it grows.)
-        may_change = stage_name == "ingest" or names_what_may_change(arguments)
-        if may_change and pod.caching is None and stage_name not in NEVER_CACHED:
-            op_functions.cached_by_content(created)
-        return created
-
-    def work(data: Any, train_steps: Any, eval_steps: Any, serving_directory: Any) -> None:
-        ingest = task("ingest", data=data, **settings.arguments("ingest"))
+    def prepare(self, data: Any) -> Prepared:
+        """From raw data to transformed examples."""
+        ingest = self.stage("ingest", data=data)
         examples = ingest.outputs["examples"]
-        statistics = task(
-            "statistics", examples=examples, **settings.arguments("schema"), **settings.arguments("statistics")
-        ).outputs["statistics"]
-        schema = task("schema", statistics=statistics, **settings.arguments("schema")).outputs["schema"]
+        statistics = self.stage("statistics", examples=examples)
+        schema = self.stage("schema", statistics=statistics.outputs["statistics"])
         # Invalid data is refused by transform, and a model without a blessing by what publishes: conditions of the DSL
         # would be groups of tasks, each with a pod of its own, behind which the dashboard hides the pipeline.
-        anomalies = task("validate", statistics=statistics, schema=schema, **settings.arguments("validate")).outputs[
-            "anomalies"
-        ]
-        transform = task(
+        validate = self.stage("validate", statistics=statistics.outputs["statistics"], schema=schema.outputs["schema"])
+        transform = self.stage(
             "transform",
             examples=examples,
-            schema=schema,
-            anomalies=anomalies,
-            **settings.arguments("transform"),
+            schema=schema.outputs["schema"],
+            anomalies=validate.outputs["anomalies"],
         )
-        task(
+        self.stage(
             "statistics",
             "transformed-statistics",
             examples=transform.outputs["transformed_examples"],
             # The curated schema is that of the raw features, which may have the same names.
             schema_file="",
-            **settings.arguments("statistics"),
         )
+        return Prepared(ingest, statistics, schema, validate, transform)
+
+    def train(
+        self,
+        prepared: Prepared,
+        train_steps: Any,
+        eval_steps: Any,
+        serving_directory: Any,
+        suffix: str = "",
+        **arguments: Any,
+    ) -> PipelineTask:
+        """A training, and before it the search for hyperparameters and the model to start from, if asked for.
+
+        Args:
+          prepared: what it trains on.
+          train_steps: for how long.
+          eval_steps: of the evaluation while it trains.
+          serving_directory: where the model to start from is served.
+          suffix: to the tasks' names, such as `-wide`.
+          arguments: of train, in place of what the settings say.
+        """
+        given = {
+            "transformed_examples": prepared.transform.outputs["transformed_examples"],
+            "transform_graph": prepared.transform.outputs["transform_graph"],
+            "schema": prepared.schema.outputs["schema"],
+        }
         start: dict[str, Any] = {}
-        if settings.tune:
-            start["hyperparameters"] = task(
-                "tune",
-                transformed_examples=transform.outputs["transformed_examples"],
-                transform_graph=transform.outputs["transform_graph"],
-                schema=schema,
-                **settings.arguments("tune"),
-            ).outputs["best_hyperparameters"]
-        if settings.train.warm_start:
-            base = task("resolve", "resolve-base", destination=serving_directory).set_caching_options(False)
+        if self.settings.tune:
+            tune = self.stage("tune", f"tune{suffix}", **given)
+            start["hyperparameters"] = tune.outputs["best_hyperparameters"]
+        if self.settings.train.warm_start:
+            base = self.stage("resolve", f"resolve-base{suffix}", destination=serving_directory)
             start["base_model"] = base.outputs["baseline_model"]
-        model = task(
-            "train",
-            transformed_examples=transform.outputs["transformed_examples"],
-            transform_graph=transform.outputs["transform_graph"],
-            schema=schema,
-            train_steps=train_steps,
-            eval_steps=eval_steps,
-            **start,
-            **settings.arguments("train"),
-        ).outputs["model"]
+        steps = {"train_steps": train_steps, "eval_steps": eval_steps}
+        return self.stage("train", f"train{suffix}", **(given | steps | start | arguments))
 
+    def evaluate(
+        self, prepared: Prepared, trained: PipelineTask, serving_directory: Any, suffix: str = "", **arguments: Any
+    ) -> PipelineTask:
+        """The evaluation of a model beside the one in service."""
+        model = trained.outputs["model"]
         # The serving directory changes from run to run, so its answer is never taken from the cache.
-        resolve = task("resolve", model=model, destination=serving_directory).set_caching_options(False)
-        evaluate = task(
-            "evaluate",
-            examples=examples,
-            model=model,
-            baseline_model=resolve.outputs["baseline_model"],
-            schema=schema,
-            **settings.arguments("evaluate"),
-        )
-        blessing = evaluate.outputs["blessing"]
-        push = task("push", model=model, blessing=blessing, destination=serving_directory).set_caching_options(False)
+        resolve = self.stage("resolve", f"resolve{suffix}", model=model, destination=serving_directory)
+        given = {
+            "examples": prepared.ingest.outputs["examples"],
+            "model": model,
+            "baseline_model": resolve.outputs["baseline_model"],
+            "schema": prepared.schema.outputs["schema"],
+        }
+        return self.stage("evaluate", f"evaluate{suffix}", **(given | arguments))
+
+    def publish(
+        self,
+        prepared: Prepared,
+        trained: PipelineTask,
+        evaluated: PipelineTask,
+        serving_directory: Any,
+        suffix: str = "",
+    ) -> PipelineTask:
+        """Puts a blessed model into service, and wherever else the settings say; returns the task push."""
+        blessed = {"model": trained.outputs["model"], "blessing": evaluated.outputs["blessing"]}
+        push = self.stage("push", f"push{suffix}", **blessed, destination=serving_directory)
         # Push alone can tell whether the blessing still holds: the others publish what it has put in service.
-        if settings.push_hub:
-            task(
+        named = {"pipeline": self.settings.pipeline_name, "run": dsl.PIPELINE_JOB_NAME_PLACEHOLDER}
+        if self.settings.push_hub:
+            self.stage(
                 "push_hub",
-                model=model,
-                blessing=blessing,
-                metrics=evaluate.outputs["metrics"],
-                examples=examples,
-                description=settings.description,
-                pipeline=settings.pipeline_name,
-                run=dsl.PIPELINE_JOB_NAME_PLACEHOLDER,
-                **settings.arguments("push_hub"),
-            ).after(push).set_caching_options(False)
-        if settings.push_vertex:
-            task(
-                "push_vertex",
-                model=model,
-                blessing=blessing,
-                pipeline=settings.pipeline_name,
-                run=dsl.PIPELINE_JOB_NAME_PLACEHOLDER,
-                **settings.arguments("push_vertex"),
-            ).after(push).set_caching_options(False)
+                f"push-hub{suffix}",
+                **blessed,
+                metrics=evaluated.outputs["metrics"],
+                examples=prepared.ingest.outputs["examples"],
+                description=self.settings.description,
+                **named,
+            ).after(push)
+        if self.settings.push_vertex:
+            self.stage("push_vertex", f"push-vertex{suffix}", **blessed, **named).after(push)
+        return push
 
-    @dsl.pipeline(
-        name=settings.pipeline_name,
-        description=settings.description,
-        pipeline_config=op_functions.run_limits(settings.cluster),
-    )
-    def millrace(
-        data: str = settings.place("data"),
-        train_steps: int = settings.train.train_steps,
-        eval_steps: int = settings.train.eval_steps,
-        serving_directory: str = settings.place("serving_directory"),
-    ) -> None:
-        with contextlib.ExitStack() as around:
-            if settings.notify:
-                tell = task(
-                    "notify",
-                    pipeline=settings.pipeline_name,
-                    run=dsl.PIPELINE_JOB_NAME_PLACEHOLDER,
-                    run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
-                    **settings.arguments("notify"),
-                )
-                around.enter_context(dsl.ExitHandler(tell.set_caching_options(False), name="run"))
-            work(data, train_steps, eval_steps, serving_directory)
 
-    return millrace
+def pipeline(build: Build, data: Any, train_steps: Any, eval_steps: Any, serving_directory: Any) -> None:
+    """What can vary from run to run is a parameter of the pipeline; what cannot is taken from the settings."""
+    with build.exit_handler():
+        prepared = build.prepare(data)
+        trained = build.train(prepared, train_steps, eval_steps, serving_directory)
+        evaluated = build.evaluate(prepared, trained, serving_directory)
+        build.publish(prepared, trained, evaluated, serving_directory)

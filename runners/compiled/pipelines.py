@@ -50,12 +50,13 @@ def compile_pipeline(settings: Settings, find_image: Callable[[str, str], str] |
     from kfp import compiler
 
     import pipeline
-    from runners.compiled import fusing, op_functions
+    from runners.compiled import building, fusing, op_functions
 
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "pipeline.yaml"
         find_image = find_image or op_functions.bare_name
-        compiler.Compiler().compile(pipeline.build(settings, find_image), str(file))
+        build = pipeline.Build(settings, find_image)
+        compiler.Compiler().compile(building.kfp_pipeline(build, pipeline.pipeline), str(file))
         text = fusing.fuse(file.read_text(), settings.cluster.fuse, find_image)
     # The settings were looked through when they were read; this is for what came by another way.
     secret_values.refuse(documents(text), "the compiled pipeline", by_key=False)

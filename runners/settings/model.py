@@ -42,6 +42,9 @@ _NOT_ARGUMENTS = {"train": {"train_steps", "eval_steps", "warm_start"}, "choose"
 SECTIONS = ("ingest", "statistics", "schema", "validate", "transform", "tune", "train", "evaluate")
 """Of the settings, by stage, as far as they are its arguments."""
 
+OPTIONAL_SECTIONS = ("tune", "push_hub", "push_vertex", "notify")
+"""Those without which a pipeline has no task of the stage."""
+
 PipelineName = Annotated[str, AfterValidator(pipeline_name)]
 
 
@@ -176,12 +179,19 @@ class Settings(Section):
         """What the pod of a task is given: defaults, what is said of all, of its stage, and of itself."""
         return self._pods[resources_module.task_name(task)]
 
+    def has(self, stage: str) -> bool:
+        """Whether there is a section for a stage: always, but of those that ask for it."""
+        return self._section(stage) is not None
+
+    def _section(self, stage: str) -> Any:
+        return getattr(self, {"schema": "schema_", "validate": "validate_"}.get(stage, stage))
+
     def arguments(self, stage: str) -> dict[str, Any]:
         """A stage's arguments that are fixed when the pipeline is compiled.
 
         Files are named relative to the project, the working directory of every stage here and in the images.
         """
-        section = getattr(self, {"schema": "schema_", "validate": "validate_"}.get(stage, stage))
+        section = self._section(stage)
         arguments = section.model_dump(exclude=_NOT_ARGUMENTS.get(stage), exclude_none=True)
         for name, value in arguments.items():
             if stage == "tune" and name == "module_file" and not value:

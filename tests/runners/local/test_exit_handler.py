@@ -17,11 +17,11 @@ from google.protobuf import json_format
 from kfp import compiler, dsl
 from kfp.pipeline_spec.pipeline_spec_pb2 import ParameterType, PipelineSpec
 
-import pipeline as millrace_pipeline
 from components.runtime.errors import InputError
 from components.runtime.records import final_status
 from runners.argo.options import ArgoOptions
 from runners.argo.workflow import compile_workflow
+from runners.compiled import building
 from runners.compiled.ir import documents, read
 from runners.compiled.tasks import FinalStatus
 from runners.local import run as local
@@ -51,13 +51,13 @@ def compiled(folder: Path, server: str = "2.5", first: Callable[[str], Any] | No
 
     @dsl.pipeline(name="small")
     def graph(data: str = "", told: str = "always") -> None:
-        notify = millrace_pipeline.exit_stage("notify", Cluster(kfp_server=server))
+        notify = building.component(ROOT / "components/notify/component.yaml", Cluster(kfp_server=server))
         tell = notify(pipeline="small", when=told).set_caching_options(False).set_retry(2, "1s")
         with dsl.ExitHandler(tell, name="run"):
             if first:
                 first(data)
             else:
-                millrace_pipeline.stage("ingest")(data=data)
+                building.component(ROOT / "components/ingest/component.yaml", Cluster())(data=data)
 
     compiler.Compiler().compile(graph, str(folder / "p.yaml"))
     return (folder / "p.yaml").read_text()
