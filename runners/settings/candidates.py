@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator
@@ -17,8 +17,10 @@ REPEATED = ("transform", "tune", "train", "evaluate")
 _FORM = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 _LONGEST = 24
 """Letters: names of tasks are labels on a cluster, which have room for 63, and `transformed-statistics-` is before it."""
-_TASKS = ("resolve-base", "transformed-statistics", *REPEATED, "resolve", "push")
-"""What there may be a task of for each candidate."""
+_TASKS = {"transformed-statistics": "statistics", "resolve-base": "resolve", "resolve": "resolve", "push": "push"} | {
+    stage: stage for stage in REPEATED
+}
+"""What there may be a task of for each candidate, with its stage."""
 
 
 class Candidate(Section):
@@ -85,6 +87,11 @@ def _named(candidates: dict[str, Candidate]) -> dict[str, Candidate]:
 
 
 Candidates = Annotated[dict[str, Candidate], BeforeValidator(_given), AfterValidator(_named)]
+
+
+def tasks(candidates: Iterable[str]) -> dict[str, str]:
+    """The tasks that a pipeline may have for its candidates, with the stage of each."""
+    return {f"{task}-{name}": stage for name in candidates for task, stage in _TASKS.items()}
 
 
 def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from runners import PROJECT
 from runners.settings import evaluation_file, mistakes, plain_values, secret_values
 from runners.settings import resources as resources_module
 from runners.settings.candidates import REPEATED, Candidates, Choose
+from runners.settings.candidates import tasks as tasks_of
 from runners.settings.cluster import Cluster, StageResources
 from runners.settings.folders import IN_IMAGES, MODELS, SETTINGS_FILE, above, carried, find, shown
 from runners.settings.kubernetes_values import pipeline_name
@@ -39,7 +40,7 @@ _NOT_ARGUMENTS = {"train": {"train_steps", "eval_steps", "warm_start"}, "choose"
 """Of a stage's section: what is a parameter of the pipeline, or decides which tasks it has."""
 
 
-SECTIONS = ("ingest", "statistics", "schema", "validate", "transform", "tune", "train", "evaluate")
+SECTIONS = ("ingest", "statistics", "schema", "validate", "transform", "tune", "train", "evaluate", "choose")
 """Of the settings, by stage, as far as they are its arguments."""
 
 OPTIONAL_SECTIONS = ("tune", "push_hub", "push_vertex", "notify")
@@ -95,12 +96,14 @@ class Settings(Section):
     def _resources_are_of_stages(cls, content: dict[str, Any]) -> dict[str, Any]:
         given = content.get("resources")
         # What is given for a stage says nothing where there is no such stage.
-        resources_module.check_names(given if isinstance(given, dict) else {})
+        candidates = content.get("candidates")
+        more = tasks_of(candidates if isinstance(candidates, dict) else {})
+        resources_module.check_names(given if isinstance(given, dict) else {}, more)
         return content
 
     @model_validator(mode="after")
     def _fused_tasks_are_known(self) -> Settings:
-        tasks = resources_module.tasks()
+        tasks = resources_module.tasks() | tasks_of(self.candidates)
         for name in (name for group in self.cluster.fuse for name in group):
             if name not in tasks:
                 near = did_you_mean(name, list(tasks))
@@ -149,13 +152,13 @@ class Settings(Section):
     @functools.cached_property
     def _pods(self) -> dict[str, StageResources]:
         given = {name: section.model_dump(exclude_unset=True) for name, section in self.resources.items()}
-        return resources_module.resolve(given)
+        return resources_module.resolve(given, tasks_of(self.candidates))
 
     def candidate(self, name: str) -> Settings:
         """The settings of a candidate by itself: what it has of its own over what is said for all."""
         own = self.candidates[name]
         return self.model_copy(
-            update={stage: own.over(stage, getattr(self, stage)) for stage in REPEATED} | {"candidates": {}}
+            update={stage: own.over(stage, getattr(self, stage)) for stage in REPEATED}
         )
 
     @functools.cached_property

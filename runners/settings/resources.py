@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import yaml
@@ -87,35 +87,41 @@ def _known() -> dict[str, str]:
     return {stage: stage for stage in stages()} | TASKS_OF_ANOTHER_NAME
 
 
-def check_names(given: Iterable[str]) -> None:
+def check_names(given: Iterable[str], more: Mapping[str, str] | None = None) -> None:
     """Refuses keys of the section `resources` that are no stage, task or `default`.
+
+    Args:
+      given: the keys.
+      more: tasks that these settings' pipeline has besides, with the stage of each.
 
     Raises:
       ValueError: which one, and the nearest that is known.
     """
     for name in given:
-        known = ["default", *_known()]
+        known = ["default", *_known(), *(more or {})]
         if name not in known:
             raise ValueError(
                 f"resources.{name}: no such stage{did_you_mean(name, known)}; known here: {', '.join(known)}"
             )
 
 
-def resolve(given: dict[str, Any]) -> dict[str, StageResources]:
+def resolve(given: dict[str, Any], more: Mapping[str, str] | None = None) -> dict[str, StageResources]:
     """What each task is given.
 
     Args:
       given: the section `resources` as the settings have it, `default` and names of stages or tasks.
+      more: tasks that these settings' pipeline has besides, with the stage of each.
 
     Raises:
       ValueError: what is wrong with it and where, in one line.
     """
-    check_names(given)
-    known = _known()
+    more = more or {}
+    check_names(given, more)
+    known = _known() | dict(more)
     for name, values in given.items():
         _check(name, known.get(name, ""), values)
     result = {}
-    for task, stage in tasks().items():
+    for task, stage in (tasks() | dict(more)).items():
         ours: dict[str, Any] = {}
         for layer in [_ALL, _ENVIRONMENT.get(stages()[stage], {}), _STAGE.get(stage, {}), _STAGE.get(task, {})]:
             ours = _merge(ours, layer)
