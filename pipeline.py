@@ -202,9 +202,7 @@ class Build(Blocks):
                 key: getattr(build.settings.train, key) if own.says("train", key) else value
                 for key, value in (("train_steps", train_steps), ("eval_steps", eval_steps))
             }
-            trained[name] = build.train(
-                prepared[maker], **steps, serving_directory=serving_directory, suffix=suffix
-            )
+            trained[name] = build.train(prepared[maker], **steps, serving_directory=serving_directory, suffix=suffix)
             evaluated[name] = build.evaluate(prepared[maker], trained[name], serving_directory, suffix)
             if publishes_each:
                 build.publish(prepared[maker], trained[name], evaluated[name], serving_directory, suffix)

@@ -33,11 +33,16 @@ def _summary(candidates: Sequence[Candidate], choice: Choice) -> Html:
             each.metrics.get(choice.metric),
             text("yes", "good") if each.blessed else text("no", "bad"),
             text("chosen", "good") if each is choice.best and each.blessed else "",
-            each.reason,
+            _reason(each.reason),
         ]
         for each in candidates
     ]
     return table(["candidate", f"{choice.metric} ({choice.better} is better)", "blessed", "", "why"], rows)
+
+
+def _reason(reason: str) -> Html:
+    """Keeps lines of some length in a narrow window, where the table scrolls."""
+    return Html(f'<div style="min-width: 16em">{escape(reason)}</div>')
 
 
 def _dots(candidates: Sequence[Candidate], choice: Choice) -> Html:
@@ -91,7 +96,9 @@ def _row(candidates: Sequence[Candidate], name: str, better: str) -> Iterator[ob
     best = {"higher": max, "lower": min}[better](values) if better and len(set(values)) > 1 else None
     for each in candidates:
         value = each.metrics.get(name)
-        yield text(f"{value:.6g}", "good") if value is not None and value == best else value
+        shown = escape(value)
+        # (Where some cells of a column are marked, none is set as a number.)
+        yield text(shown, "good") if value is not None and value == best else shown
 
 
 def _thresholds(candidates: Sequence[Candidate]) -> Html:

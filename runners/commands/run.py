@@ -26,7 +26,8 @@ from runners.local.selection import Selection
 from runners.settings.folders import MODELS, SETTINGS_FILE
 from runners.settings.model import Settings
 from runners.settings.parameters import PARAMETERS, split, typed
-from runners.terminal.display import make_display, short, summary
+from runners.terminal.display import make_display, summary
+from runners.terminal.model_lines import short
 
 _PLACES = ("data", "serving_directory")
 """Parameters that say where something lies."""

@@ -16,7 +16,7 @@ REPEATED = ("transform", "tune", "train", "evaluate")
 """The sections that a candidate can have of its own."""
 _FORM = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 _LONGEST = 24
-"""Letters: names of tasks are labels on a cluster, which have room for 63, and `transformed-statistics-` is before it."""
+"""Letters: names of tasks are labels on a cluster, which have room for 63; `transformed-statistics-` stands before."""
 _TASKS = {"transformed-statistics": "statistics", "resolve-base": "resolve", "resolve": "resolve", "push": "push"} | {
     stage: stage for stage in REPEATED
 }

@@ -83,7 +83,7 @@ class Settings(Section):
     tune: Tune | None = None
     train: Train = Train()
     evaluate: Evaluate = Evaluate()
-    candidates: Candidates = {}
+    candidates: Candidates = Field(default={})
     choose: Choose = Choose()
     push_hub: PushHub | None = None
     push_vertex: PushVertex | None = None
@@ -157,13 +157,11 @@ class Settings(Section):
     def candidate(self, name: str) -> Settings:
         """The settings of a candidate by itself: what it has of its own over what is said for all."""
         own = self.candidates[name]
-        return self.model_copy(
-            update={stage: own.over(stage, getattr(self, stage)) for stage in REPEATED}
-        )
+        return self.model_copy(update={stage: own.over(stage, getattr(self, stage)) for stage in REPEATED})
 
     @functools.cached_property
     def transforms(self) -> dict[str, str]:
-        """By candidate whose transform it goes on from: empty for that of all, else the first with the same features."""
+        """By candidate whose transform it reads: empty for that of all, else of the first with the same features."""
         makers = [(self.transform.model_dump(), "")]
         found = {}
         for name in self.candidates:

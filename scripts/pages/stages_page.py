@@ -38,7 +38,7 @@ What `models/<name>/settings.yaml` can say; every key may be left out.
 | `ingest`, `statistics`, `schema`, `validate`, `transform`, `train`, `evaluate` | the inputs of these stages, below |
 | `train` | also `warm_start`: start from the last blessed model, see [training.md](training.md) |
 | `tune`, `push_hub`, `push_vertex`, `notify` | the same; a pipeline has these stages where it has the section |
-| `candidates`, `choose` | several models on the same data, and how one of them is chosen: see [candidates.md](candidates.md) |
+| `candidates`, `choose` | several models on the same data, one of which is chosen: see [candidates.md](candidates.md) |
 | `cluster` | what a compiled pipeline asks of its cluster: see [cluster-settings.md](cluster-settings.md) |
 | `resources` | memory, processors, GPUs and the like of each stage there: see the same |
 

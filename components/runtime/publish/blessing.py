@@ -11,7 +11,6 @@ from components.runtime.stage.artifacts import InputArtifact, OutputArtifact
 from components.runtime.stage.progress import report
 from components.runtime.text.json_text import parse
 
-
 FILE = "blessing.json"
 
 

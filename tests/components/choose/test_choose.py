@@ -97,7 +97,9 @@ def test_page_shows_all_candidates(tmp_path: Path) -> None:
         assert cell in page
     assert page.count("auc 0.71 &lt; 0.85 (overall)") == 2
     # The best of a metric is marked, also where it was not chosen.
-    assert '<td>auc</td><td class="number">0.8</td><td class="number">0.9</td><td><span class="good">0.95</span>' in page
+    assert (
+        '<td>auc</td><td class="number">0.8</td><td class="number">0.9</td><td><span class="good">0.95</span>' in page
+    )
 
 
 def test_another_metric_decides_where_it_is_named(tmp_path: Path) -> None:
@@ -132,7 +134,10 @@ def test_where_none_is_blessed_the_reasons_of_all_are_handed_on(tmp_path: Path) 
         outputs=["pushed_model"],
         output_parameters=["version"],
     )
-    assert {key: pushed.metadata("pushed_model")[key] for key in ("pushed", "reason")} == {"pushed": False, "reason": why}
+    assert {key: pushed.metadata("pushed_model")[key] for key in ("pushed", "reason")} == {
+        "pushed": False,
+        "reason": why,
+    }
     assert not (tmp_path / "serving").exists()
 
 
