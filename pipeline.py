@@ -18,14 +18,24 @@ Compiling needs neither data nor network nor TensorFlow.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kfp import dsl
 
-from runners.compiled.building import Blocks
+from runners.compiled.building import Blocks, input_of
 
 if TYPE_CHECKING:
     from kfp.dsl import PipelineTask
+
+
+class Examined(NamedTuple):
+    """The tasks from raw data to the verdict on it."""
+
+    ingest: PipelineTask
+    statistics: PipelineTask
+    schema: PipelineTask
+    validate: PipelineTask
 
 
 class Prepared(NamedTuple):
@@ -45,8 +55,21 @@ class Build(Blocks):
     `publish` there can be several in a pipeline, each with a `suffix` to the names of its tasks.
     """
 
+    service: Mapping[str, Any] = {}
+    """What resolve and push are told besides the serving directory."""
+
+    def candidate(self, name: str) -> Build:
+        """The same blocks for one of several candidates: with what the settings say of it."""
+        build = Build(self.settings.candidate(name), self._find_image)
+        build.service = {"candidate": name} if self.settings.choose.push == "each" else {}
+        return build
+
     def prepare(self, data: Any) -> Prepared:
         """From raw data to transformed examples."""
+        return self.transform(self.examine(data))
+
+    def examine(self, data: Any) -> Examined:
+        """From raw data to the verdict on it."""
         ingest = self.stage("ingest", data=data)
         examples = ingest.outputs["examples"]
         statistics = self.stage("statistics", examples=examples)
@@ -54,20 +77,25 @@ class Build(Blocks):
         # Invalid data is refused by transform, and a model without a blessing by what publishes: conditions of the DSL
         # would be groups of tasks, each with a pod of its own, behind which the dashboard hides the pipeline.
         validate = self.stage("validate", statistics=statistics.outputs["statistics"], schema=schema.outputs["schema"])
+        return Examined(ingest, statistics, schema, validate)
+
+    def transform(self, examined: Examined, suffix: str = "") -> Prepared:
+        """The preprocessing, and statistics of what comes of it."""
         transform = self.stage(
             "transform",
-            examples=examples,
-            schema=schema.outputs["schema"],
-            anomalies=validate.outputs["anomalies"],
+            f"transform{suffix}",
+            examples=examined.ingest.outputs["examples"],
+            schema=examined.schema.outputs["schema"],
+            anomalies=examined.validate.outputs["anomalies"],
         )
         self.stage(
             "statistics",
-            "transformed-statistics",
+            f"transformed-statistics{suffix}",
             examples=transform.outputs["transformed_examples"],
             # The curated schema is that of the raw features, which may have the same names.
             schema_file="",
         )
-        return Prepared(ingest, statistics, schema, validate, transform)
+        return Prepared(*examined, transform)
 
     def train(
         self,
@@ -98,7 +126,7 @@ class Build(Blocks):
             tune = self.stage("tune", f"tune{suffix}", **given)
             start["hyperparameters"] = tune.outputs["best_hyperparameters"]
         if self.settings.train.warm_start:
-            base = self.stage("resolve", f"resolve-base{suffix}", destination=serving_directory)
+            base = self.stage("resolve", f"resolve-base{suffix}", destination=serving_directory, **self.service)
             start["base_model"] = base.outputs["baseline_model"]
         steps = {"train_steps": train_steps, "eval_steps": eval_steps}
         return self.stage("train", f"train{suffix}", **(given | steps | start | arguments))
@@ -109,7 +137,7 @@ class Build(Blocks):
         """The evaluation of a model beside the one in service."""
         model = trained.outputs["model"]
         # The serving directory changes from run to run, so its answer is never taken from the cache.
-        resolve = self.stage("resolve", f"resolve{suffix}", model=model, destination=serving_directory)
+        resolve = self.stage("resolve", f"resolve{suffix}", model=model, destination=serving_directory, **self.service)
         given = {
             "examples": prepared.ingest.outputs["examples"],
             "model": model,
@@ -128,7 +156,7 @@ class Build(Blocks):
     ) -> PipelineTask:
         """Puts a blessed model into service, and wherever else the settings say; returns the task push."""
         blessed = {"model": trained.outputs["model"], "blessing": evaluated.outputs["blessing"]}
-        push = self.stage("push", f"push{suffix}", **blessed, destination=serving_directory)
+        push = self.stage("push", f"push{suffix}", **blessed, destination=serving_directory, **self.service)
         # Push alone can tell whether the blessing still holds: the others publish what it has put in service.
         named = {"pipeline": self.settings.pipeline_name, "run": dsl.PIPELINE_JOB_NAME_PLACEHOLDER}
         if self.settings.push_hub:
@@ -145,10 +173,50 @@ class Build(Blocks):
             self.stage("push_vertex", f"push-vertex{suffix}", **blessed, **named).after(push)
         return push
 
+    def choose(self, trained: Mapping[str, PipelineTask], evaluated: Mapping[str, PipelineTask]) -> PipelineTask:
+        """The choice of the best blessed one of several models.
+
+        Its outputs model, blessing and metrics are those of one model that was trained and evaluated alone.
+
+        Args:
+          trained: by the name of each candidate the task that made its model.
+          evaluated: the same of its evaluation.
+        """
+        inputs = {input_of("model", name): task.outputs["model"] for name, task in trained.items()}
+        inputs |= {input_of("blessing", name): task.outputs["blessing"] for name, task in evaluated.items()}
+        return self.stage("choose", candidates=list(trained), **inputs)
+
+    def compete(self, examined: Examined, train_steps: Any, eval_steps: Any, serving_directory: Any) -> None:
+        """Trains and evaluates the candidates of the settings, side by side, and publishes the best one, or each."""
+        prepared: dict[str, Prepared] = {}
+        trained: dict[str, PipelineTask] = {}
+        evaluated: dict[str, PipelineTask] = {}
+        publishes_each = self.settings.choose.push == "each"
+        for name, maker in self.settings.transforms.items():
+            build, suffix = self.candidate(name), f"-{name}"
+            if maker not in prepared:
+                prepared[maker] = build.transform(examined, f"-{maker}" if maker else "")
+            # Steps of its own are not those of the run.
+            own = self.settings.candidates[name]
+            steps = {
+                key: getattr(build.settings.train, key) if own.says("train", key) else value
+                for key, value in (("train_steps", train_steps), ("eval_steps", eval_steps))
+            }
+            trained[name] = build.train(prepared[maker], **steps, serving_directory=serving_directory, suffix=suffix)
+            evaluated[name] = build.evaluate(prepared[maker], trained[name], serving_directory, suffix)
+            if publishes_each:
+                build.publish(prepared[maker], trained[name], evaluated[name], serving_directory, suffix)
+        if not publishes_each:
+            chosen = self.choose(trained, evaluated)
+            self.publish(next(iter(prepared.values())), chosen, chosen, serving_directory)
+
 
 def pipeline(build: Build, data: Any, train_steps: Any, eval_steps: Any, serving_directory: Any) -> None:
     """What can vary from run to run is a parameter of the pipeline; what cannot is taken from the settings."""
     with build.exit_handler():
+        if build.settings.candidates:
+            build.compete(build.examine(data), train_steps, eval_steps, serving_directory)
+            return
         prepared = build.prepare(data)
         trained = build.train(prepared, train_steps, eval_steps, serving_directory)
         evaluated = build.evaluate(prepared, trained, serving_directory)

@@ -119,8 +119,10 @@ def evaluate(
     check_rows(examples, example_splits, counts.rows)
     unapplied = None if baseline else reading.with_baseline(written, True)
     verdict = judge(results, config, unapplied, load_validation(evaluation.path), nan_fault(counts) or fault)
-    outputs.write_blessing(blessing, verdict, _digest(model), "" if baseline is None else _digest(baseline_model))
-    outputs.write_metrics(metrics, evaluation, results)
+    overall = outputs.overall(evaluation, results)
+    metrics.metadata |= overall
+    baseline_digest = "" if baseline is None else _digest(baseline_model)
+    outputs.write_blessing(blessing, verdict, overall, _digest(model), baseline_digest)
     outputs.write_classes(blessing, names[candidate_name(names)])
     outputs.write_classification(classification, results)
     facts = {"Rows": counts.rows, "Splits": location, "Slices": len(results.slices)}

@@ -15,12 +15,15 @@ _LARGEST_CLASSES = 16 << 10
 """Letters that the list of classes may have in the metadata, which KFP hands on in one argument."""
 
 
-def write_blessing(blessing: OutputArtifact, verdict: Verdict, digest: str, baseline_digest: str) -> None:
+def write_blessing(
+    blessing: OutputArtifact, verdict: Verdict, metrics: dict[str, float], digest: str, baseline_digest: str
+) -> None:
     """Writes `BLESSED` or `NOT_BLESSED`, and `blessing.json`.
 
     Args:
       blessing: gets them.
       verdict: what was decided.
+      metrics: the candidate's over all examples, by which several candidates are compared.
       digest: of the candidate.
       baseline_digest: of the baseline; empty where there is none.
     """
@@ -34,33 +37,36 @@ def write_blessing(blessing: OutputArtifact, verdict: Verdict, digest: str, base
         # Push holds it against what is in service by then.
         "baseline_digest": baseline_digest,
         "thresholds": [outcome.as_json() for outcome in verdict.outcomes],
+        "metrics": metrics,
+        "better": verdict.better,
     }
     (folder / "blessing.json").write_text(json.dumps(document, indent=1, allow_nan=False) + "\n")
     blessing.metadata |= {"blessed": verdict.blessed, "baseline": verdict.baseline, "reason": verdict.reason}
 
 
-def write_metrics(metrics: OutputArtifact, evaluation: OutputArtifact, results: Results) -> None:
-    """Fills in the candidate's metrics over all examples, with their intervals.
+def overall(evaluation: OutputArtifact, results: Results) -> dict[str, float]:
+    """The candidate's metrics over all examples that are numbers, with their intervals.
 
     Args:
-      metrics: gets those that are numbers, and nothing else.
       evaluation: is told which ones are none.
       results: what was measured.
     """
+    metrics: dict[str, float] = {}
     name = candidate_name(key.model_name for key in results.overall.values)
     missing = []
     for key, value in results.overall.values.items():
         if key.model_name == name and not key.is_diff:
             if math.isfinite(value):
-                metrics.metadata[metric_name(key)] = value
+                metrics[metric_name(key)] = value
                 for end, bound in zip(("low", "high"), results.overall.intervals.get(key, ()), strict=False):
                     if math.isfinite(bound):
-                        metrics.metadata[f"{metric_name(key)} 95% {end}"] = bound
+                        metrics[f"{metric_name(key)} 95% {end}"] = bound
             else:
                 missing.append(metric_name(key))
     if missing:
         evaluation.metadata["not_a_number"] = ", ".join(sorted(missing))
         progress(f"not a number and left out of the metrics: {evaluation.metadata['not_a_number']}")
+    return metrics
 
 
 def write_classes(blessing: OutputArtifact, names: list[str]) -> None:

@@ -103,9 +103,10 @@ def _facts(state: str, status: dict[str, Any], known: dict[str, Any]) -> Iterato
     if known.get("blessed") is not None:
         reason = f" ({known['reason']})" if known.get("reason") else ""
         yield "blessed", ("yes" if known["blessed"] else "no") + reason
-    if known.get("version") is not None:
-        yield "pushed", f"version {int(known['version'])} to {known.get('destination')}{how_pushed(known)}"
-    elif known.get("blessed") is not None:
+    pushed = known.get("pushed") or ([known] if known.get("version") is not None else [])
+    for each in pushed:
+        yield "pushed", f"version {int(each['version'])} to {each.get('destination')}{how_pushed(each)}"
+    if not pushed and known.get("blessed") is not None:
         yield "pushed", "nothing"
     if state == ENDED:
         yield "state", "not known here; this server does not tell its exit tasks"

@@ -31,7 +31,7 @@ _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 def push(
-    model: InputArtifact, blessing: InputArtifact, destination: str, pushed_model: OutputArtifact
+    model: InputArtifact, blessing: InputArtifact, destination: str, pushed_model: OutputArtifact, candidate: str = ""
 ) -> dict[str, Any]:
     """Publishes the model, unless it is not blessed, or is what is in service.
 
@@ -40,6 +40,7 @@ def push(
       blessing: whether it is `BLESSED`, and against which baseline.
       destination: the serving directory; made where it does not exist.
       pushed_model: gets `pushed.json`.
+      candidate: of several models that are each published there: the name of this one, and of its folder in it.
 
     Returns:
       `version`; empty where nothing was published.
@@ -54,6 +55,9 @@ def push(
     blessed = blessings.read(blessing, digest, pushed_model)
     if blessed is None:
         return {"version": ""}
+    destination = serving.of_candidate(destination, candidate)
+    if candidate:
+        pushed_model.metadata["candidate"] = candidate
     root = serving.serving_root(destination)
     with _destination_errors(destination), _locked(root):
         _remove_stale(root)

@@ -16,13 +16,16 @@ from components.runtime.stage.artifacts import InputArtifact, OutputArtifact
 from components.runtime.stage.progress import report
 
 
-def resolve(model: InputArtifact | None, destination: str, baseline_model: OutputArtifact) -> dict[str, Any]:
+def resolve(
+    model: InputArtifact | None, destination: str, baseline_model: OutputArtifact, candidate: str = ""
+) -> dict[str, Any]:
     """Copies the latest pushed model into `baseline_model`, or leaves it empty.
 
     Args:
       model: the candidate; None before there is one, when the latest model is looked for to train on from it.
       destination: the serving directory.
       baseline_model: gets `Format-Serving/`.
+      candidate: of several models that are each published there: whose folder in it is looked at.
 
     Returns:
       `found`.
@@ -31,9 +34,9 @@ def resolve(model: InputArtifact | None, destination: str, baseline_model: Outpu
       InputError: the destination is no directory, or the candidate holds no SavedModel.
       TransientError: somebody removed or changed the version while it was copied.
     """
+    destination = serving.of_candidate(destination, candidate)
     root = serving.serving_root(destination)
-    candidate = serving.model_digest(serving.saved_model_files(model)) if model else ""
-    found = serving.survey(root, candidate)
+    found = serving.survey(root, serving.model_digest(serving.saved_model_files(model)) if model else "")
     for line in found.left_out:
         report(line)
     baseline = found.baseline

@@ -8,9 +8,10 @@ import click
 
 from runners.commands import completion
 from runners.history import as_json
+from runners.history.candidates import of_candidate
 from runners.history.comparison import compare_runs
 from runners.history.comparison_tables import print_metrics, print_names, print_rows
-from runners.history.records import load_run
+from runners.history.records import Run, load_run
 from runners.terminal.output import Result
 
 
@@ -27,16 +28,19 @@ from runners.terminal.output import Result
 @click.option("--all", "everything", is_flag=True, help="Also what is the same.")
 @click.pass_context
 def compare(context: click.Context, left: str, right: str, file: Path | None, everything: bool) -> Result:
-    """Compare two RUNs (an id, the beginning of one, or `latest`): parameters, metrics, artifacts."""
+    """Compare two RUNs (an id, the beginning of one, or `latest`): parameters, metrics, artifacts.
+
+    RUN/CANDIDATE is one of several models of a run.
+    """
     root: Path = context.obj["root"]
-    compared = compare_runs(load_run(root, left), load_run(root, right))
+    compared = compare_runs(_load(root, left), _load(root, right))
     names = (compared.left.id, compared.right.id)
 
     def page() -> Path:
         # The drawing library takes a second to import, which the tables in the terminal should not wait for.
         from runners.history.pages.compare_page import write
 
-        return write(compared, file or root / "comparisons" / f"{names[0]}-{names[1]}.html")
+        return write(compared, file or root / "comparisons" / _page(names))
 
     def tables() -> None:
         print_names(names)
@@ -48,3 +52,13 @@ def compare(context: click.Context, left: str, right: str, file: Path | None, ev
         click.echo(f"page: {page()}")
 
     return Result(lambda: as_json.comparison(compared) | {"page": page()}, tables, product=page)
+
+
+def _load(root: Path, reference: str) -> Run:
+    name, slash, candidate = reference.partition("/")
+    run = load_run(root, name)
+    return of_candidate(run, candidate) if slash else run
+
+
+def _page(names: tuple[str, str]) -> str:
+    return f"{names[0]}-{names[1]}.html".replace("/", "-")

@@ -27,7 +27,8 @@ from runners.settings.folders import MODELS, SETTINGS_FILE
 from runners.settings.model import Settings
 from runners.settings.parameters import PARAMETERS, check_known, split, typed
 from runners.terminal import output
-from runners.terminal.display import make_display, short, summary
+from runners.terminal.display import make_display, summary
+from runners.terminal.model_lines import short
 from runners.terminal.output import Result
 
 if TYPE_CHECKING:

@@ -63,4 +63,5 @@ def _row(run: Run) -> dict[str, text.Cell]:
 def _blessed(made: Outcome) -> text.Cell:
     if made.blessed is None:
         return text.NOTHING
-    return ("yes", "green") if made.blessed else ("no", "red")
+    candidate = f", {made.candidate}" if made.candidate and made.blessed else ""
+    return (f"yes{candidate}", "green") if made.blessed else ("no", "red")

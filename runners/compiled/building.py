@@ -39,23 +39,49 @@ _PLAIN = (str, int, float, bool, list, dict)
 _TASK_NAME = re.compile(r"[a-z]([a-z0-9-]{0,51}[a-z0-9])?")
 """It names pods and folders; Argo's own names for the pods of a task are a little longer."""
 
+CANDIDATE = "CANDIDATE"
+"""Ends the names of inputs of which a task has one for each candidate, with its name in this place."""
 
-def component(file: Path, cluster: Cluster) -> BaseComponent:
-    """Loads the component spec of a stage, as far as the KFP server can run it."""
-    return _component(file.read_text(), cluster.server >= FINAL_STATUS_SERVER)
+
+def component(file: Path, cluster: Cluster, given: tuple[str, ...] = ()) -> BaseComponent:
+    """Loads the component spec of a stage, as far as the KFP server can run it.
+
+    Args:
+      file: the spec.
+      cluster: of the server.
+      given: names of the inputs that a task gets; an input with CANDIDATE in its name stands for any number of them.
+    """
+    text = file.read_text()
+    return _component(text, cluster.server >= FINAL_STATUS_SERVER, given if CANDIDATE in text else ())
 
 
 @functools.cache
-def _component(text: str, tells_status: bool) -> BaseComponent:
-    if not tells_status:
+def _component(text: str, tells_status: bool, given: tuple[str, ...]) -> BaseComponent:
+    spec = yaml.safe_load(text)
+    inputs = spec.get("inputs", [])
+    if not tells_status and any(each["type"] == "PipelineTaskFinalStatus" for each in inputs):
         # The server refuses the whole pipeline. Elsewhere the status can still be given; there it is empty, for a
         # stage that lacks a parameter fails, and would tell nobody.
-        spec = yaml.safe_load(text)
-        for each in spec.get("inputs", []):
-            if each.get("type") == "PipelineTaskFinalStatus":
+        for each in inputs:
+            if each["type"] == "PipelineTaskFinalStatus":
                 each |= {"type": "JsonObject", "default": "{}"}
         text = yaml.safe_dump(spec, sort_keys=False)
+    if any(CANDIDATE in each["name"] for each in inputs):
+        spec["inputs"] = [one for each in inputs for one in _repeated(each, given)]
+        text = yaml.safe_dump(spec, sort_keys=False)
     return specs.load_component_from_text(text)
+
+
+def _repeated(described: dict[str, Any], given: tuple[str, ...]) -> list[dict[str, Any]]:
+    """An input of a spec, or those that it stands for."""
+    before, stands_for_many, _ = described["name"].partition(CANDIDATE)
+    names = [name for name in given if name.startswith(before)] if stands_for_many else [described["name"]]
+    return [described | {"name": name} for name in names]
+
+
+def input_of(what: str, candidate: str) -> str:
+    """The input of choose that gets something of a candidate."""
+    return f"{what}_{candidate.replace('-', '_')}"
 
 
 class Blocks:
@@ -94,7 +120,7 @@ class Blocks:
         name = task or task_name(stage)
         self._take(name, stage)
         arguments = self._said_of(stage) | arguments
-        created = component(file, settings.cluster)(**arguments)
+        created = component(file, settings.cluster, tuple(arguments))(**arguments)
         pod = settings.pod(name, stage)
         created.set_display_name(name)
         if is_ours := self._is_ours(file, created):

@@ -112,22 +112,6 @@ def compare_runs(left: Run, right: Run) -> Comparison:
     )
 
 
-def roc(run: Run) -> tuple[list[float], list[float]] | None:
-    """The ROC curve that the evaluation left as KFP's `confidenceMetrics`: false positive rates and recalls."""
-    for execution in run.of_stage("evaluate"):
-        for artifact in execution.outputs.values():
-            points: Any = artifact.metadata.get("confidenceMetrics")
-            try:
-                pairs = sorted(
-                    (float(each.get("falsePositiveRate", 0)), float(each.get("recall", 0))) for each in points
-                )
-            except (TypeError, ValueError, AttributeError):
-                continue
-            if pairs:
-                return [x for x, _ in pairs], [y for _, y in pairs]
-    return None
-
-
 def _summary(run: Run, made: Outcome) -> dict[str, str]:
     blessed = "-" if made.blessed is None else "yes" if made.blessed else "no"
     return {
@@ -135,6 +119,7 @@ def _summary(run: Run, made: Outcome) -> dict[str, str]:
         "started (UTC)": text.moment(run.started),
         "duration": text.duration(run.elapsed),
         "blessed": blessed,
+        **({"chosen": made.candidate} if made.candidate else {}),
         "why": made.reason or "-",
         "pushed as version": made.version or "-",
         **({"error": run.error} if run.error else {}),
@@ -173,10 +158,11 @@ def _parameter_rows(left: Run, right: Run) -> list[Row]:
 
 
 def _metrics(run: Run) -> dict[str, float]:
-    """Those of the evaluation as they are called, those of other tasks behind the task's name."""
+    """Those of the evaluation, or of the choice, as they are called, those of other tasks behind the task's name."""
     found: dict[str, float] = {}
+    judged = run.of_stage("choose") or run.of_stage("evaluate")
     for task, execution in run.executions.items():
-        prefix = "" if execution.stage == "evaluate" else f"{task}."
+        prefix = "" if judged == [execution] else f"{task}."
         found |= {f"{prefix}{name}": value for name, value in metrics_of(execution).items()}
     return dict(sorted(found.items(), key=lambda entry: ("." in entry[0], entry[0])))
 

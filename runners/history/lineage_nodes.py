@@ -14,6 +14,7 @@ DIGEST = re.compile(r"(?:(?:listing-)?sha256:)?([0-9a-f]{4,64})")
 """How a person writes a digest, or the beginning of one."""
 MODEL = "system.Model"
 RESOLVE = "resolve"
+CHOOSE = "choose"
 
 _SHOWN = 5
 
@@ -122,6 +123,13 @@ class Lineage:
     def _names(self, pushed: ArtifactNode) -> set[str]:
         """The names that a pushed model goes by: that of its serving directory and that of its pipeline."""
         return {Path(str(pushed.metadata["destination"])).name, self.executions[pushed.maker].pipeline}
+
+    def not_chosen(self, execution: ExecutionNode) -> set[str]:
+        """Names of the inputs of a choice between candidates that are of those which were not chosen."""
+        if execution.stage != CHOOSE or "choice" not in execution.outputs:
+            return set()
+        chosen = str(self.artifacts[execution.outputs["choice"]].metadata.get("candidate", "")).replace("-", "_")
+        return {name for name in execution.inputs if name not in (f"model_{chosen}", f"blessing_{chosen}")}
 
     def join_baselines(self) -> None:
         """Notes which model each baseline is: resolve finds it in the serving directory, not among its inputs."""

@@ -75,13 +75,17 @@ def _maker(graph: Lineage, identity: str, indent: str, seen: set[str], every: bo
     execution = graph.executions[identity]
     yield indent, _execution(execution, every)
     seen.add(identity)
-    children = [(name, graph.artifacts[each]) for name, each in execution.inputs.items()]
+    # A choice goes on with what was chosen; what made the other candidates can be asked for.
+    others = graph.not_chosen(execution)
+    names = sorted(execution.inputs, key=others.__contains__)
+    children = [(name, graph.artifacts[execution.inputs[name]]) for name in names]
     for position, (name, child) in enumerate(children):
         last = position == len(children) - 1
         branch, below = (f"{indent}└─ ", f"{indent}   ") if last else (f"{indent}├─ ", f"{indent}│  ")
         again = bool(child.maker) and child.maker in seen
-        yield branch, f"{name}: {_describe(child)}{'  (see above)' if again else ''}"
-        if child.maker and not again:
+        note = "  (not chosen)" if name in others else "  (see above)" if again else ""
+        yield branch, f"{name}: {_describe(child)}{note}"
+        if child.maker and not again and name not in others:
             yield from _maker(graph, child.maker, below, seen, every)
 
 
@@ -116,6 +120,8 @@ def _describe(node: ArtifactNode) -> str:
         extras.append(f"version {node.metadata.get('version')}")
     elif node.metadata.get("version"):
         extras.append(f"version {node.metadata['version']}")
+    if "candidate" in node.metadata:
+        extras.append(f"candidate {node.metadata['candidate']}")
     if "blessed" in node.metadata:
         extras.append("blessed" if node.metadata["blessed"] else "not blessed")
     extras += [f"{_count(node.metadata[name])} {name}" for name in ("rows", "anomalies") if name in node.metadata]

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from components.runtime.publish.serving import how_pushed
 from components.runtime.records.execution_record import relative_uri
+from components.runtime.records.facts import which
 from runners.history.executions import Execution
 from runners.history.record_values import finite
 from runners.history.records import Run
@@ -24,6 +27,7 @@ class Outcome:
     Attributes:
       metrics: of the evaluation; of the training where there was no evaluation.
       training: metrics of the training.
+      candidate: which of several models that is, as far as one was chosen; empty where there was one.
       blessed: None when the run did not get so far.
       reason: of the blessing, or of its absence, in one line.
       has_baseline: whether the model was compared with an earlier one; None when unknown.
@@ -35,6 +39,7 @@ class Outcome:
 
     metrics: dict[str, float]
     training: dict[str, float]
+    candidate: str = ""
     blessed: bool | None = None
     reason: str = ""
     has_baseline: bool | None = None
@@ -52,22 +57,28 @@ class Outcome:
 def outcome(run: Run) -> Outcome:
     """Reads what came of a run from the records of its executions."""
     training = _merged(run.of_stage("train"))
-    evaluated = _merged(run.of_stage("evaluate"))
-    blessing = _metadata(run.of_stage("evaluate"), "blessing")
-    pushed = _metadata(run.of_stage("push"), "pushed_model")
+    # Of several models what became of the chosen one.
+    judged = run.of_stage("choose") or run.of_stage("evaluate")
+    blessings = _by_model(judged, "blessing")
+    candidate = str(blessings[""].get("candidate") or "") if "" in blessings else ""
+    pushes = {
+        name: facts for name, facts in _by_model(run.of_stage("push"), "pushed_model").items() if "version" in facts
+    }
     # (Before train, resolve looks for a model to start from.)
-    compared = [execution for execution in run.of_stage("resolve") if execution.inputs]
-    blessed, baseline = blessing.get("blessed"), blessing.get("baseline")
+    baselines = _by_model([execution for execution in run.of_stage("resolve") if execution.inputs], "baseline_model")
+    baselines = {name: facts for name, facts in baselines.items() if candidate in ("", name)}
+    pushed = next(iter(pushes.values()), {})
     return Outcome(
-        metrics=evaluated or training,
+        metrics=_merged(judged) or training,
         training=training,
-        blessed=truth(blessed),
-        reason=str(blessing.get("reason") or ""),
-        has_baseline=truth(baseline),
-        baseline=str(_metadata(compared, "baseline_model").get("reason") or ""),
-        version=_whole(pushed.get("version")),
-        destination=relative_uri(run.root, str(pushed.get("destination") or "")),
-        how_pushed=how_pushed(pushed | {"created": truth(pushed.get("created"))}),
+        candidate=candidate,
+        blessed=_any(truth(each.get("blessed")) for each in blessings.values()),
+        reason=_of_each({name: str(facts.get("reason") or "") for name, facts in blessings.items()}),
+        has_baseline=_any(truth(each.get("baseline")) for each in blessings.values()),
+        baseline=_of_each({name: str(facts.get("reason") or "") for name, facts in baselines.items()}),
+        version=_of_each({name: _whole(facts.get("version")) for name, facts in pushes.items()}, ", "),
+        destination=_common([relative_uri(run.root, str(each.get("destination") or "")) for each in pushes.values()]),
+        how_pushed=how_pushed(pushed | {"created": truth(pushed.get("created"))}) if len(pushes) == 1 else "",
     )
 
 
@@ -90,13 +101,40 @@ def truth(value: Any) -> bool | None:
     return None if value is None else bool(value)
 
 
+def model_of(execution: Execution) -> str:
+    """Which of several models an execution is of: `wide` of the task train-wide; empty where there is one."""
+    return which(execution.task, execution.stage)
+
+
 def _merged(executions: list[Execution]) -> dict[str, float]:
-    return {name: value for execution in executions for name, value in metrics_of(execution).items()}
+    """The metrics of executions; where there are several, each with the name of its model."""
+    several = len(executions) > 1
+    return {
+        f"{model_of(execution)} {name}" if several else name: value
+        for execution in executions
+        for name, value in metrics_of(execution).items()
+    }
 
 
-def _metadata(executions: list[Execution], output: str) -> dict[str, Any]:
-    found = [execution.outputs[output].metadata for execution in executions if output in execution.outputs]
-    return found[-1] if found else {}
+def _by_model(executions: list[Execution], output: str) -> dict[str, dict[str, Any]]:
+    """The metadata of an output, by model."""
+    return {model_of(each): each.outputs[output].metadata for each in executions if output in each.outputs}
+
+
+def _of_each(told: dict[str, str], between: str = "; ") -> str:
+    """What is told of models: as it is of one, behind their names of several."""
+    return between.join(f"{name}: {each}" for name, each in told.items()) if len(told) > 1 else "".join(told.values())
+
+
+def _any(truths: Iterable[bool | None]) -> bool | None:
+    """Whether one is true; None where nobody knows of any."""
+    known = [each for each in truths if each is not None]
+    return any(known) if known else None
+
+
+def _common(places: list[str]) -> str:
+    """The place of one, or the folder that all are in."""
+    return places[0] if len(set(places)) == 1 else os.path.commonpath(places) if all(places) and places else ""
 
 
 def _rank(name: str) -> tuple[int, int, str]:

@@ -44,10 +44,10 @@ def executions(cluster: Cluster, run: str, where: Store | None = None) -> list[E
 
 
 def metrics(cluster: Cluster, run: str) -> dict[str, float]:
-    """The metrics of a run: those of the evaluation as they are called, others behind the task's name."""
+    """The metrics of a run: those of the evaluation, or of the choice, as they are called, others behind the task's."""
     found: dict[str, float] = {}
     for execution in executions(cluster, run):
-        prefix = "" if execution.task == "evaluate" else f"{execution.task}."
+        prefix = "" if execution.task in ("evaluate", "choose") else f"{execution.task}."
         for output in execution.outputs.values():
             if output.type == METRICS:
                 for name, value in output.metadata.items():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -17,6 +17,8 @@ from components.runtime.text import yaml_files
 from runners import PROJECT
 from runners.settings import evaluation_file, mistakes, plain_values, secret_values
 from runners.settings import resources as resources_module
+from runners.settings.candidates import REPEATED, Candidates, Choose
+from runners.settings.candidates import tasks as tasks_of
 from runners.settings.cluster import Cluster, StageResources
 from runners.settings.folders import IN_IMAGES, MODELS, PIPELINE_FILE, SETTINGS_FILE, above, carried, find, shown
 from runners.settings.kubernetes_values import pipeline_name
@@ -34,11 +36,11 @@ from runners.settings.stages import (
     Validate,
 )
 
-_NOT_ARGUMENTS = {"train": {"train_steps", "eval_steps", "warm_start"}}
+_NOT_ARGUMENTS = {"train": {"train_steps", "eval_steps", "warm_start"}, "choose": {"push"}}
 """Of a stage's section: what is a parameter of the pipeline, or decides which tasks it has."""
 
 
-SECTIONS = ("ingest", "statistics", "schema", "validate", "transform", "tune", "train", "evaluate")
+SECTIONS = ("ingest", "statistics", "schema", "validate", "transform", "tune", "train", "evaluate", "choose")
 """Of the settings, by stage, as far as they are its arguments."""
 
 OPTIONAL_SECTIONS = ("tune", "push_hub", "push_vertex", "notify")
@@ -81,6 +83,8 @@ class Settings(Section):
     tune: Tune | None = None
     train: Train = Train()
     evaluate: Evaluate = Evaluate()
+    candidates: Candidates = Field(default={})
+    choose: Choose = Choose()
     push_hub: PushHub | None = None
     push_vertex: PushVertex | None = None
     notify: Notify | None = None
@@ -94,14 +98,16 @@ class Settings(Section):
         # What is given for a stage says nothing where there is no such stage. (Which tasks a pipeline of the model's
         # own has is known when it is compiled.)
         if not (Path(content["folder"]) / PIPELINE_FILE).is_file():
-            resources_module.check_names(given if isinstance(given, dict) else {})
+            candidates = content.get("candidates")
+            more = tasks_of(candidates if isinstance(candidates, dict) else {})
+            resources_module.check_names(given if isinstance(given, dict) else {}, more)
         return content
 
     @model_validator(mode="after")
     def _fused_tasks_are_known(self) -> Settings:
-        tasks = resources_module.tasks()
         if self.own_pipeline:
             return self
+        tasks = resources_module.tasks() | tasks_of(self.candidates)
         for name in (name for group in self.cluster.fuse for name in group):
             if name not in tasks:
                 near = did_you_mean(name, list(tasks))
@@ -120,13 +126,36 @@ class Settings(Section):
 
     @model_validator(mode="after")
     def _hyperparameters_have_one_source(self) -> Settings:
-        if self.tune and self.train.hyperparameters_file:
+        if self.tune and self.train.hyperparameters_file and not self.candidates:
             raise ValueError("train.hyperparameters_file and tune both say what to train with; leave one of them out")
+        return self
+
+    @model_validator(mode="after")
+    def _candidates_make_a_pipeline(self) -> Settings:
+        if not self.candidates and "choose" in self.model_fields_set:
+            raise ValueError("choose: there is nothing to choose from; name candidates, or take the section out")
+        if self.candidates and self.tune and not any(each.tune for each in self.candidates.values()):
+            raise ValueError(
+                "tune: each candidate says for itself whether it is tuned; put tune: {} under those that are, or take "
+                "the section out"
+            )
+        for section in ("push_hub", "push_vertex"):
+            if self.choose.push == "each" and getattr(self, section):
+                raise ValueError(
+                    f"{section}: publishes one model, and choose.push says each; let it be best, or take {section} out"
+                )
+        for name in self.candidates:
+            candidate = self.candidate(name)
+            if candidate.tune and candidate.train.hyperparameters_file:
+                raise ValueError(
+                    f"candidates.{name}: train.hyperparameters_file and tune both say what to train with; leave one of "
+                    "them out"
+                )
         return self
 
     @functools.cached_property
     def _pods(self) -> dict[str, StageResources]:
-        return resources_module.resolve(self._resources)
+        return resources_module.resolve(self._resources, tasks_of(self.candidates))
 
     @property
     def _resources(self) -> dict[str, Any]:
@@ -137,6 +166,22 @@ class Settings(Section):
         """The file that defines the model's pipeline, where that is not the default one."""
         file = self.folder / PIPELINE_FILE
         return file if file.is_file() else None
+
+    def candidate(self, name: str) -> Settings:
+        """The settings of a candidate by itself: what it has of its own over what is said for all."""
+        own = self.candidates[name]
+        return self.model_copy(update={stage: own.over(stage, getattr(self, stage)) for stage in REPEATED})
+
+    @functools.cached_property
+    def transforms(self) -> dict[str, str]:
+        """By candidate whose transform it reads: empty for that of all, else of the first with the same features."""
+        makers = [(self.transform.model_dump(), "")]
+        found = {}
+        for name in self.candidates:
+            section = self.candidate(name).transform.model_dump()
+            found[name] = next((maker for known, maker in makers if known == section), name)
+            makers.append((section, found[name]))
+        return found
 
     def place(self, parameter: Literal["data", "serving_directory"]) -> str:
         """Where raw data lies, or served models go, on a cluster when a run does not say: on the volume, if any."""
@@ -228,25 +273,25 @@ class Settings(Section):
             self._check_module(where)
             return
         in_images = {f"{IN_IMAGES}/{name}" for name in carried(self.models)} if self.models else set()
-        for stage in stages:
-            named = self.arguments(stage) if stage in SECTIONS else {}
+        for candidate, stage, named in self._arguments_of(stages):
             for key, value in named.items():
                 if not key.endswith("_file") or not value or "://" in value:
                     continue
+                place = self._key(candidate, stage, key)
                 path = self._path_here(value)
                 if not path.is_file():
                     near = did_you_mean(path.name, sorted(file.name for file in path.parent.glob("*.*")))
-                    raise InputError(f"{where}: {stage}.{key}: there is no file {shown(path)}{near}")
+                    raise InputError(f"{where}: {place}: there is no file {shown(path)}{near}")
                 if not here and not Path(value).is_relative_to(IN_IMAGES) and not self.on_volume(value):
                     whole = shlex.quote(str(self.folder if path.is_relative_to(self.folder) else self.folder.parent))
                     raise InputError(
-                        f"{where}: {stage}.{key}: {value} is on this machine, where no pod finds it; build images with "
+                        f"{where}: {place}: {value} is on this machine, where no pod finds it; build images with "
                         f"it and compile with --models {whole}, or put the folder where pods read it and "
                         "compile with --module PLACE (docs/images.md tells both)"
                     )
                 if not here and self.models and value not in in_images:
                     raise InputError(
-                        f"{where}: {stage}.{key}: {path} is not taken into images, as nothing is that is hidden or in "
+                        f"{where}: {place}: {path} is not taken into images, as nothing is that is hidden or in "
                         "a model's folder data; move it"
                     )
                 if key == "eval_config_file":
@@ -257,6 +302,22 @@ class Settings(Section):
                     f"{where}: validate.previous_statistics: there is no folder {earlier}; name the output of the "
                     "statistics stage in an earlier run"
                 )
+
+    def _arguments_of(self, stages: Iterable[str]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+        """Candidate (empty for what is said for all), stage and arguments, of each section that stages have."""
+        for stage in dict.fromkeys(stages):
+            if stage in SECTIONS and not (stage in REPEATED and self.candidates):
+                yield "", stage, self.arguments(stage)
+            elif stage in SECTIONS:
+                for name in self.candidates:
+                    candidate = self.candidate(name)
+                    if stage != "tune" or candidate.tune:
+                        yield name, stage, candidate.arguments(stage)
+
+    def _key(self, candidate: str, stage: str, key: str) -> str:
+        """Where the settings say a stage's argument."""
+        own = self.candidates.get(candidate)
+        return f"candidates.{candidate}.{stage}.{key}" if own and own.says(stage, key) else f"{stage}.{key}"
 
     def _check_module(self, where: str) -> None:
         """Refuses a folder of this machine where no pod has anything at its path."""

@@ -15,13 +15,13 @@ from rich.live import Live
 from rich.text import Text
 
 from components.runtime.errors import InputError
-from components.runtime.publish.serving import how_pushed
 from components.runtime.records import facts
 from components.runtime.stage.progress import Count
 from components.runtime.text.visible import in_one_line
 from runners.settings.model import SECTIONS
 from runners.terminal import text
 from runners.terminal.meter import Meter
+from runners.terminal.model_lines import model_lines, published
 
 _MARKS = {
     "waiting": ("·", "dim"),
@@ -271,21 +271,11 @@ def summary(
     examples = executions.get("ingest", {}).get("outputs", {}).get("examples")
     if examples and any(examples["metadata"].get(key) for key in ("rows_left_out", "left_out")):
         line("rows", facts.facts(executions["ingest"]))
-    if "train" in executions:
-        line("model", short(Path(executions["train"]["outputs"]["model"]["uri"]) / "Format-Serving"))
-    if "resolve" in executions:
-        line("baseline", executions["resolve"]["outputs"]["baseline_model"]["metadata"]["reason"])
-    if "evaluate" in executions:
-        blessing = executions["evaluate"]["outputs"]["blessing"]["metadata"]
-        verdict = "yes" if blessing["blessed"] else "no"
-        line("blessed", f"{verdict}: {blessing['reason']}", "green" if blessing["blessed"] else "yellow")
-    if (pushed := _published(executions, "push")) is not None:
-        line("pushed", f"{short(Path(pushed['destination']))}/{pushed['version']}{how_pushed(pushed)}", "green")
-    elif "evaluate" in executions and not selection.get("only"):
-        line("pushed", "nothing")
-    if (published := _published(executions, "push-hub")) is not None:
-        line("hub", f"{published['url']}{_there(published['created'], ['the latest'] * published['moved'])}", "green")
-    if (registered := _published(executions, "push-vertex")) is not None:
+    for label, said, style in model_lines(list(executions.values()), whole=not selection.get("only")):
+        line(label, said, style)
+    if (hub := published(executions.get("push-hub"))) is not None:
+        line("hub", f"{hub['url']}{_there(hub['created'], ['the latest'] * hub['moved'])}", "green")
+    if (registered := published(executions.get("push-vertex"))) is not None:
         answers = f", at {registered['endpoint']}" if registered.get("endpoint") else ""
         how = _there(registered["created"], registered["moved"])
         line("vertex", f"{registered['resourceName']}{how}{answers}", "green")
@@ -293,23 +283,10 @@ def summary(
     return lines
 
 
-def _published(executions: Mapping[str, dict[str, Any]], task: str) -> dict[str, Any] | None:
-    """What a task published, as its metadata say it; None where there was no such task, or no blessing for it."""
-    if task not in executions:
-        return None
-    metadata: dict[str, Any] = executions[task]["outputs"]["pushed_model"]["metadata"]
-    return None if metadata.get("pushed") is False else metadata
-
-
 def _there(created: bool, again: Sequence[str]) -> str:
     """What is worth saying of a model that was published before, in brackets; `again` is what it has become again."""
     become = f", is {' and '.join(again)} again" if again else ""
     return "" if created else f" (was there already{become})"
-
-
-def short(path: Path) -> Path:
-    """A path as a person would type it here."""
-    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def _title(run: Mapping[str, Any]) -> list[str]:

@@ -62,6 +62,15 @@ def _worse(change: float, bound: float, higher: bool) -> bool:
     return change < bound if higher else change > bound
 
 
+def better(threshold: Any) -> str:
+    """Which way a metric is better by its threshold: `higher` or `lower`; empty where that does not say."""
+    if isinstance(threshold, config_pb2.GenericValueThreshold):
+        sides = threshold.HasField("lower_bound"), threshold.HasField("upper_bound")
+        return {(True, False): "higher", (False, True): "lower"}.get(sides, "")
+    kinds = {config_pb2.MetricDirection.HIGHER_IS_BETTER: "higher", config_pb2.MetricDirection.LOWER_IS_BETTER: "lower"}
+    return kinds.get(threshold.direction, "")
+
+
 def bound(threshold: Any) -> str:
     """What a threshold asks for."""
     if isinstance(threshold, config_pb2.GenericValueThreshold):

@@ -16,7 +16,7 @@ from tensorflow_model_analysis.proto import config_pb2
 
 from components.evaluate.computation.results import Results, candidate_name, metric_name
 from components.evaluate.metrics.curves import OfBothClasses
-from components.evaluate.verdict.bounds import what_it_is
+from components.evaluate.verdict import bounds
 from components.evaluate.verdict.outcomes import Outcome, Spec, apply, not_applied
 
 NO_THRESHOLD = "NO THRESHOLD"
@@ -25,12 +25,17 @@ NO_THRESHOLD = "NO THRESHOLD"
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether the model is blessed, and why."""
+    """Whether the model is blessed, and why.
+
+    Attributes:
+      better: by metric whether it is better `higher` or `lower`, as far as thresholds say, in their order.
+    """
 
     blessed: bool
     baseline: bool
     reason: str
     outcomes: list[Outcome]
+    better: dict[str, str]
 
 
 def judge(
@@ -58,6 +63,7 @@ def judge(
         for key in _measured(results, written)
         for outcome in apply(results, key, spec, threshold, smallest, key._replace(is_diff=False) in curves)
     ]
+    better = _better(results, [*_thresholds(config), *(_thresholds(unapplied) if unapplied else [])])
     skipped = [] if unapplied is None else [not_applied(*entry) for entry in _thresholds(unapplied) if entry[0].is_diff]
     failures = [outcome.why for outcome in outcomes if not outcome.passed]
     failures += _not_finite(results, {(outcome.slice, outcome.metric) for outcome in outcomes})
@@ -69,13 +75,13 @@ def judge(
     note += f", so {_count(skipped, 'change threshold')} not applied" if skipped else ""
     if failures:
         more = f"; and {len(failures) - 1} more" if len(failures) > 1 else ""
-        return Verdict(False, unapplied is None, failures[0] + more + note, [*outcomes, *skipped])
+        return Verdict(False, unapplied is None, failures[0] + more + note, [*outcomes, *skipped], better)
     if outcomes:
         reason = f"all {len(outcomes)} thresholds hold" if len(outcomes) > 1 else "the one threshold holds"
     else:
         reason = f"{NO_THRESHOLD} IS SET: every model is blessed"
         reason = f"{NO_THRESHOLD} APPLIES: blessed without a test" if skipped else reason
-    return Verdict(True, unapplied is None, reason + note, [*outcomes, *skipped])
+    return Verdict(True, unapplied is None, reason + note, [*outcomes, *skipped], better)
 
 
 def sets_thresholds(config: config_pb2.EvalConfig) -> bool:
@@ -103,6 +109,16 @@ def _measured(results: Results, key: metric_types.MetricKey) -> list[metric_type
     return [each for each in keys if each in known] or keys[:1]
 
 
+def _better(results: Results, thresholds: list[tuple[metric_types.MetricKey, Spec, Any]]) -> dict[str, str]:
+    """Which way a metric is better; one that has to lie between two bounds says nothing of that."""
+    found: dict[str, str] = {}
+    for written, _, threshold in thresholds:
+        if direction := bounds.better(threshold):
+            for key in _measured(results, written._replace(is_diff=False)):
+                found.setdefault(metric_name(key), direction)
+    return found
+
+
 def _not_finite(results: Results, judged: set[tuple[str, str]]) -> list[str]:
     """What no threshold judges and yet speaks against the candidate: metrics over all examples that are no number.
 
@@ -118,7 +134,7 @@ def _not_finite(results: Results, judged: set[tuple[str, str]]) -> list[str]:
     candidate = candidate_name(key.model_name for entry in looked_at for key in entry.values)
     numbers = {key for entry in looked_at for key, value in entry.values.items() if not math.isnan(value)}
     return [
-        f"{metric_name(key)} is {what_it_is(value)}, which never blesses ({entry.name})"
+        f"{metric_name(key)} is {bounds.what_it_is(value)}, which never blesses ({entry.name})"
         for entry in looked_at
         for key, value in entry.values.items()
         if key.model_name == candidate and not key.is_diff and (entry.name, metric_name(key)) not in judged

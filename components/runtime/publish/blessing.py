@@ -11,6 +11,8 @@ from components.runtime.stage.artifacts import InputArtifact, OutputArtifact
 from components.runtime.stage.progress import report
 from components.runtime.text.json_text import parse
 
+FILE = "blessing.json"
+
 
 @dataclass(frozen=True)
 class Blessing:
@@ -59,6 +61,27 @@ def record_push(pushed_model: OutputArtifact, facts: dict[str, Any], *, pushed: 
     pushed_model.metadata |= document
 
 
+def document(blessing: InputArtifact) -> dict[str, Any]:
+    """Reads `blessing.json`, in which `blessed` is a bool and `reason` a text.
+
+    Raises:
+      InputError: it contradicts itself, or there is none.
+    """
+    try:
+        found: dict[str, Any] = parse((blessing.path / FILE).read_bytes())
+        blessed = found["blessed"]
+        found["reason"] = str(found["reason"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"blessing: {blessing.path} is no blessing ({error}); run evaluate again") from None
+    marks = {name for name in ("BLESSED", "NOT_BLESSED") if (blessing.path / name).exists()}
+    if not isinstance(blessed, bool) or marks != {"BLESSED" if blessed else "NOT_BLESSED"}:
+        raise InputError(
+            f"blessing: {blessing.path} contradicts itself (blessed: {blessed}, files: "
+            f"{', '.join(sorted(marks)) or 'none'}); run evaluate again"
+        )
+    return found
+
+
 def read(blessing: InputArtifact, model_digest: str, pushed_model: OutputArtifact) -> Blessing | None:
     """Reads the blessing of a model; None where it has none, and then says so, in the log and in `pushed_model`.
 
@@ -70,22 +93,15 @@ def read(blessing: InputArtifact, model_digest: str, pushed_model: OutputArtifac
     Raises:
       InputError: the blessing is of another model, contradicts itself, or there is none.
     """
-    try:
-        document = parse((blessing.path / "blessing.json").read_bytes())
-        blessed, why, blessed_digest = document["blessed"], str(document["reason"]), document.get("model_digest")
-        baseline = document.get("baseline_digest")
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"blessing: {blessing.path} is no blessing ({error}); run evaluate again") from None
-    marks = {name for name in ("BLESSED", "NOT_BLESSED") if (blessing.path / name).exists()}
-    if not isinstance(blessed, bool) or marks != {"BLESSED" if blessed else "NOT_BLESSED"}:
-        raise InputError(
-            f"blessing: {blessing.path} contradicts itself (blessed: {blessed}, files: "
-            f"{', '.join(sorted(marks)) or 'none'}); run evaluate again"
-        )
-    if blessed_digest not in (None, model_digest):
+    found = document(blessing)
+    if found.get("model_digest") not in (None, model_digest):
         raise InputError("the blessing is of another model and was not used: evaluate the model that is to be pushed")
-    if not blessed:
-        report(f"nothing published: the model is not blessed: {why}")
-        record_push(pushed_model, {"reason": why}, pushed=False)
+    if not found["blessed"]:
+        report(f"nothing published: the model is not blessed: {found['reason']}")
+        record_push(pushed_model, {"reason": found["reason"]}, pushed=False)
         return None
-    return Blessing(why, None if baseline is None else str(baseline))
+    if candidate := found.get("candidate"):
+        # Which of several models of its run it is, as choose notes.
+        pushed_model.metadata["candidate"] = str(candidate)
+    baseline = found.get("baseline_digest")
+    return Blessing(found["reason"], None if baseline is None else str(baseline))

@@ -122,6 +122,11 @@ def how_pushed(metadata: Mapping[str, Any]) -> str:
     return f" (the model of version {same_as} again)" if same_as else ""
 
 
+def of_candidate(destination: str, candidate: str) -> str:
+    """The serving directory of one of several models that are each published; that of all where none is named."""
+    return f"{destination.rstrip('/')}/{candidate}" if candidate and destination.strip() else destination
+
+
 def serving_root(destination: str) -> Path:
     """The serving directory; it need not exist.
 

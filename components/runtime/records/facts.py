@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 ERROR, WARNING = "error", "warning"
@@ -46,6 +46,26 @@ def rows(execution: Mapping[str, Any]) -> int | None:
 def counted(count: int, thing: str) -> str:
     """A number and what it counts: `1 error`, `1,200 errors`."""
     return f"{count:,} {thing}{'' if count == 1 else 's'}"
+
+
+def candidate_of(execution: Mapping[str, Any]) -> str:
+    """Which of several models of its run an execution is of: `wide` of the task train-wide; empty where there is one.
+
+    Args:
+      execution: its record, as execution.json has it.
+    """
+    return which(execution["task"], execution["stage"])
+
+
+def which(task: str, stage: str) -> str:
+    """What a task's name says besides its stage's; empty where that is its whole name."""
+    name = stage.replace("_", "-")
+    return task.removeprefix(f"{name}-") if task != name else ""
+
+
+def of_stage(executions: Iterable[Mapping[str, Any]], stage: str) -> dict[str, Mapping[str, Any]]:
+    """The executions of a stage, by the candidate that each is of."""
+    return {candidate_of(each): each for each in executions if each["stage"] == stage}
 
 
 def _metadata(execution: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
@@ -110,6 +130,13 @@ def _baseline(baseline: Mapping[str, Any]) -> Iterator[str]:
         yield f"version {baseline['version']}" if baseline["found"] else "no earlier model"
 
 
+def _choice(choice: Mapping[str, Any]) -> Iterator[str]:
+    if choice.get("blessed"):
+        yield f"{choice['candidate']}, {choice['metric']} {choice['value']:.4g}"
+    elif "candidates" in choice:
+        yield "none of the candidates"
+
+
 def _pushed(pushed: Mapping[str, Any]) -> Iterator[str]:
     if pushed.get("pushed") is False:
         yield "nothing published"
@@ -129,6 +156,7 @@ _TELL = {
     "anomalies": _anomalies,
     "trials": _trials,
     "best_hyperparameters": _best,
+    "choice": _choice,
     "model": _model,
     "blessing": _blessing,
     "baseline_model": _baseline,

@@ -16,6 +16,7 @@ from typing import Any
 
 from components.runtime.errors import EXIT_INTERRUPTED, InputError
 from components.runtime.records import argo_messages, execution_record
+from components.runtime.records.facts import of_stage
 from components.runtime.text.json_text import parse
 from components.runtime.text.redaction import redact
 
@@ -28,7 +29,7 @@ BEGUN = "workflow.json"
 _NOTE = {"task": str, "execution": str, "error": str, "code": int}
 """What a note tells of a task."""
 
-_PUSHED = ("version", "destination", "created", "same_as")
+_PUSHED = ("candidate", "version", "destination", "created", "same_as")
 _ATTEMPT = re.compile(r"\(\d+\)$")
 
 
@@ -60,13 +61,41 @@ def final_status(
         status["error"] = {"code": code or 1, "message": redact(error, also=dict(parameters or {}))}
     facts: dict[str, Any] = {"task": task} if task else {}
     facts |= {"outside": True} if outside else {}
-    for execution in executions:
-        outputs = execution.get("outputs", {})
-        if execution["stage"] == "evaluate" and (blessing := outputs.get("blessing")):
-            facts |= {name: blessing["metadata"].get(name) for name in ("blessed", "reason")}
-        if execution["stage"] == "push" and (pushed := outputs.get("pushed_model")):
-            facts |= {name: pushed["metadata"].get(name) for name in _PUSHED if name in pushed["metadata"]}
+    known = list(executions)
+    facts |= _blessed(known) | _pushed(known)
     return status | ({"millrace": facts} if facts else {})
+
+
+def _blessed(executions: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Whether the model is blessed and why; of several that nothing chose from, whether any is, and what of each."""
+    found = {
+        name: each["outputs"]["blessing"]["metadata"]
+        for name, each in (of_stage(executions, "choose") or of_stage(executions, "evaluate")).items()
+        if "blessing" in each.get("outputs", {})
+    }
+    if len(found) > 1:
+        told = [
+            f"{name}: {'' if each.get('blessed') else 'not blessed, '}{each.get('reason')}"
+            for name, each in found.items()
+        ]
+        return {"blessed": any(each.get("blessed") for each in found.values()), "reason": "; ".join(told)}
+    return {name: each.get(name) for each in found.values() for name in ("blessed", "reason")}
+
+
+def _pushed(executions: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What was put into service; of several models a list of these."""
+    found = [
+        {
+            name: each["outputs"]["pushed_model"]["metadata"][name]
+            for name in _PUSHED
+            if name in each["outputs"]["pushed_model"]["metadata"]
+        }
+        for each in of_stage(executions, "push").values()
+        if "pushed_model" in each.get("outputs", {})
+    ]
+    if len(found) > 1:
+        return {"pushed": [each for each in found if each]}
+    return found[0] if found else {}
 
 
 def note_start(root: Path, run: str, pipeline: str, started: str) -> None:

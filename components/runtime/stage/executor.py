@@ -117,7 +117,10 @@ class Execution:
         arguments: dict[str, Any] = {}
         for name, parameter in inspect.signature(function).parameters.items():
             kind = hints[name]
-            if kind is OutputArtifact:
+            if parameter.kind is inspect.Parameter.VAR_KEYWORD:
+                # Inputs whose number the pipeline decides, see docs/contract.md.
+                arguments |= {each: given for each, given in self.inputs.items() if each not in arguments}
+            elif kind is OutputArtifact:
                 arguments[name] = self.outputs[name]
             elif kind in (InputArtifact, InputArtifact | None):
                 if name in self.inputs:

@@ -9,8 +9,10 @@ from typing import Any
 
 from components.runtime.stage.artifacts import write_whole
 from components.runtime.stage.report import COLORS, Html, drawing, escape, figure, page, section
-from runners.history.comparison import Comparison, MetricRow, Row, roc
+from runners.history.candidates import Candidate, candidates, roc
+from runners.history.comparison import Comparison, MetricRow, Row
 from runners.history.pages import page_parts as parts
+from runners.history.pages.candidates_section import roc_figure
 from runners.history.pages.embedding import embed
 from runners.history.records import Run
 from runners.terminal import text
@@ -127,16 +129,14 @@ def _number(value: float | None) -> Html:
 
 
 def _figures(compared: Comparison) -> Iterator[Html]:
-    curves = [(run, colour, roc(run)) for run, colour in ((compared.left, _LEFT), (compared.right, _RIGHT))]
-    if any(curve for *_, curve in curves):
-        drawn = figure(4.6, 4.2)
-        axes = drawn.add_subplot(aspect="equal", xlabel="false positive rate", ylabel="recall", title="ROC curves")
-        axes.plot([0, 1], [0, 1], color="#d1d5db", linestyle="--", linewidth=1)
-        for run, colour, curve in curves:
-            if curve:
-                axes.plot(*curve, color=colour, label=run.id)
-        axes.legend(loc="lower right", frameon=False)
-        yield drawing(drawn, "ROC curves of both runs, one over the other")
+    curves = {}
+    for run in (compared.left, compared.right):
+        found = candidates(run)
+        for each in found or [Candidate("", execution) for execution in run.of_stage("evaluate")]:
+            if curve := roc(each.evaluation):
+                curves[f"{run.id}/{each.name}".rstrip("/")] = curve
+    if curves:
+        yield roc_figure(curves, "ROC curves of both runs, one over the other")
     shares = [row for row in compared.metrics if _is_share(row.left) and _is_share(row.right)]
     if shares:
         drawn = figure(9.0, 0.9 + 0.42 * len(shares))

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from components.runtime.records.facts import which
 from components.runtime.stage.report import Html, content, escape
 from runners.history.executions import Execution
 from runners.history.records import Run
@@ -30,7 +31,10 @@ _TITLES = {
     "tune": "Hyperparameters",
     "train": "Training",
     "evaluate": "Evaluation and blessing",
+    "choose": "The choice between the candidates",
 }
+_OTHER = {"transformed-statistics": "statistics"}
+"""Of the kinds of pages that are not called as their stage is."""
 _ACTIVE = re.compile(r"<\s*(?:script|iframe|object|embed|link|base|meta|form)\b|\son\w+\s*=|javascript:", re.IGNORECASE)
 
 
@@ -64,9 +68,19 @@ def stage_pages(run: Run) -> list[StagePage]:
     for number, (task, execution, output, text) in enumerate(found):
         fits = len(text.encode()) <= largest
         body = embed(text, f"p{number}") if fits else _outside(run, execution, output)
-        title = _TITLES.get(task) or f"{task.replace('-', ' ').capitalize()}"
+        title = _title(task, execution.stage)
         pages.append(StagePage(task, execution.stage, title, body))
     return pages
+
+
+def _title(task: str, stage: str) -> str:
+    """What a task's page is called; that of one of several models names it."""
+    # (transformed-statistics is a task of statistics with a title of its own.)
+    kind = max((known for known in _TITLES if task == known or task.startswith(f"{known}-")), key=len, default="")
+    if not kind or stage not in (kind, _OTHER.get(kind)):
+        return task.replace("-", " ").capitalize()
+    name = which(task, kind)
+    return f"{_TITLES[kind]}: {name}" if name else _TITLES[kind]
 
 
 def embed(document: str, prefix: str) -> Html:

@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from components.runtime.lineage import record as lineage
+from components.runtime.records.facts import which
 from components.runtime.stage.artifacts import write_whole
 from components.runtime.stage.report import Html, escape, page, section, table
 from runners.history.executions import Artifact, Execution
 from runners.history.outcome import Outcome, metrics_of, outcome, truth
 from runners.history.pages import page_parts as parts
+from runners.history.pages.candidates_section import candidates_section
 from runners.history.pages.embedding import HTML_TYPE, StagePage, stage_pages
 from runners.history.pages.task_graph import task_graph
 from runners.history.pages.timeline import legend, spans, timeline
@@ -50,10 +52,13 @@ def render(run: Run) -> str:
     sections = [Html(each.replace("<section>", f'<section id="{anchor}">', 1)) for anchor, _, each in named]
     rejected = _data_is_invalid(run)
     pages.sort(key=lambda each: _place(each, rejected))
-    stages = [_stage(run, each, rejected) for each in pages]
+    stages = [_stage(run, each, rejected, made.candidate) for each in pages]
     links = [(anchor, title) for anchor, title, _ in named]
-    contents = _contents([*links[:1], *((each.anchor, each.title) for each in pages), *links[1:]])
-    body = [parts.STYLE, _headline(run, made), contents, *sections[:1], *stages, *sections[1:]]
+    side_by_side = candidates_section(run)
+    rivals = [("candidates", "Candidates")] if side_by_side else []
+    side_by_side = Html(side_by_side.replace("<section>", '<section id="candidates">', 1))
+    contents = _contents([*links[:1], *rivals, *((each.anchor, each.title) for each in pages), *links[1:]])
+    body = [parts.STYLE, _headline(run, made), contents, *sections[:1], side_by_side, *stages, *sections[1:]]
     return parts.portable(page(f"{run.pipeline}: {run.id}", *body), run.root)
 
 
@@ -119,11 +124,15 @@ def _contents(links: list[tuple[str, str]]) -> Html:
 
 def _place(each: StagePage, rejected: bool) -> int:
     """Where a stage's page stands: the evaluation first, since it is what people look for, or why data was rejected."""
-    order = ["validate", "evaluate"] if rejected else ["evaluate", "train", "tune", "validate", "statistics", "ingest"]
+    order = (
+        ["validate", "evaluate"]
+        if rejected
+        else ["choose", "evaluate", "train", "tune", "validate", "statistics", "ingest"]
+    )
     return order.index(each.stage) if each.stage in order else len(order)
 
 
-def _stage(run: Run, each: StagePage, rejected: bool) -> Html:
+def _stage(run: Run, each: StagePage, rejected: bool, chosen: str) -> Html:
     task = next(task for task in run.tasks if task.name == each.task)
     notes = []
     if task.rows:
@@ -141,6 +150,8 @@ def _stage(run: Run, each: StagePage, rejected: bool) -> Html:
         if anomalies
         else bool(not_finite) or each.stage not in ("statistics", "ingest", "transform")
     )
+    # Of several models that of the chosen one.
+    is_open &= which(each.task, each.stage) in ("", chosen)
     about = f"<small>{escape(' · '.join(notes))}</small>" if notes else ""
     return Html(
         f'<details class="stage"{" open" if is_open else ""}><summary>{escape(each.title)}{about}</summary>'

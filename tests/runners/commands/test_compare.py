@@ -7,7 +7,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from runners.commands.cli import cli
-from runners.history.comparison import MetricRow, compare_runs, roc
+from runners.history.candidates import roc
+from runners.history.comparison import MetricRow, compare_runs
 from runners.history.pages.compare_page import render
 from runners.history.records import load_run
 from runners.terminal import text
@@ -171,9 +172,9 @@ def test_runs_with_nothing_in_them(tmp_path: Path) -> None:
 
 
 def test_the_roc_curve_is_read_from_kfps_metadata(root: Path) -> None:
-    curve = roc(load_run(root, FIRST))
+    curve = roc(load_run(root, FIRST).executions["evaluate"])
     assert curve is not None
     rates, recalls = curve
     assert (rates[0], rates[-1], recalls[-1]) == (0, 1, 1)
     assert rates == sorted(rates)
-    assert roc(load_run(root, FAILED)) is None
+    assert "evaluate" not in load_run(root, FAILED).executions

@@ -117,7 +117,8 @@ def test_mistakes_are_named_when_the_settings_are_read(tmp_path: Path, old: str,
 def test_a_runs_summary_tells_what_was_registered(tmp_path: Path, metadata: dict[str, Any], told: str) -> None:
     metadata = {"resourceName": "projects/p/locations/r/models/taxi@2"} | metadata
     run = {"id": "taxi-1", "state": "done", "seconds": 1.0, "error": "", "tasks": []}
-    text = summary(tmp_path, run, {"push-vertex": {"outputs": {"pushed_model": {"metadata": metadata}}}}).plain
+    record = {"task": "push-vertex", "stage": "push_vertex", "outputs": {"pushed_model": {"metadata": metadata}}}
+    text = summary(tmp_path, run, {"push-vertex": record}).plain
     assert told in text
 
 

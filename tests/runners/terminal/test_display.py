@@ -208,15 +208,16 @@ def test_what_came_of_a_task_in_a_few_words(outputs: dict[str, dict[str, Any]], 
     assert facts.facts({"outputs": {name: {"metadata": metadata} for name, metadata in outputs.items()}}) == expected
 
 
-def _execution(output: str, **metadata: Any) -> dict[str, Any]:
-    return {"outputs": {output: {"metadata": metadata, "uri": f"/r/{output}"}}}
+def _execution(task: str, output: str, **metadata: Any) -> dict[str, Any]:
+    outputs = {output: {"metadata": metadata, "uri": f"/r/{task}/{output}"}}
+    return {"task": task, "stage": task.partition("-")[0], "inputs": {"model": {}}, "outputs": outputs}
 
 
 def test_the_summary_tells_of_invalid_data_and_of_rows_left_out() -> None:
     anomalies = {"anomalies": 5, "errors": 5, "valid": False, "summary": "train: fare: Column dropped; and 4 more"}
     found = {
-        "ingest": _execution("examples", rows=3025, rows_left_out=11975),
-        "validate": _execution("anomalies", **anomalies),
+        "ingest": _execution("ingest", "examples", rows=3025, rows_left_out=11975),
+        "validate": _execution("validate", "anomalies", **anomalies),
     }
     run = a_run(push="skipped") | {"state": "failed", "error": "validate: the data is invalid: train: fare"}
     lines = summary(Path("root"), run, found).plain.splitlines()
@@ -246,8 +247,8 @@ def test_an_interruption_is_no_error(error: str, told: str) -> None:
 def test_the_summary_breaks_between_words_and_gives_a_path_lines_of_its_own(width: int) -> None:
     uri = "/a/pipeline_root/artifacts/taxi/train/986b61c4a08700d20045a60361fab3db/model"
     found = {
-        "train": {"outputs": {"model": {"uri": uri, "metadata": {}}}},
-        "evaluate": _execution("blessing", blessed=False, reason="auc 0.5 < 0.6 (overall); " * 6),
+        "train": {"task": "train", "stage": "train", "outputs": {"model": {"uri": uri, "metadata": {}}}},
+        "evaluate": _execution("evaluate", "blessing", blessed=False, reason="auc 0.5 < 0.6 (overall); " * 6),
     }
     lines = summary(Path("root"), a_run(), found, width=width).plain.splitlines()
     path = f"{uri}/Format-Serving"

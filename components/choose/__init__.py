@@ -1,0 +1,1 @@
+"""The choose stage: its contract is component.yaml beside this file."""

@@ -1,0 +1,97 @@
+"""The candidates of a run: several models on the same data, each evaluated for itself, one of them chosen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from components.runtime.errors import InputError, did_you_mean
+from components.runtime.records.facts import which
+from runners.history.executions import Execution
+from runners.history.records import Run, Task
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A model that was evaluated.
+
+    Attributes:
+      name: as the settings call it.
+      evaluation: the execution of its evaluation.
+    """
+
+    name: str
+    evaluation: Execution
+
+
+def candidates(run: Run) -> list[Candidate]:
+    """The candidates of a run, as far as they were evaluated; none where it has one model only."""
+    evaluations = {task: each for task, each in run.executions.items() if each.stage == "evaluate"}
+    named = {which(task, each.stage): each for task, each in evaluations.items()}
+    is_one = len(named) < 2 and not choice(run)
+    return [] if is_one else [Candidate(name, each) for name, each in named.items()]
+
+
+def choice(run: Run) -> dict[str, Any]:
+    """What choose decided, as the metadata of its `choice`; empty where it has not run."""
+    for execution in run.of_stage("choose"):
+        if "choice" in execution.outputs:
+            return execution.outputs["choice"].metadata
+    return {}
+
+
+def roc(evaluation: Execution) -> tuple[list[float], list[float]] | None:
+    """The ROC curve that an evaluation left as KFP's `confidenceMetrics`: false positive rates and recalls."""
+    for artifact in evaluation.outputs.values():
+        points: Any = artifact.metadata.get("confidenceMetrics")
+        try:
+            pairs = sorted((float(each.get("falsePositiveRate", 0)), float(each.get("recall", 0))) for each in points)
+        except (TypeError, ValueError, AttributeError):
+            continue
+        if pairs:
+            return [x for x, _ in pairs], [y for _, y in pairs]
+    return None
+
+
+def of_candidate(run: Run, name: str) -> Run:
+    """A run as if it had been of one of its candidates alone: its tasks, called as they would be without the others.
+
+    Raises:
+      InputError: it has no such candidate.
+    """
+    names = [candidate for task in run.tasks if task.stage == "evaluate" if (candidate := which(task.name, task.stage))]
+    if name not in names:
+        has = f"it has: {', '.join(names)}" if names else "it has none"
+        raise InputError(f"{run.id}/{name}: this run has no candidate {name!r}{did_you_mean(name, names)}; {has}")
+    tasks = {task.name: task for task in run.tasks}
+    kept = _before(tasks, f"evaluate-{name}")
+    others = tuple(f"-{other}" for other in names if other != name)
+    kept |= {
+        task.name
+        for task in run.tasks
+        if task.after and kept.issuperset(task.after) and not task.name.endswith(others) and task.stage != "choose"
+    }
+    bare = {each: _without(each, names) for each in kept}
+    return replace(
+        run,
+        id=f"{run.id}/{name}",
+        tasks=[
+            replace(task, name=bare[task.name], after=[bare[each] for each in task.after])
+            for task in run.tasks
+            if task.name in kept
+        ],
+    )
+
+
+def _before(tasks: dict[str, Task], name: str) -> set[str]:
+    """A task and all that it depends on."""
+    found = {name}
+    for earlier in tasks[name].after:
+        found |= _before(tasks, earlier) if earlier in tasks else set()
+    return found
+
+
+def _without(task: str, names: list[str]) -> str:
+    """A task's name without the candidate's behind it; the longest that fits, since one may end as another does."""
+    fitting = [name for name in names if task.endswith(f"-{name}")]
+    return task.removesuffix(f"-{max(fitting, key=len)}") if fitting else task

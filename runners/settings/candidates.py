@@ -1,0 +1,103 @@
+"""Several models on the same data: what the settings say of each candidate, and of how one is chosen."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator
+
+from runners.settings import resources
+from runners.settings.sections import Section
+from runners.settings.stages import Evaluate, Train, Transform, Tune
+
+REPEATED = ("transform", "tune", "train", "evaluate")
+"""The sections that a candidate can have of its own."""
+_FORM = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+_LONGEST = 24
+"""Letters: names of tasks are labels on a cluster, which have room for 63; `transformed-statistics-` stands before."""
+_TASKS = {"transformed-statistics": "statistics", "resolve-base": "resolve", "resolve": "resolve", "push": "push"} | {
+    stage: stage for stage in REPEATED
+}
+"""What there may be a task of for each candidate, with its stage."""
+
+
+class Candidate(Section):
+    """What a candidate has of its own; all else is as the settings say."""
+
+    transform: Transform | None = None
+    tune: Tune | None = None
+    train: Train | None = None
+    evaluate: Evaluate | None = None
+
+    def over(self, stage: str, base: BaseModel | None) -> BaseModel | None:
+        """A section of this candidate: its own keys over those of the settings; a search only where it asks for one.
+
+        Args:
+          stage: whose section.
+          base: what the settings say for all.
+        """
+        own: BaseModel | None = getattr(self, stage)
+        if own is None or base is None:
+            return own if base is None or stage == "tune" else base
+        given = _merged(base.model_dump(exclude_unset=True), own.model_dump(exclude_unset=True))
+        return type(own).model_validate(given)
+
+    def says(self, stage: str, key: str) -> bool:
+        """Whether it has a key of its own."""
+        own: BaseModel | None = getattr(self, stage, None)
+        return own is not None and key in own.model_fields_set
+
+
+class Choose(Section):
+    """How the candidates are compared, and which of them are pushed.
+
+    Attributes:
+      metric: over all examples, which decides; empty for the first of the evaluation with a threshold.
+      better: which way it is better; empty where a threshold of the metric says it.
+      push: the best blessed one, or each blessed one, into a folder with its name in the serving directory.
+    """
+
+    metric: str = ""
+    better: Literal["", "higher", "lower"] = ""
+    push: Literal["best", "each"] = "best"
+
+
+def _given(candidates: Any) -> Any:
+    for name, own in candidates.items() if isinstance(candidates, dict) else ():
+        if own is None:
+            raise ValueError(f"{name} is empty; say what it has of its own, or {{}} where it has nothing")
+    return candidates
+
+
+def _named(candidates: dict[str, Candidate]) -> dict[str, Candidate]:
+    if not candidates:
+        raise ValueError("names none; give each a name and what it has of its own, as in {deep: {train: {}}}")
+    for name in candidates:
+        if not _FORM.fullmatch(name) or len(name) > _LONGEST:
+            raise ValueError(
+                f"{name!r} cannot name a candidate: expected lower-case letters and digits, words of them joined by "
+                f"'-', at most {_LONGEST} letters"
+            )
+        for task in _TASKS:
+            if (taken := f"{task}-{name}") in resources.tasks():
+                raise ValueError(f"{name!r} cannot name a candidate: {taken} is another task; choose another name")
+    return candidates
+
+
+Candidates = Annotated[dict[str, Candidate], BeforeValidator(_given), AfterValidator(_named)]
+
+
+def tasks(candidates: Iterable[str]) -> dict[str, str]:
+    """The tasks that a pipeline may have for its candidates, with the stage of each."""
+    return {f"{task}-{name}": stage for name in candidates for task, stage in _TASKS.items()}
+
+
+def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Mappings are merged, of anything else the upper one holds."""
+    merged = dict(below)
+    for key, value in above.items():
+        old = merged.get(key)
+        merged[key] = _merged(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+    return merged
