@@ -10,6 +10,7 @@ from rich.console import Console
 
 from components.runtime.errors import InputError
 from runners.scaffold.model import files, planning, reading, task
+from runners.scaffold.model.images import layout, making
 from runners.settings.folders import MODELS
 from runners.settings.kubernetes_values import pipeline_name
 from runners.settings.model import own_name
@@ -33,9 +34,13 @@ def new(context: click.Context, name: str, data: str, labels: tuple[str, ...], d
     if folder.exists():
         raise InputError(f"{folder}: is there already; name another, or move that away; nothing was changed")
     root = Path(context.obj["root"]).absolute()
-    found = reading.read_data(root, folder, own_name(folder), data, {"leave_out_without": list(labels)}, Console())
-    plan = planning.plan(folder, found, task.infer(found, labels))
-    made = files.render(plan)
+    console = Console()
+    if images := layout.find(data, labels):
+        plan = making.make(root, folder, own_name(folder), data, images, console)
+        made = files.render(plan, images.templates)
+    else:
+        found = reading.read_data(root, folder, own_name(folder), data, {"leave_out_without": list(labels)}, console)
+        made = files.render(planning.plan(folder, found, task.infer(found, labels)))
     if not dry_run:
         files.write(folder, made)
     for place in made:

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import jinja2
 
 from components.runtime.errors import InputError
 from components.runtime.stage.artifacts import remove, write_whole
-from runners.scaffold.model.profile import Plan
 
 TEMPLATES = Path(__file__).parent / "templates"
 SUFFIX = ".jinja"
 
 
-def render(plan: Plan, kind: str = "table") -> dict[str, str]:
+def render(plan: Any, kind: str = "table") -> dict[str, str]:
     """Texts by their place in the model's folder.
 
     Args:

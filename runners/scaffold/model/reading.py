@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,30 @@ _LAST = "schema"
 def read_data(
     root: Path, folder: Path, pipeline: str, place: str, ingest: Mapping[str, Any], console: Console
 ) -> DataSet:
-    """Runs the pipeline of a model that is not yet written up to the schema, and profiles what came of it.
+    """What is in the data; see `ingested`."""
+    made = ingested(root, folder, pipeline, place, ingest, console)
+    return profile(made.examples, made.schema, made.rows, place, ingest)
+
+
+@dataclass(frozen=True)
+class Ingested:
+    """What the pipeline's stages up to the schema made.
+
+    Attributes:
+      examples: folder of the artifact of ingest.
+      schema: that of the inferred schema.
+      rows: of each split.
+    """
+
+    examples: Path
+    schema: Path
+    rows: Mapping[str, int]
+
+
+def ingested(
+    root: Path, folder: Path, pipeline: str, place: str, ingest: Mapping[str, Any], console: Console
+) -> Ingested:
+    """Runs the pipeline of a model that is not yet written up to the schema.
 
     What it makes is in the cache when the model is run.
 
@@ -76,7 +100,7 @@ def read_data(
     made = records["ingest"]["outputs"]["examples"]
     rows = {split: made["metadata"][f"rows_{split}"] for split in made["metadata"]["splits"]}
     schema = local_path(records[_LAST]["outputs"]["schema"]["uri"])
-    return profile(local_path(made["uri"]), schema, rows, place, ingest)
+    return Ingested(local_path(made["uri"]), schema, rows)
 
 
 def profile(
