@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +15,15 @@ from components.runtime.data.tfmd import SCHEMA_FILE
 from components.runtime.errors import StageError
 from components.runtime.records import execution_record
 from components.runtime.stage.artifacts import local_path
+from runners import PROJECT
 from runners.compiled.ir import documents, read
 from runners.compiled.pipelines import compiled
 from runners.local import environments
 from runners.local.run import LocalRun
 from runners.local.selection import Selection
+from runners.scaffold.model import csv_form, looks
 from runners.scaffold.model.profile import BYTES, FLOAT, INTEGER, TEXT, Column, DataSet, Kind
-from runners.settings.model import Settings
+from runners.settings.model import Settings, own_name
 from runners.terminal.display import make_display
 
 SAMPLE = 20_000
@@ -30,9 +32,7 @@ SAMPLE = 20_000
 _LAST = "schema"
 
 
-def read_data(
-    root: Path, folder: Path, pipeline: str, place: str, ingest: Mapping[str, Any], console: Console
-) -> DataSet:
+def read_data(root: Path, folder: Path, place: str, labels: Sequence[str], console: Console) -> DataSet:
     """Runs the pipeline of a model that is not yet written up to the schema, and profiles what came of it.
 
     What it makes is in the cache when the model is run.
@@ -40,14 +40,23 @@ def read_data(
     Args:
       root: the pipeline root.
       folder: that the model will have.
-      pipeline: its name.
       place: of the raw data: a folder, a file or a URI.
-      ingest: settings of ingest that are not the default.
+      labels: columns without which rows are left out.
       console: that the progress is shown on.
 
     Raises:
-      InputError: the data cannot be read; why, as ingest says it.
+      StageError: the data cannot be read; why, as ingest says it.
     """
+    ingest = csv_form.settings(place) | ({"leave_out_without": list(labels)} if labels else {})
+    found = _run(root, folder, place, ingest, console)
+    if spelt := sorted({value for column in found.columns.values() for value in looks.spelt_missing(column)}):
+        console.print(f"read again: {', '.join(map(repr, spelt))} stands where a number is missing", highlight=False)
+        found = _run(root, folder, place, ingest | {"null_values": spelt}, console)
+    return found
+
+
+def _run(root: Path, folder: Path, place: str, ingest: Mapping[str, Any], console: Console) -> DataSet:
+    pipeline = own_name(folder)
     settings = Settings.model_validate({"pipeline_name": pipeline, "folder": folder, "ingest": dict(ingest)})
     ir = compiled(settings)
     graph = read(documents(ir)[0])
@@ -65,9 +74,11 @@ def read_data(
         model=folder,
     )
     if code := run.run():
-        error = StageError(run.record["error"])
+        # What a person gave as the label, ingest knows by the name of its setting.
+        error = StageError(run.record["error"].replace("which leave_out_without names", "which --label names"))
         error.exit_code = code
         raise error
+    console.print()
     records = {
         task["name"]: execution_record.usable(root, task["execution"])
         for task in run.record["tasks"]
@@ -76,11 +87,24 @@ def read_data(
     made = records["ingest"]["outputs"]["examples"]
     rows = {split: made["metadata"][f"rows_{split}"] for split in made["metadata"]["splits"]}
     schema = local_path(records[_LAST]["outputs"]["schema"]["uri"])
-    return profile(local_path(made["uri"]), schema, rows, place, ingest)
+    return profile(local_path(made["uri"]), schema, rows, made["metadata"].get("columns", {}), place_of(place), ingest)
+
+
+def place_of(place: str) -> str:
+    """The raw data's place as settings have it: a run may be started from another folder."""
+    if "://" in place:
+        return place
+    path = Path(os.path.abspath(place))
+    return str(path.relative_to(PROJECT) if path.is_relative_to(PROJECT) else path)
 
 
 def profile(
-    examples_folder: Path, schema: Path, rows: Mapping[str, int], place: str, ingest: Mapping[str, Any]
+    examples_folder: Path,
+    schema: Path,
+    rows: Mapping[str, int],
+    columns_in_order: Iterable[str],
+    place: str,
+    ingest: Mapping[str, Any],
 ) -> DataSet:
     """What a sample of the training rows says of each column.
 
@@ -88,11 +112,12 @@ def profile(
       examples_folder: the artifact of ingest.
       schema: the inferred one's folder.
       rows: of each split.
+      columns_in_order: those of the data.
       place: of the raw data, as settings have it.
       ingest: settings of ingest that are not the default.
     """
     sample = list(_sample(examples_folder / "Split-train", rows["train"]))
-    names = sorted({name for record in sample for name in record})
+    names = dict.fromkeys([*columns_in_order, *sorted({name for record in sample for name in record})])
     found = {name: [record.get(name, []) for record in sample] for name in names}
     columns = {name: _column(name, values) for name, values in found.items()}
     records = {
