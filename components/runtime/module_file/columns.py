@@ -6,6 +6,8 @@ of numbers without fractions holds integers, one without values text. What these
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import tensorflow as tf
@@ -40,6 +42,48 @@ def text(values: Values, missing: str = "") -> tf.Tensor:
     return filled(values, missing)
 
 
+def days(values: Values, missing: float = 0.0) -> tf.Tensor:
+    """Days since 1970-01-01 with their fraction, float32 of shape [batch], which tells moments 3 minutes apart.
+
+    Args:
+      values: texts such as 2015-01-31 or 2015-01-31T12:30:00, as they are written whatever their time zone; or numbers,
+        seconds since 1970.
+      missing: what stands where there is no value, or a text that is no such date.
+    """
+    if values.dtype != tf.string:
+        seconds = filled(_map(values, lambda flat: tf.cast(flat, tf.float64)), float("nan"))
+        found = seconds / 86_400
+    else:
+        texts = tf.strings.strip(filled(values, ""))
+        is_date = tf.strings.regex_full_match(texts, r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}.*)?")
+        has_seconds = tf.strings.regex_full_match(texts, r".{16}:\d{2}.*")
+        # As long as a date with its time, so that each part has its place.
+        texts = tf.strings.join([tf.where(is_date, texts, "1970-01-01"), "T00:00:00"])
+        year, month, day, hour, minute, second = (
+            tf.strings.to_number(tf.strings.substr(texts, start, length), tf.int32)
+            for start, length in ((0, 4), (5, 2), (8, 2), (11, 2), (14, 2), (17, 2))
+        )
+        time = hour * 3600 + minute * 60 + tf.where(has_seconds, second, 0)
+        whole = tf.cast(_days_of_date(year, month, day), tf.float64)
+        found = tf.where(is_date, whole + tf.cast(time, tf.float64) / 86_400, float("nan"))
+    return tf.cast(tf.where(tf.math.is_nan(found), tf.constant(missing, tf.float64), found), tf.float32)
+
+
+def cyclic(values: tf.Tensor, period: float) -> tf.Tensor:
+    """Where in a period numbers lie, as sine and cosine: float32, shape [batch, 2]. Its end is near its beginning."""
+    angles = tf.cast(values, tf.float64) % period * (2 * math.pi / period)
+    return tf.cast(tf.stack([tf.sin(angles), tf.cos(angles)], axis=1), tf.float32)
+
+
+def multi_hot(values: Values, classes: Sequence[str | int]) -> tf.Tensor:
+    """Which of the classes a row has, of several values per row: float32 of 0 and 1, shape [batch, classes]."""
+    if not isinstance(values, tf.SparseTensor):
+        values = tf.sparse.from_dense(values)
+    among = tf.cast(values.values[:, None] == tf.constant(list(classes), values.dtype)[None, :], tf.float32)
+    # Of rows without any value the largest is that of no numbers, far below 0.
+    return tf.maximum(tf.math.unsorted_segment_max(among, values.indices[:, 0], values.dense_shape[0]), 0.0)
+
+
 def is_missing(values: Values) -> tf.Tensor:
     """1 where a row has no value, else 0; float32, shape [batch]."""
     if values.dtype == tf.string:
@@ -54,6 +98,17 @@ def filled(values: Values, missing: float | str) -> tf.Tensor:
         column = tf.SparseTensor(values.indices, values.values, [values.dense_shape[0], 1])
         values = tf.sparse.to_dense(column, tf.constant(missing, values.dtype))
     return tf.squeeze(values, axis=1)
+
+
+def _days_of_date(year: tf.Tensor, month: tf.Tensor, day: tf.Tensor) -> tf.Tensor:
+    """Days since 1970-01-01 of a date of the Gregorian calendar, int32.
+
+    Years are counted from March: the day that leap years add is then the last one, and 153 days are five months.
+    """
+    year = tf.where(month > 2, year, year - 1)
+    since_march = (month + 9) % 12
+    leap_days = year // 4 - year // 100 + year // 400
+    return year * 365 + leap_days + (153 * since_march + 2) // 5 + day - 1 - 719_468
 
 
 def _map(values: Values, function: Any) -> Values:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import textwrap
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,17 +12,37 @@ import jinja2
 
 from components.runtime.errors import InputError
 from components.runtime.stage.artifacts import remove, write_whole
+from runners.scaffold.model import preprocessing_body
+from runners.scaffold.model.profile import Plan
+from runners.scaffold.model.python_text import constant
 
 TEMPLATES = Path(__file__).parent / "templates"
-SUFFIX = ".jinja"
+TABLE = "table"
+_SUFFIX = ".jinja"
+
+SETTINGS = {
+    "leave_out_without": "Rows without the label teach nothing.",
+    "null_values": "What the data writes where a value is missing, besides nothing.",
+    "delimiter": "Between cells.",
+    "decimal": "1,5 is a number.",
+    "encoding": "Of the files.",
+    "text_columns": "Text, though it looks like numbers: leading zeros count.",
+}
+"""What is said over the settings of ingest."""
 
 
-def render(plan: Any, kind: str = "table") -> dict[str, str]:
+def render(plan: Plan) -> dict[str, str]:
+    """Texts by their place in the folder of a model for a table."""
+    made = render_templates(TABLE, {"plan": plan, "comments": SETTINGS, **preprocessing_body.variables(plan)})
+    return made | {"schema.pbtxt": plan.schema}
+
+
+def render_templates(kind: str, variables: Mapping[str, Any]) -> dict[str, str]:
     """Texts by their place in the model's folder.
 
     Args:
-      plan: what the templates are given, as `plan`.
-      kind: folder of the templates.
+      kind: of model, a folder of templates.
+      variables: that they are given.
     """
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
@@ -30,16 +52,25 @@ def render(plan: Any, kind: str = "table") -> dict[str, str]:
         keep_trailing_newline=True,
         autoescape=False,
     )
-    # A text in double quotes, as Python, YAML and protobuf's text form all read it.
-    environment.filters["quoted"] = lambda value: json.dumps(value, ensure_ascii=False)
-    made = {}
-    for name in environment.list_templates():
-        if name.startswith(f"{kind}/") and name.endswith(SUFFIX):
-            made[name.removeprefix(f"{kind}/").removesuffix(SUFFIX)] = environment.get_template(name).render(plan=plan)
-    return made
+    environment.filters |= {
+        "quoted": _quoted,
+        "inline": lambda value: json.dumps(value, ensure_ascii=False),
+        "python": constant,
+        "code": lambda value: (
+            f"`` {str(value).replace('|', chr(92) + '|')} ``" if "`" in str(value) else f"`{_cell(value)}`"
+        ),
+        "cell": _cell,
+        "wrapped": lambda text, width: textwrap.wrap(text, width),
+        "capitalise": lambda text: text[:1].upper() + text[1:],
+    }
+    names = [name for name in environment.list_templates() if name.startswith(f"{kind}/") and name.endswith(_SUFFIX)]
+    return {
+        name.removeprefix(f"{kind}/").removesuffix(_SUFFIX): environment.get_template(name).render(**variables)
+        for name in names
+    }
 
 
-def write(folder: Path, made: dict[str, str]) -> None:
+def write(folder: Path, made: Mapping[str, str]) -> None:
     """Writes the files into a folder that is new.
 
     Raises:
@@ -52,5 +83,16 @@ def write(folder: Path, made: dict[str, str]) -> None:
             (folder / place).parent.mkdir(parents=True, exist_ok=True)
             write_whole(folder / place, text)
     except BaseException:
-        remove(folder)
+        if folder.exists():
+            remove(folder)
         raise
+
+
+def _quoted(text: str) -> str:
+    """In double quotes, as YAML and protobuf's text form read it."""
+    return json.dumps(text, ensure_ascii=False)
+
+
+def _cell(value: object) -> str:
+    """In a table of Markdown."""
+    return " ".join(str(value).replace("|", "\\|").split())

@@ -132,28 +132,62 @@ class Plan:
 
     Attributes:
       name: of the model's folder.
+      shown: what a person names the model by, a name or a path.
+      shown_folder: the path of its folder.
       pipeline: of its pipeline.
       data: what is known of the data.
       task: what is to be answered.
       features: of every column but the labels, those that are left out with an empty treatment.
       label_line: the label's entry of the outputs, as Python.
-      steps: of the training.
+      schema: the curated one, in protobuf's text form.
+      gates: what the model must reach, by the class names of metrics.
+      batch_size: rows of a training step.
+      train_steps: steps of the training.
       slices: columns by which a person would ask for the metrics.
+      looped: columns of numbers that are read in a loop, each with its name as of `Feature.name`.
+      long_names: constants of Python that stand for raw names too long for a line, by raw name.
     """
 
     name: str
+    shown: str
+    shown_folder: str
     pipeline: str
     data: DataSet
     task: Task
     features: tuple[Feature, ...]
     label_line: str
-    steps: int
+    schema: str
+    gates: Mapping[str, Any]
+    batch_size: int
+    train_steps: int
     slices: tuple[str, ...] = ()
+    looped: Mapping[str, str] = field(default_factory=dict)
+    long_names: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def question(self) -> str:
+        """What the model answers, as a sentence."""
+        labels = ", ".join(self.task.labels)
+        if self.task.kind == BINARY:
+            return f"Is {labels} {self.task.positive}?"
+        return {CLASSES: f"Which {labels} is it?", NUMBER: f"How large is {labels}?", LABELS: f"Which of {labels}?"}[
+            self.task.kind
+        ]
+
+    @property
+    def description(self) -> str:
+        """In a line, for lists of models."""
+        return f"{self.name}: {self.question}"
 
     @property
     def used(self) -> list[Feature]:
         """Of the columns that the model reads."""
         return [feature for feature in self.features if feature.treatment]
+
+    @property
+    def has_texts(self) -> bool:
+        """Whether a feature is a text, which the network reads."""
+        return any(feature.treatment == "text" for feature in self.features)
 
     @property
     def left_out(self) -> list[Feature]:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,98 +12,57 @@ from rich.console import Console
 
 from components.runtime.data import examples, tfrecord
 from components.runtime.data.tfmd import SCHEMA_FILE
-from components.runtime.errors import StageError
-from components.runtime.records import execution_record
-from components.runtime.stage.artifacts import local_path
-from runners.compiled.ir import documents, read
-from runners.compiled.pipelines import compiled
-from runners.local import environments
-from runners.local.run import LocalRun
-from runners.local.selection import Selection
+from runners import PROJECT
+from runners.scaffold.model import csv_form, looks
+from runners.scaffold.model.ingesting import ingested
 from runners.scaffold.model.profile import BYTES, FLOAT, INTEGER, TEXT, Column, DataSet, Kind
-from runners.settings.model import Settings
-from runners.terminal.display import make_display
 
 SAMPLE = 20_000
 """Rows that are looked at; statistics and schema are of all rows."""
 
-_LAST = "schema"
-
-
-def read_data(
-    root: Path, folder: Path, pipeline: str, place: str, ingest: Mapping[str, Any], console: Console
-) -> DataSet:
-    """What is in the data; see `ingested`."""
-    made = ingested(root, folder, pipeline, place, ingest, console)
-    return profile(made.examples, made.schema, made.rows, place, ingest)
-
-
-@dataclass(frozen=True)
-class Ingested:
-    """What the pipeline's stages up to the schema made.
-
-    Attributes:
-      examples: folder of the artifact of ingest.
-      schema: that of the inferred schema.
-      rows: of each split.
-    """
-
-    examples: Path
-    schema: Path
-    rows: Mapping[str, int]
-
-
-def ingested(
-    root: Path, folder: Path, pipeline: str, place: str, ingest: Mapping[str, Any], console: Console
-) -> Ingested:
-    """Runs the pipeline of a model that is not yet written up to the schema.
+def read_data(root: Path, folder: Path, place: str, labels: Sequence[str], console: Console) -> DataSet:
+    """Runs the pipeline of a model that is not yet written up to the schema, and profiles what came of it.
 
     What it makes is in the cache when the model is run.
 
     Args:
       root: the pipeline root.
       folder: that the model will have.
-      pipeline: its name.
       place: of the raw data: a folder, a file or a URI.
-      ingest: settings of ingest that are not the default.
+      labels: columns without which rows are left out.
       console: that the progress is shown on.
 
     Raises:
-      InputError: the data cannot be read; why, as ingest says it.
+      StageError: the data cannot be read; why, as ingest says it.
     """
-    settings = Settings.model_validate({"pipeline_name": pipeline, "folder": folder, "ingest": dict(ingest)})
-    ir = compiled(settings)
-    graph = read(documents(ir)[0])
-    given = {"data": place if "://" in place else os.path.abspath(place)}
-    arguments = graph.values(given | {"serving_directory": str(root / "serving" / folder.name)})
-    selection = Selection(_LAST)
-    environments.prepare(graph.tasks[name].stage for name in selection.tasks(graph))
-    run = LocalRun(
-        root=root,
-        pipeline=graph,
-        ir=ir,
-        arguments=arguments,
-        display=make_display(console),
-        selection=selection,
-        model=folder,
-    )
-    if code := run.run():
-        error = StageError(run.record["error"])
-        error.exit_code = code
-        raise error
-    records = {
-        task["name"]: execution_record.usable(root, task["execution"])
-        for task in run.record["tasks"]
-        if task["execution"]
-    }
-    made = records["ingest"]["outputs"]["examples"]
-    rows = {split: made["metadata"][f"rows_{split}"] for split in made["metadata"]["splits"]}
-    schema = local_path(records[_LAST]["outputs"]["schema"]["uri"])
-    return Ingested(local_path(made["uri"]), schema, rows)
+    ingest = csv_form.settings(place) | ({"leave_out_without": list(labels)} if labels else {})
+    found = _run(root, folder, place, ingest, console)
+    if spelt := sorted({value for column in found.columns.values() for value in looks.spelt_missing(column)}):
+        console.print(f"read again: {', '.join(map(repr, spelt))} stands where a number is missing", highlight=False)
+        found = _run(root, folder, place, ingest | {"null_values": spelt}, console)
+    return found
+
+
+def _run(root: Path, folder: Path, place: str, ingest: Mapping[str, Any], console: Console) -> DataSet:
+    made = ingested(root, folder, place, ingest, console)
+    return profile(made.examples, made.schema, made.rows, made.columns, place_of(place), ingest)
+
+
+def place_of(place: str) -> str:
+    """The raw data's place as settings have it: a run may be started from another folder."""
+    if "://" in place:
+        return place
+    path = Path(os.path.abspath(place))
+    return str(path.relative_to(PROJECT) if path.is_relative_to(PROJECT) else path)
 
 
 def profile(
-    examples_folder: Path, schema: Path, rows: Mapping[str, int], place: str, ingest: Mapping[str, Any]
+    examples_folder: Path,
+    schema: Path,
+    rows: Mapping[str, int],
+    columns_in_order: Iterable[str],
+    place: str,
+    ingest: Mapping[str, Any],
 ) -> DataSet:
     """What a sample of the training rows says of each column.
 
@@ -112,11 +70,12 @@ def profile(
       examples_folder: the artifact of ingest.
       schema: the inferred one's folder.
       rows: of each split.
+      columns_in_order: those of the data.
       place: of the raw data, as settings have it.
       ingest: settings of ingest that are not the default.
     """
     sample = list(_sample(examples_folder / "Split-train", rows["train"]))
-    names = sorted({name for record in sample for name in record})
+    names = dict.fromkeys([*columns_in_order, *sorted({name for record in sample for name in record})])
     found = {name: [record.get(name, []) for record in sample] for name in names}
     columns = {name: _column(name, values) for name, values in found.items()}
     records = {

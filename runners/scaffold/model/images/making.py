@@ -6,18 +6,18 @@ from pathlib import Path
 
 from rich.console import Console
 
-from runners.scaffold.model import reading
 from runners.scaffold.model.images import planning, profile
 from runners.scaffold.model.images.layout import Layout
+from runners.scaffold.model.ingesting import ingested
+from runners.scaffold.model.reading import place_of
 
 
-def make(root: Path, folder: Path, pipeline: str, place: str, layout: Layout, console: Console) -> planning.ImagePlan:
+def make(root: Path, folder: Path, place: str, layout: Layout, console: Console) -> planning.ImagePlan:
     """Has ingest read the images, looks at each, and plans.
 
     Args:
       root: the pipeline root.
       folder: that the model will have.
-      pipeline: its name.
       place: of the images.
       layout: how they lie there.
       console: that the progress is shown on.
@@ -29,5 +29,5 @@ def make(root: Path, folder: Path, pipeline: str, place: str, layout: Layout, co
     if layout.kind == "masks":
         # Any value: which there are is what is looked for.
         ingest["images"]["mask_values"] = []
-    made = reading.ingested(root, folder, pipeline, place, ingest, console)
-    return planning.plan(folder.name, place, layout, profile.profile(made.examples, made.rows))
+    made = ingested(root, folder, place, ingest, console)
+    return planning.plan(folder, place_of(place), layout, profile.profile(made.examples, made.rows))

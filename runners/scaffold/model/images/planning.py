@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from components.runtime.errors import InputError
+from runners.scaffold.model import gates
 from runners.scaffold.model.images.layout import CLASSES, MASKS, Layout
 from runners.scaffold.model.images.profile import Images
+from runners.settings.folders import MODELS, shown
 
 HALVINGS = 5
 """The U-Net's encoder halves an image so many times."""
 
-_LARGEST = {CLASSES: 96, MASKS: 128}
+_LARGEST = {CLASSES: 64, MASKS: 128}
 """Pixels along a side that a network of minutes on two processors can see; smaller images are seen as they are."""
 
 _SMALLEST_MAP = 4
@@ -33,6 +37,8 @@ _BUDGET = 4000 * 32 * 28 * 28
 _OF_THE_WAY = 0.1
 """From the best constant answer to a perfect one, that a model must come before it is blessed."""
 
+_SPLIT_USE = {"train": "train on", "eval": "hold out"}
+
 _IGNORED = 255
 """Where masks hold small numbers and this one, it stands for pixels of no class, as in Pascal VOC."""
 
@@ -43,6 +49,8 @@ class ImagePlan:
 
     Attributes:
       name: of the model's folder.
+      shown: what a shell's command calls the model.
+      shown_folder: the same for its folder.
       place: of the data, as it is written into the settings.
       layout: how the images lie.
       images: what is known of them.
@@ -56,6 +64,8 @@ class ImagePlan:
     """
 
     name: str
+    shown: str
+    shown_folder: str
     place: str
     layout: Layout
     images: Images
@@ -71,6 +81,28 @@ class ImagePlan:
     def is_small(self) -> bool:
         """Whether the images are as small as characters and icons are."""
         return max(self.shape[:2]) <= _SMALL
+
+    @property
+    def question(self) -> str:
+        """What the model answers, for people."""
+        count = len(self.shares)
+        if self.layout.kind == MASKS:
+            return f"Which of {count} classes is each pixel?"
+        return f"Which of {count} classes is it?" if count > 2 else f"Is it {' or '.join(map(str, self.shares))}?"
+
+    @property
+    def facts(self) -> list[str]:
+        """What was found, for people."""
+        colours = "grey" if self.images.is_grey else "in colour"
+        rows = ", ".join(f"{count:,} to {_SPLIT_USE.get(split, split)}" for split, count in self.images.rows.items())
+        what = "Of the pixels" if self.layout.kind == MASKS else "Of the images"
+        shares = [f"{name} {share:.1%}" for name, share in self.shares.items()]
+        more = f", … {len(shares) - 12} more" if len(shares) > 12 else ""
+        seen = " x ".join(map(str, self.shape[:2]))
+        return [
+            f"{self.images.count:,} images {colours} ({rows}); {self.size_remark} The network sees {seen} pixels.",
+            f"{what}: {', '.join(shares[:12])}{more}.",
+        ]
 
     @property
     def description(self) -> str:
@@ -91,9 +123,9 @@ class ImagePlan:
         """What sizes the images have, in words."""
         if len(self.images.sizes) == 1:
             (height, width) = self.images.size
-            return f"the images have {height} x {width}."
+            return f"the images have {height} x {width} pixels."
         low, high = (order(self.images.sizes, key=math.prod) for order in (min, max))
-        return f"the images have {low[0]} x {low[1]} to {high[0]} x {high[1]}."
+        return f"the images have {low[0]} x {low[1]} to {high[0]} x {high[1]} pixels."
 
     @property
     def sights(self) -> int:
@@ -135,7 +167,7 @@ class ImagePlan:
     def lift(self) -> float:
         """The accuracy of a model that comes a part of the way to a perfect one, over the best constant answer's."""
         most = max(self.shares.values())
-        return _floored((most + _OF_THE_WAY * (1 - most)) / most)
+        return max(gates.lift(most, self.images.rows["eval"]), _floored((most + _OF_THE_WAY * (1 - most)) / most))
 
     @property
     def recall(self) -> float:
@@ -150,7 +182,7 @@ class ImagePlan:
         return _floored((constant + _OF_THE_WAY * (1 - constant)) / constant)
 
 
-def plan(name: str, place: str, layout: Layout, images: Images) -> ImagePlan:
+def plan(folder: Path, place: str, layout: Layout, images: Images) -> ImagePlan:
     """Everything that the files of a model for images say.
 
     Raises:
@@ -164,7 +196,9 @@ def plan(name: str, place: str, layout: Layout, images: Images) -> ImagePlan:
     shape = _shape(images, layout)
     batch = _BATCH[layout.kind]
     return ImagePlan(
-        name=name,
+        name=folder.name,
+        shown=folder.name if folder.parent == MODELS else shlex.quote(str(folder)),
+        shown_folder=shlex.quote(str(shown(folder))),
         place=place,
         layout=layout,
         images=images,
@@ -234,7 +268,7 @@ def _remarks(images: Images, values: tuple[int, ...]) -> list[str]:
         apart = f", {images.twice_apart} of them in both splits, where they flatter the metrics" if images.twice_apart else ""
         remarks.append(f"{images.twice} images are there twice{apart}")
     areas = sorted(height * width for height, width in images.sizes)
-    if areas[-1] > 25 * areas[0]:
+    if areas[-1] > 100 * areas[0]:
         (low, high) = (min(images.sizes, key=math.prod), max(images.sizes, key=math.prod))
         remarks.append(f"sizes differ much: {low[1]}x{low[0]} to {high[1]}x{high[0]} pixels")
     for value in values:
