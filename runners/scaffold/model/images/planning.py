@@ -133,11 +133,6 @@ class ImagePlan:
         return max(1, round(self.steps * self.batch / self.images.rows["train"]))
 
     @property
-    def is_weighted(self) -> bool:
-        """Whether pixels count differently in training."""
-        return self.imbalanced or self.ignored is not None
-
-    @property
     def shares(self) -> dict[Any, float]:
         """Of the images that have each class, or of the pixels; the most frequent first."""
         counts: Mapping[Any, int] = self.images.counts
