@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from components.runtime.errors import InputError, TransientError
-    from components.runtime.module_file import columns, hyperparameters, signatures, training
+    from components.runtime.module_file import columns, hyperparameters, signatures, training, trial
     from components.runtime.module_file.fn_args import DataAccessor, FnArgs
     from components.runtime.module_file.tfx_compat import TunerFnResult
     from components.runtime.stage import progress
@@ -32,6 +32,7 @@ __all__ = [
     "progress",
     "signatures",
     "training",
+    "trial",
 ]
 
 _HOMES = {
@@ -48,6 +49,7 @@ _MODULES = {
     "progress": "stage.progress",
     "signatures": "module_file.signatures",
     "training": "module_file.training",
+    "trial": "module_file.trial",
 }
 
 

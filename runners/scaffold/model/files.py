@@ -12,7 +12,7 @@ import jinja2
 
 from components.runtime.errors import InputError
 from components.runtime.stage.artifacts import remove, write_whole
-from runners.scaffold.model import preprocessing_body
+from runners.scaffold.model import preprocessing_body, sample_rows
 from runners.scaffold.model.profile import Plan
 from runners.scaffold.model.python_text import constant
 
@@ -33,7 +33,10 @@ SETTINGS = {
 
 def render(plan: Plan) -> dict[str, str]:
     """Texts by their place in the folder of a model for a table."""
-    made = render_templates(TABLE, {"plan": plan, "comments": SETTINGS, **preprocessing_body.variables(plan)})
+    made = render_templates(
+        TABLE,
+        {"plan": plan, "comments": SETTINGS, "sample": sample_rows.sample(plan), **preprocessing_body.variables(plan)},
+    )
     return made | {"schema.pbtxt": plan.schema}
 
 

@@ -57,12 +57,17 @@ def constant(of: object, indent: int = 0) -> str:
         return _text(of, indent)
     if not isinstance(of, list | dict):
         return repr(of)
-    items = [f"{value(k)}: {value(v)}" for k, v in of.items()] if isinstance(of, dict) else list(map(value, of))
+    pairs = of.items() if isinstance(of, dict) else [(None, each) for each in of]
+    items = [f"{value(key)}: {_one_line(each)}" if isinstance(of, dict) else _one_line(each) for key, each in pairs]
     opening, closing = "{}" if isinstance(of, dict) else "[]"
     line = opening + ", ".join(items) + closing
     if len(line) + 20 + indent <= WIDTH:
         return line
     return "\n".join([opening, *(f"    {item}," for item in items), closing])
+
+
+def _one_line(of: object) -> str:
+    return constant(of, -10_000) if isinstance(of, list | dict) else value(of)
 
 
 def _text(of: str, indent: int) -> str:
