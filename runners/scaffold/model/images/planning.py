@@ -142,6 +142,11 @@ class ImagePlan:
         return {name: count / total for name, count in sorted(counts.items(), key=lambda each: -each[1])}
 
     @property
+    def known_classes(self) -> list[str]:
+        """Classes with images to train on, by name."""
+        return sorted(name for name, splits in self.images.classes.items() if splits["train"])
+
+    @property
     def imbalanced(self) -> bool:
         """Whether the rarest class has less than half of what it would have among equals."""
         return min(self.shares.values()) * len(self.shares) < 0.5
