@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shlex
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
@@ -11,10 +13,11 @@ from rich.table import Table
 from rich.text import Text
 
 from components.runtime.errors import InputError
-from runners.scaffold.model import files, planning, reading, task
+from runners.commands import completion
+from runners.scaffold.model import copying, files, planning, reading, task
 from runners.scaffold.model.images import layout, making
 from runners.scaffold.model.images.planning import ImagePlan
-from runners.scaffold.model.profile import Plan
+from runners.scaffold.model.profile import TASKS, Plan
 from runners.settings.folders import MODELS, shown
 from runners.settings.kubernetes_values import pipeline_name
 from runners.settings.model import own_name
@@ -31,12 +34,18 @@ from runners.settings.model import own_name
     help="What is to be predicted; given several times, several labels of 0 and 1 at once.",
 )
 @click.option("--positive", default="", metavar="VALUE", help="Of a label of two values the one that counts as 1.")
-@click.option(
-    "--task", "kind", type=click.Choice(task.KINDS), help="What is to be predicted, where it is not as it looks."
-)
+@click.option("--task", "kind", type=click.Choice(TASKS), help="What is to be predicted, where it is not as it looks.")
 @click.option("--leave-out", multiple=True, metavar="COLUMN", help="A column that is no feature.")
 @click.option(
     "--keep", multiple=True, metavar="COLUMN", help="A column that is one, though it looks like an id or a leak."
+)
+@click.option(
+    "--from",
+    "example",
+    default="",
+    metavar="MODEL",
+    shell_complete=completion.models,
+    help="Copy this model, by its name or path, in place of writing one; its data is the copy's unless --data is given.",
 )
 @click.option("--dry-run", is_flag=True, help="Print what would be written, and why; write nothing.")
 @click.pass_context
@@ -49,32 +58,52 @@ def new(
     kind: str | None,
     leave_out: tuple[str, ...],
     keep: tuple[str, ...],
+    example: str,
     dry_run: bool,
 ) -> None:
     """Write the model NAME for data of your own: a folder of models/, or anywhere by its path."""
     folder = _folder(name)
-    if not data:
-        raise InputError("--data PLACE is missing: the folder, file or URI that the model learns from")
+    of_tables = {"--label": labels, "--positive": positive, "--task": kind, "--leave-out": leave_out, "--keep": keep}
     console = Console()
     root = Path(context.obj["root"]).absolute()
-    if images := layout.find(data, labels):
+    if example:
+        _refuse(of_tables, f"--from {example} copies a model as it is")
+        made = copying.copy(example, folder, data)
+    elif not data:
+        raise InputError(
+            "--data PLACE is missing: the folder, file or URI that the model learns from; or --from MODEL to copy one"
+        )
+    elif images := layout.find(data, labels):
+        _refuse({**of_tables, "--label": ()}, f"{data} holds images, which have no columns")
         plan_of_images = making.make(root, folder, data, images, console)
         made = files.render_templates(images.templates, {"plan": plan_of_images})
-        if not dry_run:
-            files.write(folder, made)
         _tell_of_images(console, plan_of_images)
-        _tell_files(list(made), shown(folder), plan_of_images.shown, dry_run)
-        return
-    found = reading.read_data(root, folder, data, labels, console)
-    for option, columns in (("--leave-out", leave_out), ("--keep", keep)):
-        for column in columns:
-            planning.check_column(option, column, found)
-    asked = task.infer(found, labels, kind=kind or "", positive=positive)
-    plan = planning.plan(folder, found, asked, kept=keep, left_out=leave_out)
-    made = files.render(plan)
+    else:
+        found = reading.read_data(root, folder, data, labels, console)
+        for option, columns in (("--leave-out", leave_out), ("--keep", keep)):
+            for column in columns:
+                planning.check_column(option, column, found)
+        asked = task.infer(found, labels, kind=kind or "", positive=positive)
+        plan = planning.plan(folder, found, asked, kept=keep, left_out=leave_out)
+        made = files.render(plan)
+        _tell(console, plan)
     if not dry_run:
         files.write(folder, made)
-    _tell(console, plan, list(made), shown(folder), dry_run)
+    for place in sorted(made):
+        click.echo(f"{'would make' if dry_run else 'made':<{12 if dry_run else 6}}{shown(folder)}/{place}")
+    if not dry_run:
+        click.echo(f"\nnext: ./millrace run {folder.name if folder.parent == MODELS else shlex.quote(str(folder))}")
+
+
+def _refuse(options: Mapping[str, object], why: str) -> None:
+    """Refuses options that would do nothing.
+
+    Raises:
+      InputError: one is given.
+    """
+    for option, value in options.items():
+        if value:
+            raise InputError(f"{option} says nothing here: {why}; leave it out")
 
 
 def _folder(name: str) -> Path:
@@ -93,21 +122,20 @@ def _folder(name: str) -> Path:
     return folder
 
 
-def _tell(console: Console, plan: Plan, made: list[str], folder: str, dry_run: bool) -> None:
+def _tell(console: Console, plan: Plan) -> None:
     table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
     for heading in ("column", "becomes", "why"):
         table.add_column(heading, overflow="fold")
-    for feature in plan.features:
-        why = Text("; ".join([feature.why] + [each for each in feature.remarks if each != feature.why]))
-        if feature.remarks:
+    for row in plan.rows:
+        why = Text("; ".join(row.why))
+        if row.marked:
             why.stylize("yellow")
-        table.add_row(Text(feature.column), Text(feature.treatment or "left out"), why)
+        table.add_row(Text(row.columns), Text(row.becomes), why)
     label = ", ".join(plan.task.labels)
     console.print()
     console.print(Text(f"{label} is the label: {plan.question} ({plan.task.kind}: {plan.task.why})"), soft_wrap=True)
     console.print(table)
     console.print()
-    _tell_files(made, folder, plan.shown, dry_run)
 
 
 def _tell_of_images(console: Console, plan: ImagePlan) -> None:
@@ -118,10 +146,3 @@ def _tell_of_images(console: Console, plan: ImagePlan) -> None:
     for remark in plan.remarks:
         console.print(Text(f"LOOK: {remark}", style="yellow"), soft_wrap=True)
     console.print()
-
-
-def _tell_files(made: list[str], folder: str, model: str, dry_run: bool) -> None:
-    for place in made:
-        click.echo(f"{'would make' if dry_run else 'made':<{12 if dry_run else 6}}{folder}/{place}")
-    if not dry_run:
-        click.echo(f"\nnext: ./millrace run {model}")

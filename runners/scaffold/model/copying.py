@@ -8,14 +8,14 @@ import re
 from pathlib import Path
 
 from components.runtime.errors import InputError
-from runners import PROJECT
+from runners.scaffold.model.reading import place_of
 from runners.settings.folders import SETTINGS_FILE, carried
 from runners.settings.model import load
 
 _FILE_KEY = re.compile(r"(?m)^(?P<key> *[a-z_]+_file: *)(?P<file>[^\s#]+)(?P<rest>.*)$")
 
 
-def copy(example: str, folder: Path) -> dict[str, str | bytes]:
+def copy(example: str, folder: Path, data: str | None = None) -> dict[str, str | bytes]:
     """The files of a model that does what another one does, under its own name, on the same data.
 
     Files of a third model that the example names (`../digits/model.py`) come along, with those that lie beside them.
@@ -23,6 +23,7 @@ def copy(example: str, folder: Path) -> dict[str, str | bytes]:
     Args:
       example: name of a model, or the path of its folder.
       folder: that the copy will have.
+      data: where its raw data lies; that of the example without.
 
     Returns:
       Contents by their place in the folder.
@@ -40,10 +41,9 @@ def copy(example: str, folder: Path) -> dict[str, str | bytes]:
             made |= {name: each.read_bytes() for name, each in _code_beside(file).items()}
     own = {name.partition("/")[2]: file for name, file in carried(source).items()}
     made |= {name: file.read_bytes() for name, file in own.items()}
-    data = settings.local_place(settings.data) if settings.data else str(settings.own_data)
-    if folder.is_relative_to(PROJECT) and Path(data).is_relative_to(PROJECT):
-        data = Path(data).relative_to(PROJECT).as_posix()
-    made[SETTINGS_FILE] = _settings(text, source, data)
+    if not data:
+        data = settings.local_place(settings.data) if settings.data else str(settings.own_data)
+    made[SETTINGS_FILE] = _settings(text, source, place_of(data, folder))
     made["__init__.py"] = f'"""The {folder.name} model, begun as a copy of {source.name}: what its settings.yaml names."""\n'
     return made
 
@@ -64,7 +64,7 @@ def _settings(text: str, source: Path, data: str) -> str:
 
     text = _FILE_KEY.sub(beside, text)
     text = re.sub(r"(?m)^(pipeline_name|data):.*\n", "", text)
-    line = f"# The data of {source.name}; put the place of yours here.\ndata: {json.dumps(data, ensure_ascii=False)}\n"
+    line = f"# Where the raw data lies when a run does not say.\ndata: {json.dumps(data, ensure_ascii=False)}\n"
     # Before the first key, below what the file begins with.
     first = re.search(r"(?m)^[a-z]", text)
     if first is None:

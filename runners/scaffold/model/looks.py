@@ -36,8 +36,8 @@ FEW = 10
 MOST_CATEGORIES = 1000
 """A vocabulary of more values is hardly one of categories."""
 
-_ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?)? ?(Z|UTC|[+-]\d{2}:?\d{2})?")
-_OTHER_DATE = re.compile(r"\d{1,2}[/.]\d{1,2}[/.]\d{2,4}|\d{4}[/.]\d{1,2}[/.]\d{1,2}|\w{3,9}\.? \d{1,2},? \d{4}")
+_ISO_DATE = re.compile(r"\d{4}[-/]\d{2}[-/]\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?)? ?(Z|UTC|[+-]\d{2}:?\d{2})?")
+_OTHER_DATE = re.compile(r"\d{1,2}[/.]\d{1,2}[/.]\d{2,4}|\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\w{3,9}\.? \d{1,2},? \d{4}")
 _TOKENS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 
 _ID = {"id", "ids", "uuid", "guid", "key", "index", "rownames", "rowid", "serial", "unnamed", "row"}
@@ -142,11 +142,9 @@ def _text(column: Column) -> Look:
     if _mean_words(column) >= 4 and column.distinct > 0.2 * present:
         return Look(FREE_TEXT, f"{_mean_words(column):.0f} words on average", remarks)
     frequent = sum(count for count in column.counts.values() if count >= rare(column.rows))
-    if frequent < 0.1 * present:
-        told = f"{column.distinct:,} different values in {present:,} rows, hardly one of them twice"
-        return Look(NOTHING, told, (told,))
-    if column.distinct > 0.5 * present:
-        remarks = (*remarks, f"{column.distinct:,} different values in {present:,} rows")
+    if frequent < 0.1 * present or column.distinct > 0.5 * present:
+        told = f"{column.distinct:,} different values in {present:,} rows: hardly one is met often"
+        return Look(NOTHING, told, (*remarks, told))
     return Look(CATEGORY, f"{column.distinct:,} values", remarks)
 
 
@@ -216,7 +214,7 @@ def _correlated(pairs: list[tuple[Any, Any]]) -> bool:
     table = np.array(pairs, np.float64).T
     if table.std(axis=1).min() == 0:
         return False
-    return bool(abs(np.corrcoef(table)[0, 1]) > 0.9999)
+    return bool(abs(np.asarray(np.corrcoef(table))[0, 1]) > 0.9999)
 
 
 def _share(column: Column, holds: Any) -> float:

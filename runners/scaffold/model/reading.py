@@ -15,7 +15,7 @@ from components.runtime.data.tfmd import SCHEMA_FILE
 from runners import PROJECT
 from runners.scaffold.model import csv_form, looks
 from runners.scaffold.model.ingesting import ingested
-from runners.scaffold.model.profile import BYTES, FLOAT, INTEGER, TEXT, Column, DataSet, Kind
+from runners.scaffold.model.profile import BYTES, FLOAT, INTEGER, TEXT, Column, DataSet
 
 SAMPLE = 20_000
 """Rows that are looked at; statistics and schema are of all rows."""
@@ -45,15 +45,17 @@ def read_data(root: Path, folder: Path, place: str, labels: Sequence[str], conso
 
 def _run(root: Path, folder: Path, place: str, ingest: Mapping[str, Any], console: Console) -> DataSet:
     made = ingested(root, folder, place, ingest, console)
-    return profile(made.examples, made.schema, made.rows, made.columns, place_of(place), ingest)
+    return profile(made.examples, made.schema, made.rows, made.columns, place_of(place, folder), ingest)
 
 
-def place_of(place: str) -> str:
-    """The raw data's place as settings have it: a run may be started from another folder."""
+def place_of(place: str, folder: Path) -> str:
+    """The raw data's place as the settings of a model in `folder` have it: a run may be started from another folder."""
     if "://" in place:
         return place
     path = Path(os.path.abspath(place))
-    return str(path.relative_to(PROJECT) if path.is_relative_to(PROJECT) else path)
+    # Of a model elsewhere the settings' paths are relative to its own folder.
+    inside = path.is_relative_to(PROJECT) and folder.is_relative_to(PROJECT)
+    return str(path.relative_to(PROJECT) if inside else path)
 
 
 def profile(
@@ -64,7 +66,7 @@ def profile(
     place: str,
     ingest: Mapping[str, Any],
 ) -> DataSet:
-    """What a sample of the training rows says of each column.
+    """What a sample of the rows of all splits says of each column.
 
     Args:
       examples_folder: the artifact of ingest.
@@ -74,7 +76,7 @@ def profile(
       place: of the raw data, as settings have it.
       ingest: settings of ingest that are not the default.
     """
-    sample = list(_sample(examples_folder / "Split-train", rows["train"]))
+    sample = list(_sample([examples_folder / f"Split-{split}" for split in rows], sum(rows.values())))
     names = dict.fromkeys([*columns_in_order, *sorted({name for record in sample for name in record})])
     found = {name: [record.get(name, []) for record in sample] for name in names}
     columns = {name: _column(name, values) for name, values in found.items()}
@@ -86,11 +88,11 @@ def profile(
     return DataSet(place, columns, rows, len(sample), records, text, ingest)
 
 
-def _sample(folder: Path, rows: int) -> Iterator[dict[str, list[Any]]]:
+def _sample(folders: Iterable[Path], rows: int) -> Iterator[dict[str, list[Any]]]:
     """Rows at equal distances, at most `SAMPLE` of them: files are often sorted."""
     step = max(1, -(-rows // SAMPLE))
     number = 0
-    for file in sorted(folder.iterdir()):
+    for file in (file for folder in folders for file in sorted(folder.iterdir())):
         for record in tfrecord.read(file):
             if number % step == 0:
                 yield examples.decode(record)
@@ -108,7 +110,7 @@ def _column(name: str, rows: list[list[Any]]) -> Column:
     return Column(name, kind, len(rows), missing, present, dict(Counter(present).most_common()), several)
 
 
-def _kind(values: list[Any]) -> Kind:
+def _kind(values: list[Any]) -> str:
     if all(isinstance(value, int) for value in values) and values:
         return INTEGER
     if all(isinstance(value, float) for value in values) and values:
@@ -121,7 +123,7 @@ def _kind(values: list[Any]) -> Kind:
     return TEXT
 
 
-def _value(value: Any, kind: Kind) -> Any:
+def _value(value: Any, kind: str) -> Any:
     """As Python has it; None for NaN."""
     if kind == TEXT:
         return value.decode("utf-8")

@@ -138,7 +138,7 @@ def _day(of: object) -> float | None:
     if isinstance(of, int | float):
         return of / 86_400
     try:
-        moment = datetime.fromisoformat(str(of).strip().replace(" UTC", "")).replace(tzinfo=None)
+        moment = datetime.fromisoformat(str(of).strip().replace(" UTC", "").replace("/", "-")).replace(tzinfo=None)
     except ValueError:
         return None
     return (moment - datetime(1970, 1, 1)).total_seconds() / 86_400  # noqa: DTZ001 (both as they are written)

@@ -30,4 +30,4 @@ def make(root: Path, folder: Path, place: str, layout: Layout, console: Console)
         # Any value: which there are is what is looked for.
         ingest["images"]["mask_values"] = []
     made = ingested(root, folder, place, ingest, console)
-    return planning.plan(folder, place_of(place), layout, profile.profile(made.examples, made.rows))
+    return planning.plan(folder, place_of(place, folder), layout, profile.profile(made.examples, made.rows))
