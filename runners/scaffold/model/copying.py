@@ -49,9 +49,9 @@ def copy(example: str, folder: Path, data: str | None = None) -> dict[str, str |
 
 
 def _code_beside(file: Path) -> dict[str, Path]:
-    """A file of another model, and the modules that it may import."""
-    modules = file.parent.glob("*.py") if file.suffix == ".py" else []
-    return {each.name: each for each in (file, *modules) if each.name != "__init__.py" and each.is_file()}
+    """A file of another model, and the modules that it may name or import."""
+    beside = (file, *sorted(file.parent.glob("*.py")))
+    return {each.name: each for each in beside if each.name != "__init__.py" and each.is_file()}
 
 
 def _settings(text: str, source: Path, data: str) -> str:
