@@ -44,7 +44,9 @@ def copy(example: str, folder: Path, data: str | None = None) -> dict[str, str |
     if not data:
         data = settings.local_place(settings.data) if settings.data else str(settings.own_data)
     made[SETTINGS_FILE] = _settings(text, source, place_of(data, folder))
-    made["__init__.py"] = f'"""The {folder.name} model, begun as a copy of {source.name}: what its settings.yaml names."""\n'
+    made["__init__.py"] = (
+        f'"""The {folder.name} model, begun as a copy of {source.name}: what its settings.yaml names."""\n'
+    )
     return made
 
 

@@ -20,6 +20,7 @@ from runners.scaffold.model.profile import BYTES, FLOAT, INTEGER, TEXT, Column, 
 SAMPLE = 20_000
 """Rows that are looked at; statistics and schema are of all rows."""
 
+
 def read_data(root: Path, folder: Path, place: str, labels: Sequence[str], console: Console) -> DataSet:
     """Runs the pipeline of a model that is not yet written up to the schema, and profiles what came of it.
 

@@ -159,9 +159,7 @@ class ImagePlan:
     @property
     def judges_recall(self) -> bool:
         """Whether the gate is on the recall of classes, which is defined where each is trained on and held out."""
-        return self.imbalanced and all(
-            splits["train"] and splits["eval"] for splits in self.images.classes.values()
-        )
+        return self.imbalanced and all(splits["train"] and splits["eval"] for splits in self.images.classes.values())
 
     @property
     def lift(self) -> float:
@@ -255,7 +253,11 @@ def _remarks(images: Images, values: tuple[int, ...]) -> list[str]:
     few = {name: count for name, count in images.counts.items() if count < _FEW}
     if few:
         named = ", ".join(f"{name} ({count})" for name, count in list(few.items())[-5:])
-        remarks.append(f"{len(few)} classes have fewer than {_FEW} images: {named}" if len(few) > 1 else f"the class {named} has few images")
+        remarks.append(
+            f"{len(few)} classes have fewer than {_FEW} images: {named}"
+            if len(few) > 1
+            else f"the class {named} has few images"
+        )
     if missing := [name for name, splits in images.classes.items() if not splits["train"]]:
         remarks.append(f"no image to train on: {', '.join(sorted(missing)[:5])}")
     if missing := [name for name, splits in images.classes.items() if not splits["eval"]]:
@@ -265,7 +267,11 @@ def _remarks(images: Images, values: tuple[int, ...]) -> list[str]:
         many = f"{len(images.contradictions)} images are" if len(images.contradictions) > 1 else "an image is"
         remarks.append(f"{many} in two classes, such as {one} and {other}: the same bytes")
     if images.twice:
-        apart = f", {images.twice_apart} of them in both splits, where they flatter the metrics" if images.twice_apart else ""
+        apart = (
+            f", {images.twice_apart} of them in both splits, where they flatter the metrics"
+            if images.twice_apart
+            else ""
+        )
         remarks.append(f"{images.twice} images are there twice{apart}")
     areas = sorted(height * width for height, width in images.sizes)
     if areas[-1] > 100 * areas[0]:
