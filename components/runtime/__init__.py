@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from components.runtime.errors import InputError, TransientError
-    from components.runtime.module_file import hyperparameters, signatures, training
+    from components.runtime.module_file import columns, hyperparameters, signatures, training, trial
     from components.runtime.module_file.fn_args import DataAccessor, FnArgs
     from components.runtime.module_file.tfx_compat import TunerFnResult
     from components.runtime.stage import progress
@@ -26,11 +26,13 @@ __all__ = [
     "InputError",
     "TransientError",
     "TunerFnResult",
+    "columns",
     "hyperparameters",
     "local_path",
     "progress",
     "signatures",
     "training",
+    "trial",
 ]
 
 _HOMES = {
@@ -42,10 +44,12 @@ _HOMES = {
     "local_path": "stage.artifacts",
 }
 _MODULES = {
+    "columns": "module_file.columns",
     "hyperparameters": "module_file.hyperparameters",
     "progress": "stage.progress",
     "signatures": "module_file.signatures",
     "training": "module_file.training",
+    "trial": "module_file.trial",
 }
 
 

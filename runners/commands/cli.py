@@ -30,6 +30,7 @@ CALLED_VARIABLE = "MILLRACE_CALLED"
 """How the command was called, as `./millrace` or through a link: the executable sets it."""
 
 COMMANDS = {
+    "new": ("runners.commands.new:new", "Write a model for data of your own: features, network, evaluation, tests."),
     "run": ("runners.commands.run:run", "Run a model's pipeline on this machine."),
     "compile": ("runners.commands.compile:compile_", "Compile a model's pipeline to the files that a cluster runs."),
     "kubeflow": ("runners.commands.kubeflow:kubeflow", "Upload, run, follow and schedule on Kubeflow Pipelines."),

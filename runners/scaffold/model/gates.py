@@ -1,0 +1,83 @@
+"""What a new model must reach: more than a constant answer reaches, and more than chance on so few rows."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from runners.scaffold.model.profile import BINARY, CLASSES, LABELS, NUMBER, Task
+
+RARE = 0.2
+"""Of a positive class with a smaller share, what counts is how well the highest scores find it."""
+TOP = 0.1
+
+
+@dataclass(frozen=True)
+class Gate:
+    """A threshold.
+
+    Attributes:
+      bound: the least value.
+      change: how much less than the model in service is let pass, as a difference or, with `relative`, as a share.
+      relative: whether it is a share.
+      why: what the bound is held against, for people.
+    """
+
+    bound: float
+    change: float
+    relative: bool
+    why: str
+
+
+def gates(task: Task, rows: int) -> dict[str, Gate]:
+    """Thresholds by the class names of metrics.
+
+    Args:
+      task: with the shares of the classes.
+      rows: of the split that is evaluated; two standard deviations of chance are left to it.
+    """
+    rows = max(rows, 1)
+    if task.kind == NUMBER:
+        told = "The squared error of answering the mean over the model's: the mean gets 1. R² = 1 - 1 / lift."
+        return {"SquaredErrorLift": Gate(1.05, -0.05, True, told)}
+    if task.kind == LABELS:
+        share = min(task.shares.values())
+        return {"AUC": _auc(share, rows)}
+    if task.kind == CLASSES:
+        most = max(task.shares.values())
+        told = f"Accuracy over the share of the most frequent class, {most:.0%}: a constant answer gets 1."
+        return {"MajorityLift": Gate(lift(most, rows), -0.05, True, told)}
+    share = task.shares[task.positive]
+    found = {"AUC": _auc(share, rows)}
+    if share < RARE:
+        bound = lift(share, rows * TOP, most=min(1 / share, 1 / TOP))
+        told = (
+            f"How much more often 1, here {share:.1%} of the rows, is met among the tenth with the highest scores: "
+            "chance and constant answers get 1."
+        )
+        found["TopLift"] = Gate(bound, -0.1, True, told)
+    elif task.kind == BINARY and max(share, 1 - share) <= 0.65:
+        most = max(share, 1 - share)
+        told = f"Accuracy over the share of the more frequent class, {most:.0%}: a constant answer gets 1."
+        found["MajorityLift"] = Gate(lift(most, rows), -0.05, True, told)
+    return found
+
+
+def _auc(share: float, rows: int) -> Gate:
+    """The AUC of scores without meaning is normal around a half, with the deviation of Mann and Whitney's statistic."""
+    ones = max(share * rows, 1)
+    others = max(rows - ones, 1)
+    deviation = math.sqrt((ones + others + 1) / (12 * ones * others))
+    bound = min(0.75, _up(0.5 + 2 * deviation))
+    told = f"Chance and constant answers reach 0.5, on {rows:,} rows hardly ever more than {bound}."
+    return Gate(bound, -max(0.01, round(deviation / 2, 2)), False, told)
+
+
+def lift(share: float, rows: float, most: float = 0.0) -> float:
+    """Two standard deviations of chance above 1, but at most half of what is to be gained."""
+    most = most or 1 / share
+    return _up(min(1 + 2 * math.sqrt((1 - share) / (share * max(rows, 1))), 1 + (most - 1) / 2))
+
+
+def _up(number: float) -> float:
+    return math.ceil(round(number * 100, 6)) / 100

@@ -1,0 +1,66 @@
+"""What `preprocessing_fn` returns, as the lines of Python in its return statement."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import Any
+
+from runners.scaffold.model.profile import BINARY, CLASSES, LABELS, NUMBER, Feature, Plan
+from runners.scaffold.model.python_text import WIDTH
+from runners.scaffold.model.treatments import INDENT
+
+_REMARKABLE = ("log, z-score", "text", "date", "buckets", "missing or not")
+"""Treatments that are told why; a z-score and a vocabulary speak for themselves."""
+
+
+def variables(plan: Plan) -> dict[str, Any]:
+    """What the template needs besides the plan."""
+    lines = []
+    if plan.looped:
+        shown = "NUMBERS" if _as_they_are(plan) else "NUMBERS.items()"
+        raw, name = ("name", "name") if _as_they_are(plan) else ("raw", "name")
+        each = raw if raw == name else f"{raw}, {name}"
+        entry = f'**{{f"{{name}}_xf": tft.scale_to_z_score(columns.number(inputs[{raw}])) for {each} in {shown}}},'
+        lines.append(entry)
+    for feature in plan.used:
+        if feature.column not in plan.looped:
+            lines += [*_comments(feature), *feature.lines]
+    lines.append(plan.label_line)
+    body = "\n".join(" " * INDENT + line for line in lines)
+    return {"body": body, "looped_as_they_are": _as_they_are(plan), "returns": _returns(plan, body)}
+
+
+def _as_they_are(plan: Plan) -> bool:
+    return all(raw == name for raw, name in plan.looped.items())
+
+
+def _comments(feature: Feature) -> list[str]:
+    told = [feature.why] if feature.treatment in _REMARKABLE or "missing" in feature.why else []
+    told += [f"LOOK: {remark}" for remark in feature.remarks if remark not in told]
+    text = "; ".join(told)
+    return (
+        [f"# {line}" for line in textwrap.wrap(text[:1].upper() + text[1:] + ".", WIDTH - INDENT - 2)] if told else []
+    )
+
+
+def _returns(plan: Plan, body: str) -> str:
+    """What the function returns, for its docstring."""
+    shape = (
+        "of shape [batch], [batch, 2] where they are cyclic" if "columns.cyclic(" in body else "each of shape [batch]"
+    )
+    kinds = ["float32 for numbers"] if "z_score(" in body or "is_missing(" in body else []
+    kinds += ["int64 for categories"] if "frequency_threshold" in body or "bucketize(" in body else []
+    kinds += ["string for texts, which the network reads"] if plan.has_texts else []
+    told = f"Features by their names with `_xf`, {shape}: {', '.join(kinds)}. And the label{_label(plan)}."
+    return textwrap.fill(told, WIDTH, initial_indent=" " * 6, subsequent_indent=" " * 6)
+
+
+def _label(plan: Plan) -> str:
+    task = plan.task
+    if task.kind == BINARY:
+        return f", 1 where {task.label} is {task.positive!r}"
+    return {
+        CLASSES: ", the number of its class",
+        NUMBER: ", a number",
+        LABELS: ", a column of 0 and 1 for each",
+    }[task.kind]

@@ -1,0 +1,131 @@
+"""Reads the data as a run does, with the pipeline's own stages up to the schema, and looks at a sample of the rows."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from components.runtime.data import examples, tfrecord
+from components.runtime.data.tfmd import SCHEMA_FILE
+from runners import PROJECT
+from runners.scaffold.model import csv_form, looks
+from runners.scaffold.model.ingesting import ingested
+from runners.scaffold.model.profile import BYTES, FLOAT, INTEGER, TEXT, Column, DataSet
+
+SAMPLE = 20_000
+"""Rows that are looked at; statistics and schema are of all rows."""
+
+
+def read_data(root: Path, folder: Path, place: str, labels: Sequence[str], console: Console) -> DataSet:
+    """Runs the pipeline of a model that is not yet written up to the schema, and profiles what came of it.
+
+    What it makes is in the cache when the model is run.
+
+    Args:
+      root: the pipeline root.
+      folder: that the model will have.
+      place: of the raw data: a folder, a file or a URI.
+      labels: columns without which rows are left out.
+      console: that the progress is shown on.
+
+    Raises:
+      StageError: the data cannot be read; why, as ingest says it.
+    """
+    ingest = csv_form.settings(place) | ({"leave_out_without": list(labels)} if labels else {})
+    found = _run(root, folder, place, ingest, console)
+    if spelt := sorted({value for column in found.columns.values() for value in looks.spelt_missing(column)}):
+        console.print(f"read again: {', '.join(map(repr, spelt))} stands where a number is missing", highlight=False)
+        found = _run(root, folder, place, ingest | {"null_values": spelt}, console)
+    return found
+
+
+def _run(root: Path, folder: Path, place: str, ingest: Mapping[str, Any], console: Console) -> DataSet:
+    made = ingested(root, folder, place, ingest, console)
+    return profile(made.examples, made.schema, made.rows, made.columns, place_of(place, folder), ingest)
+
+
+def place_of(place: str, folder: Path) -> str:
+    """The raw data's place as the settings of a model in `folder` have it: a run may be started from another folder."""
+    if "://" in place:
+        return place
+    path = Path(os.path.abspath(place))
+    # Of a model elsewhere the settings' paths are relative to its own folder.
+    inside = path.is_relative_to(PROJECT) and folder.is_relative_to(PROJECT)
+    return str(path.relative_to(PROJECT) if inside else path)
+
+
+def profile(
+    examples_folder: Path,
+    schema: Path,
+    rows: Mapping[str, int],
+    columns_in_order: Iterable[str],
+    place: str,
+    ingest: Mapping[str, Any],
+) -> DataSet:
+    """What a sample of the rows of all splits says of each column.
+
+    Args:
+      examples_folder: the artifact of ingest.
+      schema: the inferred one's folder.
+      rows: of each split.
+      columns_in_order: those of the data.
+      place: of the raw data, as settings have it.
+      ingest: settings of ingest that are not the default.
+    """
+    sample = list(_sample([examples_folder / f"Split-{split}" for split in rows], sum(rows.values())))
+    names = dict.fromkeys([*columns_in_order, *sorted({name for record in sample for name in record})])
+    found = {name: [record.get(name, []) for record in sample] for name in names}
+    columns = {name: _column(name, values) for name, values in found.items()}
+    records = {
+        name: tuple(_value(values[0], columns[name].kind) if values else None for values in rows_of)
+        for name, rows_of in found.items()
+    }
+    text = (schema / SCHEMA_FILE).read_text(encoding="utf-8")
+    return DataSet(place, columns, rows, len(sample), records, text, ingest)
+
+
+def _sample(folders: Iterable[Path], rows: int) -> Iterator[dict[str, list[Any]]]:
+    """Rows at equal distances, at most `SAMPLE` of them: files are often sorted."""
+    step = max(1, -(-rows // SAMPLE))
+    number = 0
+    for file in (file for folder in folders for file in sorted(folder.iterdir())):
+        for record in tfrecord.read(file):
+            if number % step == 0:
+                yield examples.decode(record)
+            number += 1
+
+
+def _column(name: str, rows: list[list[Any]]) -> Column:
+    flat = [value for values in rows for value in values]
+    kind = _kind(flat)
+    values = tuple(_value(value, kind) for value in flat)
+    present = tuple(value for value in values if value is not None)
+    # NaN is how Parquet and TFRecords may say that a value is missing.
+    missing = sum(not values for values in rows) + len(values) - len(present)
+    several = any(len(values) > 1 for values in rows)
+    return Column(name, kind, len(rows), missing, present, dict(Counter(present).most_common()), several)
+
+
+def _kind(values: list[Any]) -> str:
+    if all(isinstance(value, int) for value in values) and values:
+        return INTEGER
+    if all(isinstance(value, float) for value in values) and values:
+        return FLOAT
+    try:
+        for value in values:
+            value.decode("utf-8")
+    except UnicodeDecodeError:
+        return BYTES
+    return TEXT
+
+
+def _value(value: Any, kind: str) -> Any:
+    """As Python has it; None for NaN."""
+    if kind == TEXT:
+        return value.decode("utf-8")
+    return None if value != value else value
