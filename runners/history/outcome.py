@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from components.runtime.publish.serving import how_pushed
 from components.runtime.records.execution_record import relative_uri
@@ -65,13 +66,22 @@ def outcome(run: Run) -> Outcome:
         reason=str(blessing.get("reason") or ""),
         has_baseline=truth(baseline),
         baseline=str(_metadata(compared, "baseline_model").get("reason") or ""),
-        version=_whole(pushed.get("version")),
+        version=whole_text(pushed.get("version")),
         destination=relative_uri(run.root, str(pushed.get("destination") or "")),
         how_pushed=how_pushed(pushed | {"created": truth(pushed.get("created"))}),
     )
 
 
-def metrics_of(execution: Execution) -> dict[str, float]:
+class HasOutputs(Protocol):
+    """An execution, wherever its record came from."""
+
+    @property
+    def outputs(self) -> Mapping[str, Any]:
+        """Artifacts, with their type and metadata."""
+        ...
+
+
+def metrics_of(execution: HasOutputs) -> dict[str, float]:
     """The numbers in the metadata of an execution's metrics; other targets write them as text."""
     found = {}
     for artifact in execution.outputs.values():
@@ -104,7 +114,8 @@ def _rank(name: str) -> tuple[int, int, str]:
     return next((place for place, word in enumerate(_ORDER) if word in lower), len(_ORDER)), len(name), name
 
 
-def _whole(value: Any) -> str:
+def whole_text(value: Any) -> str:
+    """A whole number of metadata, which some targets write as a float; empty where there is none."""
     if value is None or isinstance(value, bool):
         return ""
     return f"{value:.0f}" if isinstance(value, float) and math.isfinite(value) else str(value)
