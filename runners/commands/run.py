@@ -17,6 +17,7 @@ from runners.commands import completion
 from runners.commands.models import load_model
 from runners.compiled.ir import documents, read
 from runners.compiled.pipelines import compiled
+from runners.history.explorer import update
 from runners.history.pages import run_report
 from runners.history.records import last_model
 from runners.local import environments
@@ -139,6 +140,7 @@ def run(
     exit_code = local.run()
     try:
         run_report.write(root, local.id)
+        update.update(root, first=local.id)
     except (OSError, StageError) as error:
         fault = classify(error)
         if fault is None:

@@ -31,12 +31,13 @@ main { max-width: 1080px; margin: 0 auto; padding: 24px; }
 h1 { font-size: 26px; margin: 0 0 4px; }
 h2 { font-size: 19px; margin: 0 0 12px; }
 h3 { font-size: 15px; margin: 16px 0 6px; }
-section { background: var(--paper); border: 1px solid var(--line); border-radius: 10px; padding: 20px 24px; margin: 16px 0; }
-section { overflow-x: auto; }
+section { background: var(--paper); border: 1px solid var(--line); border-radius: 10px; padding: 20px 24px; }
+section { margin: 16px 0; overflow-x: auto; }
 table { border-collapse: collapse; font-size: 13.5px; font-variant-numeric: tabular-nums; }
 th, td { text-align: left; padding: 5px 14px 5px 0; border-bottom: 1px solid var(--line); vertical-align: top; }
 th { color: var(--muted); font-weight: 600; } td.number, th.number { text-align: right; }
-.good { color: var(--good); font-weight: 600; } .bad { color: var(--bad); font-weight: 600; } .muted { color: var(--muted); }
+.good { color: var(--good); font-weight: 600; } .bad { color: var(--bad); font-weight: 600; }
+.muted { color: var(--muted); }
 svg, img { max-width: 100%; height: auto; }
 svg.wide { min-width: 640px; }
 code { font-size: 13px; background: var(--ground); padding: 1px 4px; border-radius: 4px; }

@@ -98,7 +98,7 @@ def _evaluation(execution: Execution) -> Evaluation | None:
 
 
 def roc(told: list[object]) -> list[list[float]]:
-    """The ROC curve in KFP's `confidenceMetrics`: pairs of false positive rate and recall; empty where there is none."""
+    """The ROC curve in KFP's `confidenceMetrics`: pairs of false positive rate and recall; empty without one."""
     for points in told:
         if isinstance(points, list) and all(isinstance(each, dict) for each in points):
             pairs = [[each.get("falsePositiveRate"), each.get("recall")] for each in points]

@@ -18,17 +18,39 @@ _BASELINE = "baseline_model"
 class Made(Protocol):
     """An artifact, wherever its record came from."""
 
-    type: str
-    uri: str
-    metadata: dict[str, Any]
+    @property
+    def type(self) -> str:
+        """As KFP's compiler calls it, such as `system.Model`."""
+        ...
+
+    @property
+    def uri(self) -> str:
+        """Where it lies; empty where it is metadata alone."""
+        ...
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """What its stage said of it."""
+        ...
 
 
 class Answered(Protocol):
-    """An execution, wherever its record came from: artifacts by the names of inputs and outputs."""
+    """An execution, wherever its record came from."""
 
-    task: str
-    inputs: Mapping[str, Any]
-    outputs: Mapping[str, Any]
+    @property
+    def task(self) -> str:
+        """Its task's name."""
+        ...
+
+    @property
+    def inputs(self) -> Mapping[str, Any]:
+        """Artifacts by the names of the inputs."""
+        ...
+
+    @property
+    def outputs(self) -> Mapping[str, Any]:
+        """Artifacts by the names of the outputs."""
+        ...
 
 
 def models(executions: Mapping[str, Answered]) -> list[Model]:
@@ -47,7 +69,7 @@ def models(executions: Mapping[str, Answered]) -> list[Model]:
         return found.setdefault(key, Model(otherwise, digest=_digest(artifact) if artifact else ""))
 
     for task, execution in executions.items():
-        model = execution.inputs.get("model")
+        model = execution.inputs.get("model") or _only_model(execution.inputs)
         blessing = next((each for each in execution.outputs.values() if "blessed" in each.metadata), None)
         if blessing is not None:
             judged = of(model, task)
@@ -59,10 +81,18 @@ def models(executions: Mapping[str, Answered]) -> list[Model]:
         elif push := _pushed(execution):
             of(model, task).version = _version(push)
         elif _BASELINE not in execution.outputs:
-            for each in execution.outputs.values():
-                if each.type == MODEL and "pushed" not in each.metadata:
-                    of(each, task).metrics = _scores(execution)
+            made = [each for each in execution.outputs.values() if each.type == MODEL and "pushed" not in each.metadata]
+            for each in made:
+                of(each, task).metrics = _scores(execution)
+            if model is not None and not made and (scores := _scores(execution)):
+                of(model, task).metrics = scores
     return list(found.values())
+
+
+def _only_model(inputs: Mapping[str, Made]) -> Made | None:
+    """The model that a task of somebody else's reads, where it reads one."""
+    found = [each for each in inputs.values() if each.type == MODEL]
+    return found[0] if len(found) == 1 else None
 
 
 def pushes(executions: Mapping[str, Answered], place: Any, moments: Mapping[str, str]) -> list[Push]:

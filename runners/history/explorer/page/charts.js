@@ -4,6 +4,8 @@ const SHAPES = ["circle", "square", "triangle", "diamond"];
 const tone = place => `series s${place % 6}`;
 
 // Round steps that give some five ticks.
+const compact = new Intl.NumberFormat("en-US", { notation: "compact", maximumSignificantDigits: 6 });
+const tick = value => Math.abs(value) >= 1e5 ? compact.format(value) : number(Number(value.toPrecision(6)));
 function ticks(low, high, most = 6) {
   const span = high - low || Math.abs(high) || 1;
   const power = 10 ** Math.floor(Math.log10(span / most));
@@ -37,8 +39,8 @@ function chart({ title, series, x = {}, y = {}, width = 640, height = 260, squar
   const atX = value => left + (width - left - right) * (value - x0) / (x1 - x0);
   const atY = value => height - bottom - (height - top - bottom) * (value - y0) / (y1 - y0);
   const grid = [
-    ticks(y0, y1).map(each => [s("line", { class: "grid", x1: left, x2: width - right, y1: atY(each), y2: atY(each) }), s("text", { x: left - 6, y: atY(each) + 4, "text-anchor": "end" }, number(Number(each.toPrecision(6))))]),
-    (x.time ? times(x0, x1) : ticks(x0, x1).map(each => [each, number(Number(each.toPrecision(6)))])).map(([each, text]) => [s("line", { class: "grid", x1: atX(each), x2: atX(each), y1: top, y2: height - bottom }), s("text", { x: atX(each), y: height - bottom + 15, "text-anchor": "middle" }, text)]),
+    ticks(y0, y1).map(each => [s("line", { class: "grid", x1: left, x2: width - right, y1: atY(each), y2: atY(each) }), s("text", { x: left - 6, y: atY(each) + 4, "text-anchor": "end" }, tick(each))]),
+    (x.time ? times(x0, x1) : ticks(x0, x1, width < 500 ? 4 : 6).map(each => [each, tick(each)])).map(([each, text]) => [s("line", { class: "grid", x1: atX(each), x2: atX(each), y1: top, y2: height - bottom }), s("text", { x: atX(each), y: height - bottom + 15, "text-anchor": "middle" }, text)]),
     s("text", { x: (left + width - right) / 2, y: height - 6, "text-anchor": "middle", class: "axis" }, x.name || ""),
     s("text", { x: 12, y: (top + height - bottom) / 2, "text-anchor": "middle", class: "axis", transform: `rotate(-90 12 ${(top + height - bottom) / 2})` }, y.name || ""),
   ];
@@ -49,7 +51,7 @@ function chart({ title, series, x = {}, y = {}, width = 640, height = 260, squar
       return point.href ? s("a", { href: point.href, "aria-label": point.title }, dot) : dot;
     }) : null));
   const picture = s("svg", { class: square ? "chart square" : "chart", viewBox: `0 0 ${width} ${height}`, role: all.some(point => point.href) ? "group" : "img", "aria-label": title }, grid, drawn);
-  return h("figure", {}, h("figcaption", {}, title), picture, series.length > 1 ? legend : null);
+  return h("figure", {}, h("figcaption", {}, title), h("div", { class: "scroll" }, picture), series.length > 1 ? legend : null);
 }
 
 function times(low, high) {

@@ -101,7 +101,8 @@ function distribution(name, features, names) {
     const values = [...new Set(features.flatMap(each => (each?.top || []).map(([text]) => text)))].slice(0, 10);
     figure = bars({ title: name, names: values, series: features.map((each, place) => ({ name: names[place], values: values.map(text => each?.top?.find(one => one[0] === text)?.[1] ?? null) })) });
   } else figure = h("figure", {}, h("figcaption", {}, name), h("p", { class: "muted" }, "no distribution is known"));
-  figure.append(h("small", { class: "muted" }, missing.join(", ")));
+  const told = new Set(missing.map(each => each.slice(each.lastIndexOf(": ") + 2)));
+  figure.append(h("small", { class: "muted" }, told.size === 1 ? [...told][0] : missing.join(", ")));
   return figure;
 }
 

@@ -39,14 +39,14 @@ millrace.prepare = () => {
   if (!index) return false;
   const names = index.names || [];
   index.runs = (index.runs || []).map(each => ({
-    ...ROW, ...each, pushes: each.pushes || [],
+    ...ROW, ...each, pushes: (each.pushes || []).map(push => ({ destination: "", artifact: "", ...push })),
     models: (each.models || []).map(model => ({ name: "", digest: "", metrics: {}, blessed: null, reason: "", baseline: "", version: "", ...model })),
     sources: (each.sources || []).map(place => names[place]), executions: (each.executions || []).map(place => names[place]),
   }));
-  index.versions = (index.versions || []).map(each => ({ by: "", time: "", until: "", run: "", digest: "", blessed: null, reason: "", again: "", artifact: "", ...each }));
+  index.versions = (index.versions || []).map(each => ({ destination: "", by: "", time: "", until: "", run: "", digest: "", blessed: null, reason: "", again: "", artifact: "", ...each }));
+  millrace.stands = new Map(index.versions.map(each => [standing(each.destination, each.model, each.number), each.state]));
   millrace.runs = new Map(index.runs.map(row => [row.id, row]));
   return true;
 };
 
-// Where a run stands: the version that is served of it, what it pushed, or nothing.
-millrace.versionsOf = row => (millrace.index.versions.filter(each => each.run === row.id || row.models.some(model => model.digest && model.digest === each.digest)));
+const standing = (destination, model, version) => [destination, model, version].join("\u0000");

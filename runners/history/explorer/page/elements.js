@@ -20,11 +20,12 @@ const none = why => h("span", { class: "muted", title: why }, "–", h("span", {
 const section = (title, ...parts) => h("section", {}, h("h2", {}, title), ...parts);
 const route = (...parts) => `#/${parts.map(encodeURIComponent).join("/")}`;
 
+const grouped = new Intl.NumberFormat("en-US");
 // Five digits, as the commands write numbers.
 function number(value) {
   if (value === null || value === undefined) return "";
   if (typeof value === "string") return value;
-  if (Number.isInteger(value)) return value.toLocaleString("en-US");
+  if (Number.isInteger(value)) return grouped.format(value);
   const size = Math.abs(value);
   return size >= 1e-4 && size < 1e6 ? String(Number(value.toPrecision(5))) : value.toPrecision(4);
 }
@@ -46,4 +47,4 @@ const runLink = (id, ...text) => millrace.runs.has(id) ? h("a", { href: route("r
 const outside = (href, ...text) => h("a", { href, target: "_blank", rel: "noopener" }, ...text);
 const facts = entries => h("dl", { class: "facts" }, entries.filter(Boolean).map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))));
 const say = text => { document.getElementById("spoken").textContent = text; };
-const plural = (count, one, many = `${one}s`) => `${count.toLocaleString("en-US")} ${count === 1 ? one : many}`;
+const plural = (count, one, many = `${one}s`) => `${grouped.format(count)} ${count === 1 ? one : many}`;

@@ -3,7 +3,7 @@
 
 // nodes: [{id, title, note, kind, state, label}]; edges: [[from, to]]; chosen: an id; choose(id).
 function graph({ nodes, edges, chosen, choose, label }) {
-  const sized = nodes.map(each => ({ ...each, width: Math.max(96, 7.1 * Math.max(each.title.length, (each.note || "").length * 0.88) + 24), height: each.note ? 42 : 28 }));
+  const sized = nodes.map(each => ({ ...each, width: Math.max(96, 7.5 * Math.max(each.title.length, (each.note || "").length * 0.88) + 24), height: each.note ? 42 : 28 }));
   const { places, paths, width, height, layers } = layered(sized, edges);
   const lines = paths.map(path => s("path", { class: "edge", d: path, "marker-end": "url(#arrow)" }));
   const drawn = new Map();

@@ -124,7 +124,7 @@ function modelFacts(artifact) {
 function others(title, rows, run) {
   if (!rows.length) return null;
   const entry = row => h("li", {}, runLink(row.id), " ", badge(row.state), row.pushes.map(push => h("span", {}, ` version ${push.version} of ${push.model}`)), row.id === run || shownRuns.has(row.id) ? null : [" ", h("button", { type: "button", class: "plain", "aria-label": `show ${row.name} in the graph`, onclick: () => { shownRuns.add(row.id); main.render(); } }, "show in the graph")]);
-  return [h("h3", {}, `${title} (${rows.length.toLocaleString("en-US")})`), h("ul", { class: "artifacts" }, rows.slice(0, 8).map(entry)), rows.length > 8 ? h("details", { class: "plain" }, h("summary", {}, `${rows.length - 8} more`), h("ul", { class: "artifacts" }, rows.slice(8, 208).map(entry)), rows.length > 208 ? h("p", { class: "muted" }, "The others are in the list of runs.") : null) : null];
+  return [h("h3", {}, `${title} (${grouped.format(rows.length)})`), h("ul", { class: "artifacts" }, rows.slice(0, 8).map(entry)), rows.length > 8 ? h("details", { class: "plain" }, h("summary", {}, `${rows.length - 8} more`), h("ul", { class: "artifacts" }, rows.slice(8, 208).map(entry)), rows.length > 208 ? h("p", { class: "muted" }, "The others are in the list of runs.") : null) : null];
 }
 
 // The report inside of the page, without any right to run scripts.

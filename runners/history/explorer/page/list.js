@@ -15,14 +15,13 @@ function ranked(names) {
 const mainModel = row => row.models.find(each => each.version) || row.models.find(each => each.blessed) || row.models[0];
 const firstMetric = row => { const model = mainModel(row); const name = model && (filters.metric || ranked(Object.keys(model.metrics))[0]); return model && name in model.metrics ? [name, model.metrics[name]] : null; };
 
-function select(name, values, current, change) {
-  return h("label", {}, name, h("select", { onchange: event => change(event.target.value) }, h("option", { value: "" }, "all"), values.map(each => { const made = h("option", { value: each }, each); made.selected = each === current; return made; })));
+function select(name, values, current, change, every = "all") {
+  return h("label", {}, name, h("select", { onchange: event => change(event.target.value) }, h("option", { value: "" }, every), options(values, current)));
 }
 
 function versionCell(row) {
-  const stands = new Map(millrace.index.versions.map(each => [`${each.model}@${each.number}`, each.state]));
   const found = row.pushes.map(push => {
-    const state = stands.get(`${push.model}@${push.version}`);
+    const state = millrace.stands.get(standing(push.destination, push.model, push.version));
     return h("a", { href: route("versions"), class: state === "served" ? "served" : "" }, `${push.version}`, state === "served" ? " served" : "");
   });
   return found.length ? found.flatMap((each, place) => place ? [", ", each] : [each]) : none("nothing pushed");
@@ -55,7 +54,7 @@ function runsView() {
     const shown = all.filter(row => (!filters.pipeline || row.pipeline === filters.pipeline) && (!filters.state || row.state === filters.state)
       && (!words.length || words.every(word => [row.name, row.id, row.pipeline, row.target, row.state, row.by, row.error, ...row.models.map(each => each.name)].join(" ").toLowerCase().includes(word))));
     list.show(shown);
-    counted.textContent = shown.length === all.length ? plural(all.length, "run") : `${shown.length.toLocaleString("en-US")} of ${plural(all.length, "run")}`;
+    counted.textContent = shown.length === all.length ? plural(all.length, "run") : `${grouped.format(shown.length)} of ${plural(all.length, "run")}`;
   }
   const change = name => value => { filters[name] = value; apply(); };
   const redraw = value => { filters.metric = value; main.render(); };
@@ -66,7 +65,7 @@ function runsView() {
       h("label", {}, "Find", h("input", { type: "search", id: "words", value: filters.words, placeholder: "words of a run, state, error, person", oninput: event => change("words")(event.target.value) })),
       select("Pipeline", [...new Set(all.map(row => row.pipeline))].sort(), filters.pipeline, change("pipeline")),
       select("State", [...new Set(all.map(row => row.state))].sort(), filters.state, change("state")),
-      select("Metric", ranked(metricNames(all)), filters.metric, redraw),
+      select("Metric", ranked(metricNames(all)), filters.metric, redraw, "the first of each"),
       counted, compare),
     note ? h("p", { class: "verdict" }, note) : null,
     damaged.length ? h("p", { class: "verdict bad-box" }, `Not to be read, so not in the list: ${damaged.slice(0, 5).join(", ")}${damaged.length > 5 ? ` and ${damaged.length - 5} more` : ""}; their run.json is damaged.`) : null,

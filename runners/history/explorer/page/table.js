@@ -1,6 +1,8 @@
 // A table that sorts by a click or Enter on a column's name; up and down go from row to row.
 "use strict";
 
+const FIRST = 100;
+
 // columns: {name, value(row): what it is sorted by, null where unknown; cell(row): what is shown; number}.
 function sortable({ caption, columns, rows, sort = 0, descending = false, key = row => row }) {
   const body = h("tbody", { onkeydown: alongRows });
@@ -24,7 +26,11 @@ function sortable({ caption, columns, rows, sort = 0, descending = false, key = 
     const { value } = columns[state.place];
     const way = state.descending ? -1 : 1;
     const ordered = value ? [...state.rows].sort((one, other) => way * compared(value(one), value(other), way)) : state.rows;
-    body.replaceChildren(...ordered.map(line));
+    const turn = state.turn = {};
+    // What the window shows comes first, the rest while nobody waits.
+    body.replaceChildren(...ordered.slice(0, FIRST).map(line));
+    const more = from => { if (state.turn === turn && from < ordered.length) { body.append(...ordered.slice(from, from + FIRST).map(line)); setTimeout(more, 0, from + FIRST); } };
+    setTimeout(more, 0, FIRST);
     heads.forEach((head, place) => { if (columns[place].value) head.setAttribute("aria-sort", place !== state.place ? "none" : state.descending ? "descending" : "ascending"); });
   }
   function by(place, down) {
