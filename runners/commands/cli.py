@@ -38,6 +38,7 @@ COMMANDS = {
     "vertex": ("runners.commands.vertex:vertex", "Submit, follow and schedule on Vertex AI Pipelines."),
     "runs": ("runners.commands.runs:runs", "List the runs, the newest first."),
     "compare": ("runners.commands.compare:compare", "Compare two runs: parameters, metrics, artifacts."),
+    "explore": ("runners.commands.explore:explore", "Open runs, comparisons, lineage and versions in a browser."),
     "lineage": ("runners.commands.lineage:lineage", "Tell what made an artifact, and what came of it."),
     "report": ("runners.commands.report:report", "Write a run's report page and tell where it is."),
     "doctor": ("runners.commands.doctor:doctor", "Tell what is installed here, what is not, and how to mend it."),

@@ -17,6 +17,7 @@ from runners.compiled.ir import documents, read
 from runners.compiled.pipelines import compiled
 from runners.compiled.tasks import Pipeline
 from runners.history import as_json
+from runners.history.explorer import update
 from runners.history.pages import run_report
 from runners.history.records import last_model, load_run
 from runners.local import environments
@@ -147,6 +148,7 @@ def run(
     page: Path | None = None
     try:
         page = run_report.write(root, local.id)
+        update.update(root, first=local.id)
     except (OSError, StageError) as error:
         fault = classify(error)
         if fault is None:

@@ -72,10 +72,10 @@ class MetricRow:
     @property
     def is_better(self) -> bool | None:
         """Whether the right one is better; None where there is no better or they are the same."""
-        name = self.name.lower()
-        if not self.difference or self.difference != self.difference or any(word in name for word in _NEITHER):
+        way = better(self.name)
+        if not self.difference or self.difference != self.difference or not way:
             return None
-        return (self.difference < 0) == any(word in name for word in _BETTER_WHEN_LOW)
+        return self.difference * way > 0
 
 
 @dataclass(frozen=True)
@@ -95,6 +95,28 @@ class Comparison:
     work: list[MetricRow]
     artifacts: list[Row]
     seconds: list[tuple[str, float | None, float | None]]
+
+
+@dataclass(frozen=True)
+class Side:
+    """What a comparison holds of one run, by name: values as people read them, and digests of what it made."""
+
+    parameters: dict[str, str]
+    metrics: dict[str, float]
+    artifacts: dict[str, str]
+
+
+def side(run: Run) -> Side:
+    """What a comparison holds of a run."""
+    return Side(_parameters(run), _metrics(run), _artifacts(run))
+
+
+def better(metric: str) -> int:
+    """Which way a metric is better: 1 where high, -1 where low, 0 where it is neither."""
+    name = metric.lower()
+    if any(word in name for word in _NEITHER):
+        return 0
+    return -1 if any(word in name for word in _BETTER_WHEN_LOW) else 1
 
 
 def compare_runs(left: Run, right: Run) -> Comparison:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +10,13 @@ from components.runtime.lineage.events import ARTIFACT_FACET, EXECUTION_FACET
 from components.runtime.text.json_text import parse
 
 
-def events(root: Path) -> list[dict[str, Any]]:
+def events(files: Iterable[Path]) -> list[dict[str, Any]]:
     """Every event that can be read, in the order of their times; the last line of a killed run may be half there.
 
     The events of one task stay in the order in which they were written, even where the clock was set back meanwhile.
     """
     timed = []
-    for file in sorted((root / "lineage").glob("*/*.jsonl")):
+    for file in files:
         latest = ""
         try:
             lines = file.read_text(errors="replace").splitlines()

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from components.runtime.errors import InputError
 from components.runtime.lineage.events import ARTIFACT_FACET, EXECUTION_FACET
-from components.runtime.records.execution_record import relative_uri
+from components.runtime.records import execution_record
+from components.runtime.records.execution_record import ARTIFACT_PLACE, relative_uri
 from runners.history.lineage_events import events, within
 from runners.history.lineage_nodes import ArtifactNode, ExecutionNode, Lineage, first_pushes, some, version_of
 from runners.history.records import LATEST, list_runs, load_run
@@ -26,11 +28,30 @@ class Graph(Lineage):
     @classmethod
     def read(cls, root: Path) -> Graph:
         """Reads the events of all runs."""
-        graph = cls(root=root)
-        for event in events(root):
-            graph._add(event)
+        return cls._of(root, sorted((root / "lineage").glob("*/*.jsonl")))
+
+    @classmethod
+    def of_run(cls, root: Path, run: str) -> Graph:
+        """Reads the events of one run, and of whatever made what its tasks read."""
+        return cls._of(root, sorted((root / "lineage" / run).glob("*.jsonl")))
+
+    @classmethod
+    def _of(cls, root: Path, files: list[Path]) -> Graph:
+        graph, seen = cls(root=root), set[Path]()
+        while files:
+            seen |= set(files)
+            for event in events(files):
+                graph._add(event)
+            files = sorted({file for file in graph._origins() if file.is_file()} - seen)
         graph.join_baselines()
         return graph
+
+    def _origins(self) -> Iterator[Path]:
+        """The files of events that tell what made those artifacts of which no event does so far."""
+        for node in self.artifacts.values():
+            place = None if node.maker else ARTIFACT_PLACE.search(node.uri)
+            if place and (record := execution_record.read(self.root, Path(place["place"]).parent)):
+                yield self.root / "lineage" / str(record.get("run")) / f"{place['task']}.jsonl"
 
     def find(self, reference: str) -> list[ArtifactNode]:
         """Finds the artifacts that a person means.

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from components.runtime.publish.serving import how_pushed
 from components.runtime.records.execution_record import relative_uri
@@ -76,13 +76,22 @@ def outcome(run: Run) -> Outcome:
         reason=_of_each({name: str(facts.get("reason") or "") for name, facts in blessings.items()}),
         has_baseline=_any(truth(each.get("baseline")) for each in blessings.values()),
         baseline=_of_each({name: str(facts.get("reason") or "") for name, facts in baselines.items()}),
-        version=_of_each({name: _whole(facts.get("version")) for name, facts in pushes.items()}, ", "),
+        version=_of_each({name: whole_text(facts.get("version")) for name, facts in pushes.items()}, ", "),
         destination=_common([relative_uri(run.root, str(each.get("destination") or "")) for each in pushes.values()]),
         how_pushed=how_pushed(pushed | {"created": truth(pushed.get("created"))}) if len(pushes) == 1 else "",
     )
 
 
-def metrics_of(execution: Execution) -> dict[str, float]:
+class HasOutputs(Protocol):
+    """An execution, wherever its record came from."""
+
+    @property
+    def outputs(self) -> Mapping[str, Any]:
+        """Artifacts, with their type and metadata."""
+        ...
+
+
+def metrics_of(execution: HasOutputs) -> dict[str, float]:
     """The numbers in the metadata of an execution's metrics; other targets write them as text."""
     found = {}
     for artifact in execution.outputs.values():
@@ -142,7 +151,8 @@ def _rank(name: str) -> tuple[int, int, str]:
     return next((place for place, word in enumerate(_ORDER) if word in lower), len(_ORDER)), len(name), name
 
 
-def _whole(value: Any) -> str:
+def whole_text(value: Any) -> str:
+    """A whole number of metadata, which some targets write as a float; empty where there is none."""
     if value is None or isinstance(value, bool):
         return ""
     return f"{value:.0f}" if isinstance(value, float) and math.isfinite(value) else str(value)

@@ -62,6 +62,8 @@ class Run:
     tasks: list[Task]
     part: str = ""
     """What of the pipeline it was asked for, as `until schema`; empty where it was all."""
+    by: str = ""
+    """Who started it; empty where nobody said."""
 
     @property
     def folder(self) -> Path:
@@ -101,9 +103,22 @@ class Run:
 def list_runs(root: Path) -> list[Run]:
     """All runs under a pipeline root, the newest first. A run whose record cannot be read is left out."""
     runs = [run for file in (root / "runs").glob("*/run.json") if (run := _run(root, file)) is not None]
+    return sorted(
+        [*runs, *list_open(root)],
+        key=lambda run: (run.started or datetime.min.replace(tzinfo=UTC), run.id),
+        reverse=True,
+    )
+
+
+def list_open(root: Path) -> list[Run]:
+    """Workflows that Argo has not ended yet, which have no record of their own so far."""
     begun = {file.parent for name in (final_status.BEGUN, "tasks") for file in (root / "runs").glob(f"*/{name}")}
-    runs += [_open_workflow(root, folder) for folder in begun if not _closed(folder)]
-    return sorted(runs, key=lambda run: (run.started or datetime.min.replace(tzinfo=UTC), run.id), reverse=True)
+    return [_open_workflow(root, folder) for folder in begun if not _closed(folder)]
+
+
+def load_recorded(root: Path, identity: str) -> Run | None:
+    """The run of an id; None where there is no record of it that can be read."""
+    return _run(root, root / "runs" / identity / run_record.FILE)
 
 
 def load_run(root: Path, name: str = LATEST) -> Run:
@@ -184,6 +199,7 @@ def _run(root: Path, file: Path) -> Run | None:
         error=redact(str(record.get("error") or ""), also=parameters),
         tasks=tasks,
         part=_part(mapping(record, "selection")),
+        by=str(record.get("by") or ""),
     )
 
 

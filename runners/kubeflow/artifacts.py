@@ -67,7 +67,7 @@ def fetch_reports(cluster: Cluster, run: str, folder: Path) -> list[Path]:
         for output, artifact in execution.outputs.items():
             if suffix := _PAGES.get(artifact.type):
                 name = re.sub(r"[^\w.-]+", "-", f"{execution.task or 'task'}-{output}").strip(".-")
-                pages[f"{name.removesuffix(suffix)}{suffix}"] = _content(cluster, artifact.uri)
+                pages[f"{name.removesuffix(suffix)}{suffix}"] = fetch_content(cluster, artifact.uri)
     if not pages:
         raise InputError(f"run {run} has no report pages on {cluster.where}; has it come so far?")
     folder.mkdir(parents=True, exist_ok=True)
@@ -76,7 +76,12 @@ def fetch_reports(cluster: Cluster, run: str, folder: Path) -> list[Path]:
     return [folder / name for name in pages]
 
 
-def _content(cluster: Cluster, uri: str) -> bytes:
+def fetch_content(cluster: Cluster, uri: str) -> bytes:
+    """The content of a file that an artifact is, or has in it.
+
+    Raises:
+      InputError: it lies where the server cannot read it, or the server does not hand it out.
+    """
     parts = urlsplit(uri)
     if parts.scheme not in _SOURCES:
         raise InputError(f"{uri}: lies where the server cannot read it; look on the volume itself")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import PurePosixPath
 
 from components.runtime.errors import InputError
@@ -63,6 +63,20 @@ class ServerLineage(Lineage):
             if not (found := self._by_content(reference) or self._by_version(reference)):
                 raise
             return found
+
+    def read_runs(self, runs: Iterable[str], tell: Callable[[int], None]) -> dict[str, list[Execution]]:
+        """Reads these runs and no others, makes the nodes, and returns the executions of each.
+
+        Args:
+          runs: their ids.
+          tell: is told after each how many have been read.
+        """
+        found: dict[str, list[Execution]] = {}
+        for run in runs:
+            found[run] = executions(self._cluster, run, self._store)
+            tell(len(found))
+        self._take(execution for each in found.values() for execution in each)
+        return found
 
     def _by_run(self, run: str) -> list[ArtifactNode]:
         """What came of a run: its model, as it was pushed if it was; without one, whatever nothing came of."""
@@ -153,6 +167,10 @@ class ServerLineage(Lineage):
                     waiting.append(other)
         for run in waiting:
             made += executions(self._cluster, run, self._store)
+        self._take(made)
+
+    def _take(self, made: Iterable[Execution]) -> None:
+        """Makes the nodes."""
         for execution in sorted(made, key=lambda each: each.started):
             self._add(execution)
         self.join_baselines()

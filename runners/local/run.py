@@ -96,6 +96,7 @@ class LocalRun:
             "pipeline": self.pipeline.name,
             "model": str(self.model or ""),
             "target": "local",
+            "by": run_record.started_by(),
             "state": "running",
             "started": now.isoformat(),
             "finished": "",

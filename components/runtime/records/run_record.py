@@ -5,7 +5,9 @@ The local runner writes it as it goes, and the last pod of an Argo Workflow at i
 
 from __future__ import annotations
 
+import getpass
 import json
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,21 @@ from components.runtime.stage.artifacts import write_whole
 from components.runtime.text.redaction import redact
 
 FILE = "run.json"
+
+BY_VARIABLE = "MILLRACE_USER"
+"""Who is recorded as having started a run; empty where nobody shall be."""
+
+
+def started_by() -> str:
+    """Who starts runs here: as the variable says, else the user's name on this machine; empty where there is none."""
+    named = os.environ.get(BY_VARIABLE)
+    if named is not None:
+        return named.strip()
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        # A user id without an entry, as containers have them.
+        return ""
 
 
 def new_task(name: str, stage: str, after: Iterable[str], condition: str, state: str) -> dict[str, Any]:

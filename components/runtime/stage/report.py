@@ -19,23 +19,30 @@ COLORS = ("#2563eb", "#ea580c", "#059669", "#7c3aed", "#dc2626", "#0891b2")
 _WIDE = 8.0
 """Inches from which on a figure keeps its size in narrow windows."""
 
-_STYLE = """
-:root { color-scheme: light; }
-body { font: 15px/1.5 system-ui, sans-serif; color: #1f2937; background: #f3f4f6; margin: 0; }
+STYLE = """
+:root { color-scheme: light;
+  --ink: #1f2937; --ink-soft: #374151; --muted: #6b7280; --faint: #9ca3af; --ground: #f3f4f6; --paper: #fff;
+  --inset: #f9fafb; --line: #e5e7eb; --good: #047857; --good-ground: #d1fae5; --good-line: #059669;
+  --good-box: #ecfdf5; --bad: #b91c1c; --bad-ground: #fee2e2; --bad-line: #dc2626; --bad-box: #fef2f2;
+  --cached: #1d4ed8; --cached-ground: #dbeafe; --warn: #b45309; --warn-ground: #fef3c7; --mark: #fffbeb;
+  --accent: #2563eb; --open: #eef2ff; --open-line: #c7d2fe; }
+body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--ground); margin: 0; }
 main { max-width: 1080px; margin: 0 auto; padding: 24px; }
 h1 { font-size: 26px; margin: 0 0 4px; }
 h2 { font-size: 19px; margin: 0 0 12px; }
 h3 { font-size: 15px; margin: 16px 0 6px; }
-section { background: #fff; border: 1px solid #e5e7eb; border-radius: 10px; padding: 20px 24px; margin: 16px 0; }
-section { overflow-x: auto; }
+section { background: var(--paper); border: 1px solid var(--line); border-radius: 10px; padding: 20px 24px; }
+section { margin: 16px 0; overflow-x: auto; }
 table { border-collapse: collapse; font-size: 13.5px; font-variant-numeric: tabular-nums; }
-th, td { text-align: left; padding: 5px 14px 5px 0; border-bottom: 1px solid #e5e7eb; vertical-align: top; }
-th { color: #6b7280; font-weight: 600; } td.number, th.number { text-align: right; }
-.good { color: #047857; font-weight: 600; } .bad { color: #b91c1c; font-weight: 600; } .muted { color: #6b7280; }
+th, td { text-align: left; padding: 5px 14px 5px 0; border-bottom: 1px solid var(--line); vertical-align: top; }
+th { color: var(--muted); font-weight: 600; } td.number, th.number { text-align: right; }
+.good { color: var(--good); font-weight: 600; } .bad { color: var(--bad); font-weight: 600; }
+.muted { color: var(--muted); }
 svg, img { max-width: 100%; height: auto; }
 svg.wide { min-width: 640px; }
-code { font-size: 13px; background: #f3f4f6; padding: 1px 4px; border-radius: 4px; }
+code { font-size: 13px; background: var(--ground); padding: 1px 4px; border-radius: 4px; }
 """
+"""Of every page: the colours by what they are for, and what is made of them. Figures are drawn for light ones."""
 
 _BODY = re.compile(r"<!--content-->(.*)<!--/content-->", re.DOTALL)
 
@@ -146,7 +153,7 @@ def page(title: object, *sections: Html) -> str:
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(title)}</title><style>{_STYLE}</style></head><body><main><h1>{escape(title)}</h1>"
+        f"<title>{escape(title)}</title><style>{STYLE}</style></head><body><main><h1>{escape(title)}</h1>"
         f"<!--content-->{''.join(sections)}<!--/content--></main></body></html>\n"
     )
 

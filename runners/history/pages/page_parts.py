@@ -14,7 +14,8 @@ from runners.history.outcome import Outcome
 from runners.history.records import Run
 from runners.terminal import text
 
-STYLE = Html(f"<style>{(Path(__file__).parent / 'templates' / 'page.css').read_text()}</style>")
+PAGE_STYLE = (Path(__file__).parent / "templates" / "page.css").read_text()
+STYLE = Html(f"<style>{PAGE_STYLE}</style>")
 
 
 def portable(document: str, root: Path) -> str:

@@ -1,0 +1,167 @@
+"""What a run's tasks made of models: one for each training, how it was judged, and where it was pushed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol
+
+from runners.history.explorer.model import Model, Push
+from runners.history.lineage_nodes import MODEL
+from runners.history.outcome import metrics_of, truth, whole_text
+
+_INTERVAL = " 95% "
+"""In the names of the ends of intervals, which are no metrics of their own."""
+_BASELINE = "baseline_model"
+
+
+class Made(Protocol):
+    """An artifact, wherever its record came from."""
+
+    @property
+    def type(self) -> str:
+        """As KFP's compiler calls it, such as `system.Model`."""
+        ...
+
+    @property
+    def uri(self) -> str:
+        """Where it lies; empty where it is metadata alone."""
+        ...
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """What its stage said of it."""
+        ...
+
+
+class Answered(Protocol):
+    """An execution, wherever its record came from."""
+
+    @property
+    def task(self) -> str:
+        """Its task's name."""
+        ...
+
+    @property
+    def inputs(self) -> Mapping[str, Any]:
+        """Artifacts by the names of the inputs."""
+        ...
+
+    @property
+    def outputs(self) -> Mapping[str, Any]:
+        """Artifacts by the names of the outputs."""
+        ...
+
+
+def models(executions: Mapping[str, Answered]) -> list[Model]:
+    """The models of a run, in the order of its tasks.
+
+    Which tasks train, evaluate and push is told by what they read and made, not by what they are called: there may be
+    several of each.
+
+    Args:
+      executions: of the run, by task.
+    """
+    found: dict[str, Model] = {}
+
+    def of(artifact: Made | None, otherwise: str) -> Model:
+        key = _identity(artifact) if artifact else otherwise
+        return found.setdefault(key, Model(otherwise, digest=_digest(artifact) if artifact else ""))
+
+    for task, execution in executions.items():
+        model = execution.inputs.get("model") or _only_model(execution.inputs)
+        blessing = next((each for each in execution.outputs.values() if "blessed" in each.metadata), None)
+        if blessing is not None:
+            judged = of(model, task)
+            judged.blessed = truth(blessing.metadata.get("blessed"))
+            judged.reason = str(blessing.metadata.get("reason") or "")
+            judged.metrics = _scores(execution) or judged.metrics
+            baseline = execution.inputs.get(_BASELINE)
+            judged.baseline = _digest(baseline) if baseline and baseline.metadata.get("bytes") != 0 else ""
+        elif push := _pushed(execution):
+            of(model, task).version = _version(push)
+        elif _BASELINE not in execution.outputs:
+            made = [each for each in execution.outputs.values() if each.type == MODEL and "pushed" not in each.metadata]
+            for each in made:
+                of(each, task).metrics = _scores(execution)
+            if model is not None and not made and (scores := _scores(execution)):
+                of(model, task).metrics = scores
+    return list(found.values())
+
+
+def _only_model(inputs: Mapping[str, Made]) -> Made | None:
+    """The model that a task of somebody else's reads, where it reads one."""
+    found = [each for each in inputs.values() if each.type == MODEL]
+    return found[0] if len(found) == 1 else None
+
+
+def pushes(executions: Mapping[str, Answered], place: Any, moments: Mapping[str, str]) -> list[Push]:
+    """The versions that a run pushed, or found in service.
+
+    Args:
+      executions: of the run, by task.
+      place: turns a serving directory into what people know it by.
+      moments: when each execution ended, by task.
+    """
+    found = []
+    for task, execution in executions.items():
+        if (artifact := _pushed(execution)) is None:
+            continue
+        known = artifact.metadata
+        destination = str(known.get("destination") or known.get("repo_id") or "")
+        found.append(
+            Push(
+                model=destination.rstrip("/").rpartition("/")[2] if "destination" in known else destination,
+                version=_version(artifact),
+                destination=place(destination),
+                digest=str(known.get("model_digest") or ""),
+                created=truth(known.get("created")),
+                same_as=_same_as(known.get("same_as")),
+                time=moments.get(task, ""),
+                artifact=getattr(artifact, "id", "") or place(artifact.uri),
+            )
+        )
+    return found
+
+
+def _pushed(execution: Answered) -> Any:
+    """What a task left of the version that it published; None where it published none."""
+    for each in execution.outputs.values():
+        known = each.metadata
+        there = ("destination" in known and "version" in known) or ("repo_id" in known and "revision" in known)
+        if there and truth(known.get("pushed")) is not False and _version(each):
+            return each
+    return None
+
+
+def _version(artifact: Made) -> str:
+    return whole_text(artifact.metadata.get("version", artifact.metadata.get("revision")))
+
+
+def _same_as(value: Any) -> str:
+    text = whole_text(value)
+    return "" if text == "0" else text
+
+
+def _scores(execution: Answered) -> dict[str, float]:
+    return {
+        name: value for name, value in metrics_of(execution).items() if _INTERVAL not in name and not math.isnan(value)
+    }
+
+
+def _digest(artifact: Made) -> str:
+    return str(artifact.metadata.get("digest") or "")
+
+
+def _identity(artifact: Made) -> str:
+    return artifact.uri or _digest(artifact)
+
+
+def quality(executions: Iterable[Answered]) -> dict[str, float]:
+    """All metrics of all executions of a run; of several evaluations each behind its task's name."""
+    judged = [each for each in executions if any("blessed" in made.metadata for made in each.outputs.values())]
+    found: dict[str, float] = {}
+    for execution in executions:
+        prefix = "" if judged == [execution] else f"{execution.task}."
+        found |= {f"{prefix}{name}": value for name, value in metrics_of(execution).items()}
+    return dict(sorted(found.items(), key=lambda entry: ("." in entry[0], entry[0])))

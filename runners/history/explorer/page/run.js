@@ -1,0 +1,46 @@
+// All of one run.
+"use strict";
+
+function runView(detail) {
+  const row = millrace.runs.get(detail.id);
+  const newer = millrace.index.runs.filter(each => each.pipeline === row.pipeline);
+  const before = newer[newer.indexOf(row) + 1];
+  const failed = detail.tasks.filter(task => task.state === "failed");
+  const models = row.models.map(model => plainModel(row, model));
+  const tasks = sortable({ caption: "Tasks", key: task => task.name, rows: detail.tasks, columns: [
+    { name: "task", value: task => detail.tasks.indexOf(task), cell: task => task.name },
+    { name: "state", value: task => task.state, cell: task => badge(task.state, task.alert) },
+    { name: "seconds", number: true, value: task => task.seconds, cell: task => task.seconds === null ? none(task.state === "cached" ? "from the cache" : "did not work") : task.seconds.toFixed(1) },
+    { name: "what came of it", value: task => task.error || task.facts, cell: task => task.error ? h("span", { class: "bad" }, task.error) : task.facts || (task.condition && task.state === "skipped" ? `only if ${task.condition}` : none("nothing to tell")) },
+    { name: "look", cell: task => [task.page ? outside(task.page, "report") : null, task.page && (task.log || task.execution) ? " · " : null, task.log ? outside(task.log, "log") : null, task.log && task.execution ? " · " : null, task.execution && detail.executions.some(each => each.id === task.execution) ? h("a", { href: route("lineage", row.id, task.execution), "aria-label": `lineage of ${task.name}` }, "lineage") : null] },
+  ] });
+  return h("div", {},
+    h("section", {}, h("div", { class: "hero" }, h("div", {}, h("h2", { class: "name" }, row.name), h("div", { class: "id" }, row.pipeline, " · ", moment(row.started), " · ", row.target, row.part ? ` · ${row.part}` : "")), badge(row.state)),
+      facts([["duration", duration(row.seconds) ?? (row.state === "running" ? "still running" : unknown())], ["by", row.by || unknown()], ["tasks", taskCounts(detail.tasks)], ...row.pushes.map(push => [`version of ${push.model}`, push.version])]),
+      row.error ? h("div", { class: "verdict bad-box" }, h("b", {}, failed.length ? `${failed[0].name} failed` : `The run ${row.state === "stopped" ? "was stopped" : "failed"}`), h("div", {}, row.error)) : null,
+      h("p", { class: "links" }, detail.executions.length ? h("a", { class: "action", href: route("lineage", row.id) }, "Lineage") : null, before ? h("a", { class: "action", href: route("compare", before.id, row.id) }, "Compare with the run before") : null, row.report ? outside(row.report, "Report of the run") : null)),
+    models.length ? section(models.length > 1 ? "Models" : "Model", models) : null,
+    section("Tasks", tasks.element),
+    Object.keys(detail.metrics).length ? section("Metrics", plainTable("Metrics", ["metric", "value"], Object.entries(detail.metrics).map(([name, value]) => [name, number(value)]), { numbers: [1] })) : null,
+    section("Parameters", Object.keys(detail.parameters).length ? plainTable("Parameters", ["parameter", "value"], Object.entries(detail.parameters)) : h("p", { class: "muted" }, "None are known.")));
+}
+
+function taskCounts(tasks) {
+  const counts = new Map();
+  for (const task of tasks) counts.set(task.state, (counts.get(task.state) || 0) + 1);
+  return [...counts].map(([state, count]) => `${count} ${state}`).join(", ") || unknown();
+}
+
+function plainModel(row, model) {
+  const head = model.blessed === null ? "Not evaluated, so not blessed" : model.blessed ? model.version ? `Blessed, and in service as version ${model.version} when it was pushed` : "Blessed, but not pushed" : "Not blessed, so not pushed";
+  return h("div", { class: `verdict ${model.blessed ? "good-box" : model.blessed === false ? "bad-box" : ""}` }, h("b", {}, `${model.name}: ${head}`), model.reason ? h("div", {}, model.reason) : null,
+    h("div", { class: "muted" }, "content ", digest(model.digest), ...baselineOf(model)));
+}
+
+// Which version or run a model was compared with.
+function baselineOf(model) {
+  if (!model.baseline) return [];
+  const version = millrace.index.versions.find(each => each.digest === model.baseline);
+  const run = millrace.index.runs.find(each => each.models.some(other => other.digest === model.baseline));
+  return [" · compared with ", version ? `version ${version.number}` : digest(model.baseline), ...(run ? [" of ", runLink(run.id)] : [])];
+}

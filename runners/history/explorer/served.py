@@ -1,0 +1,127 @@
+"""The versions of each served model: from the pushes of all runs, and from what lies in the serving directories."""
+
+from __future__ import annotations
+
+import itertools
+import pwd
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from components.runtime.publish import serving
+from runners.history.explorer.model import Model, Push, Row, Version
+
+_BY_HAND = "put there by hand"
+_ROLLED_BACK = "rolled back"
+
+
+@dataclass
+class _Pushed:
+    """A version by its first push, with the run that made it."""
+
+    row: Row
+    push: Push
+
+    @property
+    def model(self) -> Model | None:
+        """The model of the run that it is."""
+        return next((each for each in self.row.models if each.version == self.push.version), None)
+
+
+def versions(rows: Sequence[Row], root: Path | None) -> list[Version]:
+    """All versions, by model; the newest first.
+
+    Args:
+      rows: of all runs.
+      root: the pipeline root, from which serving directories are named; None where nobody can look into them.
+    """
+    found: dict[tuple[str, str], dict[str, _Pushed]] = {}
+    for row in rows:
+        for push in row.pushes:
+            there = found.setdefault((push.destination, push.model), {})
+            known = there.get(push.version)
+            # A run that finds its model in service tells of a version that another one made.
+            if known is None or (push.created, known.push.time) > (known.push.created, push.time):
+                there[push.version] = _Pushed(row, push)
+    made = []
+    for (destination, model), pushed in sorted(found.items(), key=lambda entry: entry[0][::-1]):
+        made += _of_model(model, destination, pushed, root)
+    return made
+
+
+def _of_model(model: str, destination: str, pushed: dict[str, _Pushed], root: Path | None) -> list[Version]:
+    folder = _folder(destination, root)
+    there = {str(number): path for number, path in serving.numbered(folder)} if folder else {}
+    newest = max(there, key=int, default="")
+    first: dict[str, str] = {}
+    made = []
+    for number in sorted({*pushed, *there}, key=_order):
+        each = pushed.get(number)
+        version = _pushed(each) if each else _by_hand(model, destination, number, there[number], first)
+        if folder is None:
+            version.state = "unknown"
+        elif number in there:
+            version.state = "served" if number == newest else "earlier"
+        else:
+            version.state = "removed"
+        first.setdefault(version.digest, number)
+        made.append(version)
+    timed = [each for each in made if each.time]
+    for earlier, later in itertools.pairwise(timed):
+        earlier.until = later.time
+    return made[::-1]
+
+
+def _pushed(each: _Pushed) -> Version:
+    judged, push = each.model, each.push
+    return Version(
+        model=push.model,
+        number=push.version,
+        destination=push.destination,
+        state="",
+        how=_ROLLED_BACK if push.same_as else "pushed",
+        again=push.same_as,
+        by=each.row.by,
+        time=push.time,
+        run=each.row.id,
+        digest=push.digest,
+        blessed=judged.blessed if judged else None,
+        reason=judged.reason if judged else "",
+        artifact=push.artifact,
+    )
+
+
+def _by_hand(model: str, destination: str, number: str, folder: Path, first: dict[str, str]) -> Version:
+    """A version that no run tells of: a copy of an earlier one, or somebody else's."""
+    made = Version(model, number, destination, state="", how=_BY_HAND)
+    try:
+        about = folder.stat()
+        made.time = datetime.fromtimestamp(about.st_mtime, UTC).isoformat()
+        made.by = pwd.getpwuid(about.st_uid).pw_name
+    except (OSError, KeyError):
+        # Removed meanwhile, or of a user whom this machine does not know.
+        pass
+    try:
+        known = serving.read_version(int(number), folder)
+    except serving.DamagedError:
+        known = None
+    if known:
+        made.digest, made.again = known.model_digest, first.get(known.model_digest, "")
+        made.how = _ROLLED_BACK if made.again else _BY_HAND
+    return made
+
+
+def _folder(destination: str, root: Path | None) -> Path | None:
+    """The serving directory, where it is one of this machine and still there."""
+    if root is None or "://" in destination or not destination:
+        return None
+    folder = root / destination
+    try:
+        return folder if folder.is_dir() else None
+    except (OSError, ValueError):
+        return None
+
+
+def _order(number: str) -> tuple[int, str]:
+    return (int(number), "") if number.isdecimal() and number.isascii() else (0, number)

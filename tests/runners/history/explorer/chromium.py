@@ -1,0 +1,86 @@
+"""A page in headless Chromium, used as a person does: clicks, keys, another window, another colour scheme."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.components.push_hub.browser import Page, _tab
+
+CHROMIUM = shutil.which("chromium")
+needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
+_KEYS = {
+    "Enter": (13, "\r"),
+    "Tab": (9, ""),
+    "ArrowUp": (38, ""),
+    "ArrowDown": (40, ""),
+    "ArrowLeft": (37, ""),
+    " ": (32, " "),
+}
+
+
+class Window(Page):
+    """One tab, which is told what to do by selectors and texts."""
+
+    def go(self, url: str) -> None:
+        """Opens an address, and waits until the page shows something."""
+        self.call("Page.navigate", url="about:blank")
+        self.wait("location.href === 'about:blank'")
+        self.call("Page.navigate", url=url)
+        self.wait("document.querySelector('#main h2')")
+
+    def click(self, selector: str, text: str = "") -> None:
+        """Clicks on the first element of a selector that has a text in it, as the mouse does."""
+        place = self.evaluate(
+            f"(() => {{ const all = [...document.querySelectorAll({json.dumps(selector)})];"
+            f" const found = all.find(each => each.textContent.includes({json.dumps(text)}));"
+            " found.scrollIntoView({block: 'center', inline: 'center'}); const box = found.getBoundingClientRect();"
+            " return [box.x + box.width / 2, box.y + box.height / 2]; })()"
+        )
+        for kind in ("mousePressed", "mouseReleased"):
+            self.call("Input.dispatchMouseEvent", type=kind, x=place[0], y=place[1], button="left", clickCount=1)
+
+    def press(self, key: str) -> None:
+        """Presses a key where the focus is."""
+        code, text = _KEYS[key]
+        about: dict[str, Any] = {"key": key, "code": key, "windowsVirtualKeyCode": code}
+        self.call("Input.dispatchKeyEvent", type="keyDown", **about, **({"text": text} if text else {}))
+        self.call("Input.dispatchKeyEvent", type="keyUp", **about)
+
+    def look(self, width: int = 1280, height: int = 900, *, dark: bool = False) -> None:
+        """Takes another size and colour scheme."""
+        self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        self.call("Emulation.setEmulatedMedia", features=[scheme])
+
+    def picture(self, file: Path) -> None:
+        """Writes what is seen."""
+        file.write_bytes(base64.b64decode(self.call("Page.captureScreenshot")["data"]))
+
+
+@contextlib.contextmanager
+def window() -> Iterator[Window]:
+    """A tab of a Chromium that nobody sees."""
+    assert CHROMIUM
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        options = ["--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--no-first-run"]
+        options += ["--disable-background-networking", "--disable-component-update", "--remote-debugging-port=0"]
+        browser = subprocess.Popen(
+            [CHROMIUM, *options, f"--user-data-dir={folder}", "about:blank"],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            yield Window(_tab(Path(folder) / "DevToolsActivePort"))
+        finally:
+            browser.terminate()
+            browser.wait(timeout=30)
