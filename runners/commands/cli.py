@@ -35,6 +35,7 @@ COMMANDS = {
     "compare": ("runners.commands.compare:compare", "Compare two runs: parameters, metrics, artifacts."),
     "lineage": ("runners.commands.lineage:lineage", "Tell what made an artifact, and what came of it."),
     "report": ("runners.commands.report:report", "Write a run's report page and tell where it is."),
+    "notebook": ("runners.commands.notebook:notebook", "Open JupyterLab with the notebook of a model."),
     "doctor": ("runners.commands.doctor:doctor", "Tell what is installed here, what is not, and how to mend it."),
     "completion": ("runners.commands.completion:completion", "Print what makes a shell complete commands and names."),
     "new-stage": ("runners.commands.new_stage:new_stage", "Make a new stage that works, and register it everywhere."),

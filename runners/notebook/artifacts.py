@@ -124,10 +124,10 @@ class Model(Artifact):
                         f"row {number}: no column {name!r} in the data{did_you_mean(str(name), known)}; "
                         f"the model takes: {', '.join(inputs)}"
                     )
-            for feature in schema:
-                # Such as an image's: nothing stands for it where it is missing.
-                if feature.HasField("shape") and feature.name in inputs and columns.is_missing(row.get(feature.name)):
-                    raise InputError(f"row {number}: {feature.name} is missing, which every row needs")
+            # Nothing stands for a value of theirs that is missing.
+            needed = [feature.name for feature in schema if feature.HasField("shape") and feature.name in inputs]
+            if lacks := [name for name in needed if row.get(name) is None]:
+                raise InputError(f"row {number} lacks {', '.join(lacks)}, which every row of the data has")
 
     def _schema(self) -> list[Any]:
         """The features of the raw data, where the model's stage has read a schema."""

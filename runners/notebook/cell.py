@@ -77,6 +77,22 @@ def show(markup: Html, otherwise: str) -> None:
     display({"text/html": markup, "text/plain": otherwise}, raw=True)
 
 
+@contextlib.contextmanager
+def waiting(what: str) -> Iterator[None]:
+    """Says what is waited for, as long as it is."""
+    if not in_notebook():
+        print(what, file=sys.stderr)
+        yield
+        return
+    from IPython.display import display
+
+    handle = display({"text/plain": what}, raw=True, display_id=True)
+    try:
+        yield
+    finally:
+        handle.update({"text/plain": ""}, raw=True)
+
+
 def framed(page: str, title: str) -> Html:
     """A whole page in a frame of its own, which nothing of the notebook's gets into, and which runs no script."""
     fit = f"this.style.height=Math.min(this.contentDocument.documentElement.scrollHeight+4,{_TALLEST})+'px'"

@@ -71,11 +71,11 @@ def rows_of(given: Any) -> list[dict[str, Any]]:
         # A row of a DataFrame.
         given = [given.to_dict()]
     if isinstance(given, str | bytes) or not isinstance(given, Iterable):
-        raise InputError(f"expected rows (a DataFrame, a dict, a list of dicts), not a {type(given).__name__}")
+        raise InputError(f"expected rows (a DataFrame, a dict, a list of dicts), not {type(given).__name__}")
     rows = []
     for number, row in enumerate(given):
         if not isinstance(row, Mapping):
-            raise InputError(f"row {number}: expected a dict of raw values by column, not a {type(row).__name__}")
+            raise InputError(f"row {number}: expected a dict of raw values by column, not {type(row).__name__}")
         rows.append({str(name): None if is_missing(value) else value for name, value in row.items()})
     return rows
 

@@ -71,6 +71,19 @@ class Pipeline:
             _ = self.settings
 
     @property
+    def folder(self) -> Path:
+        """Of the model: its settings and its code."""
+        return self._folder
+
+    def raw_data(self) -> str:
+        """Where its raw data is; of a model that comes with the project, sample data is made where there is none."""
+        with mendable():
+            given = {} if self.data is None else {"data": self.data}
+            found = request.places(self.root, self.settings, given, lambda name: f"{name}=")["data"]
+            request.check_data(found, self.settings, "data=", named=bool(given))
+            return found
+
+    @property
     def settings(self) -> Settings:
         """What settings.yaml says now."""
         with mendable():
@@ -209,9 +222,9 @@ class Pipeline:
             name: str(value) if isinstance(value, Path) else value for name, value in parameters.items()
         }
         for name in given:
-            parameters_of.check_known(name, known, f"{name}=")
+            parameters_of.check_known(name, known, "run()")
         declared = {name: known[name] for name in given}
-        parameters_of.check(given, declared, "run")
+        parameters_of.check(given, declared, "run()")
         return given
 
     def _pipeline(self) -> tuple[Settings, Compiled]:

@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from components.runtime.errors import InputError, StageError, TransientError
 from runners.local import environments
+from runners.notebook import cell
 
 _STAGE = "train"
 """Models are asked where they are trained."""
@@ -30,6 +31,7 @@ class Predictor:
     def __init__(self) -> None:
         """Starts nothing yet."""
         self._process: subprocess.Popen[str] | None = None
+        self._loaded: set[tuple[str, str]] = set()
         self._said: IO[str] | None = None
         self._lock = threading.Lock()
         atexit.register(self.close)
@@ -53,7 +55,8 @@ class Predictor:
         }
         with self._lock:
             try:
-                answer = self._exchange(json.dumps(request))
+                with self._told(str(model), digest):
+                    answer = self._exchange(json.dumps(request))
             except BaseException:
                 # Interrupted between a question and its answer, which the next one must not get.
                 self.close()
@@ -71,6 +74,16 @@ class Predictor:
         if process:
             process.kill()
             process.wait()
+
+    def _told(self, model: str, digest: str) -> contextlib.AbstractContextManager[None]:
+        """Says that the answer takes longer, where the process or the model has to be loaded."""
+        if self._process is None or self._process.poll() is not None:
+            self._loaded.clear()
+            said = "loading TensorFlow and the model …"
+        else:
+            said = "" if (model, digest) in self._loaded else "loading the model …"
+        self._loaded.add((model, digest))
+        return cell.waiting(said) if said else contextlib.nullcontext()
 
     def _exchange(self, line: str) -> dict[str, Any]:
         if self._process is None or self._process.poll() is not None:
