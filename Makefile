@@ -46,6 +46,7 @@ SAMPLES_STAMP := $(call stamp,samples,$(LOCKS)/samples.txt)
 CLIENT_STAMP := $(call stamp,client,$(LOCKS)/client.txt $(LOCKS)/test.txt)
 DATA_STAMP := $(call stamp,data,$(LOCKS)/data.txt $(LOCKS)/test.txt)
 SPACE_STAMP := $(call stamp,space,$(LOCKS)/space.txt $(LOCKS)/test.txt)
+NOTEBOOK_STAMP := $(call stamp,notebook,$(LOCKS)/notebook.txt $(LOCKS)/test.txt)
 ML_STAMP := $(call stamp,ml,$(LOCKS)/ml.txt $(LOCKS)/test.txt)
 
 .PHONY: help
@@ -102,8 +103,8 @@ download: $(CLIENT_STAMP)  ## Download real data: MODEL=taxi (Chicago trips), mn
 	@$(CLIENT) -m scripts.data.download $(call quoted,$(MODEL)) $(ARGS)
 
 ## Develop
-.PHONY: test test-slow test-environments test-cluster test-data client-environment space-environment check fmt lock bench clean
-test-environments: setup $(SAMPLES_STAMP)
+.PHONY: test test-slow test-environments test-cluster test-data client-environment space-environment notebook-environment check fmt lock bench clean
+test-environments: setup $(SAMPLES_STAMP) $(NOTEBOOK_STAMP)
 	@:
 
 test: test-environments  ## Run the tests, in each environment those of its stages: ARGS="-k push"
@@ -122,6 +123,9 @@ client-environment: $(CLIENT_STAMP)
 	@:
 
 space-environment: $(SPACE_STAMP)  ## Make the environment of the Hub Space's app, which `make test-slow` then runs in a browser
+	@:
+
+notebook-environment: $(NOTEBOOK_STAMP)  ## Make the environment of notebooks, which `./millrace notebook` does too where it is not there
 	@:
 
 check: $(CLIENT_STAMP) $(TOOLS_STAMP)  ## Style, types, import rules, locks, component specs, generated pages
@@ -153,7 +157,7 @@ $(TOOLS_STAMP): | $(UV_STAMP)
 	@scripts/alone.sh $@ bash -euc 'echo "setting up: tools for checks"; \
 	  $(UV) pip sync --quiet --python .venv/tools/bin/python --require-hashes $(LOCKS)/uv.txt $(LOCKS)/tools.txt; touch $@'
 
-$(CLIENT_STAMP) $(DATA_STAMP) $(ML_STAMP) $(SPACE_STAMP): | $(UV_STAMP)
+$(CLIENT_STAMP) $(DATA_STAMP) $(ML_STAMP) $(SPACE_STAMP) $(NOTEBOOK_STAMP): | $(UV_STAMP)
 	@scripts/alone.sh $@ scripts/environment.sh "$$(scripts/python.sh $(call quoted,$(PYTHON)))" $@ $(LOCKS)
 
 $(SAMPLES_STAMP): | $(UV_STAMP)

@@ -24,6 +24,8 @@ for name in $(basename -s .in -- *.in | LC_ALL=C sort); do
     client | data | ml | space) extra=(--override overrides.txt) ;;
     # Images of stages that run elsewhere in a larger environment: the same versions in both.
     light | cloud) extra=(--constraint client.txt) ;;
+    # Runs pipelines as the client does.
+    notebook) extra=(--override overrides.txt --constraint client.txt) ;;
     ml-gpu) extra=(--override overrides-gpu.txt --constraint ml.txt) ;;
     test | samples) extra=(--no-deps) ;;
     *) extra=() ;;

@@ -47,6 +47,10 @@ class StageError(Exception):
 
     exit_code = 1
 
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows of it: the line, for the way through our code mends nothing."""
+        return [f"error: {self}"]
+
 
 class InputError(StageError):
     """The input or the configuration is wrong; trying again cannot help (exit code 65)."""

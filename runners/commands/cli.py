@@ -6,7 +6,6 @@ import difflib
 import importlib
 import locale
 import os
-import re
 import shutil
 import sys
 from collections.abc import Sequence
@@ -16,14 +15,12 @@ import click
 
 from components.runtime import VERSION
 from components.runtime.errors import EXIT_INTERRUPTED, InputError, classify
-from components.runtime.text.redaction import redact
 from components.runtime.text.visible import visible
 from runners import in_checkout
+from runners.settings.root import ROOT, ROOT_VARIABLE, checked
 from runners.terminal import output
 from runners.terminal.readable import make_readable
 
-ROOT = "pipeline_root"
-ROOT_VARIABLE = "MILLRACE_ROOT"
 COMPLETE_VARIABLE = "_MILLRACE_COMPLETE"
 """Set by a shell that wants a word completed, https://click.palletsprojects.com/en/stable/shell-completion/."""
 CALLED_VARIABLE = "MILLRACE_CALLED"
@@ -41,6 +38,7 @@ COMMANDS = {
     "explore": ("runners.commands.explore:explore", "Open runs, comparisons, lineage and versions in a browser."),
     "lineage": ("runners.commands.lineage:lineage", "Tell what made an artifact, and what came of it."),
     "report": ("runners.commands.report:report", "Write a run's report page and tell where it is."),
+    "notebook": ("runners.commands.notebook:notebook", "Open JupyterLab with the notebook of a model."),
     "doctor": ("runners.commands.doctor:doctor", "Tell what is installed here, what is not, and how to mend it."),
     "completion": ("runners.commands.completion:completion", "Print what makes a shell complete commands and names."),
     "new-stage": ("runners.commands.new_stage:new_stage", "Make a new stage that works, and register it everywhere."),
@@ -90,7 +88,7 @@ class LazyGroup(click.Group):
     envvar=ROOT_VARIABLE,
     show_envvar=True,
     metavar="FOLDER",
-    callback=lambda _context, _option, folder: in_checkout(ROOT) if folder is None else _root(folder),
+    callback=lambda _context, _option, folder: in_checkout(ROOT) if folder is None else checked(folder, "--root "),
     help="The pipeline root: artifacts, runs, lineage; pipeline_root in the checkout without.",
 )
 @click.pass_context
@@ -107,27 +105,6 @@ output.add_options(cli)
 def _shown(context: click.Context, /, made: output.Result, **_options: object) -> None:
     """Every command returns what came of it; here alone it is printed."""
     context.exit(output.show(made))
-
-
-def _root(folder: str) -> Path:
-    """The pipeline root, where `folder` can be one."""
-    if not folder.strip():
-        raise InputError("--root is empty (a variable that is not set?); name a folder, or leave it out")
-    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", folder):
-        raise InputError(
-            f"--root {redact(folder)}: runs on this machine keep what they make in one of its folders; name a folder"
-        )
-    root = Path(folder)
-    if root.exists() and not root.is_dir():
-        raise InputError(f"--root {root}: a file lies there; name a folder")
-    try:
-        os.fsencode(root.absolute()).decode("utf-8")
-    except UnicodeDecodeError:
-        shown = os.fsencode(root.absolute()).decode("utf-8", "backslashreplace")
-        raise InputError(
-            f"--root {shown}: TensorFlow and Arrow open no path that is not UTF-8; name another folder"
-        ) from None
-    return root
 
 
 def in_utf8() -> None:

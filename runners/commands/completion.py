@@ -10,10 +10,11 @@ from click.shell_completion import CompletionItem, get_completion_class
 
 from components.runtime.errors import StageError
 from runners import in_checkout
-from runners.commands.cli import COMPLETE_VARIABLE, ROOT
+from runners.commands.cli import COMPLETE_VARIABLE
 from runners.history.records import LATEST, load_run
 from runners.settings import folders, resources
 from runners.settings.parameters import PARAMETERS
+from runners.settings.root import ROOT
 from runners.terminal.output import Result
 
 SHELLS = ("bash", "zsh", "fish")

@@ -139,6 +139,10 @@ def _environments() -> Iterator[Finding]:
             yield Finding(MISSING, what, "not made yet", "make setup (a run does it too)")
         else:
             yield Finding(MISSING, what, "half made, or made from older locks", "make setup (a run does it too)")
+    if environments.is_made(environments.NOTEBOOK):
+        yield Finding(OK, "environment notebook", "made")
+    else:
+        yield Finding(MISSING, "environment notebook", "not made", "./millrace notebook makes it")
     if not shutil.which("make"):
         yield Finding(WRONG, "make", "not installed, and it makes the environments", "install make")
 

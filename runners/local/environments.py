@@ -17,6 +17,9 @@ from runners import PROJECT
 from runners.settings.resources import environments
 from runners.terminal import output
 
+NOTEBOOK = "notebook"
+"""The environment of notebooks' kernels, in which no stage runs."""
+
 
 def names() -> list[str]:
     """Names of the environments that stages run in."""
@@ -62,6 +65,17 @@ def prepare(stages: Iterable[str]) -> None:
         for name in missing:
             _stamp(name).unlink(missing_ok=True)
         make("setup")
+
+
+def prepare_notebook() -> None:
+    """Has the environment of notebooks made, where it is not.
+
+    Raises:
+      StageError: that failed.
+    """
+    if not is_made(NOTEBOOK):
+        _stamp(NOTEBOOK).unlink(missing_ok=True)
+        make("notebook-environment")
 
 
 def _stamp(environment: str) -> Path:
@@ -129,6 +143,8 @@ def stage_variables() -> dict[str, str]:
         "PYTHONIOENCODING": "utf-8",
         # TensorFlow's start-up chatter would hide a stage's own lines; errors still show.
         "TF_CPP_MIN_LOG_LEVEL": "2",
+        # Pages are drawn without a display; the kernel of a notebook names a backend that only it has.
+        "MPLBACKEND": "Agg",
         # Keras 3 where a library would choose the legacy one on import.
         "TF_USE_LEGACY_KERAS": "0",
     }

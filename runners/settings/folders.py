@@ -71,7 +71,7 @@ def folder_of_models(models: str) -> Path:
 def carried(models: Path) -> dict[str, Path]:
     """The files that images take of a folder of models, or of the folder of one, by their path below `models`.
 
-    All but what is hidden, bytecode, and the models' own `data`. Links are followed.
+    All but what is hidden, bytecode, notebooks, and the models' own `data`. Links are followed.
     """
     whole = above(models)
     found = {}
@@ -87,7 +87,7 @@ def carried(models: Path) -> dict[str, Path]:
         names[:] = sorted(name for name in names if not name.startswith(".") and name not in left_out)
         for name in files:
             file = Path(folder) / name
-            if not name.startswith(".") and file.suffix != ".pyc" and file.is_file():
+            if not name.startswith(".") and file.suffix not in (".pyc", ".ipynb") and file.is_file():
                 found[(place / name).as_posix()] = file
     return found
 

@@ -9,8 +9,7 @@ import pytest
 
 from components.runtime.errors import InputError, StageError
 from runners import PROJECT
-from runners.commands import run
-from runners.local import environments
+from runners.local import environments, request
 from runners.settings import model
 from runners.settings.model import load
 
@@ -29,12 +28,12 @@ def test_sample_data_is_made_where_a_models_own_folder_is_missing_or_empty(
 ) -> None:
     place = tmp_path / "data" / "taxi"
     with pytest.raises(InputError, match=r"there is no .*data/taxi; put your data there"):
-        run._check_data(str(place), load("taxi"), named=False)
+        request.check_data(str(place), load("taxi"), "--data ", named=False)
     place.mkdir(parents=True)
-    run._check_data(str(place), load("taxi"), named=False)
+    request.check_data(str(place), load("taxi"), "--data ", named=False)
     assert asked == [("sample-data", {"MODEL": "taxi", "ARGS": "--if-there-is-any"})] * 2
     (place / "trips.csv").touch()
-    run._check_data(str(place), load("taxi"), named=False)
+    request.check_data(str(place), load("taxi"), "--data ", named=False)
     assert len(asked) == 2
 
 
@@ -42,13 +41,13 @@ def test_no_sample_data_is_made_for_data_that_was_named_or_models_that_lie_elsew
     asked: list[tuple[str, dict[str, str]]], tmp_path: Path
 ) -> None:
     with pytest.raises(InputError, match=r"--data .*named: there is no such file or folder"):
-        run._check_data(str(tmp_path / "named"), load("taxi"), named=True)
+        request.check_data(str(tmp_path / "named"), load("taxi"), "--data ", named=True)
     for place in (str(tmp_path), "gs://bucket/data", str(tmp_path / "{SPAN}" / "x.csv")):
-        run._check_data(place, load("taxi"), named=True)
+        request.check_data(place, load("taxi"), "--data ", named=True)
     (tmp_path / "taxi").mkdir()
     (tmp_path / "taxi" / "settings.yaml").write_text("{}")
     with pytest.raises(InputError, match="there is no"):
-        run._check_data(str(tmp_path / "data" / "taxi"), load(str(tmp_path / "taxi")), named=False)
+        request.check_data(str(tmp_path / "data" / "taxi"), load(str(tmp_path / "taxi")), "--data ", named=False)
     assert not asked
 
 
@@ -70,18 +69,17 @@ def test_an_environment_counts_as_made_by_its_locks(tmp_path: Path, monkeypatch:
     assert not environments.is_made("client")
 
 
-def test_the_folder_of_the_last_run_of_a_name_is_known(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_folder_of_the_last_run_of_a_name_is_known(tmp_path: Path) -> None:
     for number, folder in enumerate(("/team/old", str(load("taxi").folder), "/team/taxi")):
-        run._warn_of_other_folder(tmp_path, load("taxi"))
-        said = capsys.readouterr().err
+        said = request.other_folder(tmp_path, load("taxi"))
         assert ("was of the model in /team/old" in said) == (number == 1)
         assert said == "" or number == 1
         place = tmp_path / "runs" / f"taxi-2026010{number + 1}-000000-abcd"
         place.mkdir(parents=True)
         record = {"pipeline": "taxi", "target": "local", "model": folder}
         (place / "run.json").write_text(json.dumps(record))
-    run._warn_of_other_folder(tmp_path, load("taxi"))
-    assert "if they are two models, write pipeline_name into settings.yaml" in capsys.readouterr().err
+    said = request.other_folder(tmp_path, load("taxi"))
+    assert "if they are two models, write pipeline_name into settings.yaml" in said
 
 
 def test_an_environment_without_its_interpreter_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from components.runtime.errors import InputError
-from runners.commands import run as run_command
 from runners.commands.compile import compile_pipeline
+from runners.local import request
 from runners.settings import secret_values
-from runners.settings.parameters import from_texts
+from runners.settings.parameters import from_texts, typed
 from tests.runners.compiled_models import model
 
 
@@ -96,10 +96,10 @@ def test_a_parameter_of_a_run_is_no_place_for_a_secret() -> None:
 def test_a_run_here_takes_no_address_with_credentials(tmp_path: Path, uri: str) -> None:
     known = {"data": {"parameterType": "STRING"}, "serving_directory": {"parameterType": "STRING"}}
     settings = model(tmp_path / "mine", "{}")
-    for data, parameters in ((uri, ()), (None, (f"data={uri}",))):
+    for name, written in (("data", "--data "), ("serving_directory", "serving_directory=")):
         with pytest.raises(InputError, match="set AWS_ACCESS_KEY_ID") as refusal:
-            run_command._given(tmp_path, settings, data, parameters, known)
+            request.places(tmp_path, settings, {name: uri}, lambda _, written=written: written)
         assert "cret@" not in str(refusal.value)
     with pytest.raises(InputError) as unknown:
-        run_command._given(tmp_path, settings, None, (f"dta={uri}",), known)
+        typed((f"dta={uri}",), known)
     assert "=cret" not in str(unknown.value).replace("/cret@", "=cret")

@@ -1,0 +1,88 @@
+"""`notebook`: JupyterLab with a notebook of a model."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+
+from components.runtime.errors import InputError
+from runners import PROJECT
+from runners.commands import completion
+from runners.commands.models import load_model
+from runners.compiled.ir import documents as documents_of
+from runners.compiled.ir import read
+from runners.compiled.pipelines import compiled
+from runners.local import environments
+from runners.notebook import documents
+from runners.settings.root import ROOT_VARIABLE
+from runners.terminal.model_lines import short
+
+_OPTIONS = (
+    # Ctrl-C is no question.
+    "--ServerApp.answer_yes=True",
+    "--Application.log_level=WARN",
+    # Nothing asks the network, whatever JupyterLab would show of it.
+    "--LabApp.news_url=None",
+    "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+    "--LabApp.extension_manager=readonly",
+)
+
+
+@click.command()
+@click.argument("model", shell_complete=completion.models)
+@click.option("--no-browser", is_flag=True, help="Only tell the address.")
+@click.option("--port", type=click.IntRange(1, 65535), help="The first free one from 8888 on without.")
+@click.pass_context
+def notebook(context: click.Context, model: str, no_browser: bool, port: int | None) -> None:
+    """Open JupyterLab with the notebook of MODEL, in an environment of its own; Ctrl-C ends it.
+
+    The notebook is MODEL.ipynb beside the model, or in this folder for one of the project; it is written where there
+    is none. MODEL is a folder of models/ by its name, or a folder anywhere by its path.
+    """
+    settings = load_model(model)
+    file = documents.place(settings, Path.cwd())
+    said = ""
+    if not os.path.lexists(file):
+        documents.write(file, settings, read(documents_of(compiled(settings))[0]).tasks)
+        said = " (new)"
+    elif not file.is_file():
+        raise InputError(f"{short(file)}: this is no file; move it away, and a notebook is written there")
+    environments.prepare_notebook()
+    click.echo(f"notebook  {short(file)}{said}")
+    # One line each; the address comes from JupyterLab, when it answers.
+    sys.stdout.flush()
+    command = [
+        str(environments.interpreter(environments.NOTEBOOK)),
+        "-m",
+        "jupyterlab",
+        *_OPTIONS,
+        *(["--no-browser"] if no_browser else []),
+        *([f"--ServerApp.port={port}", "--ServerApp.port_retries=0"] if port else []),
+        f"--ServerApp.root_dir={file.parent}",
+        file.name,
+    ]
+    variables = {
+        # What a kernel imports, wherever its notebook lies.
+        "PYTHONPATH": str(PROJECT),
+        ROOT_VARIABLE: str(Path(context.obj["root"]).absolute()),
+        # A kernel of the same name in the home folder is another Python.
+        "JUPYTER_PREFER_ENV_PATH": "1",
+    }
+    sys.exit(_run(command, os.environ | variables))
+
+
+def _run(command: list[str], variables: dict[str, str]) -> int:
+    """Runs a server until it ends; Ctrl-C goes to it too, and it ends its kernels first."""
+    server = subprocess.Popen(command, env=variables)
+    handlers = {each: signal.signal(each, lambda *_: None) for each in (signal.SIGINT,)}
+    handlers[signal.SIGTERM] = signal.signal(signal.SIGTERM, lambda *_: server.terminate())
+    try:
+        return server.wait()
+    finally:
+        for each, handler in handlers.items():
+            signal.signal(each, handler)
