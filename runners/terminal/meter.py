@@ -88,11 +88,12 @@ class Meter:
             (1, [] if share is None or width is None else [_bar(share, _BAR if width < _WIDE else _WIDE_BAR)]),
             (0, [] if share is None else [f"{int(100 * share):>3} %"]),
             (4, [_counted(count, short=True), _counted(count, short=False)]),
-            (6, [] if rate is None else [f"{_amount(rate, count.unit)}/s"]),
-            (2, [] if left is None else [about(left, short=True), f"{about(left)} left"]),
+            (7, [] if rate is None else [f"{_amount(rate, count.unit)}/s"]),
+            # (Words are dearer to nobody than a curve: they take what is left by its short form.)
+            (2, [] if left is None else [*[about(left, short=True)] * 2, f"{about(left)} left"]),
             (3, self._first_value(count)),
-            (5, [_value(count, 1)] if len(count.values) > 1 else []),
-            (2 if count.done in (0, count.total) else 7, [count.text] if count.text else []),
+            (6, [_value(count, 1)] if len(count.values) > 1 else []),
+            (2 if count.done in (0, count.total) else 8, [count.text] if count.text else []),
         ]
         return _fitted(parts, width)
 
@@ -108,7 +109,7 @@ class Meter:
 def _fitted(parts: Sequence[tuple[int, Sequence[str]]], width: int | None) -> str:
     """The parts that have room, two blanks between them: first the short form of each, then the long ones."""
     if width is None:
-        return "  ".join(forms[-1] for _, forms in parts if forms).strip()
+        return "  ".join(forms[-1].strip() for _, forms in parts if forms)
     chosen: dict[int, str] = {}
 
     def used(instead: dict[int, str]) -> int:

@@ -366,3 +366,23 @@ def test_a_server_of_something_else_is_told_as_that(kubeconfig: Path, workflow: 
                 65,
                 f"{url}: answers, but not as Kubernetes does; check the address",
             )
+
+
+def test_every_command_has_a_document_for_programs(server: Argo, workflow: Path, done: str) -> None:
+    made = call("argo", "submit", workflow, "-p", "data=/d", "--json")
+    assert made.document["run"] == made.document["run"].strip()
+    assert made.document["namespace"] == "ml"
+    assert call("--quiet", "argo", "submit", workflow, "-p", "data=/d").out.startswith("taxi-")
+    waited = call("argo", "wait", done, "--interval", "0.01", "--json").document
+    assert (waited["run"], waited["state"], waited["error"]) == (done, "done", None)
+    assert [task["state"] for task in waited["tasks"]] == ["done"] * len(waited["tasks"])
+    shown = call("argo", "--json", "show", done).document
+    assert shown["tasks"] == waited["tasks"]
+    assert shown["created"].endswith("Z")
+    listed = call("argo", "list", "--json").document["runs"]
+    assert done in [run["run"] for run in listed]
+    logs = call("argo", "logs", done, "ingest", "--json").document
+    assert logs["logs"] == [{"task": "ingest", "log": "one\ntwo\nüber drei\n"}]
+    assert call("argo", "logs", done, "ingest", "--quiet").out == "one\ntwo\nüber drei\n"
+    assert call("argo", "stop", done, "--json").document["state"] == "done"
+    assert call("argo", "schedules", "--json").document["schedules"] == []

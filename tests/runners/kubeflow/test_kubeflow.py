@@ -291,3 +291,23 @@ def test_a_server_with_many_users_gets_the_namespace(pipeline: Path) -> None:
 def test_a_namespace_is_not_sent_to_a_server_of_one_user(server: Kfp, pipeline: Path) -> None:
     called = call("kubeflow", "--host", server.url, "--namespace", "kubeflow", "upload", pipeline)
     assert called.exit_code == 0, called.err
+
+
+def test_every_command_has_a_document_for_programs(server: Kfp, pipeline: Path) -> None:
+    assert kubeflow(server, "upload", pipeline, "--json").document["new"] is True
+    made = kubeflow(server, "run", pipeline, "-p", "data=/data", "--name", "monday", "--json").document
+    assert made["page"].endswith(made["run"])
+    waited = kubeflow(server, "wait", "monday", "--interval", "0.01", "--json").document
+    assert (waited["run"], waited["state"], waited["code"]) == (made["run"], "done", 0)
+    assert waited["parameters"]["train_steps"] == 500
+    assert kubeflow(server, "show", "monday", "--json").document["tasks"] == waited["tasks"]
+    [run] = kubeflow(server, "list", "--json").document["runs"]
+    assert (run["run"], run["name"], run["state"]) == (made["run"], "monday", "done")
+    assert kubeflow(server, "list", "pipelines", "--json").document["pipelines"][0]["versions"] == 1
+    assert kubeflow(server, "list", "schedules", "--json").document["schedules"] == []
+    compared = kubeflow(server, "compare", "monday", "monday", "--json").document
+    assert compared["left"]["run"] == compared["right"]["run"] == made["run"]
+    deleted = kubeflow(server, "delete", "run", "monday", "--yes", "--json").document["deleted"]
+    assert (deleted["kind"], deleted["name"]) == ("run", "monday")
+    unanswered = kubeflow(server, "delete", "pipeline", "taxi", "--json")
+    assert unanswered.document["error"].startswith("nobody answers here")

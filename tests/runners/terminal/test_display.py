@@ -21,6 +21,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from components.runtime.records import facts
+from components.runtime.stage.progress import Count
 from runners.terminal.display import LineDisplay, LiveDisplay, make_display, summary
 from tests.support import ROOT
 
@@ -258,6 +259,29 @@ def test_the_summary_breaks_between_words_and_gives_a_path_lines_of_its_own(widt
     end = next(place for place, line in enumerate(lines) if line.startswith("pushed"))
     assert all(line.startswith(" " * 10) and len(line) <= width for line in lines[begin + 1 : end])
     assert " ".join(" ".join(lines[begin:end]).split()) == "blessed no: " + " ".join(["auc 0.5 < 0.6 (overall);"] * 6)
+
+
+@pytest.mark.parametrize("width", [24, 40, 60, 80, 120])
+@pytest.mark.parametrize("height", [5, 10, 30])
+def test_how_far_a_task_is_has_the_room_behind_its_time(width: int, height: int) -> None:
+    run = a_run(train="running", push="waiting")
+    count = str(Count(1200, 3000, "steps", "", {"loss": 0.25, "auc": 0.9}))
+    with mock.patch(f"{__name__}.LONG", count):
+        lines = picture(run, width=width, height=height)
+    assert all(cell_len(line) <= width for line in lines)
+    [line] = [line for line in lines if line.startswith("▶ train")]
+    assert not line.endswith("…") or width < 40
+    assert ("━━━━──────   40 %  loss 0.25" in line) == (width == 80)
+    assert ("1,200/3,000 steps" in line) == (width == 120)
+
+
+def test_a_text_takes_the_place_of_a_bar_and_what_has_ended_has_none() -> None:
+    run = a_run(train="running")
+    for note, shown in (("[1/2 steps]", " 50 %"), ("exporting the model", "exporting the model")):
+        with mock.patch(f"{__name__}.LONG", note):
+            assert any(line.startswith("▶ train") and shown in line for line in picture(run))
+    with mock.patch(f"{__name__}.LONG", "[1/2 steps]"):
+        assert not any("%" in line for line in picture(a_run()))
 
 
 # --- a real terminal

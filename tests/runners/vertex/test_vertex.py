@@ -252,3 +252,14 @@ def test_the_token_is_sent_and_never_shown(server: VertexApi, pipeline: Path, ca
     assert all(headers["authorization"] == f"Bearer {TOKEN}" for headers in asked)
     for each in called:
         assert TOKEN not in each.out + each.err
+
+
+def test_every_command_has_a_document_for_programs(server: VertexApi, pipeline: Path) -> None:
+    server.fails_at = "statistics"
+    identity = vertex(server, "submit", pipeline, *GIVEN, "--json").document["run"]
+    waited = vertex(server, "wait", identity, "--interval", "0.01", "--json").document
+    assert (waited["state"], waited["code"], waited["error"]) == ("failed", 1, "statistics failed")
+    assert {task["task"]: task["state"] for task in waited["tasks"]}["statistics"] == "failed"
+    shown = vertex(server, "--json", "show", identity).document
+    assert (shown["state"], shown["code"], shown["error"]) == ("failed", 0, "statistics failed")
+    assert [run["run"] for run in vertex(server, "list", "--json").document["runs"]] == [identity]
