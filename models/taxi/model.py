@@ -29,7 +29,7 @@ DEFAULTS: dict[str, Any] = training.OPTIONS | {
     "batch_size": 128,
     "learning_rate": 0.005,
     "epochs": 5,
-    "hidden_units": [16],
+    "hidden_units": [100, 70, 50, 25],
     "units": 0,
     "layers": 4,
     "tuner": "random",

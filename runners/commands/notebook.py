@@ -7,10 +7,12 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import FrameType
 
 import click
 
 from components.runtime.errors import InputError
+from components.runtime.launch.warm import die_with_parent
 from runners import PROJECT
 from runners.commands import completion
 from runners.commands.models import load_model
@@ -23,8 +25,6 @@ from runners.settings.root import ROOT_VARIABLE
 from runners.terminal.model_lines import short
 
 _OPTIONS = (
-    # Ctrl-C is no question.
-    "--ServerApp.answer_yes=True",
     "--Application.log_level=WARN",
     # Nothing asks the network, whatever JupyterLab would show of it.
     "--LabApp.news_url=None",
@@ -54,7 +54,7 @@ def notebook(context: click.Context, model: str, no_browser: bool, port: int | N
         raise InputError(f"{short(file)}: this is no file; move it away, and a notebook is written there")
     environments.prepare_notebook()
     click.echo(f"notebook  {short(file)}{said}")
-    # One line each; the address comes from JupyterLab, when it answers.
+    click.echo("JupyterLab starts, and tells its address; Ctrl-C ends it")
     sys.stdout.flush()
     command = [
         str(environments.interpreter(environments.NOTEBOOK)),
@@ -62,6 +62,8 @@ def notebook(context: click.Context, model: str, no_browser: bool, port: int | N
         "jupyterlab",
         *_OPTIONS,
         *(["--no-browser"] if no_browser else []),
+        # As in a container, which JupyterLab asks about.
+        *(["--allow-root"] if os.geteuid() == 0 else []),
         *([f"--ServerApp.port={port}", "--ServerApp.port_retries=0"] if port else []),
         f"--ServerApp.root_dir={file.parent}",
         file.name,
@@ -77,12 +79,25 @@ def notebook(context: click.Context, model: str, no_browser: bool, port: int | N
 
 
 def _run(command: list[str], variables: dict[str, str]) -> int:
-    """Runs a server until it ends; Ctrl-C goes to it too, and it ends its kernels first."""
-    server = subprocess.Popen(command, env=variables)
-    handlers = {each: signal.signal(each, lambda *_: None) for each in (signal.SIGINT,)}
-    handlers[signal.SIGTERM] = signal.signal(signal.SIGTERM, lambda *_: server.terminate())
+    """Runs a server until it ends by itself, or by Ctrl-C, which is no fault; it ends its kernels first."""
+    # In a group of its own, for the terminal would send it Ctrl-C too, of which it makes a question.
+    server = subprocess.Popen(
+        command, env=variables, stdin=subprocess.DEVNULL, process_group=0, preexec_fn=die_with_parent
+    )
+    asked = False
+
+    def end(number: int, frame: FrameType | None) -> None:
+        nonlocal asked
+        # Who asks for a second time does not wait for the kernels.
+        (server.kill if asked else server.terminate)()
+        asked = True
+
+    handlers = {each: signal.signal(each, end) for each in (signal.SIGINT, signal.SIGTERM)}
     try:
-        return server.wait()
+        code = server.wait()
     finally:
         for each, handler in handlers.items():
             signal.signal(each, handler)
+    if asked:
+        click.echo("ended")
+    return 0 if asked else code

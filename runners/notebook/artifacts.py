@@ -236,7 +236,7 @@ def of_execution(root: Path, run: str, execution: Execution) -> dict[str, Artifa
 
 def code(value: object) -> Html:
     """A value to be copied."""
-    return Html(f"<code>{escape(value)}</code>")
+    return Html(f'<code style="white-space:nowrap">{escape(value)}</code>')
 
 
 def shown(value: Any) -> object:

@@ -27,6 +27,7 @@ _SECONDS = 0.25
 _TALLEST = 720
 """Pixels that a page takes at most before it scrolls in its frame; a person may draw it taller."""
 
+_CELL = "text-align:left;vertical-align:top"
 _PRE = (
     '<pre style="margin:0;padding:0;background:none;color:inherit;line-height:1.35;white-space:pre;overflow-x:auto;'
     'font-family:var(--jp-code-font-family,ui-monospace,monospace);font-size:var(--jp-code-font-size,13px)">{code}</pre>'
@@ -95,7 +96,7 @@ def waiting(what: str) -> Iterator[None]:
 
 def framed(page: str, title: str) -> Html:
     """A whole page in a frame of its own, which nothing of the notebook's gets into, and which runs no script."""
-    fit = f"this.style.height=Math.min(this.contentDocument.documentElement.scrollHeight+4,{_TALLEST})+'px'"
+    fit = f"this.style.height=Math.min(this.contentDocument.body.scrollHeight+4,{_TALLEST})+'px'"
     return Html(
         '<div style="max-width:1180px"><iframe sandbox="allow-same-origin" loading="eager" '
         f'title="{html.escape(title)}" onload="{html.escape(fit)}" srcdoc="{html.escape(page)}" style="width:100%;'
@@ -106,16 +107,18 @@ def framed(page: str, title: str) -> Html:
 
 def table(headers: Sequence[object], rows: Sequence[Sequence[object]]) -> Html:
     """A table in the notebook's own style; cells that are Html stay it."""
-    head = "".join(f'<th style="text-align:left">{escape(header)}</th>' for header in headers)
+    head = "".join(f'<th style="{_CELL}">{escape(header)}</th>' for header in headers)
     body = "".join(
-        "<tr>" + "".join(f'<td style="text-align:left">{escape(cell)}</td>' for cell in row) + "</tr>" for row in rows
+        "<tr>" + "".join(f'<td style="{_CELL}">{escape(cell)}</td>' for cell in row) + "</tr>" for row in rows
     )
     return Html(f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>")
 
 
 def preformatted(what: RenderableType, width: int = _WIDTH) -> Html:
     """Lines as a terminal has them, with their colours."""
-    console = Console(file=io.StringIO(), record=True, width=width, force_terminal=True, color_system="standard")
+    console = Console(
+        file=io.StringIO(), record=True, width=width, force_terminal=True, color_system="standard", force_jupyter=False
+    )
     console.print(what, soft_wrap=isinstance(what, Text))
     return Html(console.export_html(code_format=_PRE, inline_styles=True))
 
@@ -126,7 +129,7 @@ class CellDisplay(LiveDisplay):
     def __init__(self) -> None:
         """Shows nothing yet."""
         # Nothing is printed there; it is the size of a window in which every task has room.
-        super().__init__(Console(file=io.StringIO(), width=_WIDTH, height=1000), errors=True)
+        super().__init__(Console(file=io.StringIO(), width=_WIDTH, height=1000, force_jupyter=False), errors=True)
         self._ended = threading.Event()
         self._clock: threading.Thread | None = None
         self._handle: Any = None

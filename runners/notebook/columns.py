@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 def frame(rows: Iterable[Mapping[str, list[Any]]], n: int | None) -> pd.DataFrame:
     """The first `n` rows, or all, as a DataFrame.
 
-    A column of which no row has several values holds these: int64 (Int64 where one is missing), float32 as in the
-    tf.Examples, texts (bytes where they are none); any other holds lists.
+    A column of which no row has several values holds these: int64 (Int64 where one is missing), float64, texts (bytes
+    where they are none); any other holds lists. A number with a fraction is the shortest that is the float32 of the
+    tf.Example: 27.05, not 27.049999.
     """
     import pandas as pd
 
@@ -39,14 +40,18 @@ def _column(values: list[list[Any]]) -> Any:
     if any(len(value) > 1 for value in values):
         column = pd.Series([None] * len(values), dtype=object)
         for place, value in enumerate(values):
-            column[place] = value
+            column[place] = _shortest(value).tolist() if kinds == {float} else value
         return column
     single = [value[0] if value else None for value in values]
     if kinds == {int}:
         return pd.array(single, dtype="Int64") if None in single else np.array(single, np.int64)
     if kinds == {float}:
-        return np.array([math.nan if value is None else value for value in single], np.float32)
+        return _shortest([math.nan if value is None else value for value in single])
     return pd.Series(single, dtype=object)
+
+
+def _shortest(values: list[float]) -> Any:
+    return np.array(values, np.float32).astype(str).astype(np.float64)
 
 
 def _texts(values: list[list[bytes]]) -> list[list[Any]]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from components.runtime.stage.report import escape
 from runners.notebook import cell
+from runners.notebook.artifacts import code
 from runners.notebook.stages import state
 from runners.terminal import text
 
@@ -23,12 +24,12 @@ def of_pipeline(pipeline: Pipeline) -> str:
         found = ((run, task) for run in runs for task in run.record.tasks if task.name == name)
         run, task = next(((run, task) for run, task in found if task.state not in ("skipped", "waiting")), (None, None))
         if run is None or task is None:
-            rows.append((name, "not run yet", "", ""))
+            rows.append((name, state("not run yet"), "", ""))
         else:
-            rows.append((name, state(task.state), task.error or task.facts, run.id))
+            rows.append((name, state(task.state), task.error or task.facts, code(run.id)))
     newest = [
         (
-            run.id,
+            code(run.id),
             state(run.state),
             text.duration(run.record.elapsed),
             ", ".join(f"{name} {text.number(value)}" for name, value in run.outcome.key_metrics().items()),

@@ -59,10 +59,9 @@ class Pipeline:
           InputError: there is no such model, or its settings are wrong.
         """
         with mendable():
-            self._model = str(Path(model).expanduser()) if isinstance(model, Path) or "/" in model else model
-            if isinstance(model, Path) and "/" not in self._model:
-                self._model = f"./{self._model}"
-            self._folder = load(self._model).folder
+            # (A Path of one word is a folder here, which a word alone is not.)
+            named = os.path.abspath(model.expanduser()) if isinstance(model, Path) else os.path.expanduser(model)
+            self._folder = load(named).folder
             self._module = module
             self.data = None if data is None else os.path.expanduser(str(data))
             given = os.environ.get(ROOT_VARIABLE) if root is None else os.path.expanduser(str(root))

@@ -90,12 +90,7 @@ class Run:
         return f"<Run {self.id}: {self.state}{part} in {text.duration(self.record.elapsed)}{metrics}>"
 
     def _repr_html_(self) -> str:
-        rows = [
-            (task.name, state(task.state), text.duration(task.seconds) if task.state == "done" else "",
-             task.error or task.facts)
-            for task in self.record.tasks
-        ]  # fmt: skip
-        return f"<code>{escape(repr(self))}</code>{cell.table(('stage', 'state', 'took', ''), rows)}"
+        return f"<code>{escape(repr(self))}</code>"
 
 
 class Stage:
@@ -235,4 +230,5 @@ class Stage:
 
 def state(name: str) -> Html:
     """A state in its colour."""
-    return Html(f'<span style="font-weight:600;color:{_COLOURS.get(name, "inherit")}">{html.escape(name)}</span>')
+    colour = _COLOURS.get(name, "inherit")
+    return Html(f'<span style="font-weight:600;white-space:nowrap;color:{colour}">{html.escape(name)}</span>')

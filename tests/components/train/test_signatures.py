@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import inspect
 import json
+import re
 import runpy
 import subprocess
 import sys
@@ -18,7 +20,7 @@ import tensorflow as tf
 import tensorflow_transform as tft
 
 from components.runtime.errors import InputError
-from components.runtime.module_file import signatures
+from components.runtime.module_file import predictions, signatures
 from tests.components.train import training_support as support
 from tests.models.served_support import serve
 from tests.support import ROOT
@@ -165,6 +167,59 @@ def test_every_kind_of_feature_by_every_way(tmp_path: Path, every_kind: tft.TFTr
     assert got["t:target_xf"].tolist() == [0, 1, 1, 0]
     assert got["t:optional_xf"].tolist() == [2.0, -5.0, 0.0, -5.0]
     assert got["t:words_sparse_xf"].tolist()[3] == [b"one", b"two", b"three"]
+
+
+def test_rows_as_a_person_gives_them_are_answered_like_examples(
+    tmp_path: Path, every_kind: tft.TFTransformOutput
+) -> None:
+    names = ["required_xf", "optional_xf", "count_xf", "word_xf", "words_xf", "pair_xf"]
+    signatures.export(linear(names, ("pair_xf",)), every_kind, str(tmp_path / "model"), labels=["target"])
+    model = predictions.ExportedModel(str(tmp_path / "model"))
+    raw = tf.saved_model.load(str(tmp_path / "model")).signatures["from_examples"]
+    expected = raw(examples=tf.constant([example(row) for row in ROWS]))["outputs"].numpy()
+    # The label is no input; one value stands alone or in a list; what is missing is None, NaN or left out.
+    rows = [{name: value[0] if len(value) == 1 else value for name, value in row.items()} for row in ROWS]
+    rows[1] |= {"optional": float("nan"), "count": None, "words": []}
+    rows[3]["count"] = -4.0
+    assert list(model.inputs) == ["count", "optional", "pair", "required", "unused", "word", "words"]
+    np.testing.assert_allclose(model.predict(rows)["outputs"], expected, rtol=1e-6)
+    request = json.dumps({"model": str(tmp_path / "model"), "rows": [{**rows[0], "word": {"base64": "YWJj"}}, rows[2]]})
+    output = predictions.answer(json.loads(request))["outputs"]["outputs"]
+    answered = np.frombuffer(base64.b64decode(output["base64"]), output["dtype"]).reshape(output["shape"])
+    np.testing.assert_allclose(answered, expected[[0, 2]], rtol=1e-6)
+
+
+def test_rows_that_a_model_does_not_take_are_refused_by_name(tmp_path: Path, every_kind: tft.TFTransformOutput) -> None:
+    signatures.export(linear(["required_xf"]), every_kind, str(tmp_path), labels=["target"])
+    model = predictions.ExportedModel(str(tmp_path))
+    for row, said in (
+        ({"required": "much"}, "row 1: required takes a number, not 'much'"),
+        ({"required": {"a": 1}}, "row 1: required takes a number, not {'a': 1}"),
+        ({"count": 1.5}, "row 1: count takes a whole number, not 1.5"),
+        ({"count": 2**70}, "row 1: count takes int64, which"),
+        ({"word": ["a", "b"]}, "row 1: word takes one value, not 2"),
+        ({"pair": [1, 2, 3]}, "row 1: pair takes 2 values, not 3"),
+    ):
+        with pytest.raises(InputError, match=re.escape(said)):
+            model.predict([ROWS[0], ROWS[0] | row])
+
+
+def test_a_folder_without_a_model_and_a_model_of_tfx_idiom(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no SavedModel lies here"):
+        predictions.ExportedModel(str(tmp_path))
+    module = tf.Module()
+    spec = {"fare": tf.io.FixedLenFeature([], tf.float32)}
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
+    def serve_examples(examples: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"double": 2 * tf.io.parse_example(examples, spec)["fare"]}
+
+    tf.saved_model.save(module, str(tmp_path / "tfx"), signatures={"serving_default": serve_examples})
+    model = predictions.ExportedModel(str(tmp_path / "tfx"))
+    assert not model.inputs
+    assert model.predict([{"fare": 1.5}, {"fare": 4.0}])["double"].tolist() == [3.0, 8.0]
+    with pytest.raises(InputError, match=r"the model refuses these rows: .*fare"):
+        model.predict([{"miles": 1.5}])
 
 
 def test_batch_without_any_value(tmp_path: Path, every_kind: tft.TFTransformOutput) -> None:
