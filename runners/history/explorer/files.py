@@ -10,13 +10,14 @@ import contextlib
 import fcntl
 import hashlib
 import json
+import os
 import re
+import threading
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from components.runtime.stage.artifacts import write_whole
 from components.runtime.stage.report import STYLE
 from components.runtime.text.json_text import parse
 from runners.history.explorer import model
@@ -30,6 +31,7 @@ PAGE = "index.html"
 _INDEX = "index.js"
 _RUNS = "runs"
 _LOCK = ".lock"
+_END = ");\n"
 _PARTS = Path(__file__).parent / "page"
 _SCRIPTS = (
     "data",
@@ -68,13 +70,23 @@ def write_page(folder: Path) -> Path:
     for name, content in contents.items():
         file = folder / name
         if not file.is_file() or file.read_text(errors="replace") != content:
-            write_whole(file, content)
+            _write(file, content)
     return folder / PAGE
 
 
 def write_detail(folder: Path, detail: Detail) -> None:
     """Writes all of a run."""
-    _write(folder / _RUNS / file_of(detail.id), f"millrace.take({_script(model.plain(detail))});\n")
+    _write(folder / _RUNS / file_of(detail.id), f"millrace.take({_script(model.plain(detail))}{_END}")
+
+
+def has_detail(folder: Path, run: str) -> bool:
+    """Whether all of a run has been written, to the end."""
+    try:
+        with (folder / _RUNS / file_of(run)).open("rb") as stream:
+            stream.seek(-len(_END), os.SEEK_END)
+            return stream.read() == _END.encode()
+    except OSError:
+        return False
 
 
 def write_index(folder: Path, index: Index) -> None:
@@ -131,8 +143,17 @@ def _script(document: Any) -> str:
 
 
 def _write(file: Path, text: str) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(file, text)
+    """Writes a file of which readers see the old content or the new one.
+
+    What a power cut leaves of it is found out, and written again from the records: nobody waits for the disk.
+    """
+    part = file.with_name(f".{file.name}.{os.getpid()}.{threading.get_ident()}.part")
+    try:
+        part.write_text(text, encoding="utf-8")
+        os.replace(part, file)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
 
 
 def now() -> str:

@@ -41,7 +41,10 @@ def update(root: Path, *, seconds: float = _SECONDS, first: str = "") -> int:
         rows = {
             name: row
             for name, row in known.items()
-            if name in stamps and row.stamp == stamps[name] and row.state != "running"
+            if name in stamps
+            and row.stamp == stamps[name]
+            and row.state != "running"
+            and files.has_detail(folder, name)
         }
         changed = sorted(stamps.keys() - rows.keys(), reverse=True)
         changed.sort(key=lambda name: name != first)

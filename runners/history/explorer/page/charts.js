@@ -25,7 +25,7 @@ function mark(place, x, y, size) {
 // series: {name, points: [{x, y, title, href, big, label}], line, dots}; x and y: {name, low, high, time}.
 function chart({ title, series, x = {}, y = {}, width = 640, height = 260, square = false }) {
   const all = series.flatMap(each => each.points);
-  const legend = h("ul", { class: "keys" }, series.map((each, place) => h("li", { class: tone(place) }, s("svg", { viewBox: "0 0 22 10", width: 22, height: 10, "aria-hidden": "true" }, each.line ? s("path", { class: "line", d: "M0 5H22" }) : null, each.dots ? s("g", { class: "dot" }, mark(place, 11, 5, 4)) : null), " ", each.name)));
+  const legend = h("ul", { class: "keys" }, series.map((each, place) => h("li", { class: tone(place) }, s("svg", { viewBox: "0 0 22 10", width: 22, height: 10, "aria-hidden": "true" }, each.line ? s("path", { class: "line", d: "M0 5H22" }) : null, each.dots ? s("g", { class: "dot" }, mark(place, 11, 5, 4)) : null), " ", h("span", {}, each.name))));
   if (!all.length) return h("p", { class: "muted" }, "Nothing to draw.");
   const bounds = (axis, name) => {
     const values = all.map(point => point[name]);

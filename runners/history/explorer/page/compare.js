@@ -31,7 +31,7 @@ function compareView(details) {
     const best = way && known.length > 1 && new Set(known).size > 1 && given === (way > 0 ? Math.max(...known) : Math.min(...known));
     return best ? h("b", { class: "good", title: "the best of them" }, number(given), h("span", { class: "spoken" }, " best")) : number(given);
   };
-  return h("div", {},
+  return h("div", { class: "compared" },
     section(`Comparison of ${plural(rows.length, "run")}`, plainTable("Outcome", ["", ...heads.map(copy)], [
       ["state", ...rows.map(row => badge(row.state))], ["started (UTC)", ...rows.map(row => moment(row.started))], ["duration", ...rows.map(row => duration(row.seconds) ?? unknown())],
       ["by", ...rows.map(row => row.by || unknown())], ["blessed", ...rows.map(row => row.models.length ? row.models.map(each => h("div", {}, row.models.length > 1 ? `${each.name} ` : "", blessed(each.blessed))) : none("no model"))],

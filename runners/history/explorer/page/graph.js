@@ -36,8 +36,10 @@ function graph({ nodes, edges, chosen, choose, label }) {
       drawn.get(to).focus();
     }
   } }, s("defs", {}, s("marker", { id: "arrow", viewBox: "0 0 8 8", refX: 7, refY: 4, markerWidth: 7, markerHeight: 7, orient: "auto" }, s("path", { d: "M0 1 L7 4 L0 7 z" }))), lines, [...drawn.values()]);
-  // The path from and to the chosen one stands out.
-  return { element: h("div", { class: "scroll canvas" }, picture), focus: id => drawn.get(id)?.focus({ preventScroll: true }), reveal: id => drawn.get(id)?.scrollIntoView({ block: "nearest", inline: "center" }) };
+  const holder = h("div", { class: "scroll canvas" }, picture);
+  // Only the graph is moved, not the window.
+  const reveal = id => { const place = places.get(id); if (place) holder.scrollTo(place.x - holder.clientWidth / 2 + 12, place.y - holder.clientHeight / 2 + 12); };
+  return { element: holder, reveal, focus: id => drawn.get(id)?.focus({ preventScroll: true }) };
 }
 
 // The same graph for those who do not see it: what each node was made of, level by level.

@@ -18,18 +18,13 @@ function merged(details) {
   return { executions, artifacts, edges: edges.filter(each => each.every(id => executions.has(id) || artifacts.has(id))) };
 }
 
-// All that leads to a node, and all that it leads to.
-function around(id, edges) {
-  const found = new Set([id]);
-  for (const [here, there] of [[1, 0], [0, 1]]) {
-    const waiting = [id], seen = new Set(waiting);
-    while (waiting.length) {
-      const at = waiting.pop();
-      for (const edge of edges) if (edge[here] === at && !seen.has(edge[there])) { seen.add(edge[there]); waiting.push(edge[there]); }
-    }
-    seen.forEach(each => found.add(each));
-  }
-  return found;
+// All that leads to a node (up), or that it leads to; with itself, the nearest first.
+function along(id, edges, up) {
+  const next = new Map();
+  for (const [from, to] of edges) { const [here, there] = up ? [to, from] : [from, to]; next.set(here, [...(next.get(here) || []), there]); }
+  const seen = new Set([id]);
+  for (const at of seen) for (const each of next.get(at) || []) seen.add(each);
+  return seen;
 }
 
 const lastPart = text => text.replace(/\/+$/, "").split("/").pop() || text;
@@ -56,7 +51,8 @@ function lineageView(run, node, details) {
   const known = id => all.executions.has(id) || all.artifacts.has(id);
   const chosenNode = known(node) ? node : beginning(row, details.find(each => each.id === run), all);
   if (!chosenNode) return section(`Lineage of ${row.name}`, h("p", { class: "muted" }, "Nothing is recorded of what this run made. Without the library openlineage-python no lineage is written."));
-  const near = around(chosenNode, all.edges);
+  const above = along(chosenNode, all.edges, true), below = along(chosenNode, all.edges, false);
+  const near = new Set([...above, ...below]);
   const isShown = id => id === chosenNode || (near.has(id) && !DRAWN_ELSEWHERE.has(all.artifacts.get(id)?.type));
   const edges = all.edges.filter(each => each.every(isShown));
   const nodes = [...near].filter(isShown).map(id => nodeOf(id, all));
@@ -69,7 +65,7 @@ function lineageView(run, node, details) {
       h("p", { class: "muted" }, "From what came from outside, at the top, down to what came of it. In view: ", runLink(run), extra.map(each => [", ", runLink(each.id), " ", h("button", { type: "button", class: "plain", "aria-label": `leave ${nameOf(each.id)} out`, onclick: () => { shownRuns.delete(each.id); main.render(); } }, "×")]), "."),
       h("ul", { class: "keys" }, [["source", "from outside"], ["execution", "a task"], ["artifact", "an artifact"], ["model", "a model"]].map(([kind, name]) => h("li", {}, s("svg", { width: 22, height: 14, "aria-hidden": "true" }, s("g", { class: `node ${kind}` }, s("rect", { x: 1, y: 1, width: 20, height: 12, rx: kind === "execution" ? 6 : 2 }))), " ", name))),
       drawn.element, nested(chosenNode, nodes, edges, choose)),
-    panel(run, chosenNode, all, choose));
+    panel(run, chosenNode, all, choose, above, below));
 }
 
 // Where one begins: what the run pushed, else its model, else what it made last.
@@ -80,11 +76,13 @@ function beginning(row, detail, all) {
   return pushed || models.find(each => each.digest && row.models.some(model => model.digest === each.digest))?.id || models.at(-1)?.id || own.filter(each => !DRAWN_ELSEWHERE.has(each.type)).at(-1)?.id || own.at(-1)?.id || detail.executions.at(-1)?.id;
 }
 
-function panel(run, id, all, choose) {
+function panel(run, id, all, choose, above, below) {
   const execution = all.executions.get(id), artifact = all.artifacts.get(id);
   const go = (other, text) => h("button", { type: "button", class: "plain", onclick: () => choose(other) }, text || nodeOf(other, all).title);
   const listed = (title, ids) => ids.length ? [h("h3", {}, title), h("ul", { class: "artifacts" }, ids.map(([name, other]) => h("li", {}, name ? h("span", { class: "muted" }, `${name} `) : null, go(other))))] : [];
-  const parts = [];
+  const beginnings = [...above].filter(each => each !== id && all.artifacts.has(each) && isSource(all.artifacts.get(each)));
+  const ends = [...below].filter(each => each !== id && all.artifacts.get(each)?.type === "system.Model");
+  const parts = [listed("Came from outside", beginnings.map(each => [nodeOf(each, all).note, each])), listed("Models that came of it", ends.map(each => [nodeOf(each, all).note, each]))];
   if (execution) {
     const sharing = millrace.index.runs.filter(row => row.executions.includes(id));
     parts.push(facts([["made by", runLink(execution.run)], ["state", badge(execution.state)], ["when (UTC)", moment(execution.time)]]),
@@ -97,7 +95,7 @@ function panel(run, id, all, choose) {
     const makers = artifact.maker ? millrace.index.runs.filter(row => row.executions.includes(artifact.maker)) : millrace.index.runs.filter(row => row.sources.includes(id));
     const maker = all.executions.get(artifact.maker);
     parts.push(facts([["content", digest(artifact.digest)], ["type", artifact.type.replace("system.", "") || unknown()]]), artifact.uri ? h("p", { class: "place" }, h("code", {}, artifact.uri)) : null,
-      modelFacts(artifact),
+      modelFacts(artifact, run),
       maker?.page ? h("p", {}, outside(maker.page, `Report of ${maker.task}`)) : null,
       listed("Made by", artifact.maker && maker ? [["", artifact.maker]] : []), artifact.maker || isSource(artifact) ? null : h("p", { class: "muted" }, "What made it is not recorded here."),
       listed("Read by", [...all.executions.values()].filter(each => Object.values(each.inputs).includes(id)).map(each => ["", each.id])),
@@ -112,13 +110,13 @@ function panel(run, id, all, choose) {
 }
 
 // What a model's content is known as elsewhere: a version that is served, the baseline of other runs, another run's model.
-function modelFacts(artifact) {
+function modelFacts(artifact, run) {
   const content = artifact.facts.model_digest || artifact.digest;
   if (artifact.type !== "system.Model" || !content || artifact.facts.found === "no") return null;
   const versions = millrace.index.versions.filter(each => each.digest === content);
   const runs = millrace.index.runs.filter(row => row.models.some(model => model.digest === content));
   const compared = millrace.index.runs.filter(row => row.models.some(model => model.baseline === content));
-  return [versions.length ? h("p", {}, versions.map(each => h("div", {}, h("a", { href: route("versions") }, `version ${each.number} of ${each.model}`), ` ${each.state}, ${howOf(each)} by `, each.by || "somebody unknown", each.time ? ` at ${minute(each.time)}` : ""))) : h("p", { class: "muted" }, "No version has this model."), others("Runs that made this model", runs), others("Runs that compared theirs with it", compared)];
+  return [versions.length ? h("p", {}, versions.map(each => h("div", {}, h("a", { href: route("versions") }, `version ${each.number} of ${each.model}`), ` ${each.state}, ${howOf(each)} by `, each.by || "somebody unknown", each.time ? ` at ${minute(each.time)}` : ""))) : h("p", { class: "muted" }, "No version has this model."), others("Runs that made this model", runs, run), others("Runs that compared theirs with it", compared, run)];
 }
 
 function others(title, rows, run) {

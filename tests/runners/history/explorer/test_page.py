@@ -1,0 +1,215 @@
+"""The explorer's page in Chromium, opened from its folder: clicks, keys, what is spoken, odd names, 1,000 runs."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from runners.history.explorer import files, update
+from runners.history.explorer.model import Detail, Index, Model, Row
+from tests.runners.history.explorer.chromium import Window, needs_chromium, window
+from tests.runners.history.pipeline_roots import FAILED, FIRST, SECOND, START, taxi_root
+
+pytestmark = needs_chromium
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("page") / "a root"
+    taxi_root(root)
+    file = root / "runs" / FAILED / "run.json"
+    record = json.loads(file.read_text())
+    odd = root / "runs" / "odd"
+    odd.mkdir()
+    record |= {"pipeline": "<script>stolen()</script>", "by": "</script><img src=x onerror=stolen()>"}
+    (odd / "run.json").write_text(json.dumps(record | {"parameters": {"</script><b>": "<i>x</i>"}}))
+    update.update(root)
+    return root
+
+
+@pytest.fixture(scope="module")
+def tab() -> Iterator[Window]:
+    with window() as opened:
+        yield opened
+
+
+def address(root: Path, view: str = "") -> str:
+    return f"{(root / files.FOLDER / files.PAGE).as_uri()}{view}"
+
+
+def names(tab: Window) -> list[str]:
+    found: list[str] = tab.evaluate(
+        "[...document.querySelectorAll('tbody tr')].map(each => each.querySelector('a').textContent)"
+    )
+    return found
+
+
+def sorts(tab: Window) -> str:
+    return str(tab.evaluate("[...document.querySelectorAll('th')].map(each => each.getAttribute('aria-sort')).join()"))
+
+
+def test_runs_are_sorted_filtered_and_chosen(root: Path, tab: Window) -> None:
+    tab.go(address(root))
+    assert names(tab)[1:] == [FAILED, SECOND, FIRST] or names(tab)[0] == FAILED
+    tab.click("th button", "metric")
+    assert "descending" in sorts(tab)
+    assert names(tab)[:2] == [FIRST, SECOND], "runs without a metric come last"
+    tab.click("th button", "metric")
+    assert names(tab)[:2] == [SECOND, FIRST], "whichever way is sorted"
+    assert tab.evaluate("document.getElementById('spoken').textContent") == "sorted by metric, ascending"
+    tab.evaluate("document.getElementById('words').focus()")
+    tab.call("Input.insertText", text="failed taxi-")
+    assert names(tab) == [FAILED]
+    assert "1 of 4 runs" in tab.evaluate("document.querySelector('.filters').textContent")
+    assert tab.evaluate("document.querySelector('.filters [role=status]').textContent") == "1 of 4 runs"
+
+
+def test_two_runs_are_compared(root: Path, tab: Window) -> None:
+    tab.go(address(root))
+    for run in (FIRST, SECOND):
+        tab.click(f"input[aria-label='choose {run}']")
+    assert tab.evaluate("document.getElementById('compare').textContent") == "Compare 2 runs"
+    tab.click("#compare")
+    tab.wait("document.querySelector('h2').textContent === 'Comparison of 2 runs'")
+    told = tab.evaluate("document.getElementById('main').innerText")
+    assert "train_steps" in told
+    assert "0.9371" in told
+    assert "0.8712" in told
+    assert tab.evaluate(
+        "[...document.querySelectorAll('section')].some(each => each.querySelector('h2').textContent === 'Artifacts' && each.querySelector('tr.differs'))"
+    )
+
+
+def test_lineage_is_gone_through_from_the_version_to_the_raw_data_and_back(root: Path, tab: Window) -> None:
+    tab.go(address(root, "#/versions"))
+    tab.click("tbody th a, tbody td a", "1")
+    tab.wait("document.querySelector('.panel h2').textContent === 'push/pushed_model'")
+    # By the graph: a click on what made it, and so on.
+    tab.click(".node.execution", "train")
+    tab.wait("document.querySelector('.panel h2').textContent === 'train'")
+    assert tab.evaluate("document.querySelector('.panel a[target=_blank]').href").startswith("file:")
+    tab.click(".node.source", "taxi")
+    tab.wait("document.querySelector('.panel h2').textContent === '/data/taxi'")
+    assert f"{SECOND}" in tab.evaluate("document.querySelector('.panel').innerText"), "who else read this data"
+    tab.click(".node.model", "pushed_model")
+    tab.wait("document.querySelector('.panel h2').textContent === 'push/pushed_model'")
+    # By the address: back is back.
+    tab.evaluate("history.back()")
+    tab.wait("document.querySelector('.panel h2').textContent === '/data/taxi'")
+    # Another run on the same data, in the same graph.
+    tab.click(".panel button", "show in the graph")
+    tab.wait("document.querySelectorAll('.node.execution').length > 10")
+
+
+def test_lineage_by_keys_and_as_a_list(root: Path, tab: Window) -> None:
+    tab.go(address(root, f"#/lineage/{FIRST}"))
+    tab.wait("document.querySelector('.node[tabindex=\"0\"]')")
+    tab.evaluate("document.querySelector('.node[tabindex=\"0\"]').focus()")
+    assert tab.evaluate("document.activeElement.getAttribute('aria-pressed')") == "true"
+    tab.press("ArrowUp")
+    assert tab.evaluate("document.activeElement.querySelector('.name').textContent") == "push"
+    assert tab.evaluate("getComputedStyle(document.activeElement.querySelector('rect')).strokeDasharray") != "none"
+    tab.press("Enter")
+    tab.wait("document.querySelector('.panel h2').textContent === 'push'")
+    tab.wait("document.activeElement.querySelector('.name')?.textContent === 'push'")
+    tab.click("summary", "The same as a list")
+    listed = tab.evaluate("document.querySelector('details[open]').innerText")
+    assert "/data/taxi" in listed
+    assert "a task of" in listed
+
+
+def test_text_of_records_is_no_markup(root: Path, tab: Window) -> None:
+    for view in (
+        "",
+        "#/run/odd",
+        f"#/compare/odd/{FIRST}",
+        "#/time",
+        "#/lineage/odd",
+        "#/run/%3Cimg%20src=x%3E",
+        "#/%%%",
+    ):
+        tab.go(address(root, view))
+        assert tab.evaluate("document.querySelectorAll('#main script, #main img, #main b b').length") == 0
+    assert tab.evaluate("typeof stolen") == "undefined"
+
+
+def test_every_view_can_be_used_without_seeing_it(root: Path, tab: Window) -> None:
+    for view in ("", "#/time", "#/versions", f"#/run/{FIRST}", f"#/compare/{FIRST}/{SECOND}", f"#/lineage/{FIRST}"):
+        tab.go(address(root, view))
+        lacking = tab.evaluate("""[
+          ...[...document.querySelectorAll('table')].filter(each => !each.caption?.textContent).map(each => each.outerHTML),
+          ...[...document.querySelectorAll('svg:not([aria-hidden])')].filter(each => !each.getAttribute('aria-label') && !each.closest('[aria-hidden]')).map(each => each.outerHTML),
+          ...[...document.querySelectorAll('button, a[href], input, select')].filter(each => !(each.textContent.trim() || each.getAttribute('aria-label') || each.labels?.length)).map(each => each.outerHTML),
+          ...[...document.querySelectorAll('th')].filter(each => !each.scope).map(each => each.outerHTML),
+        ]""")
+        assert lacking == [], view
+    tab.go(address(root))
+    tab.press("Tab")
+    assert tab.evaluate("document.activeElement.id") == "skip"
+    tab.press("Enter")
+    assert tab.evaluate("document.activeElement.id") == "main"
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("dark", [False, True])
+def test_nothing_hangs_over_the_window_and_what_is_written_can_be_read(
+    root: Path, tab: Window, width: int, dark: bool
+) -> None:
+    tab.look(width, 800, dark=dark)
+    try:
+        for view in ("", "#/time", "#/versions", f"#/run/{FIRST}", f"#/compare/{FIRST}/{SECOND}", f"#/lineage/{FIRST}"):
+            tab.go(address(root, view))
+            assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth"), view
+        assert tab.evaluate("getComputedStyle(document.body).backgroundColor") == (
+            "rgb(15, 20, 32)" if dark else "rgb(243, 244, 246)"
+        )
+    finally:
+        tab.look()
+
+
+def test_a_run_whose_file_is_gone_says_so(root: Path, tab: Window, tmp_path: Path) -> None:
+    shutil.copytree(root / files.FOLDER, tmp_path / files.FOLDER)
+    (tmp_path / files.FOLDER / "runs" / files.file_of(FIRST)).unlink()
+    tab.go(address(tmp_path, f"#/run/{FIRST}"))
+    assert "its file is not there or damaged" in tab.evaluate("document.getElementById('main').innerText")
+    (tmp_path / files.FOLDER / "index.js").write_text("millrace.index = {")
+    tab.go(address(tmp_path))
+    assert "Nothing to show" in tab.evaluate("document.getElementById('main').innerText")
+
+
+@pytest.mark.slow
+def test_a_thousand_runs_are_shown_within_a_second(tab: Window, tmp_path: Path) -> None:
+    rows = []
+    for number in range(1000):
+        started = (START + timedelta(hours=number)).isoformat()
+        metrics = {f"metric {place}": number / 1000 for place in range(8)}
+        run = f"taxi-{number:04}"
+        model = Model("train", f"sha256:{number:064x}", metrics, blessed=bool(number % 3))
+        executions = [f"taxi/task {place}/{number:032x}" for place in range(11)]
+        rows.append(
+            Row(run, run, "taxi", "local", "done", started=started, seconds=40.0, models=[model], executions=executions)
+        )
+    files.write_page(tmp_path)
+    files.write_index(tmp_path, Index("here", START.isoformat(), rows[::-1]))
+    files.write_detail(tmp_path, Detail("taxi-0999"))
+    tab.call("Performance.enable", timeDomain="threadTicks")
+    before = seconds(tab)
+    tab.go((tmp_path / files.PAGE).as_uri())
+    tab.wait("document.querySelectorAll('tbody tr').length === 1000")
+    # The time that the page's thread worked, which other processes of the machine do not lengthen.
+    assert seconds(tab) - before < 1.0
+    before = seconds(tab)
+    tab.click("th button", "metric")
+    tab.evaluate("document.body.offsetHeight")
+    assert names(tab)[0] == "taxi-0999"
+    assert seconds(tab) - before < 1.0
+
+
+def seconds(tab: Window) -> float:
+    metrics = {each["name"]: each["value"] for each in tab.call("Performance.getMetrics")["metrics"]}
+    return float(metrics["TaskDuration"])
