@@ -18,6 +18,7 @@ Compiling needs neither data nor network nor TensorFlow.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -60,7 +61,8 @@ class Build(Blocks):
 
     def candidate(self, name: str) -> Build:
         """The same blocks for one of several candidates: with what the settings say of it."""
-        build = Build(self.settings.candidate(name), self._find_image)
+        build = copy.copy(self)
+        build.settings = self.settings.candidate(name)
         build.service = {"candidate": name} if self.settings.choose.push == "each" else {}
         return build
 

@@ -12,6 +12,7 @@ from runners import in_checkout
 from runners.commands import completion
 from runners.commands.models import load_model
 from runners.compiled import fusing
+from runners.compiled.ir import documents, stages
 from runners.compiled.pipelines import Images, compile_pipeline
 from runners.settings.folders import folder_of_models
 from runners.settings.model import SECTIONS
@@ -47,10 +48,13 @@ def compile_(model: str, output: Path | None, module: str, models: str | None, a
         raise InputError("--module and --models each say where the model's code lies on the cluster; give one of them")
     carried = None if models is None else folder_of_models(models)
     settings = load_model(model, module, carried)
-    # Before the compilation, which takes seconds.
-    settings.check_files([stage for stage in SECTIONS if stage != "tune" or settings.tune], here=False)
+    if not settings.own_pipeline:
+        # Before the compilation, which takes seconds.
+        settings.check_files(SECTIONS, here=False)
     resolved = Images(carried, with_models=not settings.module)
     text = compile_pipeline(settings, resolved)
+    if settings.own_pipeline:
+        settings.check_files(stages(documents(text)[0]), here=False)
     resolved.refuse_other_models()
     output = output or in_checkout("build")
     file = output if output.suffix in (".yaml", ".yml") else output / f"{settings.folder.name}.kfp.yaml"

@@ -12,11 +12,12 @@ from rich.console import Console
 
 from components.runtime.errors import InputError, StageError, classify
 from components.runtime.records import execution_record
-from components.runtime.text.redaction import HIDDEN, refuse_credentials
+from components.runtime.text.redaction import HIDDEN, redact, refuse_credentials
 from runners.commands import completion
 from runners.commands.models import load_model
 from runners.compiled.ir import documents, read
 from runners.compiled.pipelines import compiled
+from runners.compiled.tasks import Pipeline
 from runners.history.pages import run_report
 from runners.history.records import last_model
 from runners.local import environments
@@ -25,7 +26,7 @@ from runners.local.run import LocalRun
 from runners.local.selection import Selection
 from runners.settings.folders import MODELS, SETTINGS_FILE
 from runners.settings.model import Settings
-from runners.settings.parameters import PARAMETERS, split, typed
+from runners.settings.parameters import PARAMETERS, check_known, split, typed
 from runners.terminal.display import make_display, summary
 from runners.terminal.model_lines import short
 
@@ -108,8 +109,10 @@ def run(
     selection = Selection(until, only, earlier)
     selected = selection.tasks(pipeline)
     stages = [task.stage for name, task in pipeline.tasks.items() if name in selected]
+    if not docker:
+        _check_environments(pipeline, selected)
     settings.check_files(stages)
-    if "ingest" in stages:
+    if "ingest" in stages and "data" in arguments:
         _check_data(arguments["data"], settings, named=data is not None)
     _warn_of_other_folder(root, settings)
     containers = Containers(engine) if docker else None
@@ -157,6 +160,20 @@ def run(
     told = summary(short(root), local.record, executions, settings=settings_file, width=width)
     console.print(told, soft_wrap=True, end="")
     sys.exit(exit_code)
+
+
+def _check_environments(pipeline: Pipeline, selected: set[str]) -> None:
+    """Refuses tasks that no environment of this machine can stand in for.
+
+    Raises:
+      InputError: which one.
+    """
+    for name, task in pipeline.tasks.items():
+        if name in selected and task.foreign:
+            raise InputError(
+                f"task {name}: the stage {task.stage} runs in its image, {task.container['image']}, and nowhere else; "
+                f"give --docker, or leave it out with --until or --only"
+            )
 
 
 def _module(place: str) -> str:
@@ -212,17 +229,19 @@ def _given(
     """
     given = typed(parameters, known)
     if data is not None:
+        check_known("data", known, f"--data {redact(data)}")
         given["data"] = data
-    given.setdefault("data", settings.local_place(settings.data) if settings.data else str(settings.own_data))
     serving = settings.serving_directory
-    given.setdefault(
-        "serving_directory",
-        settings.local_place(serving) if serving else str(root / "serving" / settings.folder.name),
-    )
+    ours = {
+        "data": settings.local_place(settings.data) if settings.data else str(settings.own_data),
+        "serving_directory": settings.local_place(serving) if serving else str(root / "serving" / settings.folder.name),
+    }
+    places = [name for name in ours if name in known]
+    given = {name: ours[name] for name in places} | given
     for name, value in given.items():
         where = f"--data {HIDDEN}" if name == "data" and data is not None else f"--param {name}"
         refuse_credentials(value, where, place=name in _PLACES and not os.path.exists(value))
-    for name in _PLACES:
+    for name in places:
         # An unset variable of the shell would else mean the folder that one stands in.
         if not given[name].strip():
             option = "--data" if name == "data" and data is not None else f"--param {name}"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import functools
 import inspect
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,10 +15,14 @@ import yaml
 from kfp import components as specs
 from kfp import dsl
 
+from components.runtime.errors import InputError, did_you_mean
 from components.runtime.launch.fingerprints import names_what_may_change
 from runners import PROJECT
-from runners.compiled import op_functions
+from runners.compiled import op_functions, own_pipeline
+from runners.compiled.ir import stage_command
+from runners.settings import resources
 from runners.settings.cluster import FINAL_STATUS_SERVER
+from runners.settings.folders import SPEC, STAGES_FOLDER, shown
 from runners.settings.model import OPTIONAL_SECTIONS, SECTIONS
 from runners.settings.resources import NEVER_CACHED, task_name
 
@@ -32,6 +37,9 @@ STAGES = PROJECT / "components"
 
 CANDIDATE = "CANDIDATE"
 """Ends the names of inputs of which a task has one for each candidate, with its name in this place."""
+_PLAIN = (str, int, float, bool, list, dict)
+_TASK_NAME = re.compile(r"[a-z]([a-z0-9-]{0,51}[a-z0-9])?")
+"""It names pods and folders; Argo's own names for the pods of a task are a little longer."""
 
 
 def component(file: Path, cluster: Cluster, given: tuple[str, ...] = ()) -> BaseComponent:
@@ -48,26 +56,24 @@ def component(file: Path, cluster: Cluster, given: tuple[str, ...] = ()) -> Base
 
 @functools.cache
 def _component(text: str, tells_status: bool, given: tuple[str, ...]) -> BaseComponent:
-    spec = yaml.safe_load(text)
-    inputs = spec.get("inputs", [])
-    if not tells_status and any(each["type"] == "PipelineTaskFinalStatus" for each in inputs):
-        # The server refuses the whole pipeline. Elsewhere the status can still be given; there it is empty, for a
-        # stage that lacks a parameter fails, and would tell nobody.
+    if not tells_status or given:
+        spec = yaml.safe_load(text)
+        inputs = [one for each in spec.get("inputs", []) for one in _repeated(each, given)]
         for each in inputs:
-            if each["type"] == "PipelineTaskFinalStatus":
+            if not tells_status and each.get("type") == "PipelineTaskFinalStatus":
+                # The server refuses the whole pipeline. Elsewhere the status can still be given; there it is empty,
+                # for a stage that lacks a parameter fails, and would tell nobody.
                 each |= {"type": "JsonObject", "default": "{}"}
-        text = yaml.safe_dump(spec, sort_keys=False)
-    if any(CANDIDATE in each["name"] for each in inputs):
-        spec["inputs"] = [one for each in inputs for one in _repeated(each, given)]
-        text = yaml.safe_dump(spec, sort_keys=False)
+        text = yaml.safe_dump(spec | ({"inputs": inputs} if inputs else {}), sort_keys=False)
     return specs.load_component_from_text(text)
 
 
 def _repeated(described: dict[str, Any], given: tuple[str, ...]) -> list[dict[str, Any]]:
     """An input of a spec, or those that it stands for."""
-    before, stands_for_many, _ = described["name"].partition(CANDIDATE)
-    names = [name for name in given if name.startswith(before)] if stands_for_many else [described["name"]]
-    return [described | {"name": name} for name in names]
+    before, stands_for_many, _ = str(described["name"]).partition(CANDIDATE)
+    if not stands_for_many or not given:
+        return [described]
+    return [described | {"name": name} for name in given if name.startswith(before)]
 
 
 def input_of(what: str, candidate: str) -> str:
@@ -94,6 +100,7 @@ class Blocks:
         """
         self.settings = settings
         self._find_image = find_image
+        self._stages: dict[str, str] = {}
 
     def stage(self, stage: str, task: str = "", /, **arguments: Any) -> PipelineTask:
         """A task of a stage: `build.stage("train", "train-wide", transformed_examples=examples, seed=7)`.
@@ -106,21 +113,93 @@ class Blocks:
           arguments: the stage's inputs.
         """
         settings = self.settings
-        arguments = self._said_of(stage) | arguments
-        created = component(STAGES / stage / "component.yaml", settings.cluster, tuple(arguments))(**arguments)
+        file = self._spec(stage)
         name = task or task_name(stage)
-        pod = settings.pod(name)
+        self._take(name, stage)
+        arguments = self._said_of(stage) | arguments
+        created = component(file, settings.cluster, tuple(arguments))(**arguments)
+        pod = settings.pod(name, stage)
         created.set_display_name(name)
-        op_functions.image(created, pod, self._find_image)
+        if is_ours := self._is_ours(file, created):
+            op_functions.image(created, pod, self._find_image)
+        else:
+            op_functions.foreign(created, stage)
         volume = stage in op_functions.VOLUME_STAGES or settings.on_volume(arguments)
         op_functions.configure(created, pod, settings.cluster, volume=volume)
         # (Raw data keeps its name while it grows.)
         may_change = stage == "ingest" or names_what_may_change(arguments)
-        if stage in NEVER_CACHED:
+        if is_ours and stage in NEVER_CACHED:
             created.set_caching_options(False)
         elif may_change and pod.caching is None:
             op_functions.cached_by_content(created)
         return created
+
+    def _spec(self, stage: str) -> Path:
+        """The component spec of a stage: the model's own, or one of the checkout.
+
+        Raises:
+          InputError: there is none, or one in both places.
+        """
+        own = self.settings.folder / STAGES_FOLDER
+        files = [file for file in (STAGES / stage / SPEC, own / stage / SPEC) if file.is_file()]
+        if len(files) == 1:
+            return files[0]
+        if files:
+            raise InputError(f"the stage {stage} is in {shown(files[1])} and in {shown(files[0])}; rename the first")
+        known = sorted({file.parent.name for folder in (STAGES, own) for file in folder.glob(f"*/{SPEC}")})
+        raise InputError(
+            f"no stage {stage!r}{did_you_mean(stage, known)}; it would be in {shown(own / stage / SPEC)}, and those "
+            f"there are: {', '.join(known)}"
+        )
+
+    def _is_ours(self, file: Path, created: PipelineTask) -> bool:
+        """Whether a stage's image is one that we make, with our launcher in it.
+
+        Raises:
+          InputError: nobody could say which image a run had.
+        """
+        container = created.container_spec
+        if container is None:
+            raise InputError(f"{shown(file)}: no container: a stage is an image and a command")
+        given = {"command": container.command, "args": container.args}
+        if file.is_relative_to(STAGES) and given == stage_command(file.parent.name):
+            return True
+        if "@" not in container.image and ":" not in container.image.rpartition("/")[2]:
+            raise InputError(
+                f"{shown(file)}: the image {container.image} has neither tag nor digest, so nobody would know what "
+                f"ran; write {container.image}:TAG"
+            )
+        return False
+
+    def _take(self, name: str, stage: str) -> None:
+        """Takes a name for a task.
+
+        Raises:
+          InputError: another has it, or it names no pod.
+        """
+        if not _TASK_NAME.fullmatch(name):
+            raise InputError(
+                f"{name!r} cannot name a task: lower-case letters, digits and '-' can, at most 53, the first a letter"
+            )
+        if name in self._stages:
+            raise InputError(f"there is a task {name!r} already; name this one: build.stage({stage!r}, NAME, ...)")
+        self._stages[name] = stage
+
+    def check(self) -> None:
+        """Holds the settings against the tasks that were made.
+
+        Raises:
+          ValueError: they speak of others.
+        """
+        made = self._stages
+        resources.check_names(self.settings.resources, [*made.values(), *made])
+        for name in self.settings.candidates:
+            if not any(task.endswith(f"-{name}") for task in made):
+                raise ValueError(f"candidates.{name}: there is no task of it; build.compete(...) makes those of all")
+        for section in OPTIONAL_SECTIONS:
+            if self.settings.has(section) and section not in made.values():
+                mend = "with build.exit_handler():" if section == "notify" else f'build.stage("{section}", ...)'
+                raise ValueError(f"the settings have {section}, and there is no task of it: {mend} makes one")
 
     def exit_handler(self, task: PipelineTask | None = None) -> AbstractContextManager[Any]:
         """What is around all tasks of a pipeline: `with build.exit_handler():`, in it the tasks.
@@ -155,20 +234,14 @@ def kfp_pipeline(build: Blocks, define: Callable[..., None]) -> BaseComponent:
         settings have a value for need neither type nor default.
     """
     settings = build.settings
-    defaults = {
+    defaults: dict[str, Any] = {
         "data": settings.place("data"),
         "train_steps": settings.train.train_steps,
         "eval_steps": settings.train.eval_steps,
         "serving_directory": settings.place("serving_directory"),
     }
     _, *others = inspect.signature(define).parameters.values()
-    parameters = [
-        each.replace(annotation=type(defaults[each.name]), default=defaults[each.name])
-        if each.name in defaults and each.default is each.empty
-        else each
-        for each in others
-    ]
-
+    parameters = [_parameter(each, define, defaults) for each in others]
     names = [each.name for each in parameters]
 
     def millrace(*values: Any) -> None:
@@ -181,3 +254,23 @@ def kfp_pipeline(build: Blocks, define: Callable[..., None]) -> BaseComponent:
         description=settings.description,
         pipeline_config=op_functions.run_limits(settings.cluster),
     )(millrace)
+
+
+def _parameter(each: inspect.Parameter, define: Callable[..., None], defaults: Mapping[str, Any]) -> inspect.Parameter:
+    """A parameter of a pipeline, with type and default.
+
+    Raises:
+      InputError: it has no type that a parameter can have.
+    """
+    kind = own_pipeline.type_of(each, define)
+    if each.name in defaults and kind in (each.empty, Any):
+        kind = type(defaults[each.name])
+    if (getattr(kind, "__origin__", None) or kind) not in _PLAIN:
+        known = ", ".join(one.__name__ for one in _PLAIN)
+        code = define.__code__
+        raise InputError(
+            f"{shown(Path(code.co_filename))}:{code.co_firstlineno}: the parameter {each.name!r} has none of the types "
+            f"that a pipeline's can have; write {each.name}: str, or one of {known}"
+        )
+    default = defaults.get(each.name, each.empty) if each.default is each.empty else each.default
+    return each.replace(annotation=kind, default=default)

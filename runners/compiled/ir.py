@@ -31,6 +31,8 @@ from runners.compiled.tasks import (
 CACHED_BY_CONTENT = "MILLRACE_CACHED_BY_CONTENT"
 """The variable of a container whose task our own cache may answer although that of KFP is switched off for it."""
 
+FOREIGN_STAGE = "MILLRACE_STAGE"
+"""The variable of a container that has an image and a command of its own, nothing of ours: its stage."""
 
 FUSED_MODULE = "components.runtime.launch.fused_executor"
 """What runs a task that stands for several, see runners/compiled/fusing.py."""
@@ -186,6 +188,7 @@ class _Reader:
             or any(variable["name"] == CACHED_BY_CONTENT for variable in container.get("env", [])),
             retry=dict(task.get("retryPolicy", {})),
             is_exit=is_exit,
+            foreign=bool(foreign_stage(container)),
         )
         return frozenset({name}), _outputs(name, component)
 
@@ -247,8 +250,22 @@ def stage_command(stage: str) -> dict[str, list[str]]:
     return {"command": ["python", "-m", f"components.{stage}"], "args": [EXECUTOR_INPUT_OPTION, "{{$}}"]}
 
 
+def foreign_stage(container: Mapping[str, Any]) -> str:
+    """Name of the stage of a container that has nothing of ours in it; empty of one that has."""
+    return next((str(each["value"]) for each in container.get("env", []) if each["name"] == FOREIGN_STAGE), "")
+
+
+def stages(ir: Mapping[str, Any]) -> set[str]:
+    """The names of all stages that a compiled pipeline has tasks of, whatever groups these are in."""
+    containers = [executor.get("container", {}) for executor in ir["deploymentSpec"]["executors"].values()]
+    parts = {part["stage"] for container in containers for part in parts_of(container)}
+    return parts | {stage_of(each) for each in containers if each and not parts_of(each)}
+
+
 def stage_of(container: dict[str, Any]) -> str:
     """Name of the stage: of its package in the command, since a GPU image has another name, else of the image."""
+    if named := foreign_stage(container):
+        return named
     for word in container.get("command", []):
         if word.startswith("components."):
             return str(word).removeprefix("components.")

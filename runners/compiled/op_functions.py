@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from kfp import kubernetes
 from kfp.dsl import PipelineConfig, PipelineTask
 
-from runners.compiled.ir import CACHED_BY_CONTENT
+from runners.compiled.ir import CACHED_BY_CONTENT, FOREIGN_STAGE
 from runners.settings.cluster import (
     LABELS_SERVER,
     RUN_LIMITS_SERVER,
@@ -183,6 +183,11 @@ def labels(task: PipelineTask, given: Mapping[str, str]) -> PipelineTask:
 def image(task: PipelineTask, resources: StageResources, find: FindImage) -> PipelineTask:
     """Starts what `find` says for the image that the task's component names: with accelerators, its GPU variant."""
     return task.set_container_image(find(task.container_spec.image, GPU if resources.gpu else ""))
+
+
+def foreign(task: PipelineTask, stage: str) -> PipelineTask:
+    """Says which stage a container is that has nothing of ours, not even the name of its image."""
+    return task.set_env_variable(FOREIGN_STAGE, stage)
 
 
 def bare_name(image: str, variant: str) -> str:

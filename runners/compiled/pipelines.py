@@ -24,6 +24,7 @@ from runners import PROJECT
 from runners.compiled import image_content, images
 from runners.compiled.ir import documents
 from runners.settings import secret_values
+from runners.settings.folders import SPEC, STAGES_FOLDER, shown
 from runners.settings.model import Settings
 
 FOLDER = PROJECT / ".millrace_cache" / "compiled"
@@ -50,13 +51,18 @@ def compile_pipeline(settings: Settings, find_image: Callable[[str, str], str] |
     from kfp import compiler
 
     import pipeline
-    from runners.compiled import building, fusing, op_functions
+    from runners.compiled import building, fusing, op_functions, own_pipeline
 
+    own = settings.own_pipeline
+    define = own_pipeline.load(own) if own else pipeline.pipeline
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "pipeline.yaml"
         find_image = find_image or op_functions.bare_name
-        build = pipeline.Build(settings, find_image)
-        compiler.Compiler().compile(building.kfp_pipeline(build, pipeline.pipeline), str(file))
+        with own_pipeline.told(own):
+            build = pipeline.Build(settings, find_image)
+            compiler.Compiler().compile(building.kfp_pipeline(build, define), str(file))
+            if own:
+                build.check()
         text = fusing.fuse(file.read_text(), settings.cluster.fuse, find_image)
     # The settings were looked through when they were read; this is for what came by another way.
     secret_values.refuse(documents(text), "the compiled pipeline", by_key=False)
@@ -194,8 +200,8 @@ def _key(settings: Settings) -> str:
         settings.model_dump_json(exclude_unset=True),
     ):
         digest.update(part.encode() + b"\0")
-    for file in _sources():
-        digest.update(f"{file.relative_to(PROJECT)} {hashlib.sha256(file.read_bytes()).hexdigest()}\0".encode())
+    for file in (*_sources(), *_own_sources(settings)):
+        digest.update(f"{shown(file)} {hashlib.sha256(file.read_bytes()).hexdigest()}\0".encode())
     return digest.hexdigest()
 
 
@@ -207,3 +213,10 @@ def _sources() -> Iterator[Path]:
         ("components", "*/component.yaml"),
     ):
         yield from sorted((PROJECT / folder).glob(pattern))
+
+
+def _own_sources(settings: Settings) -> Iterator[Path]:
+    """What a model brings along: its pipeline, and the specs of the stages in it."""
+    if settings.own_pipeline:
+        yield settings.own_pipeline
+        yield from sorted((settings.folder / STAGES_FOLDER).glob(f"*/{SPEC}"))

@@ -112,6 +112,7 @@ class TaskSpec:
       retry: the IR's RetryPolicy; empty where the task has none.
       is_exit: whether it runs last, however the others ended.
       fused: the pod that it shares with others, where it does.
+      foreign: whether image and command are of somebody else's making, with nothing of ours in them.
     """
 
     name: str
@@ -126,6 +127,7 @@ class TaskSpec:
     retry: dict[str, Any] = field(default_factory=dict)
     is_exit: bool = False
     fused: FusedPod | None = None
+    foreign: bool = False
 
     @property
     def pod(self) -> str:

@@ -86,22 +86,31 @@ class Containers:
         """Finds the engine; InputError where there is none."""
         self.engine = engine.find(engine.RUNNERS, self.chosen)
 
-    def check(self, stage: str, image: str) -> LocalImage:
+    def check(self, stage: str, image: str, *, foreign: bool = False) -> LocalImage:
         """Finds the image of a stage.
 
         Args:
           stage: its name.
           image: as the compiled pipeline names it.
+          foreign: whether somebody else made it.
 
         Raises:
           InputError: it was not built here and cannot be had, or the engine starts no container.
         """
         if image not in self._images:
-            found = self._find(stage, image)
+            found = self._find_foreign(stage, image) if foreign else self._find(stage, image)
             if not self._images and (refusal := self.engine.refusal(found.reference, _HARDENING)):
                 raise InputError(f"{self.engine.name} cannot run containers here: {refusal}; run without --docker")
             self._images[image] = found
         return self._images[image]
+
+    def _find_foreign(self, stage: str, image: str) -> LocalImage:
+        found = self.engine.inspect(image)
+        if not found:
+            raise InputError(
+                f"the image {image} of {stage} is not on this machine; get it with `{self.engine.name} pull {image}`"
+            )
+        return LocalImage(image, found[0] or image, stale=False)
 
     def _find(self, stage: str, image: str) -> LocalImage:
         reference, pinned = images.reference(image)
@@ -135,7 +144,7 @@ class Containers:
 
     def process(self, task: Task) -> TaskContainer:
         """The container of one task, not started yet."""
-        return TaskContainer(self, task, self.check(task.stage, task.container["image"]))
+        return TaskContainer(self, task, self.check(task.stage, task.container["image"], foreign=task.foreign))
 
     def shared(self, pod: str, start: Callable[[], Shared]) -> Shared:
         """The container of several tasks; the first of them starts it.
@@ -214,11 +223,16 @@ class Containers:
 
 @dataclass
 class TaskContainer:
-    """Runs one task's command in a container."""
+    """Runs one task's command in a container.
+
+    Attributes:
+      workplace: the folder of its outputs; without, the one that the command's executor input names.
+    """
 
     containers: Containers
     task: Task
     image: LocalImage
+    workplace: Path | None = None
 
     def run(self, command: list[str], log: Path, on_progress: OnProgress) -> Completed:
         """Runs the command; returns when the container has ended.
@@ -228,8 +242,10 @@ class TaskContainer:
           InputError: the image does not have the command.
         """
         begun = time.monotonic()
-        result = result_file(command)
-        seen = mounts(self.task, result.parent)
+        result = None if self.task.foreign else result_file(command)
+        workplace = result.parent if result else self.workplace
+        assert workplace
+        seen = mounts(self.task, workplace)
         made = [path for path in seen.writable if not path.exists()]
         for path in made:
             path.mkdir(parents=True)
@@ -242,7 +258,7 @@ class TaskContainer:
                 options += ["--pidfile", str(pid_file)]
             with self.containers.running(name), lent(seen.writable):
                 process = subprocess.Popen(
-                    [self.containers.engine.name, "run", *options, self.image.reference, *command],
+                    [self.containers.engine.name, "run", *options, *self._started_as(command)],
                     stdin=subprocess.DEVNULL,
                     stdout=stream,
                     stderr=stream,
@@ -269,13 +285,19 @@ class TaskContainer:
             peak_memory_bytes=memory.peak_bytes or None,
         )
 
-    def _ensure_known(self, code: int, result: Path, log: Path) -> None:
+    def _started_as(self, command: list[str]) -> list[str]:
+        """The image and the command; what a foreign image has for an entry point is no part of it, as on a cluster."""
+        if not self.task.foreign or not command:
+            return [self.image.reference, *command]
+        return ["--entrypoint", command[0], self.image.reference, *command[1:]]
+
+    def _ensure_known(self, code: int, result: Path | None, log: Path) -> None:
         name = self.containers.engine.name
         if code in (engine.FAULT, *_NO_COMMAND):
             kind = TransientError if code == engine.FAULT else InputError
             reason = engine.last_line(log.read_text(errors="replace"))
             raise kind(f"{name} did not run {self.image.reference}: {reason}")
-        if code == 0 and not result.exists():
+        if code == 0 and result and not result.exists():
             raise TransientError(f"{name} lost the container of {self.task.name}: it left no result; see {log}")
 
 

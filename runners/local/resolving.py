@@ -103,4 +103,5 @@ class Resolver:
             inputs=inputs,
             code=self.containers.digest(image) if self.containers else code_digest(spec.stage),
             cacheable=spec.cacheable and self.use_cache,
+            foreign=spec.foreign,
         )

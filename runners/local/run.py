@@ -10,7 +10,7 @@ import secrets
 import threading
 import traceback
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -72,7 +72,9 @@ class LocalRun:
         for name in sorted(self.selected, key=list(self.pipeline.tasks).index):
             spec = self.pipeline.tasks[name]
             if self.containers:
-                self.containers.check(FUSED if spec.fused else spec.stage, spec.pod_container["image"])
+                self.containers.check(
+                    FUSED if spec.fused else spec.stage, spec.pod_container["image"], foreign=spec.foreign
+                )
             else:
                 of_stage(spec.stage)
         self.earlier = Earlier()
@@ -267,11 +269,12 @@ class LocalRun:
         return True
 
     def _process(
-        self, name: str, task: Task, processes: Processes | Containers
+        self, name: str, task: Task, processes: Processes | Containers, workplace: Path
     ) -> TaskContainer | FusedTask | ColdProcess | WarmProcess:
         """What runs a task; in containers, those that the settings fuse share one."""
         if not isinstance(processes, Containers) or not (pod := self.pipeline.tasks[name].fused):
-            return processes.process(task)
+            process = processes.process(task)
+            return replace(process, workplace=workplace) if isinstance(process, TaskContainer) else process
 
         def start() -> FusedContainer:
             tasks = [self._resolver.sketch(spec.name) for spec in self.pipeline.pods[pod.name]]
@@ -283,10 +286,10 @@ class LocalRun:
     def _execute(self, name: str, task: Task, processes: Processes | Containers) -> None:
         """Runs one task in a thread of its own."""
 
-        def run_stage(command: list[str], log: Path) -> Completed:
+        def run_stage(command: list[str], log: Path, workplace: Path) -> Completed:
             completed = None
             # First, for what is started when the run has ended its processes would go on.
-            process = self._process(name, task, processes)
+            process = self._process(name, task, processes, workplace)
             if not self._ending.is_set():
                 task_record = self._recording.tasks[name]
                 completed = process.run(command, log, lambda note: self.display.change(task_record, note))

@@ -13,6 +13,11 @@ IN_IMAGES = "models"
 """What the folder of models is called in images, and in the checkout."""
 MODELS = PROJECT / IN_IMAGES
 SETTINGS_FILE = "settings.yaml"
+PIPELINE_FILE = "pipeline.py"
+"""Beside the settings: the pipeline of a model that has one of its own."""
+STAGES_FOLDER = "components"
+"""Beside the settings: the stages that a model brings along, each a folder with its `component.yaml`."""
+SPEC = "component.yaml"
 
 
 def find(model: str, models: Path | None = None) -> Path:

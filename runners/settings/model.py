@@ -20,7 +20,7 @@ from runners.settings import resources as resources_module
 from runners.settings.candidates import REPEATED, Candidates, Choose
 from runners.settings.candidates import tasks as tasks_of
 from runners.settings.cluster import Cluster, StageResources
-from runners.settings.folders import IN_IMAGES, MODELS, SETTINGS_FILE, above, carried, find, shown
+from runners.settings.folders import IN_IMAGES, MODELS, PIPELINE_FILE, SETTINGS_FILE, above, carried, find, shown
 from runners.settings.kubernetes_values import pipeline_name
 from runners.settings.sections import Section
 from runners.settings.stages import (
@@ -95,15 +95,19 @@ class Settings(Section):
     @classmethod
     def _resources_are_of_stages(cls, content: dict[str, Any]) -> dict[str, Any]:
         given = content.get("resources")
-        # What is given for a stage says nothing where there is no such stage.
-        candidates = content.get("candidates")
-        more = tasks_of(candidates if isinstance(candidates, dict) else {})
-        resources_module.check_names(given if isinstance(given, dict) else {}, more)
+        # What is given for a stage says nothing where there is no such stage. (Which tasks a pipeline of the model's
+        # own has is known when it is compiled.)
+        if not (Path(content["folder"]) / PIPELINE_FILE).is_file():
+            candidates = content.get("candidates")
+            others = tasks_of(candidates if isinstance(candidates, dict) else {})
+            resources_module.check_names(given if isinstance(given, dict) else {}, others)
         return content
 
     @model_validator(mode="after")
     def _fused_tasks_are_known(self) -> Settings:
         tasks = resources_module.tasks() | tasks_of(self.candidates)
+        if self.own_pipeline:
+            return self
         for name in (name for group in self.cluster.fuse for name in group):
             if name not in tasks:
                 near = did_you_mean(name, list(tasks))
@@ -151,8 +155,21 @@ class Settings(Section):
 
     @functools.cached_property
     def _pods(self) -> dict[str, StageResources]:
-        given = {name: section.model_dump(exclude_unset=True) for name, section in self.resources.items()}
-        return resources_module.resolve(given, tasks_of(self.candidates))
+        given = self._resources
+        of_candidates = tasks_of(self.candidates).items()
+        return resources_module.resolve(given) | {
+            task: resources_module.of_task(given, task, stage) for task, stage in of_candidates
+        }
+
+    @property
+    def _resources(self) -> dict[str, Any]:
+        return {name: section.model_dump(exclude_unset=True) for name, section in self.resources.items()}
+
+    @property
+    def own_pipeline(self) -> Path | None:
+        """The file that defines the model's pipeline, where that is not the default one."""
+        file = self.folder / PIPELINE_FILE
+        return file if file.is_file() else None
 
     def candidate(self, name: str) -> Settings:
         """The settings of a candidate by itself: what it has of its own over what is said for all."""
@@ -176,9 +193,20 @@ class Settings(Section):
         on_volume = f"{self.cluster.mount_path}/{folder}/{self.folder.name}" if self.cluster.volume.claim else ""
         return getattr(self, parameter) or on_volume
 
-    def pod(self, task: str) -> StageResources:
-        """What the pod of a task is given: defaults, what is said of all, of its stage, and of itself."""
-        return self._pods[resources_module.task_name(task)]
+    def pod(self, task: str, stage: str = "") -> StageResources:
+        """What the pod of a task is given: defaults, what is said of all, of its stage, and of itself.
+
+        Args:
+          task: its name.
+          stage: that it runs, where the default pipeline has no such task.
+
+        Raises:
+          ValueError: what the settings say of it does not go together.
+        """
+        name = resources_module.task_name(task)
+        if not stage or resources_module.tasks().get(name) == stage:
+            return self._pods[name]
+        return resources_module.of_task(self._resources, name, stage)
 
     def has(self, stage: str) -> bool:
         """Whether there is a section for a stage: always, but of those that ask for it."""
@@ -282,13 +310,13 @@ class Settings(Section):
     def _arguments_of(self, stages: Iterable[str]) -> Iterator[tuple[str, str, dict[str, Any]]]:
         """Candidate (empty for what is said for all), stage and arguments, of each section that stages have."""
         for stage in dict.fromkeys(stages):
-            if stage in SECTIONS and not (stage in REPEATED and self.candidates):
-                yield "", stage, self.arguments(stage)
-            elif stage in SECTIONS:
-                for name in self.candidates:
-                    candidate = self.candidate(name)
-                    if stage != "tune" or candidate.tune:
-                        yield name, stage, candidate.arguments(stage)
+            if stage in REPEATED and self.candidates:
+                found = [(name, self.candidate(name)) for name in self.candidates]
+            else:
+                found = [("", self)] if stage in SECTIONS else []
+            for name, settings in found:
+                if settings.has(stage):
+                    yield name, stage, settings.arguments(stage)
 
     def _key(self, candidate: str, stage: str, key: str) -> str:
         """Where the settings say a stage's argument."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 import yaml
@@ -87,55 +87,67 @@ def _known() -> dict[str, str]:
     return {stage: stage for stage in stages()} | TASKS_OF_ANOTHER_NAME
 
 
-def check_names(given: Iterable[str], more: Mapping[str, str] | None = None) -> None:
+def check_names(given: Iterable[str], others: Iterable[str] = ()) -> None:
     """Refuses keys of the section `resources` that are no stage, task or `default`.
 
     Args:
       given: the keys.
-      more: tasks that these settings' pipeline has besides, with the stage of each.
+      others: stages and tasks that a pipeline of the model's own has besides.
 
     Raises:
       ValueError: which one, and the nearest that is known.
     """
+    known = ["default", *dict.fromkeys([*_known(), *others])]
     for name in given:
-        known = ["default", *_known(), *(more or {})]
         if name not in known:
             raise ValueError(
                 f"resources.{name}: no such stage{did_you_mean(name, known)}; known here: {', '.join(known)}"
             )
 
 
-def resolve(given: dict[str, Any], more: Mapping[str, str] | None = None) -> dict[str, StageResources]:
-    """What each task is given.
+def resolve(given: dict[str, Any]) -> dict[str, StageResources]:
+    """What each task of the default pipeline is given.
 
     Args:
       given: the section `resources` as the settings have it, `default` and names of stages or tasks.
-      more: tasks that these settings' pipeline has besides, with the stage of each.
 
     Raises:
       ValueError: what is wrong with it and where, in one line.
     """
-    more = more or {}
-    check_names(given, more)
-    known = _known() | dict(more)
+    known = _known()
     for name, values in given.items():
-        _check(name, known.get(name, ""), values)
-    result = {}
-    for task, stage in (tasks() | dict(more)).items():
-        ours: dict[str, Any] = {}
-        for layer in [_ALL, _ENVIRONMENT.get(stages()[stage], {}), _STAGE.get(stage, {}), _STAGE.get(task, {})]:
-            ours = _merge(ours, layer)
-        theirs: dict[str, Any] = {}
-        for name in dict.fromkeys(["default", stage, task]):
-            theirs = _merge(theirs, given.get(name, {}))
-        try:
-            result[task] = StageResources.model_validate(_fit(_merge(ours, theirs), theirs))
-        except ValidationError as error:
-            # Each part was valid by itself, so this is what they say together.
-            mistake = error.errors()[0]
-            where = ".".join(str(part) for part in ("resources", task, *mistake["loc"]))
-            raise ValueError(f"{where}: {mistake['msg'].removeprefix('Value error, ')}") from None
-    return result
+        if name == "default" or name in known:
+            _check(name, known.get(name, ""), values)
+    return {task: of_task(given, task, stage) for task, stage in tasks().items()}
+
+
+def of_task(given: dict[str, Any], task: str, stage: str) -> StageResources:
+    """What one task is given.
+
+    Args:
+      given: the section `resources` as the settings have it.
+      task: its name.
+      stage: that it runs; one that a model brings along has the defaults of the lightest environment.
+
+    Raises:
+      ValueError: what is wrong with it and where, in one line.
+    """
+    if task in given:
+        _check(task, stage, given[task])
+    environment_of_stage = _ENVIRONMENT.get(stages().get(stage, "client"), {})
+    ours: dict[str, Any] = {}
+    for layer in [_ALL, environment_of_stage, _STAGE.get(stage, {}), _STAGE.get(task, {})]:
+        ours = _merge(ours, layer)
+    theirs: dict[str, Any] = {}
+    for name in dict.fromkeys(["default", stage, task]):
+        theirs = _merge(theirs, given.get(name, {}))
+    try:
+        return StageResources.model_validate(_fit(_merge(ours, theirs), theirs))
+    except ValidationError as error:
+        # Each part was valid by itself, so this is what they say together.
+        mistake = error.errors()[0]
+        where = ".".join(str(part) for part in ("resources", task, *mistake["loc"]))
+        raise ValueError(f"{where}: {mistake['msg'].removeprefix('Value error, ')}") from None
 
 
 def _fit(merged: dict[str, Any], theirs: dict[str, Any]) -> dict[str, Any]:
@@ -148,7 +160,8 @@ def _fit(merged: dict[str, Any], theirs: dict[str, Any]) -> dict[str, Any]:
 
 
 def _check(name: str, stage: str, values: dict[str, Any]) -> None:
-    if values.get("gpu") is not None and stage not in GPU_STAGES:
+    # (A stage that a model brings along has an image of its own making.)
+    if values.get("gpu") is not None and stage not in GPU_STAGES and (not stage or stage in stages()):
         having = " and ".join(name for name in GPU_STAGES if name in stages())
         raise ValueError(
             f"resources.default.gpu: not every stage has a GPU image; ask for it under {having}"

@@ -26,7 +26,9 @@ from components.runtime.records import execution_record
 from components.runtime.stage import progress
 from components.runtime.stage.executor import ERROR_PREFIX
 from components.runtime.text.redaction import refuse_credentials
+from components.runtime.text.visible import visible
 
+_LONGEST_LINE = 500
 _ROOM_FOR_A_LINE = 16 << 10
 """Bytes that have to be free for a stage to say why it failed."""
 
@@ -40,8 +42,8 @@ class Completed:
     peak_memory_bytes: int | None
 
 
-StageRunner = Callable[[list[str], Path], Completed]
-"""Runs a command, its output appended to a log file."""
+StageRunner = Callable[[list[str], Path, Path], Completed]
+"""Runs a command, its output appended to a log file; the last is the folder of its outputs."""
 
 
 class Interrupted(StageError):
@@ -96,6 +98,9 @@ def launch(root: Path, task: Task, run_stage: StageRunner, log: Path) -> dict[st
         executor_input = executor_files.executor_input(task.inputs, task, folder)
         file = folder / "executor_input.json"
         file.write_text(json.dumps(executor_input, indent=1))
+        if task.foreign:
+            # KFP's launcher makes the folders of outputs too, and leaves what is in them to the stage.
+            (folder / "parameters").mkdir()
         command = resolve([*task.container.get("command", []), *task.container.get("args", [])], executor_input, file)
         started, begun = datetime.now(UTC), time.monotonic()
 
@@ -118,9 +123,9 @@ def launch(root: Path, task: Task, run_stage: StageRunner, log: Path) -> dict[st
         }
         lineage.started(root, task.run, record)
         try:
-            completed = run_stage(command, log)
+            completed = run_stage(command, log, folder)
             if completed.exit_code != 0:
-                raise failure(log, completed.exit_code)
+                raise failure(log, completed.exit_code, last_line=task.foreign)
             outputs, output_parameters = executor_files.read_outputs(task, folder, home)
         except (Interrupted, KeyboardInterrupt, SystemExit):
             lineage.ended(root, task.run, record | ended(), "stopped")
@@ -155,10 +160,18 @@ def _tell_of_damage(root: Path, home: Path, log: Path) -> None:
                 stream.write(f"{progress.PREFIX}made again: of the execution that was there, {reason}\n")
 
 
-def failure(log: Path, exit_code: int) -> TaskFailed:
-    """The stage's own one-line error, or what its exit code says."""
+def failure(log: Path, exit_code: int, *, last_line: bool = False) -> TaskFailed:
+    """The stage's own one-line error, or what its exit code says.
+
+    Args:
+      log: what it printed.
+      exit_code: of its process.
+      last_line: whether what it printed last is the best that is known: it keeps to no form of ours.
+    """
+    lines: list[str] = []
     with contextlib.suppress(OSError):
-        for line in reversed(log.read_text(errors="replace").splitlines()):
+        lines = log.read_text(errors="replace").splitlines()
+        for line in reversed(lines):
             if line.startswith(ERROR_PREFIX):
                 return TaskFailed(line.removeprefix(ERROR_PREFIX), exit_code)
     if exit_code - 128 in set(signal.Signals):
@@ -170,4 +183,6 @@ def failure(log: Path, exit_code: int) -> TaskFailed:
             f"{log.parent}: No space left on device, not even for the stage's log: free some space, then run again",
             EXIT_TRANSIENT,
         )
-    return TaskFailed(f"the stage ended with exit code {exit_code} and said nothing", exit_code)
+    said = next((visible(line.strip()) for line in reversed(lines) if line.strip()), "") if last_line else ""
+    told = f": {said[:_LONGEST_LINE]}" if said else " and said nothing"
+    return TaskFailed(f"the stage ended with exit code {exit_code}{told}", exit_code)

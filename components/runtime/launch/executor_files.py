@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from components.runtime.errors import InputError
 from components.runtime.launch.task import Task
 from components.runtime.records import execution_record
 from components.runtime.stage.artifacts import content_bytes, content_digest
@@ -77,7 +78,11 @@ def executor_input(inputs: dict[str, dict[str, Any]], task: Task, folder: Path) 
 
 
 def read_outputs(task: Task, folder: Path, home: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Reads what the stage made, with the places that hold after publication."""
+    """Reads what the stage made, with the places that hold after publication.
+
+    Raises:
+      InputError: an output is missing, or is no value of its type; ours see to that themselves.
+    """
     file = folder / "executor_output.json"
     written = json.loads(file.read_text()) if file.exists() else {}
     definitions = task.component.get("outputDefinitions", {})
@@ -85,6 +90,10 @@ def read_outputs(task: Task, folder: Path, home: Path) -> tuple[dict[str, Any], 
     for name, definition in definitions.get("artifacts", {}).items():
         artifact = written.get("artifacts", {}).get(name, {}).get("artifacts", [{}])[0]
         metadata = dict(artifact.get("metadata", {}))
+        if not (folder / name).exists():
+            raise InputError(f"{task.name}: the stage ended well and left no output {name!r}; it writes to its path")
+        if task.foreign:
+            metadata.setdefault("producer", task.container["image"])
         # Metrics artifacts don't tell, for people who look at them on KFP; keys and checks of the cache go by these.
         metadata.setdefault("digest", content_digest(folder / name))
         metadata.setdefault("bytes", content_bytes(folder / name))
@@ -95,6 +104,11 @@ def read_outputs(task: Task, folder: Path, home: Path) -> tuple[dict[str, Any], 
         }
     parameters = {}
     for name, definition in definitions.get("parameters", {}).items():
-        text = (folder / "parameters" / name).read_text()
-        parameters[name] = text if definition["parameterType"] == "STRING" else json.loads(text)
+        try:
+            text = (folder / "parameters" / name).read_text()
+            parameters[name] = text if definition["parameterType"] == "STRING" else json.loads(text)
+        except FileNotFoundError:
+            raise InputError(f"{task.name}: the stage ended well and left no output {name!r} in its file") from None
+        except ValueError:
+            raise InputError(f"{task.name}: the output {name!r} is no {definition['parameterType']} in JSON") from None
     return outputs, parameters

@@ -83,7 +83,7 @@ class FusedStages:
                 self._processes.prepare(later)
             self._prepared = True
 
-    def run(self, stage: str, command: list[str], log: Path) -> Completed:
+    def run(self, stage: str, command: list[str], log: Path, _workplace: Path | None = None) -> Completed:
         """Runs a stage's command, its output appended to `log`."""
         self.prepare(stage)
         with _copied(log) if self._aloud else contextlib.nullcontext():

@@ -5,6 +5,7 @@ The forms are those of kubeflow/pipelines, api/v2alpha1/pipeline_spec.proto, Pip
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from pathlib import Path
@@ -14,6 +15,7 @@ from components.runtime.errors import InputError
 from components.runtime.stage.executor import EXECUTOR_INPUT_OPTION
 
 _EXECUTOR_INPUT = "{{$}}"
+_STRUCTURED = ('{"Concat":', '{"IfPresent":')
 _PLACEHOLDER = re.compile(r"\{\{\$(?P<path>[^{}]*)\}\}")
 _INPUT_PARAMETER = re.compile(r"\.inputs\.parameters\['(?P<name>[^']+)'\]$")
 _OUTPUT_PARAMETER = re.compile(r"\.outputs\.parameters\['(?P<name>[^']+)'\]\.output_file$")
@@ -34,13 +36,38 @@ def resolve(arguments: list[str], executor_input: dict[str, Any], file: Path | N
     Raises:
       InputError: a placeholder that the executor input cannot answer.
     """
-    resolved = []
+    resolved: list[str] = []
     for before, argument in zip(["", *arguments], arguments, strict=False):
         if file and argument == _EXECUTOR_INPUT and before == EXECUTOR_INPUT_OPTION:
             resolved.append(f"@{file}")
         else:
-            resolved.append(_PLACEHOLDER.sub(lambda found: _value(found["path"], executor_input), argument))
+            for each in _expanded(argument, executor_input["inputs"]):
+                resolved.append(_PLACEHOLDER.sub(lambda found: _value(found["path"], executor_input), each))
     return resolved
+
+
+def _expanded(argument: Any, inputs: dict[str, Any]) -> list[str]:
+    """The arguments that one stands for: kfp writes `concat` and `if` of a component as JSON.
+
+    Raises:
+      InputError: it is neither.
+    """
+    if isinstance(argument, list):
+        return [part for each in argument for part in _expanded(each, inputs)]
+    if isinstance(argument, str):
+        if not argument.startswith(_STRUCTURED):
+            return [argument]
+        with contextlib.suppress(ValueError):
+            argument = json.loads(argument)
+        if isinstance(argument, str):
+            return [argument]
+    if "Concat" in argument:
+        return ["".join(_expanded(argument["Concat"], inputs))]
+    if "IfPresent" in argument:
+        asked = argument["IfPresent"]
+        given = {*inputs.get("parameterValues", {}), *inputs.get("artifacts", {})}
+        return _expanded(asked["Then"] if asked["InputName"] in given else asked.get("Else", []), inputs)
+    raise InputError(f"an argument of the command is of an unknown form: {json.dumps(argument)[:200]}")
 
 
 def _value(path: str, executor_input: dict[str, Any]) -> str:

@@ -26,7 +26,7 @@ VARIABLES = {
 }
 
 
-def run_stage(command: list[str], log: Path) -> Completed:
+def run_stage(command: list[str], log: Path, _workplace: Path | None = None) -> Completed:
     """Runs a stage's command as a process; what it prints goes to the container's log and to `log`.
 
     Raises:

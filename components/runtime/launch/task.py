@@ -21,6 +21,7 @@ class Task:
       inputs: artifacts by input name, each `{"uri", "type", "metadata"}`.
       code: digest of the stage's code and environment, or of its image.
       cacheable: whether an earlier execution with the same key may stand in for a new one.
+      foreign: whether image and command are of somebody else's making, with nothing of ours in them.
     """
 
     pipeline: str
@@ -33,6 +34,7 @@ class Task:
     inputs: dict[str, dict[str, Any]]
     code: str
     cacheable: bool = True
+    foreign: bool = False
 
     @functools.cached_property
     def key(self) -> str:

@@ -13,7 +13,7 @@ from components.runtime.launch.task import Task
 def hang(root: Path) -> None:
     """Launches a task that writes half of its output and then waits."""
 
-    def run_stage(command: list[str], log: Path) -> Completed:
+    def run_stage(command: list[str], log: Path, folder: Path) -> Completed:
         given = json.loads(Path(command[-1].removeprefix("@")).read_text())
         Path(given["outputs"]["artifacts"]["text"]["artifacts"][0]["uri"]).with_name("half").touch()
         time.sleep(60)

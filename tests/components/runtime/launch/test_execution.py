@@ -48,7 +48,7 @@ def _task(**changes: Any) -> Task:
     return dataclasses.replace(task, **changes)
 
 
-def _write(command: list[str], log: Path) -> Completed:
+def _write(command: list[str], log: Path, folder: Path) -> Completed:
     outputs = _executor_input(command)["outputs"]
     Path(outputs["artifacts"]["text"]["artifacts"][0]["uri"]).write_text("done")
     good = Path(outputs["parameters"]["good"]["outputFile"])
@@ -62,8 +62,8 @@ def _executor_input(command: list[str]) -> dict[str, Any]:
     return given
 
 
-def _fail(command: list[str], log: Path) -> Completed:
-    _write(command, log)
+def _fail(command: list[str], log: Path, folder: Path) -> Completed:
+    _write(command, log, folder)
     log.write_text("working\nerror: data.csv:3: ragged\n")
     return Completed(65, 0.1, 1000)
 
@@ -122,8 +122,8 @@ def test_a_record_that_a_power_cut_damaged_is_none_and_the_execution_is_made_aga
 
 @pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_text("d")], ids=["removed", "cut short"])
 def test_an_execution_without_its_artifacts_is_made_again(tmp_path: Path, damage: Callable[[Path], Any]) -> None:
-    def write(command: list[str], log: Path) -> Completed:
-        completed = _write(command, log)
+    def write(command: list[str], log: Path, folder: Path) -> Completed:
+        completed = _write(command, log, folder)
         output = {"text": {"artifacts": [{"uri": "x", "metadata": {"bytes": 4}}]}}
         Path(_executor_input(command)["outputs"]["outputFile"]).write_text(json.dumps({"artifacts": output}))
         return completed
@@ -180,7 +180,7 @@ def test_metadata_of_thousands_of_columns_reach_the_stage(tmp_path: Path) -> Non
     }
     assert len(json.dumps(columns)) > 128 << 10
 
-    def run(command: list[str], log: Path) -> Completed:
+    def run(command: list[str], log: Path, folder: Path) -> Completed:
         return Completed(subprocess.run(command, check=False).returncode, 0.0, 0)
 
     record = launch(tmp_path, _task(inputs={"a": given}, container=container), run, tmp_path / "log")
@@ -204,7 +204,7 @@ def test_a_clock_that_is_set_back_makes_no_time_negative(tmp_path: Path, monkeyp
 
 
 def test_a_stage_that_was_ended_with_its_run_has_not_failed(tmp_path: Path) -> None:
-    def interrupt(command: list[str], log: Path) -> Completed:
+    def interrupt(command: list[str], log: Path, folder: Path) -> Completed:
         raise Interrupted("stopped")
 
     with pytest.raises(Interrupted):
@@ -268,9 +268,9 @@ def test_raw_data_that_cannot_be_looked_at_is_always_read_again(tmp_path: Path) 
 
 
 def test_the_loser_of_two_equal_executions_takes_the_winners_artifacts(tmp_path: Path) -> None:
-    def write_while_another_does(command: list[str], log: Path) -> Completed:
+    def write_while_another_does(command: list[str], log: Path, folder: Path) -> Completed:
         launch(tmp_path, _task(run="other"), _write, tmp_path / "other.log")
-        return _write(command, log)
+        return _write(command, log, folder)
 
     record = launch(tmp_path, _task(), write_while_another_does, tmp_path / "log")
     assert record["run"] == "other"
@@ -300,9 +300,9 @@ def test_sweep_removes_what_a_killed_launcher_left_and_spares_a_living_one(tmp_p
 def test_the_placeholder_of_the_run_becomes_its_name_and_is_not_part_of_the_key(tmp_path: Path) -> None:
     given: list[Any] = []
 
-    def look(command: list[str], log: Path) -> Completed:
+    def look(command: list[str], log: Path, folder: Path) -> Completed:
         given.append(_executor_input(command)["inputs"]["parameterValues"])
-        return _write(command, log)
+        return _write(command, log, folder)
 
     parameters = {"run": RUN_PLACEHOLDER, "run_id": "{{$.pipeline_job_uuid}}", "text": f"the run {RUN_PLACEHOLDER}"}
     launch(tmp_path, _task(parameters=parameters), look, tmp_path / "log")
