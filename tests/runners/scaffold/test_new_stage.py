@@ -88,7 +88,7 @@ def test_every_file_is_told_and_what_is_left_to_do(grown: tuple[Path, str], unto
     for file in ("components/count_rows/count_rows.py", "pipeline.py", "runners/settings/stages.py"):
         assert f"\n{file}   " in said
         assert (project / file).is_file()
-    assert 'task("count_rows", examples=examples)' in said
+    assert 'build.stage("count_rows", examples=examples)' in said
 
 
 def test_specs_pages_and_the_new_tests_pass_at_once(grown: tuple[Path, str]) -> None:
