@@ -53,8 +53,11 @@ def compile_(model: str, output: Path | None, module: str, models: str | None, a
         settings.check_files(SECTIONS, here=False)
     resolved = Images(carried, with_models=not settings.module)
     text = compile_pipeline(settings, resolved)
+    parameters = None
     if settings.own_pipeline:
-        settings.check_files(stages(documents(text)[0]), here=False)
+        ir, _ = documents(text)
+        settings.check_files(stages(ir), here=False)
+        parameters = ir["root"].get("inputDefinitions", {}).get("parameters", {})
     resolved.refuse_other_models()
     output = output or in_checkout("build")
     file = output if output.suffix in (".yaml", ".yml") else output / f"{settings.folder.name}.kfp.yaml"
@@ -64,7 +67,7 @@ def compile_(model: str, output: Path | None, module: str, models: str | None, a
         from runners.argo.workflow import compile_workflow
 
         beside = file.with_name(f"{file.stem.removesuffix('.kfp')}.argo{file.suffix}")
-        files[beside] = compile_workflow(text, for_settings(settings))
+        files[beside] = compile_workflow(text, for_settings(settings, parameters))
     _write(files)
     for warning in (*resolved.warnings, *(fusing.warnings(text) if settings.cluster.fuse else ())):
         click.echo(warning, err=True)

@@ -22,7 +22,7 @@ from runners.compiled import op_functions, own_pipeline
 from runners.compiled.ir import stage_command
 from runners.settings import resources
 from runners.settings.cluster import FINAL_STATUS_SERVER
-from runners.settings.folders import SPEC, STAGES_FOLDER, shown
+from runners.settings.folders import SPEC, STAGES_FOLDER, own_specs, shown
 from runners.settings.model import OPTIONAL_SECTIONS, SECTIONS
 from runners.settings.resources import NEVER_CACHED, task_name
 
@@ -146,7 +146,7 @@ class Blocks:
             return files[0]
         if files:
             raise InputError(f"the stage {stage} is in {shown(files[1])} and in {shown(files[0])}; rename the first")
-        known = sorted({file.parent.name for folder in (STAGES, own) for file in folder.glob(f"*/{SPEC}")})
+        known = sorted(file.parent.name for file in [*STAGES.glob(f"*/{SPEC}"), *own_specs(self.settings.folder)])
         raise InputError(
             f"no stage {stage!r}{did_you_mean(stage, known)}; it would be in {shown(own / stage / SPEC)}, and those "
             f"there are: {', '.join(known)}"
@@ -159,8 +159,8 @@ class Blocks:
           InputError: nobody could say which image a run had.
         """
         container = created.container_spec
-        if container is None:
-            raise InputError(f"{shown(file)}: no container: a stage is an image and a command")
+        if container is None or not container.command:
+            raise InputError(f"{shown(file)}: a stage is a container with an image and a command; it lacks one of them")
         given = {"command": container.command, "args": container.args}
         if file.is_relative_to(STAGES) and given == stage_command(file.parent.name):
             return True
