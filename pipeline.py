@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from kfp import dsl
 
 from runners.compiled.building import Blocks, input_of
+from runners.settings.candidates import transforms
 
 if TYPE_CHECKING:
     from kfp.dsl import PipelineTask
@@ -194,7 +195,7 @@ class Build(Blocks):
         trained: dict[str, PipelineTask] = {}
         evaluated: dict[str, PipelineTask] = {}
         publishes_each = self.settings.choose.push == "each"
-        for name, maker in self.settings.transforms.items():
+        for name, maker in transforms(self.settings).items():
             build, suffix = self.candidate(name), f"-{name}"
             if maker not in prepared:
                 prepared[maker] = build.transform(examined, f"-{maker}" if maker else "")
