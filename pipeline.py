@@ -18,12 +18,14 @@ Compiling needs neither data nor network nor TensorFlow.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kfp import dsl
 
 from runners.compiled.building import Blocks, input_of
+from runners.settings.candidates import transforms
 
 if TYPE_CHECKING:
     from kfp.dsl import PipelineTask
@@ -60,7 +62,8 @@ class Build(Blocks):
 
     def candidate(self, name: str) -> Build:
         """The same blocks for one of several candidates: with what the settings say of it."""
-        build = Build(self.settings.candidate(name), self._find_image)
+        build = copy.copy(self)
+        build.settings = self.settings.candidate(name)
         build.service = {"candidate": name} if self.settings.choose.push == "each" else {}
         return build
 
@@ -192,7 +195,7 @@ class Build(Blocks):
         trained: dict[str, PipelineTask] = {}
         evaluated: dict[str, PipelineTask] = {}
         publishes_each = self.settings.choose.push == "each"
-        for name, maker in self.settings.transforms.items():
+        for name, maker in transforms(self.settings).items():
             build, suffix = self.candidate(name), f"-{name}"
             if maker not in prepared:
                 prepared[maker] = build.transform(examined, f"-{maker}" if maker else "")

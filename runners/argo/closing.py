@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from runners.argo import foreign
 from runners.argo.options import ArgoOptions
 from runners.argo.pod_security import CONTAINER_SECURITY
 from runners.argo.pods import SCRATCH, Pod, same_node
@@ -14,8 +15,6 @@ from runners.compiled.tasks import Pipeline, condition_names
 
 _TASK = "close-workflow"
 _DEADLINE_SECONDS = 600
-# Python alone, without the libraries of a stage.
-_RESOURCES = {"requests": {"cpu": "100m", "memory": "128Mi"}, "limits": {"cpu": "1", "memory": "512Mi"}}
 
 
 def step() -> dict[str, Any]:
@@ -32,7 +31,7 @@ def template(pipeline: Pipeline, options: ArgoOptions, labels: dict[str, str]) -
       labels: of all its pods.
     """
     tasks = list(pipeline.tasks.values())
-    lender = next((task for task in tasks if task.is_exit), tasks[0])
+    lender = next((task for task in tasks if task.is_exit and not task.foreign), foreign.lender(pipeline, tasks[0]))
     pod = Pod(CLOSING, {}, {}, options.claim, options.mount_path)
     variables = {"HOME": "/tmp", "TMPDIR": "/tmp"}
     arguments = [
@@ -63,7 +62,7 @@ def template(pipeline: Pipeline, options: ArgoOptions, labels: dict[str, str]) -
             "volumeMounts": pod.mounts,
             "securityContext": CONTAINER_SECURITY,
             "terminationMessagePolicy": "FallbackToLogsOnError",
-            "resources": _RESOURCES,
+            "resources": foreign.LAUNCHER_RESOURCES,
         },
         "volumes": [{"name": SCRATCH, "emptyDir": {}}],
     }

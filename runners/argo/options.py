@@ -85,8 +85,13 @@ class ArgoOptions:
             check_label(key, value)
 
 
-def for_settings(settings: Settings) -> ArgoOptions:
+def for_settings(settings: Settings, parameters: Mapping[str, Any] | None = None) -> ArgoOptions:
     """The options that a model's settings say.
+
+    Args:
+      settings: of the model.
+      parameters: those that its pipeline declares, where it has one of its own, which may lack some of the default
+        one's, or have defaults of its own.
 
     Raw data and served models lie on the volume, unless the settings name another place. A run's own claim is empty
     when it begins and gone when it has ended, so there both have to be given when the Workflow is submitted.
@@ -111,6 +116,7 @@ def for_settings(settings: Settings) -> ArgoOptions:
         parameters={
             name: getattr(settings, name) or (path if cluster.volume.claim else None)
             for name, path in on_volume.items()
+            if parameters is None or (name in parameters and not parameters[name].get("defaultValue"))
         },
         labels=cluster.labels,
     )

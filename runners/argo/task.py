@@ -11,6 +11,7 @@ from components.runtime.errors import InputError
 from components.runtime.launch.command import EXECUTION_OUTPUT
 from components.runtime.launch.executor_files import RUN_PLACEHOLDERS
 from components.runtime.records import argo_messages
+from runners.argo import foreign
 from runners.argo.conditions import Reference, reference, when
 from runners.argo.options import ArgoOptions, check_label
 from runners.argo.pod_security import CONTAINER_SECURITY
@@ -86,6 +87,10 @@ class Tasks:
             }
             for earlier in self._read_from(tasks)
         ]
+        parameters += [
+            {"name": _node_name(foreign.input_name(each)), "value": self._output_tag(each)}
+            for each in foreign.reads(tasks[0])
+        ]
         if parameters:
             found["arguments"] = {"parameters": parameters}
         return found
@@ -139,6 +144,7 @@ class Tasks:
         pod = Pod(first.pod, first.pod_container, config, options.claim, options.mount_path)
         self.pull_secrets.update(pod.pull_secrets)
         inputs = [*_workflow_parameters(tasks), *(_execution_input(name) for name in self._read_from(tasks))]
+        inputs += [_node_name(foreign.input_name(each)) for each in foreign.reads(first)]
         template: dict[str, Any] = {"name": node}
         if inputs:
             template["inputs"] = {"parameters": [{"name": name} for name in inputs]}
@@ -155,8 +161,11 @@ class Tasks:
             "annotations": pod.annotations | {"pipelines.kubeflow.org/max_cache_staleness": "P0D"},
         }
         template["container"] = self._container(tasks, pod)
-        if volumes := [{"name": SCRATCH, "emptyDir": {}}, *pod.volumes.values()]:
-            template["volumes"] = volumes
+        template["volumes"] = [{"name": SCRATCH, "emptyDir": {}}, *pod.volumes.values()]
+        if first.foreign:
+            template["sidecars"] = [foreign.container(first, pod, self._given)]
+            template["volumes"] += foreign.VOLUMES
+            template["podSpecPatch"] = foreign.POD_PATCH
         if options.task_deadline_seconds:
             template["activeDeadlineSeconds"] = options.task_deadline_seconds
         template |= pod.template
@@ -179,8 +188,19 @@ class Tasks:
             check_label(key, value)
         return labels | {"millrace/run": "{{workflow.name}}"}
 
+    def _output_tag(self, source: Output) -> str:
+        name = f"{_prefix(self._pipeline.tasks[source.task])}{source.name}"
+        return f"{{{{tasks.{self._nodes[source.task]}.outputs.parameters.{name}}}}}"
+
+    def _given(self, source: Source) -> str:
+        """How a template names a parameter that it is given."""
+        return source.name if isinstance(source, Parameter) else _node_name(foreign.input_name(source))
+
     def _container(self, tasks: Sequence[TaskSpec], pod: Pod) -> dict[str, Any]:
-        env = {"HOME": {"name": "HOME", "value": "/tmp"}, "TMPDIR": {"name": "TMPDIR", "value": "/tmp"}} | pod.env
+        beside = tasks[0].foreign
+        env = {"HOME": {"name": "HOME", "value": "/tmp"}, "TMPDIR": {"name": "TMPDIR", "value": "/tmp"}}
+        # What the settings say of the pod is of the stage's own container.
+        env |= {} if beside else pod.env
         arguments = ["--root", self._options.mount_path, "--run", "{{workflow.name}}"]
         arguments += ["--started", "{{workflow.creationTimestamp.RFC3339}}"]
         for task in tasks:
@@ -192,15 +212,15 @@ class Tasks:
         if FinalStatus() in tasks[0].parameters.values():
             arguments += ["--status", "{{workflow.status}}", "--failures", "{{workflow.failures}}"]
         return {
-            "image": tasks[0].pod_container["image"],
+            "image": foreign.lender(self._pipeline, tasks[0]).pod_container["image"],
             "command": ["python", "-m", "components.runtime.launch"],
             "args": [*arguments, "--outputs", OUTPUTS],
             "env": [_checked(tasks[0].pod, variable) for variable in env.values()],
-            "volumeMounts": pod.mounts,
+            "volumeMounts": [*pod.mounts, foreign.mount()] if beside else pod.mounts,
             "securityContext": CONTAINER_SECURITY,
             # The stage's one-line error becomes the message that Argo shows.
             "terminationMessagePolicy": "FallbackToLogsOnError",
-            **pod.container,
+            **({"resources": foreign.LAUNCHER_RESOURCES} if beside else pod.container),
         }
 
     def _spec(self, task: TaskSpec) -> dict[str, Any]:
@@ -237,6 +257,8 @@ class Tasks:
             "artifacts": artifacts,
             "cacheable": task.cacheable,
         }
+        if task.foreign:
+            spec["foreign"] = True
         if task.fused:
             spec["environment"] = task.fused.environments[task.stage]
         return spec

@@ -53,11 +53,14 @@ def compile_(model: str, place: Path | None, module: str, models: str | None, ar
     settings = load_model(model, module, carried)
     if not settings.own_pipeline:
         # Before the compilation, which takes seconds.
-        settings.check_files([stage for stage in SECTIONS if settings.has(stage)], here=False)
+        settings.check_files(SECTIONS, here=False)
     resolved = Images(carried, with_models=not settings.module)
     text = compile_pipeline(settings, resolved)
+    parameters = None
     if settings.own_pipeline:
-        settings.check_files(stages(documents(text)[0]), here=False)
+        ir, _ = documents(text)
+        settings.check_files(stages(ir), here=False)
+        parameters = ir["root"].get("inputDefinitions", {}).get("parameters", {})
     resolved.refuse_other_models()
     place = place or in_checkout("build")
     file = place if place.suffix in (".yaml", ".yml") else place / f"{settings.folder.name}.kfp.yaml"
@@ -67,7 +70,7 @@ def compile_(model: str, place: Path | None, module: str, models: str | None, ar
         from runners.argo.workflow import compile_workflow
 
         beside = file.with_name(f"{file.stem.removesuffix('.kfp')}.argo{file.suffix}")
-        files[beside] = compile_workflow(text, for_settings(settings))
+        files[beside] = compile_workflow(text, for_settings(settings, parameters))
     _write(files)
     for warning in (*resolved.warnings, *(fusing.warnings(text) if settings.cluster.fuse else ())):
         output.warn(warning)

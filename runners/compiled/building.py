@@ -22,7 +22,7 @@ from runners.compiled import op_functions, own_pipeline
 from runners.compiled.ir import stage_command
 from runners.settings import resources
 from runners.settings.cluster import FINAL_STATUS_SERVER
-from runners.settings.folders import SPEC, STAGES_FOLDER, shown
+from runners.settings.folders import SPEC, STAGES_FOLDER, own_specs, shown
 from runners.settings.model import OPTIONAL_SECTIONS, SECTIONS
 from runners.settings.resources import NEVER_CACHED, task_name
 
@@ -35,12 +35,11 @@ if TYPE_CHECKING:
 
 STAGES = PROJECT / "components"
 
+CANDIDATE = "CANDIDATE"
+"""Ends the names of inputs of which a task has one for each candidate, with its name in this place."""
 _PLAIN = (str, int, float, bool, list, dict)
 _TASK_NAME = re.compile(r"[a-z]([a-z0-9-]{0,51}[a-z0-9])?")
 """It names pods and folders; Argo's own names for the pods of a task are a little longer."""
-
-CANDIDATE = "CANDIDATE"
-"""Ends the names of inputs of which a task has one for each candidate, with its name in this place."""
 
 
 def component(file: Path, cluster: Cluster, given: tuple[str, ...] = ()) -> BaseComponent:
@@ -57,26 +56,24 @@ def component(file: Path, cluster: Cluster, given: tuple[str, ...] = ()) -> Base
 
 @functools.cache
 def _component(text: str, tells_status: bool, given: tuple[str, ...]) -> BaseComponent:
-    spec = yaml.safe_load(text)
-    inputs = spec.get("inputs", [])
-    if not tells_status and any(each["type"] == "PipelineTaskFinalStatus" for each in inputs):
-        # The server refuses the whole pipeline. Elsewhere the status can still be given; there it is empty, for a
-        # stage that lacks a parameter fails, and would tell nobody.
+    if not tells_status or given:
+        spec = yaml.safe_load(text)
+        inputs = [one for each in spec.get("inputs", []) for one in _repeated(each, given)]
         for each in inputs:
-            if each["type"] == "PipelineTaskFinalStatus":
+            if not tells_status and each.get("type") == "PipelineTaskFinalStatus":
+                # The server refuses the whole pipeline. Elsewhere the status can still be given; there it is empty,
+                # for a stage that lacks a parameter fails, and would tell nobody.
                 each |= {"type": "JsonObject", "default": "{}"}
-        text = yaml.safe_dump(spec, sort_keys=False)
-    if any(CANDIDATE in each["name"] for each in inputs):
-        spec["inputs"] = [one for each in inputs for one in _repeated(each, given)]
-        text = yaml.safe_dump(spec, sort_keys=False)
+        text = yaml.safe_dump(spec | ({"inputs": inputs} if inputs else {}), sort_keys=False)
     return specs.load_component_from_text(text)
 
 
 def _repeated(described: dict[str, Any], given: tuple[str, ...]) -> list[dict[str, Any]]:
     """An input of a spec, or those that it stands for."""
-    before, stands_for_many, _ = described["name"].partition(CANDIDATE)
-    names = [name for name in given if name.startswith(before)] if stands_for_many else [described["name"]]
-    return [described | {"name": name} for name in names]
+    before, stands_for_many, _ = str(described["name"]).partition(CANDIDATE)
+    if not stands_for_many or not given:
+        return [described]
+    return [described | {"name": name} for name in given if name.startswith(before)]
 
 
 def input_of(what: str, candidate: str) -> str:
@@ -149,7 +146,7 @@ class Blocks:
             return files[0]
         if files:
             raise InputError(f"the stage {stage} is in {shown(files[1])} and in {shown(files[0])}; rename the first")
-        known = sorted({file.parent.name for folder in (STAGES, own) for file in folder.glob(f"*/{SPEC}")})
+        known = sorted(file.parent.name for file in [*STAGES.glob(f"*/{SPEC}"), *own_specs(self.settings.folder)])
         raise InputError(
             f"no stage {stage!r}{did_you_mean(stage, known)}; it would be in {shown(own / stage / SPEC)}, and those "
             f"there are: {', '.join(known)}"
@@ -162,8 +159,8 @@ class Blocks:
           InputError: nobody could say which image a run had.
         """
         container = created.container_spec
-        if container is None:
-            raise InputError(f"{shown(file)}: no container: a stage is an image and a command")
+        if container is None or not container.command:
+            raise InputError(f"{shown(file)}: a stage is a container with an image and a command; it lacks one of them")
         given = {"command": container.command, "args": container.args}
         if file.is_relative_to(STAGES) and given == stage_command(file.parent.name):
             return True
@@ -196,6 +193,9 @@ class Blocks:
         """
         made = self._stages
         resources.check_names(self.settings.resources, [*made.values(), *made])
+        for name in self.settings.candidates:
+            if not any(task.endswith(f"-{name}") for task in made):
+                raise ValueError(f"candidates.{name}: there is no task of it; build.compete(...) makes those of all")
         for section in OPTIONAL_SECTIONS:
             if self.settings.has(section) and section not in made.values():
                 mend = "with build.exit_handler():" if section == "notify" else f'build.stage("{section}", ...)'

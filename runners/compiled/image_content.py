@@ -13,7 +13,7 @@ from components.runtime.errors import InputError, did_you_mean
 from components.runtime.stage.artifacts import file_digest
 from runners import PROJECT
 from runners.compiled.images import FUSED, GPU, GPU_STAGES
-from runners.settings.folders import IN_IMAGES, SETTINGS_FILE, carried
+from runners.settings.folders import IN_IMAGES, carried, is_of_pipeline
 
 BASE_PREFIX = "millrace/base-"
 CONTENT_LABEL = "dev.millrace.content"
@@ -25,7 +25,6 @@ _OF_ALL = "all"
 _NO_STAGES = ("base", FUSED)
 _ARGUMENT = re.compile(r"^ARG\s+(?P<name>\w+)=(?P<default>\S+)", re.MULTILINE)
 _NOT_COPIED = ("__pycache__",)
-_SETTINGS = re.compile(rf"{IN_IMAGES}/[^/]+/{re.escape(SETTINGS_FILE)}")
 _TAG_LENGTH = 16
 
 
@@ -180,8 +179,13 @@ def _taken(project: Path, source: str, models: Path | None) -> dict[str, Path]:
         found = {f"{IN_IMAGES}/{name}": file for name, file in carried(models).items()}
     else:
         found = {file.relative_to(project).as_posix(): file for file in _files(project / source)}
-    # What the settings say reaches a stage as its parameters, or is the cluster's: an image needs none of it.
-    return {name: file for name, file in found.items() if not _SETTINGS.fullmatch(name)}
+    # What settings and pipeline say reaches a stage as its parameters, or is the cluster's: an image needs none of it.
+    models_only = {name.removeprefix(f"{IN_IMAGES}/") for name in found}
+    return {
+        name: file
+        for name, file in found.items()
+        if source != IN_IMAGES or not is_of_pipeline(name.removeprefix(f"{IN_IMAGES}/"), models_only)
+    }
 
 
 def _models_digest(files: dict[str, Path]) -> str:

@@ -58,7 +58,7 @@ def told(file: Path | None) -> Iterator[None]:
     try:
         yield
     except (Exception, SystemExit) as error:
-        if file is None:
+        if file is None or (isinstance(error, InputError) and str(error).startswith(f"{shown(file)}:")):
             raise
         raise InputError(f"{shown(file)}{_line(file, error)}: {_reason(error)}") from error
 

@@ -24,7 +24,7 @@ from runners import PROJECT
 from runners.compiled import image_content, images
 from runners.compiled.ir import documents
 from runners.settings import secret_values
-from runners.settings.folders import SPEC, STAGES_FOLDER, shown
+from runners.settings.folders import own_specs, shown
 from runners.settings.model import Settings
 
 FOLDER = PROJECT / ".millrace_cache" / "compiled"
@@ -219,4 +219,4 @@ def _own_sources(settings: Settings) -> Iterator[Path]:
     """What a model brings along: its pipeline, and the specs of the stages in it."""
     if settings.own_pipeline:
         yield settings.own_pipeline
-        yield from sorted((settings.folder / STAGES_FOLDER).glob(f"*/{SPEC}"))
+        yield from own_specs(settings.folder)

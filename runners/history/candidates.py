@@ -65,11 +65,10 @@ def of_candidate(run: Run, name: str) -> Run:
         raise InputError(f"{run.id}/{name}: this run has no candidate {name!r}{did_you_mean(name, names)}; {has}")
     tasks = {task.name: task for task in run.tasks}
     kept = _before(tasks, f"evaluate-{name}")
-    others = tuple(f"-{other}" for other in names if other != name)
+    # What comes behind these alone, such as a push, is of this candidate, too.
+    of_others = set().union(*(_before(tasks, f"evaluate-{other}") for other in names if other != name))
     kept |= {
-        task.name
-        for task in run.tasks
-        if task.after and kept.issuperset(task.after) and not task.name.endswith(others) and task.stage != "choose"
+        task.name for task in run.tasks if task.after and kept.issuperset(task.after) and task.name not in of_others
     }
     bare = {each: _without(each, names) for each in kept}
     return replace(

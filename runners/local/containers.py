@@ -280,7 +280,8 @@ class TaskContainer:
         code = process.returncode
         return Completed(
             exit_code=code if code >= 0 else 128 - code,
-            start_up_seconds=(reader.started_at or time.monotonic()) - begun,
+            # A stage of somebody else's does not say when it begins to work.
+            start_up_seconds=None if self.task.foreign else (reader.started_at or time.monotonic()) - begun,
             # Of a container that had ended before anybody looked, nobody knows.
             peak_memory_bytes=memory.peak_bytes or None,
         )

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator
 
 from runners.settings import resources
 from runners.settings.sections import Section
 from runners.settings.stages import Evaluate, Train, Transform, Tune
+
+if TYPE_CHECKING:
+    from runners.settings.model import Settings
 
 REPEATED = ("transform", "tune", "train", "evaluate")
 """The sections that a candidate can have of its own."""
@@ -87,6 +90,44 @@ def _named(candidates: dict[str, Candidate]) -> dict[str, Candidate]:
 
 
 Candidates = Annotated[dict[str, Candidate], BeforeValidator(_given), AfterValidator(_named)]
+
+
+def check(settings: Settings) -> None:
+    """Holds what is said of candidates against the other sections.
+
+    Raises:
+      ValueError: what contradicts what, in one line.
+    """
+    if not settings.candidates and "choose" in settings.model_fields_set:
+        raise ValueError("choose: there is nothing to choose from; name candidates, or take the section out")
+    if settings.candidates and settings.tune and not any(each.tune for each in settings.candidates.values()):
+        raise ValueError(
+            "tune: each candidate says for itself whether it is tuned; put tune: {} under those that are, or take the "
+            "section out"
+        )
+    for section in ("push_hub", "push_vertex"):
+        if settings.choose.push == "each" and getattr(settings, section):
+            raise ValueError(
+                f"{section}: publishes one model, and choose.push says each; let it be best, or take {section} out"
+            )
+    for name in settings.candidates:
+        candidate = settings.candidate(name)
+        if candidate.tune and candidate.train.hyperparameters_file:
+            raise ValueError(
+                f"candidates.{name}: train.hyperparameters_file and tune both say what to train with; leave one of "
+                "them out"
+            )
+
+
+def transforms(settings: Settings) -> dict[str, str]:
+    """By candidate whose transform it reads: empty for that of all, else of the first with the same features."""
+    makers = [(settings.transform.model_dump(), "")]
+    found = {}
+    for name in settings.candidates:
+        section = settings.candidate(name).transform.model_dump()
+        found[name] = next((maker for known, maker in makers if known == section), name)
+        makers.append((section, found[name]))
+    return found
 
 
 def tasks(candidates: Iterable[str]) -> dict[str, str]:

@@ -20,6 +20,7 @@ from runners import PROJECT
 METRIC_NAMES = Path(__file__).with_name("metric_names.txt")
 """What a `class_name` without a `module` can be; written by `scripts/pages/metrics_page.py`."""
 
+_THRESHOLDS = ("value_threshold", "change_threshold")
 FIELDS = ("model_specs", "slicing_specs", "cross_slicing_specs", "metrics_specs", "options")
 """Of an EvalConfig."""
 
@@ -63,6 +64,16 @@ def check(file: Path, where: str) -> None:
                 "lists all, and one of your own, or of components.evaluate.metrics, needs its module "
                 "beside it"
             )
+
+
+def has_threshold(file: Path) -> bool:
+    """Whether an EvalConfig that `check` found good sets a threshold on anything."""
+    tokens = text_format.Tokenizer(file.read_text(encoding="utf-8").split("\n"), skip_comments=True)
+
+    def found(fields: list[_Field]) -> bool:
+        return any(name in _THRESHOLDS or (isinstance(value, list) and found(value)) for _, name, value in fields)
+
+    return found(list(_fields(tokens, "")))
 
 
 def _check_class(where: str, line: int, metric: dict[str, Any]) -> None:

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import os
 import shlex
+from collections.abc import Collection
 from pathlib import Path
 
 from components.runtime.errors import InputError, did_you_mean
+from components.runtime.launch.fingerprints import PIPELINE_FILE, SPEC, STAGES_FOLDER
 from runners import PROJECT
 
 IN_IMAGES = "models"
 """What the folder of models is called in images, and in the checkout."""
 MODELS = PROJECT / IN_IMAGES
 SETTINGS_FILE = "settings.yaml"
-PIPELINE_FILE = "pipeline.py"
-"""Beside the settings: the pipeline of a model that has one of its own."""
-STAGES_FOLDER = "components"
-"""Beside the settings: the stages that a model brings along, each a folder with its `component.yaml`."""
-SPEC = "component.yaml"
 
 
 def find(model: str, models: Path | None = None) -> Path:
@@ -100,6 +97,24 @@ def above(models: Path) -> Path:
 def is_model(folder: Path) -> bool:
     """Whether a folder is a model's."""
     return (folder / SETTINGS_FILE).is_file()
+
+
+def own_specs(folder: Path) -> list[Path]:
+    """The specs of the stages that a model brings along."""
+    return sorted((folder / STAGES_FOLDER).glob(f"*/{SPEC}"))
+
+
+def is_of_pipeline(name: str, files: Collection[str]) -> bool:
+    """Whether a file of a folder of models says what runs, and is nothing that a stage reads.
+
+    Args:
+      name: of the file, from the folder of models on.
+      files: all of them.
+    """
+    parts = name.split("/")
+    if parts[1:] in ([SETTINGS_FILE], [PIPELINE_FILE]):
+        return True
+    return len(parts) > 3 and parts[1] == STAGES_FOLDER and "/".join([*parts[:3], SPEC]) in files
 
 
 def shown(file: Path) -> str:

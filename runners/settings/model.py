@@ -15,10 +15,10 @@ from components.runtime.errors import InputError, did_you_mean
 from components.runtime.publish.vertex_options import PushVertex
 from components.runtime.text import yaml_files
 from runners import PROJECT
+from runners.settings import candidates as candidates_module
 from runners.settings import evaluation_file, mistakes, plain_values, secret_values
 from runners.settings import resources as resources_module
 from runners.settings.candidates import REPEATED, Candidates, Choose
-from runners.settings.candidates import tasks as tasks_of
 from runners.settings.cluster import Cluster, StageResources
 from runners.settings.folders import IN_IMAGES, MODELS, PIPELINE_FILE, SETTINGS_FILE, above, carried, find, shown
 from runners.settings.kubernetes_values import pipeline_name
@@ -99,15 +99,15 @@ class Settings(Section):
         # own has is known when it is compiled.)
         if not (Path(content["folder"]) / PIPELINE_FILE).is_file():
             candidates = content.get("candidates")
-            more = tasks_of(candidates if isinstance(candidates, dict) else {})
-            resources_module.check_names(given if isinstance(given, dict) else {}, more)
+            others = candidates_module.tasks(candidates if isinstance(candidates, dict) else {})
+            resources_module.check_names(given if isinstance(given, dict) else {}, others)
         return content
 
     @model_validator(mode="after")
     def _fused_tasks_are_known(self) -> Settings:
+        tasks = resources_module.tasks() | candidates_module.tasks(self.candidates)
         if self.own_pipeline:
             return self
-        tasks = resources_module.tasks() | tasks_of(self.candidates)
         for name in (name for group in self.cluster.fuse for name in group):
             if name not in tasks:
                 near = did_you_mean(name, list(tasks))
@@ -132,30 +132,16 @@ class Settings(Section):
 
     @model_validator(mode="after")
     def _candidates_make_a_pipeline(self) -> Settings:
-        if not self.candidates and "choose" in self.model_fields_set:
-            raise ValueError("choose: there is nothing to choose from; name candidates, or take the section out")
-        if self.candidates and self.tune and not any(each.tune for each in self.candidates.values()):
-            raise ValueError(
-                "tune: each candidate says for itself whether it is tuned; put tune: {} under those that are, or take "
-                "the section out"
-            )
-        for section in ("push_hub", "push_vertex"):
-            if self.choose.push == "each" and getattr(self, section):
-                raise ValueError(
-                    f"{section}: publishes one model, and choose.push says each; let it be best, or take {section} out"
-                )
-        for name in self.candidates:
-            candidate = self.candidate(name)
-            if candidate.tune and candidate.train.hyperparameters_file:
-                raise ValueError(
-                    f"candidates.{name}: train.hyperparameters_file and tune both say what to train with; leave one of "
-                    "them out"
-                )
+        candidates_module.check(self)
         return self
 
     @functools.cached_property
     def _pods(self) -> dict[str, StageResources]:
-        return resources_module.resolve(self._resources, tasks_of(self.candidates))
+        given = self._resources
+        of_candidates = candidates_module.tasks(self.candidates).items()
+        return resources_module.resolve(given) | {
+            task: resources_module.of_task(given, task, stage) for task, stage in of_candidates
+        }
 
     @property
     def _resources(self) -> dict[str, Any]:
@@ -171,17 +157,6 @@ class Settings(Section):
         """The settings of a candidate by itself: what it has of its own over what is said for all."""
         own = self.candidates[name]
         return self.model_copy(update={stage: own.over(stage, getattr(self, stage)) for stage in REPEATED})
-
-    @functools.cached_property
-    def transforms(self) -> dict[str, str]:
-        """By candidate whose transform it reads: empty for that of all, else of the first with the same features."""
-        makers = [(self.transform.model_dump(), "")]
-        found = {}
-        for name in self.candidates:
-            section = self.candidate(name).transform.model_dump()
-            found[name] = next((maker for known, maker in makers if known == section), name)
-            makers.append((section, found[name]))
-        return found
 
     def place(self, parameter: Literal["data", "serving_directory"]) -> str:
         """Where raw data lies, or served models go, on a cluster when a run does not say: on the volume, if any."""
@@ -268,6 +243,7 @@ class Settings(Section):
         Raises:
           InputError: one is not on this machine, and no URI.
         """
+        stages = list(stages)
         where = shown(self.folder / SETTINGS_FILE)
         if self.module and not here:
             self._check_module(where)
@@ -302,17 +278,28 @@ class Settings(Section):
                     f"{where}: validate.previous_statistics: there is no folder {earlier}; name the output of the "
                     "statistics stage in an earlier run"
                 )
+        if "choose" in stages and self.candidates and self.choose.push == "best":
+            self._check_choice(where)
+
+    def _check_choice(self, where: str) -> None:
+        """Refuses candidates of which no evaluation says which is best, before they are trained."""
+        files = [self._path_here(named["eval_config_file"]) for _, _, named in self._arguments_of(["evaluate"])]
+        if not self.choose.better and all(file.is_file() and not evaluation_file.has_threshold(file) for file in files):
+            raise InputError(
+                f"{where}: choose: no evaluation has a threshold, so nothing says which candidate is best; say it: "
+                f"choose: {{metric: {self.choose.metric or 'auc'}, better: higher}}, or lower"
+            )
 
     def _arguments_of(self, stages: Iterable[str]) -> Iterator[tuple[str, str, dict[str, Any]]]:
         """Candidate (empty for what is said for all), stage and arguments, of each section that stages have."""
         for stage in dict.fromkeys(stages):
-            if stage in SECTIONS and not (stage in REPEATED and self.candidates):
-                yield "", stage, self.arguments(stage)
-            elif stage in SECTIONS:
-                for name in self.candidates:
-                    candidate = self.candidate(name)
-                    if stage != "tune" or candidate.tune:
-                        yield name, stage, candidate.arguments(stage)
+            if stage in REPEATED and self.candidates:
+                found = [(name, self.candidate(name)) for name in self.candidates]
+            else:
+                found = [("", self)] if stage in SECTIONS else []
+            for name, settings in found:
+                if settings.has(stage):
+                    yield name, stage, settings.arguments(stage)
 
     def _key(self, candidate: str, stage: str, key: str) -> str:
         """Where the settings say a stage's argument."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 import yaml
@@ -92,7 +92,7 @@ def check_names(given: Iterable[str], others: Iterable[str] = ()) -> None:
 
     Args:
       given: the keys.
-      others: stages and tasks that this pipeline has besides.
+      others: stages and tasks that a pipeline of the model's own has besides.
 
     Raises:
       ValueError: which one, and the nearest that is known.
@@ -105,21 +105,20 @@ def check_names(given: Iterable[str], others: Iterable[str] = ()) -> None:
             )
 
 
-def resolve(given: dict[str, Any], more: Mapping[str, str] | None = None) -> dict[str, StageResources]:
-    """What each task is given whose name the settings tell.
+def resolve(given: dict[str, Any]) -> dict[str, StageResources]:
+    """What each task of the default pipeline is given.
 
     Args:
       given: the section `resources` as the settings have it, `default` and names of stages or tasks.
-      more: tasks that these settings' pipeline has besides, with the stage of each.
 
     Raises:
       ValueError: what is wrong with it and where, in one line.
     """
-    known = _known() | dict(more or {})
+    known = _known()
     for name, values in given.items():
         if name == "default" or name in known:
             _check(name, known.get(name, ""), values)
-    return {task: of_task(given, task, stage) for task, stage in (tasks() | dict(more or {})).items()}
+    return {task: of_task(given, task, stage) for task, stage in tasks().items()}
 
 
 def of_task(given: dict[str, Any], task: str, stage: str) -> StageResources:

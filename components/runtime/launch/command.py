@@ -20,6 +20,7 @@ from typing import Any, NoReturn
 
 from components.runtime.errors import EXIT_INTERRUPTED, InputError, classify, known
 from components.runtime.launch import execution
+from components.runtime.launch.beside import Beside
 from components.runtime.launch.execution import StageRunner
 from components.runtime.launch.fused import FUSED_TASK, FusedStages, failed_in
 from components.runtime.launch.stage_process import run_stage
@@ -127,6 +128,10 @@ def _run(arguments: argparse.Namespace) -> None:
             if fused:
                 run, prefix = functools.partial(fused.run, task.stage), f"{task.name}-"
                 progress.report(f"{FUSED_TASK} {task.name}")
+            if task.foreign:
+                beside = Beside(task.inputs)
+                around.callback(beside.close)
+                run = beside.run
             try:
                 executions[task.name] = _execute(root, task, run, arguments.outputs, prefix)
             except Exception as error:

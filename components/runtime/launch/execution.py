@@ -38,7 +38,7 @@ class Completed:
     """How a stage's process ended."""
 
     exit_code: int
-    start_up_seconds: float
+    start_up_seconds: float | None
     peak_memory_bytes: int | None
 
 

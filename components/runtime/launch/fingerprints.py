@@ -27,6 +27,12 @@ from components.runtime.stage.artifacts import content_digest, content_files, fi
 WORKING_DIRECTORY = Path(__file__).parents[3]
 """That of every stage, here and in the images: the folder that has `components` in it."""
 
+PIPELINE_FILE = "pipeline.py"
+"""In a model's folder: the pipeline of a model that has one of its own."""
+STAGES_FOLDER = "components"
+"""In a model's folder: the stages that it brings along, each a folder with its `component.yaml`."""
+SPEC = "component.yaml"
+
 _URI = re.compile(r"([a-z][a-z0-9+.-]*)://\S+")
 _FILE_ADDRESS = re.compile(r"file:(//)?(?=/)")
 _VERSIONED = re.compile(r"https?://[^?#]*/[0-9]+/?")
@@ -170,7 +176,15 @@ def _modules(file: Path) -> list[str]:
 def _importable(folder: Path) -> Iterator[Path]:
     """Python files below a folder, but for those in folders that no import statement can name, as `.git`."""
     below = files_below(folder, lambda name: name.isidentifier() and name != "__pycache__")
-    return (file for file in below if file.suffix == ".py")
+    stages = [spec.parent for spec in folder.glob(f"{STAGES_FOLDER}/*/{SPEC}")]
+    return (
+        file
+        for file in below
+        if file.suffix == ".py"
+        # What a model's pipeline is made of decides what runs, and is no part of what its modules do.
+        and file != folder / PIPELINE_FILE
+        and not any(file.is_relative_to(stage) for stage in stages)
+    )
 
 
 def _read_by(module: Path, folder: Path) -> Iterator[Path]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -41,19 +42,23 @@ def resolve(arguments: list[str], executor_input: dict[str, Any], file: Path | N
         if file and argument == _EXECUTOR_INPUT and before == EXECUTOR_INPUT_OPTION:
             resolved.append(f"@{file}")
         else:
-            for each in _expanded(argument, executor_input["inputs"]):
+            for each in expanded(argument, executor_input["inputs"]):
                 resolved.append(_PLACEHOLDER.sub(lambda found: _value(found["path"], executor_input), each))
     return resolved
 
 
-def _expanded(argument: Any, inputs: dict[str, Any]) -> list[str]:
+def expanded(argument: Any, inputs: Mapping[str, Any]) -> list[str]:
     """The arguments that one stands for: kfp writes `concat` and `if` of a component as JSON.
+
+    Args:
+      argument: as the IR has it.
+      inputs: those of an executor input, of which the names count.
 
     Raises:
       InputError: it is neither.
     """
     if isinstance(argument, list):
-        return [part for each in argument for part in _expanded(each, inputs)]
+        return [part for each in argument for part in expanded(each, inputs)]
     if isinstance(argument, str):
         if not argument.startswith(_STRUCTURED):
             return [argument]
@@ -62,11 +67,11 @@ def _expanded(argument: Any, inputs: dict[str, Any]) -> list[str]:
         if isinstance(argument, str):
             return [argument]
     if "Concat" in argument:
-        return ["".join(_expanded(argument["Concat"], inputs))]
+        return ["".join(expanded(argument["Concat"], inputs))]
     if "IfPresent" in argument:
         asked = argument["IfPresent"]
         given = {*inputs.get("parameterValues", {}), *inputs.get("artifacts", {})}
-        return _expanded(asked["Then"] if asked["InputName"] in given else asked.get("Else", []), inputs)
+        return expanded(asked["Then"] if asked["InputName"] in given else asked.get("Else", []), inputs)
     raise InputError(f"an argument of the command is of an unknown form: {json.dumps(argument)[:200]}")
 
 

@@ -72,8 +72,9 @@ def read_task(
             container=spec["container"],
             parameters={name: value for name, value in values.items() if name in definitions},
             inputs=inputs,
-            code=_code(spec["stage"], spec["container"]["image"]),
+            code=_code(spec["stage"], spec["container"]["image"], foreign=bool(spec.get("foreign"))),
             cacheable=spec["cacheable"],
+            foreign=bool(spec.get("foreign")),
         )
     except json.JSONDecodeError as error:
         raise InputError(f"--task is not JSON: {error}") from None
@@ -124,9 +125,9 @@ def _execution(task: str, executions: dict[str, dict[str, Any]]) -> dict[str, An
     return executions[task]
 
 
-def _code(stage: str, image: str) -> str:
-    """Identifies what runs: the image by its digest, or without one the code that is in it."""
-    if "@sha256:" in image:
+def _code(stage: str, image: str, *, foreign: bool) -> str:
+    """Identifies what runs: the image by its digest, or without one the code that is in it, if that is ours."""
+    if foreign or "@sha256:" in image:
         return image
     files = [*sorted((_COMPONENTS / stage).rglob("*.py")), *sorted((_COMPONENTS / "runtime").rglob("*.py"))]
     listing = "".join(f"{file.relative_to(_COMPONENTS)} {file_digest(file)}\n" for file in files)

@@ -17,7 +17,11 @@ from click.testing import CliRunner
 from components.runtime.errors import InputError
 from runners.commands import new_stage
 from runners.commands.cli import cli
+from runners.compiled.pipelines import compile_pipeline
 from runners.scaffold import registration, stage
+from runners.settings.model import load
+from tests.runners.compiled_models import pods
+from tests.runners.own_pipelines import EXAMPLES, block, write
 from tests.support import ROOT
 
 LONGEST = "a" * 30
@@ -88,7 +92,7 @@ def test_every_file_is_told_and_what_is_left_to_do(grown: tuple[Path, str], unto
     for file in ("components/count_rows/count_rows.py", "pipeline.py", "runners/settings/stages.py"):
         assert f"\n{file}   " in said
         assert (project / file).is_file()
-    assert 'task("count_rows", examples=examples)' in said
+    assert 'build.stage("count_rows", examples=examples)' in said
 
 
 def test_specs_pages_and_the_new_tests_pass_at_once(grown: tuple[Path, str]) -> None:
@@ -136,15 +140,12 @@ def test_the_new_tests_pass_in_the_stages_environment(grown: tuple[Path, str], n
 
 @pytest.mark.slow
 def test_the_task_that_is_told_runs_in_the_pipeline(tmp_path: Path) -> None:
+    """In the example of docs/pipelines.md, behind the evaluation."""
     project = copy(tmp_path / "project")
-    said = run(project, sys.executable, "runners/commands/main.py", "new-stage", "count_rows")
-    line = said.split("such as: ")[1].splitlines()[0]
-    pipeline = (project / "pipeline.py").read_text()
-    place = '        examples = ingest.outputs["examples"]\n'
-    assert place in pipeline
-    (project / "pipeline.py").write_text(pipeline.replace(place, f"{place}        {line}\n"))
+    run(project, sys.executable, "runners/commands/main.py", "new-stage", "count_rows")
+    (project / "models" / "taxi" / "pipeline.py").write_text(block(f"pipeline.py: {EXAMPLES['added']}"))
     run(project, sys.executable, "-m", "scripts.data.sample_data", "taxi", "--rows", "300")
-    run(project, sys.executable, "runners/commands/main.py", "run", "taxi", "--until", "count-rows")
+    run(project, sys.executable, "runners/commands/main.py", "run", "taxi", "--param", "train_steps=5")
     (found,) = project.glob("pipeline_root/artifacts/taxi/count-rows/*/counts/counts.json")
     assert sum(map(int, "".join(sign if sign.isdigit() else " " for sign in found.read_text()).split())) == 300
     (report,) = project.glob("pipeline_root/runs/*/report.html")
@@ -241,3 +242,48 @@ def test_lists_of_another_form_are_refused() -> None:
         registration.import_rules(rules, "count_rows")
     with pytest.raises(InputError, match=r"docs/contract.md: has another form"):
         registration.contract("# Contract\n", "count_rows")
+
+
+def test_a_stage_in_a_models_folder_is_compiled_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path / "mine", USES_IT)
+    given = ("list_files", "--model", str(tmp_path / "mine"), "--image", "host:5000/tools/busybox:1.37")
+    result = call(tmp_path, monkeypatch, *given)
+    assert result.exception is None, result.output
+    file = tmp_path / "mine" / "components" / "list_files" / "component.yaml"
+    assert str(file) in result.output
+    assert 'build.stage("list_files", examples=examples)  # runs call it list-files' in result.output
+    made = pods(compile_pipeline(load(str(tmp_path / "mine"))))["list-files"]
+    assert made["image"] == "host:5000/tools/busybox:1.37"
+    assert made["command"] == ["sh", "-euc", 'find "$1" -type f > "$2"', "list_files"]
+    again = call(tmp_path, monkeypatch, *given)
+    assert "is there already; choose another NAME" in str(again.exception)
+
+
+USES_IT = """
+def pipeline(build, data):
+    examples = build.stage("ingest", data=data).outputs["examples"]
+    build.stage("list_files", examples=examples)
+"""
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        (("own", "--model", "M"), "--model and --image go together"),
+        (("own", "--image", "busybox:1"), "--model and --image go together"),
+        (("Own", "--model", "M", "--image", "busybox:1"), "NAME 'Own': a stage is named in lower-case letters"),
+        (("push", "--model", "M", "--image", "busybox:1"), "NAME 'push': the checkout has a stage of that name"),
+        (("own", "--model", "M", "--image", "busybox"), "--image busybox: expected NAME:TAG"),
+        (("own", "--model", "M", "--image", "host:1/busybox"), "--image host:1/busybox: expected NAME:TAG"),
+        (("own", "--model", "M", "--image", "busybox:1", "--environment", "ml"), "--environment is of stages in the"),
+        (("own", "--model", "./none", "--image", "busybox:1"), "no model ./none"),
+    ],
+)
+def test_what_no_stage_in_a_models_folder_can_be(
+    given: tuple[str, ...], reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path / "mine", USES_IT)
+    result = call(tmp_path, monkeypatch, *(str(tmp_path / "mine") if each == "M" else each for each in given))
+    assert isinstance(result.exception, InputError)
+    assert str(result.exception).startswith(reason)
+    assert not (tmp_path / "mine" / "components").exists()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from components.runtime.errors import InputError
-from runners.settings import folders
+from runners.settings import candidates, folders
 from runners.settings import model as settings
 
 THREE = """
@@ -59,7 +59,7 @@ def test_only_who_asks_for_a_search_has_one(file: Path) -> None:
 
 def test_candidates_with_the_same_features_share_a_transform(file: Path) -> None:
     file.write_text(THREE)
-    assert settings.load("mine").transforms == {"wide": "", "deep": "", "text": "text", "text-more": "text"}
+    assert candidates.transforms(settings.load("mine")) == {"wide": "", "deep": "", "text": "text", "text-more": "text"}
 
 
 def test_files_of_every_candidate_are_looked_for(file: Path) -> None:
@@ -76,6 +76,21 @@ def test_files_of_every_candidate_are_looked_for(file: Path) -> None:
     # The search looks at the module of its own training.
     with pytest.raises(InputError, match="no file models/mine/net"):
         settings.load("mine").check_files(["tune"])
+
+
+def test_where_no_threshold_says_what_is_best_it_has_to_be_said(file: Path) -> None:
+    evaluation = file.parent / "evaluation.pbtxt"
+    evaluation.write_text('metrics_specs { metrics { class_name: "AUC" } }')
+    text = "candidates: {a: {}, b: {}}\n"
+    file.write_text(text)
+    with pytest.raises(InputError, match=r"yaml: choose: no evaluation has a threshold, .*{metric: auc, better"):
+        settings.load("mine").check_files(["choose", "evaluate"])
+    file.write_text(text + "choose: {metric: loss, better: lower}\n")
+    settings.load("mine").check_files(["choose", "evaluate"])
+    file.write_text(text)
+    bound = "per_slice_thresholds { threshold { value_threshold { lower_bound { value: 0.5 } } } }"
+    evaluation.write_text(evaluation.read_text().replace('"AUC"', f'"AUC" {bound}'))
+    settings.load("mine").check_files(["choose", "evaluate"])
 
 
 def test_what_no_candidate_uses_need_not_be_there(file: Path) -> None:

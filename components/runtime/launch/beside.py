@@ -1,0 +1,137 @@
+"""Runs a stage that has nothing of ours in its image: in a container beside this one, in the same pod of Argo.
+
+The other container is started with this one, and waits until it may begin: Argo's executor, which stands before the
+command of every container, has a pause for it (https://argo-workflows.readthedocs.io/en/latest/debug-pause/). It finds
+its inputs and outputs at places that are the same in every pod; here they are made to lead to the volume. Argo's
+executor leaves the exit code in the folder that all containers of the pod share. The pod's containers see each other's
+processes, so that one that is not needed can be ended, and one that was lost is noticed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from components.runtime.errors import TransientError
+from components.runtime.launch.execution import Completed
+from components.runtime.stage import progress
+
+CONTAINER = "stage"
+"""Name of the other container."""
+PLACE = Path("/stage")
+"""A volume of the pod's own, in both containers."""
+INPUTS, OUTPUTS = PLACE / "inputs", PLACE / "outputs"
+PAUSE_VARIABLE = "ARGO_DEBUG_PAUSE_BEFORE"
+
+_ARGO = Path("/var/run/argo/ctr")
+_PROCESSES = Path("/proc")
+_POLL_SECONDS = 0.5
+_START_SECONDS = 15 * 60
+"""How long the other container may take to start: its image may have to be fetched."""
+
+
+class Beside:
+    """The other container, as this one sees it."""
+
+    def __init__(self, inputs: Mapping[str, Mapping[str, Any]]) -> None:
+        """Begins nothing yet.
+
+        Args:
+          inputs: artifacts by input name, as in `Task`.
+        """
+        self._inputs = inputs
+        self._folder = _ARGO / CONTAINER
+        self._ended = False
+
+    def run(self, command: list[str], log: Path, workplace: Path) -> Completed:
+        """Lets the command begin; returns when it has ended.
+
+        Raises:
+          TransientError: its container did not start, or was lost.
+        """
+        INPUTS.mkdir(exist_ok=True)
+        for name, artifact in self._inputs.items():
+            (INPUTS / name).symlink_to(artifact["uri"])
+        OUTPUTS.symlink_to(workplace)
+        with log.open("a") as stream:
+            stream.write(f"what the stage prints is in the container {CONTAINER} of its pod\n")
+        progress.report(f"lets the container {CONTAINER} begin")
+        self._folder.mkdir(parents=True, exist_ok=True)
+        (self._folder / "before").touch()
+        code = self._exit_code()
+        self._ended = True
+        return Completed(exit_code=code, start_up_seconds=None, peak_memory_bytes=None)
+
+    def close(self) -> None:
+        """Ends the other container where its command was not let begin, or has not ended."""
+        if self._ended or (self._folder / "exitcode").exists():
+            return
+        with contextlib.suppress(TransientError):
+            self._wait_for_start()
+        for process in self._executors():
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                # The stage first: nobody else would end it.
+                for child in _children(process):
+                    os.kill(child, signal.SIGKILL)
+                os.kill(process, signal.SIGKILL)
+
+    def _exit_code(self) -> int:
+        self._wait_for_start()
+        while True:
+            # In this order: what is gone left its code before.
+            lives = any(self._executors())
+            with contextlib.suppress(FileNotFoundError, ValueError):
+                code = int((self._folder / "exitcode").read_text())
+                return code if code >= 0 else 128 - code
+            if not lives:
+                raise TransientError(
+                    f"the container {CONTAINER} of the pod was lost; it may have taken more memory than it has"
+                )
+            time.sleep(_POLL_SECONDS)
+
+    def _wait_for_start(self) -> None:
+        begun = time.monotonic()
+        while not any(self._executors()) and not (self._folder / "exitcode").exists():
+            if time.monotonic() - begun > _START_SECONDS:
+                raise TransientError(
+                    f"the container {CONTAINER} of the pod did not start within {_START_SECONDS // 60} minutes; "
+                    "`kubectl describe pod` says why: its image may not be there"
+                )
+            time.sleep(_POLL_SECONDS)
+
+    def _executors(self) -> Iterator[int]:
+        """Argo's executors of commands that are not this process's."""
+        ours = set(_above(os.getpid()))
+        for entry in _PROCESSES.iterdir():
+            if entry.name.isdigit() and int(entry.name) not in ours:
+                with contextlib.suppress(OSError):
+                    words = (entry / "cmdline").read_bytes().split(b"\0")
+                    if words[0].endswith(b"argoexec") and b"emissary" in words[:3]:
+                        yield int(entry.name)
+
+
+def _above(process: int) -> Iterator[int]:
+    """A process and those that it descends from."""
+    while process:
+        yield process
+        process = _parent(process)
+
+
+def _children(process: int) -> list[int]:
+    return [
+        int(entry.name)
+        for entry in _PROCESSES.iterdir()
+        if entry.name.isdigit() and _parent(int(entry.name)) == process
+    ]
+
+
+def _parent(process: int) -> int:
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        # Behind the name, which may have blanks and brackets.
+        return int((_PROCESSES / str(process) / "stat").read_text().rpartition(")")[2].split()[1])
+    return 0
