@@ -12,7 +12,7 @@ from rich.text import Text
 
 from components.runtime.errors import InputError
 from runners.scaffold.model import files, planning, reading, task
-from runners.scaffold.model.profile import Plan
+from runners.scaffold.model.profile import TASKS, Plan
 from runners.settings.folders import MODELS, shown
 from runners.settings.kubernetes_values import pipeline_name
 from runners.settings.model import own_name
@@ -29,9 +29,7 @@ from runners.settings.model import own_name
     help="What is to be predicted; given several times, several labels of 0 and 1 at once.",
 )
 @click.option("--positive", default="", metavar="VALUE", help="Of a label of two values the one that counts as 1.")
-@click.option(
-    "--task", "kind", type=click.Choice(task.KINDS), help="What is to be predicted, where it is not as it looks."
-)
+@click.option("--task", "kind", type=click.Choice(TASKS), help="What is to be predicted, where it is not as it looks.")
 @click.option("--leave-out", multiple=True, metavar="COLUMN", help="A column that is no feature.")
 @click.option(
     "--keep", multiple=True, metavar="COLUMN", help="A column that is one, though it looks like an id or a leak."
@@ -87,11 +85,11 @@ def _tell(console: Console, plan: Plan, made: list[str], folder: str, dry_run: b
     table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
     for heading in ("column", "becomes", "why"):
         table.add_column(heading, overflow="fold")
-    for feature in plan.features:
-        why = Text("; ".join([feature.why] + [each for each in feature.remarks if each != feature.why]))
-        if feature.remarks:
+    for row in plan.rows:
+        why = Text("; ".join(row.why))
+        if row.marked:
             why.stylize("yellow")
-        table.add_row(Text(feature.column), Text(feature.treatment or "left out"), why)
+        table.add_row(Text(row.columns), Text(row.becomes), why)
     label = ", ".join(plan.task.labels)
     console.print()
     console.print(Text(f"{label} is the label: {plan.question} ({plan.task.kind}: {plan.task.why})"), soft_wrap=True)

@@ -46,15 +46,15 @@ def days(values: Values, missing: float = 0.0) -> tf.Tensor:
     """Days since 1970-01-01 with their fraction, float32 of shape [batch], which tells moments 3 minutes apart.
 
     Args:
-      values: texts such as 2015-01-31 or 2015-01-31T12:30:00, as they are written whatever their time zone; or numbers,
-        seconds since 1970.
+      values: texts such as 2015-01-31, 2015/01/31 or 2015-01-31T12:30:00, as they are written whatever their time
+        zone; or numbers, seconds since 1970.
       missing: what stands where there is no value, or a text that is no such date.
     """
     if values.dtype != tf.string:
         seconds = filled(_map(values, lambda flat: tf.cast(flat, tf.float64)), float("nan"))
         found = seconds / 86_400
     else:
-        texts = tf.strings.strip(filled(values, ""))
+        texts = tf.strings.regex_replace(tf.strings.strip(filled(values, "")), "/", "-")
         is_date = tf.strings.regex_full_match(texts, r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}.*)?")
         has_seconds = tf.strings.regex_full_match(texts, r".{16}:\d{2}.*")
         # As long as a date with its time, so that each part has its place.

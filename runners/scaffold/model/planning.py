@@ -80,7 +80,7 @@ def _looped(data: DataSet, features: Collection[Feature]) -> dict[str, str]:
 
 def _steps(rows: int, batch_size: int) -> int:
     """Enough to see each row some fifty times, and not so many that a first run takes long; early stopping ends it."""
-    return max(500, min(5000, round(50 * rows / batch_size, -2)))
+    return max(500, min(5000, round(50 * rows // batch_size, -2)))
 
 
 def check_column(option: str, name: str, data: DataSet) -> None:
@@ -96,6 +96,7 @@ def check_column(option: str, name: str, data: DataSet) -> None:
 
 def _slices(data: DataSet, features: Collection[Feature]) -> tuple[str, ...]:
     """Columns of a few values by which a person would ask how good the model is."""
+    # Of the rows of the sample, made as many as there are in the split.
     share = data.rows.get("eval", 0) / max(1, data.sampled)
 
     def suits(feature: Feature) -> bool:

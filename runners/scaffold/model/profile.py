@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 INTEGER, FLOAT, TEXT, BYTES = "integer", "float", "text", "bytes"
-Kind = Literal["integer", "float", "text", "bytes"]
+
+_MANY = 6
+"""Columns beside each other of which a table for people tells once."""
 
 BINARY, CLASSES, NUMBER, LABELS = "binary", "classes", "number", "labels"
-TaskKind = Literal["binary", "classes", "number", "labels"]
+TASKS = (BINARY, CLASSES, NUMBER, LABELS)
 
 
 @dataclass(frozen=True)
@@ -19,7 +22,7 @@ class Column:
 
     Attributes:
       name: as the data has it.
-      kind: of its values.
+      kind: of its values: integer, float, text or bytes.
       rows: of the sample.
       missing: of them, those without a value.
       values: those that are there, in the order of the rows; of a list, all.
@@ -28,7 +31,7 @@ class Column:
     """
 
     name: str
-    kind: Kind
+    kind: str
     rows: int
     missing: int
     values: tuple[Any, ...]
@@ -79,7 +82,7 @@ class Task:
     """What the label asks for.
 
     Attributes:
-      kind: binary, one of several classes, a number, or several labels at once.
+      kind: one of `TASKS`: one of two or of several classes, a number, or several labels at once.
       labels: the raw columns, one but where several columns are a label each.
       shares: of the classes, by class, the most frequent first; empty for a number.
       positive: of a binary task, the value that counts as 1.
@@ -87,7 +90,7 @@ class Task:
       unseen: whether a class may be met that training has not seen, and the label has one number more.
     """
 
-    kind: TaskKind
+    kind: str
     labels: tuple[str, ...]
     shares: Mapping[Any, float] = field(default_factory=dict)
     positive: Any = None
@@ -124,6 +127,23 @@ class Feature:
     why: str
     lines: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Row:
+    """Columns that are alike, as a table for people has them.
+
+    Attributes:
+      columns: the name, or that of the first and how many more.
+      becomes: the treatment.
+      why: it is this one, and what looks wrong.
+      marked: whether something does.
+    """
+
+    columns: str
+    becomes: str
+    why: tuple[str, ...]
+    marked: bool
 
 
 @dataclass(frozen=True)
@@ -183,6 +203,18 @@ class Plan:
     def used(self) -> list[Feature]:
         """Of the columns that the model reads."""
         return [feature for feature in self.features if feature.treatment]
+
+    @property
+    def rows(self) -> list[Row]:
+        """Of a table of the columns: neighbours that are alike, many of them, are one row."""
+        rows = []
+        alike = itertools.groupby(self.features, lambda each: (each.treatment, each.why, each.remarks))
+        for (treatment, why, remarks), group in alike:
+            names = [feature.column for feature in group]
+            shown = [f"{names[0]} … {names[-1]} ({len(names)})"] if len(names) >= _MANY else names
+            told = tuple(dict.fromkeys([why, *remarks]))
+            rows += [Row(name, treatment or "left out", told, bool(remarks)) for name in shown]
+        return rows
 
     @property
     def has_texts(self) -> bool:

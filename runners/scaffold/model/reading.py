@@ -22,7 +22,7 @@ from runners.local import environments
 from runners.local.run import LocalRun
 from runners.local.selection import Selection
 from runners.scaffold.model import csv_form, looks
-from runners.scaffold.model.profile import BYTES, FLOAT, INTEGER, TEXT, Column, DataSet, Kind
+from runners.scaffold.model.profile import BYTES, FLOAT, INTEGER, TEXT, Column, DataSet
 from runners.settings.model import Settings, own_name
 from runners.terminal.display import make_display
 
@@ -106,7 +106,7 @@ def profile(
     place: str,
     ingest: Mapping[str, Any],
 ) -> DataSet:
-    """What a sample of the training rows says of each column.
+    """What a sample of the rows of all splits says of each column.
 
     Args:
       examples_folder: the artifact of ingest.
@@ -116,7 +116,7 @@ def profile(
       place: of the raw data, as settings have it.
       ingest: settings of ingest that are not the default.
     """
-    sample = list(_sample(examples_folder / "Split-train", rows["train"]))
+    sample = list(_sample([examples_folder / f"Split-{split}" for split in rows], sum(rows.values())))
     names = dict.fromkeys([*columns_in_order, *sorted({name for record in sample for name in record})])
     found = {name: [record.get(name, []) for record in sample] for name in names}
     columns = {name: _column(name, values) for name, values in found.items()}
@@ -128,11 +128,11 @@ def profile(
     return DataSet(place, columns, rows, len(sample), records, text, ingest)
 
 
-def _sample(folder: Path, rows: int) -> Iterator[dict[str, list[Any]]]:
+def _sample(folders: Iterable[Path], rows: int) -> Iterator[dict[str, list[Any]]]:
     """Rows at equal distances, at most `SAMPLE` of them: files are often sorted."""
     step = max(1, -(-rows // SAMPLE))
     number = 0
-    for file in sorted(folder.iterdir()):
+    for file in (file for folder in folders for file in sorted(folder.iterdir())):
         for record in tfrecord.read(file):
             if number % step == 0:
                 yield examples.decode(record)
@@ -150,7 +150,7 @@ def _column(name: str, rows: list[list[Any]]) -> Column:
     return Column(name, kind, len(rows), missing, present, dict(Counter(present).most_common()), several)
 
 
-def _kind(values: list[Any]) -> Kind:
+def _kind(values: list[Any]) -> str:
     if all(isinstance(value, int) for value in values) and values:
         return INTEGER
     if all(isinstance(value, float) for value in values) and values:
@@ -163,7 +163,7 @@ def _kind(values: list[Any]) -> Kind:
     return TEXT
 
 
-def _value(value: Any, kind: Kind) -> Any:
+def _value(value: Any, kind: str) -> Any:
     """As Python has it; None for NaN."""
     if kind == TEXT:
         return value.decode("utf-8")

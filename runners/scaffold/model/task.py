@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, get_args
+from typing import Any
 
 from components.runtime.errors import InputError, did_you_mean
 from runners.scaffold.model.profile import (
@@ -17,10 +17,7 @@ from runners.scaffold.model.profile import (
     Column,
     DataSet,
     Task,
-    TaskKind,
 )
-
-KINDS: tuple[str, ...] = get_args(TaskKind)
 
 MOST_CLASSES_OF_NUMBERS = 20
 """A label of numbers without fractions and of more values is a number to predict."""
