@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from components.runtime.errors import InputError
+from components.runtime.text.redaction import HIDDEN, refuse_credentials
 from runners.scaffold.model import files, planning, reading, task
 from runners.scaffold.model.profile import TASKS, Plan
 from runners.settings.folders import MODELS, shown
@@ -51,6 +52,9 @@ def new(
     folder = _folder(name)
     if not data:
         raise InputError("--data PLACE is missing: the folder, file or URI that the model learns from")
+    refuse_credentials(data, f"--data {HIDDEN}", place=not os.path.exists(data))
+    if "://" not in data and not os.path.lexists(data):
+        raise InputError(f"--data {data}: there is no such file or folder; name the one with your data")
     console = Console()
     root = Path(context.obj["root"]).absolute()
     found = reading.read_data(root, folder, data, labels, console)
