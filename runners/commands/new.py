@@ -45,7 +45,7 @@ from runners.settings.model import own_name
     default="",
     metavar="MODEL",
     shell_complete=completion.models,
-    help="Copy this model, by its name or path, in place of writing one; its data is the copy's unless --data is given.",
+    help="Copy this model, by its name or path; its data is that of the copy unless --data says otherwise.",
 )
 @click.option("--dry-run", is_flag=True, help="Print what would be written, and why; write nothing.")
 @click.pass_context

@@ -7,7 +7,6 @@ import os
 import re
 from pathlib import Path
 
-from components.runtime.errors import InputError
 from runners.scaffold.model.reading import place_of
 from runners.settings.folders import SETTINGS_FILE, carried
 from runners.settings.model import load

@@ -126,7 +126,7 @@ def _no_classes(found: Tree, base: str, patterns: Mapping[str, str], classes: Co
 
 
 def _split_patterns(found: Tree, base: str, images: Sequence[str]) -> dict[str, str]:
-    """The patterns of splits where the folders below `base` are named like splits, one to train on and one to hold out."""
+    """The patterns of splits where the folders below `base` are named so, one to train on and one to hold out."""
     names = {label[len(base) :].lstrip("/").split("/")[0] for label in images if folder(label) != base}
     by_split = {}
     for split, known in (("train", _TRAIN), ("eval", _EVAL), ("test", _TEST)):

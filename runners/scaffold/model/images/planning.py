@@ -206,7 +206,7 @@ def plan(folder: Path, place: str, layout: Layout, images: Images) -> ImagePlan:
         steps=_steps(layout, images.rows["train"], shape, batch),
         values=values,
         ignored=ignored,
-        remarks=tuple([*layout.remarks, *_remarks(images, values)]),
+        remarks=(*layout.remarks, *_remarks(images, values)),
     )
 
 
