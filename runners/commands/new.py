@@ -66,6 +66,7 @@ def new(
     of_tables = {"--label": labels, "--positive": positive, "--task": kind, "--leave-out": leave_out, "--keep": keep}
     console = Console()
     root = Path(context.obj["root"]).absolute()
+    made: Mapping[str, str | bytes]
     if example:
         _refuse(of_tables, f"--from {example} copies a model as it is")
         made = copying.copy(example, folder, data)

@@ -44,13 +44,13 @@ def gates(task: Task, rows: int) -> dict[str, Gate]:
         return {"SquaredErrorLift": Gate(1.05, -0.05, True, told)}
     if task.kind == LABELS:
         share = min(task.shares.values())
-        return {"AUC": _auc(share, rows)}
+        return {"AUC": auc(share, rows)}
     if task.kind == CLASSES:
         most = max(task.shares.values())
         told = f"Accuracy over the share of the most frequent class, {most:.0%}: a constant answer gets 1."
         return {"MajorityLift": Gate(lift(most, rows), -0.05, True, told)}
     share = task.shares[task.positive]
-    found = {"AUC": _auc(share, rows)}
+    found = {"AUC": auc(share, rows)}
     if share < RARE:
         bound = lift(share, rows * TOP, most=min(1 / share, 1 / TOP))
         told = (
@@ -65,7 +65,7 @@ def gates(task: Task, rows: int) -> dict[str, Gate]:
     return found
 
 
-def _auc(share: float, rows: int) -> Gate:
+def auc(share: float, rows: int) -> Gate:
     """The AUC of scores without meaning is normal around a half, with the deviation of Mann and Whitney's statistic."""
     ones = max(share * rows, 1)
     others = max(rows - ones, 1)

@@ -11,8 +11,9 @@ from components.runtime.errors import InputError
 from runners.scaffold.model.images import lists, pairs
 from runners.scaffold.model.images.tree import Tree, common_folder, folder, inside, tree
 
-CLASSES, MASKS = "classes", "masks"
 Kind = Literal["classes", "masks"]
+CLASSES: Kind = "classes"
+MASKS: Kind = "masks"
 
 _TRAIN = ("train", "training")
 _EVAL = ("val", "valid", "validation", "eval", "evaluation", "dev")
