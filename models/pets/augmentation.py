@@ -1,4 +1,4 @@
-"""Changes photographs as another camera and another day would, and their masks in the same way."""
+"""Changes images as another camera and another day would, and their masks in the same way."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def augment(images: tf.Tensor, masks: tf.Tensor, seed: tf.Tensor, smallest: floa
 
     Args:
       images: uint8, [batch, height, width, 3].
-      masks: uint8, [batch, height, width].
+      masks: integers, [batch, height, width].
       seed: two integers; the same ones give the same changes.
       smallest: part of a side that is kept at least; 1 keeps the whole, mirrored or not.
 
@@ -41,7 +41,7 @@ def augment(images: tf.Tensor, masks: tf.Tensor, seed: tf.Tensor, smallest: floa
     places = cut(masks[..., tf.newaxis], "nearest")[..., 0]
     return (
         tf.ensure_shape(tf.saturate_cast(tf.round(coloured), tf.uint8), images.shape),
-        tf.ensure_shape(tf.cast(places, tf.uint8), masks.shape),
+        tf.ensure_shape(tf.cast(places, masks.dtype), masks.shape),
     )
 
 

@@ -22,7 +22,7 @@ BOTTOM = "block_16_project"
 
 
 def build(
-    size: int,
+    size: tuple[int, int],
     classes: int,
     *,
     alpha: float,
@@ -34,7 +34,7 @@ def build(
     """The network, not compiled.
 
     Args:
-      size: pixels along a side, a multiple of 32.
+      size: height and width in pixels, multiples of 32.
       classes: of pixels.
       alpha: width of the encoder; 1 is the published one.
       decoder_filters: filters of the decoder at a sixteenth, an eighth, a quarter, a half and the whole of the size.
@@ -43,9 +43,9 @@ def build(
       encoder_weights: a file of weights of Keras's MobileNetV2 without its top, `imagenet`, or nothing: random ones.
 
     Returns:
-      A model from `{"image_xf": uint8 [batch, size, size, 3]}` to probabilities of shape [batch, size, size, classes].
+      A model from `{"image_xf": uint8 [batch, *size, 3]}` to probabilities of shape [batch, *size, classes].
     """
-    image = keras.Input((size, size, 3), dtype="uint8", name="image_xf")
+    image = keras.Input((*size, 3), dtype="uint8", name="image_xf")
     scaled = keras.layers.Rescaling(1 / 127.5, offset=-1.0)(image)
     *joints, layer = _encoder(size, alpha, momentum, encoder_weights)(scaled)
     layer = keras.layers.SpatialDropout2D(dropout)(layer)
@@ -62,7 +62,7 @@ def build(
     return keras.Model({"image_xf": image}, probabilities, name="unet")
 
 
-def _encoder(size: int, alpha: float, momentum: float, weights: str) -> keras.Model:
+def _encoder(size: tuple[int, int], alpha: float, momentum: float, weights: str) -> keras.Model:
     """MobileNetV2 as a model from a scaled image to its features at the joints and at the bottom."""
     # Keras warns that 128 is not 224; no weights are for one size only.
     mobilenet = _mobilenet(size, alpha, IMAGENET if weights == IMAGENET else None)
@@ -76,9 +76,9 @@ def _encoder(size: int, alpha: float, momentum: float, weights: str) -> keras.Mo
     return keras.Model(mobilenet.input, outputs, name="encoder")
 
 
-def _mobilenet(size: int, alpha: float, weights: str | None) -> keras.Model:
+def _mobilenet(size: tuple[int, int], alpha: float, weights: str | None) -> keras.Model:
     try:
-        return keras.applications.MobileNetV2((size, size, 3), alpha=alpha, include_top=False, weights=weights)
+        return keras.applications.MobileNetV2((*size, 3), alpha=alpha, include_top=False, weights=weights)
     except ValueError as error:
         raise InputError(f"custom_config: alpha {alpha} and encoder_weights {weights!r}: {error}") from error
     except Exception as error:

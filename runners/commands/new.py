@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shlex
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
@@ -12,7 +14,10 @@ from rich.text import Text
 
 from components.runtime.errors import InputError
 from components.runtime.text.redaction import HIDDEN, refuse_credentials
-from runners.scaffold.model import files, planning, reading, task
+from runners.commands import completion
+from runners.scaffold.model import copying, files, planning, reading, task
+from runners.scaffold.model.images import layout, making
+from runners.scaffold.model.images.planning import ImagePlan
 from runners.scaffold.model.profile import TASKS, Plan
 from runners.settings.folders import MODELS, shown
 from runners.settings.kubernetes_values import pipeline_name
@@ -35,6 +40,14 @@ from runners.settings.model import own_name
 @click.option(
     "--keep", multiple=True, metavar="COLUMN", help="A column that is one, though it looks like an id or a leak."
 )
+@click.option(
+    "--from",
+    "example",
+    default="",
+    metavar="MODEL",
+    shell_complete=completion.models,
+    help="Copy this model, by its name or path; its data is that of the copy unless --data says otherwise.",
+)
 @click.option("--dry-run", is_flag=True, help="Print what would be written, and why; write nothing.")
 @click.pass_context
 def new(
@@ -46,27 +59,66 @@ def new(
     kind: str | None,
     leave_out: tuple[str, ...],
     keep: tuple[str, ...],
+    example: str,
     dry_run: bool,
 ) -> None:
     """Write the model NAME for data of your own: a folder of models/, or anywhere by its path."""
     folder = _folder(name)
-    if not data:
-        raise InputError("--data PLACE is missing: the folder, file or URI that the model learns from")
+    if data:
+        _check_place(data)
+    of_tables = {"--label": labels, "--positive": positive, "--task": kind, "--leave-out": leave_out, "--keep": keep}
+    console = Console()
+    root = Path(context.obj["root"]).absolute()
+    made: Mapping[str, str | bytes]
+    if example:
+        _refuse(of_tables, f"--from {example} copies a model as it is")
+        made = copying.copy(example, folder, data)
+    elif not data:
+        raise InputError(
+            "--data PLACE is missing: the folder, file or URI that the model learns from; or --from MODEL to copy one"
+        )
+    elif images := layout.find(data, labels):
+        _refuse({**of_tables, "--label": ()}, f"{data} holds images, which have no columns")
+        plan_of_images = making.make(root, folder, data, images, console)
+        made = files.render_templates(images.templates, {"plan": plan_of_images})
+        _tell_of_images(console, plan_of_images)
+    else:
+        found = reading.read_data(root, folder, data, labels, console)
+        for option, columns in (("--leave-out", leave_out), ("--keep", keep)):
+            for column in columns:
+                planning.check_column(option, column, found)
+        asked = task.infer(found, labels, kind=kind or "", positive=positive)
+        plan = planning.plan(folder, found, asked, kept=keep, left_out=leave_out)
+        made = files.render(plan)
+        _tell(console, plan)
+    if not dry_run:
+        files.write(folder, made)
+    for place in sorted(made):
+        click.echo(f"{'would make' if dry_run else 'made':<{12 if dry_run else 6}}{shown(folder)}/{place}")
+    if not dry_run:
+        click.echo(f"\nnext: ./millrace run {folder.name if folder.parent == MODELS else shlex.quote(str(folder))}")
+
+
+def _check_place(data: str) -> None:
+    """Refuses data that is not there; what a URI leads to is ingest's to find.
+
+    Raises:
+      InputError: there is nothing, or an address holds credentials.
+    """
     refuse_credentials(data, f"--data {HIDDEN}", place=not os.path.exists(data))
     if "://" not in data and not os.path.lexists(data):
         raise InputError(f"--data {data}: there is no such file or folder; name the one with your data")
-    console = Console()
-    root = Path(context.obj["root"]).absolute()
-    found = reading.read_data(root, folder, data, labels, console)
-    for option, columns in (("--leave-out", leave_out), ("--keep", keep)):
-        for column in columns:
-            planning.check_column(option, column, found)
-    asked = task.infer(found, labels, kind=kind or "", positive=positive)
-    plan = planning.plan(folder, found, asked, kept=keep, left_out=leave_out)
-    made = files.render(plan)
-    if not dry_run:
-        files.write(folder, made)
-    _tell(console, plan, list(made), shown(folder), dry_run)
+
+
+def _refuse(options: Mapping[str, object], why: str) -> None:
+    """Refuses options that would do nothing.
+
+    Raises:
+      InputError: one is given.
+    """
+    for option, value in options.items():
+        if value:
+            raise InputError(f"{option} says nothing here: {why}; leave it out")
 
 
 def _folder(name: str) -> Path:
@@ -85,7 +137,7 @@ def _folder(name: str) -> Path:
     return folder
 
 
-def _tell(console: Console, plan: Plan, made: list[str], folder: str, dry_run: bool) -> None:
+def _tell(console: Console, plan: Plan) -> None:
     table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
     for heading in ("column", "becomes", "why"):
         table.add_column(heading, overflow="fold")
@@ -99,7 +151,13 @@ def _tell(console: Console, plan: Plan, made: list[str], folder: str, dry_run: b
     console.print(Text(f"{label} is the label: {plan.question} ({plan.task.kind}: {plan.task.why})"), soft_wrap=True)
     console.print(table)
     console.print()
-    for place in made:
-        click.echo(f"{'would make' if dry_run else 'made':<{12 if dry_run else 6}}{folder}/{place}")
-    if not dry_run:
-        click.echo(f"\nnext: ./millrace run {plan.shown}")
+
+
+def _tell_of_images(console: Console, plan: ImagePlan) -> None:
+    console.print()
+    console.print(Text(f"{plan.question} ({plan.layout.why})"), soft_wrap=True)
+    for line in plan.facts:
+        console.print(Text(line), soft_wrap=True)
+    for remark in plan.remarks:
+        console.print(Text(f"LOOK: {remark}", style="yellow"), soft_wrap=True)
+    console.print()

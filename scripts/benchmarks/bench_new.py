@@ -100,7 +100,9 @@ def measure(name: str, scratch: Path) -> Measured:
     metric = next(metric for metric in METRICS if metric in metrics)
     examples = json.loads((executions["ingest"] / "execution.json").read_text())["outputs"]["examples"]
     options = [f"--metric={metric}", *labels]
-    boosting = json.loads(_call(python, "-m", "scripts.benchmarks.boosting", examples["uri"], *options).splitlines()[-1])
+    boosting = json.loads(
+        _call(python, "-m", "scripts.benchmarks.boosting", examples["uri"], *options).splitlines()[-1]
+    )
     return Measured(
         name=name,
         rows=next(task["rows"] for task in run["tasks"] if task["name"] == "ingest"),

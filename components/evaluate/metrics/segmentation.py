@@ -3,7 +3,8 @@
 In an EvalConfig: `metrics { class_name: "MeanIoU" module: "components.evaluate.metrics" }`. Labels are class
 numbers of shape [height, width] (or any other shape), predictions one score per class, [height, width, classes]. All
 follow from one table of pixels by true and predicted class over all images, so that every pixel counts the same.
-Keras's own metrics of this kind do not take TFMA's weights, which are one per image.
+Keras's own metrics of this kind do not take TFMA's weights, which are one per image. A pixel of the label -1 is not
+counted.
 """
 
 from __future__ import annotations
@@ -19,6 +20,9 @@ from tensorflow_model_analysis.metrics import metric_types, metric_util
 from tensorflow_model_analysis.proto import config_pb2, metrics_for_slice_pb2
 
 from components.runtime.errors import InputError
+
+NO_CLASS = -1
+"""The label of pixels that are not judged, such as borders that nobody could draw."""
 
 PIXEL_MATRIX = "pixel_confusion_matrix_plot"
 """Name of the plot that counts pixels by class."""
@@ -212,7 +216,7 @@ def count(labels: np.ndarray, predictions: np.ndarray) -> Table:
     """Pixels by true and predicted class.
 
     Args:
-      labels: class numbers, [rows, ...] or [rows, ..., 1].
+      labels: class numbers or `NO_CLASS`, [rows, ...] or [rows, ..., 1].
       predictions: scores, [rows, ..., classes].
 
     Raises:
@@ -225,13 +229,14 @@ def count(labels: np.ndarray, predictions: np.ndarray) -> Table:
             f"labels of shape {list(labels.shape[1:])} do not fit predictions of shape {list(predictions.shape[1:])}; "
             "expected one class number per pixel, and a score per pixel and class"
         )
-    truth = labels.reshape(-1)
-    if len(truth) and (truth.min() < 0 or truth.max() >= classes):
+    truth = labels.reshape(-1).astype(np.int64)
+    if len(truth) and (truth.min() < NO_CLASS or truth.max() >= classes):
         wrong = truth.max() if truth.max() >= classes else truth.min()
         raise ValueError(f"a pixel has the label {wrong}, but the model knows the classes 0 to {classes - 1}")
     if np.isnan(predictions).any():
         return np.full((classes, classes), math.nan)
-    pairs = truth.astype(np.int64) * classes + predictions.reshape(-1, classes).argmax(axis=1)
+    known = truth != NO_CLASS
+    pairs = truth[known] * classes + predictions.reshape(-1, classes).argmax(axis=1)[known]
     return np.bincount(pairs, minlength=classes * classes).reshape(classes, classes).astype(np.float64)
 
 

@@ -27,6 +27,9 @@ KINDS = ("best", "middle", "worst")
 CLASS_COLORS = ("#ea580c", "#1e3a5f", "#facc15", "#059669", "#7c3aed", "#0891b2", "#dc2626", "#9ca3af")
 """Of the classes by number; from the start again where there are more."""
 
+NO_CLASS_COLOR = "#000000"
+"""Of pixels that are not judged."""
+
 _QUALITY = 85
 _DISPLAYED = 128
 """Width of a picture on the page, in CSS pixels."""
@@ -129,13 +132,11 @@ def section(pictures: Sequence[Picture], names: Sequence[str]) -> Html:
     """
     classes = 1 + max(int(max(each.truth.max(), each.predicted.max())) for each in pictures)
     legend = [
-        Html(
-            f'<span style="display:inline-block;width:12px;height:12px;margin:0 5px 0 14px;'
-            f'background:{_color(number)}">'
-            f"</span>{report.escape(names[number] if number < len(names) else number)}"
-        )
+        _sample(_color(number), names[number] if number < len(names) else str(number))
         for number in range(max(classes, len(names)))
     ]
+    if any((each.truth == segmentation.NO_CLASS).any() for each in pictures):
+        legend.append(_sample(NO_CLASS_COLOR, "not judged"))
     parts: list[Html] = [report.paragraph("Each: the image, its true mask, the model's mask.", *legend)]
     for kind in KINDS:
         shown = [each for each in pictures if each.kind == kind]
@@ -143,6 +144,13 @@ def section(pictures: Sequence[Picture], names: Sequence[str]) -> Html:
             parts += [report.heading(kind.capitalize()), Html("".join(map(_figure, shown)))]
     note = f"chosen by mean IoU of the single image, among the first {LOOKED_AT} examples"
     return report.section("Images", *parts, report.paragraph(report.text(note, "muted")))
+
+
+def _sample(color: str, name: str) -> Html:
+    return Html(
+        f'<span style="display:inline-block;width:12px;height:12px;margin:0 5px 0 14px;background:{color}">'
+        f"</span>{report.escape(name)}"
+    )
 
 
 def _figure(picture: Picture) -> Html:
@@ -164,7 +172,9 @@ def _img(pixels: np.ndarray, description: str, encoding: str) -> Html:
     image = Image.fromarray(np.ascontiguousarray(pixels))
     if encoding == "PNG":
         # Few colours: a palette is a fraction of the size.
-        image.convert("P", palette=Image.Palette.ADAPTIVE, colors=len(CLASS_COLORS)).save(buffer, "PNG", optimize=True)
+        image.convert("P", palette=Image.Palette.ADAPTIVE, colors=len(CLASS_COLORS) + 1).save(
+            buffer, "PNG", optimize=True
+        )
     else:
         image.save(buffer, encoding, quality=_QUALITY)
     data = base64.b64encode(buffer.getvalue()).decode("ascii")
@@ -176,8 +186,13 @@ def _img(pixels: np.ndarray, description: str, encoding: str) -> Html:
 
 def _colored(mask: np.ndarray) -> np.ndarray:
     """Class numbers as RGB."""
-    palette = np.array([[int(color[place : place + 2], 16) for place in (1, 3, 5)] for color in CLASS_COLORS], np.uint8)
-    return palette[mask.astype(np.int64) % len(palette)]
+    palette = np.array([_rgb(color) for color in CLASS_COLORS], np.uint8)
+    judged = (mask != segmentation.NO_CLASS)[..., np.newaxis]
+    return np.where(judged, palette[mask.astype(np.int64) % len(palette)], np.array(_rgb(NO_CLASS_COLOR), np.uint8))
+
+
+def _rgb(color: str) -> list[int]:
+    return [int(color[place : place + 2], 16) for place in (1, 3, 5)]
 
 
 def _color(number: int) -> str:

@@ -73,7 +73,7 @@ def render_templates(kind: str, variables: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def write(folder: Path, made: Mapping[str, str]) -> None:
+def write(folder: Path, made: Mapping[str, str | bytes]) -> None:
     """Writes the files into a folder that is new.
 
     Raises:
@@ -84,7 +84,10 @@ def write(folder: Path, made: Mapping[str, str]) -> None:
     try:
         for place, text in made.items():
             (folder / place).parent.mkdir(parents=True, exist_ok=True)
-            write_whole(folder / place, text)
+            if isinstance(text, bytes):
+                (folder / place).write_bytes(text)
+            else:
+                write_whole(folder / place, text)
     except BaseException:
         if folder.exists():
             remove(folder)

@@ -44,15 +44,15 @@ def gates(task: Task, rows: int) -> dict[str, Gate]:
         return {"SquaredErrorLift": Gate(1.05, -0.05, True, told)}
     if task.kind == LABELS:
         share = min(task.shares.values())
-        return {"AUC": _auc(share, rows)}
+        return {"AUC": auc(share, rows)}
     if task.kind == CLASSES:
         most = max(task.shares.values())
         told = f"Accuracy over the share of the most frequent class, {most:.0%}: a constant answer gets 1."
-        return {"MajorityLift": Gate(_lift(most, rows), -0.05, True, told)}
+        return {"MajorityLift": Gate(lift(most, rows), -0.05, True, told)}
     share = task.shares[task.positive]
-    found = {"AUC": _auc(share, rows)}
+    found = {"AUC": auc(share, rows)}
     if share < RARE:
-        bound = _lift(share, rows * TOP, most=min(1 / share, 1 / TOP))
+        bound = lift(share, rows * TOP, most=min(1 / share, 1 / TOP))
         told = (
             f"How much more often 1, here {share:.1%} of the rows, is met among the tenth with the highest scores: "
             "chance and constant answers get 1."
@@ -61,11 +61,11 @@ def gates(task: Task, rows: int) -> dict[str, Gate]:
     elif task.kind == BINARY and max(share, 1 - share) <= 0.65:
         most = max(share, 1 - share)
         told = f"Accuracy over the share of the more frequent class, {most:.0%}: a constant answer gets 1."
-        found["MajorityLift"] = Gate(_lift(most, rows), -0.05, True, told)
+        found["MajorityLift"] = Gate(lift(most, rows), -0.05, True, told)
     return found
 
 
-def _auc(share: float, rows: int) -> Gate:
+def auc(share: float, rows: int) -> Gate:
     """The AUC of scores without meaning is normal around a half, with the deviation of Mann and Whitney's statistic."""
     ones = max(share * rows, 1)
     others = max(rows - ones, 1)
@@ -75,7 +75,7 @@ def _auc(share: float, rows: int) -> Gate:
     return Gate(bound, -max(0.01, round(deviation / 2, 2)), False, told)
 
 
-def _lift(share: float, rows: float, most: float = 0.0) -> float:
+def lift(share: float, rows: float, most: float = 0.0) -> float:
     """What chance reaches above 1 in 19 of 20 cases, but at most half of what is to be gained."""
     most = most or 1 / share
     return _up(min(1 + CHANCE * math.sqrt((1 - share) / (share * max(rows, 1))), 1 + (most - 1) / 2))

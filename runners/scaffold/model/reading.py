@@ -12,24 +12,13 @@ from rich.console import Console
 
 from components.runtime.data import examples, tfrecord
 from components.runtime.data.tfmd import SCHEMA_FILE
-from components.runtime.errors import StageError
-from components.runtime.records import execution_record
-from components.runtime.stage.artifacts import local_path
 from runners import PROJECT
-from runners.compiled.ir import documents, read
-from runners.compiled.pipelines import compiled
-from runners.local import environments
-from runners.local.run import LocalRun
-from runners.local.selection import Selection
 from runners.scaffold.model import csv_form, looks
+from runners.scaffold.model.ingesting import ingested
 from runners.scaffold.model.profile import BYTES, FLOAT, INTEGER, TEXT, Column, DataSet
-from runners.settings.model import Settings, own_name
-from runners.terminal.display import make_display
 
 SAMPLE = 20_000
 """Rows that are looked at; statistics and schema are of all rows."""
-
-_LAST = "schema"
 
 
 def read_data(root: Path, folder: Path, place: str, labels: Sequence[str], console: Console) -> DataSet:
@@ -56,46 +45,18 @@ def read_data(root: Path, folder: Path, place: str, labels: Sequence[str], conso
 
 
 def _run(root: Path, folder: Path, place: str, ingest: Mapping[str, Any], console: Console) -> DataSet:
-    pipeline = own_name(folder)
-    settings = Settings.model_validate({"pipeline_name": pipeline, "folder": folder, "ingest": dict(ingest)})
-    ir = compiled(settings)
-    graph = read(documents(ir)[0])
-    given = {"data": place if "://" in place else os.path.abspath(place)}
-    arguments = graph.values(given | {"serving_directory": str(root / "serving" / folder.name)})
-    selection = Selection(_LAST)
-    environments.prepare(graph.tasks[name].stage for name in selection.tasks(graph))
-    run = LocalRun(
-        root=root,
-        pipeline=graph,
-        ir=ir,
-        arguments=arguments,
-        display=make_display(console),
-        selection=selection,
-        model=folder,
-    )
-    if code := run.run():
-        # What a person gave as the label, ingest knows by the name of its setting.
-        error = StageError(run.record["error"].replace("which leave_out_without names", "which --label names"))
-        error.exit_code = code
-        raise error
-    console.print()
-    records = {
-        task["name"]: execution_record.usable(root, task["execution"])
-        for task in run.record["tasks"]
-        if task["execution"]
-    }
-    made = records["ingest"]["outputs"]["examples"]
-    rows = {split: made["metadata"][f"rows_{split}"] for split in made["metadata"]["splits"]}
-    schema = local_path(records[_LAST]["outputs"]["schema"]["uri"])
-    return profile(local_path(made["uri"]), schema, rows, made["metadata"].get("columns", {}), place_of(place), ingest)
+    made = ingested(root, folder, place, ingest, console)
+    return profile(made.examples, made.schema, made.rows, made.columns, place_of(place, folder), ingest)
 
 
-def place_of(place: str) -> str:
-    """The raw data's place as settings have it: a run may be started from another folder."""
+def place_of(place: str, folder: Path) -> str:
+    """The raw data's place as the settings of a model in `folder` have it: a run may be started from another folder."""
     if "://" in place:
         return place
     path = Path(os.path.abspath(place))
-    return str(path.relative_to(PROJECT) if path.is_relative_to(PROJECT) else path)
+    # Of a model elsewhere the settings' paths are relative to its own folder.
+    inside = path.is_relative_to(PROJECT) and folder.is_relative_to(PROJECT)
+    return str(path.relative_to(PROJECT) if inside else path)
 
 
 def profile(
