@@ -27,7 +27,7 @@ for name in $(basename -s .in -- *.in | LC_ALL=C sort); do
     # Runs pipelines as the client does.
     notebook) extra=(--override overrides.txt --constraint client.txt) ;;
     ml-gpu) extra=(--override overrides-gpu.txt --constraint ml.txt) ;;
-    test | samples) extra=(--no-deps) ;;
+    test | samples | tables) extra=(--no-deps) ;;
     *) extra=() ;;
   esac
   [ ! -e "$name.txt" ] || cp "$name.txt" "$scratch/$name.txt"

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from components.runtime.errors import InputError
+from components.runtime.text.redaction import HIDDEN, refuse_credentials
 from runners.commands import completion
 from runners.scaffold.model import copying, files, planning, reading, task
 from runners.scaffold.model.images import layout, making
@@ -45,7 +46,7 @@ from runners.settings.model import own_name
     default="",
     metavar="MODEL",
     shell_complete=completion.models,
-    help="Copy this model, by its name or path, in place of writing one; its data is the copy's unless --data is given.",
+    help="Copy this model, by its name or path; its data is that of the copy unless --data says otherwise.",
 )
 @click.option("--dry-run", is_flag=True, help="Print what would be written, and why; write nothing.")
 @click.pass_context
@@ -63,9 +64,12 @@ def new(
 ) -> None:
     """Write the model NAME for data of your own: a folder of models/, or anywhere by its path."""
     folder = _folder(name)
+    if data:
+        _check_place(data)
     of_tables = {"--label": labels, "--positive": positive, "--task": kind, "--leave-out": leave_out, "--keep": keep}
     console = Console()
     root = Path(context.obj["root"]).absolute()
+    made: Mapping[str, str | bytes]
     if example:
         _refuse(of_tables, f"--from {example} copies a model as it is")
         made = copying.copy(example, folder, data)
@@ -93,6 +97,17 @@ def new(
         click.echo(f"{'would make' if dry_run else 'made':<{12 if dry_run else 6}}{shown(folder)}/{place}")
     if not dry_run:
         click.echo(f"\nnext: ./millrace run {folder.name if folder.parent == MODELS else shlex.quote(str(folder))}")
+
+
+def _check_place(data: str) -> None:
+    """Refuses data that is not there; what a URI leads to is ingest's to find.
+
+    Raises:
+      InputError: there is nothing, or an address holds credentials.
+    """
+    refuse_credentials(data, f"--data {HIDDEN}", place=not os.path.exists(data))
+    if "://" not in data and not os.path.lexists(data):
+        raise InputError(f"--data {data}: there is no such file or folder; name the one with your data")
 
 
 def _refuse(options: Mapping[str, object], why: str) -> None:

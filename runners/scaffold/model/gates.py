@@ -10,6 +10,8 @@ from runners.scaffold.model.profile import BINARY, CLASSES, LABELS, NUMBER, Task
 RARE = 0.2
 """Of a positive class with a smaller share, what counts is how well the highest scores find it."""
 TOP = 0.1
+CHANCE = 1.645
+"""Standard deviations that a normal variable exceeds in one of 20 cases."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ def gates(task: Task, rows: int) -> dict[str, Gate]:
 
     Args:
       task: with the shares of the classes.
-      rows: of the split that is evaluated; two standard deviations of chance are left to it.
+      rows: of the split that is evaluated; what chance reaches in 19 of 20 cases is left to it.
     """
     rows = max(rows, 1)
     if task.kind == NUMBER:
@@ -42,13 +44,13 @@ def gates(task: Task, rows: int) -> dict[str, Gate]:
         return {"SquaredErrorLift": Gate(1.05, -0.05, True, told)}
     if task.kind == LABELS:
         share = min(task.shares.values())
-        return {"AUC": _auc(share, rows)}
+        return {"AUC": auc(share, rows)}
     if task.kind == CLASSES:
         most = max(task.shares.values())
         told = f"Accuracy over the share of the most frequent class, {most:.0%}: a constant answer gets 1."
         return {"MajorityLift": Gate(lift(most, rows), -0.05, True, told)}
     share = task.shares[task.positive]
-    found = {"AUC": _auc(share, rows)}
+    found = {"AUC": auc(share, rows)}
     if share < RARE:
         bound = lift(share, rows * TOP, most=min(1 / share, 1 / TOP))
         told = (
@@ -63,20 +65,20 @@ def gates(task: Task, rows: int) -> dict[str, Gate]:
     return found
 
 
-def _auc(share: float, rows: int) -> Gate:
+def auc(share: float, rows: int) -> Gate:
     """The AUC of scores without meaning is normal around a half, with the deviation of Mann and Whitney's statistic."""
     ones = max(share * rows, 1)
     others = max(rows - ones, 1)
     deviation = math.sqrt((ones + others + 1) / (12 * ones * others))
-    bound = min(0.75, _up(0.5 + 2 * deviation))
-    told = f"Chance and constant answers reach 0.5, on {rows:,} rows hardly ever more than {bound}."
+    bound = min(0.75, _up(0.5 + CHANCE * deviation))
+    told = f"Chance and constant answers reach 0.5, on {rows:,} rows in 19 of 20 cases less than {bound}."
     return Gate(bound, -max(0.01, round(deviation / 2, 2)), False, told)
 
 
 def lift(share: float, rows: float, most: float = 0.0) -> float:
-    """Two standard deviations of chance above 1, but at most half of what is to be gained."""
+    """What chance reaches above 1 in 19 of 20 cases, but at most half of what is to be gained."""
     most = most or 1 / share
-    return _up(min(1 + 2 * math.sqrt((1 - share) / (share * max(rows, 1))), 1 + (most - 1) / 2))
+    return _up(min(1 + CHANCE * math.sqrt((1 - share) / (share * max(rows, 1))), 1 + (most - 1) / 2))
 
 
 def _up(number: float) -> float:

@@ -10,7 +10,7 @@ _LONGEST = 40
 
 
 def safe_names(names: Iterable[str], taken: Iterable[str] = ()) -> dict[str, str]:
-    """A name of small letters, digits and `_` for each, all different; `Größe (cm)` becomes `grosse_cm`.
+    """A name of small letters, digits and `_` for each, all different: `Größe (cm)` is `grosse_cm`, `aB` is `a_b`.
 
     Args:
       names: as the data has them.
@@ -30,6 +30,7 @@ def safe_names(names: Iterable[str], taken: Iterable[str] = ()) -> dict[str, str
 
 def _plain(name: str) -> str:
     """The letters without their accents; what is no letter of Latin has no place in the names of nodes."""
+    name = re.sub(r"(?<=[a-z0-9])(?=[A-Z][a-z])", "_", name)
     text = unicodedata.normalize("NFKD", name.replace("ß", "ss"))
     text = text.encode("ascii", "ignore").decode().lower()
     plain = re.sub(r"[^a-z0-9]+", "_", text).strip("_")[:_LONGEST].strip("_")

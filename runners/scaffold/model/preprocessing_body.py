@@ -5,12 +5,12 @@ from __future__ import annotations
 import textwrap
 from typing import Any
 
+from runners.scaffold.model import looks
 from runners.scaffold.model.profile import BINARY, CLASSES, LABELS, NUMBER, Feature, Plan
 from runners.scaffold.model.python_text import WIDTH
 from runners.scaffold.model.treatments import INDENT
 
-_REMARKABLE = ("log, z-score", "text", "date", "buckets", "missing or not")
-"""Treatments that are told why; a z-score and a vocabulary speak for themselves."""
+LARGEST_VOCABULARY = 1000
 
 
 def variables(plan: Plan) -> dict[str, Any]:
@@ -27,7 +27,17 @@ def variables(plan: Plan) -> dict[str, Any]:
             lines += [*_comments(feature), *feature.lines]
     lines.append(plan.label_line)
     body = "\n".join(" " * INDENT + line for line in lines)
-    return {"body": body, "looped_as_they_are": _as_they_are(plan), "returns": _returns(plan, body)}
+    categories = [plan.data.columns[feature.column] for feature in plan.used if feature.treatment == "vocabulary"]
+    vocabulary = {
+        "frequent": looks.rare(plan.data.sampled),
+        "most": LARGEST_VOCABULARY if any(each.distinct > LARGEST_VOCABULARY for each in categories) else 0,
+    }
+    return {
+        "vocabulary": vocabulary if categories else None,
+        "body": body,
+        "looped_as_they_are": _as_they_are(plan),
+        "returns": _returns(plan, body),
+    }
 
 
 def _as_they_are(plan: Plan) -> bool:
@@ -35,8 +45,11 @@ def _as_they_are(plan: Plan) -> bool:
 
 
 def _comments(feature: Feature) -> list[str]:
-    told = [feature.why] if feature.treatment in _REMARKABLE or "missing" in feature.why else []
-    told += [f"LOOK: {remark}" for remark in feature.remarks if remark not in told]
+    """Why a treatment is none of the usual ones, and what asks for a second look."""
+    told = [feature.why] if feature.treatment in ("log, z-score", "text", "buckets") else []
+    if not told and any("columns.is_missing(" in line for line in feature.lines):
+        told = [part for part in feature.why.split("; ") if part.endswith(" missing")]
+    told += [f"LOOK: {remark}" for remark in feature.remarks if remark != looks.DATE_AS_TEXT]
     text = "; ".join(told)
     return (
         [f"# {line}" for line in textwrap.wrap(text[:1].upper() + text[1:] + ".", WIDTH - INDENT - 2)] if told else []
@@ -49,7 +62,7 @@ def _returns(plan: Plan, body: str) -> str:
         "of shape [batch], [batch, 2] where they are cyclic" if "columns.cyclic(" in body else "each of shape [batch]"
     )
     kinds = ["float32 for numbers"] if "z_score(" in body or "is_missing(" in body else []
-    kinds += ["int64 for categories"] if "frequency_threshold" in body or "bucketize(" in body else []
+    kinds += ["int64 for categories"] if "category(" in body or "bucketize(" in body else []
     kinds += ["string for texts, which the network reads"] if plan.has_texts else []
     told = f"Features by their names with `_xf`, {shape}: {', '.join(kinds)}. And the label{_label(plan)}."
     return textwrap.fill(told, WIDTH, initial_indent=" " * 6, subsequent_indent=" " * 6)

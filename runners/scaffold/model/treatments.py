@@ -15,14 +15,11 @@ from runners.scaffold.model.python_text import call, literal, rounded, value
 INDENT = 8
 """Blanks before an entry of the outputs."""
 
-MISSING = "(missing)"
-"""The category of rows without a value."""
-
 TELLING = 0.01
 """From this share of missing values on, whether one is missing is a feature of its own."""
 
-LARGEST_VOCABULARY = 1000
 BUCKETS = 10
+LONGEST_NAME = 50
 
 
 def features(
@@ -42,8 +39,13 @@ def features(
 
 
 def reference(name: str) -> str:
-    """A raw feature, as Python."""
-    return f"inputs[{literal(name)}]"
+    """A raw feature, as Python; a name that no line has room for stands in a constant."""
+    return f"inputs[{constant_of(name) or literal(name)}]"
+
+
+def constant_of(name: str) -> str:
+    """The constant that stands for a long name; empty where the name stands for itself."""
+    return f"COLUMN_{next(iter(safe_names([name]).values())).upper()}" if len(literal(name)) > LONGEST_NAME else ""
 
 
 def _feature(
@@ -59,7 +61,7 @@ def _feature(
     remarks = look.remarks
     share = column.missing_share
     if share > 0.5 and look.like != looks.PRESENCE:
-        remarks = (*remarks, f"{share:.0%} of its values are missing")
+        remarks = (*remarks, "mostly missing")
     if share >= TELLING and look.like in (
         looks.NUMERIC,
         looks.SKEWED,
@@ -107,11 +109,8 @@ def _presence(column: Column, name: str, suffix: str = "") -> list[str]:
 
 
 def _vocabulary(column: Column, name: str) -> list[str]:
-    arguments = [_read(column, "text", literal(MISSING)), f"frequency_threshold={looks.rare(column.rows)}"]
-    if column.distinct > LARGEST_VOCABULARY:
-        arguments.append(f"top_k={LARGEST_VOCABULARY}")
-    arguments += ["num_oov_buckets=1", f'vocab_filename="{name}"']
-    return [_entry(name, "tft.compute_and_apply_vocabulary", arguments)]
+    """By the function `category` of the file."""
+    return [_entry(name, "category", [reference(column.name), f'"{name}"'])]
 
 
 def _text(column: Column, name: str) -> list[str]:

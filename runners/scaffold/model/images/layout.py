@@ -11,8 +11,9 @@ from components.runtime.errors import InputError
 from runners.scaffold.model.images import lists, pairs
 from runners.scaffold.model.images.tree import Tree, common_folder, folder, inside, tree
 
-CLASSES, MASKS = "classes", "masks"
 Kind = Literal["classes", "masks"]
+CLASSES: Kind = "classes"
+MASKS: Kind = "masks"
 
 _TRAIN = ("train", "training")
 _EVAL = ("val", "valid", "validation", "eval", "evaluation", "dev")
@@ -126,7 +127,7 @@ def _no_classes(found: Tree, base: str, patterns: Mapping[str, str], classes: Co
 
 
 def _split_patterns(found: Tree, base: str, images: Sequence[str]) -> dict[str, str]:
-    """The patterns of splits where the folders below `base` are named like splits, one to train on and one to hold out."""
+    """The patterns of splits where the folders below `base` are named so, one to train on and one to hold out."""
     names = {label[len(base) :].lstrip("/").split("/")[0] for label in images if folder(label) != base}
     by_split = {}
     for split, known in (("train", _TRAIN), ("eval", _EVAL), ("test", _TEST)):

@@ -157,8 +157,8 @@ class ImagePlan:
         return min(splits["train"] for splits in self.images.classes.values()) < _VERY_FEW
 
     @property
-    def judges_recall(self) -> bool:
-        """Whether the gate is on the recall of classes, which is defined where each is trained on and held out."""
+    def judges_ranking(self) -> bool:
+        """Whether the gate is on scores by class, which are defined where each is trained on and held out."""
         return self.imbalanced and all(splits["train"] and splits["eval"] for splits in self.images.classes.values())
 
     @property
@@ -168,10 +168,9 @@ class ImagePlan:
         return max(gates.lift(most, self.images.rows["eval"]), _floored((most + _OF_THE_WAY * (1 - most)) / most))
 
     @property
-    def recall(self) -> float:
-        """The mean recall of the classes of such a model; a constant answer's is 1 / classes."""
-        constant = 1 / len(self.shares)
-        return _floored(constant + _OF_THE_WAY * (1 - constant))
+    def auc(self) -> float:
+        """The mean area under the ROC curve of the classes that chance hardly reaches on so few images."""
+        return gates.auc(min(self.shares.values()), self.images.rows["eval"]).bound
 
     @property
     def iou_lift(self) -> float:
@@ -206,7 +205,7 @@ def plan(folder: Path, place: str, layout: Layout, images: Images) -> ImagePlan:
         steps=_steps(layout, images.rows["train"], shape, batch),
         values=values,
         ignored=ignored,
-        remarks=tuple([*layout.remarks, *_remarks(images, values)]),
+        remarks=(*layout.remarks, *_remarks(images, values)),
     )
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -89,7 +90,7 @@ def profile(folder: Path, splits: Iterable[str]) -> Images:
     return found
 
 
-def _add(found: Images, example: Mapping[str, list], split: str, seen: dict[bytes, tuple[str, str, str]]) -> None:
+def _add(found: Images, example: Mapping[str, list[Any]], split: str, seen: dict[bytes, tuple[str, str, str]]) -> None:
     (content,), (height,), (width,) = example["image"], example["height"], example["width"]
     name = example["image_name"][0].decode()
     label = example["label"][0].decode() if "label" in example else ""
