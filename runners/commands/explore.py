@@ -11,6 +11,7 @@ import click
 from components.runtime.errors import InputError
 from runners import in_checkout
 from runners.remote.http import TIMEOUT
+from runners.terminal.output import Result
 
 
 @click.command()
@@ -33,7 +34,7 @@ def explore(
     namespace: str,
     limit: int,
     output: Path | None,
-) -> None:
+) -> Result:
     """Open runs, metrics over time, comparisons, lineage and versions in a browser; Ctrl-C ends it.
 
     The page lies in the pipeline root beside the runs, as explorer/index.html, and needs no server.
@@ -52,9 +53,9 @@ def explore(
         page = complete(root, lambda left: click.echo(f"{left:,} runs left to read", err=True))
         refresh = lambda: update(root)  # noqa: E731
     if only_writes:
-        click.echo(page)
-        return
-    serve(page, root, port=port, opens=not no_browser, refresh=refresh)
+        return Result({"page": page}, str(page), [page])
+    address = serve(page, root, port=port, opens=not no_browser, refresh=refresh)
+    return Result({"page": page, "address": address})
 
 
 def _of_server(host: str, name: str, namespace: str, limit: int, output: Path | None) -> Path:

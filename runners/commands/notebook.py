@@ -22,7 +22,9 @@ from runners.compiled.pipelines import compiled
 from runners.local import environments
 from runners.notebook import documents
 from runners.settings.root import ROOT_VARIABLE
+from runners.terminal import output
 from runners.terminal.model_lines import short
+from runners.terminal.output import Result
 
 _OPTIONS = (
     "--Application.log_level=WARN",
@@ -38,7 +40,7 @@ _OPTIONS = (
 @click.option("--no-browser", is_flag=True, help="Only tell the address.")
 @click.option("--port", type=click.IntRange(1, 65535), help="The first free one from 8888 on without.")
 @click.pass_context
-def notebook(context: click.Context, model: str, no_browser: bool, port: int | None) -> None:
+def notebook(context: click.Context, model: str, no_browser: bool, port: int | None) -> Result:
     """Open JupyterLab with the notebook of MODEL, in an environment of its own; Ctrl-C ends it.
 
     The notebook is MODEL.ipynb beside the model, or in this folder for one of the project; it is written where there
@@ -53,8 +55,8 @@ def notebook(context: click.Context, model: str, no_browser: bool, port: int | N
     elif not file.is_file():
         raise InputError(f"{short(file)}: this is no file; move it away, and a notebook is written there")
     environments.prepare_notebook()
-    click.echo(f"notebook  {short(file)}{said}")
-    click.echo("JupyterLab starts, and tells its address; Ctrl-C ends it")
+    output.note(f"notebook  {short(file)}{said}")
+    output.note("JupyterLab starts, and tells its address; Ctrl-C ends it")
     sys.stdout.flush()
     command = [
         str(environments.interpreter(environments.NOTEBOOK)),
@@ -75,14 +77,22 @@ def notebook(context: click.Context, model: str, no_browser: bool, port: int | N
         # A kernel of the same name in the home folder is another Python.
         "JUPYTER_PREFER_ENV_PATH": "1",
     }
-    sys.exit(_run(command, os.environ | variables))
+    exit_code = _run(command, os.environ | variables)
+    error = f"JupyterLab ended with {exit_code}" if exit_code else ""
+    return Result({"notebook": file, "new": bool(said)}, product=[file], exit_code=exit_code, error=error)
 
 
 def _run(command: list[str], variables: dict[str, str]) -> int:
     """Runs a server until it ends by itself, or by Ctrl-C, which is no fault; it ends its kernels first."""
     # In a group of its own, for the terminal would send it Ctrl-C too, of which it makes a question.
     server = subprocess.Popen(
-        command, env=variables, stdin=subprocess.DEVNULL, process_group=0, preexec_fn=die_with_parent
+        command,
+        env=variables,
+        stdin=subprocess.DEVNULL,
+        # What it says is no part of what this command prints.
+        stdout=sys.stderr,
+        process_group=0,
+        preexec_fn=die_with_parent,
     )
     asked = False
 

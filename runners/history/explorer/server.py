@@ -15,12 +15,13 @@ from urllib.parse import unquote, urlsplit
 import click
 
 from components.runtime.errors import InputError, classify
+from runners.terminal.output import note
 
 _HOST = "127.0.0.1"
 _PAGES = ("text/html", "application/octet-stream")
 
 
-def serve(page: Path, root: Path, *, port: int, opens: bool, refresh: Callable[[], object]) -> None:
+def serve(page: Path, root: Path, *, port: int, opens: bool, refresh: Callable[[], object]) -> str:
     """Serves a folder on this machine's loopback until somebody interrupts it.
 
     Nobody reads it who does not know the address: a part of it is drawn by chance.
@@ -31,6 +32,9 @@ def serve(page: Path, root: Path, *, port: int, opens: bool, refresh: Callable[[
       port: 0 for a free one.
       opens: whether a browser is opened.
       refresh: brings the files up to date; called whenever the page is asked for.
+
+    Returns:
+      The address that it had.
 
     Raises:
       InputError: the port is taken.
@@ -43,8 +47,8 @@ def serve(page: Path, root: Path, *, port: int, opens: bool, refresh: Callable[[
         raise InputError(f"--port {port}: {error.strerror}; give another one, or none for a free one") from None
     with server:
         address = f"http://{_HOST}:{server.server_address[1]}/{secret}/{page.relative_to(root).as_posix()}"
-        click.echo(f"explorer  {address}")
-        click.echo(f"the same  {page}")
+        note(f"explorer  {address}")
+        note(f"the same  {page}")
         click.echo("Ctrl-C ends it", err=True)
         sys.stdout.flush()
         if opens and not _opened(address):
@@ -52,7 +56,8 @@ def serve(page: Path, root: Path, *, port: int, opens: bool, refresh: Callable[[
         try:
             server.serve_forever(poll_interval=0.2)
         except KeyboardInterrupt:
-            click.echo()
+            note("")
+    return address
 
 
 def _opened(address: str) -> bool:
