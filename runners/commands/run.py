@@ -158,7 +158,7 @@ def run(
         lambda: _print_summary(console, root, local, settings),
         [local.id],
         exit_code,
-        error=local.record["error"] if exit_code else "",
+        error=(local.record["error"] or "interrupted") if exit_code else "",
     )
 
 
