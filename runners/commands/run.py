@@ -119,7 +119,9 @@ def run(
         width = console.width if console.is_terminal else None
         console.print(request.told(local, settings, width), soft_wrap=True, end="")
 
-    return Result(document, told, [local.id], exit_code, error=local.record["error"] if exit_code else "")
+    return Result(
+        document, told, [local.id], exit_code, error=(local.record["error"] or "interrupted") if exit_code else ""
+    )
 
 
 def _module(place: str) -> str:
