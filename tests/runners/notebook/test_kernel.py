@@ -1,4 +1,4 @@
-"""In a kernel: what a cell shows of a run, a page and an error; the notebook of taxi from its first cell to its last."""
+"""In a kernel: what a cell shows of a run, a page and an error; the notebook of taxi from first cell to last."""
 
 from __future__ import annotations
 
