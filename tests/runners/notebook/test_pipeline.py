@@ -15,8 +15,7 @@ import pytest
 from components.runtime.errors import InputError, StageError
 from millrace import Pipeline
 from runners.history import records
-from runners.notebook.cell import Stopped
-from runners.notebook.pipeline import RunFailed
+from runners.notebook.cell import RunFailed, Stopped
 from runners.notebook.stages import Run
 from runners.settings.folders import MODELS
 from tests.runners.notebook.notebook_support import trips
