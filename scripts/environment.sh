@@ -15,5 +15,7 @@ fi
 touch "$folder.unfinished"
 rm -f "$folder"/.made-from-*
 "$uv" pip sync --quiet --python "$folder/bin/python" --require-hashes --compile-bytecode "$locks/$name.txt" "$locks/test.txt"
+# A kernel finds the project wherever its notebook lies: the checkout, from the folder of the packages.
+[ "$name" != notebook ] || echo ../../../../.. > "$folder"/lib/python3.11/site-packages/millrace.pth
 touch "$stamp"
 rm -f "$folder.unfinished"

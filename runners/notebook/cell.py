@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
+from rich.terminal_theme import TerminalTheme
 from rich.text import Text
 
 from components.runtime.errors import EXIT_INTERRUPTED, StageError, classify
@@ -27,11 +28,29 @@ _SECONDS = 0.25
 _TALLEST = 720
 """Pixels that a page takes at most before it scrolls in its frame; a person may draw it taller."""
 
+# As terminals number them, from black to white, to be read on a light ground and on a dark one.
+_COLOURS = TerminalTheme(
+    (255, 255, 255),
+    (128, 128, 128),
+    [
+        *((107, 114, 128), (239, 68, 68), (22, 163, 74), (217, 119, 6)),
+        *((59, 130, 246), (168, 85, 247), (8, 145, 178), (128, 128, 128)),
+    ],
+)
 _CELL = "text-align:left;vertical-align:top"
 _PRE = (
     '<pre style="margin:0;padding:0;background:none;color:inherit;line-height:1.35;white-space:pre;overflow-x:auto;'
     'font-family:var(--jp-code-font-family,ui-monospace,monospace);font-size:var(--jp-code-font-size,13px)">{code}</pre>'
 )
+
+
+class RunFailed(StageError):
+    """A run has ended badly: the stage that failed says why."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        """Message and exit code are those of the run."""
+        super().__init__(message)
+        self.exit_code = exit_code
 
 
 class Stopped(KeyboardInterrupt):
@@ -120,7 +139,7 @@ def preformatted(what: RenderableType, width: int = _WIDTH) -> Html:
         file=io.StringIO(), record=True, width=width, force_terminal=True, color_system="standard", force_jupyter=False
     )
     console.print(what, soft_wrap=isinstance(what, Text))
-    return Html(console.export_html(code_format=_PRE, inline_styles=True))
+    return Html(console.export_html(theme=_COLOURS, code_format=_PRE, inline_styles=True))
 
 
 class CellDisplay(LiveDisplay):

@@ -3,37 +3,27 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from components.runtime.errors import EXIT_INTERRUPTED, InputError, StageError, did_you_mean
+from components.runtime.errors import EXIT_INTERRUPTED, InputError, did_you_mean
 from components.runtime.records import facts
-from runners import PROJECT, in_checkout
+from runners import in_checkout
 from runners.compiled.ir import documents, read
 from runners.compiled.tasks import Pipeline as Compiled
 from runners.history import records
-from runners.local import environments, request
+from runners.local import request
 from runners.local.run import LocalRun
 from runners.local.selection import Selection
-from runners.notebook import cell
-from runners.notebook.cell import CellDisplay, Stopped, mendable
+from runners.notebook import cell, compiling
+from runners.notebook.cell import CellDisplay, RunFailed, Stopped, mendable
 from runners.notebook.comparison import Comparison
 from runners.notebook.stages import Run, Stage
 from runners.settings import parameters as parameters_of
 from runners.settings.model import Settings, load
 from runners.settings.root import ROOT, ROOT_VARIABLE, checked
-
-
-class RunFailed(StageError):
-    """A run has ended badly: the stage that failed says why."""
-
-    def __init__(self, message: str, exit_code: int) -> None:
-        """Message and exit code are those of the run."""
-        super().__init__(message)
-        self.exit_code = exit_code
 
 
 class Pipeline:
@@ -234,27 +224,12 @@ class Pipeline:
         return self._compiled
 
     def _compile(self) -> tuple[Settings, Compiled, str]:
-        """The settings, the pipeline and its IR, as they are now.
-
-        In a process of its own: this one may have begun before its code was edited, and a `pipeline` that it has
-        imported may be somebody else's.
-        """
+        """The settings, the pipeline and its IR, as they are now."""
         settings = self.settings
-        words = ["-m", "runners.compiled", str(settings.folder), settings.module]
-        ended = subprocess.run(
-            [str(environments.interpreter("client")), *words],
-            cwd=PROJECT,
-            env=os.environ | {"PYTHONPATH": str(PROJECT), "PYTHONUTF8": "1"},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            encoding="utf-8",
-        )
-        if ended.returncode:
-            said = ended.stderr.strip().splitlines() or [f"compiling ended with {ended.returncode}"]
-            raise (InputError if ended.returncode == InputError.exit_code else StageError)(said[-1])
-        pipeline = read(documents(ended.stdout)[0])
+        ir = compiling.compiled(settings)
+        pipeline = read(documents(ir)[0])
         self._compiled = settings, pipeline
-        return settings, pipeline, ended.stdout
+        return settings, pipeline, ir
 
     def _ended(self, local: LocalRun, settings: Settings, display: Any, exit_code: int, *, show: bool) -> Run:
         """Shows what came of a run, and tells where it did not end well."""

@@ -22,7 +22,7 @@ from runners.notebook.cell import mendable
 from runners.terminal import text
 
 _Kind = TypeVar("_Kind", bound=Artifact)
-_COLOURS = {"done": "#047857", "cached": "#1d4ed8", "failed": "#b91c1c", "running": "#b45309", "stopped": "#b45309"}
+_COLOURS = {"done": "#16a34a", "cached": "#3b82f6", "failed": "#ef4444", "running": "#0891b2", "stopped": "#d97706"}
 
 
 class Run:

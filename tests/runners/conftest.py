@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from kfp.dsl import pipeline_task
 
 # With each thing that a task is given, kfp asks for the whole stack and the lines of its source, to name a method in an
 # error: in a test with pytest's frames a third of the time that compiling takes.
-pipeline_task.inspect = SimpleNamespace(  # type: ignore[attr-defined]
-    stack=lambda: [(None, None, None, sys._getframe(depth).f_code.co_name) for depth in (1, 2)]
-)
+# (The kernels of notebooks have no kfp.)
+with contextlib.suppress(ModuleNotFoundError):
+    from kfp.dsl import pipeline_task
+
+    pipeline_task.inspect = SimpleNamespace(  # type: ignore[attr-defined]
+        stack=lambda: [(None, None, None, sys._getframe(depth).f_code.co_name) for depth in (1, 2)]
+    )
 
 
 @pytest.fixture(autouse=True)
