@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -55,6 +56,8 @@ def record(
         "id": run,
         "pipeline": plan["pipeline"],
         "target": "argo",
+        # Whom `argo submit` has noted in the pod's environment; Argo itself knows nobody.
+        "by": os.environ.get(run_record.BY_VARIABLE, ""),
         "state": state,
         "started": started,
         "finished": finished.isoformat(),

@@ -8,10 +8,11 @@ from typing import Any
 import click
 
 from components.runtime.errors import InputError, StageError
+from components.runtime.records import run_record
 from runners.argo import state as argo_state
 from runners.argo.cluster import ArgoCluster
 from runners.argo.schedules import cron_workflow, is_as_wanted, schedule_facts, schedule_row
-from runners.argo.workflow_file import definitions, read_workflow, with_values
+from runners.argo.workflow_file import definitions, noted, read_workflow, with_values
 from runners.remote import schedules
 from runners.remote.http import TIMEOUT
 from runners.settings.parameters import compiled_file, from_texts
@@ -51,7 +52,7 @@ def submit(
     read = read_workflow(file)
     made = with_values(read, from_texts(given, definitions(read)), file, "--param")
     cluster = connect()
-    name = cluster.submit(made)
+    name = cluster.submit(noted(made, run_record.started_by()))
     said = f"workflow {name} submitted to the namespace {cluster.namespace}"
     if waits:
         output.note(said)

@@ -68,6 +68,7 @@ def write(cluster: Cluster, folder: Path, limit: int, tell: Callable[[str], None
             files.write_detail(folder, detail)
         files.sweep(folder, rows)
         notes = [f"the newest {limit:,} runs; --limit reads more"] if len(listed) == limit else []
+        notes += [f"without what every run made: {graph.fault}"] if graph.fault else []
         notes += [f"not all is here: {reader.fault}"] if reader.fault else []
         index = Index(cluster.where, files.now(), rows, versions(rows, None), note="; ".join(notes))
         files.write_index(folder, index)

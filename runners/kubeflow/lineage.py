@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from pathlib import PurePosixPath
 
-from components.runtime.errors import InputError
+from components.runtime.errors import InputError, StageError
 from components.runtime.lineage.events import outside
 from components.runtime.text.redaction import redact
 from runners.history.lineage_nodes import DIGEST, MODEL, RESOLVE, ArtifactNode, ExecutionNode, Lineage, some
@@ -24,6 +24,8 @@ from runners.terminal.follow import RemoteRun
 MOST_RUNS = 50
 """So many runs are read for one question."""
 _DRAWN = frozenset({"system.HTML", "system.Markdown", METRICS, "system.ClassificationMetrics"})
+_PATIENCE = 3
+"""So often in a row a server may fail to tell before it is asked no more."""
 _BASELINE = "baseline_model"
 """The output that only resolve has, whatever its task is called."""
 
@@ -33,11 +35,13 @@ class ServerLineage(Lineage):
 
     Attributes:
       is_cut: whether there are more runs than were read.
+      fault: why the server did not tell what a run did; empty where it told all.
     """
 
     def __init__(self, cluster: Cluster) -> None:
         super().__init__()
         self.is_cut = False
+        self.fault = ""
         self._cluster = cluster
         self._store = store(cluster.connection)
         self._remotes: dict[str, RemoteRun | None] = {}
@@ -65,15 +69,22 @@ class ServerLineage(Lineage):
             return found
 
     def read_runs(self, runs: Iterable[str], tell: Callable[[int], None]) -> dict[str, list[Execution]]:
-        """Reads these runs and no others, makes the nodes, and returns the executions of each.
+        """Reads these runs and no others, makes the nodes, and returns the executions of each, as far as told.
 
         Args:
           runs: their ids.
           tell: is told after each how many have been read.
         """
         found: dict[str, list[Execution]] = {}
+        failed = 0
         for run in runs:
-            found[run] = executions(self._cluster, run, self._store)
+            found[run] = []
+            try:
+                if failed < _PATIENCE:
+                    found[run] = executions(self._cluster, run, self._store)
+                    failed = 0
+            except StageError as error:
+                failed, self.fault = failed + 1, str(error)
             tell(len(found))
         self._take(execution for each in found.values() for execution in each)
         return found

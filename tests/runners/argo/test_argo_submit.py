@@ -54,6 +54,20 @@ def test_a_workflow_is_submitted_with_its_parameters(server: Argo, workflow: Pat
     assert yaml.safe_load(workflow.read_text()) == yaml.safe_load(WORKFLOW), "the file is as it was"
 
 
+@pytest.mark.parametrize("by", ["anna", ""])
+def test_the_last_pod_is_told_who_submitted_it(
+    server: Argo, workflow: Path, by: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workflow.write_text(
+        f"{WORKFLOW}  templates: [{{name: close, container: {{image: i}}}}, {{name: train, container: {{}}}}]\n"
+    )
+    monkeypatch.setenv("MILLRACE_USER", by)
+    made = server.workflows["ml", submitted(workflow)]
+    last, other = (each["container"] for each in made["spec"]["templates"])
+    assert last.get("env", []) == ([{"name": "MILLRACE_USER", "value": by}] if by else [])
+    assert other == {}
+
+
 def test_the_namespace_is_that_of_the_option_the_file_or_the_context(server: Argo, workflow: Path) -> None:
     call("argo", "-n", "mine", "submit", workflow, "-p", "data=/d")
     call("argo", "--context", "other", "submit", workflow, "-p", "data=/d")

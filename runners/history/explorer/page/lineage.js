@@ -15,7 +15,8 @@ function merged(details) {
     for (const id of new Set(Object.values(each.inputs))) edges.push([id, each.id]);
     for (const id of new Set(Object.values(each.outputs))) edges.push([each.id, id]);
   }
-  return { executions, artifacts, edges: edges.filter(each => each.every(id => executions.has(id) || artifacts.has(id))) };
+  const raw = new Set([...executions.values()].map(each => each.inputs.data));
+  return { executions, artifacts, raw, edges: edges.filter(each => each.every(id => executions.has(id) || artifacts.has(id))) };
 }
 
 // All that leads to a node (up), or that it leads to; with itself, the nearest first.
@@ -40,7 +41,7 @@ function nodeOf(id, all) {
   const version = "destination" in facts || "repo_id" in facts ? facts.version || facts.revision : "";
   const notes = [version ? `version ${version}` : "", facts.rows ? `${facts.rows} rows` : "", facts.blessed ? (facts.blessed === "yes" ? "blessed" : "not blessed") : "", facts.errors && facts.errors !== "0" ? `${facts.errors} errors` : "", facts.pushed === "no" ? "not pushed" : "", facts.found === "no" ? "none" : ""].filter(Boolean);
   const title = isSource(artifact) ? lastPart(artifact.name) : lastPart(artifact.name || artifact.uri);
-  const note = isSource(artifact) ? (id.startsWith("file\u0000") || artifact.digest.startsWith("listing") ? "raw data" : "file") : notes[0] || artifact.digest.replace(/^.*:/, "").slice(0, 8);
+  const note = isSource(artifact) ? (all.raw.has(id) ? "raw data" : "file") : notes[0] || artifact.digest.replace(/^.*:/, "").slice(0, 8);
   return { id, kind: isSource(artifact) ? "source" : artifact.type === "system.Model" ? "model" : "artifact", title: title.length > 30 ? `${title.slice(0, 29)}…` : title, note, label: `${isSource(artifact) ? "from outside: " : ""}${artifact.name || artifact.uri}${notes.length ? `, ${notes.join(", ")}` : ""}${artifact.digest ? `, content ${artifact.digest.replace(/^.*:/, "").slice(0, 12)}` : ""}` };
 }
 const nameOf = run => millrace.runs.get(run)?.name || run || "an unknown run";
@@ -81,7 +82,7 @@ function panel(run, id, all, choose, above, below) {
   const go = (other, text) => h("button", { type: "button", class: "plain", onclick: () => choose(other) }, text || nodeOf(other, all).title);
   const listed = (title, ids) => ids.length ? [h("h3", {}, title), h("ul", { class: "artifacts" }, ids.map(([name, other]) => h("li", {}, name ? h("span", { class: "muted" }, `${name} `) : null, go(other))))] : [];
   const beginnings = [...above].filter(each => each !== id && all.artifacts.has(each) && isSource(all.artifacts.get(each)));
-  const ends = [...below].filter(each => each !== id && all.artifacts.get(each)?.type === "system.Model");
+  const ends = [...below].filter(each => each !== id && all.artifacts.get(each)?.type === "system.Model" && !("found" in all.artifacts.get(each).facts));
   const parts = [listed("Came from outside", beginnings.map(each => [nodeOf(each, all).note, each])), listed("Models that came of it", ends.map(each => [nodeOf(each, all).note, each]))];
   if (execution) {
     const sharing = millrace.index.runs.filter(row => row.executions.includes(id));

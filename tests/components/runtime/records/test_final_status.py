@@ -91,6 +91,7 @@ def test_what_was_ended_from_outside_is_no_fault_of_a_stage(
     plan = {"pipeline": "taxi", "parameters": {}, "tasks": [task]}
     made = close_workflow.record(tmp_path, "taxi-1", plan, "2026-11-21T01:02:03Z", status, {}, {})
     assert final_status.STATES[made["state"]] == state
+    assert made["by"] == "", "nobody has told the pod"
     assert made["error"] == error
     assert made["exit_code"] == (130 if state == "CANCELLED" else 1)
     assert (made["tasks"][0]["state"], made["tasks"][0]["exit_code"]) == ("stopped", 130)

@@ -43,7 +43,8 @@ class Window(Page):
         place = self.evaluate(
             f"(() => {{ const all = [...document.querySelectorAll({json.dumps(selector)})];"
             f" const found = all.find(each => each.textContent.includes({json.dumps(text)}));"
-            " found.scrollIntoView({block: 'center', inline: 'center'}); const box = found.getBoundingClientRect();"
+            " found.scrollIntoView({block: 'center', inline: 'center', behavior: 'instant'});"
+            " const box = found.getBoundingClientRect();"
             " return [box.x + box.width / 2, box.y + box.height / 2]; })()"
         )
         for kind in ("mousePressed", "mouseReleased"):
