@@ -77,15 +77,16 @@ def _given(candidates: Any) -> Any:
 def _named(candidates: dict[str, Candidate]) -> dict[str, Candidate]:
     if not candidates:
         raise ValueError("names none; give each a name and what it has of its own, as in {deep: {train: {}}}")
+    others = set(resources.tasks())
     for name in candidates:
         if not _FORM.fullmatch(name) or len(name) > _LONGEST:
             raise ValueError(
                 f"{name!r} cannot name a candidate: expected lower-case letters and digits, words of them joined by "
                 f"'-', at most {_LONGEST} letters"
             )
-        for task in _TASKS:
-            if (taken := f"{task}-{name}") in resources.tasks():
-                raise ValueError(f"{name!r} cannot name a candidate: {taken} is another task; choose another name")
+        if taken := others & tasks([name]).keys():
+            raise ValueError(f"{name!r} cannot name a candidate: {min(taken)} is another task; choose another name")
+        others |= tasks([name]).keys()
     return candidates
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import stat
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -46,7 +47,7 @@ class Beside:
         """
         self._inputs = inputs
         self._folder = _ARGO / CONTAINER
-        self._ended = False
+        self._started = self._ended = False
 
     def run(self, command: list[str], log: Path, workplace: Path) -> Completed:
         """Lets the command begin; returns when it has ended.
@@ -65,6 +66,10 @@ class Beside:
         (self._folder / "before").touch()
         code = self._exit_code()
         self._ended = True
+        for path in [workplace, *workplace.rglob("*")]:
+            if not path.is_symlink():
+                # Argo lets everybody write what its containers write.
+                path.chmod(path.stat().st_mode & ~stat.S_IWOTH)
         return Completed(exit_code=code, start_up_seconds=None, peak_memory_bytes=None)
 
     def close(self) -> None:
@@ -72,7 +77,8 @@ class Beside:
         if self._ended or (self._folder / "exitcode").exists():
             return
         with contextlib.suppress(TransientError):
-            self._wait_for_start()
+            if not self._started:
+                self._wait_for_start()
         for process in self._executors():
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 # The stage first: nobody else would end it.
@@ -82,6 +88,7 @@ class Beside:
 
     def _exit_code(self) -> int:
         self._wait_for_start()
+        self._started = True
         while True:
             # In this order: what is gone left its code before.
             lives = any(self._executors())

@@ -14,7 +14,8 @@ STATE_OUTPUT = "millrace-state"
 STOPPED = "the Workflow was stopped"
 
 _STOP = re.compile(r"shutdown with strategy|[Ss]topped with strategy")
-_TERMINATION = re.compile(r"^main: \S+ \(exit code 143\)")
+# (Where the processes of a pod's containers see each other, Argo ends all of them at once.)
+_TERMINATION = re.compile(r"^main: \S+ \(exit code 143\)|^main: Error \(exit code 137\): progress: lets the container ")
 _OF_ATTEMPTS = re.compile(
     r"^(retryStrategy\.expression evaluated to false|No more retries left|Backoff for |Max duration limit|child '|\s*$)"
 )

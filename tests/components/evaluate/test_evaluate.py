@@ -58,6 +58,11 @@ def test_good_model_is_blessed_without_a_baseline(blessed: tuple[Path, dict[str,
     assert "there is no baseline, so 1 change threshold is not applied" in metadata["blessing"]["reason"]
     kinds = [(entry["metric"], entry["kind"], entry["passed"]) for entry in document["thresholds"]]
     assert kinds == [("auc", "value", True), ("majority_lift", "value", True), ("auc", "change", None)]
+    # By these several candidates are compared.
+    assert list(document["better"].items()) == [("auc", "higher"), ("majority_lift", "higher")]
+    metrics = {name: value for name, value in metadata["metrics"].items() if name in document["metrics"]}
+    assert document["metrics"] == metrics
+    assert {"auc", "example_count"} <= metrics.keys()
     assert json.loads((folder / "parameters" / "blessed").read_text()) is True
     assert (metadata["evaluation"]["rows"], metadata["evaluation"]["slices"]) == (600, 1 + 3 + 2)
 

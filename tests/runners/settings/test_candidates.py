@@ -114,6 +114,7 @@ def test_what_no_candidate_uses_need_not_be_there(file: Path) -> None:
         ("candidates: {5: {}}", "candidates.5: the key is read as a number; write it in quotes"),
         ("candidates: {base: {}}", "candidates: 'base' cannot name a candidate: resolve-base is another task; choose"),
         ("candidates: {hub: {}}", "push-hub is another task"),
+        ("candidates: {a: {}, base-a: {}}", "'base-a' cannot name a candidate: resolve-base-a is another task"),
         ("candidates: [wide]", "candidates: Input should be a valid dictionary"),
         ("candidates: {wide: {trian: {}}}", "unknown key 'candidates.wide.trian', did you mean 'train'.; known here: "),
         (

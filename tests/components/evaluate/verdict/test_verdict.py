@@ -46,6 +46,21 @@ def decide(thresholds: str, values: dict[str, dict[str, float]], baseline: dict[
     return judge(Results(slices, {}), with_baseline(config, baseline is not None), unapplied, [])
 
 
+@pytest.mark.parametrize(
+    ("threshold", "better"),
+    [
+        (ABOVE, {"auc": "higher"}),
+        (BELOW, {"auc": "lower"}),
+        # Applied or not: without a baseline it still says which way.
+        (NOT_WORSE, {"auc": "higher"}),
+        (NOT_WORSE.replace("HIGHER", "LOWER"), {"auc": "lower"}),
+        ("value_threshold { lower_bound { value: 0.1 } upper_bound { value: 0.9 } }", {}),
+    ],
+)
+def test_a_threshold_says_which_way_is_better(threshold: str, better: dict[str, str]) -> None:
+    assert decide(OVERALL % threshold, {"overall": {"auc": 0.5}}).better == better
+
+
 def test_value_threshold_overall() -> None:
     assert decide(OVERALL % ABOVE, {"overall": {"auc": 0.85}}).blessed
     verdict = decide(OVERALL % ABOVE, {"overall": {"auc": 0.71}})
