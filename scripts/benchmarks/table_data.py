@@ -6,7 +6,9 @@ Loaded in the environment `ml`, which has pandas and scikit-learn; the other pac
 from __future__ import annotations
 
 import argparse
+import re
 import sys
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,8 +81,9 @@ def _banana() -> pd.DataFrame:
     """In the form of LIBSVM: a class, then two numbers."""
     import pandas as pd
 
-    table = pd.read_csv(PACKAGES / "river/datasets/banana.zip", sep=r"[ :]+", header=None, engine="python")
-    return table[[2, 4, 0]].set_axis(["x", "y", "kind"], axis=1).assign(kind=(table[0] == 1).astype(int))
+    with zipfile.ZipFile(PACKAGES / "river" / "datasets" / "banana.zip") as archive:
+        rows = [re.split("[ :]+", line) for line in archive.read("banana.all.txt").decode().splitlines()]
+    return pd.DataFrame([{"x": row[2], "y": row[4], "kind": int(row[0] == "1")} for row in rows if len(row) > 4])
 
 
 def _cars() -> pd.DataFrame:
