@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from components.runtime.errors import InputError
+from components.runtime.text.redaction import HIDDEN, refuse_credentials
 from runners.commands import completion
 from runners.scaffold.model import copying, files, planning, reading, task
 from runners.scaffold.model.images import layout, making
@@ -63,6 +64,10 @@ def new(
 ) -> None:
     """Write the model NAME for data of your own: a folder of models/, or anywhere by its path."""
     folder = _folder(name)
+    if data:
+        refuse_credentials(data, f"--data {HIDDEN}", place=not os.path.exists(data))
+        if "://" not in data and not os.path.lexists(data):
+            raise InputError(f"--data {data}: there is no such file or folder; name the one with your data")
     of_tables = {"--label": labels, "--positive": positive, "--task": kind, "--leave-out": leave_out, "--keep": keep}
     console = Console()
     root = Path(context.obj["root"]).absolute()

@@ -1,4 +1,4 @@
-"""What the training of our models shares: configuration, steps, devices, precision, early stopping, warm start.
+"""What the training of our models shares: configuration, data, steps, devices, precision, early stopping, warm start.
 
 A module file may use it, and need not.
 """
@@ -20,6 +20,8 @@ from components.runtime.stage.artifacts import file_digest
 
 if TYPE_CHECKING:
     import keras
+    import numpy as np
+    import tensorflow as tf
     import tensorflow_transform as tft
 
 OPTIONS: dict[str, Any] = {"early_stopping": 0, "mixed_precision": "auto"}
@@ -30,6 +32,9 @@ false, or `auto`: where there is a GPU that is faster with it.
 """
 
 _STEPS_PER_CALL = 20
+_WHOLE_SPLIT = -1
+_ROWS_READ = 1000
+_HEAVIEST = 10
 _TENSOR_CORES = (7, 0)
 """The compute capability from which on a GPU is faster with 16-bit floats."""
 
@@ -70,6 +75,82 @@ def plan(steps: int, epochs: int) -> Plan:
     # On several devices TensorFlow 2.21 fails in a loop of steps ("must feed a value for placeholder").
     most = 1 if _devices() else _STEPS_PER_CALL
     return Plan(chosen, steps // chosen, math.gcd(most, steps // chosen))
+
+
+def fit_arguments(
+    fn_args: FnArgs,
+    transform_output: tft.TFTransformOutput,
+    label: str,
+    *,
+    batch_size: int,
+    epochs: int,
+    shuffle_buffer: int = 10_000,
+) -> dict[str, Any]:
+    """Data and steps, as arguments of `fit`: the split train shuffled and repeated, the split eval as validation.
+
+    Args:
+      fn_args: tells the files and how many steps of them.
+      transform_output: tells which features they have.
+      label: the transformed feature that is to be learned.
+      batch_size: rows of a step.
+      epochs: as in `plan`.
+      shuffle_buffer: rows among which the next one is drawn.
+    """
+
+    def batches(files: list[str], *, repeated: bool) -> tf.data.Dataset:
+        from tfx_bsl.public import tfxio
+
+        options = tfxio.TensorFlowDatasetOptions(
+            batch_size=batch_size,
+            shuffle=repeated,
+            shuffle_buffer_size=shuffle_buffer,
+            num_epochs=None if repeated else 1,
+            label_key=label,
+        )
+        return fn_args.data_accessor.tf_dataset_factory(files, options, transform_output.transformed_metadata.schema)
+
+    steps = plan(fn_args.train_steps, epochs)
+    return {
+        "x": batches(fn_args.train_files, repeated=True),
+        "shuffle": False,  # The batches are shuffled already.
+        "epochs": steps.epochs,
+        "steps_per_epoch": steps.steps_per_epoch,
+        "validation_data": batches(fn_args.eval_files, repeated=False).take(fn_args.eval_steps or _WHOLE_SPLIT),
+    }
+
+
+def train_values(
+    fn_args: FnArgs, transform_output: tft.TFTransformOutput, feature: str, *, rows: int = 100_000
+) -> np.ndarray:
+    """A transformed feature, such as the label, of the first rows of the split train: shape [rows, ...]."""
+    import numpy as np
+    from tensorflow_metadata.proto.v0 import schema_pb2
+    from tfx_bsl.public import tfxio
+
+    options = tfxio.TensorFlowDatasetOptions(batch_size=_ROWS_READ, num_epochs=1, shuffle=False)
+    schema = transform_output.transformed_metadata.schema
+    # Nothing but this feature is read.
+    alone = schema_pb2.Schema(feature=[each for each in schema.feature if each.name == feature])
+    batches = fn_args.data_accessor.tf_dataset_factory(fn_args.train_files, options, alone)
+    return np.concatenate([batch[feature].numpy() for batch in batches.take(math.ceil(rows / _ROWS_READ))])[:rows]
+
+
+def class_weights(labels: np.ndarray, classes: int) -> list[float]:
+    """Of each class the weight that makes all classes count alike, with mean 1 over the rows.
+
+    At most `_HEAVIEST` times that of the most frequent class: a single row does not decide a training. So does what
+    has no row.
+
+    Args:
+      labels: numbers of classes, shape [rows].
+      classes: how many there are.
+    """
+    import numpy as np
+
+    counts = np.bincount(labels, minlength=classes)
+    weights = np.minimum(counts.max() / np.maximum(counts, 1), _HEAVIEST)
+    found: list[float] = (weights * len(labels) / (weights * counts).sum()).tolist()
+    return found
 
 
 @contextlib.contextmanager

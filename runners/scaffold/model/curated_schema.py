@@ -15,11 +15,11 @@ KNOWN_MASS = 0.9
 
 def curated(data: DataSet, task: Task, features: Iterable[Feature]) -> str:
     """The schema in protobuf's text form."""
-    blocks = _blocks(data.schema)
+    found = blocks(data.schema)
     by_column = {feature.column: feature for feature in features}
     parts = []
     for name in data.columns:
-        block = blocks.features.get(name)
+        block = found.features.get(name)
         if block is None:
             continue
         feature = by_column.get(name)
@@ -36,18 +36,20 @@ def curated(data: DataSet, task: Task, features: Iterable[Feature]) -> str:
         elif feature and feature.treatment == "vocabulary" and "domain" in block:
             block = _with(block, f"  distribution_constraints {{\n    min_domain_mass: {KNOWN_MASS}\n  }}")
         parts.append("".join(f"# {note}\n" for note in notes) + block)
-    return "".join([*parts, *blocks.rest])
+    return "".join([*parts, *found.rest])
 
 
-class _Blocks:
+class Blocks:
+    """The messages at the top of a schema: features by name, and the others."""
+
     def __init__(self) -> None:
         self.features: dict[str, str] = {}
         self.rest: list[str] = []
 
 
-def _blocks(schema: str) -> _Blocks:
+def blocks(schema: str) -> Blocks:
     """The messages at the top of a schema, features by name. Protobuf writes each closing bracket of them alone."""
-    found = _Blocks()
+    found = Blocks()
     for block in re.findall(r"^\w.*?^\}\n|^\w+: .*\n", schema, re.MULTILINE | re.DOTALL):
         name = _NAME.search(block)
         if block.startswith("feature {") and name:

@@ -67,6 +67,8 @@ _PLACES = {"lat", "latitude", "lon", "lng", "long", "longitude"}
 
 _NOTHING = {"na", "n/a", "nan", "null", "none", "nil", "missing", "unknown", "?", "-", "--", ".", "..", "#n/a", "n.a."}
 
+_ROWS_OF_A_PART = 5
+"""Numbers are cut into parts of at least so many rows, to see whether one part has one label."""
 _YEAR_2000, _YEAR_2100 = 946_684_800, 4_102_444_800
 
 
@@ -196,7 +198,8 @@ def _leak(column: Column, data: DataSet, task: Task) -> str:
     if column.kind == TEXT and column.distinct > 0.2 * len(pairs):
         return ""
     if column.kind != TEXT and column.distinct > 20:
-        edges = np.quantile([value for value, _ in pairs], np.linspace(0, 1, 21)[1:-1])
+        parts = min(200, len(pairs) // _ROWS_OF_A_PART)
+        edges = np.quantile([value for value, _ in pairs], np.linspace(0, 1, parts + 1)[1:-1])
         pairs = list(
             zip(
                 np.searchsorted(edges, [value for value, _ in pairs]).tolist(),

@@ -10,7 +10,7 @@ _LONGEST = 40
 
 
 def safe_names(names: Iterable[str], taken: Iterable[str] = ()) -> dict[str, str]:
-    """A name of small letters, digits and `_` for each, all different; `Größe (cm)` becomes `grosse_cm`, `studyName` `study_name`.
+    """A name of small letters, digits and `_` for each, all different: `Größe (cm)` is `grosse_cm`, `aB` is `a_b`.
 
     Args:
       names: as the data has them.

@@ -65,6 +65,7 @@ def plan(folder: Path, data: DataSet, task: Task, kept: Collection[str] = (), le
         batch_size=batch_size,
         train_steps=_steps(rows, batch_size),
         looped=_looped(data, features),
+        long_names={name: constant for name in data.columns if (constant := treatments.constant_of(name))},
     )
 
 

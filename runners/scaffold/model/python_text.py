@@ -63,7 +63,13 @@ def constant(of: object, indent: int = 0) -> str:
     line = opening + ", ".join(items) + closing
     if len(line) + 20 + indent <= WIDTH:
         return line
-    return "\n".join([opening, *(f"    {item}," for item in items), closing])
+    return "\n".join([opening, *map(_item, items), closing])
+
+
+def _item(text: str) -> str:
+    """A line of its own; a name that is longer than one stays whole all the same."""
+    line = f"    {text},"
+    return line if len(line) <= WIDTH else f"{line}  # noqa: E501"
 
 
 def _one_line(of: object) -> str:

@@ -25,7 +25,7 @@ MOST_CLASSES = 200
 SURE = 10
 """A class of fewer rows may have none in the training split of the next data."""
 
-_POSITIVE = ("1", "1.0", "yes", "true", "y", "t", "positive", "churned", "malignant", "spam", "fraud", "default")
+_POSITIVE = ("yes", "true", "y", "t", "positive", "churned", "malignant", "spam", "fraud", "default")
 
 
 def infer(data: DataSet, labels: Sequence[str], *, kind: str = "", positive: str = "") -> Task:
@@ -128,10 +128,9 @@ def _positive(column: Column, asked: str) -> Any:
             if str(value) == asked or (column.kind == FLOAT and str(value) == f"{asked}.0"):
                 return value
         raise InputError(f"--positive {asked}: the label {column.name} has the values {_some(column)}")
-    for value in values:
-        if str(value).strip().lower() in _POSITIVE:
-            return value
-    return max(values) if column.kind != TEXT else values[-1]
+    if column.kind != TEXT:
+        return max(values)
+    return next((value for value in values if value.strip().lower() in _POSITIVE), values[-1])
 
 
 def _shares(column: Column) -> Mapping[Any, float]:

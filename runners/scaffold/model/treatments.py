@@ -19,6 +19,7 @@ TELLING = 0.01
 """From this share of missing values on, whether one is missing is a feature of its own."""
 
 BUCKETS = 10
+LONGEST_NAME = 50
 
 
 def features(
@@ -38,8 +39,13 @@ def features(
 
 
 def reference(name: str) -> str:
-    """A raw feature, as Python."""
-    return f"inputs[{literal(name)}]"
+    """A raw feature, as Python; a name that no line has room for stands in a constant."""
+    return f"inputs[{constant_of(name) or literal(name)}]"
+
+
+def constant_of(name: str) -> str:
+    """The constant that stands for a long name; empty where the name stands for itself."""
+    return f"COLUMN_{next(iter(safe_names([name]).values())).upper()}" if len(literal(name)) > LONGEST_NAME else ""
 
 
 def _feature(
