@@ -43,6 +43,7 @@ stamp = .venv/$(1)/.made-from-$(call digest,$(2))
 UV_STAMP := $(call stamp,tools,$(LOCKS)/uv.txt)
 TOOLS_STAMP := $(call stamp,tools,$(LOCKS)/uv.txt $(LOCKS)/tools.txt)
 SAMPLES_STAMP := $(call stamp,samples,$(LOCKS)/samples.txt)
+TABLES_STAMP := $(call stamp,tables,$(LOCKS)/tables.txt)
 CLIENT_STAMP := $(call stamp,client,$(LOCKS)/client.txt $(LOCKS)/test.txt)
 DATA_STAMP := $(call stamp,data,$(LOCKS)/data.txt $(LOCKS)/test.txt)
 SPACE_STAMP := $(call stamp,space,$(LOCKS)/space.txt $(LOCKS)/test.txt)
@@ -102,7 +103,7 @@ download: $(CLIENT_STAMP)  ## Download real data: MODEL=taxi (Chicago trips), mn
 	@$(CLIENT) -m scripts.data.download $(call quoted,$(MODEL)) $(ARGS)
 
 ## Develop
-.PHONY: test test-slow test-environments test-cluster test-data client-environment space-environment check fmt lock bench clean
+.PHONY: test test-slow test-environments test-cluster test-data client-environment space-environment check fmt lock bench bench-new clean
 test-environments: setup $(SAMPLES_STAMP)
 	@:
 
@@ -137,6 +138,9 @@ lock: $(UV_STAMP)  ## Compile the locks anew from images/locks/*.in; ARGS=--upgr
 bench: setup  ## Measure the taxi pipeline and write docs/benchmarks.md, which git tracks: ARGS="--rows 10000,100000 --page FILE"
 	@$(CLIENT) -m scripts.benchmarks.bench $(ARGS)
 
+bench-new: setup $(TABLES_STAMP)  ## Measure `new` and `run` on tables of packages, beside a gradient boosting: ARGS="iris tips"
+	@$(CLIENT) -m scripts.benchmarks.bench_new $(ARGS)
+
 clean:  ## Remove environments, caches and build outputs; data, runs and served models stay
 	@rm -rf .venv build .millrace_cache .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -159,3 +163,7 @@ $(CLIENT_STAMP) $(DATA_STAMP) $(ML_STAMP) $(SPACE_STAMP): | $(UV_STAMP)
 $(SAMPLES_STAMP): | $(UV_STAMP)
 	@scripts/alone.sh $@ bash -euc 'rm -rf .venv/samples; $(UV) pip install --quiet --python .venv/tools/bin/python \
 	  --target .venv/samples --no-deps --require-hashes -r $(LOCKS)/samples.txt; touch $@'
+
+$(TABLES_STAMP): | $(UV_STAMP)
+	@scripts/alone.sh $@ bash -euc 'rm -rf .venv/tables; $(UV) pip install --quiet --python .venv/tools/bin/python \
+	  --target .venv/tables --no-deps --require-hashes -r $(LOCKS)/tables.txt; touch $@'

@@ -25,7 +25,7 @@ for name in $(basename -s .in -- *.in | LC_ALL=C sort); do
     # Images of stages that run elsewhere in a larger environment: the same versions in both.
     light | cloud) extra=(--constraint client.txt) ;;
     ml-gpu) extra=(--override overrides-gpu.txt --constraint ml.txt) ;;
-    test | samples) extra=(--no-deps) ;;
+    test | samples | tables) extra=(--no-deps) ;;
     *) extra=() ;;
   esac
   [ ! -e "$name.txt" ] || cp "$name.txt" "$scratch/$name.txt"

@@ -65,9 +65,7 @@ def new(
     """Write the model NAME for data of your own: a folder of models/, or anywhere by its path."""
     folder = _folder(name)
     if data:
-        refuse_credentials(data, f"--data {HIDDEN}", place=not os.path.exists(data))
-        if "://" not in data and not os.path.lexists(data):
-            raise InputError(f"--data {data}: there is no such file or folder; name the one with your data")
+        _check_place(data)
     of_tables = {"--label": labels, "--positive": positive, "--task": kind, "--leave-out": leave_out, "--keep": keep}
     console = Console()
     root = Path(context.obj["root"]).absolute()
@@ -99,6 +97,17 @@ def new(
         click.echo(f"{'would make' if dry_run else 'made':<{12 if dry_run else 6}}{shown(folder)}/{place}")
     if not dry_run:
         click.echo(f"\nnext: ./millrace run {folder.name if folder.parent == MODELS else shlex.quote(str(folder))}")
+
+
+def _check_place(data: str) -> None:
+    """Refuses data that is not there; what a URI leads to is ingest's to find.
+
+    Raises:
+      InputError: there is nothing, or an address holds credentials.
+    """
+    refuse_credentials(data, f"--data {HIDDEN}", place=not os.path.exists(data))
+    if "://" not in data and not os.path.lexists(data):
+        raise InputError(f"--data {data}: there is no such file or folder; name the one with your data")
 
 
 def _refuse(options: Mapping[str, object], why: str) -> None:

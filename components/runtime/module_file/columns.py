@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-import tensorflow as tf
+if TYPE_CHECKING:
+    import tensorflow as tf
 
-Values: TypeAlias = tf.Tensor | tf.SparseTensor
+Values: TypeAlias = "tf.Tensor | tf.SparseTensor"
 """A raw feature, of at most one value per row."""
 
 
 def number(values: Values, missing: float = 0.0) -> tf.Tensor:
     """One float32 per row, shape [batch]; `missing` where there is no value, or NaN."""
+    import tensorflow as tf
+
     if values.dtype == tf.string:
         texts = filled(values, "")
         empty = tf.equal(texts, "")
@@ -29,6 +32,8 @@ def number(values: Values, missing: float = 0.0) -> tf.Tensor:
 
 def integer(values: Values, missing: int = 0) -> tf.Tensor:
     """One int64 per row, shape [batch], without its fraction; `missing` where there is no value."""
+    import tensorflow as tf
+
     if values.dtype == tf.int64:
         return filled(values, missing)
     numbers = number(values, float("nan"))
@@ -37,6 +42,8 @@ def integer(values: Values, missing: int = 0) -> tf.Tensor:
 
 def text(values: Values, missing: str = "") -> tf.Tensor:
     """One text per row, shape [batch]; `missing` where there is no value."""
+    import tensorflow as tf
+
     if values.dtype != tf.string:
         values = _map(values, lambda flat: tf.strings.as_string(flat, shortest=flat.dtype.is_floating))
     return filled(values, missing)
@@ -50,6 +57,8 @@ def days(values: Values, missing: float = 0.0) -> tf.Tensor:
         zone; or numbers, seconds since 1970.
       missing: what stands where there is no value, or a text that is no such date.
     """
+    import tensorflow as tf
+
     if values.dtype != tf.string:
         seconds = filled(_map(values, lambda flat: tf.cast(flat, tf.float64)), float("nan"))
         found = seconds / 86_400
@@ -71,12 +80,16 @@ def days(values: Values, missing: float = 0.0) -> tf.Tensor:
 
 def cyclic(values: tf.Tensor, period: float) -> tf.Tensor:
     """Where in a period numbers lie, as sine and cosine: float32, shape [batch, 2]. Its end is near its beginning."""
+    import tensorflow as tf
+
     angles = tf.cast(values, tf.float64) % period * (2 * math.pi / period)
     return tf.cast(tf.stack([tf.sin(angles), tf.cos(angles)], axis=1), tf.float32)
 
 
 def multi_hot(values: Values, classes: Sequence[str | int]) -> tf.Tensor:
     """Which of the classes a row has, of several values per row: float32 of 0 and 1, shape [batch, classes]."""
+    import tensorflow as tf
+
     if not isinstance(values, tf.SparseTensor):
         values = tf.sparse.from_dense(values)
     among = tf.cast(values.values[:, None] == tf.constant(list(classes), values.dtype)[None, :], tf.float32)
@@ -86,6 +99,8 @@ def multi_hot(values: Values, classes: Sequence[str | int]) -> tf.Tensor:
 
 def is_missing(values: Values) -> tf.Tensor:
     """1 where a row has no value, else 0; float32, shape [batch]."""
+    import tensorflow as tf
+
     if values.dtype == tf.string:
         return tf.cast(tf.equal(filled(values, ""), ""), tf.float32)
     return tf.cast(tf.math.is_nan(number(values, float("nan"))), tf.float32)
@@ -93,6 +108,8 @@ def is_missing(values: Values) -> tf.Tensor:
 
 def filled(values: Values, missing: float | str) -> tf.Tensor:
     """One value per row of the column's own type, shape [batch]; `missing` where there is none."""
+    import tensorflow as tf
+
     if isinstance(values, tf.SparseTensor):
         # A batch in which no row has the value is 0 columns wide.
         column = tf.SparseTensor(values.indices, values.values, [values.dense_shape[0], 1])
@@ -105,6 +122,8 @@ def _days_of_date(year: tf.Tensor, month: tf.Tensor, day: tf.Tensor) -> tf.Tenso
 
     Years are counted from March: the day that leap years add is then the last one, and 153 days are five months.
     """
+    import tensorflow as tf
+
     year = tf.where(month > 2, year, year - 1)
     since_march = (month + 9) % 12
     leap_days = year // 4 - year // 100 + year // 400
@@ -112,4 +131,6 @@ def _days_of_date(year: tf.Tensor, month: tf.Tensor, day: tf.Tensor) -> tf.Tenso
 
 
 def _map(values: Values, function: Any) -> Values:
+    import tensorflow as tf
+
     return tf.sparse.map_values(function, values) if isinstance(values, tf.SparseTensor) else function(values)
