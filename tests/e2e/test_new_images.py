@@ -56,15 +56,20 @@ def pairs(data: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("make", "metric", "least"), [(classes, "auc macro", 0.9), (pairs, "mean_iou", 0.4)], ids=["classes", "pairs"]
+    ("make", "given", "metric", "least"),
+    # A U-Net of a fourth of the steps, which are minutes.
+    [(classes, (), "auc macro", 0.9), (pairs, ("--param", "train_steps=50"), "mean_iou", 0.4)],
+    ids=["classes", "pairs"],
 )
-def test_new_and_run(tmp_path: Path, make: Callable[[Path], None], metric: str, least: float) -> None:
+def test_new_and_run(
+    tmp_path: Path, make: Callable[[Path], None], given: tuple[str, ...], metric: str, least: float
+) -> None:
     make(tmp_path / "data")
     model = tmp_path / "mine"
     done = call("--root", tmp_path / "root", "new", model, "--data", tmp_path / "data")
     assert done.exit_code == 0, done.err
     assert done.lines[-1] == f"next: ./millrace run {model}"
-    result = run(tmp_path / "root", str(model))
+    result = run(tmp_path / "root", str(model), *given, timeout=900)
     assert result.exit_code == 0, result.output + result.errors
     assert result.metadata("evaluate", "blessing")["blessed"] is True
     assert result.metadata("evaluate", "metrics")[metric] > least
