@@ -16,8 +16,9 @@ NUMERIC, SKEWED, FLAG, PLACE = "number", "skewed number", "flag", "place"
 CATEGORY, CODE, FREE_TEXT = "category", "code", "text"
 DATE, SECONDS, PRESENCE, NOTHING = "date", "seconds", "presence", "nothing"
 
-DATE_AS_TEXT = "a date as text"
-"""Is marked in the schema, where it looks like a text; it needs nobody's second look."""
+DATE_AS_TEXT, DATE_AS_SECONDS = "a date as text", "a date as seconds since 1970"
+HANDLED = (DATE_AS_TEXT, DATE_AS_SECONDS)
+"""Is marked in the schema, where the column looks like something else; what is done with it speaks for itself."""
 
 
 @dataclass(frozen=True)
@@ -182,11 +183,9 @@ def _number(column: Column, data: DataSet) -> Look:
     if column.kind == INTEGER:
         if column.values and named & _TIMES and min(column.values) > _YEAR_2000 / 3 and max(column.values) < _YEAR_2100:
             first, last = (datetime.fromtimestamp(of, UTC).date() for of in (min(column.values), max(column.values)))
-            return Look(SECONDS, f"{first} to {last}", ("a date as seconds since 1970",))
+            return Look(SECONDS, f"{first} to {last}", (DATE_AS_SECONDS,))
         if named & (_CODES | _ID) and column.distinct > FEW and "year" not in named:
-            return Look(
-                CODE, f"{column.distinct:,} codes", ("integers that look like codes: their order says nothing",)
-            )
+            return Look(CODE, f"{column.distinct:,} codes", ("integers that look like codes",))
         if column.distinct <= 5 or (named & _CODES and column.distinct <= FEW):
             return Look(CATEGORY, f"{column.distinct} values", ("integers that look like categories",))
     if named & _PLACES and column.kind == FLOAT:
