@@ -1,4 +1,4 @@
-"""Trains scikit-learn's gradient boosting, with its defaults, on the rows that ingest put into train; scores it on eval.
+"""Trains scikit-learn's gradient boosting with its defaults on what ingest put into train, and scores it on eval.
 
 Prints one line of JSON. Runs in the environment `ml`.
 """
@@ -50,6 +50,7 @@ def main(argv: list[str] | None = None) -> int:
         "score": score(truths, answers, arguments.metric),
         "standard_error": float(np.nanstd(resampled)),
         "eval_rows": len(held_out),
+        "columns": table.shape[1] - len(arguments.label),
     }
     print(json.dumps(result))
     return 0
