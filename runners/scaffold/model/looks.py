@@ -114,14 +114,6 @@ def look(column: Column, data: DataSet, task: Task, *, kept: bool = False) -> Lo
     return _number(column, data)
 
 
-def families(data: DataSet) -> set[str]:
-    """Columns of numbers that are many of one kind, as `pixel_0` to `pixel_63`: they get the same treatment."""
-    stems = Counter(
-        re.sub(r"\d+", "#", name) for name, column in data.columns.items() if column.kind in (INTEGER, FLOAT)
-    )
-    return {name for name in data.columns if stems[re.sub(r"\d+", "#", name)] >= 8}
-
-
 def _nothing(column: Column) -> str:
     if not column.values:
         return "empty: no row has a value"
@@ -176,7 +168,7 @@ def rare(rows: int) -> int:
 
 def _number(column: Column, data: DataSet) -> Look:
     named = words(column.name)
-    if column.name in families(data):
+    if column.name in data.families:
         return Look(NUMERIC, "one of many of its kind")
     if column.distinct == 2:
         return Look(FLAG, "two values")
@@ -191,6 +183,8 @@ def _number(column: Column, data: DataSet) -> Look:
     if named & _PLACES and column.kind == FLOAT:
         return Look(PLACE, "a coordinate")
     values = np.array(column.values, np.float64)
+    if not np.isfinite(values).all():
+        return Look(PLACE, "some values are infinite", ("infinite values",))
     if values.min() >= 0 and (skew := _skew(values)) > 2 and _skew(np.log1p(values)) < skew / 2:
         return Look(SKEWED, f"skewed: median {_plain(np.median(values))}, largest {_plain(values.max())}")
     return Look(NUMERIC, f"{_plain(values.min())} to {_plain(values.max())}")

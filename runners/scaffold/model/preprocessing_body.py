@@ -6,7 +6,7 @@ import textwrap
 from typing import Any
 
 from runners.scaffold.model import looks
-from runners.scaffold.model.profile import BINARY, CLASSES, LABELS, NUMBER, Feature, Plan
+from runners.scaffold.model.profile import BINARY, CLASSES, LABELS, NUMBER, Feature, Plan, in_words
 from runners.scaffold.model.python_text import WIDTH
 from runners.scaffold.model.treatments import INDENT
 
@@ -71,7 +71,7 @@ def _returns(plan: Plan, body: str) -> str:
 def _label(plan: Plan) -> str:
     task = plan.task
     if task.kind == BINARY:
-        return f", 1 where {task.label} is {task.positive!r}"
+        return f", 1 where {in_words(task.label)} is {in_words(task.positive)}"
     return {
         CLASSES: ", the number of its class",
         NUMBER: ", a number",

@@ -185,6 +185,9 @@ def plan(folder: Path, place: str, layout: Layout, images: Images) -> ImagePlan:
     Raises:
       InputError: nothing can be learned from these images.
     """
+    for split, use in _SPLIT_USE.items():
+        if not images.rows[split]:
+            raise InputError(f"{place}: of {images.count} images none is left to {use}: a model needs more of them")
     values, ignored = _values(images) if layout.kind == MASKS else ((), None)
     if layout.kind == MASKS and len(values) < 2:
         raise InputError(f"{place}: all masks hold one value, {values[0]}; a model needs pixels of two classes")

@@ -152,6 +152,8 @@ def test_what_looks_wrong_is_told(tmp_path: Path) -> None:
 def test_nothing_to_learn_is_told(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="all masks hold one value, 3"):
         plan(tmp_path / "mine", masked({3: 100}), PAIRS)
+    with pytest.raises(InputError, match="of 2 images none is left to hold out: a model needs more of them"):
+        plan(tmp_path / "mine", found({"cat": (1, 0), "dog": (1, 0)}))
     with pytest.raises(InputError, match="one class only, cat"):
         plan(tmp_path / "mine", found({"cat": (9, 9)}))
 
