@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from typing import Any
 
 import tensorflow as tf
+
+from components.runtime import columns
 
 IMAGE = "image_raw"
 LABEL = "label"
@@ -17,10 +19,8 @@ IMAGE_SIZE = 8
 PIXEL_MAX = 16
 """The brightest pixel of scikit-learn's digits; MNIST's is 255."""
 
-Feature: TypeAlias = tf.Tensor | tf.SparseTensor
 
-
-def preprocessing_fn(inputs: dict[str, Feature], custom_config: dict[str, Any]) -> dict[str, tf.Tensor]:
+def preprocessing_fn(inputs: dict[str, columns.Values], custom_config: dict[str, Any]) -> dict[str, tf.Tensor]:
     """Decodes and scales the images.
 
     Args:
@@ -32,16 +32,8 @@ def preprocessing_fn(inputs: dict[str, Feature], custom_config: dict[str, Any]) 
     """
     size = int(custom_config.get("image_size", IMAGE_SIZE))
     scale = float(custom_config.get("pixel_max", PIXEL_MAX))
-    pixels = tf.io.decode_raw(_single(inputs[IMAGE]), tf.uint8)
+    pixels = tf.io.decode_raw(columns.text(inputs[IMAGE]), tf.uint8)
     # Reshaping alone would make two rows of an image of twice the size.
     pixels = tf.ensure_shape(pixels, [None, size * size])
     images = tf.reshape(tf.cast(pixels, tf.float32) / scale, [-1, size, size, 1])
-    return {TRANSFORMED_IMAGE: images, TRANSFORMED_LABEL: _single(inputs[LABEL])}
-
-
-def _single(values: Feature) -> tf.Tensor:
-    """The one value of each example, shape [batch]; the empty string or 0 where it is missing."""
-    if isinstance(values, tf.SparseTensor):
-        column = tf.SparseTensor(values.indices, values.values, [values.dense_shape[0], 1])
-        values = tf.sparse.to_dense(column)
-    return tf.squeeze(values, axis=1)
+    return {TRANSFORMED_IMAGE: images, TRANSFORMED_LABEL: columns.integer(inputs[LABEL])}

@@ -14,7 +14,7 @@ from augmentation import augment
 from preprocessing import CLASSES, IMAGE, TRANSFORMED_IMAGE, TRANSFORMED_MASK, pixels
 from tfx_bsl.public import tfxio
 
-from components.runtime import FnArgs, signatures
+from components.runtime import FnArgs, signatures, training
 
 DEFAULTS: dict[str, Any] = {
     "batch_size": 16,
@@ -28,9 +28,6 @@ DEFAULTS: dict[str, Any] = {
     "encoder_weights": "",
 }
 """What custom_config can change. An epoch here is the time between two evaluations."""
-
-STEPS_PER_CALL = 10
-"""Steps that run between two returns to Python."""
 
 WHOLE_SPLIT = -1
 
@@ -51,20 +48,20 @@ def run_fn(fn_args: FnArgs) -> None:
     # From NumPy's generator, which the stage has given its seed.
     seed = int(np.random.randint(1 << 30))
 
-    def batches(files: list[str], *, training: bool) -> tf.data.Dataset:
+    def batches(files: list[str], *, repeated: bool) -> tf.data.Dataset:
         options = tfxio.TensorFlowDatasetOptions(
             batch_size=config["batch_size"],
-            shuffle=training,
+            shuffle=repeated,
             shuffle_buffer_size=1000,
             shuffle_seed=seed,
-            num_epochs=None if training else 1,
+            num_epochs=None if repeated else 1,
         )
         encoded = fn_args.data_accessor.tf_dataset_factory(files, options, transform_output.transformed_metadata.schema)
 
         def pair(number: tf.Tensor, batch: dict[str, tf.Tensor]) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
             decoded = pixels(batch, size)
             images, masks = decoded[TRANSFORMED_IMAGE], decoded[TRANSFORMED_MASK]
-            if training:
+            if repeated:
                 images, masks = augment(
                     images, masks, tf.stack([seed, tf.cast(number, tf.int32)]), config["smallest_cut"]
                 )
@@ -72,11 +69,9 @@ def run_fn(fn_args: FnArgs) -> None:
 
         return encoded.enumerate().map(pair, num_parallel_calls=2).prefetch(2)
 
-    # Keras makes whole epochs of whole calls only: both are chosen so that the steps add up exactly.
-    epochs = max(count for count in range(1, config["epochs"] + 1) if fn_args.train_steps % count == 0)
-    steps_per_epoch = fn_args.train_steps // epochs
+    plan = training.plan(fn_args.train_steps, config["epochs"])
     model = unet.build(
-        size,
+        (size, size),
         len(CLASSES),
         alpha=config["alpha"],
         decoder_filters=config["decoder_filters"],
@@ -92,17 +87,17 @@ def run_fn(fn_args: FnArgs) -> None:
             keras.metrics.SparseCategoricalAccuracy(name="pixel_accuracy"),
             keras.metrics.MeanIoU(len(CLASSES), sparse_y_pred=False, name="mean_iou"),
         ],
-        steps_per_execution=math.gcd(STEPS_PER_CALL, steps_per_epoch),
+        steps_per_execution=plan.steps_per_call,
         jit_compile=False,
     )
     # Variables made while the training step is traced would have it traced a second time.
     model.optimizer.build(model.trainable_variables)
     model.fit(
-        batches(fn_args.train_files, training=True),
+        batches(fn_args.train_files, repeated=True),
         shuffle=False,  # The batches are shuffled already.
-        epochs=epochs,
-        steps_per_epoch=steps_per_epoch,
-        validation_data=batches(fn_args.eval_files, training=False).take(fn_args.eval_steps or WHOLE_SPLIT),
+        epochs=plan.epochs,
+        steps_per_epoch=plan.steps_per_epoch,
+        validation_data=batches(fn_args.eval_files, repeated=False).take(fn_args.eval_steps or WHOLE_SPLIT),
     )
     raw = transform_output.raw_feature_spec()
     signatures.export(

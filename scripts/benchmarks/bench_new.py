@@ -23,6 +23,7 @@ from scripts.benchmarks.table_data import TABLES  # noqa: E402
 METRICS = {"r2_score": "R²", "sparse_categorical_accuracy": "accuracy", "auc": "AUC"}
 """Of the run, by their names there: the first that there is tells the task, too."""
 PROMISED = 0.02
+ML = str(PROJECT / ".venv" / "ml" / "bin" / "python")
 
 
 @dataclass(frozen=True)
@@ -84,29 +85,35 @@ def measure(name: str, scratch: Path) -> Measured:
       InputError: one of the commands failed.
     """
     table, data, root = TABLES[name], scratch / "data" / name, scratch / "root"
-    python = str(PROJECT / ".venv" / "ml" / "bin" / "python")
     data.mkdir(parents=True)
-    _call(python, "-m", "scripts.benchmarks.table_data", name, str(data / f"{name}.csv"))
+    _call(ML, "-m", "scripts.benchmarks.table_data", name, str(data / f"{name}.csv"))
     model, millrace = scratch / "models" / name, [str(PROJECT / "millrace"), "--root", str(root)]
-    labels = [f"--label={label}" for label in table.labels]
     begun = time.perf_counter()
-    _call(*millrace, "new", str(model), "--data", str(data), *labels, *table.options)
+    _call(*millrace, "new", str(model), "--data", str(data), *_labels(name), *table.options)
     _call(*millrace, "run", str(model))
-    seconds = time.perf_counter() - begun
+    return result(name, scratch, time.perf_counter() - begun)
+
+
+def result(name: str, scratch: Path, seconds: float) -> Measured:
+    """Reads the newest run of a data set, and trains the boosting on the rows that it trained on.
+
+    Raises:
+      InputError: that failed.
+    """
+    root = scratch / "root"
     run = max((json.loads(file.read_text()) for file in (root / "runs").glob(f"{name}-*/run.json")), key=_started)
     executions = {task["name"]: root / task["execution"] for task in run["tasks"] if task["execution"]}
     outputs = json.loads((executions["evaluate"] / "execution.json").read_text())["outputs"]
     metrics = outputs["metrics"]["metadata"]
     metric = next(metric for metric in METRICS if metric in metrics)
     examples = json.loads((executions["ingest"] / "execution.json").read_text())["outputs"]["examples"]
-    options = [f"--metric={metric}", *labels]
-    boosting = json.loads(
-        _call(python, "-m", "scripts.benchmarks.boosting", examples["uri"], *options).splitlines()[-1]
-    )
+    options = [f"--metric={metric}", *_labels(name)]
+    printed = _call(ML, "-m", "scripts.benchmarks.boosting", str(root / examples["uri"]), *options)
+    boosting = json.loads(printed.splitlines()[-1])
     return Measured(
         name=name,
         rows=next(task["rows"] for task in run["tasks"] if task["name"] == "ingest"),
-        columns=len((data / f"{name}.csv").read_text().partition("\n")[0].split(",")) - len(table.labels),
+        columns=boosting["columns"],
         metric=metric,
         ours=metrics[metric],
         boosting=boosting["score"],
@@ -115,6 +122,10 @@ def measure(name: str, scratch: Path) -> Measured:
         blessed=outputs["blessing"]["metadata"]["blessed"],
         seconds=seconds,
     )
+
+
+def _labels(name: str) -> list[str]:
+    return [f"--label={label}" for label in TABLES[name].labels]
 
 
 def _started(record: dict[str, Any]) -> str:

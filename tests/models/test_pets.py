@@ -225,7 +225,7 @@ def test_a_mask_with_an_unknown_value_is_not_taken(tmp_path: Path) -> None:
 def build(**arguments: Any) -> keras.Model:
     function = loading.load_function(str(pets.FOLDER / "unet.py"), "build")
     given = {"alpha": 0.1, "decoder_filters": [4] * 5, "dropout": 0.0, "momentum": 0.9} | arguments
-    model: keras.Model = loading.call(function, SIZE, 3, **given)
+    model: keras.Model = loading.call(function, (SIZE, SIZE), 3, **given)
     return model
 
 

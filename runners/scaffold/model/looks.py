@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -15,8 +16,9 @@ NUMERIC, SKEWED, FLAG, PLACE = "number", "skewed number", "flag", "place"
 CATEGORY, CODE, FREE_TEXT = "category", "code", "text"
 DATE, SECONDS, PRESENCE, NOTHING = "date", "seconds", "presence", "nothing"
 
-DATE_AS_TEXT = "a date as text"
-"""Is marked in the schema, where it looks like a text; it needs nobody's second look."""
+DATE_AS_TEXT, DATE_AS_SECONDS = "a date as text", "a date as seconds since 1970"
+HANDLED = (DATE_AS_TEXT, DATE_AS_SECONDS)
+"""Is marked in the schema, where the column looks like something else; what is done with it speaks for itself."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,21 @@ _CODES = {
         "state",
         "class",
     ),
-    *("category", "type", "kind", "group", "cluster", "month", "weekday", "hour", "dow", "store", "shop", "branch"),
+    *(
+        "category",
+        "type",
+        "kind",
+        "group",
+        "cluster",
+        "month",
+        "weekday",
+        "day",
+        "hour",
+        "dow",
+        "store",
+        "shop",
+        "branch",
+    ),
     *("department", "team", "sector", "industry", "product", "brand", "channel", "status", "plan", "tier"),
 }
 _TIMES = {"time", "timestamp", "date", "datetime", "at", "created", "updated", "ts", "epoch", "seconds"}
@@ -91,19 +107,11 @@ def look(column: Column, data: DataSet, task: Task, *, kept: bool = False) -> Lo
     if not kept and (reason := _id(column, data) or _leak(column, data, task)):
         return Look(NOTHING, reason, (reason,))
     if column.distinct == 1 or column.missing_share > 0.95:
-        told = f"{column.missing_share:.0%} of its values are missing"
+        told = f"{column.missing_share:.1%} of its values are missing"
         return Look(PRESENCE, "whether there is a value", (told,))
     if column.kind == TEXT:
         return _text(column)
     return _number(column, data)
-
-
-def families(data: DataSet) -> set[str]:
-    """Columns of numbers that are many of one kind, as `pixel_0` to `pixel_63`: they get the same treatment."""
-    stems = Counter(
-        re.sub(r"\d+", "#", name) for name, column in data.columns.items() if column.kind in (INTEGER, FLOAT)
-    )
-    return {name for name in data.columns if stems[re.sub(r"\d+", "#", name)] >= 8}
 
 
 def _nothing(column: Column) -> str:
@@ -160,22 +168,23 @@ def rare(rows: int) -> int:
 
 def _number(column: Column, data: DataSet) -> Look:
     named = words(column.name)
-    if column.name in families(data):
+    if column.name in data.families:
         return Look(NUMERIC, "one of many of its kind")
     if column.distinct == 2:
         return Look(FLAG, "two values")
     if column.kind == INTEGER:
         if column.values and named & _TIMES and min(column.values) > _YEAR_2000 / 3 and max(column.values) < _YEAR_2100:
-            return Look(SECONDS, "seconds since 1970", ("a date as seconds since 1970",))
+            first, last = (datetime.fromtimestamp(of, UTC).date() for of in (min(column.values), max(column.values)))
+            return Look(SECONDS, f"{first} to {last}", (DATE_AS_SECONDS,))
         if named & (_CODES | _ID) and column.distinct > FEW and "year" not in named:
-            return Look(
-                CODE, f"{column.distinct:,} codes", ("integers that look like codes: their order says nothing",)
-            )
+            return Look(CODE, f"{column.distinct:,} codes", ("integers that look like codes",))
         if column.distinct <= 5 or (named & _CODES and column.distinct <= FEW):
             return Look(CATEGORY, f"{column.distinct} values", ("integers that look like categories",))
     if named & _PLACES and column.kind == FLOAT:
         return Look(PLACE, "a coordinate")
     values = np.array(column.values, np.float64)
+    if not np.isfinite(values).all():
+        return Look(PLACE, "some values are infinite", ("infinite values",))
     if values.min() >= 0 and (skew := _skew(values)) > 2 and _skew(np.log1p(values)) < skew / 2:
         return Look(SKEWED, f"skewed: median {_plain(np.median(values))}, largest {_plain(values.max())}")
     return Look(NUMERIC, f"{_plain(values.min())} to {_plain(values.max())}")

@@ -6,7 +6,7 @@ import textwrap
 from typing import Any
 
 from runners.scaffold.model import looks
-from runners.scaffold.model.profile import BINARY, CLASSES, LABELS, NUMBER, Feature, Plan
+from runners.scaffold.model.profile import BINARY, CLASSES, LABELS, NUMBER, Feature, Plan, in_words
 from runners.scaffold.model.python_text import WIDTH
 from runners.scaffold.model.treatments import INDENT
 
@@ -46,10 +46,10 @@ def _as_they_are(plan: Plan) -> bool:
 
 def _comments(feature: Feature) -> list[str]:
     """Why a treatment is none of the usual ones, and what asks for a second look."""
-    told = [feature.why] if feature.treatment in ("log, z-score", "text", "buckets") else []
+    told = [feature.why] if feature.treatment in ("log, z-score", "text") else []
     if not told and any("columns.is_missing(" in line for line in feature.lines):
         told = [part for part in feature.why.split("; ") if part.endswith(" missing")]
-    told += [f"LOOK: {remark}" for remark in feature.remarks if remark != looks.DATE_AS_TEXT]
+    told += [f"LOOK: {remark}" for remark in feature.remarks if remark not in looks.HANDLED]
     text = "; ".join(told)
     return (
         [f"# {line}" for line in textwrap.wrap(text[:1].upper() + text[1:] + ".", WIDTH - INDENT - 2)] if told else []
@@ -71,7 +71,7 @@ def _returns(plan: Plan, body: str) -> str:
 def _label(plan: Plan) -> str:
     task = plan.task
     if task.kind == BINARY:
-        return f", 1 where {task.label} is {task.positive!r}"
+        return f", 1 where {in_words(task.label)} is {in_words(task.positive)}"
     return {
         CLASSES: ", the number of its class",
         NUMBER: ", a number",

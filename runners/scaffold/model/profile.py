@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import collections
+import functools
 import itertools
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 INTEGER, FLOAT, TEXT, BYTES = "integer", "float", "text", "bytes"
 
+_FAMILY = 8
+"""Columns whose names differ by a number only are of one kind from so many on."""
 _MANY = 6
 """Columns beside each other of which a table for people tells once."""
 
@@ -70,6 +75,15 @@ class DataSet:
     records: Mapping[str, tuple[Any, ...]]
     schema: str
     ingest: Mapping[str, Any] = field(default_factory=dict)
+
+    @functools.cached_property
+    def families(self) -> frozenset[str]:
+        """Columns of numbers that are many of one kind, as `pixel_0` to `pixel_63`: they get the same treatment."""
+        stems = {
+            name: re.sub(r"\d+", "#", name) for name, column in self.columns.items() if column.kind in (INTEGER, FLOAT)
+        }
+        counts = collections.Counter(stems.values())
+        return frozenset(name for name, stem in stems.items() if counts[stem] >= _FAMILY)
 
     @property
     def all_rows(self) -> int:
@@ -187,9 +201,9 @@ class Plan:
     @property
     def question(self) -> str:
         """What the model answers, as a sentence."""
-        labels = ", ".join(self.task.labels)
+        labels = in_words(", ".join(self.task.labels))
         if self.task.kind == BINARY:
-            return f"Is {labels} {self.task.positive}?"
+            return f"Is {labels} {in_words(self.task.positive)}?"
         return {CLASSES: f"Which {labels} is it?", NUMBER: f"How large is {labels}?", LABELS: f"Which of {labels}?"}[
             self.task.kind
         ]
@@ -225,3 +239,8 @@ class Plan:
     def left_out(self) -> list[Feature]:
         """Of the columns that it does not read."""
         return [feature for feature in self.features if not feature.treatment]
+
+
+def in_words(value: object) -> str:
+    """A name or a value in a sentence: in one line, without what would end a comment's line or a docstring."""
+    return re.sub(r"[\\\"]", "'", " ".join(str(value).split()))

@@ -8,11 +8,11 @@ WIDTH = 120
 
 
 def literal(text: str) -> str:
-    """A text in quotes: double ones, unless it has such itself and no single ones."""
+    """A text in quotes: double ones, unless it has more of these itself than of single ones."""
     quoted = json.dumps(text, ensure_ascii=False)
-    if '"' in text and "'" not in text and "\\" not in quoted.replace('\\"', ""):
-        return "'" + quoted[1:-1].replace('\\"', '"') + "'"
-    return quoted
+    if text.count('"') <= text.count("'"):
+        return quoted
+    return "'" + quoted[1:-1].replace("'", "\\'").replace('\\"', '"') + "'"
 
 
 def value(of: object) -> str:

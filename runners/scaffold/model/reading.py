@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,9 @@ from runners.scaffold.model.ingesting import ingested
 from runners.scaffold.model.profile import BYTES, FLOAT, INTEGER, TEXT, Column, DataSet
 
 SAMPLE = 20_000
-"""Rows that are looked at; statistics and schema are of all rows."""
+"""Rows that are looked at, fewer where columns are many; statistics and schema are of all rows."""
+CELLS = 4_000_000
+"""Of these rows."""
 
 
 def read_data(root: Path, folder: Path, place: str, labels: Sequence[str], console: Console) -> DataSet:
@@ -63,7 +65,7 @@ def profile(
     examples_folder: Path,
     schema: Path,
     rows: Mapping[str, int],
-    columns_in_order: Iterable[str],
+    columns_in_order: Collection[str],
     place: str,
     ingest: Mapping[str, Any],
 ) -> DataSet:
@@ -77,7 +79,9 @@ def profile(
       place: of the raw data, as settings have it.
       ingest: settings of ingest that are not the default.
     """
-    sample = list(_sample([examples_folder / f"Split-{split}" for split in rows], sum(rows.values())))
+    splits = [examples_folder / f"Split-{split}" for split in rows]
+    most = min(SAMPLE, max(1000, CELLS // max(1, len(columns_in_order))))
+    sample = list(_sample(splits, step=max(1, -(-sum(rows.values()) // most))))
     names = dict.fromkeys([*columns_in_order, *sorted({name for record in sample for name in record})])
     found = {name: [record.get(name, []) for record in sample] for name in names}
     columns = {name: _column(name, values) for name, values in found.items()}
@@ -89,9 +93,8 @@ def profile(
     return DataSet(place, columns, rows, len(sample), records, text, ingest)
 
 
-def _sample(folders: Iterable[Path], rows: int) -> Iterator[dict[str, list[Any]]]:
-    """Rows at equal distances, at most `SAMPLE` of them: files are often sorted."""
-    step = max(1, -(-rows // SAMPLE))
+def _sample(folders: Iterable[Path], step: int) -> Iterator[dict[str, list[Any]]]:
+    """Rows at equal distances: files are often sorted."""
     number = 0
     for file in (file for folder in folders for file in sorted(folder.iterdir())):
         for record in tfrecord.read(file):

@@ -75,7 +75,9 @@ def _feature(
 
 
 def _why(look: Look, missing: float) -> str:
-    return f"{look.why}; {missing:.1%} missing" if missing and look.like != looks.PRESENCE else look.why
+    if not missing or look.like == looks.PRESENCE:
+        return look.why
+    return f"{look.why}; {f'{missing:.1%}' if missing >= 0.001 else 'less than 0.1%'} missing"
 
 
 def _entry(name: str, function: str, arguments: list[str]) -> str:

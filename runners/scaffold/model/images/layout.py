@@ -80,11 +80,14 @@ def _pairs(found: Tree) -> Layout | None:
     if pair is None:
         return None
     patterns = _split_patterns(found, pair.images, [label for label in found.images if not inside(label, pair.masks)])
+    others = [label for label in found.images if not inside(label, pair.images) and not inside(label, pair.masks)]
+    remark = f"{len(others):,} images lie in neither of the two folders and are not read, such as {''.join(others[:1])}"
     return Layout(
         MASKS,
         {"layout": "pairs", "images": pair.images, "masks": pair.masks},
         f"images in {pair.images or 'the folder itself'} with masks in {pair.masks}",
         patterns,
+        (remark,) if others else (),
     )
 
 

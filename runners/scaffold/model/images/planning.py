@@ -185,6 +185,9 @@ def plan(folder: Path, place: str, layout: Layout, images: Images) -> ImagePlan:
     Raises:
       InputError: nothing can be learned from these images.
     """
+    for split, use in _SPLIT_USE.items():
+        if not images.rows[split]:
+            raise InputError(f"{place}: of {images.count} images none is left to {use}: a model needs more of them")
     values, ignored = _values(images) if layout.kind == MASKS else ((), None)
     if layout.kind == MASKS and len(values) < 2:
         raise InputError(f"{place}: all masks hold one value, {values[0]}; a model needs pixels of two classes")
@@ -250,13 +253,12 @@ def _values(images: Images) -> tuple[tuple[int, ...], int | None]:
 def _remarks(images: Images, values: tuple[int, ...]) -> list[str]:
     remarks = []
     few = {name: count for name, count in images.counts.items() if count < _FEW}
-    if few:
+    if len(few) == 1:
+        ((name, count),) = few.items()
+        remarks.append(f"the class {name} has {count} images only")
+    elif few:
         named = ", ".join(f"{name} ({count})" for name, count in list(few.items())[-5:])
-        remarks.append(
-            f"{len(few)} classes have fewer than {_FEW} images: {named}"
-            if len(few) > 1
-            else f"the class {named} has few images"
-        )
+        remarks.append(f"{len(few)} classes have fewer than {_FEW} images, the rarest of them: {named}")
     if missing := [name for name, splits in images.classes.items() if not splits["train"]]:
         remarks.append(f"no image to train on: {', '.join(sorted(missing)[:5])}")
     if missing := [name for name, splits in images.classes.items() if not splits["eval"]]:

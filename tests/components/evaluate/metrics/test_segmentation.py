@@ -269,3 +269,19 @@ def test_what_does_not_fit_is_told_in_one_line(tmp_path: Path, examples: Path, s
     text = CONFIG.replace("PixelAccuracyLift", "PixelAcuracyLift")
     line = failure(tmp_path, **support.arguments(examples, whole, schema, config(tmp_path, text)))
     assert "has no such class; it has: AbsoluteErrorLift, ClassIoU" in line
+
+
+def test_pixels_without_a_class_are_not_counted() -> None:
+    truth = np.array([[[0, 1, -1], [-1, 1, 0]]])
+    answer = np.array([[[0, 0, 1], [0, 1, 0]]])
+    np.testing.assert_array_equal(segmentation.count(truth, np.eye(2)[answer]), [[2, 0], [1, 1]])
+    with pytest.raises(ValueError, match="a pixel has the label -2"):
+        segmentation.count(truth - 1, np.eye(2)[answer])
+    # As unsigned bytes, in which there is no -1.
+    np.testing.assert_array_equal(segmentation.count(answer.astype(np.uint8), np.eye(2)[answer]), [[4, 0], [0, 2]])
+
+
+def test_pixels_without_a_class_are_black() -> None:
+    pixels = gallery._colored(np.array([[-1, 0]]))
+    assert pixels[0, 0].tolist() == [0, 0, 0]
+    assert pixels[0, 1].tolist() == [0xEA, 0x58, 0x0C]

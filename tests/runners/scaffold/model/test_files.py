@@ -60,6 +60,14 @@ def test_names_of_any_letters(tmp_path: Path) -> None:
     settings.check_files(["schema", "transform", "train", "evaluate"])
 
 
+def test_labels_that_would_end_a_comment_or_a_docstring(tmp_path: Path) -> None:
+    label = 'is it\na """ \\ ?'
+    texts = made(tmp_path, repeated({"x": [1.5, 2.5, 1.5, 2.5], label: ["a\n", 'b"""', "a\n", "a\n"]}), label)
+    folder = write(tmp_path / "churn", texts)
+    ruff("check", str(folder))
+    assert load(str(folder)).description == "churn: Is is it a ''' ' ? b'''?"
+
+
 @pytest.mark.parametrize("label", ["two", "three", "number", "tags"])
 def test_every_task(tmp_path: Path, label: str) -> None:
     columns: dict[str, list[Any]] = {

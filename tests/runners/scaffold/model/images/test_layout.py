@@ -82,6 +82,15 @@ def test_pairs_that_were_split_already(tmp_path: Path) -> None:
     assert result.split_patterns == {"train": "images/train/**", "eval": "images/val/**"}
 
 
+def test_pairs_that_are_left_out_are_told(tmp_path: Path) -> None:
+    for place, number in (("train", 1), ("train", 2), ("val", 3)):
+        save(tmp_path / place / "images" / f"{number}.jpg")
+        save(tmp_path / place / "masks" / f"{number}.png", np.ones((6, 8), np.uint8))
+    result = found(tmp_path)
+    assert result.images == {"layout": "pairs", "images": "train/images", "masks": "train/masks"}
+    assert result.remarks == ("2 images lie in neither of the two folders and are not read, such as val/images/3.jpg",)
+
+
 @pytest.mark.parametrize(
     ("name", "text", "images"),
     [
