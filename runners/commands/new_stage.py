@@ -6,6 +6,7 @@ import click
 from click.core import ParameterSource
 
 from components.runtime.errors import InputError
+from components.runtime.launch.fingerprints import PIPELINE_FILE
 from runners import PROJECT
 from runners.commands import completion
 from runners.scaffold import own_stage, stage
@@ -50,7 +51,7 @@ def new_stage(context: click.Context, name: str, environment: str, model: str, i
         folder = folders.find(model)
         file = own_stage.write(name, image, folder)
         click.echo(f"{'made':<8} {folders.shown(file)}")
-        pipeline = folders.shown(folder / folders.PIPELINE_FILE)
+        pipeline = folders.shown(folder / PIPELINE_FILE)
         click.echo(_LEFT_OWN.format(name=name, file=folders.shown(file), pipeline=pipeline, task=task_name(name)))
         return
     new = stage.scaffold(name, environment, PROJECT)
