@@ -194,7 +194,10 @@ class Tasks:
 
     def _given(self, source: Source) -> str:
         """How a template names a parameter that it is given."""
-        return source.name if isinstance(source, Parameter) else _node_name(foreign.input_name(source))
+        if isinstance(source, Output):
+            return _node_name(foreign.input_name(source))
+        assert isinstance(source, Parameter), source
+        return source.name
 
     def _container(self, tasks: Sequence[TaskSpec], pod: Pod) -> dict[str, Any]:
         beside = tasks[0].foreign

@@ -6,9 +6,9 @@ import os
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -22,6 +22,11 @@ from runners.scaffold.model.profile import TASKS, Plan
 from runners.settings.folders import MODELS, shown
 from runners.settings.kubernetes_values import pipeline_name
 from runners.settings.model import own_name
+from runners.terminal import output
+from runners.terminal.output import Result
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 @click.command()
@@ -61,15 +66,16 @@ def new(
     keep: tuple[str, ...],
     example: str,
     dry_run: bool,
-) -> None:
+) -> Result:
     """Write the model NAME for data of your own: a folder of models/, or anywhere by its path."""
     folder = _folder(name)
     if data:
         _check_place(data)
     of_tables = {"--label": labels, "--positive": positive, "--task": kind, "--leave-out": leave_out, "--keep": keep}
-    console = Console()
+    console = output.console()
     root = Path(context.obj["root"]).absolute()
     made: Mapping[str, str | bytes]
+    found_out: dict[str, Any] = {"task": None, "labels": [], "columns": [], "remarks": []}
     if example:
         _refuse(of_tables, f"--from {example} copies a model as it is")
         made = copying.copy(example, folder, data)
@@ -82,6 +88,7 @@ def new(
         plan_of_images = making.make(root, folder, data, images, console)
         made = files.render_templates(images.templates, {"plan": plan_of_images})
         _tell_of_images(console, plan_of_images)
+        found_out |= {"task": plan_of_images.layout.kind, "remarks": list(plan_of_images.remarks)}
     else:
         found = reading.read_data(root, folder, data, labels, console)
         for option, columns in (("--leave-out", leave_out), ("--keep", keep)):
@@ -91,12 +98,25 @@ def new(
         plan = planning.plan(folder, found, asked, kept=keep, left_out=leave_out)
         made = files.render(plan)
         _tell(console, plan)
+        found_out |= {
+            "task": plan.task.kind,
+            "labels": list(plan.task.labels),
+            "columns": [{"name": row.columns, "becomes": row.becomes, "why": list(row.why)} for row in plan.rows],
+            "remarks": [f"{row.columns}: {why}" for row in plan.rows if row.marked for why in row.why],
+        }
     if not dry_run:
         files.write(folder, made)
-    for place in sorted(made):
-        click.echo(f"{'would make' if dry_run else 'made':<{12 if dry_run else 6}}{shown(folder)}/{place}")
+    lines = [
+        f"{'would make' if dry_run else 'made':<{12 if dry_run else 6}}{shown(folder)}/{place}"
+        for place in sorted(made)
+    ]
     if not dry_run:
-        click.echo(f"\nnext: ./millrace run {folder.name if folder.parent == MODELS else shlex.quote(str(folder))}")
+        lines += ["", f"next: ./millrace run {folder.name if folder.parent == MODELS else shlex.quote(str(folder))}"]
+    return Result(
+        {"model": folder, "files": sorted(made), "dry_run": dry_run, **found_out},
+        "\n".join(lines),
+        [folder],
+    )
 
 
 def _check_place(data: str) -> None:

@@ -6,6 +6,7 @@ import click
 from click.core import ParameterSource
 
 from components.runtime.errors import InputError
+from components.runtime.launch.fingerprints import PIPELINE_FILE
 from runners import PROJECT
 from runners.commands import completion
 from runners.scaffold import own_stage, stage
@@ -50,7 +51,7 @@ def new_stage(context: click.Context, name: str, environment: str, model: str, i
             raise InputError("--environment is of stages in the checkout; --image says what this one runs in")
         folder = folders.find(model)
         file = own_stage.write(name, image, folder)
-        pipeline = folders.shown(folder / folders.PIPELINE_FILE)
+        pipeline = folders.shown(folder / PIPELINE_FILE)
         left = _LEFT_OWN.format(name=name, file=folders.shown(file), pipeline=pipeline, task=task_name(name))
         return Result(
             {"stage": name, "task": task_name(name), "made": [file], "changed": []},

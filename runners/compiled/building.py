@@ -16,13 +16,13 @@ from kfp import components as specs
 from kfp import dsl
 
 from components.runtime.errors import InputError, did_you_mean
-from components.runtime.launch.fingerprints import names_what_may_change
+from components.runtime.launch.fingerprints import SPEC, STAGES_FOLDER, names_what_may_change
 from runners import PROJECT
 from runners.compiled import op_functions, own_pipeline
 from runners.compiled.ir import stage_command
 from runners.settings import resources
 from runners.settings.cluster import FINAL_STATUS_SERVER
-from runners.settings.folders import SPEC, STAGES_FOLDER, own_specs, shown
+from runners.settings.folders import own_specs, shown
 from runners.settings.model import OPTIONAL_SECTIONS, SECTIONS
 from runners.settings.resources import NEVER_CACHED, task_name
 

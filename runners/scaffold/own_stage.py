@@ -7,8 +7,9 @@ import string
 from pathlib import Path
 
 from components.runtime.errors import InputError
+from components.runtime.launch.fingerprints import SPEC, STAGES_FOLDER
 from components.runtime.stage.artifacts import write_whole
-from runners.settings.folders import SPEC, STAGES_FOLDER, shown
+from runners.settings.folders import shown
 from runners.settings.resources import stages
 
 _TEMPLATE = Path(__file__).parent / "templates" / "own_component.yaml"

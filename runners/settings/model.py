@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, ConfigDict, Field, ValidationError, model_validator
 
 from components.runtime.errors import InputError, did_you_mean
+from components.runtime.launch.fingerprints import PIPELINE_FILE
 from components.runtime.publish.vertex_options import PushVertex
 from components.runtime.text import yaml_files
 from runners import PROJECT
@@ -20,7 +21,7 @@ from runners.settings import evaluation_file, mistakes, plain_values, secret_val
 from runners.settings import resources as resources_module
 from runners.settings.candidates import REPEATED, Candidates, Choose
 from runners.settings.cluster import Cluster, StageResources
-from runners.settings.folders import IN_IMAGES, MODELS, PIPELINE_FILE, SETTINGS_FILE, above, carried, find, shown
+from runners.settings.folders import IN_IMAGES, MODELS, SETTINGS_FILE, above, carried, find, shown
 from runners.settings.kubernetes_values import pipeline_name
 from runners.settings.sections import Section
 from runners.settings.stages import (
