@@ -32,7 +32,6 @@ from runners.kubeflow.lineage import ServerLineage
 from runners.kubeflow.server import Cluster
 from runners.terminal.follow import RemoteRun
 
-_PAGES = "pages"
 _PATIENCE = 3
 """So often in a row the server may refuse contents of a kind."""
 _DRAWINGS = frozenset({"system.HTML", "system.ClassificationMetrics", "system.Metrics", "system.Markdown"})
@@ -198,13 +197,13 @@ class _Contents:
     def page(self, identity: str, uri: str) -> str:
         """Where the browser finds a report, which is fetched once; empty where it cannot be had."""
         name = files.file_of(f"{identity}-{uri}").removesuffix(".js")
-        file = self._folder / _PAGES / f"{name}.html"
+        file = self._folder / files.PAGES / f"{name}.html"
         if not file.exists():
             if (found := self._fetch(uri, "report")) is None:
                 return ""
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(found)
-        return f"{_PAGES}/{file.name}"
+        return f"{files.PAGES}/{file.name}"
 
     def distributions(self, artifact: Artifact | None, split: str) -> dict[str, Feature]:
         """The features of a split of statistics."""

@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import threading
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
@@ -27,6 +28,8 @@ from runners.history.pages.page_parts import PAGE_STYLE
 FOLDER = "explorer"
 """In a pipeline root."""
 PAGE = "index.html"
+PAGES = "pages"
+"""Of the stages, in the explorer's folder."""
 
 _INDEX = "index.js"
 _RUNS = "runs"
@@ -77,6 +80,25 @@ def write_page(folder: Path) -> Path:
 def write_detail(folder: Path, detail: Detail) -> None:
     """Writes all of a run."""
     _write(folder / _RUNS / file_of(detail.id), f"millrace.take({_script(model.plain(detail))}{_END}")
+
+
+def link_page(folder: Path, page: Path, name: str) -> str:
+    """Where the browser finds a report that a stage left, relative to the explorer's folder.
+
+    A browser takes a file without an ending for text, and the outputs of stages have none: the report gets a second
+    name in the explorer's folder, or a copy where the file system gives none.
+    """
+    file = folder / PAGES / file_of(re.sub(r"[^\w.-]", "-", name)).replace(".js", ".html")
+    if not file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            os.link(page.resolve(), file)
+        except FileExistsError:
+            # Another process was quicker.
+            pass
+        except OSError:
+            shutil.copyfile(page, file)
+    return f"{PAGES}/{file.name}"
 
 
 def has_detail(folder: Path, run: str) -> bool:

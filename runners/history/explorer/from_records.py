@@ -10,7 +10,7 @@ from components.runtime.errors import InputError
 from components.runtime.records.execution_record import relative_uri
 from runners.history import comparison
 from runners.history.executions import Execution
-from runners.history.explorer import measurements
+from runners.history.explorer import files, measurements
 from runners.history.explorer.lineage import lineage_of, sources
 from runners.history.explorer.model import Detail, Evaluation, Feature, Row, Task
 from runners.history.explorer.models import models, pushes, quality
@@ -127,11 +127,12 @@ def _inside(execution: Execution, output: str) -> Path:
 
 
 def _page(root: Path, node: ArtifactNode) -> str:
-    file = root / node.uri
+    page = root / node.uri
     try:
-        if file.is_dir():
-            file /= "index.html"
-        return _link(root, file) if file.is_file() else ""
+        # A folder's page may need what lies beside it.
+        if page.is_dir():
+            return _link(root, page / "index.html") if (page / "index.html").is_file() else ""
+        return files.link_page(root / files.FOLDER, page, node.uri) if page.is_file() else ""
     except (OSError, ValueError):
         # (No path holds a NUL.)
         return ""

@@ -15,6 +15,7 @@ from urllib.parse import unquote, urlsplit
 import click
 
 from components.runtime.errors import InputError, classify
+from runners.history.explorer.files import PAGES
 from runners.terminal.output import note
 
 _HOST = "127.0.0.1"
@@ -116,7 +117,7 @@ class _Handler(http.server.SimpleHTTPRequestHandler):
         self.send_header("Cache-Control", "no-store")
         self.send_header("X-Content-Type-Options", "nosniff")
         self.send_header("Referrer-Policy", "no-referrer")
-        if "/artifacts/" in f"/{self.path}":
+        if self.path.startswith("/artifacts/") or f"/{PAGES}/" in self.path:
             self.send_header("Content-Security-Policy", "sandbox allow-popups")
         super().end_headers()
 
