@@ -15,7 +15,7 @@ from components.runtime.records import execution_record
 from components.runtime.text.redaction import HIDDEN, redact, refuse_credentials
 from runners.commands import completion
 from runners.commands.models import load_model
-from runners.compiled.ir import documents, read
+from runners.compiled.ir import check_launchable, documents, read
 from runners.compiled.pipelines import compiled
 from runners.compiled.tasks import Pipeline
 from runners.history.pages import run_report
@@ -103,7 +103,9 @@ def run(
         raise InputError("--engine says what --docker runs the images with; give both")
     settings = load_model(model, _module(module))
     ir = compiled(settings)
-    pipeline = read(documents(ir)[0])
+    compiled_ir, _ = documents(ir)
+    pipeline = read(compiled_ir)
+    check_launchable(compiled_ir)
     arguments = pipeline.values(_given(root, settings, data, parameters, pipeline.parameters))
     selection = Selection(until, only, earlier)
     selected = selection.tasks(pipeline)
