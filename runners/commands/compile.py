@@ -12,7 +12,7 @@ from runners import in_checkout
 from runners.commands import completion
 from runners.commands.models import load_model
 from runners.compiled import fusing
-from runners.compiled.ir import documents, stages
+from runners.compiled.ir import check_launchable, documents, stages
 from runners.compiled.pipelines import Images, compile_pipeline
 from runners.settings.folders import folder_of_models
 from runners.settings.model import SECTIONS
@@ -60,6 +60,8 @@ def compile_(model: str, place: Path | None, module: str, models: str | None, ar
     if settings.own_pipeline:
         ir, _ = documents(text)
         settings.check_files(stages(ir), here=False)
+        if argo:
+            check_launchable(ir)
         parameters = ir["root"].get("inputDefinitions", {}).get("parameters", {})
     resolved.refuse_other_models()
     place = place or in_checkout("build")

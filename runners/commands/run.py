@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 
 from components.runtime.errors import InputError
-from components.runtime.text.redaction import HIDDEN, refuse_credentials
+from components.runtime.text.redaction import HIDDEN, redact, refuse_credentials
 from runners.commands import completion
 from runners.commands.models import load_model
 from runners.compiled.pipelines import compiled
@@ -17,7 +18,7 @@ from runners.history import as_json
 from runners.history.records import load_run
 from runners.local import request
 from runners.local.selection import Selection
-from runners.settings.parameters import PARAMETERS, typed
+from runners.settings.parameters import PARAMETERS, check_known, typed
 from runners.terminal import output
 from runners.terminal.display import make_display
 from runners.terminal.output import Result
@@ -98,7 +99,7 @@ def run(
         root,
         settings,
         compiled(settings),
-        lambda known: typed(parameters, known) | ({} if data is None else {"data": data}),
+        lambda known: _given(parameters, data, known),
         lambda name: "--data " if name == "data" and name not in named else f"--param {name}=",
         make_display(console),
         selection=Selection(until, only, earlier),
@@ -122,6 +123,14 @@ def run(
     return Result(
         document, told, [local.id], exit_code, error=(local.record["error"] or "interrupted") if exit_code else ""
     )
+
+
+def _given(parameters: tuple[str, ...], data: str | None, known: Mapping[str, Any]) -> dict[str, Any]:
+    given = typed(parameters, known)
+    if data is not None:
+        check_known("data", known, f"--data {redact(data)}")
+        given["data"] = data
+    return given
 
 
 def _module(place: str) -> str:

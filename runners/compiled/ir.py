@@ -27,6 +27,7 @@ from runners.compiled.tasks import (
     Source,
     TaskSpec,
 )
+from runners.settings import resources
 
 CACHED_BY_CONTENT = "MILLRACE_CACHED_BY_CONTENT"
 """The variable of a container whose task our own cache may answer although that of KFP is switched off for it."""
@@ -253,6 +254,24 @@ def stage_command(stage: str) -> dict[str, list[str]]:
 def foreign_stage(container: Mapping[str, Any]) -> str:
     """Name of the stage of a container that has nothing of ours in it; empty of one that has."""
     return next((str(each["value"]) for each in container.get("env", []) if each["name"] == FOREIGN_STAGE), "")
+
+
+def check_launchable(ir: Mapping[str, Any]) -> None:
+    """Refuses containers that are no stage's, where our launcher has to run them.
+
+    Raises:
+      InputError: which one.
+    """
+    for label, executor in ir["deploymentSpec"]["executors"].items():
+        container = executor.get("container", {})
+        known = (
+            foreign_stage(container) or parts_of(container) or (container and stage_of(container) in resources.stages())
+        )
+        if not known:
+            raise InputError(
+                f"task {label.removeprefix('exec-')}: not made by build.stage, so it runs on Kubeflow Pipelines and "
+                "Vertex AI only; `compile --no-argo` makes it for these"
+            )
 
 
 def stages(ir: Mapping[str, Any]) -> set[str]:

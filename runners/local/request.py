@@ -12,7 +12,7 @@ from rich.text import Text
 from components.runtime.errors import InputError, StageError, classify
 from components.runtime.records import execution_record
 from components.runtime.text.redaction import HIDDEN, refuse_credentials
-from runners.compiled.ir import documents, read
+from runners.compiled.ir import check_launchable, documents, read
 from runners.compiled.tasks import Pipeline
 from runners.history.explorer import update as explorer
 from runners.history.pages import run_report
@@ -67,7 +67,9 @@ def prepare(
     """
     # A process may live longer than the code that stages run.
     environments.code_digest.cache_clear()
-    pipeline = read(documents(ir)[0])
+    compiled_ir, _ = documents(ir)
+    pipeline = read(compiled_ir)
+    check_launchable(compiled_ir)
     given = read_given(pipeline.parameters)
     arguments = pipeline.values(given | places(root, settings, given, written, pipeline.parameters))
     selected = selection.tasks(pipeline)

@@ -14,7 +14,7 @@ from components.runtime.launch.fingerprints import fingerprint
 from runners.argo.options import for_settings
 from runners.argo.workflow import compile_workflow
 from runners.compiled import building, image_content, pipelines
-from runners.compiled.ir import documents, read, stages
+from runners.compiled.ir import check_launchable, documents, read, stages
 from runners.compiled.pipelines import compile_pipeline
 from runners.settings.model import Settings, load
 from runners.vertex.jobs import make_job
@@ -273,3 +273,14 @@ def test_no_stage_works_again_for_another_graph_and_no_image_has_it(
     (folder / "layers.py").write_text("UNITS = 3\n")
     assert fingerprint(given) != before
     assert image_content.models_digest(tmp_path / "models") != models
+
+
+def test_a_task_that_no_stage_runs_is_kubeflows_alone(tmp_path: Path) -> None:
+    """The one of kfp's own components: its image has no launcher of ours."""
+    text = LOOP.replace("with dsl.ParallelFor([1, 2]) as seed:", "if True:") + "    hello()\n"
+    hello = '\n@dsl.component(base_image="python:3.11")\ndef hello() -> str:\n    return "x"\n\n'
+    write(tmp_path / "mine", text.replace("\ndef pipeline", f"{hello}\ndef pipeline"))
+    settings = load(str(tmp_path / "mine"))
+    with pytest.raises(InputError, match=r"task hello: not made by build\.stage"):
+        check_launchable(documents(compile_pipeline(settings))[0])
+    check_launchable(documents(compile_pipeline(example("foreign", tmp_path)))[0])
