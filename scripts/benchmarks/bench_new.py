@@ -107,10 +107,9 @@ def result(name: str, scratch: Path, seconds: float) -> Measured:
     metrics = outputs["metrics"]["metadata"]
     metric = next(metric for metric in METRICS if metric in metrics)
     examples = json.loads((executions["ingest"] / "execution.json").read_text())["outputs"]["examples"]
-    options = [f"--metric={metric}", *labels]
-    boosting = json.loads(
-        _call(python, "-m", "scripts.benchmarks.boosting", examples["uri"], *options).splitlines()[-1]
-    )
+    options = [f"--metric={metric}", *_labels(name)]
+    printed = _call(ML, "-m", "scripts.benchmarks.boosting", str(root / examples["uri"]), *options)
+    boosting = json.loads(printed.splitlines()[-1])
     return Measured(
         name=name,
         rows=next(task["rows"] for task in run["tasks"] if task["name"] == "ingest"),

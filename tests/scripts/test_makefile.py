@@ -15,7 +15,7 @@ from scripts.data.sample_data import MODELS
 from scripts.data.sample_data import main as sample_data
 from tests.support import ROOT
 
-STAMPS = ("UV", "TOOLS", "SAMPLES", "CLIENT", "DATA", "SPACE", "ML")
+STAMPS = ("UV", "TOOLS", "SAMPLES", "CLIENT", "DATA", "SPACE", "ML", "TABLES")
 CALLS = "calls.jsonl"
 
 
