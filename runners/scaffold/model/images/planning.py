@@ -13,6 +13,7 @@ from components.runtime.errors import InputError
 from runners.scaffold.model import gates
 from runners.scaffold.model.images.layout import CLASSES, MASKS, Layout
 from runners.scaffold.model.images.profile import Images
+from runners.scaffold.model.images.remarks import remarks
 from runners.settings.folders import MODELS, shown
 
 HALVINGS = 5
@@ -26,7 +27,7 @@ _MOST_FILTERS = 128
 _SMALL = 32
 """Images of so many pixels along a side are drawings, characters or icons, most often, which no mirror leaves alike."""
 
-_FEW, _VERY_FEW = 20, 10
+_VERY_FEW = 10
 _BATCH = {CLASSES: 32, MASKS: 16}
 _SIGHTS = {CLASSES: 40, MASKS: 80}
 """How often the training sees each image, at most."""
@@ -208,7 +209,7 @@ def plan(folder: Path, place: str, layout: Layout, images: Images) -> ImagePlan:
         steps=_steps(layout, images.rows["train"], shape, batch),
         values=values,
         ignored=ignored,
-        remarks=(*layout.remarks, *_remarks(images, values)),
+        remarks=(*layout.remarks, *remarks(images, values)),
     )
 
 
@@ -248,42 +249,6 @@ def _values(images: Images) -> tuple[tuple[int, ...], int | None]:
     if len(values) > 2 and values[-1] == _IGNORED and values[-2] < _IGNORED // 2:
         return tuple(values[:-1]), _IGNORED
     return tuple(values), None
-
-
-def _remarks(images: Images, values: tuple[int, ...]) -> list[str]:
-    remarks = []
-    few = {name: count for name, count in images.counts.items() if count < _FEW}
-    if len(few) == 1:
-        ((name, count),) = few.items()
-        remarks.append(f"the class {name} has {count} images only")
-    elif few:
-        named = ", ".join(f"{name} ({count})" for name, count in list(few.items())[-5:])
-        remarks.append(f"{len(few)} classes have fewer than {_FEW} images, the rarest of them: {named}")
-    if missing := [name for name, splits in images.classes.items() if not splits["train"]]:
-        remarks.append(f"no image to train on: {', '.join(sorted(missing)[:5])}")
-    if missing := [name for name, splits in images.classes.items() if not splits["eval"]]:
-        remarks.append(f"no image is held out of: {', '.join(sorted(missing)[:5])}")
-    if images.contradictions:
-        one, other = images.contradictions[0]
-        many = f"{len(images.contradictions)} images are" if len(images.contradictions) > 1 else "an image is"
-        remarks.append(f"{many} in two classes, such as {one} and {other}: the same bytes")
-    if images.twice:
-        apart = (
-            f", {images.twice_apart} of them in both splits, where they flatter the metrics"
-            if images.twice_apart
-            else ""
-        )
-        remarks.append(f"{images.twice} images are there twice{apart}")
-    areas = sorted(height * width for height, width in images.sizes)
-    if areas[-1] > 100 * areas[0]:
-        (low, high) = (min(images.sizes, key=math.prod), max(images.sizes, key=math.prod))
-        remarks.append(f"sizes differ much: {low[1]}x{low[0]} to {high[1]}x{high[0]} pixels")
-    for value in values:
-        if images.masks[value] == 1 and images.count >= _VERY_FEW:
-            remarks.append(f"the value {value} is in one mask only ({images.pixels[value]:,} pixels): a slip?")
-    if len(values) > 64:
-        remarks.append(f"masks hold {len(values)} values: are these classes, or shades of grey?")
-    return remarks
 
 
 def _floored(number: float) -> float:
