@@ -54,7 +54,7 @@ def candidate_of(execution: Mapping[str, Any]) -> str:
     Args:
       execution: its record, as execution.json has it.
     """
-    return which(execution["task"], execution["stage"])
+    return which(str(execution.get("task") or execution["stage"]), execution["stage"])
 
 
 def which(task: str, stage: str) -> str:
