@@ -107,7 +107,8 @@ def look(column: Column, data: DataSet, task: Task, *, kept: bool = False) -> Lo
     if not kept and (reason := _id(column, data) or _leak(column, data, task)):
         return Look(NOTHING, reason, (reason,))
     if column.distinct == 1 or column.missing_share > 0.95:
-        told = f"{column.missing_share:.1%} of its values are missing"
+        share = f"{column.missing_share:.1%}" if column.missing_share < 0.9995 else "more than 99.9%"
+        told = f"{share} of its values are missing"
         return Look(PRESENCE, "whether there is a value", (told,))
     if column.kind == TEXT:
         return _text(column)

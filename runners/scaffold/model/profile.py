@@ -33,6 +33,7 @@ class Column:
       values: those that are there, in the order of the rows; of a list, all.
       counts: how often each value is met, the most frequent first.
       several: whether a row may have more values than one.
+      absent: of the missing ones, those where the data has nothing; in the others it has NaN, which counts as a value.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Column:
     values: tuple[Any, ...]
     counts: Mapping[Any, int]
     several: bool = False
+    absent: int = 0
 
     @property
     def distinct(self) -> int:

@@ -109,9 +109,10 @@ def _column(name: str, rows: list[list[Any]]) -> Column:
     values = tuple(_value(value, kind) for value in flat)
     present = tuple(value for value in values if value is not None)
     # NaN is how Parquet and TFRecords may say that a value is missing.
-    missing = sum(not values for values in rows) + len(values) - len(present)
+    absent = sum(not values for values in rows)
+    missing = absent + len(values) - len(present)
     several = any(len(values) > 1 for values in rows)
-    return Column(name, kind, len(rows), missing, present, dict(Counter(present).most_common()), several)
+    return Column(name, kind, len(rows), missing, present, dict(Counter(present).most_common()), several, absent)
 
 
 def _kind(values: list[Any]) -> str:

@@ -38,7 +38,7 @@ def sample(plan: Plan) -> Sample:
     typical = {column.name: _SOME_TEXT if column.name in texts else _typical(column) for column in columns}
     labels, expected = _labels(plan)
     times = looks.rare(plan.data.sampled) + 2
-    return Sample(typical, [column.name for column in columns if column.missing], labels, expected, times)
+    return Sample(typical, [column.name for column in columns if column.absent], labels, expected, times)
 
 
 def _typical(column: Column) -> Any:

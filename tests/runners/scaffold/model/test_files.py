@@ -87,6 +87,12 @@ def test_every_task(tmp_path: Path, label: str) -> None:
     assert '"BinaryAccuracy" }' in text or label != "two"
 
 
+def test_what_may_be_absent_is_tried_and_nan_is_no_absence(tmp_path: Path) -> None:
+    """The schema asks for a value in each row where the data has one, and NaN is one."""
+    columns = {"a": [1.5, None, 2.5], "b": [1.5, float("nan"), 2.5], "y": [0, 1, 1]}
+    assert 'OPTIONAL = ["a"]' in made(tmp_path, repeated(columns), "y")["tests/test_model.py"]
+
+
 def test_settings_say_only_what_differs(tmp_path: Path) -> None:
     data = data_set(
         tmp_path / "data",
