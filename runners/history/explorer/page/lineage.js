@@ -126,8 +126,9 @@ function others(title, rows, run) {
   return [h("h3", {}, `${title} (${grouped.format(rows.length)})`), h("ul", { class: "artifacts" }, rows.slice(0, 8).map(entry)), rows.length > 8 ? h("details", { class: "plain" }, h("summary", {}, `${rows.length - 8} more`), h("ul", { class: "artifacts" }, rows.slice(8, 208).map(entry)), rows.length > 208 ? h("p", { class: "muted" }, "The others are in the list of runs.") : null) : null];
 }
 
-// The report inside of the page, without any right to run scripts.
+// The report inside of the page. It runs no scripts where the server says so; from a folder, where a browser loads nothing
+// into a frame with less rights, it may do what it may when it is opened by its link.
 function frame(execution) {
-  const holder = h("details", { class: "plain", ontoggle: () => { if (holder.open && holder.children.length === 1) holder.append(h("iframe", { class: "foreign", sandbox: "", src: execution.page, title: `Report of ${execution.task}` })); } }, h("summary", {}, "Show it here"));
+  const holder = h("details", { class: "plain", ontoggle: () => { if (holder.open && holder.children.length === 1) holder.append(h("iframe", { class: "foreign", sandbox: location.protocol === "file:" ? null : "", src: execution.page, title: `Report of ${execution.task}` })); } }, h("summary", {}, "Show it here"));
   return holder;
 }

@@ -105,7 +105,7 @@ def test_lineage_is_gone_through_from_the_version_to_the_raw_data_and_back(root:
     tab.wait("document.querySelector('.panel h2').textContent === 'train'")
     assert tab.evaluate("document.querySelector('.panel a[target=_blank]').href").startswith("file:")
     tab.click(".panel summary", "Show it here")
-    tab.wait("document.querySelector('iframe[sandbox]')")
+    tab.wait("document.querySelector('iframe')")
     assert tab.evaluate("document.querySelector('iframe').getAttribute('src')").endswith(".html")
     tab.click(".node.source", "taxi")
     tab.wait("document.querySelector('.panel h2').textContent === '/data/taxi'")
