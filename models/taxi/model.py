@@ -4,26 +4,25 @@ from __future__ import annotations
 
 from typing import Any
 
-import features
 import keras
+import numpy as np
 import tensorflow as tf
 import tensorflow_transform as tft
-from features import transformed
 from keras import ops
-from tfx_bsl.public import tfxio
+from preprocessing import LABEL, RAW_LABELS
 
 from components.runtime import FnArgs, TunerFnResult, signatures, training
 
 SIZES = {
-    "trip_start_hour": 24,
-    "trip_start_day": 32,
-    "trip_start_month": 13,
-    "pickup_census_tract": 1009,
-    "dropoff_census_tract": 1009,
-    "pickup_community_area": 100,
-    "dropoff_community_area": 100,
+    "trip_start_hour_xf": 24,
+    "trip_start_day_xf": 32,
+    "trip_start_month_xf": 13,
+    "pickup_census_tract_xf": 1009,
+    "dropoff_census_tract_xf": 1009,
+    "pickup_community_area_xf": 100,
+    "dropoff_community_area_xf": 100,
 }
-"""Places for the values of an integer feature; a value beyond them takes the place of its remainder."""
+"""Places for the values of a code; a value beyond them takes the place of its remainder."""
 
 DEFAULTS: dict[str, Any] = training.OPTIONS | {
     "batch_size": 128,
@@ -43,8 +42,6 @@ NARROWER = 0.7
 MOST_TRIALS = 1000
 """The budget is the tune stage's."""
 
-WHOLE_SPLIT = -1
-
 
 def run_fn(fn_args: FnArgs) -> None:
     """Trains the model and exports it with its preprocessing.
@@ -61,7 +58,7 @@ def run_fn(fn_args: FnArgs) -> None:
     model.fit(
         **fit_arguments(transform_output, config, fn_args), callbacks=training.callbacks(config["early_stopping"])
     )
-    signatures.export(model, transform_output, fn_args.serving_model_dir, labels=[features.LABEL])
+    signatures.export(model, transform_output, fn_args.serving_model_dir, labels=RAW_LABELS)
 
 
 def tuner_fn(fn_args: FnArgs) -> TunerFnResult:
@@ -129,24 +126,9 @@ def cross_entropy(labels: tf.Tensor, probabilities: tf.Tensor) -> tf.Tensor:
 
 def fit_arguments(transform_output: tft.TFTransformOutput, config: dict[str, Any], fn_args: FnArgs) -> dict[str, Any]:
     """Data and steps, as arguments of `fit`."""
-
-    def batches(files: list[str], *, repeated: bool) -> tf.data.Dataset:
-        options = tfxio.TensorFlowDatasetOptions(
-            batch_size=config["batch_size"],
-            shuffle=repeated,
-            num_epochs=None if repeated else 1,
-            label_key=transformed(features.LABEL),
-        )
-        return fn_args.data_accessor.tf_dataset_factory(files, options, transform_output.transformed_metadata.schema)
-
-    plan = training.plan(fn_args.train_steps, config["epochs"])
-    return {
-        "x": batches(fn_args.train_files, repeated=True),
-        "shuffle": False,  # The batches are shuffled already.
-        "epochs": plan.epochs,
-        "steps_per_epoch": plan.steps_per_epoch,
-        "validation_data": batches(fn_args.eval_files, repeated=False).take(fn_args.eval_steps or WHOLE_SPLIT),
-    }
+    return training.fit_arguments(
+        fn_args, transform_output, LABEL, batch_size=config["batch_size"], epochs=config["epochs"]
+    )
 
 
 def build(transform_output: tft.TFTransformOutput, hidden_units: list[int]) -> keras.Model:
@@ -159,24 +141,23 @@ def build(transform_output: tft.TFTransformOutput, hidden_units: list[int]) -> k
     Returns:
       A model from a dict of features, each of shape [batch], to probabilities of shape [batch].
     """
-    sizes = {
-        name: transform_output.num_buckets_for_transformed_feature(name)
-        for name in map(transformed, features.VOCABULARY + features.BUCKETISED)
-    } | {transformed(name): SIZES[name] for name in features.CATEGORICAL}
-    dense = {name: keras.Input((), name=name, dtype="float32") for name in map(transformed, features.DENSE_FLOAT)}
-    categorical = {name: keras.Input((), name=name, dtype="int64") for name in sizes}
+    spec = transform_output.transformed_feature_spec()
+    inputs = {
+        name: keras.Input((), name=name, dtype=feature.dtype.name) for name, feature in spec.items() if name != LABEL
+    }
 
-    deep = ops.stack(list(dense.values()), axis=-1)
+    deep = ops.stack([tensor for tensor in inputs.values() if tensor.dtype == "float32"], axis=-1)
     for units in hidden_units:
         deep = keras.layers.Dense(units, activation="relu")(deep)
 
     # A linear model over one-hot features is a table with one weight per value: here one table for all features.
-    places, start = [], 0
-    for name, size in sizes.items():
-        places.append(ops.mod(categorical[name], size) + start)
-        start += size
-    wide = keras.layers.Embedding(start, 1, embeddings_initializer="zeros", name="wide", dtype="float32")
-    weights = wide(ops.stack(places, axis=-1))
-
-    logit = keras.layers.Dense(1, name="deep", dtype="float32")(deep)[:, 0] + ops.sum(weights, axis=(1, 2))
-    return keras.Model(dense | categorical, ops.sigmoid(logit), name="wide_and_deep")
+    sizes = {
+        name: SIZES[name] if name in SIZES else transform_output.num_buckets_for_transformed_feature(name)
+        for name, tensor in inputs.items()
+        if tensor.dtype == "int64"
+    }
+    starts = np.cumsum([0, *sizes.values()])[:-1]
+    places = ops.mod(ops.stack([inputs[name] for name in sizes], axis=-1), [*sizes.values()]) + starts
+    wide = keras.layers.Embedding(sum(sizes.values()), 1, embeddings_initializer="zeros", name="wide", dtype="float32")
+    logit = keras.layers.Dense(1, name="deep", dtype="float32")(deep)[:, 0] + ops.sum(wide(places), axis=(1, 2))
+    return keras.Model(inputs, ops.sigmoid(logit), name="wide_and_deep")

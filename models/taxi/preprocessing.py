@@ -2,70 +2,66 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
-
-import features
 import tensorflow as tf
 import tensorflow_transform as tft
-from features import transformed
 
-Feature: TypeAlias = tf.Tensor | tf.SparseTensor
+from components.runtime import columns
+
+LABEL = "tips_xf"
+RAW_LABELS = ["tips"]
+
+BUCKETS = 10
+VOCABULARY_SIZE = 1000
+OOV_BUCKETS = 10
+"""Numbers of words outside a vocabulary; they follow those of the vocabulary."""
+
+GENEROUS = 0.2
+"""Share of the fare that a tip must exceed to be generous."""
 
 
-def preprocessing_fn(inputs: dict[str, Feature]) -> dict[str, tf.Tensor]:
+def preprocessing_fn(inputs: dict[str, columns.Values]) -> dict[str, tf.Tensor]:
     """Transforms raw trips.
 
     Args:
-      inputs: raw features by name: dense of shape [batch, 1], or sparse with at most one value per trip.
+      inputs: the columns by name; `columns` makes them dense. A value may be missing.
 
     Returns:
-      Features by their transformed names, each of shape [batch]: float32 for dense floats, int64 for all others.
-      The label is 1 when the tip exceeds a fifth of the fare; a trip without a fare has label 0.
+      Features by their names with `_xf`, each of shape [batch]: float32 for numbers, int64 for buckets, words of a
+      vocabulary and codes, which stay as they are (census tracts have 11 digits). And the label, 1 when the tip
+      exceeds a fifth of the fare; a trip without a fare has label 0.
     """
-    outputs = {}
-    for name in features.DENSE_FLOAT:
-        outputs[transformed(name)] = tft.scale_to_z_score(number(inputs[name], tf.float32))
-    for name in features.VOCABULARY:
-        outputs[transformed(name)] = tft.compute_and_apply_vocabulary(
-            filled(inputs[name], default=""),
-            top_k=features.VOCABULARY_SIZE,
-            num_oov_buckets=features.OOV_BUCKETS,
-            vocab_filename=name,
-        )
-    for name in features.BUCKETISED:
-        outputs[transformed(name)] = tft.bucketize(number(inputs[name], tf.float32), features.BUCKETS)
-    for name in features.CATEGORICAL:
-        outputs[transformed(name)] = number(inputs[name], tf.int64)
-    outputs[transformed(features.LABEL)] = generous(inputs[features.LABEL], inputs[features.FARE])
-    return outputs
+    return {
+        "trip_miles_xf": tft.scale_to_z_score(columns.number(inputs["trip_miles"])),
+        "trip_seconds_xf": tft.scale_to_z_score(columns.number(inputs["trip_seconds"])),
+        "fare_xf": tft.scale_to_z_score(columns.number(inputs["fare"])),
+        "pickup_latitude_xf": tft.bucketize(columns.number(inputs["pickup_latitude"]), BUCKETS),
+        "pickup_longitude_xf": tft.bucketize(columns.number(inputs["pickup_longitude"]), BUCKETS),
+        "dropoff_latitude_xf": tft.bucketize(columns.number(inputs["dropoff_latitude"]), BUCKETS),
+        "dropoff_longitude_xf": tft.bucketize(columns.number(inputs["dropoff_longitude"]), BUCKETS),
+        "trip_start_hour_xf": columns.integer(inputs["trip_start_hour"]),
+        "trip_start_day_xf": columns.integer(inputs["trip_start_day"]),
+        "trip_start_month_xf": columns.integer(inputs["trip_start_month"]),
+        "pickup_census_tract_xf": columns.integer(inputs["pickup_census_tract"]),
+        "dropoff_census_tract_xf": columns.integer(inputs["dropoff_census_tract"]),
+        "pickup_community_area_xf": columns.integer(inputs["pickup_community_area"]),
+        "dropoff_community_area_xf": columns.integer(inputs["dropoff_community_area"]),
+        "payment_type_xf": category(inputs["payment_type"], "payment_type"),
+        "company_xf": category(inputs["company"], "company"),
+        LABEL: generous(inputs["tips"], inputs["fare"]),
+    }
 
 
-def generous(tips: Feature, fare: Feature) -> tf.Tensor:
+def category(values: columns.Values, name: str) -> tf.Tensor:
+    """The rank of a word in a vocabulary, int64 of shape [batch]."""
+    return tft.compute_and_apply_vocabulary(
+        columns.text(values), top_k=VOCABULARY_SIZE, num_oov_buckets=OOV_BUCKETS, vocab_filename=name
+    )
+
+
+def generous(tips: columns.Values, fare: columns.Values) -> tf.Tensor:
     """1 where the tip exceeds a fifth of the fare, else 0; int64, shape [batch].
 
     In float32, as the features are: a tip of exactly a fifth may fall on either side otherwise.
     """
-    paid = number(fare, tf.float32, default=float("nan"))
-    return tf.cast(number(tips, tf.float32) > paid * tf.constant(features.GENEROUS, tf.float32), tf.int64)
-
-
-def number(values: Feature, dtype: tf.DType, default: float = 0) -> tf.Tensor:
-    """One number per trip, shape [batch]: `default` where it is missing.
-
-    The type in the data depends on the data: a column without fractions holds integers, one without values text.
-    """
-    if values.dtype == tf.string:
-        text = filled(values, default="")
-        empty = tf.equal(text, "")
-        numbers = tf.strings.to_number(tf.where(empty, "0", text), tf.float64)
-        return tf.cast(tf.where(empty, tf.constant(default, tf.float64), numbers), dtype)
-    return filled(tf.cast(values, dtype), default)
-
-
-def filled(values: Feature, default: float | str) -> tf.Tensor:
-    """One value per trip, shape [batch]: `default` where it is missing."""
-    if isinstance(values, tf.SparseTensor):
-        # A batch in which no trip has the value is 0 columns wide.
-        column = tf.SparseTensor(values.indices, values.values, [values.dense_shape[0], 1])
-        values = tf.sparse.to_dense(column, tf.constant(default, values.dtype))
-    return tf.squeeze(values, axis=1)
+    paid = columns.number(fare, missing=float("nan"))
+    return tf.cast(columns.number(tips) > paid * tf.constant(GENEROUS, tf.float32), tf.int64)

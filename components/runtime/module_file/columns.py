@@ -21,12 +21,7 @@ def number(values: Values, missing: float = 0.0) -> tf.Tensor:
     """One float32 per row, shape [batch]; `missing` where there is no value, or NaN."""
     import tensorflow as tf
 
-    if values.dtype == tf.string:
-        texts = filled(values, "")
-        empty = tf.equal(texts, "")
-        numbers = tf.strings.to_number(tf.where(empty, "nan", texts), tf.float32)
-    else:
-        numbers = filled(_map(values, lambda flat: tf.cast(flat, tf.float32)), float("nan"))
+    numbers = _numbers(values, tf.float32)
     return tf.where(tf.math.is_nan(numbers), tf.constant(missing, tf.float32), numbers)
 
 
@@ -36,7 +31,8 @@ def integer(values: Values, missing: int = 0) -> tf.Tensor:
 
     if values.dtype == tf.int64:
         return filled(values, missing)
-    numbers = number(values, float("nan"))
+    # Texts such as 17031320100 have more digits than a float32.
+    numbers = _numbers(values, tf.float64)
     return tf.where(tf.math.is_nan(numbers), tf.constant(missing, tf.int64), tf.cast(numbers, tf.int64))
 
 
@@ -115,6 +111,16 @@ def filled(values: Values, missing: float | str) -> tf.Tensor:
         column = tf.SparseTensor(values.indices, values.values, [values.dense_shape[0], 1])
         values = tf.sparse.to_dense(column, tf.constant(missing, values.dtype))
     return tf.squeeze(values, axis=1)
+
+
+def _numbers(values: Values, dtype: Any) -> tf.Tensor:
+    """One number per row, shape [batch]; NaN where there is none."""
+    import tensorflow as tf
+
+    if values.dtype == tf.string:
+        texts = filled(values, "")
+        return tf.strings.to_number(tf.where(tf.equal(texts, ""), "nan", texts), dtype)
+    return filled(_map(values, lambda flat: tf.cast(flat, dtype)), float("nan"))
 
 
 def _days_of_date(year: tf.Tensor, month: tf.Tensor, day: tf.Tensor) -> tf.Tensor:

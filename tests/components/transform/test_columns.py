@@ -39,6 +39,7 @@ def test_numbers(values: columns.Values, expected: list[float]) -> None:
 
 def test_large_integers_keep_their_digits() -> None:
     assert columns.integer(sparse([None, 2**53 + 1], tf.int64), missing=-1).numpy().tolist() == [-1, 2**53 + 1]
+    assert columns.integer(sparse([None, "17031320100"], tf.string), missing=-1).numpy().tolist() == [-1, 17031320100]
 
 
 @pytest.mark.parametrize(
