@@ -58,9 +58,9 @@ help:
 	  BEGIN {FS = ":[^#]*## "} \
 	  /^## / {printf "\n%s\n", substr($$0, 4)} \
 	  /^[a-z-]+:.*## / { \
-	    line = sprintf("  %-18s", $$1); count = split($$2, words, " "); \
+	    line = sprintf("  %-20s", $$1); count = split($$2, words, " "); \
 	    for (place = 1; place <= count; place++) { \
-	      if (length(line) + length(words[place]) >= columns) {print line; line = sprintf("%20s", "")} \
+	      if (length(line) + length(words[place]) >= columns) {print line; line = sprintf("%22s", "")} \
 	      line = line " " words[place] \
 	    } \
 	    print line \

@@ -100,7 +100,7 @@ def test_the_help_is_in_columns(checkout: Path) -> None:
     lines = make(checkout, "help")[1].stdout.splitlines()
     targets = [line for line in lines if line.startswith("  ")]
     assert len(targets) > 15
-    assert all(line[20] == " " and line[21] != " " for line in targets)
+    assert all(line[22] == " " and line[23] != " " for line in targets)
     assert not any(not first and not second for first, second in itertools.pairwise(lines))
     assert "MODEL=taxi, DATA=data/taxi, ROOT=pipeline_root, PYTHON=python3.11" in lines
 

@@ -50,7 +50,7 @@ def test_the_compiled_task_runs_here(server: VertexModels, tmp_path: Path) -> No
     )
     process = ColdProcess(of_stage("push_vertex"))
     record = launch(
-        tmp_path, task, lambda command, log: process.run(command, log, lambda note: None), tmp_path / "task.log"
+        tmp_path, task, lambda command, log, _: process.run(command, log, lambda note: None), tmp_path / "task.log"
     )
     assert record["output_parameters"] == {"version": "1", "endpoint_name": f"{PARENT}/endpoints/mine"}
     assert record["outputs"]["pushed_model"]["metadata"]["traffic"] == {"1001": 100}

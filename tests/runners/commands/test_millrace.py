@@ -196,7 +196,7 @@ def test_what_is_not_there_is_told_with_what_it_is_for(bare: dict[str, str]) -> 
     for engine in ("podman", "buildah", "docker"):
         assert found[engine] == ("-", "not installed; only for images and --docker: install it")
     assert found["kubeflow"][0] == found["kubernetes"][0] == found["vertex"][0] == "-"
-    assert found["images"] == ("-", "0 of 13 in images.lock; make images")
+    assert found["images"] == ("-", "0 of 14 in images.lock; make images")
     assert code == 0
 
 

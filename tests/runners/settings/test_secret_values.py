@@ -98,7 +98,7 @@ def test_a_run_here_takes_no_address_with_credentials(tmp_path: Path, uri: str) 
     settings = model(tmp_path / "mine", "{}")
     for name, written in (("data", "--data "), ("serving_directory", "serving_directory=")):
         with pytest.raises(InputError, match="set AWS_ACCESS_KEY_ID") as refusal:
-            request.places(tmp_path, settings, {name: uri}, lambda _, written=written: written)
+            request.places(tmp_path, settings, {name: uri}, lambda _, written=written: written, known)
         assert "cret@" not in str(refusal.value)
     with pytest.raises(InputError) as unknown:
         typed((f"dta={uri}",), known)

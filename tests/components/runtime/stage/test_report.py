@@ -11,4 +11,4 @@ def test_wide_figures_keep_a_size_that_can_be_read_in_narrow_windows() -> None:
     assert wide.startswith('<svg role="img" class="wide" aria-label="of bars" ')
     assert small.startswith('<svg role="img" aria-label="of bars" ')
     assert "svg.wide { min-width: 640px; }" in page
-    assert "section { overflow-x: auto; }" in page
+    assert "section { margin: 16px 0; overflow-x: auto; }" in page
