@@ -156,8 +156,8 @@ def build(transform_output: tft.TFTransformOutput, hidden_units: list[int]) -> k
         for name, tensor in inputs.items()
         if tensor.dtype == "int64"
     }
-    starts = np.cumsum([0, *sizes.values()])[:-1]
-    places = ops.mod(ops.stack([inputs[name] for name in sizes], axis=-1), [*sizes.values()]) + starts
-    wide = keras.layers.Embedding(sum(sizes.values()), 1, embeddings_initializer="zeros", name="wide", dtype="float32")
+    counts = np.array([*sizes.values()])
+    places = ops.mod(ops.stack([inputs[name] for name in sizes], axis=-1), counts) + (np.cumsum(counts) - counts)
+    wide = keras.layers.Embedding(int(counts.sum()), 1, embeddings_initializer="zeros", name="wide", dtype="float32")
     logit = keras.layers.Dense(1, name="deep", dtype="float32")(deep)[:, 0] + ops.sum(wide(places), axis=(1, 2))
     return keras.Model(inputs, ops.sigmoid(logit), name="wide_and_deep")
