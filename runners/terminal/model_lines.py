@@ -78,8 +78,8 @@ def _led(found: Mapping[str, Mapping[str, Any]], first: str | None) -> dict[str,
     return dict(sorted(found.items(), key=lambda entry: entry[0] != first))
 
 
-def _of(name: str, all_of_them: Mapping[str, object], said: object) -> str:
-    return f"{name or UNNAMED}: {said}" if len(all_of_them) > 1 else str(said)
+def _of(name: str, all_of_them: Mapping[str, object], said: object) -> object:
+    return f"{name or UNNAMED}: {said}" if len(all_of_them) > 1 else said
 
 
 def _metadata(execution: Mapping[str, Any], output: str) -> Mapping[str, Any]:
