@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 import re
 from pathlib import Path
@@ -11,6 +10,7 @@ from click.testing import CliRunner, Result
 
 from components.runtime.lineage import record as lineage
 from runners.commands.cli import cli
+from runners.history import as_json
 from runners.history.candidates import roc
 from runners.history.comparison import MetricRow, compare_runs
 from runners.history.pages.compare_page import render
@@ -214,10 +214,10 @@ def test_files_whose_content_differs_are_told(tmp_path: Path) -> None:
     first, second = (hashlib.sha256(f"NUMBER = {number}".encode()).hexdigest()[:12] for number in (1, 2))
     assert re.search(rf"\* preprocessing.py +{first} +{second}", result.output)
     assert "schema.pbtxt" not in result.output
-    document = json.loads(compare(tmp_path / "root", "a", "b", "--json").output)
-    assert {each["name"]: each["differs"] for each in document["files"]} == {
+    compared = compare_runs(load_run(tmp_path / "root", "a"), load_run(tmp_path / "root", "b"))
+    assert {each["name"]: each["differs"] for each in as_json.comparison(compared)["files"]} == {
         "preprocessing.py": True,
         "schema.pbtxt": False,
     }
-    page = render(compare_runs(load_run(tmp_path / "root", "a"), load_run(tmp_path / "root", "b")))
+    page = render(compared)
     assert "<td>preprocessing.py</td>" in page.partition("<h2>Files</h2>")[2].partition("<details")[0]
