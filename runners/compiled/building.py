@@ -6,7 +6,8 @@ import contextlib
 import functools
 import inspect
 import re
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from kfp import components as specs
 from kfp import dsl
+from kfp.dsl import pipeline_channel, pipeline_context
 
 from components.runtime.errors import InputError, did_you_mean
 from components.runtime.launch.fingerprints import SPEC, STAGES_FOLDER, names_what_may_change
@@ -81,6 +83,19 @@ def input_of(what: str, candidate: str) -> str:
     return f"{what}_{candidate.replace('-', '_')}"
 
 
+class _Outputs(dict[str, Any]):
+    """The outputs of a task; one that it lacks is told with those that it has."""
+
+    def __init__(self, outputs: Mapping[str, Any], task: str) -> None:
+        super().__init__(outputs)
+        self._task = task
+
+    def __missing__(self, name: object) -> None:
+        raise InputError(
+            f"{self._task} has no output {name!r}{did_you_mean(str(name), self)}; it has: {', '.join(self) or 'none'}"
+        )
+
+
 class Blocks:
     """Makes the tasks of one model's pipeline.
 
@@ -112,6 +127,9 @@ class Blocks:
           task: what runs call it; without, as the stage is called.
           arguments: the stage's inputs.
         """
+        for given in (stage, task):
+            if not isinstance(given, str):
+                raise InputError(f"build.stage takes the name of a stage, and one for the task, not {given!r}")
         settings = self.settings
         file = self._spec(stage)
         name = task or task_name(stage)
@@ -120,6 +138,7 @@ class Blocks:
         created = component(file, settings.cluster, tuple(arguments))(**arguments)
         pod = settings.pod(name, stage)
         created.set_display_name(name)
+        created._outputs = _Outputs(created._outputs, name)
         if is_ours := self._is_ours(file, created):
             op_functions.image(created, pod, self._find_image)
         else:
@@ -245,7 +264,10 @@ def kfp_pipeline(build: Blocks, define: Callable[..., None]) -> BaseComponent:
     names = [each.name for each in parameters]
 
     def millrace(*values: Any) -> None:
-        define(build, **dict(zip(names, values, strict=True)))
+        with _no_python_if(define.__code__.co_filename):
+            define(build, **dict(zip(names, values, strict=True)))
+        if not pipeline_context.Pipeline.get_default_pipeline().tasks:
+            raise InputError(f"{own_pipeline.FUNCTION} makes no task; build.stage(NAME, ...) makes one of a stage")
 
     # By which kfp knows the parameters; it gives their values in this order.
     millrace.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
@@ -254,6 +276,36 @@ def kfp_pipeline(build: Blocks, define: Callable[..., None]) -> BaseComponent:
         description=settings.description,
         pipeline_config=op_functions.run_limits(settings.cluster),
     )(millrace)
+
+
+@contextlib.contextmanager
+def _no_python_if(file: str) -> Iterator[None]:
+    """Refuses a Python `if` on what is known when the pipeline runs: to kfp it is always true.
+
+    Args:
+      file: has the function that defines the pipeline. (kfp itself asks, too, when it looks something up.)
+    """
+
+    def is_true(value: object) -> bool:
+        if sys._getframe(1).f_code.co_filename != file:
+            return True
+        channel = getattr(value, "left_operand", value)
+        if not isinstance(channel, pipeline_channel.PipelineChannel):
+            channel = getattr(value, "right_operand", value)
+        of = f" of {channel.task_name}" if channel.task_name else ""
+        raise InputError(
+            f"{channel.name}{of} is known when the pipeline runs, not when it is compiled, so Python cannot ask for "
+            "it; write: with dsl.If(...):"
+        )
+
+    asked = (pipeline_channel.PipelineChannel, pipeline_channel.ConditionOperation)
+    for kind in asked:
+        kind.__bool__ = is_true
+    try:
+        yield
+    finally:
+        for kind in asked:
+            del kind.__bool__
 
 
 def _parameter(each: inspect.Parameter, define: Callable[..., None], defaults: Mapping[str, Any]) -> inspect.Parameter:
@@ -265,12 +317,19 @@ def _parameter(each: inspect.Parameter, define: Callable[..., None], defaults: M
     kind = own_pipeline.type_of(each, define)
     if each.name in defaults and kind in (each.empty, Any):
         kind = type(defaults[each.name])
+    where = f"{shown(Path(define.__code__.co_filename))}:{define.__code__.co_firstlineno}"
     if (getattr(kind, "__origin__", None) or kind) not in _PLAIN:
         known = ", ".join(one.__name__ for one in _PLAIN)
-        code = define.__code__
         raise InputError(
-            f"{shown(Path(code.co_filename))}:{code.co_firstlineno}: the parameter {each.name!r} has none of the types "
+            f"{where}: the parameter {each.name!r} has none of the types "
             f"that a pipeline's can have; write {each.name}: str, or one of {known}"
         )
     default = defaults.get(each.name, each.empty) if each.default is each.empty else each.default
+    plain = getattr(kind, "__origin__", None) or kind
+    if default is each.empty:
+        raise InputError(f"{where}: the parameter {each.name!r} needs a default: {each.name}: {plain.__name__} = ...")
+    # (A whole number is a float; True is no number.)
+    fits = type(default) in ((float, int) if plain is float else (plain,))
+    if not fits and default is not None:
+        raise InputError(f"{where}: the default of the parameter {each.name!r} is {default!r}, no {plain.__name__}")
     return each.replace(annotation=kind, default=default)
