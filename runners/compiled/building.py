@@ -286,7 +286,7 @@ def _no_python_if(file: str) -> Iterator[None]:
       file: has the function that defines the pipeline. (kfp itself asks, too, when it looks something up.)
     """
 
-    def is_true(value: object) -> bool:
+    def is_true(value: Any) -> bool:
         if sys._getframe(1).f_code.co_filename != file:
             return True
         channel = getattr(value, "left_operand", value)
