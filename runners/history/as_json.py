@@ -46,7 +46,7 @@ def _version(version: str) -> int | str:
 
 
 def _task(task: Task) -> dict[str, Any]:
-    ended = task.state not in ("waiting", "running", "skipped")
+    ended = task.state not in ("waiting", "running", "skipped", "unknown")
     return {
         "task": task.name,
         "stage": task.stage,

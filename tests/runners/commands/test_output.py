@@ -102,7 +102,7 @@ def test_a_bug_is_a_document_too(root: Path, monkeypatch: pytest.MonkeyPatch) ->
     def broken(*_: Any) -> None:
         raise ZeroDivisionError("of ours")
 
-    monkeypatch.setattr("runners.commands.runs.list_runs", broken)
+    monkeypatch.setattr("runners.commands.runs.read_runs", broken)
     printed: list[str] = []
     monkeypatch.setattr(click, "echo", lambda text, **_: printed.append(text))
     with pytest.raises(ZeroDivisionError):
