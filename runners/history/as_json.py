@@ -28,7 +28,7 @@ def run(found: Run, *, tasks: bool = True) -> dict[str, Any]:
         "started": found.started,
         "finished": found.finished,
         "seconds": found.elapsed,
-        "metrics": made.metrics,
+        "metrics": made.metrics or None,
         "blessed": made.blessed,
         "reason": made.reason or None,
         "pushed": {"version": _version(made.version), "destination": made.destination or None}

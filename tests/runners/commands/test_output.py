@@ -154,7 +154,7 @@ def test_what_a_document_says_of_a_run(root: Path) -> None:
     assert good["started"] == "2026-11-20T21:34:55Z"
     assert good["pushed"]["version"] == 1
     assert isinstance(good["metrics"]["auc"], float)
-    assert (failed["state"], failed["blessed"], failed["pushed"], failed["metrics"]) == ("failed", None, None, {})
+    assert (failed["state"], failed["blessed"], failed["pushed"], failed["metrics"]) == ("failed", None, None, None)
     assert failed["error"]
     metrics = {row["name"]: row for row in call("--root", root, "compare", FIRST, SECOND, "--json").document["metrics"]}
     assert metrics["auc"]["difference"] == pytest.approx(-0.0659)
