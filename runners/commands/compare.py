@@ -28,7 +28,7 @@ from runners.terminal.output import Result
 @click.option("--all", "everything", is_flag=True, help="Also what is the same.")
 @click.pass_context
 def compare(context: click.Context, left: str, right: str, file: Path | None, everything: bool) -> Result:
-    """Compare two RUNs (an id, the beginning of one, or `latest`): parameters, metrics, artifacts.
+    """Compare two RUNs (an id, the beginning of one, or `latest`): parameters, metrics, files, artifacts.
 
     RUN/CANDIDATE is one of several models of a run.
     """
@@ -48,6 +48,7 @@ def compare(context: click.Context, left: str, right: str, file: Path | None, ev
         print_metrics("metrics", compared.metrics)
         print_metrics("work", compared.work)
         print_rows("parameters", compared.parameters, everything=everything)
+        print_rows("files", compared.files, everything=everything)
         print_rows("artifacts", compared.artifacts, everything=everything)
         click.echo(f"page: {page()}")
 

@@ -74,6 +74,7 @@ def comparison(compared: Comparison) -> dict[str, Any]:
             {"name": row.name, **_sides(*(side.get(row.name) for side in values)), "differs": _differs(row)}
             for row in compared.parameters
         ],
+        "files": [side_by_side(row) for row in compared.files],
         "artifacts": [side_by_side(row) for row in compared.artifacts],
     }
 

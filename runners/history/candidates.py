@@ -6,9 +6,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from components.runtime.errors import InputError, did_you_mean
-from components.runtime.records.facts import which
+from components.runtime.records.facts import UNNAMED, which
 from runners.history.executions import Execution
+from runners.history.outcome import leading, truth
 from runners.history.records import Run, Task
+
+_MAKE_MODELS = frozenset({"tune", "train", "resolve"})
 
 
 @dataclass(frozen=True)
@@ -16,7 +19,7 @@ class Candidate:
     """A model that was evaluated.
 
     Attributes:
-      name: as the settings call it.
+      name: as the settings call it, or what stands behind its tasks' stages.
       evaluation: the execution of its evaluation.
     """
 
@@ -25,11 +28,16 @@ class Candidate:
 
 
 def candidates(run: Run) -> list[Candidate]:
-    """The candidates of a run, as far as they were evaluated; none where it has one model only."""
-    evaluations = {task: each for task, each in run.executions.items() if each.stage == "evaluate"}
-    named = {which(task, each.stage): each for task, each in evaluations.items()}
-    is_one = len(named) < 2 and not choice(run)
-    return [] if is_one else [Candidate(name, each) for name, each in named.items()]
+    """The candidates of a run, as far as they were evaluated; none where it has one model only.
+
+    One that is published without a choice comes first.
+    """
+    named = {which(each.task, each.stage): each for each in run.of_stage("evaluate")}
+    if len(named) < 2 and not choice(run):
+        return []
+    first = leading(run)
+    found = sorted(named.items(), key=lambda entry: [entry[1]] != first)
+    return [Candidate(name or UNNAMED, each) for name, each in found]
 
 
 def choice(run: Run) -> dict[str, Any]:
@@ -59,18 +67,31 @@ def of_candidate(run: Run, name: str) -> Run:
     Raises:
       InputError: it has no such candidate.
     """
-    names = [candidate for task in run.tasks if task.stage == "evaluate" if (candidate := which(task.name, task.stage))]
+    evaluations = {
+        which(task.name, task.stage) or UNNAMED: task.name for task in run.tasks if task.stage == "evaluate"
+    }
+    # (A run of one model has no candidates, whatever its task is called.)
+    names = list(evaluations) if [*evaluations] != [UNNAMED] else []
     if name not in names:
         has = f"it has: {', '.join(names)}" if names else "it has none"
         raise InputError(f"{run.id}/{name}: this run has no candidate {name!r}{did_you_mean(name, names)}; {has}")
     tasks = {task.name: task for task in run.tasks}
-    kept = _before(tasks, f"evaluate-{name}")
-    # What comes behind these alone, such as a push, is of this candidate, too.
-    of_others = set().union(*(_before(tasks, f"evaluate-{other}") for other in names if other != name))
-    kept |= {
-        task.name for task in run.tasks if task.after and kept.issuperset(task.after) and task.name not in of_others
-    }
-    bare = {each: _without(each, names) for each in kept}
+    kept = _before(tasks, evaluations[name])
+    of_others = set().union(*(_before(tasks, evaluations[other]) for other in names if other != name))
+    own = kept - of_others
+    # What comes behind the choice is of the chosen one, as if the others had not been there.
+    told = choice(run)
+    is_chosen = told.get("candidate") == name and truth(told.get("blessed"))
+    chosen = {task.name for task in run.tasks if task.stage == "choose"} if is_chosen else set()
+    kept |= chosen
+    for task in run.tasks:
+        if task.name in of_others or not task.after or not kept.issuperset(task.after):
+            continue
+        # What comes behind these alone, such as a push, is of this candidate, too; not another model on the same data.
+        if not own.isdisjoint(task.after) or task.stage not in _MAKE_MODELS:
+            kept.add(task.name)
+    kept -= chosen
+    bare = {each: _without(each, names) for each in kept} | dict.fromkeys(chosen, _without(evaluations[name], names))
     return replace(
         run,
         id=f"{run.id}/{name}",

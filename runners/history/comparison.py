@@ -8,8 +8,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from components.runtime.records import final_status
+from runners.history.directions import better, directions
 from runners.history.executions import Execution
-from runners.history.outcome import Outcome, metrics_of, outcome
+from runners.history.files_read import files_read
+from runners.history.outcome import Outcome, leading, metrics_of, outcome
 from runners.history.records import Run
 from runners.terminal import text
 
@@ -18,11 +20,9 @@ NOT_RUN = "not run"
 """What stands for a parameter of a task that has not finished."""
 
 _VARYING = frozenset({"started (UTC)", "created (UTC)", "duration"})
-_BETTER_WHEN_LOW = ("loss", "error", "mse", "mae", "rmse", "cross_entropy", "crossentropy")
 _WORK = frozenset(
     {"seconds", "steps", "examples", "examples_per_second_of_steps", "trials", "failed_trials", "best_trial"}
 )
-_NEITHER = ("count", "second", "examples", "step", "epoch", "threshold", "mean_label", "mean_prediction")
 
 
 @dataclass(frozen=True)
@@ -48,11 +48,16 @@ class Row:
 
 @dataclass(frozen=True)
 class MetricRow:
-    """A metric in both runs."""
+    """A metric in both runs.
+
+    Attributes:
+      way: 1 where high is better, -1 where low, 0 where neither is; None where its name alone tells.
+    """
 
     name: str
     left: float | None
     right: float | None
+    way: int | None = None
 
     @property
     def is_of_work(self) -> bool:
@@ -72,7 +77,7 @@ class MetricRow:
     @property
     def is_better(self) -> bool | None:
         """Whether the right one is better; None where there is no better or they are the same."""
-        way = better(self.name)
+        way = better(self.name) if self.way is None else self.way
         if not self.difference or self.difference != self.difference or not way:
             return None
         return self.difference * way > 0
@@ -85,6 +90,7 @@ class Comparison:
     Attributes:
       metrics: how well the tasks did.
       work: how much they had to do.
+      files: digests of what they read from outside of the pipeline, such as code.
     """
 
     left: Run
@@ -93,6 +99,7 @@ class Comparison:
     parameters: list[Row]
     metrics: list[MetricRow]
     work: list[MetricRow]
+    files: list[Row]
     artifacts: list[Row]
     seconds: list[tuple[str, float | None, float | None]]
 
@@ -104,24 +111,18 @@ class Side:
     parameters: dict[str, str]
     metrics: dict[str, float]
     artifacts: dict[str, str]
+    files: dict[str, str]
 
 
 def side(run: Run) -> Side:
     """What a comparison holds of a run."""
-    return Side(_parameters(run), _metrics(run), _artifacts(run))
-
-
-def better(metric: str) -> int:
-    """Which way a metric is better: 1 where high, -1 where low, 0 where it is neither."""
-    name = metric.lower()
-    if any(word in name for word in _NEITHER):
-        return 0
-    return -1 if any(word in name for word in _BETTER_WHEN_LOW) else 1
+    return Side(_parameters(run), _metrics(run), _artifacts(run), files_read(run))
 
 
 def compare_runs(left: Run, right: Run) -> Comparison:
     """Puts two runs side by side."""
-    metrics = _metric_rows(_metrics(left), _metrics(right))
+    ways = directions(left.executions.values()) | directions(right.executions.values())
+    metrics = _metric_rows(_metrics(left), _metrics(right), ways)
     return Comparison(
         left=left,
         right=right,
@@ -129,6 +130,7 @@ def compare_runs(left: Run, right: Run) -> Comparison:
         parameters=_parameter_rows(left, right),
         metrics=[row for row in metrics if not row.is_of_work],
         work=[row for row in metrics if row.is_of_work],
+        files=_file_rows(left, right),
         artifacts=rows(_artifacts(left), _artifacts(right)),
         seconds=_seconds(left, right),
     )
@@ -179,10 +181,20 @@ def _parameter_rows(left: Run, right: Run) -> list[Row]:
     return known
 
 
+def _file_rows(left: Run, right: Run) -> list[Row]:
+    """What a run did not read is not known to be another one where some of its tasks have not finished."""
+    found = rows(files_read(left), files_read(right))
+    unfinished = [any(task.name not in run.executions for task in run.tasks) for run in (left, right)]
+    return [
+        replace(row, unknown=any(side is None and open_ for side, open_ in zip((row.left, row.right), unfinished, strict=True)))
+        for row in found
+    ]
+
+
 def _metrics(run: Run) -> dict[str, float]:
-    """Those of the evaluation, or of the choice, as they are called, those of other tasks behind the task's name."""
+    """Those of the verdict that counts as they are called, those of other tasks behind the task's name."""
     found: dict[str, float] = {}
-    judged = run.of_stage("choose") or run.of_stage("evaluate")
+    judged = leading(run)
     for task, execution in run.executions.items():
         prefix = "" if judged == [execution] else f"{task}."
         found |= {f"{prefix}{name}": value for name, value in metrics_of(execution).items()}
@@ -216,8 +228,8 @@ def rows(left: dict[str, str], right: dict[str, str]) -> list[Row]:
     return [Row(name, left.get(name), right.get(name), name in _VARYING) for name in _union(left, right)]
 
 
-def _metric_rows(left: dict[str, float], right: dict[str, float]) -> list[MetricRow]:
-    return [MetricRow(name, left.get(name), right.get(name)) for name in _union(left, right)]
+def _metric_rows(left: dict[str, float], right: dict[str, float], ways: dict[str, int]) -> list[MetricRow]:
+    return [MetricRow(name, left.get(name), right.get(name), better(name, ways)) for name in _union(left, right)]
 
 
 def _union(left: Iterable[str], right: Iterable[str]) -> list[str]:

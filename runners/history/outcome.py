@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from components.runtime.publish.serving import how_pushed
 from components.runtime.records.execution_record import relative_uri
-from components.runtime.records.facts import which
+from components.runtime.records.facts import UNNAMED, followed, which
 from runners.history.executions import Execution
 from runners.history.record_values import finite
 from runners.history.records import Run
@@ -58,7 +58,7 @@ def outcome(run: Run) -> Outcome:
     """Reads what came of a run from the records of its executions."""
     training = _merged(run.of_stage("train"))
     # Of several models what became of the chosen one.
-    judged = run.of_stage("choose") or run.of_stage("evaluate")
+    judged = leading(run)
     blessings = _by_model(judged, "blessing")
     candidate = str(blessings[""].get("candidate") or "") if "" in blessings else ""
     pushes = {
@@ -66,7 +66,10 @@ def outcome(run: Run) -> Outcome:
     }
     # (Before train, resolve looks for a model to start from.)
     baselines = _by_model([execution for execution in run.of_stage("resolve") if execution.inputs], "baseline_model")
-    baselines = {name: facts for name, facts in baselines.items() if candidate in ("", name)}
+    if candidate:
+        baselines = {name: facts for name, facts in baselines.items() if name == candidate}
+    elif len(judged) == 1 < len(run.of_stage("evaluate")):
+        baselines = {name: facts for name, facts in baselines.items() if name == model_of(judged[0])}
     pushed = next(iter(pushes.values()), {})
     return Outcome(
         metrics=_merged(judged) or training,
@@ -82,12 +85,33 @@ def outcome(run: Run) -> Outcome:
     )
 
 
+def leading(run: Run) -> list[Execution]:
+    """The executions whose verdicts count: the choice's, else of several evaluations the one that a push goes by."""
+    judged = {each.task: each for each in run.of_stage("choose") or run.of_stage("evaluate")}
+    return [judged[task] for task in followed_of(judged, run.of_stage("push"))]
+
+
+def followed_of(judged: Mapping[str, HasArtifacts], readers: Iterable[HasArtifacts]) -> list[str]:
+    """Which of several executions others go by, as facts.followed tells it."""
+    made = {task: {made.uri for made in each.outputs.values() if made.uri} for task, each in judged.items()}
+    return followed(made, {read.uri for each in readers for read in each.inputs.values()})
+
+
 class HasOutputs(Protocol):
     """An execution, wherever its record came from."""
 
     @property
     def outputs(self) -> Mapping[str, Any]:
         """Artifacts, with their type and metadata."""
+        ...
+
+
+class HasArtifacts(HasOutputs, Protocol):
+    """An execution with what it read."""
+
+    @property
+    def inputs(self) -> Mapping[str, Any]:
+        """Artifacts, with their place."""
         ...
 
 
@@ -119,7 +143,7 @@ def _merged(executions: list[Execution]) -> dict[str, float]:
     """The metrics of executions; where there are several, each with the name of its model."""
     several = len(executions) > 1
     return {
-        f"{model_of(execution)} {name}" if several else name: value
+        f"{model_of(execution) or UNNAMED} {name}" if several else name: value
         for execution in executions
         for name, value in metrics_of(execution).items()
     }
@@ -132,7 +156,7 @@ def _by_model(executions: list[Execution], output: str) -> dict[str, dict[str, A
 
 def _of_each(told: dict[str, str], between: str = "; ") -> str:
     """What is told of models: as it is of one, behind their names of several."""
-    return between.join(f"{name}: {each}" for name, each in told.items()) if len(told) > 1 else "".join(told.values())
+    return between.join(f"{name or UNNAMED}: {each}" for name, each in told.items()) if len(told) > 1 else "".join(told.values())
 
 
 def _any(truths: Iterable[bool | None]) -> bool | None:

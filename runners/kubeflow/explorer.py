@@ -17,7 +17,7 @@ from typing import Any
 from components.runtime.data import tfrecord
 from components.runtime.errors import InputError, StageError
 from components.runtime.text.redaction import redact
-from runners.history import comparison
+from runners.history.directions import better
 from runners.history.explorer import files, measurements
 from runners.history.explorer.from_records import roc
 from runners.history.explorer.lineage import lineage_of, sources
@@ -115,7 +115,7 @@ def _told(run: RemoteRun, graph: ServerLineage, executions: list[Execution], rea
         tasks=tasks,
         parameters=_parameters(run, executions),
         metrics=metrics,
-        better={name: way for name in metrics if (way := comparison.better(name))},
+        better={name: way for name in metrics if (way := better(name))},
         digests={
             f"{task}/{name}": str(artifact.metadata.get("digest") or "")
             for task, each in answered.items()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from components.runtime.data import examples as tf_examples
 from components.runtime.data import tfmd, tfrecord
 from components.runtime.errors import InputError, StageError, did_you_mean
+from components.runtime.records.execution_record import relative_uri
 from components.runtime.stage.artifacts import InputArtifact
 from components.runtime.stage.report import Html, escape
 from runners.history import executions
@@ -112,7 +113,7 @@ class Model(Artifact):
         return found
 
     def _check(self, rows: Sequence[Mapping[str, Any]], inputs: Sequence[str]) -> None:
-        schema = self._schema()
+        schema = _raw_schema(self._root, self._execution, self.digest)
         known = {*inputs, *(feature.name for feature in schema)}
         if not inputs:
             # Of a model that takes whole tf.Examples nobody can tell.
@@ -129,14 +130,6 @@ class Model(Artifact):
             if lacks := [name for name in needed if row.get(name) is None]:
                 raise InputError(f"row {number} lacks {', '.join(lacks)}, which every row of the data has")
 
-    def _schema(self) -> list[Any]:
-        """The features of the raw data, where the model's stage has read a schema."""
-        for artifact in self._execution.inputs.values():
-            file = Path(InputArtifact(artifact.name, artifact.uri, {}).path) / tfmd.SCHEMA_FILE
-            if file.is_file():
-                with contextlib.suppress(StageError):
-                    return list(tfmd.read_schema(file).feature)
-        return []
 
 
 class Examples(Artifact):
@@ -223,6 +216,29 @@ class Lineage:
         from rich.text import Text
 
         return cell.preformatted(Text(self._text))
+
+
+def _raw_schema(root: Path, execution: Execution, digest: str) -> list[Any]:
+    """The features of the raw data that a model was made of; none where its training has read no schema.
+
+    A stage that only handed the model on, as choose does, has none itself: the model is followed back.
+
+    Args:
+      root: the pipeline root.
+      execution: has the model among its outputs.
+      digest: the model's.
+    """
+    for artifact in execution.inputs.values():
+        file = Path(InputArtifact(artifact.name, artifact.uri, {}).path) / tfmd.SCHEMA_FILE
+        if file.is_file():
+            with contextlib.suppress(StageError):
+                return list(tfmd.read_schema(file).feature)
+    for artifact in execution.inputs.values():
+        if artifact.type == MODEL and digest and artifact.digest == digest:
+            place = Path(relative_uri(root, artifact.uri)).parent
+            if maker := executions.load_execution(root, str(place)):
+                return _raw_schema(root, maker, digest)
+    return []
 
 
 def of_execution(root: Path, run: str, execution: Execution) -> dict[str, Artifact]:

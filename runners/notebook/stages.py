@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import html
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,9 +10,11 @@ from typing import Any, TypeVar
 
 from components.runtime.data import tfmd
 from components.runtime.errors import InputError, did_you_mean
+from components.runtime.records.execution_record import relative_uri
 from components.runtime.stage.report import Html, escape
 from runners.history import records
 from runners.history.executions import Execution
+from runners.history.explorer import files
 from runners.history.outcome import Outcome, outcome
 from runners.history.pages import run_report
 from runners.history.pages.embedding import HTML_TYPE
@@ -208,10 +211,20 @@ class Stage:
                 place = execution.path(name)
                 file = place / "index.html" if place.is_dir() else place
                 try:
-                    pages.append((execution.scrub(file.read_text(errors="replace")), file))
+                    pages.append((execution.scrub(file.read_text(errors="replace")), self._opened(file)))
                 except OSError:
                     continue
         return pages
+
+    def _opened(self, page: Path) -> Path:
+        """Where a browser finds a page as one: it takes a file without an ending for text."""
+        if page.suffix:
+            return page
+        folder = self._record.root / files.FOLDER
+        with contextlib.suppress(OSError):
+            return folder / files.link_page(folder, page, relative_uri(self._record.root, str(page)))
+        # Nobody may write there: the page as its stage left it.
+        return page
 
     def __repr__(self) -> str:
         said = self.task.error if self.state == "failed" else self.task.facts

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from components.runtime.publish.serving import how_pushed
-from components.runtime.records.facts import of_stage
+from components.runtime.records.facts import UNNAMED, leading, of_stage
 
 Line = tuple[str, object, str]
 """Label, what it says, and its style."""
@@ -20,21 +20,23 @@ def model_lines(executions: Sequence[Mapping[str, Any]], *, whole: bool) -> Iter
       executions: records of the run's executions.
       whole: whether more than some named tasks were asked for, so that a push was to be expected.
     """
-    evaluated = of_stage(executions, "evaluate")
     choice = next(iter(of_stage(executions, "choose").values()), None)
+    verdicts = leading(executions)
+    # Of several models that which is published comes first.
+    first = next(iter(verdicts)) if len(verdicts) == 1 and not choice else None
+    evaluated = _led(of_stage(executions, "evaluate"), first)
     yield from _candidates(evaluated, choice)
-    trained = {"": choice} if choice else of_stage(executions, "train")
+    trained = {"": choice} if choice else _led(of_stage(executions, "train"), first)
     for name, each in trained.items():
         model = short(Path(each["outputs"]["model"]["uri"]) / "Format-Serving")
-        yield "model", f"{name}: {model}" if len(trained) > 1 else model, ""
+        yield "model", _of(name, trained, model), ""
     # (Before train, resolve looks for a model to start from.)
     resolved = {name: each for name, each in of_stage(executions, "resolve").items() if each.get("inputs")}
     if choice and (chosen := _metadata(choice, "choice")["candidate"]) in resolved:
         resolved = {"": resolved[chosen]}
-    for name, each in resolved.items():
+    for name, each in _led(resolved, first).items():
         yield "baseline", _of(name, resolved, _metadata(each, "baseline_model")["reason"]), ""
-    judged = choice or (next(iter(evaluated.values())) if len(evaluated) == 1 else None)
-    if judged:
+    for judged in verdicts.values() if len(verdicts) == 1 else ():
         blessing = _metadata(judged, "blessing")
         verdict = "yes" if blessing["blessed"] else "no"
         yield "blessed", f"{verdict}: {blessing['reason']}", "green" if blessing["blessed"] else "yellow"
@@ -69,11 +71,15 @@ def _candidates(evaluated: Mapping[str, Mapping[str, Any]], choice: Mapping[str,
         measured = f"{metric} {value:.4g}, " if value is not None else ""
         verdict = "blessed" if blessing["blessed"] else "not blessed"
         style = "green" if blessing["blessed"] else "yellow"
-        yield "candidate", f"{name}: {measured}{verdict}: {blessing['reason']}", style
+        yield "candidate", f"{name or UNNAMED}: {measured}{verdict}: {blessing['reason']}", style
 
 
-def _of(name: str, all_of_them: Mapping[str, object], said: object) -> str:
-    return f"{name}: {said}" if len(all_of_them) > 1 else str(said)
+def _led(found: Mapping[str, Mapping[str, Any]], first: str | None) -> dict[str, Mapping[str, Any]]:
+    return dict(sorted(found.items(), key=lambda entry: entry[0] != first))
+
+
+def _of(name: str, all_of_them: Mapping[str, object], said: object) -> object:
+    return f"{name or UNNAMED}: {said}" if len(all_of_them) > 1 else said
 
 
 def _metadata(execution: Mapping[str, Any], output: str) -> Mapping[str, Any]:

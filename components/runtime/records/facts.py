@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 ERROR, WARNING = "error", "warning"
+UNNAMED = "train"
+"""What that one of several models is called whose tasks have nothing behind their stage's name."""
 
 
 def facts(execution: Mapping[str, Any]) -> str:
@@ -66,6 +68,32 @@ def which(task: str, stage: str) -> str:
 def of_stage(executions: Iterable[Mapping[str, Any]], stage: str) -> dict[str, Mapping[str, Any]]:
     """The executions of a stage, by the candidate that each is of."""
     return {candidate_of(each): each for each in executions if each["stage"] == stage}
+
+
+def leading(executions: Collection[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    """The verdicts that count: the choice's, else of several evaluations the one that a push goes by, else all.
+
+    Args:
+      executions: records of a run's executions.
+    """
+    judged = of_stage(executions, "choose") or of_stage(executions, "evaluate")
+    made = {name: _places(each, "outputs") for name, each in judged.items()}
+    read = set().union(*(_places(each, "inputs") for each in of_stage(executions, "push").values()))
+    return {name: judged[name] for name in followed(made, read)}
+
+
+def followed(made: Mapping[str, Collection[str]], read: Collection[str]) -> list[str]:
+    """Which of several something else goes by, told by what it reads of theirs; all where it reads nothing of any.
+
+    Args:
+      made: places of what each made.
+      read: places of what is read.
+    """
+    return [name for name, places in made.items() if not set(places).isdisjoint(read)] or list(made)
+
+
+def _places(execution: Mapping[str, Any], which_side: str) -> set[str]:
+    return {str(each["uri"]) for each in execution.get(which_side, {}).values() if each.get("uri")}
 
 
 def _metadata(execution: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:

@@ -16,7 +16,7 @@ from typing import Any
 
 from components.runtime.errors import EXIT_INTERRUPTED, InputError
 from components.runtime.records import argo_messages, execution_record
-from components.runtime.records.facts import of_stage
+from components.runtime.records.facts import UNNAMED, leading, of_stage
 from components.runtime.text.json_text import parse
 from components.runtime.text.redaction import redact
 
@@ -70,12 +70,12 @@ def _blessed(executions: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Whether the model is blessed and why; of several that nothing chose from, whether any is, and what of each."""
     found = {
         name: each["outputs"]["blessing"]["metadata"]
-        for name, each in (of_stage(executions, "choose") or of_stage(executions, "evaluate")).items()
+        for name, each in leading(executions).items()
         if "blessing" in each.get("outputs", {})
     }
     if len(found) > 1:
         told = [
-            f"{name}: {'' if each.get('blessed') else 'not blessed, '}{each.get('reason')}"
+            f"{name or UNNAMED}: {'' if each.get('blessed') else 'not blessed, '}{each.get('reason')}"
             for name, each in found.items()
         ]
         return {"blessed": any(each.get("blessed") for each in found.values()), "reason": "; ".join(told)}

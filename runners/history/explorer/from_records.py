@@ -9,6 +9,7 @@ from components.runtime.data import tfrecord
 from components.runtime.errors import InputError
 from components.runtime.records.execution_record import relative_uri
 from runners.history import comparison
+from runners.history.directions import better, directions
 from runners.history.executions import Execution
 from runners.history.explorer import files, measurements
 from runners.history.explorer.lineage import lineage_of, sources
@@ -47,7 +48,7 @@ def read(run: Run) -> tuple[Row, Detail]:
         executions=list(dict.fromkeys(filter(None, (_identity(task.execution) for task in run.tasks)))),
         report=_link(run.root, report) if report.is_file() else "",
     )
-    side = comparison.side(run)
+    side, told = comparison.side(run), directions(answered.values())
     detail = Detail(
         id=run.id,
         tasks=[
@@ -70,8 +71,9 @@ def read(run: Run) -> tuple[Row, Detail]:
         ],
         parameters=side.parameters,
         metrics=(found := quality(list(answered.values()))),
-        better={name: way for name in found if (way := comparison.better(name))},
+        better={name: way for name in found if (way := better(name, told))},
         digests=side.artifacts,
+        files=side.files,
         evaluations={task: made for task, each in answered.items() if (made := _evaluation(each))},
         distributions=_distributions(answered),
         executions=executions,

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-FORMAT = 1
+FORMAT = 2
 """Of the files. Those of another format are written anew."""
 
 
@@ -26,6 +26,7 @@ class Model:
       reason: of the blessing, or of its absence.
       baseline: digest of the model that it was compared with.
       version: the version that it was pushed as, or stands as already.
+      chosen: whether it was chosen from several; None where there was no choice.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Model:
     reason: str = ""
     baseline: str = ""
     version: str = ""
+    chosen: bool | None = None
 
 
 @dataclass
@@ -226,6 +228,7 @@ class Detail:
       metrics: of all tasks, as a comparison has them.
       better: 1 or -1 for the metrics that are better when high or low.
       digests: of what the tasks made, by `<task>/<output>`.
+      files: digests of the code, settings and data that they read.
       evaluations: by task.
       distributions: by `<task>/<split>`, then by feature.
       executions: the lineage of what the run made, up to the raw data.
@@ -237,6 +240,7 @@ class Detail:
     metrics: dict[str, float] = field(default_factory=dict)
     better: dict[str, int] = field(default_factory=dict)
     digests: dict[str, str] = field(default_factory=dict)
+    files: dict[str, str] = field(default_factory=dict)
     evaluations: dict[str, Evaluation] = field(default_factory=dict)
     distributions: dict[str, dict[str, Feature]] = field(default_factory=dict)
     executions: list[Execution] = field(default_factory=list)

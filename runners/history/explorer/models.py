@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from runners.history.explorer.model import Model, Push
 from runners.history.lineage_nodes import MODEL
-from runners.history.outcome import metrics_of, truth, whole_text
+from runners.history.outcome import followed_of, metrics_of, truth, whole_text
 
 _INTERVAL = " 95% "
 """In the names of the ends of intervals, which are no metrics of their own."""
@@ -70,8 +70,19 @@ def models(executions: Mapping[str, Answered]) -> list[Model]:
 
     for task, execution in executions.items():
         model = execution.inputs.get("model") or _only_model(execution.inputs)
-        blessing = next((each for each in execution.outputs.values() if "blessed" in each.metadata), None)
-        if blessing is not None:
+        blessing = _blessing(execution)
+        if blessing is not None and _is_choice(execution):
+            rivals = {_identity(each): each for each in execution.inputs.values() if each.type == MODEL}
+            for each in rivals.values():
+                of(each, task).chosen = False
+            for copy in [each for each in execution.outputs.values() if each.type == MODEL]:
+                # What is chosen lies in another place, and is the same model.
+                best = of(_original(copy, execution.inputs) or copy, task)
+                found[_identity(copy)] = best
+                best.chosen = truth(blessing.metadata.get("blessed"))
+                if best.chosen:
+                    best.reason = str(blessing.metadata.get("reason") or "") or best.reason
+        elif blessing is not None:
             judged = of(model, task)
             judged.blessed = truth(blessing.metadata.get("blessed"))
             judged.reason = str(blessing.metadata.get("reason") or "")
@@ -86,7 +97,27 @@ def models(executions: Mapping[str, Answered]) -> list[Model]:
                 of(each, task).metrics = _scores(execution)
             if model is not None and not made and (scores := _scores(execution)):
                 of(model, task).metrics = scores
-    return list(found.values())
+    return list({id(each): each for each in found.values()}.values())
+
+
+def _blessing(execution: Answered) -> Any:
+    """The verdict that a task left; None where it left none."""
+    return next((each for each in execution.outputs.values() if "blessed" in each.metadata), None)
+
+
+def _is_choice(execution: Answered) -> bool:
+    """Whether a task's verdict goes by those of others."""
+    return any("blessed" in each.metadata for each in execution.inputs.values())
+
+
+def _original(copy: Made, inputs: Mapping[str, Made]) -> Made | None:
+    """Which of the models that a task read it handed on; None where nothing tells."""
+    models = {name: each for name, each in inputs.items() if each.type == MODEL}
+    named = str(copy.metadata.get("candidate") or "").replace("-", "_")
+    same = [name for name, each in models.items() if _digest(each) and _digest(each) == _digest(copy)]
+    # Two trainings may have made the same.
+    likely = [name for name in same or models if named and name.endswith(f"_{named}")] or same
+    return models[min(likely, key=len)] if likely else None
 
 
 def _only_model(inputs: Mapping[str, Made]) -> Made | None:
@@ -158,10 +189,16 @@ def _identity(artifact: Made) -> str:
 
 
 def quality(executions: Iterable[Answered]) -> dict[str, float]:
-    """All metrics of all executions of a run; of several evaluations each behind its task's name."""
-    judged = [each for each in executions if any("blessed" in made.metadata for made in each.outputs.values())]
+    """All metrics of all executions of a run, those of the verdict that counts without its task's name before them.
+
+    That is the choice's, else of several that which a push goes by.
+    """
+    known = {each.task: each for each in executions}
+    judged = {task: each for task, each in known.items() if _blessing(each) is not None}
+    judged = {task: each for task, each in judged.items() if _is_choice(each)} or judged
+    counts = followed_of(judged, [each for each in known.values() if _pushed(each) or _blessing(each) is None])
     found: dict[str, float] = {}
-    for execution in executions:
-        prefix = "" if judged == [execution] else f"{execution.task}."
+    for execution in known.values():
+        prefix = "" if counts == [execution.task] else f"{execution.task}."
         found |= {f"{prefix}{name}": value for name, value in metrics_of(execution).items()}
     return dict(sorted(found.items(), key=lambda entry: ("." in entry[0], entry[0])))

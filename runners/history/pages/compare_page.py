@@ -36,6 +36,7 @@ def render(compared: Comparison) -> str:
         section("What came of them", _table(("", *names), compared.summary)),
         section("Metrics", _metric_table(compared.metrics, names), *_figures(compared)),
         section("Parameters", _differing(compared.parameters, names, "parameters")),
+        section("Files", _differing(compared.files, names, "files")) if compared.files else Html(""),
         section("Artifacts", _differing(compared.artifacts, names, "artifacts")),
         section("Seconds of each task", _seconds_figure(compared)) if compared.seconds else Html(""),
         section("Work", _metric_table(compared.work, names)) if compared.work else Html(""),
@@ -58,6 +59,8 @@ def _headline(compared: Comparison) -> Html:
     entries.append(parts.fact(better, "metrics better"))
     entries.append(parts.fact(worse, "metrics worse"))
     entries.append(parts.fact(sum(row.differs for row in compared.parameters), "parameters differ"))
+    if compared.files:
+        entries.append(parts.fact(sum(row.differs for row in compared.files), "files differ"))
     changed = sum(row.differs for row in compared.artifacts)
     entries.append(parts.fact(f"{changed} of {len(compared.artifacts)}", "artifacts differ"))
     return Html(

@@ -54,11 +54,16 @@ function chart({ title, series, x = {}, y = {}, width = 640, height = 260, squar
   return h("figure", {}, h("figcaption", {}, title), h("div", { class: "scroll" }, picture), series.length > 1 ? legend : null);
 }
 
+// Round moments, each written as finely as they lie apart.
+const MINUTE = 6e4, DAY = 864e5;
+const STEPS = [1e3, 5e3, 15e3, 30e3, MINUTE, 2 * MINUTE, 5 * MINUTE, 15 * MINUTE, 30 * MINUTE, 60 * MINUTE, 180 * MINUTE, 360 * MINUTE, 720 * MINUTE, DAY, 2 * DAY, 7 * DAY, 14 * DAY, 30 * DAY, 91 * DAY, 182 * DAY, 365 * DAY];
 function times(low, high) {
-  const whole = high - low > 3 * 864e5;
-  return [0, 1, 2, 3, 4].map(place => low + (high - low) * (place + 0.5) / 5).map(at => {
+  const step = STEPS.find(each => (high - low) / each <= 6) ?? Math.ceil((high - low) / 6 / STEPS.at(-1)) * STEPS.at(-1);
+  const found = [];
+  for (let at = Math.ceil(low / step) * step; at <= high; at += step) found.push(at);
+  return (found.length ? found : [(low + high) / 2]).map(at => {
     const text = new Date(at).toISOString();
-    return [at, whole ? text.slice(0, 10) : text.slice(5, 16).replace("T", " ")];
+    return [at, step >= DAY ? text.slice(0, 10) : step >= MINUTE ? text.slice(5, 16).replace("T", " ") : text.slice(11, 19)];
   });
 }
 

@@ -34,15 +34,23 @@ function compareView(details) {
   return h("div", { class: "compared" },
     section(`Comparison of ${plural(rows.length, "run")}`, plainTable("Outcome", ["", ...heads.map(copy)], [
       ["state", ...rows.map(row => badge(row.state))], ["started (UTC)", ...rows.map(row => moment(row.started))], ["duration", ...rows.map(row => duration(row.seconds) ?? unknown())],
-      ["by", ...rows.map(row => row.by || unknown())], ["blessed", ...rows.map(row => row.models.length ? row.models.map(each => h("div", {}, row.models.length > 1 ? `${each.name} ` : "", blessed(each.blessed))) : none("no model"))],
+      ["by", ...rows.map(row => row.by || unknown())], ["blessed", ...rows.map(row => row.models.length ? row.models.map(each => h("div", {}, row.models.length > 1 ? `${each.name}${each.chosen ? " (chosen)" : ""} ` : "", blessed(each.blessed))) : none("no model"))],
       ["version", ...rows.map(versionCell)], ["error", ...rows.map(row => row.error || none("none"))]])),
     part("Metrics", details.map(each => each.metrics), metric, { number: true }),
     rocPart(details, names), slicePart(details, names, heads), part("Parameters", details.map(each => each.parameters), value),
+    details.some(each => Object.keys(each.files).length) ? part("Files", filesOf(details), (given, ...rest) => given === undefined ? value(given, ...rest) : digest(given)) : null,
     distributionPart(details, names), part("Artifacts", details.map(each => each.digests), (given, ...rest) => given ? digest(given) : value(undefined, ...rest)));
 }
 const copy = node => node.cloneNode(true);
 // Whether a name belongs to a task that has not finished in a run: nobody knows what it would have had.
 const unfinished = (detail, key) => detail.tasks.some(task => !task.execution && (key.startsWith(`${task.name}.`) || key.startsWith(`${task.name}/`)));
+
+// Files that a run may still read are unlike nothing.
+const filesOf = details => {
+  const open = details.some(each => each.tasks.some(task => !task.execution));
+  const all = details.map(each => each.files);
+  return open ? all.map(files => Object.fromEntries(Object.entries(files).filter(([name]) => all.every(each => name in each)))) : all;
+};
 
 function rocPart(details, names) {
   const series = details.flatMap((each, place) => Object.entries(each.evaluations).filter(([, made]) => made.roc).map(([task, made], _, all) => ({ name: all.length > 1 ? `${names[place]}, ${task}` : names[place], points: made.roc.map(([x, y]) => ({ x, y })), line: true })));

@@ -4,7 +4,7 @@
 const millrace = { index: null, details: new Map(), waiting: new Map() };
 
 const ROW = { name: "", pipeline: "", target: "", state: "", part: "", error: "", started: "", seconds: null, by: "", report: "" };
-const DETAIL = { parameters: {}, metrics: {}, better: {}, digests: {}, evaluations: {}, distributions: {} };
+const DETAIL = { parameters: {}, metrics: {}, better: {}, digests: {}, files: {}, evaluations: {}, distributions: {} };
 
 // Called by the file of a run.
 millrace.take = given => {
@@ -40,7 +40,7 @@ millrace.prepare = () => {
   const names = index.names || [];
   index.runs = (index.runs || []).map(each => ({
     ...ROW, ...each, pushes: (each.pushes || []).map(push => ({ destination: "", artifact: "", ...push })),
-    models: (each.models || []).map(model => ({ name: "", digest: "", metrics: {}, blessed: null, reason: "", baseline: "", version: "", ...model })),
+    models: (each.models || []).map(model => ({ name: "", digest: "", metrics: {}, blessed: null, reason: "", baseline: "", version: "", chosen: null, ...model })),
     sources: (each.sources || []).map(place => names[place]), executions: (each.executions || []).map(place => names[place]),
   }));
   index.versions = (index.versions || []).map(each => ({ destination: "", by: "", time: "", until: "", run: "", digest: "", blessed: null, reason: "", again: "", artifact: "", ...each }));

@@ -11,8 +11,8 @@ function ranked(names) {
   const rank = name => { const place = ORDER.findIndex(word => name.toLowerCase().includes(word)); return place < 0 ? ORDER.length : place; };
   return names.filter(name => !NO_SCORE.some(word => name.toLowerCase().includes(word))).sort((a, b) => rank(a) - rank(b) || a.length - b.length || a.localeCompare(b));
 }
-// The model that a run is known by: what it pushed, else what was blessed, else its first.
-const mainModel = row => row.models.find(each => each.version) || row.models.find(each => each.blessed) || row.models[0];
+// The model that a run is known by: what it chose or pushed, else what was blessed, else its first.
+const mainModel = row => row.models.find(each => each.chosen) || row.models.find(each => each.version) || row.models.find(each => each.blessed) || row.models[0];
 const firstMetric = row => { const model = mainModel(row); const name = model && (filters.metric || ranked(Object.keys(model.metrics))[0]); return model && name in model.metrics ? [name, model.metrics[name]] : null; };
 
 function select(name, values, current, change, every = "all") {
@@ -36,8 +36,8 @@ function runsView() {
     { name: "state", value: row => row.state, cell: row => [badge(row.state), row.part ? h("small", { class: "muted" }, ` ${row.part}`) : null, row.error ? h("div", { class: "why", title: row.error }, row.error) : null] },
     { name: "started (UTC)", value: row => row.started && Date.parse(row.started), cell: row => moment(row.started) },
     { name: "duration", number: true, value: row => row.seconds, cell: row => duration(row.seconds) ?? (row.state === "running" ? none("still running") : unknown()) },
-    { name: "metric", number: true, value: row => firstMetric(row)?.[1] ?? null, cell: row => { const found = firstMetric(row); return found ? [h("small", { class: "muted" }, `${found[0]} `), number(found[1]), row.models.length > 1 ? h("small", { class: "muted" }, ` of ${plural(row.models.length, "model")}`) : null] : none("no such metric"); } },
-    { name: "blessed", value: row => mainModel(row)?.blessed ?? null, cell: row => row.models.length > 1 ? `${row.models.filter(each => each.blessed).length} of ${row.models.length}` : blessed(mainModel(row)?.blessed ?? null) },
+    { name: "metric", number: true, value: row => firstMetric(row)?.[1] ?? null, cell: row => { const found = firstMetric(row); return found ? [h("small", { class: "muted" }, `${found[0]} `), number(found[1])] : none("no such metric"); } },
+    { name: "blessed", value: row => mainModel(row)?.blessed ?? null, cell: row => [blessed(mainModel(row)?.blessed ?? null), row.models.length > 1 ? h("small", { class: "muted" }, ` ${mainModel(row).name}; ${row.models.filter(each => each.blessed).length} of ${row.models.length}`) : null] },
     { name: "version", value: row => row.pushes[0]?.version ?? null, cell: versionCell },
     { name: "by", value: row => row.by, cell: row => row.by || unknown() },
   ];

@@ -6,7 +6,8 @@ function runView(detail) {
   const newer = millrace.index.runs.filter(each => each.pipeline === row.pipeline);
   const before = newer[newer.indexOf(row) + 1];
   const failed = detail.tasks.filter(task => task.state === "failed");
-  const models = row.models.map(model => plainModel(row, model));
+  const led = mainModel(row);
+  const models = [...row.models].sort((a, b) => (b === led) - (a === led)).map(model => plainModel(row, model));
   const tasks = sortable({ caption: "Tasks", key: task => task.name, rows: detail.tasks, columns: [
     { name: "task", value: task => detail.tasks.indexOf(task), cell: task => task.name },
     { name: "state", value: task => task.state, cell: task => badge(task.state, task.alert) },
@@ -32,7 +33,7 @@ function taskCounts(tasks) {
 }
 
 function plainModel(row, model) {
-  const head = model.blessed === null ? "Not evaluated, so not blessed" : model.blessed ? model.version ? `Blessed, and in service as version ${model.version} when it was pushed` : "Blessed, but not pushed" : "Not blessed, so not pushed";
+  const head = model.blessed === null ? "Not evaluated, so not blessed" : model.blessed ? model.chosen === false ? "Blessed, but another was chosen" : model.version ? `${model.chosen ? "Chosen" : "Blessed"}, and in service as version ${model.version} when it was pushed` : `${model.chosen ? "Chosen" : "Blessed"}, but not pushed` : "Not blessed, so not pushed";
   return h("div", { class: `verdict ${model.blessed ? "good-box" : model.blessed === false ? "bad-box" : ""}` }, h("b", {}, `${model.name}: ${head}`), model.reason ? h("div", {}, model.reason) : null,
     h("div", { class: "muted" }, "content ", digest(model.digest), ...baselineOf(model)));
 }
