@@ -67,9 +67,7 @@ def of_candidate(run: Run, name: str) -> Run:
     Raises:
       InputError: it has no such candidate.
     """
-    evaluations = {
-        which(task.name, task.stage) or UNNAMED: task.name for task in run.tasks if task.stage == "evaluate"
-    }
+    evaluations = {which(task.name, task.stage) or UNNAMED: task.name for task in run.tasks if task.stage == "evaluate"}
     # (A run of one model has no candidates, whatever its task is called.)
     names = list(evaluations) if [*evaluations] != [UNNAMED] else []
     if name not in names:

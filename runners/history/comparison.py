@@ -186,7 +186,10 @@ def _file_rows(left: Run, right: Run) -> list[Row]:
     found = rows(files_read(left), files_read(right))
     unfinished = [any(task.name not in run.executions for task in run.tasks) for run in (left, right)]
     return [
-        replace(row, unknown=any(side is None and open_ for side, open_ in zip((row.left, row.right), unfinished, strict=True)))
+        replace(
+            row,
+            unknown=any(side is None and open_ for side, open_ in zip((row.left, row.right), unfinished, strict=True)),
+        )
         for row in found
     ]
 

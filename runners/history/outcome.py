@@ -156,7 +156,11 @@ def _by_model(executions: list[Execution], output: str) -> dict[str, dict[str, A
 
 def _of_each(told: dict[str, str], between: str = "; ") -> str:
     """What is told of models: as it is of one, behind their names of several."""
-    return between.join(f"{name or UNNAMED}: {each}" for name, each in told.items()) if len(told) > 1 else "".join(told.values())
+    return (
+        between.join(f"{name or UNNAMED}: {each}" for name, each in told.items())
+        if len(told) > 1
+        else "".join(told.values())
+    )
 
 
 def _any(truths: Iterable[bool | None]) -> bool | None:

@@ -131,7 +131,6 @@ class Model(Artifact):
                 raise InputError(f"row {number} lacks {', '.join(lacks)}, which every row of the data has")
 
 
-
 class Examples(Artifact):
     """Rows as tf.Examples, raw or transformed, in splits."""
 

@@ -10,7 +10,7 @@ from components.runtime.records.facts import which
 from components.runtime.stage.artifacts import write_whole
 from components.runtime.stage.report import Html, escape, page, section, table
 from runners.history.executions import Artifact, Execution
-from runners.history.outcome import Outcome, metrics_of, outcome, truth
+from runners.history.outcome import Outcome, leading, metrics_of, model_of, outcome, truth
 from runners.history.pages import page_parts as parts
 from runners.history.pages.candidates_section import candidates_section
 from runners.history.pages.embedding import HTML_TYPE, StagePage, stage_pages
@@ -51,8 +51,10 @@ def render(run: Run) -> str:
     ]
     sections = [Html(each.replace("<section>", f'<section id="{anchor}">', 1)) for anchor, _, each in named]
     rejected = _data_is_invalid(run)
-    pages.sort(key=lambda each: _place(each, rejected))
-    stages = [_stage(run, each, rejected, made.candidate) for each in pages]
+    lead = leading(run)
+    first = made.candidate or (model_of(lead[0]) if len(lead) == 1 else "")
+    pages.sort(key=lambda each: (_place(each, rejected), which(each.task, each.stage) != first))
+    stages = [_stage(run, each, rejected, first) for each in pages]
     links = [(anchor, title) for anchor, title, _ in named]
     side_by_side = candidates_section(run)
     rivals = [("candidates", "Candidates")] if side_by_side else []
@@ -132,7 +134,7 @@ def _place(each: StagePage, rejected: bool) -> int:
     return order.index(each.stage) if each.stage in order else len(order)
 
 
-def _stage(run: Run, each: StagePage, rejected: bool, chosen: str) -> Html:
+def _stage(run: Run, each: StagePage, rejected: bool, first: str) -> Html:
     task = next(task for task in run.tasks if task.name == each.task)
     notes = []
     if task.rows:
@@ -150,8 +152,8 @@ def _stage(run: Run, each: StagePage, rejected: bool, chosen: str) -> Html:
         if anomalies
         else bool(not_finite) or each.stage not in ("statistics", "ingest", "transform")
     )
-    # Of several models that of the chosen one.
-    is_open &= which(each.task, each.stage) in ("", chosen)
+    # Of several models that of the one that was chosen or published.
+    is_open &= which(each.task, each.stage) in ("", first)
     about = f"<small>{escape(' · '.join(notes))}</small>" if notes else ""
     return Html(
         f'<details class="stage"{" open" if is_open else ""}><summary>{escape(each.title)}{about}</summary>'

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import hashlib
 import math
+import re
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
+from components.runtime.lineage import record as lineage
 from runners.commands.cli import cli
+from runners.history import as_json
 from runners.history.candidates import roc
 from runners.history.comparison import MetricRow, compare_runs
 from runners.history.pages.compare_page import render
@@ -61,6 +65,7 @@ def test_the_rate_of_the_steps_is_told_by_its_own_clock() -> None:
     [
         ("auc", 0.8, 0.9, True),
         ("val_loss", 0.8, 0.9, False),
+        ("squared_error_lift", 4.87, 4.91, True),
         ("rmse", 0.9, 0.8, True),
         ("auc", 0.9, 0.9, None),
         ("auc", None, 0.9, None),
@@ -178,3 +183,41 @@ def test_the_roc_curve_is_read_from_kfps_metadata(root: Path) -> None:
     assert (rates[0], rates[-1], recalls[-1]) == (0, 1, 1)
     assert rates == sorted(rates)
     assert "evaluate" not in load_run(root, FAILED).executions
+
+
+def test_what_thresholds_say_goes_before_what_a_name_says(tmp_path: Path) -> None:
+    writer = RootWriter(tmp_path)
+    for run, value in (("a", 0.1), ("b", 0.2)):
+        outputs = {"blessing": {"blessed": True}, "metrics": {"gain": value, "surprise": value}}
+        execution = writer.execution(run, "evaluate", parameters={"seed": run}, outputs=outputs)
+        place = Path(execution["outputs"]["blessing"]["uri"])
+        place.unlink()
+        place.mkdir()
+        (place / "blessing.json").write_text('{"better": {"surprise": "lower"}}')
+        writer.run(run)
+    compared = compare_runs(load_run(tmp_path, "a"), load_run(tmp_path, "b"))
+    assert {row.name: row.is_better for row in compared.metrics} == {"gain": True, "surprise": False}
+
+
+def test_files_whose_content_differs_are_told(tmp_path: Path) -> None:
+    writer = RootWriter(tmp_path / "root")
+    code, schema = tmp_path / "preprocessing.py", tmp_path / "schema.pbtxt"
+    schema.write_text("feature {}")
+    for run, number in (("a", 1), ("b", 2)):
+        code.write_text(f"NUMBER = {number}")
+        files = {"module_file": str(code), "schema_file": str(schema)}
+        writer.execution(run, "transform", parameters=files | {"seed": run}, outputs={"transform_graph": {}})
+        writer.run(run, states=dict.fromkeys(STATE_AFTER, "done"))
+        # (The digest is that of the moment when the event is written.)
+        lineage.flush()
+    result = compare(tmp_path / "root", "a", "b")
+    first, second = (hashlib.sha256(f"NUMBER = {number}".encode()).hexdigest()[:12] for number in (1, 2))
+    assert re.search(rf"\* preprocessing.py +{first} +{second}", result.output)
+    assert "schema.pbtxt" not in result.output
+    compared = compare_runs(load_run(tmp_path / "root", "a"), load_run(tmp_path / "root", "b"))
+    assert {each["name"]: each["differs"] for each in as_json.comparison(compared)["files"]} == {
+        "preprocessing.py": True,
+        "schema.pbtxt": False,
+    }
+    page = render(compared)
+    assert "<td>preprocessing.py</td>" in page.partition("<h2>Files</h2>")[2].partition("<details")[0]

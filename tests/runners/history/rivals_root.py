@@ -14,6 +14,8 @@ from components.runtime.stage import report
 RUN = "rivals-20261129-220302-e2be"
 AUCS = {"wide": 0.81, "deep-net": 0.93, "text": 0.95}
 """Of the candidates; text is not blessed."""
+REPEATED = {"short": 0.61, "": 0.93}
+"""Of two trainings by the suffix of their tasks; short is not blessed."""
 _TYPES = {"model": "system.Model", "pushed_model": "system.Model", "baseline_model": "system.Model"} | {
     "metrics": "system.Metrics",
     "classification": "system.ClassificationMetrics",
@@ -21,16 +23,21 @@ _TYPES = {"model": "system.Model", "pushed_model": "system.Model", "baseline_mod
 }
 
 
+def _task(stage: str, name: str) -> str:
+    return f"{stage}-{name}" if name else stage
+
+
 class RivalsRoot:
     """Writes a run."""
 
-    def __init__(self, root: Path, *, each: bool = False, nobody: bool = False) -> None:
+    def __init__(self, root: Path, *, each: bool = False, nobody: bool = False, repeated: bool = False) -> None:
         """Writes it.
 
         Args:
           root: the pipeline root.
           each: whether each is published, and nothing chosen.
           nobody: whether no candidate is blessed.
+          repeated: whether they are two trainings, of which the one without a suffix is published.
         """
         self.root = root
         self.records: dict[str, dict[str, Any]] = {}
@@ -39,30 +46,36 @@ class RivalsRoot:
         transformed = self._add("transform", {"examples": examples}, {"transform_graph": {}})["transform_graph"]
         own = self._add("transform-text", {"examples": examples}, {"transform_graph": {}})["transform_graph"]
         inputs: dict[str, Any] = {}
-        for name, auc in AUCS.items():
-            blessed = not nobody and name != "text"
+        for name, auc in (REPEATED if repeated else AUCS).items():
+            blessed = not nobody and name not in ("text", "short")
             graph = own if name == "text" else transformed
             made = {"model": {"steps": 5}, "metrics": {"loss": 1 - auc}, "report": {}}
-            model = self._add(f"train-{name}", {"transform_graph": graph}, made, units=len(name))["model"]
-            reason = f"none: nothing of {name} was pushed before"
+            model = self._add(_task("train", name), {"transform_graph": graph}, made, units=len(name))["model"]
+            reason = f"none: nothing of {name or 'train'} was pushed before"
             found = {"baseline_model": {"found": False, "version": 0, "reason": reason}}
-            self._add(f"resolve-{name}", {"model": model}, found)
+            self._add(_task("resolve", name), {"model": model}, found)
             curve = [{"falsePositiveRate": each / 4, "recall": (each / 4) ** (1 - auc)} for each in range(5)]
-            verdict = {"blessed": blessed, "baseline": False, "reason": f"{name} is {'good' if blessed else '<bad>'}"}
+            verdict = {
+                "blessed": blessed,
+                "baseline": False,
+                "reason": f"{name or 'train'} is {'good' if blessed else '<bad>'}",
+            }
             outputs = {
                 "blessing": verdict,
                 "metrics": {"auc": auc, "example_count": 30.0},
                 "classification": {"confidenceMetrics": curve},
                 "report": {},
             }
-            judged = self._add(f"evaluate-{name}", {"model": model, "examples": examples}, outputs)
+            judged = self._add(_task("evaluate", name), {"model": model, "examples": examples}, outputs)
             inputs |= {
                 f"model_{name.replace('-', '_')}": model,
                 f"blessing_{name.replace('-', '_')}": judged["blessing"],
             }
             if each:
                 self._push(f"push-{name}", model, judged["blessing"], blessed, f"/srv/rivals/{name}")
-        if not each:
+        if repeated:
+            self._push("push", model, judged["blessing"], blessed, "/srv/rivals")
+        elif not each:
             best = "text" if nobody else "deep-net"
             why = f"no candidate is blessed: {'; '.join(AUCS)}" if nobody else f"{best} is the best of 2"
             told = {"candidate": best, "blessed": not nobody}

@@ -11,6 +11,7 @@ from components.notify.message import Message
 from components.runtime.errors import InputError
 from components.runtime.records.final_status import final_status
 from runners.history.candidates import candidates, of_candidate
+from runners.history.explorer.models import models, quality
 from runners.history.outcome import outcome
 from runners.history.pages import run_report
 from runners.history.records import load_run
@@ -166,3 +167,81 @@ def test_the_exit_task_is_told_of_the_chosen_one_or_of_each(
         "pushed: version 1 to /srv/rivals/wide",
         "pushed: version 1 to /srv/rivals/deep-net",
     ]
+
+
+def test_of_repeated_trainings_the_published_one_leads(tmp_path: Path) -> None:
+    root = RivalsRoot(tmp_path, repeated=True)
+    run = load_run(tmp_path)
+    lines = told(root)
+    assert lines[:2] == ["candidate train: blessed: train is good", "candidate short: not blessed: short is <bad>"]
+    assert [line.split("/")[0] for line in lines if line.startswith("model")] == [
+        "model     train: ",
+        "model     short: ",
+    ]
+    assert [line for line in lines if line.startswith(("blessed", "pushed"))] == [
+        "blessed   yes: train is good",
+        "pushed    /srv/rivals/1",
+    ]
+    made = outcome(run)
+    assert (made.blessed, made.reason, made.version, made.metrics["auc"]) == (True, "train is good", "1", 0.93)
+    assert made.baseline == "none: nothing of train was pushed before"
+    assert [each.name for each in candidates(run)] == ["train", "short"]
+    page = run_report.render(run)
+    assert page.index("Evaluation and blessing<") < page.index("Evaluation and blessing: short<")
+    assert "short is" not in page.partition('id="candidates"')[0].partition("good-box")[2].partition("</section>")[0]
+    status = final_status("done", RUN, executions=root.records.values())["millrace"]
+    assert (status["blessed"], status["reason"]) == (True, "train is good")
+
+
+def test_a_model_without_a_suffix_is_another_than_one_with_it(tmp_path: Path) -> None:
+    RivalsRoot(tmp_path, repeated=True)
+    run = load_run(tmp_path)
+    short, train = of_candidate(run, "short"), of_candidate(run, "train")
+    assert short.executions["train"].task == "train-short"
+    assert train.executions["train"].task == "train"
+    assert [task.name for task in short.tasks] == [
+        "ingest",
+        "transform",
+        "transform-text",
+        "train",
+        "resolve",
+        "evaluate",
+    ]
+    assert (outcome(short).version, outcome(train).version) == ("", "1")
+
+
+def test_what_was_pushed_is_of_the_chosen_candidate(best: RivalsRoot) -> None:
+    run = load_run(best.root)
+    deep, wide = of_candidate(run, "deep-net"), of_candidate(run, "wide")
+    assert (outcome(deep).version, outcome(wide).version) == ("1", "")
+    assert [task.after for task in deep.tasks if task.name == "push"] == [["evaluate"]]
+
+
+def test_the_explorer_takes_the_chosen_model_for_the_one_that_was_trained(best: RivalsRoot) -> None:
+    answered = load_run(best.root).executions
+    made = {each.name: each for each in models(answered)}
+    assert list(made) == ["train-wide", "train-deep-net", "train-text"]
+    assert [(each.chosen, each.blessed, each.version) for each in made.values()] == [
+        (False, True, ""),
+        (True, True, "1"),
+        (False, False, ""),
+    ]
+    assert made["train-deep-net"].reason == "deep-net is the best of 2"
+    assert quality(list(answered.values()))["auc"] == 0.93
+
+
+def test_the_explorer_lays_what_was_published_beside_other_runs(tmp_path: Path) -> None:
+    RivalsRoot(tmp_path, repeated=True)
+    answered = load_run(tmp_path).executions
+    found = quality(list(answered.values()))
+    assert (found["auc"], found["evaluate-short.auc"]) == (0.93, 0.61)
+    assert [(each.name, each.chosen, each.version) for each in models(answered)] == [
+        ("train-short", None, ""),
+        ("train", None, "1"),
+    ]
+
+
+def test_where_nobody_is_blessed_none_is_chosen(tmp_path: Path) -> None:
+    RivalsRoot(tmp_path, nobody=True)
+    made = models(load_run(tmp_path).executions)
+    assert [(each.chosen, each.blessed) for each in made] == [(False, False)] * 3

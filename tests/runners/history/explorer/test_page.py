@@ -14,6 +14,7 @@ from runners.history.explorer import files, update
 from runners.history.explorer.model import Detail, Index, Model, Row
 from tests.runners.history.explorer.chromium import Window, needs_chromium, window
 from tests.runners.history.pipeline_roots import FAILED, FIRST, SECOND, START, taxi_root
+from tests.runners.history.rivals_root import RUN, RivalsRoot
 
 pytestmark = needs_chromium
 
@@ -233,3 +234,43 @@ def test_a_thousand_runs_are_shown_within_a_second(tab: Window, tmp_path: Path) 
 def seconds(tab: Window) -> float:
     metrics = {each["name"]: each["value"] for each in tab.call("Performance.getMetrics")["metrics"]}
     return float(metrics["TaskDuration"])
+
+
+@pytest.fixture(scope="module")
+def rivals(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("rivals")
+    RivalsRoot(root)
+    update.update(root)
+    return root
+
+
+def test_the_chosen_model_leads(rivals: Path, tab: Window) -> None:
+    tab.go(address(rivals))
+    row = tab.evaluate("document.querySelector('tbody tr').innerText")
+    assert "auc 0.93" in row
+    assert "yes train-deep-net; 2 of 3" in row
+    tab.go(address(rivals, f"#/run/{RUN}"))
+    boxes = tab.evaluate("[...document.querySelectorAll('.verdict b')].map(each => each.textContent)")
+    assert boxes == [
+        "train-deep-net: Chosen, and in service as version 1 when it was pushed",
+        "train-wide: Blessed, but another was chosen",
+        "train-text: Not blessed, so not pushed",
+    ]
+
+
+def test_points_over_time_have_the_colours_of_their_lines(rivals: Path, tab: Window) -> None:
+    tab.go(address(rivals, "#/time/rivals"))
+    colour = "getComputedStyle(each).fill"
+    dots = tab.evaluate(f"[...document.querySelectorAll('svg.chart a .dot > :not(title, text)')].map(each => {colour})")
+    keys = tab.evaluate(f"[...document.querySelectorAll('.keys .dot *')].map(each => {colour})")
+    assert dots == keys
+    assert len(set(dots)) == 3
+
+
+@pytest.mark.parametrize("span", ["1e3", "90e3", "36e5", "864e5 * 2", "864e5 * 40", "864e5 * 4000"])
+def test_no_moment_of_an_axis_is_written_twice(rivals: Path, tab: Window, span: str) -> None:
+    tab.go(address(rivals))
+    begin = "Date.parse('2026-11-29T23:27:24Z')"
+    told = tab.evaluate(f"times({begin}, {begin} + {span}).map(each => each[1])")
+    assert len(set(told)) == len(told) <= 7
+    assert told
