@@ -18,7 +18,7 @@ class Comparison:
     """What differs between two runs.
 
     Attributes:
-      tables: the rows: `summary`, `parameters`, `metrics`, `artifacts`.
+      tables: the rows: `summary`, `parameters`, `metrics`, `files`, `artifacts`.
     """
 
     def __init__(self, left: records.Run, right: records.Run) -> None:
@@ -38,6 +38,7 @@ class Comparison:
             print_rows("outcome", compared.summary, everything=True)
             print_metrics("metrics", compared.metrics)
             print_rows("parameters", compared.parameters, everything=False)
+            print_rows("files", compared.files, everything=False)
             print_rows("artifacts", compared.artifacts, everything=False)
         return lines.getvalue().rstrip()
 

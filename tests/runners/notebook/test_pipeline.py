@@ -18,6 +18,7 @@ from runners.history import records
 from runners.notebook.cell import RunFailed, Stopped
 from runners.notebook.stages import Run
 from runners.settings.folders import MODELS
+from tests.runners.history.rivals_root import RivalsRoot
 from tests.runners.notebook.notebook_support import trips
 from tests.support import MILLRACE
 
@@ -198,3 +199,29 @@ def test_bugs_keep_their_trace(p: Pipeline, monkeypatch: pytest.MonkeyPatch) -> 
     with pytest.raises(ZeroDivisionError) as bug:
         p.run("ingest")
     assert not isinstance(bug.value, StageError)
+
+
+def test_rows_for_a_chosen_model_are_held_to_the_data_of_its_training(tmp_path: Path) -> None:
+    root = RivalsRoot(tmp_path)
+    graph = Path(root.records["transform"]["outputs"]["transform_graph"]["uri"])
+    graph.unlink()
+    graph.mkdir()
+    (graph / "schema.pbtxt").write_text(
+        'feature { name: "fare" type: FLOAT shape {} } feature { name: "tips" type: FLOAT }'
+    )
+    model = Run(records.load_run(tmp_path))["choose"].model
+    model._check([{"fare": 3.0, "tips": 1.0}], ["fare"])
+    with pytest.raises(InputError, match="no column 'far' in the data, did you mean 'fare'"):
+        model._check([{"far": 3.0}], ["fare"])
+    with pytest.raises(InputError, match="row 0 lacks fare"):
+        model._check([{"tips": 3.0}], ["fare"])
+
+
+def test_in_a_script_a_page_is_told_by_a_name_that_a_browser_opens(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    RivalsRoot(tmp_path)
+    Run(records.load_run(tmp_path))["train-wide"].show()
+    label, page = capsys.readouterr().out.split()
+    assert (label, Path(page).suffix) == ("page", ".html")
+    assert "About train-wide" in Path(page).read_text()
