@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kfp import dsl
 
+from components.runtime.errors import InputError, did_you_mean
 from runners.compiled.building import Blocks, input_of
 from runners.settings.candidates import transforms
 
@@ -61,7 +62,15 @@ class Build(Blocks):
     """What resolve and push are told besides the serving directory."""
 
     def candidate(self, name: str) -> Build:
-        """The same blocks for one of several candidates: with what the settings say of it."""
+        """The same blocks for one of several candidates: with what the settings say of it.
+
+        Raises:
+          InputError: the settings name no such candidate.
+        """
+        known = self.settings.candidates
+        if name not in known:
+            named = ", ".join(known) or "none"
+            raise InputError(f"no candidate {name!r}{did_you_mean(str(name), known)}; the settings name: {named}")
         build = copy.copy(self)
         build.settings = self.settings.candidate(name)
         build.service = {"candidate": name} if self.settings.choose.push == "each" else {}
@@ -190,7 +199,13 @@ class Build(Blocks):
         return self.stage("choose", candidates=list(trained), **inputs)
 
     def compete(self, examined: Examined, train_steps: Any, eval_steps: Any, serving_directory: Any) -> None:
-        """Trains and evaluates the candidates of the settings, side by side, and publishes the best one, or each."""
+        """Trains and evaluates the candidates of the settings, side by side, and publishes the best one, or each.
+
+        Raises:
+          InputError: they name none.
+        """
+        if not self.settings.candidates:
+            raise InputError("build.compete needs candidates; name them in the settings: candidates: {deep: {...}}")
         prepared: dict[str, Prepared] = {}
         trained: dict[str, PipelineTask] = {}
         evaluated: dict[str, PipelineTask] = {}

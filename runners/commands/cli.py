@@ -107,6 +107,16 @@ def _shown(context: click.Context, /, made: output.Result, **_options: object) -
     context.exit(output.show(made))
 
 
+def with_streams() -> None:
+    """Gives a process what it was called without, as with `>&-`: a file of ours would take the stream's number."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            stream = open(os.devnull, "w" if number else "r", encoding="utf-8")  # noqa: SIM115 (as long as the process)
+            if stream.fileno() != number:
+                os.dup2(stream.fileno(), number)
+            setattr(sys, name, stream)
+
+
 def in_utf8() -> None:
     """Starts the process anew where the locale is not UTF-8: files are, whatever the terminal is."""
     if locale.getpreferredencoding(False).lower().replace("-", "") != "utf8":
@@ -144,8 +154,8 @@ def _main(arguments: list[str]) -> None:
     except (click.Abort, KeyboardInterrupt):
         _fail("interrupted", EXIT_INTERRUPTED)
     except BrokenPipeError:
-        # The reader (`| head`) has seen enough; without this Python complains once more when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # The reader (`| head`) has seen enough.
+        output.to_nobody(sys.stdout)
         sys.exit(0)
     except Exception as error:
         if COMPLETE_VARIABLE in os.environ:

@@ -10,8 +10,9 @@ from runners.local import termination  # noqa: E402
 
 
 def _command() -> None:
-    from runners.commands.cli import in_utf8, main
+    from runners.commands.cli import in_utf8, main, with_streams
 
+    with_streams()
     in_utf8()
     main()
 

@@ -8,8 +8,8 @@ import click
 
 from runners.history import as_json
 from runners.history.outcome import Outcome, outcome
-from runners.history.records import Run, list_runs
-from runners.terminal import text
+from runners.history.records import Run, read_runs
+from runners.terminal import output, text
 from runners.terminal.output import Result
 
 STATE_STYLES = {"done": "green", "failed": "red", "running": "cyan", "stopped": "yellow"}
@@ -34,7 +34,13 @@ _VIEWS = (
 def runs(context: click.Context, pipeline: str, limit: int | None) -> Result:
     """List the runs, the newest first: state, duration, metrics, whether blessed, version pushed."""
     root: Path = context.obj["root"]
-    found = [run for run in list_runs(root) if pipeline in ("", run.pipeline)][:limit]
+    known, damaged = read_runs(root)
+    if damaged:
+        more = f" and {len(damaged) - 5} more" if len(damaged) > 5 else ""
+        output.warn(
+            f"warning: not to be read, so not in the list: {', '.join(damaged[:5])}{more}; their run.json is damaged"
+        )
+    found = [run for run in known if pipeline in ("", run.pipeline)][:limit]
     of = f" of {pipeline}" if pipeline else ""
     none = f"no runs{of} under {root}; start one with `./millrace run MODEL`"
     return Result(

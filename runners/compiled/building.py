@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import inspect
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +17,7 @@ from kfp import dsl
 from components.runtime.errors import InputError, did_you_mean
 from components.runtime.launch.fingerprints import SPEC, STAGES_FOLDER, names_what_may_change
 from runners import PROJECT
-from runners.compiled import op_functions, own_pipeline
+from runners.compiled import op_functions
 from runners.compiled.ir import stage_command
 from runners.settings import resources
 from runners.settings.cluster import FINAL_STATUS_SERVER
@@ -37,7 +36,6 @@ STAGES = PROJECT / "components"
 
 CANDIDATE = "CANDIDATE"
 """Ends the names of inputs of which a task has one for each candidate, with its name in this place."""
-_PLAIN = (str, int, float, bool, list, dict)
 _TASK_NAME = re.compile(r"[a-z]([a-z0-9-]{0,51}[a-z0-9])?")
 """It names pods and folders; Argo's own names for the pods of a task are a little longer."""
 
@@ -81,6 +79,19 @@ def input_of(what: str, candidate: str) -> str:
     return f"{what}_{candidate.replace('-', '_')}"
 
 
+class _Outputs(dict[str, Any]):
+    """The outputs of a task; one that it lacks is told with those that it has."""
+
+    def __init__(self, outputs: Mapping[str, Any], task: str) -> None:
+        super().__init__(outputs)
+        self._task = task
+
+    def __missing__(self, name: object) -> None:
+        raise InputError(
+            f"{self._task} has no output {name!r}{did_you_mean(str(name), self)}; it has: {', '.join(self) or 'none'}"
+        )
+
+
 class Blocks:
     """Makes the tasks of one model's pipeline.
 
@@ -112,6 +123,9 @@ class Blocks:
           task: what runs call it; without, as the stage is called.
           arguments: the stage's inputs.
         """
+        for given in (stage, task):
+            if not isinstance(given, str):
+                raise InputError(f"build.stage takes the name of a stage, and one for the task, not {given!r}")
         settings = self.settings
         file = self._spec(stage)
         name = task or task_name(stage)
@@ -120,6 +134,7 @@ class Blocks:
         created = component(file, settings.cluster, tuple(arguments))(**arguments)
         pod = settings.pod(name, stage)
         created.set_display_name(name)
+        created._outputs = _Outputs(created._outputs, name)
         if is_ours := self._is_ours(file, created):
             op_functions.image(created, pod, self._find_image)
         else:
@@ -223,54 +238,3 @@ class Blocks:
             return self.settings.arguments("schema") | self.settings.arguments("statistics")
         is_said = stage in SECTIONS or stage in OPTIONAL_SECTIONS
         return self.settings.arguments(stage) if is_said and self.settings.has(stage) else {}
-
-
-def kfp_pipeline(build: Blocks, define: Callable[..., None]) -> BaseComponent:
-    """Has a function define a pipeline.
-
-    Args:
-      build: the function's first argument.
-      define: its other arguments are the parameters of the pipeline: what can vary from run to run. Those that the
-        settings have a value for need neither type nor default.
-    """
-    settings = build.settings
-    defaults: dict[str, Any] = {
-        "data": settings.place("data"),
-        "train_steps": settings.train.train_steps,
-        "eval_steps": settings.train.eval_steps,
-        "serving_directory": settings.place("serving_directory"),
-    }
-    _, *others = inspect.signature(define).parameters.values()
-    parameters = [_parameter(each, define, defaults) for each in others]
-    names = [each.name for each in parameters]
-
-    def millrace(*values: Any) -> None:
-        define(build, **dict(zip(names, values, strict=True)))
-
-    # By which kfp knows the parameters; it gives their values in this order.
-    millrace.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    return dsl.pipeline(
-        name=settings.pipeline_name,
-        description=settings.description,
-        pipeline_config=op_functions.run_limits(settings.cluster),
-    )(millrace)
-
-
-def _parameter(each: inspect.Parameter, define: Callable[..., None], defaults: Mapping[str, Any]) -> inspect.Parameter:
-    """A parameter of a pipeline, with type and default.
-
-    Raises:
-      InputError: it has no type that a parameter can have.
-    """
-    kind = own_pipeline.type_of(each, define)
-    if each.name in defaults and kind in (each.empty, Any):
-        kind = type(defaults[each.name])
-    if (getattr(kind, "__origin__", None) or kind) not in _PLAIN:
-        known = ", ".join(one.__name__ for one in _PLAIN)
-        code = define.__code__
-        raise InputError(
-            f"{shown(Path(code.co_filename))}:{code.co_firstlineno}: the parameter {each.name!r} has none of the types "
-            f"that a pipeline's can have; write {each.name}: str, or one of {known}"
-        )
-    default = defaults.get(each.name, each.empty) if each.default is each.empty else each.default
-    return each.replace(annotation=kind, default=default)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import os
+import sys
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -39,6 +41,8 @@ def load(file: Path) -> Callable[..., None]:
     if not inspect.isfunction(function):
         raise InputError(f"{where}: has no function {FUNCTION}; it begins with {_FORM}")
     line = function.__code__.co_firstlineno
+    if inspect.iscoroutinefunction(function) or inspect.isgeneratorfunction(function):
+        raise InputError(f"{where}:{line}: {FUNCTION} is a plain function, with neither async nor yield: {_FORM}")
     parameters = list(inspect.signature(function).parameters.values())
     if not parameters or parameters[0].kind is not inspect.Parameter.POSITIONAL_OR_KEYWORD:
         raise InputError(f"{where}:{line}: {FUNCTION} takes the building blocks first: {_FORM}")
@@ -52,15 +56,40 @@ def load(file: Path) -> Callable[..., None]:
 def told(file: Path | None) -> Iterator[None]:
     """Makes whatever goes wrong in a model's file, or with what it defines, one line with the place.
 
+    What the file prints goes to standard error: standard output is the command's own, and may be one document.
+
     Raises:
       InputError: what went wrong, and where.
     """
     try:
-        yield
+        with contextlib.nullcontext() if file is None else _printing_beside():
+            yield
     except (Exception, SystemExit) as error:
         if file is None or (isinstance(error, InputError) and str(error).startswith(f"{shown(file)}:")):
             raise
         raise InputError(f"{shown(file)}{_line(file, error)}: {_reason(error)}") from error
+
+
+@contextlib.contextmanager
+def _printing_beside() -> Iterator[None]:
+    """Sends to standard error what is written meanwhile, also by a process that is started, or past Python's stream."""
+    with contextlib.ExitStack() as afterwards:
+        # (One of the two may be closed.)
+        with contextlib.suppress(OSError):
+            before = os.dup(1)
+            afterwards.callback(os.close, before)
+            _flush()
+            os.dup2(2, 1)
+            afterwards.callback(os.dup2, before, 1)
+            afterwards.callback(_flush)
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.__stdout__):
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            stream.flush()  # type: ignore[union-attr]
 
 
 def _line(file: Path, error: BaseException) -> str:

@@ -51,7 +51,7 @@ def compile_pipeline(settings: Settings, find_image: Callable[[str, str], str] |
     from kfp import compiler
 
     import pipeline
-    from runners.compiled import building, fusing, op_functions, own_pipeline
+    from runners.compiled import definition, fusing, op_functions, own_pipeline
 
     own = settings.own_pipeline
     define = own_pipeline.load(own) if own else pipeline.pipeline
@@ -60,7 +60,7 @@ def compile_pipeline(settings: Settings, find_image: Callable[[str, str], str] |
         find_image = find_image or op_functions.bare_name
         with own_pipeline.told(own):
             build = pipeline.Build(settings, find_image)
-            compiler.Compiler().compile(building.kfp_pipeline(build, define), str(file))
+            compiler.Compiler().compile(definition.kfp_pipeline(build, define), str(file))
             if own:
                 build.check()
         text = fusing.fuse(file.read_text(), settings.cluster.fuse, find_image)

@@ -28,7 +28,7 @@ def run(found: Run, *, tasks: bool = True) -> dict[str, Any]:
         "started": found.started,
         "finished": found.finished,
         "seconds": found.elapsed,
-        "metrics": made.metrics,
+        "metrics": made.metrics or None,
         "blessed": made.blessed,
         "reason": made.reason or None,
         "pushed": {"version": _version(made.version), "destination": made.destination or None}
@@ -46,7 +46,7 @@ def _version(version: str) -> int | str:
 
 
 def _task(task: Task) -> dict[str, Any]:
-    ended = task.state not in ("waiting", "running", "skipped")
+    ended = task.state not in ("waiting", "running", "skipped", "unknown")
     return {
         "task": task.name,
         "stage": task.stage,

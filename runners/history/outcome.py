@@ -59,7 +59,11 @@ def outcome(run: Run) -> Outcome:
     training = _merged(run.of_stage("train"))
     # Of several models what became of the chosen one.
     judged = leading(run)
-    blessings = _by_model(judged, "blessing")
+    # Where the choice failed none is blessed yet, whatever was said of each.
+    choosing = [
+        task for task in run.tasks if task.stage == "choose" and task.state not in ("done", "cached", "skipped")
+    ]
+    blessings = {} if choosing else _by_model(judged, "blessing")
     candidate = str(blessings[""].get("candidate") or "") if "" in blessings else ""
     pushes = {
         name: facts for name, facts in _by_model(run.of_stage("push"), "pushed_model").items() if "version" in facts

@@ -19,6 +19,9 @@ from runners.history.record_values import finite, json_object, mapping, sequence
 from runners.history.run_folders import OWNER_LOCK, is_held
 
 LATEST = "latest"
+_NEEDED = {"state", "tasks"}
+"""What makes an object a run's record."""
+_STATES = {"waiting", "running", "done", "cached", "failed", "stopped", "skipped"}
 
 
 @dataclass(frozen=True)
@@ -102,12 +105,18 @@ class Run:
 
 def list_runs(root: Path) -> list[Run]:
     """All runs under a pipeline root, the newest first. A run whose record cannot be read is left out."""
-    runs = [run for file in (root / "runs").glob("*/run.json") if (run := _run(root, file)) is not None]
-    return sorted(
-        [*runs, *list_open(root)],
+    return read_runs(root)[0]
+
+
+def read_runs(root: Path) -> tuple[list[Run], list[str]]:
+    """All runs under a pipeline root, the newest first, and the folders' names of those whose record is damaged."""
+    read = {file.parent.name: _run(root, file) for file in (root / "runs").glob(f"*/{run_record.FILE}")}
+    runs = sorted(
+        [*filter(None, read.values()), *list_open(root)],
         key=lambda run: (run.started or datetime.min.replace(tzinfo=UTC), run.id),
         reverse=True,
     )
+    return runs, sorted(name for name, run in read.items() if run is None)
 
 
 def list_open(root: Path) -> list[Run]:
@@ -174,10 +183,10 @@ def _some(names: list[str], limit: int = 5) -> str:
 
 def _run(root: Path, file: Path) -> Run | None:
     record = json_object(file)
-    if record is None:
+    if record is None or not record.keys() >= _NEEDED:
         return None
     parameters = mapping(record, "parameters")
-    recorded = _state_of(record, "running")
+    recorded = _state_of(record)
     state = _state(file.parent, recorded)
     tasks = _tasks(record, parameters)
     if state != recorded:
@@ -239,10 +248,10 @@ def _open_workflow(root: Path, folder: Path) -> Run:
     return Run(root, folder.name, pipeline, "argo", "running", started, None, None, {}, None, "", tasks)
 
 
-def _state_of(record: Mapping[str, Any], otherwise: str) -> str:
-    """The state of a run or a task, as it is called today."""
-    state = str(record.get("state") or otherwise)
-    return {"interrupted": "stopped"}.get(state, state)
+def _state_of(record: Mapping[str, Any]) -> str:
+    """The state of a run or a task, as it is called today; `unknown` where the record tells none that there is."""
+    state = str(record.get("state"))
+    return {"interrupted": "stopped"}.get(state, state if state in _STATES else "unknown")
 
 
 def _state(folder: Path, recorded: str) -> str:
@@ -264,7 +273,7 @@ def _task(record: Mapping[str, Any], parameters: dict[str, Any]) -> Task:
     return Task(
         name=name,
         stage=str(record.get("stage") or name),
-        state=_state_of(record, "waiting"),
+        state=_state_of(record),
         after=[str(each) for each in sequence(record, "after")],
         condition=str(record.get("condition") or ""),
         execution=str(record.get("execution") or ""),

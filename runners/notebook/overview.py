@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from components.runtime.errors import InputError
 from components.runtime.stage.report import escape
 from runners.notebook import cell
 from runners.notebook.artifacts import code
@@ -37,6 +38,11 @@ def of_pipeline(pipeline: Pipeline) -> str:
         )
         for run in runs[:_RUNS]
     ]
-    head = f"<p><b>{escape(pipeline.name)}</b> <small>{escape(pipeline.settings.description)}</small></p>"
+    try:
+        about = pipeline.settings.description
+    except InputError as error:
+        # What ran can be looked at all the same.
+        about = f"its settings cannot be read now: {error}"
+    head = f"<p><b>{escape(pipeline.name)}</b> <small>{escape(about)}</small></p>"
     listed = cell.table(("run", "state", "took", "metrics", "pushed"), newest) if newest else ""
     return f"{head}{cell.table(('stage', 'state', '', 'in the run'), rows)}{listed}"

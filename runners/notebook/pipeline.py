@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -49,6 +50,8 @@ class Pipeline:
           InputError: there is no such model, or its settings are wrong.
         """
         with mendable():
+            if not isinstance(model, str | Path):
+                raise InputError(f"Pipeline({model!r}): name a model: its name in models/, or the path of its folder")
             # (A Path of one word is a folder here, which a word alone is not.)
             named = os.path.abspath(model.expanduser()) if isinstance(model, Path) else os.path.expanduser(model)
             self._folder = load(named).folder
@@ -57,7 +60,7 @@ class Pipeline:
             given = os.environ.get(ROOT_VARIABLE) if root is None else os.path.expanduser(str(root))
             self.root = (in_checkout(ROOT) if given is None else checked(given, "root=")).absolute()
             self._compiled: tuple[Settings, Compiled] | None = None
-            _ = self.settings
+            self._name = self.settings.pipeline_name
 
     @property
     def folder(self) -> Path:
@@ -82,14 +85,25 @@ class Pipeline:
 
     @property
     def name(self) -> str:
-        """Of the pipeline, by which its runs are called."""
-        return self.settings.pipeline_name
+        """Of the pipeline, by which its runs are called; as it was while the settings cannot be read."""
+        with contextlib.suppress(InputError):
+            self._name = self.settings.pipeline_name
+        return self._name
 
     @property
     def stages(self) -> list[str]:
-        """Names of the stages, as the pipeline has them now."""
+        """Names of the stages, as the pipeline has them now; as the newest run had them where it cannot be compiled.
+
+        Raises:
+          InputError: it cannot be compiled, and there is no run.
+        """
         with mendable():
-            return list(self._pipeline()[1].tasks)
+            try:
+                return list(self._pipeline()[1].tasks)
+            except InputError:
+                if not self.runs:
+                    raise
+                return self.runs[0].stages
 
     def run(
         self,

@@ -106,6 +106,12 @@ def check(settings: Settings) -> None:
             "tune: each candidate says for itself whether it is tuned; put tune: {} under those that are, or take the "
             "section out"
         )
+    ignored = sorted({"metric", "better"} & settings.choose.model_fields_set)
+    if settings.choose.push == "each" and ignored:
+        raise ValueError(
+            f"choose.{ignored[0]}: with push: each every blessed one is pushed and none is chosen; take "
+            f"{ignored[0]} out, or let push be best"
+        )
     for section in ("push_hub", "push_vertex"):
         if settings.choose.push == "each" and getattr(settings, section):
             raise ValueError(

@@ -24,6 +24,9 @@ def explain(error: ValidationError, settings: type[BaseModel]) -> str:
     mistake = min(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
     message = mistake["msg"].removeprefix("Value error, ")
     name = ".".join(str(part) for part in mistake["loc"])
+    if mistake["type"] == "literal_error":
+        # An empty text is what a key has that nobody wrote.
+        message = message.replace("'', ", "").replace("'' or ", "")
     if mistake["type"] == "extra_forbidden":
         return unknown([str(part) for part in mistake["loc"]], settings)
     if mistake["type"] == "model_type" and mistake["input"] is not None:

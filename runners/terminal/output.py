@@ -10,13 +10,14 @@ import dataclasses
 import io
 import json
 import math
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import PurePath
-from typing import Any
+from typing import IO, Any
 
 import click
 from rich.console import Console
@@ -81,6 +82,16 @@ def add_options(command: click.Command) -> None:
             add_options(below)
 
 
+class _Console(Console):
+    """Interrupts where its reader is gone (`| head`); rich would end the process with 1, and say nothing."""
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+        to_nobody(self.file)
+        click.echo("nobody reads what is printed any more, so this ends", err=True)
+        raise KeyboardInterrupt
+
+
 def is_quiet() -> bool:
     """Whether nothing is to be told but what came of the command."""
     return _asked.quiet
@@ -88,7 +99,7 @@ def is_quiet() -> bool:
 
 def console() -> Console:
     """Where the work is shown while it goes on: beside the document, where there is one."""
-    return Console(file=io.StringIO()) if _asked.quiet else Console(stderr=_asked.json)
+    return _Console(file=io.StringIO()) if _asked.quiet else _Console(stderr=_asked.json)
 
 
 def note(line: str) -> None:
@@ -125,7 +136,16 @@ def show(result: Result) -> int:
 def fail(error: str, exit_code: int) -> None:
     """Prints the document of a command that did not come to its end; what people read goes to standard error."""
     if _asked.json:
-        _print({"error": visible(error), **_ended(exit_code)})
+        try:
+            _print({"error": visible(error), **_ended(exit_code)})
+        except OSError:
+            # There may be no room for it, which is then the error; what is left of it shall not fail again at the end.
+            to_nobody(sys.stdout)
+
+
+def to_nobody(stream: IO[str]) -> None:
+    """Lets go of an output that nobody reads or has room for: Python would complain when it flushes at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _ended(exit_code: int) -> dict[str, Any]:

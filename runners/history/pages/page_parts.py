@@ -73,6 +73,10 @@ def verdict(run: Run, made: Outcome) -> tuple[str, str, str]:
         return "bad", "Not blessed, so not pushed", reason
     if made.version:
         return "good", f"Pushed as version {made.version}", made.reason
-    reached = {task.stage for task in run.tasks if task.state in ("done", "cached")}
+    worked = [task for task in run.tasks if task.state in ("done", "cached")]
+    gone = [task.name for task in worked if task.stage == "evaluate" and task.name not in run.executions]
+    if gone:
+        return "", f"Whether the model is blessed is unknown: the records of {', '.join(gone)} are gone", ""
+    reached = {task.stage for task in worked}
     why = "the model was not evaluated" if "train" in reached else "no model was trained"
     return "", f"No blessing: {why}", ""

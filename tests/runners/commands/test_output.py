@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
@@ -101,12 +102,48 @@ def test_a_bug_is_a_document_too(root: Path, monkeypatch: pytest.MonkeyPatch) ->
     def broken(*_: Any) -> None:
         raise ZeroDivisionError("of ours")
 
-    monkeypatch.setattr("runners.commands.runs.list_runs", broken)
+    monkeypatch.setattr("runners.commands.runs.read_runs", broken)
     printed: list[str] = []
     monkeypatch.setattr(click, "echo", lambda text, **_: printed.append(text))
     with pytest.raises(ZeroDivisionError):
         cli.main(["--json", "--root", str(root), "runs"])
     assert json.loads(printed[0])["error"] == "ZeroDivisionError: of ours"
+
+
+@pytest.mark.parametrize("options", [["--json"], []])
+def test_a_full_disk_is_one_line(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], options: list[str]
+) -> None:
+    with open("/dev/full", "w") as full, monkeypatch.context() as patched:
+        patched.setattr("sys.stdout", full)
+        with pytest.raises(SystemExit) as ended:
+            cli.main([*options, "--root", str(root), "runs"])
+        output.to_nobody(full)
+    assert ended.value.code == 75
+    assert capsys.readouterr().err == "error: No space left on device: free some space, then run again\n"
+
+
+def test_a_stream_that_is_closed_is_nobodys(monkeypatch: pytest.MonkeyPatch, root: Path) -> None:
+    moved: list[tuple[int, int]] = []
+    monkeypatch.setattr("os.dup2", lambda *numbers: moved.append(numbers))
+    monkeypatch.setattr("sys.stdout", None)
+    cli.with_streams()
+    assert moved[0][1] == 1
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["--root", str(root), "runs"])
+    assert ended.value.code == 0
+
+
+def test_a_reader_that_goes_away_interrupts(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open(writer, "w") as stream, monkeypatch.context() as patched:
+        patched.setattr("sys.stdout", stream)
+        with pytest.raises(KeyboardInterrupt):
+            output.console().print("x")
+    assert "nobody reads" in capsys.readouterr().err
 
 
 def test_what_a_document_says_of_a_run(root: Path) -> None:
@@ -117,7 +154,7 @@ def test_what_a_document_says_of_a_run(root: Path) -> None:
     assert good["started"] == "2026-11-20T21:34:55Z"
     assert good["pushed"]["version"] == 1
     assert isinstance(good["metrics"]["auc"], float)
-    assert (failed["state"], failed["blessed"], failed["pushed"], failed["metrics"]) == ("failed", None, None, {})
+    assert (failed["state"], failed["blessed"], failed["pushed"], failed["metrics"]) == ("failed", None, None, None)
     assert failed["error"]
     metrics = {row["name"]: row for row in call("--root", root, "compare", FIRST, SECOND, "--json").document["metrics"]}
     assert metrics["auc"]["difference"] == pytest.approx(-0.0659)

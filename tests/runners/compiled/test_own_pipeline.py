@@ -152,7 +152,19 @@ def test_its_pod_on_argo_has_our_launcher_and_its_own_container(tmp_path: Path) 
         ("def pipeline(build, *more): pass", ":1: parameters of a pipeline have names of their own"),
         ("\ndef pipeline(build, city): pass", ":2: the parameter 'city' has none of the types"),
         ("def pipeline(build, city: object): pass", ":1: the parameter 'city' has none of the types"),
-        ("def pipeline(build): pass", ": Task is missing from pipeline."),
+        ("def pipeline(build): pass", ": pipeline makes no task; build.stage(NAME, ...) makes one"),
+        ("async def pipeline(build): pass", ":1: pipeline is a plain function, with neither async nor yield"),
+        ("\ndef pipeline(build, data, n: int): pass", ":2: the parameter 'n' needs a default: n: int = ..."),
+        ("\ndef pipeline(build, n: int = 'x'): pass", ":2: the default of the parameter 'n' is 'x', no int"),
+        ("def pipeline(build):\n    build.stage(None)", ":2: build.stage takes the name of a stage"),
+        ("def pipeline(build):\n    build.candidate('wide')", ":2: no candidate 'wide'; the settings name: none"),
+        (
+            "def pipeline(build, data):\n    build.compete(build.examine(data), 1, 1, '')",
+            ":2: build.compete needs candidates; name them in the settings",
+        ),
+        ("def pipeline(build, n: int = 3):\n    if n > 2: pass", ":2: n is known when the pipeline runs"),
+        ("def pipeline(build, n: int = 3):\n    if 2 < n < 4: pass", ":2: n is known when the pipeline runs"),
+        ("def pipeline(build, n: bool = True):\n    x = 1 if n else 2", ":2: n is known when the pipeline runs"),
         ("def pipeline(build):\n    build.stage('trian')", ":2: no stage 'trian', did you mean 'train'"),
         ("def pipeline(build):\n    build.stage('schema')", ":2: TypeError: schema() missing 1 required"),
         (
@@ -166,7 +178,7 @@ def test_its_pod_on_argo_has_our_launcher_and_its_own_container(tmp_path: Path) 
         ("def pipeline(build, data):\n    build.stage('ingest', 'In_gest', data=data)", ":2: 'In_gest' cannot name a"),
         (
             "def pipeline(build, data):\n    task = build.stage('ingest', data=data)\n    task.outputs['rows']",
-            ":3: KeyError: 'rows'",
+            ":3: ingest has no output 'rows'; it has: examples",
         ),
         ("raise SystemExit", ":1: SystemExit"),
         ("def pipeline(build, data):\n    1 / 0", ":2: ZeroDivisionError: division by zero"),
@@ -178,6 +190,28 @@ def test_what_is_wrong_is_told_in_one_line_with_its_place(text: str, reason: str
         compile_pipeline(load(str(tmp_path / "mine")))
     assert str(raised.value).startswith(f"{tmp_path}/mine/pipeline.py{reason}")
     assert "\n" not in str(raised.value)
+
+
+PRINTS = """
+import os, subprocess, sys
+print("read")
+
+def pipeline(build, data):
+    print("defined")
+    sys.stdout.write("written\\n")
+    os.write(1, b"past the stream\\n")
+    subprocess.run(["echo", "by a process"])
+    build.stage("ingest", data=data)
+"""
+
+
+def test_what_the_file_prints_is_no_output_of_the_command(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    write(tmp_path / "mine", PRINTS)
+    compile_pipeline(load(str(tmp_path / "mine")))
+    print("the document")
+    told = capfd.readouterr()
+    assert told.out == "the document\n"
+    assert set(told.err.splitlines()) >= {"read", "defined", "written", "past the stream", "by a process"}
 
 
 def test_what_the_settings_ask_for_has_to_be_there(tmp_path: Path) -> None:

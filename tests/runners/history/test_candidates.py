@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -42,6 +43,16 @@ def test_the_summary_tells_of_each_and_of_the_chosen_one(best: RivalsRoot) -> No
         "blessed   yes: deep-net is the best of 2",
         "pushed    /srv/rivals/1",
     ]
+
+
+def test_nothing_is_blessed_where_the_choice_failed(best: RivalsRoot) -> None:
+    for task in best.record["tasks"]:
+        if task["name"] in ("choose", "push"):
+            task |= {"state": "failed" if task["name"] == "choose" else "skipped", "execution": ""}
+    (best.root / "runs" / RUN / "run.json").write_text(json.dumps(best.record | {"state": "failed"}))
+    [run] = call("--root", best.root, "--json", "runs").document["runs"]
+    assert (run["blessed"], run["reason"], run["pushed"]) == (None, None, None)
+    assert run["metrics"]["deep-net auc"] == 0.93
 
 
 def test_the_summary_of_a_run_that_publishes_each(tmp_path: Path) -> None:

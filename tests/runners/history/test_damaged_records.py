@@ -14,6 +14,7 @@ from runners.commands import runs as history
 from runners.history.comparison import compare_runs
 from runners.history.pages import run_report
 from runners.history.records import artifacts_of, list_runs, load_run
+from tests.runners.cluster_support import call
 from tests.runners.history.odd_records import ODD, places, with_value
 from tests.runners.history.pipeline_roots import RootWriter
 
@@ -24,7 +25,8 @@ def test_half_written_and_odd_records_are_left_out(tmp_path: Path) -> None:
         "empty": "",
         "list": "[1]",
         "binary": "\xff\x00",
-        "good": '{"id": "good"}',
+        "foreign": '{"hello": "world"}',
+        "good": '{"id": "good", "state": "done", "tasks": [{"name": "a"}]}',
     }.items():
         (tmp_path / "runs" / name).mkdir(parents=True)
         (tmp_path / "runs" / name / "run.json").write_bytes(content.encode("latin-1"))
@@ -32,9 +34,20 @@ def test_half_written_and_odd_records_are_left_out(tmp_path: Path) -> None:
 
     [run] = list_runs(tmp_path)
 
-    assert (run.id, run.state, run.tasks, run.started, run.elapsed) == ("good", "running", [], None, None)
+    assert (run.id, run.state, run.started, run.elapsed) == ("good", "done", None, None)
+    assert [task.state for task in run.tasks] == ["unknown"]
     with pytest.raises(InputError, match="not a readable run record"):
         load_run(tmp_path, "half")
+
+
+def test_runs_tells_of_records_that_cannot_be_read(tmp_path: Path) -> None:
+    for number in range(7):
+        (tmp_path / "runs" / f"r{number}").mkdir(parents=True)
+        (tmp_path / "runs" / f"r{number}" / "run.json").write_text("[1]")
+    listed = call("--root", tmp_path, "--json", "runs")
+    line = "not to be read, so not in the list: r0, r1, r2, r3, r4 and 2 more; their run.json is damaged"
+    assert listed.document["warnings"] == [line]
+    assert listed.err == f"warning: {line}\n"
 
 
 def test_no_record_however_odd_blinds_the_commands(tmp_path: Path) -> None:
@@ -66,7 +79,7 @@ def test_numbers_that_are_none_are_absent(tmp_path: Path, odd: str) -> None:
     task = '{"name": "a", "seconds": ODD, "start_up_seconds": ODD, "peak_memory_bytes": ODD, "rows": ODD}'
     (tmp_path / "runs" / "r").mkdir(parents=True)
     (tmp_path / "runs/r/run.json").write_text(
-        f'{{"seconds": ODD, "exit_code": ODD, "tasks": [{task}]}}'.replace("ODD", odd)
+        f'{{"state": "done", "seconds": ODD, "exit_code": ODD, "tasks": [{task}]}}'.replace("ODD", odd)
     )
     run = load_run(tmp_path, "r")
     assert (run.seconds, run.exit_code) == (None, None)
@@ -76,7 +89,7 @@ def test_numbers_that_are_none_are_absent(tmp_path: Path, odd: str) -> None:
 
 def test_a_run_is_called_as_its_folder(tmp_path: Path) -> None:
     (tmp_path / "runs" / "r").mkdir(parents=True)
-    (tmp_path / "runs/r/run.json").write_text('{"id": "../../evil"}')
+    (tmp_path / "runs/r/run.json").write_text('{"id": "../../evil", "state": "done", "tasks": []}')
     [run] = list_runs(tmp_path)
     assert (run.id, run.folder) == ("r", tmp_path / "runs" / "r")
 

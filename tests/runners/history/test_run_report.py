@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -157,6 +158,15 @@ def test_the_page_of_a_run_that_was_killed(tmp_path: Path) -> None:
     file.write_text(json.dumps(record))
     page = check(write(tmp_path, SECOND).read_text())
     assert "The run was stopped stopped" in page.text
+
+
+def test_a_blessing_whose_records_are_gone_is_unknown(tmp_path: Path) -> None:
+    taxi_root(tmp_path)
+    for task in ("evaluate", "push"):
+        shutil.rmtree(tmp_path / "artifacts" / "taxi" / task)
+    page = render(load_run(tmp_path, FIRST))
+    assert "Whether the model is blessed is unknown: the records of evaluate are gone" in page
+    assert "No blessing" not in page
 
 
 def test_the_page_of_a_run_that_has_just_begun(tmp_path: Path) -> None:

@@ -114,6 +114,7 @@ REFUSED: list[tuple[Callable[[Pipeline], object], str]] = [
     (lambda p: p.run("ingest", train_steps="3"), "parameter train_steps: expected a whole number, not '3'"),
     (lambda p: p.run("ingest", data=p.root / "nowhere"), "nowhere: there is no such file or folder"),
     (lambda p: p.compare("rides-2001"), "rides-2001: there is no such run"),
+    (lambda p: Pipeline(None), "Pipeline(None): name a model"),  # type: ignore[arg-type]
     (lambda p: Pipeline("taxy"), "did you mean 'taxi'?"),
     (lambda p: Pipeline(Path("taxi")), "no model"),
     (lambda p: Pipeline("./taxi"), "no model ./taxi"),
@@ -130,6 +131,21 @@ def test_what_a_person_can_mend_is_one_line(p: Pipeline) -> None:
         assert said in str(refused.value)
         assert refused.value._render_traceback_() == [f"error: {refused.value}"]
     assert len(p.runs) == before
+
+
+def test_runs_can_be_looked_at_while_the_settings_are_broken(p: Pipeline) -> None:
+    before, settings = p.latest.id, p.folder / "settings.yaml"
+    text = settings.read_text()
+    settings.write_text("trian: {}")
+    try:
+        assert (p.latest.id, p["ingest"].run, p.name) == (before, before, "rides")
+        assert "transform" in p.stages
+        assert "<Pipeline rides of" in repr(p)
+        assert "its settings cannot be read now" in p._repr_html_()
+        with pytest.raises(InputError, match="unknown key 'trian'"):
+            p.run("ingest")
+    finally:
+        settings.write_text(text)
 
 
 def test_a_failed_stage_says_why_and_stays_to_be_looked_at(tmp_path: Path) -> None:

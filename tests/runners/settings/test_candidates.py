@@ -128,6 +128,8 @@ def test_what_no_candidate_uses_need_not_be_there(file: Path) -> None:
         ("candidates: {a: {train: {train_steps: 0}}}", "candidates.a.train.train_steps: .* not 0"),
         ("choose: {metric: auc}", "choose: there is nothing to choose from; name candidates, or take the section out"),
         ("candidates: {a: {}}\nchoose: {push: all}", "choose.push: .*'best' or 'each', not 'all'"),
+        ("candidates: {a: {}}\nchoose: {better: bigger}", "choose.better: Input should be 'higher' or 'lower', not"),
+        ("candidates: {a: {}}\nchoose: {push: each, metric: auc}", "choose.metric: with push: each every blessed one"),
         ("candidates: {a: {}}\nchoose: {bettre: low}", "unknown key 'choose.bettre', did you mean 'better'"),
         (
             "candidates: {a: {}}\ntune: {}",

@@ -7,13 +7,13 @@ function runView(detail) {
   const before = newer[newer.indexOf(row) + 1];
   const failed = detail.tasks.filter(task => task.state === "failed");
   const led = mainModel(row);
-  const models = [...row.models].sort((a, b) => (b === led) - (a === led)).map(model => plainModel(row, model));
+  const models = [...row.models].sort((a, b) => (b === led) - (a === led)).map(model => plainModel(row, model, detail));
   const tasks = sortable({ caption: "Tasks", key: task => task.name, rows: detail.tasks, columns: [
     { name: "task", value: task => detail.tasks.indexOf(task), cell: task => task.name },
     { name: "state", value: task => task.state, cell: task => badge(task.state, task.alert) },
     { name: "seconds", number: true, value: task => task.seconds, cell: task => task.seconds === null ? none(task.state === "cached" ? "from the cache" : "did not work") : task.seconds.toFixed(1) },
     { name: "what came of it", value: task => task.error || task.facts, cell: task => task.error ? h("span", { class: "bad" }, task.error) : task.facts || (task.condition && task.state === "skipped" ? `only if ${task.condition}` : none("nothing to tell")) },
-    { name: "look", cell: task => [task.page ? outside(task.page, "report") : null, task.page && (task.log || task.execution) ? " · " : null, task.log ? outside(task.log, "log") : null, task.log && task.execution ? " · " : null, task.execution && detail.executions.some(each => each.id === task.execution) ? h("a", { href: route("lineage", row.id, task.execution), "aria-label": `lineage of ${task.name}` }, "lineage") : null] },
+    { name: "look", cell: task => between(task.page ? outside(task.page, "report") : null, task.log ? outside(task.log, "log") : null, task.execution && detail.executions.some(each => each.id === task.execution) ? h("a", { href: route("lineage", row.id, task.execution), "aria-label": `lineage of ${task.name}` }, "lineage") : null) },
   ] });
   return h("div", {},
     h("section", {}, h("div", { class: "hero" }, h("div", {}, h("h2", { class: "name" }, row.name), h("div", { class: "id" }, row.pipeline, " · ", moment(row.started), " · ", row.target, row.part ? ` · ${row.part}` : "")), badge(row.state)),
@@ -26,14 +26,20 @@ function runView(detail) {
     section("Parameters", Object.keys(detail.parameters).length ? plainTable("Parameters", ["parameter", "value"], Object.entries(detail.parameters)) : h("p", { class: "muted" }, "None are known.")));
 }
 
+const between = (...parts) => parts.filter(Boolean).flatMap((part, place) => place ? [" · ", part] : [part]);
+
 function taskCounts(tasks) {
   const counts = new Map();
   for (const task of tasks) counts.set(task.state, (counts.get(task.state) || 0) + 1);
   return [...counts].map(([state, count]) => `${count} ${state}`).join(", ") || unknown();
 }
 
-function plainModel(row, model) {
-  const head = model.blessed === null ? "Not evaluated, so not blessed" : model.blessed ? model.chosen === false ? "Blessed, but another was chosen" : model.version ? `${model.chosen ? "Chosen" : "Blessed"}, and in service as version ${model.version} when it was pushed` : `${model.chosen ? "Chosen" : "Blessed"}, but not pushed` : "Not blessed, so not pushed";
+// Tasks that judged a model, as the run says, and left nothing that could be read today.
+const judgesGone = detail => detail.tasks.filter(task => task.stage === "evaluate" && ["done", "cached"].includes(task.state) && !Object.keys(detail.digests).some(output => output.startsWith(`${task.name}/`))).map(task => task.name);
+
+function plainModel(row, model, detail) {
+  const gone = judgesGone(detail);
+  const head = model.blessed === null ? gone.length ? `Whether it is blessed is unknown: the records of ${gone.join(", ")} are gone` : "Not evaluated, so not blessed" : model.blessed ? model.chosen === false ? "Blessed, but another was chosen" : model.version ? `${model.chosen ? "Chosen" : "Blessed"}, and in service as version ${model.version} when it was pushed` : `${model.chosen ? "Chosen" : "Blessed"}, but not pushed` : "Not blessed, so not pushed";
   return h("div", { class: `verdict ${model.blessed ? "good-box" : model.blessed === false ? "bad-box" : ""}` }, h("b", {}, `${model.name}: ${head}`), model.reason ? h("div", {}, model.reason) : null,
     h("div", { class: "muted" }, "content ", digest(model.digest), ...baselineOf(model)));
 }

@@ -192,6 +192,17 @@ def test_a_run_whose_file_is_gone_says_so(root: Path, tab: Window, tmp_path: Pat
     assert "Nothing to show" in tab.evaluate("document.getElementById('main').innerText")
 
 
+def test_a_blessing_whose_records_are_gone_is_unknown(tab: Window, tmp_path: Path) -> None:
+    taxi_root(tmp_path)
+    for task in ("evaluate", "push"):
+        shutil.rmtree(tmp_path / "artifacts" / "taxi" / task)
+    update.update(tmp_path)
+    tab.go(address(tmp_path, f"#/run/{FIRST}"))
+    told = tab.evaluate("document.getElementById('main').innerText")
+    assert "Whether it is blessed is unknown: the records of evaluate are gone" in told
+    assert "Not evaluated" not in told
+
+
 @pytest.mark.slow
 def test_a_thousand_runs_are_shown_within_a_second(tab: Window, tmp_path: Path) -> None:
     rows = []
