@@ -60,7 +60,9 @@ def test_stages_repeated(tmp_path: Path, taxi_data: Path) -> None:
     assert model == result.metadata("train", "model")["digest"]
     # Of what takes the most time, nothing is done again for another graph.
     text = (folder / "pipeline.py").read_text()
-    (folder / "pipeline.py").write_text(text.replace('("-short", train_steps), ', ""))
+    (folder / "pipeline.py").write_text(
+        text.replace('(("-short", train_steps), ("", long_steps))', '[("", long_steps)]')
+    )
     again = run(tmp_path / "root", str(folder), *given[:2], "--param", "long_steps=10")
     assert again.exit_code == 0, again.output + again.errors
     assert (again.states["transform"], again.states["train"]) == ("cached", "cached")
