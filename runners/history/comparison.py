@@ -111,12 +111,11 @@ class Side:
     parameters: dict[str, str]
     metrics: dict[str, float]
     artifacts: dict[str, str]
-    files: dict[str, str]
 
 
 def side(run: Run) -> Side:
     """What a comparison holds of a run."""
-    return Side(_parameters(run), _metrics(run), _artifacts(run), files_read(run))
+    return Side(_parameters(run), _metrics(run), _artifacts(run))
 
 
 def compare_runs(left: Run, right: Run) -> Comparison:

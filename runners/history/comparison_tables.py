@@ -20,7 +20,9 @@ def print_names(names: tuple[str, str]) -> None:
 
 
 def print_rows(title: str, rows: list[Row], *, everything: bool) -> None:
-    """Prints the lines of a comparison that differ, or all of them."""
+    """Prints the lines of a comparison that differ, or all of them; nothing where there are none."""
+    if not rows:
+        return
     shown = [row for row in rows if row.differs or everything]
     unknown = sum(row.unknown for row in rows)
     same = len(rows) - sum(row.differs for row in rows) - unknown

@@ -11,9 +11,14 @@ from runners.history.records import Run
 _KIND = "file"
 
 
-def files_read(run: Run) -> dict[str, str]:
-    """Digests of the files and folders, by name; by path where two are called the same."""
-    graph = Graph.of_run(run.root, run.id.partition("/")[0])
+def files_read(run: Run, graph: Graph | None = None) -> dict[str, str]:
+    """Digests of the files and folders, by name; by path where two are called the same.
+
+    Args:
+      run: the run, or what of_candidate makes of one.
+      graph: its lineage, where that has been read already.
+    """
+    graph = graph or Graph.of_run(run.root, run.id.partition("/")[0])
     found: dict[str, str] = {}
     for task in run.tasks:
         node = graph.executions.get(task.execution.removeprefix("artifacts/"))
@@ -21,10 +26,5 @@ def files_read(run: Run) -> dict[str, str]:
             artifact = graph.artifacts[each]
             if artifact.type == _KIND:
                 found[artifact.uri] = artifact.digest
-    return named(found)
-
-
-def named(digests: dict[str, str]) -> dict[str, str]:
-    """By the last part of paths in their place, as far as no two are called the same."""
-    names = Counter(PurePath(path).name for path in digests)
-    return {path if names[name := PurePath(path).name] > 1 else name: each for path, each in digests.items()}
+    names = Counter(PurePath(path).name for path in found)
+    return {path if names[name := PurePath(path).name] > 1 else name: each for path, each in found.items()}

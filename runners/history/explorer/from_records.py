@@ -15,6 +15,7 @@ from runners.history.explorer import files, measurements
 from runners.history.explorer.lineage import lineage_of, sources
 from runners.history.explorer.model import Detail, Evaluation, Feature, Row, Task
 from runners.history.explorer.models import models, pushes, quality
+from runners.history.files_read import files_read
 from runners.history.lineage_graph import Graph
 from runners.history.lineage_nodes import ArtifactNode
 from runners.history.pages import run_report
@@ -26,7 +27,8 @@ UP = ".."
 
 def read(run: Run) -> tuple[Row, Detail]:
     """A run as it is in the list, and all of it."""
-    executions, artifacts = lineage_of(Graph.of_run(run.root, run.id), run.id, lambda node: _page(run.root, node))
+    graph = Graph.of_run(run.root, run.id)
+    executions, artifacts = lineage_of(graph, run.id, lambda node: _page(run.root, node))
     pages = {each.id: each.page for each in executions}
     answered = run.executions
     moments = {task: each.finished.isoformat() if each.finished else "" for task, each in answered.items()}
@@ -73,7 +75,7 @@ def read(run: Run) -> tuple[Row, Detail]:
         metrics=(found := quality(list(answered.values()))),
         better={name: way for name in found if (way := better(name, told))},
         digests=side.artifacts,
-        files=side.files,
+        files=files_read(run, graph),
         evaluations={task: made for task, each in answered.items() if (made := _evaluation(each))},
         distributions=_distributions(answered),
         executions=executions,

@@ -53,7 +53,7 @@ def test_every_command_has_both_options_and_returns_what_it_prints() -> None:
     [
         (("runs",), {"runs"}),
         (("runs", "--pipeline", "nothing"), {"runs"}),
-        (("compare", FIRST, SECOND), {"left", "right", "metrics", "work", "parameters", "artifacts", "page"}),
+        (("compare", FIRST, SECOND), {"left", "right", "metrics", "work", "parameters", "files", "artifacts", "page"}),
         (("lineage", f"{FIRST}/push/pushed_model"), {"asked", "artifacts", "executions"}),
         (("report", FIRST), {"run", "report"}),
         (("completion", "fish"), {"shell", "script"}),
