@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from dataclasses import dataclass
@@ -85,6 +86,7 @@ _NOTHING = {"na", "n/a", "nan", "null", "none", "nil", "missing", "unknown", "?"
 
 _ROWS_OF_A_PART = 5
 """Numbers are cut into parts of at least so many rows, to see whether one part has one label."""
+_INFINITE = (math.inf, -math.inf)
 _YEAR_2000, _YEAR_2100 = 946_684_800, 4_102_444_800
 
 
@@ -198,7 +200,7 @@ def _leak(column: Column, data: DataSet, task: Task) -> str:
     pairs = [
         (value, label)
         for value, label in zip(data.records[column.name], data.records[task.label], strict=True)
-        if value is not None and label is not None
+        if value is not None and label is not None and not (value in _INFINITE or label in _INFINITE)
     ]
     if len(pairs) < 50:
         return ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -49,6 +50,11 @@ def infer(data: DataSet, labels: Sequence[str], *, kind: str = "", positive: str
             f"--label {column.name}: {'one value in all rows' if column.distinct else 'no row has a value'}; "
             "choose a column that differs between rows"
         )
+    if column.kind == FLOAT and (infinite := [number for number in column.counts if math.isinf(number)]):
+        raise InputError(
+            f"--label {column.name}: {column.counts[infinite[0]]:,} of {column.rows:,} rows have {infinite[0]}, which "
+            "nothing can be learned from; mend them, or leave the cell empty: such rows are left out"
+        )
     kind = kind or _kind(column)
     if kind == NUMBER:
         if column.kind not in (INTEGER, FLOAT):
@@ -86,6 +92,8 @@ def check_labels(data: DataSet, labels: Sequence[str]) -> None:
         if name not in data.columns:
             near = did_you_mean(name, data.columns)
             raise InputError(f"--label {name}: no such column{near}; the columns are: {', '.join(data.columns)}")
+        if labels.count(name) > 1:
+            raise InputError(f"--label {name}: given {labels.count(name)} times; give it once")
 
 
 def _kind(column: Column) -> str:

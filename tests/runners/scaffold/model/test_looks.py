@@ -85,6 +85,15 @@ def test_what_looks_like_a_leak_can_be_kept_and_anything_left_out(tmp_path: Path
     assert treated(tmp_path / "2", "age", numbers(1, 2), left_out=["age"]).why == "asked for with --leave-out"
 
 
+@pytest.mark.filterwarnings("error")
+def test_infinite_values(tmp_path: Path) -> None:
+    """Arithmetic with them would warn in words that nobody asked for."""
+    values = [float("inf"), *numbers(0, 1)[1:]]
+    data = data_set(tmp_path, {"x": values, "label": numbers(0, 9)})
+    (feature,) = plan(data, "label").features
+    assert (feature.treatment, feature.remarks) == ("buckets", ("infinite values",))
+
+
 def test_a_leak_of_a_number(tmp_path: Path) -> None:
     celsius = numbers(-20, 40)
     data = data_set(tmp_path, {"f": [c * 1.8 + 32 for c in celsius], "other": numbers(0, 1), "celsius": celsius})

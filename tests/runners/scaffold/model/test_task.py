@@ -49,6 +49,7 @@ def test_what_is_asked_for_holds(tmp_path: Path) -> None:
     [
         (["a"] * 9, {}, "--label y: one value in all rows"),
         ([None] * 9, {}, "--label y: no row has a value"),
+        ([0.5, 1.5, float("inf")] * 9, {}, "--label y: 9 of 27 rows have inf"),
         ([f"{n}x" for n in range(300)], {}, "--label y: 300 different values, such as '0x', .*, are too many"),
         (["a", "b"] * 9, {"positive": "c"}, "--positive c: the label y has the values 'a', 'b'"),
         (["a", "b", "c"] * 9, {"kind": "binary"}, "--task binary: the label y has 3 values, not two"),
@@ -67,6 +68,8 @@ def test_labels_that_are_not_there(tmp_path: Path) -> None:
     data = data_set(tmp_path, {"Preis in €": [1.5, 2.5], "qm": [3, 4]})
     with pytest.raises(InputError, match=r"--label Preis: no such column.*the columns are: Preis in €, qm"):
         task.infer(data, ["Preis"])
+    with pytest.raises(InputError, match=r"--label qm: given 2 times"):
+        task.infer(data, ["qm", "qm"])
     with pytest.raises(InputError, match=r"--label COLUMN is missing: .* the columns are: Preis in €, qm"):
         task.infer(data, [])
 
