@@ -32,13 +32,13 @@ class Ingested:
       examples: folder of the artifact of ingest.
       schema: that of the inferred schema.
       rows: of each split.
-      columns: those of a table, in its order.
+      columns: those of a table, in its order, with what ingest says of their type.
     """
 
     examples: Path
     schema: Path
     rows: Mapping[str, int]
-    columns: tuple[str, ...]
+    columns: Mapping[str, str]
 
 
 def ingested(root: Path, folder: Path, place: str, ingest: Mapping[str, Any], console: Console) -> Ingested:
@@ -85,4 +85,4 @@ def ingested(root: Path, folder: Path, place: str, ingest: Mapping[str, Any], co
     made = records["ingest"]["outputs"]["examples"]
     rows = {split: made["metadata"][f"rows_{split}"] for split in made["metadata"]["splits"]}
     schema = local_path(records[_LAST]["outputs"]["schema"]["uri"])
-    return Ingested(local_path(made["uri"]), schema, rows, tuple(made["metadata"].get("columns", {})))
+    return Ingested(local_path(made["uri"]), schema, rows, made["metadata"].get("columns", {}))

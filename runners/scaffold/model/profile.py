@@ -34,6 +34,7 @@ class Column:
       counts: how often each value is met, the most frequent first.
       several: whether a row may have more values than one.
       absent: of the missing ones, those where the data has nothing; in the others it has NaN, which counts as a value.
+      unit: what its integers count, where the data says so, such as `days since 1970-01-01`.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Column:
     counts: Mapping[Any, int]
     several: bool = False
     absent: int = 0
+    unit: str = ""
 
     @property
     def distinct(self) -> int:

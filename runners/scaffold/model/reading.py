@@ -6,6 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from rich.console import Console
@@ -13,7 +14,7 @@ from rich.console import Console
 from components.runtime.data import examples, tfrecord
 from components.runtime.data.tfmd import SCHEMA_FILE
 from runners import PROJECT
-from runners.scaffold.model import csv_form, looks
+from runners.scaffold.model import csv_form, text_forms
 from runners.scaffold.model.ingesting import ingested
 from runners.scaffold.model.profile import BYTES, FLOAT, INTEGER, TEXT, Column, DataSet
 
@@ -40,7 +41,7 @@ def read_data(root: Path, folder: Path, place: str, labels: Sequence[str], conso
     """
     ingest = csv_form.settings(place) | ({"leave_out_without": list(labels)} if labels else {})
     found = _run(root, folder, place, ingest, console)
-    if spelt := sorted({value for column in found.columns.values() for value in looks.spelt_missing(column)}):
+    if spelt := sorted({value for column in found.columns.values() for value in text_forms.spelt_missing(column)}):
         console.print(f"read again: {', '.join(map(repr, spelt))} stands where a number is missing", highlight=False)
         found = _run(root, folder, place, ingest | {"null_values": spelt}, console)
     return found
@@ -48,7 +49,8 @@ def read_data(root: Path, folder: Path, place: str, labels: Sequence[str], conso
 
 def _run(root: Path, folder: Path, place: str, ingest: Mapping[str, Any], console: Console) -> DataSet:
     made = ingested(root, folder, place, ingest, console)
-    return profile(made.examples, made.schema, made.rows, made.columns, place_of(place, folder), ingest)
+    units = {name: kind.partition(", ")[2] for name, kind in made.columns.items()}
+    return profile(made.examples, made.schema, made.rows, made.columns, place_of(place, folder), ingest, units)
 
 
 def place_of(place: str, folder: Path) -> str:
@@ -68,6 +70,7 @@ def profile(
     columns_in_order: Collection[str],
     place: str,
     ingest: Mapping[str, Any],
+    units: Mapping[str, str] = MappingProxyType({}),
 ) -> DataSet:
     """What a sample of the rows of all splits says of each column.
 
@@ -78,13 +81,14 @@ def profile(
       columns_in_order: those of the data.
       place: of the raw data, as settings have it.
       ingest: settings of ingest that are not the default.
+      units: what the integers of a column count, by its name.
     """
     splits = [examples_folder / f"Split-{split}" for split in rows]
     most = min(SAMPLE, max(1000, CELLS // max(1, len(columns_in_order))))
     sample = list(_sample(splits, step=max(1, -(-sum(rows.values()) // most))))
     names = dict.fromkeys([*columns_in_order, *sorted({name for record in sample for name in record})])
     found = {name: [record.get(name, []) for record in sample] for name in names}
-    columns = {name: _column(name, values) for name, values in found.items()}
+    columns = {name: _column(name, values, units.get(name, "")) for name, values in found.items()}
     records = {
         name: tuple(_value(values[0], columns[name].kind) if values else None for values in rows_of)
         for name, rows_of in found.items()
@@ -103,7 +107,7 @@ def _sample(folders: Iterable[Path], step: int) -> Iterator[dict[str, list[Any]]
             number += 1
 
 
-def _column(name: str, rows: list[list[Any]]) -> Column:
+def _column(name: str, rows: list[list[Any]], unit: str) -> Column:
     flat = [value for values in rows for value in values]
     kind = _kind(flat)
     values = tuple(_value(value, kind) for value in flat)
@@ -112,7 +116,7 @@ def _column(name: str, rows: list[list[Any]]) -> Column:
     absent = sum(not values for values in rows)
     missing = absent + len(values) - len(present)
     several = any(len(values) > 1 for values in rows)
-    return Column(name, kind, len(rows), missing, present, dict(Counter(present).most_common()), several, absent)
+    return Column(name, kind, len(rows), missing, present, dict(Counter(present).most_common()), several, absent, unit)
 
 
 def _kind(values: list[Any]) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from components.runtime.errors import InputError, did_you_mean
+from runners.scaffold.model import text_forms
 from runners.scaffold.model.profile import (
     BINARY,
     CLASSES,
@@ -55,6 +56,9 @@ def infer(data: DataSet, labels: Sequence[str], *, kind: str = "", positive: str
             f"--label {column.name}: {column.counts[infinite[0]]:,} of {column.rows:,} rows have {infinite[0]}, which "
             "nothing can be learned from; mend them, or leave the cell empty: such rows are left out"
         )
+    clean = text_forms.numbers_to_clean(column)
+    if clean and (kind == NUMBER or (not kind and column.distinct > MOST_CLASSES_OF_NUMBERS)):
+        raise InputError(f"--label {column.name}: {clean}; as they are, they are texts")
     kind = kind or _kind(column)
     if kind == NUMBER:
         if column.kind not in (INTEGER, FLOAT):

@@ -49,6 +49,7 @@ def test_what_is_asked_for_holds(tmp_path: Path) -> None:
     [
         (["a"] * 9, {}, "--label y: one value in all rows"),
         ([None] * 9, {}, "--label y: no row has a value"),
+        ([f"${n},000" for n in range(1, 30)], {}, "--label y: numbers written as .*clean them"),
         ([0.5, 1.5, float("inf")] * 9, {}, "--label y: 9 of 27 rows have inf"),
         ([f"{n}x" for n in range(300)], {}, "--label y: 300 different values, such as '0x', .*, are too many"),
         (["a", "b"] * 9, {"positive": "c"}, "--positive c: the label y has the values 'a', 'b'"),
