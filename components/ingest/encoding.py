@@ -145,7 +145,7 @@ def _with_values(rows: pa.RecordBatch, needed: tuple[str, ...], file: str) -> pa
 
 def _is_value(values: list[Any] | None) -> bool:
     """Whether a feature of a tf.Example has one; NaN is none."""
-    return bool(values) and not all(value != value for value in values)
+    return any(value == value for value in values or ())
 
 
 def encode_all(

@@ -218,7 +218,7 @@ def _number(column: Column, data: DataSet, *, kept: bool) -> Look:
         if (moments := _moments_as_integers(column, named)) is not None:
             return moments
         if named & (_CODES | _ID) and column.distinct > FEW and "year" not in named:
-            remarks = ("integers that look like codes",)
+            remarks: tuple[str, ...] = ("integers that look like codes",)
             if named & _WITH_ZEROS:
                 remarks += (f"zeros before them are lost; in a CSV --ingest 'text_columns=[{column.name}]' keeps them",)
             if told := _hardly_met(column):
@@ -230,7 +230,7 @@ def _number(column: Column, data: DataSet, *, kept: bool) -> Look:
         return Look(PLACE, "a coordinate")
     values = np.array(column.values, np.float64)
     if not np.isfinite(values).all():
-        return Look(PLACE, "some values are infinite", ("infinite values",))
+        return Look(PLACE, "infinite values", ("infinite values",))
     if values.min() >= 0 and (skew := _skew(values)) > 2 and _skew(np.log1p(values)) < skew / 2:
         return Look(SKEWED, f"skewed: median {_plain(np.median(values))}, largest {_plain(values.max())}")
     return Look(NUMERIC, f"{_plain(values.min())} to {_plain(values.max())}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -24,7 +25,14 @@ CELLS = 4_000_000
 """Of these rows."""
 
 
-def read_data(root: Path, folder: Path, place: str, labels: Sequence[str], console: Console) -> DataSet:
+def read_data(
+    root: Path,
+    folder: Path,
+    place: str,
+    labels: Sequence[str],
+    console: Console,
+    given: Mapping[str, Any] = MappingProxyType({}),
+) -> DataSet:
     """Runs the pipeline of a model that is not yet written up to the schema, and profiles what came of it.
 
     What it makes is in the cache when the model is run.
@@ -35,22 +43,27 @@ def read_data(root: Path, folder: Path, place: str, labels: Sequence[str], conso
       place: of the raw data: a folder, a file or a URI.
       labels: columns without which rows are left out.
       console: that the progress is shown on.
+      given: settings of ingest that a person gave.
 
     Raises:
       StageError: the data cannot be read; why, as ingest says it.
     """
-    ingest = csv_form.settings(place) | ({"leave_out_without": list(labels)} if labels else {})
+    ingest = csv_form.settings(place, given)
+    if needed := list(dict.fromkeys([*labels, *given.get("leave_out_without", [])])):
+        ingest["leave_out_without"] = needed
     found = _run(root, folder, place, ingest, console)
     if spelt := sorted({value for column in found.columns.values() for value in text_forms.spelt_missing(column)}):
         console.print(f"read again: {', '.join(map(repr, spelt))} stands where a number is missing", highlight=False)
-        found = _run(root, folder, place, ingest | {"null_values": spelt}, console)
+        nulls = list(dict.fromkeys([*given.get("null_values", []), *spelt]))
+        found = _run(root, folder, place, ingest | {"null_values": nulls}, console)
     return found
 
 
 def _run(root: Path, folder: Path, place: str, ingest: Mapping[str, Any], console: Console) -> DataSet:
     made = ingested(root, folder, place, ingest, console)
     units = {name: kind.partition(", ")[2] for name, kind in made.columns.items()}
-    return profile(made.examples, made.schema, made.rows, made.columns, place_of(place, folder), ingest, units)
+    found = profile(made.examples, made.schema, made.rows, made.columns, place_of(place, folder), ingest, units)
+    return dataclasses.replace(found, left_out=made.left_out)
 
 
 def place_of(place: str, folder: Path) -> str:
