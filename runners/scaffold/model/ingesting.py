@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from collections.abc import Mapping
@@ -106,4 +107,6 @@ def _forget(run: LocalRun) -> None:
     if run.record["exit_code"] in _FORGOTTEN:
         shutil.rmtree(run.folder, ignore_errors=True)
     else:
-        (run.folder / run_record.FILE).unlink(missing_ok=True)
+        # Of a root that cannot be written, nothing is there.
+        with contextlib.suppress(OSError):
+            (run.folder / run_record.FILE).unlink()
