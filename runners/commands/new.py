@@ -129,8 +129,8 @@ def new(
         for place in sorted(made)
     ]
     if not dry_run:
-        if example and not data and (target := copying.sample_data(example)):
-            lines += ["", f"its data is not there yet: {target}"]
+        if example and not data and (told := copying.missing_data(example)):
+            lines += ["", told]
         lines += ["", f"next: ./millrace run {folder.name if folder.parent == MODELS else shlex.quote(str(folder))}"]
     return Result(
         {"model": folder, "files": sorted(made), "dry_run": dry_run, **found_out},

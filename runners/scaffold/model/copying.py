@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 
 from runners.scaffold.model.reading import place_of
-from runners.settings.folders import MODELS, SETTINGS_FILE, carried
+from runners.settings.folders import MODELS, SETTINGS_FILE, carried, shown
 from runners.settings.model import load
 
 _FILE_KEY = re.compile(r"(?m)^(?P<key> *[a-z_]+_file: *)(?P<file>[^\s#]+)(?P<rest>.*)$")
@@ -49,13 +49,14 @@ def copy(example: str, folder: Path, data: str | None = None) -> dict[str, str |
     return made
 
 
-def sample_data(example: str) -> str:
-    """What makes the sample data of a model of the project, where that is not there yet; else nothing."""
+def missing_data(example: str) -> str:
+    """That the own data of a model of the project is not there yet, and what makes it; else nothing."""
     settings = load(example)
     place = settings.own_data
     if settings.data or settings.folder.parent != MODELS or (place.is_dir() and any(place.iterdir())):
         return ""
-    return f"make sample-data MODEL={settings.folder.name}"
+    make = f"make sample-data MODEL={settings.folder.name}"
+    return f"its data is not there yet: put it into {shown(place)}, or make a sample: {make}"
 
 
 def _code_beside(file: Path) -> dict[str, Path]:

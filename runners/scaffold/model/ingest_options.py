@@ -14,7 +14,12 @@ from components.runtime.text import yaml_files
 from runners.settings import mistakes
 from runners.settings.stages import Ingest
 
-_NAMED = re.compile(r"\b(header|column_names|delimiter|encoding|null_values|text_columns|decimal|format|split\w*)\b")
+_NAMED = re.compile(
+    r"\b(column_names|null_values|text_columns|split_patterns)\b"
+    r"|\bset (header|delimiter|encoding|decimal|format|splits)\b"
+    r"|\b(header|delimiter|encoding|decimal|format|splits):"
+)
+"""A header or a format may also be meant as such."""
 _EXAMPLES = {
     "header": "header=false",
     "column_names": "'column_names=[a, b]'",
@@ -73,7 +78,7 @@ def in_options(message: str) -> str:
         return f"too few rows: {message.partition(': give more rows')[0]}"
     # What a person gave as the label, ingest knows by the name of its setting.
     message = message.replace("leave_out_without", "--label")
-    named = [name for name in dict.fromkeys(_NAMED.findall(message)) if name in _EXAMPLES]
+    named = list(dict.fromkeys(found[found.lastindex or 0] for found in _NAMED.finditer(message)))
     if not named:
         return message
     said = {name: _said(name, message) for name in named}

@@ -48,12 +48,15 @@ def test_what_is_no_setting(options: list[str], line: str) -> None:
             "set header: false and name the columns in column_names",
             "with new: --ingest header=false --ingest 'column_names=[a, b]'",
         ),
+        ("a row of 2 cells, the header has 3", "the header has 3"),
         ("correct leave_out_without or the data", "correct --label or the data"),
         ("x: the split 'eval' got none of the 2 rows: give more rows that differ", "too few rows: x: the split 'eval'"),
     ],
 )
 def test_messages_name_the_option(message: str, told: str) -> None:
-    assert told in ingest_options.in_options(f"ingest: {message}")
+    found = ingest_options.in_options(f"ingest: {message}")
+    assert told in found
+    assert ("--ingest" in found) == ("--ingest" in told)
 
 
 def test_too_few_rows() -> None:
