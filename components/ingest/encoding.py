@@ -6,10 +6,11 @@ import functools
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from components.ingest.column_names import check_name
 from components.ingest.overflows import Overflows
@@ -86,7 +87,7 @@ def encode(part: Part, names: tuple[str, ...], buckets: Splits | None, needed: t
       part: the rows.
       names: of the splits, in the order of the result.
       buckets: decides a record's split; None where the part names it.
-      needed: columns without a value in which a row is left out.
+      needed: columns without a value in which a row is left out; NaN is none.
 
     Raises:
       InputError: a record is not a tf.Example, or a table has no such column as `needed` names.
@@ -116,7 +117,7 @@ def _records(part: Part, needed: tuple[str, ...]) -> tuple[list[bytes], list[byt
                 whole, identity = canonical(record)
             except ValueError as error:
                 raise InputError(f"{part.file}: record {number} is not a tf.Example: {error}") from None
-            if needed and not all(decode(whole).get(name) for name in needed):
+            if needed and not all(map(_is_value, map(decode(whole).get, needed))):
                 left_out += 1
                 continue
             records.append(whole)
@@ -137,8 +138,14 @@ def _records(part: Part, needed: tuple[str, ...]) -> tuple[list[bytes], list[byt
 def _with_values(rows: pa.RecordBatch, needed: tuple[str, ...], file: str) -> pa.RecordBatch:
     for name in needed:
         check_name(name, rows.schema.names, "leave_out_without", file)
-        rows = rows.filter(rows.column(name).is_valid())
+        # NaN is how pandas writes that there is no number.
+        rows = rows.filter(pc.invert(rows.column(name).is_null(nan_is_null=True)))
     return rows
+
+
+def _is_value(values: list[Any] | None) -> bool:
+    """Whether a feature of a tf.Example has one; NaN is none."""
+    return any(value == value for value in values or ())
 
 
 def encode_all(

@@ -66,7 +66,7 @@ def ingest(
       column_names: in the order of the files.
       null_values: cells that are missing values.
       decimal: the mark before decimals.
-      leave_out_without: columns without a value in which a row is left out.
+      leave_out_without: columns without a value in which a row is left out; NaN is none.
 
     Raises:
       InputError: the data or the parameters cannot be used.

@@ -30,7 +30,7 @@ class RawFiles:
 
     Attributes:
       parts: their records.
-      columns: type by name where it is known beforehand.
+      columns: type by name where it is known beforehand, with what integers count: `int64, days since 1970-01-01`.
       rows: how many there are; 0 where only a reader of all of them knows.
       unit: what these are.
       large: whether processes for the encoding pay for their start.
@@ -82,7 +82,7 @@ def open_files(kind: str, files: list[SourceFile], options: CsvOptions) -> RawFi
 
 
 def _labels(columns: Mapping[str, Column]) -> dict[str, str]:
-    return {name: column.label for name, column in columns.items()}
+    return {name: ", ".join(filter(None, [column.label, column.unit])) for name, column in columns.items()}
 
 
 def _table_parts(batches: Iterator[tuple[SourceFile, pa.RecordBatch]]) -> Iterator[Part]:

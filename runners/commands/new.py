@@ -15,7 +15,7 @@ from rich.text import Text
 from components.runtime.errors import InputError
 from components.runtime.text.redaction import HIDDEN, refuse_credentials
 from runners.commands import completion
-from runners.scaffold.model import copying, files, planning, reading, task
+from runners.scaffold.model import copying, files, ingest_options, planning, reading, task
 from runners.scaffold.model.images import layout, making
 from runners.scaffold.model.images.planning import ImagePlan
 from runners.scaffold.model.profile import TASKS, Plan
@@ -46,6 +46,13 @@ if TYPE_CHECKING:
     "--keep", multiple=True, metavar="COLUMN", help="A column that is one, though it looks like an id or a leak."
 )
 @click.option(
+    "--ingest",
+    "ingest_settings",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="How a table is read, where it is not found out: a setting of ingest, such as encoding=cp1252.",
+)
+@click.option(
     "--from",
     "example",
     default="",
@@ -64,6 +71,7 @@ def new(
     kind: str | None,
     leave_out: tuple[str, ...],
     keep: tuple[str, ...],
+    ingest_settings: tuple[str, ...],
     example: str,
     dry_run: bool,
 ) -> Result:
@@ -71,7 +79,15 @@ def new(
     folder = _folder(name)
     if data:
         _check_place(data)
-    of_tables = {"--label": labels, "--positive": positive, "--task": kind, "--leave-out": leave_out, "--keep": keep}
+    of_tables = {
+        "--label": labels,
+        "--positive": positive,
+        "--task": kind,
+        "--leave-out": leave_out,
+        "--keep": keep,
+        "--ingest": ingest_settings,
+    }
+    given = ingest_options.parse(ingest_settings)
     console = output.console()
     root = Path(context.obj["root"]).absolute()
     made: Mapping[str, str | bytes]
@@ -90,7 +106,8 @@ def new(
         _tell_of_images(console, plan_of_images)
         found_out |= {"task": plan_of_images.layout.kind, "remarks": list(plan_of_images.remarks)}
     else:
-        found = reading.read_data(root, folder, data, labels, console)
+        planning.check_options(labels, leave_out, keep)
+        found = reading.read_data(root, folder, data, labels, console, given)
         for option, columns in (("--leave-out", leave_out), ("--keep", keep)):
             for column in columns:
                 planning.check_column(option, column, found)
@@ -102,7 +119,8 @@ def new(
             "task": plan.task.kind,
             "labels": list(plan.task.labels),
             "columns": [{"name": row.columns, "becomes": row.becomes, "why": list(row.why)} for row in plan.rows],
-            "remarks": [f"{row.columns}: {why}" for row in plan.rows if row.marked for why in row.why],
+            "remarks": list(plan.task.remarks)
+            + [f"{row.columns}: {why}" for row in plan.rows if row.marked for why in row.why],
         }
     if not dry_run:
         files.write(folder, made)
@@ -111,6 +129,8 @@ def new(
         for place in sorted(made)
     ]
     if not dry_run:
+        if example and not data and (told := copying.missing_data(example)):
+            lines += ["", told]
         lines += ["", f"next: ./millrace run {folder.name if folder.parent == MODELS else shlex.quote(str(folder))}"]
     return Result(
         {"model": folder, "files": sorted(made), "dry_run": dry_run, **found_out},
@@ -147,6 +167,8 @@ def _folder(name: str) -> Path:
     Raises:
       InputError: something lies there, or no pipeline can have that name.
     """
+    if not name.strip():
+        raise InputError("NAME is empty: give the model one, such as tips")
     folder = Path(os.path.abspath(name)) if "/" in name or name in (".", "..") else MODELS / name
     try:
         pipeline_name(own_name(folder))
@@ -166,9 +188,14 @@ def _tell(console: Console, plan: Plan) -> None:
         if row.marked:
             why.stylize("yellow")
         table.add_row(Text(row.columns), Text(row.becomes), why)
-    label = ", ".join(plan.task.labels)
+    label, is_label = ", ".join(plan.task.labels), "is the label" if len(plan.task.labels) == 1 else "are the labels"
+    said = f"{label} {is_label}: {plan.question} ({plan.task.kind}: {plan.task.why})"
     console.print()
-    console.print(Text(f"{label} is the label: {plan.question} ({plan.task.kind}: {plan.task.why})"), soft_wrap=True)
+    console.print(Text(said), soft_wrap=True)
+    if plan.data.left_out:
+        console.print(Text(f"{plan.data.left_out:,} rows without a label are left out"), soft_wrap=True)
+    for remark in plan.task.remarks:
+        console.print(Text(f"LOOK: {remark}", style="yellow"), soft_wrap=True)
     console.print(table)
     console.print()
 

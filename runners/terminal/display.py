@@ -290,9 +290,9 @@ def _there(created: bool, again: Sequence[str]) -> str:
 
 
 def _title(run: Mapping[str, Any]) -> list[str]:
-    """The run's name, and whose artifacts it goes on from."""
+    """The run's name, or what stands in its place, and whose artifacts it goes on from."""
     earlier = run.get("selection", {}).get("earlier", "")
-    return [f"run {run['id']}", *([f"on the artifacts of {earlier}"] if earlier else [])]
+    return [run.get("title") or f"run {run['id']}", *([f"on the artifacts of {earlier}"] if earlier else [])]
 
 
 def _sign(task: Mapping[str, Any]) -> tuple[str, str]:

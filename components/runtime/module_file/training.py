@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -109,6 +110,8 @@ def fit_arguments(
         )
         return fn_args.data_accessor.tf_dataset_factory(files, options, transform_output.transformed_metadata.schema)
 
+    # Keras says it of every end of a split whose size it does not know; the other one has none.
+    warnings.filterwarnings("ignore", "Your input ran out of data", UserWarning)
     steps = plan(fn_args.train_steps, epochs)
     return {
         "x": batches(fn_args.train_files, repeated=True),

@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 
 from runners.scaffold.model.reading import place_of
-from runners.settings.folders import SETTINGS_FILE, carried
+from runners.settings.folders import MODELS, SETTINGS_FILE, carried, shown
 from runners.settings.model import load
 
 _FILE_KEY = re.compile(r"(?m)^(?P<key> *[a-z_]+_file: *)(?P<file>[^\s#]+)(?P<rest>.*)$")
@@ -47,6 +47,16 @@ def copy(example: str, folder: Path, data: str | None = None) -> dict[str, str |
         f'"""The {folder.name} model, begun as a copy of {source.name}: what its settings.yaml names."""\n'
     )
     return made
+
+
+def missing_data(example: str) -> str:
+    """That the own data of a model of the project is not there yet, and what makes it; else nothing."""
+    settings = load(example)
+    place = settings.own_data
+    if settings.data or settings.folder.parent != MODELS or (place.is_dir() and any(place.iterdir())):
+        return ""
+    make = f"make sample-data MODEL={settings.folder.name}"
+    return f"its data is not there yet: put it into {shown(place)}, or make a sample: {make}"
 
 
 def _code_beside(file: Path) -> dict[str, Path]:

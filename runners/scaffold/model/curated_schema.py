@@ -24,7 +24,7 @@ def curated(data: DataSet, task: Task, features: Iterable[Feature]) -> str:
             continue
         feature = by_column.get(name)
         notes = (
-            ["The label."]
+            ["The label.", *map(_sentence, task.remarks)]
             if name in task.labels
             else [_sentence(remark) for remark in feature.remarks]
             if feature
@@ -75,4 +75,4 @@ def _with(block: str, line: str) -> str:
 
 
 def _sentence(remark: str) -> str:
-    return f"LOOK: {remark}."
+    return f"LOOK: {remark}{'' if remark.endswith('?') else '.'}"

@@ -10,6 +10,8 @@ from runners.scaffold.model.profile import BINARY, CLASSES, LABELS, NUMBER, Task
 RARE = 0.2
 """Of a positive class with a smaller share, what counts is how well the highest scores find it."""
 TOP = 0.1
+MOST_AUC = 0.75
+"""What is asked for at most, though chance reaches more on few rows."""
 CHANCE = 1.645
 """Standard deviations that a normal variable exceeds in one of 20 cases."""
 
@@ -70,8 +72,11 @@ def auc(share: float, rows: int) -> Gate:
     ones = max(share * rows, 1)
     others = max(rows - ones, 1)
     deviation = math.sqrt((ones + others + 1) / (12 * ones * others))
-    bound = min(0.75, _up(0.5 + CHANCE * deviation))
-    told = f"Chance and constant answers reach 0.5, on {rows:,} rows in 19 of 20 cases less than {bound}."
+    chance = min(1.0, _up(0.5 + CHANCE * deviation))
+    bound = min(MOST_AUC, chance)
+    told = f"Chance and constant answers reach 0.5, on {rows:,} rows in 19 of 20 cases less than {chance}."
+    if chance > bound:
+        told += f" No more than {bound} is asked for, so on so few rows chance passes more often than that."
     return Gate(bound, -max(0.01, round(deviation / 2, 2)), False, told)
 
 

@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
 
+from runners.scaffold.model.leaks import leak
 from runners.scaffold.model.profile import BYTES, FLOAT, INTEGER, TEXT, Column, DataSet, Task
+from runners.scaffold.model.text_forms import ISO_DATE, OTHER_DATE, is_number, numbers_to_clean, share, short
 
 NUMERIC, SKEWED, FLAG, PLACE = "number", "skewed number", "flag", "place"
 CATEGORY, CODE, FREE_TEXT = "category", "code", "text"
-DATE, SECONDS, PRESENCE, NOTHING = "date", "seconds", "presence", "nothing"
+DATE, DAYS, SECONDS, MILLISECONDS = "date", "days", "seconds", "milliseconds"
+PRESENCE, NOTHING = "presence", "nothing"
+
+SECONDS_OF = {DAYS: 86_400, SECONDS: 1, MILLISECONDS: 1e-3}
+"""Of moments that are numbers, what one is."""
+_UNITS = {"days since 1970-01-01": DAYS, "seconds since 1970-01-01": SECONDS}
+"""What ingest says of dates and moments of typed tables."""
 
 DATE_AS_TEXT, DATE_AS_SECONDS = "a date as text", "a date as seconds since 1970"
-HANDLED = (DATE_AS_TEXT, DATE_AS_SECONDS)
+DATE_AS_MILLISECONDS = "a date as milliseconds since 1970"
+HANDLED = (DATE_AS_TEXT, DATE_AS_SECONDS, DATE_AS_MILLISECONDS)
 """Is marked in the schema, where the column looks like something else; what is done with it speaks for itself."""
 
 
@@ -41,8 +49,6 @@ FEW = 10
 MOST_CATEGORIES = 1000
 """A vocabulary of more values is hardly one of categories."""
 
-_ISO_DATE = re.compile(r"\d{4}[-/]\d{2}[-/]\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?)? ?(Z|UTC|[+-]\d{2}:?\d{2})?")
-_OTHER_DATE = re.compile(r"\d{1,2}[/.]\d{1,2}[/.]\d{2,4}|\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\w{3,9}\.? \d{1,2},? \d{4}")
 _TOKENS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 
 _ID = {"id", "ids", "uuid", "guid", "key", "index", "rownames", "rowid", "serial", "unnamed", "row"}
@@ -78,13 +84,10 @@ _CODES = {
     ),
     *("department", "team", "sector", "industry", "product", "brand", "channel", "status", "plan", "tier"),
 }
+_WITH_ZEROS = {"code", "zip", "zipcode", "postcode", "postal", "plz"}
 _TIMES = {"time", "timestamp", "date", "datetime", "at", "created", "updated", "ts", "epoch", "seconds"}
 _PLACES = {"lat", "latitude", "lon", "lng", "long", "longitude"}
 
-_NOTHING = {"na", "n/a", "nan", "null", "none", "nil", "missing", "unknown", "?", "-", "--", ".", "..", "#n/a", "n.a."}
-
-_ROWS_OF_A_PART = 5
-"""Numbers are cut into parts of at least so many rows, to see whether one part has one label."""
 _YEAR_2000, _YEAR_2100 = 946_684_800, 4_102_444_800
 
 
@@ -102,17 +105,19 @@ def look(column: Column, data: DataSet, task: Task, *, kept: bool = False) -> Lo
       task: what is to be predicted.
       kept: whether it is a feature even where it looks like an id or a leak.
     """
-    if reason := _nothing(column):
+    if reason := _nothing(column) or numbers_to_clean(column):
         return Look(NOTHING, reason, (reason,))
-    if not kept and (reason := _id(column, data) or _leak(column, data, task)):
+    if column.unit in _UNITS and column.distinct != 1:
+        return _moments(column, _UNITS[column.unit], "")
+    if not kept and (reason := _id(column, data) or leak(column, data, task)):
         return Look(NOTHING, reason, (reason,))
     if column.distinct == 1 or column.missing_share > 0.95:
-        share = f"{column.missing_share:.1%}" if column.missing_share < 0.9995 else "more than 99.9%"
-        told = f"{share} of its values are missing"
+        missing = f"{column.missing_share:.1%}" if column.missing_share < 0.9995 else "more than 99.9%"
+        told = f"{missing} of its values are missing"
         return Look(PRESENCE, "whether there is a value", (told,))
     if column.kind == TEXT:
         return _text(column)
-    return _number(column, data)
+    return _number(column, data, kept=kept)
 
 
 def _nothing(column: Column) -> str:
@@ -123,7 +128,7 @@ def _nothing(column: Column) -> str:
     if column.several:
         return "several values in a row"
     if column.distinct == 1 and not column.missing:
-        return f"constant: every row has {_short(next(iter(column.counts)))}"
+        return f"constant: every row has {short(next(iter(column.counts)))}"
     return ""
 
 
@@ -131,7 +136,7 @@ def _id(column: Column, data: DataSet) -> str:
     present = column.rows - column.missing
     if column.distinct < present or present < 20:
         return ""
-    if column.kind == TEXT and _mean_words(column) < 4 and not _share(column, _ISO_DATE.fullmatch):
+    if column.kind == TEXT and _mean_words(column) < 4 and not share(column, ISO_DATE.fullmatch):
         return "an id: every row has a value of its own"
     if column.kind == INTEGER:
         span = max(column.values) - min(column.values) + 1
@@ -141,25 +146,32 @@ def _id(column: Column, data: DataSet) -> str:
 
 
 def _text(column: Column) -> Look:
-    if (dates := _share(column, _ISO_DATE.fullmatch)) > 0.95:
+    if (dates := share(column, ISO_DATE.fullmatch)) > 0.95:
         first, last = min(column.counts), max(column.counts)
         told = DATE_AS_TEXT if dates == 1 else f"{DATE_AS_TEXT}; {1 - dates:.1%} of its values are none"
         return Look(DATE, f"{first} to {last}", (told,))
-    if _share(column, _OTHER_DATE.fullmatch) > 0.95:
-        return Look(NOTHING, "dates that are not written as 2015-01-31", ("a date as text, not written as 2015-01-31",))
-    numbers = _share(column, _is_number)
+    if share(column, OTHER_DATE.fullmatch) > 0.95:
+        return Look(NOTHING, "dates that are not written as 2015-01-31", ("dates that are not written as 2015-01-31",))
+    numbers = share(column, is_number)
     remarks: tuple[str, ...] = ()
     if numbers > 0.8:
-        odd = next(value for value in column.counts if not _is_number(value)) if numbers < 1 else ""
-        remarks = (f"numbers as text{f', for {_short(odd)} is none' if odd else ''}",)
+        odd = next(value for value in column.counts if not is_number(value)) if numbers < 1 else ""
+        remarks = (f"numbers as text{f', for {short(odd)} is none' if odd else ''}",)
     present = column.rows - column.missing
     if _mean_words(column) >= 4 and column.distinct > 0.2 * present:
         return Look(FREE_TEXT, f"{_mean_words(column):.0f} words on average", remarks)
-    frequent = sum(count for count in column.counts.values() if count >= rare(column.rows))
-    if frequent < 0.1 * present or column.distinct > 0.5 * present:
-        told = f"{column.distinct:,} different values in {present:,} rows: hardly one is met often"
+    if told := _hardly_met(column):
         return Look(NOTHING, told, (*remarks, told))
     return Look(CATEGORY, f"{column.distinct:,} values", remarks)
+
+
+def _hardly_met(column: Column) -> str:
+    """Why a vocabulary of the values would be empty, or of a few rows; else nothing."""
+    present = column.rows - column.missing
+    frequent = sum(count for count in column.counts.values() if count >= rare(column.rows))
+    if frequent < 0.1 * present or column.distinct > 0.5 * present:
+        return f"{column.distinct:,} different values in {present:,} rows: hardly one is met often"
+    return ""
 
 
 def rare(rows: int) -> int:
@@ -167,80 +179,61 @@ def rare(rows: int) -> int:
     return 2 if rows < 500 else 5 if rows < 10_000 else 20
 
 
-def _number(column: Column, data: DataSet) -> Look:
+def _moments_as_integers(column: Column, named: set[str]) -> Look | None:
+    """Of integers that are dates; None of others."""
+    least, most = min(column.values), max(column.values)
+    if named & _TIMES and least > _YEAR_2000 / 3 and most < _YEAR_2100:
+        return _moments(column, SECONDS, DATE_AS_SECONDS)
+    # Beyond what else is counted, whatever the name.
+    if least / 1000 > _YEAR_2000 / 3 and most / 1000 < _YEAR_2100 and column.distinct > FEW:
+        return _moments(column, MILLISECONDS, DATE_AS_MILLISECONDS)
+    if column.distinct > FEW and all(_is_digits_of_a_date(str(value)) for value in column.counts):
+        told = "dates as integers, such as 20150131: write them as 2015-01-31"
+        return Look(NUMERIC, f"{least} to {most}", (told,))
+    return None
+
+
+def _is_digits_of_a_date(digits: str) -> bool:
+    try:
+        return len(digits) == 8 and 1900 <= datetime.strptime(digits, "%Y%m%d").year <= 2100  # noqa: DTZ007
+    except ValueError:
+        return False
+
+
+def _moments(column: Column, like: str, remark: str) -> Look:
+    first, last = (
+        (datetime(1970, 1, 1) + timedelta(seconds=of * SECONDS_OF[like])).date()  # noqa: DTZ001 (UTC)
+        for of in (min(column.values), max(column.values))
+    )
+    return Look(like, f"{first} to {last}", (remark,) if remark else ())
+
+
+def _number(column: Column, data: DataSet, *, kept: bool) -> Look:
     named = words(column.name)
     if column.name in data.families:
         return Look(NUMERIC, "one of many of its kind")
     if column.distinct == 2:
         return Look(FLAG, "two values")
     if column.kind == INTEGER:
-        if column.values and named & _TIMES and min(column.values) > _YEAR_2000 / 3 and max(column.values) < _YEAR_2100:
-            first, last = (datetime.fromtimestamp(of, UTC).date() for of in (min(column.values), max(column.values)))
-            return Look(SECONDS, f"{first} to {last}", (DATE_AS_SECONDS,))
+        if (moments := _moments_as_integers(column, named)) is not None:
+            return moments
         if named & (_CODES | _ID) and column.distinct > FEW and "year" not in named:
-            return Look(CODE, f"{column.distinct:,} codes", ("integers that look like codes",))
+            remarks: tuple[str, ...] = ("integers that look like codes",)
+            if named & _WITH_ZEROS:
+                remarks += (f"zeros before them are lost; in a CSV --ingest 'text_columns=[{column.name}]' keeps them",)
+            if told := _hardly_met(column):
+                return Look(NUMERIC, told, remarks) if kept else Look(NOTHING, told, (*remarks, told))
+            return Look(CODE, f"{column.distinct:,} codes", remarks)
         if column.distinct <= 5 or (named & _CODES and column.distinct <= FEW):
             return Look(CATEGORY, f"{column.distinct} values", ("integers that look like categories",))
     if named & _PLACES and column.kind == FLOAT:
         return Look(PLACE, "a coordinate")
     values = np.array(column.values, np.float64)
     if not np.isfinite(values).all():
-        return Look(PLACE, "some values are infinite", ("infinite values",))
+        return Look(PLACE, "infinite values", ("infinite values",))
     if values.min() >= 0 and (skew := _skew(values)) > 2 and _skew(np.log1p(values)) < skew / 2:
         return Look(SKEWED, f"skewed: median {_plain(np.median(values))}, largest {_plain(values.max())}")
     return Look(NUMERIC, f"{_plain(values.min())} to {_plain(values.max())}")
-
-
-def _leak(column: Column, data: DataSet, task: Task) -> str:
-    """Why a column may hold the answer: alone it tells the label of nearly every row; else nothing."""
-    if task.kind not in ("binary", "classes", "number") or column.several:
-        return ""
-    pairs = [
-        (value, label)
-        for value, label in zip(data.records[column.name], data.records[task.label], strict=True)
-        if value is not None and label is not None
-    ]
-    if len(pairs) < 50:
-        return ""
-    told = f"a leak? alone it tells {task.label!r}"
-    if task.kind == "number":
-        return f"{told}: the correlation is 1" if column.kind in (INTEGER, FLOAT) and _correlated(pairs) else ""
-    if column.kind == TEXT and column.distinct > 0.2 * len(pairs):
-        return ""
-    if column.kind != TEXT and column.distinct > 20:
-        parts = min(200, len(pairs) // _ROWS_OF_A_PART)
-        edges = np.quantile([value for value, _ in pairs], np.linspace(0, 1, parts + 1)[1:-1])
-        pairs = list(
-            zip(
-                np.searchsorted(edges, [value for value, _ in pairs]).tolist(),
-                (label for _, label in pairs),
-                strict=True,
-            )
-        )
-    groups: dict[Any, Counter[Any]] = {}
-    for value, label in pairs:
-        groups.setdefault(value, Counter())[label] += 1
-    right = sum(max(labels.values()) for labels in groups.values()) / len(pairs)
-    best = max(Counter(label for _, label in pairs).values()) / len(pairs)
-    # Of what the most frequent class leaves to be told.
-    return f"{told} of {right:.1%} of the rows" if right > 0.99 and (1 - right) <= 0.02 * (1 - best) else ""
-
-
-def _correlated(pairs: list[tuple[Any, Any]]) -> bool:
-    table = np.array(pairs, np.float64).T
-    if table.std(axis=1).min() == 0:
-        return False
-    return bool(abs(np.asarray(np.corrcoef(table))[0, 1]) > 0.9999)
-
-
-def _share(column: Column, holds: Any) -> float:
-    """Of the values, those for which something holds."""
-    total = sum(column.counts.values())
-    return sum(count for value, count in column.counts.items() if holds(value.strip())) / total if total else 0.0
-
-
-def _is_number(text: str) -> bool:
-    return re.fullmatch(r"\s*[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?\s*", text) is not None
 
 
 def _mean_words(column: Column) -> float:
@@ -254,18 +247,3 @@ def _skew(values: np.ndarray[Any, Any]) -> float:
 
 def _plain(number: float) -> str:
     return f"{number:,.4g}" if abs(number) < 10_000 else f"{number:,.0f}"
-
-
-def _short(value: Any) -> str:
-    text = str(value)
-    return repr(text if len(text) <= 30 else f"{text[:27]}...")
-
-
-def spelt_missing(column: Column) -> tuple[str, ...]:
-    """The values that keep a column of numbers from being one, where they are words for nothing: `NA`, `?`."""
-    if column.kind != TEXT or not column.values:
-        return ()
-    odd = [value for value in column.counts if not _is_number(value)]
-    if not odd or len(odd) == column.distinct or any(value.strip().lower() not in _NOTHING for value in odd):
-        return ()
-    return tuple(odd)

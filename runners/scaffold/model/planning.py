@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from components.runtime.errors import InputError, did_you_mean
@@ -85,6 +85,23 @@ def _steps(rows: int, batch_size: int) -> int:
     Measured: of most tables of a few thousand rows the loss on eval falls that long, of small ones half as long.
     """
     return max(500, min(5000, round(60 * rows // batch_size, -2)))
+
+
+def check_options(labels: Sequence[str], left_out: Sequence[str], kept: Sequence[str]) -> None:
+    """Refuses options that contradict each other, or say one thing twice.
+
+    Raises:
+      InputError: which.
+    """
+    for option, columns in (("--label", labels), ("--leave-out", left_out), ("--keep", kept)):
+        for name in columns:
+            if columns.count(name) > 1:
+                raise InputError(f"{option} {name}: given {columns.count(name)} times; give it once")
+            if option != "--label" and name in labels:
+                raise InputError(f"{option} {name}: that is the label, which is no feature; take the option out")
+    for name in left_out:
+        if name in kept:
+            raise InputError(f"--leave-out {name} and --keep {name}: it is left out or a feature; take one of them out")
 
 
 def check_column(option: str, name: str, data: DataSet) -> None:

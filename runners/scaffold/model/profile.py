@@ -34,6 +34,7 @@ class Column:
       counts: how often each value is met, the most frequent first.
       several: whether a row may have more values than one.
       absent: of the missing ones, those where the data has nothing; in the others it has NaN, which counts as a value.
+      unit: what its integers count, where the data says so, such as `days since 1970-01-01`.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Column:
     counts: Mapping[Any, int]
     several: bool = False
     absent: int = 0
+    unit: str = ""
 
     @property
     def distinct(self) -> int:
@@ -68,6 +70,7 @@ class DataSet:
       records: these rows, by column: what a relation between columns is seen in; None where a value is missing.
       schema: the inferred schema in protobuf's text form.
       ingest: what the settings say of ingest, where that is not the default.
+      left_out: how many rows more the data has, which have no label.
     """
 
     place: str
@@ -77,6 +80,7 @@ class DataSet:
     records: Mapping[str, tuple[Any, ...]]
     schema: str
     ingest: Mapping[str, Any] = field(default_factory=dict)
+    left_out: int = 0
 
     @functools.cached_property
     def families(self) -> frozenset[str]:
@@ -104,6 +108,7 @@ class Task:
       positive: of a binary task, the value that counts as 1.
       why: in words, for people.
       unseen: whether a class may be met that training has not seen, and the label has one number more.
+      remarks: what looks wrong with the label.
     """
 
     kind: str
@@ -112,6 +117,7 @@ class Task:
     positive: Any = None
     why: str = ""
     unseen: bool = False
+    remarks: tuple[str, ...] = ()
 
     @property
     def label(self) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from components.runtime.errors import InputError, did_you_mean
+from runners.scaffold.model import text_forms
 from runners.scaffold.model.profile import (
     BINARY,
     CLASSES,
@@ -43,13 +45,26 @@ def infer(data: DataSet, labels: Sequence[str], *, kind: str = "", positive: str
     check_labels(data, labels)
     column = data.columns[labels[0]]
     if len(labels) > 1 or column.several:
+        if positive:
+            raise InputError(f"--positive {positive}: there are several labels; take the option out")
         return _several(data, labels, kind)
     if column.distinct < 2:
         raise InputError(
             f"--label {column.name}: {'one value in all rows' if column.distinct else 'no row has a value'}; "
             "choose a column that differs between rows"
         )
+    if column.kind == FLOAT and (infinite := [number for number in column.counts if math.isinf(number)]):
+        raise InputError(
+            f"--label {column.name}: {column.counts[infinite[0]]:,} of {column.rows:,} rows have {infinite[0]}, which "
+            "nothing can be learned from; mend them, or leave the cell empty: such rows are left out"
+        )
+    clean = text_forms.numbers_to_clean(column)
+    if clean and (kind == NUMBER or (not kind and column.distinct > MOST_CLASSES_OF_NUMBERS)):
+        raise InputError(f"--label {column.name}: {clean}; as they are, they are texts")
     kind = kind or _kind(column)
+    if positive and kind != BINARY:
+        has = "is a number" if kind == NUMBER else f"has {column.distinct} values, not two"
+        raise InputError(f"--positive {positive}: the label {column.name} {has}; take the option out")
     if kind == NUMBER:
         if column.kind not in (INTEGER, FLOAT):
             raise InputError(f"--task number: the label {column.name} is text, such as {_some(column)}")
@@ -58,7 +73,9 @@ def infer(data: DataSet, labels: Sequence[str], *, kind: str = "", positive: str
         if column.distinct != 2:
             raise InputError(f"--task binary: the label {column.name} has {column.distinct:,} values, not two")
         one = _positive(column, positive)
-        return Task(BINARY, (column.name,), _shares(column), one, f"two values; {one!r} counts as 1")
+        return Task(
+            BINARY, (column.name,), _shares(column), one, f"two values; {one!r} counts as 1", remarks=_remarks(column)
+        )
     if kind == LABELS:
         raise InputError(f"--task labels: give several columns of 0 and 1, each as --label; {column.name} is one alone")
     if column.kind == FLOAT and not _whole(column):
@@ -69,7 +86,8 @@ def infer(data: DataSet, labels: Sequence[str], *, kind: str = "", positive: str
             f"classes (at most {MOST_CLASSES}); choose a coarser column"
         )
     rarest = min(column.counts.values())
-    return Task(CLASSES, (column.name,), _shares(column), why=f"{column.distinct} classes", unseen=rarest < SURE)
+    told = f"{column.distinct} classes"
+    return Task(CLASSES, (column.name,), _shares(column), why=told, unseen=rarest < SURE, remarks=_remarks(column))
 
 
 def check_labels(data: DataSet, labels: Sequence[str]) -> None:
@@ -136,6 +154,20 @@ def _positive(column: Column, asked: str) -> Any:
 def _shares(column: Column) -> Mapping[Any, float]:
     total = sum(column.counts.values())
     return {value: count / total for value, count in column.counts.items()}
+
+
+def _remarks(column: Column) -> tuple[str, ...]:
+    """What looks wrong with the classes of a label."""
+    told = []
+    if alone := [value for value, count in column.counts.items() if count == 1]:
+        more = f" and {len(alone) - 3} more" if len(alone) > 3 else ""
+        told.append(f"classes of one row: {', '.join(map(repr, alone[:3]))}{more}; nobody learns them from that")
+    spellings: dict[str, list[str]] = {}
+    for value in column.counts if column.kind == TEXT else ():
+        spellings.setdefault(" ".join(value.split()).casefold(), []).append(value)
+    if alike := next((values for values in spellings.values() if len(values) > 1), None):
+        told.append(f"{' and '.join(map(repr, alike))} are classes of their own: is it one class, spelt in two ways?")
+    return tuple(told)
 
 
 def _whole(column: Column) -> bool:

@@ -57,7 +57,7 @@ def _feature(
     if look.like == looks.NOTHING:
         return Feature(column.name, name, "", look.why, remarks=look.remarks)
     treatment, make = _TREATMENTS[look.like]
-    lines = make(column, name)
+    lines = make(column, name) if look.like not in looks.SECONDS_OF else _dates(column, name, look.like)
     remarks = look.remarks
     share = column.missing_share
     if share > 0.5 and look.like != looks.PRESENCE:
@@ -68,7 +68,7 @@ def _feature(
         looks.FLAG,
         looks.PLACE,
         looks.DATE,
-        looks.SECONDS,
+        *looks.SECONDS_OF,
     ):
         lines = [*lines, *_presence(column, name, "_missing")]
     return Feature(column.name, name, treatment, _why(look, share), tuple(lines), remarks)
@@ -119,10 +119,15 @@ def _text(column: Column, name: str) -> list[str]:
     return [_entry(name, "columns.text", [reference(column.name)])]
 
 
-def _dates(column: Column, name: str) -> list[str]:
+def _dates(column: Column, name: str, like: str = looks.DATE) -> list[str]:
     """Where in time a date lies, and where in the year, the week and the day, as far as the data has more than one."""
-    days = sorted(day for day in map(_day, column.values) if day is not None)
-    read = _read(column, "days", rounded(round(statistics.median(days))))
+    days = sorted(day for day in (_day(value, like) for value in column.values) if day is not None)
+    median = round(statistics.median(days))
+    if like in (looks.DATE, looks.SECONDS):
+        read = _read(column, "days", rounded(median))
+    else:
+        units = round(86_400 / looks.SECONDS_OF[like])
+        read = _read(column, "number", rounded(median * units)) + (f" / {units}" if units != 1 else "")
     lines = [_entry(name, "tft.scale_to_z_score", [read])]
     span, whole = days[-1] - days[0], {int(day) for day in days}
     if span > 180:
@@ -134,10 +139,10 @@ def _dates(column: Column, name: str) -> list[str]:
     return lines
 
 
-def _day(of: object) -> float | None:
-    """Days since 1970-01-01 of a text or of seconds."""
+def _day(of: object, like: str) -> float | None:
+    """Days since 1970-01-01 of a text or of a number."""
     if isinstance(of, int | float):
-        return of / 86_400
+        return of * looks.SECONDS_OF[like] / 86_400
     try:
         moment = datetime.fromisoformat(str(of).strip().replace(" UTC", "").replace("/", "-")).replace(tzinfo=None)
     except ValueError:
@@ -154,7 +159,7 @@ _TREATMENTS: Mapping[str, tuple[str, Callable[[Column, str], list[str]]]] = {
     looks.CODE: ("vocabulary", _vocabulary),
     looks.FREE_TEXT: ("text", _text),
     looks.DATE: ("date", _dates),
-    looks.SECONDS: ("date", _dates),
+    **dict.fromkeys(looks.SECONDS_OF, ("date", _dates)),
     looks.PRESENCE: ("missing or not", _presence),
 }
 

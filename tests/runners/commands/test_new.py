@@ -24,6 +24,10 @@ from tests.support import ROOT
         (["Kündigung", "--data", "."], "NAME 'Kündigung': expected at most"),
         (["./", "--data", "."], "is there already"),
         (["churn", "--data", ".", "--task", "guess"], "'guess' is not one of"),
+        ([""], "NAME is empty"),
+        (["churn", "--data", ".", "--label", "y", "--label", "y"], "--label y: given 2 times"),
+        (["churn", "--data", ".", "--ingest", "encodin=x"], "unknown key 'encodin', did you mean 'encoding'"),
+        (["churn", "--from", "taxi", "--ingest", "header=false"], "--ingest says nothing here"),
     ],
 )
 def test_what_is_refused_before_anything_is_read(
@@ -68,8 +72,10 @@ def test_from_a_table_to_a_blessed_model(tmp_path: Path) -> None:
     assert made.exit_code == 0, made.err
     assert "↺ ingest  cached, 588 rows" in made.out
     assert "Kunde Nr.      left out      an id: every row has a number of its own" in made.out
+    assert "12 rows without a label are left out" in made.out
     again = call("--root", root, "new", *arguments, "gekündigt?")
     assert again.exit_code == 65
+    assert "no runs under" in call("--root", root, "runs").err
 
     result = run(root, str(model))
     assert result.exit_code == 0, result.output

@@ -94,7 +94,7 @@ class ImagePlan:
     @property
     def facts(self) -> list[str]:
         """What was found, for people."""
-        colours = "grey" if self.images.is_grey else "in colour"
+        colours = "grey" if self.images.is_grey else "in colour and grey" if self.images.greys else "in colour"
         rows = ", ".join(f"{count:,} to {_SPLIT_USE.get(split, split)}" for split, count in self.images.rows.items())
         what = "Of the pixels" if self.layout.kind == MASKS else "Of the images"
         shares = [f"{name} {share:.1%}" for name, share in self.shares.items()]

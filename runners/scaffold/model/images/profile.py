@@ -31,6 +31,8 @@ class Images:
       sizes: how often each height and width is met.
       formats: how often `jpeg` and `png` are.
       is_grey: whether no image that was looked at has colours.
+      looked_at: images whose colours were.
+      greys: of them, those without.
       pixels: of each value that masks hold, its pixels.
       masks: of each value, the masks that hold it.
       twice: images whose bytes another one has.
@@ -43,6 +45,8 @@ class Images:
     sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
     formats: Counter[str] = field(default_factory=Counter)
     is_grey: bool = True
+    looked_at: int = 0
+    greys: int = 0
     pixels: Counter[int] = field(default_factory=Counter)
     masks: Counter[int] = field(default_factory=Counter)
     twice: int = 0
@@ -94,8 +98,11 @@ def _add(found: Images, example: Mapping[str, list[Any]], split: str, seen: dict
     (content,), (height,), (width,) = example["image"], example["height"], example["width"]
     name = example["image_name"][0].decode()
     label = example["label"][0].decode() if "label" in example else ""
-    if found.is_grey and found.count < _COLOURS_LOOKED_AT:
-        found.is_grey = _is_grey(content)
+    if found.looked_at < _COLOURS_LOOKED_AT:
+        is_grey = _is_grey(content)
+        found.looked_at += 1
+        found.greys += is_grey
+        found.is_grey = found.is_grey and is_grey
     found.rows[split] += 1
     found.sizes[height, width] += 1
     found.formats[example["image_format"][0].decode()] += 1

@@ -9,6 +9,9 @@ from runners.scaffold.model.images.profile import Images
 _FEW = 20
 """Images of a class."""
 
+_SOME_GREY = 0.1
+"""Share of grey images among coloured ones, from which on one should look."""
+
 _WORTH_COMPARING = 10
 """Of fewer masks one value in a single mask says nothing."""
 
@@ -43,6 +46,11 @@ def remarks(images: Images, values: tuple[int, ...]) -> list[str]:
             else ""
         )
         told.append(f"{images.twice} images are there twice{apart}")
+    if not images.is_grey and images.greys > _SOME_GREY * images.looked_at:
+        told.append(
+            f"{images.greys} of {images.looked_at} images are grey, the others in colour: "
+            "do they come from elsewhere, and do the classes differ by that?"
+        )
     areas = sorted(height * width for height, width in images.sizes)
     if areas[-1] > 100 * areas[0]:
         (low, high) = (min(images.sizes, key=math.prod), max(images.sizes, key=math.prod))

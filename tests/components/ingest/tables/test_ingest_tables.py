@@ -92,11 +92,15 @@ def test_processes_change_nothing(format: str, tmp_path: Path) -> None:
         (pa.array([b"ab"], pa.binary(2)), [[b"ab"]], "bytes"),
         (pa.array(["a", "b", "a", None]).dictionary_encode(), [[b"a"], [b"b"], [b"a"], []], "bytes"),
         (pa.array([3, 4, 3]).dictionary_encode(), [[3], [4], [3]], "int64"),
-        (pa.array([datetime.date(1970, 1, 3), datetime.date(1969, 12, 31)]), [[2], [-1]], "int64"),
-        (pa.array([EARLY, MOMENT, None], pa.timestamp("us")), [[SECONDS], [-1], []], "int64"),
-        (pa.array([EARLY], pa.timestamp("ns", "Europe/Vienna")), [[SECONDS]], "int64"),
-        (pa.array([datetime.time(1, 1, 1, 5)], pa.time64("us")), [[3661]], "int64"),
-        (pa.array([datetime.time(1, 1, 1)], pa.time32("ms")), [[3661]], "int64"),
+        (
+            pa.array([datetime.date(1970, 1, 3), datetime.date(1969, 12, 31)]),
+            [[2], [-1]],
+            "int64, days since 1970-01-01",
+        ),
+        (pa.array([EARLY, MOMENT, None], pa.timestamp("us")), [[SECONDS], [-1], []], "int64, seconds since 1970-01-01"),
+        (pa.array([EARLY], pa.timestamp("ns", "Europe/Vienna")), [[SECONDS]], "int64, seconds since 1970-01-01"),
+        (pa.array([datetime.time(1, 1, 1, 5)], pa.time64("us")), [[3661]], "int64, seconds since midnight"),
+        (pa.array([datetime.time(1, 1, 1)], pa.time32("ms")), [[3661]], "int64, seconds since midnight"),
         (pa.array([Decimal("1.25"), None]), [[1.25], []], "float32"),
         (pa.array([Decimal(12)], pa.decimal128(10, 0)), [[12]], "int64"),
         (pa.array([ID.bytes], pa.uuid()), [[str(ID).encode()]], "bytes"),
@@ -152,7 +156,7 @@ def logical(kind: str, meaning: str, **more: Any) -> dict[str, Any]:
 def test_types_of_avro(schema: Any, given: list[Any], expected: list[list[Any]], kind: str, tmp_path: Path) -> None:
     result = ingested(tmp_path / "out", write(tmp_path / "a.avro", avro_of(schema, given)), splits=ALL)
     assert values(result) == expected
-    assert result.metadata["columns"] == {"x": kind}
+    assert result.metadata["columns"]["x"].partition(", ")[0] == kind
 
 
 def test_a_named_type_of_avro_is_used_twice(tmp_path: Path) -> None:

@@ -53,6 +53,16 @@ def test_records_without_a_value_are_left_out_too() -> None:
     assert (result.rows, result.left_out) == ((0, 1), 2)
 
 
+@pytest.mark.parametrize("of_table", [True, False])
+def test_nan_is_no_value(of_table: bool) -> None:
+    """Of a label it would be learned as 0."""
+    values = [0.5, float("nan"), None, 0.0]
+    table = pa.RecordBatch.from_pydict({"label": pa.array(values, pa.float32())})
+    records = [examples.encode({"label": value}) for value in values]
+    result = encode(Part("a", "train", table if of_table else records), ("eval", "train"), None, ("label",))
+    assert (result.rows, result.left_out) == ((0, 2), 2)
+
+
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [

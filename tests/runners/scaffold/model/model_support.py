@@ -6,6 +6,7 @@ import json
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from components.runtime.data import examples, tfrecord
@@ -16,12 +17,15 @@ from tests.support import ROOT
 RUFF = ROOT / ".venv" / "tools" / "bin" / "ruff"
 
 
-def data_set(folder: Path, columns: Mapping[str, Sequence[Any]], **ingest: Any) -> DataSet:
+def data_set(
+    folder: Path, columns: Mapping[str, Sequence[Any]], units: Mapping[str, str] = MappingProxyType({}), **ingest: Any
+) -> DataSet:
     """Rows in two splits, one row of three in eval, and a schema that says of each column what it is.
 
     Args:
       folder: to write to.
       columns: values by name, of one length; None where one is missing, a list where there are several.
+      units: see `reading.profile`.
       ingest: settings.
     """
     rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
@@ -33,7 +37,7 @@ def data_set(folder: Path, columns: Mapping[str, Sequence[Any]], **ingest: Any) 
         counts[split] = len(chosen)
     schema = "".join(_feature(name, values) for name, values in columns.items())
     (folder / "schema.pbtxt").write_text(schema, encoding="utf-8")
-    return reading.profile(folder / "examples", folder, counts, columns, "data.csv", ingest)
+    return reading.profile(folder / "examples", folder, counts, columns, "data.csv", ingest, units)
 
 
 def plan(data: DataSet, *labels: str, kept: Sequence[str] = (), left_out: Sequence[str] = ()) -> Plan:

@@ -67,6 +67,15 @@ def test_a_model_that_is_not_there(tmp_path: Path) -> None:
         copying.copy("txi", tmp_path / "mine")
 
 
+def test_data_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(Settings, "own_data", tmp_path / "taxi")
+    told = "its data is not there yet: put it into {}, or make a sample: make sample-data MODEL=taxi"
+    assert copying.missing_data("taxi") == told.format(tmp_path / "taxi")
+    (tmp_path / "taxi").mkdir()
+    (tmp_path / "taxi" / "a.csv").touch()
+    assert copying.missing_data("taxi") == ""
+
+
 def test_the_command(tmp_path: Path) -> None:
     folder = tmp_path / "mine"
     done = call("new", folder, "--from", "taxi", "--dry-run")

@@ -20,6 +20,7 @@ from runners.scaffold.model import csv_form
         ("a\tb\nx, y\t2\nz\t4\n", {"delimiter": "\t"}),
         ('a,b\n"x;y",2\n"z;w",4\n', {}),
         ("a\n1\n2\n", {}),
+        ('a;b\n"two\nlines";2\n"x\n\ny";4\n', {"delimiter": ";"}),
         ("Größe;b\n1;2\n".encode("cp1252"), {"delimiter": ";", "encoding": "cp1252"}),
         ("a,b\n1,2\n".encode("utf-16"), {"encoding": "utf-16"}),
         ("", {}),
@@ -33,6 +34,15 @@ def test_the_form_of_a_file(tmp_path: Path, content: str | bytes, expected: dict
     (tmp_path / "data.csv").unlink()
     (tmp_path / "one.csv.gz").write_bytes(gzip.compress(raw))
     assert csv_form.settings(str(tmp_path / "one.csv.gz")) == expected
+
+
+def test_what_is_given_holds_and_other_names_are_csv_too(tmp_path: Path) -> None:
+    (tmp_path / "data.tsv").write_text("a\tb\n1\t2\n")
+    assert csv_form.settings(str(tmp_path)) == {"format": "csv", "delimiter": "\t"}
+    (tmp_path / "data.tsv").rename(tmp_path / "data.txt")
+    assert csv_form.settings(str(tmp_path), {"encoding": "latin-1"}) == {"encoding": "latin-1"}
+    given = {"format": "csv", "encoding": "latin-1"}
+    assert csv_form.settings(str(tmp_path), given) == given | {"delimiter": "\t"}
 
 
 def test_what_is_no_csv_or_lies_elsewhere_is_left_to_ingest(tmp_path: Path) -> None:

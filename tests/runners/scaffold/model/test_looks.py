@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from components.runtime.errors import InputError
-from runners.scaffold.model import looks
+from runners.scaffold.model import text_forms
 from runners.scaffold.model.profile import Feature
 from tests.runners.scaffold.model.model_support import data_set, plan
 
@@ -47,6 +47,8 @@ def treated(folder: Path, name: str, values: list[Any], **options: Any) -> Featu
         ("review", [f"it is word{n} and word{n * 7} here" for n in range(ROWS)], "text", "columns.text("),
         ("since", [f"20{10 + n % 9}-0{1 + n % 9}-{10 + n % 18}" for n in range(ROWS)], "date", "columns.days("),
         ("created_at", [1_500_000_000 + 7_200 * n for n in range(ROWS)], "date", "columns.days("),
+        ("seen", [1_500_000_000_000 + 7_200_000 * n for n in range(ROWS)], "date",
+         'columns.number(inputs["seen"]) / 86400000'),
         ("note", [None] * (ROWS - 1) + ["x"], "missing or not", "columns.is_missing("),
     ],
 )  # fmt: skip
@@ -69,6 +71,9 @@ def test_treatments(tmp_path: Path, name: str, values: list[Any], treatment: str
         ("score", [one + CHANCE.uniform(0, 0.4) for one in LABEL], "a leak?"),
         ("blob", [b"\xff\x00"] * ROWS, "bytes that are no text"),
         ("tags", [["a", "b"]] * ROWS, "several values in a row"),
+        ("price", [f"${n},{n % 9}10" for n in range(100, 100 + ROWS)], "numbers written as '$100,110': clean them"),
+        ("rate", [f"{n % 9}.5 %" for n in range(ROWS)], "numbers written as '0.5 %': clean them"),
+        ("zip", [10_000 + 7 * (n % 200) for n in range(ROWS)], "200 different values in 300 rows: hardly one"),
         ("day", [f"{1 + n % 28}.3.2015" for n in range(ROWS)], "dates that are not written as 2015-01-31"),
     ],
 )
@@ -79,10 +84,34 @@ def test_what_is_left_out(tmp_path: Path, name: str, values: list[Any], why: str
     assert feature.remarks
 
 
+def test_dates_of_typed_tables(tmp_path: Path) -> None:
+    units = {"born": "days since 1970-01-01"}
+    data = data_set(tmp_path, {"born": [n * 30 for n in range(ROWS)], "label": LABEL}, units)
+    (feature,) = plan(data, "label").features
+    assert (feature.treatment, feature.why) == ("date", "1970-01-01 to 1994-07-24")
+    assert feature.lines[0] == '"born_xf": tft.scale_to_z_score(columns.number(inputs["born"])),'
+
+
+def test_codes_and_dates_as_integers_are_told(tmp_path: Path) -> None:
+    zips = treated(tmp_path / "1", "zip", [1_000 + n % 40 for n in range(ROWS)])
+    assert zips.remarks[1].endswith("in a CSV --ingest 'text_columns=[zip]' keeps them")
+    days = treated(tmp_path / "2", "d", [20_200_101 + n % 31 for n in range(ROWS)])
+    assert days.remarks == ("dates as integers, such as 20150131: write them as 2015-01-31",)
+
+
 def test_what_looks_like_a_leak_can_be_kept_and_anything_left_out(tmp_path: Path) -> None:
     answer = ["yes" if one else "no" for one in LABEL]
     assert treated(tmp_path / "1", "answer", answer, kept=["answer"]).treatment == "vocabulary"
     assert treated(tmp_path / "2", "age", numbers(1, 2), left_out=["age"]).why == "asked for with --leave-out"
+
+
+@pytest.mark.filterwarnings("error")
+def test_infinite_values(tmp_path: Path) -> None:
+    """Arithmetic with them would warn in words that nobody asked for."""
+    values = [float("inf"), *numbers(0, 1)[1:]]
+    data = data_set(tmp_path, {"x": values, "label": numbers(0, 9)})
+    (feature,) = plan(data, "label").features
+    assert (feature.treatment, feature.remarks) == ("buckets", ("infinite values",))
 
 
 def test_a_leak_of_a_number(tmp_path: Path) -> None:
@@ -108,7 +137,7 @@ def test_many_columns_of_a_kind_are_read_in_a_loop(tmp_path: Path) -> None:
 
 def test_numbers_kept_from_being_some_by_a_word_for_nothing(tmp_path: Path) -> None:
     data = data_set(tmp_path, {"a": ["1", "NA", "2.5"] * 10, "b": ["1", "x", "2"] * 10, "c": ["NA", "yes", "no"] * 10})
-    assert {name: looks.spelt_missing(column) for name, column in data.columns.items()} == {
+    assert {name: text_forms.spelt_missing(column) for name, column in data.columns.items()} == {
         "a": ("NA",), "b": (), "c": (),
     }  # fmt: skip
 

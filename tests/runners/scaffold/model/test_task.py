@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from components.runtime.errors import InputError
-from runners.scaffold.model import gates, task
+from runners.scaffold.model import gates, planning, task
 from runners.scaffold.model.profile import Task
 from tests.runners.scaffold.model.model_support import data_set
 
@@ -49,8 +49,12 @@ def test_what_is_asked_for_holds(tmp_path: Path) -> None:
     [
         (["a"] * 9, {}, "--label y: one value in all rows"),
         ([None] * 9, {}, "--label y: no row has a value"),
+        ([f"${n},000" for n in range(1, 30)], {}, "--label y: numbers written as .*clean them"),
+        ([0.5, 1.5, float("inf")] * 9, {}, "--label y: 9 of 27 rows have inf"),
         ([f"{n}x" for n in range(300)], {}, "--label y: 300 different values, such as '0x', .*, are too many"),
         (["a", "b"] * 9, {"positive": "c"}, "--positive c: the label y has the values 'a', 'b'"),
+        (["a", "b", "c"] * 9, {"positive": "a"}, "--positive a: the label y has 3 values, not two"),
+        ([*range(99)], {"positive": "3"}, "--positive 3: the label y is a number"),
         (["a", "b", "c"] * 9, {"kind": "binary"}, "--task binary: the label y has 3 values, not two"),
         (["a", "b"] * 9, {"kind": "number"}, "--task number: the label y is text"),
         ([1, 0] * 9, {"kind": "labels"}, "--task labels: give several columns"),
@@ -69,6 +73,22 @@ def test_labels_that_are_not_there(tmp_path: Path) -> None:
         task.infer(data, ["Preis"])
     with pytest.raises(InputError, match=r"--label COLUMN is missing: .* the columns are: Preis in €, qm"):
         task.infer(data, [])
+
+
+def test_options_that_contradict_each_other() -> None:
+    for labels, left_out, kept, line in (
+        (["y", "y"], [], [], "--label y: given 2 times"),
+        (["y"], ["y"], [], "--leave-out y: that is the label"),
+        (["y"], ["a"], ["a"], "--leave-out a and --keep a"),
+    ):
+        with pytest.raises(InputError, match=line):
+            planning.check_options(labels, left_out, kept)
+
+
+def test_classes_that_look_wrong_are_told(tmp_path: Path) -> None:
+    one, alike = infer(tmp_path, ["Yes", "no", "yes"] * 9 + ["maybe"]).remarks
+    assert one == "classes of one row: 'maybe'; nobody learns them from that"
+    assert alike == "'Yes' and 'yes' are classes of their own: is it one class, spelt in two ways?"
 
 
 def test_several_labels(tmp_path: Path) -> None:
@@ -96,6 +116,13 @@ def test_a_class_of_few_rows_may_be_new_to_training(tmp_path: Path) -> None:
 def test_gates_of_two_classes(shares: dict[int, float], rows: int, metrics: dict[str, float]) -> None:
     found = gates.gates(Task("binary", ("y",), shares, 1), rows)
     assert {name: gate.bound for name, gate in found.items()} == metrics
+
+
+def test_a_bound_on_few_rows_is_not_told_as_that_of_chance() -> None:
+    gate = gates.auc(0.5, 9)
+    assert gate.bound == 0.75
+    assert "less than 0.84" in gate.why
+    assert "No more than 0.75 is asked for" in gate.why
 
 
 def test_a_gate_leaves_room_for_a_model_that_is_right_on_few_rows() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from runners.scaffold.model.images import remarks
 from runners.scaffold.model.images.profile import Images, profile
 from tests.components.ingest.ingest_support import run_ingest
 from tests.runners.scaffold.model.images.image_support import save
@@ -45,7 +46,9 @@ def test_one_image_in_colour_makes_all_coloured(tmp_path: Path) -> None:
     for number in range(6):
         save(tmp_path / "data" / f"class{number % 2}" / f"{number}.png", pixels(number, 6, 8))
     save(tmp_path / "data" / "class0" / "last.png", pixels(9, 6, 8, 3))
-    assert looked_at(tmp_path).is_grey is False
+    found = looked_at(tmp_path)
+    assert (found.is_grey, found.greys, found.looked_at) == (False, 6, 7)
+    assert remarks.remarks(found, ())[-1].startswith("6 of 7 images are grey, the others in colour")
 
 
 def test_values_of_masks_are_counted(tmp_path: Path) -> None:
