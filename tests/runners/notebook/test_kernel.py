@@ -68,7 +68,9 @@ def test_the_notebook_of_taxi_goes_through(tmp_path: Path) -> None:
         for output in cell.get("outputs", []):
             assert output.output_type != "error", (cell.source, output.traceback)
     states, likely, compared, refused = done[-4:]
-    assert "'transform': 'cached'" in texts(states)[0]
+    # (Transform's own module could import the one that was edited; what it made is the same.)
+    assert "'validate': 'cached'" in texts(states)[0]
+    assert "'transformed-statistics': 'cached'" in texts(states)[0]
     assert "'train': 'done'" in texts(states)[0]
     assert texts(likely) == ["True"]
     assert "train/model" in texts(compared)[0]
