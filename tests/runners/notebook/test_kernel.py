@@ -74,7 +74,7 @@ def test_the_notebook_of_taxi_goes_through(tmp_path: Path) -> None:
     assert "'train': 'done'" in texts(states)[0]
     assert texts(likely)[-1] == "True"
     assert "train/model" in texts(compared)[0]
-    assert "transform/transform_graph" not in texts(compared)[0]
+    assert "transform/transformed_examples" not in texts(compared)[0]
     assert "no column 'far' in the data, did you mean 'fare'?" in refused.outputs[-1].traceback[0]
     # The plot of the drift, and the pages of the stages.
     assert any("image/png" in output.get("data", {}) for cell in done for output in cell.get("outputs", []))
