@@ -109,5 +109,5 @@ def _run(command: list[str], variables: dict[str, str]) -> int:
         for each, handler in handlers.items():
             signal.signal(each, handler)
     if asked:
-        click.echo("ended")
+        output.note("ended")
     return 0 if asked else code
