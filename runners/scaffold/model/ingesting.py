@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,9 +14,8 @@ from rich.console import Console
 from components.runtime.errors import EXIT_INTERRUPTED, InputError, StageError
 from components.runtime.records import execution_record, run_record
 from components.runtime.stage.artifacts import local_path
-from runners.compiled.ir import documents, read
 from runners.compiled.pipelines import compiled
-from runners.local import environments
+from runners.local import request
 from runners.local.run import LocalRun
 from runners.local.selection import Selection
 from runners.scaffold.model import ingest_options
@@ -63,22 +61,17 @@ def ingested(root: Path, folder: Path, place: str, ingest: Mapping[str, Any], co
     Raises:
       StageError: the data cannot be read; why, as ingest says it.
     """
-    pipeline = own_name(folder)
-    settings = Settings.model_validate({"pipeline_name": pipeline, "folder": folder, "ingest": dict(ingest)})
-    ir = compiled(settings)
-    graph = read(documents(ir)[0])
-    given = {"data": place if "://" in place else os.path.abspath(place)}
-    arguments = graph.values(given | {"serving_directory": str(root / "serving" / folder.name)})
-    selection = Selection(_LAST)
-    environments.prepare(graph.tasks[name].stage for name in selection.tasks(graph))
-    run = LocalRun(
-        root=root,
-        pipeline=graph,
-        ir=ir,
-        arguments=arguments,
-        display=make_display(console),
-        selection=selection,
-        model=folder,
+    settings = Settings.model_validate({"pipeline_name": own_name(folder), "folder": folder, "ingest": dict(ingest)})
+    run = request.prepare(
+        root,
+        settings,
+        compiled(settings),
+        lambda _known: {"data": place},
+        lambda _name: "--data ",
+        make_display(console),
+        selection=Selection(_LAST),
+        # What hinders nothing is told when the model is run.
+        warn=lambda _line: None,
     )
     run.record["title"] = f"reading {place}"
     try:
