@@ -68,7 +68,7 @@ def notebook(context: click.Context, model: str, no_browser: bool, port: int | N
         *(["--allow-root"] if os.geteuid() == 0 else []),
         *([f"--ServerApp.port={port}", "--ServerApp.port_retries=0"] if port else []),
         f"--ServerApp.root_dir={file.parent}",
-        file.name,
+        str(file),
     ]
     variables = {
         # What a kernel imports, wherever its notebook lies.

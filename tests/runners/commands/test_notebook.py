@@ -45,7 +45,8 @@ def test_a_notebook_is_written_once_beside_the_model(
     assert said.lines[0].endswith("mine.ipynb")
     assert (mine / "mine.ipynb").read_text() == "{}"
     (first, variables), (second, _) = started
-    assert first[-1] == "mine.ipynb"
+    # By the whole path: a name is looked for in the folder where the command runs, not in root_dir.
+    assert first[-1] == str(mine / "mine.ipynb")
     assert f"--ServerApp.root_dir={mine}" in first
     assert {"--no-browser", "--ServerApp.port=9000"} <= set(first)
     assert "--no-browser" not in second
