@@ -47,6 +47,7 @@ TABLES_STAMP := $(call stamp,tables,$(LOCKS)/tables.txt)
 CLIENT_STAMP := $(call stamp,client,$(LOCKS)/client.txt $(LOCKS)/test.txt)
 DATA_STAMP := $(call stamp,data,$(LOCKS)/data.txt $(LOCKS)/test.txt)
 SPACE_STAMP := $(call stamp,space,$(LOCKS)/space.txt $(LOCKS)/test.txt)
+SERVING_STAMP := $(call stamp,serving,$(LOCKS)/serving.txt $(LOCKS)/test.txt)
 NOTEBOOK_STAMP := $(call stamp,notebook,$(LOCKS)/notebook.txt $(LOCKS)/test.txt)
 ML_STAMP := $(call stamp,ml,$(LOCKS)/ml.txt $(LOCKS)/test.txt)
 
@@ -161,7 +162,7 @@ $(TOOLS_STAMP): | $(UV_STAMP)
 	@scripts/alone.sh $@ bash -euc 'echo "setting up: tools for checks"; \
 	  $(UV) pip sync --quiet --python .venv/tools/bin/python --require-hashes $(LOCKS)/uv.txt $(LOCKS)/tools.txt; touch $@'
 
-$(CLIENT_STAMP) $(DATA_STAMP) $(ML_STAMP) $(SPACE_STAMP) $(NOTEBOOK_STAMP): | $(UV_STAMP)
+$(CLIENT_STAMP) $(DATA_STAMP) $(ML_STAMP) $(SPACE_STAMP) $(NOTEBOOK_STAMP) $(SERVING_STAMP): | $(UV_STAMP)
 	@scripts/alone.sh $@ scripts/environment.sh "$$(scripts/python.sh $(call quoted,$(PYTHON)))" $@ $(LOCKS)
 
 $(SAMPLES_STAMP): | $(UV_STAMP)

@@ -21,7 +21,7 @@ stale=
 for name in $(basename -s .in -- *.in | LC_ALL=C sort); do
   input=$name.in
   case $name in
-    client | data | ml | space) extra=(--override overrides.txt) ;;
+    client | data | ml | serving | space) extra=(--override overrides.txt) ;;
     # Images of stages that run elsewhere in a larger environment: the same versions in both.
     light | cloud) extra=(--constraint client.txt) ;;
     # Runs pipelines as the client does.

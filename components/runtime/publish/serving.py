@@ -30,6 +30,12 @@ MODEL_FOLDER = "Format-Serving"
 MANIFEST = "assets.extra/millrace.json"
 """Inside a version. TensorFlow Serving leaves `assets.extra/` to whoever exports the model."""
 
+WARM_UP = "assets.extra/tf_serving_warmup_requests"
+"""Inside a version: requests that a server answers before it serves the version, a TFRecord file of PredictionLogs."""
+
+LABELS = "labels.json"
+"""In the serving directory: which version has which label."""
+
 LARGEST_VERSION = 2**63 - 1
 """TensorFlow Serving's versions are 64-bit integers; it leaves folders with higher numbers alone."""
 

@@ -1,0 +1,56 @@
+"""Starts the server: `python -m model_server`, with the options of `tensorflow_model_server`."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import os
+import sys
+from pathlib import Path
+
+_NOT_FOUND = 66
+_UNAVAILABLE = 69
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the command line; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m model_server", description=__doc__)
+    parser.add_argument("--model_name", default="default")
+    parser.add_argument("--model_base_path", type=Path, required=True, help="the serving directory")
+    parser.add_argument("--port", type=int, default=8500, help="gRPC; 0 for none")
+    parser.add_argument("--rest_api_port", type=int, default=8501, help="REST; 0 for none")
+    parser.add_argument("--file_system_poll_wait_seconds", type=float, default=1.0, help="0 to look once")
+    parser.add_argument("--address", default="127.0.0.1", help="where it listens; 0.0.0.0 for all that can reach it")
+    options = parser.parse_args(arguments)
+    # KServe reads the command line too, and knows other options.
+    sys.argv = sys.argv[:1]
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    for chatty in ("kserve", "uvicorn", "tensorflow", "httpx"):
+        logging.getLogger(chatty).setLevel(logging.ERROR)
+    if not options.model_base_path.is_dir():
+        print(f"error: {options.model_base_path}: no such folder", file=sys.stderr)
+        return _NOT_FOUND
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    from model_server.server import serve
+    from model_server.versions import Versions
+
+    models = {options.model_name: Versions(options.model_name, options.model_base_path)}
+    try:
+        asyncio.run(
+            serve(
+                models,
+                address=options.address,
+                rest_port=options.rest_api_port,
+                grpc_port=options.port,
+                poll=options.file_system_poll_wait_seconds,
+            )
+        )
+    except OSError as error:
+        print(f"error: cannot listen on {options.address}: {error.strerror or error}", file=sys.stderr)
+        return _UNAVAILABLE
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,157 @@
+"""TensorFlow Serving's gRPC services: PredictionService and ModelService.
+
+https://github.com/tensorflow/serving/tree/master/tensorflow_serving/apis
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import grpc
+import tensorflow as tf
+from tensorflow_serving.apis import (
+    classification_pb2,
+    input_pb2,
+    model_pb2,
+    model_service_pb2_grpc,
+    predict_pb2,
+    prediction_service_pb2_grpc,
+    regression_pb2,
+)
+
+from model_server import protocol
+from model_server.errors import BadRequestError, NotServedError, RequestError
+from model_server.metrics import counted
+from model_server.versions import Loaded, Versions
+
+
+class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
+    """Answers Predict, Classify, Regress and GetModelMetadata."""
+
+    def __init__(self, models: Mapping[str, Versions]) -> None:
+        self._models = models
+
+    async def Predict(self, request: Any, context: Any) -> Any:
+        """One request of `predict`."""
+        return await self._answered("predict", _predict, request, context)
+
+    async def Classify(self, request: Any, context: Any) -> Any:
+        """One request of `classify`."""
+        return await self._answered("classify", _classify, request, context)
+
+    async def Regress(self, request: Any, context: Any) -> Any:
+        """One request of `regress`."""
+        return await self._answered("regress", _regress, request, context)
+
+    async def GetModelMetadata(self, request: Any, context: Any) -> Any:
+        """The signatures of a version."""
+
+        def told(model: Versions, _: Any) -> Any:
+            return protocol.metadata(model, *_version(request.model_spec))
+
+        return await self._answered("get_model_metadata", told, request, context)
+
+    async def _answered(
+        self, verb: str, work: Callable[[Versions, Any], Any], request: Any, context: grpc.aio.ServicerContext
+    ) -> Any:
+        return await answered(self._models, verb, work, request, context)
+
+
+class ModelService(model_service_pb2_grpc.ModelServiceServicer):
+    """Answers GetModelStatus."""
+
+    def __init__(self, models: Mapping[str, Versions]) -> None:
+        self._models = models
+
+    async def GetModelStatus(self, request: Any, context: Any) -> Any:
+        """The states of a model's versions."""
+
+        def told(model: Versions, _: Any) -> Any:
+            return protocol.status(model, *_version(request.model_spec))
+
+        return await answered(self._models, "get_model_status", told, request, context)
+
+
+async def answered(
+    models: Mapping[str, Versions],
+    verb: str,
+    work: Callable[[Versions, Any], Any],
+    request: Any,
+    context: grpc.aio.ServicerContext,
+) -> Any:
+    """Does a request's work in a thread, counts it, and turns what is refused into a status."""
+    name = request.model_spec.name
+    try:
+        if name not in models:
+            raise NotServedError(f"no model {name!r} is served; these are: {', '.join(sorted(models))}")
+        with counted(name, verb, "GRPC"):
+            return await asyncio.to_thread(work, models[name], request)
+    except RequestError as error:
+        await context.abort(grpc.StatusCode[error.grpc], str(error))
+
+
+def _predict(model: Versions, request: Any) -> Any:
+    with model.using(*_version(request.model_spec)) as version:
+        assert version.model is not None
+        signature = version.model.signature(request.model_spec.signature_name)
+        try:
+            given = {name: tf.make_ndarray(tensor) for name, tensor in request.inputs.items()}
+        except (TypeError, ValueError) as error:
+            raise BadRequestError(f"an input is no tensor: {error}") from None
+        outputs = version.model.run(signature, given, tuple(request.output_filter))
+        answer = predict_pb2.PredictResponse(model_spec=_spec(model, version, signature.name))
+        for name, values in outputs.items():
+            answer.outputs[name].CopyFrom(tf.make_tensor_proto(values, dtype=signature.outputs[name].dtype))
+        return answer
+
+
+def _classify(model: Versions, request: Any) -> Any:
+    with model.using(*_version(request.model_spec)) as version:
+        assert version.model is not None
+        rows = protocol.classify(version.model, request.model_spec.signature_name, _examples(request.input))
+        answer = classification_pb2.ClassificationResponse(
+            model_spec=_spec(model, version, request.model_spec.signature_name)
+        )
+        for row in rows:
+            classes = answer.result.classifications.add()
+            for label, score in row:
+                classes.classes.add(label=label, score=score)
+        return answer
+
+
+def _regress(model: Versions, request: Any) -> Any:
+    with model.using(*_version(request.model_spec)) as version:
+        assert version.model is not None
+        values = protocol.regress(version.model, request.model_spec.signature_name, _examples(request.input))
+        answer = regression_pb2.RegressionResponse(model_spec=_spec(model, version, request.model_spec.signature_name))
+        for value in values:
+            answer.result.regressions.add(value=value)
+        return answer
+
+
+def _version(spec: model_pb2.ModelSpec) -> tuple[int | None, str]:
+    choice = spec.WhichOneof("version_choice")
+    return (spec.version.value if choice == "version" else None), (
+        spec.version_label if choice == "version_label" else ""
+    )
+
+
+def _spec(model: Versions, version: Loaded, signature: str) -> model_pb2.ModelSpec:
+    spec = model_pb2.ModelSpec(name=model.name, signature_name=signature)
+    spec.version.value = version.number
+    return spec
+
+
+def _examples(given: input_pb2.Input) -> list[bytes]:
+    if given.WhichOneof("kind") == "example_list_with_context":
+        context = given.example_list_with_context.context.SerializeToString()
+        # Messages of one kind are merged by writing one behind the other; maps take the later value.
+        return [
+            context + each.SerializeToString(deterministic=True) for each in given.example_list_with_context.examples
+        ]
+    examples = [each.SerializeToString() for each in given.example_list.examples]
+    if not examples:
+        raise BadRequestError("the request has no examples")
+    return examples

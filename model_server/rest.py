@@ -1,0 +1,140 @@
+"""TensorFlow Serving's REST API: https://www.tensorflow.org/tfx/serving/api_rest."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+from google.protobuf import json_format
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from model_server import protocol, rest_values
+from model_server.errors import BadRequestError, NotServedError, RequestError
+from model_server.metrics import counted
+from model_server.versions import Versions
+
+VERSION_HEADER = "X-Model-Version"
+"""Of every answer of a model: the version that gave it."""
+
+_LARGEST_BODY = 256 << 20
+_PATH = re.compile(
+    r"(?P<name>[^/:]+)(?:/versions/(?P<version>[^/:]+)|/labels/(?P<label>[^/:]+))?(?P<metadata>/metadata)?(?::(?P<verb>\w+))?"
+)
+
+Verb = Callable[[Versions, int | None, str, Mapping[str, Any]], tuple[dict[str, Any], int]]
+
+
+def router(models: Mapping[str, Versions]) -> APIRouter:
+    """The routes below `/v1`, and those of the metrics."""
+    routes = APIRouter()
+
+    @routes.get("/v1/models")
+    async def names() -> Response:
+        return _answer({"models": sorted(models)})
+
+    @routes.get("/v1/models/{path:path}")
+    async def told(path: str) -> Response:
+        try:
+            model, version, label, found = _asked(models, path)
+            if found["verb"]:
+                return _refusal(405, f"{path}: send a POST")
+            if found["metadata"]:
+                metadata = await asyncio.to_thread(protocol.metadata, model, version, label)
+                return _answer(json_format.MessageToDict(metadata, preserving_proto_field_name=True))
+            status = protocol.status(model, version, label)
+            return _answer(
+                json_format.MessageToDict(
+                    status, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
+                )
+            )
+        except RequestError as error:
+            return _refusal(error.http, str(error))
+
+    @routes.post("/v1/models/{path:path}")
+    async def asked(path: str, request: Request) -> Response:
+        try:
+            model, version, label, found = _asked(models, path)
+            verb = _VERBS.get(found["verb"] or "")
+            if verb is None:
+                raise NotServedError(f"{path}: POST to …:predict, …:classify or …:regress")
+            with counted(model.name, found["verb"], "REST"):
+                if int(request.headers.get("content-length") or 0) > _LARGEST_BODY:
+                    raise BadRequestError(f"the request has more than {_LARGEST_BODY >> 20} MB")
+                content = rest_values.body(await request.body())
+                document, number = await asyncio.to_thread(verb, model, version, label, content)
+                return _answer(document, {VERSION_HEADER: str(number)})
+        except RequestError as error:
+            return _refusal(error.http, str(error))
+
+    @routes.get("/monitoring/prometheus/metrics")
+    @routes.get("/metrics")
+    async def metrics() -> Response:
+        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+
+    return routes
+
+
+async def unknown(request: Request, error: Exception) -> Response:
+    """What answers where there is no route."""
+    return _refusal(404, f"{request.url.path}: no such path; the models are below /v1/models")
+
+
+def _predict(model: Versions, number: int | None, label: str, request: Mapping[str, Any]) -> tuple[dict[str, Any], int]:
+    with model.using(number, label) as version:
+        assert version.model is not None
+        signature = version.model.signature(_signature_name(request))
+        given, by_rows = rest_values.given(request, signature)
+        outputs = version.model.run(signature, given)
+        count = len(request["instances"]) if by_rows else 0
+        return rest_values.answer(outputs, by_rows=by_rows, count=count), version.number
+
+
+def _classify(
+    model: Versions, number: int | None, label: str, request: Mapping[str, Any]
+) -> tuple[dict[str, Any], int]:
+    with model.using(number, label) as version:
+        assert version.model is not None
+        examples = protocol.examples_of_json(request)
+        classes = protocol.classify(version.model, _signature_name(request), examples)
+        return {"result": [[[name, score] for name, score in row] for row in classes]}, version.number
+
+
+def _regress(model: Versions, number: int | None, label: str, request: Mapping[str, Any]) -> tuple[dict[str, Any], int]:
+    with model.using(number, label) as version:
+        assert version.model is not None
+        examples = protocol.examples_of_json(request)
+        return {"result": protocol.regress(version.model, _signature_name(request), examples)}, version.number
+
+
+_VERBS: dict[str, Verb] = {"predict": _predict, "classify": _classify, "regress": _regress}
+
+
+def _signature_name(request: Mapping[str, Any]) -> str:
+    name = request.get("signature_name", "")
+    if not isinstance(name, str):
+        raise BadRequestError("`signature_name` has to be a text")
+    return name
+
+
+def _asked(models: Mapping[str, Versions], path: str) -> tuple[Versions, int | None, str, re.Match[str]]:
+    found = _PATH.fullmatch(path)
+    if found is None:
+        raise NotServedError(f"{path}: no such path; it is MODEL[/versions/N|/labels/LABEL][/metadata|:predict]")
+    if found["name"] not in models:
+        raise NotServedError(f"no model {found['name']!r} is served; these are: {', '.join(sorted(models))}")
+    version = found["version"]
+    if version is not None and not (version.isdecimal() and version.isascii()):
+        raise BadRequestError(f"{version!r} is no version; it is a number")
+    return models[found["name"]], None if version is None else int(version), found["label"] or "", found
+
+
+def _answer(document: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Response:
+    return Response(rest_values.text(document), media_type="application/json", headers=dict(headers or {}))
+
+
+def _refusal(code: int, reason: str) -> Response:
+    return Response(rest_values.text({"error": reason}), status_code=code, media_type="application/json")

@@ -1,0 +1,226 @@
+"""Which versions are in memory: what lies in the serving directory, looked at again and again.
+
+The highest version that can be loaded is in service, and each that has a label beside it. A new one is loaded, and its
+warm-up requests are answered, before an old one goes, so that there is never none. A request keeps the version that it
+was given: it is answered whole by that one, and a version is freed when its last request has ended.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import enum
+import logging
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from components.runtime.publish import labels as published_labels
+from components.runtime.publish import serving
+from model_server import warm_up
+from model_server.errors import NotReadyError, NotServedError
+from model_server.saved_model import SavedModel
+
+_LOG = logging.getLogger("millrace.serving")
+
+
+class State(enum.StrEnum):
+    """Of a version, as TensorFlow Serving names them."""
+
+    LOADING = "LOADING"
+    AVAILABLE = "AVAILABLE"
+    UNLOADING = "UNLOADING"
+    END = "END"
+
+
+@dataclass
+class Loaded:
+    """A version, in memory or not.
+
+    Attributes:
+      error: why it could not be loaded.
+      seen: by what its folder is known, so that a damaged one is tried again when it has changed, and not before.
+    """
+
+    number: int
+    state: State
+    seen: tuple[int, int]
+    model: SavedModel | None = None
+    error: str = ""
+    seconds: float = 0.0
+    requests: int = field(default=0, repr=False)
+
+
+class Versions:
+    """The versions of one model."""
+
+    def __init__(self, name: str, root: Path) -> None:
+        """Nothing is loaded before the first `refresh`.
+
+        Args:
+          name: of the model, in requests.
+          root: its serving directory.
+        """
+        self.name = name
+        self.root = root
+        self._known: dict[int, Loaded] = {}
+        self._labels: dict[str, int] = {}
+        self._in_service = 0
+        # Who looks at the folder holds the first for as long as a model takes to load; requests need only the second.
+        self._refreshing = threading.Lock()
+        self._lock = threading.RLock()
+
+    def refresh(self) -> None:
+        """Looks at the serving directory, loads what is new in it, and frees what has gone or is no longer wanted."""
+        with self._refreshing:
+            folders = dict(serving.numbered(self.root))
+            labels = {name: number for name, number in self._read_labels().items() if number in folders}
+            in_service = 0
+            for number in sorted(folders, reverse=True):
+                if self._load(number, folders[number]):
+                    in_service = number
+                    break
+            loaded = {number for number in set(labels.values()) if self._load(number, folders[number])}
+            with self._lock:
+                # What cannot be read does not take what answers out of service.
+                if in_service or not folders:
+                    self._in_service = in_service
+                self._labels = {name: number for name, number in labels.items() if number in loaded}
+                wanted = {self._in_service, *self._labels.values()}
+                # Those that cannot be loaded are told of as long as they lie there.
+                failed = {number for number, each in self._known.items() if each.error and number in folders}
+            for number in [number for number in self._known if number not in wanted | failed]:
+                self._unload(number)
+
+    def _read_labels(self) -> dict[str, int]:
+        try:
+            return published_labels.read(self.root)
+        except ValueError as error:
+            _LOG.error("%s", error)
+            return self._labels
+
+    def _load(self, number: int, folder: Path) -> bool:
+        """Has a version in memory; says whether it is."""
+        try:
+            about = folder.stat()
+        except OSError:
+            return False
+        known = self._known.get(number)
+        seen = (about.st_ino, about.st_mtime_ns)
+        if known and (known.state is State.AVAILABLE or known.seen == seen):
+            return known.state is State.AVAILABLE
+        version = Loaded(number, State.LOADING, seen)
+        with self._lock:
+            self._known[number] = version
+        begun = time.monotonic()
+        try:
+            if manifest := serving.read_version(number, folder):
+                serving.verify(manifest)
+            model = SavedModel(folder)
+            answered = warm_up.replay(model, folder)
+        # Whatever a model does while it is loaded, the others are served.
+        except Exception as error:
+            reason = str(error).strip().splitlines() or [type(error).__name__]
+            _LOG.error("%s version %d cannot be loaded: %s", self.name, number, reason[0])
+            with self._lock:
+                version.state, version.error = State.END, reason[0]
+            return False
+        with self._lock:
+            version.seconds = time.monotonic() - begun
+            version.model, version.state = model, State.AVAILABLE
+        warmed = f", {answered} warm-up requests answered" if answered else ""
+        _LOG.info("%s version %d is served (loaded in %.1f s%s)", self.name, number, version.seconds, warmed)
+        return True
+
+    def _unload(self, number: int) -> None:
+        """Gives a version to no further request; it is freed when its last one has ended."""
+        with self._lock:
+            version = self._known.pop(number)
+            was_served = version.state is State.AVAILABLE
+            version.state = State.UNLOADING
+            self._free(version)
+        if was_served:
+            _LOG.info("%s version %d is no longer served", self.name, number)
+
+    def _free(self, version: Loaded) -> None:
+        if version.state is State.UNLOADING and not version.requests:
+            version.state = State.END
+            if version.model:
+                version.model.close()
+
+    @contextlib.contextmanager
+    def using(self, number: int | None = None, label: str = "") -> Iterator[Loaded]:
+        """Gives a version that stays in memory until the request has ended.
+
+        Args:
+          number: the one wanted; the one in service where neither it nor a label is given.
+          label: that of the one wanted.
+
+        Raises:
+          NotServedError: there is none of that number or label.
+          NotReadyError: it is loaded still, or nothing is loaded yet.
+        """
+        with self._lock:
+            version = self._find(number, label)
+            version.requests += 1
+        try:
+            yield version
+        finally:
+            with self._lock:
+                version.requests -= 1
+                self._free(version)
+
+    def _find(self, number: int | None, label: str) -> Loaded:
+        if label:
+            if label not in self._labels:
+                raise NotServedError(f"{self.name}: no version has the label {label!r}{self._told_labels()}")
+            number = self._labels[label]
+        if number is None:
+            if not self._in_service:
+                failed = next((each.error for each in self._known.values() if each.error), "")
+                raise NotReadyError(f"{self.name}: no version is loaded{f': {failed}' if failed else ' yet'}")
+            number = self._in_service
+        version = self._known.get(number)
+        if version and version.state is State.LOADING:
+            raise NotReadyError(f"{self.name}: version {number} is loaded still")
+        if version is None or version.state is not State.AVAILABLE:
+            served = sorted(each.number for each in self._known.values() if each.state is State.AVAILABLE)
+            raise NotServedError(f"{self.name}: version {number} is not served; these are: {served or 'none'}")
+        return version
+
+    def _told_labels(self) -> str:
+        return f"; there are {', '.join(sorted(self._labels))}" if self._labels else ""
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether a request without a version is answered."""
+        with self._lock:
+            return bool(self._in_service)
+
+    @property
+    def in_service(self) -> int:
+        """Number of the version that answers where none is asked for; 0 where there is none."""
+        with self._lock:
+            return self._in_service
+
+    @property
+    def labels(self) -> dict[str, int]:
+        """The labels of what is served."""
+        with self._lock:
+            return dict(self._labels)
+
+    def statuses(self, number: int | None = None, label: str = "") -> list[Loaded]:
+        """Of all versions that are known, or of one; the newest first.
+
+        Raises:
+          NotServedError: there is none of that number or label.
+        """
+        with self._lock:
+            if label:
+                if label not in self._labels:
+                    raise NotServedError(f"{self.name}: no version has the label {label!r}{self._told_labels()}")
+                number = self._labels[label]
+            if number is not None and number not in self._known:
+                raise NotServedError(f"{self.name}: version {number} is not served")
+            return [self._known[each] for each in sorted(self._known, reverse=True) if number in (None, each)]
