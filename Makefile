@@ -105,8 +105,8 @@ download: $(CLIENT_STAMP)  ## Download real data: MODEL=taxi (Chicago trips), mn
 	@$(CLIENT) -m scripts.data.download $(call quoted,$(MODEL)) $(ARGS)
 
 ## Develop
-.PHONY: test test-slow test-environments test-cluster test-data client-environment space-environment notebook-environment check fmt lock bench bench-new clean
-test-environments: setup $(SAMPLES_STAMP) $(NOTEBOOK_STAMP)
+.PHONY: test test-slow test-environments test-cluster test-data client-environment space-environment notebook-environment serving-environment check fmt lock bench bench-new clean
+test-environments: setup $(SAMPLES_STAMP) $(NOTEBOOK_STAMP) $(SERVING_STAMP)
 	@:
 
 test: test-environments  ## Run the tests, in each environment those of its stages: ARGS="-k push"
@@ -128,6 +128,9 @@ space-environment: $(SPACE_STAMP)  ## Make the environment of the Hub Space's ap
 	@:
 
 notebook-environment: $(NOTEBOOK_STAMP)  ## Make the environment of notebooks, which `./millrace notebook` does too where it is not there
+	@:
+
+serving-environment: $(SERVING_STAMP)  ## Make the environment of the model server, which `./millrace serve` does too where it is not there
 	@:
 
 check: $(CLIENT_STAMP) $(TOOLS_STAMP)  ## Style, types, import rules, locks, component specs, generated pages

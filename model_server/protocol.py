@@ -63,7 +63,7 @@ def classify(model: SavedModel, name: str, examples: Sequence[bytes]) -> list[li
     scores, classes = outputs.get("scores"), outputs.get("classes")
     if scores is None and classes is None:
         raise BadRequestError("the signature answers neither `scores` nor `classes`")
-    width = (scores if scores is not None else classes).shape[1]
+    width = next(values for values in (scores, classes) if values is not None).shape[1]
     return [
         [
             (

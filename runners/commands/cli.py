@@ -38,6 +38,8 @@ COMMANDS = {
     "explore": ("runners.commands.explore:explore", "Open runs, comparisons, lineage and versions in a browser."),
     "lineage": ("runners.commands.lineage:lineage", "Tell what made an artifact, and what came of it."),
     "report": ("runners.commands.report:report", "Write a run's report page and tell where it is."),
+    "serve": ("runners.commands.serve:serve", "Serve the pushed versions of a model on this machine."),
+    "ask": ("runners.commands.ask:ask", "Ask a served model, and tell which version answered."),
     "notebook": ("runners.commands.notebook:notebook", "Open JupyterLab with the notebook of a model."),
     "doctor": ("runners.commands.doctor:doctor", "Tell what is installed here, what is not, and how to mend it."),
     "completion": ("runners.commands.completion:completion", "Print what makes a shell complete commands and names."),

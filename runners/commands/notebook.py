@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import os
-import signal
-import subprocess
 import sys
 from pathlib import Path
-from types import FrameType
 
 import click
 
 from components.runtime.errors import InputError
-from components.runtime.launch.warm import die_with_parent
 from runners import PROJECT
 from runners.commands import completion
 from runners.commands.models import load_model
@@ -22,7 +18,7 @@ from runners.compiled.pipelines import compiled
 from runners.local import environments
 from runners.notebook import documents
 from runners.settings.root import ROOT_VARIABLE
-from runners.terminal import output
+from runners.terminal import foreground, output
 from runners.terminal.model_lines import short
 from runners.terminal.output import Result
 
@@ -54,7 +50,7 @@ def notebook(context: click.Context, model: str, no_browser: bool, port: int | N
         said = " (new)"
     elif not file.is_file():
         raise InputError(f"{short(file)}: this is no file; move it away, and a notebook is written there")
-    environments.prepare_notebook()
+    environments.prepare_for(environments.NOTEBOOK, "notebook-environment")
     output.note(f"notebook  {short(file)}{said}")
     output.note("JupyterLab starts, and tells its address; Ctrl-C ends it")
     sys.stdout.flush()
@@ -77,37 +73,6 @@ def notebook(context: click.Context, model: str, no_browser: bool, port: int | N
         # A kernel of the same name in the home folder is another Python.
         "JUPYTER_PREFER_ENV_PATH": "1",
     }
-    exit_code = _run(command, os.environ | variables)
+    exit_code = foreground.run(command, variables)
     error = f"JupyterLab ended with {exit_code}" if exit_code else ""
     return Result({"notebook": file, "new": bool(said)}, product=[file], exit_code=exit_code, error=error)
-
-
-def _run(command: list[str], variables: dict[str, str]) -> int:
-    """Runs a server until it ends by itself, or by Ctrl-C, which is no fault; it ends its kernels first."""
-    # In a group of its own, for the terminal would send it Ctrl-C too, of which it makes a question.
-    server = subprocess.Popen(
-        command,
-        env=variables,
-        stdin=subprocess.DEVNULL,
-        # What it says is no part of what this command prints.
-        stdout=sys.stderr,
-        process_group=0,
-        preexec_fn=die_with_parent,
-    )
-    asked = False
-
-    def end(number: int, frame: FrameType | None) -> None:
-        nonlocal asked
-        # Who asks for a second time does not wait for the kernels.
-        (server.kill if asked else server.terminate)()
-        asked = True
-
-    handlers = {each: signal.signal(each, end) for each in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        code = server.wait()
-    finally:
-        for each, handler in handlers.items():
-            signal.signal(each, handler)
-    if asked:
-        output.note("ended")
-    return 0 if asked else code

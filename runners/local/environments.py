@@ -20,6 +20,9 @@ from runners.terminal import output
 NOTEBOOK = "notebook"
 """The environment of notebooks' kernels, in which no stage runs."""
 
+SERVING = "serving"
+"""The environment of the model server that is built in."""
+
 
 def names() -> list[str]:
     """Names of the environments that stages run in."""
@@ -67,15 +70,19 @@ def prepare(stages: Iterable[str]) -> None:
         make("setup")
 
 
-def prepare_notebook() -> None:
-    """Has the environment of notebooks made, where it is not.
+def prepare_for(environment: str, target: str) -> None:
+    """Has an environment made in which no stage of every pipeline runs, where it is not.
+
+    Args:
+      environment: its name.
+      target: of the Makefile, which makes it.
 
     Raises:
       StageError: that failed.
     """
-    if not is_made(NOTEBOOK):
-        _stamp(NOTEBOOK).unlink(missing_ok=True)
-        make("notebook-environment")
+    if not is_made(environment):
+        _stamp(environment).unlink(missing_ok=True)
+        make(target)
 
 
 def _stamp(environment: str) -> Path:

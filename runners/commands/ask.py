@@ -1,0 +1,86 @@
+"""`ask`: what a served model answers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from components.runtime.errors import InputError, TransientError
+from components.runtime.model_server.client import Client
+from runners.commands import completion
+from runners.commands.models import load_model
+from runners.serving import rows as rows_module
+from runners.terminal import output
+from runners.terminal.output import Result
+from runners.terminal.text import table
+
+_LONGEST = 60
+
+
+@click.command()
+@click.argument("model", shell_complete=completion.models)
+@click.option(
+    "--row", "texts", multiple=True, metavar="JSON", help='A row: \'{"name": value}\'; "@FILE" is a file\'s bytes.'
+)
+@click.option("--data", type=click.Path(path_type=Path), help="Rows of a CSV, TSV, Parquet or JSON lines file.")
+@click.option("--limit", default=10, show_default=True, type=click.IntRange(1, 1000), help="So many rows of --data.")
+@click.option("--url", default="http://127.0.0.1:8501", show_default=True, help="Where the server is.")
+@click.option("--version", "number", type=click.IntRange(min=1), help="The version that shall answer.")
+@click.option("--label", default="", help="The label of the version that shall answer.")
+@click.option("--candidate", default="", help="Of several models that are each pushed: the one to ask.")
+def ask(
+    model: str,
+    texts: tuple[str, ...],
+    data: Path | None,
+    limit: int,
+    url: str,
+    number: int | None,
+    label: str,
+    candidate: str,
+) -> Result:
+    """Ask a served MODEL, and tell which version answered. `./millrace serve MODEL` serves it.
+
+    What a row does not name counts as a missing value.
+    """
+    if bool(texts) == (data is not None):
+        raise InputError("give either --row, as often as there are rows, or --data")
+    if number is not None and label:
+        raise InputError("--version and --label exclude each other; give one of them")
+    settings = load_model(model)
+    name = candidate or settings.folder.name
+    client = Client(url, name)
+    try:
+        version = number if number is not None else client.version(label)
+        inputs = client.inputs(version)
+    except TransientError as error:
+        raise TransientError(f"{error}; ./millrace serve {model} starts a server") from None
+    if data is not None:
+        rows, missing = rows_module.of_file(data, inputs, limit)
+    else:
+        read = [rows_module.of_text(text, inputs) for text in texts]
+        rows, missing = [row for row, _ in read], [name for name in inputs if any(name in lacks for _, lacks in read)]
+    if missing:
+        output.warn(f"warning: without a value, and so taken for missing: {', '.join(sorted(missing))}")
+    answers = client.predict(rows, version)
+    columns = list(answers[0]) if isinstance(answers[0], dict) else ["prediction"]
+
+    def told() -> None:
+        cells = [
+            [_cell(answer[name] if isinstance(answer, dict) else answer) for name in columns] for answer in answers
+        ]
+        table(["row", *columns], [[str(place), *each] for place, each in enumerate(cells, 1)])
+        output.note(f"answered by version {version} of {name}")
+
+    return Result({"model": name, "version": version, "address": url, "predictions": answers}, told, answers)
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, list):
+        text = "[" + ", ".join(_cell(each) for each in value[:20]) + (", …]" if len(value) > 20 else "]")
+    else:
+        text = str(value)
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"

@@ -1,0 +1,1 @@
+"""Serving what was pushed, here, and asking it."""
