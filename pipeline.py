@@ -7,7 +7,7 @@
 Transform refuses data that validate found invalid, and push publishes nothing without a blessing.
 
 Before train come tune, where the settings have that section, and resolve-base, where they say `train.warm_start`.
-Where the settings ask for it, push_hub and push_vertex run after push.
+Where the settings ask for it, infra_validate runs before push, and push_hub and push_vertex after it.
 Around all of it, where the settings have `notify`, is an exit handler: notify runs last, however the run ended.
 
 `pipeline` at the end is written as a model's own is, of the same blocks: `build.stage(...)` makes a task of any stage,
@@ -168,6 +168,10 @@ class Build(Blocks):
     ) -> PipelineTask:
         """Puts a blessed model into service, and wherever else the settings say; returns the task push."""
         blessed = {"model": trained.outputs["model"], "blessing": evaluated.outputs["blessing"]}
+        examples = prepared.ingest.outputs["examples"]
+        if self.settings.infra_validate:
+            served = self.stage("infra_validate", f"infra-validate{suffix}", **blessed, examples=examples)
+            blessed["blessing"] = served.outputs["infra_blessing"]
         push = self.stage("push", f"push{suffix}", **blessed, destination=serving_directory, **self.service)
         # Push alone can tell whether the blessing still holds: the others publish what it has put in service.
         named = {"pipeline": self.settings.pipeline_name, "run": dsl.PIPELINE_JOB_NAME_PLACEHOLDER}
@@ -177,7 +181,7 @@ class Build(Blocks):
                 f"push-hub{suffix}",
                 **blessed,
                 metrics=evaluated.outputs["metrics"],
-                examples=prepared.ingest.outputs["examples"],
+                examples=examples,
                 description=self.settings.description,
                 **named,
             ).after(push)

@@ -23,7 +23,7 @@ from components.runtime import VERSION
 from components.runtime.errors import InputError, TransientError
 from components.runtime.publish import blessing as blessings
 from components.runtime.publish import serving
-from components.runtime.stage.artifacts import InputArtifact, OutputArtifact, remove
+from components.runtime.stage.artifacts import InputArtifact, OutputArtifact, file_digest, remove
 from components.runtime.stage.progress import report
 
 _NOT_WRITABLE = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG})
@@ -70,7 +70,8 @@ def push(
                 report(line)
             _check_baseline(blessed, found, destination)
             how |= {"replaced": found.in_service, "same_as": _same_model(root, digest)}
-            number = _publish(model, root, files, digest, blessed.reason)
+            warm_up = blessing.path / blessings.WARM_UP
+            number = _publish(model, root, files, digest, blessed.reason, warm_up if warm_up.is_file() else None)
     instead = f", in place of version {how['replaced']}" if how.get("replaced") else ""
     report(f"version {number} of {destination}{serving.how_pushed(how)}{instead}")
     facts = {"version": number, "destination": destination, "model_digest": digest}
@@ -143,7 +144,9 @@ def _same_model(root: Path, digest: str) -> int:
     return 0
 
 
-def _publish(model: InputArtifact, root: Path, files: dict[str, str], digest: str, reason: str) -> int:
+def _publish(
+    model: InputArtifact, root: Path, files: dict[str, str], digest: str, reason: str, warm_up: Path | None
+) -> int:
     number = serving.next_number(root)
     staging = root / f"{serving.STAGING_PREFIX}{number}-{os.getpid()}"
     try:
@@ -153,6 +156,9 @@ def _publish(model: InputArtifact, root: Path, files: dict[str, str], digest: st
             (staging / folder.relative_to(source)).mkdir(exist_ok=True)
         serving.copy_files(source, staging, files)
         _write_manifest(staging / serving.MANIFEST, digest, files, reason)
+        if warm_up:
+            # Beside the manifest; it is no part of the model, which is the same without.
+            serving.copy_files(warm_up.parent, (staging / serving.WARM_UP).parent, {warm_up.name: file_digest(warm_up)})
         serving.sync_folders(staging)
         try:
             staging.rename(root / str(number))

@@ -67,7 +67,10 @@ def prepare(stages: Iterable[str]) -> None:
     if missing := [name for name in {environment_of(stage) for stage in stages} if not is_made(name)]:
         for name in missing:
             _stamp(name).unlink(missing_ok=True)
-        make("setup")
+        if set(missing) - {SERVING}:
+            make("setup")
+        if SERVING in missing:
+            make("serving-environment")
 
 
 def prepare_for(environment: str, target: str) -> None:
@@ -131,6 +134,7 @@ def code_digest(stage: str) -> str:
     """Identifies what a stage runs: its own code, what all stages share, and the lock of its environment."""
     files = [
         *sorted((PROJECT / "components" / stage).rglob("*.py")),
+        *(sorted((PROJECT / "model_server").rglob("*.py")) if environment_of(stage) == SERVING else ()),
         *sorted((PROJECT / "components" / "runtime").rglob("*.py")),
         PROJECT / "images" / "locks" / f"{environment_of(stage)}.txt",
     ]

@@ -26,6 +26,7 @@ from runners.settings.kubernetes_values import pipeline_name
 from runners.settings.sections import Section
 from runners.settings.stages import (
     Evaluate,
+    InfraValidate,
     Ingest,
     Notify,
     PushHub,
@@ -44,7 +45,7 @@ _NOT_ARGUMENTS = {"train": {"train_steps", "eval_steps", "warm_start"}, "choose"
 SECTIONS = ("ingest", "statistics", "schema", "validate", "transform", "tune", "train", "evaluate", "choose")
 """Of the settings, by stage, as far as they are its arguments."""
 
-OPTIONAL_SECTIONS = ("tune", "push_hub", "push_vertex", "notify")
+OPTIONAL_SECTIONS = ("tune", "infra_validate", "push_hub", "push_vertex", "notify")
 """Those without which a pipeline has no task of the stage."""
 
 PipelineName = Annotated[str, AfterValidator(pipeline_name)]
@@ -86,6 +87,7 @@ class Settings(Section):
     evaluate: Evaluate = Evaluate()
     candidates: Candidates = Field(default={})
     choose: Choose = Choose()
+    infra_validate: InfraValidate | None = None
     push_hub: PushHub | None = None
     push_vertex: PushVertex | None = None
     notify: Notify | None = None

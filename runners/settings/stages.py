@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, Field, PositiveInt
+from pydantic import AfterValidator, BaseModel, Field, PositiveFloat, PositiveInt
 
 from runners.settings import sections
 
@@ -162,6 +162,31 @@ class PushHub(Section):
     task: str = ""
     tags: list[str] = []
     space: Space | None = None
+
+
+class Bounds(Section):
+    """What serving must not cost; what is not named is measured and told."""
+
+    p50_ms: PositiveFloat | None = None
+    p99_ms: PositiveFloat | None = None
+    load_seconds: PositiveFloat | None = None
+    memory_mb: PositiveFloat | None = None
+    model_mb: PositiveFloat | None = None
+    requests_per_second: PositiveFloat | None = None
+
+
+class InfraValidate(Section):
+    """Whether a blessed model is fit to be served, before it is pushed: a real server is asked."""
+
+    server: Literal["", "tensorflow", "kserve"] = ""
+    split: str = "eval"
+    rows: PositiveInt = 100
+    tolerance: float = Field(default=1e-5, ge=0)
+    seconds: PositiveFloat = 3.0
+    at_once: list[PositiveInt] = [1, 8, 64]
+    ready_seconds: PositiveFloat = 300.0
+    warm_up_rows: int = Field(default=10, ge=0, le=500)
+    bounds: Bounds = Bounds()
 
 
 class Mail(Section):

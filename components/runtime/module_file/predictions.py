@@ -66,8 +66,20 @@ class ExportedModel:
     def _keywords(self) -> dict[str, Any]:
         return dict(self._ask.structured_input_signature[1])
 
+    def signature(self, name: str) -> Any:
+        """Another signature of the model, as TensorFlow has it; None where there is none of that name."""
+        return self._loaded.signatures.get(name)
+
     def predict(self, rows: Sequence[Row]) -> dict[str, Any]:
         """What the signature answers, arrays by name whose first dimension is that of the rows.
+
+        Raises:
+          InputError: a value that an input does not take; names the row, from 0, and the input.
+        """
+        return self.answers(self.arguments(rows))
+
+    def arguments(self, rows: Sequence[Row]) -> dict[str, tf.Tensor]:
+        """What the signature is given for rows, tensors by input.
 
         Raises:
           InputError: a value that an input does not take; names the row, from 0, and the input.
@@ -75,9 +87,17 @@ class ExportedModel:
         import tensorflow as tf
 
         if self._examples:
-            given = {self._examples: tf.constant([examples.encode(row) for row in rows], tf.string)}
-        else:
-            given = {name: _tensor(name, spec, [row.get(name) for row in rows]) for name, spec in self.inputs.items()}
+            return {self._examples: tf.constant([examples.encode(row) for row in rows], tf.string)}
+        return {name: _tensor(name, spec, [row.get(name) for row in rows]) for name, spec in self.inputs.items()}
+
+    def answers(self, given: Mapping[str, tf.Tensor]) -> dict[str, Any]:
+        """What the signature answers to tensors by input: arrays by output.
+
+        Raises:
+          InputError: the model refuses them.
+        """
+        import tensorflow as tf
+
         try:
             answers = self._ask(**{self._arguments[name]: tensor for name, tensor in given.items()})
         except tf.errors.InvalidArgumentError as error:

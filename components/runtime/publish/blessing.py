@@ -13,6 +13,9 @@ from components.runtime.text.json_text import parse
 
 FILE = "blessing.json"
 
+WARM_UP = "warm_up/tf_serving_warmup_requests"
+"""In a blessing of infra_validate: what goes into the version that is pushed, as `serving.WARM_UP`."""
+
 
 @dataclass(frozen=True)
 class Blessing:
