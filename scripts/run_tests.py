@@ -1,7 +1,7 @@
 """Runs the tests, each in the environment of the stage that it tests, and says in one line what was left out.
 
 Which environment a test runs in is its folder, by images/environments.yaml: a stage's tests run where the stage does,
-those of the models where models are trained, those of notebooks where their kernels run, all others in the client's.
+those of the models where models are trained, those of the model server where it runs, those of notebooks where their kernels do, all others in the client's.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import yaml
 
 PROJECT = Path(__file__).resolve().parent.parent
 _MODELS_ENVIRONMENT = "ml"
+_SERVER_ENVIRONMENT = "serving"
 _NOTEBOOK = {"notebook": ["tests/runners/notebook"]}
 """The environment that is no stage's."""
 # Needs the programs of a cluster; see docs/deploy.md.
@@ -55,6 +56,7 @@ def folders() -> dict[str, list[str]]:
         if name != "client":
             tests[name] = [f"tests/components/{stage}" for stage in environment["stages"]]
     tests[_MODELS_ENVIRONMENT].append("tests/models")
+    tests[_SERVER_ENVIRONMENT].append("tests/model_server")
     tests |= _NOTEBOOK
     others = [path for paths in tests.values() for path in paths]
     ignored = [f"--ignore={path}" for path in (*others, *_BY_HAND)]
