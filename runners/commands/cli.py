@@ -38,6 +38,7 @@ COMMANDS = {
     "explore": ("runners.commands.explore:explore", "Open runs, comparisons, lineage and versions in a browser."),
     "lineage": ("runners.commands.lineage:lineage", "Tell what made an artifact, and what came of it."),
     "report": ("runners.commands.report:report", "Write a run's report page and tell where it is."),
+    "approve": ("runners.commands.approve:approve", "Answer a run that waits for a person's yes."),
     "serve": ("runners.commands.serve:serve", "Serve the pushed versions of a model on this machine."),
     "ask": ("runners.commands.ask:ask", "Ask a served model, and tell which version answered."),
     "notebook": ("runners.commands.notebook:notebook", "Open JupyterLab with the notebook of a model."),

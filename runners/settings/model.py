@@ -25,6 +25,7 @@ from runners.settings.folders import IN_IMAGES, MODELS, SETTINGS_FILE, above, ca
 from runners.settings.kubernetes_values import pipeline_name
 from runners.settings.sections import Section
 from runners.settings.stages import (
+    Approve,
     Evaluate,
     InfraValidate,
     Ingest,
@@ -45,7 +46,7 @@ _NOT_ARGUMENTS = {"train": {"train_steps", "eval_steps", "warm_start"}, "choose"
 SECTIONS = ("ingest", "statistics", "schema", "validate", "transform", "tune", "train", "evaluate", "choose")
 """Of the settings, by stage, as far as they are its arguments."""
 
-OPTIONAL_SECTIONS = ("tune", "infra_validate", "push_hub", "push_vertex", "notify")
+OPTIONAL_SECTIONS = ("tune", "infra_validate", "approve", "push_hub", "push_vertex", "notify")
 """Those without which a pipeline has no task of the stage."""
 
 PipelineName = Annotated[str, AfterValidator(pipeline_name)]
@@ -88,6 +89,7 @@ class Settings(Section):
     candidates: Candidates = Field(default={})
     choose: Choose = Choose()
     infra_validate: InfraValidate | None = None
+    approve: Approve | None = None
     push_hub: PushHub | None = None
     push_vertex: PushVertex | None = None
     notify: Notify | None = None

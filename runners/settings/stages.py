@@ -189,6 +189,18 @@ class InfraValidate(Section):
     bounds: Bounds = Bounds()
 
 
+class Approve(Section):
+    """A person's yes before a model is published.
+
+    Attributes:
+      timeout_minutes: how long a run waits; then the answer is no.
+      approvers: who may answer, by name; whoever can write into the serving directory, where empty.
+    """
+
+    timeout_minutes: float = Field(default=60.0, gt=0, le=24 * 60)
+    approvers: list[str] = []
+
+
 class Mail(Section):
     """The mail of `notify`; its user and password are in a secret."""
 
