@@ -28,7 +28,7 @@ from runners.terminal.output import Result
 @click.option("--all", "everything", is_flag=True, help="Also what is the same.")
 @click.pass_context
 def compare(context: click.Context, left: str, right: str, file: Path | None, everything: bool) -> Result:
-    """Compare two RUNs (an id, the beginning of one, or `latest`): parameters, metrics, files, artifacts.
+    """Compare two RUNs (an id, its beginning, a model for its newest, or `latest`): parameters, metrics, files, artifacts.
 
     RUN/CANDIDATE is one of several models of a run.
     """

@@ -117,7 +117,7 @@ def test_the_report_has_a_table_where_nothing_was_chosen(tmp_path: Path) -> None
 
 
 def test_two_candidates_of_a_run_are_compared_as_two_runs_are(best: RivalsRoot) -> None:
-    result = call("--root", str(best.root), "compare", "latest/wide", f"{RUN[:12]}/deep-net")
+    result = call("--root", str(best.root), "compare", "rivals/wide", f"{RUN[:12]}/deep-net")
     assert result.exit_code == 0, result.err
     assert f"A  {RUN}/wide" in result.out
     assert re.search(r"\* auc +0\.8100 +0\.9300 +\+0\.1200", result.out)
@@ -157,7 +157,7 @@ def test_lineage_goes_on_with_what_was_chosen(best: RivalsRoot) -> None:
     assert f"train-deep-net in {RUN}" in up
     assert f"train-wide in {RUN}" not in up
     assert up.count("(not chosen)") == 4
-    down = call("--root", str(best.root), "lineage", "latest/train-wide/model", "--down").out
+    down = call("--root", str(best.root), "lineage", "rivals/train-wide/model", "--down").out
     assert "choose/choice" in down
 
 
