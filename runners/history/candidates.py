@@ -48,19 +48,6 @@ def choice(run: Run) -> dict[str, Any]:
     return {}
 
 
-def roc(evaluation: Execution) -> tuple[list[float], list[float]] | None:
-    """The ROC curve that an evaluation left as KFP's `confidenceMetrics`: false positive rates and recalls."""
-    for artifact in evaluation.outputs.values():
-        points: Any = artifact.metadata.get("confidenceMetrics")
-        try:
-            pairs = sorted((float(each.get("falsePositiveRate", 0)), float(each.get("recall", 0))) for each in points)
-        except (TypeError, ValueError, AttributeError):
-            continue
-        if pairs:
-            return [x for x, _ in pairs], [y for _, y in pairs]
-    return None
-
-
 def of_candidate(run: Run, name: str) -> Run:
     """A run as if it had been of one of its candidates alone: its tasks, called as they would be without the others.
 

@@ -51,7 +51,7 @@ class MetricRow:
     """A metric in both runs.
 
     Attributes:
-      way: 1 where high is better, -1 where low, 0 where neither is; None where its name alone tells.
+      way: 1 where high is better, -1 where low, 0 where neither is; None where nobody said.
     """
 
     name: str

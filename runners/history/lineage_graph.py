@@ -57,8 +57,8 @@ class Graph(Lineage):
         """Finds the artifacts that a person means.
 
         Args:
-          reference: a digest or the beginning of one, a path, `<run>/<task>/<output>` (the run as records.load_run takes it), or
-            `<model>@<version>`.
+          reference: a digest or the beginning of one, a path, `<run>/<task>/<output>` (the run as records.load_run
+            takes it), or `<model>@<version>`.
 
         Returns:
           The artifacts; several where the same content was made more than once.
