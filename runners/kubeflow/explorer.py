@@ -67,7 +67,7 @@ def write(cluster: Cluster, folder: Path, limit: int, tell: Callable[[str], None
                 row.by = f"schedule {schedules.get(each.recurring_run_id, each.recurring_run_id)}"
             rows.append(row)
             files.write_detail(folder, detail)
-        files.sweep(folder, rows)
+        files.sweep(folder, rows, thoroughly=True)
         notes = [f"the newest {limit:,} runs; --limit reads more"] if len(listed) == limit else []
         notes += [f"without what every run made: {graph.fault}"] if graph.fault else []
         notes += [f"not all is here: {reader.fault}"] if reader.fault else []
