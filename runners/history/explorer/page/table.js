@@ -81,6 +81,6 @@ function alongRows(event) {
 // A plain table: the first cell of each row is its head.
 function plainTable(caption, heads, rows, { numbers = [] } = {}) {
   return h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": caption }, h("table", { class: "list" }, h("caption", { class: "spoken" }, caption),
-    h("thead", {}, h("tr", {}, heads.map((each, place) => h("th", { scope: "col", class: numbers.includes(place) ? "number" : null }, each)))),
+    h("thead", {}, h("tr", {}, heads.map((each, place) => h("th", { scope: "col", class: numbers.includes(place) ? "number" : null }, each || h("span", { class: "spoken" }, "name"))))),
     h("tbody", {}, rows.map(row => h("tr", { class: row.differs ? "differs" : null }, row.map((each, place) => h(place ? "td" : "th", { scope: place ? null : "row", class: numbers.includes(place) ? "number" : null }, each)))))));
 }
