@@ -17,6 +17,7 @@ function sortable({ caption, columns, rows, sort = 0, descending = false, key = 
   const told = h("span");
   const rest = h("p", { class: "muted rest" }, told, " ", h("button", { type: "button", class: "plain", onclick: () => more(state.ordered.length) }, "Draw all"));
   const body = h("tbody", { onkeydown: event => { if (event.key === "ArrowDown" && event.target.closest("tr") === body.lastElementChild) more(); alongRows(event); } });
+  const end = h("div");
   const table = h("table", { class: "list" }, h("caption", { class: "spoken" }, caption), h("thead", {}, h("tr", {}, heads)), body);
   const near = new IntersectionObserver(seen => { if (seen.at(-1).isIntersecting) more(); }, { rootMargin: "0px 0px 1000px" });
 
@@ -38,8 +39,8 @@ function sortable({ caption, columns, rows, sort = 0, descending = false, key = 
     table.setAttribute("aria-rowcount", ordered.length + 1);
     rest.hidden = state.drawn === ordered.length;
     told.textContent = `${grouped.format(state.drawn)} of ${grouped.format(ordered.length)} rows are drawn, more as you go down.`;
-    near.unobserve(rest);
-    if (!rest.hidden) near.observe(rest);
+    near.unobserve(end);
+    if (!rest.hidden) near.observe(end);
   }
   function draw() {
     const { value } = columns[state.place];
@@ -56,7 +57,7 @@ function sortable({ caption, columns, rows, sort = 0, descending = false, key = 
     say(`sorted by ${columns[place].name}, ${down ? "descending" : "ascending"}`);
   }
   draw();
-  const element = h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": caption }, table, rest);
+  const element = h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": caption }, rest, table, end);
   return { element, show: shown => { state.rows = shown; draw(); }, state };
 }
 
