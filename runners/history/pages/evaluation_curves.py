@@ -38,8 +38,12 @@ def _drawn(kind: str, found: Mapping[str, Points], words: tuple[str, str, str]) 
     for place, (name, points) in enumerate(found.items()):
         _line(axes, kind, points, color=COLORS[place % len(COLORS)], label=name)
     if kind in _DIAGONAL:
-        low, high = min(axes.get_xlim()[0], axes.get_ylim()[0]), max(axes.get_xlim()[1], axes.get_ylim()[1])
+        numbers = [number for points in found.values() for point in points for number in point]
+        # Probabilities and what came of them from 0 to 1, other answers as far as they reach.
+        low, high = min(0.0, *numbers), max(1.0, *numbers)
         axes.plot([low, high], [low, high], color="#d1d5db", linestyle="--", linewidth=1, zorder=0)
+        air = 0.02 * (high - low)
+        axes.set(xlim=(low - air, high + air), ylim=(low - air, high + air))
     if kind not in _BINNED:
         axes.set_aspect("equal", adjustable="box")
     if kind == "precision_recall":
