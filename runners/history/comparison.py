@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from components.runtime.records import final_status
+from components.runtime.records.answered import metrics_of
 from runners.history.directions import better, directions
 from runners.history.executions import Execution
 from runners.history.files_read import files_read
-from runners.history.outcome import Outcome, leading, metrics_of, outcome
+from runners.history.outcome import Outcome, leading, outcome
 from runners.history.records import Run
 from runners.terminal import text
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from runners.history.outcome import HasOutputs
+from components.runtime.records.answered import HasOutputs
 from runners.history.record_values import json_object, mapping
 
 _FILE = "blessing.json"

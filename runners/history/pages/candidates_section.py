@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from components.runtime.records.answered import metrics_of, truth
 from components.runtime.stage.report import Html, escape, section, table, text
 from runners.history.candidates import Candidate, candidates, choice
 from runners.history.evaluations import of_execution
-from runners.history.outcome import Outcome, metrics_of, truth
+from runners.history.outcome import Outcome
 from runners.history.pages.evaluation_curves import curves
 from runners.history.records import Run
 from runners.terminal import text as words

@@ -15,6 +15,8 @@ _KINDS = {
     "predictions": ("Predictions", "prediction", "share of the examples"),
     "residuals": ("Residuals", "prediction less label", "share of the examples"),
 }
+_LEGENDS = {"roc": "lower right", "precision_recall": "lower left", "calibration": "upper left"}
+"""Where most often nothing else is."""
 _BINNED = frozenset({"predictions", "residuals"})
 _DIAGONAL = frozenset({"roc", "calibration"})
 
@@ -48,7 +50,7 @@ def _drawn(kind: str, found: Mapping[str, Points], words: tuple[str, str, str]) 
         axes.set_aspect("equal", adjustable="box")
     if kind == "precision_recall":
         axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
-    axes.legend(loc="best", frameon=False)
+    axes.legend(loc=_LEGENDS.get(kind, "upper right"), frameon=False)
     return drawing(drawn, f"{title} of {', '.join(found)}, over each other")
 
 

@@ -97,7 +97,7 @@ def test_what_came_of_a_run_that_publishes_each(tmp_path: Path) -> None:
 def test_the_report_has_all_of_them_and_opens_that_of_the_chosen_one(best: RivalsRoot) -> None:
     page = run_report.render(load_run(best.root))
     assert 'id="candidates"' in page
-    assert "ROC curves of the candidates" in page
+    assert "ROC curves of wide, deep-net, text, over each other" in page
     for name in AUCS:
         assert f"Evaluation and blessing: {name}<" in page
     opened = [part.partition("</summary>")[0] for part in page.split('<details class="stage" open>')[1:]]
