@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from components.runtime.publish.serving import how_pushed
-from components.runtime.records.answered import recorded
+from components.runtime.records.answered import recorded, truth
 from components.runtime.records.facts import UNNAMED
-from components.runtime.records.models import Choice, Model, is_published, models
+from components.runtime.records.models import Choice, Model, models
 
+NO_REASON = "no reason is told"
+"""Of a stage of somebody else's."""
 Line = tuple[str, object, str]
 """Label, what it says, and its style."""
 
@@ -39,11 +41,13 @@ def model_lines(executions: Sequence[Mapping[str, Any]], *, whole: bool) -> Iter
         yield "baseline", _of(name, resolved, reason), ""
     verdicts = [choice.blessing] if choice else [each.blessing or {} for each in leading]
     for blessing in verdicts if len(verdicts) == 1 else ():
-        verdict = "yes" if blessing["blessed"] else "no"
-        yield "blessed", f"{verdict}: {blessing['reason']}", "green" if blessing["blessed"] else "yellow"
-    offered = {each.name: facts for each in led for facts in each.pushes if "repo_id" not in facts}
-    pushed = {name: facts for name, facts in offered.items() if is_published(facts) and "destination" in facts}
-    for name, facts in pushed.items():
+        blessed = truth(blessing.get("blessed"))
+        verdict = "yes" if blessed else "no"
+        yield "blessed", f"{verdict}: {blessing.get('reason') or NO_REASON}", "green" if blessed else "yellow"
+    offered = {each.name: each for each in led if each.pushes}
+    # (Those in other places than a serving directory have lines of their own.)
+    pushed = [(each.name, facts) for each in led for facts in each.published if "destination" in facts]
+    for name, facts in pushed:
         place = f"{short(Path(facts['destination']))}/{facts['version']}{how_pushed(facts)}"
         yield "pushed", _of(name, offered, place), "green"
     if judged and whole and not pushed:
@@ -69,9 +73,10 @@ def _candidates(judged: Sequence[Model], choice: Choice | None) -> Iterator[Line
     for each in judged:
         blessing = each.blessing or {}
         measured = f"{metric} {each.metrics[metric]:.4g}, " if metric in each.metrics else ""
-        verdict = "blessed" if blessing["blessed"] else "not blessed"
-        style = "green" if blessing["blessed"] else "yellow"
-        yield "candidate", f"{each.name or UNNAMED}: {measured}{verdict}: {blessing['reason']}", style
+        blessed = truth(blessing.get("blessed"))
+        verdict = "blessed" if blessed else "not blessed"
+        told = f"{each.name or UNNAMED}: {measured}{verdict}: {blessing.get('reason') or NO_REASON}"
+        yield "candidate", told, "green" if blessed else "yellow"
 
 
 def _of(name: str, all_of_them: Mapping[str, object], said: object) -> object:
