@@ -16,7 +16,7 @@ from runners.history.explorer.models import models, quality
 from runners.history.outcome import outcome
 from runners.history.pages import run_report
 from runners.history.records import load_run
-from runners.terminal.display import summary
+from runners.terminal.summary import summary
 from tests.runners.cluster_support import call
 from tests.runners.history.rivals_root import AUCS, RUN, RivalsRoot
 

@@ -22,7 +22,8 @@ from rich.console import Console
 
 from components.runtime.records import facts
 from components.runtime.stage.progress import Count
-from runners.terminal.display import LineDisplay, LiveDisplay, make_display, summary
+from runners.terminal.display import LineDisplay, LiveDisplay, make_display
+from runners.terminal.summary import summary
 from tests.support import ROOT
 
 NAMES = ("ingest", "statistics", "schema", "validate", "transform", "transformed-statistics", "train", "push")

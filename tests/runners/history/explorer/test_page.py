@@ -303,6 +303,18 @@ def test_the_chosen_model_leads(rivals: Path, tab: Window) -> None:
     ]
 
 
+def test_models_of_a_run_and_of_others_lie_over_each_other(rivals: Path, tab: Window) -> None:
+    lines = "[...document.querySelectorAll('svg[aria-label=\"ROC curves over each other\"] .line')].length"
+    keys = "[...document.querySelectorAll('.figures .keys')].map(each => each.innerText.trim())[0]"
+    tab.go(address(rivals, f"#/run/{RUN}"))
+    assert tab.evaluate(lines) == 3
+    assert tab.evaluate(keys).split("\n") == ["evaluate-wide", "evaluate-deep-net", "evaluate-text"]
+    table = "[...document.querySelectorAll('table')].find(each => each.caption.textContent === 'Metrics of the models')"
+    first = tab.evaluate(f"[...{table}.tBodies[0].rows[0].cells].map(each => each.textContent)")
+    assert first[0] == "auc ↑ higher is better, by its name"
+    assert first[1:] == ["0.91", "0.93 best", "0.95"] or "best" in "".join(first[1:])
+
+
 def test_points_over_time_have_the_colours_of_their_lines(rivals: Path, tab: Window) -> None:
     tab.go(address(rivals, "#/time/rivals"))
     colour = "getComputedStyle(each).fill"
