@@ -14,6 +14,7 @@ from components.runtime.errors import InputError, StageError, TransientError
 from runners.argo import answers, helpers, late_record, task_logs
 from runners.argo import state as argo_state
 from runners.argo.kubeconfig import configure
+from runners.argo.values import pipeline_of
 from runners.remote.http import TIMEOUT, explained, missing
 from runners.terminal.follow import RemoteRun
 
@@ -159,15 +160,19 @@ class ArgoCluster:
         return sorted(runs, key=lambda each: str(each["metadata"].get("creationTimestamp")), reverse=True)
 
     def find(self, reference: str) -> str:
-        """The name of a Workflow: its name, or `latest`.
+        """The name of a Workflow: its name, that of a pipeline for the newest of its, or `latest`.
 
         Raises:
           InputError: there is none; with the nearest names.
         """
-        names = [str(each["metadata"]["name"]) for each in self.list()]
+        found = self.list()
+        names = [str(each["metadata"]["name"]) for each in found]
         if reference == "latest" and names:
             return names[0]
         if reference not in names:
+            for name, each in zip(names, found, strict=True):
+                if pipeline_of(each) == reference:
+                    return name
             raise missing("workflow", reference, names, f"{self.where} in the namespace {self.namespace}")
         return reference
 

@@ -66,7 +66,7 @@ def submit(
 @_LIMIT
 @click.pass_obj
 def wait(connect: Any, workflow: str, interval: float, limit: float | None) -> Result:
-    """Follow WORKFLOW (a name, or `latest`) until it ends; exit code 1 when it failed."""
+    """Follow WORKFLOW (a name, a pipeline for its newest, or `latest`) until it ends; exit code 1 when it failed."""
     cluster = connect()
     return _wait(cluster, cluster.find(workflow), interval, limit)
 

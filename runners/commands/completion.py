@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -45,7 +46,9 @@ def models(_context: click.Context, _parameter: click.Parameter, incomplete: str
 def runs(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Ids of runs, the newest first."""
     ids = sorted((folder.name for folder in _root(context).glob("runs/*") if folder.is_dir()), reverse=True)
-    return _beginning(incomplete, [LATEST, *filter(str.isprintable, ids)])
+    # Ids are a pipeline's name, when it began, and a number.
+    pipelines = dict.fromkeys(found[1] for each in ids if (found := re.fullmatch(r"(.+)-\d{8}-\d{6}-[0-9a-f]+", each)))
+    return _beginning(incomplete, [LATEST, *pipelines, *filter(str.isprintable, ids)])
 
 
 def artifacts(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:

@@ -135,7 +135,7 @@ def load_run(root: Path, name: str = LATEST) -> Run:
 
     Args:
       root: the pipeline root.
-      name: an id, the beginning of one, or `latest`.
+      name: an id, the beginning of one, the name of a pipeline for the newest of its runs, or `latest`.
 
     Raises:
       InputError: there is none, or more than one.
@@ -152,6 +152,9 @@ def load_run(root: Path, name: str = LATEST) -> Run:
         )
     if name == LATEST:
         return runs[0]
+    # Ids begin with their pipeline's name: that alone is no beginning of one, but means the newest.
+    if newest := next((run for run in runs if name and run.pipeline == name), None):
+        return newest
     ids = [run.id for run in runs]
     matches = [run for run in runs if name and run.id.startswith(name)]
     if len(matches) == 1:

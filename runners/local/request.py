@@ -24,8 +24,8 @@ from runners.local.run import LocalRun
 from runners.local.selection import Selection
 from runners.settings.folders import MODELS, SETTINGS_FILE
 from runners.settings.model import Settings
-from runners.terminal.display import summary
 from runners.terminal.model_lines import short
+from runners.terminal.summary import summary
 
 _PLACES = ("data", "serving_directory")
 """Parameters that say where something lies."""

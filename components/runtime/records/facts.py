@@ -65,21 +65,18 @@ def which(task: str, stage: str) -> str:
     return task.removeprefix(f"{name}-") if task != name else ""
 
 
+def without(task: str, candidates: Iterable[str]) -> str:
+    """A task's name without the candidate's behind it; the longest that fits, since one may end as another does.
+
+    (`which` goes by the stage, this by the candidates: the stage of transformed-statistics-wide is not its beginning.)
+    """
+    fitting = [name for name in candidates if task.endswith(f"-{name}")]
+    return task.removesuffix(f"-{max(fitting, key=len)}") if fitting else task
+
+
 def of_stage(executions: Iterable[Mapping[str, Any]], stage: str) -> dict[str, Mapping[str, Any]]:
     """The executions of a stage, by the candidate that each is of."""
     return {candidate_of(each): each for each in executions if each["stage"] == stage}
-
-
-def leading(executions: Collection[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
-    """The verdicts that count: the choice's, else of several evaluations the one that a push goes by, else all.
-
-    Args:
-      executions: records of a run's executions.
-    """
-    judged = of_stage(executions, "choose") or of_stage(executions, "evaluate")
-    made = {name: _places(each, "outputs") for name, each in judged.items()}
-    read = set().union(*(_places(each, "inputs") for each in of_stage(executions, "push").values()))
-    return {name: judged[name] for name in followed(made, read)}
 
 
 def followed(made: Mapping[str, Collection[str]], read: Collection[str]) -> list[str]:
@@ -90,10 +87,6 @@ def followed(made: Mapping[str, Collection[str]], read: Collection[str]) -> list
       read: places of what is read.
     """
     return [name for name, places in made.items() if not set(places).isdisjoint(read)] or list(made)
-
-
-def _places(execution: Mapping[str, Any], which_side: str) -> set[str]:
-    return {str(each["uri"]) for each in execution.get(which_side, {}).values() if each.get("uri")}
 
 
 def _metadata(execution: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:

@@ -10,7 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-FORMAT = 2
+from runners.history.distributions import Feature
+from runners.history.evaluations import Evaluation
+
+FORMAT = 3
 """Of the files. Those of another format are written anew."""
 
 
@@ -190,43 +193,14 @@ class Execution:
 
 
 @dataclass
-class Evaluation:
-    """How a model did, beyond its metrics.
-
-    Attributes:
-      curves: ROC curve, pairs of false positive rate and recall.
-      slices: metrics by slice; None where a slice has none.
-    """
-
-    roc: list[list[float]] = field(default_factory=list)
-    slices: dict[str, dict[str, float]] = field(default_factory=dict)
-
-
-@dataclass
-class Feature:
-    """The distribution of a feature in a split.
-
-    Attributes:
-      missing: share of rows without a value.
-      edges: of numbers, ascending points of the value axis.
-      cumulative: share of the values up to each edge.
-      top: of text, the most frequent values, each with its share.
-    """
-
-    missing: float | None
-    edges: list[float] = field(default_factory=list)
-    cumulative: list[float] = field(default_factory=list)
-    top: list[list[Any]] = field(default_factory=list)
-
-
-@dataclass
 class Detail:
     """All of one run.
 
     Attributes:
       parameters: of the pipeline and the tasks, as a comparison has them.
       metrics: of all tasks, as a comparison has them.
-      better: 1 or -1 for the metrics that are better when high or low.
+      better: 1 or -1 for the metrics that are better when high or low, 0 where neither is; unknown of others.
+      told: those of which an evaluation said it; of others the name alone tells.
       digests: of what the tasks made, by `<task>/<output>`.
       files: digests of the code, settings and data that they read.
       evaluations: by task.
@@ -239,6 +213,7 @@ class Detail:
     parameters: dict[str, str] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
     better: dict[str, int] = field(default_factory=dict)
+    told: list[str] = field(default_factory=list)
     digests: dict[str, str] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
     evaluations: dict[str, Evaluation] = field(default_factory=dict)

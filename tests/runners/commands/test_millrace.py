@@ -124,8 +124,9 @@ def test_bash_completes_commands_models_and_runs(tmp_path: Path) -> None:
     assert completed("millrace kubeflow uplo") == ["plain,upload"]
     assert completed("millrace run taxi --unt") == ["plain,--until"]
     (tmp_path / "runs" / "taxi-20260101-000000-ab12").mkdir(parents=True)
-    assert completed(f"millrace --root {tmp_path} report t") == ["plain,taxi-20260101-000000-ab12"]
+    assert completed(f"millrace --root {tmp_path} report t") == ["plain,taxi", "plain,taxi-20260101-000000-ab12"]
     assert completed(f"millrace --root {tmp_path} compare latest l") == ["plain,latest"]
+    assert completed(f"millrace --root {tmp_path} compare ta") == ["plain,taxi", "plain,taxi-20260101-000000-ab12"]
     assert completed(f"millrace --root {tmp_path} run taxi --from l") == ["plain,latest"]
     assert completed(f"millrace --root {tmp_path} lineage la") == ["plain,latest/"]
     assert completed("millrace run taxi --until transf") == ["plain,transform", "plain,transformed-statistics"]

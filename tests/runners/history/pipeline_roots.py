@@ -258,6 +258,7 @@ def _good(writer: RootWriter, run: str, *, steps: int, auc: float, blessed: bool
             "blessing": {
                 "blessed": blessed,
                 "baseline": not first,
+                "better": {"auc": "higher"},
                 "reason": "all thresholds met; there is no baseline yet"
                 if blessed
                 else "auc 0.8712 is below 0.9 (all examples)",

@@ -24,6 +24,9 @@ _KEYS = {
     "ArrowUp": (38, ""),
     "ArrowDown": (40, ""),
     "ArrowLeft": (37, ""),
+    "ArrowRight": (39, ""),
+    "Home": (36, ""),
+    "PageDown": (34, ""),
     " ": (32, " "),
 }
 
@@ -56,6 +59,19 @@ class Window(Page):
         about: dict[str, Any] = {"key": key, "code": key, "windowsVirtualKeyCode": code}
         self.call("Input.dispatchKeyEvent", type="keyDown", **about, **({"text": text} if text else {}))
         self.call("Input.dispatchKeyEvent", type="keyUp", **about)
+
+    def spoken(self) -> list[tuple[str, str, dict[str, Any]]]:
+        """Role, name and properties of all that a screen reader is told of, by Chromium's accessibility tree."""
+        nodes = self.call("Accessibility.getFullAXTree")["nodes"]
+        return [
+            (
+                each["role"]["value"],
+                each.get("name", {}).get("value", "").strip(),
+                {one["name"]: one["value"].get("value") for one in each.get("properties", [])},
+            )
+            for each in nodes
+            if not each["ignored"]
+        ]
 
     def look(self, width: int = 1280, height: int = 900, *, dark: bool = False) -> None:
         """Takes another size and colour scheme."""
