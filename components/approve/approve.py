@@ -128,6 +128,6 @@ def _tell(
     blessings.pass_on(blessing, approval, told)
     (approval.path / FILE).write_text(json.dumps(facts | {"approved": approved, "reason": reason}, indent=1) + "\n")
     if facts:
-        approval.metadata |= {"approved": approved, "approval_reason": reason}
+        approval.metadata |= {"approved": approved, "review": reason}
         if given:
             approval.metadata |= {"by": given.by, "why": given.why, "at": given.at}

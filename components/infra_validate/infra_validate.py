@@ -104,7 +104,7 @@ def infra_validate(
     if refused:
         told |= {"blessed": False, "reason": f"not fit to be served: {refused}"}
     blessings.pass_on(blessing, infra_blessing, told)
-    infra_blessing.metadata |= {"passed": not refused, "infra_reason": reason}
+    infra_blessing.metadata |= {"passed": not refused, "review": reason}
     (infra_blessing.path / FILE).write_text(json.dumps(facts, indent=1) + "\n")
     if warm_up_rows and not refused:
         (infra_blessing.path / blessings.WARM_UP).parent.mkdir()

@@ -31,6 +31,8 @@ def alert(execution: Mapping[str, Any]) -> str:
     outputs = _metadata(execution)
     anomalies = outputs.get("anomalies") or {}
     if not anomalies.get("anomalies"):
+        if outputs.get("infra_blessing", {}).get("passed") is False:
+            return WARNING
         return WARNING if outputs.get("transformed_examples", {}).get("not_finite") else ""
     return ERROR if anomalies.get("valid") is False else WARNING
 
@@ -146,6 +148,15 @@ def _blessing(blessing: Mapping[str, Any]) -> Iterator[str]:
         yield "blessed" if blessing["blessed"] else "not blessed"
 
 
+def _review(blessing: Mapping[str, Any]) -> Iterator[str]:
+    """What a stage behind the evaluation says of a model; nothing where it was not asked."""
+    if "passed" in blessing:
+        yield "fit to be served" if blessing["passed"] else "not fit to be served"
+    if "approved" in blessing:
+        by = f" by {blessing['by']}" if blessing.get("by") else ""
+        yield ("approved" if blessing["approved"] else "not approved") + by
+
+
 def _baseline(baseline: Mapping[str, Any]) -> Iterator[str]:
     if "found" in baseline:
         yield f"version {baseline['version']}" if baseline["found"] else "no earlier model"
@@ -180,6 +191,8 @@ _TELL = {
     "choice": _choice,
     "model": _model,
     "blessing": _blessing,
+    "infra_blessing": _review,
+    "approval": _review,
     "baseline_model": _baseline,
     "pushed_model": _pushed,
     "message": _message,

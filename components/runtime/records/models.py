@@ -30,6 +30,7 @@ class Model:
       metrics: of its evaluation.
       blessing: the metadata of its verdict; None where it was not evaluated.
       judge: the task of that verdict.
+      reviews: metadata of what stages behind it had to say, by task: they hand the verdict on, or take it.
       baseline: digest of the model that it was compared with.
       resolved: which one that is, or why there is none, in words; None where nobody looked.
       pushes: metadata of each attempt to publish it, also of those that published nothing.
@@ -45,6 +46,7 @@ class Model:
     metrics: dict[str, float] = field(default_factory=dict)
     blessing: Mapping[str, Any] | None = None
     judge: str = ""
+    reviews: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     baseline: str = ""
     resolved: str | None = None
     pushes: list[Mapping[str, Any]] = field(default_factory=list)
@@ -118,7 +120,12 @@ def models(executions: Iterable[Answered]) -> Models:
     for execution in ordered:
         model = execution.inputs.get("model") or _only_model(execution.inputs)
         blessing, pushes = _blessing(execution), _publications(execution)
-        if blessing is not None and _is_choice(execution):
+        if blessing is not None and _is_review(execution):
+            reviewed = of(model, execution)
+            reviewed.reviews[execution.task] = blessing.metadata
+            if truth(blessing.metadata.get("blessed")) is False:
+                _refused(made, reviewed, blessing.metadata)
+        elif blessing is not None and _is_choice(execution):
             made.choice = _chosen(execution, blessing, found, of)
         elif blessing is not None:
             judged = of(model, execution)
@@ -159,11 +166,19 @@ def _chosen(execution: Answered, blessing: Made, found: dict[str, Model], of: An
     return Choice(execution.task, best, place, blessing.metadata, facts, metrics_of(execution))
 
 
+def _refused(made: Models, model: Model, verdict: Mapping[str, Any]) -> None:
+    """Takes a model's blessing, that of the choice with it where it was chosen."""
+    model.blessing = verdict
+    if made.choice and made.choice.model is model:
+        made.choice.blessing = verdict
+        model.chosen = False
+
+
 def _judges(executions: list[Answered]) -> list[str]:
-    judged = {each.task: each for each in executions if _blessing(each) is not None}
+    judged = {each.task: each for each in executions if _blessing(each) is not None and not _is_review(each)}
     judged = {task: each for task, each in judged.items() if _is_choice(each)} or judged
     made = {task: {one.uri for one in each.outputs.values() if one.uri} for task, each in judged.items()}
-    readers = [each for each in executions if _blessing(each) is None]
+    readers = [each for each in executions if each.task not in judged or _blessing(each) is None]
     return followed(made, {read.uri for each in readers for read in each.inputs.values()})
 
 
@@ -180,6 +195,11 @@ def _blessing(execution: Answered) -> Any:
 def _is_choice(execution: Answered) -> bool:
     """Whether a task's verdict goes by those of others."""
     return any("blessed" in each.metadata for each in execution.inputs.values())
+
+
+def _is_review(execution: Answered) -> bool:
+    """Whether a task hands the verdict of another on, or takes it, and makes no model of its own."""
+    return _is_choice(execution) and not any(each.type == MODEL for each in execution.outputs.values())
 
 
 def _original(copy: Made, inputs: Mapping[str, Made]) -> Made | None:
