@@ -65,3 +65,46 @@ def test_what_was_refused_alone_is_no_model_of_the_run() -> None:
     ran = [execution("push", "push", read, {"pushed_model": {"pushed": False, "reason": "not blessed"}})]
     assert models(ran).all == []
     assert models([]).leading == []
+
+
+def reviewed(passed: bool, approved: bool | None = None) -> list[RecordedExecution]:
+    """Two trainings, of which the first is served, and looked at by a person, before it is pushed."""
+    ran = []
+    for name in ("wide", "deep"):
+        model = artifact(f"train-{name}", "model")
+        verdict = {"blessing": {"blessed": True, "reason": "all hold"}, "metrics": {"auc": 0.9}}
+        ran += [
+            execution(f"train-{name}", "train", {}, {"model": {}}),
+            execution(f"evaluate-{name}", "evaluate", {"model": model}, verdict),
+        ]
+    model = artifact("train-wide", "model")
+    read = {"model": model, "blessing": artifact("evaluate-wide", "blessing", blessed=True)}
+    told = {"blessed": passed, "passed": passed, "review": "all 10 checks hold" if passed else "memory: 3 GB"}
+    reason = {"reason": "all hold" if passed else "not fit to be served: memory: 3 GB"}
+    ran.append(execution("infra-validate-wide", "infra_validate", read, {"infra_blessing": told | reason}))
+    read = {"model": model, "blessing": artifact("infra-validate-wide", "infra_blessing", blessed=passed)}
+    if approved is not None:
+        told = {"blessed": approved, "approved": approved, "review": "said anna", "by": "anna"}
+        ran.append(execution("approve-wide", "approve", read, {"approval": told | {"reason": "said anna"}}))
+    return ran
+
+
+def test_what_comes_behind_the_evaluation_hands_its_verdict_on() -> None:
+    told = models(reviewed(passed=True, approved=True))
+    assert told.choice is None, "to look at a verdict is no choice"
+    assert told.judges == ["evaluate-wide"], "the one that is gone by"
+    [wide, _deep] = told.all
+    assert (wide.blessing or {})["reason"] == "all hold"
+    assert [each["review"] for each in wide.reviews.values()] == ["all 10 checks hold", "said anna"]
+    assert wide.metrics == {"auc": 0.9}
+
+
+def test_what_comes_behind_the_evaluation_takes_its_verdict() -> None:
+    [wide, deep] = models(reviewed(passed=False)).all
+    assert wide.blessing is not None
+    assert deep.blessing is not None
+    assert (wide.blessing["blessed"], wide.blessing["reason"]) == (False, "not fit to be served: memory: 3 GB")
+    assert (deep.blessing["blessed"], deep.reviews) == (True, {})
+    [wide, _deep] = models(reviewed(passed=True, approved=False)).all
+    assert (wide.blessing or {})["reason"] == "said anna"
+    assert wide.judge == "evaluate-wide"
