@@ -63,9 +63,7 @@ def blessing_of(result: StageResult) -> dict[str, Any]:
     return found
 
 
-def test_a_yes_hands_the_blessing_on_with_all_that_lies_in_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_yes_hands_the_blessing_on_with_all_that_lies_in_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MILLRACE_USER", "anna")
     seen: list[Question] = []
 
