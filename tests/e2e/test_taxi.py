@@ -14,7 +14,8 @@ import pytest
 from runners.local.environments import interpreter
 from tests.components.push.serving_support import make_blessing
 from tests.e2e.conftest import Run, run
-from tests.support import MILLRACE, ROOT, run_stage
+from tests.runners.command_line import command as call
+from tests.support import run_stage
 
 ASK = """
 import json, sys
@@ -193,13 +194,7 @@ def test_a_model_that_was_overtaken_is_evaluated_again_and_comes_back(
 
 def test_lineage_and_comparison_answer(taxi: Run, taxi_data: Path) -> None:
     def ask(*arguments: str) -> str:
-        process = subprocess.run(
-            [MILLRACE, "--root", str(taxi.root), *arguments],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        process = call("--root", str(taxi.root), *arguments)
         assert process.returncode == 0, process.stderr
         return process.stdout
 

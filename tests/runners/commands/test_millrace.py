@@ -293,10 +293,10 @@ def test_a_folder_that_is_gone_is_one_line(tmp_path: Path) -> None:
     assert "Traceback" not in found.stderr
 
 
-def test_foreign_libraries_do_not_get_in(tmp_path: Path) -> None:
+def test_foreign_libraries_do_not_get_in(tmp_path: Path, link: Path) -> None:
     for name in ("click", "json", "runners"):
         (tmp_path / f"{name}.py").write_text("raise SystemExit('foreign')\n")
-    found = call("--version", cwd=tmp_path, PYTHONPATH=str(tmp_path), PYTHONHOME=str(tmp_path))
+    found = call("--version", cwd=tmp_path, program=str(link), PYTHONPATH=str(tmp_path), PYTHONHOME=str(tmp_path))
     assert (found.stdout, found.stderr) == (f"millrace {VERSION}\n", "")
 
 
