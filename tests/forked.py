@@ -24,7 +24,8 @@ _ROOT = Path(__file__).parent.parent
 # Of the client's stages and of the command; those of the others are in images/environments.yaml.
 _CLIENT_LIBRARIES = (
     *("pyarrow.compute", "pyarrow.csv", "pyarrow.parquet", "google.protobuf.message_factory", "PIL.Image"),
-    "huggingface_hub.hf_api",
+    # (huggingface_hub itself reads its environment when it is imported.)
+    *("httpx2", "httpcore2", "concurrent.futures.thread", "tqdm.auto", "filelock", "fsspec"),
     *("click.shell_completion", "rich.console", "rich.table", "pydantic", "requests"),
     *("kfp.compiler", "kfp.kubernetes", "hera.workflows.models"),
 )

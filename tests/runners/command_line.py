@@ -12,10 +12,15 @@ from tests.support import MILLRACE, ROOT
 
 
 def command(
-    *arguments: str, cwd: Path = ROOT, program: str = MILLRACE, timeout: float | None = None, **variables: str
+    *arguments: str,
+    cwd: Path = ROOT,
+    program: str = MILLRACE,
+    anew: bool = False,
+    timeout: float | None = None,
+    **variables: str,
 ) -> subprocess.CompletedProcess[str]:
-    """Calls the command and waits for its end."""
-    if program != MILLRACE:
+    """Calls the command and waits for its end; `anew` for what Python or the executable do at the beginning."""
+    if anew or program != MILLRACE:
         return subprocess.run(
             [program, *arguments],
             cwd=cwd,
