@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import atexit
 import functools
+import gc
 import multiprocessing
 import os
 import runpy
@@ -123,6 +124,8 @@ def _become(
     err: str,
     variables: dict[str, str],
 ) -> None:
+    # To look for garbage among what was imported before would copy its pages.
+    gc.freeze()
     for descriptor, file in ((1, out), (2, err)):
         opened = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
         os.dup2(opened, descriptor)
