@@ -63,8 +63,8 @@ def test_values_are_taken_as_they_are(checkout: Path, value: str) -> None:
     assert not list(checkout.rglob("ran"))
 
 
-def test_every_target_takes_them_so(checkout: Path) -> None:
-    value = """a b'; touch ran; ' "$(touch ran)" `touch ran` $(shell touch ran) #*"""
+@pytest.mark.parametrize("value", ["x'; touch ran; '", "$(shell touch ran)"])
+def test_every_target_takes_them_so(checkout: Path, value: str) -> None:
     for target, given, expected in (
         ("compare", ("A", "B"), ["compare", value, value]),
         ("lineage", ("ARTIFACT",), ["lineage", value]),
