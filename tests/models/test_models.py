@@ -77,6 +77,7 @@ def test_taxi_model_takes_all_features_but_the_label(taxi: Trained) -> None:
     assert {tuple(spec.shape) for spec in signature.structured_input_signature[1].values()} == {(None,)}
 
 
+@pytest.mark.slow
 def test_taxi_makes_exactly_the_steps_asked_for(tmp_path: Path) -> None:
     metrics = train(tmp_path, support.taxi(), support.TAXI_MODULE, train_steps=42, eval_steps=1)
     assert (metrics["steps"], metrics["examples"]) == (42, 42 * 128)

@@ -6,15 +6,13 @@ import base64
 import contextlib
 import json
 import shutil
-import subprocess
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.components.push_hub.browser import Page, _tab
+from tests.components.push_hub.browser import Page, tab
 
 CHROMIUM = shutil.which("chromium")
 needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
@@ -88,16 +86,5 @@ class Window(Page):
 def window() -> Iterator[Window]:
     """A tab of a Chromium that nobody sees."""
     assert CHROMIUM
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        options = ["--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--no-first-run"]
-        options += ["--disable-background-networking", "--disable-component-update", "--remote-debugging-port=0"]
-        browser = subprocess.Popen(
-            [CHROMIUM, *options, f"--user-data-dir={folder}", "about:blank"],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        try:
-            yield Window(_tab(Path(folder) / "DevToolsActivePort"))
-        finally:
-            browser.terminate()
-            browser.wait(timeout=30)
+    with tab(CHROMIUM) as address:
+        yield Window(address)
