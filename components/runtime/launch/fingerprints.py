@@ -42,8 +42,9 @@ def fingerprint(parameters: Mapping[str, Any]) -> dict[str, Any] | None:
     """What each parameter stands for; None where one of them may stand for something else at any time."""
     module = parameters.get("module_file")
     folders = [WORKING_DIRECTORY]
-    if isinstance(module, str) and module and "://" not in module:
-        folders.append((WORKING_DIRECTORY / module).resolve().parent)
+    if isinstance(module, str) and module and "://" not in module and "\0" not in module:
+        # Beside what a link leads to: there the module is loaded.
+        folders.append(Path(os.path.realpath(WORKING_DIRECTORY / module)).parent)
     try:
         return {name: _parameter(name, value, folders) for name, value in parameters.items()}
     except (_UnknownContent, StageError, OSError):

@@ -31,13 +31,13 @@ _OURS = __name__.partition(".")[0]
 
 _BY_NAME_MODULES = re.compile(
     r"(importlib|imp|runpy|pkgutil|zipimport|builtins|site|code|codeop|pydoc|pkg_resources|stevedore|hydra|gin|subprocess|pty"
-    r"|_?pickle|dill|cloudpickle|joblib|shelve|marshal|logging\.config"
+    r"|_?pickle|dill|cloudpickle|joblib|shelve|marshal|logging\.config|unittest|doctest|pytest|lazy_\w+"
     r"|components\.runtime\.(module_file\.)?(trial|loading))(\..*)?"
 )
 """What imports or runs code by a name that may stand anywhere: in a variable, in a pickle, on a command line."""
 _BY_NAME = re.compile(
     r"__(import|builtins|loader|spec|path)__|importlib|runpy|builtins|pickle|subprocess|import_module|load_function"
-    r"|read_pickle|allow_pickle|load_model|model_from_json|deserialize_keras_object|unsafe_load|UnsafeLoader"
+    r"|read_pickle|allow_pickle|load_model|\w*from_json|from_config|deserialize\w*|[Ll]azy\w*|unsafe_load|C?(Unsafe)?Loader"
     r"|system|popen|(exec|spawn)[lv]p?e?|posix_spawnp?|create_subprocess_(exec|shell)"
 )
 """The same, whatever they are called on."""
@@ -122,9 +122,10 @@ class _Code:
             tree = ast.parse(file.read_bytes()) if file.suffix == ".py" else None
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             tree = None
-        # (Of what is compiled nobody can read what it imports.)
-        if (tree is None or _imports_by_name(tree)) and self._home(file) != self._elsewhere:
-            self._whole.add(self._home(file))
+        home = self._home(file)
+        # (Of what is compiled nobody can read what it imports. Nor does a file of the project stand for all of it.)
+        if (tree is None or _imports_by_name(tree)) and (home == self._folder or home != self._elsewhere):
+            self._whole.add(home)
         for node in ast.walk(tree) if tree else ():
             if isinstance(node, ast.Import):
                 for alias in node.names:

@@ -220,6 +220,12 @@ def test_links_in_a_models_folder_count_as_what_they_lead_to(model: Path, change
     assert key(parameters) != before
 
 
+def test_a_module_that_cannot_be_found_is_told_by_the_stage(tmp_path: Path) -> None:
+    (tmp_path / "round.py").symlink_to(tmp_path / "round.py")
+    for name in ("round.py", "nowhere.py", "a\0b.py", "x" * 5000 + ".py"):
+        assert key({"module_file": str(tmp_path / name), "custom_config": {"label": "tips"}})
+
+
 def test_links_in_a_named_folder_count_as_what_they_lead_to(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "elsewhere" / "deep").mkdir(parents=True)
     (tmp_path / "elsewhere" / "deep" / "a.bin").write_text("1")

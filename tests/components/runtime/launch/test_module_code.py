@@ -100,6 +100,9 @@ BY_NAME: list[Files] = [
     {"main.py": "def run_fn():\n  pass\ndef other(keras):\n  keras.models.load_model('a')"},
     {"main.py": "def run_fn():\n  pass\ndef other(np):\n  np.load('a', allow_pickle=True)"},
     {"main.py": "from components.runtime import trial"},
+    {"main.py": "def run_fn():\n  pass\ndef other(keras):\n  keras.Model.from_config({})"},
+    {"main.py": "def run_fn():\n  pass\ndef other(yaml):\n  yaml.load('a', yaml.Loader)"},
+    {"main.py": "from types import SimpleNamespace as LazyLoader\nLazyLoader()\nLazyLoader"},
     {"main.py": "import parts\nparts.__path__.append(__file__[:-7] + 'loose')\nfrom parts import four"},
     {"main.py": "import parts.one", "parts/one.py": "import importlib"},
     {"main.py": "try:\n  import broken\nexcept SyntaxError:\n  pass", "broken.py": "def"},
@@ -162,6 +165,12 @@ def test_what_is_imported_of_the_project_counts_with_its_data(tmp_path: Path) ->
     own = project / "models" / "first" / "main.py"
     own.write_text("import models.first.features")
     assert files_of(own, project).keys() == {"main.py", "features.py", "__init__.py"}
+
+
+def test_a_module_in_the_projects_own_folder_may_import_all_of_it_by_name(tmp_path: Path) -> None:
+    module = written(tmp_path, {"main.py": "import importlib"})
+    assert files_of(module, tmp_path).keys() >= BELOW
+    assert "features.py" not in files_of(written(tmp_path, {"main.py": ""}), tmp_path)
 
 
 def test_a_module_behind_a_link_counts_with_what_lies_beside_it(tmp_path: Path) -> None:
