@@ -132,14 +132,16 @@ def build(transform_output: tft.TFTransformOutput, config: dict[str, Any], fn_ar
         wide.append(ops.sum(keras.layers.Dropout(config["dropout"])(weights), axis=1))
         deep.append(keras.layers.Flatten()(keras.layers.Dropout(config["dropout"])(vectors)))
 
+    for _ in range(config["hidden_layers"] if deep else 0):
+        hidden = keras.layers.Dense(config["hidden_units"], activation="relu")(ops.concatenate(deep, axis=-1))
+        deep = [keras.layers.Dropout(config["dropout"])(hidden)]
+
+    # Each word says something by itself: with layers behind them they are learned by heart.
     for name in [name for name, tensor in inputs.items() if tensor.dtype == "string"]:
         encode = encoders.encoder(config, training.train_values(fn_args, transform_output, name))
         deep.append(keras.layers.Dropout(config["dropout"])(encode(inputs[name])))
 
     hidden = ops.concatenate(deep, axis=-1)
-    for _ in range(config["hidden_layers"]):
-        hidden = keras.layers.Dense(config["hidden_units"], activation="relu")(hidden)
-        hidden = keras.layers.Dropout(config["dropout"])(hidden)
     logits = sum(wide, keras.layers.Dense(outputs, name="deep", dtype="float32")(hidden))
     answers = ops.softmax(logits) if classes(transform_output) else ops.sigmoid(logits)[:, 0]
     return keras.Model(inputs, answers, name="wide_and_deep")

@@ -242,7 +242,6 @@ def test_a_sentence_encoder_from_a_folder(tmp_path: Path, product: Trained) -> N
     config = {
         "label": "product",
         "text_encoder": str(tmp_path / "encoder"),
-        "hidden_layers": 1,
         "learning_rate": 0.01,
     }
     trained = support.run_train(tmp_path, prepared, MODULE, train_steps=40, eval_steps=0, custom_config=config)
