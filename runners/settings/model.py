@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, ConfigDict, Field, ValidationError, model_validator
 
 from components.runtime.errors import InputError, did_you_mean
-from components.runtime.launch.fingerprints import PIPELINE_FILE
+from components.runtime.launch.module_code import PIPELINE_FILE
 from components.runtime.publish.vertex_options import PushVertex
 from components.runtime.text import yaml_files
 from runners import PROJECT

@@ -101,7 +101,7 @@ def test_digits_reach_their_accuracy(tmp_path: Path) -> None:
 def test_digits_network_takes_images_of_any_size() -> None:
     build = loading.load_function(str(support.DIGITS_MODULE), "build")
     for size in (7, 8, 28):
-        model = loading.call(build, (size, size, 1), [4, 8])
+        model = loading.call(build, (size, size, 1), [4, 8], 0.3)
         assert model({"image_xf": tf.zeros([2, size, size, 1])}).shape == (2, 10)
 
 

@@ -296,7 +296,7 @@ def test_no_stage_works_again_for_another_graph_and_no_image_has_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = example("foreign", tmp_path / "models").folder
-    (folder / "model.py").write_text("STEPS = 5\n")
+    (folder / "model.py").write_text("import layers\n")
     (folder / "components" / "list_columns" / "script.py").write_text("print(1)\n")
     given = {"module_file": str(folder / "model.py")}
     before, models = fingerprint(given), image_content.models_digest(tmp_path / "models")
