@@ -28,6 +28,7 @@ from runners.settings.stages import (
     Evaluate,
     Ingest,
     Notify,
+    Push,
     PushHub,
     Schema,
     Statistics,
@@ -41,7 +42,7 @@ _NOT_ARGUMENTS = {"train": {"train_steps", "eval_steps", "warm_start"}, "choose"
 """Of a stage's section: what is a parameter of the pipeline, or decides which tasks it has."""
 
 
-SECTIONS = ("ingest", "statistics", "schema", "validate", "transform", "tune", "train", "evaluate", "choose")
+SECTIONS = ("ingest", "statistics", "schema", "validate", "transform", "tune", "train", "evaluate", "choose", "push")
 """Of the settings, by stage, as far as they are its arguments."""
 
 OPTIONAL_SECTIONS = ("tune", "push_hub", "push_vertex", "notify")
@@ -86,6 +87,7 @@ class Settings(Section):
     evaluate: Evaluate = Evaluate()
     candidates: Candidates = Field(default={})
     choose: Choose = Choose()
+    push: Push = Push()
     push_hub: PushHub | None = None
     push_vertex: PushVertex | None = None
     notify: Notify | None = None
