@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+
+import click
 
 from runners.settings.folders import SETTINGS_FILE
 from runners.settings.model import Settings, load, own_name, same_name
 from runners.terminal import output
+from runners.versions.place import Place
+
+WHY = click.option("--why", default="", metavar="TEXT", help="Kept in lineage, for those who ask later.")
+"""Option of what a person decides about versions."""
 
 
 def load_model(model: str, module: str = "", models: Path | None = None) -> Settings:
@@ -27,3 +35,28 @@ def load_model(model: str, module: str = "", models: Path | None = None) -> Sett
             f"and lineage of both go under one name; {mend}"
         )
     return settings
+
+
+def served_from(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that say from where a model is served, of a command that calls `place_of`."""
+    for option in (
+        click.option(
+            "--serving-directory",
+            "directory",
+            default="",
+            metavar="FOLDER",
+            help="Where it is served from; as the settings say without.",
+        ),
+        click.option("--candidate", default="", metavar="NAME", help="Which of several models that are each pushed."),
+    ):
+        command = option(command)
+    return command
+
+
+def place_of(context: click.Context, model: str, candidate: str, directory: str) -> Place:
+    """Where a model is served from.
+
+    Raises:
+      InputError: there is no such model or candidate, or it is not served from a folder of this machine.
+    """
+    return Place.of(context.obj["root"], load_model(model), candidate, directory)

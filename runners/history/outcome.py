@@ -66,7 +66,9 @@ def outcome(run: Run) -> Outcome:
     blessings = {} if choosing else _by_model(judged, "blessing")
     candidate = str(blessings[""].get("candidate") or "") if "" in blessings else ""
     pushes = {
-        name: facts for name, facts in _by_model(run.of_stage("push"), "pushed_model").items() if "version" in facts
+        name: facts
+        for name, facts in _by_model([*run.of_stage("push"), *run.of_stage("rollback")], "pushed_model").items()
+        if "version" in facts
     }
     # (Before train, resolve looks for a model to start from.)
     baselines = _by_model([execution for execution in run.of_stage("resolve") if execution.inputs], "baseline_model")

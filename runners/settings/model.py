@@ -236,6 +236,15 @@ class Settings(Section):
         beside = self.folder if self.is_elsewhere else PROJECT
         return place if "://" in place else str(beside / os.path.expanduser(place))
 
+    def serving_here(self, root: Path) -> str:
+        """Where push publishes on this machine when a run does not say.
+
+        Args:
+          root: the pipeline root.
+        """
+        named = self.serving_directory
+        return self.local_place(named) if named else str(root / "serving" / self.folder.name)
+
     def check_files(self, stages: Iterable[str], *, here: bool = True) -> None:
         """Looks for the files that these stages' sections name, before a run spends hours on what comes before them.
 

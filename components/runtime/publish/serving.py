@@ -37,6 +37,10 @@ WARM_UP = "assets.extra/tf_serving_warmup_requests"
 LABELS = "labels.json"
 """In the serving directory: which version has which label."""
 
+ROLLED_BACK = "rolled_back"
+"""In the manifest of a version that has the model of an earlier one: `version` (its own number), `same_as`, `replaced`
+(what was in service before), `by`, `why` and `run`."""
+
 LARGEST_VERSION = 2**63 - 1
 """TensorFlow Serving's versions are 64-bit integers; it leaves folders with higher numbers alone."""
 

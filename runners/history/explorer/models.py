@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
 from runners.history.explorer.model import Model, Push
-from runners.history.lineage_nodes import MODEL
+from runners.history.lineage_nodes import MODEL, Lineage
 from runners.history.outcome import followed_of, metrics_of, truth, whole_text
+from runners.history.releases import made_of
 
 _INTERVAL = " 95% "
 """In the names of the ends of intervals, which are no metrics of their own."""
@@ -126,13 +127,16 @@ def _only_model(inputs: Mapping[str, Made]) -> Made | None:
     return found[0] if len(found) == 1 else None
 
 
-def pushes(executions: Mapping[str, Answered], place: Any, moments: Mapping[str, str]) -> list[Push]:
+def pushes(
+    executions: Mapping[str, Answered], place: Any, moments: Mapping[str, str], graph: Lineage | None = None
+) -> list[Push]:
     """The versions that a run pushed, or found in service.
 
     Args:
       executions: of the run, by task.
       place: turns a serving directory into what people know it by.
       moments: when each execution ended, by task.
+      graph: the run's lineage, if it is known.
     """
     found = []
     for task, execution in executions.items():
@@ -150,6 +154,10 @@ def pushes(executions: Mapping[str, Answered], place: Any, moments: Mapping[str,
                 same_as=_same_as(known.get("same_as")),
                 time=moments.get(task, ""),
                 artifact=getattr(artifact, "id", "") or place(artifact.uri),
+                why=str(known.get("why") or ""),
+                made_of=made_of(graph, place(execution.inputs["model"].uri))
+                if graph and "model" in execution.inputs
+                else {},
             )
         )
     return found
