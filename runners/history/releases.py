@@ -125,7 +125,9 @@ def releases(versions: Sequence[Made]) -> dict[str, Told]:
     before, last = None, Release(1, 0, 0)
     for each in versions:
         if earlier := first.get(each.digest):
-            found[each.version] = Told(found[earlier.version].number, f"the model of version {earlier.version} again")
+            number = found[earlier.version].number
+            unknown = "" if number else ", of which nobody knows what it was made of"
+            found[each.version] = Told(number, f"the model of version {earlier.version} again{unknown}")
             each = earlier
         else:
             used = [told.number for told in found.values() if told.number]
