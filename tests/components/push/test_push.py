@@ -195,7 +195,7 @@ def test_what_serving_takes_instead_of_the_model_is_no_version_that_holds_it(
 
 
 def test_a_version_that_was_copied_back_by_hand_is_in_service(tmp_path: Path, blessing: Path) -> None:
-    """How docs/how-it-works.md goes back to an old model."""
+    """How people go back without `rollback`."""
     serving = tmp_path / "serving"
     for name in ("one", "two"):
         push(tmp_path / f"push-{name}", make_model(tmp_path / name, name), blessing, serving)
