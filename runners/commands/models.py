@@ -8,12 +8,34 @@ from typing import Any
 
 import click
 
+from components.runtime.errors import InputError
+from components.runtime.text.redaction import credentials
 from runners.settings.folders import SETTINGS_FILE
 from runners.settings.model import Settings, load, own_name, same_name
 from runners.terminal import output
 from runners.versions.place import Place
 
-WHY = click.option("--why", default="", metavar="TEXT", help="Kept in lineage, for those who ask later.")
+
+def _is_said(_context: click.Context, option: click.Parameter, value: str | None) -> str:
+    """The value of an option; an empty one would else mean as much as none, and so another place."""
+    if value is not None and not value.strip():
+        raise InputError(f"{option.opts[0]} is empty (a variable that is not set?); give a value, or leave it out")
+    return value or ""
+
+
+def _without_credentials(_context: click.Context, _option: click.Parameter, value: str) -> str:
+    if found := credentials(value):
+        raise InputError(f"--why: {found}, which records would keep; take it out")
+    return value
+
+
+WHY = click.option(
+    "--why",
+    default="",
+    metavar="TEXT",
+    callback=_without_credentials,
+    help="Kept in lineage, for those who ask later.",
+)
 """Option of what a person decides about versions."""
 
 
@@ -43,11 +65,13 @@ def served_from(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--serving-directory",
             "directory",
-            default="",
             metavar="FOLDER",
+            callback=_is_said,
             help="Where it is served from; as the settings say without.",
         ),
-        click.option("--candidate", default="", metavar="NAME", help="Which of several models that are each pushed."),
+        click.option(
+            "--candidate", metavar="NAME", callback=_is_said, help="Which of several models that are each pushed."
+        ),
     ):
         command = option(command)
     return command

@@ -58,6 +58,10 @@ def versions(
     base_path: str,
 ) -> Result:
     """List the versions of MODEL: which is served, by whom and when, whether blessed, labels, release numbers."""
+    if tensorflow_serving and (keep or everything or verify):
+        raise InputError("--tensorflow-serving lists and removes nothing; leave out --keep, --all and --verify")
+    if base_path and not tensorflow_serving:
+        raise InputError("--base-path is of the configuration that --tensorflow-serving prints; give that too")
     place = place_of(context, model, candidate, directory)
     if tensorflow_serving:
         return _configuration(place, base_path)
@@ -67,9 +71,7 @@ def versions(
     if not there:
         # Nothing to list is told as it is by the other commands.
         place.numbers()
-    labels = place.labels()
-    for label in sorted(label for label, number in labels.items() if number not in there):
-        output.warn(f"warning: the label {label} names version {labels[label]}, which is not there")
+    labels = _labels(place, there)
     shown = [each for each in found if everything or each.number in there]
     document = {
         "model": place.model,
@@ -85,6 +87,18 @@ def _configuration(place: Place, base_path: str) -> Result:
     there = place.numbers()
     made = config(place.model, base_path or place.destination, there[0], place.labels(), there)
     return Result({"model": place.model, "configuration": made}, made, [made])
+
+
+def _labels(place: Place, there: set[int]) -> dict[str, int] | None:
+    """The labels, None where they cannot be read; what is wrong with them is told, and hides no version."""
+    try:
+        labels = place.labels()
+    except InputError as error:
+        output.warn(f"warning: {error}")
+        return None
+    for label in sorted(label for label, number in labels.items() if number not in there):
+        output.warn(f"warning: the label {label} names version {labels[label]}, which is not there")
+    return labels
 
 
 def _remove(place: Place, keep: int, yes: bool, why: str) -> dict[str, Any]:

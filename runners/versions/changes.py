@@ -14,6 +14,7 @@ from components.runtime.errors import InputError, TransientError
 from components.runtime.publish import blessing, labels, publishing, serving
 from components.runtime.stage.artifacts import InputArtifact, OutputArtifact
 from components.runtime.stage.progress import report
+from runners.terminal import output
 
 
 def rollback(
@@ -45,7 +46,7 @@ def rollback(
       InputError: the earlier version is gone or damaged.
     """
     root = serving.serving_root(destination)
-    with publishing.changing(destination, root):
+    with publishing.changing(destination, root, output.warn):
         folders = dict(serving.numbered(root))
         if (now := max(folders, default=0)) != replaced:
             raise TransientError(
@@ -86,7 +87,7 @@ def promote(version: InputArtifact, destination: str, label: str, of_version: in
       InputError: the version has gone meanwhile.
     """
     root = serving.serving_root(destination)
-    with publishing.changing(destination, root):
+    with publishing.changing(destination, root, output.warn):
         if of_version not in dict(serving.numbered(root)):
             raise InputError(f"{destination}: version {of_version} has gone meanwhile")
         known = _read(root)
@@ -106,7 +107,7 @@ def unlabel(destination: str, label: str, labelled: OutputArtifact) -> None:
       InputError: no version has it any more.
     """
     root = serving.serving_root(destination)
-    with publishing.changing(destination, root):
+    with publishing.changing(destination, root, output.warn):
         known = _read(root)
         if label not in known:
             raise InputError(f"{destination}: no version has the label {label!r} any more")
@@ -125,7 +126,7 @@ def remove(destination: str, keep: int, versions: list[int], removed_versions: O
     """
     root = serving.serving_root(destination)
     removed: list[int] = []
-    with publishing.changing(destination, root):
+    with publishing.changing(destination, root, output.warn):
         try:
             still = publishing.superfluous(root, keep)
         except ValueError as error:

@@ -12,7 +12,7 @@ import errno
 import fcntl
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,19 +26,20 @@ _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 @contextlib.contextmanager
-def changing(destination: str, root: Path) -> Iterator[None]:
+def changing(destination: str, root: Path, waiting: Callable[[str], None] = report) -> Iterator[None]:
     """Holds the lock of a serving directory, and names it in errors of the file system, which often name no file.
 
     Args:
       destination: what people call it.
       root: where it lies; made where it does not exist.
+      waiting: is told where somebody else holds the lock.
 
     Raises:
       InputError: it cannot be written.
       TransientError: the disk is full.
     """
     try:
-        with _locked(root):
+        with _locked(root, waiting):
             for entry in root.glob(f"{serving.STAGING_PREFIX}*"):
                 report(f"removing {entry.name} of a push that died")
                 remove(entry)
@@ -55,7 +56,7 @@ def changing(destination: str, root: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _locked(root: Path) -> Iterator[None]:
+def _locked(root: Path, waiting: Callable[[str], None]) -> Iterator[None]:
     root.mkdir(parents=True, exist_ok=True)
     path = root / serving.LOCK
     if path.is_symlink() or (path.exists() and not path.is_file()):
@@ -64,7 +65,7 @@ def _locked(root: Path) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            report("waiting for another push to end")
+            waiting("waiting for another push to end")
             fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 

@@ -274,6 +274,24 @@ def test_labels_that_cannot_be_read_are_no_labels_to_write_over(served: ServedRo
         assert "labels.json: cannot be read" in refused(served, *arguments)
 
 
+def test_labels_that_cannot_be_read_hide_no_version(served: ServedRoot) -> None:
+    (served.serving / "labels.json").mkdir()
+    found = called(served, "versions", "taxi", "--json").document
+    assert (found["labels"], [each["version"] for each in found["versions"]]) == (None, [3, 2, 1])
+    assert "labels.json: cannot be read" in found["warnings"][0]
+
+
+@pytest.mark.parametrize("option", ["--serving-directory", "--candidate"])
+def test_an_empty_option_is_not_the_place_that_is_meant_without_it(served: ServedRoot, option: str) -> None:
+    assert refused(served, "rollback", "taxi", option, " ").startswith(f"{option} is empty")
+
+
+def test_a_password_is_no_reason(served: ServedRoot) -> None:
+    error = refused(served, "rollback", "taxi", "--why", "see https://anna:hunter22@host/x")
+    assert error == "--why: an address with a password, which records would keep; take it out"
+    assert len(list((served.root / "runs").iterdir())) == 3
+
+
 def test_a_label_of_what_is_gone_is_told(served: ServedRoot) -> None:
     (served.serving / "labels.json").write_text('{"stable": 8}')
     found = called(served, "versions", "taxi", "--json")
