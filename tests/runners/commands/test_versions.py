@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from runners.versions import changes
 from tests.components.push.serving_support import tree
 from tests.runners.cluster_support import Called, call
 from tests.runners.versions.served_root import ServedRoot, served_root
+from tests.support import MILLRACE, ROOT
 
 
 @pytest.fixture(scope="module")
@@ -432,3 +434,37 @@ def test_what_is_pushed_after_a_rollback_goes_on_from_there(served: ServedRoot) 
     assert content_digest(served.serving / "4", ignore=frozenset({MANIFEST})) == content_digest(
         served.serving / "1", ignore=frozenset({MANIFEST})
     )
+
+
+def test_candidates_that_are_pushed_each_have_versions_of_their_own(served: ServedRoot) -> None:
+    model = served.scratch / "rivals"
+    model.mkdir()
+    (model / "settings.yaml").write_text(
+        "candidates: {wide: {}, deep: {train: {seed: 7}}}\nchoose: {push: each}\npipeline_name: rivals\n"
+    )
+    shutil.copytree(served.serving, served.root / "serving" / "rivals" / "deep")
+    assert refused(served, "versions", model) == "several models are pushed; name one with --candidate: wide, deep"
+    error = refused(served, "rollback", model, "--candidate", "dep")
+    assert error == "--candidate dep: no such candidate is pushed, did you mean 'deep'?; there are wide, deep"
+    assert "rivals/wide: nothing was pushed here yet" in refused(served, "rollback", model, "--candidate", "wide")
+    told = document(served, "rollback", model, "--candidate", "deep")
+    assert (told["model"], told["version"], told["run"].startswith("rivals-")) == ("deep", 4, True)
+    assert called(served, "lineage", "deep@4").exit_code == 0
+
+
+def test_a_rollback_that_is_killed_leaves_what_is_served(served: ServedRoot) -> None:
+    (served.serving / "2" / "large").write_bytes(bytes(64 << 20))
+    command = [MILLRACE, "--root", served.root, "rollback", "taxi"]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    until = time.monotonic() + 60
+    while not list(served.serving.glob(".staging-4-*/variables")):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < until
+    process.kill()
+    process.communicate()
+    assert served.versions == ["1", "2", "3"]
+    [killed] = [each for each in document(served, "runs")["runs"] if each["decision"]]
+    assert killed["state"] == "stopped"
+    (served.serving / "2" / "large").unlink()
+    assert document(served, "rollback", "taxi")["version"] == 4
+    assert list(served.serving.glob(".staging-*")) == []
