@@ -8,15 +8,17 @@ is not done.
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import secrets
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from components.runtime.errors import EXIT_INTERRUPTED, StageError, known
+from components.runtime.errors import EXIT_INTERRUPTED, InputError, StageError, TransientError, classify, known
 from components.runtime.launch import execution
 from components.runtime.launch.execution import Completed
 from components.runtime.launch.task import Task
@@ -104,18 +106,31 @@ def decide(
     )
     recording = Recording(place.root / "runs" / run, record, now, _Unseen())
     recording.begin(place.root)
+    carried_out = threading.Event()
+
+    @functools.wraps(function)
+    def deed(**arguments: Any) -> None:
+        function(**arguments)
+        carried_out.set()
+
     state, code = "stopped", EXIT_INTERRUPTED
     try:
         log = f"runs/{run}/{name}.log"
         recording.change(name, state="running", log=log, started=recording.now())
-        done = execution.launch(place.root, task, _in_this_process(name, function), place.root / log)
+        done = execution.launch(place.root, task, _in_this_process(name, deed), place.root / log)
         recording.change(name, **run_record.ended(done, "done"))
         state, code = "done", 0
     except Exception as error:
         fault = known(error)
-        recording.change(name, state="failed", error=str(fault), exit_code=fault.exit_code)
+        if carried_out.is_set() and isinstance(fault, InputError | TransientError):
+            fault = type(fault)(f"what was decided is done, but could not be recorded: {fault}")
         record["error"], state, code = f"{name}: {fault}", "failed", fault.exit_code
-        raise
+        with contextlib.suppress(OSError, TransientError):
+            # A full disk may be the fault.
+            recording.change(name, state="failed", error=str(fault), exit_code=fault.exit_code)
+        if classify(error) is None:
+            raise
+        raise fault from error
     finally:
         recording.finish(state, code)
         lineage.flush()

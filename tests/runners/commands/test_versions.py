@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 import subprocess
@@ -124,6 +125,7 @@ def test_rollback_is_known_to_everything_that_tells_of_runs(served: ServedRoot) 
     assert (newest["blessed"], newest["blessed_by"], newest["run"]) == (True, served.runs[0], run)
     index = (served.root / files.FOLDER / "index.js").read_text()
     assert "wrong on Sundays" in index
+    assert '"release":"1.0"' in index
     page = called(served, "report", run)
     assert "rollback: version 4 (the model of version 1 again)" in Path(page.lines[-1]).read_text()
     compared = compare_runs(record, load_run(served.root, served.runs[0]))
@@ -229,6 +231,17 @@ def test_what_cannot_be_recorded_is_not_done(served: ServedRoot) -> None:
     (served.root / "artifacts").write_text("in the way")
     assert "artifacts" in refused(served, "rollback", "taxi")
     assert "artifacts" in refused(served, "promote", "taxi", "1", "--label", "stable")
+
+
+def test_what_is_done_and_could_not_be_recorded_is_told_so(served: ServedRoot, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(served.root))
+
+    monkeypatch.setattr("components.runtime.launch.execution.publish", full)
+    found = called(served, "rollback", "taxi")
+    assert found.exit_code == 75
+    assert found.error.startswith("what was decided is done, but could not be recorded: ")
+    assert served.versions == ["1", "2", "3", "4"]
 
 
 def test_promote_gives_moves_and_takes_away_a_label(served: ServedRoot) -> None:
