@@ -101,7 +101,7 @@ class Selection:
         """
         needed = set().union(*(producers_of(pipeline.tasks[name]) for name in selected)) - selected
         wanted = ", ".join(name for name in pipeline.tasks if name in needed)
-        of_pipeline = [run for run in records.list_runs(root) if run.pipeline == pipeline.name]
+        of_pipeline = [run for run in records.list_runs(root) if run.pipeline == pipeline.name and not run.decision]
         named = "" if self.earlier in (records.LATEST, pipeline.name) else self.earlier
         candidates = [records.load_run(root, named)] if named else of_pipeline
         for candidate in candidates:

@@ -104,6 +104,16 @@ class Evaluate(Section):
     require_thresholds: bool = False
 
 
+class Push(Section):
+    """What stays in the serving directory.
+
+    Attributes:
+      keep: how many versions; all of them without.
+    """
+
+    keep: PositiveInt | None = None
+
+
 def _of_form(pattern: str, expected: str) -> AfterValidator:
     """Holds a text to a pattern, and says in words what was expected."""
 

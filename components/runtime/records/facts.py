@@ -176,6 +176,18 @@ def _pushed(pushed: Mapping[str, Any]) -> Iterator[str]:
         yield f"version {pushed['version']}"
 
 
+def _labelled(labelled: Mapping[str, Any]) -> Iterator[str]:
+    if "label" in labelled:
+        yield f"{labelled['label']} " + (
+            f"is version {labelled['of_version']}" if labelled.get("of_version") else "is taken away"
+        )
+
+
+def _removed(removed: Mapping[str, Any]) -> Iterator[str]:
+    if removed.get("removed"):
+        yield f"removed {', '.join(str(number) for number in removed['removed'])}"
+
+
 def _message(message: Mapping[str, Any]) -> Iterator[str]:
     if "told" in message:
         yield f"told {', '.join(message['told']) or 'nobody'}"
@@ -195,6 +207,8 @@ _TELL = {
     "approval": _review,
     "baseline_model": _baseline,
     "pushed_model": _pushed,
+    "labelled": _labelled,
+    "removed_versions": _removed,
     "message": _message,
 }
 """What matters of an output's metadata (docs/contract.md)."""

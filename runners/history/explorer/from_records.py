@@ -43,7 +43,7 @@ def read(run: Run) -> tuple[Row, Detail]:
         seconds=run.elapsed if run.state != "running" else None,
         by=run.by,
         models=models(answered),
-        pushes=pushes(answered, lambda place: relative_uri(run.root, place), moments),
+        pushes=pushes(answered, lambda place: relative_uri(run.root, place), moments, graph),
         sources=sources(artifacts),
         executions=list(dict.fromkeys(filter(None, (_identity(task.execution) for task in run.tasks)))),
         report=_link(run.root, report) if report.is_file() else "",

@@ -82,6 +82,8 @@ class Push:
       created: whether the run made it; False where it was there already.
       same_as: the earlier version whose model it is again; empty for a new model.
       artifact: id of the artifact in the run's lineage.
+      why: as who rolled back to it said.
+      made_of: of the model, as `runners.history.releases` has it.
     """
 
     model: str
@@ -92,6 +94,8 @@ class Push:
     same_as: str
     time: str
     artifact: str
+    why: str = ""
+    made_of: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -105,6 +109,12 @@ class Version:
       by: who started the run that pushed it, or owns the folder that was copied by hand.
       run: that pushed it; empty where no run did.
       until: when the next version came.
+      why: as who rolled back to it said.
+      blessed_by: the run that judged its model.
+      metrics: of that model.
+      labels: that it has now.
+      release: its number; empty where it is unknown.
+      change: what makes it this release, or unknown.
     """
 
     model: str
@@ -121,6 +131,12 @@ class Version:
     blessed: bool | None = None
     reason: str = ""
     artifact: str = ""
+    why: str = ""
+    blessed_by: str = ""
+    metrics: dict[str, float] = field(default_factory=dict)
+    labels: list[str] = field(default_factory=list)
+    release: str = ""
+    change: str = ""
 
 
 @dataclass

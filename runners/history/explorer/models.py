@@ -9,6 +9,8 @@ from typing import Any
 from components.runtime.records import models as run_models
 from components.runtime.records.answered import Answered, metrics_of, truth, whole_text
 from runners.history.explorer.model import Model, Push
+from runners.history.lineage_nodes import Lineage
+from runners.history.releases import made_of
 
 _INTERVAL = " 95% "
 """In the names of the ends of intervals, which are no metrics of their own."""
@@ -39,13 +41,16 @@ def _shown(model: run_models.Model, choice: run_models.Choice | None) -> Model:
     )
 
 
-def pushes(executions: Mapping[str, Answered], place: Any, moments: Mapping[str, str]) -> list[Push]:
+def pushes(
+    executions: Mapping[str, Answered], place: Any, moments: Mapping[str, str], graph: Lineage | None = None
+) -> list[Push]:
     """The versions that a run pushed, or found in service.
 
     Args:
       executions: of the run, by task.
       place: turns a serving directory into what people know it by.
       moments: when each execution ended, by task.
+      graph: the run's lineage, if it is known.
     """
     found = []
     for task, execution in executions.items():
@@ -64,6 +69,10 @@ def pushes(executions: Mapping[str, Answered], place: Any, moments: Mapping[str,
                 same_as=_same_as(known.get("same_as")),
                 time=moments.get(task, ""),
                 artifact=getattr(artifact, "id", "") or place(artifact.uri),
+                why=str(known.get("why") or ""),
+                made_of=made_of(graph, place(execution.inputs["model"].uri))
+                if graph and "model" in execution.inputs
+                else {},
             )
         )
     return found
