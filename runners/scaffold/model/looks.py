@@ -51,7 +51,8 @@ MOST_CATEGORIES = 1000
 
 _TOKENS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 
-_ID = {"id", "ids", "uuid", "guid", "key", "index", "rownames", "rowid", "serial", "unnamed", "row"}
+_KEYS = {"id", "ids", "uuid", "guid", "key", "rowid", "serial"}
+_ID = _KEYS | {"index", "rownames", "unnamed", "row"}
 _CODES = {
     *(
         "code",
@@ -88,12 +89,28 @@ _WITH_ZEROS = {"code", "zip", "zipcode", "postcode", "postal", "plz"}
 _TIMES = {"time", "timestamp", "date", "datetime", "at", "created", "updated", "ts", "epoch", "seconds"}
 _PLACES = {"lat", "latitude", "lon", "lng", "long", "longitude"}
 
+_COUNTED = {"number", "num", "no", "nr"}
+"""Behind what a column is of: `month number` is a month."""
+
 _YEAR_2000, _YEAR_2100 = 946_684_800, 4_102_444_800
 
 
 def words(name: str) -> set[str]:
     """The words of a column's name in small letters: of `pickup_latitude`, `StoreID`, `ZIP code`."""
     return {token.lower() for token in _TOKENS.findall(name)}
+
+
+def head(name: str) -> set[str]:
+    """The word of a name that says what the column is: the last one, or the one before `of`.
+
+    `store region` and `day_of_week` are codes; `region-centroid-col` and `product price` are not.
+    """
+    told = [token.lower() for token in _TOKENS.findall(name) if not token.isdigit()]
+    if "of" in told[1:]:
+        told = told[: told.index("of", 1)]
+    while len(told) > 1 and told[-1] in _COUNTED:
+        told.pop()
+    return set(told[-1:])
 
 
 def look(column: Column, data: DataSet, task: Task, *, kept: bool = False) -> Look:
@@ -217,23 +234,29 @@ def _number(column: Column, data: DataSet, *, kept: bool) -> Look:
     if column.kind == INTEGER:
         if (moments := _moments_as_integers(column, named)) is not None:
             return moments
-        if named & (_CODES | _ID) and column.distinct > FEW and "year" not in named:
+        of = head(column.name)
+        if of & (_CODES | _KEYS) and column.distinct > FEW:
             remarks: tuple[str, ...] = ("integers that look like codes",)
             if named & _WITH_ZEROS:
                 remarks += (f"zeros before them are lost; in a CSV --ingest 'text_columns=[{column.name}]' keeps them",)
             if told := _hardly_met(column):
                 return Look(NUMERIC, told, remarks) if kept else Look(NOTHING, told, (*remarks, told))
             return Look(CODE, f"{column.distinct:,} codes", remarks)
-        if column.distinct <= 5 or (named & _CODES and column.distinct <= FEW):
+        if column.distinct <= 5 or (of & _CODES and column.distinct <= FEW):
             return Look(CATEGORY, f"{column.distinct} values", ("integers that look like categories",))
     if named & _PLACES and column.kind == FLOAT:
         return Look(PLACE, "a coordinate")
     values = np.array(column.values, np.float64)
     if not np.isfinite(values).all():
         return Look(PLACE, "infinite values", ("infinite values",))
-    if values.min() >= 0 and (skew := _skew(values)) > 2 and _skew(np.log1p(values)) < skew / 2:
+    if is_skewed(values):
         return Look(SKEWED, f"skewed: median {_plain(np.median(values))}, largest {_plain(values.max())}")
     return Look(NUMERIC, f"{_plain(values.min())} to {_plain(values.max())}")
+
+
+def is_skewed(values: np.ndarray[Any, Any], least: float = 2) -> bool:
+    """Whether numbers, none below 0, have a heavy tail that their logarithms do not have."""
+    return bool(values.min() >= 0 and (skew := _skew(values)) > least and abs(_skew(np.log1p(values))) < skew / 2)
 
 
 def _mean_words(column: Column) -> float:

@@ -37,6 +37,9 @@ SLICE_ROWS = 20
 WIDE = 16
 """From so many columns of the same treatment on they are read in a loop."""
 
+MOST_PARTS, ROWS_OF_A_PART = 16, 60
+"""The finer the parts in which a number is seen, the more there is to learn by heart."""
+
 
 def plan(folder: Path, data: DataSet, task: Task, kept: Collection[str] = (), left_out: Collection[str] = ()) -> Plan:
     """Everything that the files of a model say.
@@ -64,6 +67,7 @@ def plan(folder: Path, data: DataSet, task: Task, kept: Collection[str] = (), le
         slices=_slices(data, features),
         batch_size=batch_size,
         train_steps=_steps(rows, batch_size),
+        parts=max(2, min(MOST_PARTS, rows // ROWS_OF_A_PART)),
         looped=_looped(data, features),
         long_names={name: constant for name in data.columns if (constant := treatments.constant_of(name))},
     )
