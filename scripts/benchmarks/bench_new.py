@@ -49,7 +49,6 @@ class Measured:
       ours: its value in the run.
       boosting: that of scikit-learn's boosting on the same rows.
       standard_error: of the latter, by drawing the evaluated rows anew.
-      eval_rows: how many rows were evaluated.
       blessed: whether the model was.
       seconds: of both commands.
       commit: of the checkout that measured, short; with `+` where files were changed since.
@@ -62,7 +61,6 @@ class Measured:
     ours: float
     boosting: float
     standard_error: float
-    eval_rows: int
     blessed: bool
     seconds: float
     commit: str
@@ -158,7 +156,6 @@ def result(name: str, scratch: Path, seconds: float) -> Measured:
         ours=metrics[metric],
         boosting=boosting["score"],
         standard_error=boosting["standard_error"],
-        eval_rows=boosting["eval_rows"],
         blessed=outputs["blessing"]["metadata"]["blessed"],
         seconds=round(seconds, 1),
         commit=_commit(),
@@ -203,8 +200,9 @@ def line(measured: Measured) -> str:
     """A row of the table; what misses the promise is bold."""
     difference = measured.ours - measured.boosting
     shown = f"{100 * difference:+.1f}"
+    labels = len(TABLES[measured.name].labels)
     values = [
-        measured.name,
+        f"{measured.name}, {labels} labels" if labels > 1 else measured.name,
         f"{measured.rows:,}",
         str(measured.columns),
         METRICS[measured.metric],

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from components.runtime.errors import InputError, did_you_mean
-from runners.scaffold.model import gates, looks, treatments
+from runners.scaffold.model import column_names, gates, treatments
 from runners.scaffold.model.curated_schema import curated
 from runners.scaffold.model.profile import DataSet, Feature, Plan, Task
 from runners.settings.folders import MODELS, shown
@@ -130,7 +130,7 @@ def _slices(data: DataSet, features: Collection[Feature]) -> tuple[str, ...]:
         return 2 <= column.distinct <= 12 and len(common) >= 2 and feature.column.isprintable()
 
     def rank(feature: Feature) -> tuple[bool, int]:
-        return not looks.words(feature.column) & _ASKED_FOR, data.columns[feature.column].distinct
+        return not column_names.words(feature.column) & _ASKED_FOR, data.columns[feature.column].distinct
 
     suited = [each for each in features if each.treatment in ("vocabulary", "z-score") and suits(each)]
     chosen = [each for each in suited if each.treatment == "vocabulary" or not rank(each)[0]]
