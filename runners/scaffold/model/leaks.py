@@ -63,7 +63,7 @@ def order_tells(column: Column, data: DataSet, task: Task) -> str:
     if not known.size or known.shape[1] < _FEWEST or not np.isfinite(known).all():
         return ""
     ranks = known.argsort(axis=1).argsort(axis=1)
-    correlation = float(np.corrcoef(ranks)[0, 1])
+    correlation = float(np.asarray(np.corrcoef(ranks))[0, 1])
     if abs(correlation) < _TELLING:
         return ""
     return f"its order goes with {task.label!r} (rank correlation {correlation:.2f}): --keep takes it in"
