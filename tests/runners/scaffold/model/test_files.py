@@ -80,7 +80,10 @@ def test_every_task(tmp_path: Path, label: str) -> None:
         "story": ["one fine day it rained", "then it did not rain", "we went home at once", "and so did they all",
                   "nobody knows what for it was", "it is the end of it"],
     }  # fmt: skip
-    folder = write(tmp_path / "churn", made(tmp_path, repeated(columns), label))
+    columns = repeated(columns)
+    columns["story"] = [f"{text} {number}" for number, text in enumerate(columns["story"])]
+    folder = write(tmp_path / "churn", made(tmp_path, columns, label))
+    assert "TextVectorization" in (folder / "model.py").read_text()
     ruff("check", str(folder))
     ruff("format", "--check", str(folder))
     evaluation_file.check(folder / "evaluation.pbtxt", "evaluation.pbtxt")
