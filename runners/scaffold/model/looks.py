@@ -200,9 +200,9 @@ def _number(column: Column, data: DataSet, *, kept: bool) -> Look:
     return Look(NUMERIC, f"{_plain(values.min())} to {_plain(values.max())}")
 
 
-def is_skewed(values: np.ndarray[Any, Any], least: float = 2) -> bool:
+def is_skewed(values: np.ndarray[Any, Any]) -> bool:
     """Whether numbers, none below 0, have a heavy tail that their logarithms do not have."""
-    return bool(values.min() >= 0 and (skew := _skew(values)) > least and abs(_skew(np.log1p(values))) < skew / 2)
+    return bool(values.min() >= 0 and (skew := _skew(values)) > 2 and abs(_skew(np.log1p(values))) < skew / 2)
 
 
 def _mean_words(column: Column) -> float:

@@ -70,7 +70,7 @@ def infer(data: DataSet, labels: Sequence[str], *, kind: str = "", positive: str
     if kind == NUMBER:
         if column.kind not in (INTEGER, FLOAT):
             raise InputError(f"--task number: the label {column.name} is text, such as {_some(column)}")
-        skewed = looks.is_skewed(np.array(column.values, np.float64), least=1)
+        skewed = looks.is_skewed(np.array(column.values, np.float64))
         told = "; a few are far above the others, so that the logarithm is learned" if skewed else ""
         return Task(NUMBER, tuple(labels), why=f"{column.distinct:,} different numbers{told}", skewed=skewed)
     if kind == BINARY:

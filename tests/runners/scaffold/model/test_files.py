@@ -75,7 +75,7 @@ def test_every_task(tmp_path: Path, label: str) -> None:
         "two": ["yes", "no", "no", "yes", "no", "no"],
         "three": ["a", "b", "c", "b", "a", "c"],
         "number": [0.5, 1.5, 0.25, 8.0, 9.5, 3.0],
-        "price": [1.0, 3.0, 10.0, 30.0, 100.0, 300.0],
+        "price": [1.0, 3.0, 1.5, 2.5, 2.0, 3000.0],
         "tags": [["x"], ["x", "y"], ["y"], ["z"], ["z"], ["x", "z"]],
         "story": ["one fine day it rained", "then it did not rain", "we went home at once", "and so did they all",
                   "nobody knows what for it was", "it is the end of it"],
