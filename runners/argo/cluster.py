@@ -276,9 +276,17 @@ class ArgoCluster:
                     ) from None
 
     def _stored(self, workflow: dict[str, Any], tasks: dict[str, dict[str, Any]], tail: int | None) -> dict[str, str]:
-        """Logs from the volume: a Workflow reads them there, and is removed."""
+        """Logs from the volume."""
         boundary = uuid.uuid4().hex
-        reader = self.submit(task_logs.reader(workflow, tasks, tail, boundary))
+        return task_logs.split(self.printed(task_logs.reader(workflow, tasks, tail, boundary)), boundary)
+
+    def printed(self, helper: dict[str, Any]) -> str:
+        """Submits a Workflow of one pod, and returns what that printed; it is removed then.
+
+        Raises:
+          TransientError: it did not end well, or not in time.
+        """
+        reader = self.submit(helper)
         try:
             begun = time.monotonic()
             while not (run := self.state(reader)).is_over:
@@ -291,7 +299,7 @@ class ArgoCluster:
             [pod] = self._pods(reader).values() or [""]
             if run.state != "done" or not pod:
                 raise TransientError(f"the volume could not be read by {reader}: {run.error or run.state}; try again")
-            return task_logs.split("".join(self._log_of(pod, "the volume")), boundary)
+            return "".join(self._log_of(pod, "the volume"))
         finally:
             with self._doing(f"removing the workflow {reader}"):
                 self._workflows.delete_namespaced_custom_object(name=reader, **self._place())

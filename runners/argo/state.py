@@ -88,7 +88,7 @@ def remote_run(workflow: dict[str, Any], told: Mapping[str, Sequence[Told]] | No
     for name, node in task_nodes(workflow).items():
         strategy = templates.get(str(node.get("templateName")), {}).get("retryStrategy") or {}
         attempts = _attempts(found, node)
-        task = _task(name, node, attempts, strategy)
+        task = _task(name, node, attempts, strategy, shutdown=bool(spec.get("shutdown")))
         if several := task_logs.tasks_of(workflow, node):
             last = attempts[-1] if attempts else node
             output = _output(last, argo_messages.TASKS_OUTPUT)
@@ -147,8 +147,18 @@ def _why(state: str, status: dict[str, Any], tasks: list[RemoteTask]) -> str:
     return said
 
 
-def _task(name: str, node: dict[str, Any], attempts: list[dict[str, Any]], strategy: dict[str, Any]) -> RemoteTask:
-    """A task in the state of its last attempt, with what that says."""
+def _task(
+    name: str, node: dict[str, Any], attempts: list[dict[str, Any]], strategy: dict[str, Any], *, shutdown: bool
+) -> RemoteTask:
+    """A task in the state of its last attempt, with what that says.
+
+    Args:
+      name: of the task.
+      node: Argo's, of the task.
+      attempts: nodes of its attempts.
+      strategy: how often Argo tries it.
+      shutdown: whether somebody stopped the Workflow.
+    """
     last = attempts[-1] if attempts else node
     state = _STATES.get(node.get("phase") or "Pending", "waiting")
     if state == "skipped":
@@ -166,7 +176,9 @@ def _task(name: str, node: dict[str, Any], attempts: list[dict[str, Any]], strat
     if state == "failed":
         # The node above attempts knows more where there was none, or where the last one left nothing.
         error = argo_messages.reason(message if argo_messages.tells(message) else node.get("message") or "")
-        state = "stopped" if argo_messages.is_stop(message) else state
+        # What was stopped may say no more than that it had to go.
+        if argo_messages.is_stop(message) or (shutdown and argo_messages.is_termination(message)):
+            state, error = "stopped", argo_messages.STOPPED
     elif state in ("waiting", "running"):
         if own == "failed":
             state, error = "waiting", f"attempt {len(attempts)} failed: {argo_messages.reason(message)}"
