@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import contextlib
 import io
 import json
 import shutil
@@ -21,12 +20,11 @@ from typing import Any
 from components.runtime.errors import InputError, TransientError
 from components.runtime.text.json_text import parse
 from runners.argo.helpers import closing_container, helper
+from runners.history import copied_root
 
 _TEMPLATE = "read-records"
 _MOST_BYTES = 5_000_000
 """Of a part, packed; as text it is a third longer."""
-_STATE = ".copied.json"
-"""A file of the copy that says from where it is, and up to when."""
 
 # What lies in a folder of the volume that was not touched since is here already. A run's folder is touched as long as
 # it runs; an execution's appears by one rename, which touches it, with files that may be older.
@@ -123,37 +121,34 @@ def copy(
       TransientError: what was printed did not come whole.
       OSError: nothing can be written here.
     """
-    source = {"namespace": workflow["metadata"].get("namespace", ""), "claim": claim(workflow)}
+    arguments = closing_container(workflow)["args"]
+    root = arguments[arguments.index("--root") + 1]
+    source = {"namespace": workflow["metadata"].get("namespace", ""), "claim": claim(workflow), "root": root}
     folder.mkdir(parents=True, exist_ok=True)
     until, copied, left = _until(folder, source), 0, 1
     begin = max(0, until - _AGAIN_NANOSECONDS)
     while left:
         boundary = uuid.uuid4().hex
-        arguments = closing_container(workflow)["args"]
-        root = arguments[arguments.index("--root") + 1]
         words = [boundary, root, str(begin), str(_MOST_BYTES)]
         about, packed = _parts(printed(helper(workflow, _TEMPLATE, ["python", "-c", _READ], words)), boundary)
         # Versions that are gone there are gone here.
         shutil.rmtree(folder / "serving", ignore_errors=True)
         _unpack(packed, folder)
         copied, left, begin = copied + about["done"], about["left"], about["until"]
-        (folder / _STATE).write_text(json.dumps(source | {"until": begin}))
+        (folder / copied_root.FILE).write_text(json.dumps(source | {"until": begin}))
         if left:
             tell(f"copied {copied:,} of {copied + left:,} runs and executions")
 
 
 def _until(folder: Path, source: Mapping[str, str]) -> int:
-    state: Any = {}
-    with contextlib.suppress(OSError, ValueError):
-        state = parse((folder / _STATE).read_text())
-    if not isinstance(state, dict) or not isinstance(state.get("until", 0), int):
-        state = {}
+    state = copied_root.about(folder)
     there = {key: state[key] for key in source if key in state}
     if there and there != source:
         raise InputError(f"{folder}: is a copy of {there}; name another folder, or remove it")
     if not state and any((folder / name).exists() for name in ("runs", "artifacts")):
         raise InputError(f"{folder}: holds runs that are no copy from a cluster; name another folder")
-    return int(state.get("until", 0))
+    until = state.get("until", 0)
+    return until if isinstance(until, int) else 0
 
 
 def _parts(printed: str, boundary: str) -> tuple[dict[str, int], bytes]:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from components.runtime.publish.serving import how_pushed
-from components.runtime.records.execution_record import relative_uri
 from components.runtime.records.facts import UNNAMED, followed, which
+from runners.history.copied_root import relative_place
 from runners.history.executions import Execution
 from runners.history.record_values import finite
 from runners.history.records import Run
@@ -84,7 +84,7 @@ def outcome(run: Run) -> Outcome:
         has_baseline=_any(truth(each.get("baseline")) for each in blessings.values()),
         baseline=_of_each({name: str(facts.get("reason") or "") for name, facts in baselines.items()}),
         version=_of_each({name: whole_text(facts.get("version")) for name, facts in pushes.items()}, ", "),
-        destination=_common([relative_uri(run.root, str(each.get("destination") or "")) for each in pushes.values()]),
+        destination=_common([relative_place(run.root, str(each.get("destination") or "")) for each in pushes.values()]),
         how_pushed=how_pushed(pushed | {"created": truth(pushed.get("created"))}) if len(pushes) == 1 else "",
     )
 

@@ -30,6 +30,8 @@ BULK = (
 def volume(tmp_path: Path, server: Argo, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "volume"
     taxi_root(folder)
+    for file in (*folder.rglob("*.json"), *folder.rglob("*.jsonl")):
+        file.write_text(file.read_text().replace("/srv/taxi", "/millrace/serving/taxi"))
     for name in BULK:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text("large")
@@ -47,9 +49,9 @@ def volume(tmp_path: Path, server: Argo, monkeypatch: pytest.MonkeyPatch) -> Pat
     return folder
 
 
-@pytest.fixture
-def compiled(tmp_path: Path) -> Path:
-    file = tmp_path / "taxi.argo.yaml"
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("compiled") / "taxi.argo.yaml"
     file.write_text(yaml.safe_dump(of_model("taxi")))
     return file
 
@@ -72,7 +74,10 @@ def test_records_are_copied_and_what_is_large_is_not(
     assert (called.exit_code, called.out) == (0, f"{copy / 'explorer' / 'index.html'}\n"), called.err
     left_out = {*BULK, "serving/taxi/1/saved_model.pb"}
     assert _copied(copy) == {name for name in _files(volume) - left_out if not name.endswith("report.html")}
-    assert SECOND in (copy / "explorer" / "index.js").read_text()
+    index = json.loads((copy / "explorer" / "index.js").read_text().partition(" = ")[2].rstrip(";\n"))
+    assert SECOND in {row["id"] for row in index["runs"]}
+    # The records name the place on the volume.
+    assert [(each["destination"], each["state"]) for each in index["versions"]] == [("serving/taxi", "served")]
     assert server.workflows == {}, "what read is removed"
     assert SECOND in call("--root", copy, "runs").out
 
@@ -81,11 +86,11 @@ def test_what_is_there_is_not_copied_again(
     server: Argo, volume: Path, compiled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     copy = tmp_path / "copy"
-    # One folder at a time.
-    monkeypatch.setattr(records_copy, "_MOST_BYTES", 1)
+    # In a few parts.
+    monkeypatch.setattr(records_copy, "_MOST_BYTES", 3_000)
     monkeypatch.setattr(records_copy, "_AGAIN_NANOSECONDS", 0)
     called = call("argo", "explore", compiled, "--write", "--output", copy)
-    assert "copied 1 of " in called.out + called.err
+    assert "runs and executions" in called.out + called.err
     whole = _copied(copy)
     assert any(name.startswith("lineage/") for name in whole)
     (copy / "runs" / SECOND / "run.json").unlink()
