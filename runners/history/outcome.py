@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from components.runtime.publish.serving import how_pushed
 from components.runtime.records.answered import truth
-from components.runtime.records.execution_record import relative_uri
 from components.runtime.records.facts import UNNAMED, which
 from components.runtime.records.models import models, version
+from runners.history.copied_root import relative_place
 from runners.history.executions import Execution
 from runners.history.records import Run
 
@@ -79,7 +79,7 @@ def outcome(run: Run) -> Outcome:
         has_baseline=_any(truth(each.get("baseline")) for each in verdicts.values()),
         baseline=_of_each({each.name: each.resolved or "" for each in compared}),
         version=_of_each({name: version(facts) for name, facts in pushes.items()}, ", "),
-        destination=_common([relative_uri(run.root, str(each.get("destination") or "")) for each in pushes.values()]),
+        destination=_common([relative_place(run.root, str(each.get("destination") or "")) for each in pushes.values()]),
         how_pushed=how_pushed({**pushed, "created": truth(pushed.get("created"))}) if len(pushes) == 1 else "",
     )
 

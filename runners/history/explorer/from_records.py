@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from urllib.parse import quote
 
-from components.runtime.records.execution_record import relative_uri
 from runners.history import comparison, distributions, evaluations
+from runners.history.copied_root import relative_place
 from runners.history.directions import directions, ways
 from runners.history.executions import Execution
 from runners.history.explorer import files
@@ -43,7 +43,7 @@ def read(run: Run) -> tuple[Row, Detail]:
         seconds=run.elapsed if run.state != "running" else None,
         by=run.by,
         models=models(answered),
-        pushes=pushes(answered, lambda place: relative_uri(run.root, place), moments, graph),
+        pushes=pushes(answered, lambda place: relative_place(run.root, place), moments, graph),
         sources=sources(artifacts),
         executions=list(dict.fromkeys(filter(None, (_identity(task.execution) for task in run.tasks)))),
         report=_link(run.root, report) if report.is_file() else "",

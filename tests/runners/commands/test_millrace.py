@@ -309,3 +309,13 @@ def test_an_option_in_the_wrong_place_is_told() -> None:
     found = call("runs", "--root", "x")
     assert found.returncode == 2
     assert found.stderr.endswith("It goes before the command: --root FOLDER COMMAND\n")
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+def test_closed_streams_change_nothing_of_how_it_ends(closed: str) -> None:
+    """Bash keeps its script open where they were."""
+    found = subprocess.run(
+        ["bash", "-c", f'"$0" no-such-command {closed}', MILLRACE], capture_output=True, text=True, check=False
+    )
+    assert found.returncode == 2
+    assert found.stderr == "" or "no-such-command" in found.stderr

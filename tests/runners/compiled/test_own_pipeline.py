@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import textwrap
 from pathlib import Path
@@ -139,7 +140,11 @@ def test_its_pod_on_argo_has_our_launcher_and_its_own_container(tmp_path: Path) 
         "/stage/outputs/parameters/count",
     ]
     assert {"name": "ARGO_DEBUG_PAUSE_BEFORE", "value": "true"} in beside["env"]
-    assert template["podSpecPatch"] == '{"shareProcessNamespace": true}'
+    patch = json.loads(template["podSpecPatch"])
+    assert patch["shareProcessNamespace"]
+    # Over Argo's own, which is false: so what the stage prints gets into the log.
+    captured = {"name": "ARGO_INCLUDE_SCRIPT_OUTPUT", "value": "true"}
+    assert patch["containers"] == [{"name": "stage", "env": [captured]}]
 
 
 @pytest.mark.parametrize(
