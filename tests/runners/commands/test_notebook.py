@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from runners.commands import notebook
 from runners.local import environments
+from runners.terminal import foreground
 from tests.runners.cluster_support import call
 from tests.support import MILLRACE
 
@@ -22,8 +22,8 @@ from tests.support import MILLRACE
 def started(monkeypatch: pytest.MonkeyPatch) -> list[tuple[list[str], dict[str, str]]]:
     """What would be started in place of JupyterLab."""
     calls: list[tuple[list[str], dict[str, str]]] = []
-    monkeypatch.setattr(environments, "prepare_notebook", lambda: None)
-    monkeypatch.setattr(notebook, "_run", lambda *given: calls.append(given) or 0)
+    monkeypatch.setattr(environments, "prepare_for", lambda *_: None)
+    monkeypatch.setattr(foreground, "run", lambda *given: calls.append(given) or 0)
     return calls
 
 
