@@ -126,6 +126,7 @@ def _app(models: Mapping[str, Versions], data_plane: DataPlane, repository: Mode
     register_v2_endpoints(app, data_plane, repository)
     RESTServer._add_exception_handlers(None, app)
     app.add_exception_handler(404, rest.unknown)
+    app.add_exception_handler(405, rest.method)
     return app
 
 
