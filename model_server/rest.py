@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from fastapi import APIRouter, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from google.protobuf import json_format
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -36,19 +37,19 @@ def router(models: Mapping[str, Versions]) -> APIRouter:
 
     @routes.get("/v1/models")
     async def names() -> Response:
-        return _answer({"models": sorted(models)})
+        return answer({"models": sorted(models)})
 
     @routes.get("/v1/models/{path:path}")
     async def told(path: str) -> Response:
         try:
             model, version, label, found = _asked(models, path)
             if found["verb"]:
-                return _refusal(405, f"{path}: send a POST")
+                return refusal(405, f"{path}: send a POST")
             if found["metadata"]:
-                return _answer(await asyncio.to_thread(_metadata, model, version, label))
-            return _answer(_document(protocol.status(model, version, label)))
+                return answer(await asyncio.to_thread(_metadata, model, version, label))
+            return answer(_document(protocol.status(model, version, label)))
         except RequestError as error:
-            return _refusal(error.http, str(error))
+            return refusal(error.http, str(error))
 
     @routes.post("/v1/models/{path:path}")
     async def asked(path: str, request: Request) -> Response:
@@ -59,12 +60,12 @@ def router(models: Mapping[str, Versions]) -> APIRouter:
                 raise NotServedError(f"{path}: POST to …:predict, …:classify or …:regress")
             with counted(model.name, found["verb"], "REST"):
                 content = await _content(request)
-                answer, number = await asyncio.to_thread(_worked, verb, model, version, label, content)
-                return _json(answer, {VERSION_HEADER: str(number)})
+                document, number = await asyncio.to_thread(_worked, verb, model, version, label, content)
+                return _json(document, {VERSION_HEADER: str(number)})
         except RequestError as error:
-            return _refusal(error.http, str(error))
+            return refusal(error.http, str(error))
         except ClientDisconnect:
-            return _refusal(400, "the client went away")
+            return refusal(400, "the client went away")
 
     @routes.get("/monitoring/prometheus/metrics")
     @routes.get("/metrics")
@@ -76,12 +77,18 @@ def router(models: Mapping[str, Versions]) -> APIRouter:
 
 async def unknown(request: Request, error: Exception) -> Response:
     """What answers where there is no route."""
-    return _refusal(404, f"{request.url.path}: no such path; the models are below /v1/models")
+    return refusal(404, f"{request.url.path}: no such path; the models are below /v1/models")
 
 
 async def method(request: Request, error: Exception) -> Response:
     """What answers where a path takes another method."""
-    return _refusal(405, f"{request.url.path} takes no {request.method}")
+    return refusal(405, f"{request.url.path} takes no {request.method}")
+
+
+async def invalid(request: Request, error: RequestValidationError) -> Response:
+    """What answers to a request of the Open Inference Protocol that is none."""
+    faults = [f"{'.'.join(map(str, each['loc'][1:]))}: {each['msg']}" for each in error.errors()]
+    return refusal(400, f"the request is not of the Open Inference Protocol: {faults[0] if faults else error}")
 
 
 async def _content(request: Request) -> bytes:
@@ -169,13 +176,15 @@ def _asked(models: Mapping[str, Versions], path: str) -> tuple[Versions, int | N
     return models[found["name"]], None if version is None else int(version), found["label"] or "", found
 
 
-def _answer(document: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Response:
-    return _json(rest_values.text(document), headers)
+def answer(document: Mapping[str, Any]) -> Response:
+    """An answer as JSON."""
+    return _json(rest_values.text(document))
 
 
 def _json(content: bytes, headers: Mapping[str, str] | None = None) -> Response:
     return Response(content, media_type="application/json", headers=dict(headers or {}))
 
 
-def _refusal(code: int, reason: str) -> Response:
+def refusal(code: int, reason: str) -> Response:
+    """Why there is no answer, in TensorFlow Serving's form."""
     return Response(rest_values.text({"error": reason}), status_code=code, media_type="application/json")

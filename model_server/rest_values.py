@@ -81,7 +81,7 @@ def answer(outputs: Mapping[str, np.ndarray[Any, Any]], *, by_rows: bool, count:
     Raises:
       BadRequestError: rows were given, and an output is not by rows.
     """
-    lists = {name: _encoded(name, values) for name, values in outputs.items()}
+    lists = {name: encoded(name, values) for name, values in outputs.items()}
     if not by_rows:
         return {"outputs": next(iter(lists.values())) if len(lists) == 1 else lists}
     for name, values in outputs.items():
@@ -120,7 +120,8 @@ def _decoded(value: Any, depth: int = 0) -> Any:
     return value
 
 
-def _encoded(name: str, values: np.ndarray[Any, Any]) -> Any:
+def encoded(name: str, values: np.ndarray[Any, Any]) -> Any:
+    """An array as JSON has it: nested lists; bytes that are no text, or of a name that ends so, in base64."""
     if values.dtype.kind not in "OSU":
         return _numbers(values)
     listed = values.tolist()

@@ -51,6 +51,7 @@ class Loaded:
     """
 
     number: int
+    folder: Path
     state: State
     seen: Listing
     model: SavedModel | None = None
@@ -128,7 +129,7 @@ class Versions:
             return is_served
         if known and seen in (known.seen, known.refused):
             return is_served
-        version = Loaded(number, State.LOADING, seen)
+        version = Loaded(number, folder, State.LOADING, seen)
         if not is_served:
             with self._lock:
                 self._known[number] = version

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import math
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,7 +55,9 @@ def by_rest(client: Client, question: Question) -> Agreement:
         except StageError as error:
             return Agreement(title, question.count, math.inf, str(error))
         for name, wanted in question.expected.items():
-            got = [row[name] if len(question.expected) > 1 else row for row in answers]
+            got = answers
+            if len(question.expected) > 1:
+                got = [row.get(name) if isinstance(row, Mapping) else None for row in answers]
             largest = max(largest, _difference(got, wanted[start:end]))
     return Agreement(title, question.count, largest)
 
@@ -88,11 +91,15 @@ def request(model: str, signature: str, given: Arrays) -> predict_pb2.PredictReq
 
 
 def _difference(got: Any, wanted: np.ndarray[Any, Any]) -> float:
-    found = np.asarray(got)
     if wanted.dtype.kind in "OSU":
-        texts = [each.decode() if isinstance(each, bytes) else str(each) for each in found.ravel()]
-        same = texts == [each.decode(errors="replace") for each in wanted.ravel()]
+        texts = np.asarray(got, dtype=object)
+        same = texts.shape == wanted.shape and [_bytes(each) for each in texts.flat] == list(wanted.flat)
         return 0.0 if same else math.inf
+    try:
+        found = np.asarray(got)
+    # Lists of different lengths.
+    except ValueError:
+        return math.inf
     if found.shape != wanted.shape or found.dtype.kind not in "biuf":
         return math.inf
     if not found.size:
@@ -104,6 +111,13 @@ def _difference(got: Any, wanted: np.ndarray[Any, Any]) -> float:
     # Of two that are infinite alike.
     apart[numbers == truth] = 0.0
     return float(np.nanmax(apart, initial=0.0))
+
+
+def _bytes(value: Any) -> bytes | None:
+    """A text of an answer, which is one of REST or in base64 there; None where it is something else."""
+    if isinstance(value, Mapping) and isinstance(value.get("b64"), str):
+        return base64.b64decode(value["b64"])
+    return value.encode() if isinstance(value, str) else value if isinstance(value, bytes) else None
 
 
 @dataclass(frozen=True)

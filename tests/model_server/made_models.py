@@ -127,3 +127,46 @@ def _odd_classes() -> SignatureDef:
 def _regress(told: float) -> SignatureDef:
     examples, features = _parsed()
     return _of_method("regress", {"inputs": examples}, {"outputs": features["x"] * 2 + told})
+
+
+PAGE_INPUTS = {
+    "fare <b>": ([None], tf.float32),
+    "seats": ([None], tf.int64),
+    "company": ([None], tf.string),
+    "shared": ([None], tf.bool),
+    "place": ([None, 2], tf.float32),
+    "stops": ([None, None], tf.int64),
+    "tags": ([None, 2], tf.string),
+    "photo_jpeg": ([None], tf.string),
+    "thumbnail": ([None, 8, 8, 3], tf.float32),
+    "digit": ([None, 8, 8], tf.uint8),
+    "cube": ([None, 2, 2, 2, 2], tf.float32),
+}
+"""Shapes and types of the inputs of the model that is asked on the page: of every kind that it has a field for."""
+
+
+def write_for_page(folder: Path, told: float) -> Path:
+    """Writes a SavedModel with inputs of every kind; its output `echo` tells the first four."""
+    with tf.Graph().as_default(), v1.Session() as session:
+        given = {name: v1.placeholder(dtype, shape) for name, (shape, dtype) in PAGE_INPUTS.items()}
+        fare = given["fare <b>"]
+        parts = [tf.strings.as_string(fare), tf.strings.as_string(given["seats"]), given["company"], tf.strings.as_string(given["shared"])]
+        colours = tf.reduce_mean(given["thumbnail"], [1, 2])
+        outputs = {
+            "echo": tf.strings.join(parts, "|"),
+            "tip": tf.sigmoid(fare),
+            "share": tf.nn.softmax(colours),
+            "classes": tf.tile([["red", "green", "<i>blue</i>"]], [tf.shape(fare)[0], 1]),
+            "seats": tf.identity(given["seats"]),
+            "version": fare * 0 + told,
+            "length": tf.strings.length(given["photo_jpeg"]),
+            "tags": tf.strings.reduce_join(given["tags"], 1, separator="+"),
+            "stops": tf.reduce_sum(given["stops"], 1),
+            "ink": tf.reduce_sum(tf.cast(given["digit"], tf.float32), [1, 2]),
+            "place": given["place"] * 1.0,
+        }  # fmt: skip
+        builder = v1.saved_model.Builder(str(folder))
+        signatures = {"serving_default": _predict(given, outputs)}
+        builder.add_meta_graph_and_variables(session, ["serve"], signature_def_map=signatures)
+        builder.save()
+    return folder
