@@ -28,7 +28,6 @@ from model_server.errors import BadRequestError, NotServedError, RequestError
 from model_server.metrics import counted
 from model_server.versions import Loaded, Versions
 
-
 _LOG = logging.getLogger("millrace.serving")
 _METADATA_FIELD = "signature_def"
 _MOST_VALUES = 1 << 28

@@ -95,7 +95,9 @@ def _fails() -> SignatureDef:
 
 def _slow() -> SignatureDef:
     steps = v1.placeholder(tf.int64, [])
-    _, done = tf.while_loop(lambda step, _: step < steps, lambda step, x: (step + 1, tf.sin(x)), [tf.constant(0, tf.int64), 1.0])
+    _, done = tf.while_loop(
+        lambda step, _: step < steps, lambda step, x: (step + 1, tf.sin(x)), [tf.constant(0, tf.int64), 1.0]
+    )
     return _predict({"steps": steps}, {"done": done})
 
 
@@ -150,7 +152,12 @@ def write_for_page(folder: Path, told: float) -> Path:
     with tf.Graph().as_default(), v1.Session() as session:
         given = {name: v1.placeholder(dtype, shape) for name, (shape, dtype) in PAGE_INPUTS.items()}
         fare = given["fare <b>"]
-        parts = [tf.strings.as_string(fare), tf.strings.as_string(given["seats"]), given["company"], tf.strings.as_string(given["shared"])]
+        parts = [
+            tf.strings.as_string(fare),
+            tf.strings.as_string(given["seats"]),
+            given["company"],
+            tf.strings.as_string(given["shared"]),
+        ]
         colours = tf.reduce_mean(given["thumbnail"], [1, 2])
         outputs = {
             "echo": tf.strings.join(parts, "|"),

@@ -75,7 +75,9 @@ class Load:
 
     def _rest(self, pool: urllib3.PoolManager, channel: grpc.Channel) -> tuple[str, int, object]:
         body = json.dumps({"signature_name": "single", "instances": [[0, 0]] * _ROWS}).encode()
-        answer = pool.request("POST", f"{self._server.client.address}/v1/models/{quote(MODEL)}:predict", body=body, timeout=60)
+        answer = pool.request(
+            "POST", f"{self._server.client.address}/v1/models/{quote(MODEL)}:predict", body=body, timeout=60
+        )
         assert answer.status == 200, answer.data
         return "REST", int(answer.headers["X-Model-Version"]), json.loads(answer.data)["predictions"]
 
@@ -120,7 +122,9 @@ def test_no_request_is_lost_while_versions_come_and_go(models: dict[int, Path], 
         seconds = time.monotonic() - begun
         peak = server.peak_memory()
     requests = load.answers.total()
-    print(f"{requests:,} requests in {seconds:.0f} s, {requests / seconds:,.0f} a second, {len(load.faults)} not answered")
+    print(
+        f"{requests:,} requests in {seconds:.0f} s, {requests / seconds:,.0f} a second, {len(load.faults)} not answered"
+    )
     print(f"{number} versions pushed, slowest answer {load.slowest:.2f} s, peak memory {(peak or 0) / 1e6:,.0f} MB")
     assert load.faults == []
     # Each version is of one model, whoever answers: 1, then 2, 1, 3 again and again.

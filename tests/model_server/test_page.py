@@ -192,7 +192,7 @@ def test_values_that_a_person_fills_in(tab: Asked, address: str) -> None:
     tab.open(address)
     tab.fill("fare <b>", "-1e-3")
     tab.fill("seats", "-9007199254740993")
-    tab.fill("company", "Ü\"\\")
+    tab.fill("company", 'Ü"\\')
     tab.fill("stops", "")
     tab.fill("place", "1, ,2")
     tab.evaluate(f"{tab.field('shared')}.value = 'false'")

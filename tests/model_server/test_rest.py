@@ -81,7 +81,9 @@ def test_bytes_go_and_come_in_base64(server: Server) -> None:
 
 
 def test_numbers_that_are_none_go_through(server: Server) -> None:
-    found = predict(server, json.dumps({"instances": [ROW | {"x": value} for value in (math.nan, math.inf, 1)]}).encode())
+    found = predict(
+        server, json.dumps({"instances": [ROW | {"x": value} for value in (math.nan, math.inf, 1)]}).encode()
+    )
     x = [row["x"] for row in found["predictions"]]
     assert math.isnan(x[0])
     assert x[1:] == [math.inf, 1]
@@ -237,7 +239,9 @@ def test_a_body_that_is_too_large_is_not_read(server: Server) -> None:
 def test_a_slow_client_and_one_that_leaves_hold_up_nobody(server: Server) -> None:
     place = urlsplit(server.client.address)
     body = json.dumps({"instances": [ROW]}).encode()
-    head = f"POST {PATH}:predict HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+    head = (
+        f"POST {PATH}:predict HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+    )
     slow = [socket.create_connection((place.hostname, place.port), 30) for _ in range(50)]
     for connection in slow:
         connection.sendall(head + body[:10])

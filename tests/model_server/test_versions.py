@@ -194,15 +194,15 @@ def test_warm_up_requests_are_answered_before_any_other(
 
 
 @pytest.mark.parametrize("fault", ["shape", "signature", "file"])
-def test_a_model_that_refuses_its_warm_up_is_not_served(
-    served: Versions, models: dict[int, Path], fault: str
-) -> None:
+def test_a_model_that_refuses_its_warm_up_is_not_served(served: Versions, models: dict[int, Path], fault: str) -> None:
     put(served, models, 1, 1)
     folder = put(served, models, 2, 2)
     if fault == "file":
         _made(folder / WARM_UP).write_bytes(b"no records" * 10)
     else:
-        warm_up(folder, [0, 0, 0] if fault == "shape" else [0, 0], signature="none" if fault == "signature" else "single")
+        warm_up(
+            folder, [0, 0, 0] if fault == "shape" else [0, 0], signature="none" if fault == "signature" else "single"
+        )
     served.refresh()
     assert told(served) == 1
     assert {"shape": "'x' has to be", "signature": "no signature 'none'", "file": WARM_UP}[fault] in served.statuses(2)[

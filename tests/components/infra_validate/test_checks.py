@@ -20,7 +20,10 @@ MEASURED = Measured(1.5, 300_000_000, 2_000_000, [speed(1, 1, 2, 3), speed(8, *r
 
 
 def test_bounds_hold_or_not() -> None:
-    made = {check.title: check for check in checks.of_bounds(MEASURED, {"p50_ms": 2, "memory_mb": 100, "requests_per_second": 20})}
+    made = {
+        check.title: check
+        for check in checks.of_bounds(MEASURED, {"p50_ms": 2, "memory_mb": 100, "requests_per_second": 20})
+    }
     assert made[checks.TITLES["p50_ms"]].holds is True
     assert made[checks.TITLES["memory_mb"]].holds is False
     assert made[checks.TITLES["requests_per_second"]].holds is True
@@ -67,7 +70,9 @@ def test_differences(got: list[object], wanted: object, difference: float) -> No
 
 
 def test_agreement_within_the_tolerance() -> None:
-    found = checks.of_answers([Agreement("REST", 3, 1e-6), Agreement("gRPC", 3, 1e-4), Agreement("x", 3, math.inf, "gone")], 1e-5)
+    found = checks.of_answers(
+        [Agreement("REST", 3, 1e-6), Agreement("gRPC", 3, 1e-4), Agreement("x", 3, math.inf, "gone")], 1e-5
+    )
     assert [check.holds for check in found] == [True, False, False]
     assert found[2].found == "gone"
 

@@ -116,5 +116,3 @@ def test_an_address_that_is_none() -> None:
         assert Client(address, "taxi").state() == State()
         with pytest.raises((InputError, TransientError)):
             Client(address, "taxi").version()
-
-

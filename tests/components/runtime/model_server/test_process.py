@@ -37,9 +37,7 @@ def test_it_is_not_waited_for_forever_and_ended(tmp_path: Path) -> None:
     assert server.peak_memory() is None
 
 
-def test_one_that_does_not_end_is_killed_with_what_it_started(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_one_that_does_not_end_is_killed_with_what_it_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("components.runtime.model_server.process._STOP_SECONDS", 0.3)
     script = f"trap '' TERM; sleep 100 & echo $! > {tmp_path}/child; echo up > {tmp_path}/up; wait; sleep 100"
     with started(program(tmp_path, script), "m", tmp_path, tmp_path / "log", dict(os.environ)) as server:

@@ -30,7 +30,9 @@ def test_tensorflow_serving_where_it_is_else_the_built_in(program: Path) -> None
     program.unlink()
     assert find().name == KSERVE
     assert find(python=Path("/there/python")).words[0] == "/there/python"
-    with pytest.raises(InputError, match="tensorflow_model_server is not on the path; install it, name it in MILLRACE_"):
+    with pytest.raises(
+        InputError, match="tensorflow_model_server is not on the path; install it, name it in MILLRACE_"
+    ):
         find(TENSORFLOW)
 
 
