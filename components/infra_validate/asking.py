@@ -32,7 +32,8 @@ class Agreement:
     Attributes:
       title: which.
       rows: that were compared.
-      difference: the largest one; NaN in both is none. Infinite where shapes, texts or NaNs differ.
+      difference: the largest one, of numbers above 1 as a share of them; NaN in both is none. Infinite where shapes,
+        texts or NaNs differ.
       error: why there is no answer.
     """
 
@@ -104,12 +105,14 @@ def _difference(got: Any, wanted: np.ndarray[Any, Any]) -> float:
         return math.inf
     if not found.size:
         return 0.0
-    numbers, truth = found.astype(np.float64), wanted.astype(np.float64)
+    # REST tells a number by the digits that its type has, which as one of 64 bits are not quite the same.
+    numbers, truth = found.astype(wanted.dtype).astype(np.float64), wanted.astype(np.float64)
     if not np.array_equal(np.isnan(numbers), np.isnan(truth)):
         return math.inf
-    apart = np.abs(numbers - truth)
-    # Of two that are infinite alike.
-    apart[numbers == truth] = 0.0
+    size = np.where(np.isfinite(truth), np.maximum(np.abs(truth), 1.0), 1.0)
+    with np.errstate(invalid="ignore"):
+        # Two that are infinite alike do not differ.
+        apart = np.where(numbers == truth, 0.0, np.abs(numbers - truth) / size)
     return float(np.nanmax(apart, initial=0.0))
 
 

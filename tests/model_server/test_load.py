@@ -1,4 +1,4 @@
-"""Load across a hot swap, a rollback, and a version that is taken away: every request is answered, by one whole version.
+"""Load across a hot swap, a rollback, and a version taken away: every request is answered, by one whole version.
 
 As long as MILLRACE_LOAD_SECONDS says, a minute without: docs/serving.md has what ten came to.
 """
@@ -40,8 +40,10 @@ class Load:
         self.answers: collections.Counter[tuple[str, int, int]] = collections.Counter()
         self.slowest = 0.0
         self._threads = [
-            threading.Thread(target=self._keep_asking, args=(ask,)) for ask in (self._rest, self._grpc) for _ in range(_THREADS)
-        ]  # fmt: skip
+            threading.Thread(target=self._keep_asking, args=(ask,))
+            for ask in (self._rest, self._grpc)
+            for _ in range(_THREADS)
+        ]
         for thread in self._threads:
             thread.start()
 
@@ -107,7 +109,7 @@ def test_no_request_is_lost_while_versions_come_and_go(models: dict[int, Path], 
         number = 1
         try:
             while number == 1 or time.monotonic() - begun < SECONDS:
-                # A new model; back to the old one under a new number; one more, which is taken away; the one before answers.
+                # A new model; back to the old one under a new number; one more, which is taken away again.
                 for model in (2, 1, 3):
                     number += 1
                     put(number, model)

@@ -18,6 +18,7 @@ from tests.model_server.made_models import ODD_NAME
 
 PATH = f"/v1/models/{quote(MODEL)}"
 ROW = {"x": 1.5, ODD_NAME: 2, "text": "näh", "flag": True}
+TYPES = {"int8": -128, "uint8": 255, "int32": 2**31 - 1, "float64": 0.1, "float16": 0.5}
 JPEG = b"\xff\xd8\xff\x00"
 
 
@@ -90,8 +91,7 @@ def test_numbers_that_are_none_go_through(server: Server) -> None:
 
 
 def test_every_type_of_number(server: Server) -> None:
-    row = {"int8": -128, "uint8": 255, "int32": 2**31 - 1, "float64": 0.1, "float16": 0.5}
-    assert predict(server, {"instances": [row], "signature_name": "types"}) == {"predictions": [row]}
+    assert predict(server, {"instances": [TYPES], "signature_name": "types"}) == {"predictions": [TYPES]}
 
 
 def test_versions_and_labels(server: Server) -> None:
@@ -169,7 +169,7 @@ def test_classify_and_regress(server: Server) -> None:
         ({"instances": [1, 2], "signature_name": "no_rows"}, "'total' is not by rows"),
         ({"instances": [7], "signature_name": "fails"}, "the model refuses these values"),
         (
-            {"instances": [{"int8": 128, "uint8": 0, "int32": 0, "float64": 0, "float16": 0}], "signature_name": "types"},
+            {"instances": [TYPES | {"int8": 128}], "signature_name": "types"},
             "'int8' has to be int8",
         ),
         ({"inputs": {"x": [1], ODD_NAME: [1, 2], "text": ["a"], "flag": [True]}}, "different numbers of examples"),

@@ -145,7 +145,7 @@ def test_labels_are_read_live(served: Versions, models: dict[int, Path]) -> None
     for number in (1, 2, 3):
         put(served, models, number, number)
     served.refresh()
-    with pytest.raises(NotServedError, match="no version has the label 'stable'$"):
+    with pytest.raises(NotServedError, match=r"no version has the label 'stable'$"):
         told(served, label="stable")
     labels.write(served.root, {"stable": 1, "gone": 9})
     served.refresh()

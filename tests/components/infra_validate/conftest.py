@@ -1,4 +1,4 @@
-"""A small model as `signatures.export` makes them, examples that it was evaluated on, and the stage as runners call it."""
+"""A small model as `signatures.export` makes them, examples to ask it about, and the stage as runners call it."""
 
 from __future__ import annotations
 

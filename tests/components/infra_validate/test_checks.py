@@ -55,6 +55,8 @@ def test_every_request_has_to_be_answered() -> None:
         ([math.nan, 1], [1, 1], math.inf),
         ([math.inf], [math.inf], 0.0),
         ([math.inf], [1.0], math.inf),
+        ([2e6], [1e6], 1.0),
+        ([16777.217], np.float32([16777.217]), 0.0),
         ([1.0], [1.0, 2.0], math.inf),
         (["a"], [1.0], math.inf),
         ([], [], 0.0),

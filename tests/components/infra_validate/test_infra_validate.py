@@ -45,7 +45,7 @@ def check_not_passed(result: StageResult) -> str:
     return str(found["reason"])
 
 
-def test_a_model_is_served_asked_and_passed_on(validate: Validate) -> None:
+def test_a_model_is_served_asked_and_passed_on(validate: Validate, model: Path, tmp_path: Path) -> None:
     result = validate(bounds={"p99_ms": 60_000, "requests_per_second": 0.001})
     found = facts(result)
     assert found["passed"] is passed(result) is True, found
@@ -69,18 +69,10 @@ def test_a_model_is_served_asked_and_passed_on(validate: Validate) -> None:
     assert "yes: served by the built-in server (KServe)" in page
     assert "<svg" in page
     # What a server answers before it serves the version: by both signatures, two rows one by one, and both at once.
-    version = result.folder / "version"
-    version.mkdir()
-    (version / "assets.extra").mkdir()
-    shutil.copy(folder / WARM_UP, version / "assets.extra")
-
-
-def test_warm_up_requests_are_answered_by_the_model(validate: Validate, model: Path, tmp_path: Path) -> None:
-    result = validate(at_once=[1], seconds=0.05)
     version = tmp_path / "1"
     shutil.copytree(model / "Format-Serving", version)
-    (version / "assets.extra").mkdir(exist_ok=True)
-    shutil.copy(result.folder / "infra_blessing" / WARM_UP, version / "assets.extra")
+    (version / "assets.extra").mkdir()
+    shutil.copy(folder / WARM_UP, version / "assets.extra")
     assert warm_up.replay(SavedModel(version), version) == 6
     rows = warm_up.examples(SavedModel(version), version, 10)
     assert [row["text"][0].decode() for row in rows] == [row["text"] for row in ROWS[:2]]

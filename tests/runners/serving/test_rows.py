@@ -47,7 +47,7 @@ def test_a_file_stands_for_its_bytes(tmp_path: Path) -> None:
     row, _ = of_text(f'{{"text": "@{tmp_path}/a.jpg"}}', INPUTS)
     assert row["text"] == {"b64": "/9g="}
     assert of_text('{"text": "@"}', INPUTS)[0]["text"] == "@"
-    with pytest.raises(InputError, match="text: .*/b.jpg: No such file"):
+    with pytest.raises(InputError, match=r"text: .*/b.jpg: No such file"):
         of_text(f'{{"text": "@{tmp_path}/b.jpg"}}', INPUTS)
 
 

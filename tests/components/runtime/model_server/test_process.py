@@ -22,9 +22,12 @@ def program(folder: Path, script: str) -> Program:
 
 def test_its_last_words_are_told(tmp_path: Path) -> None:
     script = "for line in 1 2 3 4 5 6; do echo line $line; done; exit 9"
-    with started(program(tmp_path, script), "m", tmp_path, tmp_path / "log", dict(os.environ)) as server:
-        with pytest.raises(ServerError) as caught:
-            server.wait_until_ready(20)
+    made = program(tmp_path, script)
+    with (
+        started(made, "m", tmp_path, tmp_path / "log", dict(os.environ)) as server,
+        pytest.raises(ServerError) as caught,
+    ):
+        server.wait_until_ready(20)
     assert str(caught.value) == "TensorFlow Serving ended with 9: line 2 / line 3 / line 4 / line 5 / line 6"
 
 
@@ -50,6 +53,8 @@ def test_one_that_does_not_end_is_killed_with_what_it_started(tmp_path: Path, mo
 
 def test_a_program_that_is_not_there(tmp_path: Path) -> None:
     gone = Program(TENSORFLOW, (str(tmp_path / "gone"),))
-    with pytest.raises(TransientError, match="gone cannot be started: No such file"):
-        with started(gone, "m", tmp_path, tmp_path / "log", {}):
-            pass
+    with (
+        pytest.raises(TransientError, match="gone cannot be started: No such file"),
+        started(gone, "m", tmp_path, tmp_path / "log", {}),
+    ):
+        pass
