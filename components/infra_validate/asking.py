@@ -106,7 +106,9 @@ def _difference(got: Any, wanted: np.ndarray[Any, Any]) -> float:
     if not found.size:
         return 0.0
     # REST tells a number by the digits that its type has, which as one of 64 bits are not quite the same.
-    numbers, truth = found.astype(wanted.dtype).astype(np.float64), wanted.astype(np.float64)
+    if wanted.dtype.kind == "f":
+        found = found.astype(wanted.dtype)
+    numbers, truth = found.astype(np.float64), wanted.astype(np.float64)
     if not np.array_equal(np.isnan(numbers), np.isnan(truth)):
         return math.inf
     size = np.where(np.isfinite(truth), np.maximum(np.abs(truth), 1.0), 1.0)
