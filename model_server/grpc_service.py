@@ -6,6 +6,8 @@ https://github.com/tensorflow/serving/tree/master/tensorflow_serving/apis
 from __future__ import annotations
 
 import asyncio
+import logging
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -25,6 +27,10 @@ from model_server import protocol
 from model_server.errors import BadRequestError, NotServedError, RequestError
 from model_server.metrics import counted
 from model_server.versions import Loaded, Versions
+
+_LOG = logging.getLogger("millrace.serving")
+_METADATA_FIELD = "signature_def"
+_MOST_VALUES = 1 << 28
 
 
 class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
@@ -49,6 +55,8 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
         """The signatures of a version."""
 
         def told(model: Versions, _: Any) -> Any:
+            if list(request.metadata_field) != [_METADATA_FIELD]:
+                raise BadRequestError(f"metadata_field has to be [{_METADATA_FIELD!r}]")
             return protocol.metadata(model, *_version(request.model_spec))
 
         return await self._answered("get_model_metadata", told, request, context)
@@ -84,22 +92,24 @@ async def answered(
     """Does a request's work in a thread, counts it, and turns what is refused into a status."""
     name = request.model_spec.name
     try:
+        if not name:
+            raise BadRequestError("the request names no model, in model_spec.name")
         if name not in models:
             raise NotServedError(f"no model {name!r} is served; these are: {', '.join(sorted(models))}")
         with counted(name, verb, "GRPC"):
             return await asyncio.to_thread(work, models[name], request)
     except RequestError as error:
         await context.abort(grpc.StatusCode[error.grpc], str(error))
+    except Exception as error:
+        _LOG.exception("%s of %s", verb, name)
+        await context.abort(grpc.StatusCode.INTERNAL, f"{type(error).__name__}: {error}")
 
 
 def _predict(model: Versions, request: Any) -> Any:
     with model.using(*_version(request.model_spec)) as version:
         assert version.model is not None
         signature = version.model.signature(request.model_spec.signature_name)
-        try:
-            given = {name: tf.make_ndarray(tensor) for name, tensor in request.inputs.items()}
-        except (TypeError, ValueError) as error:
-            raise BadRequestError(f"an input is no tensor: {error}") from None
+        given = {name: _values(name, tensor) for name, tensor in request.inputs.items()}
         outputs = version.model.run(signature, given, tuple(request.output_filter))
         answer = predict_pb2.PredictResponse(model_spec=_spec(model, version, signature.name))
         for name, values in outputs.items():
@@ -131,6 +141,18 @@ def _regress(model: Versions, request: Any) -> Any:
         return answer
 
 
+def _values(name: str, tensor: Any) -> Any:
+    size = math.prod(dimension.size for dimension in tensor.tensor_shape.dim)
+    # A tensor may have one value for all of its places: what is small on the wire may be larger than the memory.
+    if size > _MOST_VALUES:
+        raise BadRequestError(f"input {name!r} has {size:,} values; {_MOST_VALUES:,} are the most")
+    try:
+        return tf.make_ndarray(tensor)
+    # Whatever does not fit together in a message.
+    except Exception as error:
+        raise BadRequestError(f"input {name!r} is no tensor: {error}") from None
+
+
 def _version(spec: model_pb2.ModelSpec) -> tuple[int | None, str]:
     choice = spec.WhichOneof("version_choice")
     return (spec.version.value if choice == "version" else None), (
@@ -139,7 +161,7 @@ def _version(spec: model_pb2.ModelSpec) -> tuple[int | None, str]:
 
 
 def _spec(model: Versions, version: Loaded, signature: str) -> model_pb2.ModelSpec:
-    spec = model_pb2.ModelSpec(name=model.name, signature_name=signature)
+    spec = model_pb2.ModelSpec(name=model.name, signature_name=signature or "serving_default")
     spec.version.value = version.number
     return spec
 

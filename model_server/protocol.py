@@ -63,6 +63,9 @@ def classify(model: SavedModel, name: str, examples: Sequence[bytes]) -> list[li
     scores, classes = outputs.get("scores"), outputs.get("classes")
     if scores is None and classes is None:
         raise BadRequestError("the signature answers neither `scores` nor `classes`")
+    for values in (scores, classes):
+        if values is not None and (values.ndim != 2 or len(values) != len(examples)):
+            raise BadRequestError("the signature does not answer a list of classes for each example")
     width = next(values for values in (scores, classes) if values is not None).shape[1]
     return [
         [
@@ -82,8 +85,10 @@ def regress(model: SavedModel, name: str, examples: Sequence[bytes]) -> list[flo
     Raises:
       BadRequestError: the signature is of another kind.
     """
-    values = _by_examples(model, name, REGRESS, examples)["outputs"]
-    return [float(value) for value in values.reshape(len(examples), -1)[:, 0]]
+    values = _by_examples(model, name, REGRESS, examples).get("outputs")
+    if values is None or values.size != len(examples):
+        raise BadRequestError("the signature does not answer a number for each example as `outputs`")
+    return [float(value) for value in values.ravel()]
 
 
 def _by_examples(model: SavedModel, name: str, method: str, examples: Sequence[bytes]) -> dict[str, Any]:
@@ -103,6 +108,8 @@ def examples_of_json(request: Mapping[str, Any]) -> list[bytes]:
     rows, context = request.get("examples"), request.get("context", {})
     if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in [*rows, context]):
         raise BadRequestError("`examples` has to be a list of objects, feature by name")
+    if both := sorted(name for row in rows for name in row if name in context):
+        raise BadRequestError(f"feature {both[0]!r} is in `context` and in an example; it may be in one of them")
     return [_example({**context, **row}) for row in rows]
 
 

@@ -8,9 +8,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from fastapi import APIRouter, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from google.protobuf import json_format
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.requests import ClientDisconnect
+from tensorflow_serving.apis import get_model_metadata_pb2
 
 from model_server import protocol, rest_values
 from model_server.errors import BadRequestError, NotServedError, RequestError
@@ -34,25 +37,19 @@ def router(models: Mapping[str, Versions]) -> APIRouter:
 
     @routes.get("/v1/models")
     async def names() -> Response:
-        return _answer({"models": sorted(models)})
+        return answer({"models": sorted(models)})
 
     @routes.get("/v1/models/{path:path}")
     async def told(path: str) -> Response:
         try:
             model, version, label, found = _asked(models, path)
             if found["verb"]:
-                return _refusal(405, f"{path}: send a POST")
+                return refusal(405, f"{path}: send a POST")
             if found["metadata"]:
-                metadata = await asyncio.to_thread(protocol.metadata, model, version, label)
-                return _answer(json_format.MessageToDict(metadata, preserving_proto_field_name=True))
-            status = protocol.status(model, version, label)
-            return _answer(
-                json_format.MessageToDict(
-                    status, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
-                )
-            )
+                return answer(await asyncio.to_thread(_metadata, model, version, label))
+            return answer(_document(protocol.status(model, version, label)))
         except RequestError as error:
-            return _refusal(error.http, str(error))
+            return refusal(error.http, str(error))
 
     @routes.post("/v1/models/{path:path}")
     async def asked(path: str, request: Request) -> Response:
@@ -62,13 +59,13 @@ def router(models: Mapping[str, Versions]) -> APIRouter:
             if verb is None:
                 raise NotServedError(f"{path}: POST to …:predict, …:classify or …:regress")
             with counted(model.name, found["verb"], "REST"):
-                if int(request.headers.get("content-length") or 0) > _LARGEST_BODY:
-                    raise BadRequestError(f"the request has more than {_LARGEST_BODY >> 20} MB")
-                content = rest_values.body(await request.body())
-                document, number = await asyncio.to_thread(verb, model, version, label, content)
-                return _answer(document, {VERSION_HEADER: str(number)})
+                content = await _content(request)
+                document, number = await asyncio.to_thread(_worked, verb, model, version, label, content)
+                return _json(document, {VERSION_HEADER: str(number)})
         except RequestError as error:
-            return _refusal(error.http, str(error))
+            return refusal(error.http, str(error))
+        except ClientDisconnect:
+            return refusal(400, "the client went away")
 
     @routes.get("/monitoring/prometheus/metrics")
     @routes.get("/metrics")
@@ -80,7 +77,54 @@ def router(models: Mapping[str, Versions]) -> APIRouter:
 
 async def unknown(request: Request, error: Exception) -> Response:
     """What answers where there is no route."""
-    return _refusal(404, f"{request.url.path}: no such path; the models are below /v1/models")
+    return refusal(404, f"{request.url.path}: no such path; the models are below /v1/models")
+
+
+async def method(request: Request, error: Exception) -> Response:
+    """What answers where a path takes another method."""
+    return refusal(405, f"{request.url.path} takes no {request.method}")
+
+
+async def invalid(request: Request, error: RequestValidationError) -> Response:
+    """What answers to a request of the Open Inference Protocol that is none."""
+    faults = [f"{'.'.join(map(str, each['loc'][1:]))}: {each['msg']}" for each in error.errors()]
+    return refusal(400, f"the request is not of the Open Inference Protocol: {faults[0] if faults else error}")
+
+
+async def _content(request: Request) -> bytes:
+    told = request.headers.get("content-length", "")
+    pieces, size = [], int(told) if told.isdecimal() else 0
+    # One that is too large is not read to its end, whatever its head says.
+    if size <= _LARGEST_BODY:
+        size = 0
+        async for piece in request.stream():
+            size += len(piece)
+            if size > _LARGEST_BODY:
+                break
+            pieces.append(piece)
+    if size > _LARGEST_BODY:
+        raise BadRequestError(f"the request has more than {_LARGEST_BODY >> 20} MB")
+    return b"".join(pieces)
+
+
+def _worked(verb: Verb, model: Versions, number: int | None, label: str, content: bytes) -> tuple[bytes, int]:
+    # All that takes long is done here, in a thread: reading and writing JSON of many values too.
+    document, answered = verb(model, number, label, rest_values.body(content))
+    return rest_values.text(document), answered
+
+
+def _metadata(model: Versions, number: int | None, label: str) -> dict[str, Any]:
+    found = protocol.metadata(model, number, label)
+    signatures = get_model_metadata_pb2.SignatureDefMap()
+    found.metadata["signature_def"].Unpack(signatures)
+    # The same as in gRPC, but the type of what is packed in it is not told.
+    return {"model_spec": _document(found.model_spec), "metadata": {"signature_def": _document(signatures)}}
+
+
+def _document(message: Any) -> dict[str, Any]:
+    return json_format.MessageToDict(
+        message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
+    )
 
 
 def _predict(model: Versions, number: int | None, label: str, request: Mapping[str, Any]) -> tuple[dict[str, Any], int]:
@@ -132,9 +176,15 @@ def _asked(models: Mapping[str, Versions], path: str) -> tuple[Versions, int | N
     return models[found["name"]], None if version is None else int(version), found["label"] or "", found
 
 
-def _answer(document: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Response:
-    return Response(rest_values.text(document), media_type="application/json", headers=dict(headers or {}))
+def answer(document: Mapping[str, Any]) -> Response:
+    """An answer as JSON."""
+    return _json(rest_values.text(document))
 
 
-def _refusal(code: int, reason: str) -> Response:
+def _json(content: bytes, headers: Mapping[str, str] | None = None) -> Response:
+    return Response(content, media_type="application/json", headers=dict(headers or {}))
+
+
+def refusal(code: int, reason: str) -> Response:
+    """Why there is no answer, in TensorFlow Serving's form."""
     return Response(rest_values.text({"error": reason}), status_code=code, media_type="application/json")

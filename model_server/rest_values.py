@@ -17,6 +17,8 @@ from model_server.errors import BadRequestError
 from model_server.signature import Signature
 
 _BYTES_ENDING = "_bytes"
+# More dimensions than any tensor has.
+_DEEPEST = 64
 
 
 def body(content: bytes) -> dict[str, Any]:
@@ -27,7 +29,9 @@ def body(content: bytes) -> dict[str, Any]:
     """
     try:
         found = json.loads(content)
-    except (ValueError, RecursionError) as error:
+    except RecursionError:
+        raise BadRequestError("the request is nested too deeply") from None
+    except ValueError as error:
         raise BadRequestError(f"the request is no JSON: {error}") from None
     if not isinstance(found, dict):
         raise BadRequestError("the request has to be a JSON object, with `instances` or `inputs`")
@@ -77,7 +81,7 @@ def answer(outputs: Mapping[str, np.ndarray[Any, Any]], *, by_rows: bool, count:
     Raises:
       BadRequestError: rows were given, and an output is not by rows.
     """
-    lists = {name: _encoded(name, values) for name, values in outputs.items()}
+    lists = {name: encoded(name, values) for name, values in outputs.items()}
     if not by_rows:
         return {"outputs": next(iter(lists.values())) if len(lists) == 1 else lists}
     for name, values in outputs.items():
@@ -88,14 +92,24 @@ def answer(outputs: Mapping[str, np.ndarray[Any, Any]], *, by_rows: bool, count:
     return {"predictions": [dict(zip(lists, row, strict=True)) for row in zip(*lists.values(), strict=True)]}
 
 
+def _numbers(values: np.ndarray[Any, Any]) -> Any:
+    if values.dtype.kind in "biu" or values.dtype == np.float64:
+        return values.tolist()
+    # A float of 32 bits is told by the digits that it has, not by those that 64 bits would add.
+    short = values.astype(np.float32)
+    return short.astype(str).astype(np.float64).reshape(values.shape).tolist()
+
+
 def text(document: Mapping[str, Any]) -> bytes:
     """JSON of an answer; numbers that are none stand in it as NaN and Infinity."""
     return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def _decoded(value: Any) -> Any:
+def _decoded(value: Any, depth: int = 0) -> Any:
     if isinstance(value, list):
-        return [_decoded(each) for each in value]
+        if depth > _DEEPEST:
+            raise BadRequestError("the values are nested too deeply")
+        return [_decoded(each, depth + 1) for each in value]
     if isinstance(value, dict):
         if set(value) != {"b64"} or not isinstance(value["b64"], str):
             raise BadRequestError('an object among the values has to be {"b64": "…"}, for bytes')
@@ -106,10 +120,11 @@ def _decoded(value: Any) -> Any:
     return value
 
 
-def _encoded(name: str, values: np.ndarray[Any, Any]) -> Any:
-    listed = values.tolist()
+def encoded(name: str, values: np.ndarray[Any, Any]) -> Any:
+    """An array as JSON has it: nested lists; bytes that are no text, or of a name that ends so, in base64."""
     if values.dtype.kind not in "OSU":
-        return listed
+        return _numbers(values)
+    listed = values.tolist()
     as_bytes = name.endswith(_BYTES_ENDING)
 
     def each(value: Any) -> Any:

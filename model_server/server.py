@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 import grpc
 import uvicorn
 from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
 from kserve import ModelRepository
 from kserve.protocol.dataplane import DataPlane
 from kserve.protocol.grpc import grpc_predict_v2_pb2_grpc
@@ -23,7 +24,7 @@ from kserve.protocol.rest.server import RESTServer
 from kserve.protocol.rest.v2_endpoints import register_v2_endpoints
 from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
 
-from model_server import rest
+from model_server import page, rest
 from model_server.grpc_service import ModelService, PredictionService
 from model_server.metrics import IN_SERVICE
 from model_server.open_inference import OpenInferenceModel
@@ -50,18 +51,17 @@ async def serve(models: Mapping[str, Versions], *, address: str, rest_port: int,
     ended = threading.Event()
     watcher = threading.Thread(target=_watch, args=(models, poll, ended), daemon=True)
     watcher.start()
-    data_plane, repository = _kserve(models)
     tasks = []
     servers = []
     if grpc_port:
-        server = _grpc_server(models, data_plane, repository)
+        server = _grpc_server(models)
         if server.add_insecure_port(f"{address}:{grpc_port}") != grpc_port:
             raise OSError(f"{address}:{grpc_port} is taken")
         await server.start()
         servers.append(server)
     web = _Web(
         uvicorn.Config(
-            _app(models, data_plane, repository),
+            app(models),
             log_config=None,
             access_log=False,
             timeout_graceful_shutdown=_GRACE_SECONDS,
@@ -120,18 +120,22 @@ def _kserve(models: Mapping[str, Versions]) -> tuple[DataPlane, ModelRepositoryE
     return DataPlane(model_registry=repository), ModelRepositoryExtension(model_registry=repository)
 
 
-def _app(models: Mapping[str, Versions], data_plane: DataPlane, repository: ModelRepositoryExtension) -> FastAPI:
-    app = FastAPI(title="Millrace", docs_url=None, redoc_url=None, openapi_url=None)
-    app.include_router(rest.router(models))
-    register_v2_endpoints(app, data_plane, repository)
-    RESTServer._add_exception_handlers(None, app)
-    app.add_exception_handler(404, rest.unknown)
-    return app
+def app(models: Mapping[str, Versions]) -> FastAPI:
+    """All that is answered over HTTP."""
+    data_plane, repository = _kserve(models)
+    made = FastAPI(title="Millrace", docs_url=None, redoc_url=None, openapi_url=None)
+    made.include_router(rest.router(models))
+    made.include_router(page.router(models))
+    register_v2_endpoints(made, data_plane, repository)
+    RESTServer._add_exception_handlers(None, made)
+    made.add_exception_handler(404, rest.unknown)
+    made.add_exception_handler(405, rest.method)
+    made.add_exception_handler(RequestValidationError, rest.invalid)
+    return made
 
 
-def _grpc_server(
-    models: Mapping[str, Versions], data_plane: DataPlane, repository: ModelRepositoryExtension
-) -> grpc.aio.Server:
+def _grpc_server(models: Mapping[str, Versions]) -> grpc.aio.Server:
+    data_plane, repository = _kserve(models)
     limits = [("grpc.max_send_message_length", _LARGEST_MESSAGE), ("grpc.max_receive_message_length", _LARGEST_MESSAGE)]
     # A port that another server has is refused, not shared with it.
     server = grpc.aio.server(options=[*limits, ("grpc.so_reuseport", 0)])

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import enum
 import logging
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -34,20 +35,28 @@ class State(enum.StrEnum):
     END = "END"
 
 
+Listing = tuple[tuple[str, int, int, int], ...]
+"""Path, inode, size and time of the last change of each file."""
+
+
 @dataclass
 class Loaded:
     """A version, in memory or not.
 
     Attributes:
       error: why it could not be loaded.
-      seen: by what its folder is known, so that a damaged one is tried again when it has changed, and not before.
+      seen: by what its files are known, so that one that could not be loaded is tried again when it has changed, and
+        not before.
+      refused: `seen` of what lies there now, where that is another than what is in memory, and cannot be loaded.
     """
 
     number: int
+    folder: Path
     state: State
-    seen: tuple[int, int]
+    seen: Listing
     model: SavedModel | None = None
     error: str = ""
+    refused: Listing = ()
     seconds: float = 0.0
     requests: int = field(default=0, repr=False)
 
@@ -86,7 +95,13 @@ class Versions:
                 # What cannot be read does not take what answers out of service.
                 if in_service or not folders:
                     self._in_service = in_service
-                self._labels = {name: number for name, number in labels.items() if number in loaded}
+                # Nor does a label leave the version that answers under it for one that cannot be loaded.
+                before = {name: number for name, number in self._labels.items() if self._answers(number)}
+                self._labels = {
+                    name: number if number in loaded else before[name]
+                    for name, number in labels.items()
+                    if number in loaded or name in before
+                }
                 wanted = {self._in_service, *self._labels.values()}
                 # Those that cannot be loaded are told of as long as they lie there.
                 failed = {number for number, each in self._known.items() if each.error and number in folders}
@@ -101,18 +116,23 @@ class Versions:
             return self._labels
 
     def _load(self, number: int, folder: Path) -> bool:
-        """Has a version in memory; says whether it is."""
-        try:
-            about = folder.stat()
-        except OSError:
-            return False
+        """Has a version in memory; says whether it is.
+
+        Where other files lie in its place than those that it was loaded from, these are loaded, and what is in memory
+        answers until they are, and for good where they cannot be.
+        """
         known = self._known.get(number)
-        seen = (about.st_ino, about.st_mtime_ns)
-        if known and (known.state is State.AVAILABLE or known.seen == seen):
-            return known.state is State.AVAILABLE
-        version = Loaded(number, State.LOADING, seen)
-        with self._lock:
-            self._known[number] = version
+        is_served = known is not None and known.state is State.AVAILABLE
+        try:
+            seen = _listing(folder)
+        except OSError:
+            return is_served
+        if known and seen in (known.seen, known.refused):
+            return is_served
+        version = Loaded(number, folder, State.LOADING, seen)
+        if not is_served:
+            with self._lock:
+                self._known[number] = version
         begun = time.monotonic()
         try:
             if manifest := serving.read_version(number, folder):
@@ -122,16 +142,27 @@ class Versions:
         # Whatever a model does while it is loaded, the others are served.
         except Exception as error:
             reason = str(error).strip().splitlines() or [type(error).__name__]
-            _LOG.error("%s version %d cannot be loaded: %s", self.name, number, reason[0])
+            stays = "; the one that lay there before stays" if is_served else ""
+            _LOG.error("%s version %d cannot be loaded: %s%s", self.name, number, reason[0], stays)
             with self._lock:
+                if known and is_served:
+                    known.refused = seen
                 version.state, version.error = State.END, reason[0]
-            return False
+            return is_served
         with self._lock:
             version.seconds = time.monotonic() - begun
             version.model, version.state = model, State.AVAILABLE
+            if known and is_served:
+                self._known[number] = version
+                known.state = State.UNLOADING
+                self._free(known)
         warmed = f", {answered} warm-up requests answered" if answered else ""
         _LOG.info("%s version %d is served (loaded in %.1f s%s)", self.name, number, version.seconds, warmed)
         return True
+
+    def _answers(self, number: int) -> bool:
+        version = self._known.get(number)
+        return version is not None and version.state is State.AVAILABLE
 
     def _unload(self, number: int) -> None:
         """Gives a version to no further request; it is freed when its last one has ended."""
@@ -224,3 +255,17 @@ class Versions:
             if number is not None and number not in self._known:
                 raise NotServedError(f"{self.name}: version {number} is not served")
             return [self._known[each] for each in sorted(self._known, reverse=True) if number in (None, each)]
+
+
+def _listing(folder: Path) -> Listing:
+    found = []
+
+    def fail(error: OSError) -> None:
+        raise error
+
+    for parent, _, names in os.walk(folder, onerror=fail):
+        for name in names:
+            file = os.path.join(parent, name)
+            about = os.stat(file)
+            found.append((file, about.st_ino, about.st_size, about.st_mtime_ns))
+    return tuple(sorted(found))

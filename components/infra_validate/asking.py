@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import math
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,7 +32,8 @@ class Agreement:
     Attributes:
       title: which.
       rows: that were compared.
-      difference: the largest one; NaN in both is none. Infinite where shapes, texts or NaNs differ.
+      difference: the largest one, of numbers above 1 as a share of them; NaN in both is none. Infinite where shapes,
+        texts or NaNs differ.
       error: why there is no answer.
     """
 
@@ -54,7 +56,9 @@ def by_rest(client: Client, question: Question) -> Agreement:
         except StageError as error:
             return Agreement(title, question.count, math.inf, str(error))
         for name, wanted in question.expected.items():
-            got = [row[name] if len(question.expected) > 1 else row for row in answers]
+            got = answers
+            if len(question.expected) > 1:
+                got = [row.get(name) if isinstance(row, Mapping) else None for row in answers]
             largest = max(largest, _difference(got, wanted[start:end]))
     return Agreement(title, question.count, largest)
 
@@ -88,22 +92,37 @@ def request(model: str, signature: str, given: Arrays) -> predict_pb2.PredictReq
 
 
 def _difference(got: Any, wanted: np.ndarray[Any, Any]) -> float:
-    found = np.asarray(got)
     if wanted.dtype.kind in "OSU":
-        texts = [each.decode() if isinstance(each, bytes) else str(each) for each in found.ravel()]
-        same = texts == [each.decode(errors="replace") for each in wanted.ravel()]
+        texts = np.asarray(got, dtype=object)
+        same = texts.shape == wanted.shape and [_bytes(each) for each in texts.flat] == list(wanted.flat)
         return 0.0 if same else math.inf
+    try:
+        found = np.asarray(got)
+    # Lists of different lengths.
+    except ValueError:
+        return math.inf
     if found.shape != wanted.shape or found.dtype.kind not in "biuf":
         return math.inf
     if not found.size:
         return 0.0
+    # REST tells a number by the digits that its type has, which as one of 64 bits are not quite the same.
+    if wanted.dtype.kind == "f":
+        found = found.astype(wanted.dtype)
     numbers, truth = found.astype(np.float64), wanted.astype(np.float64)
     if not np.array_equal(np.isnan(numbers), np.isnan(truth)):
         return math.inf
-    apart = np.abs(numbers - truth)
-    # Of two that are infinite alike.
-    apart[numbers == truth] = 0.0
+    size = np.where(np.isfinite(truth), np.maximum(np.abs(truth), 1.0), 1.0)
+    with np.errstate(invalid="ignore"):
+        # Two that are infinite alike do not differ.
+        apart = np.where(numbers == truth, 0.0, np.abs(numbers - truth) / size)
     return float(np.nanmax(apart, initial=0.0))
+
+
+def _bytes(value: Any) -> bytes | None:
+    """A text of an answer, which is one of REST or in base64 there; None where it is something else."""
+    if isinstance(value, Mapping) and isinstance(value.get("b64"), str):
+        return base64.b64decode(value["b64"])
+    return value.encode() if isinstance(value, str) else value if isinstance(value, bytes) else None
 
 
 @dataclass(frozen=True)

@@ -72,7 +72,7 @@ def _drawn(speeds: Sequence[Speed]) -> Html:
     left.set_xlabel("latency, ms")
     left.set_ylabel("% of requests below")
     left.set_ylim(0, 101)
-    left.legend(frameon=False, loc="lower right")
+    left.legend(frameon=False, loc="upper left")
     places = np.arange(len(answered))
     bars = right.bar(places, [each.per_second for each in answered], color=list(_colors(len(answered))), width=0.6)
     right.bar_label(bars, [f"{each.per_second:,.0f}" for each in answered], padding=2)

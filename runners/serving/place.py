@@ -48,10 +48,9 @@ def free_port(address: str, port: int) -> bool:
         socket.create_server((address, port)).close()
     except (PermissionError, OverflowError):
         return False
-    except socket.gaierror as error:
-        raise InputError(f"--address {address}: {error.strerror}") from None
     except OSError as error:
-        if error.errno == errno.EADDRNOTAVAIL:
-            raise InputError(f"--address {address}: no address of this machine") from None
+        # A name that is none has a number below 0, of another kind of error.
+        if error.errno == errno.EADDRNOTAVAIL or (error.errno or 0) < 0:
+            raise InputError(f"--address {address}: no address of this machine; it is one such as 0.0.0.0") from None
         return False
     return True

@@ -98,7 +98,7 @@ def _read(file: Path, limit: int) -> Iterator[Mapping[str, Any]]:
 
 
 def _lines(file: Path, limit: int) -> Iterator[Mapping[str, Any]]:
-    with file.open(encoding="utf-8") as lines:
+    with file.open("rb") as lines:
         for number, line in enumerate(lines, 1):
             if number > limit:
                 return

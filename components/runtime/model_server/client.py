@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 import urllib3
 
@@ -78,7 +79,7 @@ class Client:
           InputError: there is no such model or label.
           TransientError: nothing answers there.
         """
-        found = self._get("" if not label else f"/labels/{label}")
+        found = self._get("" if not label else f"/labels/{quote(label, safe='')}")
         available = [int(each["version"]) for each in found["model_version_status"] if each["state"] == "AVAILABLE"]
         if not available:
             raise TransientError(f"{self.address}: no version of {self.model} is loaded yet; try again")
@@ -144,7 +145,7 @@ class Client:
         raise TransientError(f"{self.address}: fault of the server ({answer.status}): {said}")
 
     def _url(self, place: str = "") -> str:
-        return f"{self.address}/v1/models/{self.model}{place}"
+        return f"{self.address}/v1/models/{quote(self.model, safe='')}{place}"
 
 
 def _reason(error: urllib3.exceptions.HTTPError) -> str:

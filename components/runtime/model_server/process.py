@@ -16,6 +16,8 @@ from components.runtime.errors import StageError, TransientError
 from components.runtime.model_server.client import Client
 from components.runtime.model_server.programs import Program
 
+_PROJECT = Path(__file__).resolve().parents[3]
+"""Where the built-in server lies beside what stages share, whatever folder a stage is called in."""
 _STOP_SECONDS = 15
 _LAST_LINES = 5
 
@@ -118,7 +120,7 @@ def started(program: Program, model: str, folder: Path, log: Path, variables: Ma
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env=dict(variables),
+                env={**variables, "PYTHONPATH": str(_PROJECT)},
                 start_new_session=True,
             )
         except OSError as error:

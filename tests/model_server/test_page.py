@@ -1,0 +1,287 @@
+"""The page at `/`: its files as any client gets them, and the page itself in Chromium."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import shutil
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import urllib3
+import uvicorn
+from tensorflow_serving.apis import prediction_log_pb2
+
+from components.runtime.publish.serving import WARM_UP
+from model_server.server import app
+from model_server.versions import Versions
+from tests.model_server import made_models
+from tests.runners.history.explorer.chromium import Window, needs_chromium, window
+
+MODEL = "taxi <i>'s"
+JPEG = tf.io.encode_jpeg(tf.constant(np.full([16, 24, 3], (255, 0, 0), np.uint8))).numpy()
+
+
+def example(row: int) -> dict[str, np.ndarray]:
+    return {
+        "fare <b>": np.float32([np.nan if row else 0.5]),
+        "seats": np.int64([2**62 + 1]),
+        "company": np.array([b"Flash <Cab> & 'Sons'"], object),
+        "shared": np.array([True]),
+        "place": np.float32([[41.9, -87.6]]),
+        "stops": np.int64([[1, 2, 3]]),
+        "tags": np.array([[b"a", b"b"]], object),
+        "photo_jpeg": np.array([JPEG], object),
+        "thumbnail": np.full([1, 8, 8, 3], 0.5, np.float32),
+        "digit": np.full([1, 8, 8], 2, np.uint8),
+        "cube": np.zeros([1, 2, 2, 2, 2], np.float32),
+    }
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("page")
+    made_models.write_for_page(root / "1", 1)
+    shutil.copytree(made_models.write_for_page(root / "made", 2), root / "2")
+    file = root / "2" / WARM_UP
+    file.parent.mkdir()
+    with tf.io.TFRecordWriter(str(file)) as records:
+        for row in range(2):
+            log = prediction_log_pb2.PredictionLog()
+            for name, values in example(row).items():
+                log.predict_log.request.inputs[name].CopyFrom(tf.make_tensor_proto(values))
+            records.write(log.SerializeToString())
+    (root / "labels.json").write_text('{"stable": 1}')
+    return root
+
+
+@pytest.fixture(scope="module")
+def address(folder: Path) -> Iterator[str]:
+    """The server of the page, in this process."""
+    versions = Versions(MODEL, folder)
+    versions.refresh()
+    web = uvicorn.Server(uvicorn.Config(app({MODEL: versions}), log_config=None, access_log=False))
+    with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as listening:
+        thread = threading.Thread(target=web.run, kwargs={"sockets": [listening]})
+        thread.start()
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        web.should_exit = True
+        thread.join()
+
+
+def get(address: str, path: str) -> urllib3.BaseHTTPResponse:
+    return urllib3.request("GET", address + path, timeout=30, retries=False)
+
+
+def test_the_page_loads_nothing_from_elsewhere(address: str) -> None:
+    page = get(address, "/")
+    assert page.status == 200
+    assert page.headers["content-type"].startswith("text/html")
+    assert "default-src 'none'" in page.headers["content-security-policy"]
+    text = page.data.decode()
+    assert "http:" not in text
+    assert "https:" not in text
+    for name in ("page.css", "elements.js", "fields.js", "answer.js", "main.js"):
+        assert f'"page/{name}"' in text
+        assert get(address, f"/page/{name}").status == 200
+    assert get(address, "/page/..%2f__init__.py").status == 404
+    assert get(address, "/page/none.js").status == 404
+
+
+def test_what_the_page_is_told_of_a_model(address: str) -> None:
+    found = json.loads(get(address, "/page/model").data)
+    assert (found["model"], found["version"], found["in_service"]) == (MODEL, 2, 2)
+    assert (found["versions"], found["labels"]) == ([2, 1], {"stable": 1})
+    inputs = {each["name"]: (each["dtype"], each["shape"]) for each in found["inputs"]}
+    assert inputs["thumbnail"] == ("float32", [None, 8, 8, 3])
+    assert list(inputs) == sorted(made_models.PAGE_INPUTS)
+    first, second = found["examples"]
+    assert first["photo_jpeg"] == {"b64": base64.b64encode(JPEG).decode()}
+    assert (first["seats"], first["company"], first["tags"]) == (2**62 + 1, "Flash <Cab> & 'Sons'", ["a", "b"])
+    assert np.isnan(second["fare <b>"])
+    assert json.loads(get(address, "/page/model?label=stable").data)["examples"] == []
+    for query, status in (("version=7", 404), ("version=x", 400), ("label=none", 404)):
+        answer = get(address, f"/page/model?{query}")
+        assert (answer.status, list(json.loads(answer.data))) == (status, ["error"])
+
+
+def test_a_page_of_no_version_says_so(tmp_path: Path) -> None:
+    from fastapi.testclient import TestClient
+
+    answer = TestClient(app({"m": Versions("m", tmp_path)})).get("/page/model")
+    assert (answer.status_code, answer.json()) == (503, {"error": "m: no version is loaded yet"})
+
+
+class Asked(Window):
+    """The page as a person uses it."""
+
+    def open(self, address: str) -> None:
+        self.call("Page.navigate", url="about:blank")
+        self.wait("location.href === 'about:blank'")
+        self.call("Page.navigate", url=f"{address}/")
+        self.wait("document.getElementById('form') && !document.getElementById('form').hidden")
+
+    def field(self, name: str) -> str:
+        labels = "[...document.querySelectorAll('.field label')]"
+        return f"{labels}.find(each => each.firstChild.data === {json.dumps(name)}).control"
+
+    def fill(self, name: str, value: str) -> None:
+        self.evaluate(f"{self.field(name)}.value = {json.dumps(value)}")
+
+    def choose(self, select: str, text: str) -> None:
+        self.evaluate(
+            f"(() => {{ const list = document.getElementById({json.dumps(select)});"
+            f" list.value = [...list.options].find(each => each.text.startsWith({json.dumps(text)})).value;"
+            " list.dispatchEvent(new Event('change')); })()"
+        )
+
+    def give_file(self, name: str, file: Path) -> None:
+        found = self.call("Runtime.evaluate", expression=self.field(name))["result"]["objectId"]
+        self.call("DOM.setFileInputFiles", files=[str(file)], objectId=found)
+
+    def ask(self) -> dict[str, str]:
+        self.evaluate("document.getElementById('answered').hidden = document.getElementById('fault').hidden = true")
+        self.evaluate("document.getElementById('form').requestSubmit()")
+        self.wait("!document.getElementById('answered').hidden || !document.getElementById('fault').hidden")
+        found: dict[str, str] = self.evaluate(
+            "Object.fromEntries([...document.querySelectorAll('.output')].map(each => [each.firstChild.textContent,"
+            " [...each.children].slice(1).map(part => part.innerText.replace(/\\s+/g, ' ').trim()).join(' ')]))"
+        )
+        return found
+
+    def text(self, element: str) -> str:
+        return str(self.evaluate(f"document.getElementById({json.dumps(element)}).textContent"))
+
+
+@pytest.fixture(scope="module")
+def tab() -> Iterator[Asked]:
+    with window() as opened:
+        opened.__class__ = Asked
+        assert isinstance(opened, Asked)
+        yield opened
+
+
+@needs_chromium
+def test_an_example_is_asked_and_answered(tab: Asked, address: str) -> None:
+    tab.look()
+    tab.open(address)
+    assert tab.text("model") == f"Ask {MODEL}"
+    found = tab.ask()
+    assert found["echo"] == f"0.500000|{2**62 + 1}|Flash <Cab> & 'Sons'|true"
+    assert found["seats"] == str(2**62 + 1)
+    assert found["tip"] == "of 1 0.622459"
+    # Named by the texts beside them, the largest first; of equal ones in their order.
+    assert found["share"] == "red 0.333333 green 0.333333 <i>blue</i> 0.333333"
+    assert found["place"] == "41.9, -87.6"
+    assert (found["length"], found["tags"], found["stops"], found["ink"]) == (str(len(JPEG)), "a+b", "6", "128")
+    assert tab.text("by") == "Version 2 answered."
+    curl = tab.text("curl")
+    assert "'\\''Sons'\\''" in curl
+    assert curl.endswith(f"'{address}/v1/models/{quote(MODEL)}:predict'")
+
+
+@needs_chromium
+def test_values_that_a_person_fills_in(tab: Asked, address: str) -> None:
+    tab.open(address)
+    tab.fill("fare <b>", "-1e-3")
+    tab.fill("seats", "-9007199254740993")
+    tab.fill("company", 'Ü"\\')
+    tab.fill("stops", "")
+    tab.fill("place", "1, ,2")
+    tab.evaluate(f"{tab.field('shared')}.value = 'false'")
+    found = tab.ask()
+    assert found["echo"].startswith('-0.001000|-9007199254740993|Ü"\\|')
+    assert found["stops"] == "0"
+    assert found["place"] == "1, 2"
+    # Nothing filled in is a missing value.
+    tab.fill("fare <b>", "")
+    tab.fill("seats", "")
+    found = tab.ask()
+    assert found["version"] == "NaN"
+    assert found["seats"] == str(-(2**63))
+    assert '"fare <b>": NaN' in tab.text("curl")
+
+
+@needs_chromium
+def test_bad_values_are_told_at_their_field(tab: Asked, address: str) -> None:
+    tab.open(address)
+    for name, value, said in (
+        ("seats", "1.5", "seats: 1.5 is no whole number"),
+        ("fare <b>", "much", "fare <b>: much is no number"),
+        ("place", "1", "place: 1 values; it takes 2"),
+        ("cube", "[", "cube: no JSON"),
+        ("cube", "[1]", "input 'cube' has to be float32 of shape [?, 2, 2, 2, 2]"),
+    ):
+        before = tab.evaluate(f"{tab.field(name)}.value")
+        tab.fill(name, value)
+        tab.ask()
+        assert said in tab.text("fault")
+        if "input" not in said:
+            assert tab.evaluate(f"document.activeElement === {tab.field(name)}")
+        tab.fill(name, before)
+    tab.ask()
+    assert tab.text("fault") == ""
+
+
+@needs_chromium
+def test_an_image_is_dropped(tab: Asked, address: str, tmp_path: Path) -> None:
+    tab.open(address)
+    png = tmp_path / "blue.png"
+    png.write_bytes(tf.io.encode_png(tf.constant(np.full([40, 20, 3], (0, 0, 255), np.uint8))).numpy())
+    tab.give_file("photo_jpeg", png)
+    tab.give_file("thumbnail", png)
+    tab.give_file("digit", png)
+    tab.wait("document.querySelector('.field img').src.startsWith('data:image/png')")
+    tab.wait("document.querySelectorAll('.field canvas')[1].getContext('2d').getImageData(4, 4, 1, 1).data[2] === 255")
+    time.sleep(0.2)
+    found = tab.ask()
+    assert found["length"] == str(png.stat().st_size)
+    # Values from 0 to 1, as the examples have them: softmax of (0, 0, 1).
+    assert found["share"] == "<i>blue</i> 0.576117 red 0.211942 green 0.211942"
+    # Blue as a grey of whole numbers.
+    assert found["ink"] == str(29 * 64)
+    assert tab.text("curl").startswith("curl --data ")
+    no_image = tmp_path / "no.png"
+    no_image.write_bytes(b"none")
+    tab.give_file("thumbnail", no_image)
+    tab.wait("!document.getElementById('fault').hidden")
+    assert "no.png is no image" in tab.text("fault")
+
+
+@needs_chromium
+def test_versions_and_labels_are_chosen(tab: Asked, address: str) -> None:
+    tab.open(address)
+    choices = tab.evaluate("[...document.getElementById('choice').options].map(each => each.text)")
+    assert choices == ["the version in service (2)", "stable (version 1)", "version 2", "version 1"]
+    for choice, path in (("stable", "/labels/stable:predict'"), ("version 1", "/versions/1:predict'")):
+        tab.choose("choice", choice)
+        tab.wait("[...document.getElementById('example').options].length === 1")
+        assert tab.ask()["version"] == "of 1 1"
+        assert tab.text("by") == "Version 1 answered."
+        assert tab.text("curl").endswith(path)
+    tab.choose("example", "neutral")
+    assert tab.ask()["echo"].startswith("0.000000|0||")
+
+
+@needs_chromium
+def test_every_control_has_a_name_and_nothing_runs_out_of_the_window(tab: Asked, address: str) -> None:
+    tab.open(address)
+    tab.ask()
+    lacking = tab.evaluate(
+        "[...document.querySelectorAll('button, a[href], input, select, textarea, canvas, img')].filter(each =>"
+        " !each.textContent.trim() && !each.getAttribute('aria-label') && !each.labels?.length && !each.alt)"
+        ".map(each => each.outerHTML)"
+    )
+    assert lacking == []
+    for width, dark in ((1280, False), (360, True)):
+        tab.look(width, 800, dark=dark)
+        assert tab.evaluate("document.documentElement.scrollWidth") <= width
+    tab.look()
