@@ -25,8 +25,10 @@ def main(arguments: list[str] | None = None) -> int:
     # KServe reads the command line too, and knows other options.
     sys.argv = sys.argv[:1]
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
-    for chatty in ("kserve", "uvicorn", "tensorflow", "httpx"):
+    for chatty in ("uvicorn", "tensorflow", "httpx", "matplotlib"):
         logging.getLogger(chatty).setLevel(logging.ERROR)
+    # It logs each refusal with a trace, of a probe too; what is no refusal uvicorn logs.
+    logging.getLogger("kserve").setLevel(logging.CRITICAL)
     if not options.model_base_path.is_dir():
         # On a cluster the server is there before the first model.
         logging.getLogger("millrace.serving").warning(
