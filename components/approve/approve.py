@@ -7,6 +7,9 @@ only looks at a file now and then: its pod needs a twentieth of a processor, and
 from __future__ import annotations
 
 import json
+import os
+import signal
+import threading
 import time
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
@@ -85,6 +88,7 @@ def approve(
         until=(now + timedelta(minutes=timeout_minutes)).isoformat(),
     )
     try:
+        _withdraw_when_stopped(root, question.run)
         approvals.ask(root, question)
         given = _wait(root, question, timeout_minutes * 60)
     except PermissionError as error:
@@ -99,6 +103,18 @@ def approve(
     report(reason)
     _tell(blessing, approval, {"question": asdict(question), "answer": given and asdict(given)}, given, reason)
     return {"approved": bool(given and given.approved)}
+
+
+def _withdraw_when_stopped(root: Path, run: str) -> None:
+    """Takes the question away where the stage is told to end: nobody shall answer a run that was stopped."""
+
+    def stop(number: int, _frame: object) -> None:
+        approvals.withdraw(root, run)
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, stop)
 
 
 def _wait(root: Path, question: Question, seconds: float) -> Answer | None:

@@ -11,9 +11,11 @@ from components.runtime.publish import approval
 from components.runtime.publish.approval import Answer, NoQuestionError, Question
 from components.runtime.records.run_record import started_by
 from runners.commands import completion
-from runners.history.records import load_run
+from runners.history.records import list_runs, load_run
 from runners.terminal.output import Result
 from runners.terminal.text import table
+
+_OVER = ("done", "failed", "stopped")
 
 
 @click.command()
@@ -38,6 +40,8 @@ def approve(context: click.Context, run: str | None, refuses: bool, why: str, di
     if directory is None:
         found = load_run(root, run)
         name = found.id
+        if found.state in _OVER:
+            raise InputError(f"{name} waits for no answer: it is {found.state}; ./millrace approve tells what does")
         places = [Path(str(found.parameters.get("serving_directory", "")))]
     try:
         question, given = approval.answer_run(places, name, approved=not refuses, by=started_by(), why=why)
@@ -59,7 +63,10 @@ def answered(run: str, question: Question, given: Answer) -> Result:
 
 def _waiting(root: Path, directory: Path | None) -> Result:
     places = [directory] if directory else [each for each in sorted((root / "serving").glob("*")) if each.is_dir()]
+    over = {run.id for run in list_runs(root) if run.state in _OVER} if directory is None else set()
     found = {each.run: (place, each) for given in places for place, each in approval.waiting(given)}
+    # Of a run that was killed the question lies there until its time is up.
+    found = {run: each for run, each in found.items() if run not in over}
     rows = [
         [each.run, each.reason, f"{each.until[:16].replace('T', ' ')} UTC", str(place)]
         for place, each in found.values()

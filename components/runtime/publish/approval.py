@@ -87,15 +87,17 @@ def withdraw(root: Path, run: str) -> None:
 
 
 def questions(root: Path) -> dict[str, Question]:
-    """The questions that are open, by run."""
+    """The questions that are open, by run; one whose time is up was left by a stage that could not take it away."""
     found = {}
     for file in sorted((root / FOLDER).glob(f"*{_QUESTION}")):
         try:
             question = Question(**parse(file.read_bytes()))
+            is_over = datetime.fromisoformat(question.until) < datetime.now(UTC)
         except (OSError, ValueError, TypeError):
             # Withdrawn meanwhile, or half of one that a dead stage left.
             continue
-        found[question.run] = question
+        if not is_over:
+            found[question.run] = question
     return found
 
 

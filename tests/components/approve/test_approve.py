@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -16,7 +19,7 @@ from components.runtime.publish import approval
 from components.runtime.publish.approval import Answer, Question
 from tests.components.push.serving_support import make_blessing, make_model, tree
 from tests.runners.cluster_support import call
-from tests.support import StageResult, run_stage
+from tests.support import ROOT, StageResult, run_stage
 
 METRICS = {"auc": 0.91, "digest": "sha256:1", "bytes": 0}
 
@@ -139,7 +142,7 @@ def test_who_may_not_is_refused_and_the_run_waits_on(tmp_path: Path) -> None:
 
 def question(**given: Any) -> Question:
     base = {"run": "taxi-1", "model_digest": "sha256:1", "reason": "", "metrics": {}, "approvers": []}
-    return Question(**(base | {"asked": "", "until": "2026-11-30T10:00:00"} | given))
+    return Question(**(base | {"asked": "", "until": "2999-01-01T00:00:00+00:00"} | given))
 
 
 @pytest.mark.parametrize(
@@ -157,14 +160,14 @@ def test_which_answers_count(given: Answer, refused: str) -> None:
 def test_the_command_tells_what_waits_and_what_does_not(tmp_path: Path) -> None:
     root = tmp_path / "root" / "serving" / "taxi"
     assert call("--root", tmp_path / "root", "approve").lines == ["nothing waits"]
-    approval.ask(root, question())
+    approval.ask(root / "deep", question(run="taxi-1-deep"))
     approval.ask(root / "wide", question(run="taxi-1-wide"))
-    (root / ".approvals" / "broken.question.json").write_text("{")
+    (root / "wide" / ".approvals" / "broken.question.json").write_text("{")
     waiting = call("--root", tmp_path / "root", "approve", "--quiet")
-    assert waiting.lines == ["taxi-1", "taxi-1-wide"]
+    assert waiting.lines == ["taxi-1-deep", "taxi-1-wide"]
     several = call("approve", "--directory", root, "taxi-1")
     assert several.exit_code == 65
-    assert "waits for 2 answers: taxi-1, taxi-1-wide" in several.error
+    assert "waits for 2 answers: taxi-1-deep, taxi-1-wide" in several.error
     other = call("approve", "--directory", root, "taxi-2")
     assert (other.exit_code, other.error) == (65, "taxi-2 waits for no answer; millrace approve tells what does")
 
@@ -172,3 +175,27 @@ def test_the_command_tells_what_waits_and_what_does_not(tmp_path: Path) -> None:
 def test_a_wrong_time_is_refused(tmp_path: Path) -> None:
     result = ask(tmp_path, timeout_minutes=2000)
     assert (result.exit_code, result.error) == (65, "timeout_minutes: expected more than 0 and at most 1440, not 2000")
+
+
+def test_a_stage_that_is_stopped_takes_its_question_away(tmp_path: Path) -> None:
+    model = make_model(tmp_path / "model")
+    make_blessing(tmp_path / "blessing", True, model)
+    program = f"""
+from pathlib import Path
+from components.approve.approve import approve
+from components.runtime.stage.artifacts import InputArtifact, OutputArtifact
+folder = Path({str(tmp_path)!r})
+out = OutputArtifact("approval", str(folder / "out"))
+made = {{name: InputArtifact(name, str(folder / name), {{}}) for name in ("model", "blessing")}}
+approve(made["model"], made["blessing"], None, str(folder / "serving"), "taxi-1", 10.0, [], out)
+"""
+    process = subprocess.Popen([sys.executable, "-c", program], cwd=ROOT)
+    when_asked(tmp_path / "serving", lambda question: process.terminate()).join()
+    assert process.wait(60) == -signal.SIGTERM
+    assert not list((tmp_path / "serving" / ".approvals").iterdir())
+
+
+def test_a_question_whose_time_is_up_is_not_open(tmp_path: Path) -> None:
+    asked = Question("taxi-1", "sha256:1", "", {}, [], "", "2026-01-01T00:00:00+00:00")
+    approval.ask(tmp_path, asked)
+    assert approval.questions(tmp_path) == {}

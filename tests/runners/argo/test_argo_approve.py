@@ -39,7 +39,9 @@ def served(tmp_path: Path, server: Argo, monkeypatch: pytest.MonkeyPatch) -> Pat
     directory["value"] = "/millrace/serving/taxi"
     server.create("ml", workflow)
     server.logs[f"{RUN}-pod-approve"] = ASKS.encode()
-    question = Question(RUN, "sha256:1", "all 2 thresholds hold", {"auc": 0.91}, ["anna"], "", "2026-11-30T04:00")
+    question = Question(
+        RUN, "sha256:1", "all 2 thresholds hold", {"auc": 0.91}, ["anna"], "", "2999-01-01T00:00:00+00:00"
+    )
     approval.ask(folder / "serving" / "taxi", question)
     return folder / "serving" / "taxi"
 

@@ -139,3 +139,16 @@ def test_a_task_that_goes_on_has_taken_so_long(state: str) -> None:
 def test_what_was_left_out_took_no_time() -> None:
     """Some servers note the moment at which they did so, twice."""
     assert RemoteTask("train", "skipped", BEGUN, BEGUN).seconds is None
+
+
+@pytest.mark.parametrize("name", ["approve", "approve-wide"])
+def test_where_logs_are_not_read_a_task_that_asks_is_known_by_its_name(name: str) -> None:
+    tasks = [RemoteTask("train", "done"), RemoteTask(name, "running"), RemoteTask("push", "waiting")]
+    told = follow.asking(RemoteRun("taxi-1", "taxi-1", "running", tasks=tasks))
+    assert [(task.state, task.asks) for task in told.tasks] == [("done", False), ("waiting", True), ("waiting", False)]
+    assert told.error.startswith(f"{name}: waits for a person")
+    assert told.state == "waiting"
+    tasks[0] = RemoteTask("train-deep", "running")
+    told = follow.asking(RemoteRun("taxi-1", "taxi-1", "running", tasks=tasks))
+    assert (told.state, told.error) == ("running", ""), "another task is at work"
+    assert follow.asking(DONE) == DONE
