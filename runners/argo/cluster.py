@@ -30,6 +30,10 @@ _OVERLAP_SECONDS = 5
 """What of a log is read twice, since its times are another machine's."""
 
 
+class _PodGoneError(TransientError):
+    """A pod was removed between two questions."""
+
+
 class ArgoCluster:
     """A cluster that Argo runs on.
 
@@ -258,11 +262,13 @@ class ArgoCluster:
             raise missing("task", task, tasks, f"the workflow {name}", "in")
         pod = self._pods(name).get(argo_state.pod_node(workflow, tasks[task])["id"])
         if pod:
-            yield from self._log_of(pod, task, tail=tail, follow=follow)
-        elif not _has_run(workflow, tasks[task]):
+            # One that has ended may be removed just now.
+            with contextlib.suppress(_PodGoneError):
+                yield from self._log_of(pod, task, tail=tail, follow=follow)
+                return
+        if not _has_run(workflow, tasks[task]):
             raise InputError(f"task {task} of {name}: no log: it has not run")
-        else:
-            yield self._stored(workflow, {task: tasks[task]}, tail)[task]
+        yield self._stored(workflow, {task: tasks[task]}, tail)[task]
 
     def all_logs(self, name: str, *, tail: int | None = None) -> Iterator[tuple[str, Iterable[str]]]:
         """The logs of all tasks that have run, as `logs` has them: by task, in the order in which they began."""
@@ -327,6 +333,8 @@ class ArgoCluster:
     def _log_of(
         self, pod: str, task: str, *, tail: int | None = None, follow: bool = False, **more: Any
     ) -> Iterator[str]:
+        from kubernetes import client
+
         options: dict[str, Any] = {"container": "main", "follow": follow, "_preload_content": False, **more}
         if tail is not None:
             options["tail_lines"] = tail if follow else tail + task_logs.MOST_OF_ARGO
@@ -334,7 +342,14 @@ class ArgoCluster:
         options["_request_timeout"] = (self._timeout[0], None) if follow else self._timeout
         decoder = codecs.getincrementaldecoder("utf-8")("replace")
         with self._doing(f"reading the log of {task}"):
-            answer = self._core.read_namespaced_pod_log(pod, self.namespace, **options)
+            try:
+                answer = self._core.read_namespaced_pod_log(pod, self.namespace, **options)
+            except client.ApiException as error:
+                if error.status == 404:
+                    raise _PodGoneError(
+                        f"{self.where}: the pod {pod} is gone while reading the log of {task}"
+                    ) from None
+                raise
             try:
                 lines = task_logs.own(decoder.decode(piece) for piece in answer.stream(decode_content=True))
                 yield from lines if tail is None or follow else collections.deque(lines, tail)

@@ -71,6 +71,12 @@ def test_a_pod_that_is_there_is_asked_itself(server: Argo, run: str) -> None:
     assert call("argo", "logs", run).lines[-2:] == ["== statistics", "of the pod"]
 
 
+def test_a_pod_that_goes_between_two_questions_is_gone(server: Argo, run: str) -> None:
+    server.logs[f"{run}-pod-ingest"] = b"of the pod\n"
+    server.refusals[f"{run}-pod-ingest/log"] = 404, {"kind": "Status", "message": "pods not found"}
+    assert call("argo", "logs", run, "ingest").out == "progress: started\nüber drei\n"
+
+
 def test_what_is_not_on_the_volume(server: Argo, volume: Path, run: str) -> None:
     (volume / "runs" / run / "ingest.log").unlink()
     assert call("argo", "logs", run, "ingest").out.startswith(
