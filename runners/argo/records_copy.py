@@ -75,6 +75,8 @@ with tarfile.open(fileobj=packed, mode="w:gz") as archive:
         except OSError:
             # Removed meanwhile.
             pass
+    for served in folders("serving", "*"):
+        add(os.path.join(served, "labels.json"))
     for version in folders("serving", "*", "*"):
         add(version)
         add(os.path.join(version, "assets.extra", "millrace.json"))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from components.runtime.publish import serving
 from components.runtime.records.execution_record import relative_uri
+from runners.history import copied_root
 from runners.history.explorer.model import Row, Version
 from runners.history.explorer.models import models, pushes
 from runners.history.explorer.served import versions
@@ -43,7 +44,8 @@ def listing(place: Place, *, verify: bool = False) -> list[Listed]:
     rows = list(_rows(place))
     found = versions(rows, place.root, [(place.relative, place.model)])
     ours = [each for each in found if each.destination == place.relative and each.number.isdecimal()]
-    folders = dict(serving.numbered(place.folder))
+    # A copy of a cluster's records has none of the models' files.
+    folders = {} if copied_root.about(place.root) else dict(serving.numbered(place.folder))
     return [Listed(each, _damage(int(each.number), folders, verify)) for each in ours]
 
 

@@ -37,7 +37,7 @@ def volume(tmp_path: Path, server: Argo, monkeypatch: pytest.MonkeyPatch) -> Pat
         (folder / name).write_text("large")
     served = folder / "serving" / "taxi" / "1" / "assets.extra"
     served.mkdir(parents=True)
-    (served / "millrace.json").write_text("{}")
+    (served / "millrace.json").write_text(json.dumps({"files": {"saved_model.pb": "sha256:1"}}))
     (served.parent / "saved_model.pb").write_text("large")
 
     def read(template: dict[str, Any]) -> str:
@@ -109,6 +109,17 @@ def test_versions_that_were_removed_are_gone(server: Argo, volume: Path, compile
     (volume / "serving" / "taxi" / "1").rename(volume / "serving" / "taxi" / "2")
     call("argo", "explore", compiled, "--write", "--output", copy)
     assert os.listdir(copy / "serving" / "taxi") == ["2"]
+
+
+def test_the_versions_of_a_copy_have_their_labels_and_are_not_taken_for_damaged(
+    server: Argo, volume: Path, compiled: Path, tmp_path: Path
+) -> None:
+    copy, served = tmp_path / "copy", volume / "serving" / "taxi"
+    (served / "labels.json").write_text('{"stable": 1}')
+    call("argo", "explore", compiled, "--write", "--output", copy)
+    called = call("--root", copy, "versions", "taxi", "--json")
+    [version] = json.loads(called.out)["versions"]
+    assert (version["state"], version["labels"], version["damage"]) == ("served", ["stable"], None)
 
 
 def test_the_newest_workflow_tells_the_volume(
