@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from components.runtime.publish.serving import how_pushed
 from components.runtime.records.answered import truth
@@ -61,6 +62,11 @@ def outcome(run: Run) -> Outcome:
     unchosen = any(task.stage == "choose" and task.state not in ("done", "cached", "skipped") for task in run.tasks)
     verdicts = {"": choice.blessing} if choice else {each.name: each.blessing or {} for each in leading_ones}
     verdicts = {} if unchosen else verdicts
+    said = (
+        {"": choice.model.reviews if choice.model else {}}
+        if choice
+        else {each.name: each.reviews for each in leading_ones}
+    )
     # Of several models what became of the chosen one.
     candidate = str(choice.blessing.get("candidate") or "") if choice else ""
     compared = [each for each in read.all if each.resolved is not None]
@@ -75,13 +81,19 @@ def outcome(run: Run) -> Outcome:
         training=training,
         candidate=candidate,
         blessed=_any(truth(each.get("blessed")) for each in verdicts.values()),
-        reason=_of_each({name: str(facts.get("reason") or "") for name, facts in verdicts.items()}),
+        reason=_of_each({name: _reason(facts, said.get(name, {})) for name, facts in verdicts.items()}),
         has_baseline=_any(truth(each.get("baseline")) for each in verdicts.values()),
         baseline=_of_each({each.name: each.resolved or "" for each in compared}),
         version=_of_each({name: version(facts) for name, facts in pushes.items()}, ", "),
         destination=_common([relative_place(run.root, str(each.get("destination") or "")) for each in pushes.values()]),
         how_pushed=how_pushed({**pushed, "created": truth(pushed.get("created"))}) if len(pushes) == 1 else "",
     )
+
+
+def _reason(verdict: Mapping[str, Any], reviews: Mapping[str, Mapping[str, Any]]) -> str:
+    """Why a model is blessed or not, and what was said of it behind the evaluation: who approved it, and why."""
+    told = [verdict.get("reason"), *(each.get("review") for each in reviews.values() if truth(verdict.get("blessed")))]
+    return "; ".join(dict.fromkeys(str(each) for each in told if each))
 
 
 def leading(run: Run) -> list[Execution]:
