@@ -11,6 +11,7 @@ from components.runtime.publish import approval
 from components.runtime.publish.approval import Answer, Question
 from components.runtime.records.run_record import started_by
 from runners.commands import completion
+from runners.commands.models import WHY
 from runners.history.records import load_run
 from runners.terminal.output import Result
 from runners.terminal.text import table
@@ -19,9 +20,10 @@ from runners.terminal.text import table
 @click.command()
 @click.argument("run", required=False, shell_complete=completion.runs)
 @click.option("--no", "refuses", is_flag=True, help="Refuse it: the model is not published.")
-@click.option("--why", default="", metavar="TEXT", help="Your reason, which is kept with the answer.")
+@WHY
 @click.option(
-    "--directory",
+    "--serving-directory",
+    "directory",
     type=click.Path(file_okay=False, path_type=Path),
     help="The serving directory, for a run whose records are not here.",
 )
@@ -44,7 +46,9 @@ def approve(context: click.Context, run: str | None, refuses: bool, why: str, di
         raise InputError(f"{name} waits for no answer; ./millrace approve tells what does")
     if len(questions) > 1:
         names = ", ".join(each.run for _, each in questions)
-        raise InputError(f"{name} waits for {len(questions)} answers: {names}; name one of them with --directory")
+        raise InputError(
+            f"{name} waits for {len(questions)} answers: {names}; name one of them with --serving-directory"
+        )
     [(place, question)] = questions
     given = Answer(not refuses, started_by(), why, question.model_digest)
     approval.answer(place, question, given)
