@@ -55,8 +55,11 @@ async def serve(models: Mapping[str, Versions], *, address: str, rest_port: int,
     servers = []
     if grpc_port:
         server = _grpc_server(models)
-        if server.add_insecure_port(f"{address}:{grpc_port}") != grpc_port:
-            raise OSError(f"{address}:{grpc_port} is taken")
+        try:
+            server.add_insecure_port(f"{address}:{grpc_port}")
+        # What gRPC says of a port that is taken.
+        except RuntimeError:
+            raise OSError(f"port {grpc_port} is taken, or the address is none of this machine") from None
         await server.start()
         servers.append(server)
     web = _Web(
