@@ -181,6 +181,10 @@ def test_an_example_is_asked_and_answered(tab: Asked, address: str) -> None:
     # Named by the texts beside them, the largest first; of equal ones in their order.
     assert found["share"] == "red 0.333333 green 0.333333 <i>blue</i> 0.333333"
     assert found["place"] == "41.9, -87.6"
+    # What has the shape of an image is drawn as one.
+    assert found["negative"].endswith("8 × 8 values, from 253 (black) to 260 (white)")
+    drawn = "document.querySelector('.output canvas').getContext('2d').getImageData"
+    assert tab.evaluate(f"[{drawn}(0, 3, 1, 1).data[0], {drawn}(7, 3, 1, 1).data[2]]") == [0, 255]
     assert (found["length"], found["tags"], found["stops"], found["ink"]) == (str(len(JPEG)), "a+b", "6", "128")
     assert tab.text("by") == "Version 2 answered."
     curl = tab.text("curl")
