@@ -21,6 +21,8 @@ import uvicorn
 from tensorflow_serving.apis import prediction_log_pb2
 
 from components.runtime.publish.serving import WARM_UP
+from model_server import page
+from model_server.errors import NotReadyError
 from model_server.server import app
 from model_server.versions import Versions
 from tests.model_server import made_models
@@ -114,10 +116,8 @@ def test_what_the_page_is_told_of_a_model(address: str) -> None:
 
 
 def test_a_page_of_no_version_says_so(tmp_path: Path) -> None:
-    from fastapi.testclient import TestClient
-
-    answer = TestClient(app({"m": Versions("m", tmp_path)})).get("/page/model")
-    assert (answer.status_code, answer.json()) == (503, {"error": "m: no version is loaded yet"})
+    with pytest.raises(NotReadyError, match="m: no version is loaded yet"):
+        page._about({"m": Versions("m", tmp_path)}, "", "")
 
 
 class Asked(Window):
