@@ -30,7 +30,7 @@ PIN = re.compile(r"^([a-z0-9._-]+)(?:\[[^]]*\])?==(\S+)", re.MULTILINE)
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     """A copy of what the images are made from."""
-    for name in ("components", "models", "images"):
+    for name in ("components", "model_server", "models", "images"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__", "images.lock"))
     shutil.copy(ROOT / ".dockerignore", tmp_path)
     return tmp_path
