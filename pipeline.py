@@ -7,7 +7,8 @@
 Transform refuses data that validate found invalid, and push publishes nothing without a blessing.
 
 Before train come tune, where the settings have that section, and resolve-base, where they say `train.warm_start`.
-Where the settings ask for it, infra_validate runs before push, and push_hub and push_vertex after it.
+Where the settings ask for it, infra_validate and approve run before push, and push_hub and
+push_vertex after it.
 Around all of it, where the settings have `notify`, is an exit handler: notify runs last, however the run ended.
 
 `pipeline` at the end is written as a model's own is, of the same blocks: `build.stage(...)` makes a task of any stage,
@@ -172,9 +173,21 @@ class Build(Blocks):
         if self.settings.infra_validate:
             served = self.stage("infra_validate", f"infra-validate{suffix}", **blessed, examples=examples)
             blessed["blessing"] = served.outputs["infra_blessing"]
+        named = {"run": dsl.PIPELINE_JOB_NAME_PLACEHOLDER}
+        if self.settings.approve:
+            asked = self.stage(
+                "approve",
+                f"approve{suffix}",
+                **blessed,
+                **named,
+                metrics=evaluated.outputs["metrics"],
+                destination=serving_directory,
+                **self.service,
+            )
+            blessed["blessing"] = asked.outputs["approval"]
         push = self.stage("push", f"push{suffix}", **blessed, destination=serving_directory, **self.service)
         # Push alone can tell whether the blessing still holds: the others publish what it has put in service.
-        named = {"pipeline": self.settings.pipeline_name, "run": dsl.PIPELINE_JOB_NAME_PLACEHOLDER}
+        named["pipeline"] = self.settings.pipeline_name
         if self.settings.push_hub:
             self.stage(
                 "push_hub",

@@ -1,8 +1,8 @@
 """Runs the tests, each in the environment of the stage that it tests, and says in one line what was left out.
 
 Which environment a test runs in is its folder, by images/environments.yaml: a stage's tests run where the stage does,
-those of the models where models are trained, those of the model server where it runs, those of notebooks where their
-kernels do, all others in the client's.
+those of the models where models are trained, those of the model server and of notebooks where these run, all others in
+the client's.
 """
 
 from __future__ import annotations

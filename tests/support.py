@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests import stage_process
+from tests import forked
 
 ROOT = Path(__file__).parent.parent
 MILLRACE = str(ROOT / "millrace")
@@ -138,7 +138,7 @@ def run_stage(stage: str, folder: Path, **arguments: Any) -> StageResult:
     file = folder.with_name(f"{folder.name}.executor_input.json")
     file.write_text(json.dumps(executor_input(folder, **arguments)))
     out, err = (folder.with_name(f"{folder.name}.{name}") for name in ("stdout", "stderr"))
-    code = stage_process.run(stage, ["--executor-input", f"@{file}"], out, err)
+    code = forked.stage(stage, ["--executor-input", f"@{file}"], out, err)
     return StageResult(code, out.read_text(), err.read_text(), folder)
 
 

@@ -6,8 +6,9 @@ import functools
 
 import pytest
 
+from components.runtime import VERSION
 from components.runtime.errors import InputError
-from runners.compiled.image_content import recipe
+from runners.compiled.image_content import CONTENT_LABEL, recipe
 from runners.local import engine as engines
 
 
@@ -29,9 +30,13 @@ def engine() -> engines.Engine:
 
 def built_image(stage: str) -> str:
     """The image of a stage, of this checkout's code; skips the test where it was not built."""
-    reference = recipe(stage).reference
+    made = recipe(stage)
+    reference, taken = made.reference, f"{made.name}:{VERSION}"
     if not engine().inspect(reference):
         pytest.skip(f"the image {reference} is not built: make images STAGE={stage}")
+    # Runs without a lock take this one: an older one, where that above was built for a registry.
+    if engine().labels(taken).get(CONTENT_LABEL) != made.tag:
+        pytest.skip(f"the image {taken} is of other code: make images STAGE={stage}")
     if refusal := _refusal_to_run(reference):
         pytest.skip(f"the engine builds images but runs none here: {refusal}")
     return reference

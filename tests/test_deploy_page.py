@@ -39,12 +39,13 @@ def test_links_lead_somewhere() -> None:
         path, _, anchor = target.partition("#")
         assert not path or (ROOT / "docs" / path).exists(), target
         if anchor:
-            titles = [re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in headings()]
+            page = (ROOT / "docs" / path).read_text() if path else PAGE
+            titles = [re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in headings(page)]
             assert anchor in titles
 
 
-def headings() -> list[str]:
-    return re.findall(r"^#+ (.+)$", PAGE, re.MULTILINE)
+def headings(page: str = PAGE) -> list[str]:
+    return re.findall(r"^#+ (.+)$", page, re.MULTILINE)
 
 
 def test_table_lists_every_folder_of_the_manifests() -> None:

@@ -6,8 +6,6 @@ What publishes gets a model and its blessing as from one training alone, and nee
 from __future__ import annotations
 
 import json
-import shutil
-from pathlib import Path
 from typing import Any
 
 from components.choose import candidates as reading
@@ -15,7 +13,7 @@ from components.choose import page
 from components.runtime.errors import InputError, did_you_mean
 from components.runtime.publish import blessing as blessings
 from components.runtime.publish import serving
-from components.runtime.stage.artifacts import InputArtifact, OutputArtifact
+from components.runtime.stage.artifacts import InputArtifact, OutputArtifact, copy_folder
 from components.runtime.stage.progress import report as progress
 
 _WAYS = ("higher", "lower")
@@ -64,11 +62,11 @@ def choose(
     if content.get("model_digest") not in (None, serving.model_digest(serving.saved_model_files(best.model))):
         raise InputError(f"candidate {best.name}: its blessing is of another model; evaluate it again")
     progress(made.why)
-    _copy(best.model.path, model.path)
+    copy_folder(best.model.path, model.path)
     model.metadata |= {key: value for key, value in best.model.metadata.items() if key not in _OF_THE_COPY}
     model.metadata["candidate"] = best.name
     reason = f"{made.why}; {best.reason}" if best.blessed else made.why
-    _copy(best.blessing.path, blessing.path)
+    copy_folder(best.blessing.path, blessing.path)
     told = {"candidate": best.name, "reason": reason}
     (blessing.path / blessings.FILE).write_text(json.dumps(content | told, indent=1) + "\n")
     blessing.metadata |= {key: value for key, value in best.blessing.metadata.items() if key not in _OF_THE_COPY}
@@ -85,17 +83,6 @@ def choose(
         choice.metadata["value"] = best.metrics[made.metric]
     report.path.write_text(page.render(known, made), encoding="utf-8")
     return {"candidate": best.name if best.blessed else ""}
-
-
-def _copy(source: Path, target: Path) -> None:
-    """Copies a folder without the rights and times of its files, which not every storage keeps."""
-    target.mkdir()
-    for each in sorted(source.rglob("*")):
-        place = target / each.relative_to(source)
-        if each.is_dir():
-            place.mkdir()
-        else:
-            shutil.copyfile(each, place)
 
 
 def _read(name: str, artifacts: dict[str, InputArtifact]) -> reading.Candidate:

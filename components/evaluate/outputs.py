@@ -42,6 +42,9 @@ def write_blessing(
     }
     (folder / "blessing.json").write_text(json.dumps(document, indent=1, allow_nan=False) + "\n")
     blessing.metadata |= {"blessed": verdict.blessed, "baseline": verdict.baseline, "reason": verdict.reason}
+    if verdict.better:
+        # Who compares runs on a server reads metadata only.
+        blessing.metadata["better"] = verdict.better
 
 
 def overall(evaluation: OutputArtifact, results: Results) -> dict[str, float]:

@@ -80,7 +80,7 @@ def infra_validate(
         raise InputError("the blessing is of another model; evaluate the model that is to be served")
     if not document["blessed"]:
         progress(f"not served: the model is not blessed: {document['reason']}")
-        _pass_on(blessing, infra_blessing, document, {"passed": None, "reason": "the model is not blessed"})
+        blessings.pass_on(blessing, infra_blessing, {"infra": {"passed": None}})
         report.path.write_text(page.not_served(str(document["reason"])), encoding="utf-8")
         return {"passed": False}
     program = programs.find(server)
@@ -100,10 +100,15 @@ def infra_validate(
         "measured": values,
         "checks": [vars(each) for each in checks],
     }
+    told: dict[str, Any] = {"infra": {"passed": not refused}}
+    if refused:
+        told |= {"blessed": False, "reason": f"not fit to be served: {refused}"}
+    blessings.pass_on(blessing, infra_blessing, told)
+    infra_blessing.metadata |= {"passed": not refused, "review": reason}
+    (infra_blessing.path / FILE).write_text(json.dumps(facts, indent=1) + "\n")
     if warm_up_rows and not refused:
-        (infra_blessing.directory() / "warm_up").mkdir(parents=True)
+        (infra_blessing.path / blessings.WARM_UP).parent.mkdir()
         write_warm_up(infra_blessing.path / blessings.WARM_UP, _MODEL, asked, warm_up_rows)
-    _pass_on(blessing, infra_blessing, document, facts)
     metrics.metadata |= values
     report.path.write_text(page.render(program.title, checks, measured, reason), encoding="utf-8")
     progress(f"{'passed' if not refused else 'not passed'}: {reason}")
@@ -166,18 +171,3 @@ def _speeds(server: Server, question: Question, at_once: Sequence[int], seconds:
         progress(f"measuring with {number} at once")
         made.append(asking.speed(server.client, question, number, seconds))
     return made
-
-
-def _pass_on(
-    blessing: InputArtifact, infra_blessing: OutputArtifact, document: Mapping[str, Any], facts: Mapping[str, Any]
-) -> None:
-    """Writes a blessing as evaluate does: its own where the model passed, or none, with the reason."""
-    folder = infra_blessing.directory()
-    blessed = bool(document["blessed"]) and bool(facts["passed"])
-    reason = document["reason"] if facts["passed"] in (True, None) else f"not fit to be served: {facts['reason']}"
-    content = {**document, "blessed": blessed, "reason": reason, "infra": {"passed": facts["passed"]}}
-    (folder / blessings.FILE).write_text(json.dumps(content, indent=1) + "\n")
-    (folder / ("BLESSED" if blessed else "NOT_BLESSED")).touch()
-    (folder / FILE).write_text(json.dumps(facts, indent=1) + "\n")
-    passed = {} if facts["passed"] is None else {"passed": facts["passed"]}
-    infra_blessing.metadata |= {"blessed": blessed, "reason": facts["reason"], **passed}

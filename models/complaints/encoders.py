@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from components.runtime import InputError, local_path, progress
@@ -16,42 +16,38 @@ TRAINED = "trained"
 
 Encoder = Callable[[Any], Any]
 
+_TEXTS_READ = 1000
 
-def encoder(config: dict[str, Any], narratives: Callable[[], tf.data.Dataset]) -> Encoder | None:
-    """The encoder that custom_config asks for; None where it would be trained and there are no words to train it on.
+
+def encoder(config: dict[str, Any], narratives: np.ndarray) -> Encoder:
+    """The encoder that custom_config asks for.
 
     Args:
-      config: `text_encoder` is "trained" or what `pretrained` takes; of the former `text_tokens` is the size of the
-        vocabulary and `text_units` the length of the vectors.
-      narratives: batches of texts, [batch].
+      config: `text_encoder` is "trained" or what `pretrained` takes; of the former `words` is the size of the
+        vocabulary and `hidden_units` the length of the vectors.
+      narratives: texts that words are learned from, [rows].
     """
     if config["text_encoder"] != TRAINED:
         return pretrained(config["text_encoder"])
-    if not any(tf.reduce_any(plain_words(texts) != "") for texts in narratives()):
-        progress.report("no narratives in the split train: the network goes without them")
-        return None
-    words = keras.layers.TextVectorization(
-        config["text_tokens"], standardize=plain_words, output_mode="tf_idf", name="words"
-    )
-    words.adapt(narratives())
-    return lambda texts: keras.layers.Dense(config["text_units"], use_bias=False, name="embedding")(
-        Weighted(name="weights")(words(texts))
-    )
+    words = keras.layers.TextVectorization(config["words"], standardize=plain_words, output_mode="tf_idf")
+    texts = tf.data.Dataset.from_tensor_slices(narratives).batch(_TEXTS_READ)
+    if not any(tf.reduce_any(plain_words(some) != "") for some in texts):
+        progress.report("no narratives in the split train: no words are learned")
+        texts = tf.data.Dataset.from_tensors(tf.constant(["narrative"]))
+    words.adapt(texts)
+
+    def encode(texts: Any) -> Any:
+        # Logarithms of the weights, so that neither a word met often nor a long text counts for more.
+        weights = keras.layers.UnitNormalization()(keras.ops.log1p(words(texts)))
+        return keras.layers.Dense(config["hidden_units"], use_bias=False)(weights)
+
+    return encode
 
 
 def plain_words(texts: tf.Tensor) -> tf.Tensor:
     """Lower-case ASCII letters and digits between single blanks, without the masks (XX) of names and dates."""
     texts = tf.strings.regex_replace(tf.strings.lower(texts), "[^a-z0-9]+", " ")
     return tf.strings.strip(tf.strings.regex_replace(texts, r"\bx{2,}\b", " "))
-
-
-class Weighted(keras.layers.Layer):
-    """Logarithms of tf-idf weights, scaled so that long texts and short ones have the same norm."""
-
-    def call(self, weights: Any) -> Any:
-        """Weights [batch, tokens] to the same shape; an empty text gives zeros."""
-        logs = keras.ops.log1p(weights)
-        return logs / (keras.ops.norm(logs, axis=-1, keepdims=True) + 1e-6)
 
 
 def pretrained(place: str) -> Encoder:
@@ -118,7 +114,7 @@ def _from_folder(place: str) -> Any:
 
 def _from_hub(handle: str) -> Any:
     try:
-        hub = importlib.import_module("tensorflow_hub")
+        import tensorflow_hub as hub
     except ImportError:
         raise InputError(
             f"text_encoder {handle}: needs the package tensorflow_hub, which is not installed; download the model and "

@@ -9,9 +9,9 @@ import tensorflow as tf
 from components.runtime import columns
 
 IMAGE = "image_raw"
-LABEL = "label"
 TRANSFORMED_IMAGE = "image_xf"
-TRANSFORMED_LABEL = "label_xf"
+LABEL = "label_xf"
+RAW_LABELS = ["label"]
 
 IMAGE_SIZE = 8
 """Pixels along a side of scikit-learn's digits; MNIST's have 28."""
@@ -36,4 +36,4 @@ def preprocessing_fn(inputs: dict[str, columns.Values], custom_config: dict[str,
     # Reshaping alone would make two rows of an image of twice the size.
     pixels = tf.ensure_shape(pixels, [None, size * size])
     images = tf.reshape(tf.cast(pixels, tf.float32) / scale, [-1, size, size, 1])
-    return {TRANSFORMED_IMAGE: images, TRANSFORMED_LABEL: columns.integer(inputs[LABEL])}
+    return {TRANSFORMED_IMAGE: images, LABEL: columns.integer(inputs["label"])}

@@ -16,7 +16,7 @@ from tfx_bsl.public import tfxio
 
 from components.runtime import FnArgs, signatures, training
 
-DEFAULTS: dict[str, Any] = {
+DEFAULTS: dict[str, Any] = training.OPTIONS | {
     "batch_size": 16,
     "learning_rate": 0.002,
     "epochs": 5,
@@ -27,7 +27,7 @@ DEFAULTS: dict[str, Any] = {
     "smallest_cut": 0.6,
     "encoder_weights": "",
 }
-"""What custom_config can change. An epoch here is the time between two evaluations."""
+"""What custom_config and hyperparameters can change. An epoch here is the time between two evaluations."""
 
 WHOLE_SPLIT = -1
 
@@ -36,13 +36,14 @@ def run_fn(fn_args: FnArgs) -> None:
     """Trains the model and exports it with its preprocessing.
 
     Args:
-      fn_args: as the train stage fills them in; `custom_config` may hold the keys of `DEFAULTS`.
+      fn_args: as the train stage fills them in; `custom_config` and `hyperparameters` may hold the keys of `DEFAULTS`.
 
     Raises:
-      ValueError: custom_config has an unknown key or a value that cannot be.
-      InputError: encoder_weights cannot be used.
+      InputError: one of them has an unknown key, or encoder_weights cannot be used.
+      ValueError: one of them has a value that cannot be.
     """
-    config = checked(fn_args.custom_config or {})
+    config = training.configuration(DEFAULTS, fn_args)
+    check(config)
     transform_output = tft.TFTransformOutput(fn_args.transform_output)
     size = image_size(fn_args, transform_output)
     # From NumPy's generator, which the stage has given its seed.
@@ -70,41 +71,43 @@ def run_fn(fn_args: FnArgs) -> None:
         return encoded.enumerate().map(pair, num_parallel_calls=2).prefetch(2)
 
     plan = training.plan(fn_args.train_steps, config["epochs"])
-    model = unet.build(
-        (size, size),
-        len(CLASSES),
-        alpha=config["alpha"],
-        decoder_filters=config["decoder_filters"],
-        dropout=config["dropout"],
-        momentum=config["batch_norm_momentum"],
-        encoder_weights=config["encoder_weights"],
-    )
     schedule = keras.optimizers.schedules.CosineDecay(config["learning_rate"], fn_args.train_steps)
-    model.compile(
-        optimizer=keras.optimizers.Adam(schedule),
-        loss=keras.losses.SparseCategoricalCrossentropy(),
-        metrics=[
-            keras.metrics.SparseCategoricalAccuracy(name="pixel_accuracy"),
-            keras.metrics.MeanIoU(len(CLASSES), sparse_y_pred=False, name="mean_iou"),
-        ],
-        steps_per_execution=plan.steps_per_call,
-        jit_compile=False,
-    )
-    # Variables made while the training step is traced would have it traced a second time.
-    model.optimizer.build(model.trainable_variables)
+    with training.placed(config["mixed_precision"]):
+        model = unet.build(
+            (size, size),
+            len(CLASSES),
+            alpha=config["alpha"],
+            decoder_filters=config["decoder_filters"],
+            dropout=config["dropout"],
+            momentum=config["batch_norm_momentum"],
+            encoder_weights=config["encoder_weights"],
+        )
+        training.start_from(model, fn_args.base_model, transform_output)
+        model.compile(
+            optimizer=keras.optimizers.Adam(schedule),
+            loss=keras.losses.SparseCategoricalCrossentropy(),
+            metrics=[
+                keras.metrics.SparseCategoricalAccuracy(name="pixel_accuracy"),
+                keras.metrics.MeanIoU(len(CLASSES), sparse_y_pred=False, name="mean_iou"),
+            ],
+            steps_per_execution=plan.steps_per_call,
+            jit_compile=False,
+        )
+        # Variables made while the training step is traced would have it traced a second time.
+        model.optimizer.build(model.trainable_variables)
     model.fit(
         batches(fn_args.train_files, repeated=True),
         shuffle=False,  # The batches are shuffled already.
         epochs=plan.epochs,
         steps_per_epoch=plan.steps_per_epoch,
         validation_data=batches(fn_args.eval_files, repeated=False).take(fn_args.eval_steps or WHOLE_SPLIT),
+        callbacks=training.callbacks(config["early_stopping"]),
     )
-    raw = transform_output.raw_feature_spec()
     signatures.export(
         model,
         transform_output,
         fn_args.serving_model_dir,
-        labels=[name for name in raw if name != IMAGE],
+        labels=[name for name in transform_output.raw_feature_spec() if name != IMAGE],
         decode=lambda transformed: pixels(transformed, size),
         answer=answer,
     )
@@ -126,15 +129,12 @@ def answer(probabilities: tf.Tensor) -> dict[str, tf.Tensor]:
     }
 
 
-def checked(given: dict[str, Any]) -> dict[str, Any]:
-    """The whole configuration.
+def check(config: dict[str, Any]) -> None:
+    """Holds a configuration to what can be.
 
     Raises:
-      ValueError: an unknown key, or a value that cannot be; says which can.
+      ValueError: a value that cannot be; says which can.
     """
-    config = DEFAULTS | given
-    if unknown := sorted(config.keys() - DEFAULTS.keys()):
-        raise ValueError(f"custom_config has an unknown key {unknown[0]!r}; known are: {', '.join(DEFAULTS)}")
 
     def number(value: Any, lowest: float, highest: float) -> bool:
         return isinstance(value, int | float) and not isinstance(value, bool) and lowest <= value <= highest
@@ -160,7 +160,6 @@ def checked(given: dict[str, Any]) -> dict[str, Any]:
     for name, (holds, demand) in demands.items():
         if not holds:
             raise ValueError(f"custom_config: {name} is {config[name]!r}; give {demand}")
-    return config
 
 
 def image_size(fn_args: FnArgs, transform_output: tft.TFTransformOutput) -> int:

@@ -11,9 +11,11 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from components.runtime.errors import InputError, StageError, TransientError
-from runners.argo import answers, helpers, late_record, task_logs
+from runners.argo import answers, fused_tasks, helpers, late_record, task_logs
 from runners.argo import state as argo_state
+from runners.argo.fused_tasks import Told
 from runners.argo.kubeconfig import configure
+from runners.argo.values import pipeline_of
 from runners.remote.http import TIMEOUT, explained, missing
 from runners.terminal.follow import RemoteRun
 
@@ -22,6 +24,8 @@ _PAGE = 200
 _READING_SECONDS = 120.0
 _READING_INTERVAL = 1.0
 _ENDING_SECONDS = 30.0
+_OVERLAP_SECONDS = 5
+"""What of a log is read twice, since its times are another machine's."""
 
 
 class ArgoCluster:
@@ -51,6 +55,7 @@ class ArgoCluster:
         api = self._api = client.ApiClient(configuration)
         self._workflows = client.CustomObjectsApi(api)
         self._core = client.CoreV1Api(api)
+        self._seen: dict[str, tuple[list[Told], float]] = {}
 
     def versions(self) -> tuple[str, str | None]:
         """Versions of Kubernetes and of Argo: None where Argo is not installed, empty where nobody may tell.
@@ -96,7 +101,25 @@ class ArgoCluster:
 
     def state(self, name: str) -> RemoteRun:
         """The state of a Workflow."""
-        return argo_state.remote_run(self.get(name))
+        workflow = self.get(name)
+        return argo_state.remote_run(workflow, self._told(workflow))
+
+    def _told(self, workflow: dict[str, Any]) -> dict[str, list[Told]]:
+        """What logs say of tasks that share a pod, by its node: also of a pod that is gone since it was looked at."""
+        untold, name = argo_state.untold(workflow), str(workflow["metadata"]["name"])
+        # Who follows a run may not be allowed to read logs, and a pod that is about to begin has none.
+        with contextlib.suppress(StageError):
+            pods = self._pods(name) if untold else {}
+            for node in untold:
+                if node in pods:
+                    known, asked = self._seen.get(node, ([], 0.0))
+                    begun = time.monotonic()
+                    options: dict[str, Any] = {"timestamps": True}
+                    if known:
+                        options["since_seconds"] = int(begun - asked) + _OVERLAP_SECONDS
+                    lines = self._log_of(pods[node], name, **options)
+                    self._seen[node] = fused_tasks.from_log(lines, name, known), begun
+        return {node: self._seen[node][0] for node in untold if node in self._seen}
 
     def schedules(self, namespace: str = "") -> list[dict[str, Any]]:
         """All CronWorkflows of a namespace, of the cluster's where none is named, by name."""
@@ -159,15 +182,19 @@ class ArgoCluster:
         return sorted(runs, key=lambda each: str(each["metadata"].get("creationTimestamp")), reverse=True)
 
     def find(self, reference: str) -> str:
-        """The name of a Workflow: its name, or `latest`.
+        """The name of a Workflow: its name, that of a pipeline for the newest of its, or `latest`.
 
         Raises:
           InputError: there is none; with the nearest names.
         """
-        names = [str(each["metadata"]["name"]) for each in self.list()]
+        found = self.list()
+        names = [str(each["metadata"]["name"]) for each in found]
         if reference == "latest" and names:
             return names[0]
         if reference not in names:
+            for name, each in zip(names, found, strict=True):
+                if pipeline_of(each) == reference:
+                    return name
             raise missing("workflow", reference, names, f"{self.where} in the namespace {self.namespace}")
         return reference
 
@@ -254,9 +281,17 @@ class ArgoCluster:
                     ) from None
 
     def _stored(self, workflow: dict[str, Any], tasks: dict[str, dict[str, Any]], tail: int | None) -> dict[str, str]:
-        """Logs from the volume: a Workflow reads them there, and is removed."""
+        """Logs from the volume."""
         boundary = uuid.uuid4().hex
-        reader = self.submit(task_logs.reader(workflow, tasks, tail, boundary))
+        return task_logs.split(self.printed(task_logs.reader(workflow, tasks, tail, boundary)), boundary)
+
+    def printed(self, helper: dict[str, Any]) -> str:
+        """Submits a Workflow of one pod, and returns what that printed; it is removed then.
+
+        Raises:
+          TransientError: it did not end well, or not in time.
+        """
+        reader = self.submit(helper)
         try:
             begun = time.monotonic()
             while not (run := self.state(reader)).is_over:
@@ -269,13 +304,15 @@ class ArgoCluster:
             [pod] = self._pods(reader).values() or [""]
             if run.state != "done" or not pod:
                 raise TransientError(f"the volume could not be read by {reader}: {run.error or run.state}; try again")
-            return task_logs.split("".join(self._log_of(pod, "the volume")), boundary)
+            return "".join(self._log_of(pod, "the volume"))
         finally:
             with self._doing(f"removing the workflow {reader}"):
                 self._workflows.delete_namespaced_custom_object(name=reader, **self._place())
 
-    def _log_of(self, pod: str, task: str, *, tail: int | None = None, follow: bool = False) -> Iterator[str]:
-        options: dict[str, Any] = {"container": "main", "follow": follow, "_preload_content": False}
+    def _log_of(
+        self, pod: str, task: str, *, tail: int | None = None, follow: bool = False, **more: Any
+    ) -> Iterator[str]:
+        options: dict[str, Any] = {"container": "main", "follow": follow, "_preload_content": False, **more}
         if tail is not None:
             options["tail_lines"] = tail if follow else tail + task_logs.MOST_OF_ARGO
         # A task may be silent for long: only the connection has a time-out when its log is followed.

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from components.runtime.errors import InputError
-from components.runtime.launch.beside import CONTAINER, INPUTS, OUTPUTS, PAUSE_VARIABLE, PLACE
+from components.runtime.launch.beside import CAPTURE_VARIABLE, CONTAINER, INPUTS, OUTPUTS, PAUSE_VARIABLE, PLACE
 from components.runtime.launch.executor_files import RUN_PLACEHOLDERS
 from components.runtime.launch.placeholders import expanded
 from runners.argo.pod_security import CONTAINER_SECURITY
@@ -29,7 +29,13 @@ LAUNCHER_RESOURCES = {
 """Of a container with Python alone, without the libraries of a stage."""
 VOLUMES = [{"name": "stage", "emptyDir": {}}, {"name": "stage-scratch", "emptyDir": {}}]
 # Processes see those of the pod's other containers: the launcher ends a stage that is not needed, or notices its loss.
-POD_PATCH = json.dumps({"shareProcessNamespace": True})
+# The variable is here since Argo sets it too, behind those of the template.
+POD_PATCH = json.dumps(
+    {
+        "shareProcessNamespace": True,
+        "containers": [{"name": CONTAINER, "env": [{"name": CAPTURE_VARIABLE, "value": "true"}]}],
+    }
+)
 
 _PLACEHOLDER = re.compile(r"\{\{\$(?P<path>[^{}]*)\}\}")
 _PARAMETER = re.compile(r"\.inputs\.parameters\['(?P<name>[^']+)'\]$")

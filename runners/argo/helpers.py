@@ -38,7 +38,9 @@ def helper(
     Raises:
       InputError: it is none of ours, or its volume is gone with it.
     """
-    name, spec = str(workflow["metadata"]["name"]), workflow["spec"]
+    metadata, spec = workflow["metadata"], workflow["spec"]
+    # One that was not submitted has only the beginning of a name.
+    name = str(metadata.get("name") or metadata["generateName"].rstrip("-"))
     if not closing_container(workflow):
         raise InputError(f"{name} is no Workflow of ours, which keep logs and records on a volume")
     if "volumes" not in spec:

@@ -13,7 +13,7 @@ from typing import Any
 from components.runtime.errors import InputError
 from runners.argo.options import check, check_label
 from runners.argo.pod_security import POD_SECURITY, USER
-from runners.compiled.op_functions import READ_ONLY_ANNOTATION
+from runners.compiled.ir import READ_ONLY_ANNOTATION
 from runners.settings.kubernetes_values import ObjectName, SecretKey, Variable
 
 VOLUME = "millrace"

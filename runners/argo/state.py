@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from components.runtime.records import argo_messages
-from runners.argo import retries
+from runners.argo import fused_tasks, retries, task_logs
+from runners.argo.fused_tasks import Told
 from runners.remote.workflow_nodes import nodes
 from runners.settings.parameters import moment
 from runners.terminal.follow import RemoteRun, RemoteTask
@@ -59,20 +61,44 @@ def _attempts(found: dict[str, dict[str, Any]], task: dict[str, Any]) -> list[di
     return [node for node in attempts if node.get("type") not in ("DAG", "Steps", "TaskGroup")]
 
 
-def remote_run(workflow: dict[str, Any]) -> RemoteRun:
-    """Reads a Workflow resource."""
+def untold(workflow: dict[str, Any]) -> list[str]:
+    """The nodes of pods of several tasks that have begun, and whose outputs tell nothing of their tasks."""
+    pods = [pod_node(workflow, node) for node in task_nodes(workflow).values() if task_logs.tasks_of(workflow, node)]
+    return [
+        pod["id"]
+        for pod in pods
+        if pod.get("phase") in ("Running", "Failed", "Error") and not _output(pod, argo_messages.TASKS_OUTPUT)
+    ]
+
+
+def remote_run(workflow: dict[str, Any], told: Mapping[str, Sequence[Told]] | None = None) -> RemoteRun:
+    """Reads a Workflow resource.
+
+    Args:
+      workflow: the resource.
+      told: what the logs say of tasks that share a pod, by the pod's node, where its outputs do not.
+    """
     status, spec, metadata = workflow.get("status") or {}, workflow.get("spec") or {}, workflow["metadata"]
     state = _STATES.get(status.get("phase") or "Pending", "waiting")
     if state == "failed" and spec.get("shutdown"):
         state = "stopped"
     found = nodes(workflow)
     templates = {str(each.get("name")): each for each in spec.get("templates") or []}
-    tasks = []
+    pods: dict[str, list[RemoteTask]] = {}
     for name, node in task_nodes(workflow).items():
         strategy = templates.get(str(node.get("templateName")), {}).get("retryStrategy") or {}
-        tasks.append(_task(name, node, _attempts(found, node), strategy))
+        attempts = _attempts(found, node)
+        task = _task(name, node, attempts, strategy, shutdown=bool(spec.get("shutdown")))
+        if several := task_logs.tasks_of(workflow, node):
+            last = attempts[-1] if attempts else node
+            output = _output(last, argo_messages.TASKS_OUTPUT)
+            known = fused_tasks.from_output(output) if output else (told or {}).get(last["id"])
+            pods[name] = fused_tasks.spread(task, several, known, moment(last.get("startedAt")))
+        else:
+            pods[name] = [task]
     over = state in ("done", "failed", "stopped")
     later = "skipped" if over else "waiting"
+    tasks = [task for each in pods.values() for task in each]
     if over:
         # Argo leaves the node above the attempts as it was when the Workflow ended from outside.
         tasks = [_ended(task) if task.state in ("waiting", "running") else task for task in tasks]
@@ -80,7 +106,12 @@ def remote_run(workflow: dict[str, Any]) -> RemoteRun:
     left_out = {task.name: task for task in tasks if task.state == "skipped"}
     tasks = [task for task in tasks if task.name not in left_out]
     begun = {task.name for task in tasks}
-    planned = [name for name in _planned(templates.get(str(spec.get("entrypoint")), {})) if name not in begun]
+    planned = [
+        name
+        for pod in _planned(templates.get(str(spec.get("entrypoint")), {}))
+        for name in task_logs.tasks_of(workflow, {"templateName": pod}) or [pod]
+        if not {pod, name} & begun
+    ]
     tasks += [left_out.pop(name, RemoteTask(name, later)) for name in planned] + list(left_out.values())
     if state == "running" and any(task.error for task in tasks if task.state == "waiting"):
         state = "running" if any(task.state == "running" for task in tasks) else "waiting"
@@ -116,8 +147,18 @@ def _why(state: str, status: dict[str, Any], tasks: list[RemoteTask]) -> str:
     return said
 
 
-def _task(name: str, node: dict[str, Any], attempts: list[dict[str, Any]], strategy: dict[str, Any]) -> RemoteTask:
-    """A task in the state of its last attempt, with what that says."""
+def _task(
+    name: str, node: dict[str, Any], attempts: list[dict[str, Any]], strategy: dict[str, Any], *, shutdown: bool
+) -> RemoteTask:
+    """A task in the state of its last attempt, with what that says.
+
+    Args:
+      name: of the task.
+      node: Argo's, of the task.
+      attempts: nodes of its attempts.
+      strategy: how often Argo tries it.
+      shutdown: whether somebody stopped the Workflow.
+    """
     last = attempts[-1] if attempts else node
     state = _STATES.get(node.get("phase") or "Pending", "waiting")
     if state == "skipped":
@@ -135,7 +176,9 @@ def _task(name: str, node: dict[str, Any], attempts: list[dict[str, Any]], strat
     if state == "failed":
         # The node above attempts knows more where there was none, or where the last one left nothing.
         error = argo_messages.reason(message if argo_messages.tells(message) else node.get("message") or "")
-        state = "stopped" if argo_messages.is_stop(message) else state
+        # What was stopped may say no more than that it had to go.
+        if argo_messages.is_stop(message) or (shutdown and argo_messages.is_termination(message)):
+            state, error = "stopped", argo_messages.STOPPED
     elif state in ("waiting", "running"):
         if own == "failed":
             state, error = "waiting", f"attempt {len(attempts)} failed: {argo_messages.reason(message)}"

@@ -176,7 +176,9 @@ class Tasks:
         return template
 
     def _outputs(self, tasks: Sequence[TaskSpec]) -> Iterator[str]:
-        """The output parameters that later pods, or conditions, read."""
+        """The output parameters that later pods, conditions, or who follows the run, read."""
+        if len(tasks) > 1:
+            yield argo_messages.TASKS_OUTPUT
         for task in tasks:
             yield self._execution_output(task.name)
             for name in task.component.get("outputDefinitions", {}).get("parameters", {}):

@@ -6,6 +6,7 @@ Apart from the compiler, which imports kfp.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from components.runtime.errors import InputError
@@ -14,6 +15,15 @@ CLOSING = "close"
 """Task that closes the run's record, and its template."""
 DASHBOARD_SPEC = "pipelines.kubeflow.org/pipeline_spec"
 """Annotation: description of the pipeline and types of its parameters, where the KFP dashboard reads them."""
+
+
+def pipeline_of(workflow: Mapping[str, Any]) -> str:
+    """The name of the pipeline that a Workflow is a run of, scheduled or submitted; empty where nothing tells."""
+    metadata = workflow["metadata"]
+    try:
+        return str(json.loads(metadata["annotations"][DASHBOARD_SPEC])["name"])
+    except (KeyError, TypeError, ValueError):
+        return str(metadata.get("generateName") or "").removesuffix("-")
 
 
 def as_text(name: str, value: Any) -> str:

@@ -13,6 +13,7 @@ from runners.argo import state as argo_state
 from runners.argo.cluster import ArgoCluster
 from runners.argo.schedules import cron_workflow, is_as_wanted, schedule_facts, schedule_row
 from runners.argo.workflow_file import definitions, noted, read_workflow, with_values
+from runners.commands.argo_explore import explore
 from runners.remote import schedules
 from runners.remote.http import TIMEOUT
 from runners.settings.parameters import compiled_file, from_texts
@@ -35,6 +36,9 @@ _LIMIT = click.option("--limit", type=click.FloatRange(min=0), metavar="SECONDS"
 def argo(context: click.Context, name: str, namespace: str, timeout: float) -> None:
     """Submit compiled Workflows to Argo, follow them, read their logs, stop them."""
     context.obj = lambda: ArgoCluster(name, namespace, timeout)
+
+
+argo.add_command(explore)
 
 
 @argo.command()
@@ -66,7 +70,7 @@ def submit(
 @_LIMIT
 @click.pass_obj
 def wait(connect: Any, workflow: str, interval: float, limit: float | None) -> Result:
-    """Follow WORKFLOW (a name, or `latest`) until it ends; exit code 1 when it failed."""
+    """Follow WORKFLOW (a name, a pipeline for its newest, or `latest`) until it ends; exit code 1 when it failed."""
     cluster = connect()
     return _wait(cluster, cluster.find(workflow), interval, limit)
 

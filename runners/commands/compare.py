@@ -28,9 +28,10 @@ from runners.terminal.output import Result
 @click.option("--all", "everything", is_flag=True, help="Also what is the same.")
 @click.pass_context
 def compare(context: click.Context, left: str, right: str, file: Path | None, everything: bool) -> Result:
-    """Compare two RUNs (an id, the beginning of one, or `latest`): parameters, metrics, files, artifacts.
+    """Compare two RUNs: parameters, metrics, files, artifacts.
 
-    RUN/CANDIDATE is one of several models of a run.
+    RUN is an id, the beginning of one, a model (the newest of its runs), or `latest`; RUN/CANDIDATE is one of
+    several models of a run.
     """
     root: Path = context.obj["root"]
     compared = compare_runs(_load(root, left), _load(root, right))

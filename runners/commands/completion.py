@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from click.shell_completion import CompletionItem, get_completion_class
@@ -16,6 +18,9 @@ from runners.settings import folders, resources
 from runners.settings.parameters import PARAMETERS
 from runners.settings.root import ROOT
 from runners.terminal.output import Result
+
+if TYPE_CHECKING:
+    from runners.versions.place import Place
 
 SHELLS = ("bash", "zsh", "fish")
 
@@ -45,7 +50,9 @@ def models(_context: click.Context, _parameter: click.Parameter, incomplete: str
 def runs(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Ids of runs, the newest first."""
     ids = sorted((folder.name for folder in _root(context).glob("runs/*") if folder.is_dir()), reverse=True)
-    return _beginning(incomplete, [LATEST, *filter(str.isprintable, ids)])
+    # Ids are a pipeline's name, when it began, and a number.
+    pipelines = dict.fromkeys(found[1] for each in ids if (found := re.fullmatch(r"(.+)-\d{8}-\d{6}-[0-9a-f]+", each)))
+    return _beginning(incomplete, [LATEST, *pipelines, *filter(str.isprintable, ids)])
 
 
 def artifacts(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -73,6 +80,31 @@ def tasks(_context: click.Context, _parameter: click.Parameter, incomplete: str)
 def parameters(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Names of the parameters of pipelines."""
     return _beginning(incomplete, (f"{name}=" for name in PARAMETERS))
+
+
+def versions(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Numbers of the versions of the model that was named before, the highest first."""
+    place = _place(context)
+    return _beginning(incomplete, [str(number) for number in place.numbers()]) if place else []
+
+
+def labels(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The labels that versions of the model have."""
+    place = _place(context)
+    return _beginning(incomplete, place.labels()) if place else []
+
+
+def _place(context: click.Context) -> Place | None:
+    from runners.settings.model import load
+    from runners.versions.place import Place
+
+    given = {name: context.params.get(name) or "" for name in ("model", "candidate", "directory")}
+    try:
+        place = Place.of(_root(context), load(given["model"]), given["candidate"], given["directory"])
+        place.numbers()
+        return place
+    except StageError:
+        return None
 
 
 def _beginning(incomplete: str, words: Iterable[str]) -> list[CompletionItem]:

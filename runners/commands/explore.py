@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -14,10 +15,32 @@ from runners.remote.http import TIMEOUT
 from runners.terminal.output import Result
 
 
+def opening(command: Callable[..., Result]) -> Callable[..., Result]:
+    """The options of every command that opens the explorer."""
+    options = (
+        click.option("--no-browser", is_flag=True, help="Only tell the address; open no browser."),
+        click.option(
+            "--port", default=0, type=click.IntRange(0, 65535), help="Of the server; a free one when not given."
+        ),
+        click.option("--write", "only_writes", is_flag=True, help="Write the files, tell where the page is, and end."),
+    )
+    return functools.reduce(lambda made, option: option(made), reversed(options), command)
+
+
+def opened(
+    page: Path, root: Path, *, no_browser: bool, port: int, only_writes: bool, refresh: Callable[[], object]
+) -> Result:
+    """Opens the explorer's page in a root, or only tells where it is; see `serve`."""
+    from runners.history.explorer.server import serve
+
+    if only_writes:
+        return Result({"page": page}, str(page), [page])
+    address = serve(page, root, port=port, opens=not no_browser, refresh=refresh)
+    return Result({"page": page, "address": address})
+
+
 @click.command()
-@click.option("--no-browser", is_flag=True, help="Only tell the address; open no browser.")
-@click.option("--port", default=0, type=click.IntRange(0, 65535), help="Of the server; a free one when not given.")
-@click.option("--write", "only_writes", is_flag=True, help="Write the files, tell where the page is, and end.")
+@opening
 @click.option("--host", default="", help="Runs on this Kubeflow Pipelines server instead, as http://localhost:8080.")
 @click.option("--context", "name", default="", help="The same by its name in the contexts file.")
 @click.option("--namespace", default="", help="Yours, on a server with many users.")
@@ -39,7 +62,6 @@ def explore(
 
     The page lies in the pipeline root beside the runs, as explorer/index.html, and needs no server.
     """
-    from runners.history.explorer.server import serve
     from runners.history.explorer.update import complete, update
 
     root = Path(context.obj["root"]).absolute()
@@ -50,12 +72,19 @@ def explore(
     elif namespace or output:
         raise InputError("--namespace and --output are for runs on a server; name it with --host or --context")
     else:
-        page = complete(root, lambda left: click.echo(f"{left:,} runs left to read", err=True))
+        page = complete(root, left)
         refresh = lambda: update(root)  # noqa: E731
-    if only_writes:
-        return Result({"page": page}, str(page), [page])
-    address = serve(page, root, port=port, opens=not no_browser, refresh=refresh)
-    return Result({"page": page, "address": address})
+    return opened(page, root, no_browser=no_browser, port=port, only_writes=only_writes, refresh=refresh)
+
+
+def left(runs: int) -> None:
+    """Says how many runs are not yet in the page."""
+    click.echo(f"{runs:,} runs left to read", err=True)
+
+
+def folder_of(server: str) -> Path:
+    """Where the files of a server lie, in the checkout's `build/`."""
+    return in_checkout("build") / "explorer" / re.sub(r"[^\w.-]+", "-", server)
 
 
 def _of_server(host: str, name: str, namespace: str, limit: int, output: Path | None) -> Path:
@@ -64,5 +93,5 @@ def _of_server(host: str, name: str, namespace: str, limit: int, output: Path | 
     from runners.kubeflow.server import Cluster
 
     cluster = Cluster(Connection(contexts.find(name, host, namespace), TIMEOUT))
-    folder = output or in_checkout("build") / "explorer" / re.sub(r"[^\w.-]+", "-", cluster.where.partition("://")[2])
+    folder = output or folder_of(cluster.where.partition("://")[2])
     return explorer.write(cluster, folder.absolute(), limit, lambda line: click.echo(line, err=True))

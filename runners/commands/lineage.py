@@ -33,7 +33,8 @@ def directions(command: Callable[..., Any]) -> Callable[..., Any]:
 def lineage(context: click.Context, artifact: str, direction: str | None, every: bool) -> Result:
     """Tell what made ARTIFACT, and what came of it.
 
-    ARTIFACT is a digest (or its beginning), a path, RUN/TASK/OUTPUT (RUN may be `latest`), or MODEL@VERSION.
+    ARTIFACT is a digest (or its beginning), a path, RUN/TASK/OUTPUT, or MODEL@VERSION. RUN may be a model, for its
+    newest, or `latest`.
     """
     root: Path = context.obj["root"]
     graph = Graph.read(root)

@@ -6,7 +6,7 @@ import click
 from click.core import ParameterSource
 
 from components.runtime.errors import InputError
-from components.runtime.launch.fingerprints import PIPELINE_FILE
+from components.runtime.launch.module_code import PIPELINE_FILE
 from runners import PROJECT
 from runners.commands import completion
 from runners.scaffold import own_stage, stage

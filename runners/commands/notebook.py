@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from urllib.parse import quote
 
 import click
 
@@ -24,11 +25,14 @@ from runners.terminal.output import Result
 
 _OPTIONS = (
     "--Application.log_level=WARN",
-    # Nothing asks the network, whatever JupyterLab would show of it.
+    # Nothing asks the network, whatever JupyterLab would show of it; see _CONFIGURATION too.
     "--LabApp.news_url=None",
     "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
     "--LabApp.extension_manager=readonly",
 )
+
+_CONFIGURATION = PROJECT / "runners" / "notebook" / "jupyter"
+"""Leaves out JupyterLab's question whether it may fetch news."""
 
 
 @click.command()
@@ -64,12 +68,16 @@ def notebook(context: click.Context, model: str, no_browser: bool, port: int | N
         *(["--allow-root"] if os.geteuid() == 0 else []),
         *([f"--ServerApp.port={port}", "--ServerApp.port_retries=0"] if port else []),
         f"--ServerApp.root_dir={file.parent}",
-        str(file),
+        # The address that is told has the notebook in it, as that which a browser is sent to.
+        f"--LabApp.default_url=/lab/tree/{quote(file.name)}",
     ]
     variables = {
         # What a kernel imports, wherever its notebook lies.
         "PYTHONPATH": str(PROJECT),
         ROOT_VARIABLE: str(Path(context.obj["root"]).absolute()),
+        "JUPYTER_CONFIG_PATH": os.pathsep.join(
+            filter(None, [str(_CONFIGURATION), os.environ.get("JUPYTER_CONFIG_PATH")])
+        ),
         # A kernel of the same name in the home folder is another Python.
         "JUPYTER_PREFER_ENV_PATH": "1",
     }

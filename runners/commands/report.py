@@ -16,7 +16,7 @@ from runners.terminal.output import Result
 @click.argument("run", default=LATEST, shell_complete=completion.runs)
 @click.pass_context
 def report(context: click.Context, run: str) -> Result:
-    """Write the page of RUN (an id, the beginning of one, or `latest`) and tell where it is."""
+    """Write the page of RUN (an id, the beginning of one, a model for its newest, or `latest`) and tell where it is."""
     root: Path = context.obj["root"]
     found = load_run(root, run).id
     page = run_report.write(root, found)

@@ -15,7 +15,8 @@ from kfp import components as specs
 from kfp import dsl
 
 from components.runtime.errors import InputError, did_you_mean
-from components.runtime.launch.fingerprints import SPEC, STAGES_FOLDER, names_what_may_change
+from components.runtime.launch.fingerprints import names_what_may_change
+from components.runtime.launch.module_code import SPEC, STAGES_FOLDER
 from runners import PROJECT
 from runners.compiled import op_functions
 from runners.compiled.ir import stage_command

@@ -6,8 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from components.runtime.errors import InputError
-from runners.compiled.ir import CACHED_BY_CONTENT
-from runners.compiled.op_functions import READ_ONLY_ANNOTATION
+from runners.compiled.ir import CACHED_BY_CONTENT, READ_ONLY_ANNOTATION
 from runners.settings.kubernetes_values import cpu_cores, memory_bytes
 
 

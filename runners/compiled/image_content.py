@@ -12,7 +12,7 @@ from pathlib import Path
 from components.runtime.errors import InputError, did_you_mean
 from components.runtime.stage.artifacts import file_digest
 from runners import PROJECT
-from runners.compiled.images import FUSED, GPU, GPU_STAGES
+from runners.compiled.images import FUSED, GPU, GPU_STAGES, ON_REQUEST
 from runners.settings.folders import IN_IMAGES, carried, is_of_pipeline
 
 BASE_PREFIX = "millrace/base-"
@@ -22,7 +22,7 @@ PYTHON_IMAGE = "python:3.11-slim-bookworm"
 
 _OF_ALL = "all"
 """The base that has the environments of all stages; `all-gpu` with CUDA."""
-_NO_STAGES = ("base", FUSED)
+_NO_STAGES = ("base", *ON_REQUEST)
 _ARGUMENT = re.compile(r"^ARG\s+(?P<name>\w+)=(?P<default>\S+)", re.MULTILINE)
 _NOT_COPIED = ("__pycache__",)
 _TAG_LENGTH = 16
@@ -83,7 +83,7 @@ def recipe(
     """Returns how the image of a stage is built.
 
     Args:
-      stage: its name, or `fused` for the image of all of them.
+      stage: its name, or that of an image on request.
       variant: "gpu" for the image with CUDA, or empty.
       python_image: what everything stands on.
       project: folder of the project.
@@ -93,7 +93,7 @@ def recipe(
       InputError: no such stage, no such variant of it, or a Dockerfile that does not say what it stands on.
     """
     known = image_stages(project)
-    if stage not in (*known, FUSED):
+    if stage not in (*known, *ON_REQUEST):
         hint = did_you_mean(stage, known) or ";"
         raise InputError(f"no image for the stage {stage!r}{hint} the stages are: {', '.join(known)}")
     if variant and (variant != GPU or stage not in (*GPU_STAGES, FUSED)):

@@ -24,6 +24,10 @@ GPU_STAGES = ("train", "tune")
 """Stages that have an image with CUDA beside the usual one."""
 FUSED = "fused"
 """The image of all stages, for those that the settings make one task of."""
+MODEL_SERVER = "model_server"
+"""The image of the model server that is built in; no stage."""
+ON_REQUEST = (FUSED, MODEL_SERVER)
+"""Images that are built where they are asked for only."""
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 

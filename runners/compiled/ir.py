@@ -35,6 +35,12 @@ CACHED_BY_CONTENT = "MILLRACE_CACHED_BY_CONTENT"
 FOREIGN_STAGE = "MILLRACE_STAGE"
 """The variable of a container that has an image and a command of its own, nothing of ours: its stage."""
 
+READ_ONLY_ANNOTATION = "millrace/read-only-mounts"
+"""Mount paths, parted by commas, that a pod must not write to."""
+
+VERTEX_ANNOTATION = "millrace/vertex-accelerator"
+"""What Vertex AI calls the accelerator that the pod asks for; read when a pipeline is submitted there."""
+
 FUSED_MODULE = "components.runtime.launch.fused_executor"
 """What runs a task that stands for several, see runners/compiled/fusing.py."""
 

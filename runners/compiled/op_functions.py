@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from kfp import kubernetes
 from kfp.dsl import PipelineConfig, PipelineTask
 
-from runners.compiled.ir import CACHED_BY_CONTENT, FOREIGN_STAGE
+from runners.compiled.ir import CACHED_BY_CONTENT, FOREIGN_STAGE, READ_ONLY_ANNOTATION, VERTEX_ANNOTATION
 from runners.settings.cluster import (
     LABELS_SERVER,
     RUN_LIMITS_SERVER,
@@ -23,12 +23,6 @@ from runners.settings.cluster import (
 )
 from runners.settings.kubernetes_values import seconds
 
-READ_ONLY_ANNOTATION = "millrace/read-only-mounts"
-"""Mount paths, parted by commas, that a pod must not write to."""
-
-VERTEX_ANNOTATION = "millrace/vertex-accelerator"
-"""What Vertex AI calls the accelerator that the pod asks for; read when a pipeline is submitted there."""
-
 CREDENTIALS_PATH = "/credentials/gcp"
 GPU = "gpu"
 """The variant of an image that has CUDA."""
@@ -39,7 +33,7 @@ FindImage = Callable[[str, str], str]
 USER = 1000
 """The user that the images are made for."""
 
-VOLUME_STAGES = ("ingest", "resolve", "push")
+VOLUME_STAGES = ("ingest", "resolve", "approve", "push")
 """The stages that read raw data or the serving directory, which may lie on the volume."""
 
 

@@ -25,6 +25,7 @@ def run(found: Run, *, tasks: bool = True) -> dict[str, Any]:
         "target": found.target,
         "state": found.state,
         "part": found.part or None,
+        "decision": found.decision or None,
         "started": found.started,
         "finished": found.finished,
         "seconds": found.elapsed,

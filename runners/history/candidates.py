@@ -6,9 +6,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from components.runtime.errors import InputError, did_you_mean
-from components.runtime.records.facts import UNNAMED, which
+from components.runtime.records.answered import truth
+from components.runtime.records.facts import UNNAMED, which, without
 from runners.history.executions import Execution
-from runners.history.outcome import leading, truth
+from runners.history.outcome import leading
 from runners.history.records import Run, Task
 
 _MAKE_MODELS = frozenset({"tune", "train", "resolve"})
@@ -48,19 +49,6 @@ def choice(run: Run) -> dict[str, Any]:
     return {}
 
 
-def roc(evaluation: Execution) -> tuple[list[float], list[float]] | None:
-    """The ROC curve that an evaluation left as KFP's `confidenceMetrics`: false positive rates and recalls."""
-    for artifact in evaluation.outputs.values():
-        points: Any = artifact.metadata.get("confidenceMetrics")
-        try:
-            pairs = sorted((float(each.get("falsePositiveRate", 0)), float(each.get("recall", 0))) for each in points)
-        except (TypeError, ValueError, AttributeError):
-            continue
-        if pairs:
-            return [x for x, _ in pairs], [y for _, y in pairs]
-    return None
-
-
 def of_candidate(run: Run, name: str) -> Run:
     """A run as if it had been of one of its candidates alone: its tasks, called as they would be without the others.
 
@@ -89,7 +77,7 @@ def of_candidate(run: Run, name: str) -> Run:
         if not own.isdisjoint(task.after) or task.stage not in _MAKE_MODELS:
             kept.add(task.name)
     kept -= chosen
-    bare = {each: _without(each, names) for each in kept} | dict.fromkeys(chosen, _without(evaluations[name], names))
+    bare = {each: without(each, names) for each in kept} | dict.fromkeys(chosen, without(evaluations[name], names))
     return replace(
         run,
         id=f"{run.id}/{name}",
@@ -107,9 +95,3 @@ def _before(tasks: dict[str, Task], name: str) -> set[str]:
     for earlier in tasks[name].after:
         found |= _before(tasks, earlier) if earlier in tasks else set()
     return found
-
-
-def _without(task: str, names: list[str]) -> str:
-    """A task's name without the candidate's behind it; the longest that fits, since one may end as another does."""
-    fitting = [name for name in names if task.endswith(f"-{name}")]
-    return task.removesuffix(f"-{max(fitting, key=len)}") if fitting else task

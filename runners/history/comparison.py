@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from components.runtime.records import final_status
+from components.runtime.records.answered import metrics_of
 from runners.history.directions import better, directions
 from runners.history.executions import Execution
 from runners.history.files_read import files_read
-from runners.history.outcome import Outcome, leading, metrics_of, outcome
+from runners.history.outcome import Outcome, leading, outcome
 from runners.history.records import Run
 from runners.terminal import text
 
@@ -51,7 +52,7 @@ class MetricRow:
     """A metric in both runs.
 
     Attributes:
-      way: 1 where high is better, -1 where low, 0 where neither is; None where its name alone tells.
+      way: 1 where high is better, -1 where low, 0 where neither is; None where nobody said.
     """
 
     name: str

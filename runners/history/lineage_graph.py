@@ -57,8 +57,8 @@ class Graph(Lineage):
         """Finds the artifacts that a person means.
 
         Args:
-          reference: a digest or the beginning of one, a path, `<run>/<task>/<output>` (the run may be `latest`), or
-            `<model>@<version>`.
+          reference: a digest or the beginning of one, a path, `<run>/<task>/<output>` (the run as records.load_run
+            takes it), or `<model>@<version>`.
 
         Returns:
           The artifacts; several where the same content was made more than once.
@@ -136,8 +136,9 @@ class Graph(Lineage):
         run, _, rest = reference.partition("/")
         task, _, output = rest.partition("/")
         known = {each for each, _ in self.runs}
-        if run == LATEST and task and output:
-            run = load_run(self.root).id
+        of_pipeline = run not in known and any(each.pipeline == run for each in self.executions.values())
+        if (run == LATEST or of_pipeline) and task and output:
+            run = load_run(self.root, run).id
         runs = {run} & known or {each for each in known if each.startswith(run)}
         if not run or not output or "/" in output or not runs:
             return []

@@ -120,6 +120,8 @@ def _describe(node: ArtifactNode) -> str:
         extras.append(f"version {node.metadata.get('version')}")
     elif node.metadata.get("version"):
         extras.append(f"version {node.metadata['version']}")
+    if "label" in node.metadata:
+        extras.append(f"label {node.metadata['label']}")
     if "candidate" in node.metadata:
         extras.append(f"candidate {node.metadata['candidate']}")
     if "blessed" in node.metadata:

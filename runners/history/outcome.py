@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
 
 from components.runtime.publish.serving import how_pushed
-from components.runtime.records.execution_record import relative_uri
-from components.runtime.records.facts import UNNAMED, followed, which
+from components.runtime.records.answered import truth
+from components.runtime.records.facts import UNNAMED, which
+from components.runtime.records.models import models, version
+from runners.history.copied_root import relative_place
 from runners.history.executions import Execution
-from runners.history.record_values import finite
 from runners.history.records import Run
 
 _ORDER = ("auc", "lift", "accuracy", "precision", "recall", "f1", "error", "loss")
 _NOT_A_SCORE = ("count", "step", "epoch", "seconds", "threshold")
-_BOOKKEEPING = frozenset({"digest", "bytes", "producer", "display_name", "store_session_info"})
 
 
 @dataclass(frozen=True)
@@ -56,86 +54,41 @@ class Outcome:
 
 def outcome(run: Run) -> Outcome:
     """Reads what came of a run from the records of its executions."""
-    training = _merged(run.of_stage("train"))
-    # Of several models what became of the chosen one.
-    judged = leading(run)
+    read = models(run.executions.values())
+    choice, leading_ones = read.choice, read.leading
+    training = _merged({each.name: each.training for each in read.all if each.trained})
     # Where the choice failed none is blessed yet, whatever was said of each.
-    choosing = [
-        task for task in run.tasks if task.stage == "choose" and task.state not in ("done", "cached", "skipped")
-    ]
-    blessings = {} if choosing else _by_model(judged, "blessing")
-    candidate = str(blessings[""].get("candidate") or "") if "" in blessings else ""
-    pushes = {
-        name: facts for name, facts in _by_model(run.of_stage("push"), "pushed_model").items() if "version" in facts
-    }
-    # (Before train, resolve looks for a model to start from.)
-    baselines = _by_model([execution for execution in run.of_stage("resolve") if execution.inputs], "baseline_model")
-    if candidate:
-        baselines = {name: facts for name, facts in baselines.items() if name == candidate}
-    elif len(judged) == 1 < len(run.of_stage("evaluate")):
-        baselines = {name: facts for name, facts in baselines.items() if name == model_of(judged[0])}
+    unchosen = any(task.stage == "choose" and task.state not in ("done", "cached", "skipped") for task in run.tasks)
+    verdicts = {"": choice.blessing} if choice else {each.name: each.blessing or {} for each in leading_ones}
+    verdicts = {} if unchosen else verdicts
+    # Of several models what became of the chosen one.
+    candidate = str(choice.blessing.get("candidate") or "") if choice else ""
+    compared = [each for each in read.all if each.resolved is not None]
+    if choice and choice.model:
+        compared = [each for each in compared if each is choice.model]
+    elif len(leading_ones) == 1 < len(read.judged):
+        compared = leading_ones
+    pushes = {each.name: facts for each in read.all for facts in each.published if "destination" in facts}
     pushed = next(iter(pushes.values()), {})
     return Outcome(
-        metrics=_merged(judged) or training,
+        metrics=(choice.metrics if choice else _merged({each.name: each.metrics for each in leading_ones})) or training,
         training=training,
         candidate=candidate,
-        blessed=_any(truth(each.get("blessed")) for each in blessings.values()),
-        reason=_of_each({name: str(facts.get("reason") or "") for name, facts in blessings.items()}),
-        has_baseline=_any(truth(each.get("baseline")) for each in blessings.values()),
-        baseline=_of_each({name: str(facts.get("reason") or "") for name, facts in baselines.items()}),
-        version=_of_each({name: whole_text(facts.get("version")) for name, facts in pushes.items()}, ", "),
-        destination=_common([relative_uri(run.root, str(each.get("destination") or "")) for each in pushes.values()]),
-        how_pushed=how_pushed(pushed | {"created": truth(pushed.get("created"))}) if len(pushes) == 1 else "",
+        blessed=_any(truth(each.get("blessed")) for each in verdicts.values()),
+        reason=_of_each({name: str(facts.get("reason") or "") for name, facts in verdicts.items()}),
+        has_baseline=_any(truth(each.get("baseline")) for each in verdicts.values()),
+        baseline=_of_each({each.name: each.resolved or "" for each in compared}),
+        version=_of_each({name: version(facts) for name, facts in pushes.items()}, ", "),
+        destination=_common([relative_place(run.root, str(each.get("destination") or "")) for each in pushes.values()]),
+        how_pushed=how_pushed({**pushed, "created": truth(pushed.get("created"))}) if len(pushes) == 1 else "",
     )
 
 
 def leading(run: Run) -> list[Execution]:
     """The executions whose verdicts count: the choice's, else of several evaluations the one that a push goes by."""
-    judged = {each.task: each for each in run.of_stage("choose") or run.of_stage("evaluate")}
-    return [judged[task] for task in followed_of(judged, run.of_stage("push"))]
-
-
-def followed_of(judged: Mapping[str, HasArtifacts], readers: Iterable[HasArtifacts]) -> list[str]:
-    """Which of several executions others go by, as facts.followed tells it."""
-    made = {task: {made.uri for made in each.outputs.values() if made.uri} for task, each in judged.items()}
-    return followed(made, {read.uri for each in readers for read in each.inputs.values()})
-
-
-class HasOutputs(Protocol):
-    """An execution, wherever its record came from."""
-
-    @property
-    def outputs(self) -> Mapping[str, Any]:
-        """Artifacts, with their type and metadata."""
-        ...
-
-
-class HasArtifacts(HasOutputs, Protocol):
-    """An execution with what it read."""
-
-    @property
-    def inputs(self) -> Mapping[str, Any]:
-        """Artifacts, with their place."""
-        ...
-
-
-def metrics_of(execution: HasOutputs) -> dict[str, float]:
-    """The numbers in the metadata of an execution's metrics; other targets write them as text."""
-    found = {}
-    for artifact in execution.outputs.values():
-        if artifact.type == "system.Metrics":
-            for name, value in artifact.metadata.items():
-                number = _number(value)
-                if number is not None and name not in _BOOKKEEPING:
-                    found[name] = number
-    return found
-
-
-def truth(value: Any) -> bool | None:
-    """A boolean of metadata, which some targets write as a number or as text; None when it is no boolean."""
-    if isinstance(value, str):
-        return {"true": True, "false": False}.get(value.lower())
-    return None if value is None else bool(value)
+    # (Of a run as if it were of one candidate alone the tasks are called otherwise.)
+    executions = {each.task: each for each in run.executions.values()}
+    return [executions[task] for task in models(executions.values()).judges]
 
 
 def model_of(execution: Execution) -> str:
@@ -143,19 +96,14 @@ def model_of(execution: Execution) -> str:
     return which(execution.task, execution.stage)
 
 
-def _merged(executions: list[Execution]) -> dict[str, float]:
-    """The metrics of executions; where there are several, each with the name of its model."""
-    several = len(executions) > 1
+def _merged(measured: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+    """The metrics of models by their names; where there are several, each with the name of its model."""
+    several = len(measured) > 1
     return {
-        f"{model_of(execution) or UNNAMED} {name}" if several else name: value
-        for execution in executions
-        for name, value in metrics_of(execution).items()
+        f"{model or UNNAMED} {name}" if several else name: value
+        for model, metrics in measured.items()
+        for name, value in metrics.items()
     }
-
-
-def _by_model(executions: list[Execution], output: str) -> dict[str, dict[str, Any]]:
-    """The metadata of an output, by model."""
-    return {model_of(each): each.outputs[output].metadata for each in executions if output in each.outputs}
 
 
 def _of_each(told: dict[str, str], between: str = "; ") -> str:
@@ -181,19 +129,3 @@ def _common(places: list[str]) -> str:
 def _rank(name: str) -> tuple[int, int, str]:
     lower = name.lower()
     return next((place for place, word in enumerate(_ORDER) if word in lower), len(_ORDER)), len(name), name
-
-
-def whole_text(value: Any) -> str:
-    """A whole number of metadata, which some targets write as a float; empty where there is none."""
-    if value is None or isinstance(value, bool):
-        return ""
-    return f"{value:.0f}" if isinstance(value, float) and math.isfinite(value) else str(value)
-
-
-def _number(value: Any) -> float | None:
-    if isinstance(value, bool):
-        return None
-    if isinstance(value, float):
-        # A metric may well be infinite.
-        return value
-    return math.nan if value == "NaN" else finite(value)

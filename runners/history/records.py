@@ -64,9 +64,11 @@ class Run:
     error: str
     tasks: list[Task]
     part: str = ""
-    """What of the pipeline it was asked for, as `until schema`; empty where it was all."""
+    """What of the pipeline it was asked for, as `until schema`, or the decision that it is; empty where it was all."""
     by: str = ""
     """Who started it; empty where nobody said."""
+    decision: str = ""
+    """What a person did with versions, such as `rollback`; empty of a run of the pipeline."""
 
     @property
     def folder(self) -> Path:
@@ -135,7 +137,7 @@ def load_run(root: Path, name: str = LATEST) -> Run:
 
     Args:
       root: the pipeline root.
-      name: an id, the beginning of one, or `latest`.
+      name: an id, the beginning of one, the name of a pipeline for the newest of its runs, or `latest`.
 
     Raises:
       InputError: there is none, or more than one.
@@ -151,7 +153,11 @@ def load_run(root: Path, name: str = LATEST) -> Run:
             f"{root}: there are no runs here; start one with `./millrace run MODEL`, or name another folder with --root"
         )
     if name == LATEST:
-        return runs[0]
+        # A decision about versions is none of the pipeline's runs, which people mean.
+        return next((run for run in runs if not run.decision), runs[0])
+    # Ids begin with their pipeline's name: that alone is no beginning of one, but means the newest.
+    if newest := next((run for run in runs if name and run.pipeline == name and not run.decision), None):
+        return newest
     ids = [run.id for run in runs]
     matches = [run for run in runs if name and run.id.startswith(name)]
     if len(matches) == 1:
@@ -189,6 +195,7 @@ def _run(root: Path, file: Path) -> Run | None:
     recorded = _state_of(record)
     state = _state(file.parent, recorded)
     tasks = _tasks(record, parameters)
+    decision = str(record.get("decision") or "")
     if state != recorded:
         # Killed with the run, whose record nobody could bring to its end.
         ends = {"running": "stopped", "waiting": "skipped"}
@@ -207,8 +214,9 @@ def _run(root: Path, file: Path) -> Run | None:
         exit_code=whole(record.get("exit_code")),
         error=redact(str(record.get("error") or ""), also=parameters),
         tasks=tasks,
-        part=_part(mapping(record, "selection")),
+        part=_part(mapping(record, "selection")) or decision,
         by=str(record.get("by") or ""),
+        decision=decision,
     )
 
 

@@ -17,12 +17,14 @@ from typing import Any
 from components.runtime.data import tfrecord
 from components.runtime.errors import InputError, StageError
 from components.runtime.text.redaction import redact
-from runners.history.directions import better
-from runners.history.explorer import files, measurements
-from runners.history.explorer.from_records import roc
+from runners.history import distributions, evaluations
+from runners.history.directions import directions, ways
+from runners.history.distributions import Feature
+from runners.history.evaluations import Evaluation
+from runners.history.explorer import files
 from runners.history.explorer.lineage import lineage_of, sources
 from runners.history.explorer.model import Artifact as Node
-from runners.history.explorer.model import Detail, Evaluation, Feature, Index, Row, Task
+from runners.history.explorer.model import Detail, Index, Row, Task
 from runners.history.explorer.model import Execution as Step
 from runners.history.explorer.models import models, pushes, quality
 from runners.history.explorer.served import versions
@@ -65,7 +67,7 @@ def write(cluster: Cluster, folder: Path, limit: int, tell: Callable[[str], None
                 row.by = f"schedule {schedules.get(each.recurring_run_id, each.recurring_run_id)}"
             rows.append(row)
             files.write_detail(folder, detail)
-        files.sweep(folder, rows)
+        files.sweep(folder, rows, thoroughly=True)
         notes = [f"the newest {limit:,} runs; --limit reads more"] if len(listed) == limit else []
         notes += [f"without what every run made: {graph.fault}"] if graph.fault else []
         notes += [f"not all is here: {reader.fault}"] if reader.fault else []
@@ -98,6 +100,7 @@ def _told(run: RemoteRun, graph: ServerLineage, executions: list[Execution], rea
         executions=list(dict.fromkeys(shown.values())),
     )
     metrics = quality(executions)
+    better, told = ways(metrics, directions(executions))
     tasks = [
         Task(
             name=task.name,
@@ -115,14 +118,17 @@ def _told(run: RemoteRun, graph: ServerLineage, executions: list[Execution], rea
         tasks=tasks,
         parameters=_parameters(run, executions),
         metrics=metrics,
-        better={name: way for name in metrics if (way := better(name))},
+        better=better,
+        told=told,
         digests={
             f"{task}/{name}": str(artifact.metadata.get("digest") or "")
             for task, each in answered.items()
             for name, artifact in each.outputs.items()
             if artifact.type not in _DRAWINGS
         },
-        evaluations={task: made for task, each in answered.items() if (made := _evaluation(each, reader))},
+        evaluations={
+            task: made for task, each in answered.items() if not (made := _evaluation(each, reader)).says_nothing
+        },
         distributions=_distributions(answered, reader),
         executions=steps,
         artifacts=nodes,
@@ -162,12 +168,13 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _evaluation(execution: Execution, reader: _Contents) -> Evaluation | None:
-    made = Evaluation(roc=roc([each.metadata.get("confidenceMetrics") for each in execution.outputs.values()]))
+def _evaluation(execution: Execution, reader: _Contents) -> Evaluation:
+    made = Evaluation(roc=evaluations.roc(each.metadata for each in execution.outputs.values()))
     for artifact in execution.outputs.values():
         if "slices" in artifact.metadata and artifact.uri:
-            made.slices |= reader.slices(artifact)
-    return made if made.roc or made.slices else None
+            evaluations.add_metrics(made, reader.records(artifact, evaluations.METRICS_FILES, "slice"))
+            evaluations.add_plots(made, reader.records(artifact, evaluations.PLOTS_FILES, "curve"))
+    return made
 
 
 def _distributions(answered: dict[str, Execution], reader: _Contents) -> dict[str, dict[str, Feature]]:
@@ -208,17 +215,19 @@ class _Contents:
     def distributions(self, artifact: Artifact | None, split: str) -> dict[str, Feature]:
         """The features of a split of statistics."""
         uri = f"{artifact.uri.rstrip('/')}/Split-{split}/FeatureStats.pb" if artifact and artifact.uri else ""
-        return self._once(uri, "distribution", measurements.distributions)
+        return dict(self._once(uri, "distribution", distributions.distributions) or {})
 
-    def slices(self, artifact: Artifact) -> dict[str, dict[str, float]]:
-        """The metrics by slice of an evaluation."""
-        return self._once(f"{artifact.uri.rstrip('/')}/metrics-00000-of-00001.tfrecord", "slice", _slices)
+    def records(self, artifact: Artifact, pattern: str, kind: str) -> list[bytes]:
+        """The records of one of the files of an evaluation, which TFMA writes in one shard."""
+        file = pattern.replace("*", "00000-of-00001")
+        return list(self._once(f"{artifact.uri.rstrip('/')}/{file}", kind, _records) or [])
 
-    def _once(self, uri: str, kind: str, read: Callable[[bytes], dict[str, Any]]) -> dict[str, Any]:
+    def _once(self, uri: str, kind: str, read: Callable[[bytes], Any]) -> Any:
+        """What a file holds; None where it cannot be had."""
         if uri not in self._known:
             found = self._fetch(uri, kind)
-            self._known[uri] = read(found) if found is not None else {}
-        return dict(self._known[uri])
+            self._known[uri] = read(found) if found is not None else None
+        return self._known[uri]
 
     def _fetch(self, uri: str, kind: str) -> bytes | None:
         if self._refused[kind] >= _PATIENCE or not uri:
@@ -233,11 +242,11 @@ class _Contents:
         return found
 
 
-def _slices(found: bytes) -> dict[str, dict[str, float]]:
+def _records(found: bytes) -> list[bytes]:
     with tempfile.NamedTemporaryFile() as file:
         file.write(found)
         file.flush()
         try:
-            return measurements.slices(tfrecord.read(Path(file.name)))
+            return list(tfrecord.read(Path(file.name)))
         except InputError:
-            return {}
+            return []

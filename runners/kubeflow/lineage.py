@@ -13,9 +13,9 @@ from pathlib import PurePosixPath
 
 from components.runtime.errors import InputError, StageError
 from components.runtime.lineage.events import outside
+from components.runtime.records.answered import truth
 from components.runtime.text.redaction import redact
 from runners.history.lineage_nodes import DIGEST, MODEL, RESOLVE, ArtifactNode, ExecutionNode, Lineage, some
-from runners.history.outcome import truth
 from runners.kubeflow.artifacts import executions, store
 from runners.kubeflow.executions import METRICS, Artifact, Execution
 from runners.kubeflow.server import Cluster

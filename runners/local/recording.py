@@ -55,12 +55,12 @@ class Recording:
         self._lock = threading.RLock()
         self._started, self._begun = started, time.monotonic()
 
-    def begin(self, root: Path, ir: str) -> None:
+    def begin(self, root: Path, ir: str = "") -> None:
         """Makes the run's folder, and sees that the root can be written, before anything is shown.
 
         Args:
           root: the pipeline root.
-          ir: text of the compiled pipeline, kept with the run.
+          ir: text of the compiled pipeline, kept with the run; empty where it is of none.
 
         Raises:
           InputError: no folder can be made there.
@@ -85,7 +85,8 @@ class Recording:
         self._owner = (self._folder / run_folders.OWNER_LOCK).open("w")
         fcntl.flock(self._owner, fcntl.LOCK_EX)
         self._save()
-        (self._folder / run_folders.PIPELINE).write_text(ir)
+        if ir:
+            (self._folder / run_folders.PIPELINE).write_text(ir)
         workplace.sweep(root)
         run_folders.sweep(root)
 

@@ -24,8 +24,8 @@ from runners.local.run import LocalRun
 from runners.local.selection import Selection
 from runners.settings.folders import MODELS, SETTINGS_FILE
 from runners.settings.model import Settings
-from runners.terminal.display import summary
 from runners.terminal.model_lines import short
+from runners.terminal.summary import summary
 
 _PLACES = ("data", "serving_directory")
 """Parameters that say where something lies."""
@@ -200,10 +200,9 @@ def places(
     Raises:
       InputError: one is empty, or an address with credentials, which no other parameter may be either.
     """
-    serving = settings.serving_directory
     ours = {
         "data": settings.local_place(settings.data) if settings.data else str(settings.own_data),
-        "serving_directory": settings.local_place(serving) if serving else str(root / "serving" / settings.folder.name),
+        "serving_directory": settings.serving_here(root),
     }
     found = {name: given.get(name, place) for name, place in ours.items() if name in known}
     for name, value in (*given.items(), *found.items()):

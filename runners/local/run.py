@@ -91,26 +91,15 @@ class LocalRun:
         self.folder = self.root / "runs" / self.id
         self._resolver = Resolver(self.pipeline, self.id, self.arguments, self.containers, self.use_cache)
         self._resolver.executions |= self.earlier.executions
-        self.record: dict[str, Any] = {
-            "id": self.id,
-            "pipeline": self.pipeline.name,
-            "model": str(self.model or ""),
-            "target": "local",
-            "by": run_record.started_by(),
-            "state": "running",
-            "started": now.isoformat(),
-            "finished": "",
-            "seconds": None,
-            "parameters": self.arguments,
-            "selection": {
-                "until": self.selection.until,
-                "only": list(self.selection.only),
-                "earlier": self.earlier.run,
-            },
-            "exit_code": None,
-            "error": "",
-            "tasks": [self._task_record(task) for task in self.pipeline.tasks.values()],
-        }
+        self.record: dict[str, Any] = run_record.new_run(
+            self.id,
+            self.pipeline.name,
+            str(self.model or ""),
+            now.isoformat(),
+            self.arguments,
+            [self._task_record(task) for task in self.pipeline.tasks.values()],
+            {"until": self.selection.until, "only": list(self.selection.only), "earlier": self.earlier.run},
+        )
         self._recording = Recording(self.folder, self.record, now, self.display)
         self._ending = threading.Event()
         self._interruptions = Interruptions()

@@ -58,7 +58,8 @@ class Selection:
     Attributes:
       until: stop after this task.
       only: run just these tasks, on the artifacts of an earlier run.
-      earlier: id of that run, or the beginning of one; the newest that has what they need without, or as `latest`.
+      earlier: id of that run, or the beginning of one; the newest that has what they need without, as `latest`,
+        or as the pipeline's name.
     """
 
     until: str = ""
@@ -100,8 +101,8 @@ class Selection:
         """
         needed = set().union(*(producers_of(pipeline.tasks[name]) for name in selected)) - selected
         wanted = ", ".join(name for name in pipeline.tasks if name in needed)
-        of_pipeline = [run for run in records.list_runs(root) if run.pipeline == pipeline.name]
-        named = "" if self.earlier == records.LATEST else self.earlier
+        of_pipeline = [run for run in records.list_runs(root) if run.pipeline == pipeline.name and not run.decision]
+        named = "" if self.earlier in (records.LATEST, pipeline.name) else self.earlier
         candidates = [records.load_run(root, named)] if named else of_pipeline
         for candidate in candidates:
             found = records.artifacts_of(root, candidate.id)

@@ -28,9 +28,10 @@ _SECONDS = 0.25
 _TALLEST = 720
 """Pixels that a page takes at most before it scrolls in its frame; a person may draw it taller."""
 
-# As terminals number them, from black to white, to be read on a light ground and on a dark one.
+# As terminals number them, from black to white, to be read on a light ground and on a dark one. Nothing is drawn in the
+# first: what is dim is half-way to it, and pale on neither.
 _COLOURS = TerminalTheme(
-    (255, 255, 255),
+    (106, 106, 106),
     (128, 128, 128),
     [
         *((107, 114, 128), (239, 68, 68), (22, 163, 74), (217, 119, 6)),

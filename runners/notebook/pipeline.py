@@ -174,7 +174,7 @@ class Pipeline:
     @property
     def runs(self) -> list[Run]:
         """Its runs under the root, the newest first, wherever they were started."""
-        return [Run(run) for run in records.list_runs(self.root) if run.pipeline == self.name]
+        return [Run(run) for run in records.list_runs(self.root) if run.pipeline == self.name and not run.decision]
 
     @property
     def latest(self) -> Run:

@@ -7,7 +7,7 @@ import string
 from pathlib import Path
 
 from components.runtime.errors import InputError
-from components.runtime.launch.fingerprints import SPEC, STAGES_FOLDER
+from components.runtime.launch.module_code import SPEC, STAGES_FOLDER
 from components.runtime.stage.artifacts import write_whole
 from runners.settings.folders import shown
 from runners.settings.resources import stages

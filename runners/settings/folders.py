@@ -8,7 +8,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from components.runtime.errors import InputError, did_you_mean
-from components.runtime.launch.fingerprints import PIPELINE_FILE, SPEC, STAGES_FOLDER
+from components.runtime.launch.module_code import PIPELINE_FILE, SPEC, STAGES_FOLDER
 from runners import PROJECT
 
 IN_IMAGES = "models"

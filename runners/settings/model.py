@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, ConfigDict, Field, ValidationError, model_validator
 
 from components.runtime.errors import InputError, did_you_mean
-from components.runtime.launch.fingerprints import PIPELINE_FILE
+from components.runtime.launch.module_code import PIPELINE_FILE
 from components.runtime.publish.vertex_options import PushVertex
 from components.runtime.text import yaml_files
 from runners import PROJECT
@@ -25,10 +25,12 @@ from runners.settings.folders import IN_IMAGES, MODELS, SETTINGS_FILE, above, ca
 from runners.settings.kubernetes_values import pipeline_name
 from runners.settings.sections import Section
 from runners.settings.stages import (
+    Approve,
     Evaluate,
     InfraValidate,
     Ingest,
     Notify,
+    Push,
     PushHub,
     Schema,
     Statistics,
@@ -42,10 +44,10 @@ _NOT_ARGUMENTS = {"train": {"train_steps", "eval_steps", "warm_start"}, "choose"
 """Of a stage's section: what is a parameter of the pipeline, or decides which tasks it has."""
 
 
-SECTIONS = ("ingest", "statistics", "schema", "validate", "transform", "tune", "train", "evaluate", "choose")
+SECTIONS = ("ingest", "statistics", "schema", "validate", "transform", "tune", "train", "evaluate", "choose", "push")
 """Of the settings, by stage, as far as they are its arguments."""
 
-OPTIONAL_SECTIONS = ("tune", "infra_validate", "push_hub", "push_vertex", "notify")
+OPTIONAL_SECTIONS = ("tune", "infra_validate", "approve", "push_hub", "push_vertex", "notify")
 """Those without which a pipeline has no task of the stage."""
 
 PipelineName = Annotated[str, AfterValidator(pipeline_name)]
@@ -87,7 +89,9 @@ class Settings(Section):
     evaluate: Evaluate = Evaluate()
     candidates: Candidates = Field(default={})
     choose: Choose = Choose()
+    push: Push = Push()
     infra_validate: InfraValidate | None = None
+    approve: Approve | None = None
     push_hub: PushHub | None = None
     push_vertex: PushVertex | None = None
     notify: Notify | None = None
@@ -235,6 +239,15 @@ class Settings(Section):
         """A place that the settings name, for a run on this machine: paths are relative to what the model lies in."""
         beside = self.folder if self.is_elsewhere else PROJECT
         return place if "://" in place else str(beside / os.path.expanduser(place))
+
+    def serving_here(self, root: Path) -> str:
+        """Where push publishes on this machine when a run does not say.
+
+        Args:
+          root: the pipeline root.
+        """
+        named = self.serving_directory
+        return self.local_place(named) if named else str(root / "serving" / self.folder.name)
 
     def check_files(self, stages: Iterable[str], *, here: bool = True) -> None:
         """Looks for the files that these stages' sections name, before a run spends hours on what comes before them.

@@ -23,7 +23,7 @@ TASKS_OF_ANOTHER_NAME = {
 GPU_STAGES = ("train", "tune")
 """The stages that have a GPU image."""
 
-NEVER_CACHED = ("resolve", "push", "push_hub", "push_vertex", "notify")
+NEVER_CACHED = ("resolve", "approve", "push", "push_hub", "push_vertex", "notify")
 """The stages that read or change what lies outside the pipeline."""
 
 _ENVIRONMENT = {
@@ -41,6 +41,12 @@ _STAGE: dict[str, dict[str, Any]] = {
     "tune": {"memory": {"request": "1536Mi", "limit": "4Gi"}, "timeout": "12h"},
     # Vertex AI takes its time: a registration and a deployment may have an hour each.
     "push_vertex": {"timeout": "4h"},
+    # It waits for a person, a day at most, and looks at a file now and then.
+    "approve": {
+        "memory": {"request": "128Mi", "limit": "512Mi"},
+        "cpu": {"request": "50m", "limit": "500m"},
+        "timeout": "25h",
+    },
     # It sends a few lines, and the run waits for it.
     "notify": {
         "memory": {"request": "128Mi", "limit": "256Mi"},

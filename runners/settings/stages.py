@@ -104,6 +104,16 @@ class Evaluate(Section):
     require_thresholds: bool = False
 
 
+class Push(Section):
+    """What stays in the serving directory.
+
+    Attributes:
+      keep: how many versions; all of them without.
+    """
+
+    keep: PositiveInt | None = None
+
+
 def _of_form(pattern: str, expected: str) -> AfterValidator:
     """Holds a text to a pattern, and says in words what was expected."""
 
@@ -187,6 +197,18 @@ class InfraValidate(Section):
     ready_seconds: PositiveFloat = 300.0
     warm_up_rows: int = Field(default=10, ge=0, le=500)
     bounds: Bounds = Bounds()
+
+
+class Approve(Section):
+    """A person's yes before a model is published.
+
+    Attributes:
+      timeout_minutes: how long a run waits; then the answer is no.
+      approvers: who may answer, by name; whoever can write into the serving directory, where empty.
+    """
+
+    timeout_minutes: float = Field(default=60.0, gt=0, le=24 * 60)
+    approvers: list[str] = []
 
 
 class Mail(Section):

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import textwrap
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 from rich.cells import cell_len
@@ -14,14 +12,11 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from components.runtime.errors import InputError
 from components.runtime.records import facts
 from components.runtime.stage.progress import Count
 from components.runtime.text.visible import in_one_line
-from runners.settings.model import SECTIONS
 from runners.terminal import text
 from runners.terminal.meter import Meter
-from runners.terminal.model_lines import model_lines, published
 
 _MARKS = {
     "waiting": ("·", "dim"),
@@ -35,9 +30,8 @@ _MARKS = {
 _ALERTS = {facts.ERROR: ("!", "red"), facts.WARNING: ("!", "yellow")}
 """Signs of tasks that ended well and found something wrong."""
 
-_LABEL = 10
-"""Columns of the summary's labels."""
-
+_TIME = 8
+"""Columns that times have at least."""
 
 _FIRST_LINE_SECONDS = 10.0
 _LAST_LINE_SECONDS = 120.0
@@ -170,7 +164,7 @@ class LiveDisplay:
             shown, others = _fitting(tasks, self._console.height - 1 - len(title))
         name_width = max((cell_len(task["name"]) for task in tasks), default=0)
         times = [self._time(task) for task in shown]
-        time_width = max([_LABEL - 2, *map(len, times)])
+        time_width = max([_TIME, *map(len, times)])
         lines = [Text(line, style="bold" if place == 0 else "dim") for place, line in enumerate(title)]
         for task, took in zip(shown, times, strict=True):
             mark, style = _sign(task)
@@ -212,81 +206,6 @@ def make_display(console: Console, *, errors: bool = False) -> LineDisplay | Liv
     """
     suited = LiveDisplay if console.is_terminal and not console.is_dumb_terminal else LineDisplay
     return suited(console, errors=errors)
-
-
-def summary(
-    root: Path,
-    run: Mapping[str, Any],
-    executions: Mapping[str, dict[str, Any]],
-    *,
-    settings: Path | None = None,
-    width: int | None = None,
-) -> Text:
-    """What was made, where it lies, and whether the model was blessed, in a few lines.
-
-    Args:
-      root: the pipeline root.
-      run: the run's record.
-      executions: records of its executions by task.
-      settings: file with the model's settings, which a stage that refuses its inputs does not know.
-      width: of the terminal; into a pipe goes each entry as one line.
-    """
-    lines = Text()
-
-    def line(label: str, value: object, style: str = "") -> None:
-        words = in_one_line(str(value))
-        if isinstance(value, Path):
-            # A path is to be copied: where it does not fit behind its label it has a line, or more, of its own.
-            words = f"\n{words}" if width and _LABEL + len(words) > width else words
-        elif width:
-            indent = " " * _LABEL
-            words = textwrap.fill(
-                words, max(width, 2 * _LABEL), initial_indent=indent, subsequent_indent=indent, break_long_words=False
-            ).removeprefix(indent)
-        lines.append(label if words.startswith("\n") else f"{label:<{_LABEL}}", style="dim")
-        lines.append(f"{words}\n", style=style)
-
-    state = {"done": "green", "failed": "red", "stopped": "yellow"}[run["state"]]
-    selection = run.get("selection", {})
-    how = f"{run['state']} in"
-    if run["state"] == "stopped":
-        # Its error says where.
-        how = f"{run['error'] or run['state']}, after"
-    elif run["state"] == "done" and selection.get("until"):
-        how = f"done up to {selection['until']} in"
-    line("run", f"{run['id']} {how} {text.duration(run['seconds'])}", state)
-    if invalid := next(filter(None, map(facts.invalid_data, executions.values())), ""):
-        line("data", f"invalid: {invalid}", "red")
-    failed = [task for task in run["tasks"] if task["state"] == "failed"]
-    told = [f"{task['name']}: {task['error']}" for task in failed if task["error"]]
-    for error in told or [run["error"]]:
-        if error and not invalid and run["state"] != "stopped":
-            line("error", error, "red")
-    for task in failed:
-        if task["error"]:
-            line("log", root / task["log"])
-    refused = sorted({task["stage"] for task in failed if task["exit_code"] == InputError.exit_code} & set(SECTIONS))
-    if settings and refused and not invalid:
-        line("settings", f"{settings}, {' and '.join(refused)}")
-    examples = executions.get("ingest", {}).get("outputs", {}).get("examples")
-    if examples and any(examples["metadata"].get(key) for key in ("rows_left_out", "left_out")):
-        line("rows", facts.facts(executions["ingest"]))
-    for label, said, style in model_lines(list(executions.values()), whole=not selection.get("only")):
-        line(label, said, style)
-    if (hub := published(executions.get("push-hub"))) is not None:
-        line("hub", f"{hub['url']}{_there(hub['created'], ['the latest'] * hub['moved'])}", "green")
-    if (registered := published(executions.get("push-vertex"))) is not None:
-        answers = f", at {registered['endpoint']}" if registered.get("endpoint") else ""
-        how = _there(registered["created"], registered["moved"])
-        line("vertex", f"{registered['resourceName']}{how}{answers}", "green")
-    line("report", root / "runs" / run["id"] / "report.html")
-    return lines
-
-
-def _there(created: bool, again: Sequence[str]) -> str:
-    """What is worth saying of a model that was published before, in brackets; `again` is what it has become again."""
-    become = f", is {' and '.join(again)} again" if again else ""
-    return "" if created else f" (was there already{become})"
 
 
 def _title(run: Mapping[str, Any]) -> list[str]:

@@ -7,8 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from components.runtime.publish.serving import how_pushed
-from components.runtime.records.facts import UNNAMED, leading, of_stage
+from components.runtime.records.answered import recorded, truth
+from components.runtime.records.facts import UNNAMED
+from components.runtime.records.models import Choice, Model, models
 
+NO_REASON = "no reason is told"
+"""Of a stage of somebody else's."""
 Line = tuple[str, object, str]
 """Label, what it says, and its style."""
 
@@ -20,38 +24,44 @@ def model_lines(executions: Sequence[Mapping[str, Any]], *, whole: bool) -> Iter
       executions: records of the run's executions.
       whole: whether more than some named tasks were asked for, so that a push was to be expected.
     """
-    choice = next(iter(of_stage(executions, "choose").values()), None)
-    verdicts = leading(executions)
+    read = models(map(recorded, executions))
+    choice, leading = read.choice, read.leading
     # Of several models that which is published comes first.
-    first = next(iter(verdicts)) if len(verdicts) == 1 and not choice else None
-    evaluated = _led(of_stage(executions, "evaluate"), first)
-    yield from _candidates(evaluated, choice)
-    trained = {"": choice} if choice else _led(of_stage(executions, "train"), first)
-    for name, each in trained.items():
-        model = short(Path(each["outputs"]["model"]["uri"]) / "Format-Serving")
-        yield "model", _of(name, trained, model), ""
-    # (Before train, resolve looks for a model to start from.)
-    resolved = {name: each for name, each in of_stage(executions, "resolve").items() if each.get("inputs")}
-    if choice and (chosen := _metadata(choice, "choice")["candidate"]) in resolved:
-        resolved = {"": resolved[chosen]}
-    for name, each in _led(resolved, first).items():
-        yield "baseline", _of(name, resolved, _metadata(each, "baseline_model")["reason"]), ""
-    for judged in verdicts.values() if len(verdicts) == 1 else ():
-        blessing = _metadata(judged, "blessing")
-        verdict = "yes" if blessing["blessed"] else "no"
-        yield "blessed", f"{verdict}: {blessing['reason']}", "green" if blessing["blessed"] else "yellow"
-    pushes = of_stage(executions, "push")
-    pushed = {name: facts for name, each in pushes.items() if (facts := published(each)) is not None}
-    for name, facts in pushed.items():
+    led = sorted(read.all, key=lambda each: len(leading) != 1 or each is not leading[0]) if not choice else read.all
+    judged = [each for each in led if each.blessing is not None]
+    yield from _candidates(judged, choice)
+    trained = {each.name: each.uri for each in led if each.trained}
+    for name, uri in ({"": choice.uri} if choice else trained).items():
+        model = short(Path(uri) / "Format-Serving")
+        yield "model", _of(name, {} if choice else trained, model), ""
+    resolved: dict[str, str | None] = {each.name: each.resolved for each in led if each.resolved is not None}
+    if choice and choice.model and choice.model.name in resolved:
+        resolved = {"": choice.model.resolved}
+    for name, reason in resolved.items():
+        yield "baseline", _of(name, resolved, reason), ""
+    verdicts = [choice.blessing] if choice else [each.blessing or {} for each in leading]
+    for blessing in verdicts if len(verdicts) == 1 else ():
+        blessed = truth(blessing.get("blessed"))
+        verdict = "yes" if blessed else "no"
+        yield "blessed", f"{verdict}: {blessing.get('reason') or NO_REASON}", "green" if blessed else "yellow"
+    for reviewed in led:
+        for task, facts in reviewed.reviews.items():
+            # (One that was not asked has nothing to say.)
+            if facts.get("review") and truth(facts.get("blessed")):
+                yield task, facts["review"], "green"
+    offered = {each.name: each for each in led if each.pushes}
+    # (Those in other places than a serving directory have lines of their own.)
+    pushed = [(each.name, facts) for each in led for facts in each.published if "destination" in facts]
+    for name, facts in pushed:
         place = f"{short(Path(facts['destination']))}/{facts['version']}{how_pushed(facts)}"
-        yield "pushed", _of(name, pushes, place), "green"
-    if evaluated and whole and not pushed:
+        yield "pushed", _of(name, offered, place), "green"
+    if judged and whole and not pushed:
         yield "pushed", "nothing", ""
 
 
 def published(execution: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
     """What a task published, as its metadata say it; None where there was no such task, or no blessing for it."""
-    metadata = _metadata(execution, "pushed_model") if execution else None
+    metadata = execution["outputs"]["pushed_model"]["metadata"] if execution else None
     return None if metadata is None or metadata.get("pushed") is False else metadata
 
 
@@ -60,28 +70,19 @@ def short(path: Path) -> Path:
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
-def _candidates(evaluated: Mapping[str, Mapping[str, Any]], choice: Mapping[str, Any] | None) -> Iterator[Line]:
+def _candidates(judged: Sequence[Model], choice: Choice | None) -> Iterator[Line]:
     """A line for each of several models: whether it is blessed, and its metric that decided."""
-    if len(evaluated) < 2:
+    if len(judged) < 2:
         return
-    metric = _metadata(choice, "choice")["metric"] if choice else ""
-    for name, each in evaluated.items():
-        blessing = _metadata(each, "blessing")
-        value = each["outputs"].get("metrics", {}).get("metadata", {}).get(metric)
-        measured = f"{metric} {value:.4g}, " if value is not None else ""
-        verdict = "blessed" if blessing["blessed"] else "not blessed"
-        style = "green" if blessing["blessed"] else "yellow"
-        yield "candidate", f"{name or UNNAMED}: {measured}{verdict}: {blessing['reason']}", style
-
-
-def _led(found: Mapping[str, Mapping[str, Any]], first: str | None) -> dict[str, Mapping[str, Any]]:
-    return dict(sorted(found.items(), key=lambda entry: entry[0] != first))
+    metric = choice.facts.get("metric", "") if choice else ""
+    for each in judged:
+        blessing = each.blessing or {}
+        measured = f"{metric} {each.metrics[metric]:.4g}, " if metric in each.metrics else ""
+        blessed = truth(blessing.get("blessed"))
+        verdict = "blessed" if blessed else "not blessed"
+        told = f"{each.name or UNNAMED}: {measured}{verdict}: {blessing.get('reason') or NO_REASON}"
+        yield "candidate", told, "green" if blessed else "yellow"
 
 
 def _of(name: str, all_of_them: Mapping[str, object], said: object) -> object:
     return f"{name or UNNAMED}: {said}" if len(all_of_them) > 1 else said
-
-
-def _metadata(execution: Mapping[str, Any], output: str) -> Mapping[str, Any]:
-    metadata: Mapping[str, Any] = execution["outputs"][output]["metadata"]
-    return metadata

@@ -7,7 +7,7 @@ from typing import Any
 
 from components.runtime.errors import InputError
 from components.runtime.publish.vertex_accelerators import ACCELERATORS, GKE_LABEL, from_gke
-from runners.compiled.op_functions import VERTEX_ANNOTATION
+from runners.compiled.ir import VERTEX_ANNOTATION
 
 
 def named(ir: dict[str, Any], platform: dict[str, Any], where: str) -> dict[str, Any]:

@@ -1,13 +1,19 @@
-"""Measures what `./millrace new` and `./millrace run` make of tables, beside a gradient boosting on the same rows."""
+"""Measures what `./millrace new` and `./millrace run` make of tables, beside a gradient boosting on the same rows.
+
+What was measured is kept in new_tables.json beside this file, of which the table in docs/models.md is written.
+"""
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import shutil
 import subprocess
 import sys
+import textwrap
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,9 +23,14 @@ PROJECT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(PROJECT))
 
 from components.runtime.errors import InputError  # noqa: E402
+from components.runtime.stage.artifacts import write_whole  # noqa: E402
 from scripts import command  # noqa: E402
+from scripts.benchmarks.bench import write_page  # noqa: E402
 from scripts.benchmarks.table_data import TABLES  # noqa: E402
 
+RESULTS = Path(__file__).with_name("new_tables.json")
+PAGE = PROJECT / "docs" / "models.md"
+MARKS = "<!-- measured tables: begin -->", "<!-- measured tables: end -->"
 METRICS = {"r2_score": "R²", "sparse_categorical_accuracy": "accuracy", "auc": "AUC", "auc macro": "AUC"}
 """Of the run, by their names there: the first that there is tells the task, too."""
 PROMISED = 0.02
@@ -38,9 +49,9 @@ class Measured:
       ours: its value in the run.
       boosting: that of scikit-learn's boosting on the same rows.
       standard_error: of the latter, by drawing the evaluated rows anew.
-      eval_rows: how many rows were evaluated.
       blessed: whether the model was.
       seconds: of both commands.
+      commit: of the checkout that measured, short; with `+` where files were changed since.
     """
 
     name: str
@@ -50,9 +61,9 @@ class Measured:
     ours: float
     boosting: float
     standard_error: float
-    eval_rows: int
     blessed: bool
     seconds: float
+    commit: str
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -62,6 +73,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--scratch", type=Path, default=PROJECT / "build" / "bench-new", help="folder for data and runs; emptied"
     )
+    parser.add_argument("--results", type=Path, default=RESULTS, help="what was measured, and what is added to it")
+    parser.add_argument("--page", type=Path, default=PAGE, help="the page that gets the table")
     arguments = parser.parse_args(argv)
 
     def measure_all() -> None:
@@ -69,13 +82,37 @@ def main(argv: list[str] | None = None) -> int:
             raise InputError(f"no table {unknown[0]!r}; choose from: {', '.join(TABLES)}")
         shutil.rmtree(arguments.scratch, ignore_errors=True)
         print("\n".join(HEAD), flush=True)
+        failed = []
         for name in arguments.names or TABLES:
             try:
-                print(line(measure(name, arguments.scratch.absolute())), flush=True)
+                measured = measure(name, arguments.scratch.absolute())
             except InputError as error:
+                failed.append(name)
                 print(f"| {name} | {error} |", flush=True)
+                continue
+            print(line(measured), flush=True)
+            # After each: a long measurement that is stopped has not been for nothing.
+            keep(arguments.results, measured)
+            write_page(arguments.page, table(results(arguments.results)), marks=MARKS)
+        if failed:
+            raise InputError(f"not measured: {', '.join(failed)}; the reasons are above, earlier figures stand")
 
     return command.run(measure_all)
+
+
+def results(file: Path) -> list[Measured]:
+    """What was measured, in the order of `TABLES`; nothing where the file is missing."""
+    kept = json.loads(file.read_text()) if file.exists() else {}
+    return [Measured(name, **kept[name]) for name in TABLES if name in kept]
+
+
+def keep(file: Path, measured: Measured) -> None:
+    """Puts one result in the place of an earlier one of its data set."""
+    kept = {each.name: each for each in results(file)} | {measured.name: measured}
+    found = {name: dataclasses.asdict(kept[name]) for name in TABLES if name in kept}
+    for values in found.values():
+        del values["name"]
+    write_whole(file, json.dumps(found, indent=2) + "\n")
 
 
 def measure(name: str, scratch: Path) -> Measured:
@@ -119,10 +156,16 @@ def result(name: str, scratch: Path, seconds: float) -> Measured:
         ours=metrics[metric],
         boosting=boosting["score"],
         standard_error=boosting["standard_error"],
-        eval_rows=boosting["eval_rows"],
         blessed=outputs["blessing"]["metadata"]["blessed"],
-        seconds=seconds,
+        seconds=round(seconds, 1),
+        commit=_commit(),
     )
+
+
+def _commit() -> str:
+    """The commit of the checkout; empty where it is none of git."""
+    asked = ("git", "describe", "--always", "--exclude=*", "--dirty=+")
+    return subprocess.run(asked, cwd=PROJECT, capture_output=True, text=True, check=False).stdout.strip()
 
 
 def _labels(name: str) -> list[str]:
@@ -148,8 +191,8 @@ def _call(*arguments: str) -> str:
 
 
 HEAD = (
-    "| data | rows | columns | metric | ours | boosting | difference | standard error | blessed | seconds |",
-    "| --- | ---: | ---: | --- | ---: | ---: | ---: | ---: | --- | ---: |",
+    "| data | rows | columns | metric | ours | boosting | difference | standard error | blessed | seconds | commit |",
+    "| --- | ---: | ---: | --- | ---: | ---: | ---: | ---: | --- | ---: | --- |",
 )
 
 
@@ -157,8 +200,9 @@ def line(measured: Measured) -> str:
     """A row of the table; what misses the promise is bold."""
     difference = measured.ours - measured.boosting
     shown = f"{100 * difference:+.1f}"
+    labels = len(TABLES[measured.name].labels)
     values = [
-        measured.name,
+        f"{measured.name}, {labels} labels" if labels > 1 else measured.name,
         f"{measured.rows:,}",
         str(measured.columns),
         METRICS[measured.metric],
@@ -168,8 +212,20 @@ def line(measured: Measured) -> str:
         f"{100 * measured.standard_error:.1f}",
         "yes" if measured.blessed else "**no**",
         f"{measured.seconds:.0f}",
+        measured.commit,
     ]
     return f"| {' | '.join(values)} |"
+
+
+def table(measured: Sequence[Measured]) -> str:
+    """All rows, and what they add up to."""
+    near = sum(each.ours - each.boosting >= -PROMISED for each in measured)
+    blessed = sum(each.blessed for each in measured)
+    total = f"Of these {len(measured)} tables {near} are at most {100 * PROMISED:.0f} behind the boosting; "
+    total += f"{blessed} are blessed."
+    if missing := [name for name in TABLES if name not in {each.name for each in measured}]:
+        total += f" Not measured: {', '.join(missing)}."
+    return "\n".join([*HEAD, *map(line, measured), "", *textwrap.wrap(total, 120)])
 
 
 if __name__ == "__main__":

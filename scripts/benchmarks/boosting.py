@@ -53,7 +53,6 @@ def main(argv: list[str] | None = None) -> int:
     result = {
         "score": score(truths, answers, arguments.metric),
         "standard_error": float(np.nanstd(resampled)),
-        "eval_rows": len(held_out),
         "columns": table.shape[1] - len(arguments.label),
     }
     print(json.dumps(result))

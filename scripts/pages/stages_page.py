@@ -17,7 +17,7 @@ PAGE = PROJECT / "docs" / "stages.md"
 _ARTIFACTS = {"Artifact", "Dataset", "Model", "Metrics", "ClassificationMetrics", "HTML", "Markdown"}
 _ORDER = (
     *("ingest", "statistics", "schema", "validate", "transform", "tune", "train", "resolve", "evaluate"),
-    *("choose", "infra_validate", "push", "push_hub", "push_vertex", "notify"),
+    *("choose", "infra_validate", "approve", "push", "push_hub", "push_vertex", "notify"),
 )
 _HEAD = """# The stages
 
@@ -35,9 +35,9 @@ What `models/<name>/settings.yaml` can say; every key may be left out.
 | `data` | where raw data lies when a run does not say: `data/<folder>` here, on the volume on a cluster |
 | `serving_directory` | where push publishes: `serving/<folder>` in the pipeline root here, on the volume on a cluster |
 | `module` | where the model's code lies, if not in the folder: see [images.md](images.md) |
-| `ingest`, `statistics`, `schema`, `validate`, `transform`, `train`, `evaluate` | the inputs of these stages, below |
+| `ingest`, `statistics`, `schema`, `validate`, `transform`, `train`, `evaluate`, `push` | their inputs, below |
 | `train` | also `warm_start`: start from the last blessed model, see [training.md](training.md) |
-| `tune`, `infra_validate`, `push_hub`, `push_vertex`, `notify` | the same; with the section a pipeline has the stage |
+| `tune`, `infra_validate`, `approve`, `push_hub`, `push_vertex`, `notify` | the same; with it there is the stage |
 | `candidates`, `choose` | several models on the same data, one of which is chosen: see [candidates.md](candidates.md) |
 | `cluster` | what a compiled pipeline asks of its cluster: see [cluster-settings.md](cluster-settings.md) |
 | `resources` | memory, processors, GPUs and the like of each stage there: see the same |

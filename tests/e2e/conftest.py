@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +10,8 @@ from typing import Any
 import pytest
 
 from components.runtime.records import execution_record
-from tests.support import MILLRACE, ROOT, shared
+from tests.runners.command_line import command as call
+from tests.support import MILLRACE, shared
 
 
 @dataclass
@@ -58,15 +57,7 @@ def command(root: Path, *arguments: str) -> list[str]:
 
 def run(root: Path, *arguments: str, timeout: int = 400) -> Run:
     """Runs a pipeline to its end."""
-    process = subprocess.run(
-        command(root, *arguments),
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        check=False,
-        env=os.environ,
-    )
+    process = call("--root", str(root), "run", *arguments, timeout=timeout)
     return Run(process.returncode, process.stdout, process.stderr, root)
 
 

@@ -31,12 +31,12 @@ def _error_lines(output: str) -> list[str]:
 @pytest.mark.parametrize(
     ("files", "message"),
     [
-        ({}, "trips"),
+        pytest.param({}, "trips", marks=pytest.mark.slow),
         pytest.param({"a.csv": ""}, "a.csv", marks=pytest.mark.slow),
         pytest.param({"a.csv": HEADER}, "a.csv", marks=pytest.mark.slow),
         ({"a.csv": HEADER + "1,2,Cash\n1,2\n"}, "a.csv: line 3"),
         pytest.param({"a.csv": "fare,fare\n1,2\n"}, "fare", marks=pytest.mark.slow),
-        ({"a.csv": HEADER + "1,2,Cash\n", "notes.txt": "hello"}, "notes.txt"),
+        pytest.param({"a.csv": HEADER + "1,2,Cash\n", "notes.txt": "hello"}, "notes.txt", marks=pytest.mark.slow),
         ({"a.csv": HEADER + "1,2,Cash\n"}, "split"),
     ],
     ids=[

@@ -14,7 +14,8 @@ import pytest
 from runners.local.environments import interpreter
 from tests.components.push.serving_support import make_blessing
 from tests.e2e.conftest import Run, run
-from tests.support import MILLRACE, ROOT, run_stage
+from tests.runners.command_line import command as call
+from tests.support import run_stage
 
 ASK = """
 import json, sys
@@ -115,8 +116,13 @@ def test_a_fresh_process_gets_the_same_answers_from_raw_examples_and_plain_featu
     assert max(cash) < 0.5
 
 
-def test_an_equal_run_is_taken_from_the_cache_and_pushes_nothing_new(taxi: Run, taxi_data: Path) -> None:
-    again = run(taxi.root, "taxi", "--data", str(taxi_data))
+@pytest.fixture(scope="module")
+def again(taxi: Run, taxi_data: Path) -> Run:
+    """An equal run."""
+    return run(taxi.root, "taxi", "--data", str(taxi_data))
+
+
+def test_an_equal_run_is_taken_from_the_cache_and_pushes_nothing_new(taxi: Run, again: Run) -> None:
     assert again.exit_code == 0, again.output + again.errors
     states = again.states
     assert {name for name, state in states.items() if state == "done"} == {"resolve", "push"}
@@ -191,15 +197,9 @@ def test_a_model_that_was_overtaken_is_evaluated_again_and_comes_back(
     assert f"{serving}/3 (in service already)\n" in in_service.output
 
 
-def test_lineage_and_comparison_answer(taxi: Run, taxi_data: Path) -> None:
+def test_lineage_and_comparison_answer(taxi: Run, again: Run) -> None:
     def ask(*arguments: str) -> str:
-        process = subprocess.run(
-            [MILLRACE, "--root", str(taxi.root), *arguments],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        process = call("--root", str(taxi.root), *arguments)
         assert process.returncode == 0, process.stderr
         return process.stdout
 
@@ -211,7 +211,6 @@ def test_lineage_and_comparison_answer(taxi: Run, taxi_data: Path) -> None:
     for task in ("ingest", "transform", "train"):
         assert task in made
     assert "push" in made
-    again = run(taxi.root, "taxi", "--data", str(taxi_data))
     assert "auc" in ask("compare", taxi.record["id"], again.record["id"])
 
 

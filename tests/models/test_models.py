@@ -77,6 +77,7 @@ def test_taxi_model_takes_all_features_but_the_label(taxi: Trained) -> None:
     assert {tuple(spec.shape) for spec in signature.structured_input_signature[1].values()} == {(None,)}
 
 
+@pytest.mark.slow
 def test_taxi_makes_exactly_the_steps_asked_for(tmp_path: Path) -> None:
     metrics = train(tmp_path, support.taxi(), support.TAXI_MODULE, train_steps=42, eval_steps=1)
     assert (metrics["steps"], metrics["examples"]) == (42, 42 * 128)
@@ -100,7 +101,7 @@ def test_digits_reach_their_accuracy(tmp_path: Path) -> None:
 def test_digits_network_takes_images_of_any_size() -> None:
     build = loading.load_function(str(support.DIGITS_MODULE), "build")
     for size in (7, 8, 28):
-        model = loading.call(build, (size, size, 1), [4, 8])
+        model = loading.call(build, (size, size, 1), [4, 8], 0.3)
         assert model({"image_xf": tf.zeros([2, size, size, 1])}).shape == (2, 10)
 
 

@@ -3,7 +3,8 @@
 The other container is started with this one, and waits until it may begin: Argo's executor, which stands before the
 command of every container, has a pause for it (https://argo-workflows.readthedocs.io/en/latest/debug-pause/). It finds
 its inputs and outputs at places that are the same in every pod; here they are made to lead to the volume. Argo's
-executor leaves the exit code in the folder that all containers of the pod share. The pod's containers see each other's
+executor leaves the exit code in the folder that all containers of the pod share, and what the command prints, where a
+variable tells it to: there a link leads to the task's log on the volume. The pod's containers see each other's
 processes, so that one that is not needed can be ended, and one that was lost is noticed.
 """
 
@@ -20,7 +21,9 @@ from typing import Any
 
 from components.runtime.errors import TransientError
 from components.runtime.launch.execution import Completed
-from components.runtime.stage import progress
+from components.runtime.launch.log_copy import copied
+from components.runtime.records.argo_messages import STAGE_BEGAN
+from components.runtime.stage import pod, progress
 
 CONTAINER = "stage"
 """Name of the other container."""
@@ -28,6 +31,8 @@ PLACE = Path("/stage")
 """A volume of the pod's own, in both containers."""
 INPUTS, OUTPUTS = PLACE / "inputs", PLACE / "outputs"
 PAUSE_VARIABLE = "ARGO_DEBUG_PAUSE_BEFORE"
+CAPTURE_VARIABLE = "ARGO_INCLUDE_SCRIPT_OUTPUT"
+"""Has Argo's executor keep what a command prints; Argo sets it in all containers by itself, to false."""
 
 _ARGO = Path("/var/run/argo/ctr")
 _PROCESSES = Path("/proc")
@@ -59,12 +64,17 @@ class Beside:
         for name, artifact in self._inputs.items():
             (INPUTS / name).symlink_to(artifact["uri"])
         OUTPUTS.symlink_to(workplace)
-        with log.open("a") as stream:
-            stream.write(f"what the stage prints is in the container {CONTAINER} of its pod\n")
         progress.report(f"lets the container {CONTAINER} begin")
+        # Whoever ends all processes of the pod leaves this one no time to say more.
+        pod.tell(STAGE_BEGAN)
         self._folder.mkdir(parents=True, exist_ok=True)
-        (self._folder / "before").touch()
-        code = self._exit_code()
+        log.touch()
+        (self._folder / "combined").symlink_to(log)
+        # Without what it prints as errors: the same once more.
+        (self._folder / "stdout").symlink_to(os.devnull)
+        with copied(log):
+            (self._folder / "before").touch()
+            code = self._exit_code()
         self._ended = True
         for path in [workplace, *workplace.rglob("*")]:
             if not path.is_symlink():

@@ -15,6 +15,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -33,6 +34,8 @@ from components.runtime.stage.executor import ERROR_PREFIX
 EXECUTION_OUTPUT = "millrace-execution"
 """The output parameter that says where an execution lies, relative to the pipeline root. (A hyphen: no output of a
 stage can have that name.)"""
+FROM_CACHE = "taken from the cache: the execution of run"
+"""What a line of progress begins with that tells of it."""
 
 _ENDED = "ended from outside (SIGTERM): by a deadline, a stop, or because its pod had to go"
 
@@ -117,6 +120,7 @@ def _run(arguments: argparse.Namespace) -> None:
         status = final_status.of_workflow(root, arguments.run, arguments.status, arguments.failures, parameters)
     run: StageRunner = run_stage
     worked = False
+    told: list[dict[str, str]] = []
     with contextlib.ExitStack() as around:
         fused = FusedStages(fused_stages(arguments.task)) if len(arguments.task) > 1 else None
         if fused:
@@ -124,24 +128,46 @@ def _run(arguments: argparse.Namespace) -> None:
         for text in arguments.task:
             task = read_task(root, arguments.run, text, parameters, executions, status)
             final_status.note_start(root, task.run, task.pipeline, arguments.started)
-            prefix = ""
-            if fused:
-                run, prefix = functools.partial(fused.run, task.stage), f"{task.name}-"
-                progress.report(f"{FUSED_TASK} {task.name}")
             if task.foreign:
                 beside = Beside(task.inputs)
                 around.callback(beside.close)
                 run = beside.run
-            try:
-                executions[task.name] = _execute(root, task, run, arguments.outputs, prefix)
-            except Exception as error:
-                if not fused:
-                    raise
-                if classify(error) is None:
-                    traceback.print_exc()
-                raise failed_in(task.name, known(error)) from None
+            if fused:
+                run = functools.partial(fused.run, task.stage)
+                executions[task.name] = _one_of_several(root, task, run, arguments.outputs, told)
+            else:
+                executions[task.name] = _execute(root, task, run, arguments.outputs)
             worked = worked or executions[task.name]["run"] == task.run
     (arguments.outputs / argo_messages.STATE_OUTPUT).write_text("done" if worked else "cached")
+
+
+def _one_of_several(
+    root: Path, task: Task, run: StageRunner, outputs: Path, told: list[dict[str, str]]
+) -> dict[str, Any]:
+    """Runs one of the container's tasks, and adds to what Argo is told how it went."""
+    progress.report(f"{FUSED_TASK} {task.name}")
+    told.append({"task": task.name, "state": "failed", "started": datetime.now(UTC).isoformat()})
+    try:
+        record = _execute(root, task, run, outputs, f"{task.name}-")
+        if record["run"] == task.run:
+            # An earlier attempt of the pod may have done it.
+            told[-1] |= {"state": "done", "started": record["started"], "ended": record["finished"]}
+        else:
+            told[-1]["state"] = "cached"
+        return record
+    except SystemExit:
+        told[-1]["state"] = "stopped"
+        raise
+    except Exception as error:
+        if classify(error) is None:
+            traceback.print_exc()
+        raise failed_in(task.name, known(error)) from None
+    finally:
+        told[-1].setdefault("ended", datetime.now(UTC).isoformat())
+        # A full disk must not hide the task's own error.
+        with contextlib.suppress(OSError):
+            outputs.mkdir(parents=True, exist_ok=True)
+            (outputs / argo_messages.TASKS_OUTPUT).write_text(json.dumps(told))
 
 
 def _execute(root: Path, task: Task, run: StageRunner, outputs: Path, prefix: str = "") -> dict[str, Any]:
@@ -149,7 +175,7 @@ def _execute(root: Path, task: Task, run: StageRunner, outputs: Path, prefix: st
     try:
         if record := execution.find(root, task):
             execution.reuse(root, task, record)
-            progress.report(f"taken from the cache: the execution of run {record['run']}")
+            progress.report(f"{FROM_CACHE} {record['run']}")
         else:
             log = root / "runs" / task.run / f"{task.name}.log"
             log.parent.mkdir(parents=True, exist_ok=True)

@@ -2,7 +2,8 @@
 
 | a parameter, or a text anywhere inside one | counts by |
 | --- | --- |
-| a Python file (`module_file`) | all Python files below its folder, and the files there that their texts name |
+| a Python file (`module_file`) | what it imports of its folder and what its texts name there: `module_code` |
+| `eval_config_file` | content, and in the same way the modules beside it that it names |
 | another file, or a folder | content: where it lies does not matter |
 | gs:// or s3:// | names, sizes and modification times of what lies there |
 | https:// with a version last, as hub handles have it | its text: what is published under a version stays |
@@ -13,8 +14,6 @@
 
 from __future__ import annotations
 
-import ast
-import glob
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,23 +21,17 @@ from pathlib import Path
 from typing import Any
 
 from components.runtime.errors import StageError
-from components.runtime.stage.artifacts import content_digest, content_files, files_below
+from components.runtime.launch import module_code
+from components.runtime.stage.artifacts import content_digest, content_files
 
 WORKING_DIRECTORY = Path(__file__).parents[3]
 """That of every stage, here and in the images: the folder that has `components` in it."""
-
-PIPELINE_FILE = "pipeline.py"
-"""In a model's folder: the pipeline of a model that has one of its own."""
-STAGES_FOLDER = "components"
-"""In a model's folder: the stages that it brings along, each a folder with its `component.yaml`."""
-SPEC = "component.yaml"
 
 _URI = re.compile(r"([a-z][a-z0-9+.-]*)://\S+")
 _FILE_ADDRESS = re.compile(r"file:(//)?(?=/)")
 _VERSIONED = re.compile(r"https?://[^?#]*/[0-9]+/?")
 _WHERE_NOT_WHAT = "beam_options"
 _LONGEST_PATH = 4096
-_LONGEST_NAME = 255
 
 
 class _UnknownContent(Exception):
@@ -49,8 +42,9 @@ def fingerprint(parameters: Mapping[str, Any]) -> dict[str, Any] | None:
     """What each parameter stands for; None where one of them may stand for something else at any time."""
     module = parameters.get("module_file")
     folders = [WORKING_DIRECTORY]
-    if isinstance(module, str) and module and "://" not in module:
-        folders.append((WORKING_DIRECTORY / module).parent)
+    if isinstance(module, str) and module and "://" not in module and "\0" not in module:
+        # Beside what a link leads to: there the module is loaded.
+        folders.append(Path(os.path.realpath(WORKING_DIRECTORY / module)).parent)
     try:
         return {name: _parameter(name, value, folders) for name, value in parameters.items()}
     except (_UnknownContent, StageError, OSError):
@@ -109,8 +103,12 @@ def _parameter(name: str, value: Any, folders: Sequence[Path]) -> Any:
         return [value, *_raw_data(path)]
     if name.endswith("_file"):
         file = _file(value)
+        if file.is_file() and file.suffix == ".py":
+            return [file.name, *_code(module_code.files_of(file, WORKING_DIRECTORY))]
+        if file.is_file() and name == "eval_config_file":
+            return [*_content(file), *_code(module_code.files_of_metrics(file, WORKING_DIRECTORY))]
         if file.is_file():
-            return _modules(file) if file.suffix == ".py" else _content(file)
+            return _content(file)
     return _nested(value, folders)
 
 
@@ -161,47 +159,8 @@ def _remote(uri: str, scheme: str) -> Any:
     return [uri, *(" ".join(map(str, entry)) for entry in listing)]
 
 
-def _modules(file: Path) -> list[str]:
-    """A module's name, and what it may import or read below its folder, which is copied and moved as one.
-
-    Settings, evaluation, notes and data that lie there too and that no module names do not count: changing a threshold
-    of the evaluation must not train the model again.
-    """
-    folder = file.parent
-    python = sorted(_importable(folder))
-    files = {*python, *(named for module in python for named in _read_by(module, folder))}
-    return [file.name, *sorted(f"{each.relative_to(folder).as_posix()} {content_digest(each)}" for each in files)]
-
-
-def _importable(folder: Path) -> Iterator[Path]:
-    """Python files below a folder, but for those in folders that no import statement can name, as `.git`."""
-    below = files_below(folder, lambda name: name.isidentifier() and name != "__pycache__")
-    stages = [spec.parent for spec in folder.glob(f"{STAGES_FOLDER}/*/{SPEC}")]
-    return (
-        file
-        for file in below
-        if file.suffix == ".py"
-        # What a model's pipeline is made of decides what runs, and is no part of what its modules do.
-        and file != folder / PIPELINE_FILE
-        and not any(file.is_relative_to(stage) for stage in stages)
-    )
-
-
-def _read_by(module: Path, folder: Path) -> Iterator[Path]:
-    """Files below a folder that a text in a module's code names, from where the module or the folder is."""
-    try:
-        tree = ast.parse(module.read_bytes())
-    except (SyntaxError, ValueError):
-        return
-    texts = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
-    for text in texts:
-        if not text.strip("./*") or len(text) > _LONGEST_NAME or "\n" in text or "\0" in text or text.startswith("/"):
-            continue
-        for start in {module.parent, folder}:
-            for path in map(Path, glob.glob(str(Path(glob.escape(str(start)), text)))):
-                # By its name: what lies there may be a link to anywhere.
-                if os.path.normpath(path).startswith(os.path.normpath(folder) + os.sep):
-                    yield from (each for each in content_files(path) if each.suffix != ".pyc")
+def _code(files: Mapping[str, Path]) -> list[str]:
+    return sorted(f"{name} {content_digest(file)}" for name, file in files.items())
 
 
 def _raw_data(path: Path) -> list[str]:

@@ -9,13 +9,13 @@ import contextlib
 import os
 import sys
 import tempfile
-import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from components.runtime.errors import StageError
 from components.runtime.launch.execution import Completed, TaskFailed
+from components.runtime.launch.log_copy import copied
 from components.runtime.launch.processes import Environment, Processes
 from components.runtime.launch.stage_process import VARIABLES
 
@@ -29,8 +29,6 @@ JOINT = "-to-"
 
 ENVIRONMENTS_VARIABLE = "MILLRACE_ENVIRONMENTS"
 """The folder with the environments of an image that has several."""
-
-_POLL_SECONDS = 0.1
 
 
 def inner_name(task: str, name: str) -> str:
@@ -86,38 +84,10 @@ class FusedStages:
     def run(self, stage: str, command: list[str], log: Path, _workplace: Path | None = None) -> Completed:
         """Runs a stage's command, its output appended to `log`."""
         self.prepare(stage)
-        with _copied(log) if self._aloud else contextlib.nullcontext():
+        with copied(log) if self._aloud else contextlib.nullcontext():
             return self._processes.of_stage(stage).run(command, log, lambda note: None)
 
     def close(self) -> None:
         """Ends all processes."""
         self._processes.close()
         self._folder.cleanup()
-
-
-@contextlib.contextmanager
-def _copied(log: Path) -> Iterator[None]:
-    """Copies what is added to a file to standard output."""
-    ended = threading.Event()
-    # Before anything is added.
-    begin = log.stat().st_size if log.exists() else 0
-    copier = threading.Thread(target=_copy, args=(log, begin, ended), daemon=True)
-    copier.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        copier.join()
-
-
-def _copy(log: Path, begin: int, ended: threading.Event) -> None:
-    log.touch()
-    with log.open("rb") as stream:
-        stream.seek(begin)
-        while True:
-            last = ended.wait(_POLL_SECONDS)
-            if data := stream.read():
-                sys.stdout.buffer.write(data)
-                sys.stdout.flush()
-            if last:
-                return

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import math
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -123,19 +123,27 @@ def fit_arguments(
 
 
 def train_values(
-    fn_args: FnArgs, transform_output: tft.TFTransformOutput, feature: str, *, rows: int = 100_000
+    fn_args: FnArgs, transform_output: tft.TFTransformOutput, feature: str | Sequence[str], *, rows: int = 100_000
 ) -> np.ndarray:
-    """A transformed feature, such as the label, of the first rows of the split train: shape [rows, ...]."""
+    """A transformed feature, such as the label, of the first rows of the split train: shape [rows, ...].
+
+    Of several features the columns beside each other, in their order: shape [rows, columns].
+    """
     import numpy as np
     from tensorflow_metadata.proto.v0 import schema_pb2
     from tfx_bsl.public import tfxio
 
     options = tfxio.TensorFlowDatasetOptions(batch_size=_ROWS_READ, num_epochs=1, shuffle=False)
     schema = transform_output.transformed_metadata.schema
-    # Nothing but this feature is read.
-    alone = schema_pb2.Schema(feature=[each for each in schema.feature if each.name == feature])
+    names = [feature] if isinstance(feature, str) else list(feature)
+    # Nothing but these is read.
+    alone = schema_pb2.Schema(feature=[each for each in schema.feature if each.name in names])
     batches = fn_args.data_accessor.tf_dataset_factory(fn_args.train_files, options, alone)
-    return np.concatenate([batch[feature].numpy() for batch in batches.take(math.ceil(rows / _ROWS_READ))])[:rows]
+    read = [{name: batch[name].numpy() for name in names} for batch in batches.take(math.ceil(rows / _ROWS_READ))]
+    if isinstance(feature, str):
+        return np.concatenate([batch[feature] for batch in read])[:rows]
+    rows_read = [np.column_stack([batch[name] for name in names]) for batch in read]
+    return np.concatenate(rows_read)[:rows]
 
 
 def class_weights(labels: np.ndarray, classes: int) -> list[float]:

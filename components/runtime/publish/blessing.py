@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from components.runtime.errors import InputError, TransientError
-from components.runtime.stage.artifacts import InputArtifact, OutputArtifact
+from components.runtime.stage.artifacts import InputArtifact, OutputArtifact, copy_folder
 from components.runtime.stage.progress import report
 from components.runtime.text.json_text import parse
 
@@ -83,6 +84,24 @@ def document(blessing: InputArtifact) -> dict[str, Any]:
             f"{', '.join(sorted(marks)) or 'none'}); run evaluate again"
         )
     return found
+
+
+def pass_on(blessing: InputArtifact, made: OutputArtifact, told: Mapping[str, Any]) -> None:
+    """Writes a blessing anew with what a later stage has to say of it, as a folder and as metadata.
+
+    Args:
+      blessing: of an earlier stage; all that lies in it goes along.
+      made: gets the copy.
+      told: what is said anew in `blessing.json`; with `blessed` False there is none any more.
+    """
+    copy_folder(blessing.path, made.path)
+    content = document(blessing) | dict(told)
+    for mark, is_so in (("BLESSED", content["blessed"]), ("NOT_BLESSED", not content["blessed"])):
+        (made.path / mark).unlink(missing_ok=True)
+        if is_so:
+            (made.path / mark).touch()
+    (made.path / FILE).write_text(json.dumps(content, indent=1) + "\n")
+    made.metadata |= {"blessed": content["blessed"], "reason": content["reason"]}
 
 
 def read(blessing: InputArtifact, model_digest: str, pushed_model: OutputArtifact) -> Blessing | None:

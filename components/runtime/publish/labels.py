@@ -12,6 +12,7 @@ from pathlib import Path
 
 from components.runtime.errors import InputError
 from components.runtime.publish.serving import LABELS
+from components.runtime.stage.artifacts import write_whole
 from components.runtime.text.json_text import parse
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,62}")
@@ -48,6 +49,4 @@ def read(root: Path) -> dict[str, int]:
 
 def write(root: Path, labels: dict[str, int]) -> None:
     """Puts labels in place of those that there are, by one rename; whoever calls holds the directory's lock."""
-    staged = root / f".{LABELS}"
-    staged.write_text(json.dumps(labels, indent=1, sort_keys=True) + "\n")
-    staged.replace(root / LABELS)
+    write_whole(root / LABELS, json.dumps(labels, indent=1, sort_keys=True) + "\n")

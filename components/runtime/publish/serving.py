@@ -1,6 +1,7 @@
 """The serving directory: `<destination>/<version>/` as TensorFlow Serving reads it, plus a manifest that makes it ours.
 
-Push writes it and resolve reads it; neither knows more about it than what stands here. What is in service is the
+Push and those who roll back write it (`publishing`), resolve and servers read it; none knows more about it than what
+stands here. What is in service is the
 version with the highest number, because that is the one that TensorFlow Serving takes, whoever put it there.
 """
 
@@ -8,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,10 @@ WARM_UP = "assets.extra/tf_serving_warmup_requests"
 LABELS = "labels.json"
 """In the serving directory: which version has which label."""
 
+ROLLED_BACK = "rolled_back"
+"""In the manifest of a version that has the model of an earlier one: `version` (its own number), `same_as`, `replaced`
+(what was in service before), `by`, `why` and `run`."""
+
 LARGEST_VERSION = 2**63 - 1
 """TensorFlow Serving's versions are 64-bit integers; it leaves folders with higher numbers alone."""
 
@@ -51,12 +56,17 @@ class DamagedError(Exception):
 
 @dataclass(frozen=True)
 class Version:
-    """A version that Millrace pushed, as its manifest tells."""
+    """A version that Millrace pushed, as its manifest tells.
+
+    Attributes:
+      about: what else the manifest says.
+    """
 
     number: int
     folder: Path
     model_digest: str
     files: dict[str, str]
+    about: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -187,7 +197,9 @@ def read_version(number: int, folder: Path) -> Version | None:
         files = manifest["files"]
         if not isinstance(files, dict) or not files:
             raise ValueError("it lists no files")
-        return Version(number, folder, str(manifest["model_digest"]), {str(name): str(files[name]) for name in files})
+        about = {name: said for name, said in manifest.items() if name not in ("files", "model_digest")}
+        listed = {str(name): str(files[name]) for name in files}
+        return Version(number, folder, str(manifest["model_digest"]), listed, about)
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -11,11 +11,16 @@ from components.runtime.stage.executor import ERROR_PREFIX
 
 STATE_OUTPUT = "millrace-state"
 """The output parameter of a pod that says whether it worked: `done`, or `cached` where all of it was there already."""
+TASKS_OUTPUT = "millrace-tasks"
+"""The output parameter of a pod of several tasks that tells of each that began, as JSON: its name (`task`), its state
+(`done`, `cached`, `failed`, `stopped`), and from when to when (`started`, `ended`, ISO 8601)."""
+STAGE_BEGAN = "progress: the container of the stage has begun"
+"""What a pod with a container beside the launcher's shows as long as that one works."""
 STOPPED = "the Workflow was stopped"
 
 _STOP = re.compile(r"shutdown with strategy|[Ss]topped with strategy")
 # (Where the processes of a pod's containers see each other, Argo ends all of them at once.)
-_TERMINATION = re.compile(r"^main: \S+ \(exit code 143\)|^main: Error \(exit code 137\): progress: lets the container ")
+_TERMINATION = re.compile(rf"^main: \S+ \(exit code 143\)|^main: Error \(exit code 137\): {STAGE_BEGAN}")
 _OF_ATTEMPTS = re.compile(
     r"^(retryStrategy\.expression evaluated to false|No more retries left|Backoff for |Max duration limit|child '|\s*$)"
 )

@@ -31,6 +31,8 @@ def alert(execution: Mapping[str, Any]) -> str:
     outputs = _metadata(execution)
     anomalies = outputs.get("anomalies") or {}
     if not anomalies.get("anomalies"):
+        if outputs.get("infra_blessing", {}).get("passed") is False:
+            return WARNING
         return WARNING if outputs.get("transformed_examples", {}).get("not_finite") else ""
     return ERROR if anomalies.get("valid") is False else WARNING
 
@@ -65,21 +67,18 @@ def which(task: str, stage: str) -> str:
     return task.removeprefix(f"{name}-") if task != name else ""
 
 
+def without(task: str, candidates: Iterable[str]) -> str:
+    """A task's name without the candidate's behind it; the longest that fits, since one may end as another does.
+
+    (`which` goes by the stage, this by the candidates: the stage of transformed-statistics-wide is not its beginning.)
+    """
+    fitting = [name for name in candidates if task.endswith(f"-{name}")]
+    return task.removesuffix(f"-{max(fitting, key=len)}") if fitting else task
+
+
 def of_stage(executions: Iterable[Mapping[str, Any]], stage: str) -> dict[str, Mapping[str, Any]]:
     """The executions of a stage, by the candidate that each is of."""
     return {candidate_of(each): each for each in executions if each["stage"] == stage}
-
-
-def leading(executions: Collection[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
-    """The verdicts that count: the choice's, else of several evaluations the one that a push goes by, else all.
-
-    Args:
-      executions: records of a run's executions.
-    """
-    judged = of_stage(executions, "choose") or of_stage(executions, "evaluate")
-    made = {name: _places(each, "outputs") for name, each in judged.items()}
-    read = set().union(*(_places(each, "inputs") for each in of_stage(executions, "push").values()))
-    return {name: judged[name] for name in followed(made, read)}
 
 
 def followed(made: Mapping[str, Collection[str]], read: Collection[str]) -> list[str]:
@@ -90,10 +89,6 @@ def followed(made: Mapping[str, Collection[str]], read: Collection[str]) -> list
       read: places of what is read.
     """
     return [name for name, places in made.items() if not set(places).isdisjoint(read)] or list(made)
-
-
-def _places(execution: Mapping[str, Any], which_side: str) -> set[str]:
-    return {str(each["uri"]) for each in execution.get(which_side, {}).values() if each.get("uri")}
 
 
 def _metadata(execution: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
@@ -153,6 +148,15 @@ def _blessing(blessing: Mapping[str, Any]) -> Iterator[str]:
         yield "blessed" if blessing["blessed"] else "not blessed"
 
 
+def _review(blessing: Mapping[str, Any]) -> Iterator[str]:
+    """What a stage behind the evaluation says of a model; nothing where it was not asked."""
+    if "passed" in blessing:
+        yield "fit to be served" if blessing["passed"] else "not fit to be served"
+    if "approved" in blessing:
+        by = f" by {blessing['by']}" if blessing.get("by") else ""
+        yield ("approved" if blessing["approved"] else "not approved") + by
+
+
 def _baseline(baseline: Mapping[str, Any]) -> Iterator[str]:
     if "found" in baseline:
         yield f"version {baseline['version']}" if baseline["found"] else "no earlier model"
@@ -172,6 +176,18 @@ def _pushed(pushed: Mapping[str, Any]) -> Iterator[str]:
         yield f"version {pushed['version']}"
 
 
+def _labelled(labelled: Mapping[str, Any]) -> Iterator[str]:
+    if "label" in labelled:
+        yield f"{labelled['label']} " + (
+            f"is version {labelled['of_version']}" if labelled.get("of_version") else "is taken away"
+        )
+
+
+def _removed(removed: Mapping[str, Any]) -> Iterator[str]:
+    if removed.get("removed"):
+        yield f"removed {', '.join(str(number) for number in removed['removed'])}"
+
+
 def _message(message: Mapping[str, Any]) -> Iterator[str]:
     if "told" in message:
         yield f"told {', '.join(message['told']) or 'nobody'}"
@@ -187,8 +203,12 @@ _TELL = {
     "choice": _choice,
     "model": _model,
     "blessing": _blessing,
+    "infra_blessing": _review,
+    "approval": _review,
     "baseline_model": _baseline,
     "pushed_model": _pushed,
+    "labelled": _labelled,
+    "removed_versions": _removed,
     "message": _message,
 }
 """What matters of an output's metadata (docs/contract.md)."""

@@ -16,7 +16,9 @@ from typing import Any
 
 from components.runtime.errors import EXIT_INTERRUPTED, InputError
 from components.runtime.records import argo_messages, execution_record
-from components.runtime.records.facts import UNNAMED, leading, of_stage
+from components.runtime.records.answered import recorded
+from components.runtime.records.facts import UNNAMED, of_stage
+from components.runtime.records.models import models
 from components.runtime.text.json_text import parse
 from components.runtime.text.redaction import redact
 
@@ -68,11 +70,8 @@ def final_status(
 
 def _blessed(executions: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Whether the model is blessed and why; of several that nothing chose from, whether any is, and what of each."""
-    found = {
-        name: each["outputs"]["blessing"]["metadata"]
-        for name, each in leading(executions).items()
-        if "blessing" in each.get("outputs", {})
-    }
+    read = models(map(recorded, executions))
+    found = {"": read.choice.blessing} if read.choice else {each.name: each.blessing or {} for each in read.leading}
     if len(found) > 1:
         told = [
             f"{name or UNNAMED}: {'' if each.get('blessed') else 'not blessed, '}{each.get('reason')}"

@@ -34,6 +34,47 @@ def started_by() -> str:
         return ""
 
 
+def new_run(
+    identity: str,
+    pipeline: str,
+    model: str,
+    started: str,
+    parameters: dict[str, Any],
+    tasks: list[dict[str, Any]],
+    selection: dict[str, Any] | None = None,
+    decision: str = "",
+) -> dict[str, Any]:
+    """The record of something that begins now on this machine.
+
+    Args:
+      identity: its id.
+      pipeline: name of the pipeline.
+      model: folder of the model.
+      started: ISO time.
+      parameters: values by name.
+      tasks: as `new_task` makes them.
+      selection: what of the pipeline is run.
+      decision: what a person does with versions, such as `rollback`, where it is no run of the pipeline.
+    """
+    return {
+        "id": identity,
+        "pipeline": pipeline,
+        "model": model,
+        "target": "local",
+        "by": started_by(),
+        "state": "running",
+        "started": started,
+        "finished": "",
+        "seconds": None,
+        "parameters": parameters,
+        "selection": selection or {"until": "", "only": [], "earlier": ""},
+        "decision": decision,
+        "exit_code": None,
+        "error": "",
+        "tasks": tasks,
+    }
+
+
 def new_task(name: str, stage: str, after: Iterable[str], condition: str, state: str) -> dict[str, Any]:
     """The record of a task that has not run, with a place for everything that is told of it later.
 

@@ -135,6 +135,17 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def copy_folder(source: Path, target: Path) -> None:
+    """Copies a folder without the rights and times of its files, which not every storage keeps."""
+    target.mkdir(exist_ok=True)
+    for each in sorted(source.rglob("*")):
+        place = target / each.relative_to(source)
+        if each.is_dir():
+            place.mkdir()
+        else:
+            shutil.copyfile(each, place)
+
+
 def write_whole(file: Path, text: str) -> None:
     """Writes a file of which readers see the old content or the new one, also after a power cut.
 

@@ -41,6 +41,7 @@ _SCRIPTS = (
     "elements",
     "table",
     "charts",
+    "curves",
     "layout",
     "graph",
     "list",
@@ -50,6 +51,9 @@ _SCRIPTS = (
     "versions",
     "main",
 )
+_NAMED_PAGE = re.compile(rf'"{PAGES}/([^"/]+)"')
+_OUR_PAGE = re.compile(r"(artifacts-.+-[0-9a-f]{32}-.+|[0-9a-f]{64})\.html")
+"""Names that link_page gives reports, by their place or, where that makes no name, by its digest."""
 _INTERNED = ("sources", "executions")
 """Fields of a row whose texts many rows share."""
 
@@ -120,14 +124,17 @@ def write_index(folder: Path, index: Index) -> None:
         for name in _INTERNED:
             row[name] = [names.setdefault(each, len(names)) for each in row.get(name, [])]
     document["names"] = list(names)
-    _write(folder / _INDEX, f"millrace.index = {_script(document)};\n")
+    # A browser reads JSON in a text some ten times as fast as the same as a part of a script.
+    text = _script(document).replace("\\", r"\\").replace("'", r"\'")
+    _write(folder / _INDEX, f"millrace.index = JSON.parse('{text}');\n")
 
 
 def read_rows(folder: Path) -> list[Row]:
     """The rows that were written; none where there are none, or those of another version of the explorer."""
     try:
         text = (folder / _INDEX).read_text(encoding="utf-8")
-        document = parse(text[text.index("{") : text.rindex("}") + 1])
+        inner = text[text.index("'") + 1 : text.rindex("'")]
+        document = parse(re.sub(r"\\(['\\])", r"\1", inner))
         if document.get("format") != model.FORMAT:
             return []
         names = document.get("names", [])
@@ -152,12 +159,24 @@ def locked(folder: Path) -> Iterator[None]:
         yield
 
 
-def sweep(folder: Path, rows: Sequence[Row]) -> None:
-    """Removes the files of runs that are no more."""
+def sweep(folder: Path, rows: Sequence[Row], *, thoroughly: bool = False) -> None:
+    """Removes the files of runs that are no more, and the reports that belong to no run.
+
+    Args:
+      folder: the explorer's.
+      rows: of the runs that there are.
+      thoroughly: look for such reports although no run is gone, which reads the files of all runs.
+    """
     kept = {file_of(row.id) for row in rows}
-    for file in (folder / _RUNS).glob("*.js"):
-        if file.name not in kept:
-            file.unlink(missing_ok=True)
+    gone = [file for file in (folder / _RUNS).glob("*.js") if file.name not in kept]
+    for file in gone:
+        file.unlink(missing_ok=True)
+    if gone or thoroughly:
+        named = {name for file in (folder / _RUNS).glob("*.js") for name in _NAMED_PAGE.findall(file.read_text())}
+        for page in (folder / PAGES).glob("*.html"):
+            # (Whoever puts a file there keeps it.)
+            if page.name not in named and _OUR_PAGE.fullmatch(page.name):
+                page.unlink(missing_ok=True)
 
 
 def _script(document: Any) -> str:

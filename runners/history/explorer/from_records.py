@@ -5,15 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from urllib.parse import quote
 
-from components.runtime.data import tfrecord
-from components.runtime.errors import InputError
-from components.runtime.records.execution_record import relative_uri
-from runners.history import comparison
-from runners.history.directions import better, directions
+from runners.history import comparison, distributions, evaluations
+from runners.history.copied_root import relative_place
+from runners.history.directions import directions, ways
 from runners.history.executions import Execution
-from runners.history.explorer import files, measurements
+from runners.history.explorer import files
 from runners.history.explorer.lineage import lineage_of, sources
-from runners.history.explorer.model import Detail, Evaluation, Feature, Row, Task
+from runners.history.explorer.model import Detail, Row, Task
 from runners.history.explorer.models import models, pushes, quality
 from runners.history.files_read import files_read
 from runners.history.lineage_graph import Graph
@@ -45,12 +43,13 @@ def read(run: Run) -> tuple[Row, Detail]:
         seconds=run.elapsed if run.state != "running" else None,
         by=run.by,
         models=models(answered),
-        pushes=pushes(answered, lambda place: relative_uri(run.root, place), moments),
+        pushes=pushes(answered, lambda place: relative_place(run.root, place), moments, graph),
         sources=sources(artifacts),
         executions=list(dict.fromkeys(filter(None, (_identity(task.execution) for task in run.tasks)))),
         report=_link(run.root, report) if report.is_file() else "",
     )
-    side, told = comparison.side(run), directions(answered.values())
+    side, metrics = comparison.side(run), quality(list(answered.values()))
+    better, told = ways(metrics, directions(answered.values()))
     detail = Detail(
         id=run.id,
         tasks=[
@@ -72,11 +71,14 @@ def read(run: Run) -> tuple[Row, Detail]:
             for task in run.tasks
         ],
         parameters=side.parameters,
-        metrics=(found := quality(list(answered.values()))),
-        better={name: way for name in found if (way := better(name, told))},
+        metrics=metrics,
+        better=better,
+        told=told,
         digests=side.artifacts,
         files=files_read(run, graph),
-        evaluations={task: made for task, each in answered.items() if (made := _evaluation(each))},
+        evaluations={
+            task: made for task, each in answered.items() if not (made := evaluations.of_execution(each)).says_nothing
+        },
         distributions=_distributions(answered),
         executions=executions,
         artifacts=artifacts,
@@ -89,35 +91,13 @@ def _identity(place: str) -> str:
     return place.removeprefix("artifacts/")
 
 
-def _evaluation(execution: Execution) -> Evaluation | None:
-    made = Evaluation(roc=roc([each.metadata.get("confidenceMetrics") for each in execution.outputs.values()]))
-    for artifact in execution.outputs.values():
-        for file in sorted(_inside(execution, artifact.name).glob("metrics-*.tfrecord")):
-            try:
-                made.slices |= measurements.slices(tfrecord.read(file))
-            except (InputError, OSError):
-                # Damaged, or removed meanwhile: the slices are not known.
-                continue
-    return made if made.roc or made.slices else None
-
-
-def roc(told: list[object]) -> list[list[float]]:
-    """The ROC curve in KFP's `confidenceMetrics`: pairs of false positive rate and recall; empty without one."""
-    for points in told:
-        if isinstance(points, list) and all(isinstance(each, dict) for each in points):
-            pairs = [[each.get("falsePositiveRate"), each.get("recall")] for each in points]
-            if pairs and all(isinstance(number, int | float) for pair in pairs for number in pair):
-                return sorted([round(float(number), 5) for number in pair] for pair in pairs)
-    return []
-
-
-def _distributions(executions: dict[str, Execution]) -> dict[str, dict[str, Feature]]:
+def _distributions(executions: dict[str, Execution]) -> dict[str, dict[str, distributions.Feature]]:
     found = {}
     for task, execution in executions.items():
         for name in execution.outputs:
             for file in sorted(_inside(execution, name).glob("Split-*/FeatureStats.pb")):
                 try:
-                    features = measurements.distributions(file.read_bytes())
+                    features = distributions.distributions(file.read_bytes())
                 except OSError:
                     continue
                 if features:

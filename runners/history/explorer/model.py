@@ -10,7 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-FORMAT = 2
+from runners.history.distributions import Feature
+from runners.history.evaluations import Evaluation
+
+FORMAT = 3
 """Of the files. Those of another format are written anew."""
 
 
@@ -79,6 +82,8 @@ class Push:
       created: whether the run made it; False where it was there already.
       same_as: the earlier version whose model it is again; empty for a new model.
       artifact: id of the artifact in the run's lineage.
+      why: as who rolled back to it said.
+      made_of: of the model, as `runners.history.releases` has it.
     """
 
     model: str
@@ -89,6 +94,8 @@ class Push:
     same_as: str
     time: str
     artifact: str
+    why: str = ""
+    made_of: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -102,6 +109,12 @@ class Version:
       by: who started the run that pushed it, or owns the folder that was copied by hand.
       run: that pushed it; empty where no run did.
       until: when the next version came.
+      why: as who rolled back to it said.
+      blessed_by: the run that judged its model.
+      metrics: of that model.
+      labels: that it has now.
+      release: its number; empty where it is unknown.
+      change: what makes it this release, or unknown.
     """
 
     model: str
@@ -118,6 +131,12 @@ class Version:
     blessed: bool | None = None
     reason: str = ""
     artifact: str = ""
+    why: str = ""
+    blessed_by: str = ""
+    metrics: dict[str, float] = field(default_factory=dict)
+    labels: list[str] = field(default_factory=list)
+    release: str = ""
+    change: str = ""
 
 
 @dataclass
@@ -190,43 +209,14 @@ class Execution:
 
 
 @dataclass
-class Evaluation:
-    """How a model did, beyond its metrics.
-
-    Attributes:
-      curves: ROC curve, pairs of false positive rate and recall.
-      slices: metrics by slice; None where a slice has none.
-    """
-
-    roc: list[list[float]] = field(default_factory=list)
-    slices: dict[str, dict[str, float]] = field(default_factory=dict)
-
-
-@dataclass
-class Feature:
-    """The distribution of a feature in a split.
-
-    Attributes:
-      missing: share of rows without a value.
-      edges: of numbers, ascending points of the value axis.
-      cumulative: share of the values up to each edge.
-      top: of text, the most frequent values, each with its share.
-    """
-
-    missing: float | None
-    edges: list[float] = field(default_factory=list)
-    cumulative: list[float] = field(default_factory=list)
-    top: list[list[Any]] = field(default_factory=list)
-
-
-@dataclass
 class Detail:
     """All of one run.
 
     Attributes:
       parameters: of the pipeline and the tasks, as a comparison has them.
       metrics: of all tasks, as a comparison has them.
-      better: 1 or -1 for the metrics that are better when high or low.
+      better: 1 or -1 for the metrics that are better when high or low, 0 where neither is; unknown of others.
+      told: those of which an evaluation said it; of others the name alone tells.
       digests: of what the tasks made, by `<task>/<output>`.
       files: digests of the code, settings and data that they read.
       evaluations: by task.
@@ -239,6 +229,7 @@ class Detail:
     parameters: dict[str, str] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
     better: dict[str, int] = field(default_factory=dict)
+    told: list[str] = field(default_factory=list)
     digests: dict[str, str] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
     evaluations: dict[str, Evaluation] = field(default_factory=dict)

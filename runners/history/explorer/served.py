@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import itertools
 import pwd
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from components.runtime.publish import serving
+from components.runtime.publish import labels, serving
 from runners.history.explorer.model import Model, Push, Row, Version
+from runners.history.releases import Made, releases
 
 _BY_HAND = "put there by hand"
 _ROLLED_BACK = "rolled back"
@@ -26,17 +27,20 @@ class _Pushed:
     @property
     def model(self) -> Model | None:
         """The model of the run that it is."""
-        return next((each for each in self.row.models if each.version == self.push.version), None)
+        same = [each for each in self.row.models if each.version == self.push.version]
+        # Of several candidates each may be version 1 of its own folder.
+        return next((each for each in same if each.digest == self.push.digest), same[0] if same else None)
 
 
-def versions(rows: Sequence[Row], root: Path | None) -> list[Version]:
+def versions(rows: Sequence[Row], root: Path | None, places: Iterable[tuple[str, str]] = ()) -> list[Version]:
     """All versions, by model; the newest first.
 
     Args:
       rows: of all runs.
       root: the pipeline root, from which serving directories are named; None where nobody can look into them.
+      places: serving directories with their models, to look into whether a run pushed there or not.
     """
-    found: dict[tuple[str, str], dict[str, _Pushed]] = {}
+    found: dict[tuple[str, str], dict[str, _Pushed]] = {place: {} for place in places}
     for row in rows:
         for push in row.pushes:
             there = found.setdefault((push.destination, push.model), {})
@@ -54,7 +58,8 @@ def _of_model(model: str, destination: str, pushed: dict[str, _Pushed], root: Pa
     folder = _folder(destination, root)
     there = {str(number): path for number, path in serving.numbered(folder)} if folder else {}
     newest = max(there, key=int, default="")
-    first: dict[str, str] = {}
+    labelled = _labels(folder) if folder else {}
+    first: dict[str, Version] = {}
     made = []
     for number in sorted({*pushed, *there}, key=_order):
         each = pushed.get(number)
@@ -65,8 +70,22 @@ def _of_model(model: str, destination: str, pushed: dict[str, _Pushed], root: Pa
             version.state = "served" if number == newest else "earlier"
         else:
             version.state = "removed"
-        first.setdefault(version.digest, number)
+        version.labels = [label for label, of in labelled.items() if str(of) == number and number in there]
+        known = first.setdefault(version.digest, version) if version.digest else version
+        if known is not version and version.blessed is None:
+            # What was found out about a model holds wherever it is put.
+            version.blessed, version.reason, version.blessed_by = known.blessed, known.reason, known.blessed_by
+            version.metrics = known.metrics
         made.append(version)
+    told = releases(
+        [
+            Made(each.number, each.digest, pushed[each.number].push.made_of if each.number in pushed else {})
+            for each in made
+        ]
+    )
+    for version in made:
+        release = told[version.number]
+        version.release, version.change = str(release.number or ""), release.why
     timed = [each for each in made if each.time]
     for earlier, later in itertools.pairwise(timed):
         earlier.until = later.time
@@ -86,13 +105,16 @@ def _pushed(each: _Pushed) -> Version:
         time=push.time,
         run=each.row.id,
         digest=push.digest,
+        why=push.why,
+        blessed_by=each.row.id if judged and judged.blessed is not None else "",
+        metrics=judged.metrics if judged else {},
         blessed=judged.blessed if judged else None,
         reason=judged.reason if judged else "",
         artifact=push.artifact,
     )
 
 
-def _by_hand(model: str, destination: str, number: str, folder: Path, first: dict[str, str]) -> Version:
+def _by_hand(model: str, destination: str, number: str, folder: Path, first: dict[str, Version]) -> Version:
     """A version that no run tells of: a copy of an earlier one, or somebody else's."""
     made = Version(model, number, destination, state="", how=_BY_HAND)
     try:
@@ -107,9 +129,23 @@ def _by_hand(model: str, destination: str, number: str, folder: Path, first: dic
     except serving.DamagedError:
         known = None
     if known:
-        made.digest, made.again = known.model_digest, first.get(known.model_digest, "")
+        made.digest = known.model_digest
+        made.again = first[known.model_digest].number if known.model_digest in first else ""
         made.how = _ROLLED_BACK if made.again else _BY_HAND
+        said = known.about.get(serving.ROLLED_BACK)
+        # (A copy of that version says so too.)
+        if isinstance(said, dict) and str(said.get("version")) == number:
+            made.how, made.again = _ROLLED_BACK, str(said.get("same_as") or "")
+            made.by, made.why = str(said.get("by") or ""), str(said.get("why") or "")
     return made
+
+
+def _labels(folder: Path) -> dict[str, int]:
+    try:
+        return labels.read(folder)
+    except ValueError:
+        # The command that lists them says so.
+        return {}
 
 
 def _folder(destination: str, root: Path | None) -> Path | None:

@@ -19,13 +19,14 @@ _SECONDS = 2.0
 """So long a run waits at its end for earlier ones that are not in the explorer yet; the command reads the rest."""
 
 
-def update(root: Path, *, seconds: float = _SECONDS, first: str = "") -> int:
+def update(root: Path, *, seconds: float = _SECONDS, first: str = "", thoroughly: bool = False) -> int:
     """Writes the explorer's files beside the runs.
 
     Args:
       root: the pipeline root.
       seconds: how long records are read; those that are left come the next time.
       first: a run that comes before all others.
+      thoroughly: also look for reports of stages that belong to no run any more where none is gone.
 
     Returns:
       How many runs are left to read.
@@ -62,7 +63,7 @@ def update(root: Path, *, seconds: float = _SECONDS, first: str = "") -> int:
             files.write_detail(folder, detail)
             rows[run.id] = row
         ordered = sorted(rows.values(), key=lambda row: (row.started, row.id), reverse=True)
-        files.sweep(folder, ordered)
+        files.sweep(folder, ordered, thoroughly=thoroughly and not left)
         note = f"{left:,} more runs are not here yet: ./millrace explore reads them" if left else ""
         files.write_index(
             folder, Index(str(root), files.now(), ordered, versions(ordered, root), sorted(damaged), note)
@@ -79,7 +80,7 @@ def complete(root: Path, tell: Callable[[int], None]) -> Path:
     """
     left = math.inf
     while left:
-        now = update(root)
+        now = update(root, thoroughly=True)
         # (Damaged ones are never left; a root that changes faster than it is read is one for the next call.)
         if now >= left:
             break

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
-from components.runtime.stage.report import COLORS, Html, drawing, escape, figure, section, table, text
-from runners.history.candidates import Candidate, candidates, choice, roc
-from runners.history.outcome import Outcome, metrics_of, truth
+from components.runtime.records.answered import metrics_of, truth
+from components.runtime.stage.report import Html, escape, section, table, text
+from runners.history.candidates import Candidate, candidates, choice
+from runners.history.evaluations import of_execution
+from runners.history.outcome import Outcome
+from runners.history.pages.evaluation_curves import curves
 from runners.history.records import Run
 from runners.terminal import text as words
 
@@ -19,22 +22,6 @@ def candidates_section(run: Run) -> Html:
     found = candidates(run)
     parts = [*([_table(found)] if found and not choice(run) else []), *_curves(found)]
     return section("Candidates", *parts) if parts else Html("")
-
-
-def roc_figure(curves: Mapping[str, tuple[Sequence[float], Sequence[float]]], about: str) -> Html:
-    """ROC curves over each other.
-
-    Args:
-      curves: false positive rates and recalls, by what the legend calls them.
-      about: what a person who cannot see it should know.
-    """
-    drawn = figure(4.6, 4.2)
-    axes = drawn.add_subplot(aspect="equal", xlabel="false positive rate", ylabel="recall", title="ROC curves")
-    axes.plot([0, 1], [0, 1], color="#d1d5db", linestyle="--", linewidth=1)
-    for place, (name, curve) in enumerate(curves.items()):
-        axes.plot(*curve, color=COLORS[place % len(COLORS)], label=name)
-    axes.legend(loc="lower right", frameon=False)
-    return drawing(drawn, about)
 
 
 def _table(found: Sequence[Candidate]) -> Html:
@@ -53,6 +40,5 @@ def _table(found: Sequence[Candidate]) -> Html:
 
 
 def _curves(found: Sequence[Candidate]) -> Iterator[Html]:
-    curves = {each.name: curve for each in found if (curve := roc(each.evaluation))}
-    if len(curves) > 1:
-        yield roc_figure(curves, "ROC curves of the candidates, one over the other")
+    if len(found) > 1:
+        yield from curves({each.name: of_execution(each.evaluation) for each in found})

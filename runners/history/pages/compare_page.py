@@ -9,11 +9,12 @@ from typing import Any
 
 from components.runtime.stage.artifacts import write_whole
 from components.runtime.stage.report import COLORS, Html, drawing, escape, figure, page, section
-from runners.history.candidates import Candidate, candidates, roc
+from runners.history.candidates import Candidate, candidates
 from runners.history.comparison import Comparison, MetricRow, Row
+from runners.history.evaluations import of_execution
 from runners.history.pages import page_parts as parts
-from runners.history.pages.candidates_section import roc_figure
 from runners.history.pages.embedding import embed
+from runners.history.pages.evaluation_curves import curves
 from runners.history.records import Run
 from runners.terminal import text
 
@@ -132,14 +133,12 @@ def _number(value: float | None) -> Html:
 
 
 def _figures(compared: Comparison) -> Iterator[Html]:
-    curves = {}
+    evaluated = {}
     for run in (compared.left, compared.right):
         found = candidates(run)
         for each in found or [Candidate("", execution) for execution in run.of_stage("evaluate")]:
-            if curve := roc(each.evaluation):
-                curves[f"{run.id}/{each.name}".rstrip("/")] = curve
-    if curves:
-        yield roc_figure(curves, "ROC curves of both runs, one over the other")
+            evaluated[f"{run.id}/{each.name}".rstrip("/")] = of_execution(each.evaluation)
+    yield from curves(evaluated)
     shares = [row for row in compared.metrics if _is_share(row.left) and _is_share(row.right)]
     if shares:
         drawn = figure(9.0, 0.9 + 0.42 * len(shares))

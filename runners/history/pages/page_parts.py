@@ -63,6 +63,9 @@ def digest(artifact: Artifact) -> Html:
 
 def verdict(run: Run, made: Outcome) -> tuple[str, str, str]:
     """What became of the model: `good`, `bad` or nothing, a headline, and the reason."""
+    if run.decision:
+        decided = "".join(f"{task.name}: {task.facts}" for task in run.tasks if task.state == "done")
+        return ("good" if decided else ""), decided + made.how_pushed, str(run.parameters.get("why") or "")
     reason = f"{made.reason} · Baseline: {made.baseline}" if made.baseline else made.reason
     if made.blessed:
         if made.version:

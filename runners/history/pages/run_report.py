@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from components.runtime.lineage import record as lineage
+from components.runtime.records.answered import metrics_of, truth
 from components.runtime.records.facts import which
 from components.runtime.stage.artifacts import write_whole
 from components.runtime.stage.report import Html, escape, page, section, table
 from runners.history.executions import Artifact, Execution
-from runners.history.outcome import Outcome, leading, metrics_of, model_of, outcome, truth
+from runners.history.outcome import Outcome, leading, model_of, outcome
 from runners.history.pages import page_parts as parts
 from runners.history.pages.candidates_section import candidates_section
 from runners.history.pages.embedding import HTML_TYPE, StagePage, stage_pages

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from runners.scaffold.model.profile import BINARY, CLASSES, LABELS, NUMBER, Task
@@ -45,8 +46,7 @@ def gates(task: Task, rows: int) -> dict[str, Gate]:
         told = "The squared error of answering the mean over the model's: the mean gets 1. R² = 1 - 1 / lift."
         return {"SquaredErrorLift": Gate(1.05, -0.05, True, told)}
     if task.kind == LABELS:
-        share = min(task.shares.values())
-        return {"AUC": auc(share, rows)}
+        return {"AUC": mean_auc(task.shares.values(), rows)}
     if task.kind == CLASSES:
         most = max(task.shares.values())
         told = f"Accuracy over the share of the most frequent class, {most:.0%}: a constant answer gets 1."
@@ -68,13 +68,30 @@ def gates(task: Task, rows: int) -> dict[str, Gate]:
 
 
 def auc(share: float, rows: int) -> Gate:
+    """What chance hardly reaches of a class with this share."""
+    return _auc(_deviation(share, rows), rows, "Chance and constant answers reach 0.5")
+
+
+def mean_auc(shares: Collection[float], rows: int) -> Gate:
+    """What chance hardly reaches on average over labels with these shares.
+
+    Labels may go together, so that chance favours all of them at once: their mean varies as much as one does, at most.
+    """
+    deviation = sum(_deviation(share, rows) for share in shares) / len(shares)
+    return _auc(deviation, rows, "Constant answers by label reach a mean of 0.5, as chance does")
+
+
+def _deviation(share: float, rows: int) -> float:
     """The AUC of scores without meaning is normal around a half, with the deviation of Mann and Whitney's statistic."""
     ones = max(share * rows, 1)
     others = max(rows - ones, 1)
-    deviation = math.sqrt((ones + others + 1) / (12 * ones * others))
+    return math.sqrt((ones + others + 1) / (12 * ones * others))
+
+
+def _auc(deviation: float, rows: int, told: str) -> Gate:
     chance = min(1.0, _up(0.5 + CHANCE * deviation))
     bound = min(MOST_AUC, chance)
-    told = f"Chance and constant answers reach 0.5, on {rows:,} rows in 19 of 20 cases less than {chance}."
+    told += f", on {rows:,} rows in 19 of 20 cases less than {chance}."
     if chance > bound:
         told += f" No more than {bound} is asked for, so on so few rows chance passes more often than that."
     return Gate(bound, -max(0.01, round(deviation / 2, 2)), False, told)

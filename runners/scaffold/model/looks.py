@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
 
-from runners.scaffold.model.leaks import leak
+from runners.scaffold.model import column_names
+from runners.scaffold.model.leaks import leak, order_tells
 from runners.scaffold.model.profile import BYTES, FLOAT, INTEGER, TEXT, Column, DataSet, Task
 from runners.scaffold.model.text_forms import ISO_DATE, OTHER_DATE, is_number, numbers_to_clean, share, short
 
@@ -49,51 +49,7 @@ FEW = 10
 MOST_CATEGORIES = 1000
 """A vocabulary of more values is hardly one of categories."""
 
-_TOKENS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
-
-_ID = {"id", "ids", "uuid", "guid", "key", "index", "rownames", "rowid", "serial", "unnamed", "row"}
-_CODES = {
-    *(
-        "code",
-        "zip",
-        "zipcode",
-        "postcode",
-        "postal",
-        "tract",
-        "area",
-        "region",
-        "district",
-        "county",
-        "state",
-        "class",
-    ),
-    *(
-        "category",
-        "type",
-        "kind",
-        "group",
-        "cluster",
-        "month",
-        "weekday",
-        "day",
-        "hour",
-        "dow",
-        "store",
-        "shop",
-        "branch",
-    ),
-    *("department", "team", "sector", "industry", "product", "brand", "channel", "status", "plan", "tier"),
-}
-_WITH_ZEROS = {"code", "zip", "zipcode", "postcode", "postal", "plz"}
-_TIMES = {"time", "timestamp", "date", "datetime", "at", "created", "updated", "ts", "epoch", "seconds"}
-_PLACES = {"lat", "latitude", "lon", "lng", "long", "longitude"}
-
 _YEAR_2000, _YEAR_2100 = 946_684_800, 4_102_444_800
-
-
-def words(name: str) -> set[str]:
-    """The words of a column's name in small letters: of `pickup_latitude`, `StoreID`, `ZIP code`."""
-    return {token.lower() for token in _TOKENS.findall(name)}
 
 
 def look(column: Column, data: DataSet, task: Task, *, kept: bool = False) -> Look:
@@ -109,7 +65,10 @@ def look(column: Column, data: DataSet, task: Task, *, kept: bool = False) -> Lo
         return Look(NOTHING, reason, (reason,))
     if column.unit in _UNITS and column.distinct != 1:
         return _moments(column, _UNITS[column.unit], "")
-    if not kept and (reason := _id(column, data) or leak(column, data, task)):
+    if not kept and (reason := _id(column, data)):
+        told = order_tells(column, data, task)
+        return Look(NOTHING, f"{reason}; {told}" if told else reason, (reason, *([told] if told else [])))
+    if not kept and (reason := leak(column, data, task)):
         return Look(NOTHING, reason, (reason,))
     if column.distinct == 1 or column.missing_share > 0.95:
         missing = f"{column.missing_share:.1%}" if column.missing_share < 0.9995 else "more than 99.9%"
@@ -140,7 +99,11 @@ def _id(column: Column, data: DataSet) -> str:
         return "an id: every row has a value of its own"
     if column.kind == INTEGER:
         span = max(column.values) - min(column.values) + 1
-        if words(column.name) & _ID or not words(column.name) or span <= 1.2 * data.all_rows:
+        if (
+            column_names.words(column.name) & column_names.ID
+            or not column_names.words(column.name)
+            or span <= 1.2 * data.all_rows
+        ):
             return "an id: every row has a number of its own"
     return ""
 
@@ -182,7 +145,7 @@ def rare(rows: int) -> int:
 def _moments_as_integers(column: Column, named: set[str]) -> Look | None:
     """Of integers that are dates; None of others."""
     least, most = min(column.values), max(column.values)
-    if named & _TIMES and least > _YEAR_2000 / 3 and most < _YEAR_2100:
+    if named & column_names.TIMES and least > _YEAR_2000 / 3 and most < _YEAR_2100:
         return _moments(column, SECONDS, DATE_AS_SECONDS)
     # Beyond what else is counted, whatever the name.
     if least / 1000 > _YEAR_2000 / 3 and most / 1000 < _YEAR_2100 and column.distinct > FEW:
@@ -209,7 +172,7 @@ def _moments(column: Column, like: str, remark: str) -> Look:
 
 
 def _number(column: Column, data: DataSet, *, kept: bool) -> Look:
-    named = words(column.name)
+    named = column_names.words(column.name)
     if column.name in data.families:
         return Look(NUMERIC, "one of many of its kind")
     if column.distinct == 2:
@@ -217,23 +180,29 @@ def _number(column: Column, data: DataSet, *, kept: bool) -> Look:
     if column.kind == INTEGER:
         if (moments := _moments_as_integers(column, named)) is not None:
             return moments
-        if named & (_CODES | _ID) and column.distinct > FEW and "year" not in named:
+        of = column_names.head(column.name)
+        if of & (column_names.CODES | column_names.KEYS) and column.distinct > FEW:
             remarks: tuple[str, ...] = ("integers that look like codes",)
-            if named & _WITH_ZEROS:
+            if named & column_names.WITH_ZEROS:
                 remarks += (f"zeros before them are lost; in a CSV --ingest 'text_columns=[{column.name}]' keeps them",)
             if told := _hardly_met(column):
                 return Look(NUMERIC, told, remarks) if kept else Look(NOTHING, told, (*remarks, told))
             return Look(CODE, f"{column.distinct:,} codes", remarks)
-        if column.distinct <= 5 or (named & _CODES and column.distinct <= FEW):
+        if column.distinct <= 5 or (of & column_names.CODES and column.distinct <= FEW):
             return Look(CATEGORY, f"{column.distinct} values", ("integers that look like categories",))
-    if named & _PLACES and column.kind == FLOAT:
+    if named & column_names.PLACES and column.kind == FLOAT:
         return Look(PLACE, "a coordinate")
     values = np.array(column.values, np.float64)
     if not np.isfinite(values).all():
         return Look(PLACE, "infinite values", ("infinite values",))
-    if values.min() >= 0 and (skew := _skew(values)) > 2 and _skew(np.log1p(values)) < skew / 2:
+    if is_skewed(values):
         return Look(SKEWED, f"skewed: median {_plain(np.median(values))}, largest {_plain(values.max())}")
     return Look(NUMERIC, f"{_plain(values.min())} to {_plain(values.max())}")
+
+
+def is_skewed(values: np.ndarray[Any, Any]) -> bool:
+    """Whether numbers, none below 0, have a heavy tail that their logarithms do not have."""
+    return bool(values.min() >= 0 and (skew := _skew(values)) > 2 and abs(_skew(np.log1p(values))) < skew / 2)
 
 
 def _mean_words(column: Column) -> float:

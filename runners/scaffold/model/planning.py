@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from components.runtime.errors import InputError, did_you_mean
-from runners.scaffold.model import gates, looks, treatments
+from runners.scaffold.model import column_names, gates, treatments
 from runners.scaffold.model.curated_schema import curated
 from runners.scaffold.model.profile import DataSet, Feature, Plan, Task
 from runners.settings.folders import MODELS, shown
@@ -37,6 +37,9 @@ SLICE_ROWS = 20
 WIDE = 16
 """From so many columns of the same treatment on they are read in a loop."""
 
+MOST_PARTS, ROWS_OF_A_PART = 16, 60
+"""The finer the parts in which a number is seen, the more there is to learn by heart."""
+
 
 def plan(folder: Path, data: DataSet, task: Task, kept: Collection[str] = (), left_out: Collection[str] = ()) -> Plan:
     """Everything that the files of a model say.
@@ -64,6 +67,7 @@ def plan(folder: Path, data: DataSet, task: Task, kept: Collection[str] = (), le
         slices=_slices(data, features),
         batch_size=batch_size,
         train_steps=_steps(rows, batch_size),
+        parts=max(2, min(MOST_PARTS, rows // ROWS_OF_A_PART)),
         looped=_looped(data, features),
         long_names={name: constant for name in data.columns if (constant := treatments.constant_of(name))},
     )
@@ -126,7 +130,7 @@ def _slices(data: DataSet, features: Collection[Feature]) -> tuple[str, ...]:
         return 2 <= column.distinct <= 12 and len(common) >= 2 and feature.column.isprintable()
 
     def rank(feature: Feature) -> tuple[bool, int]:
-        return not looks.words(feature.column) & _ASKED_FOR, data.columns[feature.column].distinct
+        return not column_names.words(feature.column) & _ASKED_FOR, data.columns[feature.column].distinct
 
     suited = [each for each in features if each.treatment in ("vocabulary", "z-score") and suits(each)]
     chosen = [each for each in suited if each.treatment == "vocabulary" or not rank(each)[0]]

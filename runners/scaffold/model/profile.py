@@ -109,6 +109,7 @@ class Task:
       why: in words, for people.
       unseen: whether a class may be met that training has not seen, and the label has one number more.
       remarks: what looks wrong with the label.
+      skewed: whether a label that is a number has a heavy tail, so that its logarithm is learned.
     """
 
     kind: str
@@ -118,6 +119,7 @@ class Task:
     why: str = ""
     unseen: bool = False
     remarks: tuple[str, ...] = ()
+    skewed: bool = False
 
     @property
     def label(self) -> str:
@@ -185,6 +187,7 @@ class Plan:
       gates: what the model must reach, by the class names of metrics.
       batch_size: rows of a training step.
       train_steps: steps of the training.
+      parts: in how many parts the network sees the range of a number.
       slices: columns by which a person would ask for the metrics.
       looped: columns of numbers that are read in a loop, each with its name as of `Feature.name`.
       long_names: constants of Python that stand for raw names too long for a line, by raw name.
@@ -202,6 +205,7 @@ class Plan:
     gates: Mapping[str, Any]
     batch_size: int
     train_steps: int
+    parts: int
     slices: tuple[str, ...] = ()
     looped: Mapping[str, str] = field(default_factory=dict)
     long_names: Mapping[str, str] = field(default_factory=dict)

@@ -6,8 +6,10 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from components.runtime.errors import InputError, did_you_mean
-from runners.scaffold.model import text_forms
+from runners.scaffold.model import looks, text_forms
 from runners.scaffold.model.profile import (
     BINARY,
     CLASSES,
@@ -68,7 +70,9 @@ def infer(data: DataSet, labels: Sequence[str], *, kind: str = "", positive: str
     if kind == NUMBER:
         if column.kind not in (INTEGER, FLOAT):
             raise InputError(f"--task number: the label {column.name} is text, such as {_some(column)}")
-        return Task(NUMBER, tuple(labels), why=f"{column.distinct:,} different numbers")
+        skewed = looks.is_skewed(np.array(column.values, np.float64))
+        told = "; a few are far above the others, so that the logarithm is learned" if skewed else ""
+        return Task(NUMBER, tuple(labels), why=f"{column.distinct:,} different numbers{told}", skewed=skewed)
     if kind == BINARY:
         if column.distinct != 2:
             raise InputError(f"--task binary: the label {column.name} has {column.distinct:,} values, not two")

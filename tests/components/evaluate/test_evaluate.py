@@ -17,8 +17,9 @@ from components.evaluate.computation.counts import Counts
 from components.evaluate.computation.result_files import load
 from components.runtime.errors import InputError
 from components.runtime.stage.artifacts import content_digest
+from components.runtime.stage.executor import run_stage
 from tests.components.evaluate import evaluation_support as support
-from tests.support import ROOT, run_stage, shared
+from tests.support import ROOT, executor_input, shared
 
 TAXI = ROOT / "models" / "taxi" / "evaluation.pbtxt"
 DIGITS = ROOT / "models" / "digits" / "evaluation.pbtxt"
@@ -340,12 +341,15 @@ def test_truncated_examples(tmp_path: Path, trip_examples: Path, trip_schema: Pa
 
 
 def test_exit_code_of_a_missing_configuration(
-    tmp_path: Path, trip_examples: Path, trip_schema: Path, good_model: Path
+    tmp_path: Path, trip_examples: Path, trip_schema: Path, good_model: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     missing = tmp_path / "none.pbtxt"
-    result = run_stage(
-        "evaluate", tmp_path / "out", **support.arguments(trip_examples, good_model, trip_schema, missing)
-    )
-    assert result.exit_code == 65
-    assert result.error == f"eval_config_file {missing}: No such file or directory; name the file with the EvalConfig"
-    assert not any((tmp_path / "out").iterdir())
+    given = support.arguments(trip_examples, good_model, trip_schema, missing)
+    call = json.dumps(executor_input(tmp_path / "out", **given))
+    with pytest.raises(SystemExit) as ended:
+        run_stage("components.evaluate.evaluate:evaluate", ["--executor-input", call])
+    assert ended.value.code == 65
+    (error,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    said = f"eval_config_file {missing}: No such file or directory; name the file with the EvalConfig"
+    assert error == f"error: {said}"
+    assert not list((tmp_path / "out").glob("**/*"))

@@ -195,7 +195,7 @@ def test_what_serving_takes_instead_of_the_model_is_no_version_that_holds_it(
 
 
 def test_a_version_that_was_copied_back_by_hand_is_in_service(tmp_path: Path, blessing: Path) -> None:
-    """How docs/how-it-works.md goes back to an old model."""
+    """How people go back without `rollback`."""
     serving = tmp_path / "serving"
     for name in ("one", "two"):
         push(tmp_path / f"push-{name}", make_model(tmp_path / name, name), blessing, serving)
@@ -402,3 +402,15 @@ def test_killed_at_any_instant_a_repeated_push_still_gives_one_version(tmp_path:
         assert versions(serving) == sorted(str(each) for each in range(1, number + 3))
         assert leftovers(serving) == []
         old = model
+
+
+def test_warm_up_requests_of_the_serving_check_go_into_the_version(tmp_path: Path, blessing: Path) -> None:
+    (blessing / "warm_up").mkdir()
+    (blessing / "warm_up" / "tf_serving_warmup_requests").write_bytes(b"requests")
+    model = make_model(tmp_path / "model")
+    assert push(tmp_path / "out", model, blessing, tmp_path / "serving").exit_code == 0
+    version = tmp_path / "serving" / "1"
+    assert (version / "assets.extra" / "tf_serving_warmup_requests").read_bytes() == b"requests"
+    manifest = json.loads((version / MANIFEST).read_text())
+    assert manifest["model_digest"] == content_digest(model), "they are no part of the model, which is the same without"
+    assert push(tmp_path / "again", model, blessing, tmp_path / "serving").output["parameterValues"]["version"] == "1"

@@ -8,6 +8,7 @@ a JSON list of `{"wait": expression}`, `{"do": expression}`, `{"get": expression
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import mimetypes
 import subprocess
@@ -15,6 +16,7 @@ import sys
 import tempfile
 import time
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +91,26 @@ _TEXT = "document.body.innerText"
 
 
 def main(chromium: str, url: str, picture: str, steps: list[dict[str, Any]]) -> None:
+    with tab(chromium) as address:
+        page = Page(address)
+        page.call("Page.navigate", url=url)
+        got = []
+        for step in steps:
+            ((kind, given),) = step.items()
+            if kind in ("drop", "type"):
+                getattr(page, kind)(*given)
+            elif kind == "wait":
+                page.wait(given)
+            else:
+                answer = page.evaluate(given)
+                got += [answer] if kind == "get" else []
+        Path(picture).write_bytes(base64.b64decode(page.call("Page.captureScreenshot")["data"]))
+        print(json.dumps({"got": got, "asked": page.asked}))
+
+
+@contextlib.contextmanager
+def tab(chromium: str) -> Iterator[str]:
+    """The address of a tab of a Chromium that nobody sees and that ends with it."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         options = ["--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--no-first-run"]
         # The browser itself asks its maker for things; only what the page asks counts.
@@ -99,26 +121,13 @@ def main(chromium: str, url: str, picture: str, steps: list[dict[str, Any]]) -> 
             stderr=subprocess.DEVNULL,
         )
         try:
-            page = Page(_tab(Path(folder) / "DevToolsActivePort"))
-            page.call("Page.navigate", url=url)
-            got = []
-            for step in steps:
-                ((kind, given),) = step.items()
-                if kind in ("drop", "type"):
-                    getattr(page, kind)(*given)
-                elif kind == "wait":
-                    page.wait(given)
-                else:
-                    answer = page.evaluate(given)
-                    got += [answer] if kind == "get" else []
-            Path(picture).write_bytes(base64.b64decode(page.call("Page.captureScreenshot")["data"]))
-            print(json.dumps({"got": got, "asked": page.asked}))
+            yield _address(Path(folder) / "DevToolsActivePort")
         finally:
             browser.terminate()
             browser.wait(timeout=30)
 
 
-def _tab(file: Path) -> str:
+def _address(file: Path) -> str:
     deadline = time.monotonic() + _SECONDS
     while not file.exists() or not file.read_text().strip():
         if time.monotonic() > deadline:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from components.runtime.stage.artifacts import content_digest
+from tests import forked
 from tests.components.push.serving_support import make_blessing, make_model
 from tests.components.push_hub.hub_server import Hub
 from tests.support import ROOT, StageResult, executor_input
@@ -104,11 +105,17 @@ def environment(hub: Hub, **variables: str) -> dict[str, str]:
     return kept | {"HF_ENDPOINT": hub.address, "HF_TOKEN": hub.token} | variables
 
 
-def start(folder: Path, hub: Hub, kwargs: dict[str, Any], **variables: str) -> subprocess.Popen[str]:
-    """Starts the stage."""
+def request(folder: Path, kwargs: dict[str, Any]) -> Path:
+    """Writes what the stage is asked for, beside the folder of its outputs."""
     folder.mkdir(parents=True)
     file = folder.with_name(f"{folder.name}.executor_input.json")
     file.write_text(json.dumps(executor_input(folder, **kwargs)))
+    return file
+
+
+def start(folder: Path, hub: Hub, kwargs: dict[str, Any], **variables: str) -> subprocess.Popen[str]:
+    """Starts the stage as a process begun anew, for tests that kill it."""
+    file = request(folder, kwargs)
     return subprocess.Popen(
         [sys.executable, "-m", "components.push_hub", "--executor-input", f"@{file}"],
         cwd=ROOT,
@@ -123,10 +130,11 @@ def push(
     folder: Path, hub: Hub, model: Path, blessing: Path, env: dict[str, str] | None = None, **parameters: Any
 ) -> StageResult:
     """Runs the stage to its end; whatever happens, the token stays in the headers of requests."""
-    process = start(folder, hub, arguments(model, blessing, **parameters), **(env or {}))
-    stdout, stderr = process.communicate(timeout=120)
-    ensure_no_token(folder, hub, stdout + stderr)
-    return StageResult(process.returncode, stdout, stderr, folder)
+    file = request(folder, arguments(model, blessing, **parameters))
+    out, err = (folder.with_name(f"{folder.name}.{name}") for name in ("stdout", "stderr"))
+    code = forked.stage("push_hub", ["--executor-input", f"@{file}"], out, err, environment(hub, **(env or {})))
+    ensure_no_token(folder, hub, out.read_text() + err.read_text())
+    return StageResult(code, out.read_text(), err.read_text(), folder)
 
 
 def ensure_no_token(folder: Path, hub: Hub, log: str) -> None:

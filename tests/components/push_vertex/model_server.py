@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote
 
-from google.cloud.aiplatform_v1 import types
 from google.protobuf import json_format
 
 from tests.components.push_vertex.storage_server import Refused, Storage
@@ -22,10 +21,13 @@ PARENT = "projects/my-project/locations/europe-west4"
 _ALIAS = re.compile(r"[a-z][a-zA-Z0-9-]{0,126}[a-z0-9]")
 
 
-def _known(kind: Any, content: dict[str, Any]) -> dict[str, Any]:
+def _known(kind: str, content: dict[str, Any]) -> dict[str, Any]:
     """What the service does not know it refuses."""
+    # The import takes seconds, and would for every process that collects the tests.
+    from google.cloud.aiplatform_v1 import types
+
     try:
-        json_format.ParseDict(content, kind()._pb)
+        json_format.ParseDict(content, getattr(types, kind)()._pb)
     except json_format.ParseError as error:
         raise Refused(400, str(error)) from None
     return content
@@ -94,7 +96,7 @@ class VertexModels:
         return 200, reply
 
     def upload(self, request: dict[str, Any]) -> dict[str, Any]:
-        model = _known(types.Model, request["model"])
+        model = _known("Model", request["model"])
         name = request.get("parentModel") or f"{PARENT}/models/{request['modelId']}"
         if not request.get("parentModel") and name in self.models:
             raise Refused(409, f"The Model already exists: {name}")
@@ -137,7 +139,7 @@ class VertexModels:
         version["versionAliases"] = sorted(set(version["versionAliases"]) | aliases)
 
     def create_endpoint(self, endpoint: dict[str, Any], identity: str) -> dict[str, Any]:
-        _known(types.Endpoint, endpoint)
+        _known("Endpoint", endpoint)
         assert re.fullmatch(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?", identity), identity
         name = f"{PARENT}/endpoints/{identity}"
         if name in self.endpoints:
@@ -164,7 +166,7 @@ class VertexModels:
         return endpoint
 
     def deploy(self, endpoint: dict[str, Any], request: dict[str, Any]) -> dict[str, Any]:
-        deployed = _known(types.DeployedModel, request["deployedModel"])
+        deployed = _known("DeployedModel", request["deployedModel"])
         model, _, version = deployed["model"].partition("@")
         if version not in {each["versionId"] for each in self.models.get(model, [])}:
             raise Refused(404, f"The Model does not exist: {deployed['model']}")

@@ -8,10 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
-from google.cloud.aiplatform_v1.types import AcceleratorType
 
-from components.push_vertex.endpoints import split
-from components.push_vertex.registry import prebuilt_image
 from components.runtime.publish import vertex_accelerators
 from components.runtime.publish.vertex_options import Container, PushVertex
 from components.runtime.stage.artifacts import content_digest
@@ -142,6 +139,8 @@ def test_the_run_is_a_label_as_far_as_labels_go(server: VertexModels, push: Push
 
 
 def test_images_come_from_the_nearest_repository() -> None:
+    from components.push_vertex.registry import prebuilt_image
+
     regions = {"europe-west4": "europe", "me-west1": "europe", "us-east1": "us", "southamerica-east1": "us"}
     for region, place in (regions | {"asia-east1": "asia", "australia-southeast1": "asia"}).items():
         assert prebuilt_image(region, gpu=True) == f"{place}-docker.pkg.dev/vertex-ai/prediction/tf2-gpu.2-15:latest"
@@ -234,10 +233,14 @@ def test_two_endpoints_of_a_name_are_not_guessed_between(server: VertexModels, p
     ],
 )
 def test_traffic(current: dict[str, int], percent: int, expected: dict[str, int]) -> None:
+    from components.push_vertex.endpoints import split
+
     assert split(current, "new", percent) == expected
 
 
 def test_traffic_adds_up_and_keeps_the_order() -> None:
+    from components.push_vertex.endpoints import split
+
     for first in range(1, 99):
         for second in range(1, 100 - first):
             current = {"a": first, "b": second, "c": 100 - first - second}
@@ -310,6 +313,8 @@ def test_the_defaults_of_the_settings_are_those_of_the_stage() -> None:
 
 
 def test_accelerators_are_those_of_the_library() -> None:
+    from google.cloud.aiplatform_v1.types import AcceleratorType
+
     ended = {"ACCELERATOR_TYPE_UNSPECIFIED", "NVIDIA_TESLA_K80"}
     assert set(vertex_accelerators.ACCELERATORS) == set(AcceleratorType.__members__) - ended
 

@@ -196,7 +196,7 @@ def wait_for(condition: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
-@pytest.mark.parametrize("kind", ["upload", "deploy"])
+@pytest.mark.parametrize("kind", ["upload", pytest.param("deploy", marks=pytest.mark.slow)])
 def test_killed_while_it_waits_the_next_attempt_goes_on_waiting(server: VertexModels, push: Push, kind: str) -> None:
     server.stuck = {kind}
     kill_at(server, push, kind, answered=True)

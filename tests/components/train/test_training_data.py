@@ -41,6 +41,9 @@ def test_values_are_those_of_the_split_train(given: tuple[FnArgs, tft.TFTransfor
     assert sorted(training.train_values(*given, "size_xf").tolist()) == list(range(25))
     assert training.train_values(*given, "text_xf").tolist()[0].startswith(b"word ")
     assert training.train_values(*given, "label_xf", rows=10).shape == (10,)
+    beside = training.train_values(*given, ["label_xf", "size_xf"], rows=10)
+    assert beside.shape == (10, 2)
+    assert beside[:, 1].tolist() == training.train_values(*given, "size_xf", rows=10).tolist()
 
 
 def test_fit_gets_train_over_and_over_and_the_whole_of_eval(given: tuple[FnArgs, tft.TFTransformOutput]) -> None:

@@ -176,6 +176,13 @@ def test_custom_config_reaches_the_function(inputs: tuple[Path, Path, str], tmp_
     assert [row["y"][0] for row in read_split(made, "train")] == pytest.approx([12.0, 29.9, 1000.0])
 
 
+def test_a_fault_of_the_users_code_names_its_line(inputs: tuple[Path, Path, str], tmp_path: Path) -> None:
+    module = write_module(tmp_path, "raise ValueError(f'it is {tf.keras.__version__}')")
+    with pytest.raises(InputError, match=rf"^{module}:8: ValueError: it is 3\."):
+        run_transform(tmp_path / "out", *inputs[:2], module)
+
+
+@pytest.mark.slow
 def test_tf_keras_is_keras_3_in_the_users_code(inputs: tuple[Path, Path, str], tmp_path: Path) -> None:
     # TensorFlow Transform makes it Keras 2 when it is imported; a process of its own sees that.
     module = write_module(tmp_path, "raise ValueError(f'it is {tf.keras.__version__}')")

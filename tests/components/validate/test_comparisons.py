@@ -59,7 +59,7 @@ def stores() -> dict[str, list[Row]]:
     }
 
 
-@pytest.mark.parametrize("beam", [False, True], ids=["batches", "Beam"])
+@pytest.mark.parametrize("beam", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["batches", "Beam"])
 def test_integers_that_are_categories_drift_as_the_same_texts_do(
     tmp_path: Path, stores: dict[str, list[Row]], beam: bool
 ) -> None:
@@ -116,8 +116,8 @@ def many_values() -> dict[str, tuple[list[Row], list[Row]]]:
     ("case", "kind", "beam"),
     [
         ("tail replaced", "INT", False),
-        ("tail replaced", "BYTES", True),
-        ("same", "INT", True),
+        pytest.param("tail replaced", "BYTES", True, marks=pytest.mark.slow),
+        pytest.param("same", "INT", True, marks=pytest.mark.slow),
         ("same", "BYTES", False),
         ("disjoint", "INT", False),
     ],
@@ -155,7 +155,11 @@ def test_features_that_nothing_compares_keep_short_histograms(tmp_path: Path) ->
 
 @pytest.mark.parametrize(
     ("measure", "beam"),
-    [("infinity_norm", False), ("jensen_shannon_divergence", False), ("jensen_shannon_divergence", True)],
+    [
+        ("infinity_norm", False),
+        ("jensen_shannon_divergence", False),
+        pytest.param("jensen_shannon_divergence", True, marks=pytest.mark.slow),
+    ],
 )
 def test_of_values_that_are_not_all_counted_no_distance_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, measure: str, beam: bool

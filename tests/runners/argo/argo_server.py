@@ -44,7 +44,7 @@ class Argo:
     logs: dict[str, bytes] = field(default_factory=dict)
     requests: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
     read: Callable[[dict[str, Any]], str] | None = None
-    """Runs the container of a Workflow that reads logs."""
+    """Runs the container of a Workflow that reads on the volume."""
     url: str = ""
 
     def answer(self, method: str, path: str, query: dict[str, str], body: bytes, headers: dict[str, str]) -> Any:
@@ -115,8 +115,8 @@ class Argo:
         metadata["creationTimestamp"] = _stamp(len(self.workflows))
         self.workflows[namespace, metadata["name"]] = workflow
         self.steps[metadata["name"]] = 0
-        if workflow["spec"]["entrypoint"] == "read-logs" and self.read:
-            self.logs[f"{metadata['name']}-pod-read-logs"] = self.read(workflow["spec"]["templates"][0]).encode()
+        if (entry := workflow["spec"]["entrypoint"]).startswith("read-") and self.read:
+            self.logs[f"{metadata['name']}-pod-{entry}"] = self.read(workflow["spec"]["templates"][0]).encode()
         return workflow
 
     def listed(self, namespace: str, query: dict[str, str]) -> dict[str, Any]:
@@ -136,7 +136,8 @@ class Argo:
             return workflow
         step = self.steps[name]
         self.steps[name] += 1
-        plan = ["read-logs"] if workflow["spec"]["entrypoint"] == "read-logs" else self.plan
+        entry = workflow["spec"]["entrypoint"]
+        plan = [entry] if entry.startswith("read-") else self.plan
         phase = "Running"
         nodes: dict[str, Any] = {name: {"id": name, "name": name, "displayName": name, "type": "DAG"}}
         for place, task in enumerate(plan[: step + 1]):

@@ -130,6 +130,17 @@ def test_a_stopped_task_has_not_failed() -> None:
     assert run.state == "stopped"
 
 
+@pytest.mark.parametrize(
+    "said",
+    ["main: Error (exit code 143)", "main: Error (exit code 137): progress: the container of the stage has begun"],
+)
+def test_a_stopped_task_that_only_says_that_it_had_to_go_has_not_failed(said: str) -> None:
+    run = _run(("Failed", said), above=("Failed", ""), phase="Failed", shutdown="Stop")
+    assert _told(run)[0] == ("train", "stopped", "the Workflow was stopped")
+    lost = _run(("Failed", said), above=("Failed", ""), phase="Failed")
+    assert _told(lost)[0][1:] == ("failed", "its pod had to go (SIGTERM): it was deleted, or its node shut down")
+
+
 def test_a_run_that_was_stopped_between_two_attempts_has_no_task_that_waits() -> None:
     """Argo leaves the node above the attempts running."""
     lost = "main: Error (exit code 143)"

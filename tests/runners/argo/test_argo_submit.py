@@ -138,6 +138,7 @@ def test_a_failed_workflow(server: Argo, workflow: Path) -> None:
     assert called.exit_code == 1
     assert "✘ statistics  the data has no label" in called.out
     assert called.error == "statistics: the data has no label"
+    assert call("argo", "show", "taxi").out == call("argo", "show", "latest").out
     shown = call("argo", "show", name)
     assert "train_steps  500" in shown.out
     assert [line.split() for line in shown.lines if line.startswith("statistics  failed")] == [

@@ -10,8 +10,7 @@ from click.testing import CliRunner, Result
 
 from components.runtime.lineage import record as lineage
 from runners.commands.cli import cli
-from runners.history import as_json
-from runners.history.candidates import roc
+from runners.history import as_json, evaluations
 from runners.history.comparison import MetricRow, compare_runs
 from runners.history.pages.compare_page import render
 from runners.history.records import load_run
@@ -177,18 +176,16 @@ def test_runs_with_nothing_in_them(tmp_path: Path) -> None:
 
 
 def test_the_roc_curve_is_read_from_kfps_metadata(root: Path) -> None:
-    curve = roc(load_run(root, FIRST).executions["evaluate"])
-    assert curve is not None
-    rates, recalls = curve
+    rates, recalls = zip(*evaluations.of_execution(load_run(root, FIRST).executions["evaluate"]).roc, strict=True)
     assert (rates[0], rates[-1], recalls[-1]) == (0, 1, 1)
-    assert rates == sorted(rates)
+    assert list(rates) == sorted(rates)
     assert "evaluate" not in load_run(root, FAILED).executions
 
 
 def test_what_thresholds_say_goes_before_what_a_name_says(tmp_path: Path) -> None:
     writer = RootWriter(tmp_path)
     for run, value in (("a", 0.1), ("b", 0.2)):
-        outputs = {"blessing": {"blessed": True}, "metrics": {"gain": value, "surprise": value}}
+        outputs = {"blessing": {"blessed": True}, "metrics": {"recall": value, "gain": value, "surprise": value}}
         execution = writer.execution(run, "evaluate", parameters={"seed": run}, outputs=outputs)
         place = Path(execution["outputs"]["blessing"]["uri"])
         place.unlink()
@@ -196,7 +193,11 @@ def test_what_thresholds_say_goes_before_what_a_name_says(tmp_path: Path) -> Non
         (place / "blessing.json").write_text('{"better": {"surprise": "lower"}}')
         writer.run(run)
     compared = compare_runs(load_run(tmp_path, "a"), load_run(tmp_path, "b"))
-    assert {row.name: row.is_better for row in compared.metrics} == {"gain": True, "surprise": False}
+    assert {row.name: row.is_better for row in compared.metrics} == {
+        "recall": True,
+        "gain": None,
+        "surprise": False,
+    }
 
 
 def test_files_whose_content_differs_are_told(tmp_path: Path) -> None:

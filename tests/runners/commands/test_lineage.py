@@ -19,6 +19,7 @@ from components.runtime.errors import InputError
 from components.runtime.lineage import record as lineage
 from runners.commands.cli import cli
 from runners.history.lineage_graph import Graph
+from tests.runners.command_line import command
 from tests.runners.history.odd_records import places, with_value
 from tests.runners.history.pipeline_roots import FAILED, FIRST, SECOND, RootWriter, taxi_root
 from tests.support import MILLRACE, ROOT
@@ -320,9 +321,9 @@ def test_a_serving_directory_below_the_root_is_found_after_a_move(tmp_path: Path
 
 def test_a_shell_completes_an_artifact_a_part_at_a_time(written: RootWriter) -> None:
     def completed(word: str) -> list[str]:
-        variables = {"_MILLRACE_COMPLETE": "bash_complete", "COMP_CWORD": "4"}
-        variables["COMP_WORDS"] = f"millrace --root {written.root} lineage {word}"
-        answer = subprocess.run([MILLRACE], capture_output=True, text=True, check=True, env=os.environ | variables)
+        words = f"millrace --root {written.root} lineage {word}"
+        answer = command(_MILLRACE_COMPLETE="bash_complete", COMP_CWORD="4", COMP_WORDS=words)
+        assert answer.returncode == 0, answer.stderr
         return answer.stdout.split()
 
     assert f"plain,{SECOND}/train/" in completed(f"{SECOND}/")

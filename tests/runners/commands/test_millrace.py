@@ -124,8 +124,9 @@ def test_bash_completes_commands_models_and_runs(tmp_path: Path) -> None:
     assert completed("millrace kubeflow uplo") == ["plain,upload"]
     assert completed("millrace run taxi --unt") == ["plain,--until"]
     (tmp_path / "runs" / "taxi-20260101-000000-ab12").mkdir(parents=True)
-    assert completed(f"millrace --root {tmp_path} report t") == ["plain,taxi-20260101-000000-ab12"]
+    assert completed(f"millrace --root {tmp_path} report t") == ["plain,taxi", "plain,taxi-20260101-000000-ab12"]
     assert completed(f"millrace --root {tmp_path} compare latest l") == ["plain,latest"]
+    assert completed(f"millrace --root {tmp_path} compare ta") == ["plain,taxi", "plain,taxi-20260101-000000-ab12"]
     assert completed(f"millrace --root {tmp_path} run taxi --from l") == ["plain,latest"]
     assert completed(f"millrace --root {tmp_path} lineage la") == ["plain,latest/"]
     assert completed("millrace run taxi --until transf") == ["plain,transform", "plain,transformed-statistics"]
@@ -243,7 +244,11 @@ def test_disk_that_is_almost_full(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
 
 @pytest.mark.parametrize(
     "text",
-    ["x", "[1, 2]", "clusters: 3", b"\xff\xfe", "a: [", "apiVersion: v1\nkind: Config\ncontexts: [{name: 3}]\n"],
+    [
+        b"\xff\xfe",
+        "apiVersion: v1\nkind: Config\ncontexts: [{name: 3}]\n",
+        *(pytest.param(text, marks=pytest.mark.slow) for text in ("x", "[1, 2]", "clusters: 3", "a: [")),
+    ],
 )
 def test_a_damaged_kubeconfig_is_a_line_and_the_others_are_there(
     bare: dict[str, str], tmp_path: Path, text: str | bytes
@@ -296,7 +301,7 @@ def test_a_folder_that_is_gone_is_one_line(tmp_path: Path) -> None:
 def test_foreign_libraries_do_not_get_in(tmp_path: Path) -> None:
     for name in ("click", "json", "runners"):
         (tmp_path / f"{name}.py").write_text("raise SystemExit('foreign')\n")
-    found = call("--version", cwd=tmp_path, PYTHONPATH=str(tmp_path), PYTHONHOME=str(tmp_path))
+    found = call("--version", cwd=tmp_path, anew=True, PYTHONPATH=str(tmp_path), PYTHONHOME=str(tmp_path))
     assert (found.stdout, found.stderr) == (f"millrace {VERSION}\n", "")
 
 
@@ -304,3 +309,13 @@ def test_an_option_in_the_wrong_place_is_told() -> None:
     found = call("runs", "--root", "x")
     assert found.returncode == 2
     assert found.stderr.endswith("It goes before the command: --root FOLDER COMMAND\n")
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+def test_closed_streams_change_nothing_of_how_it_ends(closed: str) -> None:
+    """Bash keeps its script open where they were."""
+    found = subprocess.run(
+        ["bash", "-c", f'"$0" no-such-command {closed}', MILLRACE], capture_output=True, text=True, check=False
+    )
+    assert found.returncode == 2
+    assert found.stderr == "" or "no-such-command" in found.stderr

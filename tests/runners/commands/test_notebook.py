@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from runners.commands import notebook
 from runners.local import environments
+from runners.terminal import foreground
 from tests.runners.cluster_support import call
 from tests.support import MILLRACE
 
@@ -22,8 +22,8 @@ from tests.support import MILLRACE
 def started(monkeypatch: pytest.MonkeyPatch) -> list[tuple[list[str], dict[str, str]]]:
     """What would be started in place of JupyterLab."""
     calls: list[tuple[list[str], dict[str, str]]] = []
-    monkeypatch.setattr(environments, "prepare_notebook", lambda: None)
-    monkeypatch.setattr(notebook, "_run", lambda *given: calls.append(given) or 0)
+    monkeypatch.setattr(environments, "prepare_for", lambda *_: None)
+    monkeypatch.setattr(foreground, "run", lambda *given: calls.append(given) or 0)
     return calls
 
 
@@ -45,8 +45,8 @@ def test_a_notebook_is_written_once_beside_the_model(
     assert said.lines[0].endswith("mine.ipynb")
     assert (mine / "mine.ipynb").read_text() == "{}"
     (first, variables), (second, _) = started
-    # By the whole path: a name is looked for in the folder where the command runs, not in root_dir.
-    assert first[-1] == str(mine / "mine.ipynb")
+    # The address that is told has it too.
+    assert "--LabApp.default_url=/lab/tree/mine.ipynb" in first
     assert f"--ServerApp.root_dir={mine}" in first
     assert {"--no-browser", "--ServerApp.port=9000"} <= set(first)
     assert "--no-browser" not in second
@@ -84,6 +84,9 @@ def test_jupyterlab_answers_and_ends_by_ctrl_c(mine: Path, tmp_path: Path) -> No
             time.sleep(0.2)
         with urllib.request.urlopen(address[0], timeout=60) as answer:
             assert answer.status == 200
+            # It asks nobody whether it may fetch news.
+            assert "apputils-extension:announcements" in answer.read().decode()
+        assert "/lab/tree/mine.ipynb?token=" in address[0]
         os.killpg(process.pid, signal.SIGINT)
         assert process.wait(timeout=60) == 0
         assert said.read_text().splitlines()[-1] == "ended"

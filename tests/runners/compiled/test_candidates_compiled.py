@@ -111,11 +111,12 @@ def test_pods_of_a_candidate_are_those_of_its_stages_unless_it_says_otherwise() 
 
 
 def test_each_can_go_to_its_own_place(tmp_path: Path) -> None:
-    tasks = pipeline(other(tmp_path, choose={"push": "each"})).tasks
+    tasks = pipeline(other(tmp_path, choose={"push": "each"}, push={"keep": 5})).tasks
     assert "choose" not in tasks
     assert "push" not in tasks
     for name in ("wide", "deep-net", "plain"):
         assert tasks[f"push-{name}"].artifacts["model"] == Output(f"train-{name}", "model")
+        assert tasks[f"push-{name}"].parameters["keep"] == Constant(5)
         for task in (f"push-{name}", f"resolve-{name}"):
             assert tasks[task].parameters["candidate"] == Constant(name)
             assert tasks[task].parameters["destination"] == Parameter("serving_directory")

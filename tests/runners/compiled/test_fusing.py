@@ -12,8 +12,8 @@ from kfp.pipeline_spec import pipeline_spec_pb2
 
 from components.runtime.errors import InputError
 from runners.compiled.fusing import fuse, warnings
-from runners.compiled.ir import documents, parts_of, read
-from runners.compiled.op_functions import READ_ONLY_ANNOTATION, bare_name
+from runners.compiled.ir import READ_ONLY_ANNOTATION, documents, parts_of, read
+from runners.compiled.op_functions import bare_name
 from runners.compiled.pipelines import Images, compile_pipeline
 from runners.settings.model import load
 from tests.runners.compiled_models import digest, full, model, pods

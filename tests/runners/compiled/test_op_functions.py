@@ -8,7 +8,7 @@ import pytest
 from kfp import compiler, dsl
 
 from runners.compiled import op_functions as op
-from runners.compiled.ir import documents
+from runners.compiled.ir import READ_ONLY_ANNOTATION, documents
 from runners.settings.cluster import Cluster, Credentials, Toleration
 
 
@@ -84,7 +84,7 @@ def test_mounts_and_which_of_them_are_for_reading(compiled: Compiled) -> None:
         ("scratch", "/scratch"),
         ("labels", "/labels"),
     ]
-    assert platform["podMetadata"]["annotations"] == {op.READ_ONLY_ANNOTATION: "/labels,/photos"}
+    assert platform["podMetadata"]["annotations"] == {READ_ONLY_ANNOTATION: "/labels,/photos"}
 
 
 def test_secrets_go_by_their_names(compiled: Compiled) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import textwrap
 from pathlib import Path
@@ -139,7 +140,11 @@ def test_its_pod_on_argo_has_our_launcher_and_its_own_container(tmp_path: Path) 
         "/stage/outputs/parameters/count",
     ]
     assert {"name": "ARGO_DEBUG_PAUSE_BEFORE", "value": "true"} in beside["env"]
-    assert template["podSpecPatch"] == '{"shareProcessNamespace": true}'
+    patch = json.loads(template["podSpecPatch"])
+    assert patch["shareProcessNamespace"]
+    # Over Argo's own, which is false: so what the stage prints gets into the log.
+    captured = {"name": "ARGO_INCLUDE_SCRIPT_OUTPUT", "value": "true"}
+    assert patch["containers"] == [{"name": "stage", "env": [captured]}]
 
 
 @pytest.mark.parametrize(
@@ -296,7 +301,7 @@ def test_no_stage_works_again_for_another_graph_and_no_image_has_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = example("foreign", tmp_path / "models").folder
-    (folder / "model.py").write_text("STEPS = 5\n")
+    (folder / "model.py").write_text("import layers\n")
     (folder / "components" / "list_columns" / "script.py").write_text("print(1)\n")
     given = {"module_file": str(folder / "model.py")}
     before, models = fingerprint(given), image_content.models_digest(tmp_path / "models")

@@ -18,7 +18,7 @@ from runners.argo.workflow import compile_workflow
 from runners.commands.compile import compile_pipeline
 from runners.compiled.ir import documents, read
 from runners.compiled.tasks import Output
-from runners.terminal.display import summary
+from runners.terminal.summary import summary
 from tests.runners.compiled_models import digest, model, pods
 from tests.runners.kubeflow.kfp_fields import IR_2_5, PLATFORM_2_5, unknown
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import math
@@ -258,6 +259,7 @@ def _good(writer: RootWriter, run: str, *, steps: int, auc: float, blessed: bool
             "blessing": {
                 "blessed": blessed,
                 "baseline": not first,
+                "better": {"auc": "higher"},
                 "reason": "all thresholds met; there is no baseline yet"
                 if blessed
                 else "auc 0.8712 is below 0.9 (all examples)",
@@ -342,6 +344,7 @@ def _rejected(writer: RootWriter, run: str, offset: float) -> None:
     )
 
 
+@functools.cache
 def _statistics_page(title: str) -> str:
     sections = []
     for feature in ("trip_miles", "fare", "trip_start_hour"):
@@ -366,6 +369,7 @@ def _statistics_page(title: str) -> str:
     return report.page(title, *sections)
 
 
+@functools.cache
 def _training_page(steps: int) -> str:
     figure = report.figure(7.0, 2.4)
     axes = figure.add_subplot()
@@ -380,6 +384,7 @@ def _training_page(steps: int) -> str:
     )
 
 
+@functools.cache
 def _evaluation_page(auc: float, blessed: bool) -> str:
     figure = report.figure(3.2, 3.0)
     axes = figure.add_subplot()

@@ -16,7 +16,7 @@ from runners.history.explorer.models import models, quality
 from runners.history.outcome import outcome
 from runners.history.pages import run_report
 from runners.history.records import load_run
-from runners.terminal.display import summary
+from runners.terminal.summary import summary
 from tests.runners.cluster_support import call
 from tests.runners.history.rivals_root import AUCS, RUN, RivalsRoot
 
@@ -97,7 +97,7 @@ def test_what_came_of_a_run_that_publishes_each(tmp_path: Path) -> None:
 def test_the_report_has_all_of_them_and_opens_that_of_the_chosen_one(best: RivalsRoot) -> None:
     page = run_report.render(load_run(best.root))
     assert 'id="candidates"' in page
-    assert "ROC curves of the candidates" in page
+    assert "ROC curves of wide, deep-net, text, over each other" in page
     for name in AUCS:
         assert f"Evaluation and blessing: {name}<" in page
     opened = [part.partition("</summary>")[0] for part in page.split('<details class="stage" open>')[1:]]
@@ -117,7 +117,7 @@ def test_the_report_has_a_table_where_nothing_was_chosen(tmp_path: Path) -> None
 
 
 def test_two_candidates_of_a_run_are_compared_as_two_runs_are(best: RivalsRoot) -> None:
-    result = call("--root", str(best.root), "compare", "latest/wide", f"{RUN[:12]}/deep-net")
+    result = call("--root", str(best.root), "compare", "rivals/wide", f"{RUN[:12]}/deep-net")
     assert result.exit_code == 0, result.err
     assert f"A  {RUN}/wide" in result.out
     assert re.search(r"\* auc +0\.8100 +0\.9300 +\+0\.1200", result.out)
@@ -157,7 +157,7 @@ def test_lineage_goes_on_with_what_was_chosen(best: RivalsRoot) -> None:
     assert f"train-deep-net in {RUN}" in up
     assert f"train-wide in {RUN}" not in up
     assert up.count("(not chosen)") == 4
-    down = call("--root", str(best.root), "lineage", "latest/train-wide/model", "--down").out
+    down = call("--root", str(best.root), "lineage", "rivals/train-wide/model", "--down").out
     assert "choose/choice" in down
 
 

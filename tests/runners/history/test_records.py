@@ -53,7 +53,9 @@ def test_secrets_are_not_read(root: Path) -> None:
     assert run.parameters["hub_token"] == run.executions["train"].parameters["hub_token"] == "***"
 
 
-@pytest.mark.parametrize(("name", "expected"), [("latest", FAILED), (FIRST, FIRST), ("taxi-20261120-2134", FIRST)])
+@pytest.mark.parametrize(
+    ("name", "expected"), [("latest", FAILED), (FIRST, FIRST), ("taxi-20261120-2134", FIRST), ("taxi", FAILED)]
+)
 def test_a_run_is_found_by_name(root: Path, name: str, expected: str) -> None:
     assert load_run(root, name).id == expected
 

@@ -74,6 +74,7 @@ def test_a_server_s_runs_have_the_lineage_that_they_have_here(kind: str, written
     assert rows[SECOND]["models"][0]["blessed"] is False
     assert "models" not in rows[FAILED]
     assert first["metrics"]["auc"] == pytest.approx(0.9371)
+    assert (first["better"]["auc"], first["told"]) == (1, ["auc"]), "as the blessing's metadata say"
     [version] = parsed(tmp_path / "index.js")["versions"]
     assert (version["number"], version["state"]) == ("1", "unknown"), "what is served only the cluster sees"
     assert "by" not in version, "nobody tells who started it"

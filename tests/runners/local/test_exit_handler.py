@@ -135,7 +135,7 @@ def keeps_the_secret(root: Path) -> bool:
 # --- on this machine
 
 
-@pytest.mark.parametrize("server", ["2.5", "2.14"])
+@pytest.mark.parametrize("server", ["2.5", pytest.param("2.14", marks=pytest.mark.slow)])
 def test_a_done_run_is_told_once_each_time(server: str, tmp_path: Path, trips: Path, hook: Hook) -> None:
     ir = compiled(tmp_path, server)
     assert ("TASK_FINAL_STATUS" in ir) == ("taskFinalStatus" in ir) == (server == "2.14")
@@ -197,7 +197,7 @@ def test_a_part_of_a_run_tells_nobody(tmp_path: Path, trips: Path, hook: Hook) -
             run(tmp_path / "root", ir, selection, data=str(trips))
 
 
-@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("sign", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_an_interrupted_run_is_told_and_ends_soon(sign: signal.Signals, tmp_path: Path, hook: Hook) -> None:
     compiled(tmp_path, first=lambda _: sleep(seconds=300))
     program = textwrap.dedent("""
@@ -239,7 +239,9 @@ def test_a_workflow_that_failed_names_the_task_and_its_error(tmp_path: Path, tri
     assert "absent" in error
 
 
-@pytest.mark.parametrize(("codes", "phase", "attempts"), [([503, 503], "Succeeded", 3), ([404], "Failed", 1)])
+@pytest.mark.parametrize(
+    ("codes", "phase", "attempts"), [([503], "Succeeded", 2), pytest.param([404], "Failed", 1, marks=pytest.mark.slow)]
+)
 def test_only_a_passing_refusal_is_tried_again_and_none_fails_the_workflow(
     codes: list[int], phase: str, attempts: int, tmp_path: Path, trips: Path, hook: Hook
 ) -> None:

@@ -79,7 +79,7 @@ def run(model: Path, root: Path, data: Path, *arguments: str, **variables: str) 
         capture_output=True,
         text=True,
         check=False,
-        timeout=300,
+        timeout=900,
         env=os.environ | variables,
     )
 

@@ -32,8 +32,9 @@ from runners.history.records import list_runs, load_run
 from runners.local import environments
 from runners.local.recording import Recording
 from runners.local.run import LocalRun
+from tests.runners.command_line import command as call
 from tests.runners.local.test_exit_handler import Silent, run, states
-from tests.support import MILLRACE, ROOT, processes, small_disk
+from tests.support import ROOT, processes, small_disk
 
 SOON = 60
 """Seconds in which a run has ended that would go on for minutes: many more than it needs, on a busy machine too."""
@@ -98,7 +99,7 @@ def _wait_for_the_second(root: Path, process: subprocess.Popen[str]) -> Path:
     return logs[0].parent
 
 
-@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("sign", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_an_interrupted_task_is_interrupted_and_nothing_hints_at_memory(
     sign: signal.Signals, tmp_path: Path, ir: str
 ) -> None:
@@ -370,7 +371,11 @@ def test_a_root_whose_path_is_not_utf_8_is_one_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "variables", [{"PYTHONIOENCODING": "ascii"}, {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "LC_ALL": "C"}]
+    "variables",
+    [
+        pytest.param({"PYTHONIOENCODING": "ascii"}, marks=pytest.mark.slow),
+        {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "LC_ALL": "C"},
+    ],
 )
 def test_a_terminal_that_is_not_utf_8_shows_what_it_can(tmp_path: Path, variables: dict[str, str]) -> None:
     (tmp_path / "größe").mkdir()
@@ -388,12 +393,5 @@ def test_a_terminal_that_is_not_utf_8_shows_what_it_can(tmp_path: Path, variable
 
 def _command(root: Path, command: str, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     given = arguments or (("taxi", "--data", str(ROOT)) if command == "run" else ())
-    return subprocess.run(
-        [MILLRACE, "--root", str(root), command, *given],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-        env=os.environ | variables,
-        timeout=120,
-    )
+    # Python asks for its encoding once, when it begins.
+    return call("--root", str(root), command, *given, anew=bool(variables), timeout=120, **variables)

@@ -51,7 +51,7 @@ def local_run(
     return LocalRun(root, pipeline, "", values, Silent(), selection, given=given or {})
 
 
-@pytest.mark.parametrize("earlier", ["", "latest"])
+@pytest.mark.parametrize("earlier", ["", "latest", "taxi"])
 def test_the_newest_run_that_has_the_artifacts_is_taken_and_named(root: Path, pipeline: Pipeline, earlier: str) -> None:
     assert local_run(root, pipeline, "ingest", earlier=earlier).record["selection"]["earlier"] == EARLY
     assert local_run(root, pipeline, "evaluate", earlier=earlier).record["selection"]["earlier"] == ONLY

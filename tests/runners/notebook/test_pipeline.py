@@ -181,6 +181,24 @@ def test_only_what_changed_runs_and_two_runs_are_compared(p: Pipeline, tmp_path:
     assert compared.write(tmp_path / "page.html").read_text().startswith("<!doctype html>")
 
 
+@pytest.mark.slow
+def test_a_stage_runs_again_for_what_its_own_module_imports(tmp_path: Path) -> None:
+    folder = tmp_path / "rides"
+    shutil.copytree(MODELS / "taxi", folder)
+    preprocessing = folder / "preprocessing.py"
+    preprocessing.write_text(preprocessing.read_text().replace("BUCKETS = 10\n", "from sizes import BUCKETS\n", 1))
+    (folder / "sizes.py").write_text("BUCKETS = 10\n")
+    rides = Pipeline(folder, data=trips(tmp_path / "trips", 200), root=tmp_path / "root")
+    first = rides.run("transform", show=False)
+    with (folder / "model.py").open("a") as stream:
+        stream.write("EDITED = True\n")
+    assert rides.run("transform", show=False)["transform"].state == "cached"
+    (folder / "sizes.py").write_text("BUCKETS = 3\n")
+    second = rides.run("transform", show=False)
+    assert (first["transform"].state, second["transform"].state, second["ingest"].state) == ("done", "done", "cached")
+    assert second["transform"].examples("train").to_pandas()["pickup_latitude_xf"].max() < 3
+
+
 def test_an_interruption_stops_the_run_and_says_so(p: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*_: object) -> None:
         os.kill(os.getpid(), 2)

@@ -59,6 +59,8 @@ def test_of_images_only_what_is_given_reaches_the_stage(models: Path) -> None:
         ("ingest: {images: {layout: pair}}", "ingest.images.layout: .*'folders', 'pairs' or 'list'.* not 'pair'"),
         ("ingest: {images: {mask_values: [1, 256]}}", "ingest.images.mask_values.1: .* not 256"),
         ("pipeline_name: My_Model", "pipeline_name: expected at most 57 lower-case letters.* not 'My_Model'"),
+        ("push: {keep: 0}", "push.keep: .* not 0"),
+        ("push: {destination: here}", "unknown key 'push.destination'; known here: keep"),
         ("notify: {when: sometimes}", "notify.when: .*'always', 'failure' or 'success', not 'sometimes'"),
         ("notify: {url: https://example.org/x}", "unknown key 'notify.url'; known here: when, webhook, mail, link"),
         ("notify: {link: runs}", "notify.link: expected an address that begins with http.* not 'runs'"),
@@ -128,6 +130,13 @@ def test_mistakes_are_named_with_their_file(models: Path, text: str, message: st
     models.write_text(text)
     with pytest.raises(InputError, match=f"models/mine/settings.yaml: .*{message}"):
         settings.load("mine")
+
+
+def test_all_versions_stay_unless_the_settings_say_how_many(models: Path) -> None:
+    models.write_text("push: {keep: 5}")
+    assert settings.load("mine").arguments("push") == {"keep": 5}
+    models.write_text("{}")
+    assert settings.load("mine").arguments("push") == {}
 
 
 def test_notify_is_there_only_where_it_is_named(models: Path) -> None:

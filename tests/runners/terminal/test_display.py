@@ -22,7 +22,8 @@ from rich.console import Console
 
 from components.runtime.records import facts
 from components.runtime.stage.progress import Count
-from runners.terminal.display import LineDisplay, LiveDisplay, make_display, summary
+from runners.terminal.display import LineDisplay, LiveDisplay, make_display
+from runners.terminal.summary import summary
 from tests.support import ROOT
 
 NAMES = ("ingest", "statistics", "schema", "validate", "transform", "transformed-statistics", "train", "push")
@@ -247,8 +248,9 @@ def test_an_interruption_is_no_error(error: str, told: str) -> None:
 @pytest.mark.parametrize("width", [60, 80, 120])
 def test_the_summary_breaks_between_words_and_gives_a_path_lines_of_its_own(width: int) -> None:
     uri = "/a/pipeline_root/artifacts/taxi/train/986b61c4a08700d20045a60361fab3db/model"
+    model = {"uri": uri, "type": "system.Model", "metadata": {}}
     found = {
-        "train": {"task": "train", "stage": "train", "outputs": {"model": {"uri": uri, "metadata": {}}}},
+        "train": {"task": "train", "stage": "train", "outputs": {"model": model}},
         "evaluate": _execution("evaluate", "blessing", blessed=False, reason="auc 0.5 < 0.6 (overall); " * 6),
     }
     lines = summary(Path("root"), a_run(), found, width=width).plain.splitlines()

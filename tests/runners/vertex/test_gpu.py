@@ -10,8 +10,7 @@ import pytest
 from components.runtime.errors import InputError
 from components.runtime.publish.vertex_accelerators import from_gke
 from runners.commands.compile import compile_pipeline
-from runners.compiled.ir import documents
-from runners.compiled.op_functions import VERTEX_ANNOTATION
+from runners.compiled.ir import VERTEX_ANNOTATION, documents
 from runners.vertex.jobs import make_job
 from tests.runners.cluster_support import call
 from tests.runners.compiled_models import model, pods

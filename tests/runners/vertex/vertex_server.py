@@ -12,7 +12,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from google.cloud.aiplatform_v1.types import PipelineJob, Schedule
 from google.protobuf import json_format
 
 from tests.runners.loopback import Refused, Request, serving
@@ -20,6 +19,13 @@ from tests.runners.loopback import Refused, Request, serving
 TOKEN = "ya29.vertexVerySecretToken"
 PARENT = "projects/my-project/locations/europe-west4"
 START = datetime(2026, 11, 20, 12, tzinfo=UTC)
+
+
+def _check(kind: str, content: dict[str, Any]) -> None:
+    # The import takes seconds, and would for every process that collects the tests.
+    from google.cloud.aiplatform_v1 import types
+
+    json_format.ParseDict(content, getattr(types, kind)()._pb)
 
 
 def _stamp(seconds: int) -> str:
@@ -74,7 +80,7 @@ class VertexApi:
     def create_job(self, identity: str, job: dict[str, Any]) -> dict[str, Any]:
         # What the service does not know it refuses.
         try:
-            json_format.ParseDict(job, PipelineJob()._pb)
+            _check("PipelineJob", job)
         except json_format.ParseError as error:
             raise Refused(400, str(error)) from None
         if not job["runtimeConfig"]["gcsOutputDirectory"].startswith("gs://"):
@@ -87,7 +93,7 @@ class VertexApi:
         return self.jobs[name]
 
     def create_schedule(self, schedule: dict[str, Any]) -> dict[str, Any]:
-        json_format.ParseDict(schedule, Schedule()._pb)
+        _check("Schedule", schedule)
         if len(schedule["cron"].split()) != 5:
             raise Refused(400, "Invalid cron")
         self.count += 1

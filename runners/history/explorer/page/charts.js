@@ -22,8 +22,9 @@ function mark(place, x, y, size) {
   return s("path", { d: path[shape] });
 }
 
-// series: {name, points: [{x, y, title, href, big, label}], line, dots}; x and y: {name, low, high, time}.
-function chart({ title, series, x = {}, y = {}, width = 640, height = 260, square = false }) {
+// series: {name, points: [{x, y, title, href, big, label}], line, dots}; x and y: {name, low, high, time}; diagonal: what
+// the line of equal values stands for.
+function chart({ title, series, x = {}, y = {}, width = 640, height = 260, square = false, diagonal = "" }) {
   const all = series.flatMap(each => each.points);
   const legend = h("ul", { class: "keys" }, series.map((each, place) => h("li", { class: tone(place) }, s("svg", { viewBox: "0 0 22 10", width: 22, height: 10, "aria-hidden": "true" }, each.line ? s("path", { class: "line", d: "M0 5H22" }) : null, each.dots ? s("g", { class: "dot" }, mark(place, 11, 5, 4)) : null), " ", h("span", {}, each.name))));
   if (!all.length) return h("p", { class: "muted" }, "Nothing to draw.");
@@ -44,13 +45,15 @@ function chart({ title, series, x = {}, y = {}, width = 640, height = 260, squar
     s("text", { x: (left + width - right) / 2, y: height - 6, "text-anchor": "middle", class: "axis" }, x.name || ""),
     s("text", { x: 12, y: (top + height - bottom) / 2, "text-anchor": "middle", class: "axis", transform: `rotate(-90 12 ${(top + height - bottom) / 2})` }, y.name || ""),
   ];
+  const [from, to] = [Math.max(x0, y0), Math.min(x1, y1)];
+  const level = diagonal ? s("path", { class: "level", d: `M${atX(from)} ${atY(from)}L${atX(to)} ${atY(to)}` }, s("title", {}, diagonal)) : null;
   const drawn = series.map((each, place) => s("g", { class: tone(place) },
     each.line ? s("path", { class: "line", d: each.points.map((point, at) => `${at ? "L" : "M"}${atX(point.x).toFixed(1)} ${atY(point.y).toFixed(1)}`).join("") }) : null,
     each.dots ? each.points.map(point => {
       const dot = s("g", { class: point.big ? "dot big" : "dot" }, s("title", {}, point.title || ""), mark(place, atX(point.x), atY(point.y), point.big ? 6 : 3.5), point.label ? s("text", { x: atX(point.x), y: atY(point.y) - 10, "text-anchor": "middle" }, point.label) : null);
       return point.href ? s("a", { href: point.href, "aria-label": point.title }, dot) : dot;
     }) : null));
-  const picture = s("svg", { class: square ? "chart square" : "chart", viewBox: `0 0 ${width} ${height}`, role: all.some(point => point.href) ? "group" : "img", "aria-label": title }, grid, drawn);
+  const picture = s("svg", { class: square ? "chart square" : "chart", viewBox: `0 0 ${width} ${height}`, role: all.some(point => point.href) ? "group" : "img", "aria-label": title }, grid, level, drawn);
   return h("figure", {}, h("figcaption", {}, title), h("div", { class: "scroll" }, picture), series.length > 1 ? legend : null);
 }
 

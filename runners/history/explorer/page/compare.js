@@ -6,18 +6,18 @@ function compareView(details) {
   const names = rows.map(row => row.name);
   const heads = rows.map((row, place) => h("span", { class: `key ${tone(place)}` }, h("i", {}), runLink(row.id)));
   // A table of one value of each run for every name; alike ones are folded away.
-  const lines = (maps, show, differs = values => new Set(values).size > 1) => {
+  const lines = (maps, show, nameOfKey = key => key, differs = values => new Set(values).size > 1) => {
     const keys = [...new Set(maps.flatMap(map => Object.keys(map)))];
     const made = keys.map(key => {
       const values = maps.map(map => key in map ? map[key] : undefined);
-      const line = [key, ...values.map((value, place) => show(value, key, values, place))];
+      const line = [nameOfKey(key), ...values.map((value, place) => show(value, key, values, place))];
       line.differs = differs(values.filter((value, place) => value !== undefined || !unfinished(details[place], key)));
       return line;
     });
     return [made.filter(each => each.differs), made.filter(each => !each.differs)];
   };
   const part = (title, maps, show, options = {}) => {
-    const [unlike, alike] = lines(maps, show);
+    const [unlike, alike] = lines(maps, show, options.named);
     if (!unlike.length && !alike.length) return section(title, h("p", { class: "muted" }, "None are known."));
     const numbers = options.number ? names.map((_, place) => place + 1) : [];
     return section(title, unlike.length ? plainTable(`${title} that differ`, [h("span", { class: "spoken" }, "name"), ...heads.map(copy)], unlike, { numbers }) : h("p", { class: "muted" }, "No difference is known."),
@@ -26,7 +26,7 @@ function compareView(details) {
   const value = (given, key, _, place) => given === undefined ? h("span", { class: "muted" }, unfinished(details[place], key) ? "not run" : "none") : given;
   const metric = (given, key, values) => {
     if (given === undefined) return none("none");
-    const way = details.map(each => each.better[key]).find(Boolean);
+    const way = wayOf(details, key).way;
     const known = values.filter(each => typeof each === "number");
     const best = way && known.length > 1 && new Set(known).size > 1 && given === (way > 0 ? Math.max(...known) : Math.min(...known));
     return best ? h("b", { class: "good", title: "the best of them" }, number(given), h("span", { class: "spoken" }, " best")) : number(given);
@@ -36,8 +36,8 @@ function compareView(details) {
       ["state", ...rows.map(row => badge(row.state))], ["started (UTC)", ...rows.map(row => moment(row.started))], ["duration", ...rows.map(row => duration(row.seconds) ?? unknown())],
       ["by", ...rows.map(row => row.by || unknown())], ["blessed", ...rows.map(row => row.models.length ? row.models.map(each => h("div", {}, row.models.length > 1 ? `${each.name}${each.chosen ? " (chosen)" : ""} ` : "", blessed(each.blessed))) : none("no model"))],
       ["version", ...rows.map(versionCell)], ["error", ...rows.map(row => row.error || none("none"))]])),
-    part("Metrics", details.map(each => each.metrics), metric, { number: true }),
-    rocPart(details, names), slicePart(details, names, heads), part("Parameters", details.map(each => each.parameters), value),
+    part("Metrics", details.map(each => each.metrics), metric, { number: true, named: key => [key, " ", wayMark(details, key)] }),
+    curvePart(details, names), slicePart(details, names, heads), part("Parameters", details.map(each => each.parameters), value),
     details.some(each => Object.keys(each.files).length) ? part("Files", filesOf(details), (given, ...rest) => given === undefined ? value(given, ...rest) : digest(given)) : null,
     distributionPart(details, names), part("Artifacts", details.map(each => each.digests), (given, ...rest) => given ? digest(given) : value(undefined, ...rest)));
 }
@@ -45,17 +45,25 @@ const copy = node => node.cloneNode(true);
 // Whether a name belongs to a task that has not finished in a run: nobody knows what it would have had.
 const unfinished = (detail, key) => detail.tasks.some(task => !task.execution && (key.startsWith(`${task.name}.`) || key.startsWith(`${task.name}/`)));
 
+// Which way a metric is better: as the evaluation of a run says, else by its name, else nobody knows.
+function wayOf(details, key) {
+  const ends = name => name === key || name.endsWith(`.${key}`);
+  const [told, guessed] = [details.flatMap(each => each.told.filter(ends).map(name => each.better[name])), details.flatMap(each => Object.keys(each.better).filter(ends).map(name => each.better[name]))];
+  return { way: told[0] ?? guessed[0], told: told.length > 0 };
+}
+function wayMark(details, key) {
+  const { way, told } = wayOf(details, key);
+  if (way === 0) return null;
+  const why = way ? `${way > 0 ? "higher" : "lower"} is better${told ? ", as its evaluation says" : ", by its name"}` : "which way is better is unknown";
+  return h("span", { class: "way", title: why }, way > 0 ? "↑" : way < 0 ? "↓" : "?", h("span", { class: "spoken" }, ` ${why}`));
+}
+
 // Files that a run may still read are unlike nothing.
 const filesOf = details => {
   const open = details.some(each => each.tasks.some(task => !task.execution));
   const all = details.map(each => each.files);
   return open ? all.map(files => Object.fromEntries(Object.entries(files).filter(([name]) => all.every(each => name in each)))) : all;
 };
-
-function rocPart(details, names) {
-  const series = details.flatMap((each, place) => Object.entries(each.evaluations).filter(([, made]) => made.roc).map(([task, made], _, all) => ({ name: all.length > 1 ? `${names[place]}, ${task}` : names[place], points: made.roc.map(([x, y]) => ({ x, y })), line: true })));
-  return series.length ? section("ROC curves", chart({ title: "ROC curves of the runs over each other", series, square: true, width: 420, height: 380, x: { name: "false positive rate", low: 0, high: 1 }, y: { name: "recall", low: 0, high: 1 } })) : null;
-}
 
 function slicePart(details, names, heads) {
   const sets = details.map(each => Object.entries(each.evaluations).reduce((found, [task, made], place) => ({ ...found, ...Object.fromEntries(Object.entries(made.slices || {}).map(([slice, metrics]) => [Object.keys(each.evaluations).length > 1 ? `${task}: ${slice}` : slice, metrics])) }), {}));

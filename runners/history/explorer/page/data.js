@@ -4,7 +4,7 @@
 const millrace = { index: null, details: new Map(), waiting: new Map() };
 
 const ROW = { name: "", pipeline: "", target: "", state: "", part: "", error: "", started: "", seconds: null, by: "", report: "" };
-const DETAIL = { parameters: {}, metrics: {}, better: {}, digests: {}, files: {}, evaluations: {}, distributions: {} };
+const DETAIL = { parameters: {}, metrics: {}, better: {}, told: [], digests: {}, files: {}, evaluations: {}, distributions: {} };
 
 // Called by the file of a run.
 millrace.take = given => {

@@ -16,15 +16,19 @@ function graph({ nodes, edges, chosen, choose, label }) {
   }
   if (!drawn.has(chosen) && drawn.size) drawn.values().next().value.setAttribute("tabindex", "0");
   const beside = id => { const layer = layers.find(each => each.includes(id)); return [layer, layer.indexOf(id)]; };
+  const nearest = (id, way) => { const { x } = places.get(id); return [...(layers[layers.findIndex(each => each.includes(id)) + way] || [])].sort((one, other) => Math.abs(places.get(one).x - x) - Math.abs(places.get(other).x - x))[0]; };
   const next = {
     ArrowUp: id => edges.find(([, to]) => to === id)?.[0],
     ArrowDown: id => edges.find(([from]) => from === id)?.[1],
     ArrowLeft: id => { const [layer, at] = beside(id); return layer[at - 1]; },
     ArrowRight: id => { const [layer, at] = beside(id); return layer[at + 1]; },
+    // Each layer can be got at, whichever its edges skip: the nearest of the one above or below.
+    PageUp: id => nearest(id, -1),
+    PageDown: id => nearest(id, 1),
     Home: () => layers[0][0],
     End: () => layers.at(-1)[0],
   };
-  const picture = s("svg", { class: "graph", viewBox: `-4 -4 ${width + 8} ${height + 8}`, width: width + 8, height: height + 8, role: "group", "aria-label": `${label}. Arrows go along the edges, Enter chooses.`, onkeydown: event => {
+  const picture = s("svg", { class: "graph", viewBox: `-4 -4 ${width + 8} ${height + 8}`, width: width + 8, height: height + 8, role: "group", "aria-label": `${label}. Arrows go along the edges, Page Up and Page Down from layer to layer, Enter chooses.`, onkeydown: event => {
     const node = event.target.closest("[data-node]");
     if (!node) return;
     if (event.key === "Enter" || event.key === " ") { event.preventDefault(); choose(node.dataset.node); return; }

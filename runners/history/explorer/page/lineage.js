@@ -100,7 +100,7 @@ function panel(run, id, all, choose, above, below) {
       maker?.page ? h("p", {}, outside(maker.page, `Report of ${maker.task}`)) : null,
       listed("Made by", artifact.maker && maker ? [["", artifact.maker]] : []), artifact.maker || isSource(artifact) ? null : h("p", { class: "muted" }, "What made it is not recorded here."),
       listed("Read by", [...all.executions.values()].filter(each => Object.values(each.inputs).includes(id)).map(each => ["", each.id])),
-      Object.keys(artifact.facts).length ? [h("h3", {}, "What is said of it"), plainTable("What is said of it", ["", ""], Object.entries(artifact.facts))] : null,
+      Object.keys(artifact.facts).length ? [h("h3", {}, "What is said of it"), plainTable("What is said of it", ["fact", "value"], Object.entries(artifact.facts))] : null,
       others(isSource(artifact) ? "Runs that read this content" : "Runs that it is a part of", makers, run));
     if (isSource(artifact)) {
       const changed = millrace.index.runs.filter(row => !row.sources.includes(id) && row.sources.some(each => each.split("\u0000")[0] === artifact.uri));

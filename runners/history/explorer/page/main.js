@@ -18,6 +18,7 @@ const main = {
     if (main.turn !== turn) return;
     place.replaceChildren(made);
     const title = made.querySelector("h2")?.textContent || "Runs";
+    place.setAttribute("aria-label", title);
     document.title = `${title} · Millrace explorer`;
     if (view === "lineage" && lineageView.drawn) lineageView.drawn();
     if (moved) {

@@ -20,10 +20,26 @@ function runView(detail) {
       facts([["duration", duration(row.seconds) ?? (row.state === "running" ? "still running" : unknown())], ["by", row.by || unknown()], ["tasks", taskCounts(detail.tasks)], ...row.pushes.map(push => [`version of ${push.model}`, push.version])]),
       row.error ? h("div", { class: "verdict bad-box" }, h("b", {}, failed.length ? `${failed[0].name} failed` : `The run ${row.state === "stopped" ? "was stopped" : "failed"}`), h("div", {}, row.error)) : null,
       h("p", { class: "links" }, detail.executions.length ? h("a", { class: "action", href: route("lineage", row.id) }, "Lineage") : null, before ? h("a", { class: "action", href: route("compare", before.id, row.id) }, "Compare with the run before") : null, row.report ? outside(row.report, "Report of the run") : null)),
-    models.length ? section(models.length > 1 ? "Models" : "Model", models) : null,
+    models.length ? section(models.length > 1 ? "Models" : "Model", models, modelTable(row, detail)) : null,
+    curvePart([detail], [row.name]),
     section("Tasks", tasks.element),
     Object.keys(detail.metrics).length ? section("Metrics", plainTable("Metrics", ["metric", "value"], Object.entries(detail.metrics).map(([name, value]) => [name, number(value)]), { numbers: [1] })) : null,
     section("Parameters", Object.keys(detail.parameters).length ? plainTable("Parameters", ["parameter", "value"], Object.entries(detail.parameters)) : h("p", { class: "muted" }, "None are known.")));
+}
+
+// Several models of a run side by side.
+function modelTable(row, detail) {
+  const names = ranked([...new Set(row.models.flatMap(model => Object.keys(model.metrics)))]).slice(0, 12);
+  if (row.models.length < 2 || !names.length) return null;
+  const best = name => {
+    const values = row.models.map(model => model.metrics[name]).filter(each => typeof each === "number");
+    const { way } = wayOf([detail], name);
+    return way && new Set(values).size > 1 ? (way > 0 ? Math.max(...values) : Math.min(...values)) : null;
+  };
+  return plainTable("Metrics of the models", ["metric", ...row.models.map(model => model.name)], names.map(name => {
+    const top = best(name);
+    return [[name, " ", wayMark([detail], name)], ...row.models.map(({ metrics }) => !(name in metrics) ? none("not measured") : metrics[name] === top ? h("b", { class: "good", title: "the best of them" }, number(metrics[name]), h("span", { class: "spoken" }, " best")) : number(metrics[name]))];
+  }), { numbers: row.models.map((_, place) => place + 1) });
 }
 
 const between = (...parts) => parts.filter(Boolean).flatMap((part, place) => place ? [" · ", part] : [part]);

@@ -23,8 +23,9 @@ function versionsView() {
   if (!groups.size) return section("Versions", h("p", { class: "muted" }, "Nothing has been pushed yet."));
   const columns = [
     { name: "version", number: true, value: each => Number(each.number), cell: each => each.run && each.artifact ? h("a", { href: route("lineage", each.run, each.artifact) }, each.number) : each.number },
-    { name: "state", value: each => each.state, cell: stateOf },
-    { name: "how", value: howOf, cell: howOf },
+    { name: "state", value: each => each.state, cell: each => [stateOf(each), (each.labels || []).map(label => h("div", {}, h("b", {}, label)))] },
+    { name: "release", value: each => each.release || "", cell: each => each.release ? h("span", { title: each.change }, each.release) : h("span", { class: "muted", title: each.change }, "unknown") },
+    { name: "how", value: howOf, cell: each => [howOf(each), each.why ? h("div", { class: "why", title: each.why }, each.why) : null] },
     { name: "blessed", value: each => each.blessed, cell: each => [blessed(each.blessed), each.reason ? h("div", { class: "why", title: each.reason }, each.reason) : null] },
     { name: "since (UTC)", value: each => each.time && Date.parse(each.time), cell: each => moment(each.time) },
     { name: "until (UTC)", value: each => each.until && Date.parse(each.until), cell: each => each.until ? moment(each.until) : none(each.state === "served" ? "still served" : "unknown") },

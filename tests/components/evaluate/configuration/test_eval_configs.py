@@ -83,7 +83,7 @@ def test_a_count_of_queries_is_no_count_of_records(
     assert (outputs["evaluation"]["rows"], outputs["metrics"]["example_count"]) == (600, 3)
 
 
-@pytest.mark.parametrize("beam_options", [[], ["--runner=FnApiRunner"]], ids=["batches", "Beam"])
+@support.BATCHES_AND_SLOW_BEAM
 def test_records_are_counted_without_a_metric_for_it(
     tmp_path: Path, trip_examples: Path, trip_schema: Path, good_model: Path, beam_options: list[str]
 ) -> None:

@@ -6,6 +6,12 @@ import json
 import subprocess
 import sys
 
+import pytest
+from google.protobuf import text_format
+from tensorflow_model_analysis.proto import config_pb2
+
+from components.evaluate.configuration.metrics import check_metrics
+from components.runtime.errors import InputError
 from tests.support import ROOT
 
 _PROCESS = """
@@ -31,6 +37,13 @@ except InputError as error:
 """
 
 
+def test_a_name_near_theirs_is_answered_with_it() -> None:
+    config = "model_specs { label_key: 'l' } metrics_specs { metrics { class_name: 'Rogue' } }"
+    with pytest.raises(InputError, match="there is: Rouge"):
+        check_metrics("eval_config.pbtxt", text_format.Parse(config, config_pb2.EvalConfig()))
+
+
+@pytest.mark.slow
 def test_they_are_there_when_a_configuration_names_them_and_not_before() -> None:
     done = subprocess.run([sys.executable, "-c", _PROCESS], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

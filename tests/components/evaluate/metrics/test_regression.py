@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -96,21 +98,26 @@ def evaluate(
     return support.evaluate_in_process(folder / "out", **arguments)
 
 
+Way = Callable[[str], tuple[Path, dict[str, Any]]]
+BATCHES_AND_SLOW_BEAM = pytest.mark.parametrize("way", ["batches", pytest.param("Beam", marks=pytest.mark.slow)])
+
+
 @pytest.fixture(scope="module")
-def both_ways(
-    tmp_path_factory: pytest.TempPathFactory, examples: Path, model: Path, schema: Path
-) -> dict[str, tuple[Path, dict[str, Any]]]:
-    """Output folder and metadata by way of computing."""
-    found = {}
-    for name, options in (("batches", []), ("Beam", BEAM)):
-        folder = tmp_path_factory.mktemp(name)
-        found[name] = folder / "out", evaluate(folder, examples, model, schema, beam_options=options)
-    return found
+def evaluated(tmp_path_factory: pytest.TempPathFactory, examples: Path, model: Path, schema: Path) -> Way:
+    """Output folder and metadata by way of computing, each computed once it is asked for."""
+
+    @functools.cache
+    def by(way: str) -> tuple[Path, dict[str, Any]]:
+        folder = tmp_path_factory.mktemp(way)
+        options = BEAM if way == "Beam" else []
+        return folder / "out", evaluate(folder, examples, model, schema, beam_options=options)
+
+    return by
 
 
-@pytest.mark.parametrize("way", ["batches", "Beam"])
-def test_metrics_against_all_rows(both_ways: dict[str, tuple[Path, dict[str, Any]]], way: str) -> None:
-    folder, metadata = both_ways[way]
+@BATCHES_AND_SLOW_BEAM
+def test_metrics_against_all_rows(evaluated: Way, way: str) -> None:
+    folder, metadata = evaluated(way)
     wanted = expected(LABELS, PREDICTIONS, np.ones(600))
     assert {name: metadata["metrics"][name] for name in wanted} == pytest.approx(wanted, rel=1e-6)
     lifts = {name: metadata["metrics"][name] for name in ("squared_error_lift", "absolute_error_lift")}
@@ -124,9 +131,9 @@ def test_metrics_against_all_rows(both_ways: dict[str, tuple[Path, dict[str, Any
         )
 
 
-@pytest.mark.parametrize("way", ["batches", "Beam"])
-def test_plots_against_all_rows(both_ways: dict[str, tuple[Path, dict[str, Any]]], way: str) -> None:
-    plots = load(both_ways[way][0] / "evaluation", Counts()).plots[""]
+@BATCHES_AND_SLOW_BEAM
+def test_plots_against_all_rows(evaluated: Way, way: str) -> None:
+    plots = load(evaluated(way)[0] / "evaluation", Counts()).plots[""]
     found = plots.regressions[""]
     assert (found.labels, found.examples, found.not_finite) == ((LABELS.min(), LABELS.max()), 600, 0)
     order = np.argsort(PREDICTIONS, kind="stable")
@@ -142,8 +149,9 @@ def test_plots_against_all_rows(both_ways: dict[str, tuple[Path, dict[str, Any]]
     assert sum(point[2] for point in plots.calibration) == 600
 
 
-def test_both_ways_are_equal(both_ways: dict[str, tuple[Path, dict[str, Any]]]) -> None:
-    one, other = (load(folder / "evaluation", Counts()) for folder, _ in both_ways.values())
+@pytest.mark.slow
+def test_both_ways_are_equal(evaluated: Way) -> None:
+    one, other = (load(evaluated(way)[0] / "evaluation", Counts()) for way in ("batches", "Beam"))
     for entry, twin in zip(one.slices, other.slices, strict=True):
         assert entry.key == twin.key
         assert {key.name: value for key, value in entry.values.items()} == pytest.approx(
@@ -169,31 +177,34 @@ def tfmas_own() -> dict[str, float]:
     return {name: value["doubleValue"] for name, value in direct.get_metrics_for_slice(()).items()}
 
 
+@pytest.mark.slow
+def test_equal_to_tfma_called_directly(tfmas_own: dict[str, float]) -> None:
+    wanted = expected(LABELS, PREDICTIONS, WEIGHTS)
+    assert {name: tfmas_own[name] for name in wanted} == pytest.approx(wanted, rel=1e-6)
+
+
 @support.BATCHES_AND_SLOW_BEAM
-def test_equal_to_tfma_called_directly(
-    tmp_path: Path, examples: Path, model: Path, schema: Path, beam_options: list[str], tfmas_own: dict[str, float]
+def test_weights_are_counted_by_the_lifts_and_the_plots_too(
+    tmp_path: Path, examples: Path, model: Path, schema: Path, beam_options: list[str]
 ) -> None:
-    """With weights, which the lifts and the plots count, too."""
     found = evaluate(
         tmp_path, examples, model, schema, spec='example_weight_key: "weight_xf" ', beam_options=beam_options
     )
     wanted = expected(LABELS, PREDICTIONS, WEIGHTS)
-    assert {name: tfmas_own[name] for name in wanted} == pytest.approx(wanted, rel=1e-6)
-    assert {name: found["metrics"][f"{name} example-weighted"] for name in wanted} == pytest.approx(
-        {name: tfmas_own[name] for name in wanted}, rel=1e-7
-    )
+    assert {name: found["metrics"][f"{name} example-weighted"] for name in wanted} == pytest.approx(wanted, rel=1e-6)
     weighted = load(tmp_path / "out" / "evaluation", Counts()).plots[""].regressions[""]
     assert weighted.rmse == pytest.approx(wanted["root_mean_squared_error"])
     assert sum(weighted.residuals[1]) + weighted.outside == pytest.approx(WEIGHTS.sum())
 
 
-def test_the_report_shows_the_labels_range_and_no_roc(both_ways: dict[str, tuple[Path, dict[str, Any]]]) -> None:
-    for folder, metadata in both_ways.values():
-        page = (folder / "report").read_text()
-        assert "ROC" not in page
-        for words in ("Regression", "By decile of the prediction", "Labels from 25 to ", "predictions against labels"):
-            assert words in page
-        assert {"confidenceMetrics", "confusionMatrix"} & metadata["classification"].keys() == set()
+@BATCHES_AND_SLOW_BEAM
+def test_the_report_shows_the_labels_range_and_no_roc(evaluated: Way, way: str) -> None:
+    folder, metadata = evaluated(way)
+    page = (folder / "report").read_text()
+    assert "ROC" not in page
+    for words in ("Regression", "By decile of the prediction", "Labels from 25 to ", "predictions against labels"):
+        assert words in page
+    assert {"confidenceMetrics", "confusionMatrix"} & metadata["classification"].keys() == set()
 
 
 @support.BATCHES_AND_SLOW_BEAM

@@ -147,6 +147,7 @@ def test_rows_one_by_one_and_weighted_add_up_to_the_batch() -> None:
     np.testing.assert_allclose(combiner.merge_accumulators(parts), 2 * segmentation.count(truth, scores))
 
 
+@pytest.mark.slow
 def test_local_and_beam_agree_with_a_baseline(tmp_path: Path, examples: Path, schema: Path) -> None:
     both(tmp_path, CONFIG, examples, schema, model(tmp_path / "a", 0.3), model(tmp_path / "b", 0.6))
 

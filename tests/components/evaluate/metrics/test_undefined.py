@@ -185,8 +185,8 @@ def test_curves_of_one_class_are_undefined_without_any_plot(
         ("MeanAbsoluteError", []),
         ("AUC", []),
         ('MajorityLift" module: "components.evaluate.metrics', []),
-        ("MeanAbsoluteError", ["--runner=FnApiRunner"]),
-        ("AUC", ["--runner=FnApiRunner"]),
+        pytest.param("MeanAbsoluteError", ["--runner=FnApiRunner"], marks=pytest.mark.slow),
+        pytest.param("AUC", ["--runner=FnApiRunner"], marks=pytest.mark.slow),
     ],
 )
 def test_examples_without_a_label_are_told_whatever_the_metric_makes_of_them(
@@ -254,7 +254,7 @@ def test_the_cause_is_named_where_a_slice_is_smaller_than_asked(
 
 
 @pytest.mark.parametrize(("bound", "blessed"), [(0.5, True), (0.999, False)])
-@pytest.mark.parametrize("beam_options", [[], ["--runner=FnApiRunner"]], ids=["batches", "Beam"])
+@support.BATCHES_AND_SLOW_BEAM
 def test_thresholds_in_the_map_of_a_metrics_specs(
     tmp_path: Path,
     trip_examples: Path,

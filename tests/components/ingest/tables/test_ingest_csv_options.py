@@ -175,14 +175,15 @@ def test_the_same_rows_are_in_the_same_splits_however_they_are_written(tmp_path:
 
 
 def test_what_is_worth_processes_is_read_the_same(tmp_path: Path) -> None:
-    rows = "".join(f'{number};"zeile\n{number}";{number / 4:.2f};NA\n'.replace(".", ",") for number in range(120_000))
+    count = 10_000
+    rows = "".join(f'{row};"zeile\n{row:x>220}";{row / 4:.2f};NA\n'.replace(".", ",") for row in range(count))
     content = ("zahl;text;wert;leer\n" + rows).encode("utf-16")
     assert len(content) > 4 << 20
     result = read(tmp_path, content, delimiter=";", encoding="utf-16", decimal=",", null_values=["NA"])
     assert result.metadata["columns"] == {"zahl": "int64", "text": "bytes", "wert": "float32", "leer": "missing"}
     rows_read = result.rows()
-    assert [row["zahl"][0] for row in rows_read] == list(range(120_000))
-    assert rows_read[-1] == {"leer": [], "text": [b"zeile\n119999"], "wert": [29999.75], "zahl": [119_999]}
+    assert [row["zahl"][0] for row in rows_read] == list(range(count))
+    assert rows_read[-1] == {"leer": [], "text": [b"zeile\n%b9999" % (b"x" * 216)], "wert": [2499.75], "zahl": [9999]}
 
 
 @pytest.mark.parametrize(

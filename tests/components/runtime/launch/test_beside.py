@@ -17,13 +17,17 @@ from components.runtime.errors import TransientError
 from components.runtime.launch import beside
 from components.runtime.launch.beside import Beside
 
-# What Argo's executor does: waits for the file, runs the command, leaves its exit code.
+# What Argo's executor does: waits for the file, runs the command, keeps what it prints, leaves its exit code.
 EXECUTOR = """
 import pathlib, subprocess, sys, time
 folder, command = pathlib.Path(sys.argv[2]), sys.argv[3:]
 while not (folder / "before").exists():
     time.sleep(0.02)
-code = subprocess.call(command)
+ended = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+for name, printed in (("stdout", ended.stdout), ("combined", ended.stdout + ended.stderr)):
+    with open(folder / name, "ab") as stream:
+        stream.write(printed)
+code = ended.returncode
 (folder / "exitcode.part").write_text(str(code))
 (folder / "exitcode.part").rename(folder / "exitcode")
 """
@@ -74,15 +78,18 @@ def pod(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pod]:
         process.wait()
 
 
-def test_it_begins_when_its_inputs_are_there_and_its_code_is_taken(pod: Pod) -> None:
+def test_it_begins_when_its_inputs_are_there_and_its_code_is_taken(pod: Pod, capfd: pytest.CaptureFixture[str]) -> None:
     (pod.folder / "workplace").chmod(0o777)
-    pod.start("sh", "-c", f"umask 0; cat {pod.folder}/stage/inputs/rows/rows > {pod.folder}/stage/outputs/made; exit 3")
+    stage = "echo reads; echo no rows >&2; cat %s/stage/inputs/rows/rows > %s/stage/outputs/made; exit 3"
+    pod.start("sh", "-c", "umask 0; " + stage % (pod.folder, pod.folder))
     completed = pod.run()
     assert (completed.exit_code, completed.start_up_seconds, completed.peak_memory_bytes) == (3, None, None)
     made = pod.folder / "workplace" / "made"
     assert made.read_text() == "1\n2\n"
     assert not made.stat().st_mode & stat.S_IWOTH
-    assert "in the container stage of its pod" in (pod.folder / "log").read_text()
+    # In the task's log on the volume, and in that of the launcher's container.
+    assert (pod.folder / "log").read_text() == "reads\nno rows\n"
+    assert capfd.readouterr().out == "progress: lets the container stage begin\nreads\nno rows\n"
     pod.beside.close()
 
 

@@ -128,8 +128,10 @@ def test_options_of_beam_name_no_input(tmp_path: Path) -> None:
 def model(tmp_path: Path) -> Path:
     """A model's folder as people have them, with what no module names."""
     files = {
-        "model.py": 'import helpers.deep.layers\nWORDS = open("words.txt")\nMAPS = f"maps/{1}.json"\nAll = "*.tsv"',
+        "model.py": "import features\nimport helpers.deep.layers\n"
+        'WORDS = open("words.txt")\nMAPS = f"maps/{1}.json"\nAll = "*.tsv"',
         "features.py": "",
+        "preprocessing.py": "import features",
         "helpers/__init__.py": "",
         "helpers/deep/layers.py": 'from pathlib import Path\nTABLE = Path(__file__).parent / "table.json"',
         "helpers/deep/table.json": "{}",
@@ -158,7 +160,9 @@ def model(tmp_path: Path) -> Path:
         ("helpers/__init__.py", True),
         ("helpers/deep/layers.py", True),
         ("helpers/deep/table.json", True),
-        ("helpers/deep/new.py", True),
+        ("helpers/deep/new.py", False),
+        ("preprocessing.py", False),
+        ("tests/test_model.py", False),
         ("words.txt", True),
         ("maps/1.json", True),
         ("sizes.tsv", True),
@@ -176,8 +180,29 @@ def test_of_a_models_folder_counts_what_its_modules_import_and_read(model: Path,
     before = key(parameters)
     assert key(parameters) == before
     file = model / changed
+    file.parent.mkdir(exist_ok=True)
     file.write_text((file.read_text() if file.exists() else "") + "\n# another")
     assert (key(parameters) != before) is counts
+
+
+def test_preprocessing_does_not_count_what_the_model_alone_imports(model: Path) -> None:
+    parameters = {"module_file": str(model / "preprocessing.py")}
+    before = key(parameters)
+    edit(model / "model.py")
+    edit(model / "words.txt")
+    assert key(parameters) == before
+    edit(model / "features.py")
+    assert key(parameters) != before
+
+
+def test_a_metric_of_ones_own_counts_with_the_configuration(model: Path) -> None:
+    (model / "evaluation.pbtxt").write_text('metrics { class_name: "Mine" module: "features" }')
+    parameters = {"eval_config_file": str(model / "evaluation.pbtxt")}
+    before = key(parameters)
+    edit(model / "model.py")
+    assert key(parameters) == before
+    edit(model / "features.py")
+    assert key(parameters) != before
 
 
 @pytest.mark.parametrize("changed", ["helpers/deep/layers.py", "features.py", "words.txt", "maps/1.json"])
@@ -193,6 +218,12 @@ def test_links_in_a_models_folder_count_as_what_they_lead_to(model: Path, change
     assert key(parameters) == before
     edit(target / Path(*Path(changed).parts[1:]) if target.is_dir() else target)
     assert key(parameters) != before
+
+
+def test_a_module_that_cannot_be_found_is_told_by_the_stage(tmp_path: Path) -> None:
+    (tmp_path / "round.py").symlink_to(tmp_path / "round.py")
+    for name in ("round.py", "nowhere.py", "a\0b.py", "x" * 5000 + ".py"):
+        assert key({"module_file": str(tmp_path / name), "custom_config": {"label": "tips"}})
 
 
 def test_links_in_a_named_folder_count_as_what_they_lead_to(folder: Path, tmp_path: Path) -> None:

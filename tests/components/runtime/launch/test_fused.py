@@ -100,6 +100,8 @@ def test_what_an_earlier_run_made_is_taken(tmp_path: Path) -> None:
     changed = launch(tmp_path, specs[0], spec("second", WRITE + "print('other')", a="first"), run="r-3")
     assert changed.stdout.count("taken from the cache") == 1
     assert "inputs of second" in changed.stdout
+    told = json.loads((tmp_path / "outputs" / "millrace-tasks").read_text())
+    assert [(each["task"], each["state"]) for each in told] == [("first", "cached"), ("second", "done")]
 
 
 def test_a_fault_names_its_task_and_keeps_what_was_done(tmp_path: Path) -> None:
@@ -110,7 +112,11 @@ def test_a_fault_names_its_task_and_keeps_what_was_done(tmp_path: Path) -> None:
     assert (left["second"]["error"], left["second"]["code"]) == ("this is not to be had", 65)
     assert left["first"]["execution"]
     assert "third" not in left
-    assert list((tmp_path / "outputs").iterdir()) == [tmp_path / "outputs" / "first-millrace-execution"]
+    outputs = {file.name: file.read_text() for file in (tmp_path / "outputs").iterdir()}
+    told = json.loads(outputs.pop("millrace-tasks"))
+    assert [(each["task"], each["state"]) for each in told] == [("first", "done"), ("second", "failed")]
+    assert all(each["started"] < each["ended"] for each in told)
+    assert list(outputs) == ["first-millrace-execution"]
 
 
 def test_a_container_that_is_ended_says_in_which_task(tmp_path: Path) -> None:

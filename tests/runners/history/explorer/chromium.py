@@ -6,15 +6,13 @@ import base64
 import contextlib
 import json
 import shutil
-import subprocess
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.components.push_hub.browser import Page, _tab
+from tests.components.push_hub.browser import Page, tab
 
 CHROMIUM = shutil.which("chromium")
 needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
@@ -24,6 +22,9 @@ _KEYS = {
     "ArrowUp": (38, ""),
     "ArrowDown": (40, ""),
     "ArrowLeft": (37, ""),
+    "ArrowRight": (39, ""),
+    "Home": (36, ""),
+    "PageDown": (34, ""),
     " ": (32, " "),
 }
 
@@ -57,6 +58,19 @@ class Window(Page):
         self.call("Input.dispatchKeyEvent", type="keyDown", **about, **({"text": text} if text else {}))
         self.call("Input.dispatchKeyEvent", type="keyUp", **about)
 
+    def spoken(self) -> list[tuple[str, str, dict[str, Any]]]:
+        """Role, name and properties of all that a screen reader is told of, by Chromium's accessibility tree."""
+        nodes = self.call("Accessibility.getFullAXTree")["nodes"]
+        return [
+            (
+                each["role"]["value"],
+                each.get("name", {}).get("value", "").strip(),
+                {one["name"]: one["value"].get("value") for one in each.get("properties", [])},
+            )
+            for each in nodes
+            if not each["ignored"]
+        ]
+
     def look(self, width: int = 1280, height: int = 900, *, dark: bool = False) -> None:
         """Takes another size and colour scheme."""
         self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
@@ -72,16 +86,5 @@ class Window(Page):
 def window() -> Iterator[Window]:
     """A tab of a Chromium that nobody sees."""
     assert CHROMIUM
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        options = ["--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--no-first-run"]
-        options += ["--disable-background-networking", "--disable-component-update", "--remote-debugging-port=0"]
-        browser = subprocess.Popen(
-            [CHROMIUM, *options, f"--user-data-dir={folder}", "about:blank"],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        try:
-            yield Window(_tab(Path(folder) / "DevToolsActivePort"))
-        finally:
-            browser.terminate()
-            browser.wait(timeout=30)
+    with tab(CHROMIUM) as address:
+        yield Window(address)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import json
 import os
@@ -37,7 +38,10 @@ def parsed(file: Path) -> dict[str, Any]:
 
 
 def index(root: Path) -> dict[str, Any]:
-    return parsed(root / files.FOLDER / "index.js")
+    """What its script hands to JSON.parse."""
+    text = (root / files.FOLDER / "index.js").read_text()
+    document: dict[str, Any] = json.loads(ast.literal_eval(text[text.index("(") + 1 : text.rindex(")")]))
+    return document
 
 
 def detail(root: Path, run: str) -> dict[str, Any]:
@@ -121,10 +125,21 @@ def detail_stamps(root: Path) -> dict[str, int]:
 
 def test_a_run_that_was_deleted_is_gone(written: RootWriter) -> None:
     update.update(written.root)
+    pages = written.root / files.FOLDER / files.PAGES
+    of_second = {Path(each["page"]).name for each in detail(written.root, SECOND)["executions"] if "page" in each}
+    of_others = {
+        Path(each["page"]).name
+        for run in (FIRST, FAILED)
+        for each in detail(written.root, run)["executions"]
+        if "page" in each
+    }
+    assert of_second - of_others
+    (pages / "notes.html").write_text("somebody's own")
     shutil.rmtree(written.root / "runs" / SECOND)
     update.update(written.root)
     assert ids(written.root) == [FAILED, FIRST]
     assert not (written.root / files.FOLDER / "runs" / files.file_of(SECOND)).exists()
+    assert {each.name for each in pages.iterdir()} == of_others | {"notes.html"}, "what other runs share stays"
 
 
 def test_a_damaged_record_is_named_and_the_others_are_shown(written: RootWriter) -> None:

@@ -39,7 +39,7 @@ def test_a_copy_has_its_imports(tmp_path: Path) -> None:
     copied("complaints_product", tmp_path / "mine")
     own = {file.stem for file in (tmp_path / "mine").glob("*.py")}
     text = "\n".join(file.read_text() for file in (tmp_path / "mine").glob("*.py"))
-    assert {"preprocessing", "model", "features", "encoders"} <= own
+    assert {"preprocessing", "model", "encoders"} <= own
     assert not any(f"models.{name}" in text for name in names())
 
 

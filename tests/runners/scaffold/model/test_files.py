@@ -68,18 +68,22 @@ def test_labels_that_would_end_a_comment_or_a_docstring(tmp_path: Path) -> None:
     assert load(str(folder)).description == "churn: Is is it a ''' ' ? b'''?"
 
 
-@pytest.mark.parametrize("label", ["two", "three", "number", "tags"])
+@pytest.mark.parametrize("label", ["two", "three", "number", "price", "tags"])
 def test_every_task(tmp_path: Path, label: str) -> None:
     columns: dict[str, list[Any]] = {
         "age": [31.5, 40.0, 22.25, 19.5, 60.0, 33.0],
         "two": ["yes", "no", "no", "yes", "no", "no"],
         "three": ["a", "b", "c", "b", "a", "c"],
         "number": [0.5, 1.5, 0.25, 8.0, 9.5, 3.0],
+        "price": [1.0, 3.0, 1.5, 2.5, 2.0, 3000.0],
         "tags": [["x"], ["x", "y"], ["y"], ["z"], ["z"], ["x", "z"]],
         "story": ["one fine day it rained", "then it did not rain", "we went home at once", "and so did they all",
                   "nobody knows what for it was", "it is the end of it"],
     }  # fmt: skip
-    folder = write(tmp_path / "churn", made(tmp_path, repeated(columns), label))
+    columns = repeated(columns)
+    columns["story"] = [f"{text} {number}" for number, text in enumerate(columns["story"])]
+    folder = write(tmp_path / "churn", made(tmp_path, columns, label))
+    assert "TextVectorization" in (folder / "model.py").read_text()
     ruff("check", str(folder))
     ruff("format", "--check", str(folder))
     evaluation_file.check(folder / "evaluation.pbtxt", "evaluation.pbtxt")

@@ -59,6 +59,18 @@ def test_treatments(tmp_path: Path, name: str, values: list[Any], treatment: str
 
 
 @pytest.mark.parametrize(
+    ("name", "is_code"),
+    [
+        ("store", True), ("StoreID", True), ("zip_code_2", True), ("hour of day", True), ("month number", True),
+        ("region-centroid-col", False), ("product price", False), ("class_size", False), ("day_count", False),
+    ],
+)  # fmt: skip
+def test_a_code_is_told_by_what_a_name_is_of(tmp_path: Path, name: str, is_code: bool) -> None:
+    feature = treated(tmp_path, name, [5 + CHANCE.randrange(30) for _ in range(ROWS)])
+    assert feature.treatment == ("vocabulary" if is_code else "z-score"), feature
+
+
+@pytest.mark.parametrize(
     ("name", "values", "why"),
     [
         ("country", ["DE"] * ROWS, "constant: every row has 'DE'"),
@@ -82,6 +94,14 @@ def test_what_is_left_out(tmp_path: Path, name: str, values: list[Any], why: str
     assert (feature.treatment, feature.lines) == ("", ())
     assert feature.why.startswith(why), feature
     assert feature.remarks
+
+
+def test_an_id_that_goes_with_the_label_is_left_out_and_told(tmp_path: Path) -> None:
+    years = [1900 + number // 5 + CHANCE.randrange(9) for number in range(ROWS)]
+    data = data_set(tmp_path, {"id": list(range(7, 7 + 3 * ROWS, 3)), "x": numbers(0, 1), "year": years})
+    (feature,) = plan(data, "year").left_out
+    assert feature.remarks[0] == "an id: every row has a number of its own"
+    assert "goes with 'year' (rank correlation 0.9" in feature.remarks[1]
 
 
 def test_dates_of_typed_tables(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 from typing import Any
 
@@ -129,3 +130,20 @@ def test_a_gate_leaves_room_for_a_model_that_is_right_on_few_rows() -> None:
     """Of three rows of four a constant answer is right; the best lift is 1.33."""
     (gate,) = gates.gates(Task("classes", ("y",), {"a": 0.75, "b": 0.15, "c": 0.1}), 10).values()
     assert 1 < gate.bound <= 1.17
+
+
+def test_labels_are_gated_by_their_mean_and_not_by_the_rarest() -> None:
+    """Of a rare label chance reaches 0.65 on so few rows, of the others less than 0.55."""
+    shares = {"rare": 0.014, **{f"label {number}": 0.3 for number in range(13)}}
+    (gate,) = gates.gates(Task("labels", tuple(shares), shares), 800).values()
+    assert gate.bound == pytest.approx(0.55, abs=0.01)
+    assert gates.auc(0.014, 800).bound > 0.64
+    assert gates.mean_auc([0.3], 800).bound == gates.auc(0.3, 800).bound
+
+
+def test_the_logarithm_of_a_label_with_a_heavy_tail_is_learned(tmp_path: Path) -> None:
+    chance = random.Random(1)
+    prices = [round(chance.lognormvariate(5, 1), 2) for _ in range(300)]
+    assert infer(tmp_path / "1", prices).skewed
+    assert not infer(tmp_path / "2", [price - 1000 for price in prices]).skewed
+    assert not infer(tmp_path / "3", [round(chance.gauss(100, 9), 2) for _ in range(300)]).skewed

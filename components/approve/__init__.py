@@ -1,0 +1,1 @@
+"""A person's yes before a model is published."""

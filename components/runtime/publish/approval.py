@@ -1,0 +1,137 @@
+"""Question and answer between a run that waits for a person and whoever answers.
+
+Both are files in the folder `.approvals` of the serving directory, which is the one place that the run and people
+reach on every target; servers leave it alone. A question lies there as long as somebody waits for its answer.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from components.runtime.errors import InputError
+from components.runtime.stage.artifacts import write_whole
+from components.runtime.text.json_text import parse
+
+FOLDER = ".approvals"
+_QUESTION, _ANSWER = ".question.json", ".answer.json"
+
+
+@dataclass(frozen=True)
+class Question:
+    """What a run asks.
+
+    Attributes:
+      run: its name.
+      model_digest: of the model, as the serving directory knows it.
+      reason: why it is blessed.
+      metrics: over all examples.
+      approvers: who may answer; anybody where there is none.
+      asked: when, in ISO form.
+      until: when it becomes a no.
+    """
+
+    run: str
+    model_digest: str
+    reason: str
+    metrics: Mapping[str, Any]
+    approvers: list[str]
+    asked: str
+    until: str
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a person says.
+
+    Attributes:
+      approved: yes or no.
+      by: who.
+      why: in their words.
+      model_digest: of the model that they were shown.
+      at: when, in ISO form.
+    """
+
+    approved: bool
+    by: str
+    why: str
+    model_digest: str
+    at: str = field(default_factory=lambda: datetime.now(UTC).isoformat())
+
+
+def ask(root: Path, question: Question) -> None:
+    """Leaves a question; an earlier one of the same run, and its answer, are gone then.
+
+    Args:
+      root: the serving directory; made where it does not exist.
+      question: of a run.
+    """
+    folder = root / FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{question.run}{_ANSWER}").unlink(missing_ok=True)
+    write_whole(folder / f"{question.run}{_QUESTION}", json.dumps(asdict(question), indent=1) + "\n")
+
+
+def withdraw(root: Path, run: str) -> None:
+    """Takes question and answer away: nobody waits any more."""
+    for ending in (_QUESTION, _ANSWER):
+        (root / FOLDER / f"{run}{ending}").unlink(missing_ok=True)
+
+
+def questions(root: Path) -> dict[str, Question]:
+    """The questions that are open, by run."""
+    found = {}
+    for file in sorted((root / FOLDER).glob(f"*{_QUESTION}")):
+        try:
+            question = Question(**parse(file.read_bytes()))
+        except (OSError, ValueError, TypeError):
+            # Withdrawn meanwhile, or half of one that a dead stage left.
+            continue
+        found[question.run] = question
+    return found
+
+
+def answer(root: Path, question: Question, given: Answer) -> None:
+    """Answers a question.
+
+    Raises:
+      InputError: who answers may not, or the answer is of another model.
+    """
+    if refused := refusal(question, given):
+        raise InputError(refused)
+    write_whole(root / FOLDER / f"{question.run}{_ANSWER}", json.dumps(asdict(given), indent=1) + "\n")
+
+
+def answered(root: Path, question: Question) -> Answer | None:
+    """The answer to a question; None where there is none yet.
+
+    Raises:
+      InputError: there is one that does not count; it is taken away.
+    """
+    file = root / FOLDER / f"{question.run}{_ANSWER}"
+    try:
+        given = Answer(**parse(file.read_bytes()))
+        refused = refusal(question, given)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, TypeError) as error:
+        refused = f"{file.name} is no answer ({type(error).__name__})"
+    if refused:
+        file.unlink(missing_ok=True)
+        raise InputError(refused)
+    return given
+
+
+def refusal(question: Question, given: Answer) -> str:
+    """Why an answer does not count; empty where it does."""
+    if given.model_digest != question.model_digest:
+        return f"the answer of {given.by or 'nobody'} is of another model than {question.run} asks about"
+    if not given.by.strip():
+        return f"{question.run}: an answer needs a name; set MILLRACE_USER"
+    if question.approvers and given.by not in question.approvers:
+        return f"{given.by} may not approve {question.run}; these may: {', '.join(question.approvers)}"
+    return ""

@@ -1,0 +1,86 @@
+"""`approve`: a person's answer to a run that waits for it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from components.runtime.errors import InputError
+from components.runtime.publish import approval
+from components.runtime.publish.approval import Answer, Question
+from components.runtime.records.run_record import started_by
+from runners.commands import completion
+from runners.history.records import load_run
+from runners.terminal.output import Result
+from runners.terminal.text import table
+
+
+@click.command()
+@click.argument("run", required=False, shell_complete=completion.runs)
+@click.option("--no", "refuses", is_flag=True, help="Refuse it: the model is not published.")
+@click.option("--why", default="", metavar="TEXT", help="Your reason, which is kept with the answer.")
+@click.option(
+    "--directory",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="The serving directory, for a run whose records are not here.",
+)
+@click.pass_context
+def approve(context: click.Context, run: str | None, refuses: bool, why: str, directory: Path | None) -> Result:
+    """Answer RUN, which waits for a person's yes before it publishes its model; without RUN, tell what waits.
+
+    Who answers is the user of this machine, or whom MILLRACE_USER names.
+    """
+    root = Path(context.obj["root"]).absolute()
+    if run is None:
+        return _waiting(root, directory)
+    name, places = run, [directory] if directory else []
+    if directory is None:
+        found = load_run(root, run)
+        name = found.id
+        places = [Path(str(found.parameters.get("serving_directory", "")))]
+    questions = [(place, each) for place in places for place, each in _questions(place) if _is_of(each, name)]
+    if not questions:
+        raise InputError(f"{name} waits for no answer; ./millrace approve tells what does")
+    if len(questions) > 1:
+        names = ", ".join(each.run for _, each in questions)
+        raise InputError(f"{name} waits for {len(questions)} answers: {names}; name one of them with --directory")
+    [(place, question)] = questions
+    given = Answer(not refuses, started_by(), why, question.model_digest)
+    approval.answer(place, question, given)
+    said = "approved" if given.approved else "refused"
+
+    def told() -> None:
+        table(["", ""], [["run", question.run], ["blessed", question.reason], *_metrics(question)])
+        click.echo(f"{said} by {given.by}")
+
+    return Result({"run": name, "approved": given.approved, "by": given.by, "metrics": question.metrics}, told, [said])
+
+
+def _waiting(root: Path, directory: Path | None) -> Result:
+    places = [directory] if directory else [each for each in sorted((root / "serving").glob("*")) if each.is_dir()]
+    found = {each.run: (place, each) for given in places for place, each in _questions(given)}
+    rows = [
+        [each.run, each.reason, f"{each.until[:16].replace('T', ' ')} UTC", str(place)]
+        for place, each in found.values()
+    ]
+    return Result(
+        {"waiting": [{"run": each.run, "until": each.until, "directory": place} for place, each in found.values()]},
+        lambda: table(["run", "blessed", "until", "serving directory"], rows) if rows else click.echo("nothing waits"),
+        list(found),
+    )
+
+
+def _questions(place: Path) -> list[tuple[Path, Question]]:
+    """Those in a serving directory, and in the folders of candidates in it."""
+    folders = [place, *(each for each in sorted(place.glob("*")) if each.is_dir() and not each.name.startswith("."))]
+    return [(folder, each) for folder in folders for each in approval.questions(folder).values()]
+
+
+def _is_of(question: Question, run: str) -> bool:
+    return question.run == run or question.run.startswith(f"{run}-")
+
+
+def _metrics(question: Question) -> list[list[str]]:
+    numbers = {name: value for name, value in question.metrics.items() if isinstance(value, int | float)}
+    return [[name, f"{value:.6g}"] for name, value in numbers.items() if not isinstance(value, bool)][:20]
