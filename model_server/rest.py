@@ -58,13 +58,11 @@ def router(models: Mapping[str, Versions]) -> APIRouter:
             if verb is None:
                 raise NotServedError(f"{path}: POST to …:predict, …:classify or …:regress")
             with counted(model.name, found["verb"], "REST"):
-                content = await request.body()
+                content = await _body(request)
                 document, number = await asyncio.to_thread(_worked, verb, model, version, label, content)
                 return _json(document, {VERSION_HEADER: str(number)})
         except RequestError as error:
             return refusal(error.http, str(error))
-        except ClientDisconnect:
-            return refusal(400, "the client went away")
 
     @routes.get("/monitoring/prometheus/metrics")
     @routes.get("/metrics")
@@ -93,6 +91,15 @@ async def invalid(request: Request, error: RequestValidationError) -> Response:
     """What answers to a request of the Open Inference Protocol that is none."""
     faults = [f"{'.'.join(map(str, each['loc'][1:]))}: {each['msg']}" for each in error.errors()]
     return refusal(400, f"the request is not of the Open Inference Protocol: {faults[0] if faults else error}")
+
+
+async def _body(request: Request) -> bytes:
+    try:
+        return await request.body()
+    except HTTPException as error:
+        raise BadRequestError(str(error.detail)) from None
+    except ClientDisconnect:
+        raise BadRequestError("the client went away") from None
 
 
 def _worked(verb: Verb, model: Versions, number: int | None, label: str, content: bytes) -> tuple[bytes, int]:
