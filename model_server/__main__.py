@@ -9,7 +9,6 @@ import os
 import sys
 from pathlib import Path
 
-_NOT_FOUND = 66
 _UNAVAILABLE = 69
 
 
@@ -26,11 +25,15 @@ def main(arguments: list[str] | None = None) -> int:
     # KServe reads the command line too, and knows other options.
     sys.argv = sys.argv[:1]
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
-    for chatty in ("kserve", "uvicorn", "tensorflow", "httpx"):
+    for chatty in ("uvicorn", "tensorflow", "httpx", "matplotlib"):
         logging.getLogger(chatty).setLevel(logging.ERROR)
+    # It logs each refusal with a trace, of a probe too; what is no refusal uvicorn logs.
+    logging.getLogger("kserve").setLevel(logging.CRITICAL)
     if not options.model_base_path.is_dir():
-        print(f"error: {options.model_base_path}: no such folder", file=sys.stderr)
-        return _NOT_FOUND
+        # On a cluster the server is there before the first model.
+        logging.getLogger("millrace.serving").warning(
+            "%s: no such folder yet; served is what is pushed there", options.model_base_path
+        )
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     from model_server.server import serve
     from model_server.versions import Versions

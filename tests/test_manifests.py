@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
+from components.runtime import VERSION
 from runners.settings.parameters import PARAMETERS
 from tests.manifest_support import (
     MANIFESTS,
@@ -407,6 +409,45 @@ def test_overlays_have_the_storage_that_they_say(render: Any) -> None:
     shared = claim("gke-rwx")
     assert (shared["accessModes"], shared["storageClassName"]) == (["ReadWriteMany"], "standard-rwx")
     assert "volumeName" not in claim("kubeflow")
+
+
+def test_the_server_that_is_built_in_takes_the_place_of_tensorflow_serving(render: Any, tmp_path: Path) -> None:
+    there = os.path.relpath(MANIFESTS, tmp_path.resolve())
+    overlay = {
+        "resources": [f"{there}/overlays/kind"],
+        "components": [f"{there}/serving/built-in"],
+        "images": [{"name": "millrace/model_server", "newName": "registry/millrace/model_server", "newTag": VERSION}],
+    }
+    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(overlay))
+    things, before = render(tmp_path), render(MANIFESTS / "overlays/kind")
+    gone = {name(thing) for thing in before} - {name(thing) for thing in things}
+    assert gone == {"ConfigMap/serving-config"}
+    deployment, other = the("Deployment", "serving", things), the("Deployment", "serving", before)
+    assert schema_errors(deployment) == []
+    # What can never be changed, and what the service and the policies look for.
+    assert deployment["spec"]["selector"] == other["spec"]["selector"]
+    assert deployment["spec"]["template"]["metadata"] == other["spec"]["template"]["metadata"]
+    spec = deployment["spec"]["template"]["spec"]
+    assert pod_security_errors(spec) == []
+    assert [each["name"] for each in spec["volumes"]] == ["millrace", "tmp"]
+    (container,) = spec["containers"]
+    assert container["image"] == f"registry/millrace/model_server:{VERSION}"
+    assert {"name": "millrace", "mountPath": "/millrace", "readOnly": True} in container["volumeMounts"]
+    # The entry point of the image is the server, which listens everywhere on TensorFlow Serving's ports.
+    assert "command" not in container
+    assert dict(argument.removeprefix("--").split("=", 1) for argument in container["args"]) == {
+        "model_name": SERVED,
+        "model_base_path": f"/millrace/serving/{SERVED}",
+    }
+    assert container["ports"] == server()["ports"]
+    probes = {each: container[f"{each}Probe"]["httpGet"] for each in ("startup", "liveness", "readiness")}
+    live = {"path": "/v2/health/live", "port": "rest"}
+    # A server without a model lives, and takes no requests.
+    assert probes == {
+        "startup": live,
+        "liveness": live,
+        "readiness": {"path": f"/v2/models/{SERVED}/ready", "port": "rest"},
+    }
 
 
 # --- schedules

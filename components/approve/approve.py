@@ -19,7 +19,7 @@ from components.runtime.publish import blessing as blessings
 from components.runtime.publish import serving
 from components.runtime.publish.approval import Answer, Question
 from components.runtime.stage.artifacts import InputArtifact, OutputArtifact
-from components.runtime.stage.progress import report
+from components.runtime.stage.progress import WAITS, report
 
 FILE = "approval.json"
 LONGEST_MINUTES = 24 * 60
@@ -113,7 +113,7 @@ def _wait(root: Path, question: Question, seconds: float) -> Answer | None:
         if seconds - left - reminded >= _REMIND_SECONDS:
             reminded = seconds - left
             until = question.until[:16].replace("T", " ")
-            report(f"waits for a person: ./millrace approve {question.run} (until {until} UTC)")
+            report(f"{WAITS}a person: ./millrace approve {question.run} (until {until} UTC)")
         time.sleep(min(_LOOK_SECONDS, left))
     return None
 

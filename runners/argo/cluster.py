@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from components.runtime.errors import InputError, StageError, TransientError
+from components.runtime.stage.progress import PREFIX
 from runners.argo import answers, fused_tasks, helpers, late_record, task_logs
 from runners.argo import state as argo_state
 from runners.argo.fused_tasks import Told
@@ -24,6 +25,7 @@ _PAGE = 200
 _READING_SECONDS = 120.0
 _READING_INTERVAL = 1.0
 _ENDING_SECONDS = 30.0
+_LAST_LINES = 20
 _OVERLAP_SECONDS = 5
 """What of a log is read twice, since its times are another machine's."""
 
@@ -102,7 +104,7 @@ class ArgoCluster:
     def state(self, name: str) -> RemoteRun:
         """The state of a Workflow."""
         workflow = self.get(name)
-        return argo_state.remote_run(workflow, self._told(workflow))
+        return argo_state.remote_run(workflow, self._told(workflow), self._doing_now(workflow))
 
     def _told(self, workflow: dict[str, Any]) -> dict[str, list[Told]]:
         """What logs say of tasks that share a pod, by its node: also of a pod that is gone since it was looked at."""
@@ -120,6 +122,19 @@ class ArgoCluster:
                     lines = self._log_of(pods[node], name, **options)
                     self._seen[node] = fused_tasks.from_log(lines, name, known), begun
         return {node: self._seen[node][0] for node in untold if node in self._seen}
+
+    def _doing_now(self, workflow: dict[str, Any]) -> dict[str, str]:
+        """What tasks that may wait for a person say that they are doing, by their names."""
+        doing = {}
+        with contextlib.suppress(StageError):
+            asking = argo_state.asking(workflow)
+            pods = self._pods(str(workflow["metadata"]["name"])) if asking else {}
+            for task, node in asking.items():
+                if node["id"] in pods:
+                    lines = self._log_of(pods[node["id"]], task, tail=_LAST_LINES)
+                    said = [line.removeprefix(PREFIX).strip() for line in lines if line.startswith(PREFIX)]
+                    doing[task] = said[-1] if said else ""
+        return doing
 
     def schedules(self, namespace: str = "") -> list[dict[str, Any]]:
         """All CronWorkflows of a namespace, of the cluster's where none is named, by name."""

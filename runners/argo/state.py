@@ -9,7 +9,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from components.runtime.records import argo_messages
-from runners.argo import fused_tasks, retries, task_logs
+from components.runtime.stage.progress import WAITS
+from runners.argo import approving, fused_tasks, retries, task_logs
 from runners.argo.fused_tasks import Told
 from runners.remote.workflow_nodes import nodes
 from runners.settings.parameters import moment
@@ -71,12 +72,29 @@ def untold(workflow: dict[str, Any]) -> list[str]:
     ]
 
 
-def remote_run(workflow: dict[str, Any], told: Mapping[str, Sequence[Told]] | None = None) -> RemoteRun:
+def asking(workflow: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The pods at work in a stage that waits for a person, by their task: what they are doing only their logs tell."""
+    pods = {name: pod_node(workflow, node) for name, node in task_nodes(workflow).items() if _asks(workflow, node)}
+    return {name: pod for name, pod in pods.items() if pod.get("phase") == "Running"}
+
+
+def _asks(workflow: dict[str, Any], node: dict[str, Any]) -> bool:
+    templates = {str(each.get("name")): each for each in workflow["spec"].get("templates") or []}
+    metadata = (templates.get(str(node.get("templateName"))) or {}).get("metadata") or {}
+    return (metadata.get("labels") or {}).get("millrace/stage") == approving.STAGE
+
+
+def remote_run(
+    workflow: dict[str, Any],
+    told: Mapping[str, Sequence[Told]] | None = None,
+    doing: Mapping[str, str] | None = None,
+) -> RemoteRun:
     """Reads a Workflow resource.
 
     Args:
       workflow: the resource.
       told: what the logs say of tasks that share a pod, by the pod's node, where its outputs do not.
+      doing: what the logs say that tasks of `asking` are doing, where they can be read.
     """
     status, spec, metadata = workflow.get("status") or {}, workflow.get("spec") or {}, workflow["metadata"]
     state = _STATES.get(status.get("phase") or "Pending", "waiting")
@@ -96,6 +114,8 @@ def remote_run(workflow: dict[str, Any], told: Mapping[str, Sequence[Told]] | No
             pods[name] = fused_tasks.spread(task, several, known, moment(last.get("startedAt")))
         else:
             pods[name] = [task]
+    for name in asking(workflow):
+        pods[name] = [_waiting(task, str(metadata["name"]), doing or {}) for task in pods[name]]
     over = state in ("done", "failed", "stopped")
     later = "skipped" if over else "waiting"
     tasks = [task for each in pods.values() for task in each]
@@ -187,6 +207,21 @@ def _task(
     # Of one that waits for its next attempt the error says which it was.
     tried = 0 if state == "waiting" else len(attempts)
     return RemoteTask(name, state, moment(node.get("startedAt")), moment(ended), error, tried)
+
+
+def _waiting(task: RemoteTask, run: str, doing: Mapping[str, str]) -> RemoteTask:
+    """A task that waits for a person, as far as is known; it may be at work still, or again."""
+    said = doing.get(task.name, f"{WAITS}a person")
+    if task.state != "running" or not said.startswith(WAITS):
+        return task
+    # On the volume the answer is written from here, not where the stage thinks.
+    command = f"./millrace argo approve {run}"
+    note = re.sub(
+        rf"\./millrace approve {re.escape(run)}(?:-(\S+))?",
+        lambda found: command + (f" --candidate {found[1]}" if found[1] else ""),
+        said if "./millrace" in said else f"{said}: {command}",
+    )
+    return replace(task, state="waiting", error=note, asks=True)
 
 
 def _output(node: dict[str, Any], name: str) -> str:

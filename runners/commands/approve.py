@@ -8,7 +8,7 @@ import click
 
 from components.runtime.errors import InputError
 from components.runtime.publish import approval
-from components.runtime.publish.approval import Answer, Question
+from components.runtime.publish.approval import Answer, NoQuestionError, Question
 from components.runtime.records.run_record import started_by
 from runners.commands import completion
 from runners.commands.models import WHY
@@ -41,29 +41,27 @@ def approve(context: click.Context, run: str | None, refuses: bool, why: str, di
         found = load_run(root, run)
         name = found.id
         places = [Path(str(found.parameters.get("serving_directory", "")))]
-    questions = [(place, each) for place in places for place, each in _questions(place) if _is_of(each, name)]
-    if not questions:
-        raise InputError(f"{name} waits for no answer; ./millrace approve tells what does")
-    if len(questions) > 1:
-        names = ", ".join(each.run for _, each in questions)
-        raise InputError(
-            f"{name} waits for {len(questions)} answers: {names}; name one of them with --serving-directory"
-        )
-    [(place, question)] = questions
-    given = Answer(not refuses, started_by(), why, question.model_digest)
-    approval.answer(place, question, given)
+    try:
+        question, given = approval.answer_run(places, name, approved=not refuses, by=started_by(), why=why)
+    except NoQuestionError as error:
+        raise InputError(f"{error}; ./millrace approve tells what does") from None
+    return answered(name, question, given)
+
+
+def answered(run: str, question: Question, given: Answer) -> Result:
+    """What was asked, and what the answer is."""
     said = "approved" if given.approved else "refused"
 
     def told() -> None:
         table(["", ""], [["run", question.run], ["blessed", question.reason], *_metrics(question)])
         click.echo(f"{said} by {given.by}")
 
-    return Result({"run": name, "approved": given.approved, "by": given.by, "metrics": question.metrics}, told, [said])
+    return Result({"run": run, "approved": given.approved, "by": given.by, "metrics": question.metrics}, told, [said])
 
 
 def _waiting(root: Path, directory: Path | None) -> Result:
     places = [directory] if directory else [each for each in sorted((root / "serving").glob("*")) if each.is_dir()]
-    found = {each.run: (place, each) for given in places for place, each in _questions(given)}
+    found = {each.run: (place, each) for given in places for place, each in approval.waiting(given)}
     rows = [
         [each.run, each.reason, f"{each.until[:16].replace('T', ' ')} UTC", str(place)]
         for place, each in found.values()
@@ -73,16 +71,6 @@ def _waiting(root: Path, directory: Path | None) -> Result:
         lambda: table(["run", "blessed", "until", "serving directory"], rows) if rows else click.echo("nothing waits"),
         list(found),
     )
-
-
-def _questions(place: Path) -> list[tuple[Path, Question]]:
-    """Those in a serving directory, and in the folders of candidates in it."""
-    folders = [place, *(each for each in sorted(place.glob("*")) if each.is_dir() and not each.name.startswith("."))]
-    return [(folder, each) for folder in folders for each in approval.questions(folder).values()]
-
-
-def _is_of(question: Question, run: str) -> bool:
-    return question.run == run or question.run.startswith(f"{run}-")
 
 
 def _metrics(question: Question) -> list[list[str]]:

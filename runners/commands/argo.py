@@ -9,10 +9,12 @@ import click
 
 from components.runtime.errors import InputError, StageError
 from components.runtime.records import run_record
+from runners.argo import approving
 from runners.argo import state as argo_state
 from runners.argo.cluster import ArgoCluster
 from runners.argo.schedules import cron_workflow, is_as_wanted, schedule_facts, schedule_row
 from runners.argo.workflow_file import definitions, noted, read_workflow, with_values
+from runners.commands.approve import answered
 from runners.commands.argo_explore import explore
 from runners.remote import schedules
 from runners.remote.http import TIMEOUT
@@ -131,6 +133,28 @@ def stop(connect: Any, workflow: str, now: bool) -> Result:
         except StageError as error:
             output.warn(f"warning: no record of the run is written: {error}")
     return Result({"run": name, "stopping": True, "state": None, "closed_by": closing})
+
+
+@argo.command()
+@click.argument("workflow")
+@click.option("--no", "refuses", is_flag=True, help="Refuse it: the model is not published.")
+@click.option("--why", default="", metavar="TEXT", help="Your reason, which is kept with the answer.")
+@click.option("--candidate", default="", help="Of several models that are each published: the one that is meant.")
+@click.pass_obj
+def approve(connect: Any, workflow: str, refuses: bool, why: str, candidate: str) -> Result:
+    """Answer WORKFLOW, which waits for a person's yes before it publishes its model.
+
+    Who answers is the user of this machine, or whom MILLRACE_USER names.
+    """
+    cluster = connect()
+    name = cluster.find(workflow)
+    # The answer is written by a pod, which is begun where somebody waits for it alone.
+    if not any(task.asks for task in cluster.state(name).tasks):
+        raise InputError(f"{name} waits for no answer; ./millrace argo show {name} tells what it does")
+    question, given = approving.answer(
+        cluster.printed, cluster.get(name), candidate, approved=not refuses, by=run_record.started_by(), why=why
+    )
+    return answered(name, question, given)
 
 
 @argo.command()

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from components.runtime.records import facts
 from components.runtime.text.visible import in_one_line
 from runners.history.lineage_nodes import ArtifactNode, ExecutionNode, Lineage
 from runners.history.record_values import finite
@@ -126,6 +127,7 @@ def _describe(node: ArtifactNode) -> str:
         extras.append(f"candidate {node.metadata['candidate']}")
     if "blessed" in node.metadata:
         extras.append("blessed" if node.metadata["blessed"] else "not blessed")
+    extras += facts.review(node.metadata)
     extras += [f"{_count(node.metadata[name])} {name}" for name in ("rows", "anomalies") if name in node.metadata]
     about = f" ({', '.join(str(extra) for extra in extras)})" if extras else ""
     return f"{node.name} {text.content(node.digest, node.type) or 'no digest'}{about}"

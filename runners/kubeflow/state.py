@@ -16,7 +16,7 @@ from runners.kubeflow import nodes, stages
 from runners.kubeflow.nodes import Node, Seen
 from runners.remote.http import without_stack
 from runners.settings.parameters import moment
-from runners.terminal.follow import RemoteRun, RemoteTask
+from runners.terminal.follow import RemoteRun, RemoteTask, asking
 
 STATES = {
     "PENDING": "waiting",
@@ -87,7 +87,7 @@ def remote_run(told: Told) -> RemoteRun:
         if place is not None:
             tasks[place] = replace(tasks[place], error=reason)
     config = run.runtime_config
-    return RemoteRun(
+    made = RemoteRun(
         id=run.run_id,
         name=run.display_name,
         state=state,
@@ -97,6 +97,7 @@ def remote_run(told: Told) -> RemoteRun:
         parameters=stages.defaults(told.ir) | dict((config.parameters if config else None) or {}),
         tasks=tasks,
     )
+    return asking(made)
 
 
 def _task(name: str, seen: Seen, error: str, told: Told, is_over: bool) -> RemoteTask:

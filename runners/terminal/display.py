@@ -13,7 +13,7 @@ from rich.live import Live
 from rich.text import Text
 
 from components.runtime.records import facts
-from components.runtime.stage.progress import Count
+from components.runtime.stage.progress import WAITS, Count
 from components.runtime.text.visible import in_one_line
 from runners.terminal import text
 from runners.terminal.meter import Meter
@@ -27,6 +27,8 @@ _MARKS = {
     "stopped": ("■", "yellow"),
     "skipped": ("–", "dim"),
 }
+_ASKS = ("?", "yellow")
+"""Sign of a task that itself does nothing until a person has answered."""
 _ALERTS = {facts.ERROR: ("!", "red"), facts.WARNING: ("!", "yellow")}
 """Signs of tasks that ended well and found something wrong."""
 
@@ -47,6 +49,7 @@ class LineDisplay:
         self._errors = errors
         self._meters: dict[str, Meter] = {}
         self._next: dict[str, tuple[float, float]] = {}
+        self._asked: dict[str, str] = {}
 
     def begin(self, run: dict[str, Any]) -> None:
         """Names the run."""
@@ -73,6 +76,10 @@ class LineDisplay:
     def _follow(self, task: dict[str, Any], note: str) -> None:
         """Prints how far a task is, at intervals that grow."""
         name, now = task["name"], time.monotonic()
+        if note.startswith(WAITS) and self._asked.get(name) != note:
+            self._asked[name] = note
+            line = Text.assemble(f"{_ASKS[0]} {name}", f"  {in_one_line(note)}", style=_ASKS[1])
+            self._console.print(line, highlight=False, soft_wrap=True)
         if not (count := Count.read(note)) or name not in self._next:
             return
         meter = self._meters.setdefault(name, Meter())
@@ -167,14 +174,15 @@ class LiveDisplay:
         time_width = max([_TIME, *map(len, times)])
         lines = [Text(line, style="bold" if place == 0 else "dim") for place, line in enumerate(title)]
         for task, took in zip(shown, times, strict=True):
-            mark, style = _sign(task)
+            asks = task["state"] == "running" and self._notes.get(task["name"], "").startswith(WAITS)
+            mark, style = _ASKS if asks else _sign(task)
             line = Text.assemble(
                 (mark, style),
                 (f" {task['name']}{' ' * (name_width - cell_len(task['name']))}", "" if mark == "✔" else style),
                 (f"  {took:>{time_width}}  ", "dim"),
                 (
                     in_one_line(self._told(task, self._console.width - name_width - time_width - 6)),
-                    style if task["state"] == "failed" or task.get("alert") else "dim",
+                    style if asks or task["state"] == "failed" or task.get("alert") else "dim",
                 ),
             )
             lines.append(line)

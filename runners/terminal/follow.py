@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -39,6 +39,7 @@ class RemoteTask:
     Attributes:
       error: why it failed, was stopped, or cannot start.
       attempts: how often it was begun; 0 where the server does not tell.
+      asks: whether it waits for a person's answer; `error` says how to give it.
     """
 
     name: str
@@ -47,6 +48,7 @@ class RemoteTask:
     ended: datetime | None = None
     error: str = ""
     attempts: int = 0
+    asks: bool = False
 
     @property
     def tried(self) -> str:
@@ -97,6 +99,21 @@ class RemoteRun:
     def seconds(self) -> float | None:
         """From its start to its end, where both are known."""
         return (self.ended - self.created).total_seconds() if self.created and self.ended else None
+
+
+def asking(run: RemoteRun) -> RemoteRun:
+    """A run whose server does not tell what tasks do: of the stage approve, that they wait for a person."""
+    how = "waits for a person; its log says for how long: ./millrace approve RUN --serving-directory FOLDER"
+    tasks = [
+        replace(task, state="waiting", error=how, asks=True)
+        if task.state == "running" and task.name.partition("-")[0] == "approve"
+        else task
+        for task in run.tasks
+    ]
+    asked = next((task for task in tasks if task.asks), None)
+    if asked and run.state == "running" and not any(task.state == "running" for task in tasks):
+        return replace(run, tasks=tasks, state="waiting", error=f"{asked.name}: {asked.error}")
+    return replace(run, tasks=tasks)
 
 
 def follow(poll: Callable[[], RemoteRun], *, interval: float, limit: float | None = None) -> RemoteRun:
@@ -210,7 +227,7 @@ def print_run(run: RemoteRun) -> None:
     click.echo(f"created     {text.moment(run.created)}{' UTC' if run.created else ''}")
     click.echo(f"duration    {text.duration(run.seconds)}")
     if run.error:
-        click.echo(f"error       {visible(run.error)}")
+        click.echo(f"{'why' if run.state == 'waiting' else 'error':<12}{visible(run.error)}")
     if run.parameters:
         click.echo()
         text.table(("parameter", "value"), [[name, str(value)] for name, value in run.parameters.items()])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from runners.settings import parameters
-from runners.terminal.follow import RemoteRun, RemoteTask
+from runners.terminal.follow import RemoteRun, RemoteTask, asking
 
 _STATES = {
     "QUEUED": "waiting",
@@ -27,7 +27,7 @@ def remote_run(job: dict[str, Any]) -> RemoteRun:
     details = job.get("jobDetail", {}).get("taskDetails", [])
     tasks = [_task(each) for each in details if each.get("parentTaskId") or each.get("executorDetail")]
     error = one_line(job.get("error", {}).get("message", ""))
-    return RemoteRun(
+    made = RemoteRun(
         id=str(job["name"]).rpartition("/")[2],
         name=str(job.get("displayName", "")),
         state=_state(job),
@@ -37,6 +37,7 @@ def remote_run(job: dict[str, Any]) -> RemoteRun:
         parameters=dict(job.get("runtimeConfig", {}).get("parameterValues", {})),
         tasks=tasks,
     )
+    return asking(made)
 
 
 def _task(detail: dict[str, Any]) -> RemoteTask:

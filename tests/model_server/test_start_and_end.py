@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -27,10 +28,26 @@ def _start(*options: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, env=variables, capture_output=True, text=True, check=False, timeout=300)
 
 
-def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
-    ended = _start(f"--model_base_path={tmp_path / 'gone'}")
-    assert ended.returncode == 66
-    assert ended.stderr == f"error: {tmp_path / 'gone'}: no such folder\n"
+@pytest.mark.slow
+def test_a_folder_that_comes_later_is_served_then(models: dict[int, Path], tmp_path: Path) -> None:
+    folder = tmp_path / "later"
+    with serving(folder) as server:
+        address = f"{server.client.address}/v2"
+        end = time.monotonic() + 120
+        live = 0
+        while live != 200 and time.monotonic() < end:
+            time.sleep(0.1)
+            with contextlib.suppress(urllib3.exceptions.HTTPError):
+                live = urllib3.request("GET", f"{address}/health/live", retries=False).status
+        ready = urllib3.request("GET", f"{address}/models/{quote(MODEL)}/ready", retries=False).status
+        assert (live, ready) == (200, 503)
+        folder.mkdir()
+        shutil.copytree(models[1], folder / "1")
+        server.wait_until_ready(120)
+        assert urllib3.request("GET", f"{address}/models/{quote(MODEL)}/ready", retries=False).status == 200
+    log = folder.with_suffix(".log").read_text()
+    assert "no such folder yet" in log
+    assert "Traceback" not in log, "a refusal is no fault of the server's"
 
 
 @pytest.mark.slow

@@ -7,7 +7,7 @@ reach on every target; servers leave it alone. A question lies there as long as 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +19,10 @@ from components.runtime.text.json_text import parse
 
 FOLDER = ".approvals"
 _QUESTION, _ANSWER = ".question.json", ".answer.json"
+
+
+class NoQuestionError(InputError):
+    """A run waits for no answer."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +97,44 @@ def questions(root: Path) -> dict[str, Question]:
             continue
         found[question.run] = question
     return found
+
+
+def waiting(place: Path) -> list[tuple[Path, Question]]:
+    """The open questions of a serving directory and of the folders of candidates in it, each with its folder."""
+    folders = [place, *(each for each in sorted(place.glob("*")) if each.is_dir() and not each.name.startswith("."))]
+    return [(folder, each) for folder in folders for each in questions(folder).values()]
+
+
+def answer_run(places: Sequence[Path], run: str, *, approved: bool, by: str, why: str) -> tuple[Question, Answer]:
+    """Answers the one question of a run.
+
+    Args:
+      places: serving directories.
+      run: its name; with that of the candidate where it asks about several.
+      approved: yes or no.
+      by: who answers.
+      why: in their words.
+
+    Returns:
+      What was asked, and the answer.
+
+    Raises:
+      NoQuestionError: the run waits for no answer.
+      InputError: it waits for several, or who answers may not.
+    """
+    open_ = [found for place in places for found in waiting(place)]
+    of_run = [found for found in open_ if found[1].run == run] or [
+        found for found in open_ if found[1].run.startswith(f"{run}-")
+    ]
+    if not of_run:
+        raise NoQuestionError(f"{run} waits for no answer")
+    if len(of_run) > 1:
+        names = ", ".join(question.run for _, question in of_run)
+        raise InputError(f"{run} waits for {len(of_run)} answers: {names}; name one of them")
+    [(place, question)] = of_run
+    given = Answer(approved, by, why, question.model_digest)
+    answer(place, question, given)
+    return question, given
 
 
 def answer(root: Path, question: Question, given: Answer) -> None:

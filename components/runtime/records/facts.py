@@ -148,7 +148,7 @@ def _blessing(blessing: Mapping[str, Any]) -> Iterator[str]:
         yield "blessed" if blessing["blessed"] else "not blessed"
 
 
-def _review(blessing: Mapping[str, Any]) -> Iterator[str]:
+def review(blessing: Mapping[str, Any]) -> Iterator[str]:
     """What a stage behind the evaluation says of a model; nothing where it was not asked."""
     if "passed" in blessing:
         yield "fit to be served" if blessing["passed"] else "not fit to be served"
@@ -204,8 +204,8 @@ _TELL = {
     "choice": _choice,
     "model": _model,
     "blessing": _blessing,
-    "infra_blessing": _review,
-    "approval": _review,
+    "infra_blessing": review,
+    "approval": review,
     "baseline_model": _baseline,
     "pushed_model": _pushed,
     "labelled": _labelled,

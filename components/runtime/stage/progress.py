@@ -17,6 +17,8 @@ from components.runtime.text.visible import in_one_line
 
 PREFIX = "progress: "
 STARTED = "started"
+WAITS = "waits for "
+"""What a line begins with of a stage that itself does nothing until somebody else has done something."""
 
 _INTERVAL_SECONDS = 0.5
 _LONGEST_INTERVAL_SECONDS = 5.0

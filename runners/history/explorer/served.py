@@ -45,13 +45,22 @@ def versions(rows: Sequence[Row], root: Path | None, places: Iterable[tuple[str,
         for push in row.pushes:
             there = found.setdefault((push.destination, push.model), {})
             known = there.get(push.version)
-            # A run that finds its model in service tells of a version that another one made.
-            if known is None or (push.created, known.push.time) > (known.push.created, push.time):
+            if known is None or _tells_better(push, known.push):
                 there[push.version] = _Pushed(row, push)
     made = []
     for (destination, model), pushed in sorted(found.items(), key=lambda entry: entry[0][::-1]):
         made += _of_model(model, destination, pushed, root)
     return made
+
+
+def _tells_better(push: Push, known: Push) -> bool:
+    """Whether of two pushes under one number this one tells of what lies there."""
+    made, known_made = push.created is not False, known.created is not False
+    if made is not known_made:
+        # A run that finds its model in service tells of a version that another one made.
+        return made
+    # A number is made twice where the serving directory was emptied between.
+    return push.time > known.time if made else push.time < known.time
 
 
 def _of_model(model: str, destination: str, pushed: dict[str, _Pushed], root: Path | None) -> list[Version]:

@@ -157,14 +157,15 @@ def test_which_answers_count(given: Answer, refused: str) -> None:
 def test_the_command_tells_what_waits_and_what_does_not(tmp_path: Path) -> None:
     root = tmp_path / "root" / "serving" / "taxi"
     assert call("--root", tmp_path / "root", "approve").lines == ["nothing waits"]
-    approval.ask(root, question())
-    approval.ask(root / "wide", question(run="taxi-1-wide"))
+    for name in ("deep", "wide"):
+        approval.ask(root / name, question(run=f"taxi-1-{name}"))
+    (root / ".approvals").mkdir()
     (root / ".approvals" / "broken.question.json").write_text("{")
     waiting = call("--root", tmp_path / "root", "approve", "--quiet")
-    assert waiting.lines == ["taxi-1", "taxi-1-wide"]
+    assert waiting.lines == ["taxi-1-deep", "taxi-1-wide"]
     several = call("approve", "--serving-directory", root, "taxi-1")
     assert several.exit_code == 65
-    assert "waits for 2 answers: taxi-1, taxi-1-wide" in several.error
+    assert "waits for 2 answers: taxi-1-deep, taxi-1-wide" in several.error
     other = call("approve", "--serving-directory", root, "taxi-2")
     assert (other.exit_code, other.error) == (65, "taxi-2 waits for no answer; millrace approve tells what does")
 

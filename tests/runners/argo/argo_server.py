@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from runners.argo.helpers import LABEL
 from tests.runners.loopback import Refused, Request, serving
 
 TOKEN = "kubernetes-verySecretToken"
@@ -22,6 +23,10 @@ START = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
 def _stamp(seconds: int) -> str:
     return (START + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _is_helper(workflow: dict[str, Any]) -> bool:
+    return LABEL in (workflow["metadata"].get("labels") or {})
 
 
 @dataclass
@@ -115,7 +120,7 @@ class Argo:
         metadata["creationTimestamp"] = _stamp(len(self.workflows))
         self.workflows[namespace, metadata["name"]] = workflow
         self.steps[metadata["name"]] = 0
-        if (entry := workflow["spec"]["entrypoint"]).startswith("read-") and self.read:
+        if (entry := workflow["spec"]["entrypoint"]) and _is_helper(workflow) and self.read:
             self.logs[f"{metadata['name']}-pod-{entry}"] = self.read(workflow["spec"]["templates"][0]).encode()
         return workflow
 
@@ -137,7 +142,7 @@ class Argo:
         step = self.steps[name]
         self.steps[name] += 1
         entry = workflow["spec"]["entrypoint"]
-        plan = [entry] if entry.startswith("read-") else self.plan
+        plan = [entry] if _is_helper(workflow) else self.plan
         phase = "Running"
         nodes: dict[str, Any] = {name: {"id": name, "name": name, "displayName": name, "type": "DAG"}}
         for place, task in enumerate(plan[: step + 1]):

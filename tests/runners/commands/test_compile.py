@@ -255,7 +255,7 @@ def test_the_page_tells_the_defaults_as_they_are(tmp_path: Path) -> None:
 def test_what_publishes_goes_by_the_last_verdict(tmp_path: Path) -> None:
     asked = (
         "infra_validate: {bounds: {p99_ms: 50}}\napprove: {approvers: [anna]}\n"
-        "push_vertex: {project: my-project, region: europe-west4, staging: gs://b/s}\n"
+        "push_vertex: {project: my-project, region: europe-west4, staging: gs://my-bucket/staging}\n"
     )
     tasks_of = documents(compile_pipeline(model(tmp_path / "mine", asked), digest))[0]["root"]["dag"]["tasks"]
 

@@ -105,6 +105,27 @@ def test_what_concerns_no_task_alone_stands_below_the_title_as_long_as_it_holds(
     assert "no connection" not in captured.get()
 
 
+ASKS = "waits for a person: ./millrace approve taxi-1 (until 2026-11-30 04:00 UTC)"
+
+
+def test_what_waits_for_a_person_is_not_shown_as_running() -> None:
+    run = a_run(push="running")
+    console = Console(file=io.StringIO(), force_terminal=True, width=120, height=30, color_system=None)
+    live = LiveDisplay(console, errors=False)
+    live._run = run
+    live.change(task(run, "push"), ASKS)
+    with console.capture() as captured:
+        console.print(live._render())
+    [line] = [line for line in captured.get().splitlines() if "push" in line]
+    assert line.startswith("? push")
+    assert line.endswith(ASKS)
+    file = io.StringIO()
+    lines = LineDisplay(Console(file=file, width=80), errors=False)
+    for note in (ASKS, ASKS, "approved by anna"):
+        lines.change(task(run, "push"), note)
+    assert file.getvalue() == f"? push  {ASKS}\n", "whole, so that it can be copied, and once"
+
+
 def test_tasks_that_are_not_part_of_the_run_are_not_shown() -> None:
     stream = io.StringIO()
     run = a_run(transform="skipped", train="skipped", push="skipped", validate="waiting")
