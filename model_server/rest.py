@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, HTTPException, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from google.protobuf import json_format
@@ -23,7 +23,6 @@ from model_server.versions import Versions
 VERSION_HEADER = "X-Model-Version"
 """Of every answer of a model: the version that gave it."""
 
-_LARGEST_BODY = 256 << 20
 _PATH = re.compile(
     r"(?P<name>[^/:]+)(?:/versions/(?P<version>[^/:]+)|/labels/(?P<label>[^/:]+))?(?P<metadata>/metadata)?(?::(?P<verb>\w+))?"
 )
@@ -59,13 +58,11 @@ def router(models: Mapping[str, Versions]) -> APIRouter:
             if verb is None:
                 raise NotServedError(f"{path}: POST to …:predict, …:classify or …:regress")
             with counted(model.name, found["verb"], "REST"):
-                content = await _content(request)
+                content = await _body(request)
                 document, number = await asyncio.to_thread(_worked, verb, model, version, label, content)
                 return _json(document, {VERSION_HEADER: str(number)})
         except RequestError as error:
             return refusal(error.http, str(error))
-        except ClientDisconnect:
-            return refusal(400, "the client went away")
 
     @routes.get("/monitoring/prometheus/metrics")
     @routes.get("/metrics")
@@ -85,26 +82,24 @@ async def method(request: Request, error: Exception) -> Response:
     return refusal(405, f"{request.url.path} takes no {request.method}")
 
 
+async def refused(request: Request, error: HTTPException) -> Response:
+    """What answers to a request that a library refuses."""
+    return refusal(error.status_code, str(error.detail))
+
+
 async def invalid(request: Request, error: RequestValidationError) -> Response:
     """What answers to a request of the Open Inference Protocol that is none."""
     faults = [f"{'.'.join(map(str, each['loc'][1:]))}: {each['msg']}" for each in error.errors()]
     return refusal(400, f"the request is not of the Open Inference Protocol: {faults[0] if faults else error}")
 
 
-async def _content(request: Request) -> bytes:
-    told = request.headers.get("content-length", "")
-    pieces, size = [], int(told) if told.isdecimal() else 0
-    # One that is too large is not read to its end, whatever its head says.
-    if size <= _LARGEST_BODY:
-        size = 0
-        async for piece in request.stream():
-            size += len(piece)
-            if size > _LARGEST_BODY:
-                break
-            pieces.append(piece)
-    if size > _LARGEST_BODY:
-        raise BadRequestError(f"the request has more than {_LARGEST_BODY >> 20} MB")
-    return b"".join(pieces)
+async def _body(request: Request) -> bytes:
+    try:
+        return await request.body()
+    except HTTPException as error:
+        raise BadRequestError(str(error.detail)) from None
+    except ClientDisconnect:
+        raise BadRequestError("the client went away") from None
 
 
 def _worked(verb: Verb, model: Versions, number: int | None, label: str, content: bytes) -> tuple[bytes, int]:

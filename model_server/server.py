@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 import uvicorn
-from fastapi import FastAPI
+from fastapi import FastAPI, HTTPException
 from fastapi.exceptions import RequestValidationError
 from kserve import ModelRepository
 from kserve.protocol.dataplane import DataPlane
@@ -26,6 +26,7 @@ from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_p
 
 from model_server import page, rest
 from model_server.grpc_service import ModelService, PredictionService
+from model_server.limits import Limited
 from model_server.metrics import IN_SERVICE
 from model_server.open_inference import OpenInferenceModel
 from model_server.versions import Versions
@@ -55,8 +56,11 @@ async def serve(models: Mapping[str, Versions], *, address: str, rest_port: int,
     servers = []
     if grpc_port:
         server = _grpc_server(models)
-        if server.add_insecure_port(f"{address}:{grpc_port}") != grpc_port:
-            raise OSError(f"{address}:{grpc_port} is taken")
+        try:
+            server.add_insecure_port(f"{address}:{grpc_port}")
+        # What gRPC says of a port that is taken.
+        except RuntimeError:
+            raise OSError(f"port {grpc_port} is taken, or the address is none of this machine") from None
         await server.start()
         servers.append(server)
     web = _Web(
@@ -124,10 +128,12 @@ def app(models: Mapping[str, Versions]) -> FastAPI:
     """All that is answered over HTTP."""
     data_plane, repository = _kserve(models)
     made = FastAPI(title="Millrace", docs_url=None, redoc_url=None, openapi_url=None)
+    made.add_middleware(Limited)
     made.include_router(rest.router(models))
     made.include_router(page.router(models))
     register_v2_endpoints(made, data_plane, repository)
     RESTServer._add_exception_handlers(None, made)
+    made.add_exception_handler(HTTPException, rest.refused)
     made.add_exception_handler(404, rest.unknown)
     made.add_exception_handler(405, rest.method)
     made.add_exception_handler(RequestValidationError, rest.invalid)

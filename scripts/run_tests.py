@@ -16,6 +16,7 @@ import tempfile
 import time
 import xml.etree.ElementTree as ElementTree
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -30,6 +31,8 @@ _NOTEBOOK = {"notebook": ["tests/runners/notebook"]}
 _BY_HAND = ("tests/cluster",)
 # More of them would hold more copies of TensorFlow than most machines have memory for.
 _MOST_PROCESSES = 4
+_AT_ONCE = 2
+"""So many environments."""
 _NO_TESTS = 5
 _MANY_REASONS = 4
 
@@ -67,25 +70,42 @@ def folders() -> dict[str, list[str]]:
 
 
 def command(environment: str, paths: list[str], options: list[str], report: Path) -> list[str]:
-    """The command line of pytest in an environment."""
+    """The command line of pytest in an environment, for as many processes as there are cores."""
+    processes = min(_MOST_PROCESSES, len(os.sched_getaffinity(0)))
     return [
         str(PROJECT / ".venv" / environment / "bin" / "python"), "-m", "pytest", "-q",
         # A file's tests share what they made, so they stay in one process; the next free process takes the next file.
-        "--numprocesses", str(_processes(environment)), "--dist", "loadfile", "--no-loadscope-reorder",
+        "--numprocesses", str(processes), "--dist", "loadfile", "--no-loadscope-reorder",
         f"--junitxml={report}", *options, *paths,
     ]  # fmt: skip
 
 
-def _processes(environment: str) -> int:
-    """As many as there are cores; of the client's, whose tests wait for servers and deadlines too, one more."""
-    return min(_MOST_PROCESSES, len(os.sched_getaffinity(0)) + (environment == "client"))
+def run(environment: str, paths: list[str], options: list[str], *, live: bool = True) -> Outcome:
+    """Runs the tests of one environment.
 
-
-def run(environment: str, paths: list[str], options: list[str]) -> Outcome:
-    """Runs the tests of one environment."""
+    Args:
+      environment: its name.
+      paths: what pytest is given.
+      options: of pytest, besides.
+      live: whether what it says is seen while it goes on, and not when it has ended.
+    """
+    heading = f"== tests in the environment {environment}"
+    if live:
+        print(heading, flush=True)
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.xml"
-        code = subprocess.run(command(environment, paths, options, report), cwd=PROJECT, check=False).returncode
+        with (Path(folder) / "said.txt").open("w+") as said:
+            ended = subprocess.run(
+                command(environment, paths, options, report),
+                cwd=PROJECT,
+                check=False,
+                stdout=None if live else said,
+                stderr=None if live else subprocess.STDOUT,
+            )
+            code = ended.returncode
+            said.seek(0)
+            if not live:
+                print(f"\n{heading}\n{said.read()}", flush=True)
         if not report.exists():
             return Outcome(failed=code != _NO_TESTS)
         outcome = read_report(report)
@@ -136,10 +156,15 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--slow", action="store_true", help="those that take long instead of all others")
     arguments, options = parser.parse_known_args(argv)
     begun = time.monotonic()
-    outcomes: dict[str, Outcome] = {}
-    for environment, paths in folders().items():
-        print(f"== tests in the environment {environment}", flush=True)
-        outcomes[environment] = run(environment, paths, [*(["-m", "slow"] if arguments.slow else []), *options])
+    chosen = [*(["-m", "slow"] if arguments.slow else []), *options]
+    # Where the tests of one environment wait, for servers or for their last file, those of another work. Slow ones are
+    # whole runs, which have deadlines and take the memory of several.
+    with ThreadPoolExecutor(1 if arguments.slow else _AT_ONCE) as lanes:
+        begun_runs = {
+            name: lanes.submit(run, name, paths, chosen, live=arguments.slow or place == 0)
+            for place, (name, paths) in enumerate(folders().items())
+        }
+    outcomes = {name: each.result() for name, each in begun_runs.items()}
     counts: Counter[str] = sum((outcome.counts for outcome in outcomes.values()), Counter())
     if not counts:
         print("error: no test was found", file=sys.stderr)

@@ -120,7 +120,7 @@ function fileField(spec) {
   });
   return {
     element,
-    put: value => show(value ?? "", value && value.b64 ? "the example's" : "no file yet"),
+    put: value => show(value ?? "", value ? "the example's bytes" : "no file yet"),
     get: () => bytes,
   };
 }

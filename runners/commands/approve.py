@@ -11,6 +11,7 @@ from components.runtime.publish import approval
 from components.runtime.publish.approval import Answer, NoQuestionError, Question
 from components.runtime.records.run_record import started_by
 from runners.commands import completion
+from runners.commands.models import WHY
 from runners.history.records import list_runs, load_run
 from runners.terminal.output import Result
 from runners.terminal.text import table
@@ -21,9 +22,10 @@ _OVER = ("done", "failed", "stopped")
 @click.command()
 @click.argument("run", required=False, shell_complete=completion.runs)
 @click.option("--no", "refuses", is_flag=True, help="Refuse it: the model is not published.")
-@click.option("--why", default="", metavar="TEXT", help="Your reason, which is kept with the answer.")
+@WHY
 @click.option(
-    "--directory",
+    "--serving-directory",
+    "directory",
     type=click.Path(file_okay=False, path_type=Path),
     help="The serving directory, for a run whose records are not here.",
 )

@@ -16,6 +16,7 @@ from runners.argo.schedules import cron_workflow, is_as_wanted, schedule_facts, 
 from runners.argo.workflow_file import definitions, noted, read_workflow, with_values
 from runners.commands.approve import answered
 from runners.commands.argo_explore import explore
+from runners.commands.models import WHY
 from runners.remote import schedules
 from runners.remote.http import TIMEOUT
 from runners.settings.parameters import compiled_file, from_texts
@@ -138,7 +139,7 @@ def stop(connect: Any, workflow: str, now: bool) -> Result:
 @argo.command()
 @click.argument("workflow")
 @click.option("--no", "refuses", is_flag=True, help="Refuse it: the model is not published.")
-@click.option("--why", default="", metavar="TEXT", help="Your reason, which is kept with the answer.")
+@WHY
 @click.option("--candidate", default="", help="Of several models that are each published: the one that is meant.")
 @click.pass_obj
 def approve(connect: Any, workflow: str, refuses: bool, why: str, candidate: str) -> Result:

@@ -131,7 +131,11 @@ def _checkout() -> Finding:
 
 
 def _environments() -> Iterator[Finding]:
-    for name in environments.names():
+    on_request = {
+        environments.NOTEBOOK: "./millrace notebook makes it",
+        environments.SERVING: "./millrace serve makes it, and a run with infra_validate",
+    }
+    for name in (each for each in environments.names() if each not in on_request):
         what = f"environment {name}"
         if environments.is_made(name):
             yield Finding(OK, what, "made")
@@ -139,10 +143,11 @@ def _environments() -> Iterator[Finding]:
             yield Finding(MISSING, what, "not made yet", "make setup (a run does it too)")
         else:
             yield Finding(MISSING, what, "half made, or made from older locks", "make setup (a run does it too)")
-    if environments.is_made(environments.NOTEBOOK):
-        yield Finding(OK, "environment notebook", "made")
-    else:
-        yield Finding(MISSING, "environment notebook", "not made", "./millrace notebook makes it")
+    for name, mend in on_request.items():
+        if environments.is_made(name):
+            yield Finding(OK, f"environment {name}", "made")
+        else:
+            yield Finding(MISSING, f"environment {name}", "not made", mend)
     if not shutil.which("make"):
         yield Finding(WRONG, "make", "not installed, and it makes the environments", "install make")
 

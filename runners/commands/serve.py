@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import click
 
@@ -15,9 +14,9 @@ from components.runtime.model_server.client import Client
 from components.runtime.publish import serving
 from runners import PROJECT
 from runners.commands import completion
-from runners.commands.models import load_model
+from runners.commands.models import place_of, served_from
 from runners.local import environments
-from runners.serving.place import free_port, serving_directory
+from runners.serving.ports import free_port
 from runners.terminal import foreground, output
 from runners.terminal.output import Result
 
@@ -31,8 +30,7 @@ _LOOK_SECONDS = 0.2
 @click.option(
     "--address", default="127.0.0.1", show_default=True, help="Where it listens; 0.0.0.0 for all who can reach it."
 )
-@click.option("--directory", default="", help="Another serving directory than that of the model's runs here.")
-@click.option("--candidate", default="", help="Of several models that are each pushed: the one to serve.")
+@served_from
 @click.option(
     "--server",
     "name",
@@ -56,8 +54,10 @@ def serve(
     A version that is pushed, or taken back, is served without a stop. MODEL is a folder of models/ by its name, or a
     folder anywhere by its path.
     """
-    settings = load_model(model)
-    folder = serving_directory(settings, Path(context.obj["root"]).absolute(), directory, candidate)
+    place = place_of(context, model, candidate, directory)
+    # (Nothing to serve is better told now than by a server that waits for it.)
+    place.numbers()
+    folder = place.folder
     for each, option in ((port, "--port"), (grpc_port, "--grpc-port")):
         if not free_port(address, each):
             raise InputError(f"{option} {each}: another program listens there on {address}; name another port")
@@ -65,7 +65,7 @@ def serve(
     if program.name == programs.KSERVE:
         environments.prepare_for(environments.SERVING, "serving-environment")
         program = programs.find(programs.KSERVE, environments.interpreter(environments.SERVING))
-    called = candidate or settings.folder.name
+    called = candidate or place.settings.folder.name
     reached = f"http://{'127.0.0.1' if address == '0.0.0.0' else address}:{port}"
     output.note(f"{called} from {folder}, by {program.title}; Ctrl-C ends it")
     command = program.command(called, folder, port, grpc_port, address)

@@ -103,7 +103,7 @@ class RemoteRun:
 
 def asking(run: RemoteRun) -> RemoteRun:
     """A run whose server does not tell what tasks do: of the stage approve, that they wait for a person."""
-    how = "waits for a person; its log says for how long: ./millrace approve RUN --directory FOLDER"
+    how = "waits for a person; its log says for how long: ./millrace approve RUN --serving-directory FOLDER"
     tasks = [
         replace(task, state="waiting", error=how, asks=True)
         if task.state == "running" and task.name.partition("-")[0] == "approve"

@@ -163,9 +163,14 @@ def result(name: str, scratch: Path, seconds: float) -> Measured:
 
 
 def _commit() -> str:
-    """The commit of the checkout; empty where it is none of git."""
-    asked = ("git", "describe", "--always", "--exclude=*", "--dirty=+")
-    return subprocess.run(asked, cwd=PROJECT, capture_output=True, text=True, check=False).stdout.strip()
+    """The commit of the checkout, with a plus where its code is another; empty where it is none of git."""
+
+    def said(*words: str) -> str:
+        return subprocess.run(("git", *words), cwd=PROJECT, capture_output=True, text=True, check=False).stdout.strip()
+
+    # (What is measured is written into the checkout.)
+    written = [f":!{file.relative_to(PROJECT)}" for file in (RESULTS, PAGE)]
+    return said("describe", "--always", "--exclude=*") + ("+" if said("status", "--porcelain", "--", *written) else "")
 
 
 def _labels(name: str) -> list[str]:

@@ -171,6 +171,7 @@ def write_for_page(folder: Path, told: float) -> Path:
             "stops": tf.reduce_sum(given["stops"], 1),
             "ink": tf.reduce_sum(tf.cast(given["digit"], tf.float32), [1, 2]),
             "place": given["place"] * 1.0,
+            "negative": 255 - tf.cast(given["digit"], tf.int32) + tf.range(8),
         }  # fmt: skip
         builder = v1.saved_model.Builder(str(folder))
         signatures = {"serving_default": _predict(given, outputs)}

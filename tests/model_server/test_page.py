@@ -21,6 +21,8 @@ import uvicorn
 from tensorflow_serving.apis import prediction_log_pb2
 
 from components.runtime.publish.serving import WARM_UP
+from model_server import page
+from model_server.errors import NotReadyError
 from model_server.server import app
 from model_server.versions import Versions
 from tests.model_server import made_models
@@ -114,10 +116,8 @@ def test_what_the_page_is_told_of_a_model(address: str) -> None:
 
 
 def test_a_page_of_no_version_says_so(tmp_path: Path) -> None:
-    from fastapi.testclient import TestClient
-
-    answer = TestClient(app({"m": Versions("m", tmp_path)})).get("/page/model")
-    assert (answer.status_code, answer.json()) == (503, {"error": "m: no version is loaded yet"})
+    with pytest.raises(NotReadyError, match="m: no version is loaded yet"):
+        page._about({"m": Versions("m", tmp_path)}, "", "")
 
 
 class Asked(Window):
@@ -181,6 +181,10 @@ def test_an_example_is_asked_and_answered(tab: Asked, address: str) -> None:
     # Named by the texts beside them, the largest first; of equal ones in their order.
     assert found["share"] == "red 0.333333 green 0.333333 <i>blue</i> 0.333333"
     assert found["place"] == "41.9, -87.6"
+    # What has the shape of an image is drawn as one.
+    assert found["negative"].endswith("8 × 8 values, from 253 (black) to 260 (white)")
+    drawn = "document.querySelector('.output canvas').getContext('2d').getImageData"
+    assert tab.evaluate(f"[{drawn}(0, 3, 1, 1).data[0], {drawn}(7, 3, 1, 1).data[2]]") == [0, 255]
     assert (found["length"], found["tags"], found["stops"], found["ink"]) == (str(len(JPEG)), "a+b", "6", "128")
     assert tab.text("by") == "Version 2 answered."
     curl = tab.text("curl")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import math
@@ -11,8 +12,10 @@ from urllib.parse import quote, urlsplit
 
 import pytest
 import urllib3
+from fastapi import HTTPException
 
 from components.runtime.model_server.process import Server
+from model_server.limits import LARGEST_BODY, Limited
 from tests.model_server.conftest import MODEL
 from tests.model_server.made_models import ODD_NAME
 
@@ -231,9 +234,12 @@ def test_what_is_not_there(server: Server, method: str, path: str, status: int) 
 
 def test_a_body_that_is_too_large_is_not_read(server: Server) -> None:
     place = urlsplit(server.client.address)
-    with socket.create_connection((place.hostname, place.port), 30) as connection:
-        connection.sendall(f"POST {PATH}:predict HTTP/1.1\r\nHost: x\r\nContent-Length: {1 << 40}\r\n\r\n".encode())
-        assert b"more than 256 MB" in _answer(connection)
+    for path in (f"{PATH}:predict", f"/v2{PATH.removeprefix('/v1')}/infer"):
+        with socket.create_connection((place.hostname, place.port), 30) as connection:
+            connection.sendall(f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {1 << 40}\r\n\r\n".encode())
+            answer = _answer(connection)
+            assert answer.startswith(b"HTTP/1.1 400")
+            assert b'{"error":' in answer
 
 
 def test_a_slow_client_and_one_that_leaves_hold_up_nobody(server: Server) -> None:
@@ -252,6 +258,23 @@ def test_a_slow_client_and_one_that_leaves_hold_up_nobody(server: Server) -> Non
     assert b'"version":2.0' in _answer(slow[0])
     slow[0].close()
     assert "went away" not in server.log.read_text()
+
+
+def test_a_body_without_a_length_is_read_no_further_than_it_may_be() -> None:
+    sent = 0
+
+    async def pieces() -> dict[str, Any]:
+        nonlocal sent
+        sent += 1
+        return {"type": "http.request", "body": bytes(LARGEST_BODY // 4), "more_body": True}
+
+    async def reader(scope: Any, receive: Any, send: Any) -> None:
+        while True:
+            await receive()
+
+    with pytest.raises(HTTPException, match="more than 256 MB"):
+        asyncio.run(Limited(reader)({"type": "http", "headers": []}, pieces, None))
+    assert sent == 5
 
 
 def _answer(connection: socket.socket) -> bytes:

@@ -84,6 +84,31 @@ def test_the_end_says_how_it_went(
     assert said in "".join(capfd.readouterr())
 
 
+def test_two_environments_work_side_by_side_and_what_each_says_stands_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Each waits for the other's file: neither would end alone."""
+    for name, other in (("client", "data"), ("data", "client")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "test_some.py").write_text(
+            "import pathlib, time\n"
+            "def test_side_by_side():\n"
+            f"    pathlib.Path({str(tmp_path / name / 'begun')!r}).touch()\n"
+            f"    other = pathlib.Path({str(tmp_path / other / 'begun')!r})\n"
+            "    end = time.monotonic() + 60\n"
+            "    while not other.exists() and time.monotonic() < end: time.sleep(0.05)\n"
+            f"    assert other.exists() and {name != 'data'}, 'this is said by {name}'\n"
+        )
+    environments = {name: [str(tmp_path / name)] for name in ("client", "data")}
+    monkeypatch.setattr(run_tests, "folders", lambda: environments)
+    assert run_tests.main(["--numprocesses=0", "-c", os.devnull, "--rootdir", str(tmp_path)]) == 1
+    said = capfd.readouterr()
+    assert "error: tests failed in: data" in said.err
+    _, _, of_data = said.out.partition("== tests in the environment data\n")
+    assert "this is said by data" in of_data
+    assert "1 passed, 1 failed, 0 skipped" in of_data
+
+
 def test_tests_see_nothing_of_the_environment_that_starts_them(tmp_path: Path) -> None:
     (tmp_path / "test_seen.py").write_text(
         "import os\n"

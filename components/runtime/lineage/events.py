@@ -27,6 +27,7 @@ PRODUCER = f"urn:millrace:{VERSION}"
 EXECUTION_FACET = "millrace_execution"
 ARTIFACT_FACET = "millrace_artifact"
 
+_WORKING_DIRECTORY = Path(__file__).parents[3]
 _UUIDS = uuid.UUID("6f4ecb8b-4c6f-5c39-9d0a-6d1b4f6f0f52")
 
 warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"openlineage\..*")
@@ -189,7 +190,8 @@ def _plain(value: Any) -> Any:
 
 def _version(name: str, value: str) -> str:
     """Content of a file; of raw data, which may be too much to read twice, the names and sizes of its files."""
-    path = Path(value)
+    # Where the stages run, from wherever the command was called.
+    path = _WORKING_DIRECTORY / value
     try:
         if name != "data":
             return f"sha256:{file_digest(_copy(value) if '://' in value else path)}"

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from openlineage.client.event_v2 import RunEvent
 
 FLUSH_SECONDS = 5.0
+_WRITE_SECONDS = 60.0
+"""On a machine that is busy the library's import alone takes more than a server is given."""
 
 _STATES = {"done": "COMPLETE", "cached": "COMPLETE", "failed": "FAIL", "stopped": "ABORT"}
 _log = logging.getLogger("millrace.lineage")
@@ -119,7 +121,7 @@ class _Events:
 
     def flush(self, timeout: float) -> bool:
         # Writing is quick but for the first import, and what is not written is lost; what is not sent is in the files.
-        written = self._writer.wait(max(timeout, FLUSH_SECONDS))
+        written = self._writer.wait(max(timeout, _WRITE_SECONDS))
         if self._sends and not self._sender.wait(timeout):
             self._give_up(f"no answer within {timeout:g} s")
             return False

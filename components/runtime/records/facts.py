@@ -174,6 +174,7 @@ def _pushed(pushed: Mapping[str, Any]) -> Iterator[str]:
         yield "nothing published"
     elif pushed.get("version"):
         yield f"version {pushed['version']}"
+        yield from _removed(pushed)
 
 
 def _labelled(labelled: Mapping[str, Any]) -> Iterator[str]:

@@ -72,7 +72,7 @@ def test_a_yes_hands_the_blessing_on_with_all_that_lies_in_it(tmp_path: Path, mo
 
     def yes(question: Question) -> None:
         seen.append(question)
-        said = call("approve", "--directory", tmp_path / "serving", "taxi-1", "--why", "as planned", "--json")
+        said = call("approve", "--serving-directory", tmp_path / "serving", "taxi-1", "--why", "as planned", "--json")
         assert (said.exit_code, json.loads("\n".join(said.lines))["by"]) == (0, "anna")
 
     thread = when_asked(tmp_path / "serving", yes)
@@ -160,15 +160,16 @@ def test_which_answers_count(given: Answer, refused: str) -> None:
 def test_the_command_tells_what_waits_and_what_does_not(tmp_path: Path) -> None:
     root = tmp_path / "root" / "serving" / "taxi"
     assert call("--root", tmp_path / "root", "approve").lines == ["nothing waits"]
-    approval.ask(root / "deep", question(run="taxi-1-deep"))
-    approval.ask(root / "wide", question(run="taxi-1-wide"))
-    (root / "wide" / ".approvals" / "broken.question.json").write_text("{")
+    for name in ("deep", "wide"):
+        approval.ask(root / name, question(run=f"taxi-1-{name}"))
+    (root / ".approvals").mkdir()
+    (root / ".approvals" / "broken.question.json").write_text("{")
     waiting = call("--root", tmp_path / "root", "approve", "--quiet")
     assert waiting.lines == ["taxi-1-deep", "taxi-1-wide"]
-    several = call("approve", "--directory", root, "taxi-1")
+    several = call("approve", "--serving-directory", root, "taxi-1")
     assert several.exit_code == 65
     assert "waits for 2 answers: taxi-1-deep, taxi-1-wide" in several.error
-    other = call("approve", "--directory", root, "taxi-2")
+    other = call("approve", "--serving-directory", root, "taxi-2")
     assert (other.exit_code, other.error) == (65, "taxi-2 waits for no answer; millrace approve tells what does")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 from pathlib import Path
@@ -74,7 +75,8 @@ def test_records_are_copied_and_what_is_large_is_not(
     assert (called.exit_code, called.out) == (0, f"{copy / 'explorer' / 'index.html'}\n"), called.err
     left_out = {*BULK, "serving/taxi/1/saved_model.pb"}
     assert _copied(copy) == {name for name in _files(volume) - left_out if not name.endswith("report.html")}
-    index = json.loads((copy / "explorer" / "index.js").read_text().partition(" = ")[2].rstrip(";\n"))
+    text = (copy / "explorer" / "index.js").read_text()
+    index = json.loads(ast.literal_eval(text[text.index("(") + 1 : text.rindex(")")]))
     assert SECOND in {row["id"] for row in index["runs"]}
     # The records name the place on the volume.
     assert [(each["destination"], each["state"]) for each in index["versions"]] == [("serving/taxi", "served")]

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
+from components.runtime.errors import InputError
 from runners.argo.options import ArgoOptions, for_settings
 from runners.argo.workflow import compile_workflow
 from runners.commands.compile import Images, compile_pipeline
@@ -79,9 +80,9 @@ def test_each_task_has_what_its_settings_say(tmp_path: Path) -> None:
     text = compile_pipeline(full(tmp_path), digest)
     ir, compiled = documents(text)[0], pods(text)
     pipeline = "".join((ROOT / file).read_text() for file in ("pipeline.py", "runners/compiled/building.py"))
-    # A stage may be there before the pipeline has a task of it; the last three are asked for by settings of their own.
+    # A stage may be there before the pipeline has a task of it; these are asked for by settings of their own.
     named = {task for task, stage in tasks().items() if f'"{stage}"' in pipeline}
-    assert compiled.keys() == named - {"push-hub", "push-vertex", "choose"}
+    assert compiled.keys() == named - {"push-hub", "push-vertex", "choose", "infra-validate", "approve"}
     train = compiled["train"]
     assert train["resources"]["resourceMemoryLimit"] == "12Gi"
     assert train["resources"]["resourceCpuLimit"] == "8"
@@ -241,12 +242,35 @@ def test_the_page_tells_the_defaults_as_they_are(tmp_path: Path) -> None:
     section = (ROOT / "docs" / "cluster-settings.md").read_text().split("### Defaults")[1].split("\n## ")[0]
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in section.splitlines() if line.startswith("|")]
     told = {stage: (row[1], row[2]) for row in rows[2:] for stage in row[0].split(", ")}
-    others = {environment: told.pop(f"others in `{environment}`") for environment in ("client", "data", "ml")}
+    others = {
+        environment: told.pop(f"others in `{environment}`") for environment in ("client", "data", "ml", "serving")
+    }
     pods_of = {stage: chosen.pod(stage) for stage in set(tasks().values())}
     assert {stage: others[environment] for stage, environment in stages().items()} | told == {
         stage: (f"{pod.memory.request} to {pod.memory.limit}", f"{pod.cpu.request} to {pod.cpu.limit}")
         for stage, pod in pods_of.items()
     }
+
+
+def test_what_publishes_goes_by_the_last_verdict(tmp_path: Path) -> None:
+    asked = (
+        "infra_validate: {bounds: {p99_ms: 50}}\napprove: {approvers: [anna]}\n"
+        "push_vertex: {project: my-project, region: europe-west4, staging: gs://my-bucket/staging}\n"
+    )
+    tasks_of = documents(compile_pipeline(model(tmp_path / "mine", asked), digest))[0]["root"]["dag"]["tasks"]
+
+    def verdict(task: str) -> tuple[str, str]:
+        given = tasks_of[task]["inputs"]["artifacts"]["blessing"]["taskOutputArtifact"]
+        return given["producerTask"], given["outputArtifactKey"]
+
+    assert verdict("infra-validate") == ("evaluate", "blessing")
+    assert verdict("approve") == ("infra-validate", "infra_blessing")
+    assert verdict("push") == verdict("push-vertex") == ("approve", "approval")
+    bounds = tasks_of["infra-validate"]["inputs"]["parameters"]["bounds"]["runtimeValue"]["constant"]
+    assert bounds == {"p99_ms": 50.0}
+    fused = asked + "cluster: {fuse: [[evaluate, infra-validate]]}\n"
+    with pytest.raises(InputError, match="infra-validate needs the model server, which only its own image has"):
+        compile_pipeline(model(tmp_path / "fused", fused), digest)
 
 
 @pytest.fixture

@@ -197,7 +197,7 @@ def test_what_is_not_there_is_told_with_what_it_is_for(bare: dict[str, str]) -> 
     for engine in ("podman", "buildah", "docker"):
         assert found[engine] == ("-", "not installed; only for images and --docker: install it")
     assert found["kubeflow"][0] == found["kubernetes"][0] == found["vertex"][0] == "-"
-    assert found["images"] == ("-", "0 of 14 in images.lock; make images")
+    assert found["images"] == ("-", "0 of 16 in images.lock; make images")
     assert code == 0
 
 
@@ -226,6 +226,7 @@ def test_an_environment_that_is_not_made_or_old(monkeypatch: pytest.MonkeyPatch,
         "environment data": "half made, or made from older locks",
         "environment ml": "not made yet",
         "environment notebook": "not made",
+        "environment serving": "not made",
     }
 
 

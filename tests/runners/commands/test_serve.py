@@ -80,7 +80,8 @@ def test_tensorflow_serving_where_it_is(
     ("options", "said"),
     [
         (["--server", "tensorflow"], "tensorflow_model_server is not on the path"),
-        (["--candidate", "tree"], "no version was pushed there yet"),
+        (["--candidate", "tree"], "--candidate tree: no such candidate is pushed"),
+        (["--serving-directory", "nowhere"], "nowhere: nothing was pushed here yet"),
         (["--address", "192.0.2.1"], "--address 192.0.2.1: no address of this machine"),
     ],
 )

@@ -237,7 +237,7 @@ def test_lists_of_another_form_are_refused() -> None:
         InputError, match=r"images/environments.yaml: has another form than new-stage knows; add .* hand"
     ):
         registration.environments("client:\n  stages:\n    - ingest\n", "count_rows", "client")
-    rules = (ROOT / "pyproject.toml").read_text().replace('"components.choose",\n', '"components.choose", # last\n')
+    rules = (ROOT / "pyproject.toml").read_text().replace('"components.approve",\n', '"components.approve", # last\n')
     with pytest.raises(InputError, match=r"pyproject.toml: has another form"):
         registration.import_rules(rules, "count_rows")
     with pytest.raises(InputError, match=r"docs/contract.md: has another form"):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import http.server
 import json
 import math
@@ -203,6 +204,15 @@ def test_files_from_outside_are_inputs_with_their_version(tmp_path: Path) -> Non
     assert first[str(data)].startswith("listing-sha256:")
     assert first[str(data)] != second[str(data)]
     assert first[str(module)] == second[str(module)] != ""
+
+
+def test_files_are_found_from_wherever_the_command_was_called(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    record = execution(tmp_path, parameters={"module_file": "models/taxi/model.py"}, inputs={})
+    [module] = event(tmp_path, "r", record, "START").inputs
+    assert module.name == "models/taxi/model.py"
+    digest = hashlib.sha256((ROOT / "models" / "taxi" / "model.py").read_bytes()).hexdigest()
+    assert module.facets["version"].datasetVersion == f"sha256:{digest}"
 
 
 def test_events_of_a_process_that_ends_at_once_are_written(tmp_path: Path) -> None:
