@@ -75,6 +75,7 @@ class Versions:
         self.root = root
         self._known: dict[int, Loaded] = {}
         self._labels: dict[str, int] = {}
+        self._labels_error = ""
         self._in_service = 0
         # Who looks at the folder holds the first for as long as a model takes to load; requests need only the second.
         self._refreshing = threading.Lock()
@@ -110,9 +111,14 @@ class Versions:
 
     def _read_labels(self) -> dict[str, int]:
         try:
-            return published_labels.read(self.root)
+            found = published_labels.read(self.root)
+            self._labels_error = ""
+            return found
         except ValueError as error:
-            _LOG.error("%s", error)
+            # Once, not at every look.
+            if str(error) != self._labels_error:
+                self._labels_error = str(error)
+                _LOG.error("%s; the labels stay as they were", error)
             return self._labels
 
     def _load(self, number: int, folder: Path) -> bool:

@@ -50,7 +50,7 @@ function plainField(spec) {
   const control = h("input", { type: "text", inputmode: isText(spec) ? null : isWhole(spec) ? "numeric" : "decimal", autocomplete: "off", spellcheck: "false" });
   return {
     element: framed(spec, control, `${isText(spec) ? "text" : isWhole(spec) ? "whole number" : "number"}; empty: no value`),
-    put: value => { control.value = value === undefined ? (isText(spec) ? "" : "0") : shown(spec, value); },
+    put: value => { control.value = value === undefined ? "" : shown(spec, value); },
     get: () => isText(spec) ? control.value : number(spec, control.value, control),
   };
 }

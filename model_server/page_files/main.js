@@ -41,7 +41,7 @@ async function load(choice) {
   at("choice").value = options.some(([value]) => value === choice) ? choice : "";
   const count = about.examples.length;
   const chosen = at("example").value;
-  at("example").replaceChildren(...about.examples.map((_, row) => h("option", { value: row }, `example ${row + 1} of ${count}`)), h("option", { value: "" }, "neutral values"));
+  at("example").replaceChildren(...about.examples.map((_, row) => h("option", { value: row }, `example ${row + 1} of ${count}`)), h("option", { value: "" }, "no values"));
   if (kept && [...at("example").options].some(option => option.value === chosen)) at("example").value = chosen;
   if (!kept) {
     fields = about.inputs.map(spec => field(spec, about.examples));

@@ -36,6 +36,10 @@ def approve(context: click.Context, run: str | None, refuses: bool, why: str, di
     Who answers is the user of this machine, or whom MILLRACE_USER names.
     """
     root = Path(context.obj["root"]).absolute()
+    if run is None and (refuses or why):
+        raise InputError(
+            "--no and --why answer a run; name it: ./millrace approve RUN (without anything it tells which)"
+        )
     if run is None:
         return _waiting(root, directory)
     name, places = run, [directory] if directory else []
@@ -57,7 +61,8 @@ def answered(run: str, question: Question, given: Answer) -> Result:
     said = "approved" if given.approved else "refused"
 
     def told() -> None:
-        table(["", ""], [["run", question.run], ["blessed", question.reason], *_metrics(question)])
+        for name, value in (("run", question.run), ("blessed", question.reason), *_metrics(question)):
+            click.echo(f"{name:<24} {value}")
         click.echo(f"{said} by {given.by}")
 
     return Result({"run": run, "approved": given.approved, "by": given.by, "metrics": question.metrics}, told, [said])
@@ -74,7 +79,18 @@ def _waiting(root: Path, directory: Path | None) -> Result:
         for place, each in found.values()
     ]
     return Result(
-        {"waiting": [{"run": each.run, "until": each.until, "directory": place} for place, each in found.values()]},
+        {
+            "waiting": [
+                {
+                    "run": each.run,
+                    "until": each.until,
+                    "directory": place,
+                    "reason": each.reason,
+                    "metrics": each.metrics,
+                }
+                for place, each in found.values()
+            ]
+        },
         lambda: table(["run", "blessed", "until", "serving directory"], rows) if rows else click.echo("nothing waits"),
         list(found),
     )

@@ -34,8 +34,7 @@ _LOOK_SECONDS = 0.2
 @click.option(
     "--server",
     "name",
-    default="",
-    type=click.Choice(("", *programs.NAMES)),
+    type=click.Choice(programs.NAMES),
     help="tensorflow for TensorFlow Serving, kserve for the one built in; without, the first where it is installed.",
 )
 @click.pass_context
@@ -47,13 +46,15 @@ def serve(
     address: str,
     directory: str,
     candidate: str,
-    name: str,
+    name: str | None,
 ) -> Result:
     """Serve the pushed versions of MODEL over REST and gRPC, with a page to ask it on; Ctrl-C ends it.
 
     A version that is pushed, or taken back, is served without a stop. MODEL is a folder of models/ by its name, or a
     folder anywhere by its path.
     """
+    if port == grpc_port:
+        raise InputError(f"--port and --grpc-port are both {port}; they have to differ")
     place = place_of(context, model, candidate, directory)
     # (Nothing to serve is better told now than by a server that waits for it.)
     place.numbers()
@@ -61,7 +62,7 @@ def serve(
     for each, option in ((port, "--port"), (grpc_port, "--grpc-port")):
         if not free_port(address, each):
             raise InputError(f"{option} {each}: another program listens there on {address}; name another port")
-    program = programs.find(name)
+    program = programs.find(name or "")
     if program.name == programs.KSERVE:
         environments.prepare_for(environments.SERVING, "serving-environment")
         program = programs.find(programs.KSERVE, environments.interpreter(environments.SERVING))

@@ -111,9 +111,10 @@ def _remove(place: Place, keep: int, yes: bool, why: str) -> dict[str, Any]:
         output.note(f"nothing to remove: no version is older than the last {keep} and needed by nobody")
         return {"removed": [], "run": None}
     if not yes:
-        text.confirm(f"Remove version {some(older)} of {place.destination}?")
+        text.confirm(f"Remove version{'s' * (len(older) > 1)} {some(older)} of {place.destination}?")
     done = decide(place, changes.remove, "removed_versions", {"keep": keep, "versions": older}, why=why)
-    output.note(f"removed version {some(done.made['removed'])}")
+    gone = done.made["removed"]
+    output.note(f"removed version{'s' * (len(gone) > 1)} {some(gone)}")
     return {"removed": done.made["removed"], "run": done.run}
 
 

@@ -133,9 +133,9 @@ def _value(value: Any, tensor: Tensor, where: str) -> Any:
     whole = "INT" in tensor.dtype
     if value is None:
         return _SMALLEST_INT64 if whole else math.nan
-    if isinstance(value, bool):
-        return int(value)
     try:
+        if isinstance(value, bool):
+            raise ValueError(value)
         number = int(value) if whole and isinstance(value, str) else float(value) if isinstance(value, str) else value
         if not isinstance(number, int | float) or (whole and number != int(number)):
             raise ValueError(number)

@@ -138,6 +138,16 @@ class Settings(Section):
         return self
 
     @model_validator(mode="after")
+    def _served_rows_are_in_a_split(self) -> Settings:
+        known = self.ingest.split_patterns or self.ingest.splits
+        if self.infra_validate and self.infra_validate.split not in known and not self.own_pipeline:
+            near = did_you_mean(self.infra_validate.split, list(known)) or ";"
+            raise ValueError(
+                f"infra_validate.split: no split {self.infra_validate.split!r}{near} ingest makes {', '.join(known)}"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _candidates_make_a_pipeline(self) -> Settings:
         candidates_module.check(self)
         return self

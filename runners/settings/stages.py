@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, Field, PositiveFloat, PositiveInt
+from pydantic import AfterValidator, BaseModel, Field, PositiveFloat, PositiveInt, StringConstraints
 
 from runners.settings import sections
 
@@ -208,7 +208,7 @@ class Approve(Section):
     """
 
     timeout_minutes: float = Field(default=60.0, gt=0, le=24 * 60)
-    approvers: list[str] = []
+    approvers: list[Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]] = []
 
 
 class Mail(Section):

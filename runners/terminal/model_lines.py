@@ -45,10 +45,10 @@ def model_lines(executions: Sequence[Mapping[str, Any]], *, whole: bool) -> Iter
         verdict = "yes" if blessed else "no"
         yield "blessed", f"{verdict}: {blessing.get('reason') or NO_REASON}", "green" if blessed else "yellow"
     for reviewed in led:
-        for task, facts in reviewed.reviews.items():
+        for facts in reviewed.reviews.values():
             # (One that was not asked has nothing to say.)
             if facts.get("review") and truth(facts.get("blessed")):
-                yield task, facts["review"], "green"
+                yield "checked", facts["review"], "green"
     offered = {each.name: each for each in led if each.pushes}
     # (Those in other places than a serving directory have lines of their own.)
     pushed = [(each.name, facts) for each in led for facts in each.published if "destination" in facts]

@@ -271,8 +271,8 @@ def test_versions_and_labels_are_chosen(tab: Asked, address: str) -> None:
         assert tab.ask()["version"] == "of 1 1"
         assert tab.text("by") == "Version 1 answered."
         assert tab.text("curl").endswith(path)
-    tab.choose("example", "neutral")
-    assert tab.ask()["echo"].startswith("0.000000|0||")
+    tab.choose("example", "no values")
+    assert tab.ask()["echo"].startswith("nan|-9223372036854775808||"), "what nobody filled in is missing, and not 0"
 
 
 @needs_chromium

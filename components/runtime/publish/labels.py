@@ -40,7 +40,9 @@ def read(root: Path) -> dict[str, int]:
         found = parse(file.read_bytes())
         if not isinstance(found, dict):
             raise ValueError("no JSON object")
-        return {str(name): int(found[name]) for name in sorted(found)}
+        if wrong := [name for name in found if isinstance(found[name], bool) or not isinstance(found[name], int)]:
+            raise ValueError(f"{wrong[0]!r} names no version")
+        return {name: found[name] for name in sorted(found)}
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, TypeError) as error:

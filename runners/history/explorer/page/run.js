@@ -57,13 +57,15 @@ function plainModel(row, model, detail) {
   const gone = judgesGone(detail);
   const head = model.blessed === null ? gone.length ? `Whether it is blessed is unknown: the records of ${gone.join(", ")} are gone` : "Not evaluated, so not blessed" : model.blessed ? model.chosen === false ? "Blessed, but another was chosen" : model.version ? `${model.chosen ? "Chosen" : "Blessed"}, and in service as version ${model.version} when it was pushed` : `${model.chosen ? "Chosen" : "Blessed"}, but not pushed` : "Not blessed, so not pushed";
   return h("div", { class: `verdict ${model.blessed ? "good-box" : model.blessed === false ? "bad-box" : ""}` }, h("b", {}, `${model.name}: ${head}`), model.reason ? h("div", {}, model.reason) : null,
-    h("div", { class: "muted" }, "content ", digest(model.digest), ...baselineOf(model)));
+    h("div", { class: "muted" }, "content ", digest(model.digest), ...baselineOf(row, model)));
 }
 
 // Which version or run a model was compared with.
-function baselineOf(model) {
+function baselineOf(row, model) {
   if (!model.baseline) return [];
-  const version = millrace.index.versions.find(each => each.digest === model.baseline);
-  const run = millrace.index.runs.find(each => each.models.some(other => other.digest === model.baseline));
+  // A rollback gives the same content another number: what there was when the run ended, the newest of it.
+  const ended = Date.parse(row.started) + (row.seconds || 0) * 1000;
+  const version = millrace.index.versions.find(each => each.digest === model.baseline && Date.parse(each.time) <= ended);
+  const run = millrace.index.runs.findLast(each => each.models.some(other => other.digest === model.baseline));
   return [" · compared with ", version ? `version ${version.number}` : digest(model.baseline), ...(run ? [" of ", runLink(run.id)] : [])];
 }

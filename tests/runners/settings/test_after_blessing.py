@@ -1,0 +1,34 @@
+"""What the settings say of the stages between the blessing and the push."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from components.runtime.errors import InputError
+from tests.runners.compiled_models import model
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ("infra_validate: {split: evla}", "no split 'evla', did you mean 'eval'? ingest makes train, eval"),
+        ("infra_validate: {split: eval}\ningest: {split_patterns: {train: a/*, test: b/*}}", "ingest makes train, test"),
+        ("infra_validate: {bounds: {p95_ms: 3}}", "p95_ms"),
+        ("infra_validate: {bounds: {p99_ms: 0}}", "p99_ms"),
+        ("infra_validate: {server: torch}", "server"),
+        ("approve: {approvers: [' ']}", "approvers"),
+        ("approve: {timeout_minutes: 2000}", "timeout_minutes"),
+    ],
+)
+def test_what_cannot_be_is_told_before_anything_runs(tmp_path: Path, settings: str, said: str) -> None:
+    with pytest.raises(InputError) as error:
+        model(tmp_path / "mine", settings)
+    assert said in str(error.value)
+
+
+def test_names_of_approvers_are_taken_without_blanks_around_them(tmp_path: Path) -> None:
+    approve = model(tmp_path / "mine", "approve: {approvers: [' anna ']}").approve
+    assert approve is not None
+    assert approve.approvers == ["anna"]
