@@ -14,7 +14,7 @@ from tests.runners.compiled_models import model
     ("settings", "said"),
     [
         ("infra_validate: {split: evla}", "no split 'evla', did you mean 'eval'? ingest makes train, eval"),
-        ("infra_validate: {split: eval}\ningest: {split_patterns: {train: a/*, test: b/*}}", "ingest makes train, test"),
+        ("infra_validate: {}\ningest: {split_patterns: {train: a/*, test: b/*}}", "ingest makes train, test"),
         ("infra_validate: {bounds: {p95_ms: 3}}", "p95_ms"),
         ("infra_validate: {bounds: {p99_ms: 0}}", "p99_ms"),
         ("infra_validate: {server: torch}", "server"),
