@@ -244,7 +244,7 @@ def test_a_sentence_encoder_from_a_folder(tmp_path: Path, product: Trained) -> N
         "text_encoder": str(tmp_path / "encoder"),
         "learning_rate": 0.01,
     }
-    trained = support.run_train(tmp_path, prepared, MODULE, train_steps=40, eval_steps=0, custom_config=config)
+    trained = support.run_train(tmp_path, prepared, MODULE, train_steps=100, eval_steps=0, custom_config=config)
     assert trained["metrics"]["eval_accuracy"] > 0.5
     # The encoder travels with the model.
     (tmp_path / "encoder").rename(tmp_path / "elsewhere")
