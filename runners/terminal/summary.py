@@ -41,17 +41,15 @@ def summary(
 
     def line(label: str, value: object, style: str = "") -> None:
         words = in_one_line(str(value))
-        # A label may be a task's name, which is longer than most.
-        column = max(_LABEL, len(label) + 2)
         if isinstance(value, Path):
             # A path is to be copied: where it does not fit behind its label it has a line, or more, of its own.
-            words = f"\n{words}" if width and column + len(words) > width else words
+            words = f"\n{words}" if width and _LABEL + len(words) > width else words
         elif width:
-            first, indent = " " * column, " " * _LABEL
+            indent = " " * _LABEL
             words = textwrap.fill(
-                words, max(width, 2 * column), initial_indent=first, subsequent_indent=indent, break_long_words=False
-            ).removeprefix(first)
-        lines.append(label if words.startswith("\n") else f"{label:<{column}}", style="dim")
+                words, max(width, 2 * _LABEL), initial_indent=indent, subsequent_indent=indent, break_long_words=False
+            ).removeprefix(indent)
+        lines.append(label if words.startswith("\n") else f"{label:<{_LABEL}}", style="dim")
         lines.append(f"{words}\n", style=style)
 
     state = {"done": "green", "failed": "red", "stopped": "yellow"}[run["state"]]

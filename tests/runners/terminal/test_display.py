@@ -252,16 +252,6 @@ def test_the_summary_tells_of_invalid_data_and_of_rows_left_out() -> None:
     assert "error" not in "".join(lines)
 
 
-def test_a_long_label_is_no_part_of_what_is_said_of_it() -> None:
-    lines = [("infra-validate", "served by a server: " + "all checks hold " * 6, "green")]
-    with mock.patch("runners.terminal.summary.model_lines", return_value=lines):
-        told = summary(Path("/root"), a_run(), {}, width=60).plain.splitlines()
-    place = next(place for place, line in enumerate(told) if line.startswith("infra-validate"))
-    assert told[place].startswith("infra-validate  served by a server: all")
-    assert told[place + 1].startswith(" " * 10 + "checks hold all")
-    assert max(map(len, told[place : place + 3])) <= 60
-
-
 def test_a_run_up_to_a_task_says_so() -> None:
     run = a_run() | {"selection": {"until": "validate"}}
     assert summary(Path("root"), run, {}).plain.startswith(f"run       {run['id']} done up to validate in 41 s\n")
