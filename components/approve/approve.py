@@ -21,13 +21,11 @@ from components.runtime.publish import approval as approvals
 from components.runtime.publish import blessing as blessings
 from components.runtime.publish import serving
 from components.runtime.publish.approval import Answer, Question
-from components.runtime.stage.artifacts import InputArtifact, OutputArtifact
+from components.runtime.stage.artifacts import BOOKKEEPING, InputArtifact, OutputArtifact
 from components.runtime.stage.progress import WAITS, report
 
 FILE = "approval.json"
 LONGEST_MINUTES = 24 * 60
-_OF_THE_FILES = ("digest", "bytes", "producer")
-"""Metadata that every artifact has."""
 _LOOK_SECONDS = 1.0
 _REMIND_SECONDS = 300.0
 
@@ -68,7 +66,7 @@ def approve(
         )
     digest = serving.model_digest(serving.saved_model_files(model))
     document = blessings.document(blessing)
-    if document.get("model_digest") not in (None, digest):
+    if not blessings.is_of(document, digest):
         raise InputError("the blessing is of another model; evaluate the model that is to be published")
     if not document["blessed"]:
         report(f"nobody is asked: the model is not blessed: {document['reason']}")
@@ -80,9 +78,7 @@ def approve(
         run=f"{run}-{candidate}" if candidate else run,
         model_digest=digest,
         reason=str(document["reason"]),
-        metrics={name: value for name, value in metrics.metadata.items() if name not in _OF_THE_FILES}
-        if metrics
-        else {},
+        metrics={name: value for name, value in metrics.metadata.items() if name not in BOOKKEEPING} if metrics else {},
         approvers=approvers,
         asked=now.isoformat(),
         until=(now + timedelta(minutes=timeout_minutes)).isoformat(),
@@ -128,8 +124,7 @@ def _wait(root: Path, question: Question, seconds: float) -> Answer | None:
             report(f"does not count: {error}")
         if seconds - left - reminded >= _REMIND_SECONDS:
             reminded = seconds - left
-            until = question.until[:16].replace("T", " ")
-            report(f"{WAITS}a person: ./millrace approve {question.run} (until {until} UTC)")
+            report(f"{WAITS}a person: ./millrace approve {question.run} (until {question.deadline})")
         time.sleep(min(_LOOK_SECONDS, left))
     return None
 

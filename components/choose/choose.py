@@ -13,12 +13,10 @@ from components.choose import page
 from components.runtime.errors import InputError, did_you_mean
 from components.runtime.publish import blessing as blessings
 from components.runtime.publish import serving
-from components.runtime.stage.artifacts import InputArtifact, OutputArtifact, copy_folder
+from components.runtime.stage.artifacts import BOOKKEEPING, InputArtifact, OutputArtifact, copy_folder
 from components.runtime.stage.progress import report as progress
 
 _WAYS = ("higher", "lower")
-_OF_THE_COPY = ("digest", "bytes", "producer")
-"""Metadata that the executor writes anew."""
 
 
 def choose(
@@ -58,19 +56,17 @@ def choose(
         raise InputError("there are no candidates to choose from; name some in the settings: candidates")
     made = reading.choose(known, metric, better)
     best = made.best
-    content = blessings.document(best.blessing)
-    if content.get("model_digest") not in (None, serving.model_digest(serving.saved_model_files(best.model))):
+    digest = serving.model_digest(serving.saved_model_files(best.model))
+    if not blessings.is_of(blessings.document(best.blessing), digest):
         raise InputError(f"candidate {best.name}: its blessing is of another model; evaluate it again")
     progress(made.why)
     copy_folder(best.model.path, model.path)
-    model.metadata |= {key: value for key, value in best.model.metadata.items() if key not in _OF_THE_COPY}
+    model.metadata |= {key: value for key, value in best.model.metadata.items() if key not in BOOKKEEPING}
     model.metadata["candidate"] = best.name
     reason = f"{made.why}; {best.reason}" if best.blessed else made.why
-    copy_folder(best.blessing.path, blessing.path)
-    told = {"candidate": best.name, "reason": reason}
-    (blessing.path / blessings.FILE).write_text(json.dumps(content | told, indent=1) + "\n")
-    blessing.metadata |= {key: value for key, value in best.blessing.metadata.items() if key not in _OF_THE_COPY}
-    blessing.metadata |= {"blessed": best.blessed, **told}
+    blessing.metadata |= {key: value for key, value in best.blessing.metadata.items() if key not in BOOKKEEPING}
+    blessing.metadata["candidate"] = best.name
+    blessings.pass_on(best.blessing, blessing, {"candidate": best.name, "reason": reason})
     metrics.metadata |= best.metrics
     facts = {"candidate": best.name, "metric": made.metric, "better": made.better, "why": made.why}
     lines = [

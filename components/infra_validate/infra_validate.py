@@ -76,7 +76,7 @@ def infra_validate(
     _check(server, rows, at_once, bounds)
     document = blessings.document(blessing)
     digest = serving.model_digest(serving.saved_model_files(model))
-    if document.get("model_digest") not in (None, digest):
+    if not blessings.is_of(document, digest):
         raise InputError("the blessing is of another model; evaluate the model that is to be served")
     if not document["blessed"]:
         progress(f"not served: the model is not blessed: {document['reason']}")

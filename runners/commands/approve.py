@@ -74,10 +74,7 @@ def _waiting(root: Path, directory: Path | None) -> Result:
     found = {each.run: (place, each) for given in places for place, each in approval.waiting(given)}
     # Of a run that was killed the question lies there until its time is up.
     found = {run: each for run, each in found.items() if run not in over}
-    rows = [
-        [each.run, each.reason, f"{each.until[:16].replace('T', ' ')} UTC", str(place)]
-        for place, each in found.values()
-    ]
+    rows = [[each.run, each.reason, each.deadline, str(place)] for place, each in found.values()]
     return Result(
         {
             "waiting": [

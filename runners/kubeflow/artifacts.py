@@ -12,6 +12,7 @@ from urllib.parse import urlencode, urlsplit
 
 from components.runtime.errors import InputError
 from components.runtime.launch.fused import JOINT
+from components.runtime.stage.artifacts import BOOKKEEPING
 from runners.kubeflow import fused, task_store
 from runners.kubeflow.connection import Connection
 from runners.kubeflow.executions import METRICS, Execution, Store
@@ -20,8 +21,6 @@ from runners.kubeflow.server import Cluster
 
 _PAGES = {"system.HTML": ".html", "system.Markdown": ".md"}
 _SOURCES = {"gs": "gcs", "s3": "s3", "minio": "minio"}
-_BOOKKEEPING = frozenset({"digest", "bytes", "producer"})
-"""What stood beside the metrics before they were alone."""
 
 
 def store(connection: Connection) -> Store:
@@ -51,7 +50,7 @@ def metrics(cluster: Cluster, run: str) -> dict[str, float]:
         for output in execution.outputs.values():
             if output.type == METRICS:
                 for name, value in output.metadata.items():
-                    if isinstance(value, int | float) and not isinstance(value, bool) and name not in _BOOKKEEPING:
+                    if isinstance(value, int | float) and not isinstance(value, bool) and name not in BOOKKEEPING:
                         found[f"{prefix}{name}"] = float(value)
     return dict(sorted(found.items(), key=lambda entry: ("." in entry[0], entry[0])))
 

@@ -47,6 +47,11 @@ class Question:
     asked: str
     until: str
 
+    @property
+    def deadline(self) -> str:
+        """When it becomes a no, as people read it, to the minute."""
+        return f"{self.until[:16].replace('T', ' ')} UTC"
+
 
 @dataclass(frozen=True)
 class Answer:

@@ -86,6 +86,16 @@ def document(blessing: InputArtifact) -> dict[str, Any]:
     return found
 
 
+def is_of(found: Mapping[str, Any], model_digest: str) -> bool:
+    """Whether a blessing is of a model, as far as it says of which it is.
+
+    Args:
+      found: what `document` returned.
+      model_digest: `serving.model_digest` of the model.
+    """
+    return found.get("model_digest") in (None, model_digest)
+
+
 def pass_on(blessing: InputArtifact, made: OutputArtifact, told: Mapping[str, Any]) -> None:
     """Writes a blessing anew with what a later stage has to say of it, as a folder and as metadata.
 
@@ -116,7 +126,7 @@ def read(blessing: InputArtifact, model_digest: str, pushed_model: OutputArtifac
       InputError: the blessing is of another model, contradicts itself, or there is none.
     """
     found = document(blessing)
-    if found.get("model_digest") not in (None, model_digest):
+    if not is_of(found, model_digest):
         raise InputError("the blessing is of another model and was not used: evaluate the model that is to be pushed")
     if not found["blessed"]:
         report(f"nothing published: the model is not blessed: {found['reason']}")

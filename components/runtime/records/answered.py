@@ -7,9 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from components.runtime.stage.artifacts import BOOKKEEPING
+
 MODEL = "system.Model"
 _METRICS = "system.Metrics"
-_BOOKKEEPING = frozenset({"digest", "bytes", "producer", "display_name", "store_session_info"})
+_BOOKKEEPING = BOOKKEEPING | {"display_name", "store_session_info"}
 
 
 class Made(Protocol):

@@ -19,6 +19,8 @@ EMPTY_NOTE = "millrace-empty.txt"
 """Alone in an artifact that a stage left empty, it says so: a bucket has no empty folders, and without it the
 artifact's URI would lead nowhere. It is no content: such an artifact has the digest and the bytes of nothing."""
 
+BOOKKEEPING = frozenset({"digest", "bytes", "producer"})
+"""Metadata that the executor writes of every artifact."""
 METRICS = "system.Metrics"
 """The type of artifacts whose metadata are metrics, each a number, and nothing else: KFP shows every entry as one."""
 

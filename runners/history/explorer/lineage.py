@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from components.runtime.stage.artifacts import BOOKKEEPING
 from runners.history.explorer.model import Artifact, Execution
 from runners.history.lineage_nodes import ArtifactNode, Lineage
 from runners.terminal import text
 
-_ELSEWHERE = frozenset({"digest", "bytes", "producer", "confidenceMetrics", "confusionMatrix"})
+_ELSEWHERE = BOOKKEEPING | {"confidenceMetrics", "confusionMatrix"}
 _LONGEST = 200
 
 
