@@ -185,7 +185,8 @@ class Build(Blocks):
                 **self.service,
             )
             blessed["blessing"] = asked.outputs["approval"]
-        push = self.stage("push", f"push{suffix}", **blessed, destination=serving_directory, **self.service)
+        data = {"schema": prepared.schema.outputs["schema"], "statistics": prepared.statistics.outputs["statistics"]}
+        push = self.stage("push", f"push{suffix}", **blessed, **data, destination=serving_directory, **self.service)
         # Push alone can tell whether the blessing still holds: the others publish what it has put in service.
         named["pipeline"] = self.settings.pipeline_name
         if self.settings.push_hub:

@@ -16,7 +16,7 @@ from typing import Any
 from components.runtime import VERSION
 from components.runtime.errors import InputError, TransientError
 from components.runtime.publish import blessing as blessings
-from components.runtime.publish import publishing, serving
+from components.runtime.publish import publishing, serving, trained_on
 from components.runtime.stage.artifacts import InputArtifact, OutputArtifact
 from components.runtime.stage.progress import report
 
@@ -24,6 +24,8 @@ from components.runtime.stage.progress import report
 def push(
     model: InputArtifact,
     blessing: InputArtifact,
+    schema: InputArtifact | None,
+    statistics: InputArtifact | None,
     destination: str,
     pushed_model: OutputArtifact,
     candidate: str = "",
@@ -34,6 +36,8 @@ def push(
     Args:
       model: `Format-Serving/` with a SavedModel.
       blessing: whether it is `BLESSED`, and against which baseline.
+      schema: of the raw data that the model was trained on; goes into the version.
+      statistics: of the same data; goes into the version.
       destination: the serving directory; made where it does not exist.
       pushed_model: gets `pushed.json`.
       candidate: of several models that are each published there: the name of this one, and of its folder in it.
@@ -70,8 +74,11 @@ def push(
             _check_baseline(blessed, found, destination)
             how |= {"replaced": found.in_service, "same_as": _same_model(root, digest)}
             about = {"blessing": blessed.reason, "producer": f"millrace/push {VERSION}"}
+            besides = trained_on.files(schema, statistics)
             warm_up = blessing.path / blessings.WARM_UP
-            number = publishing.publish(root, serving.saved_model(model), files, about, warm_up=warm_up)
+            if warm_up.is_file():
+                besides[serving.WARM_UP] = warm_up
+            number = publishing.publish(root, serving.saved_model(model), files, about, besides)
         if keep:
             how["removed"] = _remove_older(root, keep)
     instead = f", in place of version {how['replaced']}" if how.get("replaced") else ""

@@ -75,8 +75,7 @@ def publish(
     source: Path,
     files: Mapping[str, str],
     about: Mapping[str, Any],
-    besides: Mapping[str, str] | None = None,
-    warm_up: Path | None = None,
+    besides: Mapping[str, Path] | None = None,
 ) -> int:
     """Makes a SavedModel the next version, and returns its number; whoever calls holds the directory's lock.
 
@@ -85,8 +84,7 @@ def publish(
       source: folder of the SavedModel.
       files: its files with their sha256, which are the model's content.
       about: what else its manifest says.
-      besides: files to copy that are none of the model's content, with their sha256.
-      warm_up: requests that servers answer before they serve the version; none where no file lies there.
+      besides: files that are none of the model's content, by their places in the version.
 
     Raises:
       InputError: there is no higher number.
@@ -98,12 +96,10 @@ def publish(
         staging.mkdir()
         for folder in sorted(entry for entry in source.rglob("*") if entry.is_dir()):
             (staging / folder.relative_to(source)).mkdir(exist_ok=True)
-        serving.copy_files(source, staging, {**files, **(besides or {})})
-        manifest = {**about, "files": dict(files), "model_digest": serving.model_digest(files)}
-        _write_manifest(staging / serving.MANIFEST, manifest)
-        if warm_up and warm_up.is_file():
-            place = staging / serving.WARM_UP
-            serving.copy_files(warm_up.parent, place.parent, {place.name: file_digest(warm_up)})
+        serving.copy_files(source, staging, files)
+        beside = _copy_besides(staging, besides or {})
+        model = {"files": dict(files), "model_digest": serving.model_digest(files)}
+        _write_manifest(staging / serving.MANIFEST, {**about, **model, "besides": beside})
         serving.sync_folders(staging)
         try:
             staging.rename(root / str(number))
@@ -119,6 +115,14 @@ def publish(
     finally:
         remove(staging)
     return number
+
+
+def _copy_besides(staging: Path, besides: Mapping[str, Path]) -> dict[str, str]:
+    """Copies what goes beside the model, and returns the sha256 of each file."""
+    digests = {place: file_digest(file) for place, file in besides.items()}
+    for place, file in besides.items():
+        serving.copy_file(file, staging / place, digests[place])
+    return digests
 
 
 def _write_manifest(path: Path, document: Mapping[str, Any]) -> None:
@@ -142,8 +146,8 @@ def publish_again(root: Path, version: serving.Version, about: Mapping[str, Any]
     """
     # A file that somebody put there, such as requests to warm up with, is none of the model's content.
     others = {
-        name: digest
-        for name, digest in file_digests(version.folder).items()
+        name: version.folder / name
+        for name in file_digests(version.folder)
         if name not in version.files and name != serving.MANIFEST
     }
     return publish(root, version.folder, version.files, {**version.about, **about}, besides=others)

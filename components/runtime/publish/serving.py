@@ -268,16 +268,24 @@ def copy_files(source: Path, target: Path, files: Mapping[str, str]) -> None:
     size = sum((source / name).stat().st_size for name in files)
     with progress.counting(size, "bytes", f"copying {len(files)} files"):
         for name, digest in files.items():
-            copy = target / name
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            with (source / name).open("rb") as reader, copy.open("xb") as writer:
-                while chunk := reader.read(_CHUNK_BYTES):
-                    writer.write(chunk)
-                    progress.advance(len(chunk))
-                writer.flush()
-                os.fsync(writer.fileno())
-            if file_digest(copy) != digest:
-                raise DamagedError(f"{name} has other bytes after copying")
+            copy_file(source / name, target / name, digest)
+
+
+def copy_file(source: Path, target: Path, digest: str) -> None:
+    """Copies one file to where none is, forces it to the disk, and compares what then lies there with its sha256.
+
+    Raises:
+      DamagedError: the copy differs.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with source.open("rb") as reader, target.open("xb") as writer:
+        while chunk := reader.read(_CHUNK_BYTES):
+            writer.write(chunk)
+            progress.advance(len(chunk))
+        writer.flush()
+        os.fsync(writer.fileno())
+    if file_digest(target) != digest:
+        raise DamagedError(f"{target.name} has other bytes after copying")
 
 
 def sync_folders(root: Path) -> None:

@@ -178,13 +178,13 @@ def _tasks(run: Run) -> Html:
                 task.name,
                 parts.badge(task.state, task.alert),
                 f"{task.rows:,}" if task.rows else "",
-                f"{span.seconds:.1f}" if worked and span.seconds is not None else "",
-                f"{span.start_up:.1f}" if worked and span.start_up else "",
+                text.duration(span.seconds) if worked and span.seconds is not None else "",
+                text.duration(span.start_up) if worked and span.start_up else "",
                 text.size(task.peak_memory_bytes) if task.peak_memory_bytes else "",
                 "; ".join(filter(None, [_remark(run, task, execution), _attempts(task)])),
             ]
         )
-    headers = ["task", "state", "rows", "seconds", "start-up", "peak memory", ""]
+    headers = ["task", "state", "rows", "time", "start-up", "peak memory", ""]
     return table(headers, rows)
 
 

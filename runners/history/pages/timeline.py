@@ -10,6 +10,7 @@ from components.runtime.lineage.times import last_attempt
 from components.runtime.stage.report import Html, escape
 from runners.history.pages.task_graph import FILLS, depths
 from runners.history.records import Run, Task
+from runners.terminal import text
 
 _LABEL, _CHART, _NOTE, _ROW = 165, 740, 95, 24
 _START_UP = "#c4b5fd"
@@ -120,7 +121,7 @@ def _bar(number: int, span: Span, end: float) -> str:
     parts.append(_rectangle(left, y, max(right - left, 1.5), colour))
     if between - left >= 0.5:
         parts.append(_rectangle(left, y, between - left, _START_UP))
-    note = span.task.state if span.seconds is None else f"{span.seconds:.1f} s"
+    note = span.task.state if span.seconds is None else text.duration(span.seconds)
     parts.append(f'<text x="{max(right, left + 1.5) + 6:.1f}" y="{middle}" fill="#374151">{escape(note)}</text>')
     return "".join(parts)
 

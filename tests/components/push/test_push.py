@@ -15,8 +15,9 @@ from typing import Any
 
 import pytest
 
+from components.runtime.publish import serving, trained_on
 from components.runtime.publish.serving import MANIFEST
-from components.runtime.stage.artifacts import content_digest
+from components.runtime.stage.artifacts import content_digest, file_digest
 from tests.components.push.serving_support import make_blessing, make_model, tree
 from tests.support import ROOT, StageResult, executor_input, run_stage
 
@@ -67,6 +68,35 @@ def test_version_holds_the_saved_model_and_a_manifest(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "out" / "pushed_model" / "pushed.json").read_text())[
         "model_digest"
     ] == content_digest(model)
+
+
+def test_a_version_says_what_it_was_trained_on(tmp_path: Path, blessing: Path) -> None:
+    model = make_model(tmp_path / "model")
+    data = {"schema": tmp_path / "schema", "statistics": tmp_path / "statistics"}
+    for place in (
+        "schema/schema.pbtxt",
+        "statistics/Split-eval/FeatureStats.pb",
+        "statistics/Split-train/FeatureStats.pb",
+    ):
+        (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / place).write_text(place)
+    given = arguments(model, blessing, tmp_path / "serving")
+    given["inputs"] |= data
+    assert run_stage("push", tmp_path / "out", **given).exit_code == 0
+    version = serving.read_version(1, tmp_path / "serving" / "1")
+    assert version is not None
+    found = trained_on.read(version.folder)
+    assert found.schema is not None
+    assert found.schema.read_text() == "schema/schema.pbtxt"
+    assert [(name, file.read_text()) for name, file in found.statistics.items()] == [
+        ("train", "statistics/Split-train/FeatureStats.pb"),
+        ("eval", "statistics/Split-eval/FeatureStats.pb"),
+    ]
+    assert version.about["besides"] == {
+        str(file.relative_to(version.folder)): file_digest(file) for file in (found.schema, *found.statistics.values())
+    }
+    serving.verify(version)
+    assert set(version.files) == set(tree(model / "Format-Serving"))
 
 
 def test_pushed_version_has_the_digest_of_the_model_but_for_the_manifest(tmp_path: Path, blessing: Path) -> None:

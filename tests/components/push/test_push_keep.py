@@ -26,7 +26,7 @@ def pushed(folder: Path, name: str, keep: int) -> dict[str, Any]:
         make_blessing(blessing)
     output = OutputArtifact("pushed_model", str(folder / f"pushed-{next(_NAMES)}"))
     given = [InputArtifact(each.name, str(each), {}) for each in (model, blessing)]
-    push(*given, str(folder / "serving"), output, keep=keep)
+    push(*given, None, None, str(folder / "serving"), output, keep=keep)
     return output.metadata
 
 

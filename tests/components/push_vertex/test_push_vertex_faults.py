@@ -53,7 +53,7 @@ def test_refusals(
     server: VertexModels, push: Push, request_part: str, status: int, exit_code: int, message: str
 ) -> None:
     server.refusals[request_part] = (status, "because\nof this", ALWAYS)
-    failed = push(endpoint=ENDPOINT)
+    failed = push(endpoint=ENDPOINT, request_seconds=1.5)
     assert failed.exit_code == exit_code
     assert failed.error.startswith("Vertex AI of my-project in europe-west4: ")
     assert message in failed.error
@@ -86,7 +86,7 @@ def test_a_machine_that_the_service_does_not_know(server: VertexModels, push: Pu
 
 
 def test_no_server(push: Push) -> None:
-    failed = push(api_endpoint="http://127.0.0.1:9")
+    failed = push(api_endpoint="http://127.0.0.1:9", request_seconds=1.5)
     assert failed.exit_code == 75
     assert "no connection while looking for the version" in failed.error
 
@@ -226,7 +226,7 @@ def test_killed_before_the_request_arrived_the_next_attempt_sends_it(server: Ver
     assert push().exit_code == 75
     assert len(server.storage.names(".txt")) == 1, "whether it arrived is not known"
     begun = time.monotonic()
-    assert push().output["version"] == "1"
+    assert push(request_seconds=2).output["version"] == "1"
     assert time.monotonic() - begun > 1, "it has waited for word of it"
     assert server.begun == ["upload"]
 

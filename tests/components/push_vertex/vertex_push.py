@@ -30,7 +30,7 @@ DEFAULTS: dict[str, Any] = {
     "endpoint": {},
     "size_limit_mb": 10,
     "wait_minutes": 0.5,
-    "request_seconds": 1.0,
+    "request_seconds": 20.0,
     "api_endpoint": "",
 }
 

@@ -90,7 +90,9 @@ def test_the_choice_reads_all_and_push_reads_the_choice() -> None:
         for name, place in names.items()
     }
     assert tasks["choose"].parameters["candidates"] == Constant(list(names))
-    assert tasks["push"].artifacts == {name: Output("choose", name) for name in ("model", "blessing")}
+    chosen = {name: Output("choose", name) for name in ("model", "blessing")}
+    data = {name: Output(name, name) for name in ("schema", "statistics")}
+    assert tasks["push"].artifacts == chosen | data
 
 
 def test_steps_of_its_own_are_not_those_of_the_run() -> None:

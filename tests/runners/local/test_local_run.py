@@ -131,7 +131,7 @@ def test_tasks_of_a_killed_runner_are_told_as_interrupted_and_skipped(tmp_path: 
     assert (found.state, found.elapsed) == ("stopped", None)
     assert [task.state for task in found.tasks] == ["done", "stopped"]
     assert found.tasks[1].seconds is None
-    assert re.findall(r">(stopped|0\.0 s)</text>", timeline(spans(found))) == ["stopped"], "nobody knows how long"
+    assert re.findall(r">(stopped|[^<]+ s)</text>", timeline(spans(found)))[-1] == "stopped", "nobody knows how long"
 
 
 def test_a_stage_that_somebody_else_killed_may_have_been_out_of_memory(tmp_path: Path, ir: str) -> None:

@@ -33,7 +33,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("selection")
     writer = RootWriter(root)
     outputs = {"ingest": "examples", "schema": "schema", "train": "model", "resolve": "baseline_model"}
-    for task, output in outputs.items():
+    for task, output in (outputs | {"statistics": "statistics"}).items():
         writer.execution(WHOLE, task, outputs={output: {}})
     writer.execution(WHOLE, "evaluate", outputs={"blessing": {"blessed": False}})
     writer.run(WHOLE, parameters={"data": "/earlier", "train_steps": 7, "serving_directory": "/served"})

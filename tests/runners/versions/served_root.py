@@ -119,7 +119,7 @@ class ServedRoot:
             make_blessing(blessing)
         output = OutputArtifact("pushed_model", str(self.scratch / f"pushed-{next(self._count)}"))
         given = InputArtifact("model", str(model), {"digest": content_digest(model)})
-        push(given, InputArtifact("blessing", str(blessing), {}), str(self.serving), output)
+        push(given, InputArtifact("blessing", str(blessing), {}), None, None, str(self.serving), output)
         return output.metadata
 
 
