@@ -131,9 +131,7 @@ def _write(folder: Path, rows: pa.Table) -> Path:
     return file
 
 
-def files(
-    folder: Path, since: datetime.datetime | None = None, until: datetime.datetime | None = None
-) -> list[Path]:
+def files(folder: Path, since: datetime.datetime | None = None, until: datetime.datetime | None = None) -> list[Path]:
     """The files with predictions of a time, oldest first; they may have rows of before and after it too.
 
     Args:

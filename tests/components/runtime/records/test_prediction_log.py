@@ -32,7 +32,9 @@ def _rows(ids: list[str], times: list[datetime.datetime], redacted: tuple[str, .
 def _labels(*rows: tuple[str, object, datetime.datetime]) -> pa.Table:
     ids, labels, times = zip(*rows, strict=True)
     kinds = [prediction_log.EXPLICIT] * len(rows)
-    return pa.table({"prediction_id": ids, "label": labels, "kind": kinds, "time": pa.array(times, prediction_log.TIME)})
+    return pa.table(
+        {"prediction_id": ids, "label": labels, "kind": kinds, "time": pa.array(times, prediction_log.TIME)}
+    )
 
 
 def test_rows_are_read_again_by_the_day_of_their_request(tmp_path: Path) -> None:
