@@ -17,6 +17,7 @@ from fastapi.responses import Response
 from model_server import rest_values, warm_up
 from model_server.errors import BadRequestError, RequestError
 from model_server.rest import answer, refusal
+from model_server.saved_model import Arrays
 from model_server.signature import Tensor
 from model_server.versions import State, Versions
 
@@ -85,7 +86,7 @@ def _tensor(name: str, tensor: Tensor) -> dict[str, Any]:
     return {"name": name, "dtype": tensor.dtype.name, "shape": tensor.shape and list(tensor.shape)}
 
 
-def _examples(rows: list[warm_up.Arrays]) -> list[dict[str, Any]]:
+def _examples(rows: list[Arrays]) -> list[dict[str, Any]]:
     told: list[dict[str, Any]] = []
     size = 0
     for row in rows:

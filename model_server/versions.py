@@ -13,15 +13,18 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from components.runtime.publish import labels as published_labels
 from components.runtime.publish import serving
 from model_server import warm_up
 from model_server.errors import NotReadyError, NotServedError
+from model_server.prediction_log import Asked, PredictionLog
 from model_server.saved_model import SavedModel
+from model_server.signature import Signature
 
 _LOG = logging.getLogger("millrace.serving")
 
@@ -60,19 +63,44 @@ class Loaded:
     seconds: float = 0.0
     requests: int = field(default=0, repr=False)
 
+    def run(
+        self, asked: Asked, signature: Signature, given: Mapping[str, Any], outputs: tuple[str, ...] = ()
+    ) -> dict[str, Any]:
+        """Answers one request, which is logged where it is to be.
+
+        Args:
+          asked: the request.
+          signature: of the model.
+          given: arrays or nested lists by input.
+          outputs: the names wanted; all where none is named.
+
+        Returns:
+          arrays by output.
+
+        Raises:
+          BadRequestError: the values do not fit, or the graph refuses them.
+        """
+        assert self.model is not None
+        arrays = signature.arrays(given)
+        answers = self.model.run(signature, arrays, outputs)
+        asked.answered(self.number, self.model.signatures, signature, arrays, answers)
+        return answers
+
 
 class Versions:
     """The versions of one model."""
 
-    def __init__(self, name: str, root: Path) -> None:
+    def __init__(self, name: str, root: Path, log: PredictionLog | None = None) -> None:
         """Nothing is loaded before the first `refresh`.
 
         Args:
           name: of the model, in requests.
           root: its serving directory.
+          log: of its predictions; None where they are not logged.
         """
         self.name = name
         self.root = root
+        self.log = log
         self._known: dict[int, Loaded] = {}
         self._labels: dict[str, int] = {}
         self._labels_error = ""
@@ -163,6 +191,8 @@ class Versions:
                 known.state = State.UNLOADING
                 self._free(known)
         warmed = f", {answered} warm-up requests answered" if answered else ""
+        if self.log:
+            self.log.check(number, model.signatures)
         _LOG.info("%s version %d is served (loaded in %.1f s%s)", self.name, number, version.seconds, warmed)
         return True
 
@@ -185,6 +215,14 @@ class Versions:
             version.state = State.END
             if version.model:
                 version.model.close()
+
+    def asked(self, request_id: str | None) -> Asked:
+        """A request that begins.
+
+        Args:
+          request_id: what its client calls it; None where it does not say.
+        """
+        return self.log.asked(request_id) if self.log else Asked()
 
     @contextlib.contextmanager
     def using(self, number: int | None = None, label: str = "") -> Iterator[Loaded]:

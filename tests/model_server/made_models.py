@@ -28,6 +28,7 @@ def write(folder: Path, told: float) -> Path:
             "only_scores": _only_scores(),
             "odd_classes": _odd_classes(),
             "regress": _regress(told),
+            "from_examples": _from_examples(),
         }
         builder = v1.saved_model.Builder(str(folder))
         builder.add_meta_graph_and_variables(session, ["serve"], signature_def_map=signatures)
@@ -129,6 +130,11 @@ def _odd_classes() -> SignatureDef:
 def _regress(told: float) -> SignatureDef:
     examples, features = _parsed()
     return _of_method("regress", {"inputs": examples}, {"outputs": features["x"] * 2 + told})
+
+
+def _from_examples() -> SignatureDef:
+    examples, features = _parsed()
+    return _predict({"examples": examples}, {"outputs": features["x"] * 2})
 
 
 PAGE_INPUTS = {

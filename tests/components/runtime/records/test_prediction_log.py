@@ -1,4 +1,4 @@
-"""The log of predictions on disk: what is written is read again, by time, whole or not at all, and joined with labels."""
+"""The log of predictions on disk: what is written is read again, whole or not at all, and joined with labels."""
 
 from __future__ import annotations
 
