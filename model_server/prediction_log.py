@@ -15,7 +15,7 @@ import re
 import threading
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,7 @@ _FILE_ROWS = 20_000
 _LABELS_SHARE = 0.1
 """Of the bytes that a log may have: as many besides, for labels, which are small."""
 _ABANDONED_SECONDS = 3600
+_FAULTS = {"disk": "cannot be written; what waited is lost", "bounds": "what is too old cannot be removed"}
 _SERVING_DEFAULT, _TRANSFORM_FEATURES, _EXAMPLES = "serving_default", "transform_features", "examples"
 
 Arrays = Mapping[str, np.ndarray[Any, Any]]
@@ -238,19 +239,19 @@ class PredictionLog:
             else:
                 LOG_DROPPED.labels("labels").inc(len(given))
         if answered or labels:
-            self._try(self._keep_bounds)
+            self._try(self._keep_bounds, "bounds")
 
-    def _try(self, deed: Any) -> bool:
+    def _try(self, deed: Callable[[], object], fault: str = "disk") -> bool:
         try:
             deed()
         # Whatever fails here, answers do not.
         except Exception as error:
             reason = str(error).strip().splitlines() or [type(error).__name__]
-            self._tell_once("disk", f"cannot be written; what waited is lost: {reason[0]}")
+            self._tell_once(fault, f"{_FAULTS[fault]}: {reason[0]}")
             return False
-        if "disk" in self._faults:
-            self._faults.discard("disk")
-            _LOG.info("log of predictions: it is written again")
+        if fault in self._faults:
+            self._faults.discard(fault)
+            _LOG.info("log of predictions %s: that is over", self.folder)
         return True
 
     def _tell_once(self, fault: str, said: str) -> None:
