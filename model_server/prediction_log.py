@@ -18,15 +18,15 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from components.runtime.records import prediction_log as log_files
-from model_server import logged_values
+from model_server import logged_rows
+from model_server.logged_rows import Answered
 from model_server.metrics import LOG_DROPPED, LOG_LABELS, LOG_ROWS
-from model_server.signature import CLASSIFY, REGRESS, Signature, Tensor
+from model_server.saved_model import Arrays
+from model_server.signature import Signature
 
 _LOG = logging.getLogger("millrace.serving")
 _MB = 1 << 20
@@ -37,40 +37,17 @@ _LABELS_SHARE = 0.1
 """Of the bytes that a log may have: as many besides, for labels, which are small."""
 _ABANDONED_SECONDS = 3600
 _FAULTS = {"disk": "cannot be written; what waited is lost", "bounds": "what is too old cannot be removed"}
-_SERVING_DEFAULT, _TRANSFORM_FEATURES, _EXAMPLES = "serving_default", "transform_features", "examples"
-
-Arrays = Mapping[str, np.ndarray[Any, Any]]
 
 REQUEST_HEADER = "X-Request-Id"
 """What a client calls its request; of gRPC in small letters among the metadata."""
 PREDICTION_HEADER = "X-Prediction-Id"
 """Of an answer that is logged: the id of its first row; the other rows count on. Of gRPC behind the answer."""
 
+Label = tuple[str, bool | int | float | str, str, datetime.datetime]
+"""Of which prediction, the label, its kind, and when it came."""
+
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,100}")
 PREDICTION_ID = re.compile(r"[A-Za-z0-9._:-]{1,100}-[0-9]{1,9}")
-
-
-@dataclass(frozen=True)
-class _Answered:
-    """One request's rows.
-
-    Attributes:
-      features: that the model takes, where tf.Examples were given; None where nobody knows.
-      group: version, signature and types, by which rows go into one file.
-    """
-
-    request: str
-    time: datetime.datetime
-    signature: Signature
-    features: Mapping[str, Tensor] | None
-    given: Arrays
-    answers: Arrays
-    rows: int
-    group: tuple[Any, ...]
-
-    @property
-    def version(self) -> int:
-        return int(self.group[0])
 
 
 @dataclass
@@ -119,8 +96,8 @@ class PredictionLog:
         self._redacted = frozenset(redacted)
         self._most_bytes = megabytes * _MB
         self._seconds = seconds
-        self._answered: list[_Answered] = []
-        self._labels: list[tuple[str, Any, str, datetime.datetime]] = []
+        self._answered: list[Answered] = []
+        self._labels: list[Label] = []
         self._bytes = self._rows = 0
         self._changed = threading.Condition()
         self._closed = False
@@ -160,24 +137,17 @@ class PredictionLog:
         Returns:
           whether they will be: not where an answer is not by rows, or the memory for what waits is full.
         """
-        sizes = {len(values) if values.ndim else -1 for values in (*given.values(), *answers.values())}
-        if signature.name == _TRANSFORM_FEATURES or not given or len(sizes) != 1 or -1 in sizes:
+        each = logged_rows.of(request, version, signatures, signature, given, answers)
+        if each is None:
             return False
-        [rows] = sizes
-        default = signatures.get(_SERVING_DEFAULT)
-        features = default.inputs if default and _EXAMPLES not in default.inputs else None
-        group = (version, signature.name, _kinds(given), _kinds(answers))
-        now = datetime.datetime.now(datetime.UTC)
-        each = _Answered(request, now, signature, features, given, answers, rows, group)
-        size = 500 + sum(map(_bytes, (*given.values(), *answers.values())))
         with self._changed:
-            if self._closed or self._bytes + size > _MOST_WAITING:
-                LOG_DROPPED.labels("memory").inc(rows)
+            if self._closed or self._bytes + each.size > _MOST_WAITING:
+                LOG_DROPPED.labels("memory").inc(each.rows)
                 self._tell_once("memory", "more is asked than can be written; what is too much is not logged")
                 return False
             self._answered.append(each)
-            self._bytes += size
-            self._rows += rows
+            self._bytes += each.size
+            self._rows += each.rows
             self._wake_if_enough()
         return True
 
@@ -222,24 +192,28 @@ class PredictionLog:
             with self._changed:
                 self._bytes -= written
 
-    def _write(self, answered: list[_Answered], labels: list[tuple[str, Any, str, datetime.datetime]]) -> None:
+    def _write(self, answered: list[Answered], labels: list[Label]) -> None:
         by_group = sorted(answered, key=lambda each: repr(each.group))
         for _, same in itertools.groupby(by_group, key=lambda each: each.group):
-            rows = list(same)
-            count = sum(each.rows for each in rows)
-            if self._try(lambda rows=rows: log_files.write(self.folder, self._table(rows))):
-                LOG_ROWS.inc(count)
-            else:
-                LOG_DROPPED.labels("disk").inc(count)
+            self._write_rows(list(same))
         by_type = sorted(labels, key=lambda each: type(each[1]).__name__)
         for _, of_type in itertools.groupby(by_type, key=lambda each: type(each[1])):
-            given = list(of_type)
-            if self._try(lambda given=given: log_files.write_labels(self.folder, _label_table(given))):
-                LOG_LABELS.inc(len(given))
-            else:
-                LOG_DROPPED.labels("labels").inc(len(given))
+            self._write_labels(list(of_type))
         if answered or labels:
             self._try(self._keep_bounds, "bounds")
+
+    def _write_rows(self, answered: list[Answered]) -> None:
+        count = sum(each.rows for each in answered)
+        if self._try(lambda: log_files.write(self.folder, logged_rows.table(answered, self._redacted))):
+            LOG_ROWS.inc(count)
+        else:
+            LOG_DROPPED.labels("disk").inc(count)
+
+    def _write_labels(self, labels: list[Label]) -> None:
+        if self._try(lambda: log_files.write_labels(self.folder, _label_table(labels))):
+            LOG_LABELS.inc(len(labels))
+        else:
+            LOG_DROPPED.labels("labels").inc(len(labels))
 
     def _try(self, deed: Callable[[], object], fault: str = "disk") -> bool:
         try:
@@ -258,39 +232,6 @@ class PredictionLog:
         if fault not in self._faults:
             self._faults.add(fault)
             _LOG.warning("log of predictions %s: %s", self.folder, said)
-
-    def _table(self, answered: list[_Answered]) -> pa.Table:
-        answered = sorted(answered, key=lambda each: each.time)
-        first = answered[0]
-        return log_files.table(
-            [f"{each.request}-{row}" for each in answered for row in range(each.rows)],
-            [each.time for each in answered for _ in range(each.rows)],
-            [first.version] * sum(each.rows for each in answered),
-            [first.signature.name] * sum(each.rows for each in answered),
-            self._features(answered),
-            self._columns([each.answers for each in answered], missing=False),
-            sorted(self._redacted),
-        )
-
-    def _features(self, answered: list[_Answered]) -> dict[str, pa.Array]:
-        first = answered[0]
-        if _takes_examples(first):
-            [name] = first.given
-            records = [record for each in answered for record in each.given[name].tolist()]
-            with contextlib.suppress(ValueError):
-                found = logged_values.of_examples(records, first.features)
-                return {feature: values for feature, values in found.items() if feature not in self._redacted}
-            # What cannot be read may hold what is to be left out.
-            if self._redacted:
-                return {}
-        return self._columns([each.given for each in answered], missing=True)
-
-    def _columns(self, arrays: list[Arrays], *, missing: bool) -> dict[str, pa.Array]:
-        return {
-            name: logged_values.column([each[name] for each in arrays], missing=missing)
-            for name in sorted(arrays[0])
-            if name not in self._redacted
-        }
 
     def _keep_bounds(self) -> None:
         for files, most in (
@@ -319,30 +260,7 @@ class PredictionLog:
             _LOG.info("log of predictions: %d half files of servers that ended are removed", len(abandoned))
 
 
-def _kinds(arrays: Arrays) -> tuple[tuple[str, str, int], ...]:
-    # (Texts come as objects, and of fixed sizes.)
-    return tuple(
-        (name, "text" if values.dtype.kind in "OSU" else str(values.dtype), values.ndim)
-        for name, values in sorted(arrays.items())
-    )
-
-
-def _takes_examples(asked: _Answered) -> bool:
-    """Whether the values given are serialised tf.Examples."""
-    if asked.signature.method in (CLASSIFY, REGRESS):
-        return True
-    [name, *others] = asked.given
-    is_text = not others and asked.given[name].dtype.kind in "OSU" and asked.given[name].ndim == 1
-    by_features = asked.features is not None and asked.signature.name != _SERVING_DEFAULT
-    return is_text and (name == _EXAMPLES or (by_features and name not in (asked.features or {})))
-
-
-def _bytes(values: np.ndarray[Any, Any]) -> int:
-    texts = sum(map(len, values.ravel().tolist())) if values.dtype == object else 0
-    return values.nbytes + texts
-
-
-def _label_table(labels: list[tuple[str, Any, str, datetime.datetime]]) -> pa.Table:
+def _label_table(labels: list[Label]) -> pa.Table:
     ids, values, kinds, times = zip(*labels, strict=True)
     return pa.table({"prediction_id": ids, "label": values, "kind": kinds, "time": pa.array(times, log_files.TIME)})
 
