@@ -32,7 +32,12 @@ from runners.local.recording import Recording
 from runners.versions.place import Place
 
 _ARTIFACT = "system.Artifact"
-_OUTPUTS = {"pushed_model": MODEL, "labelled": _ARTIFACT, "removed_versions": _ARTIFACT}
+_OUTPUTS = {
+    "pushed_model": MODEL,
+    "labelled": _ARTIFACT,
+    "removed_versions": _ARTIFACT,
+    "span": "system.Dataset",
+}
 
 
 @dataclass(frozen=True)

@@ -25,9 +25,6 @@ from pyarrow import compute, parquet
 from components.runtime.errors import InputError
 from components.runtime.stage.artifacts import sync
 
-FOLDER = "predictions"
-"""Of the pipeline root: the logs of its models lie there, each under the model's name."""
-
 LABELS = "labels"
 EXPLICIT, CORRECTED, IMPLICIT = KINDS = ("explicit", "corrected", "implicit")
 """How a label came: a person judged the prediction, put another value in its place, or something was done or not."""
@@ -271,6 +268,10 @@ class Labels:
     def ids(self) -> Collection[str]:
         """Of the predictions with a label."""
         return self._places.keys()
+
+    def newest(self) -> pa.Table:
+        """The labels that stand, in the order in which they came."""
+        return self._labels.take(pa.array(sorted(self._places.values()), pa.int64()))
 
     def join(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """The rows of a batch that have a label, with the columns `label`, `kind` and `label_time` behind their own."""
