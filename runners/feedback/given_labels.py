@@ -216,4 +216,8 @@ def _column(values: list[Any]) -> pa.Array:
     try:
         return pa.array(values)
     except pa.ArrowException:
-        return pa.array([None if value is None else str(value) for value in values], pa.string())
+        return pa.array([None if value is None else _text(value) for value in values], pa.string())
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else str(int(value) if isinstance(value, bool) else value)

@@ -192,7 +192,6 @@ def _removed(removed: Mapping[str, Any]) -> Iterator[str]:
 def _span(span: Mapping[str, Any]) -> Iterator[str]:
     if "span" in span:
         yield f"span {span['span']}"
-        yield counted(span["rows"], "row")
 
 
 def _message(message: Mapping[str, Any]) -> Iterator[str]:
