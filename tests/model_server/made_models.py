@@ -153,6 +153,19 @@ PAGE_INPUTS = {
 """Shapes and types of the inputs of the model that is asked on the page: of every kind that it has a field for."""
 
 
+def write_for_feedback(folder: Path, classes: int) -> Path:
+    """Writes a SavedModel that says how likely something is; of several classes the later are the likelier."""
+    with tf.Graph().as_default(), v1.Session() as session:
+        fare = v1.placeholder(tf.float32, [None])
+        steps = tf.range(1, classes + 1, dtype=tf.float32)
+        outputs = tf.sigmoid(fare) if classes == 1 else tf.nn.softmax(fare[:, None] * steps)
+        builder = v1.saved_model.Builder(str(folder))
+        signatures = {"serving_default": _predict({"fare": fare}, {"outputs": outputs})}
+        builder.add_meta_graph_and_variables(session, ["serve"], signature_def_map=signatures)
+        builder.save()
+    return folder
+
+
 def write_for_page(folder: Path, told: float) -> Path:
     """Writes a SavedModel with inputs of every kind; its output `echo` tells the first four."""
     with tf.Graph().as_default(), v1.Session() as session:
