@@ -35,7 +35,7 @@ function offerFeedback(id, outputs, prediction) {
   const name = label.name || "the label", isKnown = labelled.yes !== undefined;
   const no = isKnown ? other(label, labelled.yes) : undefined;
   at("judge").hidden = !id;
-  at("judge-of").textContent = id ? `Prediction ${id} is logged. What is said here, it can be trained on.` : "This answer is not among those that are logged, so nothing can be said of it; another one may be.";
+  at("judge-of").textContent = id ? `Prediction ${id} is logged; a model can be trained on what is said here.` : "This answer is not among those that are logged, so nothing can be said of it; another one may be.";
   at("right").hidden = at("wrong").hidden = !isKnown;
   at("right").textContent = `Yes: ${name} is ${labelled.yes}`;
   at("wrong").textContent = no === undefined ? "No" : `No: ${name} is ${no}`;
@@ -54,7 +54,7 @@ async function send(value, kind) {
     const body = written({ prediction_id: labelled.id, label: value, kind });
     const path = `v1/models/${encodeURIComponent(about.model)}/feedback`;
     await answerOf(path, { method: "POST", headers: { "Content-Type": "application/json" }, body });
-    judged(`Kept: ${typeof value === "string" ? value : written(value)}. Whoever says more, the newest counts.`);
+    judged(`Kept: ${typeof value === "string" ? value : written(value)}. If more is said, the newest counts.`);
   } catch (error) { judged(error.message); }
 }
 

@@ -226,3 +226,58 @@ def test_servers_of_one_log_lose_nothing_and_one_that_is_killed_leaves_nothing_h
         # What had been answered some seconds before the kill was on the disk.
         assert set(before) <= requests
         assert len(before) > 50
+
+
+@pytest.mark.slow
+def test_what_the_log_costs(models: dict[int, Path], tmp_path: Path) -> None:
+    """Servers with and without a log, asked in turns in one run: docs/feedback.md has what it came to."""
+    folder = tmp_path / "served"
+    folder.mkdir()
+    shutil.copytree(models[1], folder / "1")
+    logs = {"none": [], "0.1": ["--prediction_log_share=0.1"], "1": ["--prediction_log_share=1"]}
+    body = json.dumps({"signature_name": "single", "instances": [[0, 0]] * 50}).encode()
+    with contextlib.ExitStack() as stack:
+        servers = {}
+        for share, options in logs.items():
+            kept = [f"--prediction_log={tmp_path / share}", "--prediction_log_seconds=1"] if options else []
+            servers[share] = stack.enter_context(serving(folder, *kept, *options))
+        for server in servers.values():
+            server.wait_until_ready(120)
+        rates: dict[str, list[float]] = {share: [] for share in servers}
+        latencies: dict[str, list[float]] = {share: [] for share in servers}
+        for _ in range(_TURNS):
+            for share, server in servers.items():
+                rate, seconds = _asked_for(f"{server.client.address}/v1/models/{quote(MODEL)}:predict", body, 1.5)
+                rates[share].append(rate)
+                latencies[share] += seconds
+    # Of each turn by itself: what else the machine does comes and goes.
+    kept_rate = {share: np.median(np.divide(rates[share], rates["none"])) for share in servers}
+    p99 = {share: np.quantile(latencies[share], 0.99) for share in servers}
+    for share in servers:
+        said = f"{np.median(rates[share]):,.0f} requests/s, p99 {p99[share] * 1e3:.1f} ms"
+        print(f"log {share}: {said}; {kept_rate[share]:.2f} and {p99[share] / p99['none']:.2f} of what it is without")
+    assert kept_rate["0.1"] > 0.6
+    assert kept_rate["1"] > 0.4
+    assert sum(file.stat().st_size for file in (tmp_path / "1").rglob("*.parquet")) > 10_000
+
+
+_TURNS = 5
+
+
+def _asked_for(url: str, body: bytes, seconds: float) -> tuple[float, list[float]]:
+    """Requests a second of four threads, and how long each took."""
+    taken: list[float] = []
+    end = time.monotonic() + seconds
+
+    def keep_asking() -> None:
+        with urllib3.PoolManager(retries=False) as pool:
+            while (begun := time.monotonic()) < end:
+                assert pool.request("POST", url, body=body, timeout=60).status == 200
+                taken.append(time.monotonic() - begun)
+
+    threads = [threading.Thread(target=keep_asking) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return len(taken) / seconds, taken
