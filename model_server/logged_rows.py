@@ -12,8 +12,10 @@ import pyarrow as pa
 
 from components.runtime.records import prediction_log as log_files
 from model_server import logged_values
-from model_server.saved_model import Arrays
+from model_server.logged_values import Array
 from model_server.signature import CLASSIFY, REGRESS, Signature, Tensor
+
+Arrays = Mapping[str, Array]
 
 _SERVING_DEFAULT, _TRANSFORM_FEATURES, _EXAMPLES = "serving_default", "transform_features", "examples"
 _OVERHEAD = 500

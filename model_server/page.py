@@ -23,7 +23,6 @@ from components.runtime.publish import trained_on
 from model_server import rest_values, warm_up
 from model_server.errors import BadRequestError, RequestError
 from model_server.rest import answer, refusal
-from model_server.saved_model import Arrays
 from model_server.signature import Signature, Tensor
 from model_server.versions import Loaded, State, Versions
 
@@ -104,7 +103,7 @@ def _tensor(name: str, tensor: Tensor) -> dict[str, Any]:
     return {"name": name, "dtype": tensor.dtype.name, "shape": tensor.shape and list(tensor.shape)}
 
 
-def _examples(rows: list[Arrays]) -> list[dict[str, Any]]:
+def _examples(rows: list[warm_up.Arrays]) -> list[dict[str, Any]]:
     told: list[dict[str, Any]] = []
     size = 0
     for row in rows:

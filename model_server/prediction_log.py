@@ -23,9 +23,8 @@ import pyarrow as pa
 
 from components.runtime.records import prediction_log as log_files
 from model_server import logged_rows
-from model_server.logged_rows import Answered
+from model_server.logged_rows import Answered, Arrays
 from model_server.metrics import LOG_DROPPED, LOG_LABELS, LOG_ROWS
-from model_server.saved_model import Arrays
 from model_server.signature import Signature
 
 _LOG = logging.getLogger("millrace.serving")
@@ -36,6 +35,7 @@ _FILE_ROWS = 20_000
 _LABELS_SHARE = 0.1
 """Of the bytes that a log may have: as many besides, for labels, which are small."""
 _ABANDONED_SECONDS = 3600
+_CLOSE_SECONDS = 10
 _FAULTS = {"disk": "cannot be written; what waited is lost", "bounds": "what is too old cannot be removed"}
 
 REQUEST_HEADER = "X-Request-Id"
@@ -171,7 +171,8 @@ class PredictionLog:
         with self._changed:
             self._closed = True
             self._changed.notify()
-        self._thread.join()
+        # A disk that hangs does not keep the process.
+        self._thread.join(_CLOSE_SECONDS)
 
     def _wake_if_enough(self) -> None:
         if self._is_enough():

@@ -17,8 +17,6 @@ from model_server.signature import Signature
 
 _TAG = "serve"
 
-Arrays = Mapping[str, np.ndarray[Any, Any]]
-
 
 class SavedModel:
     """A model that answers; requests may run at once.
@@ -56,25 +54,26 @@ class SavedModel:
             return found
         raise BadRequestError(f"the model has no signature {name!r}; it has {', '.join(sorted(self.signatures))}")
 
-    def run(self, signature: Signature, arrays: Arrays, outputs: tuple[str, ...] = ()) -> dict[str, Any]:
+    def run(self, signature: Signature, given: Mapping[str, Any], outputs: tuple[str, ...] = ()) -> dict[str, Any]:
         """Answers one request.
 
         Args:
           signature: of this model.
-          arrays: by input, as the signature makes them.
+          given: arrays or nested lists by input.
           outputs: the names wanted; all where none is named.
 
         Returns:
           arrays by output.
 
         Raises:
-          BadRequestError: there is no such output, or the graph refuses the values.
+          BadRequestError: the values do not fit, or the graph refuses them.
         """
         if unknown := sorted(set(outputs) - set(signature.outputs)):
             raise BadRequestError(
                 f"signature {signature.name!r} has no output {unknown[0]!r}; "
                 f"it answers {', '.join(sorted(signature.outputs))}"
             )
+        arrays = signature.arrays(given)
         wanted = outputs or tuple(sorted(signature.outputs))
         try:
             answers = self._callable(signature, wanted)(*(arrays[name] for name in sorted(signature.inputs)))

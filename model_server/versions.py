@@ -81,6 +81,8 @@ class Loaded:
           BadRequestError: the values do not fit, or the graph refuses them.
         """
         assert self.model is not None
+        if asked.log is None:
+            return self.model.run(signature, given, outputs)
         arrays = signature.arrays(given)
         answers = self.model.run(signature, arrays, outputs)
         asked.answered(self.number, self.model.signatures, signature, arrays, answers)

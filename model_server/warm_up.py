@@ -7,16 +7,20 @@ https://www.tensorflow.org/tfx/serving/saved_model_warmup
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import tensorflow as tf
 from google.protobuf import message
 from tensorflow_serving.apis import prediction_log_pb2
 
 from components.runtime.publish.serving import WARM_UP
 from model_server.errors import RequestError
-from model_server.saved_model import Arrays, SavedModel
+from model_server.saved_model import SavedModel
+
+Arrays = Mapping[str, np.ndarray[Any, Any]]
 
 _MOST = 1000
 
@@ -33,8 +37,7 @@ def replay(model: SavedModel, folder: Path) -> int:
     """
     count = 0
     for signature, given, outputs in _requests(folder):
-        asked = model.signature(signature)
-        model.run(asked, asked.arrays(given), outputs)
+        model.run(model.signature(signature), given, outputs)
         count += 1
     return count
 

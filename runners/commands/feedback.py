@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,7 @@ from runners.versions.place import Place
 
 _SHOWN = 5
 _MANY = 30
+_NOTE_SECONDS = 5.0
 _UNITS = {"d": "days", "h": "hours", "m": "minutes"}
 _READS_PARQUET = ("auto", "parquet")
 
@@ -120,7 +123,7 @@ def feedback(
         )
         labels = Labels(given.table)
         _refuse_nothing(file, log, given, silence)
-        joined = join(log, labels, spans.used(log), columns, label, Window(since, until), silence)
+        joined = join(log, labels, spans.used(log), columns, label, Window(since, until), silence, _progress())
         unknown = [each for each in labels.ids if each not in joined.matched]
         if labels.ids and not joined.matched and file:
             raise InputError(
@@ -152,6 +155,19 @@ def feedback(
     return Result(
         document | {"span": made.number, "folder": str(made.folder), "run": made.run}, "\n".join(told), [made.folder]
     )
+
+
+def _progress() -> Callable[[int, int], None]:
+    """Says now and then how far a long log is read."""
+    last = time.monotonic()
+
+    def tell(rows: int, labelled: int) -> None:
+        nonlocal last
+        if time.monotonic() - last > _NOTE_SECONDS:
+            last = time.monotonic()
+            output.note(f"{rows:,} predictions read, {labelled:,} with a label")
+
+    return tell
 
 
 def _implicit(value: str | None, label: Column | None) -> Any:

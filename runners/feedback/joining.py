@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -86,6 +86,7 @@ def join(
     label: str,
     window: Window,
     silence: Silence | None = None,
+    tell: Callable[[int, int], None] = lambda rows, labelled: None,
 ) -> Joined:
     """Reads the log once, and joins.
 
@@ -97,6 +98,7 @@ def join(
       label: the column of the label.
       window: the predictions that are meant.
       silence: what a prediction without a label is worth; None where it is worth nothing.
+      tell: is told after each file how many predictions were read, and how many of them have a label.
 
     Raises:
       InputError: the log leaves out a column that the model's data has, or has one that no table can have.
@@ -119,6 +121,7 @@ def join(
                 parts.append(part)
             else:
                 found.unread += part.num_rows
+        tell(found.logged, len(found.matched))
     return _put_together(found, parts, columns, label) if parts else found
 
 

@@ -82,7 +82,7 @@ def test_what_waits_is_written_at_the_end(tmp_path: Path) -> None:
 def test_enough_rows_are_a_file_before_the_time_is_over(tmp_path: Path) -> None:
     with writing(tmp_path) as log:
         add(log, "a", prediction_log._FILE_ROWS)
-        end = time.monotonic() + 10
+        end = time.monotonic() + 60
         while not log_files.files(tmp_path):
             assert time.monotonic() < end
             time.sleep(0.02)
@@ -95,7 +95,7 @@ def test_what_the_memory_cannot_take_is_dropped_at_once_counted_and_told_once(
 
     def slow_disk(*arguments: Any) -> list[Path]:
         is_writing.set()
-        assert may_go_on.wait(30)
+        assert may_go_on.wait(60)
         return write(*arguments)
 
     monkeypatch.setattr(log_files, "write", slow_disk)
@@ -105,13 +105,13 @@ def test_what_the_memory_cannot_take_is_dropped_at_once_counted_and_told_once(
     large = prediction_log._FILE_BYTES // 8
     with caplog.at_level(logging.WARNING), writing(tmp_path) as log:
         assert add(log, "first", large)
-        assert is_writing.wait(10)
+        assert is_writing.wait(60)
         taken = ["first"]
         begun = time.monotonic()
         for number in range(20):
             if add(log, f"more{number}", large):
                 taken.append(f"more{number}")
-        assert time.monotonic() - begun < 2
+        assert time.monotonic() - begun < 10
         assert not log.add_label("a-0", "x" * prediction_log._MOST_WAITING, log_files.EXPLICIT)
         may_go_on.set()
     assert 1 < len(taken) <= prediction_log._MOST_WAITING // (large * 8)
@@ -129,7 +129,7 @@ def test_a_disk_that_takes_nothing_fails_no_answer_and_is_told_once(
     with caplog.at_level(logging.INFO), writing(folder, seconds=0.02) as log:
         for number in range(3):
             assert add(log, str(number))
-            end = time.monotonic() + 10
+            end = time.monotonic() + 60
             while dropped("disk") - before <= number:
                 assert time.monotonic() < end
                 time.sleep(0.01)

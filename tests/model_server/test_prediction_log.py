@@ -16,6 +16,7 @@ import pytest
 import tensorflow as tf
 import urllib3
 from kserve.protocol.grpc import grpc_predict_v2_pb2, grpc_predict_v2_pb2_grpc
+from pyarrow import parquet
 from tensorflow_serving.apis import (
     classification_pb2,
     predict_pb2,
@@ -48,20 +49,24 @@ def ask(server: Server, place: str, body: Any, request_id: str = "") -> urllib3.
     return answer
 
 
+_REQUESTS: dict[Path, set[str]] = {}
+"""Of which requests each file of the log has rows: all tests of the server write into it."""
+
+
 def logged(log: Path, prediction_id: str, rows: int = 1) -> list[dict[str, Any]]:
     """The rows of a request, once they are written."""
     request = prediction_id.rpartition("-")[0]
-    end = time.monotonic() + 10
+    end = time.monotonic() + 60
     while time.monotonic() < end:
-        found = [
-            row
-            for batch in log_files.read(log)
-            for row in batch.to_pylist()
-            if row["prediction_id"].rpartition("-")[0] == request
-        ]
-        if found:
-            assert [row["prediction_id"] for row in found] == [f"{request}-{row}" for row in range(rows)]
-            return found
+        for file in reversed(log_files.files(log)):
+            if file not in _REQUESTS:
+                ids = parquet.ParquetFile(file).read(["prediction_id"])["prediction_id"].to_pylist()
+                _REQUESTS[file] = {each.rpartition("-")[0] for each in ids}
+            if request in _REQUESTS[file]:
+                whole = parquet.ParquetFile(file).read().to_pylist()
+                found = [row for row in whole if row["prediction_id"].rpartition("-")[0] == request]
+                assert [row["prediction_id"] for row in found] == [f"{request}-{row}" for row in range(rows)]
+                return found
         time.sleep(0.05)
     raise AssertionError(f"{prediction_id} is not in the log")
 
@@ -193,7 +198,7 @@ def test_a_label_of_an_answer_is_kept(server: Server, log: Path) -> None:
     for label, kind in ((1, "explicit"), ("Zürich", "corrected"), (True, "implicit"), (0.5, "explicit")):
         answer = ask(server, f"{PATH}/feedback", {"prediction_id": told, "label": label, "kind": kind})
         assert json.loads(answer.data) == {"prediction_id": told, "label": label, "kind": kind}
-    end = time.monotonic() + 10
+    end = time.monotonic() + 60
     while len(log_files.read_labels(log)) < 4 and time.monotonic() < end:
         time.sleep(0.05)
     assert log_files.read_labels(log).select(["prediction_id", "label", "kind"]).to_pylist() == [

@@ -17,7 +17,6 @@ from components.runtime.publish import labels
 from components.runtime.publish.serving import MANIFEST, WARM_UP, model_digest
 from components.runtime.stage.artifacts import file_digests
 from model_server.errors import NotReadyError, NotServedError
-from model_server.prediction_log import Asked
 from model_server.versions import State, Versions
 
 
@@ -39,7 +38,7 @@ def told(served: Versions, number: int | None = None, label: str = "") -> float:
     """Which model answers."""
     with served.using(number, label) as version:
         assert version.model is not None
-        answer = version.run(Asked(), version.model.signature("single"), {"x": [[0.0, 0.0]]})
+        answer = version.model.run(version.model.signature("single"), {"x": [[0.0, 0.0]]})
         return float(answer["y"][0, 0])
 
 
@@ -137,7 +136,7 @@ def test_requests_keep_the_version_that_they_were_given(served: Versions, models
         assert told(served) == 2
         assert version.state is State.UNLOADING
         assert version.model is not None
-        answer = version.run(Asked(), version.model.signature("single"), {"x": [[0.0, 0.0]]})
+        answer = version.model.run(version.model.signature("single"), {"x": [[0.0, 0.0]]})
         assert answer["y"][0, 0] == 1
     assert version.state is State.END
 
@@ -223,7 +222,7 @@ def test_each_answer_is_of_one_version_while_versions_come_and_go(served: Versio
             try:
                 with served.using() as version:
                     assert version.model is not None
-                    answer = version.run(Asked(), version.model.signature("single"), {"x": [[0.0, 0.0]] * 100})["y"]
+                    answer = version.model.run(version.model.signature("single"), {"x": [[0.0, 0.0]] * 100})["y"]
                     if len(set(answer.ravel())) != 1:
                         faults.append(str(answer))
                     seen.add(float(answer[0, 0]))
