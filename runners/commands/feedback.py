@@ -144,12 +144,21 @@ def feedback(
                 f"warning: ingest.format of {settings.folder.name} is {settings.ingest.format!r}, and the span is "
                 "Parquet; with auto it is read"
             )
-        made = making.make(place, log, target, given, joined, new_labels, str(file or "the server"))
+        left_out = {
+            "labels without an id or a value": given.without,
+            "labels that are none of the model's": given.wrong[0],
+            "labels with a newer one of the same prediction": labels.superseded,
+            "labels of predictions that are not in the log": len(unknown),
+            "predictions in an earlier span": joined.already,
+            "predictions whose features could not be read": joined.unread,
+            "predictions logged again under the same id": joined.twice,
+        }
+        made = making.make(place, log, target, label, joined, new_labels, str(file or "the server"), left_out)
     told = [
         f"span      {made.folder}, {len(joined.ids):,} rows: {_counts(joined)}",
         f"labels    of {len(joined.matched):,} of {joined.logged:,} logged predictions "
         f"({len(joined.matched) / joined.logged:.1%})",
-        f"recorded  as {made.run}",
+        f"recorded  as {made.run}; ./millrace report {made.run} shows it",
         f"train     ./millrace run {model} --data '{target.pattern}'",
     ]
     return Result(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +62,7 @@ class Joined:
       twice: how many rows are left out because the same id was logged again later.
       unread: how many are left out because nobody could read their features.
       empty: columns of which no row has a value.
+      days: how many predictions were logged on each day, and how many of these are among the rows.
       scores: what was predicted, of the rows and of all that was logged.
     """
 
@@ -75,6 +76,7 @@ class Joined:
     twice: int = 0
     unread: int = 0
     empty: list[str] = field(default_factory=list)
+    days: dict[date, list[int]] = field(default_factory=dict)
     scores: Scores = field(default_factory=Scores)
 
 
@@ -114,7 +116,12 @@ def join(
         fresh = [each not in used for each in whole.column("prediction_id").to_pylist()]
         rows = pa.Table.from_batches([whole]).filter(pa.array(fresh, pa.bool_())).combine_chunks()
         chosen = set(rows.column("prediction_id").to_pylist())
-        found.scores.add(batch, [each in chosen for each in ids])
+        are_chosen = [each in chosen for each in ids]
+        found.scores.add(batch, are_chosen)
+        for moment, is_chosen in zip(batch.column("time").to_pylist(), are_chosen, strict=True):
+            day = found.days.setdefault(moment.date(), [0, 0])
+            day[0] += 1
+            day[1] += is_chosen
         for part in rows.to_batches():
             _refuse_redacted(prediction_log.redacted(batch), columns, label)
             if prediction_log.features(part):

@@ -14,10 +14,10 @@ from components.runtime.errors import InputError
 from components.runtime.publish import serving, trained_on
 from components.runtime.records import prediction_log
 from components.runtime.records.prediction_log import Labels
+from components.runtime.stage import progress
 from components.runtime.stage.artifacts import InputArtifact, OutputArtifact, write_whole
-from components.runtime.stage.progress import report
+from runners.feedback import page
 from runners.feedback import spans as spans_module
-from runners.feedback.given_labels import Given
 from runners.feedback.joining import Joined
 from runners.feedback.spans import Spans
 from runners.versions.decisions import decide, inputs_of
@@ -77,7 +77,14 @@ def columns(place: Place, log: Path, named: str) -> tuple[dict[str, Column], str
 
 
 def make(
-    place: Place, log: Path, spans: Spans, given: Given, joined: Joined, new_labels: pa.Table, source: str
+    place: Place,
+    log: Path,
+    spans: Spans,
+    label: str,
+    joined: Joined,
+    new_labels: pa.Table,
+    source: str,
+    left_out: Mapping[str, int],
 ) -> Made:
     """Publishes what was joined, keeps the labels, and records both; called with the log held.
 
@@ -85,10 +92,11 @@ def make(
       place: of the versions that predicted.
       log: of the model.
       spans: where the span goes.
-      given: the labels.
+      label: its column.
       joined: with rows.
       new_labels: those that the log does not have yet.
       source: where the labels came from, for people.
+      left_out: counts of what is not in the span, by why, for the page.
 
     Raises:
       InputError: it cannot be recorded, or written.
@@ -97,7 +105,13 @@ def make(
     made: list[tuple[int, Path]] = []
 
     def feedback(
-        destination: str, log_folder: str, labels: str, why: str, span: OutputArtifact, **versions: InputArtifact
+        destination: str,
+        log_folder: str,
+        labels: str,
+        why: str,
+        span: OutputArtifact,
+        report: OutputArtifact,
+        **versions: InputArtifact,
     ) -> None:
         keep(log, new_labels)
         number, folder = spans_module.publish(spans, log, joined.rows, joined.ids)
@@ -106,7 +120,10 @@ def make(
         span.metadata |= {"span": number, "folder": str(folder), "rows": len(joined.ids), **joined.kinds, **by_version}
         span.directory()
         write_whole(span.path / "predictions.txt", "".join(f"{each}\n" for each in joined.ids))
-        report(f"span {number}: {len(joined.ids)} rows in {folder}")
+        report.path.write_text(
+            page.render(f"Span {number} of {place.model}", label, joined, left_out), encoding="utf-8"
+        )
+        progress.report(f"span {number}: {len(joined.ids)} rows in {folder}")
 
     decided = decide(
         place,
@@ -114,6 +131,7 @@ def make(
         "span",
         {"log_folder": str(log), "labels": source},
         _versions(place, joined.versions),
+        has_page=True,
     )
     [(number, folder)] = made
     return Made(number, folder, decided.run)

@@ -37,19 +37,23 @@ class Scores:
                 self._chosen.append(np.array(chosen, bool))
                 return
 
+    def told(self) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], bool]:
+        """What was predicted of all rows, what of those with labels, and whether these are classes."""
+        if not self._values:
+            return np.array([]), np.array([]), False
+        everything, chosen = np.concatenate(self._values), np.concatenate(self._chosen)
+        are_numbers = ~np.isnan(everything)
+        return everything[are_numbers], everything[chosen & are_numbers], self._are_classes
+
     def one_sided(self) -> str:
         """How the rows with labels differ from all, in words; empty where they do not, or are too few to tell.
 
         The distance is that of Kolmogorov and Smirnov for numbers, the total variation for classes.
         """
-        if not self._values:
-            return ""
-        everything, chosen = np.concatenate(self._values), np.concatenate(self._chosen)
-        labelled = everything[chosen & ~np.isnan(everything)]
-        everything = everything[~np.isnan(everything)]
+        everything, labelled, are_classes = self.told()
         if not _FEWEST <= len(labelled) < len(everything):
             return ""
-        if self._are_classes:
+        if are_classes:
             known = np.unique(everything)
             shares = [np.array([np.mean(each == one) for one in known]) for each in (labelled, everything)]
             if np.abs(shares[0] - shares[1]).sum() / 2 < _MOST_APART:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from components.runtime.data.schema_columns import Column
 from components.runtime.errors import InputError
 from components.runtime.records import prediction_log
 from components.runtime.records.prediction_log import Labels
+from runners.feedback import page
 from runners.feedback.joining import Joined, Window, join
 from runners.feedback.scores import Scores
 
@@ -100,3 +101,36 @@ def _scores(values: pa.Array, chosen: list[bool]) -> str:
 def test_one_sided_labels(values: pa.Array, chosen: list[bool], said: str) -> None:
     found = _scores(values, chosen)
     assert found.startswith(said) if said else found == ""
+
+
+def test_a_page_of_every_kind_of_label_and_prediction(tmp_path: Path) -> None:
+    times = [NOW, NOW + timedelta(days=3)]
+    for number, (values, outputs) in enumerate(
+        (
+            (pa.array([f"class {row % 15}" for row in range(60)]), pa.array([[0.1, 0.9]] * 30 + [[0.9, 0.1]] * 30)),
+            (pa.array([row / 7 for row in range(60)], pa.float32()), pa.array([row / 60 for row in range(60)])),
+            (pa.array([row % 2 for row in range(60)]), pa.array(["yes"] * 60)),
+        )
+    ):
+        folder = tmp_path / str(number)
+        ids = [f"a{row}-0" for row in range(120)]
+        for day, time in enumerate(times):
+            some = ids[day * 60 : day * 60 + 60]
+            features, answers = {"x": pa.array([1] * 60)}, {"outputs": outputs}
+            prediction_log.write(
+                folder, prediction_log.table(some, [time] * 60, [1] * 60, [""] * 60, features, answers)
+            )
+        made = pa.table(
+            {
+                "prediction_id": ids[:60],
+                "label": values,
+                "kind": ["explicit"] * 60,
+                "time": pa.array([NOW] * 60, prediction_log.TIME),
+            }
+        )
+        found = join(folder, Labels(made), set(), {}, "y", Window())
+        document = page.render("Span 1 of m", "y", found, {"labels without an id or a value": 1234, "none": 0})
+        assert document.count("<svg") == (3 if number < 2 else 2)
+        assert "1,234" in document
+        assert "none" not in document.partition("What the labels are")[0].partition("left out")[2]
+        assert found.days == {times[0].date(): [60, 60], times[1].date(): [60, 0]}
