@@ -92,18 +92,16 @@ class Route(Traffic):
         """Sets the weights in each rule of the route that names both services."""
         resource = self._cluster.get(self._path)
         wanted = {self._services[STABLE]: _ALL - percent, self._services[CANARY]: percent}
-        changes = [
-            {"op": "test", "path": "/metadata/resourceVersion", "value": resource["metadata"]["resourceVersion"]},
-        ]
+        changes: list[dict[str, Any]] = []
         for rule, each in enumerate(resource.get("spec", {}).get("rules", [])):
             named = [str(reference["name"]) for reference in each.get("backendRefs", [])]
-            if set(wanted) <= set(named):
-                changes += [
-                    {"op": "add", "path": f"/spec/rules/{rule}/backendRefs/{place}/weight", "value": wanted[name]}
-                    for place, name in enumerate(named)
-                    if name in wanted
-                ]
-        if len(changes) == 1:
+            for place, name in enumerate(named if set(wanted) <= set(named) else []):
+                if name in wanted:
+                    path = f"/spec/rules/{rule}/backendRefs/{place}"
+                    # Somebody may write the route anew meanwhile.
+                    changes.append({"op": "test", "path": f"{path}/name", "value": name})
+                    changes.append({"op": "add", "path": f"{path}/weight", "value": wanted[name]})
+        if not changes:
             raise InputError(
                 f"{self.where}: no rule has the services {' and '.join(wanted)} behind it; add both to one"
             )
