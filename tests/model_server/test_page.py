@@ -316,7 +316,7 @@ def judged(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str
     told.parent.mkdir(parents=True)
     told.write_text(SCHEMAS[request.param])
     log = PredictionLog(tmp_path / "log", share=1.0, redacted=[], megabytes=10, seconds=60.0)
-    with served(Versions(MODEL, tmp_path / "served", log)) as found:
+    with served(Versions(MODEL, tmp_path / "served", log=log)) as found:
         yield found, log
 
 
