@@ -10,9 +10,9 @@ from components.runtime.errors import InputError, did_you_mean
 
 TITLES = {
     "error_rate": "share of requests without an answer",
-    "error_rate_added": "the same, above that of the stable version",
+    "error_rate_added": "share of requests without an answer, above that of the stable version",
     "p99_ms": "99 of 100 requests are answered within, in milliseconds",
-    "p99_ratio": "the same, as a multiple of that of the stable version",
+    "p99_ratio": "99 of 100 requests are answered within, as a multiple of the stable version's time",
     "answers": "share of the same rows answered otherwise",
 }
 

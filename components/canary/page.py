@@ -92,6 +92,6 @@ def _drawn(samples: Sequence[Sample], names: dict[str, str]) -> Html:
                 axes.plot(*zip(*points, strict=True), color=color, marker="o", markersize=3, label=names[side])
         axes.set_ylabel(title)
         axes.set_ylim(bottom=0)
-    requests.legend(frameon=False, loc="upper left")
+    drawn.legend(*requests.get_legend_handles_labels(), loc="outside upper right", ncols=2, frameon=False)
     slow.set_xlabel("minutes")
     return drawing(drawn, "Share of the traffic, requests, errors and latencies of both versions over time")
