@@ -27,8 +27,10 @@ from runners.settings.sections import Section
 from runners.settings.stages import (
     Approve,
     Evaluate,
+    Explain,
     InfraValidate,
     Ingest,
+    ModelCard,
     Notify,
     Push,
     PushHub,
@@ -47,7 +49,9 @@ _NOT_ARGUMENTS = {"train": {"train_steps", "eval_steps", "warm_start"}, "choose"
 SECTIONS = ("ingest", "statistics", "schema", "validate", "transform", "tune", "train", "evaluate", "choose", "push")
 """Of the settings, by stage, as far as they are its arguments."""
 
-OPTIONAL_SECTIONS = ("tune", "infra_validate", "approve", "push_hub", "push_vertex", "notify")
+OPTIONAL_SECTIONS = (
+    "tune", "explain", "infra_validate", "approve", "model_card", "push_hub", "push_vertex", "notify",
+)  # fmt: skip
 """Those without which a pipeline has no task of the stage."""
 
 PipelineName = Annotated[str, AfterValidator(pipeline_name)]
@@ -90,8 +94,10 @@ class Settings(Section):
     candidates: Candidates = Field(default={})
     choose: Choose = Choose()
     push: Push = Push()
+    explain: Explain | None = None
     infra_validate: InfraValidate | None = None
     approve: Approve | None = None
+    model_card: ModelCard | None = None
     push_hub: PushHub | None = None
     push_vertex: PushVertex | None = None
     notify: Notify | None = None
@@ -138,13 +144,12 @@ class Settings(Section):
         return self
 
     @model_validator(mode="after")
-    def _served_rows_are_in_a_split(self) -> Settings:
+    def _rows_that_are_asked_are_in_a_split(self) -> Settings:
         known = self.ingest.split_patterns or self.ingest.splits
-        if self.infra_validate and self.infra_validate.split not in known and not self.own_pipeline:
-            near = did_you_mean(self.infra_validate.split, list(known)) or ";"
-            raise ValueError(
-                f"infra_validate.split: no split {self.infra_validate.split!r}{near} ingest makes {', '.join(known)}"
-            )
+        for name, section in (("explain", self.explain), ("infra_validate", self.infra_validate)):
+            if section and section.split not in known and not self.own_pipeline:
+                near = did_you_mean(section.split, list(known)) or ";"
+                raise ValueError(f"{name}.split: no split {section.split!r}{near} ingest makes {', '.join(known)}")
         return self
 
     @model_validator(mode="after")

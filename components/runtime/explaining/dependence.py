@@ -109,5 +109,7 @@ def _histogram(values: Array, grid: Array) -> tuple[Array, Array]:
     finite = values[np.isfinite(values)]
     if not len(finite) or ends[0] == ends[-1]:
         return np.array([]), np.array([])
-    counts, edges = np.histogram(finite, _BARS, (ends[0], ends[-1]))
-    return counts, edges
+    whole, room = bool((finite == finite.round()).all()), ends[-1] - ends[0]
+    # A few whole numbers have a bar each.
+    bins = np.arange(ends[0] - 0.5, ends[-1] + 1) if whole and room <= 2 * _BARS else np.linspace(ends[0], ends[-1], _BARS + 1)
+    return np.histogram(finite, bins)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -18,6 +19,7 @@ Ask = Callable[[Rows], Array]
 NUMBER, TEXT, OTHER = "number", "text", "other"
 """Kinds of features: with one number or one text in a row; anything else (images, lists) is changed as a whole only."""
 
+_CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f]")
 _MOST_ROWS = 4096
 _MOST_BYTES = 64 << 20
 
@@ -32,10 +34,12 @@ def kind(values: Array) -> str:
 
 
 def _is_text(value: bytes | str) -> bool:
+    """Whether a person could read it: decodes, and has no control characters but those that divide lines."""
     try:
-        return isinstance(value, str) or value.isascii() or bool(value.decode()) or not value
+        text = value if isinstance(value, str) else value.decode()
     except UnicodeDecodeError:
         return False
+    return not _CONTROL.search(text)
 
 
 def missing(values: Array) -> Array:

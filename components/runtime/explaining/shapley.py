@@ -26,7 +26,8 @@ class Attributions:
     Attributes:
       features: names, in the order of the values.
       values: shape [rows, features, answers]; over the features they add up to `answers` - `baseline`.
-      errors: standard errors that come of the orders that were drawn, shape as `values`; NaN where only one order was.
+      errors: standard errors, shape as `values`, that come of which background rows and which orders were drawn; NaN
+        where there was one background row only.
       answers: to the rows, shape [rows, answers].
       baseline: mean answer to the background rows that were used, shape [answers].
       background: how many these are.

@@ -23,6 +23,10 @@ WARM_UP = "warm_up/tf_serving_warmup_requests"
 """In a blessing of infra_validate: what goes into the version that is pushed, as `serving.WARM_UP`."""
 
 
+CARD = "model_card"
+"""In a blessing of model_card: a folder that becomes `serving.CARD` in the version that is pushed."""
+
+
 @dataclass(frozen=True)
 class Blessing:
     """That a model met every threshold.

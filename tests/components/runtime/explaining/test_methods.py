@@ -21,6 +21,7 @@ SMALLEST = np.iinfo(np.int64).min
 def test_kinds_and_missing_values() -> None:
     assert kind(np.array([b"a", "\xe4".encode()], object)) == TEXT
     assert kind(np.array([b"\xff\xd8\xff"], object)) == OTHER, "bytes that are no text"
+    assert kind(np.array([b"\x00\x10\x03"], object)) == OTHER, "pixels"
     assert kind(np.zeros((2, 3))) == OTHER
     assert missing(np.array([1, SMALLEST])).tolist() == [False, True]
     assert missing(np.array([b"", b"a"], object)).tolist() == [True, False]
