@@ -32,10 +32,11 @@ class Items:
 
 @dataclass(frozen=True)
 class Table:
-    """A table; None in a cell is not known."""
+    """A table; None in a cell is not known, or, where `undefined`, has no value."""
 
     headers: Sequence[str]
     rows: Sequence[Sequence[Cell]]
+    undefined: bool = False
 
 
 @dataclass(frozen=True)
@@ -71,9 +72,9 @@ def _markdown(block: Block) -> str:
             return markdown_text(text)
         case Items(items):
             return "\n".join(f"- {markdown_text(item)}" for item in items)
-        case Table(headers, rows):
+        case Table(headers, rows, undefined):
             head = [[markdown_text(each) for each in headers], ["---"] * len(headers)]
-            body = [[markdown_text(_told(cell)) for cell in row] for row in rows]
+            body = [[markdown_text("–" if undefined and cell is None else _told(cell)) for cell in row] for row in rows]
             return "\n".join(f"| {' | '.join(row)} |" for row in [*head, *body])
         case Picture():
             return ""
@@ -90,8 +91,9 @@ def _html(block: Block) -> Html:
             return report.paragraph(report.text(text, "muted") if note else text)
         case Items(items):
             return Html(f"<ul>{''.join(f'<li>{report.escape(item)}</li>' for item in items)}</ul>")
-        case Table(headers, rows):
-            return report.table(headers, [[UNKNOWN if cell is None else cell for cell in row] for row in rows])
+        case Table(headers, rows, undefined):
+            absent = None if undefined else UNKNOWN
+            return report.table(headers, [[absent if cell is None else cell for cell in row] for row in rows])
         case Picture(drawing):
             return drawing
 

@@ -114,6 +114,7 @@ def _overall(known: Known) -> list[Block]:
             ]
             for each in thresholds
         ]  # fmt: skip
+        blocks.append(Said("What it had to reach:"))
         blocks.append(Table(["threshold on", "of", "has to be", "is", "baseline", "holds"], told))
     return [*blocks, Said(f"Blessed: {blessing['reason']}.")]
 
@@ -149,9 +150,9 @@ def _cut(names: tuple[str, ...], found: Sequence[Mapping[str, Any]], overall: Ma
     if main:
         values = [metrics(each["metrics"]).get(main) for each in shown]
         blocks.append(Picture(pictures.by_slice(title, main, labels, values, counts, metrics(overall).get(main))))
-    # What is not defined on a slice, such as AUC where there is one label, is not unknown: it has no value.
-    told = [["not defined" if cell is None and place > 1 else cell for place, cell in enumerate(row)] for row in rows]
-    blocks.append(Table([title, "examples", *columns], told))
+    blocks.append(Table([title, "examples", *columns], rows, undefined=True))
+    if any(cell is None for row in rows for cell in row):
+        blocks.append(Said("–: not defined on these examples.", note=True))
     if len(found) > len(shown):
         blocks.append(Said(f"The {len(shown)} largest of {len(found)} slices.", note=True))
     return blocks
@@ -192,7 +193,7 @@ def _data(known: Known, statistics: Mapping[str, DatasetFeatureStatisticsList], 
         if drawn:
             blocks.append(Picture(drawn))
             said = f"{min(number, 12)} of {number} features" if number > 12 else f"{number} features"
-            blocks.append(Said(f"Distributions of {said}, as shares of each split; of texts those that at least every hundredth value is.", note=True))
+            blocks.append(Said(f"Distributions of {said}, of each split alike whatever its size; of texts those that at least every hundredth value is.", note=True))
     missing = _missing(statistics)
     if missing:
         blocks.append(Table(["feature", *[f"missing in {split}" for split in statistics]], missing))

@@ -128,6 +128,8 @@ def _draw(axes: Any, features: Mapping[str, FeatureNameStatistics], colors: Mapp
 def _histogram(axes: Any, feature: FeatureNameStatistics, color: str, *, filled: bool) -> None:
     found = next((each for each in feature.num_stats.histograms if each.buckets), None)
     buckets = [each for each in (found.buckets if found else ()) if math.isfinite(each.low_value + each.high_value)]
+    if len(buckets) > 1:
+        buckets = [each for each in buckets if each.low_value < each.high_value]
     if not buckets:
         return
     edges = [*(each.low_value for each in buckets), buckets[-1].high_value]
@@ -135,8 +137,9 @@ def _histogram(axes: Any, feature: FeatureNameStatistics, color: str, *, filled:
         axes.axvline(edges[0], color=color)
         return
     total = sum(each.sample_count for each in buckets) or 1.0
-    shares = [each.sample_count / total for each in buckets]
-    axes.stairs(shares, edges, color=color, fill=filled, alpha=0.35 if filled else 1.0)
+    # The buckets of two splits are not of the same width.
+    density = [each.sample_count / total / (each.high_value - each.low_value) for each in buckets]
+    axes.stairs(density, edges, color=color, fill=filled, alpha=0.35 if filled else 1.0)
 
 
 def short(value: object, length: int = 28) -> str:
