@@ -17,6 +17,7 @@ from tensorflow_serving.apis import get_model_metadata_pb2
 
 from model_server import protocol, rest_values
 from model_server.errors import BadRequestError, NotServedError, RequestError
+from model_server.explaining import Turn, explain
 from model_server.metrics import counted
 from model_server.versions import Versions
 
@@ -33,6 +34,7 @@ Verb = Callable[[Versions, int | None, str, Mapping[str, Any]], tuple[dict[str, 
 def router(models: Mapping[str, Versions]) -> APIRouter:
     """The routes below `/v1`, and those of the metrics."""
     routes = APIRouter()
+    turn = Turn()
 
     @routes.get("/v1/models")
     async def names() -> Response:
@@ -56,10 +58,11 @@ def router(models: Mapping[str, Versions]) -> APIRouter:
             model, version, label, found = _asked(models, path)
             verb = _VERBS.get(found["verb"] or "")
             if verb is None:
-                raise NotServedError(f"{path}: POST to …:predict, …:classify or …:regress")
+                raise NotServedError(f"{path}: POST to …:predict, …:classify, …:regress or …:explain")
             with counted(model.name, found["verb"], "REST"):
                 content = await _body(request)
-                document, number = await asyncio.to_thread(_worked, verb, model, version, label, content)
+                do = turn.take if verb is explain else asyncio.to_thread
+                document, number = await do(_worked, verb, model, version, label, content)
                 return _json(document, {VERSION_HEADER: str(number)})
         except RequestError as error:
             return refusal(error.http, str(error))
@@ -149,7 +152,7 @@ def _regress(model: Versions, number: int | None, label: str, request: Mapping[s
         return {"result": protocol.regress(version.model, _signature_name(request), examples)}, version.number
 
 
-_VERBS: dict[str, Verb] = {"predict": _predict, "classify": _classify, "regress": _regress}
+_VERBS: dict[str, Verb] = {"predict": _predict, "classify": _classify, "regress": _regress, "explain": explain}
 
 
 def _signature_name(request: Mapping[str, Any]) -> str:

@@ -9,9 +9,9 @@ from components.explain.document import FILE, document
 from components.explain.network import Network
 from components.explain.page import page
 from components.explain.sample import draw, group_features, labels_of
-from components.explain.subject import asking, rows_of, subject
+from components.explain.signature import asking, rows_of
 from components.runtime.errors import InputError
-from components.runtime.explaining.rows import take
+from components.runtime.explaining.answers import subject
 from components.runtime.module_file.predictions import ExportedModel
 from components.runtime.publish import blessing as blessings
 from components.runtime.publish import serving
@@ -82,7 +82,8 @@ def explain(
     found = finding.attribute(explained, features, answers, labels, number, against, shown, seed)
     if number < min(rows, len(answers)) or against < min(background, len(answers)):
         found.notes.append(
-            f"explain.evaluations lets {number} rows be explained against {against}, in place of {rows} against {background}"
+            f"explain.evaluations lets {number} rows be explained against {against}, in place of {rows} against "
+            f"{background}"
         )
     finding.curves(found, seed)
     finding.counterfactuals(found)

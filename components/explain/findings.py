@@ -9,9 +9,9 @@ import numpy as np
 
 from components.explain.network import Gradients
 from components.explain.sample import Sample, group_names
-from components.explain.subject import BINARY, VALUE, Subject
 from components.runtime.explaining import shapley as shapley_values
 from components.runtime.explaining import thresholds
+from components.runtime.explaining.answers import BINARY, VALUE, Subject
 from components.runtime.explaining.counterfactuals import Counterfactual, nearest_other
 from components.runtime.explaining.dependence import Dependence, dependence
 from components.runtime.explaining.rows import Array, Rows, count, in_batches, take
@@ -89,7 +89,9 @@ class Findings:
 
     @property
     def importance(self) -> tuple[Array, Array]:
-        """Mean size of the attributions of each feature, and half of its 95 % interval; NaN where one row was explained."""
+        """Mean size of the attributions of each feature, and half of its 95 % interval; NaN where one row was "
+        "explained.
+        """
         sizes = np.abs(self.own)
         number = len(sizes)
         half = 1.96 * sizes.std(0, ddof=1) / np.sqrt(number) if number > 1 else np.full(sizes.shape[1], np.nan)
@@ -120,7 +122,14 @@ def sizes(rows: int, features: int, wanted: int, background: int, evaluations: i
 
 
 def attribute(
-    subject: Subject, rows: Rows, answers: Array, labels: Array | None, explained: int, background: int, shown: int, seed: int
+    subject: Subject,
+    rows: Rows,
+    answers: Array,
+    labels: Array | None,
+    explained: int,
+    background: int,
+    shown: int,
+    seed: int,
 ) -> Findings:
     """Shapley values of some rows.
 
@@ -167,7 +176,9 @@ def curves(findings: Findings, seed: int) -> None:
         found = {name: dependence(counted(findings.subject), some, name, rows[name], _POINTS) for name in names}
     findings.curves = [each for each in found.values() if each]
     if without := [name for name, each in found.items() if each is None]:
-        findings.notes.append(f"no partial dependence on {', '.join(without)}: not a number or a text, or always the same")
+        findings.notes.append(
+            f"no partial dependence on {', '.join(without)}: not a number or a text, or always the same"
+        )
 
 
 def counterfactuals(findings: Findings) -> None:
@@ -198,7 +209,9 @@ def fairness(findings: Findings, sample: Sample, features: Sequence[str], tolera
     for feature in features:
         names = np.array(group_names(sample, feature), object)
         sizes_of = {name: int((names == name).sum()) for name in sorted(set(names.tolist()))}
-        large = [name for name in sorted(sizes_of, key=lambda n: -sizes_of[n]) if sizes_of[name] >= _FEWEST][:_MOST_GROUPS]
+        large = [name for name in sorted(sizes_of, key=lambda n: -sizes_of[n]) if sizes_of[name] >= _FEWEST][
+            :_MOST_GROUPS
+        ]
         inside = np.isin(names, large)
         found = thresholds.groups_of(findings.answers[inside, 0], findings.labels[inside], names[inside].tolist())
         kept = {group.name for group in found}

@@ -61,8 +61,11 @@ def _records(examples: InputArtifact, split: str) -> Iterator[bytes]:
 
 
 def labels_of(exported: ExportedModel, sample: Sample, label: str) -> Array | None:
-    """The label of each example, as evaluate reads it: a transformed feature, or a raw one; None where it is none of
-    these, or is not one number for each example."""
+    """The label of each example, as evaluate reads it: a transformed feature, or a raw one.
+
+    Returns:
+      None where it is none of these, or is not one number for each example.
+    """
     import tensorflow as tf
 
     found: Array | None = None
@@ -98,7 +101,9 @@ def group_features(sample: Sample, wanted: Sequence[str], slices: Sequence[dict[
             raise InputError(f"explain.groups: the examples have no feature {name!r}{did_you_mean(name, known)}")
     if wanted:
         return list(wanted)
-    return list(dict.fromkeys(name for each in slices if len(each["slice"]) == 1 for name in each["slice"] if name in known))
+    return list(
+        dict.fromkeys(name for each in slices if len(each["slice"]) == 1 for name in each["slice"] if name in known)
+    )
 
 
 def group_names(sample: Sample, feature: str) -> list[str]:

@@ -46,7 +46,12 @@ class Words:
 
 
 def parts(
-    words: Words, known: Known, digest: str, statistics: Mapping[str, DatasetFeatureStatisticsList], *, distributions: bool
+    words: Words,
+    known: Known,
+    digest: str,
+    statistics: Mapping[str, DatasetFeatureStatisticsList],
+    *,
+    distributions: bool,
 ) -> list[Part]:
     """The card, in its order.
 
@@ -85,7 +90,10 @@ def _model(words: Words, known: Known, digest: str) -> list[Block]:
 
 
 def _use(words: Words) -> list[Block]:
-    return [Said(words.intended_use or _NOT_SAID), Said(f"Not for: {words.not_for}" if words.not_for else "What it is not for is not said.")]
+    return [
+        Said(words.intended_use or _NOT_SAID),
+        Said(f"Not for: {words.not_for}" if words.not_for else "What it is not for is not said."),
+    ]
 
 
 def _overall(known: Known) -> list[Block]:
@@ -100,16 +108,24 @@ def _overall(known: Known) -> list[Block]:
     has_intervals = any(row[2] for row in rows)
     splits = ", ".join((known.slices or {}).get("splits") or []) or UNKNOWN
     measured = count((known.slices or {}).get("rows"))
-    blocks: list[Block] = [Said(f"Measured on the splits {splits}, {UNKNOWN if measured is None else f'{measured:,}'} examples.")]
+    blocks: list[Block] = [
+        Said(f"Measured on the splits {splits}, {UNKNOWN if measured is None else f'{measured:,}'} examples.")
+    ]
     if rows:
-        blocks.append(Table(["metric", "value", *(["95 %"] if has_intervals else [])], [row if has_intervals else row[:2] for row in rows]))
+        blocks.append(
+            Table(
+                ["metric", "value", *(["95 %"] if has_intervals else [])],
+                [row if has_intervals else row[:2] for row in rows],
+            )
+        )
     else:
         blocks.append(Said("No metrics are known."))
     if thresholds:
         # (A threshold of a change holds where there is no baseline to change from: None.)
         told = [
             [
-                each["metric"], each["slice"], each["bound"], each.get("value"), each.get("baseline_value") if each["kind"] == "change" else "",
+                each["metric"], each["slice"], each["bound"], each.get("value"),
+                each.get("baseline_value") if each["kind"] == "change" else "",
                 {True: "yes", False: "no"}.get(each.get("passed"), "not applied"),
             ]
             for each in thresholds
@@ -134,7 +150,9 @@ def _slices(known: Known) -> list[Part]:
     return [Part(f"By {' and '.join(names)}", _cut(names, found, overall, judged)) for names, found in groups.items()]
 
 
-def _cut(names: tuple[str, ...], found: Sequence[Mapping[str, Any]], overall: Mapping[str, Any], judged: Sequence[str]) -> list[Block]:
+def _cut(
+    names: tuple[str, ...], found: Sequence[Mapping[str, Any]], overall: Mapping[str, Any], judged: Sequence[str]
+) -> list[Block]:
     shown = sorted(found, key=lambda each: -(each["examples"] or 0))[:_MOST_SLICES]
     shown = sorted(shown, key=lambda each: _natural(each["slice"].values()))
     columns = list(dict.fromkeys(name for each in shown for name in metrics(each["metrics"]) if name != _COUNT))
@@ -193,7 +211,13 @@ def _data(known: Known, statistics: Mapping[str, DatasetFeatureStatisticsList], 
         if drawn:
             blocks.append(Picture(drawn))
             said = f"{min(number, 12)} of {number} features" if number > 12 else f"{number} features"
-            blocks.append(Said(f"Distributions of {said}, of each split alike whatever its size; of texts those that at least every hundredth value is.", note=True))
+            blocks.append(
+                Said(
+                    f"Distributions of {said}, of each split alike whatever its size; of texts those that at least "
+                    "every hundredth value is.",
+                    note=True,
+                )
+            )
     missing = _missing(statistics)
     if missing:
         blocks.append(Table(["feature", *[f"missing in {split}" for split in statistics]], missing))
@@ -209,7 +233,9 @@ def _missing(statistics: Mapping[str, DatasetFeatureStatisticsList]) -> list[lis
             common = getattr(feature, feature.WhichOneof("stats") or "num_stats").common_stats
             name = ".".join(feature.path.step) or feature.name
             shares.setdefault(name, {})[split] = 1 - common.num_non_missing / dataset.num_examples
-    lacking = sorted((name for name in shares if max(shares[name].values()) > 0), key=lambda name: -max(shares[name].values()))
+    lacking = sorted(
+        (name for name in shares if max(shares[name].values()) > 0), key=lambda name: -max(shares[name].values())
+    )
     return [[name, *[_per_cent(shares[name].get(split)) for split in statistics]] for name in lacking[:_MOST_FEATURES]]
 
 
@@ -221,19 +247,27 @@ def _explained(found: Mapping[str, Any]) -> list[Block]:
     first = found["importance"][:_MOST_FEATURES]
     blocks: list[Block] = [
         Said(
-            f"Mean size of the Shapley values of {found['explained']:,} examples of {found['split']}: what the model goes by, and not what "
+            f"Mean size of the Shapley values of {found['explained']:,} examples of {found['split']}: what the "
+            "model goes by, and not what "
             "causes what."
         ),
         Picture(pictures.importance(first)),
-        Table(["feature", "mean size", "± 95 %"], [[each["feature"], each["mean"], each["half_interval"]] for each in first]),
+        Table(
+            ["feature", "mean size", "± 95 %"],
+            [[each["feature"], each["mean"], each["half_interval"]] for each in first],
+        ),
     ]
     for each in found.get("thresholds", []):
         goals = [
-            [goal["goal"], goal["accuracy"], *[_threshold(goal["thresholds"][name]) for name in each["groups"]]] for goal in each["goals"]
+            [goal["goal"], goal["accuracy"], *[_threshold(goal["thresholds"][name]) for name in each["groups"]]]
+            for goal in each["goals"]
         ]
         if goals:
             blocks += [
-                Said(f"Decision thresholds between the groups of {each['feature']}, and the accuracy that each goal leaves:"),
+                Said(
+                    f"Decision thresholds between the groups of {each['feature']}, and the accuracy that each goal "
+                    "leaves:"
+                ),
                 Table(["goal", "accuracy", *each["groups"]], goals),
             ]
     return blocks

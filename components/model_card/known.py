@@ -74,4 +74,6 @@ def count(value: Any) -> int | None:
 
 def metrics(found: Mapping[str, Any]) -> dict[str, float]:
     """Metrics by name, without their intervals."""
-    return {name: float(value) for name, value in found.items() if isinstance(value, int | float) and " 95% " not in name}
+    return {
+        name: float(value) for name, value in found.items() if isinstance(value, int | float) and " 95% " not in name
+    }

@@ -19,7 +19,14 @@ _TEXTS = 6
 _GREY = "#9ca3af"
 
 
-def by_slice(title: str, metric: str, names: Sequence[str], values: Sequence[float | None], counts: Sequence[int | None], overall: float | None) -> Html:
+def by_slice(
+    title: str,
+    metric: str,
+    names: Sequence[str],
+    values: Sequence[float | None],
+    counts: Sequence[int | None],
+    overall: float | None,
+) -> Html:
     """A metric of some slices, beside how many examples each has.
 
     Args:
@@ -57,7 +64,9 @@ def importance(found: Sequence[Mapping[str, Any]]) -> Html:
     return drawing(drawn, f"What the model goes by: {', '.join(str(each['feature']) for each in found[:3])} most")
 
 
-def distributions(statistics: Mapping[str, DatasetFeatureStatisticsList], first: Sequence[str]) -> tuple[Html | None, int]:
+def distributions(
+    statistics: Mapping[str, DatasetFeatureStatisticsList], first: Sequence[str]
+) -> tuple[Html | None, int]:
     """Distributions of features, one color for each split.
 
     Args:

@@ -75,9 +75,9 @@ async function ask(event) {
   event.preventDefault();
   if (at("ask").getAttribute("aria-disabled") === "true") return;
   say("");
-  let body;
+  let row, body;
   try {
-    const row = Object.fromEntries(about.inputs.map((spec, index) => [spec.name, fields[index].get()]));
+    row = Object.fromEntries(about.inputs.map((spec, index) => [spec.name, fields[index].get()]));
     body = written({ instances: [row] });
   } catch (error) { say(error.message, error.control); return; }
   const path = tell(body);
@@ -88,10 +88,12 @@ async function ask(event) {
     at("by").textContent = `Version ${version} answered.`;
     at("answer").replaceChildren(...answer(about.outputs, found.predictions[0]));
     at("answered").hidden = false;
+    answeredRow(row, path);
     // Another version may be in service by now.
     if (!at("choice").value && Number(version) !== about.in_service) await load("");
   } catch (error) {
     at("answered").hidden = true;
+    at("why").hidden = true;
     say(error.message);
   } finally { at("ask").removeAttribute("aria-disabled"); }
 }

@@ -39,7 +39,9 @@ _VIEWS = (
 @served_from
 @click.option("--all", "everything", is_flag=True, help="Also those that were removed.")
 @click.option("--verify", is_flag=True, help="Compare every byte with what was pushed.")
-@click.option("--card", "of", type=click.IntRange(min=1), metavar="N", help="Print the model card of version N instead.")
+@click.option(
+    "--card", "of", type=click.IntRange(min=1), metavar="N", help="Print the model card of version N instead."
+)
 @click.option("--keep", type=click.IntRange(min=1), metavar="K", help="Remove all but the last K, as push.keep does.")
 @click.option("--yes", is_flag=True, help="Remove without asking.")
 @WHY
@@ -98,12 +100,9 @@ def _configuration(place: Place, base_path: str) -> Result:
 
 def _card(place: Place, number: int) -> Result:
     found = card(place, number)
-
-    def told() -> None:
-        output.note(f"version {number} of {place.model}; with pictures: {found.page}")
-        print(found.text, end="")
-
-    return Result({"model": place.model, "version": number, "card": found.text, "page": found.page}, told, [found.page])
+    output.note(f"version {number} of {place.model}; with pictures: {found.page}")
+    document = {"model": place.model, "version": number, "card": found.text, "page": found.page}
+    return Result(document, found.text.rstrip(), [found.page])
 
 
 def _labels(place: Place, there: set[int]) -> dict[str, int] | None:

@@ -38,7 +38,8 @@ def card(place: Place, number: int) -> Card:
         text = (folder / serving.CARD_MARKDOWN).read_text(encoding="utf-8")
     except FileNotFoundError:
         raise InputError(
-            f"{place.model}: version {number} has no model card; a section model_card in the settings gives the versions "
+            f"{place.model}: version {number} has no model card; a section model_card in the settings gives the "
+            "versions "
             "one that are pushed from then on"
         ) from None
     except (OSError, UnicodeDecodeError) as error:

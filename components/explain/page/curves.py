@@ -9,7 +9,7 @@ import numpy as np
 
 from components.explain.findings import Findings
 from components.explain.page.labels import short
-from components.explain.subject import CLASSES
+from components.runtime.explaining.answers import CLASSES
 from components.runtime.explaining.dependence import Dependence
 from components.runtime.explaining.rows import NUMBER, missing, told
 from components.runtime.stage.report import COLORS, Html, drawing, figure, paragraph, section, text
@@ -22,8 +22,10 @@ def part(findings: Findings) -> Html:
     """The section."""
     answers = _answers(findings)
     note = (
-        "Mean answer when one feature of all rows is set to the same value; band: what four of five rows are answered; bars: "
-        "rows with these values. Each feature is varied as if it were independent of the others, which may make rows that never occur."
+        "Mean answer when one feature of all rows is set to the same value; band: what four of five rows are "
+        "answered; bars: "
+        "rows with these values. Each feature is varied as if it were independent of the others, which may make "
+        "rows that never occur."
     )
     rows = math.ceil(len(findings.curves) / _COLUMNS)
     drawn = figure(10.5, 2.4 * rows)
@@ -90,4 +92,13 @@ def _panel(axes: Any, curve: Dependence, answers: list[int]) -> None:
         if dots.any():
             axes.errorbar(places[dots], means[dots], ends, fmt="o", color=color, markersize=4, linewidth=1, capsize=2)
     if curve.kind == NUMBER and absent.any():
-        axes.text(places[absent][0], 1.0, "missing", transform=axes.get_xaxis_transform(), fontsize=7, ha="center", va="top", color="#6b7280")
+        axes.text(
+            places[absent][0],
+            1.0,
+            "missing",
+            transform=axes.get_xaxis_transform(),
+            fontsize=7,
+            ha="center",
+            va="top",
+            color="#6b7280",
+        )

@@ -41,8 +41,10 @@ def part(found: Fairness) -> Html:
     groups = ", ".join(f"{group.name} ({group.rows:,})" for group in found.groups)
     parts: list[object] = [
         paragraph(
-            "From which answer on a row is decided to be positive, so that the share of positive decisions (demographic parity), the "
-            "true positive rate (equal opportunity), or that and the false positive rate (equalised odds) of any two groups are alike, and "
+            "From which answer on a row is decided to be positive, so that the share of positive decisions "
+            "(demographic parity), the "
+            "true positive rate (equal opportunity), or that and the false positive rate (equalised odds) of any "
+            "two groups are alike, and "
             "the most decisions are right."
         ),
         paragraph(text(f"Groups: {groups}.", "muted")),
@@ -55,7 +57,9 @@ def part(found: Fairness) -> Html:
         parts.append(paragraph(text(f"Left out, too small or of one label only: {listed}{more}.", "muted")))
     parts.append(
         paragraph(
-            text("Found on the examples that are shown here; hold them to other ones before you decide by them.", "muted")
+            text(
+                "Found on the examples that are shown here; hold them to other ones before you decide by them.", "muted"
+            )
         )
     )
     return section(title, *parts)

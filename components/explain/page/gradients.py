@@ -20,7 +20,8 @@ def part(findings: Findings, found: Gradients) -> Html:
     """The section."""
     held = f" Without a gradient, and kept as they are: {', '.join(found.held)}." if found.held else ""
     note = (
-        f"Of {len(found.rows)} rows, along the line from a baseline (the mean of the features; of an image its darkest value) to the row. "
+        f"Of {len(found.rows)} rows, along the line from a baseline (the mean of the features; of an image its "
+        "darkest value) to the row. "
         f"The values of a row add up to the answer less that to the baseline, but for {found.missed:.2g} at most.{held}"
     )
     images = [name for name, values in found.given.items() if values.dtype.kind == "f" and is_image(values)]
@@ -37,7 +38,9 @@ def _bars(findings: Findings, found: Gradients, names: list[str]) -> Html:
     drawn = figure(8, 0.9 + 0.3 * len(order))
     axes = drawn.subplots()
     half = [1.96 * sizes[name].std() / np.sqrt(len(sizes[name])) for name in order]
-    axes.barh(range(len(order)), [sizes[name].mean() for name in order], xerr=half, color=COLORS[3], height=0.62, capsize=2)
+    axes.barh(
+        range(len(order)), [sizes[name].mean() for name in order], xerr=half, color=COLORS[3], height=0.62, capsize=2
+    )
     axes.set_yticks(range(len(order)), [short(name, 30) for name in order])
     axes.invert_yaxis()
     axes.set_xlabel(f"mean size of integrated gradients of the {unit(findings)}")

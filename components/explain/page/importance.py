@@ -17,10 +17,15 @@ def part(findings: Findings, facts: Html) -> Html:
     found = findings.attributions
     mean, half = findings.importance
     order = findings.order[:_MOST]
-    rows = [[found.features[place], float(mean[place]), None if np.isnan(half[place]) else float(half[place])] for place in order]
+    rows = [
+        [found.features[place], float(mean[place]), None if np.isnan(half[place]) else float(half[place])]
+        for place in order
+    ]
     note = (
-        f"Left: mean size of each feature's Shapley values to the {unit(findings)}, with 95 % intervals over rows. Right: the values "
-        "themselves, a dot for each row; blue where the feature is low, orange where it is high, grey where it is no number."
+        f"Left: mean size of each feature's Shapley values to the {unit(findings)}, with 95 % intervals over rows. "
+        "Right: the values "
+        "themselves, a dot for each row; blue where the feature is low, orange where it is high, grey where it is "
+        "no number."
     )
     parts: list[object] = [facts, _drawn(findings, order), paragraph(text(note, "muted"))]
     parts.append(table(["feature", "mean size", "± 95 %"], rows))
@@ -35,7 +40,9 @@ def _drawn(findings: Findings, order: list[int]) -> Html:
     drawn = figure(10, 1.0 + 0.32 * len(order))
     left, right = drawn.subplots(1, 2, sharey=True, width_ratios=[1, 1.6])
     lines = np.arange(len(order))
-    left.barh(lines, mean[order], xerr=np.nan_to_num(half[order]), color=COLORS[0], ecolor="#1f2937", height=0.62, capsize=2)
+    left.barh(
+        lines, mean[order], xerr=np.nan_to_num(half[order]), color=COLORS[0], ecolor="#1f2937", height=0.62, capsize=2
+    )
     left.set_xlabel("mean size of attributions")
     left.set_yticks(lines, [short(found.features[place]) for place in order])
     left.invert_yaxis()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from components.explain.findings import Findings
-from components.explain.subject import CLASSES
+from components.runtime.explaining.answers import CLASSES
 from components.runtime.explaining.rows import NUMBER, OTHER, TEXT, Array, kind, missing, told
 
 

@@ -19,7 +19,8 @@ def render(findings: Findings, examples: int, split: str) -> str:
     of = f"all {drawn:,}" if drawn == examples else f"{drawn:,} of {examples:,}"
     facts = paragraph(
         f"By {of} examples of {split}; {len(findings.explained):,} of them have attributions, against "
-        f"{findings.attributions.background} others. What is told is what the model goes by, and not what causes what in the world."
+        f"{findings.attributions.background} others. What is told is what the model goes by, and not what causes "
+        "what in the world."
     )
     parts = [importance.part(findings, facts)]
     if findings.gradients:

@@ -19,8 +19,10 @@ _UP, _DOWN = COLORS[1], COLORS[0]
 def part(findings: Findings) -> Html:
     """The rows that are shown, from the highest answer to the lowest."""
     note = (
-        "From the mean answer to the background rows (dotted) to the answer to the row: each feature's part in it, the largest first. "
-        "The parts add up; the lines on the bars are the standard error that comes of which background rows and orders were drawn."
+        "From the mean answer to the background rows (dotted) to the answer to the row: each feature's part in it, "
+        "the largest first. "
+        "The parts add up; the lines on the bars are the standard error that comes of which background rows and "
+        "orders were drawn."
     )
     number = len(findings.shown)
     columns = 2
@@ -31,7 +33,11 @@ def part(findings: Findings) -> Html:
         _waterfall(panel, findings, place)
     for panel in panels[number:]:
         panel.set_axis_off()
-    return section("Single rows", paragraph(text(note, "muted")), drawing(drawn, f"Attributions of {number} rows, feature by feature"))
+    return section(
+        "Single rows",
+        paragraph(text(note, "muted")),
+        drawing(drawn, f"Attributions of {number} rows, feature by feature"),
+    )
 
 
 def _waterfall(axes: Any, findings: Findings, place: int) -> None:
@@ -54,7 +60,9 @@ def _waterfall(axes: Any, findings: Findings, place: int) -> None:
     begun = start + np.cumsum([0.0, *parts[:-1]])
     lines = np.arange(len(parts))
     colors = [_UP if each >= 0 else _DOWN for each in parts]
-    axes.barh(lines, parts, left=begun, xerr=spread, color=colors, ecolor="#374151", error_kw={"linewidth": 0.8}, height=0.66)
+    axes.barh(
+        lines, parts, left=begun, xerr=spread, color=colors, ecolor="#374151", error_kw={"linewidth": 0.8}, height=0.66
+    )
     axes.axvline(start, color="#6b7280", linewidth=0.8, linestyle=":")
     axes.axvline(float(found.answers[place, target]), color="#1f2937", linewidth=0.8)
     axes.set_yticks(lines, names, fontsize=7.5)
@@ -62,14 +70,18 @@ def _waterfall(axes: Any, findings: Findings, place: int) -> None:
     axes.use_sticky_edges = False
     axes.margins(x=0.08)
     label = "" if findings.labels is None else f", label {findings.labels[at]:g}"
-    axes.set_title(f"answer {short(findings.subject.told(found.answers[place]), 30)}{label}", fontsize=9, loc="left", weight="bold")
+    axes.set_title(
+        f"answer {short(findings.subject.told(found.answers[place]), 30)}{label}", fontsize=9, loc="left", weight="bold"
+    )
 
 
 def others(findings: Findings) -> Html:
     """Of each row shown the nearest example with another answer."""
     note = (
-        "Of the examples that there are, the nearest with another answer, and in what the two differ, the most distant first. "
-        "Distance: the mean over features; of numbers the share of examples between them, of texts the share of words that one of them "
+        "Of the examples that there are, the nearest with another answer, and in what the two differ, the most "
+        "distant first. "
+        "Distance: the mean over features; of numbers the share of examples between them, of texts the share of "
+        "words that one of them "
         "alone has."
     )
     pairs: list[str] = []
@@ -86,6 +98,9 @@ def others(findings: Findings) -> Html:
         rows.append([text("answer", "muted"), told(findings.answers[at]), told(findings.answers[other.row])])
         more = f"; {len(differs) - _DIFFERING} more features differ" if len(differs) > _DIFFERING else ""
         title = heading(f"Answer {told(findings.answers[at])}: distance {other.distance:.3f}{more}")
-        pairs.append(f'<div style="min-width: 0; overflow-x: auto">{title}{table(["feature", "this row", "nearest other answer"], rows)}</div>')
+        pair = table(["feature", "this row", "nearest other answer"], rows)
+        pairs.append(f'<div style="min-width: 0; overflow-x: auto">{title}{pair}</div>')
     beside = "display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 420px), 1fr)); gap: 0 24px"
-    return section("Nearest other answers", paragraph(text(note, "muted")), Html(f'<div style="{beside}">{"".join(pairs)}</div>'))
+    return section(
+        "Nearest other answers", paragraph(text(note, "muted")), Html(f'<div style="{beside}">{"".join(pairs)}</div>')
+    )

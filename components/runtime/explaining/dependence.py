@@ -111,5 +111,9 @@ def _histogram(values: Array, grid: Array) -> tuple[Array, Array]:
         return np.array([]), np.array([])
     whole, room = bool((finite == finite.round()).all()), ends[-1] - ends[0]
     # A few whole numbers have a bar each.
-    bins = np.arange(ends[0] - 0.5, ends[-1] + 1) if whole and room <= 2 * _BARS else np.linspace(ends[0], ends[-1], _BARS + 1)
+    bins = (
+        np.arange(ends[0] - 0.5, ends[-1] + 1)
+        if whole and room <= 2 * _BARS
+        else np.linspace(ends[0], ends[-1], _BARS + 1)
+    )
     return np.histogram(finite, bins)

@@ -56,9 +56,7 @@ def integrated_gradients(
         for name, found in gradient(line, target).items():
             sums[name] = sums.get(name, 0) + found.astype(np.float64).sum(0)
     values = {name: (row[name][0] - baseline[name][0]) * total / steps for name, total in sums.items()}
-    ends = {
-        name: np.concatenate([baseline.get(name, given), given]).astype(given.dtype) for name, given in row.items()
-    }
+    ends = {name: np.concatenate([baseline.get(name, given), given]).astype(given.dtype) for name, given in row.items()}
     before, after = answer(take(ends, slice(0, 2)))[:, target]
     return Integrated(values, float(after - before - sum(each.sum() for each in values.values())))
 

@@ -107,10 +107,8 @@ def _gains(
     index = np.where(own, to[:, None, None], start[:, None, None]).reshape(-1, width)
     mixed = {name: values[index[:, column]] for column, (name, values) in enumerate(both.items())}
     answers = in_batches(ask, mixed, at_once).reshape(walks, 2, width - 1, -1)
-    steps = np.diff(
-        np.concatenate([np.tile(begun[:, None, None], (1, 2, 1, 1)), answers, np.tile(reached[:, None, None], (1, 2, 1, 1))], 2),
-        axis=2,
-    )  # fmt: skip
+    first, last = (np.tile(end[:, None, None], (1, 2, 1, 1)) for end in (begun, reached))
+    steps = np.diff(np.concatenate([first, answers, last], 2), axis=2)
     walk = np.arange(walks)[:, None]
     return (steps[walk, 0, place] + steps[walk, 1, width - 1 - place]) / 2
 

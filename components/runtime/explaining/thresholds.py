@@ -140,7 +140,9 @@ def _told(goal: str, rates: tuple[str, ...], groups: Sequence[Group], picked: Se
         }
         for group, place in zip(groups, picked, strict=True)
     }
-    gaps = [max(each[rate] for each in measured.values()) - min(each[rate] for each in measured.values()) for rate in rates]
+    gaps = [
+        max(each[rate] for each in measured.values()) - min(each[rate] for each in measured.values()) for rate in rates
+    ]
     return Chosen(
         goal,
         {group.name: float(THRESHOLDS[place]) for group, place in zip(groups, picked, strict=True)},

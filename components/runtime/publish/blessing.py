@@ -15,9 +15,9 @@ from components.runtime.text.json_text import parse
 FILE = "blessing.json"
 
 SLICES = "slices.json"
-"""In a blessing: `label` (the feature that the answers were held to, empty where there are several), `splits`, `rows`, and
-of each slice (`slice`: value by feature, none of all examples) its `examples` and `metrics`; `left_out` of them are not
-there. What explains a model or writes of it, on any target, gets it with the blessing."""
+"""In a blessing: `label` (the feature that the answers were held to, empty where there are several), `splits`, `rows`,
+and of each slice (`slice`: value by feature, none of all examples) its `examples` and `metrics`; `left_out` of them are
+not there. What explains a model or writes of it, on any target, gets it with the blessing."""
 
 WARM_UP = "warm_up/tf_serving_warmup_requests"
 """In a blessing of infra_validate: what goes into the version that is pushed, as `serving.WARM_UP`."""

@@ -142,7 +142,11 @@ def test_report_tells_the_verdict_first(blessed: tuple[Path, dict[str, Any]]) ->
 
 def test_worse_than_the_baseline_is_not_blessed(compared: tuple[Path, dict[str, Any]], good_model: Path) -> None:
     folder, metadata = compared
-    assert sorted(path.name for path in (folder / "blessing").iterdir()) == ["NOT_BLESSED", "blessing.json", "slices.json"]
+    assert sorted(path.name for path in (folder / "blessing").iterdir()) == [
+        "NOT_BLESSED",
+        "blessing.json",
+        "slices.json",
+    ]
     document = read_blessing(folder)
     assert document["baseline"] is True
     assert document["baseline_digest"] == content_digest(good_model)

@@ -125,7 +125,9 @@ def test_thresholds_hold_their_goal_and_no_others_that_do_are_more_accurate() ->
         assert found[goal].accuracy >= best
     accuracy = [found[goal].accuracy for goal in thresholds.GOALS]
     assert max(accuracy) == found["a threshold for each group"].accuracy
-    direct = np.mean([(s >= found[thresholds.ONE].thresholds[n]) == l for s, l, n in zip(scores, labels, names, strict=True)])
+    direct = np.mean(
+        [(s >= found[thresholds.ONE].thresholds[n]) == y for s, y, n in zip(scores, labels, names, strict=True)]
+    )
     assert found[thresholds.ONE].accuracy == pytest.approx(direct)
 
 
