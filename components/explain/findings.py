@@ -14,7 +14,7 @@ from components.runtime.explaining import thresholds
 from components.runtime.explaining.answers import BINARY, VALUE, Subject
 from components.runtime.explaining.counterfactuals import Counterfactual, nearest_other
 from components.runtime.explaining.dependence import Dependence, dependence
-from components.runtime.explaining.rows import Array, Rows, count, in_batches, take
+from components.runtime.explaining.rows import Array, Ask, Rows, count, in_batches, take
 from components.runtime.explaining.shapley import Attributions
 from components.runtime.stage import progress
 
@@ -89,9 +89,7 @@ class Findings:
 
     @property
     def importance(self) -> tuple[Array, Array]:
-        """Mean size of the attributions of each feature, and half of its 95 % interval; NaN where one row was "
-        "explained.
-        """
+        """Mean size of the attributions of each feature, and half of its 95 % interval; NaN of one row."""
         sizes = np.abs(self.own)
         number = len(sizes)
         half = 1.96 * sizes.std(0, ddof=1) / np.sqrt(number) if number > 1 else np.full(sizes.shape[1], np.nan)
@@ -156,7 +154,7 @@ def attribute(
     return Findings(subject, rows, answers, labels, [int(place) for place in places], found, chosen)
 
 
-def counted(subject: Subject):  # type: ignore[no-untyped-def]
+def counted(subject: Subject) -> Ask:
     """The model, which tells how many rows it was asked."""
 
     def ask(rows: Rows) -> Array:

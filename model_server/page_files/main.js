@@ -88,7 +88,7 @@ async function ask(event) {
     at("by").textContent = `Version ${version} answered.`;
     at("answer").replaceChildren(...answer(about.outputs, found.predictions[0]));
     at("answered").hidden = false;
-    answeredRow(row, path);
+    answeredRow(row, path, found.predictions[0]);
     // Another version may be in service by now.
     if (!at("choice").value && Number(version) !== about.in_service) await load("");
   } catch (error) {

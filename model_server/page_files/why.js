@@ -4,9 +4,9 @@
 const MOST_PARTS = 20, CURVE_POINTS = 25, MOST_TEXTS = 12, WAIT_MS = 250;
 let asked = null;
 
-// What the page keeps of an answer: the row, and where it was asked.
-function answeredRow(row, path) {
-  asked = { row, path };
+// What the page keeps of an answer: the row, where it was asked, and which output is explained.
+function answeredRow(row, path, prediction) {
+  asked = { row, path, output: explained(prediction) };
   at("why-parts").replaceChildren();
   at("why-fault").hidden = true;
   at("why").hidden = false;
@@ -26,9 +26,10 @@ async function why() {
   if (at("explain").getAttribute("aria-disabled") === "true") return;
   at("explain").setAttribute("aria-disabled", "true");
   at("why-fault").hidden = true;
-  const { row, path } = asked;
+  const { row, path, output } = asked;
   try {
-    const [found] = await answerOf(path.replace(/:predict$/, ":explain"), { method: "POST", body: written({ instances: [row] }) });
+    const body = written({ instances: [row], ...(output ? { output } : {}) });
+    const [found] = await answerOf(path.replace(/:predict$/, ":explain"), { method: "POST", body });
     if (asked.row === row) at("why-parts").replaceChildren(...parts(found, row));
   } catch (error) {
     at("why-fault").textContent = error.message;
@@ -87,29 +88,32 @@ function grid(spec) {
   return isWhole(spec) ? [...new Set(steps.map(Math.round))] : steps;
 }
 
-// The number that is drawn: of several outputs the first of numbers; of several numbers the largest of this row.
-function drawn(prediction) {
+// The output that is explained and drawn: of several numbers those that are shares of one; "" where there is no number.
+function explained(prediction) {
   const byName = about.outputs.length > 1 ? prediction : { [about.outputs[0].name]: prediction };
-  const spec = about.outputs.find(each => /float/.test(each.dtype) && depth(byName[each.name]) <= 1);
-  return spec ? { name: spec.name, values: [byName[spec.name]].flat().map(plainNumber) } : null;
+  const numbers = about.outputs.filter(each => /float/.test(each.dtype) && depth(byName[each.name]) <= 1);
+  const shares = numbers.find(each => [byName[each.name]].flat().every(isShare));
+  return (numbers.find(each => each.name === "outputs") || shares || numbers[0] || { name: "" }).name;
 }
+const numbersOf = (prediction, name) => [about.outputs.length > 1 ? prediction[name] : prediction].flat().map(plainNumber);
 
 async function curve() {
   const name = at("vary").value, spec = about.inputs.find(each => each.name === name);
   at("curve").replaceChildren();
   if (!spec) return;
-  const { row, path } = asked, values = grid(spec);
+  const { row, path, output } = asked, values = grid(spec);
   const whole = value => isText(spec) || spec.dtype === "bool" ? value : new Exact(isWhole(spec) ? BigInt(value).toString() : written(value));
   const instances = [row, ...values.map(value => ({ ...row, [name]: whole(value) }))];
   try {
     const [found] = await answerOf(path, { method: "POST", body: written({ instances }) });
     if (asked.row !== row || at("vary").value !== name) return;
-    const [own, ...others] = found.predictions.map(drawn);
-    if (!own) { at("curve").append(h("p", { class: "muted" }, "The answer has no number to draw.")); return; }
-    const place = own.values.indexOf(Math.max(...own.values));
-    const of = own.values.length > 1 ? `${own.name} ${place}` : own.name;
-    const points = values.map((value, index) => [value, others[index].values[place]]);
-    at("curve").append(isText(spec) || spec.dtype === "bool" ? listed(points, row[name], of) : line(points, plainNumber(row[name]), own.values[place], name, of));
+    if (!output) { at("curve").append(h("p", { class: "muted" }, "The answer has no number to draw.")); return; }
+    const [own, ...others] = found.predictions.map(each => numbersOf(each, output));
+    // Of several numbers that of this row's class.
+    const place = own.indexOf(Math.max(...own));
+    const of = own.length > 1 ? `${output} ${place}` : output;
+    const points = values.map((value, index) => [value, others[index][place]]);
+    at("curve").append(isText(spec) || spec.dtype === "bool" ? listed(points, row[name], of) : line(points, plainNumber(row[name]), own[place], name, of));
   } catch (error) { at("curve").append(h("p", { class: "fault" }, error.message)); }
 }
 

@@ -78,7 +78,7 @@ def subject(
         raise InputError(
             f"the output {name!r} is of shape {list(shape)} for a row; explained are a number, and a number for "
             "each of "
-            f"up to {_MOST_CLASSES:,} classes; leave explain out for this model"
+            f"up to {_MOST_CLASSES:,} classes; there is no explanation of this model"
         )
 
     def answer(given: Rows) -> Array:
