@@ -40,7 +40,11 @@ _VIEWS = (
 @click.option("--all", "everything", is_flag=True, help="Also those that were removed.")
 @click.option("--verify", is_flag=True, help="Compare every byte with what was pushed.")
 @click.option(
-    "--card", "of", type=click.IntRange(min=1), metavar="N", help="Print the model card of version N instead."
+    "--card",
+    "of",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Print the model card of version N; with --quiet where its page is.",
 )
 @click.option("--keep", type=click.IntRange(min=1), metavar="K", help="Remove all but the last K, as push.keep does.")
 @click.option("--yes", is_flag=True, help="Remove without asking.")
@@ -100,7 +104,6 @@ def _configuration(place: Place, base_path: str) -> Result:
 
 def _card(place: Place, number: int) -> Result:
     found = card(place, number)
-    output.note(f"version {number} of {place.model}; with pictures: {found.page}")
     document = {"model": place.model, "version": number, "card": found.text, "page": found.page}
     return Result(document, found.text.rstrip(), [found.page])
 
