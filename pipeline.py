@@ -7,7 +7,7 @@
 Transform refuses data that validate found invalid, and push publishes nothing without a blessing.
 
 Before train come tune, where the settings have that section, and resolve-base, where they say `train.warm_start`.
-Where the settings ask for it, explain, infra_validate, approve and model_card run before push, and push_hub and
+Where the settings ask for it, explain, infra_validate, approve and model_card run before push, and canary, push_hub and
 push_vertex after it.
 Around all of it, where the settings have `notify`, is an exit handler: notify runs last, however the run ended.
 
@@ -205,6 +205,10 @@ class Build(Blocks):
             )
             blessed["blessing"] = written.outputs["carded_blessing"]
         push = self.stage("push", f"push{suffix}", **blessed, **data, destination=serving_directory, **self.service)
+        if self.settings.canary:
+            self.stage(
+                "canary", f"canary{suffix}", pushed_model=push.outputs["pushed_model"], examples=examples, **named
+            )
         # Push alone can tell whether the blessing still holds: the others publish what it has put in service.
         named["pipeline"] = self.settings.pipeline_name
         if self.settings.push_hub:

@@ -26,6 +26,7 @@ from runners.settings.kubernetes_values import pipeline_name
 from runners.settings.sections import Section
 from runners.settings.stages import (
     Approve,
+    Canary,
     Evaluate,
     Explain,
     InfraValidate,
@@ -50,8 +51,9 @@ SECTIONS = ("ingest", "statistics", "schema", "validate", "transform", "tune", "
 """Of the settings, by stage, as far as they are its arguments."""
 
 OPTIONAL_SECTIONS = (
-    "tune", "explain", "infra_validate", "approve", "model_card", "push_hub", "push_vertex", "notify",
-)  # fmt: skip
+    *("tune", "explain", "infra_validate", "approve", "model_card"),
+    *("canary", "push_hub", "push_vertex", "notify"),
+)
 """Those without which a pipeline has no task of the stage."""
 
 PipelineName = Annotated[str, AfterValidator(pipeline_name)]
@@ -98,6 +100,7 @@ class Settings(Section):
     infra_validate: InfraValidate | None = None
     approve: Approve | None = None
     model_card: ModelCard | None = None
+    canary: Canary | None = None
     push_hub: PushHub | None = None
     push_vertex: PushVertex | None = None
     notify: Notify | None = None
@@ -146,10 +149,11 @@ class Settings(Section):
     @model_validator(mode="after")
     def _rows_that_are_asked_are_in_a_split(self) -> Settings:
         known = self.ingest.split_patterns or self.ingest.splits
-        for name, section in (("explain", self.explain), ("infra_validate", self.infra_validate)):
-            if section and section.split not in known and not self.own_pipeline:
-                near = did_you_mean(section.split, list(known)) or ";"
-                raise ValueError(f"{name}.split: no split {section.split!r}{near} ingest makes {', '.join(known)}")
+        asking = {"explain": self.explain, "infra_validate": self.infra_validate, "canary": self.canary}
+        for section, split in ((name, each.split) for name, each in asking.items() if each):
+            if split not in known and not self.own_pipeline:
+                near = did_you_mean(split, list(known)) or ";"
+                raise ValueError(f"{section}.split: no split {split!r}{near} ingest makes {', '.join(known)}")
         return self
 
     @model_validator(mode="after")
