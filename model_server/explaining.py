@@ -97,10 +97,10 @@ def explain(model: Versions, number: int | None, label: str, request: Mapping[st
 
 def _made(explained: Subject, rows: Rows, known: Rows) -> dict[str, Any]:
     # Of few known rows each is used more than once, with another order.
-    used = np.tile(np.arange(count(known)), max(1, _BACKGROUND // count(known)))
+    times = max(1, _BACKGROUND // count(known))
     end = time.monotonic() + _SECONDS
     found = shapley_values.shapley(
-        explained.answer, rows, take(known, used), _SEED, at_once=_AT_ONCE, stop=lambda: time.monotonic() > end
+        explained.answer, rows, known, _SEED, times, at_once=_AT_ONCE, stop=lambda: time.monotonic() > end
     )
     targets = explained.targets(found.answers)
     decisions, answers = explained.decisions(found.answers), explained.answer(known)
@@ -132,7 +132,7 @@ def _made(explained: Subject, rows: Rows, known: Rows) -> dict[str, Any]:
         "output": explained.output,
         "task": explained.task,
         "known_rows": count(known),
-        "orders": found.background * 2,
+        "orders": found.background * times * 2,
         "explanations": told,
     }
 

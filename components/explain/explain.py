@@ -78,8 +78,8 @@ def explain(
     classes = blessing.metadata.get("classes") or []
     explained = subject(asking(exported), features, output, labels, classes)
     answers = finding.answers_of(explained, features)
-    number, against = finding.sizes(len(answers), len(features), rows, background, evaluations)
-    found = finding.attribute(explained, features, answers, labels, number, against, shown, seed)
+    number, against, times = finding.sizes(len(answers), len(features), rows, background, evaluations)
+    found = finding.attribute(explained, features, answers, labels, number, against, times, shown, seed)
     if number < min(rows, len(answers)) or against < min(background, len(answers)):
         found.notes.append(
             f"explain.evaluations lets {number} rows be explained against {against}, in place of {rows} against "

@@ -23,6 +23,7 @@ _CURVE_ROWS = 100
 _POINTS = 20
 _MOST_GROUPS = 6
 _FEWEST = 30
+_TIMES = 4
 
 
 @dataclass(frozen=True)
@@ -102,8 +103,8 @@ class Findings:
         return sorted(range(len(names)), key=lambda place: (-mean[place], names[place]))
 
 
-def sizes(rows: int, features: int, wanted: int, background: int, evaluations: int) -> tuple[int, int]:
-    """How many rows are explained, and against how many, so that the model is asked no more than so many rows.
+def sizes(rows: int, features: int, wanted: int, background: int, evaluations: int) -> tuple[int, int, int]:
+    """How many rows are explained, against how many, and how often, so that the model is asked no more than so many rows.
 
     Args:
       rows: that there are.
@@ -116,7 +117,10 @@ def sizes(rows: int, features: int, wanted: int, background: int, evaluations: i
     while background > 2 and shapley_values.evaluations(1, features, background) > evaluations // 4:
         background -= 1
     each = shapley_values.evaluations(1, features, background) - background
-    return max(1, min(wanted, rows, (evaluations - background) // max(each, 1))), background
+    explained = max(1, min(wanted, rows, (evaluations - background) // max(each, 1)))
+    # What is left goes into other orders of the same: of one feature there is one.
+    times = 1 if features == 1 else max(1, min(_TIMES, evaluations // max(1, explained * each + background)))
+    return explained, background, times
 
 
 def attribute(
@@ -126,6 +130,7 @@ def attribute(
     labels: Array | None,
     explained: int,
     background: int,
+    times: int,
     shown: int,
     seed: int,
 ) -> Findings:
@@ -138,15 +143,16 @@ def attribute(
       labels: of them.
       explained: how many of them.
       background: against how many.
+      times: how many orders for each of these.
       shown: how many are shown each for itself, from the lowest answer to the highest.
       seed: of what is drawn.
     """
     order = np.random.default_rng(seed).permutation(count(rows))
     places = np.sort(order[:explained])
     against = shapley_values.background_rows(rows, background, seed + 1)
-    total = shapley_values.evaluations(explained, len(rows), count(against))
+    total = shapley_values.evaluations(explained, len(rows), count(against), times)
     with progress.counting(total, "rows", f"attributions of {explained} rows"):
-        found = shapley_values.shapley(counted(subject), take(rows, places), against, seed)
+        found = shapley_values.shapley(counted(subject), take(rows, places), against, seed, times)
     own = found.answers[np.arange(explained), subject.targets(found.answers)]
     ranked = np.argsort(own, kind="stable")
     steps = np.unique(np.linspace(0, explained - 1, min(shown, explained)).round().astype(int))

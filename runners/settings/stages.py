@@ -211,8 +211,8 @@ class Explain(Section):
     rows: PositiveInt = 200
     background: PositiveInt = 32
     shown: int = Field(default=6, ge=1, le=20)
-    evaluations: PositiveInt = 1_000_000
-    steps: PositiveInt = 64
+    evaluations: PositiveInt = 500_000
+    steps: PositiveInt = 256
     groups: list[str] = []
     tolerance: float = Field(default=0.05, ge=0, le=1)
     output: str = ""

@@ -41,9 +41,9 @@ class Attributions:
     background: int
 
 
-def evaluations(rows: int, features: int, background: int) -> int:
-    """How many rows a model is asked for the Shapley values of rows."""
-    return rows + background + rows * background * 2 * max(features - 1, 0)
+def evaluations(rows: int, features: int, background: int, times: int = 1) -> int:
+    """How many rows a model is asked for the Shapley values of rows; the arguments are those of `shapley`."""
+    return rows + background + rows * background * times * 2 * max(features - 1, 0)
 
 
 def shapley(
@@ -51,17 +51,19 @@ def shapley(
     rows: Rows,
     background: Rows,
     seed: int,
+    times: int = 1,
     *,
     at_once: int = _AT_ONCE,
     stop: Callable[[], bool] = lambda: False,
 ) -> Attributions:
-    """Estimates the Shapley values of rows: for each row and background row an order, forwards and backwards.
+    """Estimates the Shapley values of rows: for each row and background row some orders, forwards and backwards.
 
     Args:
       ask: the model.
       rows: to explain.
       background: against which; each of them counts alike.
       seed: of the orders.
+      times: how many orders for each of them.
       at_once: so many rows are asked at once, at most.
       stop: whether to go by the background rows that were used so far; is asked after each few.
     """
@@ -73,16 +75,16 @@ def shapley(
     both = joined(rows, background)
     sums = np.zeros((number, width, answers.shape[1]))
     squares = np.zeros_like(sums)
-    group = max(1, at_once // max(1, number * 2 * (width - 1)))
+    group = max(1, at_once // max(1, number * times * 2 * (width - 1)))
     used = 0
     while used < against and not (used > 1 and stop()):
         end = min(used + group, against)
         # Walks, each from a background row to a row.
-        to = np.tile(np.arange(number), end - used)
-        start = np.repeat(np.arange(used, end), number)
+        to = np.tile(np.arange(number), (end - used) * times)
+        start = np.repeat(np.arange(used, end), number * times)
         order = random.permuted(np.tile(np.arange(width), (len(to), 1)), axis=1)
         gains = _gains(ask, both, to, start + number, order, answers[to], reached[start], at_once)
-        by_background = gains.reshape(end - used, number, width, -1)
+        by_background = gains.reshape(end - used, times, number, width, -1).mean(1)
         sums += by_background.sum(0)
         squares += (by_background**2).sum(0)
         used = end

@@ -11,6 +11,7 @@ import pytest
 import tensorflow as tf
 
 from components.explain.findings import sizes
+from components.runtime.explaining.shapley import evaluations
 from tests.components.explain.conftest import PEOPLE, ROWS, Explain, Odd, People, Pictures, run, save
 from tests.support import StageResult
 
@@ -214,8 +215,10 @@ def test_a_model_of_serialised_examples_gets_attributions_of_raw_features(explai
 
 
 def test_features_are_bounded_by_evaluations() -> None:
-    assert sizes(1000, 17, 200, 32, 1_000_000) == (200, 32)
-    rows, background = sizes(1000, 500, 200, 32, 100_000)
-    assert 1 <= rows * background * 2 * 499 <= 100_000
-    assert sizes(3, 4, 200, 32, 1_000_000) == (3, 3)
-    assert sizes(1000, 100_000, 200, 32, 1000) == (1, 2), "one row is explained whatever it takes"
+    assert sizes(1000, 17, 200, 32, 1_000_000) == (200, 32, 4)
+    assert sizes(1000, 17, 200, 32, 500_000) == (200, 32, 2)
+    rows, background, times = sizes(1000, 500, 200, 32, 100_000)
+    assert evaluations(rows, 500, background, times) <= 100_000
+    assert sizes(3, 4, 200, 32, 1_000_000) == (3, 3, 4)
+    assert sizes(1000, 1, 200, 32, 1_000_000) == (200, 32, 1), "of one feature there is one order"
+    assert sizes(1000, 100_000, 200, 32, 1000) == (1, 2, 1), "one row is explained whatever it takes"

@@ -8,7 +8,7 @@ import math
 import numpy as np
 import pytest
 
-from components.runtime.explaining.rows import Array, Rows, count, in_batches, take
+from components.runtime.explaining.rows import Array, Ask, Rows, count, in_batches, take
 from components.runtime.explaining.shapley import background_rows, evaluations, shapley
 
 RANDOM = np.random.default_rng(7)
@@ -24,13 +24,13 @@ def made(number: int) -> dict[str, Array]:
 
 
 def ask(rows: Rows) -> Array:
-    """Two answers, with products of features in both, so that the order in which they come in matters."""
+    """Two answers, with products of three features and more in both, so that the orders that are drawn matter."""
     length = np.array([len(each) for each in rows["word"]], np.float64)
     a, b, wide = rows["a"].astype(np.float64), rows["b"].astype(np.float64), rows["wide"].astype(np.float64).sum(1)
-    return np.stack([a * b + length * wide, np.tanh(a * length) + b * wide], 1)
+    return np.stack([a * b * length + length * wide, np.tanh(a * length + b * wide) + b * wide], 1)
 
 
-def exact(rows: Rows, background: Rows) -> Array:
+def exact(rows: Rows, background: Rows, ask: Ask = ask) -> Array:
     """Shapley's formula over all subsets, shape [rows, features, answers]."""
     names = sorted(rows)
     found = np.zeros((count(rows), len(names), 2))
@@ -63,6 +63,22 @@ def test_the_estimate_is_what_the_formula_says_within_its_own_error() -> None:
     assert found.errors.max() < 0.1
 
 
+def test_more_orders_of_the_same_rows_come_nearer() -> None:
+    rows, few = made(6), made(5)
+    truth = exact(rows, few)
+    off = [np.abs(shapley(ask, rows, few, 1, times).values - truth).mean() for times in (1, 64)]
+    # The error goes with the root of their number.
+    assert off[1] < off[0] / 4
+    asked: list[int] = []
+
+    def counted(given: Rows) -> Array:
+        asked.append(count(given))
+        return ask(given)
+
+    assert shapley(counted, rows, few, 1, 3).background == 5
+    assert sum(asked) == evaluations(6, 4, 5, 3)
+
+
 def test_attributions_add_up_whatever_the_number_of_orders() -> None:
     rows, background = made(7), made(3)
     found = shapley(ask, rows, background, seed=3)
@@ -70,6 +86,13 @@ def test_attributions_add_up_whatever_the_number_of_orders() -> None:
     assert found.baseline == pytest.approx(ask(background).mean(0))
     assert found.answers == pytest.approx(ask(rows))
     assert (found.features, found.background) == (("a", "b", "wide", "word"), 3)
+
+
+def test_forwards_and_backwards_a_single_order_is_exact_where_no_three_features_go_together() -> None:
+    pairs = lambda x: np.stack([x["a"] * x["b"], x["b"] * x["wide"].sum(1) + x["a"]], 1).astype(np.float64)  # noqa: E731
+    rows, background = made(6), made(5)
+    found = shapley(pairs, rows, background, seed=1)
+    assert found.values == pytest.approx(exact(rows, background, pairs), abs=1e-6)
 
 
 def test_two_features_are_exact_with_a_single_order() -> None:
