@@ -104,7 +104,7 @@ class Findings:
 
 
 def sizes(rows: int, features: int, wanted: int, background: int, evaluations: int) -> tuple[int, int, int]:
-    """How many rows are explained, against how many, and how often, so that the model is asked no more than so many rows.
+    """How many rows are explained, against how many, and how often, so that no more rows are asked than so many.
 
     Args:
       rows: that there are.

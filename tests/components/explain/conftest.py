@@ -1,4 +1,4 @@
-"""Small models as `signatures.export` makes them, with answers that can be worked out, and the stage as runners call it."""
+"""Small models as `signatures.export` makes them, whose answers can be worked out, and the stage as it is called."""
 
 from __future__ import annotations
 

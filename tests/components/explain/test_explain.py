@@ -140,9 +140,10 @@ def test_bad_input_is_one_line(explain: Explain, parameters: dict[str, Any], err
 @pytest.mark.parametrize(
     ("signature", "error"),
     [
-        ("mask", "the output 'mask' is of shape [4, 4] for a row; explained are a number, and a number for each of up to 1,000 classes; "
-         "there is no explanation of this model"),
-        ("text", "the model answers told, none of which is a number with a fraction; name the one to explain as `output`"),
+        ("mask", "the output 'mask' is of shape [4, 4] for a row; explained are a number, and a number for each of up "
+         "to 1,000 classes; there is no explanation of this model"),
+        ("text", "the model answers told, none of which is a number with a fraction; "
+         "name the one to explain as `output`"),
         ("two", "the model answers high, low, several of them numbers; name the one to explain as `output`"),
     ],
 )  # fmt: skip
@@ -162,7 +163,8 @@ def test_a_number_has_no_other_answer_and_no_threshold(explain: Explain, tmp_pat
     assert document["notes"] == [
         "no nearest other answer: the answer is a number, of which each is another",
         "no decision thresholds: the answer is not the probability of one class",
-        "no integrated gradients: the model was saved without its network beside the signatures, as signatures.export does it",
+        "no integrated gradients: the model was saved without its network beside the signatures, as signatures.export "
+        "does it",
     ]
     for row in document["rows"]:
         years = 40 if row["features"]["age"] is None else row["features"]["age"]

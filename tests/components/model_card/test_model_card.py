@@ -28,14 +28,22 @@ MEASURED = {
         {"slice": {"hour": "9"}, "examples": 60, "metrics": {"auc": 0.8}},
     ],
 }
+_AUC = {"slice": "overall", "metric": "auc", "value": 0.91, "baseline_value": None}
 THRESHOLDS = [
-    {"slice": "overall", "metric": "auc", "kind": "value", "bound": ">= 0.85", "value": 0.91, "baseline_value": None, "passed": True},
-    {"slice": "overall", "metric": "auc", "kind": "change", "bound": "change >= -0.01", "value": 0.91, "baseline_value": None, "passed": None},
-]  # fmt: skip
+    _AUC | {"kind": "value", "bound": ">= 0.85", "passed": True},
+    _AUC | {"kind": "change", "bound": "change >= -0.01", "passed": None},
+]
 WORDS: dict[str, Any] = {
-    "intended_use": "Tells who pays.", "not_for": "Credit.", "limits": ["Knows Ulm only."], "trade_offs": "Recall for precision.",
-    "owners": ["anna", "bob"], "license": "apache-2.0", "links": ["https://example.org/a"], "description": "Payers", "distributions": True,
-}  # fmt: skip
+    "intended_use": "Tells who pays.",
+    "not_for": "Credit.",
+    "limits": ["Knows Ulm only."],
+    "trade_offs": "Recall for precision.",
+    "owners": ["anna", "bob"],
+    "license": "apache-2.0",
+    "links": ["https://example.org/a"],
+    "description": "Payers",
+    "distributions": True,
+}
 NOTHING = {name: [] if isinstance(value, list) else "" for name, value in WORDS.items()} | {"distributions": True}
 
 
@@ -121,15 +129,32 @@ def test_the_card_says_all_that_is_known(tmp_path: Path) -> None:
     assert (folder / "warm_up" / "tf_serving_warmup_requests").read_text() == "requests", "what lies in it goes along"
     text = (folder / "model_card" / "model_card.md").read_text()
     for said in (
-        "Tells who pays.", "Not for: Credit.", "- Knows Ulm only.", "Recall for precision.", "| owners | anna, bob |", "apache-2.0",
-        "- https://example.org/a", "| steps of training | 500 |", "| auc | 0.91 | 0.9 to 0.92 |",
-        "| auc | overall | &gt;= 0.85 | 0.91 |  | yes |", "| auc | overall | change &gt;= -0.01 | 0.91 | unknown | not applied |",
-        r"| Ulm \| &lt;b&gt; | 100 | 0.93 |", "| Bonn | 20 | – |", "| train | 200 |", "| all | 320 |", "| age | 25.00% | 25.00% |",
-        "| city | 0.3 | 0.01 |", "| age | 0.1 | unknown |", "| demographic parity | 0.8 | 0.40 | none positive |",
-        "| latency of a single row, median, ms | 1.25 |", "| size of the model, MB | unknown |",
-        "| approved by | anna, 2026-11-30T05:00:00+00:00 |", "| why | as planned |", "| data | sha256:data |",
+        "Tells who pays.",
+        "Not for: Credit.",
+        "- Knows Ulm only.",
+        "Recall for precision.",
+        "| owners | anna, bob |",
+        "apache-2.0",
+        "- https://example.org/a",
+        "| steps of training | 500 |",
+        "| auc | 0.91 | 0.9 to 0.92 |",
+        "| auc | overall | &gt;= 0.85 | 0.91 |  | yes |",
+        "| auc | overall | change &gt;= -0.01 | 0.91 | unknown | not applied |",
+        r"| Ulm \| &lt;b&gt; | 100 | 0.93 |",
+        "| Bonn | 20 | – |",
+        "| train | 200 |",
+        "| all | 320 |",
+        "| age | 25.00% | 25.00% |",
+        "| city | 0.3 | 0.01 |",
+        "| age | 0.1 | unknown |",
+        "| demographic parity | 0.8 | 0.40 | none positive |",
+        "| latency of a single row, median, ms | 1.25 |",
+        "| size of the model, MB | unknown |",
+        "| approved by | anna, 2026-11-30T05:00:00+00:00 |",
+        "| why | as planned |",
+        "| data | sha256:data |",
         "| compared with | nothing: there was no baseline |",
-    ):  # fmt: skip
+    ):
         assert said in text, said
     assert text.index("| 9 |") < text.index("| 10 |"), "numbers in their order"
     page = (folder / "model_card" / "model_card.html").read_text()
@@ -145,9 +170,16 @@ def test_what_nobody_said_is_never_a_number(tmp_path: Path) -> None:
     assert result.exit_code == 0, result.stderr
     text = (result.folder / "carded_blessing" / "model_card" / "model_card.md").read_text()
     for said in (
-        "Not said.", "What it is not for is not said.", "| owners | unknown |", "No metrics are known.", "None are said.", "| all | unknown |",
-        "Measured on the splits unknown, unknown examples.", "| data | unknown |", "| approved by | nobody was asked |",
-    ):  # fmt: skip
+        "Not said.",
+        "What it is not for is not said.",
+        "| owners | unknown |",
+        "No metrics are known.",
+        "None are said.",
+        "| all | unknown |",
+        "Measured on the splits unknown, unknown examples.",
+        "| data | unknown |",
+        "| approved by | nobody was asked |",
+    ):
         assert said in text, said
     assert "| 0 |" not in text
     assert "Serving it" not in text
