@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Mapping
 
 from components.explain import findings as finding
 from components.explain.document import FILE, document
@@ -32,6 +34,7 @@ def explain(
     background: int,
     shown: int,
     evaluations: int,
+    minutes: float,
     steps: int,
     groups: list[str],
     tolerance: float,
@@ -52,6 +55,7 @@ def explain(
       background: against how many.
       shown: how many are shown each for itself.
       evaluations: rows that the model is asked for attributions, at most; of `rows` and `background` so many less.
+      minutes: that attributions, curves and gradients take together, about; what is not done by then is left out.
       steps: of integrated gradients.
       groups: features between whose values decisions are to be fair; those of evaluate's slices, where empty.
       tolerance: by how much rates of groups may differ.
@@ -63,7 +67,11 @@ def explain(
     Raises:
       InputError: the model does not take the examples, or answers what is neither a number nor classes.
     """
-    _check(sample_rows, rows, background, shown, evaluations, steps, tolerance)
+    counts = {
+        "sample_rows": sample_rows, "rows": rows, "background": background, "shown": shown,
+        "evaluations": evaluations, "steps": steps,
+    }  # fmt: skip
+    _check(counts, tolerance, minutes)
     told = blessings.slices(blessing) or {"label": "", "slices": []}
     digest = serving.model_digest(serving.saved_model_files(model))
     if not blessings.is_of(blessings.document(blessing), digest):
@@ -79,21 +87,22 @@ def explain(
     explained = subject(asking(exported), features, output, labels, classes)
     answers = finding.answers_of(explained, features)
     number, against, times = finding.sizes(len(answers), len(features), rows, background, evaluations)
-    found = finding.attribute(explained, features, answers, labels, number, against, times, shown, seed)
+    over = finding.Deadline(minutes)
+    found = finding.attribute(explained, features, answers, labels, number, against, times, shown, seed, over)
     if number < min(rows, len(answers)) or against < min(background, len(answers)):
         found.notes.append(
             f"explain.evaluations lets {number} rows be explained against {against}, in place of {rows} against "
             f"{background}"
         )
-    finding.curves(found, seed)
+    finding.curves(found, seed, over)
     finding.counterfactuals(found)
     finding.fairness(found, sample, by_groups, tolerance)
     network, why = Network.of(exported, sample.records)
     if network:
-        progress("integrated gradients")
-        some = [*(found.explained[place] for place in found.shown)]
-        some += [place for place in found.explained if place not in some]
-        found.gradients, why = network.integrated(some[:_GRADIENT_ROWS], list(range(len(answers))), steps)
+        some = [found.explained[place] for place in found.shown]
+        if not network.takes_images:
+            some += [place for place in found.explained if place not in some]
+        found.gradients, why = network.integrated(some[:_GRADIENT_ROWS], list(range(len(answers))), steps, over)
     if why:
         found.notes.append(f"no integrated gradients: {why}")
     made = document(found, split)
@@ -101,7 +110,7 @@ def explain(
     # (Not as metrics: these are the model's, by which runs are compared.)
     explanations.metadata |= {
         "explained": number,
-        "background": against,
+        "background": found.attributions.background,
         "task": explained.task,
         "importance": {each["feature"]: each["mean"] for each in made["importance"][:_TOLD]},
     }
@@ -110,15 +119,11 @@ def explain(
     progress(f"the answers go by {most} most")
 
 
-def _check(
-    sample_rows: int, rows: int, background: int, shown: int, evaluations: int, steps: int, tolerance: float
-) -> None:
-    counts = {
-        "sample_rows": sample_rows, "rows": rows, "background": background, "shown": shown,
-        "evaluations": evaluations, "steps": steps,
-    }  # fmt: skip
+def _check(counts: Mapping[str, int], tolerance: float, minutes: float) -> None:
     for name, value in counts.items():
         if value < 1:
             raise InputError(f"{name} is {value}: give a number from 1")
     if not 0 <= tolerance <= 1:
         raise InputError(f"tolerance is {tolerance:g}: give a share from 0 to 1")
+    if not 0 < minutes < math.inf:
+        raise InputError(f"minutes is {minutes:g}: give a number above 0")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -123,6 +124,18 @@ def sizes(rows: int, features: int, wanted: int, background: int, evaluations: i
     return explained, background, times
 
 
+class Deadline:
+    """Until when the model is asked; what is not done by then is left out, and the page says so."""
+
+    def __init__(self, minutes: float) -> None:
+        """Begins now."""
+        self._end = time.monotonic() + minutes * 60
+
+    def __call__(self) -> bool:
+        """Whether it is over."""
+        return time.monotonic() > self._end
+
+
 def attribute(
     subject: Subject,
     rows: Rows,
@@ -133,6 +146,7 @@ def attribute(
     times: int,
     shown: int,
     seed: int,
+    over: Deadline,
 ) -> Findings:
     """Shapley values of some rows.
 
@@ -146,18 +160,22 @@ def attribute(
       times: how many orders for each of these.
       shown: how many are shown each for itself, from the lowest answer to the highest.
       seed: of what is drawn.
+      over: when to go by the background rows so far.
     """
     order = np.random.default_rng(seed).permutation(count(rows))
     places = np.sort(order[:explained])
     against = shapley_values.background_rows(rows, background, seed + 1)
     total = shapley_values.evaluations(explained, len(rows), count(against), times)
     with progress.counting(total, "rows", f"attributions of {explained} rows"):
-        found = shapley_values.shapley(counted(subject), take(rows, places), against, seed, times)
+        found = shapley_values.shapley(counted(subject), take(rows, places), against, seed, times, stop=over)
     own = found.answers[np.arange(explained), subject.targets(found.answers)]
     ranked = np.argsort(own, kind="stable")
     steps = np.unique(np.linspace(0, explained - 1, min(shown, explained)).round().astype(int))
     chosen = [int(place) for place in ranked[steps[::-1]]]
-    return Findings(subject, rows, answers, labels, [int(place) for place in places], found, chosen)
+    made = Findings(subject, rows, answers, labels, [int(place) for place in places], found, chosen)
+    if found.background < count(against):
+        made.notes.append(f"explain.minutes ended it after {found.background} of {count(against)} background rows")
+    return made
 
 
 def counted(subject: Subject) -> Ask:
@@ -171,13 +189,17 @@ def counted(subject: Subject) -> Ask:
     return ask
 
 
-def curves(findings: Findings, seed: int) -> None:
+def curves(findings: Findings, seed: int, over: Deadline) -> None:
     """Partial dependence on the features that matter most."""
     rows = findings.rows
     some = take(rows, np.sort(np.random.default_rng(seed).permutation(count(rows))[:_CURVE_ROWS]))
     names = [findings.attributions.features[place] for place in findings.order][:_CURVES]
     with progress.counting(len(names) * _POINTS * count(some), "rows", "partial dependence"):
-        found = {name: dependence(counted(findings.subject), some, name, rows[name], _POINTS) for name in names}
+        found = {
+            name: dependence(counted(findings.subject), some, name, rows[name], _POINTS) for name in names if not over()
+        }
+    if late := [name for name in names if name not in found]:
+        findings.notes.append(f"no partial dependence on {', '.join(late)}: explain.minutes were over")
     findings.curves = [each for each in found.values() if each]
     if without := [name for name, each in found.items() if each is None]:
         findings.notes.append(

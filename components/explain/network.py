@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from components.runtime.explaining.gradients import integrated_gradients
+from components.runtime.explaining.gradients import Integrated, integrated_gradients
 from components.runtime.explaining.rows import Array, Rows, count, in_batches, take
 from components.runtime.module_file import signatures
 from components.runtime.module_file.predictions import ExportedModel
+from components.runtime.stage import progress
 
 _IMAGE_RANK = 3
 _MOST_CLASSES = 1000
@@ -84,13 +85,21 @@ class Network:
         found = tape.gradient(answers, numbers, unconnected_gradients=tf.UnconnectedGradients.ZERO)
         return {name: tensor.numpy() for name, tensor in found.items()}
 
-    def integrated(self, rows: Sequence[int], background: Sequence[int], steps: int) -> tuple[Gradients | None, str]:
+    @property
+    def takes_images(self) -> bool:
+        """Whether one of the features that have a gradient is an image."""
+        return any(values.dtype.kind == "f" and is_image(values) for values in self._features.values())
+
+    def integrated(
+        self, rows: Sequence[int], background: Sequence[int], steps: int, over: Callable[[], bool]
+    ) -> tuple[Gradients | None, str]:
         """Integrated gradients of some of the records, or why there are none, in one line.
 
         Args:
           rows: places of the records.
           background: places of those whose mean is where the line begins; of an image it is the darkest value.
           steps: of the line.
+          over: whether to go by the rows so far.
         """
         given = self._features
         numbers = [name for name, values in given.items() if values.dtype.kind == "f"]
@@ -101,13 +110,18 @@ class Network:
             return None, f"the network answers {answers.shape[1]:,} numbers to a row"
         baseline = {name: _start(given[name][list(background)]) for name in numbers}
         targets = answers.argmax(1)
-        found = [
-            integrated_gradients(self.gradient, self.answer, take(given, [row]), baseline, int(target), steps)
-            for row, target in zip(rows, targets, strict=True)
-        ]
+        found: list[Integrated] = []
+        with progress.counting(len(rows), "rows", "integrated gradients"):
+            for row, target in zip(rows, targets, strict=True):
+                if found and over():
+                    break
+                one = take(given, [row])
+                found.append(integrated_gradients(self.gradient, self.answer, one, baseline, int(target), steps))
+                progress.advance()
+        done = list(rows)[: len(found)]
         held = sorted(set(given) - set(numbers))
         missed = max((abs(each.missed) for each in found), default=0.0)
-        return Gradients(list(rows), [each.values for each in found], take(given, list(rows)), missed, held), ""
+        return Gradients(done, [each.values for each in found], take(given, done), missed, held), ""
 
 
 def is_image(values: Array) -> bool:

@@ -212,6 +212,7 @@ class Explain(Section):
     background: PositiveInt = 32
     shown: int = Field(default=6, ge=1, le=20)
     evaluations: PositiveInt = 500_000
+    minutes: float = Field(default=10.0, gt=0, allow_inf_nan=False)
     steps: PositiveInt = 256
     groups: list[str] = []
     tolerance: float = Field(default=0.05, ge=0, le=1)

@@ -174,6 +174,7 @@ def run(
 ) -> StageResult:
     values: dict[str, Any] = {
         "split": "eval", "sample_rows": 1000, "rows": 20, "background": 8, "shown": 4, "evaluations": 1_000_000,
+        "minutes": 10.0,
         "steps": 32, "groups": [], "tolerance": 0.05, "output": "", "seed": 42,
     }  # fmt: skip
     return run_stage(

@@ -128,6 +128,7 @@ def test_the_same_seed_finds_the_same(result: StageResult, tmp_path: Path, peopl
         ({"groups": ["grup"]}, "explain.groups: the examples have no feature 'grup', did you mean 'group'?"),
         ({"output": "output"}, "the model answers no 'output', did you mean 'outputs'?; it answers outputs"),
         ({"rows": 0}, "rows is 0: give a number from 1"),
+        ({"minutes": 0.0}, "minutes is 0: give a number above 0"),
         ({"tolerance": 2.0}, "tolerance is 2: give a share from 0 to 1"),
     ],
 )
@@ -214,6 +215,23 @@ def test_a_model_of_serialised_examples_gets_attributions_of_raw_features(explai
         assert row["answer"] == pytest.approx([answer(row["features"]["age"], row["features"]["word"])], abs=1e-6)
         assert row["attributions"]["group"] == pytest.approx(0, abs=1e-6)
     assert document["thresholds"][0]["groups"] == {"young": 160, "old": 80}, "the raw label tells it too"
+
+
+def test_after_its_minutes_it_tells_what_it_has(explain: Explain) -> None:
+    result = explain(minutes=1e-9, background=200)
+    document = found(result)
+    assert 2 <= document["background"] < 200
+    assert document["integrated_gradients"]["rows"] == 1
+    assert document["dependence"] == []
+    assert document["notes"] == [
+        f"explain.minutes ended it after {document['background']} of 200 background rows",
+        "no partial dependence on "
+        + ", ".join(each["feature"] for each in document["importance"])
+        + ": explain.minutes were over",
+    ]
+    for row in document["rows"]:
+        assert sum(row["attributions"].values()) == pytest.approx(row["answer"][0] - document["baseline"][0], abs=1e-6)
+    assert "explain.minutes were over" in (result.folder / "report").read_text()
 
 
 def test_features_are_bounded_by_evaluations() -> None:
