@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from components.explain.findings import Fairness
-from components.explain.page.labels import short
+from components.explain.page.labels import cut, short
 from components.runtime.explaining.thresholds import GOALS, ONE, THRESHOLDS
 from components.runtime.stage.report import COLORS, Html, drawing, figure, paragraph, section, table, text
 
@@ -49,10 +49,10 @@ def part(found: Fairness) -> Html:
         ),
         paragraph(text(f"Groups: {groups}.", "muted")),
         _drawn(found),
-        table(["goal", *[short(name, 30) for name in names], "accuracy", "against one threshold", "largest gap"], rows),
+        table(["goal", *[cut(name, 30) for name in names], "accuracy", "against one threshold", "largest gap"], rows),
     ]
     if found.left_out:
-        listed = ", ".join(f"{short(name, 30) or '(missing)'} ({found.rows[name]:,})" for name in found.left_out[:20])
+        listed = ", ".join(f"{cut(name, 30) or '(missing)'} ({found.rows[name]:,})" for name in found.left_out[:20])
         more = f" and {len(found.left_out) - 20} more" if len(found.left_out) > 20 else ""
         parts.append(paragraph(text(f"Left out, too small or of one label only: {listed}{more}.", "muted")))
     parts.append(

@@ -9,19 +9,23 @@ from components.runtime.explaining.answers import CLASSES
 from components.runtime.explaining.rows import NUMBER, OTHER, TEXT, Array, kind, missing, told
 
 
-def short(value: object, length: int = 24) -> str:
-    """A text of so many letters, in which a dollar is no formula."""
+def cut(value: object, length: int) -> str:
+    """A text of so many letters."""
     line = " ".join(str(value).split())
-    line = line if len(line) <= length else line[: length - 1] + "…"
-    return line.replace("$", r"\$")
+    return line if len(line) <= length else line[: length - 1] + "…"
 
 
-def value(values: Array, place: int, length: int = 18) -> str:
+def short(value: object, length: int = 24) -> str:
+    """The same for a drawing, in which a dollar is no formula."""
+    return cut(value, length).replace("$", r"\$")
+
+
+def value(values: Array, place: int, length: int) -> str:
     """The value of a feature in a row; none of what is no number or text."""
     if kind(values) == OTHER:
         return ""
     found = told(values[place])
-    return "missing" if found is None else short(f"{found:.6g}" if isinstance(found, float) else found, length)
+    return "missing" if found is None else cut(f"{found:.6g}" if isinstance(found, float) else found, length)
 
 
 def unit(findings: Findings) -> str:

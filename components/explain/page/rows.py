@@ -27,7 +27,7 @@ def part(findings: Findings) -> Html:
     number = len(findings.shown)
     columns = 2
     lines = min(len(findings.attributions.features), _FEATURES + 1)
-    drawn = figure(10.5, (0.9 + 0.24 * lines) * math.ceil(number / columns))
+    drawn = figure(10.5, (1.05 + 0.24 * lines) * math.ceil(number / columns))
     panels = drawn.subplots(math.ceil(number / columns), columns, squeeze=False).ravel()
     for panel, place in zip(panels, findings.shown, strict=False):
         _waterfall(panel, findings, place)
@@ -51,7 +51,7 @@ def _waterfall(axes: Any, findings: Findings, place: int) -> None:
     for each in largest:
         feature = found.features[each]
         said = value(findings.rows[feature], at, 16)
-        names.append(f"{short(feature, 26)} = {said}" if said else short(feature, 30))
+        names.append(f"{short(feature, 26)} = {short(said)}" if said else short(feature, 30))
     if len(rest):
         parts.append(float(values[rest].sum()))
         spread.append(0.0)
@@ -69,10 +69,17 @@ def _waterfall(axes: Any, findings: Findings, place: int) -> None:
     axes.invert_yaxis()
     axes.use_sticky_edges = False
     axes.margins(x=0.08)
-    label = "" if findings.labels is None else f", label {findings.labels[at]:g}"
-    axes.set_title(
-        f"answer {short(findings.subject.told(found.answers[place]), 30)}{label}", fontsize=9, loc="left", weight="bold"
-    )
+    answered = short(f"answer {findings.subject.told(found.answers[place])}", 40)
+    axes.set_title(f"{answered}{_label(findings, at)}", fontsize=8.5, loc="left", weight="bold")
+
+
+def _label(findings: Findings, at: int) -> str:
+    """The label of an example, in a line of its own; nothing where it is not known."""
+    if findings.labels is None:
+        return ""
+    label, classes = findings.labels[at], findings.subject.classes
+    is_class = findings.labels.dtype.kind in "iu" and 0 <= label < len(classes)
+    return f"\nlabel {short(classes[int(label)], 34) if is_class else f'{label:g}'}"
 
 
 def others(findings: Findings) -> Html:

@@ -52,7 +52,7 @@ class Dependence:
 
 
 def grid_of(values: Array, points: int = _POINTS) -> Array:
-    """Values of a number or text to try: even quantiles, or the most frequent ones; a missing one last.
+    """Values of a number or text to try: even quantiles, or the most frequent of several rows; a missing one last.
 
     Args:
       values: that there are, shape [rows].
@@ -67,7 +67,9 @@ def grid_of(values: Array, points: int = _POINTS) -> Array:
         chosen = unique
     else:
         counted = Counter(there.tolist())
-        frequent = sorted(counted, key=lambda value: (-counted[value], value))[: min(points, _TEXTS)]
+        # What no two rows say alike, as what people write, has no curve.
+        several = [value for value in counted if counted[value] > 1]
+        frequent = sorted(several, key=lambda value: (-counted[value], value))[: min(points, _TEXTS)]
         chosen = np.array(frequent, values.dtype)
     return np.concatenate([chosen, values[absent][:1]]) if absent.any() else chosen
 
@@ -83,7 +85,7 @@ def dependence(ask: Ask, rows: Rows, feature: str, known: Array, points: int = _
       points: values to try, at most.
 
     Returns:
-      None where the feature is neither a number nor a text, or has one value only.
+      None where the feature is neither a number nor a text, or has no two values to try.
     """
     what = kind(known)
     grid = grid_of(known, points) if what != OTHER else known[:0]

@@ -182,7 +182,7 @@ def test_an_image_has_a_picture_of_its_gradients(explain: Explain, tmp_path: Pat
     assert (document["task"], document["classes"]) == ("classes", ["top", "bottom", "none"])
     assert document["integrated_gradients"]["not_added_up"] < 1e-3
     assert document["notes"] == [
-        "no partial dependence on image: not a number or a text, or always the same",
+        "no partial dependence on image: neither a number nor a text that rows share, or always the same",
         "no nearest other answer: no feature is a number or a text that can be compared",
     ]
     page = (result.folder / "report").read_text()

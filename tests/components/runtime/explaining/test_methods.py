@@ -51,6 +51,8 @@ def test_partial_dependence_of_texts_goes_over_the_frequent_ones() -> None:
     assert found.mean[:, 0].tolist() == [1, 2, 0]
     assert found.counts.tolist() == [5, 3, 2]
     assert dependence(lambda x: x, {"w": words}, "w", words[:3]) is None, "a single value has no curve"
+    letters = np.array([f"letter {number}".encode() for number in range(9)], object)
+    assert dependence(lambda x: x, {"w": letters}, "w", letters) is None, "texts of which each is another"
     assert len(grid_of(np.arange(1000.0))) == 20
 
 
