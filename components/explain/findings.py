@@ -203,8 +203,8 @@ def curves(findings: Findings, seed: int, over: Deadline) -> None:
     findings.curves = [each for each in found.values() if each]
     if without := [name for name, each in found.items() if each is None]:
         findings.notes.append(
-            f"no partial dependence on {', '.join(without)}: neither a number nor a text that rows share, or always the "
-            "same"
+            f"no partial dependence on {', '.join(without)}: neither a number nor a text that rows share, or always "
+            "the same"
         )
 
 
