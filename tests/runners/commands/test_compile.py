@@ -305,6 +305,17 @@ def test_a_card_is_written_behind_all_who_have_a_say(tmp_path: Path) -> None:
     ]
     assert "explanations" not in alone["model-card"]["inputs"]["artifacts"]
     assert "explain" not in alone
+    several = (
+        asked.partition("push_vertex")[0] + "candidates: {wide: {}, deep: {train: {seed: 1}}}\nchoose: {push: each}\n"
+    )
+    tasks_of = documents(compile_pipeline(model(tmp_path / "several", several), digest))[0]["root"]["dag"]["tasks"]
+    assert source("push-deep", "blessing") == ("model-card-deep", "carded_blessing")
+    assert source("model-card-deep", "explanations") == ("explain-deep", "explanations")
+    assert source("explain-wide", "model") == ("train-wide", "model")
+    best = several.replace("choose: {push: each}", "choose: {metric: auc, better: higher}")
+    tasks_of = documents(compile_pipeline(model(tmp_path / "best", best), digest))[0]["root"]["dag"]["tasks"]
+    assert source("explain", "model") == ("choose", "model")
+    assert source("model-card", "blessing") == ("approve", "approval")
 
 
 @pytest.fixture
