@@ -220,7 +220,11 @@ def counterfactuals(findings: Findings) -> None:
     ]
     if not any(findings.others):
         alike = len(set(decisions.tolist())) == 1
-        why = "all examples are answered alike" if alike else "no feature is a number or a text that can be compared"
+        why = (
+            "all examples are answered alike"
+            if alike
+            else "the examples differ in no number and no text, which alone are compared"
+        )
         findings.notes.append(f"no nearest other answer: {why}")
 
 

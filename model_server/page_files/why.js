@@ -1,7 +1,7 @@
 // Why the row was answered so, the nearest known row with another answer, and what if one feature had other values. All of
 // it by requests that every client can send: …:explain, and …:predict of rows in which one value differs.
 "use strict";
-const MOST_PARTS = 20, CURVE_POINTS = 25, MOST_TEXTS = 12, WAIT_MS = 250;
+const MOST_PARTS = 20, CURVE_POINTS = 25, MOST_TEXTS = 12, LONGEST_TEXT = 80, WAIT_MS = 250;
 let asked = null;
 
 // What the page keeps of an answer: the row, where it was asked, and which output is explained.
@@ -79,7 +79,9 @@ function grid(spec) {
   if (sizes.length || spec.dtype === "bool") return spec.dtype === "bool" && !sizes.length ? [false, true] : [];
   const known = [...about.examples.map(each => each[spec.name]), ...(asked ? [asked.row[spec.name]] : [])]
     .filter(value => value !== undefined && !isMissing(spec, value));
-  if (isText(spec)) return known.some(value => typeof value !== "string") ? [] : [...new Set(known)].slice(0, MOST_TEXTS);
+  // Bytes, and what people write, are no values that rows share.
+  const isValue = value => typeof value === "string" && value.length <= LONGEST_TEXT && !/[\x00-\x08\x0e-\x1f]/.test(value);
+  if (isText(spec)) return !known.every(isValue) ? [] : [...new Set(known)].slice(0, MOST_TEXTS);
   const numbers = known.map(plainNumber).filter(Number.isFinite);
   if (!numbers.length) return [];
   const [least, most] = [Math.min(...numbers), Math.max(...numbers)];

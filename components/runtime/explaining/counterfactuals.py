@@ -39,7 +39,8 @@ def nearest_other(row: Rows, decided: int, known: Rows, decisions: Array) -> Cou
       decisions: their answers, int of shape [examples].
 
     Returns:
-      None where all are answered alike, or no feature can be compared.
+      None where all are answered alike, or nothing that can be compared differs: then another feature, such as an
+      image, makes the answer, and none of the examples is nearer than others.
     """
     names = [name for name, values in known.items() if kind(values) != OTHER]
     others = np.flatnonzero(decisions != decided)
@@ -49,6 +50,8 @@ def nearest_other(row: Rows, decided: int, known: Rows, decisions: Array) -> Cou
     total = distances.mean(0)
     nearest = int(others[np.argmin(total[others])])
     apart = distances[:, nearest]
+    if not apart.any():
+        return None
     order = sorted((place for place in range(len(names)) if apart[place] > 0), key=lambda place: -apart[place])
     return Counterfactual(nearest, float(total[nearest]), tuple(names[place] for place in order))
 

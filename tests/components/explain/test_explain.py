@@ -183,7 +183,7 @@ def test_an_image_has_a_picture_of_its_gradients(explain: Explain, tmp_path: Pat
     assert document["integrated_gradients"]["not_added_up"] < 1e-3
     assert document["notes"] == [
         "no partial dependence on image: neither a number nor a text that rows share, or always the same",
-        "no nearest other answer: no feature is a number or a text that can be compared",
+        "no nearest other answer: the examples differ in no number and no text, which alone are compared",
     ]
     page = (result.folder / "report").read_text()
     assert "which pixels speak for the answered class" in page

@@ -74,6 +74,8 @@ def test_the_nearest_other_answer_by_hand() -> None:
     assert near.row == 3, "two thirds of the words are far"
     assert nearest_other(row, 0, known, np.zeros(4, int)) is None
     assert nearest_other({"image": known["image"][:1]}, 0, {"image": known["image"]}, np.array([0, 1, 1, 1])) is None
+    alike = {"image": known["image"], "n": np.ones(4)}
+    assert nearest_other(take(alike, [0]), 0, alike, np.array([0, 1, 1, 1])) is None, "the image makes the answer"
     missing_one = {"n": np.array([np.nan]), "w": row["w"], "image": row["image"]}
     other = nearest_other(missing_one, 0, known, np.array([0, 0, 1, 1]))
     assert other is not None
