@@ -54,7 +54,7 @@ def part(found: Fairness) -> Html:
     if found.left_out:
         listed = ", ".join(f"{cut(name, 30) or '(missing)'} ({found.rows[name]:,})" for name in found.left_out[:20])
         more = f" and {len(found.left_out) - 20} more" if len(found.left_out) > 20 else ""
-        parts.append(paragraph(text(f"Left out, too small or of one label only: {listed}{more}.", "muted")))
+        parts.append(paragraph(text(f"Left out, for they are smaller, or of one label only: {listed}{more}.", "muted")))
     parts.append(
         paragraph(
             text(
