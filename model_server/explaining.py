@@ -23,12 +23,14 @@ from components.runtime.explaining.counterfactuals import nearest_other
 from components.runtime.explaining.rows import Array, Rows, count, joined, take
 from model_server import rest_values, warm_up
 from model_server.errors import BadRequestError, NotReadyError
+from model_server.prediction_log import Asked
 from model_server.signature import Signature
 from model_server.versions import Loaded, Versions
 
 MOST_ROWS = 16
 """Of a request."""
 MOST_BACKGROUND = 64
+MOST_VALUES = 64
 _BACKGROUND = 32
 """Orders for each row: of few background rows each is used several times."""
 _FIRST = 20_000
@@ -66,15 +68,23 @@ class Turn:
                 self._asked -= 1
 
 
-def explain(model: Versions, number: int | None, label: str, request: Mapping[str, Any]) -> tuple[dict[str, Any], int]:
+def explain(
+    model: Versions, asked: Asked, number: int | None, label: str, request: Mapping[str, Any]
+) -> tuple[dict[str, Any], int]:
     """Answers one request: `instances` as of predict, optionally `output` and `background` (rows as `instances`).
+
+    With `what_if` (a `feature` and its `values`) it tells what would be answered to a row with each of these instead.
+    Nothing of it is logged: these rows are made up.
 
     Raises:
       RequestError: it is wrong, too large, or nothing is known to explain against.
     """
+    del asked
     with model.using(number, label) as version:
         assert version.model is not None
         signature = version.model.signature("")
+        if "what_if" in request:
+            return _what_if(version, signature, request), version.number
         rows = _rows(signature, request, "instances", MOST_ROWS)
         known = _known(version, signature, request)
         width = len(rows)
@@ -84,15 +94,32 @@ def explain(model: Versions, number: int | None, label: str, request: Mapping[st
                 "explain fewer rows at once"
             )
 
-        def ask(asked: Rows) -> dict[str, Array]:
+        def ask(given: Rows) -> dict[str, Array]:
             assert version.model is not None
-            return version.model.run(signature, asked)
+            return version.model.run(signature, given)
 
         try:
             explained = subject(ask, joined(rows, known), str(request.get("output", "")), classes=_names(ask(known)))
         except InputError as error:
             raise BadRequestError(str(error)) from None
         return _made(explained, rows, known), version.number
+
+
+def _what_if(version: Loaded, signature: Signature, request: Mapping[str, Any]) -> dict[str, Any]:
+    """What is answered to a row as it is, and with other values of one feature: predictions as of predict."""
+    row, asked = request.get("instances"), request["what_if"]
+    if not isinstance(row, list) or len(row) != 1 or not isinstance(row[0], dict):
+        raise BadRequestError("with `what_if`, `instances` has to be a list of one row that names its inputs")
+    feature, values = (asked.get("feature"), asked.get("values")) if isinstance(asked, dict) else (None, None)
+    if feature not in row[0] or not isinstance(values, list) or not 0 < len(values) <= MOST_VALUES:
+        raise BadRequestError(
+            f"`what_if` has to name a `feature` of the row, and as `values` a list of up to {MOST_VALUES}"
+        )
+    assert version.model is not None
+    rows = [row[0], *({**row[0], feature: value} for value in values)]
+    given, _ = rest_values.given({"instances": rows}, signature)
+    answers = rest_values.answer(version.model.run(signature, given), by_rows=True, count=len(rows))["predictions"]
+    return {"answer": answers[0], "predictions": answers[1:]}
 
 
 def _made(explained: Subject, rows: Rows, known: Rows) -> dict[str, Any]:

@@ -1,5 +1,5 @@
 // Why the row was answered so, the nearest known row with another answer, and what if one feature had other values. All of
-// it by requests that every client can send: …:explain, and …:predict of rows in which one value differs.
+// it by requests that every client can send, to …:explain.
 "use strict";
 const MOST_PARTS = 20, CURVE_POINTS = 25, MOST_TEXTS = 12, LONGEST_TEXT = 80, WAIT_MS = 250;
 let asked = null;
@@ -105,12 +105,12 @@ async function curve() {
   if (!spec) return;
   const { row, path, output } = asked, values = grid(spec);
   const whole = value => isText(spec) || spec.dtype === "bool" ? value : new Exact(isWhole(spec) ? BigInt(value).toString() : written(value));
-  const instances = [row, ...values.map(value => ({ ...row, [name]: whole(value) }))];
+  const body = written({ instances: [row], what_if: { feature: name, values: values.map(whole) } });
   try {
-    const [found] = await answerOf(path, { method: "POST", body: written({ instances }) });
+    const [found] = await answerOf(path.replace(/:predict$/, ":explain"), { method: "POST", body });
     if (asked.row !== row || at("vary").value !== name) return;
     if (!output) { at("curve").append(h("p", { class: "muted" }, "The answer has no number to draw.")); return; }
-    const [own, ...others] = found.predictions.map(each => numbersOf(each, output));
+    const [own, ...others] = [found.answer, ...found.predictions].map(each => numbersOf(each, output));
     // Of several numbers that of this row's class.
     const place = own.indexOf(Math.max(...own));
     const of = own.length > 1 ? `${output} ${place}` : output;

@@ -18,6 +18,7 @@ from components.runtime.model_server.client import Client
 from components.runtime.model_server.process import Server
 from model_server import explaining
 from model_server.errors import BadRequestError, NotReadyError
+from model_server.prediction_log import Asked
 from model_server.versions import Versions
 from tests.model_server.test_rest import PATH, ROW, ask, refused
 
@@ -42,6 +43,17 @@ def test_attributions_lead_from_the_known_rows_to_the_answer(server: Server) -> 
     assert explain(server, "/labels/stable")["by"] == "1"
 
 
+def test_what_if_one_feature_had_other_values(server: Server) -> None:
+    asked = {"instances": [ROW], "what_if": {"feature": "x", "values": [2, float("nan"), -1.5]}}
+    status, found, headers = ask(server, "POST", f"{PATH}:explain", asked)
+    assert (status, headers["X-Model-Version"]) == (200, "2")
+    assert found["answer"]["x"] == 1.5
+    told = [each["x"] for each in found["predictions"]]
+    assert (told[0], told[2]) == (2.0, -1.5)
+    assert np.isnan(told[1])
+    assert found["predictions"][0]["text"] == ROW["text"], "the other features stay"
+
+
 def test_the_client_asks_for_explanations(server: Server) -> None:
     client = Client(server.client.address, server.client.model)
     with pytest.raises(InputError, match="nothing is known to explain against: give rows as `background`"):
@@ -57,6 +69,13 @@ def test_the_client_asks_for_explanations(server: Server) -> None:
         ({"instances": [ROW], "background": KNOWN}, "several of them numbers; name the one to explain as `output`"),
         ({"instances": [ROW], "background": KNOWN, "output": "text"}, "'text' is no number, and nothing explains it"),
         ({"instances": [{"x": 1}], "background": KNOWN}, "is missing"),
+        (
+            {"instances": [ROW, ROW], "what_if": {"feature": "x", "values": [1]}},
+            "has to be a list of one row that names",
+        ),
+        ({"instances": [ROW], "what_if": {"feature": "y", "values": [1]}}, "has to name a `feature` of the row"),
+        ({"instances": [ROW], "what_if": {"feature": "x", "values": [1] * 65}}, "as `values` a list of up to 64"),
+        ({"instances": [ROW], "what_if": {"feature": "x", "values": ["a"]}}, "input 'x' has to be float32"),
     ],
 )
 def test_bad_requests(server: Server, request_: Mapping[str, Any], said: str) -> None:
@@ -132,9 +151,9 @@ def test_too_many_rows_of_many_features_are_refused(
     versions = Versions("m", tmp_path)
     versions.refresh()
     asked = {"instances": [ROW] * 3, "background": KNOWN, "output": "x"}
-    assert explaining.explain(versions, None, "", asked)[1] == 1
+    assert explaining.explain(versions, Asked(), None, "", asked)[1] == 1
     monkeypatch.setattr(explaining, "_FIRST", 40)
     with pytest.raises(BadRequestError, match="3 rows of 4 features take 41 answers at least, and 40 is the most"):
-        explaining.explain(versions, None, "", asked)
+        explaining.explain(versions, Asked(), None, "", asked)
     # A single one is explained whatever it takes.
-    assert explaining.explain(versions, None, "", asked | {"instances": [ROW]})[1] == 1
+    assert explaining.explain(versions, Asked(), None, "", asked | {"instances": [ROW]})[1] == 1

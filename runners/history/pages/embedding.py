@@ -33,6 +33,7 @@ _TITLES = {
     "evaluate": "Evaluation and blessing",
     "choose": "The choice between the candidates",
     "explain": "Explanations",
+    "feedback": "Labels that came later",
 }
 _OTHER = {"transformed-statistics": "statistics"}
 """Of the kinds of pages that are not called as their stage is."""
