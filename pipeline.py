@@ -7,8 +7,8 @@
 Transform refuses data that validate found invalid, and push publishes nothing without a blessing.
 
 Before train come tune, where the settings have that section, and resolve-base, where they say `train.warm_start`.
-Where the settings ask for it, infra_validate and approve run before push, and canary, push_hub and push_vertex after
-it.
+Where the settings ask for it, explain, infra_validate, approve and model_card run before push, and canary, push_hub and
+push_vertex after it.
 Around all of it, where the settings have `notify`, is an exit handler: notify runs last, however the run ended.
 
 `pipeline` at the end is written as a model's own is, of the same blocks: `build.stage(...)` makes a task of any stage,
@@ -170,6 +170,10 @@ class Build(Blocks):
         """Puts a blessed model into service, and wherever else the settings say; returns the task push."""
         blessed = {"model": trained.outputs["model"], "blessing": evaluated.outputs["blessing"]}
         examples = prepared.ingest.outputs["examples"]
+        explained: dict[str, Any] = {}
+        if self.settings.explain:
+            explain = self.stage("explain", f"explain{suffix}", **blessed, examples=examples)
+            explained["explanations"] = explain.outputs["explanations"]
         if self.settings.infra_validate:
             served = self.stage("infra_validate", f"infra-validate{suffix}", **blessed, examples=examples)
             blessed["blessing"] = served.outputs["infra_blessing"]
@@ -186,6 +190,20 @@ class Build(Blocks):
             )
             blessed["blessing"] = asked.outputs["approval"]
         data = {"schema": prepared.schema.outputs["schema"], "statistics": prepared.statistics.outputs["statistics"]}
+        if self.settings.model_card:
+            # Behind those who have a say: the card tells what they said, and goes into the version with the blessing.
+            written = self.stage(
+                "model_card",
+                f"model-card{suffix}",
+                **blessed,
+                **named,
+                **explained,
+                examples=examples,
+                statistics=data["statistics"],
+                pipeline=self.settings.pipeline_name,
+                description=self.settings.description,
+            )
+            blessed["blessing"] = written.outputs["carded_blessing"]
         push = self.stage("push", f"push{suffix}", **blessed, **data, destination=serving_directory, **self.service)
         if self.settings.canary:
             self.stage(

@@ -17,6 +17,7 @@ from tensorflow_serving.apis import get_model_metadata_pb2
 
 from model_server import protocol, rest_values
 from model_server.errors import BadRequestError, NotServedError, RequestError
+from model_server.explaining import Turn, explain
 from model_server.metrics import counted
 from model_server.prediction_log import PREDICTION_HEADER, REQUEST_HEADER, Asked
 from model_server.versions import Versions
@@ -34,6 +35,7 @@ Verb = Callable[[Versions, Asked, int | None, str, Mapping[str, Any]], tuple[dic
 def router(models: Mapping[str, Versions]) -> APIRouter:
     """The routes below `/v1`, and those of the metrics."""
     routes = APIRouter()
+    turn = Turn()
 
     @routes.get("/v1/models")
     async def names() -> Response:
@@ -57,11 +59,12 @@ def router(models: Mapping[str, Versions]) -> APIRouter:
             model, version, label, found = _asked(models, path)
             verb = _VERBS.get(found["verb"] or "")
             if verb is None:
-                raise NotServedError(f"{path}: POST to …:predict, …:classify or …:regress")
+                raise NotServedError(f"{path}: POST to …:predict, …:classify, …:regress or …:explain")
             with counted(model.name, found["verb"], "REST"):
                 content = await content_of(request)
                 known = model.asked(request.headers.get(REQUEST_HEADER))
-                document, number = await asyncio.to_thread(_worked, verb, model, known, version, label, content)
+                do = turn.take if verb is explain else asyncio.to_thread
+                document, number = await do(_worked, verb, model, known, version, label, content)
                 logged = {PREDICTION_HEADER: known.prediction_id} if known.prediction_id else {}
                 return _json(document, {VERSION_HEADER: str(number), **logged})
         except RequestError as error:
@@ -161,7 +164,7 @@ def _regress(
         return {"result": protocol.regress(version, asked, _signature_name(request), examples)}, version.number
 
 
-_VERBS: dict[str, Verb] = {"predict": _predict, "classify": _classify, "regress": _regress}
+_VERBS: dict[str, Verb] = {"predict": _predict, "classify": _classify, "regress": _regress, "explain": explain}
 
 
 def _signature_name(request: Mapping[str, Any]) -> str:

@@ -123,6 +123,7 @@ def evaluate(
     metrics.metadata |= overall
     baseline_digest = "" if baseline is None else _digest(baseline_model)
     outputs.write_blessing(blessing, verdict, overall, _digest(model), baseline_digest)
+    outputs.write_slices(blessing, results, candidate_spec.label_key, example_splits)
     outputs.write_classes(blessing, names[candidate_name(names)])
     outputs.write_classification(classification, results)
     facts = {"Rows": counts.rows, "Splits": location, "Slices": len(results.slices)}

@@ -7,10 +7,12 @@ import math
 
 from components.evaluate.computation.results import Results, candidate_name, metric_name
 from components.evaluate.verdict.verdict import Verdict
+from components.runtime.publish.blessing import SLICES
 from components.runtime.stage.artifacts import OutputArtifact
 from components.runtime.stage.progress import report as progress
 
 _MAX_ROC_POINTS = 100
+_MOST_SLICES = 1000
 _LARGEST_CLASSES = 16 << 10
 """Letters that the list of classes may have in the metadata, which KFP hands on in one argument."""
 
@@ -45,6 +47,39 @@ def write_blessing(
     if verdict.better:
         # Who compares runs on a server reads metadata only.
         blessing.metadata["better"] = verdict.better
+
+
+def write_slices(blessing: OutputArtifact, results: Results, label: str, splits: list[str]) -> None:
+    """Writes what was measured by slice beside the verdict, for those who need no TFMA to read it.
+
+    Args:
+      blessing: gets `slices.json`.
+      results: what was measured; of more slices than a thousand the largest.
+      label: the feature that the answers were held to.
+      splits: that were evaluated on.
+    """
+    known = sorted((each for each in results.slices if not each.is_cross), key=lambda each: -(each.examples or 0))
+    name = candidate_name(key.model_name for key in results.overall.values)
+    told = [
+        {
+            "slice": dict(each.parts),
+            "examples": each.examples,
+            "metrics": {
+                metric_name(key, results.class_name): value
+                for key, value in each.values.items()
+                if key.model_name == name and not key.is_diff and math.isfinite(value)
+            },
+        }
+        for each in known[:_MOST_SLICES]
+    ]
+    document = {
+        "label": label,
+        "splits": splits,
+        "rows": results.rows,
+        "slices": told,
+        "left_out": len(known) - len(told),
+    }
+    (blessing.path / SLICES).write_text(json.dumps(document, indent=1, allow_nan=False) + "\n")
 
 
 def overall(evaluation: OutputArtifact, results: Results) -> dict[str, float]:

@@ -78,6 +78,8 @@ def push(
             warm_up = blessing.path / blessings.WARM_UP
             if warm_up.is_file():
                 besides[serving.WARM_UP] = warm_up
+            for file in sorted((blessing.path / blessings.CARD).glob("*.*")):
+                besides[f"{serving.CARD}/{file.name}"] = file
             number = publishing.publish(root, serving.saved_model(model), files, about, besides)
         if keep:
             how["removed"] = _remove_older(root, keep)

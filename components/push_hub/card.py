@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import html
 import math
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,11 +13,10 @@ from huggingface_hub import EvalResult, ModelCardData
 
 from components.push_hub.saved_signatures import Signature
 from components.runtime import VERSION
-from components.runtime.text.visible import visible
+from components.runtime.text.markdown import markdown_code, markdown_text
 
 TEMPLATES = Path(__file__).parent / "templates"
 
-_MARKDOWN = re.compile(r"([\\`*_\[\]|~#])")
 _NOT_METRICS = frozenset({"bytes", "digest", "producer"})
 _OTHER_TASK = "other"
 
@@ -134,16 +131,6 @@ def render_template(name: str, **values: Any) -> str:
     )
     environment.filters |= {"text": markdown_text, "code": markdown_code, "number": _number, "python": _python}
     return environment.get_template(name).render(**values)
-
-
-def markdown_text(value: object) -> str:
-    """A value as text in Markdown, also in a table: one line, neither markup nor HTML."""
-    return _MARKDOWN.sub(r"\\\1", html.escape(visible(" ".join(str(value).split())), quote=False))
-
-
-def markdown_code(value: object) -> str:
-    """A value as code in Markdown, also in a table."""
-    return f"`{visible(' '.join(str(value).split())).replace('`', chr(39)).replace('|', chr(92) + '|')}`"
 
 
 def _number(value: float) -> str:

@@ -75,9 +75,9 @@ async function ask(event) {
   event.preventDefault();
   if (at("ask").getAttribute("aria-disabled") === "true") return;
   say("");
-  let body;
+  let row, body;
   try {
-    const row = Object.fromEntries(about.inputs.map((spec, index) => [spec.name, fields[index].get()]));
+    row = Object.fromEntries(about.inputs.map((spec, index) => [spec.name, fields[index].get()]));
     body = written({ instances: [row] });
   } catch (error) { say(error.message, error.control); return; }
   const path = tell(body);
@@ -89,10 +89,11 @@ async function ask(event) {
     at("answer").replaceChildren(...answer(about.outputs, found.predictions[0]));
     at("answered").hidden = false;
     offerFeedback(reply.headers.get("X-Prediction-Id"), about.outputs, found.predictions[0]);
+    answeredRow(row, path, found.predictions[0]);
     // Another version may be in service by now.
     if (!at("choice").value && Number(version) !== about.in_service) await load("");
   } catch (error) {
-    at("answered").hidden = at("feedback").hidden = true;
+    at("answered").hidden = at("feedback").hidden = at("why").hidden = true;
     say(error.message);
   } finally { at("ask").removeAttribute("aria-disabled"); }
 }

@@ -11,6 +11,7 @@ from components.runtime.errors import InputError, TransientError
 from components.runtime.model_server.client import Client
 from runners.commands import completion
 from runners.commands.models import load_model
+from runners.serving import explanations
 from runners.serving import rows as rows_module
 from runners.terminal import output
 from runners.terminal.output import Result
@@ -26,6 +27,7 @@ _LONGEST = 60
 )
 @click.option("--data", type=click.Path(path_type=Path), help="Rows of a CSV, TSV, Parquet or JSON lines file.")
 @click.option("--limit", default=10, show_default=True, type=click.IntRange(1, 1000), help="So many rows of --data.")
+@click.option("--explain", is_flag=True, help="Also tell what the answers go by; of the built-in server alone.")
 @click.option("--url", default="http://127.0.0.1:8501", show_default=True, help="Where the server is.")
 @click.option("--version", "number", type=click.IntRange(min=1), help="The version that shall answer.")
 @click.option("--label", default="", help="The label of the version that shall answer.")
@@ -35,6 +37,7 @@ def ask(
     texts: tuple[str, ...],
     data: Path | None,
     limit: int,
+    explain: bool,
     url: str,
     number: int | None,
     label: str,
@@ -64,6 +67,7 @@ def ask(
     if missing:
         output.warn(f"warning: without a value, and so taken for missing: {', '.join(sorted(missing))}")
     answers = client.predict(rows, version)
+    explained = client.explain(rows, version) if explain else None
     columns = list(answers[0]) if isinstance(answers[0], dict) else ["prediction"]
 
     def told() -> None:
@@ -72,8 +76,11 @@ def ask(
         ]
         table(["row", *columns], [[str(place), *each] for place, each in enumerate(cells, 1)])
         output.note(f"answered by version {version} of {name}")
+        if explained:
+            explanations.tell(explained)
 
-    return Result({"model": name, "version": version, "address": url, "predictions": answers}, told, answers)
+    document = {"model": name, "version": version, "address": url, "predictions": answers}
+    return Result(document | ({"explanations": explained} if explained else {}), told, answers)
 
 
 def _cell(value: Any) -> str:

@@ -16,6 +16,7 @@ from runners.history.outcome import Outcome
 from runners.terminal import output, text
 from runners.terminal.output import Result
 from runners.versions import changes
+from runners.versions.card import card
 from runners.versions.decisions import decide
 from runners.versions.listing import Listed, listing
 from runners.versions.place import Place, some
@@ -38,6 +39,13 @@ _VIEWS = (
 @served_from
 @click.option("--all", "everything", is_flag=True, help="Also those that were removed.")
 @click.option("--verify", is_flag=True, help="Compare every byte with what was pushed.")
+@click.option(
+    "--card",
+    "of",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Print the model card of version N; with --quiet where its page is.",
+)
 @click.option("--keep", type=click.IntRange(min=1), metavar="K", help="Remove all but the last K, as push.keep does.")
 @click.option("--yes", is_flag=True, help="Remove without asking.")
 @WHY
@@ -51,6 +59,7 @@ def versions(
     directory: str,
     everything: bool,
     verify: bool,
+    of: int | None,
     keep: int | None,
     yes: bool,
     why: str,
@@ -60,11 +69,15 @@ def versions(
     """List the versions of MODEL: which is served, by whom and when, whether blessed, labels, release numbers."""
     if tensorflow_serving and (keep or everything or verify):
         raise InputError("--tensorflow-serving lists and removes nothing; leave out --keep, --all and --verify")
+    if of and (keep or everything or verify or tensorflow_serving):
+        raise InputError("--card prints one card; leave out --keep, --all, --verify and --tensorflow-serving")
     if base_path and not tensorflow_serving:
         raise InputError("--base-path is of the configuration that --tensorflow-serving prints; give that too")
     place = place_of(context, model, candidate, directory)
     if tensorflow_serving:
         return _configuration(place, base_path)
+    if of:
+        return _card(place, of)
     decided = _remove(place, keep, yes, why) if keep else {}
     found = listing(place, verify=verify)
     there = {each.number for each in found if each.version.state in ("served", "earlier")}
@@ -87,6 +100,12 @@ def _configuration(place: Place, base_path: str) -> Result:
     there = place.numbers()
     made = config(place.model, base_path or place.destination, there[0], place.labels(), there)
     return Result({"model": place.model, "configuration": made}, made, [made])
+
+
+def _card(place: Place, number: int) -> Result:
+    found = card(place, number)
+    document = {"model": place.model, "version": number, "card": found.text, "page": found.page}
+    return Result(document, found.text.rstrip(), [found.page])
 
 
 def _labels(place: Place, there: set[int]) -> dict[str, int] | None:

@@ -29,8 +29,10 @@ from runners.settings.stages import (
     Approve,
     Canary,
     Evaluate,
+    Explain,
     InfraValidate,
     Ingest,
+    ModelCard,
     Notify,
     Push,
     PushHub,
@@ -49,7 +51,10 @@ _NOT_ARGUMENTS = {"train": {"train_steps", "eval_steps", "warm_start"}, "choose"
 SECTIONS = ("ingest", "statistics", "schema", "validate", "transform", "tune", "train", "evaluate", "choose", "push")
 """Of the settings, by stage, as far as they are its arguments."""
 
-OPTIONAL_SECTIONS = ("tune", "infra_validate", "approve", "canary", "push_hub", "push_vertex", "notify")
+OPTIONAL_SECTIONS = (
+    *("tune", "explain", "infra_validate", "approve", "model_card"),
+    *("canary", "push_hub", "push_vertex", "notify"),
+)
 """Those without which a pipeline has no task of the stage."""
 
 PipelineName = Annotated[str, AfterValidator(pipeline_name)]
@@ -92,8 +97,10 @@ class Settings(Section):
     candidates: Candidates = Field(default={})
     choose: Choose = Choose()
     push: Push = Push()
+    explain: Explain | None = None
     infra_validate: InfraValidate | None = None
     approve: Approve | None = None
+    model_card: ModelCard | None = None
     canary: Canary | None = None
     push_hub: PushHub | None = None
     push_vertex: PushVertex | None = None
@@ -142,9 +149,9 @@ class Settings(Section):
         return self
 
     @model_validator(mode="after")
-    def _served_rows_are_in_a_split(self) -> Settings:
+    def _rows_that_are_asked_are_in_a_split(self) -> Settings:
         known = self.ingest.split_patterns or self.ingest.splits
-        asking = {"infra_validate": self.infra_validate, "canary": self.canary}
+        asking = {"explain": self.explain, "infra_validate": self.infra_validate, "canary": self.canary}
         for section, split in ((name, each.split) for name, each in asking.items() if each):
             if split not in known and not self.own_pipeline:
                 near = did_you_mean(split, list(known)) or ";"

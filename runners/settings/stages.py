@@ -199,6 +199,49 @@ class InfraValidate(Section):
     bounds: Bounds = Bounds()
 
 
+class Explain(Section):
+    """What a model goes by: attributions, partial dependence, nearest other answers, thresholds that are fair.
+
+    Attributes:
+      groups: raw features between whose values decisions are to be fair; those that evaluate slices by, where empty.
+    """
+
+    split: str = "eval"
+    sample_rows: PositiveInt = 1000
+    rows: PositiveInt = 200
+    background: PositiveInt = 32
+    shown: int = Field(default=6, ge=1, le=20)
+    evaluations: PositiveInt = 500_000
+    minutes: float = Field(default=10.0, gt=0, allow_inf_nan=False)
+    steps: PositiveInt = 256
+    groups: list[str] = []
+    tolerance: float = Field(default=0.05, ge=0, le=1)
+    output: str = ""
+    seed: int = Field(default=42, ge=0)
+
+
+class ModelCard(Section):
+    """What people should know of a model, beside what was measured: their own words on its card.
+
+    Attributes:
+      intended_use: what it is for, and for whom.
+      not_for: uses that it is not for.
+      limits: what it does not do well, one each.
+      trade_offs: what was given up for what.
+      owners: whom to ask.
+      license: under which it may be used.
+      links: further reading.
+    """
+
+    intended_use: str = ""
+    not_for: str = ""
+    limits: list[str] = []
+    trade_offs: str = ""
+    owners: list[str] = []
+    license: str = ""
+    links: list[Link] = []
+
+
 class Approve(Section):
     """A person's yes before a model is published.
 

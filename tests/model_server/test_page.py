@@ -99,7 +99,7 @@ def test_the_page_loads_nothing_from_elsewhere(address: str) -> None:
     text = page.data.decode()
     assert "http:" not in text
     assert "https:" not in text
-    for name in ("page.css", "elements.js", "fields.js", "answer.js", "main.js", "feedback.js"):
+    for name in ("page.css", "elements.js", "fields.js", "answer.js", "why.js", "main.js", "feedback.js"):
         assert f'"page/{name}"' in text
         assert get(address, f"/page/{name}").status == 200
     assert get(address, "/page/..%2f__init__.py").status == 404
@@ -198,6 +198,38 @@ def test_an_example_is_asked_and_answered(tab: Asked, address: str) -> None:
     curl = tab.text("curl")
     assert "'\\''Sons'\\''" in curl
     assert curl.endswith(f"'{address}/v1/models/{quote(MODEL)}:predict'")
+
+
+@needs_chromium
+def test_why_and_what_if(tab: Asked, address: str) -> None:
+    tab.open(address)
+    tab.fill("fare <b>", "0.25")
+    tab.ask()
+    tab.evaluate("document.getElementById('explain').click()")
+    tab.wait("document.querySelector('#why-parts ol') || !document.getElementById('why-fault').hidden")
+    said = tab.text("why-parts")
+    # Of several numbers the shares; of them the class that is answered, by its name.
+    assert said.startswith("share, class red: 0.333333. The known rows are answered 0.333333 on average")
+    assert "against 2 known rows, from 64 orders" in said
+    assert "None: all known rows are answered alike" in said
+    assert len(tab.evaluate("[...document.querySelectorAll('#why-parts li')].map(each => each.innerText)")) == 11
+    # One feature with other values, in the order of its field's values.
+    tab.choose("vary", "fare <b>")
+    tab.wait("document.querySelector('#curve svg')")
+    assert tab.evaluate("document.querySelector('#curve svg').getAttribute('aria-label')").startswith(
+        "share 0 by fare <b>"
+    )
+    assert tab.evaluate("document.querySelectorAll('#curve circle').length") == 1
+    assert tab.text("curve").endswith("The dot is this row; its other features stay as they are.")
+    tab.choose("vary", "shared")
+    tab.wait("document.querySelector('#curve ol')")
+    assert tab.text("curve").replace("0.333333", "") == "share 0falsetrue (this row)"
+    # A field that changes asks again, where that is wanted.
+    tab.evaluate("document.getElementById('follow').checked = true")
+    tab.fill("fare <b>", "-3")
+    tab.evaluate(f"{tab.field('fare <b>')}.dispatchEvent(new Event('input', {{bubbles: true}}))")
+    tab.wait("document.getElementById('answer').textContent.includes('-3.000000|')")
+    assert tab.text("why-parts") == "", "what was said of another row is gone"
 
 
 @needs_chromium

@@ -214,7 +214,7 @@ def test_bad_examples(server: Server, place: str, request_: Any, said: str) -> N
         ("POST", f"{PATH}/versions/x:predict", 400),
         ("POST", "/v1/models/other:predict", 404),
         ("POST", PATH, 404),
-        ("POST", f"{PATH}:explain", 404),
+        ("POST", f"{PATH}:regret", 404),
         ("POST", f"{PATH}/versions/1/labels/stable:predict", 404),
         ("GET", f"{PATH}/versions/7", 404),
         ("GET", f"{PATH}/labels/none", 404),

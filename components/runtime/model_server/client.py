@@ -18,6 +18,7 @@ _OK = 200
 _BAD_REQUEST = 400
 _NOT_FOUND = 404
 _LONGEST = 500
+_MALFORMED = "Malformed request"
 
 
 @dataclass(frozen=True)
@@ -124,6 +125,32 @@ class Client:
         if not isinstance(predictions, list) or len(predictions) != len(rows):
             raise StageError(f"{self.address}: no prediction for each row in the answer")
         return predictions
+
+    def explain(self, rows: Sequence[Any], version: int | None = None) -> dict[str, Any]:
+        """What the answers to rows go by; of the server that is built in alone.
+
+        Args:
+          rows: as of `predict`.
+          version: that shall explain; the one in service without.
+
+        Raises:
+          InputError: the server refuses the rows, or explains nothing.
+          TransientError: nothing answers, the server fails, or explains others now.
+        """
+        place = "" if version is None else f"/versions/{version}"
+        try:
+            answer = self._request("POST", f"{place}:explain", json.dumps({"instances": list(rows)}).encode())
+        except InputError as error:
+            # What TensorFlow Serving says of a verb that it does not know.
+            if _MALFORMED in str(error):
+                raise InputError(
+                    f"{self.address}: this server explains nothing; the one built in does: ./millrace serve "
+                    "--server kserve"
+                ) from None
+            raise
+        if not isinstance(answer.get("explanations"), list) or len(answer["explanations"]) != len(rows):
+            raise StageError(f"{self.address}: no explanation for each row in the answer")
+        return answer
 
     def _get(self, place: str) -> dict[str, Any]:
         return self._request("GET", place)

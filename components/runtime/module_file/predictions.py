@@ -70,6 +70,16 @@ class ExportedModel:
         """Another signature of the model, as TensorFlow has it; None where there is none of that name."""
         return self._loaded.signatures.get(name)
 
+    @property
+    def takes_examples(self) -> str:
+        """Name of the input for serialised tf.Examples; empty where the model takes raw features."""
+        return self._examples
+
+    @property
+    def network(self) -> Any:
+        """The model without its preprocessing, a function of TensorFlow; None where it was saved without."""
+        return getattr(self._loaded, signatures.NETWORK, None)
+
     def predict(self, rows: Sequence[Row]) -> dict[str, Any]:
         """What the signature answers, arrays by name whose first dimension is that of the rows.
 

@@ -23,6 +23,9 @@ TRANSFORM_FEATURES = "transform_features"
 FROM_EXAMPLES = "from_examples"
 EXAMPLES = "examples"
 OUTPUTS = "outputs"
+NETWORK = "network"
+"""An attribute of the saved object, no signature: the model itself, from the transformed features that it takes by name
+to what it returns. Whoever explains the model follows its gradient."""
 
 Features = Mapping[str, Any]
 
@@ -84,13 +87,20 @@ def export(
     def transform(raw: dict[str, Any]) -> Features:
         return decode(preprocess(raw)) if decode else preprocess(raw)
 
+    # A function of its own is traced once, and then called by two signatures.
+    @tf.function(autograph=False)
+    def network(features: dict[str, tf.Tensor]) -> tf.Tensor:
+        return inference(features, training=False)
+
+    setattr(module, NETWORK, network)
+
     def predict(raw: Features) -> tf.Tensor:
         transformed = transform(dict(raw))
         if leaked := [name for name in inputs if name not in transformed]:
             raise InputError(
                 f"the model's input {leaked[0]!r} is made from a label, which is unknown when the model serves"
             )
-        return inference({name: transformed[name] for name in inputs}, training=False)
+        return network({name: transformed[name] for name in inputs})
 
     arguments = _python_arguments(served)
 

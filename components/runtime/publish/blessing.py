@@ -14,8 +14,17 @@ from components.runtime.text.json_text import parse
 
 FILE = "blessing.json"
 
+SLICES = "slices.json"
+"""In a blessing: `label` (the feature that the answers were held to, empty where there are several), `splits`, `rows`,
+and of each slice (`slice`: value by feature, none of all examples) its `examples` and `metrics`; `left_out` of them are
+not there. What explains a model or writes of it, on any target, gets it with the blessing."""
+
 WARM_UP = "warm_up/tf_serving_warmup_requests"
 """In a blessing of infra_validate: what goes into the version that is pushed, as `serving.WARM_UP`."""
+
+
+CARD = "model_card"
+"""In a blessing of model_card: a folder that becomes `serving.CARD` in the version that is pushed."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +92,22 @@ def document(blessing: InputArtifact) -> dict[str, Any]:
             f"blessing: {blessing.path} contradicts itself (blessed: {blessed}, files: "
             f"{', '.join(sorted(marks)) or 'none'}); run evaluate again"
         )
+    return found
+
+
+def slices(blessing: InputArtifact) -> dict[str, Any] | None:
+    """Reads `slices.json`; None where the blessing has none, as one that an older evaluate made.
+
+    Raises:
+      InputError: it cannot be read.
+    """
+    try:
+        found: dict[str, Any] = parse((blessing.path / SLICES).read_bytes())
+        found["label"], found["slices"] = str(found["label"]), list(found["slices"])
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"blessing: {blessing.path / SLICES} cannot be read ({error}); run evaluate again") from None
     return found
 
 

@@ -34,6 +34,10 @@ MANIFEST = "assets.extra/millrace.json"
 WARM_UP = "assets.extra/tf_serving_warmup_requests"
 """Inside a version: requests that a server answers before it serves the version, a TFRecord file of PredictionLogs."""
 
+CARD = "assets.extra/model_card"
+"""Inside a version: a folder with what the two names below say, where the model's settings ask for a card."""
+CARD_MARKDOWN, CARD_HTML = "model_card.md", "model_card.html"
+
 LABELS = "labels.json"
 """In the serving directory: which version has which label."""
 

@@ -162,6 +162,11 @@ def _baseline(baseline: Mapping[str, Any]) -> Iterator[str]:
         yield f"version {baseline['version']}" if baseline["found"] else "no earlier model"
 
 
+def _explanations(metadata: Mapping[str, Any]) -> list[str]:
+    names = list(metadata.get("importance") or {})[:2]
+    return [f"goes by {' and '.join(map(str, names))} most"] if names else []
+
+
 def _choice(choice: Mapping[str, Any]) -> Iterator[str]:
     if choice.get("blessed"):
         yield f"{choice['candidate']}, {choice['metric']} {choice['value']:.4g}"
@@ -209,6 +214,7 @@ _TELL = {
     "choice": _choice,
     "model": _model,
     "blessing": _blessing,
+    "explanations": _explanations,
     "infra_blessing": review,
     "approval": review,
     "baseline_model": _baseline,

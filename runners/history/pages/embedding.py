@@ -32,6 +32,7 @@ _TITLES = {
     "train": "Training",
     "evaluate": "Evaluation and blessing",
     "choose": "The choice between the candidates",
+    "explain": "Explanations",
     "feedback": "Labels that came later",
 }
 _OTHER = {"transformed-statistics": "statistics"}

@@ -50,7 +50,7 @@ def read_blessing(folder: Path) -> dict[str, Any]:
 
 def test_good_model_is_blessed_without_a_baseline(blessed: tuple[Path, dict[str, Any]], good_model: Path) -> None:
     folder, metadata = blessed
-    assert sorted(path.name for path in (folder / "blessing").iterdir()) == ["BLESSED", "blessing.json"]
+    assert sorted(path.name for path in (folder / "blessing").iterdir()) == ["BLESSED", "blessing.json", "slices.json"]
     document = read_blessing(folder)
     assert document["blessed"] is metadata["blessing"]["blessed"] is True
     assert document["baseline"] is metadata["blessing"]["baseline"] is False
@@ -142,7 +142,11 @@ def test_report_tells_the_verdict_first(blessed: tuple[Path, dict[str, Any]]) ->
 
 def test_worse_than_the_baseline_is_not_blessed(compared: tuple[Path, dict[str, Any]], good_model: Path) -> None:
     folder, metadata = compared
-    assert sorted(path.name for path in (folder / "blessing").iterdir()) == ["NOT_BLESSED", "blessing.json"]
+    assert sorted(path.name for path in (folder / "blessing").iterdir()) == [
+        "NOT_BLESSED",
+        "blessing.json",
+        "slices.json",
+    ]
     document = read_blessing(folder)
     assert document["baseline"] is True
     assert document["baseline_digest"] == content_digest(good_model)

@@ -434,6 +434,22 @@ def test_killed_at_any_instant_a_repeated_push_still_gives_one_version(tmp_path:
         old = model
 
 
+def test_the_model_card_goes_into_the_version_and_is_no_part_of_the_model(tmp_path: Path, blessing: Path) -> None:
+    (blessing / "model_card").mkdir()
+    for name in ("model_card.md", "model_card.html"):
+        (blessing / "model_card" / name).write_text(f"card in {name}")
+    model = make_model(tmp_path / "model")
+    assert push(tmp_path / "out", model, blessing, tmp_path / "serving").exit_code == 0
+    version = tmp_path / "serving" / "1"
+    folder = version / serving.CARD
+    assert (folder / serving.CARD_MARKDOWN).read_text() == "card in model_card.md"
+    assert (folder / serving.CARD_HTML).read_text() == "card in model_card.html"
+    assert json.loads((version / MANIFEST).read_text())["model_digest"] == content_digest(model)
+    # Another card makes no other model.
+    (blessing / "model_card" / "model_card.md").write_text("other words")
+    assert push(tmp_path / "again", model, blessing, tmp_path / "serving").output["parameterValues"]["version"] == "1"
+
+
 def test_warm_up_requests_of_the_serving_check_go_into_the_version(tmp_path: Path, blessing: Path) -> None:
     (blessing / "warm_up").mkdir()
     (blessing / "warm_up" / "tf_serving_warmup_requests").write_bytes(b"requests")

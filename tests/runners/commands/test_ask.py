@@ -19,6 +19,18 @@ INPUTS = {
 }
 
 
+EXPLAINED = {
+    "output": "share", "task": "classes", "known_rows": 3, "orders": 60,
+    "explanations": [
+        {
+            "answer": 0.75, "baseline": 0.25, "class": 1, "name": "red",
+            "attributions": {"x": -0.1, "text": 0.6}, "errors": {"x": 0.01, "text": None},
+            "nearest_other": {"answer": 0.4, "name": "blue", "distance": 0.2, "differs": list("abcdefg"), "row": {}},
+        }
+    ],
+}  # fmt: skip
+
+
 @pytest.fixture
 def asked() -> list[tuple[str, Any]]:
     return []
@@ -31,6 +43,10 @@ def url(asked: list[tuple[str, Any]]) -> Iterator[str]:
         if request.method == "POST":
             rows = json.loads(request.body)["instances"]
             asked.append((request.target.removeprefix(model), rows))
+            if request.target.endswith("/versions/7:explain"):
+                return 400, {"error": "Malformed request: POST /v1/models/mine/versions/7:explain"}
+            if request.target.endswith(":explain"):
+                return 200, EXPLAINED
             return 200, {"predictions": [{"share": 0.123456789, "label": row["text"] * 100} for row in rows]}
         place = request.target.removeprefix(model)
         if place.endswith("/metadata") and not place.startswith("/versions/9"):
@@ -60,6 +76,24 @@ def test_rows_are_asked_of_the_version_in_service(url: str, mine: Path, asked: l
     assert "0.123457" in said.out
     assert "…" in said.out
     assert "warning" not in said.err
+
+
+def test_what_an_answer_goes_by(url: str, mine: Path, asked: list[tuple[str, Any]]) -> None:
+    said = call("ask", mine, "--url", url, "--row", '{"x": 1, "text": "a"}', "--explain")
+    assert said.exit_code == 0
+    assert asked[1] == ("/versions/3:explain", [{"x": 1, "text": "a"}])
+    lines = [line.split() for line in said.out.splitlines() if "█" in line]
+    assert lines == [["text", "+0.6", "unknown", "█" * 12], ["x", "-0.1", "0.01", "██"]]
+    assert "row 1, class red: 0.75; the 3 known rows are answered 0.25 on average" in said.out
+    assert "another answer, blue (0.4), differs most in a, b, c, d, e and 2 more" in said.out
+    found = json.loads(call("--json", "ask", mine, "--url", url, "--row", '{"x": 1, "text": "a"}', "--explain").out)
+    assert found["explanations"] == EXPLAINED
+
+
+def test_a_server_that_explains_nothing_is_one_line(url: str, mine: Path) -> None:
+    said = call("ask", mine, "--url", url, "--row", '{"x": 1, "text": "a"}', "--explain", "--version", 7)
+    assert said.exit_code == 65
+    assert said.error == f"{url}: this server explains nothing; the one built in does: millrace serve --server kserve"
 
 
 def test_json_is_all_that_is_printed(url: str, mine: Path) -> None:

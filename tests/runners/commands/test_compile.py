@@ -82,7 +82,15 @@ def test_each_task_has_what_its_settings_say(tmp_path: Path) -> None:
     pipeline = "".join((ROOT / file).read_text() for file in ("pipeline.py", "runners/compiled/building.py"))
     # A stage may be there before the pipeline has a task of it; these are asked for by settings of their own.
     named = {task for task, stage in tasks().items() if f'"{stage}"' in pipeline}
-    assert compiled.keys() == named - {"push-hub", "push-vertex", "choose", "infra-validate", "approve"}
+    assert compiled.keys() == named - {
+        "push-hub",
+        "push-vertex",
+        "choose",
+        "infra-validate",
+        "approve",
+        "explain",
+        "model-card",
+    }
     train = compiled["train"]
     assert train["resources"]["resourceMemoryLimit"] == "12Gi"
     assert train["resources"]["resourceCpuLimit"] == "8"
@@ -271,6 +279,43 @@ def test_what_publishes_goes_by_the_last_verdict(tmp_path: Path) -> None:
     fused = asked + "cluster: {fuse: [[evaluate, infra-validate]]}\n"
     with pytest.raises(InputError, match="infra-validate needs the model server, which only its own image has"):
         compile_pipeline(model(tmp_path / "fused", fused), digest)
+
+
+def test_a_card_is_written_behind_all_who_have_a_say(tmp_path: Path) -> None:
+    asked = (
+        "explain: {groups: [payment_type]}\napprove: {}\nmodel_card: {intended_use: Shifts, owners: [anna]}\n"
+        "push_vertex: {project: my-project, region: europe-west4, staging: gs://my-bucket/staging}\n"
+    )
+    compiled = documents(compile_pipeline(model(tmp_path / "mine", asked), digest))
+    tasks_of = compiled[0]["root"]["dag"]["tasks"]
+
+    def source(task: str, name: str) -> tuple[str, str]:
+        given = tasks_of[task]["inputs"]["artifacts"][name]["taskOutputArtifact"]
+        return given["producerTask"], given["outputArtifactKey"]
+
+    assert source("explain", "blessing") == source("approve", "blessing") == ("evaluate", "blessing")
+    assert source("model-card", "blessing") == ("approve", "approval")
+    assert source("model-card", "explanations") == ("explain", "explanations")
+    assert source("push", "blessing") == source("push-vertex", "blessing") == ("model-card", "carded_blessing")
+    given = tasks_of["model-card"]["inputs"]["parameters"]
+    assert given["intended_use"]["runtimeValue"]["constant"] == "Shifts"
+    assert given["owners"]["runtimeValue"]["constant"] == ["anna"]
+    alone = documents(compile_pipeline(model(tmp_path / "alone", "model_card: {}\n"), digest))[0]["root"]["dag"][
+        "tasks"
+    ]
+    assert "explanations" not in alone["model-card"]["inputs"]["artifacts"]
+    assert "explain" not in alone
+    several = (
+        asked.partition("push_vertex")[0] + "candidates: {wide: {}, deep: {train: {seed: 1}}}\nchoose: {push: each}\n"
+    )
+    tasks_of = documents(compile_pipeline(model(tmp_path / "several", several), digest))[0]["root"]["dag"]["tasks"]
+    assert source("push-deep", "blessing") == ("model-card-deep", "carded_blessing")
+    assert source("model-card-deep", "explanations") == ("explain-deep", "explanations")
+    assert source("explain-wide", "model") == ("train-wide", "model")
+    best = several.replace("choose: {push: each}", "choose: {metric: auc, better: higher}")
+    tasks_of = documents(compile_pipeline(model(tmp_path / "best", best), digest))[0]["root"]["dag"]["tasks"]
+    assert source("explain", "model") == ("choose", "model")
+    assert source("model-card", "blessing") == ("approve", "approval")
 
 
 @pytest.fixture

@@ -355,6 +355,29 @@ def test_a_root_that_was_moved_knows_its_versions(served: ServedRoot) -> None:
     assert document(served, "rollback", "taxi")["version"] == 4
 
 
+def test_the_card_of_a_version(served: ServedRoot) -> None:
+    error = refused(served, "versions", "taxi", "--card", "2")
+    assert error.startswith("taxi: version 2 has no model card; a section model_card in the settings gives")
+    assert refused(served, "versions", "taxi", "--card", "9") == "taxi: there is no version 9; there are 1, 2, 3"
+    assert "--card prints one card" in refused(served, "versions", "taxi", "--card", "2", "--all")
+    folder = served.serving / "2" / "assets.extra" / "model_card"
+    folder.mkdir(parents=True)
+    (folder / "model_card.md").write_text("# Model card of taxi\n\n[x] \\_a\n")
+    found = called(served, "versions", "taxi", "--card", "2")
+    assert (found.exit_code, found.out) == (0, "# Model card of taxi\n\n[x] \\_a\n")
+    page = str(folder / "model_card.html")
+    assert called(served, "versions", "taxi", "--card", "2", "--quiet").out == f"{page}\n"
+    told = document(served, "versions", "taxi", "--card", "2")
+    assert told == {"model": "taxi", "version": 2, "card": "# Model card of taxi\n\n[x] \\_a\n", "page": page} | {
+        name: told[name] for name in told.keys() - {"model", "version", "card", "page"}
+    }
+    # What goes back into service has its card still.
+    assert called(served, "rollback", "taxi", "--to", "2").exit_code == 0
+    assert document(served, "versions", "taxi", "--card", "4")["card"] == told["card"]
+    (folder / "model_card.md").write_bytes(b"\xff")
+    assert "cannot be read" in refused(served, "versions", "taxi", "--card", "2")
+
+
 def test_the_configuration_of_tensorflow_serving(served: ServedRoot) -> None:
     (served.serving / "labels.json").write_text('{"stable": 1, "gone": 8}')
     made = called(served, "versions", "taxi", "--tensorflow-serving", "--base-path", "/millrace/serving/taxi").out

@@ -77,7 +77,7 @@ def test_a_drawing_shows_them_too() -> None:
 
 def test_messages_and_model_cards_show_them_too() -> None:
     from components.notify.message import _line
-    from components.push_hub.card import markdown_code, markdown_text
+    from components.runtime.text.markdown import markdown_code, markdown_text
 
     assert _line("a\u202eb") == r"a\u202eb"
     assert markdown_text("a\u202eb") == r"a\\u202eb"

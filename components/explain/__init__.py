@@ -1,0 +1,1 @@
+"""The explain stage: its contract is component.yaml beside this file."""

@@ -1,0 +1,1 @@
+"""The page of an explanation, one module for each of its parts."""

@@ -1,0 +1,1 @@
+"""The model_card stage: its contract is component.yaml beside this file."""
