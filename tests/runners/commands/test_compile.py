@@ -88,6 +88,7 @@ def test_each_task_has_what_its_settings_say(tmp_path: Path) -> None:
         "choose",
         "infra-validate",
         "approve",
+        "canary",
         "explain",
         "model-card",
     }
