@@ -309,14 +309,18 @@ def test_a_card_is_written_behind_all_who_have_a_say(tmp_path: Path) -> None:
     several = (
         asked.partition("push_vertex")[0] + "candidates: {wide: {}, deep: {train: {seed: 1}}}\nchoose: {push: each}\n"
     )
-    tasks_of = documents(compile_pipeline(model(tmp_path / "several", several), digest))[0]["root"]["dag"]["tasks"]
-    assert source("push-deep", "blessing") == ("model-card-deep", "carded_blessing")
-    assert source("model-card-deep", "explanations") == ("explain-deep", "explanations")
-    assert source("explain-wide", "model") == ("train-wide", "model")
-    best = several.replace("choose: {push: each}", "choose: {metric: auc, better: higher}")
-    tasks_of = documents(compile_pipeline(model(tmp_path / "best", best), digest))[0]["root"]["dag"]["tasks"]
-    assert source("explain", "model") == ("choose", "model")
-    assert source("model-card", "blessing") == ("approve", "approval")
+
+    def sources(name: str, settings: str) -> dict[str, dict[str, Output]]:
+        tasks = read(documents(compile_pipeline(model(tmp_path / name, settings), digest))[0]).tasks
+        return {task: dict(spec.artifacts) for task, spec in tasks.items()}
+
+    each = sources("several", several)
+    assert each["push-deep"]["blessing"] == Output("model-card-deep", "carded_blessing")
+    assert each["model-card-deep"]["explanations"] == Output("explain-deep", "explanations")
+    assert each["explain-wide"]["model"] == Output("train-wide", "model")
+    best = sources("best", several.replace("choose: {push: each}", "choose: {metric: auc, better: higher}"))
+    assert best["explain"]["model"] == Output("choose", "model")
+    assert best["model-card"]["blessing"] == Output("approve", "approval")
 
 
 @pytest.fixture
