@@ -33,6 +33,7 @@ _TITLES = {
     "evaluate": "Evaluation and blessing",
     "choose": "The choice between the candidates",
     "feedback": "Labels that came later",
+    "watch": "What is asked and answered in service",
 }
 _OTHER = {"transformed-statistics": "statistics"}
 """Of the kinds of pages that are not called as their stage is."""
