@@ -15,7 +15,7 @@ from scripts.story.loop import Story
 
 @pytest.mark.slow
 def test_the_city_changes_and_the_model_recovers(tmp_path: Path) -> None:
-    story = Story(tmp_path / "story")
+    story = Story(tmp_path / "story", every=6)
     # It holds each command to its exit code: watch to 3 where it is to find drift, to 0 where all is quiet.
     story.tell()
     runs = {run.id: run for run in list_runs(story.root)}
