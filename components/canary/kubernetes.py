@@ -129,6 +129,23 @@ class Kubernetes:
         raise InputError(f"Kubernetes, {method} {place}: {said} ({answer.status}){hint}")
 
 
+def place_of(cluster: Kubernetes, named: str, what: str) -> tuple[str, str]:
+    """Namespace and name of a resource.
+
+    Args:
+      cluster: whose pod's namespace it is where none is named.
+      named: NAMESPACE/NAME, or the name.
+      what: the setting, for the error.
+
+    Raises:
+      InputError: it does not say where it is.
+    """
+    namespace, _, name = named.rpartition("/")
+    if not name or not (namespace or cluster.namespace):
+        raise InputError(f"{what}: {named!r} does not say where it is; write NAMESPACE/NAME")
+    return namespace or cluster.namespace, name
+
+
 def _message(content: bytes) -> str:
     try:
         return " ".join(str(json.loads(content)["message"]).split())

@@ -81,6 +81,7 @@ class Cluster:
       requests: that come in between two looks.
       refusal: a status that changes are refused with.
       looked: is called at each look at the counters.
+      config: of TensorFlow Serving.
     """
 
     root: Path
@@ -91,6 +92,7 @@ class Cluster:
     looked: Callable[[], None] = lambda: None
     backends: tuple[str, ...] = ("serving", "serving-canary")
     predictor: dict[str, Any] = field(default_factory=lambda: {"model": {"storageUri": "pvc://v/taxi/1"}})
+    config: str = ""
     _lock: Any = field(default_factory=threading.RLock)
 
     def version(self, side: str) -> int:
@@ -117,6 +119,10 @@ class Cluster:
             return self._route(request)
         if request.path == SERVICE:
             return self._inference_service(request)
+        if request.path == "/api/v1/namespaces/millrace/configmaps/serving-config":
+            if request.method == "PATCH":
+                self.config = json.loads(request.body)["data"]["models.config"]
+            return {"data": {"models.config": self.config}}
         if request.path.endswith("/endpointslices"):
             name = request.query["labelSelector"].partition("=")[2]
             target = {"kind": "Pod", "name": f"pod-{name}"}

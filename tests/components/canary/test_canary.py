@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from components.canary import tensorflow_serving
 from components.canary.canary import canary
 from components.runtime.data import examples as tf_examples
 from components.runtime.data import tfrecord
@@ -36,6 +37,7 @@ DEFAULTS: dict[str, Any] = {
     "model_uri": "",
     "port": 8080,
     "model_name": "",
+    "config_map": "",
     "label": "stable",
     "steps": [10, 50],
     "split": "eval",
@@ -208,6 +210,32 @@ def test_nothing_pushed_and_nothing_new(cluster: Cluster) -> None:
     assert run.facts["reason"] == "nothing was pushed: auc 0.7 < 0.8"
     labels.write(cluster.root, {"stable": 2})
     assert Run(cluster, "http://127.0.0.1:9").facts["reason"] == "it is stable already"
+
+
+def test_tensorflow_serving_is_told_which_version_it_holds(cluster: Cluster, address: str) -> None:
+    file = ROOT / "manifests" / "serving" / "config" / "models.config"
+    cluster.config = file.read_text()
+    assert Run(cluster, address, config_map="millrace/serving-config").output == {"promoted": True}
+    config = cluster.config
+    assert "model_version_policy { specific { versions: 2 } }" in config
+    assert 'version_labels { key: "stable" value: 2 }' in config
+    assert 'base_path: "/millrace/serving/taxi"' in config
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [("model_config_list {}", "it has no model 'taxi'"), ('config { name: "taxi" }', "has no model_version_policy")],
+)
+def test_a_configuration_that_says_nothing_of_the_model(config: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        tensorflow_serving.held(config, "taxi", "stable", 2)
+
+
+def test_only_the_models_own_block_is_changed() -> None:
+    other = 'config { name: "other" model_version_policy { all {} } version_labels { key: "stable" value: 7 } }'
+    own = 'config { # } a brace\n name: "taxi" model_version_policy { specific { versions: 1 versions: 3 } } }'
+    after = tensorflow_serving.held(f"{other}\n{own}", "taxi", "stable", 9)
+    assert after == f"{other}\n" + own.replace("versions: 1 versions: 3", "versions: 9")
 
 
 def test_kserve_shares_by_a_percentage(cluster: Cluster, address: str) -> None:
