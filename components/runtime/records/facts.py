@@ -200,7 +200,7 @@ def _span(span: Mapping[str, Any]) -> Iterator[str]:
 
 def _watched(watched: Mapping[str, Any]) -> Iterator[str]:
     if "state" in watched:
-        yield f"version {int(watched['version'])}: {watched['state']}"
+        yield str(watched["state"])
 
 
 def _message(message: Mapping[str, Any]) -> Iterator[str]:
