@@ -239,33 +239,45 @@ def test_what_the_log_costs(models: dict[int, Path], tmp_path: Path) -> None:
     with contextlib.ExitStack() as stack:
         servers = {}
         for share, options in logs.items():
-            kept = [f"--prediction_log={tmp_path / share}", "--prediction_log_seconds=1"] if options else []
+            kept = [f"--prediction_log={tmp_path / share}", "--prediction_log_seconds=5"] if options else []
             servers[share] = stack.enter_context(serving(folder, *kept, *options))
         for server in servers.values():
             server.wait_until_ready(120)
-        rates: dict[str, list[float]] = {share: [] for share in servers}
+        # The processors are shared with whatever else runs here: so is the time of each request, but not their work.
+        work: dict[str, float] = dict.fromkeys(servers, 0.0)
         latencies: dict[str, list[float]] = {share: [] for share in servers}
-        for _ in range(_TURNS):
+        for turn in range(_TURNS):
             for share, server in servers.items():
-                rate, seconds = _asked_for(f"{server.client.address}/v1/models/{quote(MODEL)}:predict", body, 1.5)
-                rates[share].append(rate)
-                latencies[share] += seconds
-    # Of each turn by itself: what else the machine does comes and goes.
-    kept_rate = {share: np.median(np.divide(rates[share], rates["none"])) for share in servers}
-    p99 = {share: np.quantile(latencies[share], 0.99) for share in servers}
+                before = _cpu_seconds(server.process.pid)
+                taken = _asked_for(f"{server.client.address}/v1/models/{quote(MODEL)}:predict", body, 1.5)
+                # (The first turn is none of a server that has warmed up.)
+                if turn:
+                    latencies[share] += taken
+                    work[share] += _cpu_seconds(server.process.pid) - before
+    each = {share: work[share] / len(latencies[share]) for share in servers}
+    p99 = {share: float(np.quantile(latencies[share], 0.99)) for share in servers}
     for share in servers:
-        said = f"{np.median(rates[share]):,.0f} requests/s, p99 {p99[share] * 1e3:.1f} ms"
-        print(f"log {share}: {said}; {kept_rate[share]:.2f} and {p99[share] / p99['none']:.2f} of what it is without")
-    assert kept_rate["0.1"] > 0.6
-    assert kept_rate["1"] > 0.4
+        print(
+            f"log {share}: {each[share] * 1e3:.3f} ms of a processor for each of {len(latencies[share]):,} requests, "
+            f"{each[share] / each['none']:.3f} of what it is without; p99 {p99[share] * 1e3:.1f} ms, "
+            f"{p99[share] / p99['none']:.2f} of what it is without"
+        )
+    assert each["0.1"] < 1.25 * each["none"]
+    assert each["1"] < 1.75 * each["none"]
     assert sum(file.stat().st_size for file in (tmp_path / "1").rglob("*.parquet")) > 10_000
 
 
 _TURNS = 5
 
 
-def _asked_for(url: str, body: bytes, seconds: float) -> tuple[float, list[float]]:
-    """Requests a second of four threads, and how long each took."""
+def _cpu_seconds(process: int) -> float:
+    """What a process has used of processors until now."""
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _asked_for(url: str, body: bytes, seconds: float) -> list[float]:
+    """Asks by four threads for so long; how long each request took."""
     taken: list[float] = []
     end = time.monotonic() + seconds
 
@@ -280,4 +292,4 @@ def _asked_for(url: str, body: bytes, seconds: float) -> tuple[float, list[float
         thread.start()
     for thread in threads:
         thread.join()
-    return len(taken) / seconds, taken
+    return taken
