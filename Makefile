@@ -73,7 +73,7 @@ help:
 	@echo "ARGS goes to the command as words of the shell: make run ARGS='--until validate', make run ARGS=--help."
 
 ## Use
-.PHONY: setup run runs compare lineage report compile images sample-data download
+.PHONY: setup run runs compare lineage report compile images story sample-data download
 setup: $(CLIENT_STAMP) $(DATA_STAMP) $(ML_STAMP)  ## Make the three environments from their locks, where they are not yet made
 	@:
 
@@ -97,6 +97,9 @@ compile: $(CLIENT_STAMP)  ## Write what a cluster runs: build/MODEL.kfp.yaml and
 
 images: $(CLIENT_STAMP)  ## Build the stages' images, those that changed: STAGE=ingest for one, ARGS="--registry HOST/TEAM --push"
 	@$(CLIENT) -m scripts.images.build_images$(if $(STAGE), $(call quoted,$(STAGE))) $(ARGS)
+
+story: setup $(SERVING_STAMP)  ## The loop of docs/loop.md on this machine: a city changes, watch finds it out, the model is trained anew
+	@$(CLIENT) -m scripts.story.loop $(ARGS)
 
 sample-data: $(CLIENT_STAMP) $(if $(filter digits,$(MODEL)),$(SAMPLES_STAMP))  ## Make the sample data of MODEL in data/: ARGS="--rows 100000"
 	@$(CLIENT) -m scripts.data.sample_data $(call quoted,$(MODEL)) $(ARGS)

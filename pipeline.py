@@ -11,8 +11,9 @@ Where the settings ask for it, explain, infra_validate, approve and model_card r
 push_vertex after it.
 Around all of it, where the settings have `notify`, is an exit handler: notify runs last, however the run ended.
 
-`pipeline` at the end is written as a model's own is, of the same blocks: `build.stage(...)` makes a task of any stage,
-the other methods of `Build` make several. docs/pipelines.md shows how.
+`pipeline` is written as a model's own is, of the same blocks: `build.stage(...)` makes a task of any stage, the other
+methods of `Build` make several. docs/pipelines.md shows how. `watch` is another pipeline, which looks at what this one
+put into service.
 
 Compiling needs neither data nor network nor TensorFlow.
 """
@@ -279,3 +280,12 @@ def pipeline(build: Build, data: Any, train_steps: Any, eval_steps: Any, serving
         trained = build.train(prepared, train_steps, eval_steps, serving_directory)
         evaluated = build.evaluate(prepared, trained, serving_directory)
         build.publish(prepared, trained, evaluated, serving_directory)
+
+
+def watch(build: Build, log: Any, serving_directory: Any, version: int = 0, until: str = "") -> None:
+    """A pipeline of its own that looks at a model in service: `./millrace watch`, and what a schedule runs.
+
+    It begins no run of the other: a pipeline has no right to that everywhere. `./millrace watch --retrain` does.
+    """
+    with build.exit_handler():
+        build.stage("watch", log=log, destination=serving_directory, version=version, until=until)

@@ -481,20 +481,23 @@ def model_server_options() -> set[str]:
 SCHEDULES = sorted((MANIFESTS / "schedules").glob("*.yaml"))
 
 
-def test_there_is_a_sample_of_a_recurring_run() -> None:
-    assert [file.name for file in SCHEDULES] == ["taxi.yaml"]
+def test_there_is_a_sample_of_a_recurring_run_and_of_a_recurring_look() -> None:
+    assert [file.name for file in SCHEDULES] == ["taxi-watch.yaml", "taxi.yaml"]
 
 
 @pytest.mark.parametrize("file", SCHEDULES, ids=ids(SCHEDULES))
 def test_schedule_says_what_a_recurring_run_needs(file: Path) -> None:
     (schedule,) = documents(file)
     assert set(schedule) == {"name", "pipeline", "cron", "parameters", "concurrency", "catch_up"}
-    assert (ROOT / "models" / schedule["pipeline"] / "settings.yaml").is_file()
+    model, watches, _ = schedule["pipeline"].partition("-watch")
+    assert (ROOT / "models" / model / "settings.yaml").is_file()
     assert re.fullmatch(r"[a-z]([a-z0-9-]*[a-z0-9])?", schedule["name"])
     fields = schedule["cron"].split()
     assert len(fields) == 6
     assert all(re.fullmatch(r"[\d*/,?-]+", field) for field in fields)
     assert (schedule["concurrency"], schedule["catch_up"]) == (1, False)
-    assert schedule["parameters"].keys() <= set(PARAMETERS)
+    given = schedule["parameters"]
+    assert given.keys() <= ({"log", "serving_directory"} if watches else set(PARAMETERS))
     # Where the pods see the volume, and where the server looks.
-    assert schedule["parameters"]["serving_directory"] == f"/millrace/serving/{schedule['pipeline']}"
+    assert given["serving_directory"] == f"/millrace/serving/{model}"
+    assert given.get("log", f"/millrace/predictions/{model}") == f"/millrace/predictions/{model}"

@@ -16,6 +16,7 @@ from components.ingest.raw_files import RawFiles, open_files
 from components.ingest.sample import page as sample_page
 from components.ingest.sample.sampling import MAX_ROWS, Reservoir
 from components.ingest.sources import CSV, IMAGES, SourceFile, Sources, find, format_of
+from components.ingest.spans import find_newest, told
 from components.ingest.splits import Splits
 from components.ingest.tables.csv.options import CsvOptions
 from components.runtime.data import tfrecord
@@ -47,6 +48,7 @@ def ingest(
     null_values: list[str] = [],  # noqa: B006 (only read)
     decimal: str = ".",
     leave_out_without: list[str] = [],  # noqa: B006 (only read)
+    spans: int = 0,
 ) -> None:
     """Writes the raw data's records as tf.Examples.
 
@@ -67,19 +69,25 @@ def ingest(
       null_values: cells that are missing values.
       decimal: the mark before decimals.
       leave_out_without: columns without a value in which a row is left out; NaN is none.
+      spans: how many of the newest `span-N` folders of data are read; 0 where data has none.
 
     Raises:
       InputError: the data or the parameters cannot be used.
     """
     if not 0 <= sample_rows <= MAX_ROWS:
         raise InputError(f"sample_rows is {sample_rows}: give a number from 0 to {MAX_ROWS}")
+    if spans < 0:
+        raise InputError(f"spans is {spans}: say how many of the newest are read, or 0 where the data has none")
     place = shown(data)
     buckets = None if split_patterns else Splits.parse(splits)
     names = buckets.names if buckets else tuple(sorted(split_patterns))
-    is_images = are_images(data, format, split_patterns, images)
+    is_images = not spans and are_images(data, format, split_patterns, images)
     found = ImageIngestion.find(data, split_patterns, images) if is_images else None
-    sources = found.sources() if found else find(data, split_patterns)
+    newest = find_newest(data, split_patterns, spans) if spans else None
+    sources = found.sources() if found else newest or find(data, split_patterns)
     kind = IMAGES if found else format_of(sources.files, format)
+    if newest and kind == IMAGES:
+        raise InputError("spans are of tables and of tf.Examples, and these are images: take spans out")
     samples = {name: Reservoir(name, sample_rows, sample_page.keep) for name in names}
     options = CsvOptions.parse(
         delimiter=delimiter,
@@ -130,13 +138,16 @@ def ingest(
         examples.metadata["columns"] = raw.columns
     if sources.span is not None:
         examples.metadata["span"] = sources.span
+    if sources.spans:
+        examples.metadata["spans"] = sources.spans
+        report(told(sources.spans, spans))
     left_out_text = _left_out(left_out, sum(rows.values()), leave_out_without, found)
     _tell(raw, rows, left_out_text, cells=sample_rows > 0)
     origin = sample_page.Origin(
         kind,
         len(sources.files),
         examples.metadata["input_bytes"],
-        sources.span,
+        told(sources.spans, spans) or (f"span {sources.span}" if sources.span is not None else ""),
         raw.columns,
         left_out_text,
         [cause.told(cells=sample_rows > 0) for cause in raw.text_causes],
@@ -160,10 +171,10 @@ def _tell(raw: RawFiles, rows: Mapping[str, int], left_out: str, *, cells: bool)
         report(cause.told(cells=cells))
     if (more := len(raw.text_causes) - _TOLD_CAUSES) > 0:
         report(f"{more:,} more columns are text because of single cells: see the page of the sample")
-    told = list(raw.overflows.told(cells=cells))
-    for line in told[:_TOLD_CAUSES]:
+    lines = list(raw.overflows.told(cells=cells))
+    for line in lines[:_TOLD_CAUSES]:
         report(line)
-    if (more := len(told) - _TOLD_CAUSES) > 0:
+    if (more := len(lines) - _TOLD_CAUSES) > 0:
         report(f"{more:,} more columns have values beyond float32")
     report(", ".join(f"{number:,} rows in {name}" for name, number in rows.items()))
     report(", ".join(filter(None, [f"{sum(rows.values()):,} rows", left_out])))

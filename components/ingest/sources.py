@@ -106,11 +106,13 @@ class Sources:
       files: sorted.
       span: their number in the place of `{SPAN}`.
       folder: that holds them, as the user would write it; empty where the data is a single file.
+      spans: the numbers of several, see `components.ingest.spans`.
     """
 
     files: list[SourceFile]
     span: int | None
     folder: str = ""
+    spans: list[int] = field(default_factory=list)
 
 
 class NoFiles(InputError):

@@ -26,6 +26,8 @@ ENDED = "ended"
 """The state of a run of which nobody says more."""
 
 _MARKS = {"done": "\u2705", "failed": "\u274c", "stopped": "\u23f9\ufe0f", ENDED: "\u2753"}
+_WARNING = "\u26a0\ufe0f"
+_DRIFTED = "drifted"
 _LONGEST_ERROR = 1000
 _PLACEHOLDER = re.compile(r"\{\{\$.*\}\}")
 
@@ -38,6 +40,7 @@ class Message:
       state: done, failed, stopped or ended.
       facts: name and value of each line behind the title.
       link: of a page about the run.
+      drifted: whether it looked at a version in service, and found a threshold passed.
     """
 
     pipeline: str
@@ -45,6 +48,7 @@ class Message:
     state: str
     facts: list[tuple[str, str]] = field(default_factory=list)
     link: str = ""
+    drifted: bool = False
 
     @classmethod
     def read(cls, status: dict[str, Any], pipeline: str, link: str = "", run: str = "", run_id: str = "") -> Message:
@@ -67,27 +71,38 @@ class Message:
         # A server that does not know a placeholder hands it on as it is.
         name, known = ("" if _PLACEHOLDER.fullmatch(each) else _line(each) for each in (run, run_id))
         state = _STATES.get(str(status.get("state") or "").upper(), ENDED)
-        facts = list(_facts(state, status, dict(status.get("millrace") or {})))
+        told = dict(status.get("millrace") or {})
+        facts = list(_facts(state, status, told))
         # Vertex names the whole path of a job, whose last part is what its pages go by; its id is another number.
         page = link.replace("{run}", (identity if "/" in resource else known) or identity or name)
-        return cls(pipeline, name or identity, state, [(name, _line(redact(value))) for name, value in facts], page)
+        shown = [(name, _line(redact(value))) for name, value in facts]
+        return cls(pipeline, name or identity, state, shown, page, told.get("watched") == _DRIFTED)
 
     def wanted(self, when: str) -> bool:
-        """Whether this end is told; one that is not known counts as a failure, for that must not go unseen."""
-        return when == "always" or (self.state == "done") == (when == "success")
+        """Whether this end is told; one that is not known counts as a failure, for that must not go unseen.
+
+        So does drift: the run that found it has gone well, the model has not.
+        """
+        return when == "always" or (self.state == "done" and not self.drifted) == (when == "success")
+
+    @property
+    def _mark(self) -> str:
+        return _WARNING if self.drifted else _MARKS[self.state]
 
     def title(self) -> str:
         """The first line."""
-        return f"{self.pipeline} {self.state}" + (f": run {self.run}" if self.run else "")
+        return f"{self.pipeline} {self.state}{', drift found' if self.drifted else ''}" + (
+            f": run {self.run}" if self.run else ""
+        )
 
     def text(self) -> str:
         """Plain text for chats and mail."""
-        lines = [f"{_MARKS[self.state]} {self.title()}", *(f"{name}: {value}" for name, value in self.facts)]
+        lines = [f"{self._mark} {self.title()}", *(f"{name}: {value}" for name, value in self.facts)]
         return "\n".join([*lines, self.link] if self.link else lines)
 
     def markdown(self) -> str:
         """The artifact."""
-        lines = [f"# {_MARKS[self.state]} {_escape(self.pipeline)} {self.state}", ""]
+        lines = [f"# {self._mark} {_escape(self.pipeline)} {self.state}", ""]
         rows = [*([("run", self.run)] if self.run else []), *self.facts]
         if rows:
             lines += ["| | |", "| --- | --- |", *(f"| {name} | {_escape(value)} |" for name, value in rows), ""]
@@ -100,6 +115,8 @@ def _facts(state: str, status: dict[str, Any], known: dict[str, Any]) -> Iterato
         yield "ended in" if known.get("outside") else "failed task", str(known["task"])
     if state != "done" and error.get("message"):
         yield "error", str(error["message"])
+    if known.get("watched"):
+        yield "watched", f"{known['watched']}: {known.get('watched_reason')}"
     if known.get("blessed") is not None:
         reason = f" ({known['reason']})" if known.get("reason") else ""
         yield "blessed", ("yes" if known["blessed"] else "no") + reason

@@ -73,7 +73,10 @@ def push(
                 report(line)
             _check_baseline(blessed, found, destination)
             how |= {"replaced": found.in_service, "same_as": _same_model(root, digest)}
-            about = {"blessing": blessed.reason, "producer": f"millrace/push {VERSION}"}
+            about: dict[str, Any] = {"blessing": blessed.reason, "producer": f"millrace/push {VERSION}"}
+            if blessed.metrics:
+                # Whoever watches the version holds it to them.
+                about["metrics"] = dict(blessed.metrics)
             besides = trained_on.files(schema, statistics)
             warm_up = blessing.path / blessings.WARM_UP
             if warm_up.is_file():

@@ -20,9 +20,9 @@ from tensorflow_data_validation.statistics.generators.top_k_uniques_sketch_stats
 from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx_bsl.coders.example_coder import ExamplesToRecordBatchDecoder
 
+from components.runtime.data.records import batches
+from components.runtime.data.statistics import ComparedCounts, Statistics, find_fault, generators, tidy
 from components.runtime.stage import progress
-from components.statistics.compute import ComparedCounts, Statistics, find_fault, generators, tidy
-from components.statistics.records import batches
 
 
 class _Counts(ComparedCounts, TopKUniquesSketchStatsGenerator):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from components.runtime.data.statistics import SKETCH_SIZE
 from components.runtime.stage import report
 from components.statistics import charts
 from components.statistics.charts import Feature, shorten
-from components.statistics.compute import SKETCH_SIZE
 from components.statistics.summary import Summary, warnings
 
 MAX_BYTES = 900_000

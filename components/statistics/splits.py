@@ -11,10 +11,10 @@ from pathlib import Path
 
 from tensorflow_metadata.proto.v0 import schema_pb2
 
+from components.runtime.data.statistics import Statistics, compute
 from components.runtime.errors import TransientError
 from components.runtime.launch.warm import die_with_parent
 from components.runtime.stage import progress
-from components.statistics.compute import Statistics, compute
 
 PARALLEL_BYTES = 4 << 20
 """Size of all files from which on processes gain more than they cost; about 80,000 taxi trips."""

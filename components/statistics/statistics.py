@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from components.runtime.data.records import record_files
 from components.runtime.data.storage import local_file
 from components.runtime.data.tfmd import STATISTICS_FILE, read_schema, split_order
 from components.runtime.errors import InputError
 from components.runtime.stage import imports, progress
 from components.runtime.stage.artifacts import InputArtifact, OutputArtifact
 from components.statistics.page import statistics_page
-from components.statistics.records import record_files
 from components.statistics.splits import compute_splits
 from components.statistics.summary import summarise
 

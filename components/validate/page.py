@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from tensorflow_metadata.proto.v0 import anomalies_pb2
 
+from components.runtime.data.comparisons import NotMeasured
 from components.runtime.stage import report
-from components.validate.comparisons import NotMeasured
 from components.validate.findings import Finding, count
 
 MAX_ROWS = 500

@@ -8,11 +8,7 @@ from typing import Any, TypeAlias
 from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2, statistics_pb2
 
 from components.runtime.data import tfdv, validity
-from components.runtime.data.tfmd import ANOMALIES_FILE, STATISTICS_FILE, read_schema_artifact, read_statistics
-from components.runtime.errors import InputError
-from components.runtime.stage import progress
-from components.runtime.stage.artifacts import InputArtifact, OutputArtifact
-from components.validate.comparisons import (
+from components.runtime.data.comparisons import (
     DRIFT,
     SKEW,
     Base,
@@ -25,6 +21,10 @@ from components.validate.comparisons import (
     note,
     without,
 )
+from components.runtime.data.tfmd import ANOMALIES_FILE, STATISTICS_FILE, read_schema_artifact, read_statistics
+from components.runtime.errors import InputError
+from components.runtime.stage import progress
+from components.runtime.stage.artifacts import InputArtifact, OutputArtifact
 from components.validate.findings import count, findings, summarise
 from components.validate.page import validation_page
 

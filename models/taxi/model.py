@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_transform as tft
 from keras import ops
-from preprocessing import LABEL, RAW_LABELS
+from preprocessing import LABEL, OOV_BUCKETS, RAW_LABELS, VOCABULARY_SIZE
 
 from components.runtime import FnArgs, TunerFnResult, signatures, training
 
@@ -21,8 +21,11 @@ SIZES = {
     "dropoff_census_tract_xf": 1009,
     "pickup_community_area_xf": 100,
     "dropoff_community_area_xf": 100,
+    "payment_type_xf": VOCABULARY_SIZE + OOV_BUCKETS,
+    "company_xf": VOCABULARY_SIZE + OOV_BUCKETS,
 }
-"""Places for the values of a code; a value beyond them takes the place of its remainder."""
+"""Places for the values of a code; a value beyond them takes the place of its remainder. Of words as many as there can
+be, not as there are: a model that starts from an earlier one has the same places, whatever words have come since."""
 
 DEFAULTS: dict[str, Any] = training.OPTIONS | {
     "batch_size": 128,

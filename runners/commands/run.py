@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from runners.history import as_json
 from runners.history.records import load_run
 from runners.local import request
 from runners.local.selection import Selection
+from runners.settings.model import Settings
 from runners.settings.parameters import PARAMETERS, check_known, typed
 from runners.terminal import output
 from runners.terminal.display import make_display
@@ -37,6 +39,9 @@ from runners.terminal.output import Result
     metavar="NAME=VALUE",
     shell_complete=completion.parameters,
     help=f"A parameter of the pipeline: {', '.join(PARAMETERS)}.",
+)
+@click.option(
+    "--spans", type=click.IntRange(min=1), metavar="N", help="Read the newest N of the span-1, span-2, ... in the data."
 )
 @click.option(
     "--until",
@@ -72,6 +77,7 @@ def run(
     data: str | None,
     module: str,
     parameters: tuple[str, ...],
+    spans: int | None,
     until: str,
     only: tuple[str, ...],
     earlier: str,
@@ -92,19 +98,61 @@ def run(
         )
     if engine and not docker:
         raise InputError("--engine says what --docker runs the images with; give both")
-    settings = load_model(model, _module(module))
+    settings = load_model(model, _module(module)).on_spans(spans)
     named = {pair.partition("=")[0] for pair in parameters}
-    console = output.console()
-    local = request.prepare(
+    ran = carried_out(
         root,
         settings,
         compiled(settings),
         lambda known: _given(parameters, data, known),
         lambda name: "--data " if name == "data" and name not in named else f"--param {name}=",
-        make_display(console),
         selection=Selection(until, only, earlier),
         use_cache=not no_cache,
         engine=engine if docker else None,
+    )
+    return Result(ran.document, ran.told, [ran.id], ran.exit_code, error=ran.error)
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A run that has ended.
+
+    Attributes:
+      error: why it did not end well; empty where it did.
+      document: of a program that asked.
+      told: prints what came of it for people.
+    """
+
+    id: str
+    exit_code: int
+    error: str
+    document: Callable[[], dict[str, Any]]
+    told: Callable[[], None]
+
+
+def carried_out(
+    root: Path,
+    settings: Settings,
+    ir: str,
+    read_given: Callable[[Mapping[str, Any]], dict[str, Any]],
+    written: request.Written,
+    *,
+    selection: Selection,
+    use_cache: bool = True,
+    engine: str | None = None,
+) -> Ran:
+    """Runs a compiled pipeline on this machine, shows it, and writes its page; arguments as of `request.prepare`."""
+    console = output.console()
+    local = request.prepare(
+        root,
+        settings,
+        ir,
+        read_given,
+        written,
+        make_display(console),
+        selection=selection,
+        use_cache=use_cache,
+        engine=engine,
         warn=lambda line: output.warn(f"warning: {line}"),
     )
     exit_code = local.run()
@@ -120,9 +168,7 @@ def run(
         width = console.width if console.is_terminal else None
         console.print(request.told(local, settings, width), soft_wrap=True, end="")
 
-    return Result(
-        document, told, [local.id], exit_code, error=(local.record["error"] or "interrupted") if exit_code else ""
-    )
+    return Ran(local.id, exit_code, (local.record["error"] or "interrupted") if exit_code else "", document, told)
 
 
 def _given(parameters: tuple[str, ...], data: str | None, known: Mapping[str, Any]) -> dict[str, Any]:

@@ -38,6 +38,7 @@ def kfp_pipeline(build: Blocks, define: Callable[..., None]) -> BaseComponent:
         "train_steps": settings.train.train_steps,
         "eval_steps": settings.train.eval_steps,
         "serving_directory": settings.place("serving_directory"),
+        "log": settings.place("log"),
     }
     _, *others = inspect.signature(define).parameters.values()
     parameters = [_parameter(each, define, defaults) for each in others]

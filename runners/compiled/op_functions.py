@@ -33,8 +33,8 @@ FindImage = Callable[[str, str], str]
 USER = 1000
 """The user that the images are made for."""
 
-VOLUME_STAGES = ("ingest", "resolve", "approve", "push", "canary")
-"""The stages that read raw data or the serving directory, which may lie on the volume."""
+VOLUME_STAGES = ("ingest", "resolve", "approve", "push", "canary", "watch")
+"""The stages that read raw data, the serving directory or the log of predictions, which may lie on the volume."""
 
 
 def memory(task: PipelineTask, request: str | None = None, limit: str | None = None) -> PipelineTask:

@@ -34,7 +34,9 @@ _MOST = 50
 _MARK = "# sha256 of what follows: "
 
 
-def compile_pipeline(settings: Settings, find_image: Callable[[str, str], str] | None = None) -> str:
+def compile_pipeline(
+    settings: Settings, find_image: Callable[[str, str], str] | None = None, *, watches: bool = False
+) -> str:
     """Returns the pipeline as KFP's IR YAML and, a second document, its Kubernetes platform spec.
 
     The same settings and images give the same text.
@@ -43,6 +45,7 @@ def compile_pipeline(settings: Settings, find_image: Callable[[str, str], str] |
       settings: of the model.
       find_image: says what to start for the name and the variant of an image; without, images go by the bare names of
         their components, which is all that a run on this machine needs.
+      watches: whether it is the pipeline that watches the model, which is the same for all.
 
     Raises:
       InputError: a secret's value has got into it.
@@ -53,8 +56,9 @@ def compile_pipeline(settings: Settings, find_image: Callable[[str, str], str] |
     import pipeline
     from runners.compiled import definition, fusing, op_functions, own_pipeline
 
-    own = settings.own_pipeline
-    define = own_pipeline.load(own) if own else pipeline.pipeline
+    own = None if watches else settings.own_pipeline
+    define = own_pipeline.load(own) if own else pipeline.watch if watches else pipeline.pipeline
+    settings = settings.watching if watches else settings
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "pipeline.yaml"
         find_image = find_image or op_functions.bare_name
@@ -152,18 +156,22 @@ def _make(stages: Iterable[str], arguments: str = "") -> str:
     return " && ".join(f"make images{kind}{given}" for kind in kinds)
 
 
-def compiled(settings: Settings) -> str:
+def compiled(settings: Settings, *, watches: bool = False) -> str:
     """The pipeline for a run on this machine, as `compile_pipeline` gives it without images.
+
+    Args:
+      settings: of the model.
+      watches: whether it is the pipeline that watches the model.
 
     Raises:
       InputError: a secret's value has got into it.
     """
-    key = _key(settings)
+    key = _key(settings, watches)
     file = FOLDER / f"{key}.yaml"
     if kept := _read(file):
         return kept
-    text = compile_pipeline(settings)
-    if _key(settings) != key:
+    text = compile_pipeline(settings, watches=watches)
+    if _key(settings, watches) != key:
         # Somebody edited the code meanwhile, before or after it was read.
         return text
     # The checkout may be read-only, or its disk full.
@@ -188,12 +196,13 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _key(settings: Settings) -> str:
+def _key(settings: Settings, watches: bool = False) -> str:
     digest = hashlib.sha256()
     for part in (
         sys.version,
         *(f"{name} {version(name)}" for name in _LIBRARIES),
         str(PROJECT),
+        "watch" if watches else "",
         *(f"{name}={value}" for name, value in sorted(os.environ.items()) if "KFP" in name),
         # A value that is set counts as given even where it is the default.
         settings.model_dump_json(),

@@ -24,7 +24,7 @@ from runners.settings.cluster import Cluster, StageResources
 from runners.settings.folders import IN_IMAGES, MODELS, SETTINGS_FILE, above, carried, find, shown
 from runners.settings.kubernetes_values import pipeline_name
 from runners.settings.sections import Section
-from runners.settings.serving import Serving
+from runners.settings.serving import LOGS, Serving
 from runners.settings.stages import (
     Approve,
     Canary,
@@ -43,12 +43,20 @@ from runners.settings.stages import (
     Tune,
     Validate,
 )
+from runners.settings.watching import Watch
 
-_NOT_ARGUMENTS = {"train": {"train_steps", "eval_steps", "warm_start"}, "choose": {"push"}}
-"""Of a stage's section: what is a parameter of the pipeline, or decides which tasks it has."""
+_NOT_ARGUMENTS = {
+    "train": {"train_steps", "eval_steps", "warm_start"},
+    "choose": {"push"},
+    "watch": {"on_drift", "spans", "warm_start"},
+}
+"""Of a stage's section: what is a parameter of the pipeline, or decides which tasks it has, or what follows."""
 
 
-SECTIONS = ("ingest", "statistics", "schema", "validate", "transform", "tune", "train", "evaluate", "choose", "push")
+SECTIONS = (
+    *("ingest", "statistics", "schema", "validate", "transform", "tune", "train", "evaluate", "choose", "push"),
+    "watch",
+)
 """Of the settings, by stage, as far as they are its arguments."""
 
 OPTIONAL_SECTIONS = (
@@ -106,6 +114,7 @@ class Settings(Section):
     push_vertex: PushVertex | None = None
     notify: Notify | None = None
     serving: Serving = Serving()
+    watch: Watch = Watch()
     cluster: Cluster = Cluster()
     resources: dict[str, StageResources] = Field(default={})
 
@@ -186,11 +195,43 @@ class Settings(Section):
         own = self.candidates[name]
         return self.model_copy(update={stage: own.over(stage, getattr(self, stage)) for stage in REPEATED})
 
-    def place(self, parameter: Literal["data", "serving_directory"]) -> str:
-        """Where raw data lies, or served models go, on a cluster when a run does not say: on the volume, if any."""
-        folder = {"data": "data", "serving_directory": "serving"}[parameter]
+    def place(self, parameter: Literal["data", "serving_directory", "log"]) -> str:
+        """Where something lies on a cluster when a run does not say: on the volume, if any.
+
+        Args:
+          parameter: raw data, where served models go, or the log of their predictions.
+        """
+        folder = {"data": "data", "serving_directory": "serving", "log": LOGS}[parameter]
         on_volume = f"{self.cluster.mount_path}/{folder}/{self.folder.name}" if self.cluster.volume.claim else ""
-        return getattr(self, parameter) or on_volume
+        return getattr(self, parameter, "") or on_volume
+
+    @property
+    def watching(self) -> Settings:
+        """The settings of the pipeline that watches the model: one of its own, with runs of another name.
+
+        Raises:
+          InputError: the name would be too long.
+        """
+        name = f"{self.pipeline_name}-watch"
+        try:
+            pipeline_name(name)
+        except ValueError as error:
+            raise InputError(f"pipeline_name: {name}, as runs that watch are called, is no name: {error}") from None
+        return self.model_copy(update={"pipeline_name": name, "cluster": self.cluster.model_copy(update={"fuse": []})})
+
+    def on_spans(self, spans: int | None, *, warm_start: bool | None = None) -> Settings:
+        """The same settings for a run on a moving window of the data.
+
+        Args:
+          spans: how many of the newest are read; as the settings say where None.
+          warm_start: whether it starts from the model in service; as the settings say where None.
+        """
+        changed: dict[str, Any] = {}
+        if spans is not None:
+            changed["ingest"] = self.ingest.model_copy(update={"spans": spans})
+        if warm_start is not None:
+            changed["train"] = self.train.model_copy(update={"warm_start": warm_start})
+        return self.model_copy(update=changed)
 
     def pod(self, task: str, stage: str = "") -> StageResources:
         """What the pod of a task is given: defaults, what is said of all, of its stage, and of itself.

@@ -25,7 +25,11 @@ class Images(Section):
 
 
 class Ingest(Section):
-    """How raw data becomes examples."""
+    """How raw data becomes examples.
+
+    Attributes:
+      spans: so many of the newest `span-N` folders in the data are read; without, the data is not in spans.
+    """
 
     format: Literal["auto", "csv", "tfrecord", "parquet", "avro", "images"] = "auto"
     splits: dict[str, PositiveInt] = {"train": 2, "eval": 1}
@@ -40,6 +44,7 @@ class Ingest(Section):
     null_values: list[str] = []
     decimal: Literal[".", ","] = "."
     leave_out_without: list[str] = []
+    spans: PositiveInt | None = None
 
 
 class Statistics(Section):

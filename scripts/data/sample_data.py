@@ -41,6 +41,7 @@ def main(argv: list[str] | None = None) -> int:
     rows = ", ".join(f"{count} for {model}" for model, count in DEFAULT_ROWS.items())
     parser.add_argument("--rows", type=int, help=f"trips, complaints or pictures to make; {rows} without")
     parser.add_argument("--seed", type=int, default=1, help="another seed gives other ones")
+    parser.add_argument("--drift", type=float, default=0.0, help="of trips: how far the city has changed, 0 to 1")
     sides = f"{pet_pictures.SMALLEST} to {pet_pictures.LARGEST}"
     parser.add_argument("--side", type=int, default=0, help=f"pixels along each side of a picture; {sides} without")
     arguments = parser.parse_args(argv)
@@ -59,6 +60,8 @@ def main(argv: list[str] | None = None) -> int:
         count = DEFAULT_ROWS.get(arguments.model, 1) if arguments.rows is None else arguments.rows
         if count < 1:
             raise InputError(f"--rows {count}: ask for at least one")
+        if not 0 <= arguments.drift <= 1 or (arguments.drift and arguments.model != "taxi"):
+            raise InputError(f"--drift {arguments.drift:g}: taxi trips alone can drift, from 0 to 1")
         if arguments.model == "pets":
             print(f"{command.shown(folder)}: {pets(folder, count, arguments.seed, arguments.side)}")
             return
@@ -68,7 +71,9 @@ def main(argv: list[str] | None = None) -> int:
             what = f"{count:,} generated complaints"
         elif arguments.model == "taxi":
             file = folder / "trips.csv"
-            changed = command.write_whole(file, lambda part: taxi_trips.write(part, count, arguments.seed))
+            changed = command.write_whole(
+                file, lambda part: taxi_trips.write(part, count, arguments.seed, arguments.drift)
+            )
             what = f"{count:,} generated trips"
         else:
             file = folder / "digits.tfrecord.gz"

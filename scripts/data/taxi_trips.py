@@ -108,22 +108,38 @@ _COLUMNS = (
 )
 
 
-def write(path: Path, rows: int, seed: int) -> None:
-    """Writes trips as CSV, the same ones for the same `rows` and `seed`."""
+DEARER = 0.3
+"""By what share of themselves fares have risen where everything has drifted."""
+
+
+def write(path: Path, rows: int, seed: int, drift: float = 0.0) -> None:
+    """Writes trips as CSV, the same ones for the same `rows`, `seed` and `drift`, see `trips`."""
     options = csv.WriteOptions(include_header=False, quoting_style="none")
     with path.open("wb") as stream:
         stream.write((",".join(_COLUMNS) + "\n").encode())
         for chunk, first in enumerate(range(0, rows, CHUNK_ROWS)):
             generator = np.random.default_rng([seed, chunk])
-            csv.write_csv(trips(min(CHUNK_ROWS, rows - first), generator), stream, options)
+            csv.write_csv(trips(min(CHUNK_ROWS, rows - first), generator, drift), stream, options)
 
 
-def trips(rows: int, generator: np.random.Generator) -> pa.Table:
-    """Returns trips as a table with the columns of the city's export that the taxi model reads."""
+def trips(rows: int, generator: np.random.Generator, drift: float = 0.0) -> pa.Table:
+    """Returns trips as a table with the columns of the city's export that the taxi model reads.
+
+    Args:
+      rows: how many.
+      generator: of random numbers.
+      drift: how far the city has changed, from 0 to 1: fares have risen by so much of DEARER, and so many of those who
+        paid in cash do it with a prepaid card, `Prcard`, of all others with an app, `Mobile`. At 1 the old ways to pay
+        have vanished.
+    """
     start, hour, month, day = _times(rows, generator)
     pickup, dropoff = _places(rows, generator)
     miles, seconds, fare = _rides(pickup, dropoff, hour, generator)
+    fare = np.round(fare * (1 + DEARER * drift) / 0.05) * 0.05 if drift else fare
     payment, tips = _payments(fare, generator)
+    if drift:
+        new = np.where(payment == "Cash", "Prcard", "Mobile")
+        payment = np.where(generator.random(rows) < drift, new, payment)
     company = _companies(rows, generator)
 
     # Some companies' meters do not record the distance; a few trips have no duration or no fare.

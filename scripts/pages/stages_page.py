@@ -18,7 +18,7 @@ _ARTIFACTS = {"Artifact", "Dataset", "Model", "Metrics", "ClassificationMetrics"
 _ORDER = (
     *("ingest", "statistics", "schema", "validate", "transform", "tune", "train", "resolve", "evaluate"),
     *("choose", "explain", "infra_validate", "approve", "model_card", "push", "canary", "push_hub", "push_vertex"),
-    "notify",
+    *("watch", "notify"),
 )
 _HEAD = """# The stages
 
@@ -37,6 +37,7 @@ What `models/<name>/settings.yaml` can say; every key may be left out.
 | `serving_directory` | where push publishes: `serving/<folder>` in the pipeline root here, on the volume on a cluster |
 | `module` | where the model's code lies, if not in the folder: see [images.md](images.md) |
 | `ingest`, `statistics`, `schema`, `validate`, `transform`, `train`, `evaluate`, `push` | their inputs, below |
+| `watch` | its inputs too, and `on_drift`, `spans`, `warm_start`: see [watch.md](watch.md) |
 | `train` | also `warm_start`: start from the last blessed model, see [training.md](training.md) |
 | `tune`, `explain`, `infra_validate`, `approve`, `model_card`, `canary` | the same; only with it is there the stage |
 | `push_hub`, `push_vertex`, `notify` | the same |

@@ -51,7 +51,7 @@ class Origin:
       format: of the files.
       files: their count.
       bytes: that were read of them.
-      span: that they are of, if any.
+      span: the one or those that they are of, in words; empty where they are of none.
       columns: type by name, where the files say.
       left_out: what was left out and why, in words; empty where nothing was.
       text_causes: a line for each column that is text because of single cells.
@@ -60,7 +60,7 @@ class Origin:
     format: str
     files: int
     bytes: int
-    span: int | None
+    span: str
     columns: Mapping[str, str]
     left_out: str = ""
     text_causes: Sequence[str] = ()
@@ -138,7 +138,7 @@ def _overview(origin: Origin, splits: Mapping[str, _Sampled], asked: int, room: 
         (name, sampled.total, f"{100 * sampled.total / total:.1f} %" if total else "", len(sampled.rows[: room.rows]))
         for name, sampled in splits.items()
     ]
-    of_span = f", span {origin.span}" if origin.span is not None else ""
+    of_span = f", {origin.span}" if origin.span else ""
     files = "1 file" if origin.files == 1 else f"{origin.files:,} files"
     about = f"{origin.format}, {files}, {size_text(origin.bytes)} read{of_span}"
     note = "No rows are shown: ingest.sample_rows is 0."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from components.runtime.errors import InputError, TransientError
@@ -35,10 +35,12 @@ class Blessing:
       reason: why, in one line, as evaluate says it.
       baseline_digest: `serving.model_digest` of the model that it was compared with, empty where there was none; None
         where the blessing does not say.
+      metrics: that it had then over all examples, by name; none where the blessing has none.
     """
 
     reason: str
     baseline_digest: str | None
+    metrics: Mapping[str, float] = field(default_factory=dict)
 
     def check_not_overtaken(self, where: str, model_digest: str, published: str, published_baseline: str) -> None:
         """Refuses to publish a model over one that was found better than it, as when the runs of both overlap.
@@ -161,4 +163,7 @@ def read(blessing: InputArtifact, model_digest: str, pushed_model: OutputArtifac
         # Which of several models of its run it is, as choose notes.
         pushed_model.metadata["candidate"] = str(candidate)
     baseline = found.get("baseline_digest")
-    return Blessing(found["reason"], None if baseline is None else str(baseline))
+    metrics = found.get("metrics")
+    return Blessing(
+        found["reason"], None if baseline is None else str(baseline), metrics if isinstance(metrics, dict) else {}
+    )

@@ -30,6 +30,8 @@ def alert(execution: Mapping[str, Any]) -> str:
     """
     outputs = _metadata(execution)
     anomalies = outputs.get("anomalies") or {}
+    if outputs.get("watched", {}).get("state") == "drifted":
+        return WARNING
     if not anomalies.get("anomalies"):
         if outputs.get("infra_blessing", {}).get("passed") is False:
             return WARNING
@@ -96,6 +98,8 @@ def _metadata(execution: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
 
 
 def _examples(examples: Mapping[str, Any]) -> Iterator[str]:
+    if spans := examples.get("spans"):
+        yield f"span{'s' if len(spans) > 1 else ''} {', '.join(f'{int(each)}' for each in spans)}"
     if left_out := examples.get("rows_left_out"):
         yield f"{left_out:,} left out"
     if left_out := examples.get("left_out"):
@@ -199,6 +203,11 @@ def _span(span: Mapping[str, Any]) -> Iterator[str]:
         yield f"span {span['span']}"
 
 
+def _watched(watched: Mapping[str, Any]) -> Iterator[str]:
+    if "state" in watched:
+        yield str(watched["state"])
+
+
 def _message(message: Mapping[str, Any]) -> Iterator[str]:
     if "told" in message:
         yield f"told {', '.join(message['told']) or 'nobody'}"
@@ -222,6 +231,7 @@ _TELL = {
     "labelled": _labelled,
     "removed_versions": _removed,
     "span": _span,
+    "watched": _watched,
     "message": _message,
 }
 """What matters of an output's metadata (docs/contract.md)."""

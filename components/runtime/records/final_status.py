@@ -64,7 +64,7 @@ def final_status(
     facts: dict[str, Any] = {"task": task} if task else {}
     facts |= {"outside": True} if outside else {}
     known = list(executions)
-    facts |= _blessed(known) | _pushed(known)
+    facts |= _blessed(known) | _pushed(known) | _watched(known)
     return status | ({"millrace": facts} if facts else {})
 
 
@@ -95,6 +95,15 @@ def _pushed(executions: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     if len(found) > 1:
         return {"pushed": [each for each in found if each]}
     return found[0] if found else {}
+
+
+def _watched(executions: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What a look at a version in service came to, and why."""
+    for each in of_stage(executions, "watch").values():
+        metadata = each.get("outputs", {}).get("watched", {}).get("metadata", {})
+        if "state" in metadata:
+            return {"watched": metadata["state"], "watched_reason": metadata.get("reason")}
+    return {}
 
 
 def note_start(root: Path, run: str, pipeline: str, started: str) -> None:

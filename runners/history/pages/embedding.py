@@ -34,6 +34,7 @@ _TITLES = {
     "choose": "The choice between the candidates",
     "explain": "Explanations",
     "feedback": "Labels that came later",
+    "watch": "What is asked and answered in service",
 }
 _OTHER = {"transformed-statistics": "statistics"}
 """Of the kinds of pages that are not called as their stage is."""

@@ -76,6 +76,8 @@ def verdict(run: Run, made: Outcome) -> tuple[str, str, str]:
         return "bad", "Not blessed, so not pushed", reason
     if made.version:
         return "good", f"Pushed as version {made.version}", made.reason
+    if watched := _watched(run):
+        return watched
     worked = [task for task in run.tasks if task.state in ("done", "cached")]
     gone = [task.name for task in worked if task.stage == "evaluate" and task.name not in run.executions]
     if gone:
@@ -83,3 +85,13 @@ def verdict(run: Run, made: Outcome) -> tuple[str, str, str]:
     reached = {task.stage for task in worked}
     why = "the model was not evaluated" if "train" in reached else "no model was trained"
     return "", f"No blessing: {why}", ""
+
+
+def _watched(run: Run) -> tuple[str, str, str] | None:
+    """What a look at a version in service came to; None of a run that looked at none."""
+    for execution in run.executions.values():
+        if execution.stage == "watch" and "watched" in execution.outputs:
+            said = execution.outputs["watched"].metadata
+            state = str(said.get("state"))
+            return {"ok": "good", "drifted": "bad"}.get(state, ""), f"Watched: {state}", str(said.get("reason") or "")
+    return None

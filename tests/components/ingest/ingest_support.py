@@ -63,6 +63,7 @@ def run_ingest(
     sample_rows: int = 10,
     text_columns: Sequence[str] = (),
     leave_out_without: Sequence[str] = (),
+    spans: int = 0,
     csv: Mapping[str, Any] = {},
     user: int | None = None,
 ) -> StageResult:
@@ -84,6 +85,7 @@ def run_ingest(
         "sample_rows": sample_rows,
         "text_columns": list(text_columns),
         "leave_out_without": list(leave_out_without),
+        "spans": spans,
         **csv,
     }
     text = json.dumps(executor_input(folder, parameters=parameters, outputs=["examples", "sample"]))

@@ -117,6 +117,19 @@ def test_only_wanted_ends_are_told(when: str, state: str, told: bool) -> None:
     assert Message.read({"state": state}, "taxi").wanted(when) is told
 
 
+@pytest.mark.parametrize(("when", "told"), [("always", True), ("failure", True), ("success", False)])
+def test_drift_is_told_where_failures_are(when: str, told: bool) -> None:
+    facts = {"watched": "drifted", "watched_reason": "version 3: auc 0.7, at least 0.9"}
+    message = Message.read({"state": "SUCCEEDED", "millrace": facts}, "taxi-watch", run="taxi-watch-1")
+    assert message.wanted(when) is told
+    assert message.text().splitlines() == [
+        "\u26a0\ufe0f taxi-watch done, drift found: run taxi-watch-1",
+        "watched: drifted: version 3: auc 0.7, at least 0.9",
+    ]
+    quiet = Message.read({"state": "SUCCEEDED", "millrace": facts | {"watched": "ok"}}, "taxi-watch")
+    assert quiet.wanted(when) is (when != "failure")
+
+
 def test_an_unwanted_end_is_not_told(tmp_path: Path, received: list[Request]) -> None:
     with serving(lambda request: (received.append(request), (200, b""))[1]) as url:
         result = notify(tmp_path / "out", DONE, {"MILLRACE_NOTIFY_URL": url}, when="failure")

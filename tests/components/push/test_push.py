@@ -70,6 +70,15 @@ def test_version_holds_the_saved_model_and_a_manifest(tmp_path: Path) -> None:
     ] == content_digest(model)
 
 
+def test_a_version_says_what_metrics_it_was_blessed_with(tmp_path: Path, blessing: Path) -> None:
+    document = json.loads((blessing / "blessing.json").read_text()) | {"metrics": {"auc": 0.91, "auc 95% low": 0.9}}
+    (blessing / "blessing.json").write_text(json.dumps(document))
+    assert push(tmp_path / "out", make_model(tmp_path / "model"), blessing, tmp_path / "serving").exit_code == 0
+    version = serving.read_version(1, tmp_path / "serving" / "1")
+    assert version is not None
+    assert version.about["metrics"] == {"auc": 0.91, "auc 95% low": 0.9}
+
+
 def test_a_version_says_what_it_was_trained_on(tmp_path: Path, blessing: Path) -> None:
     model = make_model(tmp_path / "model")
     data = {"schema": tmp_path / "schema", "statistics": tmp_path / "statistics"}

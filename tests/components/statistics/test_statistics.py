@@ -16,9 +16,10 @@ import tensorflow_data_validation as tfdv
 from PIL import Image
 from tensorflow_metadata.proto.v0 import statistics_pb2
 
-from components.runtime.data import tfrecord
+from components.runtime.data import records, tfrecord
+from components.runtime.data import statistics as compute
 from components.runtime.errors import InputError, TransientError, classify
-from components.statistics import compute, page, records, splits
+from components.statistics import page, splits
 from tests.support import run_stage, shared
 from tests.support_tfdv import Row, example, left_behind, run_statistics, write_examples
 

@@ -10,10 +10,10 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
+from components.runtime.data.records import record_files
+from components.runtime.data.statistics import compute
 from components.statistics import charts
-from components.statistics.compute import compute
 from components.statistics.page import MAX_BYTES, statistics_page
-from components.statistics.records import record_files
 from components.statistics.summary import Summary, summarise, warnings
 from tests.support_tfdv import Row, write_examples
 

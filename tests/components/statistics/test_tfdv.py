@@ -16,10 +16,10 @@ from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx_bsl.coders.example_coder import ExamplesToRecordBatchDecoder
 
 from components.runtime.data import tfdv
+from components.runtime.data.records import batches
+from components.runtime.data.statistics import Statistics, compute, generators, tidy
 from components.runtime.data.tfmd import STATISTICS_FILE
 from components.statistics import on_beam
-from components.statistics.compute import Statistics, compute, generators, tidy
-from components.statistics.records import batches
 from tests.support import ROOT, executor_input
 from tests.support_tfdv import Row, write_examples
 

@@ -91,6 +91,7 @@ def test_each_task_has_what_its_settings_say(tmp_path: Path) -> None:
         "canary",
         "explain",
         "model-card",
+        "watch",
     }
     train = compiled["train"]
     assert train["resources"]["resourceMemoryLimit"] == "12Gi"

@@ -44,6 +44,21 @@ def real() -> pa.Table:
     return read(shared("taxi/data.csv"))
 
 
+def test_a_city_that_has_changed_has_dearer_trips_and_other_ways_to_pay(tmp_path: Path) -> None:
+    tables = {}
+    for drift in (0.0, 0.5, 1.0):
+        taxi_trips.write(tmp_path / "trips.csv", 3000, 1, drift)
+        tables[drift] = read(tmp_path / "trips.csv")
+    old = {"Cash", "Credit Card", "No Charge", "Unknown", "Pcard", "Dispute"}
+    assert set(tables[0.0]["payment_type"].to_pylist()) <= old
+    assert {"Prcard", "Mobile"} < set(tables[0.5]["payment_type"].to_pylist())
+    assert set(tables[1.0]["payment_type"].to_pylist()) == {"Prcard", "Mobile"}
+    fares = {drift: np.median(numbers(table, "fare")) for drift, table in tables.items()}
+    assert fares[1.0] / fares[0.0] == pytest.approx(1 + taxi_trips.DEARER, rel=0.02)
+    # The trips themselves are the same.
+    assert tables[1.0]["trip_start_timestamp"].equals(tables[0.0]["trip_start_timestamp"])
+
+
 def test_same_seed_gives_the_same_bytes(tmp_path: Path) -> None:
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
         taxi_trips.write(tmp_path / name, 500, seed)
@@ -129,7 +144,7 @@ def test_command_is_idempotent(tmp_path: Path, capsys: pytest.CaptureFixture[str
 
 
 def test_failed_writing_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(path: Path, rows: int, seed: int) -> None:
+    def fail(path: Path, rows: int, seed: int, drift: float) -> None:
         path.write_text("half")
         raise OSError(28, "No space left on device")
 

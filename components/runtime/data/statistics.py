@@ -1,8 +1,8 @@
-"""TFDV's statistics of one split, computed batch by batch in this process.
+"""TFDV's statistics of rows, computed batch by batch in this process.
 
-A Beam pipeline for large data is in `on_beam.py`, with the same generators. On one machine the plain loop is several
-times faster than the FnApiRunner, which spends most of its time on staging a pipeline and on moving the batches between
-its workers and itself.
+A Beam pipeline for large data is in `components.statistics.on_beam`, with the same generators. On one machine the plain
+loop is several times faster than the FnApiRunner, which spends most of its time on staging a pipeline and on moving the
+batches between its workers and itself.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import pyarrow as pa
 from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
 
 from components.runtime.data import tfdv, tfrecord
+from components.runtime.data.records import batches
 from components.runtime.errors import InputError
-from components.statistics.records import batches
 
 Statistics: TypeAlias = statistics_pb2.DatasetFeatureStatisticsList
 
@@ -67,7 +67,10 @@ class Counts(ComparedCounts, tfdv.TopKUniquesSketchStatsGenerator):
 
 
 def generators(
-    schema: schema_pb2.Schema | None = None, basic: type[Any] = tfdv.BasicStatsGenerator, counts: type[Any] = Counts
+    schema: schema_pb2.Schema | None = None,
+    basic: type[Any] = tfdv.BasicStatsGenerator,
+    counts: type[Any] = Counts,
+    quantiles: int = 10,
 ) -> list[Any]:
     """TFDV's default generators, with sketches that bound the memory of features with many or large values.
 
@@ -76,6 +79,7 @@ def generators(
         features are compared by drift or skew: the histograms of those have all values that the sketches count.
       basic: TFDV's BasicStatsGenerator.
       counts: ComparedCounts with TFDV's generator. Beam has both of the whole library.
+      quantiles: of numbers, in their histogram of buckets with as many values each.
     """
     schema = _without_bounded_floats(schema) if schema else None
     return [
@@ -83,7 +87,7 @@ def generators(
             schema=schema,
             num_values_histogram_buckets=10,
             num_histogram_buckets=10,
-            num_quantiles_histogram_buckets=10,
+            num_quantiles_histogram_buckets=quantiles,
             epsilon=0.01,
         ),
         counts(schema),
@@ -118,18 +122,35 @@ def compute(
     Raises:
       InputError: a file is damaged, or holds something else than tf.Examples whose features keep their type.
     """
-    parts = generators(schema)
-    accumulators = [part.create_accumulator() for part in parts]
     decoder = tfdv.ExamplesToRecordBatchDecoder()
-    with np.errstate(invalid="ignore"):
-        for batch in batches(files):
-            try:
-                decoded = decoder.DecodeBatch(batch)
-                accumulators = [part.add_input(state, decoded) for part, state in zip(parts, accumulators, strict=True)]
-            except (RuntimeError, TypeError) as error:
-                raise find_fault(files, error) from error
-            on_rows(len(batch))
-        return tidy(tfdv.extract_statistics_output(accumulators, parts))
+    collected = Collector(schema)
+    for batch in batches(files):
+        try:
+            collected.add(decoder.DecodeBatch(batch))
+        except (RuntimeError, TypeError) as error:
+            raise find_fault(files, error) from error
+        on_rows(len(batch))
+    return collected.result()
+
+
+class Collector:
+    """Statistics of rows that come batch by batch."""
+
+    def __init__(self, schema: schema_pb2.Schema | None = None, quantiles: int = 10) -> None:
+        """Has no rows yet; arguments as for `generators`."""
+        self._parts = generators(schema, quantiles=quantiles)
+        self._states = [part.create_accumulator() for part in self._parts]
+
+    def add(self, rows: pa.RecordBatch) -> None:
+        """Counts rows: columns of lists of int64, float32 or bytes, null where a row has no value."""
+        with np.errstate(invalid="ignore"):
+            pairs = zip(self._parts, self._states, strict=True)
+            self._states = [part.add_input(state, rows) for part, state in pairs]
+
+    def result(self) -> Statistics:
+        """One dataset, its features sorted by path."""
+        with np.errstate(invalid="ignore"):
+            return tidy(tfdv.extract_statistics_output(self._states, self._parts))
 
 
 def tidy(statistics: Statistics) -> Statistics:

@@ -14,6 +14,8 @@ from typing import TypeAlias
 
 from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2, statistics_pb2
 
+from components.runtime.data.statistics import SKETCH_SIZE
+
 DRIFT, SKEW = "drift_comparator", "skew_comparator"
 _DIVERGENCE = "jensen_shannon_divergence"
 MEASURES = {
@@ -22,9 +24,6 @@ MEASURES = {
     _DIVERGENCE: anomalies_pb2.DriftSkewInfo.Measurement.JENSEN_SHANNON_DIVERGENCE,
 }
 """TFDV's measurements by the field of a comparator that asks for each; all but the last compare counts by value."""
-
-COUNTED_VALUES = 16384
-"""Distinct values of a feature that the statistics stage counts where the schema compares it."""
 
 _Proto: TypeAlias = statistics_pb2.FeatureNameStatistics
 _Statistics: TypeAlias = statistics_pb2.DatasetFeatureStatisticsList
@@ -85,7 +84,7 @@ def distances(schema: schema_pb2.Schema) -> Iterator[Distance]:
 
 
 def find_unmeasurable(
-    split: str, statistics: _Statistics, schema: schema_pb2.Schema, bases: Mapping[str, Base]
+    split: str, statistics: _Statistics, schema: schema_pb2.Schema, bases: Mapping[str, Base], called: str = ""
 ) -> list[NotMeasured]:
     """Distances of a split that its statistics, or those it is compared with, do not allow.
 
@@ -94,13 +93,14 @@ def find_unmeasurable(
       statistics: of the split.
       schema: what the data should be like.
       bases: what it is compared with, by comparator; a comparator without one compares nothing.
+      called: what messages call it; `the split NAME` without.
     """
     declared = {feature.name: feature for feature in schema.feature}
     found = []
     for distance in distances(schema):
         if base := bases.get(distance.comparator):
             sides = {
-                f"the split {split}": _feature(statistics, distance.feature),
+                called or f"the split {split}": _feature(statistics, distance.feature),
                 base.name: _feature(base.statistics, distance.feature),
             }
             if why := _reason(distance.measure, sides, declared[distance.feature]):
@@ -216,7 +216,7 @@ def _uncounted_values(where: str, feature: _Proto) -> str:
     if len(counts) >= distinct and sum(bucket.sample_count for bucket in counts) == values:
         return ""
     return (
-        f"{where} has counts of only some of its {distinct:,} distinct values: up to {COUNTED_VALUES:,} are counted "
+        f"{where} has counts of only some of its {distinct:,} distinct values: up to {SKETCH_SIZE:,} are counted "
         "where the statistics are made with this schema, named as schema.schema_file in the settings"
     )
 

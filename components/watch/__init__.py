@@ -1,0 +1,1 @@
+"""The watch stage: its contract is component.yaml beside this file."""

@@ -1,0 +1,1 @@
+"""Stories that run: what a page of docs/ tells, by the commands that it tells of."""

@@ -1,0 +1,109 @@
+"""`watch`: what it refuses before anything runs, and what it hands to a cluster."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from components.runtime.errors import InputError
+from runners.argo.options import for_settings
+from runners.argo.schedules import cron_workflow
+from runners.argo.workflow import compile_workflow
+from runners.commands.compile import compile_pipeline
+from runners.compiled.ir import documents, read
+from runners.compiled.tasks import Constant
+from runners.remote import schedules
+from runners.settings.model import load
+from tests.runners.cluster_support import call
+from tests.runners.compiled_models import digest, model
+from tests.runners.versions.served_root import ServedRoot, served_root
+from tests.support import ROOT
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> ServedRoot:
+    return served_root(tmp_path_factory.mktemp("served"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--every", "often"], "--every often: expected a whole number and s, m, h, d or w, such as 1d"),
+        (["--spans", "2"], "--data and --spans are of the run that --retrain starts"),
+        (["--serving-directory", "/nowhere"], "nothing was pushed here yet"),
+    ],
+)
+def test_what_cannot_be_is_one_line_before_anything_runs(served: ServedRoot, arguments: list[str], said: str) -> None:
+    runs = sorted((served.root / "runs").iterdir())
+    found = call("--root", served.root, "watch", "taxi", *arguments)
+    assert found.exit_code == 65
+    assert said in found.err
+    assert sorted((served.root / "runs").iterdir()) == runs
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ("watch: {every: sometimes}", "watch.every: expected a whole number and s, m, h, d or w"),
+        ("watch: {windows: 0}", "watch.windows"),
+        ("watch: {threshold: much}", "watch.threshold"),
+        ("watch: {thresholds: {fare: 2}}", "watch.thresholds.fare"),
+        ("watch: {worse_by: {auk: 0.1}}", "watch.worse_by"),
+        ("watch: {positive: {of: fare}}", "watch.positive.above"),
+        ("watch: {on_drift: panic}", "watch.on_drift"),
+        ("watch: {min_labels: 1}", "watch.min_labels"),
+        ("ingest: {spans: 0}", "ingest.spans"),
+    ],
+)
+def test_settings_that_are_wrong_are_told_by_their_key(tmp_path: Path, settings: str, said: str) -> None:
+    with pytest.raises(InputError) as error:
+        model(tmp_path / "mine", settings)
+    assert said in str(error.value)
+
+
+def test_the_pipeline_that_watches_compiles_for_both_kinds_of_cluster(tmp_path: Path) -> None:
+    section = "watch: {every: 6h, positive: {above: 0.2, of: fare}, on_drift: retrain, spans: 3}"
+    volume = "cluster: {volume: {claim: here}, fuse: [[ingest, statistics]]}"
+    settings = model(tmp_path / "mine", f"{section}\n{volume}\nnotify: {{}}")
+    text = compile_pipeline(settings, digest, watches=True)
+    ir, platform = documents(text)
+    pipeline = read(ir)
+    assert pipeline.name == "mine-watch"
+    assert list(pipeline.tasks) == ["notify", "watch"] or list(pipeline.tasks) == ["watch", "notify"]
+    arguments = pipeline.tasks["watch"].parameters
+    assert arguments["every"] == Constant("6h")
+    assert arguments["positive"] == Constant({"above": 0.2, "of": "fare"})
+    # What follows from drift is none of the stage's.
+    assert not {"on_drift", "spans", "warm_start"} & arguments.keys()
+    defaults = {name: each.get("defaultValue") for name, each in pipeline.parameters.items()}
+    assert defaults["log"] == "/millrace/predictions/mine"
+    assert defaults["serving_directory"] == "/millrace/serving/mine"
+    assert not ir["root"]["dag"]["tasks"].get("watch", {}).get("cachingOptions", {}).get("enableCache")
+    assert "here" in str(platform)
+    workflow = yaml.safe_load(compile_workflow(text, for_settings(settings, pipeline.parameters)))
+    assert workflow["metadata"]["generateName"] == "mine-watch-"
+    given = {each["name"]: each["value"] for each in workflow["spec"]["arguments"]["parameters"]}
+    assert given["log"] == "/millrace/predictions/mine"
+
+
+def test_the_sample_of_a_recurring_look_is_one_that_argo_takes() -> None:
+    file = ROOT / "manifests" / "schedules" / "taxi-watch.yaml"
+    [(_, schedule)] = schedules.read([file])
+    settings = load("taxi")
+    text = compile_pipeline(settings, digest, watches=True)
+    parameters = read(documents(text)[0]).parameters
+    made = cron_workflow(schedule, yaml.safe_load(compile_workflow(text, for_settings(settings, parameters))), file)
+    assert made["spec"]["schedules"] == ["10 4 * * *"]
+    names = [each["name"] for each in made["spec"]["workflowSpec"]["templates"]]
+    assert "watch" in names
+
+
+def test_without_the_sections_nothing_is_another_pipeline(tmp_path: Path) -> None:
+    settings = load("taxi")
+    plain = compile_pipeline(settings, digest)
+    assert compile_pipeline(settings.on_spans(None), digest) == plain
+    ingest = read(documents(compile_pipeline(settings.on_spans(3, warm_start=True), digest))[0]).tasks
+    assert ingest["ingest"].parameters["spans"] == Constant(3)
+    assert "resolve-base" in ingest
