@@ -18,9 +18,9 @@ from tensorflow_model_analysis.extractors import slice_key_extractor
 from tensorflow_model_analysis.proto import config_pb2, metrics_for_slice_pb2
 from tensorflow_model_analysis.slicer import slicer_lib
 
-from components.evaluate.computation import batches, local, on_beam
-from components.evaluate.configuration import reading
-from components.evaluate.configuration.saved_model import SavedModelFacts
+from components.runtime.evaluation.computation import batches, local, on_beam
+from components.runtime.evaluation.configuration import reading
+from components.runtime.evaluation.configuration.saved_model import SavedModelFacts
 from tests.components.evaluate import evaluation_support as support
 from tests.support import ROOT, shared
 

@@ -12,11 +12,11 @@ from tensorflow_model_analysis.metrics import metric_types
 from tensorflow_model_analysis.proto import metrics_for_slice_pb2, validation_result_pb2
 from tensorflow_model_analysis.slicer import slicer_lib
 
-from components.evaluate.computation.counts import Counts, SliceKey
-from components.evaluate.computation.results import Confusion, Plots, Results, SliceMetrics, value_text
-from components.evaluate.metrics.regression import REGRESSION_PLOT
-from components.evaluate.metrics.residuals import Regression
-from components.evaluate.metrics.segmentation import PIXEL_MATRIX
+from components.runtime.evaluation.computation.counts import Counts, SliceKey
+from components.runtime.evaluation.computation.results import Confusion, Plots, Results, SliceMetrics, value_text
+from components.runtime.evaluation.metrics.regression import REGRESSION_PLOT
+from components.runtime.evaluation.metrics.residuals import Regression
+from components.runtime.evaluation.metrics.segmentation import PIXEL_MATRIX
 
 _NOT_FOUND = "Metric not found"
 
@@ -100,7 +100,7 @@ def _numbers(pairs: Any) -> Iterator[tuple[metric_types.MetricKey, float]]:
 
 
 def _regressions(pairs: Any) -> Iterator[tuple[str, str, Regression]]:
-    """Model, output and regression of each `components.evaluate.metrics.RegressionPlot`."""
+    """Model, output and regression of each `components.runtime.evaluation.metrics.RegressionPlot`."""
     for pair in pairs:
         if pair.key.name == REGRESSION_PLOT and pair.value.WhichOneof("type") == "bytes_value":
             yield pair.key.model_name, pair.key.output_name, Regression.from_json(pair.value.bytes_value)

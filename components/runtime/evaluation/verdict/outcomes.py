@@ -11,10 +11,10 @@ from tensorflow_model_analysis.metrics import metric_types
 from tensorflow_model_analysis.proto import config_pb2
 from tensorflow_model_analysis.slicer import slicer_lib
 
-from components.evaluate.computation.counts import SliceKey
-from components.evaluate.computation.results import Results, SliceMetrics, metric_name
-from components.evaluate.configuration.slices import cross_name, slice_spec_name
-from components.evaluate.verdict import bounds
+from components.runtime.evaluation.computation.counts import SliceKey
+from components.runtime.evaluation.computation.results import Results, SliceMetrics, metric_name
+from components.runtime.evaluation.configuration.slices import cross_name, slice_spec_name
+from components.runtime.evaluation.verdict import bounds
 
 Spec: TypeAlias = "config_pb2.SlicingSpec | config_pb2.CrossSlicingSpec | None"
 

@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow_metadata.proto.v0 import schema_pb2
 
-from components.evaluate.computation.batches import Model, serialised
+from components.runtime.evaluation.computation.batches import Model, serialised
 
 OTHERS = "(others)"
 """Name of the class that the preprocessing gives to words that it does not know."""

@@ -17,12 +17,12 @@ from tensorflow_model_analysis.proto import config_pb2
 from tensorflow_model_analysis.slicer import slicer_lib
 from tfx_bsl.coders import example_coder
 
-from components.evaluate.computation import fitting
-from components.evaluate.computation.counts import SliceKey
-from components.evaluate.computation.results import candidate_name
-from components.evaluate.configuration.saved_model import SavedModelFacts
-from components.evaluate.configuration.slices import slice_features
 from components.runtime.errors import InputError
+from components.runtime.evaluation.computation import fitting
+from components.runtime.evaluation.computation.counts import SliceKey
+from components.runtime.evaluation.computation.results import candidate_name
+from components.runtime.evaluation.configuration.saved_model import SavedModelFacts
+from components.runtime.evaluation.configuration.slices import slice_features
 
 _BATCH_ROWS = 1024
 _BATCH_BYTES = 8 << 20

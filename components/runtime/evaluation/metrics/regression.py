@@ -4,7 +4,7 @@ In an EvalConfig:
 `metrics { class_name: "SquaredErrorLift" module: "components.evaluate.metrics" }`,
 `metrics { class_name: "AbsoluteErrorLift" module: "components.evaluate.metrics" }`.
 Labels and predictions are one number per example. All follow from one set of sums in flat memory
-(`components.evaluate.metrics.residuals`). The plots come by themselves with any other metric of a regression.
+(`components.runtime.evaluation.metrics.residuals`). The plots come by themselves with any other metric of a regression.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ import numpy as np
 from tensorflow_model_analysis.metrics import metric_types, metric_util
 from tensorflow_model_analysis.proto import config_pb2
 
-from components.evaluate.metrics.residuals import Errors
 from components.runtime.errors import InputError
+from components.runtime.evaluation.metrics.residuals import Errors
 
 REGRESSION_PLOT = "regression_plot"
 """Name of the metric that holds a `Regression` as JSON."""
@@ -62,8 +62,8 @@ class SquaredErrorLift(metric_types.Metric):
 class AbsoluteErrorLift(metric_types.Metric):
     """Mean absolute error of the best constant answer, the labels' median, divided by that of the model.
 
-    As `SquaredErrorLift`; single large errors weigh less. Of more than `components.evaluate.metrics.residuals.DISTINCT`
-    different labels, those next to the median count as the median.
+    As `SquaredErrorLift`; single large errors weigh less. Of more than `residuals.DISTINCT` different
+    labels, those next to the median count as the median.
     """
 
     def __init__(self, name: str = ABSOLUTE_ERROR_LIFT) -> None:
@@ -87,7 +87,7 @@ metric_types.register_metric(R2Score)
 
 
 class RegressionPlot(metric_types.Metric):
-    """What the report draws of a regression: see `components.evaluate.metrics.residuals.Regression`."""
+    """What the report draws of a regression: see `components.runtime.evaluation.metrics.residuals.Regression`."""
 
     def __init__(self, where_it_fits: bool = False) -> None:
         """Makes the plot.

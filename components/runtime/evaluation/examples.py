@@ -8,10 +8,10 @@ import tensorflow as tf
 from tensorflow_metadata.proto.v0 import schema_pb2
 from tensorflow_model_analysis.proto import config_pb2
 
-from components.evaluate.computation import batches, fitting
-from components.evaluate.computation.counts import Counts, rows_with_nan
-from components.evaluate.configuration.saved_model import SavedModelFacts
 from components.runtime.errors import InputError
+from components.runtime.evaluation.computation import batches, fitting
+from components.runtime.evaluation.computation.counts import Counts, rows_with_nan
+from components.runtime.evaluation.configuration.saved_model import SavedModelFacts
 from components.runtime.stage.artifacts import InputArtifact
 
 

@@ -14,10 +14,10 @@ from typing import Any
 from tensorflow_model_analysis.metrics import metric_specs, metric_types
 from tensorflow_model_analysis.proto import config_pb2
 
-from components.evaluate.computation.results import Results, candidate_name, metric_name
-from components.evaluate.metrics.curves import OfBothClasses
-from components.evaluate.verdict import bounds
-from components.evaluate.verdict.outcomes import Outcome, Spec, apply, not_applied
+from components.runtime.evaluation.computation.results import Results, candidate_name, metric_name
+from components.runtime.evaluation.metrics.curves import OfBothClasses
+from components.runtime.evaluation.verdict import bounds
+from components.runtime.evaluation.verdict.outcomes import Outcome, Spec, apply, not_applied
 
 NO_THRESHOLD = "NO THRESHOLD"
 """Begins the reason of a model that was blessed without a test, in capitals since it is easily passed over."""

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from components.evaluate.metrics.histogram import Histogram
+from components.runtime.evaluation.metrics.histogram import Histogram
 
 DISTINCT = 1024
 """Cells of the histograms. Beyond as many different values a quantile is exact to the width of a cell."""

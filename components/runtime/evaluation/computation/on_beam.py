@@ -12,7 +12,7 @@ from tensorflow_model_analysis import constants
 from tensorflow_model_analysis.proto import config_pb2
 from tfx_bsl.tfxio import tensor_adapter, tf_example_record
 
-from components.evaluate.computation import counts, resampling
+from components.runtime.evaluation.computation import counts, resampling
 
 DEFAULT_RUNNER = "FnApiRunner"
 """Beam's own default first tries to download another runner."""

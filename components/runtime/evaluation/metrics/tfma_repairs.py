@@ -10,14 +10,14 @@
 - Slices are cut by the transformed features of all models, so that an example is in several where these differ. Here
   it is by the candidate's.
 
-The metrics of curves are in `components.evaluate.metrics.curves`.
+The metrics of curves are in `components.runtime.evaluation.metrics.curves`.
 
 Private names were read in version 0.52.0 (images/locks/ml.txt). In this order, tests/components/evaluate has for them
 computation/test_fitting.py: test_every_metric_is_as_the_page_says, metrics/test_regression.py:
 test_keras_tells_large_integers_apart, metrics/test_undefined.py: test_a_class_without_weight_may_be_absent,
 computation/test_fitting.py: test_cross_entropy_leaves_the_predictions_to_other_metrics, and computation/test_local.py:
 test_slices_by_a_transformed_feature_are_the_candidates. What the computation needs of TFMA's private names, without
-replacing it, is in `components.evaluate.computation.tfma_private`.
+replacing it, is in `components.runtime.evaluation.computation.tfma_private`.
 """
 
 from __future__ import annotations

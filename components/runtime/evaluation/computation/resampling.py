@@ -16,7 +16,7 @@ from tensorflow_model_analysis.evaluators import confidence_intervals_util
 from tensorflow_model_analysis.metrics import metric_specs
 from tensorflow_model_analysis.proto import config_pb2
 
-from components.evaluate.computation import tfma_private
+from components.runtime.evaluation.computation import tfma_private
 
 SEED = 20191
 """Of all that is drawn by chance in an evaluation."""

@@ -15,10 +15,10 @@ from tensorflow_model_analysis.metrics import metric_specs, metric_types
 from tensorflow_model_analysis.proto import config_pb2
 from tensorflow_model_analysis.utils.keras_lib import tf_keras
 
-from components.evaluate.configuration.names import listed, refuse_unknown
-from components.evaluate.configuration.reading import with_baseline
-from components.evaluate.metrics import interval
 from components.runtime.errors import InputError, StageError
+from components.runtime.evaluation.configuration.names import listed, refuse_unknown
+from components.runtime.evaluation.configuration.reading import with_baseline
+from components.runtime.evaluation.metrics import interval
 from components.runtime.stage import imports
 
 

@@ -19,12 +19,12 @@ from tensorflow_model_analysis.metrics import (
     multi_class_confusion_matrix_metrics,
 )
 
-from components.evaluate.computation import tfma_private
-from components.evaluate.metrics.lift import LiftCombiner
-from components.evaluate.metrics.regression import RegressionCombiner
-from components.evaluate.metrics.segmentation import PixelCombiner
-from components.evaluate.metrics.tfma_repairs import KerasCombiner
-from components.evaluate.metrics.top_lift import TopLiftCombiner
+from components.runtime.evaluation.computation import tfma_private
+from components.runtime.evaluation.metrics.lift import LiftCombiner
+from components.runtime.evaluation.metrics.regression import RegressionCombiner
+from components.runtime.evaluation.metrics.segmentation import PixelCombiner
+from components.runtime.evaluation.metrics.tfma_repairs import KerasCombiner
+from components.runtime.evaluation.metrics.top_lift import TopLiftCombiner
 
 Rows = tuple[np.ndarray, np.ndarray]
 """Labels [rows, label size] and predictions [rows, prediction shape] of one model."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 from tensorflow_metadata.proto.v0 import schema_pb2
 from tensorflow_model_analysis.proto import config_pb2
 
-from components.evaluate.configuration.metrics import check_metrics
-from components.evaluate.configuration.names import listed, refuse_unknown
-from components.evaluate.configuration.reading import with_baseline
-from components.evaluate.configuration.saved_model import SavedModelFacts
-from components.evaluate.configuration.slices import check_slices, slice_features
 from components.runtime.errors import InputError
+from components.runtime.evaluation.configuration.metrics import check_metrics
+from components.runtime.evaluation.configuration.names import listed, refuse_unknown
+from components.runtime.evaluation.configuration.reading import with_baseline
+from components.runtime.evaluation.configuration.saved_model import SavedModelFacts
+from components.runtime.evaluation.configuration.slices import check_slices, slice_features
 
 
 def check(

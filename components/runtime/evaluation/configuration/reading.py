@@ -10,9 +10,9 @@ from tensorflow_metadata.proto.v0 import schema_pb2
 from tensorflow_model_analysis import constants
 from tensorflow_model_analysis.proto import config_pb2
 
-from components.evaluate.configuration.names import listed
 from components.runtime.data.storage import local_file, shown
 from components.runtime.errors import InputError
+from components.runtime.evaluation.configuration.names import listed
 from components.runtime.module_file import moved
 from components.runtime.stage.progress import report
 

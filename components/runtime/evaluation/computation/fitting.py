@@ -20,9 +20,9 @@ from tensorflow_model_analysis.slicer import slicer_lib
 from tensorflow_model_analysis.utils import util
 from tensorflow_model_analysis.utils.keras_lib import tf_keras
 
-from components.evaluate.computation import tfma_private
-from components.evaluate.computation.combine import Rows
 from components.runtime.errors import InputError, StageError
+from components.runtime.evaluation.computation import tfma_private
+from components.runtime.evaluation.computation.combine import Rows
 
 ROWS = 32
 """Enough for shapes, kinds and most values; few enough for metrics that take milliseconds an example."""

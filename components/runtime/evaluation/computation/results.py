@@ -11,8 +11,8 @@ from tensorflow_model_analysis import constants
 from tensorflow_model_analysis.metrics import metric_types
 from tensorflow_model_analysis.slicer import slicer_lib
 
-from components.evaluate.computation.counts import SliceKey
-from components.evaluate.metrics.residuals import Regression
+from components.runtime.evaluation.computation.counts import SliceKey
+from components.runtime.evaluation.metrics.residuals import Regression
 
 EXAMPLE_COUNT = "example_count"
 

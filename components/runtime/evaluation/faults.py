@@ -7,9 +7,9 @@ import re
 import tensorflow as tf
 from tensorflow_model_analysis import constants
 
-from components.evaluate.computation import fitting
-from components.evaluate.computation.counts import Counts
 from components.runtime.errors import InputError, classify
+from components.runtime.evaluation.computation import fitting
+from components.runtime.evaluation.computation.counts import Counts
 
 
 class PredictsNaN(InputError):

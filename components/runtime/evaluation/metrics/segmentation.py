@@ -20,6 +20,7 @@ from tensorflow_model_analysis.metrics import metric_types, metric_util
 from tensorflow_model_analysis.proto import config_pb2, metrics_for_slice_pb2
 
 from components.runtime.errors import InputError
+from components.runtime.module_file import moved
 
 NO_CLASS = -1
 """The label of pixels that are not judged, such as borders that nobody could draw."""
@@ -115,7 +116,7 @@ class PixelConfusionMatrixPlot(metric_types.Metric):
 def class_names(config: config_pb2.EvalConfig) -> list[str]:
     """Names of the classes by number, where the configuration's `PixelConfusionMatrixPlot` has them."""
     for metric in (metric for spec in config.metrics_specs for metric in spec.metrics):
-        ours = metric.class_name == PixelConfusionMatrixPlot.__name__ and metric.module in (__package__, __name__)
+        ours = metric.class_name == PixelConfusionMatrixPlot.__name__ and metric.module in (moved.METRICS, __package__)
         if ours and metric.config:
             text = metric.config.strip()
             # TFMA lets the braces be left out.

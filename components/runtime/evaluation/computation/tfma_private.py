@@ -4,8 +4,8 @@ Read in version 0.52.0 (images/locks/ml.txt). Another version may drop them, or 
 which test fails then; above all stand those of tests/components/evaluate/computation/test_local.py, which hold every
 number of the analysis by whole batches against TFMA's own pipeline on Beam.
 
-What is put right by classes of ours in TFMA's places is in `components.evaluate.metrics.tfma_repairs` and
-`components.evaluate.metrics.curves`, with the private names that it takes.
+What is put right by classes of ours in TFMA's places is in `components.runtime.evaluation.metrics.tfma_repairs` and
+`components.runtime.evaluation.metrics.curves`, with the private names that it takes.
 """
 
 from __future__ import annotations
