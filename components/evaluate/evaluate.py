@@ -91,7 +91,9 @@ def evaluate(
         try:
             if not beam_options and local.can(asked, models, read_schema):
                 with counting(examples.rows(*example_splits), "rows", f"evaluating on {location}"):
-                    return local.analyse(files, location, asked, folders, read_schema, evaluation.directory())
+                    specs = {spec.name: spec for spec in asked.model_specs}
+                    loaded = {name: batches.Model(folder, specs[name]) for name, folder in folders.items()}
+                    return local.analyse(files, location, asked, loaded, read_schema, evaluation.directory())
             rows = _batch_rows(files, asked, models)
             with counting(examples.rows(*example_splits), "rows", f"evaluating on {location} with Beam"):
                 return on_beam.analyse(

@@ -70,6 +70,10 @@ class ExportedModel:
         """Another signature of the model, as TensorFlow has it; None where there is none of that name."""
         return self._loaded.signatures.get(name)
 
+    def function(self, name: str) -> Any:
+        """A function of the model that is no signature; None where there is none of that name."""
+        return getattr(self._loaded, name, None)
+
     def predict(self, rows: Sequence[Row]) -> dict[str, Any]:
         """What the signature answers, arrays by name whose first dimension is that of the rows.
 

@@ -23,6 +23,7 @@ TRANSFORM_FEATURES = "transform_features"
 FROM_EXAMPLES = "from_examples"
 EXAMPLES = "examples"
 OUTPUTS = "outputs"
+NETWORK = "network"
 
 Features = Mapping[str, Any]
 
@@ -47,6 +48,9 @@ def export(
       Where a feature is called `examples`, the input is `serialized_examples`, here and in the next.
     - `transform_features` takes `examples` and answers the transformed features, dense, labels among them. Evaluation
       reads its labels here, so the examples must hold them where the schema says that they always do.
+
+    Beside the signatures the SavedModel has a function `network`, from a dict of those transformed features that the
+    network takes to `outputs`: what devices get that cannot do the preprocessing.
 
     Args:
       model: takes transformed features by name: by the keys where it takes a dict, else by the names of its inputs
@@ -92,7 +96,7 @@ def export(
             )
         return inference({name: transformed[name] for name in inputs}, training=False)
 
-    arguments = _python_arguments(served)
+    arguments = python_arguments(served)
 
     def serving_default(**plain: tf.Tensor) -> dict[str, tf.Tensor]:
         outputs = predict({name: _raw(plain[arguments[name]], feature) for name, feature in served.items()})
@@ -104,6 +108,9 @@ def export(
     def transform_features(examples: tf.Tensor) -> dict[str, tf.Tensor]:
         transformed = transform(tf.io.parse_example(examples, spec))
         return {name: _dense(value) for name, value in transformed.items()}
+
+    def network(features: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        return {OUTPUTS: inference(features, training=False)}
 
     given = EXAMPLES
     # TFMA, over Beam, hands a feature that is called like the signature's input to it in place of the examples.
@@ -119,6 +126,11 @@ def export(
         FROM_EXAMPLES: _concrete(from_examples, examples),
         TRANSFORM_FEATURES: _concrete(transform_features, examples),
     }
+    module.network = tf.function(network, autograph=False)
+    taken = model.input if isinstance(model.input, Mapping) else {tensor.name: tensor for tensor in model.inputs}
+    module.network.get_concrete_function(
+        {name: tf.TensorSpec(tensor.shape, tensor.dtype) for name, tensor in sorted(taken.items())}
+    )
     logger, level = tf.get_logger(), tf.get_logger().level
     logger.setLevel("ERROR")  # Otherwise it warns that the layer is saved without Keras's own description of it.
     try:
@@ -136,7 +148,7 @@ def _features_taken(model: keras.Model) -> list[str]:
     return [tensor.name for tensor in model.inputs]
 
 
-def _python_arguments(features: Collection[str]) -> dict[str, str]:
+def python_arguments(features: Collection[str]) -> dict[str, str]:
     """A name for each feature that TensorFlow lets a function's argument have: its own wherever possible.
 
     Those are ASCII identifiers that differ in more than upper and lower case, since they become names of nodes.

@@ -17,6 +17,12 @@ FILE = "blessing.json"
 WARM_UP = "warm_up/tf_serving_warmup_requests"
 """In a blessing of infra_validate: what goes into the version that is pushed, as `serving.WARM_UP`."""
 
+EXPORTS = "exports"
+"""In a blessing of export: a folder for each export that goes into the version that is pushed, as `serving.EXPORTS`."""
+
+EXPORTS_FILE = "exports.json"
+"""In a blessing of export: what each export came to, by its name; also of those that are not handed on."""
+
 
 @dataclass(frozen=True)
 class Blessing:

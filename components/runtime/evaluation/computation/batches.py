@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import tensorflow as tf
@@ -38,6 +38,16 @@ class Batch:
     """By model: [rows, prediction shape]."""
     slices: list[tuple[SliceKey, ...]]
     """Of each row."""
+
+
+class Answering(Protocol):
+    """What an evaluation asks of a model, whatever form that has."""
+
+    def __call__(self, examples: tf.Tensor) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
+        """Labels, predictions, and all transformed features of serialised tf.Examples."""
+
+    def row_bytes(self) -> int:
+        """Size of what the model says about one example, as far as that is known."""
 
 
 class Model:
@@ -151,7 +161,7 @@ class Slicer:
         return self._known[values]
 
 
-def read(files: Iterable[str], models: dict[str, Model], slicer: Slicer) -> Iterator[Batch]:
+def read(files: Iterable[str], models: Mapping[str, Answering], slicer: Slicer) -> Iterator[Batch]:
     """Yields the examples of gzip TFRecords in their order, in batches that a model on one machine can hold."""
     for examples in serialised(files, models.values()):
         results = {name: answers(name, model, examples) for name, model in models.items()}
@@ -161,7 +171,7 @@ def read(files: Iterable[str], models: dict[str, Model], slicer: Slicer) -> Iter
         yield Batch(labels, {name: result[1] for name, result in results.items()}, slices)
 
 
-def answers(name: str, model: Model, examples: tf.Tensor) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
+def answers(name: str, model: Answering, examples: tf.Tensor) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
     """What a model says, as `Model` has it.
 
     Raises:
@@ -177,13 +187,13 @@ def answers(name: str, model: Model, examples: tf.Tensor) -> tuple[np.ndarray, n
         ) from None
 
 
-def serialised(files: Iterable[str], models: Iterable[Model]) -> tf.data.Dataset:
+def serialised(files: Iterable[str], models: Iterable[Answering]) -> tf.data.Dataset:
     """The examples of gzip TFRecords as they are, in batches of which neither input nor output is large."""
     files = list(files)
     return tf.data.TFRecordDataset(files, "GZIP").batch(batch_rows(files, models)).prefetch(2)
 
 
-def batch_rows(files: list[str], models: Iterable[Model]) -> int:
+def batch_rows(files: list[str], models: Iterable[Answering]) -> int:
     """How many of these examples a model on one machine can hold at once, and what it says about them."""
     first = tf.data.TFRecordDataset(files, compression_type="GZIP").take(16).as_numpy_iterator()
     size = max([1, *map(len, first), *(model.row_bytes() for model in models)])

@@ -9,7 +9,7 @@ cross slices, query keys, a model that wants features, Beam options of the user'
 from __future__ import annotations
 
 import collections
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -54,11 +54,19 @@ def analyse(
     files: list[str],
     location: str,
     config: config_pb2.EvalConfig,
-    models: dict[str, Path],
+    models: Mapping[str, batches.Answering],
     schema: schema_pb2.Schema,
     target: Path,
 ) -> Counts:
     """Does what `on_beam.analyse` does, for what `can` allows; the files are in a fixed order.
+
+    Args:
+      files: gzip TFRecords of tf.Examples.
+      location: what people call them.
+      config: names the models as TFMA does.
+      models: by these names.
+      schema: of the examples.
+      target: folder for TFMA's result files.
 
     Returns:
       What was read. Where an example has no label there are no metrics, and nothing is written.
@@ -66,11 +74,9 @@ def analyse(
     computations = tfma_private.computations(config, schema)
     for computation in computations.non_derived_computations:
         computation.combiner.setup()
-    specs = {spec.name: spec for spec in config.model_specs}
-    loaded = {name: batches.Model(folder, specs[name]) for name, folder in models.items()}
     sums = _Sums(computations.non_derived_computations, resampling.samples(config))
     counts = Counts(not_a_number=dict.fromkeys(models, 0))
-    for batch in batches.read(files, loaded, batches.Slicer(config, schema)):
+    for batch in batches.read(files, models, batches.Slicer(config, schema)):
         counts.add((), {name: rows_with_nan(found) for name, found in batch.predictions.items()}, 0)
         for keys, rows in collections.Counter(batch.slices).items():
             counts.add(keys, {}, rows)
