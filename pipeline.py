@@ -7,8 +7,8 @@
 Transform refuses data that validate found invalid, and push publishes nothing without a blessing.
 
 Before train come tune, where the settings have that section, and resolve-base, where they say `train.warm_start`.
-Where the settings ask for it, infra_validate and approve run before push, and canary, push_hub and push_vertex after
-it.
+Where the settings ask for it, infra_validate, export and approve run before push, and canary, push_hub and
+push_vertex after it.
 Around all of it, where the settings have `notify`, is an exit handler: notify runs last, however the run ended.
 
 `pipeline` at the end is written as a model's own is, of the same blocks: `build.stage(...)` makes a task of any stage,
@@ -173,6 +173,19 @@ class Build(Blocks):
         if self.settings.infra_validate:
             served = self.stage("infra_validate", f"infra-validate{suffix}", **blessed, examples=examples)
             blessed["blessing"] = served.outputs["infra_blessing"]
+        if self.settings.export:
+            # By the same thresholds on the same rows as the model.
+            said = self.settings.arguments("evaluate")
+            exported = self.stage(
+                "export",
+                f"export{suffix}",
+                **blessed,
+                examples=examples,
+                schema=prepared.schema.outputs["schema"],
+                eval_config_file=said["eval_config_file"],
+                example_splits=said["example_splits"],
+            )
+            blessed["blessing"] = exported.outputs["export_blessing"]
         named = {"run": dsl.PIPELINE_JOB_NAME_PLACEHOLDER}
         if self.settings.approve:
             asked = self.stage(

@@ -29,6 +29,7 @@ from runners.settings.stages import (
     Approve,
     Canary,
     Evaluate,
+    Export,
     InfraValidate,
     Ingest,
     Notify,
@@ -49,7 +50,7 @@ _NOT_ARGUMENTS = {"train": {"train_steps", "eval_steps", "warm_start"}, "choose"
 SECTIONS = ("ingest", "statistics", "schema", "validate", "transform", "tune", "train", "evaluate", "choose", "push")
 """Of the settings, by stage, as far as they are its arguments."""
 
-OPTIONAL_SECTIONS = ("tune", "infra_validate", "approve", "canary", "push_hub", "push_vertex", "notify")
+OPTIONAL_SECTIONS = ("tune", "infra_validate", "export", "approve", "canary", "push_hub", "push_vertex", "notify")
 """Those without which a pipeline has no task of the stage."""
 
 PipelineName = Annotated[str, AfterValidator(pipeline_name)]
@@ -93,6 +94,7 @@ class Settings(Section):
     choose: Choose = Choose()
     push: Push = Push()
     infra_validate: InfraValidate | None = None
+    export: Export | None = None
     approve: Approve | None = None
     canary: Canary | None = None
     push_hub: PushHub | None = None
@@ -149,6 +151,20 @@ class Settings(Section):
             if split not in known and not self.own_pipeline:
                 near = did_you_mean(split, list(known)) or ";"
                 raise ValueError(f"{section}.split: no split {split!r}{near} ingest makes {', '.join(known)}")
+        return self
+
+    @model_validator(mode="after")
+    def _int8_has_rows_of_a_split(self) -> Settings:
+        known = self.ingest.split_patterns or self.ingest.splits
+        if self.export is None or self.own_pipeline or self.export.representative_split in known:
+            return self
+        if any(each.quantise == "int8" for each in self.export.formats.values()):
+            split = self.export.representative_split
+            near = did_you_mean(split, list(known)) or ";"
+            raise ValueError(
+                f"export.representative_split: no split {split!r}{near} ingest makes {', '.join(known)}; int8 takes its "
+                "ranges from there"
+            )
         return self
 
     @model_validator(mode="after")

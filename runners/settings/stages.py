@@ -199,6 +199,41 @@ class InfraValidate(Section):
     bounds: Bounds = Bounds()
 
 
+class ExportFormat(Section):
+    """One export of a model; what is not given has the stage's default.
+
+    Attributes:
+      format: litert, onnx, tfjs or saved_model; the export's name without.
+      quantise: how weights are stored; with int8 what flows between the layers too.
+      inputs: what it takes; `auto` for raw features where the format can hold the preprocessing.
+      sparsity: share of each weight matrix that becomes 0.
+      clusters: how many different values each weight matrix keeps.
+    """
+
+    format: Literal["litert", "onnx", "tfjs", "saved_model"] | None = None
+    quantise: Literal["none", "float16", "dynamic", "int8"] | None = None
+    inputs: Literal["auto", "raw", "transformed"] | None = None
+    sparsity: Annotated[float, Field(gt=0, lt=1)] | None = None
+    clusters: Annotated[int, Field(ge=2, le=256)] | None = None
+
+
+class ExportBounds(Section):
+    """What an export must not exceed; `loss` is of a metric, as a share of the model's value."""
+
+    loss: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    size_mb: PositiveFloat | None = None
+    p50_ms: PositiveFloat | None = None
+
+
+class Export(Section):
+    """Which other formats a blessed model is published in, beside itself."""
+
+    formats: Annotated[dict[str, ExportFormat], Field(min_length=1)]
+    bounds: ExportBounds = ExportBounds()
+    representative_split: str = "train"
+    representative_rows: PositiveInt = 200
+
+
 class Approve(Section):
     """A person's yes before a model is published.
 

@@ -34,6 +34,9 @@ MANIFEST = "assets.extra/millrace.json"
 WARM_UP = "assets.extra/tf_serving_warmup_requests"
 """Inside a version: requests that a server answers before it serves the version, a TFRecord file of PredictionLogs."""
 
+EXPORTS = "assets.extra/exports"
+"""Inside a version: a folder for each export of the model that went along with it, by its name."""
+
 LABELS = "labels.json"
 """In the serving directory: which version has which label."""
 
