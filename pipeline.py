@@ -6,8 +6,10 @@
 
 Transform refuses data that validate found invalid, and push publishes nothing without a blessing.
 
-Before train come tune, where the settings have that section, and resolve-base, where they say `train.warm_start`.
+Before train come tune, where the settings have that section, and resolve-base, where they say `train.warm_start` or
+`train.distil`.
 Where the settings ask for it, infra_validate, export and approve run before push, and canary, push_hub and
+push_vertex after it.
 push_vertex after it.
 Around all of it, where the settings have `notify`, is an exit handler: notify runs last, however the run ended.
 
@@ -138,7 +140,7 @@ class Build(Blocks):
         if self.settings.tune:
             tune = self.stage("tune", f"tune{suffix}", **given)
             start["hyperparameters"] = tune.outputs["best_hyperparameters"]
-        if self.settings.train.warm_start:
+        if self.settings.train.warm_start or self.settings.train.distil:
             base = self.stage("resolve", f"resolve-base{suffix}", destination=serving_directory, **self.service)
             start["base_model"] = base.outputs["baseline_model"]
         steps = {"train_steps": train_steps, "eval_steps": eval_steps}

@@ -130,7 +130,7 @@ def _rows(examples: InputArtifact, split: str, count: int) -> list[bytes]:
 
 def _review(made: list[Made]) -> str:
     passed = [each.asked.name for each in made if not each.refused]
-    refused = [f"{each.asked.name} ({each.refused})" for each in made if each.refused]
+    refused = [each.asked.name for each in made if each.refused]
     parts = [f"exported as {', '.join(passed)}"] if passed else []
     parts += [f"not as {', '.join(refused)}"] if refused else []
     return ", ".join(parts)

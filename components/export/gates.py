@@ -130,7 +130,8 @@ class Gates:
             for metric, direction in verdict.better.items()
             if metric in mine and metric in model
         }
-        return Kept("" if verdict.blessed else verdict.reason, mine, model, losses)
+        reason = "" if verdict.blessed else verdict.reason.replace(" of the baseline", " of the model")
+        return Kept(reason, mine, model, losses)
 
     def _analyse(self, export: batches.Answering, target: Path) -> Counts:
         models = {constants.CANDIDATE_KEY: export, constants.BASELINE_KEY: self._model}

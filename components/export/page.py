@@ -38,8 +38,8 @@ def render(made: Sequence[Made], model: Cost, bounds: Mapping[str, float], locat
         section(
             "What is handed on",
             paragraph(
-                f"Each export is evaluated again on {location}, by the thresholds of the model, whose change thresholds "
-                f"hold against the model itself; and held to at most {', '.join(held)}."
+                f"Each export is evaluated again on {location}, by the thresholds of the model; change thresholds hold "
+                f"against the model itself. And it is held to at most {', '.join(held)}."
             ),
             table(["export", "", "takes", "handed on"], [_row(each) for each in made]),
         ),
@@ -100,22 +100,24 @@ def _drawn(made: Sequence[Made], model: Cost) -> Html:
     names = [_MODEL, *(each.asked.name for each in made)]
     costs = [model, *(each.cost for each in made if each.cost is not None)]
     refused = [False, *(bool(each.refused) for each in made)]
+    # Where no threshold says which way a metric is better, nobody knows what is lost.
+    known = any(each.kept is not None and each.kept.loss is not None for each in made)
     losses = [0.0, *((each.kept.loss or 0.0) * 100 if each.kept else 0.0 for each in made)]
     places = np.arange(len(names))
     colors = [_GREY, *(COLORS[4] if bad else COLORS[0] for bad in refused[1:])]
     drawn = figure(11, 1.3 + 0.36 * len(names))
-    left, middle, right = drawn.subplots(1, 3, sharey=True)
-    for axes, values, label, digits in (
-        (left, [each.packed / _MB for each in costs], "MB, compressed", "{:.3g}"),
-        (middle, [each.single for each in costs], "ms for a row", "{:.3g}"),
-        (right, losses, "largest loss, %", "{:.2g}"),
-    ):
+    panels = drawn.subplots(1, 3 if known else 2, sharey=True)
+    told = [
+        ([each.packed / _MB for each in costs], "MB, compressed"),
+        ([each.single for each in costs], "ms for a row"),
+        (losses, "largest loss, %"),
+    ]
+    for axes, (values, label) in zip(panels, told, strict=False):
         bars = axes.barh(places, values, color=colors, height=0.62)
-        axes.bar_label(bars, [digits.format(value) for value in values], padding=3)
+        axes.bar_label(bars, [f"{value:.3g}" for value in values], padding=3)
         axes.set_xlabel(label)
         axes.margins(x=0.2)
         axes.grid(visible=False, axis="y")
-    right.axvline(0, color=_GREY, linewidth=0.8)
-    left.set_yticks(places, names)
-    left.invert_yaxis()
+    panels[0].set_yticks(places, names)
+    panels[0].invert_yaxis()
     return drawing(drawn, "Size, latency and loss of the model (grey) and its exports; those not handed on are red")

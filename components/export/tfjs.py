@@ -64,7 +64,7 @@ def convert(cut: Cut, asked: Format, folder: Path, sample: Arrays | None) -> Non
     for number in range(shards):
         paths.append(f"group1-shard{number + 1}of{shards}.bin")
         (folder / paths[-1]).write_bytes(content[number * _SHARD_BYTES : (number + 1) * _SHARD_BYTES])
-    specs = {node: spec for node, spec in cut.features.values()}
+    specs = dict(cut.features.values())
     document = {
         "format": "graph-model",
         "generatedBy": tf.__version__,

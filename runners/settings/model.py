@@ -43,7 +43,7 @@ from runners.settings.stages import (
     Validate,
 )
 
-_NOT_ARGUMENTS = {"train": {"train_steps", "eval_steps", "warm_start"}, "choose": {"push"}}
+_NOT_ARGUMENTS = {"train": {"train_steps", "eval_steps", "warm_start", "distil"}, "choose": {"push"}}
 """Of a stage's section: what is a parameter of the pipeline, or decides which tasks it has."""
 
 
@@ -162,8 +162,8 @@ class Settings(Section):
             split = self.export.representative_split
             near = did_you_mean(split, list(known)) or ";"
             raise ValueError(
-                f"export.representative_split: no split {split!r}{near} ingest makes {', '.join(known)}; int8 takes its "
-                "ranges from there"
+                f"export.representative_split: no split {split!r}{near} ingest makes {', '.join(known)}; int8 takes "
+                "its ranges from there"
             )
         return self
 
@@ -230,6 +230,10 @@ class Settings(Section):
         """
         section = self._section(stage)
         arguments = section.model_dump(exclude=_NOT_ARGUMENTS.get(stage), exclude_none=True)
+        if stage == "train" and self.train.distil:
+            # In what train is given already: a spec of its own would be another in every compiled pipeline.
+            said = self.train.distil.model_dump() | {"warm_start": self.train.warm_start}
+            arguments["custom_config"] = arguments["custom_config"] | {"distil": said}
         for name, value in arguments.items():
             if stage == "tune" and name == "module_file" and not value:
                 value = self.train.module_file

@@ -83,6 +83,18 @@ class Tune(Section):
     max_minutes: float = Field(default=30.0, ge=0, allow_inf_nan=False)
 
 
+class Distil(Section):
+    """What the model in service teaches, besides the labels.
+
+    Attributes:
+      temperature: at which the answers of both are compared.
+      alpha: weight of the teacher's answers, from 0 to 1; the labels have the rest.
+    """
+
+    temperature: PositiveFloat = 2.0
+    alpha: float = Field(default=0.5, ge=0, le=1)
+
+
 class Train(Section):
     """The training."""
 
@@ -93,6 +105,7 @@ class Train(Section):
     custom_config: dict[str, Any] = {}
     hyperparameters_file: str = ""
     warm_start: bool = False
+    distil: Distil | None = None
 
 
 class Evaluate(Section):

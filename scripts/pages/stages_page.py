@@ -36,7 +36,7 @@ What `models/<name>/settings.yaml` can say; every key may be left out.
 | `serving_directory` | where push publishes: `serving/<folder>` in the pipeline root here, on the volume on a cluster |
 | `module` | where the model's code lies, if not in the folder: see [images.md](images.md) |
 | `ingest`, `statistics`, `schema`, `validate`, `transform`, `train`, `evaluate`, `push` | their inputs, below |
-| `train` | also `warm_start`: start from the last blessed model, see [training.md](training.md) |
+| `train` | also `warm_start`, `distil`: start from the last blessed model, learn from it: [training.md](training.md) |
 | `tune`, `infra_validate`, `export`, `approve`, `canary` | the same; only with it is there the stage |
 | `push_hub`, `push_vertex`, `notify` | the same |
 | `serving` | how `./millrace serve` serves the model here: `log`, off without ([feedback.md](feedback.md)) |
