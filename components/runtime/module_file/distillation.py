@@ -1,8 +1,8 @@
 """Distillation: a network that learns what a larger one answers, besides the labels.
 
 After [Hinton et al. 2015](https://arxiv.org/abs/1503.02531): the teacher's answers at a temperature are a second
-target, `alpha * T² * H(teacher at T, student at T) + (1 - alpha) * loss(labels)`, with H the cross-entropy. Of numbers, which
-have no temperature, it is their squared difference.
+target, `alpha * T² * H(teacher at T, student at T) + (1 - alpha) * loss(labels)`, with H the cross-entropy.
+Of numbers, which have no temperature, it is their squared difference.
 """
 
 from __future__ import annotations
