@@ -67,7 +67,7 @@ def _median(ask: Callable[[Arrays], Any], features: Arrays, count: int) -> float
     for _ in range(3):
         # The first ones plan and allocate.
         ask(given)
-    times = []
+    times: list[float] = []
     end = time.perf_counter() + _SECONDS
     while time.perf_counter() < end and len(times) < _MOST:
         begun = time.perf_counter()
