@@ -146,7 +146,6 @@ class Workshop:
         try:
             return self._of_part(asked, source, source.cut(TRANSFORMED), folder, why)
         except CannotConvert as error:
-            # Of a model without a network of its own, the reason is why it was needed.
             raise CannotConvert(f"{why}; and {error}" if why else str(error)) from None
 
     def _of_part(

@@ -90,7 +90,8 @@ class Source:
         """
         made = self._whole() if inputs == RAW else self._network_alone()
         if tables := sorted(op for op in made.ops if "LookupTable" in op or "HashTable" in op):
-            raise CannotConvert(f"its preprocessing looks words up in a vocabulary (the op {tables[0]})")
+            which = "preprocessing" if inputs == RAW else "network"
+            raise CannotConvert(f"its {which} looks words up in a vocabulary (the op {tables[0]})")
         return made
 
     def _whole(self) -> Cut:
