@@ -469,7 +469,7 @@ def test_exports_that_passed_go_into_the_version_with_their_digests(tmp_path: Pa
     assert not [name for name in manifest["files"] if "exports" in name]
     assert manifest["exports"].keys() == {"phone", "small"}
     digest = hashlib.sha256(b"small ONNX, dynamic").hexdigest()
-    assert manifest["exports"]["small"]["files"] == {"weights/model.onnx": digest}
+    assert manifest["besides"]["assets.extra/exports/small/weights/model.onnx"] == digest
     assert manifest["exports"]["small"]["how"] == "ONNX, dynamic"
     read = serving.read_version(1, version)
     assert read is not None

@@ -356,7 +356,8 @@ def test_exports_are_told_kept_by_a_rollback_and_held_to_their_digests(served: S
     file.write_text("weights")
     manifest = json.loads((served.serving / "2" / MANIFEST).read_text())
     digest = hashlib.sha256(b"weights").hexdigest()
-    manifest["exports"] = {"phone": {"format": "litert", "how": "LiteRT", "files": {"model.tflite": digest}}}
+    manifest["exports"] = {"phone": {"format": "litert", "how": "LiteRT"}}
+    manifest["besides"] = {"assets.extra/exports/phone/model.tflite": digest}
     (served.serving / "2" / MANIFEST).write_text(json.dumps(manifest))
     assert [each["exports"] for each in document(served, "versions", "taxi")["versions"]] == [[], ["phone"], []]
     assert "phone" in call("--root", served.root, "versions", "taxi").out
