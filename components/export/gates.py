@@ -16,6 +16,7 @@ import tensorflow as tf
 from tensorflow_metadata.proto.v0 import schema_pb2
 from tensorflow_model_analysis import constants
 
+from components.export.source import CannotConvert
 from components.runtime.data.storage import shown
 from components.runtime.errors import InputError
 from components.runtime.evaluation.computation import batches, local
@@ -112,6 +113,7 @@ class Gates:
           name: of it, for who waits.
 
         Raises:
+          CannotConvert: it does not answer as the model does.
           InputError: the examples are damaged, or cannot be evaluated.
         """
         with tempfile.TemporaryDirectory(prefix="millrace-export-") as place:
@@ -169,7 +171,11 @@ class _Asked:
 
     def __call__(self, examples: tf.Tensor) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
         labels, predictions, features = self._model(examples)
-        return labels, self._ask(list(examples.numpy())).reshape(predictions.shape), features
+        answers = self._ask(list(examples.numpy()))
+        if answers.size != predictions.size:
+            pair = f"{list(answers.shape)} in place of {list(predictions.shape)}"
+            raise CannotConvert(f"the file answers another shape than the model: {pair}")
+        return labels, answers.reshape(predictions.shape), features
 
     def row_bytes(self) -> int:
         return self._model.row_bytes()

@@ -73,6 +73,22 @@ def _json(value: float) -> float | str:
     return value if math.isfinite(value) else str(value)
 
 
+def answering(ask: Callable[[], Any]) -> Any:
+    """What another runtime answers.
+
+    Raises:
+      CannotConvert: it fails, in its own words: a file that does not run keeps nobody from publishing the model.
+    """
+    try:
+        return ask()
+    except CannotConvert:
+        raise
+    # The runtimes' errors have no type of their own in common.
+    except Exception as error:
+        line = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise CannotConvert(f"the file does not run: {line[:300]}") from None
+
+
 def check_bounds(bounds: Mapping[str, float]) -> dict[str, float]:
     """The bounds, with what holds where nothing is said.
 
@@ -122,10 +138,10 @@ class Workshop:
         folder = self.place / "exports" / asked.name
         try:
             inputs, why, ask, export, features = self._converted(asked, folder)
+            kept = self.gates.judge(export, asked.name)
+            measured = cost(folder, ask, features)
         except CannotConvert as error:
             return Made(asked, f"cannot be converted: {error}"), folder
-        kept = self.gates.judge(export, asked.name)
-        measured = cost(folder, ask, features)
         made = Made(asked, self._refused(kept, measured), inputs, why, kept, measured)
         return made, folder
 
@@ -155,13 +171,16 @@ class Workshop:
         kind = _KINDS[asked.format]
         sample = source.given(self.sample, cut) if asked.quantise == INT8 else None
         kind.convert(cut, asked, folder, sample)
-        runner = kind.Runner(folder, cut)
+        runner = answering(lambda: kind.Runner(folder, cut))
         (folder / CONTRACT).write_text(json.dumps(_contract(asked, cut, why), indent=1) + "\n")
 
-        def ask(rows: list[bytes]) -> np.ndarray[Any, Any]:
-            return np.asarray(runner(source.given(rows, cut)))
+        def ask(features: Arrays) -> np.ndarray[Any, Any]:
+            return np.asarray(answering(lambda: runner(features)))
 
-        return cut.inputs, why, runner, self.gates.asked_by(ask), source.given(self.rows, cut)
+        def of_rows(rows: list[bytes]) -> np.ndarray[Any, Any]:
+            return ask(source.given(rows, cut))
+
+        return cut.inputs, why, ask, self.gates.asked_by(of_rows), source.given(self.rows, cut)
 
     def _with_weights(self, asked: Format) -> Source:
         """The model with the weights that are asked for."""

@@ -82,6 +82,7 @@ def push(
                 besides[serving.WARM_UP] = warm_up
             if beside:
                 about[exports.KEY] = exports.told(beside)
+                how["exports"] = list(about[exports.KEY])
             number = publishing.publish(root, serving.saved_model(model), files, about, besides)
         if keep:
             how["removed"] = _remove_older(root, keep)

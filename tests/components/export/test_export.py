@@ -12,8 +12,8 @@ import tensorflow as tf
 
 from components.export import formats, litert, onnx_format, tfjs
 from components.export.formats import Format
-from components.export.made import check_bounds
-from components.export.source import Source
+from components.export.made import answering, check_bounds
+from components.export.source import CannotConvert, Source
 from components.runtime.errors import InputError
 from tests.components.export.conftest import LARGE, Export, Numbers
 from tests.support import StageResult
@@ -285,6 +285,27 @@ def test_an_export_answers_as_the_model_for_any_number_of_rows(
         values = np.linspace(-1, 1, count, dtype=np.float32)
         given = {"a": values, "b": values[::-1] * 0.3, "code": np.arange(count)}
         np.testing.assert_allclose(runner(given), source.answers(given), atol=1e-6)
+
+
+def test_a_file_that_does_not_run_is_refused_in_its_runtimes_words(tmp_path: Path, numbers: Path) -> None:
+    cut = Source(numbers / "Format-Serving").cut("raw")
+    (tmp_path / litert.FILE).write_bytes(b"no model")
+    with pytest.raises(CannotConvert, match="the file does not run: The model is not a valid Flatbuffer"):
+        answering(lambda: litert.Runner(tmp_path, cut))
+
+
+@pytest.mark.slow
+def test_answers_of_another_shape_are_no_answers() -> None:
+    from components.export import gates  # TensorFlow Model Analysis takes seconds to import
+
+    def model(examples: tf.Tensor) -> tuple[Any, Any, dict[str, Any]]:
+        return np.zeros((2, 1)), np.zeros((2, 3)), {}
+
+    asked = gates._Asked(model, lambda rows: np.zeros((len(rows), 2)))  # type: ignore[arg-type]
+    with pytest.raises(
+        CannotConvert, match=r"the file answers another shape than the model: \[2, 2\] in place of \[2, 3\]"
+    ):
+        asked(tf.constant([b"a", b"b"]))
 
 
 def test_adding_whole_numbers_as_keras_does_is_no_obstacle(tmp_path: Path) -> None:

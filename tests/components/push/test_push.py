@@ -460,7 +460,8 @@ def with_exports(blessing: Path, **hows: str) -> None:
 def test_exports_that_passed_go_into_the_version_with_their_digests(tmp_path: Path, blessing: Path) -> None:
     with_exports(blessing, phone="ONNX", small="ONNX, dynamic")
     model = make_model(tmp_path / "model")
-    assert push(tmp_path / "out", model, blessing, tmp_path / "serving").exit_code == 0
+    result = push(tmp_path / "out", model, blessing, tmp_path / "serving")
+    assert result.metadata("pushed_model")["exports"] == ["phone", "small"]
     version = tmp_path / "serving" / "1"
     pushed = {name: text for name, text in tree(version).items() if "exports" in name}
     assert pushed.keys() == {f"assets.extra/exports/{name}/weights/model.onnx" for name in ("phone", "small")}
