@@ -18,12 +18,11 @@ from tensorflow.core.framework import graph_pb2, types_pb2
 
 from components.export.formats import Format
 from components.export.source import Arrays, CannotConvert, Cut
+from components.export.tfjs_ops import OPS
 from components.runtime import VERSION
 from components.runtime.module_file import signatures
 
 FILE = "model.json"
-OPS = frozenset((Path(__file__).with_name("tfjs_ops.txt")).read_text().split())
-"""What TensorFlow.js 4.22 has kernels for, by the op lists of its converter; tables of words are left out."""
 
 _SHARD_BYTES = 4 << 20
 _INT32 = np.iinfo(np.int32)
