@@ -6,9 +6,10 @@
 
 Transform refuses data that validate found invalid, and push publishes nothing without a blessing.
 
-Before train come tune, where the settings have that section, and resolve-base, where they say `train.warm_start`.
-Where the settings ask for it, explain, infra_validate, approve and model_card run before push, and canary, push_hub and
-push_vertex after it.
+Before train come tune, where the settings have that section, and resolve-base, where they say `train.warm_start` or
+`train.distil`.
+Where the settings ask for it, explain, infra_validate, export, approve and model_card run before push, and canary,
+push_hub and push_vertex after it.
 Around all of it, where the settings have `notify`, is an exit handler: notify runs last, however the run ended.
 
 `pipeline` is written as a model's own is, of the same blocks: `build.stage(...)` makes a task of any stage, the other
@@ -139,7 +140,7 @@ class Build(Blocks):
         if self.settings.tune:
             tune = self.stage("tune", f"tune{suffix}", **given)
             start["hyperparameters"] = tune.outputs["best_hyperparameters"]
-        if self.settings.train.warm_start:
+        if self.settings.train.warm_start or self.settings.train.distil:
             base = self.stage("resolve", f"resolve-base{suffix}", destination=serving_directory, **self.service)
             start["base_model"] = base.outputs["baseline_model"]
         steps = {"train_steps": train_steps, "eval_steps": eval_steps}
@@ -178,6 +179,19 @@ class Build(Blocks):
         if self.settings.infra_validate:
             served = self.stage("infra_validate", f"infra-validate{suffix}", **blessed, examples=examples)
             blessed["blessing"] = served.outputs["infra_blessing"]
+        if self.settings.export:
+            # By the same thresholds on the same rows as the model.
+            said = self.settings.arguments("evaluate")
+            exported = self.stage(
+                "export",
+                f"export{suffix}",
+                **blessed,
+                examples=examples,
+                schema=prepared.schema.outputs["schema"],
+                eval_config_file=said["eval_config_file"],
+                example_splits=said["example_splits"],
+            )
+            blessed["blessing"] = exported.outputs["export_blessing"]
         named = {"run": dsl.PIPELINE_JOB_NAME_PLACEHOLDER}
         if self.settings.approve:
             asked = self.stage(

@@ -17,8 +17,8 @@ done
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 stale=
-# By name, so that a lock comes after the one that constrains it: ml before ml-gpu.
-for name in $(basename -s .in -- *.in | LC_ALL=C sort); do
+# Those that constrain others first.
+for name in client ml $(basename -s .in -- *.in | LC_ALL=C sort | grep -vx -e client -e ml); do
   input=$name.in
   case $name in
     client | data | ml | serving | space) extra=(--override overrides.txt) ;;
@@ -26,6 +26,7 @@ for name in $(basename -s .in -- *.in | LC_ALL=C sort); do
     light | cloud) extra=(--constraint client.txt) ;;
     # Runs pipelines as the client does.
     notebook) extra=(--override overrides.txt --constraint client.txt) ;;
+    export) extra=(--override overrides.txt --constraint ml.txt) ;;
     ml-gpu) extra=(--override overrides-gpu.txt --constraint ml.txt) ;;
     test | samples | tables) extra=(--no-deps) ;;
     *) extra=() ;;

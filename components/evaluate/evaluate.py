@@ -9,19 +9,19 @@ from tensorflow_model_analysis import constants
 from tensorflow_model_analysis.proto import config_pb2
 
 from components.evaluate import outputs
-from components.evaluate.computation import batches, class_names, fitting, local, on_beam
-from components.evaluate.computation.counts import Counts, rows_with_nan
-from components.evaluate.computation.result_files import load, load_validation
-from components.evaluate.computation.results import Results, candidate_name
-from components.evaluate.configuration import checks, reading
-from components.evaluate.configuration.saved_model import SavedModelFacts
-from components.evaluate.examples import check_labels, check_rows, check_weights, files_of, unlabelled
-from components.evaluate.faults import PredictsNaN, explained, nan_fault
-from components.evaluate.metrics import regression, segmentation
 from components.evaluate.page import gallery, page
-from components.evaluate.verdict.verdict import judge, sets_thresholds
 from components.runtime.data.storage import shown
 from components.runtime.errors import InputError
+from components.runtime.evaluation.computation import batches, class_names, fitting, local, on_beam
+from components.runtime.evaluation.computation.counts import Counts, rows_with_nan
+from components.runtime.evaluation.computation.result_files import load, load_validation
+from components.runtime.evaluation.computation.results import Results, candidate_name
+from components.runtime.evaluation.configuration import checks, reading
+from components.runtime.evaluation.configuration.saved_model import SavedModelFacts
+from components.runtime.evaluation.examples import check_labels, check_rows, check_weights, files_of, unlabelled
+from components.runtime.evaluation.faults import PredictsNaN, explained, nan_fault
+from components.runtime.evaluation.metrics import regression, segmentation
+from components.runtime.evaluation.verdict.verdict import judge, sets_thresholds
 from components.runtime.publish import serving
 from components.runtime.stage.artifacts import InputArtifact, OutputArtifact
 from components.runtime.stage.progress import counting
@@ -91,7 +91,9 @@ def evaluate(
         try:
             if not beam_options and local.can(asked, models, read_schema):
                 with counting(examples.rows(*example_splits), "rows", f"evaluating on {location}"):
-                    return local.analyse(files, location, asked, folders, read_schema, evaluation.directory())
+                    specs = {spec.name: spec for spec in asked.model_specs}
+                    loaded = {name: batches.Model(folder, specs[name]) for name, folder in folders.items()}
+                    return local.analyse(files, location, asked, loaded, read_schema, evaluation.directory())
             rows = _batch_rows(files, asked, models)
             with counting(examples.rows(*example_splits), "rows", f"evaluating on {location} with Beam"):
                 return on_beam.analyse(

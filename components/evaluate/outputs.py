@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import math
 
-from components.evaluate.computation.results import Results, candidate_name, metric_name
-from components.evaluate.verdict.verdict import Verdict
+from components.runtime.evaluation.computation.results import Results, candidate_name, metric_name
+from components.runtime.evaluation.verdict.verdict import Verdict
 from components.runtime.publish.blessing import SLICES
 from components.runtime.stage.artifacts import OutputArtifact
 from components.runtime.stage.progress import report as progress

@@ -16,7 +16,7 @@ from typing import Any
 from components.runtime import VERSION
 from components.runtime.errors import InputError, TransientError
 from components.runtime.publish import blessing as blessings
-from components.runtime.publish import publishing, serving, trained_on
+from components.runtime.publish import exports, publishing, serving, trained_on
 from components.runtime.stage.artifacts import InputArtifact, OutputArtifact
 from components.runtime.stage.progress import report
 
@@ -65,8 +65,10 @@ def push(
     root = serving.serving_root(destination)
     with publishing.changing(destination, root):
         found = serving.survey(root, digest)
-        how: dict[str, Any] = {"created": not found.holds_candidate}
-        if found.holds_candidate:
+        beside = exports.read(blessing)
+        is_there = found.holds_candidate and not _lacks_one(root, found.in_service, beside)
+        how: dict[str, Any] = {"created": not is_there}
+        if is_there:
             number = found.in_service
         else:
             for line in found.left_out:
@@ -77,12 +79,15 @@ def push(
             if blessed.metrics:
                 # Whoever watches the version holds it to them.
                 about["metrics"] = dict(blessed.metrics)
-            besides = trained_on.files(schema, statistics)
+            besides = trained_on.files(schema, statistics) | exports.places(beside)
             warm_up = blessing.path / blessings.WARM_UP
             if warm_up.is_file():
                 besides[serving.WARM_UP] = warm_up
             for file in sorted((blessing.path / blessings.CARD).glob("*.*")):
                 besides[f"{serving.CARD}/{file.name}"] = file
+            if beside:
+                about[exports.KEY] = exports.told(beside)
+                how["exports"] = list(about[exports.KEY])
             number = publishing.publish(root, serving.saved_model(model), files, about, besides)
         if keep:
             how["removed"] = _remove_older(root, keep)
@@ -92,6 +97,16 @@ def push(
     blessings.record_push(pushed_model, facts)
     pushed_model.metadata |= how
     return {"version": str(number)}
+
+
+def _lacks_one(root: Path, number: int, beside: list[exports.Export]) -> bool:
+    """Whether the version in service, which has the model, lacks an export of it; then the next one gets them all."""
+    version = serving.read_version(number, root / str(number))
+    there = exports.of_version(version) if version else {}
+    lacking = [each.name for each in beside if there.get(each.name, {}).get("how") != each.about.get("how")]
+    if lacking:
+        report(f"version {number} has this model without: {', '.join(lacking)}")
+    return bool(lacking)
 
 
 def _check_baseline(blessed: blessings.Blessing, found: serving.Survey, destination: str) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from components.runtime.errors import InputError, TransientError
-    from components.runtime.module_file import columns, hyperparameters, signatures, training, trial
+    from components.runtime.module_file import columns, distillation, hyperparameters, signatures, training, trial
     from components.runtime.module_file.fn_args import DataAccessor, FnArgs
     from components.runtime.module_file.tfx_compat import TunerFnResult
     from components.runtime.stage import progress
@@ -27,6 +27,7 @@ __all__ = [
     "TransientError",
     "TunerFnResult",
     "columns",
+    "distillation",
     "hyperparameters",
     "local_path",
     "progress",
@@ -45,6 +46,7 @@ _HOMES = {
 }
 _MODULES = {
     "columns": "module_file.columns",
+    "distillation": "module_file.distillation",
     "hyperparameters": "module_file.hyperparameters",
     "progress": "stage.progress",
     "signatures": "module_file.signatures",

@@ -17,8 +17,8 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 from components.runtime.data.storage import shown
 from components.runtime.errors import InputError
+from components.runtime.module_file import distillation, loading, training_input
 from components.runtime.module_file import hyperparameters as hyperparameter_files
-from components.runtime.module_file import loading, training_input
 from components.runtime.module_file.keras_saving import servable_variables
 from components.runtime.publish import serving as serving_files
 from components.runtime.stage import progress
@@ -75,28 +75,38 @@ def train(
     training_input.quieten()
     chosen = _hyperparameters(hyperparameters, hyperparameters_file)
     base = None if base_model is None or base_model.is_empty else serving_files.saved_model(base_model).absolute()
+    handed_on = {name: value for name, value in custom_config.items() if name != distillation.KEY}
+    distil = distillation.options(custom_config[distillation.KEY]) if distillation.KEY in custom_config else None
+    teacher = base if distil else None
+    if distil and not distil["warm_start"]:
+        base = None
     serving = model.directory() / SERVING_FOLDER
     run_fn = loading.load_function(module_file, "run_fn")
     history = History(train_steps, str(transformed_examples.metadata.get("not_finite") or ""))
     keras.utils.set_random_seed(seed)
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as scratch, watching(history), servable_variables():
-        loading.call(
-            run_fn,
-            training_input.fn_args(
-                transformed_examples,
-                transform_graph,
-                schema,
-                train_steps,
-                eval_steps,
-                working_dir=scratch,
-                serving_model_dir=str(serving),
-                eval_model_dir=str(model.path / EVAL_FOLDER),
-                model_run_dir=str(model_run.directory()),
-                base_model=str(base) if base else None,
-                hyperparameters=chosen,
-                custom_config=custom_config,
-            ),
+        given = training_input.fn_args(
+            transformed_examples,
+            transform_graph,
+            schema,
+            train_steps,
+            eval_steps,
+            working_dir=scratch,
+            serving_model_dir=str(serving),
+            eval_model_dir=str(model.path / EVAL_FOLDER),
+            model_run_dir=str(model_run.directory()),
+            base_model=str(base) if base else None,
+            hyperparameters=chosen,
+            custom_config=handed_on,
+            distil=distil,
+            teacher_model=str(teacher) if teacher else None,
+        )
+        loading.call(run_fn, given)
+    if distil and not given.taught_by:
+        raise InputError(
+            f"{shown(module_file)}: train.distil is set, and run_fn asks for no teacher; let it make its model by "
+            "distillation.taught(model, fn_args, answers=...), which docs/training.md shows"
         )
     seconds = time.monotonic() - started
     signatures = _signatures(serving, module_file)
@@ -116,6 +126,9 @@ def train(
         facts.append(("hyperparameters", "those that tune found" if hyperparameters else shown(hyperparameters_file)))
     if base_model and base:
         facts.append(("base model", f"version {base_model.metadata.get('version', 'unknown')}"))
+    if distil:
+        by = base_model.metadata.get("version", "unknown") if base_model and teacher else "unknown"
+        facts.append(("taught by", f"version {by}" if given.taught_by == distillation.IN_SERVICE else given.taught_by))
     if not history.tensorboard:
         _write_logs(history, model_run.path)
     parameters = {"train_steps": train_steps, "eval_steps": eval_steps, "seed": seed, "custom_config": custom_config}

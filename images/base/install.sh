@@ -15,7 +15,7 @@ index=$(setting index-url) extra=$(setting extra-index-url) certificate=$(settin
 # TensorFlow's libraries come with their symbol tables.
 case $LOCK in
   data) tools="g++ libc6-dev binutils" ;;
-  ml* | serving) tools=binutils ;;
+  ml* | serving | export) tools=binutils ;;
   *) tools= ;;
 esac
 if [ -n "$tools" ]; then

@@ -8,7 +8,7 @@ import keras
 import tensorflow_transform as tft
 from preprocessing import LABEL, RAW_LABELS, TRANSFORMED_IMAGE
 
-from components.runtime import FnArgs, signatures, training
+from components.runtime import FnArgs, distillation, signatures, training
 
 CLASSES = 10
 
@@ -64,6 +64,7 @@ def compiled(transform_output: tft.TFTransformOutput, config: dict[str, Any], fn
     with training.placed(config["mixed_precision"]):
         model = build(shape, config["filters"], config["dropout"])
         training.start_from(model, fn_args.base_model, transform_output)
+        model = distillation.taught(model, fn_args, answers="classes")
         model.compile(
             optimizer=keras.optimizers.Adam(schedule),
             loss="sparse_categorical_crossentropy",

@@ -11,7 +11,7 @@ import tensorflow_transform as tft
 from keras import ops
 from preprocessing import LABEL, OOV_BUCKETS, RAW_LABELS, VOCABULARY_SIZE
 
-from components.runtime import FnArgs, TunerFnResult, signatures, training
+from components.runtime import FnArgs, TunerFnResult, distillation, signatures, training
 
 SIZES = {
     "trip_start_hour_xf": 24,
@@ -110,6 +110,7 @@ def compiled(transform_output: tft.TFTransformOutput, config: dict[str, Any], fn
     with training.placed(config["mixed_precision"]):
         model = build(transform_output, widths if config["units"] else config["hidden_units"])
         training.start_from(model, fn_args.base_model, transform_output)
+        model = distillation.taught(model, fn_args, answers="probability")
         model.compile(
             optimizer=keras.optimizers.Adam(config["learning_rate"]),
             loss=cross_entropy,

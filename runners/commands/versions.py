@@ -32,6 +32,7 @@ _VIEWS = (
     ("version", "state", "labels"),
 )
 """What there is room for, from wide terminals to narrow ones."""
+_WITH_EXPORTS = tuple((*view[:4], "exports", *view[4:]) for view in _VIEWS if "release" in view) + _VIEWS[-2:]
 
 
 @click.command()
@@ -93,7 +94,8 @@ def versions(
         "versions": [_document(each) for each in shown],
         **decided,
     }
-    return Result(document, lambda: text.fitted(_VIEWS, [_row(each) for each in shown]), sorted(there, reverse=True))
+    views = _WITH_EXPORTS if any(each.exports for each in shown) else _VIEWS
+    return Result(document, lambda: text.fitted(views, [_row(each) for each in shown]), sorted(there, reverse=True))
 
 
 def _configuration(place: Place, base_path: str) -> Result:
@@ -158,6 +160,7 @@ def _document(listed: Listed) -> dict[str, Any]:
         "run": each.run or None,
         "digest": each.digest or None,
         "damage": listed.damage or None,
+        "exports": list(listed.exports),
     }
 
 
@@ -172,6 +175,7 @@ def _row(listed: Listed) -> dict[str, text.Cell]:
         "state": (f"{each.state}, damaged: {listed.damage}", "red") if listed.damage else state,
         "labels": ", ".join(each.labels) or text.NOTHING,
         "release": each.release or "unknown",
+        "exports": ", ".join(listed.exports) or text.NOTHING,
         "blessed": blessed,
         "metrics": ", ".join(metrics),
         "metric": metrics[0],

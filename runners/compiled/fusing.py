@@ -31,7 +31,8 @@ from runners.compiled.ir import (
 from runners.settings import resources
 
 _IMAGE = f"millrace/{FUSED}"
-_SERVER_ENVIRONMENT = "serving"
+_OWN_IMAGES = {"serving": "the model server", "export": "what converts and runs the other formats"}
+"""Environments that the image has not, and what they have."""
 _OTHER_CLOUD = "push_vertex"
 """The stage whose environment, Google Cloud's clients, the image has not."""
 _SIDES = {
@@ -120,8 +121,8 @@ class _Group:
             stage = stage_of(self._container(key))
             if stage == _OTHER_CLOUD:
                 raise InputError(f"{self._where}: {name} needs Google Cloud's clients, which only its own image has")
-            if resources.stages().get(stage) == _SERVER_ENVIRONMENT:
-                raise InputError(f"{self._where}: {name} needs the model server, which only its own image has")
+            if (lacking := _OWN_IMAGES.get(resources.stages().get(stage, ""))) is not None:
+                raise InputError(f"{self._where}: {name} needs {lacking}, which only its own image has")
             command = {part: self._container(key).get(part) for part in ("command", "args")}
             if stage not in resources.stages() or command != stage_command(stage):
                 raise InputError(f"{self._where}: {name} is no stage of this checkout, whose command the image has")

@@ -23,6 +23,9 @@ NOTEBOOK = "notebook"
 SERVING = "serving"
 """The environment of the model server that is built in."""
 
+ON_REQUEST = {SERVING: "serving-environment", "export": "export-environment"}
+"""The environments of stages that not every pipeline has, by the target of the Makefile that makes each."""
+
 
 def names() -> list[str]:
     """Names of the environments that stages run in."""
@@ -67,10 +70,11 @@ def prepare(stages: Iterable[str]) -> None:
     if missing := [name for name in {environment_of(stage) for stage in stages} if not is_made(name)]:
         for name in missing:
             _stamp(name).unlink(missing_ok=True)
-        if set(missing) - {SERVING}:
+        if set(missing) - ON_REQUEST.keys():
             make("setup")
-        if SERVING in missing:
-            make("serving-environment")
+        for name in missing:
+            if name in ON_REQUEST:
+                make(ON_REQUEST[name])
 
 
 def prepare_for(environment: str, target: str) -> None:

@@ -117,6 +117,12 @@ def check(settings: Settings) -> None:
             raise ValueError(
                 f"{section}: publishes one model, and choose.push says each; let it be best, or take {section} out"
             )
+    own = [name for name, each in settings.candidates.items() if each.evaluate is not None]
+    if settings.export and settings.choose.push == "best" and own:
+        raise ValueError(
+            f"candidates.{own[0]}: has an evaluate of its own, while exports of the best one are evaluated as is said "
+            "for all; take it out, or let choose.push be each"
+        )
     for name in settings.candidates:
         candidate = settings.candidate(name)
         if candidate.tune and candidate.train.hyperparameters_file:

@@ -30,6 +30,7 @@ from runners.settings.stages import (
     Canary,
     Evaluate,
     Explain,
+    Export,
     InfraValidate,
     Ingest,
     ModelCard,
@@ -46,7 +47,7 @@ from runners.settings.stages import (
 from runners.settings.watching import Watch
 
 _NOT_ARGUMENTS = {
-    "train": {"train_steps", "eval_steps", "warm_start"},
+    "train": {"train_steps", "eval_steps", "warm_start", "distil"},
     "choose": {"push"},
     "watch": {"on_drift", "spans", "warm_start"},
 }
@@ -60,7 +61,7 @@ SECTIONS = (
 """Of the settings, by stage, as far as they are its arguments."""
 
 OPTIONAL_SECTIONS = (
-    *("tune", "explain", "infra_validate", "approve", "model_card"),
+    *("tune", "explain", "infra_validate", "export", "approve", "model_card"),
     *("canary", "push_hub", "push_vertex", "notify"),
 )
 """Those without which a pipeline has no task of the stage."""
@@ -107,6 +108,7 @@ class Settings(Section):
     push: Push = Push()
     explain: Explain | None = None
     infra_validate: InfraValidate | None = None
+    export: Export | None = None
     approve: Approve | None = None
     model_card: ModelCard | None = None
     canary: Canary | None = None
@@ -165,6 +167,20 @@ class Settings(Section):
             if split not in known and not self.own_pipeline:
                 near = did_you_mean(split, list(known)) or ";"
                 raise ValueError(f"{section}.split: no split {split!r}{near} ingest makes {', '.join(known)}")
+        return self
+
+    @model_validator(mode="after")
+    def _int8_has_rows_of_a_split(self) -> Settings:
+        known = self.ingest.split_patterns or self.ingest.splits
+        if self.export is None or self.own_pipeline or self.export.representative_split in known:
+            return self
+        if any(each.quantise == "int8" for each in self.export.formats.values()):
+            split = self.export.representative_split
+            near = did_you_mean(split, list(known)) or ";"
+            raise ValueError(
+                f"export.representative_split: no split {split!r}{near} ingest makes {', '.join(known)}; int8 takes "
+                "its ranges from there"
+            )
         return self
 
     @model_validator(mode="after")
@@ -262,6 +278,10 @@ class Settings(Section):
         """
         section = self._section(stage)
         arguments = section.model_dump(exclude=_NOT_ARGUMENTS.get(stage), exclude_none=True)
+        if stage == "train" and self.train.distil:
+            # In what train is given already: a spec of its own would be another in every compiled pipeline.
+            said = self.train.distil.model_dump() | {"warm_start": self.train.warm_start}
+            arguments["custom_config"] = arguments["custom_config"] | {"distil": said}
         for name, value in arguments.items():
             if stage == "tune" and name == "module_file" and not value:
                 value = self.train.module_file

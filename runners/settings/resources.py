@@ -33,6 +33,7 @@ _ENVIRONMENT = {
     "client": {"memory": {"request": "256Mi", "limit": "1Gi"}, "cpu": {"request": "100m", "limit": "2"}},
     "data": {"memory": {"request": "1Gi", "limit": "2Gi"}, "cpu": {"request": "250m", "limit": "2"}},
     "serving": {"memory": {"request": "1536Mi", "limit": "3Gi"}, "cpu": {"request": "500m", "limit": "4"}},
+    "export": {"memory": {"request": "1536Mi", "limit": "4Gi"}, "cpu": {"request": "500m", "limit": "4"}},
     "ml": {"memory": {"request": "1536Mi", "limit": "3Gi"}, "cpu": {"request": "500m", "limit": "4"}},
 }
 _STAGE: dict[str, dict[str, Any]] = {

@@ -88,6 +88,18 @@ class Tune(Section):
     max_minutes: float = Field(default=30.0, ge=0, allow_inf_nan=False)
 
 
+class Distil(Section):
+    """What the model in service teaches, besides the labels.
+
+    Attributes:
+      temperature: at which the answers of both are compared.
+      alpha: weight of the teacher's answers, from 0 to 1; the labels have the rest.
+    """
+
+    temperature: PositiveFloat = 2.0
+    alpha: float = Field(default=0.5, ge=0, le=1)
+
+
 class Train(Section):
     """The training."""
 
@@ -98,6 +110,7 @@ class Train(Section):
     custom_config: dict[str, Any] = {}
     hyperparameters_file: str = ""
     warm_start: bool = False
+    distil: Distil | None = None
 
 
 class Evaluate(Section):
@@ -245,6 +258,41 @@ class ModelCard(Section):
     owners: list[str] = []
     license: str = ""
     links: list[Link] = []
+
+
+class ExportFormat(Section):
+    """One export of a model; what is not given has the stage's default.
+
+    Attributes:
+      format: litert, onnx, tfjs or saved_model; the export's name without.
+      quantise: how weights are stored; with int8 what flows between the layers too.
+      inputs: what it takes; `auto` for raw features where the format can hold the preprocessing.
+      sparsity: share of each weight matrix that becomes 0.
+      clusters: how many different values each weight matrix keeps.
+    """
+
+    format: Literal["litert", "onnx", "tfjs", "saved_model"] | None = None
+    quantise: Literal["none", "float16", "dynamic", "int8"] | None = None
+    inputs: Literal["auto", "raw", "transformed"] | None = None
+    sparsity: Annotated[float, Field(gt=0, lt=1)] | None = None
+    clusters: Annotated[int, Field(ge=2, le=256)] | None = None
+
+
+class ExportBounds(Section):
+    """What an export must not exceed; `loss` is of a metric, as a share of the model's value."""
+
+    loss: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    size_mb: PositiveFloat | None = None
+    p50_ms: PositiveFloat | None = None
+
+
+class Export(Section):
+    """Which other formats a blessed model is published in, beside itself."""
+
+    formats: Annotated[dict[str, ExportFormat], Field(min_length=1)]
+    bounds: ExportBounds = ExportBounds()
+    representative_split: str = "train"
+    representative_rows: PositiveInt = 200
 
 
 class Approve(Section):

@@ -11,7 +11,7 @@ from typing import Any
 
 from components.runtime import VERSION
 from components.runtime.errors import InputError, TransientError
-from components.runtime.publish import blessing, labels, publishing, serving
+from components.runtime.publish import blessing, exports, labels, publishing, serving
 from components.runtime.stage.artifacts import InputArtifact, OutputArtifact
 from components.runtime.stage.progress import report
 from runners.terminal import output
@@ -58,6 +58,7 @@ def rollback(
             if earlier is None:
                 raise InputError(f"{destination}: version {to} has gone meanwhile")
             serving.verify(earlier)
+            exports.verify(earlier)
         except serving.DamagedError as error:
             raise InputError(f"{destination}: version {to} is damaged: {error}") from None
         said = {"same_as": to, "replaced": replaced, "by": by, "why": why, "run": run}

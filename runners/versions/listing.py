@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from components.runtime.publish import serving
+from components.runtime.publish import exports, serving
 from components.runtime.records.execution_record import relative_uri
 from runners.history import copied_root
 from runners.history.explorer.model import Row, Version
@@ -23,10 +23,12 @@ class Listed:
 
     Attributes:
       damage: why it is not whole, as far as it was looked at; empty where nothing is wrong, or nobody can tell.
+      exports: names of the model's other formats beside it.
     """
 
     version: Version
     damage: str = ""
+    exports: tuple[str, ...] = ()
 
     @property
     def number(self) -> int:
@@ -46,7 +48,7 @@ def listing(place: Place, *, verify: bool = False) -> list[Listed]:
     ours = [each for each in found if each.destination == place.relative and each.number.isdecimal()]
     # A copy of a cluster's records has none of the models' files.
     folders = {} if copied_root.about(place.root) else dict(serving.numbered(place.folder))
-    return [Listed(each, _damage(int(each.number), folders, verify)) for each in ours]
+    return [Listed(each, *_seen(int(each.number), folders, verify)) for each in ours]
 
 
 def _rows(place: Place) -> Iterator[Row]:
@@ -74,16 +76,19 @@ def _row(run: Run, place: Place) -> Iterator[Row]:
         yield row
 
 
-def _damage(number: int, folders: dict[int, Path], verify: bool) -> str:
+def _seen(number: int, folders: dict[int, Path], verify: bool) -> tuple[str, tuple[str, ...]]:
+    """What is damaged of a version, and names of its exports."""
     if number not in folders:
-        return ""
+        return "", ()
     try:
         version = serving.read_version(number, folders[number])
         if version is None:
-            return ""
+            return "", ()
+        names = tuple(exports.of_version(version))
         if verify:
             serving.verify(version)
+            exports.verify(version)
         missing = [name for name in version.files if not (version.folder / name).is_file()]
-        return f"{missing[0]} is missing" if missing else ""
+        return f"{missing[0]} is missing" if missing else "", names
     except serving.DamagedError as error:
-        return str(error)
+        return str(error), ()

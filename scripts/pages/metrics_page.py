@@ -21,9 +21,9 @@ from tensorflow_model_analysis.proto import config_pb2
 from tensorflow_model_analysis.utils import util
 from tensorflow_model_analysis.utils.keras_lib import tf_keras
 
-from components.evaluate.computation import combine, fitting, local, tfma_private
-from components.evaluate.configuration.reading import with_baseline
 from components.runtime.errors import InputError
+from components.runtime.evaluation.computation import combine, fitting, local, tfma_private
+from components.runtime.evaluation.configuration.reading import with_baseline
 from runners.settings.evaluation_file import METRIC_NAMES
 
 PAGE = Path(__file__).parents[2] / "docs" / "metrics.md"

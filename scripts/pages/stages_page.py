@@ -17,8 +17,8 @@ PAGE = PROJECT / "docs" / "stages.md"
 _ARTIFACTS = {"Artifact", "Dataset", "Model", "Metrics", "ClassificationMetrics", "HTML", "Markdown"}
 _ORDER = (
     *("ingest", "statistics", "schema", "validate", "transform", "tune", "train", "resolve", "evaluate"),
-    *("choose", "explain", "infra_validate", "approve", "model_card", "push", "canary", "push_hub", "push_vertex"),
-    *("watch", "notify"),
+    *("choose", "explain", "infra_validate", "export", "approve", "model_card", "push", "canary", "push_hub"),
+    *("push_vertex", "watch", "notify"),
 )
 _HEAD = """# The stages
 
@@ -38,9 +38,9 @@ What `models/<name>/settings.yaml` can say; every key may be left out.
 | `module` | where the model's code lies, if not in the folder: see [images.md](images.md) |
 | `ingest`, `statistics`, `schema`, `validate`, `transform`, `train`, `evaluate`, `push` | their inputs, below |
 | `watch` | its inputs too, and `on_drift`, `spans`, `warm_start`: see [watch.md](watch.md) |
-| `train` | also `warm_start`: start from the last blessed model, see [training.md](training.md) |
-| `tune`, `explain`, `infra_validate`, `approve`, `model_card`, `canary` | the same; only with it is there the stage |
-| `push_hub`, `push_vertex`, `notify` | the same |
+| `train` | also `warm_start`, `distil`: start from the last blessed model, learn from it: [training.md](training.md) |
+| `tune`, `explain`, `infra_validate`, `export`, `approve` | the same; only with it is there the stage |
+| `model_card`, `canary`, `push_hub`, `push_vertex`, `notify` | the same |
 | `serving` | how `./millrace serve` serves the model here: `log`, off without ([feedback.md](feedback.md)) |
 | `candidates`, `choose` | several models on the same data, one of which is chosen: see [candidates.md](candidates.md) |
 | `cluster` | what a compiled pipeline asks of its cluster: see [cluster-settings.md](cluster-settings.md) |

@@ -17,9 +17,9 @@ import tensorflow as tf
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 
-from components.evaluate.computation import batches
-from components.evaluate.configuration.reading import read_config
 from components.push.push import push
+from components.runtime.evaluation.computation import batches
+from components.runtime.evaluation.configuration.reading import read_config
 from components.runtime.stage.executor import Execution
 from tests.components.train import training_support as support
 from tests.components.train.training_support import Prepared

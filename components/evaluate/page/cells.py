@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from tensorflow_model_analysis import constants
 from tensorflow_model_analysis.metrics import metric_types
 
-from components.evaluate.computation.results import SliceMetrics, candidate_name, metric_name
+from components.runtime.evaluation.computation.results import SliceMetrics, candidate_name, metric_name
 from components.runtime.stage import report
 from components.runtime.stage.report import Html
 

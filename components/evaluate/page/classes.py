@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from components.evaluate.computation.results import Results, candidate_name, metric_name
 from components.evaluate.page import cells
+from components.runtime.evaluation.computation.results import Results, candidate_name, metric_name
 from components.runtime.stage import report
 from components.runtime.stage.report import Html
 

@@ -7,9 +7,9 @@ from typing import Any
 
 from tensorflow_model_analysis import constants
 
-from components.evaluate.computation.results import Plots, Results
 from components.evaluate.page import matrices
 from components.evaluate.page import regression as regression_page
+from components.runtime.evaluation.computation.results import Plots, Results
 from components.runtime.stage import report
 from components.runtime.stage.report import Html
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from components.evaluate.computation.results import Results, SliceMetrics, candidate_name
+from components.runtime.evaluation.computation.results import Results, SliceMetrics, candidate_name
 from components.runtime.stage import report
 from components.runtime.stage.report import Html
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
-from components.evaluate.computation.batches import Model, serialised
-from components.evaluate.metrics import segmentation
+from components.runtime.evaluation.computation.batches import Model, serialised
+from components.runtime.evaluation.metrics import segmentation
 from components.runtime.stage import report
 from components.runtime.stage.report import Html
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from components.evaluate.computation.results import Plots
-from components.evaluate.metrics import segmentation
 from components.evaluate.page import ticks
+from components.runtime.evaluation.computation.results import Plots
+from components.runtime.evaluation.metrics import segmentation
 from components.runtime.stage import report
 from components.runtime.stage.report import Html
 

@@ -7,10 +7,10 @@ from typing import Any
 
 from tensorflow_model_analysis import constants
 
-from components.evaluate.computation.results import Results, metric_name
 from components.evaluate.page import cells, classes, curves, fairness, gallery, slices
-from components.evaluate.verdict.outcomes import Outcome
-from components.evaluate.verdict.verdict import Verdict
+from components.runtime.evaluation.computation.results import Results, metric_name
+from components.runtime.evaluation.verdict.outcomes import Outcome
+from components.runtime.evaluation.verdict.verdict import Verdict
 from components.runtime.stage import report
 from components.runtime.stage.report import Html
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from components.evaluate.metrics.residuals import Part, Regression
+from components.runtime.evaluation.metrics.residuals import Part, Regression
 from components.runtime.stage import report
 from components.runtime.stage.report import Html
 

@@ -7,10 +7,10 @@ from collections.abc import Iterable
 
 from tensorflow_model_analysis.metrics import metric_types
 
-from components.evaluate.computation.results import EXAMPLE_COUNT, Results, SliceMetrics, metric_name
-from components.evaluate.metrics.lift import NAME as LIFT
 from components.evaluate.page import cells, ticks
-from components.evaluate.verdict.verdict import Verdict
+from components.runtime.evaluation.computation.results import EXAMPLE_COUNT, Results, SliceMetrics, metric_name
+from components.runtime.evaluation.metrics.lift import NAME as LIFT
+from components.runtime.evaluation.verdict.verdict import Verdict
 from components.runtime.stage import report
 from components.runtime.stage.report import Html
 

@@ -69,6 +69,9 @@ class FnArgs:
       base_model: folder of a model to start from, or None.
       hyperparameters: configuration of `keras_tuner.HyperParameters`, or None.
       custom_config: what the settings hand on.
+      distil: temperature and alpha of a distillation; None where none is asked for.
+      teacher_model: folder of the model that teaches, or None.
+      taught_by: what `distillation.taught` made of it; empty where nobody called that.
     """
 
     working_dir: str = ""
@@ -87,3 +90,6 @@ class FnArgs:
     base_model: str | None = None
     hyperparameters: dict[str, Any] | None = None
     custom_config: dict[str, Any] | None = None
+    distil: dict[str, Any] | None = None
+    teacher_model: str | None = None
+    taught_by: str = ""

@@ -19,7 +19,6 @@ METRICS = "components.evaluate.metrics"
 """Where an EvalConfig finds all metrics of ours by their class names."""
 
 _ROOMS = {
-    METRICS: ("interval", "lift", "regression", "segmentation", "top_lift"),
     "components.runtime.data": ("beam", "examples", "storage", "tfmd", "tfrecord"),
     "components.runtime.module_file": (
         "fn_args", "hyperparameters", "keras_saving", "signatures", "tfx_compat", "training", "training_input",
@@ -30,8 +29,12 @@ _ROOMS = {
 }  # fmt: skip
 
 _MOVED = {f"{room.rpartition('.')[0]}.{name}": f"{room}.{name}" for room, names in _ROOMS.items() for name in names}
+_MOVED |= {
+    f"components.evaluate.{name}": f"components.runtime.evaluation.metrics.{name}"
+    for name in ("interval", "lift", "regression", "segmentation", "top_lift")
+}
 
-MOVED_METRICS = tuple(old for old, new in _MOVED.items() if new.startswith(f"{METRICS}."))
+MOVED_METRICS = tuple(old for old in _MOVED if old.startswith("components.evaluate."))
 """What an EvalConfig named as their module before."""
 
 _PUBLIC = {

@@ -51,6 +51,9 @@ def export(
     - `transform_features` takes `examples` and answers the transformed features, dense, labels among them. Evaluation
       reads its labels here, so the examples must hold them where the schema says that they always do.
 
+    Beside the signatures the SavedModel has a function `network`, from a dict of those transformed features that the
+    network takes to `outputs`: what devices get that cannot do the preprocessing.
+
     Args:
       model: takes transformed features by name: by the keys where it takes a dict, else by the names of its inputs
         (which Keras does not let hold a `/`); its call returns one tensor.
@@ -92,6 +95,10 @@ def export(
     def network(features: dict[str, tf.Tensor]) -> tf.Tensor:
         return inference(features, training=False)
 
+    taken = model.input if isinstance(model.input, Mapping) else {tensor.name: tensor for tensor in model.inputs}
+    network.get_concrete_function(
+        {name: tf.TensorSpec(tensor.shape, tensor.dtype) for name, tensor in sorted(taken.items())}
+    )
     setattr(module, NETWORK, network)
 
     def predict(raw: Features) -> tf.Tensor:
@@ -102,7 +109,7 @@ def export(
             )
         return network({name: transformed[name] for name in inputs})
 
-    arguments = _python_arguments(served)
+    arguments = python_arguments(served)
 
     def serving_default(**plain: tf.Tensor) -> dict[str, tf.Tensor]:
         outputs = predict({name: _raw(plain[arguments[name]], feature) for name, feature in served.items()})
@@ -146,7 +153,7 @@ def _features_taken(model: keras.Model) -> list[str]:
     return [tensor.name for tensor in model.inputs]
 
 
-def _python_arguments(features: Collection[str]) -> dict[str, str]:
+def python_arguments(features: Collection[str]) -> dict[str, str]:
     """A name for each feature that TensorFlow lets a function's argument have: its own wherever possible.
 
     Those are ASCII identifiers that differ in more than upper and lower case, since they become names of nodes.
@@ -202,6 +209,21 @@ def _name_inputs(folder: Path, signature: str, arguments: Mapping[str, str]) -> 
         spec.tensor_spec_value.name = names[argument]
     file.write_bytes(saved.SerializeToString(deterministic=True))
     fingerprinting_utils.write_fingerprint(str(folder))
+
+
+def network_features(network: Any) -> dict[str, tf.TensorSpec]:
+    """What the function `network` of a saved model takes: the transformed features, with their types and shapes.
+
+    Args:
+      network: of a model that was loaded. It may have been traced for several shapes; the most definite are told.
+    """
+    traced: list[dict[str, tf.TensorSpec]] = [
+        each.structured_input_signature[0][0] for each in network.concrete_functions
+    ]
+    return max(
+        traced,
+        key=lambda specs: sum(None not in spec.shape.as_list()[1:] for spec in specs.values() if spec.shape.rank),
+    )
 
 
 def _concrete(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:

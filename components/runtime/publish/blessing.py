@@ -22,6 +22,12 @@ not there. What explains a model or writes of it, on any target, gets it with th
 WARM_UP = "warm_up/tf_serving_warmup_requests"
 """In a blessing of infra_validate: what goes into the version that is pushed, as `serving.WARM_UP`."""
 
+EXPORTS = "exports"
+"""In a blessing of export: a folder for each export that goes into the version that is pushed, as `serving.EXPORTS`."""
+
+EXPORTS_FILE = "exports.json"
+"""In a blessing of export: what each export came to, by its name; also of those that are not handed on."""
+
 
 CARD = "model_card"
 """In a blessing of model_card: a folder that becomes `serving.CARD` in the version that is pushed."""

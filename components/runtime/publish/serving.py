@@ -38,6 +38,9 @@ CARD = "assets.extra/model_card"
 """Inside a version: a folder with what the two names below say, where the model's settings ask for a card."""
 CARD_MARKDOWN, CARD_HTML = "model_card.md", "model_card.html"
 
+EXPORTS = "assets.extra/exports"
+"""Inside a version: a folder for each export of the model that went along with it, by its name."""
+
 LABELS = "labels.json"
 """In the serving directory: which version has which label."""
 

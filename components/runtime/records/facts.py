@@ -35,6 +35,8 @@ def alert(execution: Mapping[str, Any]) -> str:
     if not anomalies.get("anomalies"):
         if outputs.get("infra_blessing", {}).get("passed") is False:
             return WARNING
+        if outputs.get("export_blessing", {}).get("exports_refused"):
+            return WARNING
         return WARNING if outputs.get("transformed_examples", {}).get("not_finite") else ""
     return ERROR if anomalies.get("valid") is False else WARNING
 
@@ -161,6 +163,13 @@ def review(blessing: Mapping[str, Any]) -> Iterator[str]:
         yield ("approved" if blessing["approved"] else "not approved") + by
 
 
+def _exports(blessing: Mapping[str, Any]) -> Iterator[str]:
+    if "exports" in blessing:
+        yield counted(len(blessing["exports"]), "export")
+    if refused := blessing.get("exports_refused"):
+        yield f"{len(refused):,} refused"
+
+
 def _baseline(baseline: Mapping[str, Any]) -> Iterator[str]:
     if "found" in baseline:
         yield f"version {baseline['version']}" if baseline["found"] else "no earlier model"
@@ -225,6 +234,7 @@ _TELL = {
     "blessing": _blessing,
     "explanations": _explanations,
     "infra_blessing": review,
+    "export_blessing": _exports,
     "approval": review,
     "baseline_model": _baseline,
     "pushed_model": _pushed,

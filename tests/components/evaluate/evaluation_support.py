@@ -15,8 +15,8 @@ from tensorflow_metadata.proto.v0 import schema_pb2
 from tensorflow_model_analysis.metrics import metric_types
 from tensorflow_model_analysis.proto import config_pb2
 
-from components.evaluate.computation.counts import Counts
-from components.evaluate.computation.result_files import load
+from components.runtime.evaluation.computation.counts import Counts
+from components.runtime.evaluation.computation.result_files import load
 from components.runtime.stage.executor import Execution
 from tests.support import executor_input
 

@@ -13,9 +13,9 @@ import pytest
 import tensorflow as tf
 import tensorflow_model_analysis as tfma
 
-from components.evaluate.computation.counts import Counts
-from components.evaluate.computation.result_files import load
 from components.runtime.errors import InputError
+from components.runtime.evaluation.computation.counts import Counts
+from components.runtime.evaluation.computation.result_files import load
 from components.runtime.stage.artifacts import content_digest
 from components.runtime.stage.executor import run_stage
 from tests.components.evaluate import evaluation_support as support

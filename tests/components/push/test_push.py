@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import shutil
@@ -15,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from components.runtime.publish import serving, trained_on
+from components.runtime.publish import exports, serving, trained_on
 from components.runtime.publish.serving import MANIFEST
 from components.runtime.stage.artifacts import content_digest, file_digest
 from tests.components.push.serving_support import make_blessing, make_model, tree
@@ -469,3 +470,66 @@ def test_warm_up_requests_of_the_serving_check_go_into_the_version(tmp_path: Pat
     manifest = json.loads((version / MANIFEST).read_text())
     assert manifest["model_digest"] == content_digest(model), "they are no part of the model, which is the same without"
     assert push(tmp_path / "again", model, blessing, tmp_path / "serving").output["parameterValues"]["version"] == "1"
+
+
+def with_exports(blessing: Path, **hows: str) -> None:
+    """Puts exports into a blessing as the stage export does, and one that was refused."""
+    entries = {name: {"format": "onnx", "how": how, "passed": True, "inputs": "raw"} for name, how in hows.items()}
+    for name, how in hows.items():
+        (blessing / "exports" / name / "weights").mkdir(parents=True, exist_ok=True)
+        (blessing / "exports" / name / "weights" / "model.onnx").write_text(f"{name} {how}")
+    refused = {"tfjs": {"passed": False, "how": "TensorFlow.js", "refused": "auc 0.5 < 0.9"}}
+    (blessing / "exports.json").write_text(json.dumps(entries | refused))
+
+
+def test_exports_that_passed_go_into_the_version_with_their_digests(tmp_path: Path, blessing: Path) -> None:
+    with_exports(blessing, phone="ONNX", small="ONNX, dynamic")
+    model = make_model(tmp_path / "model")
+    result = push(tmp_path / "out", model, blessing, tmp_path / "serving")
+    assert result.metadata("pushed_model")["exports"] == ["phone", "small"]
+    version = tmp_path / "serving" / "1"
+    pushed = {name: text for name, text in tree(version).items() if "exports" in name}
+    assert pushed.keys() == {f"assets.extra/exports/{name}/weights/model.onnx" for name in ("phone", "small")}
+    manifest = json.loads((version / MANIFEST).read_text())
+    assert manifest["model_digest"] == content_digest(model), "they are no part of the model"
+    assert not [name for name in manifest["files"] if "exports" in name]
+    assert manifest["exports"].keys() == {"phone", "small"}
+    digest = hashlib.sha256(b"small ONNX, dynamic").hexdigest()
+    assert manifest["besides"]["assets.extra/exports/small/weights/model.onnx"] == digest
+    assert manifest["exports"]["small"]["how"] == "ONNX, dynamic"
+    read = serving.read_version(1, version)
+    assert read is not None
+    exports.verify(read)
+    serving.verify(read)
+    (version / "assets.extra" / "exports" / "phone" / "weights" / "model.onnx").write_text("other")
+    serving.verify(read)
+    with pytest.raises(serving.DamagedError, match=r"assets.extra/exports/phone/weights/model.onnx is missing, or has"):
+        exports.verify(read)
+
+
+def test_the_model_in_service_gets_an_export_that_it_lacks_as_the_next_version(tmp_path: Path, blessing: Path) -> None:
+    model = make_model(tmp_path / "model")
+
+    def number(out: str) -> str:
+        result = push(tmp_path / out, model, blessing, tmp_path / "serving")
+        assert result.exit_code == 0, result.stderr
+        return str(result.output["parameterValues"]["version"])
+
+    assert number("plain") == "1"
+    with_exports(blessing, phone="ONNX")
+    assert number("phone") == "2"
+    assert number("again") == "2"
+    with_exports(blessing, phone="ONNX, dynamic")
+    assert number("other") == "3"
+    # What is not asked for any more is no reason for another one.
+    (blessing / "exports.json").unlink()
+    assert number("less") == "3"
+
+
+def test_exports_that_cannot_be_read_publish_nothing(tmp_path: Path, blessing: Path) -> None:
+    with_exports(blessing, phone="ONNX")
+    shutil.rmtree(blessing / "exports")
+    result = push(tmp_path / "out", make_model(tmp_path / "model"), blessing, tmp_path / "serving")
+    assert result.exit_code == 65
+    assert "exports/phone: the export has no files; run export again" in result.error
+    assert versions(tmp_path / "serving") == []

@@ -163,6 +163,10 @@ def test_every_kind_of_feature_by_every_way(tmp_path: Path, every_kind: tft.TFTr
     np.testing.assert_array_equal(got["plain"], got["raw"])
     transformed = {name: tf.constant(got[f"t:{name}"]) for name in names}
     np.testing.assert_allclose(model(transformed).numpy(), got["raw"], rtol=1e-6)
+    # What exports are made of where another format cannot hold the preprocessing; servers show no signature of it.
+    loaded = tf.saved_model.load(str(serving))
+    np.testing.assert_allclose(loaded.network(transformed)["outputs"].numpy(), got["raw"], rtol=1e-6)
+    assert set(loaded.signatures) == {"serving_default", "from_examples", "transform_features"}
     assert len(set(got["raw"].ravel().tolist())) == 4
     assert got["t:target_xf"].tolist() == [0, 1, 1, 0]
     assert got["t:optional_xf"].tolist() == [2.0, -5.0, 0.0, -5.0]

@@ -88,6 +88,7 @@ def test_each_task_has_what_its_settings_say(tmp_path: Path) -> None:
         "choose",
         "infra-validate",
         "approve",
+        "export",
         "canary",
         "explain",
         "model-card",
@@ -253,7 +254,8 @@ def test_the_page_tells_the_defaults_as_they_are(tmp_path: Path) -> None:
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in section.splitlines() if line.startswith("|")]
     told = {stage: (row[1], row[2]) for row in rows[2:] for stage in row[0].split(", ")}
     others = {
-        environment: told.pop(f"others in `{environment}`") for environment in ("client", "data", "ml", "serving")
+        environment: told.pop(f"others in `{environment}`")
+        for environment in ("client", "data", "export", "ml", "serving")
     }
     pods_of = {stage: chosen.pod(stage) for stage in set(tasks().values())}
     assert {stage: others[environment] for stage, environment in stages().items()} | told == {
@@ -428,6 +430,44 @@ def test_a_place_that_cannot_be_written_to(tmp_path: Path) -> None:
     assert result.returncode == 65
     assert "cannot be written" in result.stderr
     assert len(result.stderr.splitlines()) == 1
+
+
+def test_exports_are_made_behind_the_serving_check_by_the_models_own_evaluation(tmp_path: Path) -> None:
+    asked = (
+        "infra_validate: {}\n"
+        "export: {formats: {phone: {format: litert, quantise: int8}, onnx: {}}, bounds: {loss: 0.02}}\n"
+        "approve: {}\nevaluate: {eval_config_file: other.pbtxt, example_splits: [eval]}\n"
+    )
+    text = compile_pipeline(model(tmp_path / "mine", asked), digest)
+    tasks = read(documents(text)[0]).tasks
+    made = tasks["export"]
+    assert made.artifacts["blessing"] == Output("infra-validate", "infra_blessing")
+    assert made.artifacts["model"] == Output("train", "model")
+    assert made.artifacts["examples"] == Output("ingest", "examples")
+    assert tasks["approve"].artifacts["blessing"] == Output("export", "export_blessing")
+    assert made.parameters["formats"] == Constant({"phone": {"format": "litert", "quantise": "int8"}, "onnx": {}})
+    assert made.parameters["bounds"] == Constant({"loss": 0.02})
+    assert made.parameters["eval_config_file"] == tasks["evaluate"].parameters["eval_config_file"]
+    assert made.parameters["example_splits"] == tasks["evaluate"].parameters["example_splits"]
+    assert made.cacheable
+    workflow = compile_workflow(text, ArgoOptions(claim="work"))
+    assert "components.export" in workflow or "millrace/export" in workflow
+    fused = asked + "cluster: {fuse: [[evaluate, infra-validate]]}\n"
+    with pytest.raises(InputError, match="needs the model server, which only its own image has"):
+        compile_pipeline(model(tmp_path / "fused", fused), digest)
+    alone = "export: {formats: {onnx: {}}}\ncluster: {fuse: [[evaluate, export]]}\n"
+    with pytest.raises(
+        InputError, match="export needs what converts and runs the other formats, which only its own im"
+    ):
+        compile_pipeline(model(tmp_path / "alone", alone), digest)
+
+
+def test_a_student_gets_its_teacher_as_a_warm_start_gets_its_model(tmp_path: Path) -> None:
+    asked = "train: {custom_config: {units: 3}, distil: {temperature: 3}}"
+    tasks = read(documents(compile_pipeline(model(tmp_path / "mine", asked)))[0]).tasks
+    assert tasks["train"].artifacts["base_model"] == Output("resolve-base", "baseline_model")
+    distil = {"temperature": 3.0, "alpha": 0.5, "warm_start": False}
+    assert tasks["train"].parameters["custom_config"] == Constant({"units": 3, "distil": distil})
 
 
 def test_a_model_may_tune_before_it_trains_and_start_from_the_last_model(tmp_path: Path) -> None:

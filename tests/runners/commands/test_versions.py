@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import shutil
 import subprocess
@@ -347,6 +348,32 @@ def test_damage_is_told(served: ServedRoot) -> None:
     assert "its manifest cannot be read" in damage[2]
     damage = [each["damage"] for each in document(served, "versions", "taxi", "--verify")["versions"]]
     assert damage[1] == "saved_model.pb has other bytes than were pushed"
+
+
+def test_exports_are_told_kept_by_a_rollback_and_held_to_their_digests(served: ServedRoot) -> None:
+    file = served.serving / "2" / "assets.extra" / "exports" / "phone" / "model.tflite"
+    file.parent.mkdir(parents=True)
+    file.write_text("weights")
+    manifest = json.loads((served.serving / "2" / MANIFEST).read_text())
+    digest = hashlib.sha256(b"weights").hexdigest()
+    manifest["exports"] = {"phone": {"format": "litert", "how": "LiteRT"}}
+    manifest["besides"] = {"assets.extra/exports/phone/model.tflite": digest}
+    (served.serving / "2" / MANIFEST).write_text(json.dumps(manifest))
+    assert [each["exports"] for each in document(served, "versions", "taxi")["versions"]] == [[], ["phone"], []]
+    assert "phone" in call("--root", served.root, "versions", "taxi").out
+    file.unlink()
+    refused = call("--root", served.root, "rollback", "taxi", "--to", "2")
+    assert refused.exit_code == 65
+    assert "version 2 is damaged: assets.extra/exports/phone/model.tflite is missing" in refused.error
+    file.write_text("weights")
+    assert document(served, "rollback", "taxi")["same_as"] == 2
+    assert (served.serving / "4" / file.relative_to(served.serving / "2")).read_text() == "weights"
+    assert document(served, "versions", "taxi")["versions"][0]["exports"] == ["phone"]
+    (served.serving / "4" / file.relative_to(served.serving / "2")).write_text("other")
+    told = document(served, "versions", "taxi", "--verify")["versions"]
+    assert (
+        told[0]["damage"] == "assets.extra/exports/phone/model.tflite is missing, or has other bytes than were pushed"
+    )
 
 
 def test_a_root_that_was_moved_knows_its_versions(served: ServedRoot) -> None:

@@ -210,7 +210,7 @@ def test_an_unknown_environment_is_refused_with_those_there_are(
 ) -> None:
     result = call(untouched, monkeypatch, "count_rows", "--environment", "gpu")
     assert result.exit_code == 2
-    assert "'gpu' is not one of 'client', 'data', 'ml'" in result.output
+    assert "'gpu' is not one of 'client', 'data', 'export', 'ml'" in result.output
 
 
 @pytest.mark.parametrize("written", [0, 5, 6, 9])
@@ -237,7 +237,7 @@ def test_lists_of_another_form_are_refused() -> None:
         InputError, match=r"images/environments.yaml: has another form than new-stage knows; add .* hand"
     ):
         registration.environments("client:\n  stages:\n    - ingest\n", "count_rows", "client")
-    rules = (ROOT / "pyproject.toml").read_text().replace('"components.approve",\n', '"components.approve", # last\n')
+    rules = (ROOT / "pyproject.toml").read_text().replace('"components.export",\n', '"components.export", # last\n')
     with pytest.raises(InputError, match=r"pyproject.toml: has another form"):
         registration.import_rules(rules, "count_rows")
     with pytest.raises(InputError, match=r"docs/contract.md: has another form"):

@@ -112,6 +112,10 @@ def test_what_no_candidate_uses_need_not_be_there(file: Path) -> None:
         ("candidates: {-a: {}}", "candidates: '-a' cannot name a candidate"),
         (f"candidates: {{{'a' * 25}: {{}}}}", "at most 24 letters"),
         ("candidates: {5: {}}", "candidates.5: the key is read as a number; write it in quotes"),
+        (
+            "candidates: {a: {evaluate: {example_splits: [eval]}}, b: {}}\nexport: {formats: {onnx: {}}}",
+            "candidates.a: has an evaluate of its own, while exports of the best one are evaluated as is said for all",
+        ),
         ("candidates: {base: {}}", "candidates: 'base' cannot name a candidate: resolve-base is another task; choose"),
         ("candidates: {hub: {}}", "push-hub is another task"),
         ("candidates: {a: {}, base-a: {}}", "'base-a' cannot name a candidate: resolve-base-a is another task"),

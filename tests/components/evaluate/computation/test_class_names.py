@@ -10,9 +10,9 @@ import pytest
 import tensorflow as tf
 from tensorflow_metadata.proto.v0 import schema_pb2
 
-from components.evaluate.computation import class_names
-from components.evaluate.computation.batches import Model
-from components.evaluate.configuration.reading import read_config, read_schema
+from components.runtime.evaluation.computation import class_names
+from components.runtime.evaluation.computation.batches import Model
+from components.runtime.evaluation.configuration.reading import read_config, read_schema
 from tests.components.evaluate import evaluation_support as support
 
 WORDS = ["Mortgage", "Credit card, prepaid", "Student loan", "Payday loan"]

@@ -10,9 +10,9 @@ from google.protobuf import text_format
 from tensorflow_model_analysis.metrics import metric_types
 from tensorflow_model_analysis.proto import config_pb2
 
-from components.evaluate.computation import combine, tfma_private
-from components.evaluate.computation.combine import Rows
-from components.evaluate.metrics.tfma_repairs import KerasCombiner
+from components.runtime.evaluation.computation import combine, tfma_private
+from components.runtime.evaluation.computation.combine import Rows
+from components.runtime.evaluation.metrics.tfma_repairs import KerasCombiner
 
 ROWS, CLASSES = 300, 4
 

@@ -10,9 +10,9 @@ import pytest
 import tensorflow as tf
 from tensorflow_model_analysis.proto import config_pb2
 
-from components.evaluate.computation import fitting
-from components.evaluate.configuration.reading import with_baseline
 from components.runtime.errors import InputError
+from components.runtime.evaluation.computation import fitting
+from components.runtime.evaluation.configuration.reading import with_baseline
 from runners.settings import evaluation_file
 from scripts.pages import metrics_page
 from tests.components.evaluate import evaluation_support as support

@@ -18,9 +18,9 @@ from tensorflow_model_analysis.extractors import slice_key_extractor
 from tensorflow_model_analysis.proto import config_pb2, metrics_for_slice_pb2
 from tensorflow_model_analysis.slicer import slicer_lib
 
-from components.evaluate.computation import batches, local, on_beam
-from components.evaluate.configuration import reading
-from components.evaluate.configuration.saved_model import SavedModelFacts
+from components.runtime.evaluation.computation import batches, local, on_beam
+from components.runtime.evaluation.configuration import reading
+from components.runtime.evaluation.configuration.saved_model import SavedModelFacts
 from tests.components.evaluate import evaluation_support as support
 from tests.support import ROOT, shared
 
@@ -89,7 +89,9 @@ def both(tmp_path: Path, text: str, examples: Path, schema: Path, model: Path, b
     files = sorted(map(str, (examples / "Split-eval").glob("*.gz")))
     for name in ("local", "beam"):
         (tmp_path / name).mkdir()
-    local.analyse(files, "eval", written, paths, read, tmp_path / "local")
+    specs = {spec.name: spec for spec in written.model_specs}
+    loaded = {name: batches.Model(folder, specs[name]) for name, folder in paths.items()}
+    local.analyse(files, "eval", written, loaded, read, tmp_path / "local")
     on_beam.analyse(files, "eval", written, paths, read, tmp_path / "beam", [])
     ours, theirs = results(tmp_path / "local"), results(tmp_path / "beam")
     assert ours[0].keys() == theirs[0].keys()

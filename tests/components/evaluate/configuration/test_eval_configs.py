@@ -12,11 +12,11 @@ import pytest
 from google.protobuf import text_format
 from tensorflow_model_analysis.proto import config_pb2
 
-from components.evaluate.computation.counts import Counts
-from components.evaluate.computation.result_files import load
-from components.evaluate.configuration import metrics as configuration
-from components.evaluate.configuration import reading
 from components.runtime.errors import InputError
+from components.runtime.evaluation.computation.counts import Counts
+from components.runtime.evaluation.computation.result_files import load
+from components.runtime.evaluation.configuration import metrics as configuration
+from components.runtime.evaluation.configuration import reading
 from tests.components.evaluate import evaluation_support as support
 
 TRIPS = (

@@ -10,15 +10,15 @@ import pytest
 from google.protobuf import text_format
 from tensorflow_model_analysis.proto import config_pb2
 
-from components.evaluate.configuration.metrics import check_metrics
 from components.runtime.errors import InputError
+from components.runtime.evaluation.configuration.metrics import check_metrics
 from tests.support import ROOT
 
 _PROCESS = """
 import json, sys
 from components.runtime.stage import imports
 imports.postpone()
-from components.evaluate.configuration.metrics import check_metrics
+from components.runtime.evaluation.configuration.metrics import check_metrics
 from google.protobuf import text_format
 from tensorflow_model_analysis.proto import config_pb2
 from components.runtime.errors import InputError

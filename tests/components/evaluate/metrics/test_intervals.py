@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from components.evaluate.computation import resampling
-from components.evaluate.computation.counts import Counts
-from components.evaluate.computation.result_files import load
 from components.runtime.errors import InputError
+from components.runtime.evaluation.computation import resampling
+from components.runtime.evaluation.computation.counts import Counts
+from components.runtime.evaluation.computation.result_files import load
 from tests.components.evaluate import evaluation_support as support
 
 CONFIG = """

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from tensorflow_model_analysis.metrics import metric_types
 
-from components.evaluate.metrics.lift import MajorityLift
+from components.runtime.evaluation.metrics.lift import MajorityLift
 
 
 def lift(labels: list, predictions: list, weights: list[float] | None = None, parts: int = 1) -> float:

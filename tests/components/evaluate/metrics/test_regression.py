@@ -17,14 +17,14 @@ from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 from tensorflow_model_analysis.proto import config_pb2
 
-from components.evaluate.computation import fitting, local, tfma_private
-from components.evaluate.computation.counts import Counts
-from components.evaluate.computation.result_files import load
-from components.evaluate.computation.results import Plots
-from components.evaluate.configuration.reading import with_baseline
-from components.evaluate.metrics import regression
-from components.evaluate.metrics.residuals import Errors
 from components.runtime.errors import InputError
+from components.runtime.evaluation.computation import fitting, local, tfma_private
+from components.runtime.evaluation.computation.counts import Counts
+from components.runtime.evaluation.computation.result_files import load
+from components.runtime.evaluation.computation.results import Plots
+from components.runtime.evaluation.configuration.reading import with_baseline
+from components.runtime.evaluation.metrics import regression
+from components.runtime.evaluation.metrics.residuals import Errors
 from tests.components.evaluate import evaluation_support as support
 
 ROWS = support.prices(600)

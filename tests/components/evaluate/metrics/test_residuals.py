@@ -8,8 +8,8 @@ import pickle
 import numpy as np
 import pytest
 
-from components.evaluate.metrics.histogram import Histogram
-from components.evaluate.metrics.residuals import DISTINCT, Errors, Regression
+from components.runtime.evaluation.metrics.histogram import Histogram
+from components.runtime.evaluation.metrics.residuals import DISTINCT, Errors, Regression
 
 RANDOM = np.random.default_rng(5)
 

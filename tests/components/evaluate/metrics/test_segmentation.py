@@ -15,9 +15,9 @@ from tensorflow_metadata.proto.v0 import schema_pb2
 from tensorflow_model_analysis.metrics import metric_types
 from tensorflow_model_analysis.proto import config_pb2
 
-from components.evaluate.computation import batches
-from components.evaluate.metrics import segmentation
 from components.evaluate.page import gallery
+from components.runtime.evaluation.computation import batches
+from components.runtime.evaluation.metrics import segmentation
 from tests.components.evaluate import evaluation_support as support
 from tests.components.evaluate.computation.test_local import both
 from tests.support import ROOT

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from tensorflow_model_analysis.metrics import metric_types
 
-from components.evaluate.metrics.top_lift import TopLift
+from components.runtime.evaluation.metrics.top_lift import TopLift
 
 
 def lift(labels: list[int], scores: list[float], share: float = 0.1, parts: int = 1, batch: bool = False) -> float:

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 import tensorflow as tf
 
-from components.evaluate.computation.counts import Counts
-from components.evaluate.computation.result_files import load
-from components.evaluate.computation.results import SliceMetrics
 from components.evaluate.page import fairness
 from components.runtime.errors import InputError
+from components.runtime.evaluation.computation.counts import Counts
+from components.runtime.evaluation.computation.result_files import load
+from components.runtime.evaluation.computation.results import SliceMetrics
 from tests.components.evaluate import evaluation_support as support
 from tests.support import ROOT
 

@@ -10,9 +10,9 @@ from google.protobuf import text_format
 from tensorflow_model_analysis.metrics import metric_types
 from tensorflow_model_analysis.proto import config_pb2
 
-from components.evaluate.computation.results import Results, SliceMetrics
-from components.evaluate.configuration.reading import with_baseline
-from components.evaluate.verdict.verdict import Verdict, judge
+from components.runtime.evaluation.computation.results import Results, SliceMetrics
+from components.runtime.evaluation.configuration.reading import with_baseline
+from components.runtime.evaluation.verdict.verdict import Verdict, judge
 
 HEAD = 'model_specs { label_key: "y" } slicing_specs {} slicing_specs { feature_keys: "hour" } '
 OVERALL = "per_slice_thresholds { slicing_specs {} threshold { %s } }"

@@ -1,0 +1,214 @@
+"""Runs models over tf.Examples batch by batch, and tells which slices each example belongs to."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import tensorflow as tf
+from tensorflow_metadata.proto.v0 import schema_pb2
+from tensorflow_model_analysis import constants
+from tensorflow_model_analysis.proto import config_pb2
+from tensorflow_model_analysis.slicer import slicer_lib
+from tfx_bsl.coders import example_coder
+
+from components.runtime.errors import InputError
+from components.runtime.evaluation.computation import fitting
+from components.runtime.evaluation.computation.counts import SliceKey
+from components.runtime.evaluation.computation.results import candidate_name
+from components.runtime.evaluation.configuration.saved_model import SavedModelFacts
+from components.runtime.evaluation.configuration.slices import slice_features
+
+_BATCH_ROWS = 1024
+_BATCH_BYTES = 8 << 20
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some examples, with what the models say about them."""
+
+    labels: dict[str, np.ndarray]
+    """By model: [rows, label size]."""
+    predictions: dict[str, np.ndarray]
+    """By model: [rows, prediction shape]."""
+    slices: list[tuple[SliceKey, ...]]
+    """Of each row."""
+
+
+class Answering(Protocol):
+    """What an evaluation asks of a model, whatever form that has."""
+
+    def __call__(self, examples: tf.Tensor) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
+        """Labels, predictions, and all transformed features of serialised tf.Examples."""
+
+    def row_bytes(self) -> int:
+        """Size of what the model says about one example, as far as that is known."""
+
+
+class Model:
+    """A loaded SavedModel of which the signatures are fed with serialised tf.Examples."""
+
+    def __init__(self, folder: Path, spec: config_pb2.ModelSpec) -> None:
+        """Loads the model.
+
+        Args:
+          folder: of the SavedModel.
+          spec: names its signatures and its label.
+        """
+        self.folder = folder
+        self._loaded = _loaded(str(folder))
+        self._spec = spec
+
+    def labels(self, examples: tf.Tensor) -> np.ndarray:
+        """The labels alone."""
+        for name in self._spec.preprocessing_function_names:
+            transformed = self._call(name, examples)
+            if self._spec.label_key in transformed:
+                return transformed[self._spec.label_key]
+        raise KeyError(self._spec.label_key)
+
+    def __call__(self, examples: tf.Tensor) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
+        """Returns labels, predictions, and all transformed features."""
+        transformed: dict[str, np.ndarray] = {}
+        for name in self._spec.preprocessing_function_names:
+            transformed |= self._call(name, examples)
+        outputs = self._call(self._spec.signature_name, examples)
+        key = self._spec.prediction_key if len(outputs) > 1 else next(iter(outputs))
+        return transformed[self._spec.label_key], outputs[key], transformed
+
+    def row_bytes(self) -> int:
+        """Size of what the model says about one example, as far as its signatures tell."""
+        names = [self._spec.signature_name, *self._spec.preprocessing_function_names]
+        specs = [spec for name in names for spec in self._loaded.signatures[name].structured_outputs.values()]
+        return sum(_row_bytes(spec) for spec in specs if isinstance(spec, tf.TensorSpec))
+
+    def _call(self, name: str, examples: tf.Tensor) -> dict[str, np.ndarray]:
+        signature = self._loaded.signatures[name]
+        (argument,) = signature.structured_input_signature[1]
+        outputs = signature(**{argument: examples})
+        return {key: _with_column(value.numpy()) for key, value in outputs.items() if isinstance(value, tf.Tensor)}
+
+
+@functools.lru_cache(maxsize=2)
+def _loaded(folder: str) -> Any:
+    # Candidate and baseline: whoever asks for one of them again in this process gets it without loading it anew.
+    return tf.saved_model.load(folder, tags=["serve"])
+
+
+def fits(spec: config_pb2.ModelSpec, facts: SavedModelFacts) -> bool:
+    """Whether `Model` gives all that is evaluated of this model: it `runs`, and examples have no weights."""
+    return runs(spec, facts) and not (
+        spec.example_weight_key or spec.example_weight_keys or spec.HasField("padding_options")
+    )
+
+
+def runs(spec: config_pb2.ModelSpec, facts: SavedModelFacts) -> bool:
+    """Whether `Model` can run this model: signatures of serialised examples, and one label among their outputs."""
+    if not spec.signature_name or not spec.label_key or spec.label_keys or spec.prediction_keys:
+        return False
+    names = [spec.signature_name, *spec.preprocessing_function_names]
+    if not all(name in facts.outputs and facts.takes_examples(name) for name in names):
+        return False
+    if len(facts.outputs[spec.signature_name]) > 1 and not spec.prediction_key:
+        return False
+    return spec.label_key in (facts.transformed(spec.preprocessing_function_names) or ())
+
+
+class Slicer:
+    """Finds the slices of examples as TFMA does: by transformed features first, then by raw ones."""
+
+    def __init__(self, config: config_pb2.EvalConfig, schema: schema_pb2.Schema) -> None:
+        """Prepares to decode no more of the examples than the slices need."""
+        self._specs = [slicer_lib.SingleSliceSpec(spec=spec) for spec in config.slicing_specs] or [
+            slicer_lib.SingleSliceSpec()
+        ]
+        self._names = sorted(slice_features(config))
+        needed = schema_pb2.Schema()
+        needed.feature.extend(feature for feature in schema.feature if feature.name in self._names)
+        self._raw = [feature.name for feature in needed.feature]
+        self._decoder = example_coder.ExamplesToRecordBatchDecoder(needed.SerializeToString()) if self._raw else None
+        self._known: dict[tuple[Any, ...], tuple[SliceKey, ...]] = {}
+
+    def __call__(self, examples: np.ndarray, transformed: list[dict[str, np.ndarray]]) -> list[tuple[SliceKey, ...]]:
+        """Returns the slices of each example."""
+        if not self._names:
+            return [self._keys(())] * len(examples)
+        columns: list[list[tuple[Any, ...] | None]] = [
+            list(map(_hashable, model[name])) for model in transformed for name in self._names if name in model
+        ]
+        names = [(number, name) for number, model in enumerate(transformed) for name in self._names if name in model]
+        if self._decoder is not None:
+            decoded = self._decoder.DecodeBatch(list(examples))
+            for name in self._raw:
+                columns.append([None if row is None else tuple(row) for row in decoded.column(name).to_pylist()])
+                names.append((-1, name))
+        return [self._keys(tuple(zip(names, row, strict=True))) for row in zip(*columns, strict=True)]
+
+    def _keys(self, values: tuple[Any, ...]) -> tuple[SliceKey, ...]:
+        if values not in self._known:
+            dicts: dict[int, dict[str, np.ndarray]] = {-1: {}}
+            for (number, name), value in values:
+                if value is not None:
+                    dicts.setdefault(number, {})[name] = np.array(value)
+            raw = dicts.pop(-1)
+            found = slicer_lib.get_slices_for_features_dicts(list(dicts.values()), raw, self._specs)
+            self._known[values] = tuple(sorted(set(found), key=str))
+        return self._known[values]
+
+
+def read(files: Iterable[str], models: Mapping[str, Answering], slicer: Slicer) -> Iterator[Batch]:
+    """Yields the examples of gzip TFRecords in their order, in batches that a model on one machine can hold."""
+    for examples in serialised(files, models.values()):
+        results = {name: answers(name, model, examples) for name, model in models.items()}
+        # Of the candidate's features alone: a slice must hold the same examples for both models.
+        slices = slicer(examples.numpy(), [results[candidate_name(results)][2]])
+        labels = {name: result[0] for name, result in results.items()}
+        yield Batch(labels, {name: result[1] for name, result in results.items()}, slices)
+
+
+def answers(name: str, model: Answering, examples: tf.Tensor) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
+    """What a model says, as `Model` has it.
+
+    Raises:
+      InputError: it cannot read the examples; says which model, by its name in the configuration.
+    """
+    try:
+        return model(examples)
+    except tf.errors.InvalidArgumentError as error:
+        who = "the baseline, which is the model in service," if name == constants.BASELINE_KEY else "the model"
+        raise InputError(
+            f"{who} cannot read the examples: {fitting.reason(error)}; rows that lack what it needs are left out by "
+            "ingest's leave_out_without"
+        ) from None
+
+
+def serialised(files: Iterable[str], models: Iterable[Answering]) -> tf.data.Dataset:
+    """The examples of gzip TFRecords as they are, in batches of which neither input nor output is large."""
+    files = list(files)
+    return tf.data.TFRecordDataset(files, "GZIP").batch(batch_rows(files, models)).prefetch(2)
+
+
+def batch_rows(files: list[str], models: Iterable[Answering]) -> int:
+    """How many of these examples a model on one machine can hold at once, and what it says about them."""
+    first = tf.data.TFRecordDataset(files, compression_type="GZIP").take(16).as_numpy_iterator()
+    size = max([1, *map(len, first), *(model.row_bytes() for model in models)])
+    return max(1, min(_BATCH_ROWS, _BATCH_BYTES // size))
+
+
+def _row_bytes(spec: tf.TensorSpec) -> int:
+    """Bytes of one row of an output; 0 where its shape is open or its values have no fixed size."""
+    shape = spec.shape.as_list()[1:] if spec.shape.rank else [None]
+    return 0 if None in shape else math.prod(shape) * spec.dtype.size
+
+
+def _with_column(values: np.ndarray) -> np.ndarray:
+    return values[:, np.newaxis] if values.ndim == 1 else values
+
+
+def _hashable(value: np.ndarray) -> tuple[Any, ...]:
+    return tuple(value.reshape(-1).tolist())

@@ -1,0 +1,52 @@
+"""What of the user's is behind a failure of the analysis, or speaks against a model whatever its metrics are."""
+
+from __future__ import annotations
+
+import re
+
+import tensorflow as tf
+from tensorflow_model_analysis import constants
+
+from components.runtime.errors import InputError, classify
+from components.runtime.evaluation.computation import fitting
+from components.runtime.evaluation.computation.counts import Counts
+
+
+class PredictsNaN(InputError):
+    """A metric has met a prediction that is not a number."""
+
+
+def nan_fault(counts: Counts) -> str:
+    """Why a model that predicts NaN is not blessed; empty where none does."""
+    for name, count in counts.not_a_number.items():
+        if count:
+            of_rows = f"for {count} of {counts.rows} examples"
+            if name == constants.BASELINE_KEY:
+                return (
+                    f"the baseline predicts NaN {of_rows}, so nothing can be compared with it: take it out of service"
+                )
+            return (
+                f"the model predicts NaN {of_rows}: train it again with a lower learning rate, and look at its inputs"
+            )
+    return ""
+
+
+def explained(error: Exception, file: str) -> Exception:
+    """What of the user's an error in TFMA comes from, where that can be told."""
+    if classify(error) is not None:
+        return error
+    text = str(error)
+    if "Not a valid TFRecord" in text or isinstance(error, tf.errors.DataLossError):
+        return InputError(f"an examples file is damaged: {fitting.reason(error)}; run ingest again")
+    if "add_input failed on" in text:
+        cause = error.__cause__ or error
+        # Beam tells the inputs, and not the cause.
+        if "float NaN" in str(cause) or re.search(r"\bnan\b", text):
+            return PredictsNaN("a model predicts NaN, which these metrics cannot take")
+        return InputError(
+            f"{file}: a metric does not fit the labels or predictions of the model ({fitting.reason(error)}); "
+            "docs/metrics.md says which metric suits which task"
+        )
+    if isinstance(error, tf.errors.InvalidArgumentError):
+        return InputError(f"the model cannot read the examples: {fitting.reason(error)}")
+    return error
