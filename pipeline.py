@@ -11,6 +11,10 @@ Where the settings ask for it, infra_validate and approve run before push, and p
 push_vertex after it.
 Around all of it, where the settings have `notify`, is an exit handler: notify runs last, however the run ended.
 
+`infer` is another pipeline, which has a version that was pushed answer new data:
+
+    pull ─ ingest ─ statistics ─ validate ─ bulk_infer
+
 `pipeline` at the end is written as a model's own is, of the same blocks: `build.stage(...)` makes a task of any stage,
 the other methods of `Build` make several. docs/pipelines.md shows how.
 
@@ -203,6 +207,52 @@ class Build(Blocks):
             self.stage("push_vertex", f"push-vertex{suffix}", **blessed, **named).after(push)
         return push
 
+    def answer(
+        self,
+        data: Any,
+        serving_directory: Any,
+        version: Any,
+        label: Any,
+        output_format: Any,
+        columns: Any,
+        on_anomalies: Any,
+    ) -> PipelineTask:
+        """Has a version that was pushed answer new data, held to the schema of what it was trained on.
+
+        Args:
+          data: without labels, or with labels that nobody looks at.
+          serving_directory: where the version is.
+          version: its number; 0 for the one in service, or that `label` names.
+          label: of the version; empty for none.
+          output_format: parquet, csv or tfrecord.
+          columns: of the data, which stand beside the predictions.
+          on_anomalies: stop or warn.
+        """
+        pull = self.stage(
+            "pull",
+            destination=serving_directory,
+            version=version,
+            label=label,
+            **{name: file for name, file in self.settings.arguments("schema").items() if file},
+            **self.service,
+        )
+        schema = pull.outputs["schema"]
+        ingest = self.stage("ingest", data=data, schema=schema)
+        examples = ingest.outputs["examples"]
+        statistics = self.stage("statistics", examples=examples, schema_file="")
+        validate = self.stage(
+            "validate", statistics=statistics.outputs["statistics"], schema=schema, on_anomalies=on_anomalies
+        )
+        return self.stage(
+            "bulk_infer",
+            examples=examples,
+            model=pull.outputs["pulled_model"],
+            anomalies=validate.outputs["anomalies"],
+            output_format=output_format,
+            columns=columns,
+            sample_rows=self.settings.ingest.sample_rows,
+        )
+
     def choose(self, trained: Mapping[str, PipelineTask], evaluated: Mapping[str, PipelineTask]) -> PipelineTask:
         """The choice of the best blessed one of several models.
 
@@ -257,3 +307,18 @@ def pipeline(build: Build, data: Any, train_steps: Any, eval_steps: Any, serving
         trained = build.train(prepared, train_steps, eval_steps, serving_directory)
         evaluated = build.evaluate(prepared, trained, serving_directory)
         build.publish(prepared, trained, evaluated, serving_directory)
+
+
+def infer(
+    build: Build,
+    data: Any,
+    serving_directory: Any,
+    output_format: Any,
+    columns: Any,
+    on_anomalies: Any,
+    version: int = 0,
+    label: str = "",
+) -> None:
+    """The pipeline of `./millrace infer`: a version of the model answers new data."""
+    with build.exit_handler():
+        build.answer(data, serving_directory, version, label, output_format, columns, on_anomalies)

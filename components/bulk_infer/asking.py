@@ -160,9 +160,7 @@ class Model:
         # Without a schema it takes the types from the records, and leaves out features that none of them has. (A decoder
         # is for one thread.)
         batch = ExamplesToRecordBatchDecoder().DecodeBatch(records.numpy().tolist())
-        return {
-            argument: _tensor(name, spec, _column(batch, name)) for argument, (name, spec) in self._plain.items()
-        }
+        return {argument: _tensor(name, spec, _column(batch, name)) for argument, (name, spec) in self._plain.items()}
 
 
 @functools.lru_cache(1)
@@ -243,7 +241,9 @@ def _tensor(name: str, spec: Any, column: pa.Array) -> tf.Tensor:
         values = column.flatten().to_numpy(zero_copy_only=False)
         if (values.dtype == object) != (spec.dtype == tf.string):
             takes = "text" if spec.dtype == tf.string else "numbers"
-            raise InputError(f"the model takes {takes} as {name!r}, and the data has something else; correct the column")
+            raise InputError(
+                f"the model takes {takes} as {name!r}, and the data has something else; correct the column"
+            )
         if spec.dtype.is_integer and values.dtype.kind == "f":
             raise InputError(f"the model takes whole numbers as {name!r}, and the data has others; correct the column")
     dense = list(spec.shape[1:])

@@ -71,7 +71,9 @@ def _rows(splits: Mapping[str, Result], whole: Result, answered: Answered) -> li
 def _distribution(found: Distribution) -> list[object]:
     parts: list[object] = []
     if found.nan or found.infinite:
-        odd = [f"{count:,} rows are {what}" for count, what in ((found.nan, "NaN"), (found.infinite, "infinite")) if count]
+        odd = [
+            f"{count:,} rows are {what}" for count, what in ((found.nan, "NaN"), (found.infinite, "infinite")) if count
+        ]
         said = f"{' and '.join(odd)}, of {found.rows:,}; they are in the files as such, and not in the picture."
         parts.append(paragraph(text(said, "bad")))
     if found.kind == NUMBERS and found.finite:
@@ -98,11 +100,15 @@ def _histogram(found: Distribution) -> Html:
     axes.set_ylabel("% of rows")
     assert found.mean is not None
     axes.axvline(found.mean, color="#6b7280", linestyle="--", linewidth=1)
-    axes.annotate("mean", (found.mean, 1), xycoords=("data", "axes fraction"), xytext=(4, -10), textcoords="offset points")
+    axes.annotate(
+        "mean", (found.mean, 1), xycoords=("data", "axes fraction"), xytext=(4, -10), textcoords="offset points"
+    )
     picture = drawing(drawn, f"Histogram of {found.column}; its mean is {found.mean:.6g}")
     if len(values) >= found.finite:
         return picture
-    return Html(picture + paragraph(text(f"drawn of {len(values):,} rows at equal distances, percentiles too", "muted")))
+    return Html(
+        picture + paragraph(text(f"drawn of {len(values):,} rows at equal distances, percentiles too", "muted"))
+    )
 
 
 def _bars(found: Distribution) -> Html:

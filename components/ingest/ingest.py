@@ -17,11 +17,13 @@ from components.ingest.sample import page as sample_page
 from components.ingest.sample.sampling import MAX_ROWS, Reservoir
 from components.ingest.sources import CSV, IMAGES, SourceFile, Sources, find, format_of
 from components.ingest.splits import Splits
+from components.ingest.tables.columns import Kind
 from components.ingest.tables.csv.options import CsvOptions
-from components.runtime.data import tfrecord
+from components.runtime.data import schema_types, tfrecord
 from components.runtime.data.storage import shown
+from components.runtime.data.tfmd import SCHEMA_FILE
 from components.runtime.errors import InputError
-from components.runtime.stage.artifacts import OutputArtifact
+from components.runtime.stage.artifacts import InputArtifact, OutputArtifact
 from components.runtime.stage.progress import count, report
 
 _TOLD_CAUSES = 10
@@ -47,6 +49,7 @@ def ingest(
     null_values: list[str] = [],  # noqa: B006 (only read)
     decimal: str = ".",
     leave_out_without: list[str] = [],  # noqa: B006 (only read)
+    schema: InputArtifact | None = None,
 ) -> None:
     """Writes the raw data's records as tf.Examples.
 
@@ -67,6 +70,8 @@ def ingest(
       null_values: cells that are missing values.
       decimal: the mark before decimals.
       leave_out_without: columns without a value in which a row is left out; NaN is none.
+      schema: of the data that a model was trained on, whose types columns of the same names have, if their values can;
+        None where the data alone tells them.
 
     Raises:
       InputError: the data or the parameters cannot be used.
@@ -102,7 +107,7 @@ def ingest(
         )
         found.raise_faults()
     else:
-        raw = open_files(kind, sources.files, options)
+        raw = open_files(kind, sources.files, options, _known(schema))
         processes = os.cpu_count() or 1 if raw.large else 0
         encoded = encode_all(raw.parts, names, buckets, tuple(leave_out_without), processes=processes)
         rows, left_out = _write(encoded, examples, samples, raw, sources.files)
@@ -143,6 +148,12 @@ def ingest(
     )
     sample.path.write_text(sample_page.draw(origin, samples), encoding="utf-8")
     sample.metadata["sample_rows"] = sample_rows
+
+
+def _known(schema: InputArtifact | None) -> dict[str, Kind]:
+    """The types of columns that are known before any of the data is read."""
+    types = schema_types.read(schema.path / SCHEMA_FILE) if schema else {}
+    return {name: next(kind for kind in Kind if kind.label == label) for name, label in types.items()}
 
 
 def _left_out(rows: int, kept: int, needed: Sequence[str], found: ImageIngestion | None) -> str:

@@ -13,8 +13,8 @@ from typing import Any
 import jinja2
 from huggingface_hub import EvalResult, ModelCardData
 
-from components.push_hub.saved_signatures import Signature
 from components.runtime import VERSION
+from components.runtime.publish.saved_signatures import Signature
 from components.runtime.text.visible import visible
 
 TEMPLATES = Path(__file__).parent / "templates"

@@ -54,7 +54,8 @@ def compile_pipeline(settings: Settings, find_image: Callable[[str, str], str] |
     from runners.compiled import definition, fusing, op_functions, own_pipeline
 
     own = settings.own_pipeline
-    define = own_pipeline.load(own) if own else pipeline.pipeline
+    ours = pipeline.infer if settings.infers else pipeline.pipeline
+    define = own_pipeline.load(own) if own else ours
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "pipeline.yaml"
         find_image = find_image or op_functions.bare_name

@@ -26,7 +26,9 @@ from runners.settings.kubernetes_values import pipeline_name
 from runners.settings.sections import Section
 from runners.settings.stages import (
     Approve,
+    BulkInfer,
     Evaluate,
+    Images,
     InfraValidate,
     Ingest,
     Notify,
@@ -44,7 +46,10 @@ _NOT_ARGUMENTS = {"train": {"train_steps", "eval_steps", "warm_start"}, "choose"
 """Of a stage's section: what is a parameter of the pipeline, or decides which tasks it has."""
 
 
-SECTIONS = ("ingest", "statistics", "schema", "validate", "transform", "tune", "train", "evaluate", "choose", "push")
+SECTIONS = (
+    *("ingest", "statistics", "schema", "validate", "transform", "tune", "train", "evaluate", "choose", "push"),
+    "bulk_infer",
+)
 """Of the settings, by stage, as far as they are its arguments."""
 
 OPTIONAL_SECTIONS = ("tune", "infra_validate", "approve", "push_hub", "push_vertex", "notify")
@@ -67,12 +72,14 @@ class Settings(Section):
     Attributes (those that no key of the file sets):
       folder: of the model, under `models/` or anywhere.
       models: what images have in place of the checkout's `models`, a folder of models or of one.
+      infers: whether they are those of the pipeline that has the model answer new data, as `for_inference` makes them.
     """
 
     model_config = ConfigDict(frozen=True)
 
     folder: Path
     models: Path | None = None
+    infers: bool = False
     pipeline_name: PipelineName
     description: str = ""
     data: str = ""
@@ -90,6 +97,7 @@ class Settings(Section):
     candidates: Candidates = Field(default={})
     choose: Choose = Choose()
     push: Push = Push()
+    bulk_infer: BulkInfer = BulkInfer()
     infra_validate: InfraValidate | None = None
     approve: Approve | None = None
     push_hub: PushHub | None = None
@@ -168,7 +176,30 @@ class Settings(Section):
     def own_pipeline(self) -> Path | None:
         """The file that defines the model's pipeline, where that is not the default one."""
         file = self.folder / PIPELINE_FILE
-        return file if file.is_file() else None
+        return file if file.is_file() and not self.infers else None
+
+    def for_inference(self) -> Settings:
+        """The settings of the pipeline that has the model answer new data: a pipeline of its own, by its own name.
+
+        Raises:
+          InputError: the name would be too long.
+        """
+        name = f"{self.pipeline_name}-infer"
+        try:
+            pipeline_name(name)
+        except ValueError as error:
+            raise InputError(f"{shown(self.folder / SETTINGS_FILE)}: pipeline_name: {name!r}: {error}") from None
+        images = Images(layout="plain") if self.ingest.images or self.ingest.format == "images" else None
+        asked = {
+            # What is said of training data holds for these as far as it says how files are read.
+            "ingest": {"splits": {"all": 1}, "split_patterns": {}, "leave_out_without": [], "images": images},
+            # (Drift needs something that is no part of a batch.)
+            "validate_": {"previous_statistics": ""},
+            "cluster": {"fuse": []},
+        }
+        changed = {name: getattr(self, name).model_copy(update=update) for name, update in asked.items()}
+        description = f"Predictions of {self.folder.name}"
+        return self.model_copy(update={**changed, "infers": True, "pipeline_name": name, "description": description})
 
     def candidate(self, name: str) -> Settings:
         """The settings of a candidate by itself: what it has of its own over what is said for all."""

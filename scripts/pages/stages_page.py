@@ -17,7 +17,7 @@ PAGE = PROJECT / "docs" / "stages.md"
 _ARTIFACTS = {"Artifact", "Dataset", "Model", "Metrics", "ClassificationMetrics", "HTML", "Markdown"}
 _ORDER = (
     *("ingest", "statistics", "schema", "validate", "transform", "tune", "train", "resolve", "evaluate"),
-    *("choose", "infra_validate", "approve", "push", "push_hub", "push_vertex", "notify"),
+    *("choose", "infra_validate", "approve", "push", "push_hub", "push_vertex", "notify", "pull", "bulk_infer"),
 )
 _HEAD = """# The stages
 
@@ -38,6 +38,7 @@ What `models/<name>/settings.yaml` can say; every key may be left out.
 | `ingest`, `statistics`, `schema`, `validate`, `transform`, `train`, `evaluate`, `push` | their inputs, below |
 | `train` | also `warm_start`: start from the last blessed model, see [training.md](training.md) |
 | `tune`, `infra_validate`, `approve`, `push_hub`, `push_vertex`, `notify` | the same; with it there is the stage |
+| `bulk_infer` | what `./millrace infer` does where it is not told: see [bulk-inference.md](bulk-inference.md) |
 | `candidates`, `choose` | several models on the same data, one of which is chosen: see [candidates.md](candidates.md) |
 | `cluster` | what a compiled pipeline asks of its cluster: see [cluster-settings.md](cluster-settings.md) |
 | `resources` | memory, processors, GPUs and the like of each stage there: see the same |

@@ -33,6 +33,8 @@ def alert(execution: Mapping[str, Any]) -> str:
     if not anomalies.get("anomalies"):
         if outputs.get("infra_blessing", {}).get("passed") is False:
             return WARNING
+        if outputs.get("predictions", {}).get("not_a_number"):
+            return WARNING
         return WARNING if outputs.get("transformed_examples", {}).get("not_finite") else ""
     return ERROR if anomalies.get("valid") is False else WARNING
 
@@ -110,7 +112,8 @@ def _transformed(transformed: Mapping[str, Any]) -> Iterator[str]:
 def _schema(schema: Mapping[str, Any]) -> Iterator[str]:
     if "features" in schema:
         yield counted(schema["features"], "feature")
-    if "source" in schema:
+    # (Of one that pull made, the version is told beside it.)
+    if "source" in schema and schema["source"] != "version":
         yield schema["source"]
 
 
@@ -162,6 +165,18 @@ def _baseline(baseline: Mapping[str, Any]) -> Iterator[str]:
         yield f"version {baseline['version']}" if baseline["found"] else "no earlier model"
 
 
+def _pulled(pulled: Mapping[str, Any]) -> Iterator[str]:
+    if "version" in pulled:
+        yield f"version {pulled['version']}"
+
+
+def _predictions(predictions: Mapping[str, Any]) -> Iterator[str]:
+    if predictions.get("predicted") is False:
+        yield "nothing predicted"
+    if nan := predictions.get("not_a_number"):
+        yield f"{nan:,} of them NaN"
+
+
 def _choice(choice: Mapping[str, Any]) -> Iterator[str]:
     if choice.get("blessed"):
         yield f"{choice['candidate']}, {choice['metric']} {choice['value']:.4g}"
@@ -207,6 +222,8 @@ _TELL = {
     "infra_blessing": review,
     "approval": review,
     "baseline_model": _baseline,
+    "pulled_model": _pulled,
+    "predictions": _predictions,
     "pushed_model": _pushed,
     "labelled": _labelled,
     "removed_versions": _removed,

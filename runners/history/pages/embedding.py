@@ -32,6 +32,7 @@ _TITLES = {
     "train": "Training",
     "evaluate": "Evaluation and blessing",
     "choose": "The choice between the candidates",
+    "bulk-infer": "Predictions",
 }
 _OTHER = {"transformed-statistics": "statistics"}
 """Of the kinds of pages that are not called as their stage is."""
