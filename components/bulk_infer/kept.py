@@ -28,11 +28,19 @@ class _Found:
     many: bool = False
     text: bool = True
 
-    def look(self, column: pa.Array) -> None:
-        """Takes in the lists of a batch."""
+    def look(self, name: str, column: pa.Array) -> None:
+        """Takes in the lists of a batch.
+
+        Raises:
+          InputError: they are of another type than those before.
+        """
         if pa.types.is_null(column.type):
             return
         values = column.flatten()
+        if len(values) and values.type != (self.value or values.type):
+            raise InputError(
+                f"column {name!r} is {values.type} in some rows and {self.value} in others; give it one type"
+            )
         if len(values):
             self.value = values.type
         self.many = self.many or (pc.max(pc.list_value_length(column)).as_py() or 0) > 1
@@ -103,13 +111,13 @@ def _look(files: Iterable[str]) -> dict[str, pa.DataType]:
     found: dict[str, _Found] = {}
     for batch in _batches(files):
         for name, column in zip(batch.schema.names, batch.columns, strict=True):
-            found.setdefault(name, _Found()).look(column)
+            found.setdefault(name, _Found()).look(name, column)
     return {name: found[name].type for name in sorted(found, key=str.encode)}
 
 
 def _batches(files: Iterable[str]) -> Iterator[pa.RecordBatch]:
     for file in files:
-        yield from read_batches(file, b"")
+        yield from read_batches(file, None)
 
 
 def _feature_schema(columns: pa.Schema) -> bytes:

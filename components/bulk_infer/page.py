@@ -49,8 +49,14 @@ def render(splits: Mapping[str, Result], whole: Result, answered: Answered) -> s
     for split, result in splits.items():
         if result.first:
             title = f"The first rows of {split}" if len(splits) > 1 else "The first rows"
-            parts.append(section(title, table(list(answered.columns), result.first)))
+            parts.append(section(title, _first(result, list(answered.columns), len(whole.distributions))))
     return page("Predictions", *parts)
+
+
+def _first(result: Result, columns: list[str], predicted: int) -> Html:
+    """The first rows, what is predicted before what was given."""
+    kept = len(columns) - predicted
+    return table(columns[kept:] + columns[:kept], [row[kept:] + row[:kept] for row in result.first])
 
 
 def _rows(splits: Mapping[str, Result], whole: Result, answered: Answered) -> list[object]:
@@ -87,7 +93,7 @@ def _distribution(found: Distribution) -> list[object]:
 
 def _numbers(found: Distribution) -> Html:
     values = np.array(found.sample)
-    cells = [found.finite, found.mean, found.low, *np.percentile(values, [5, 50, 95]).tolist(), found.high]
+    cells = [f"{found.finite:,}", found.mean, found.low, *np.percentile(values, [5, 50, 95]).tolist(), found.high]
     return table(["rows", "mean", "smallest", "5 %", "median", "95 %", "largest"], [cells])
 
 

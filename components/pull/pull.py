@@ -1,8 +1,8 @@
 """Takes a version out of a serving directory, with the schema of the data that it can be asked about.
 
-That schema is the one of the data that the model was trained on, as the version itself tells, less what nobody knows
-when a model is asked (labels), and less what only a whole set of training data has to fulfil (how many rows there are).
-Columns that it does not name, such as an id, are allowed: validate warns of them.
+That schema is the one of the data that the model was trained on, as the version itself tells. What nobody knows when a
+model is asked (labels) need not be there, and what only a whole set of training data has to fulfil (how many rows there
+are) is left out. Columns that it does not name, such as an id, are allowed: validate warns of them.
 """
 
 from __future__ import annotations
@@ -78,9 +78,10 @@ def pull(
     asked = for_asking(tfmd.read_schema(told), _inputs(pulled_model.path / serving.MODEL_FOLDER))
     text = text_format.MessageToString(asked, as_utf8=True)
     (schema.directory() / tfmd.SCHEMA_FILE).write_text(text, encoding="utf-8")
-    schema.metadata |= {"features": len(asked.feature), "source": tfmd.OF_A_VERSION}
+    features = sum(not feature.HasField("lifecycle_stage") for feature in asked.feature)
+    schema.metadata |= {"features": features, "source": tfmd.OF_A_VERSION}
     pulled_model.metadata |= {"version": found.number, "reason": str(found.about.get("blessing", ""))}
-    report(f"schema: {source}, {len(asked.feature)} features")
+    report(f"schema: {source}, {features} features that it is asked with")
     return {"version": found.number}
 
 
@@ -140,10 +141,11 @@ def for_asking(schema: schema_pb2.Schema, inputs: Set[str] | None) -> schema_pb2
     """
     result = schema_pb2.Schema()
     result.CopyFrom(schema)
-    del result.feature[:]
-    for feature in schema.feature:
-        if feature.name in inputs if inputs is not None else SERVING not in feature.not_in_environment:
-            result.feature.add().CopyFrom(feature)
+    for place, feature in enumerate(schema.feature):
+        if feature.name not in inputs if inputs is not None else SERVING in feature.not_in_environment:
+            # TFDV passes over a feature of this stage, whether it is there or not.
+            unasked = schema_pb2.Feature(name=feature.name, type=feature.type, lifecycle_stage=schema_pb2.DEBUG_ONLY)
+            result.feature[place].CopyFrom(unasked)
     # How many rows there are, and how they differ from an earlier day's or from training, is no matter of one batch.
     result.ClearField("dataset_constraints")
     for feature in result.feature:

@@ -61,8 +61,8 @@ class CsvTable:
         Args:
           files: in the order of their rows.
           options: how they are written.
-          known: the types that columns had in other data, which these have too, or greater ones. Of what
-            `text_columns` names there may be less here.
+          known: the types that columns had in other data, which these have too, or greater ones; others are text. Of
+            what `text_columns` names there may be less here.
 
         Raises:
           InputError: a file is not CSV, is of another encoding, has a ragged row or other columns than the first one,
@@ -74,7 +74,9 @@ class CsvTable:
             header = table._headers[file.path] = Header.read(file, table.options)
             if not table.names:
                 table.names = header.names
-                table.kinds = {name: (known or {}).get(name, Kind.MISSING) for name in header.names}
+                # What other data had not, such as an id, is no feature: it is kept as it is written.
+                other = Kind.BYTES if known else Kind.MISSING
+                table.kinds = {name: (known or {}).get(name, other) for name in header.names}
                 for name in table.options.text_columns:
                     if known and name not in header.names:
                         continue
