@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -117,7 +117,7 @@ class Distribution:
 
     def document(self) -> dict[str, Any]:
         """As JSON has it."""
-        return asdict(self)
+        return {**vars(self), "counts": dict(self.counts)}
 
     @classmethod
     def read(cls, document: Mapping[str, Any]) -> Distribution:

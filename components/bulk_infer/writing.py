@@ -16,8 +16,8 @@ from components.runtime.data.example_columns import encode_batch
 
 SUFFIXES = {"parquet": ".parquet", "csv": ".csv", "tfrecord": ".tfrecord.gz"}
 
-_GROUP_ROWS = 1 << 17
-_GROUP_BYTES = 32 << 20
+_GROUP_ROWS = 1 << 16
+_GROUP_BYTES = 16 << 20
 
 
 class Writer(Protocol):
