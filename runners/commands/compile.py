@@ -41,8 +41,11 @@ from runners.terminal.output import Result
     metavar="FOLDER",
     help="What images that were built with the same option have as their models: a folder of models, or of one.",
 )
+@click.option(
+    "--infer", is_flag=True, help="The pipeline by which a pushed version answers new data, MODEL-infer, in its place."
+)
 @click.option("--argo/--no-argo", default=True, show_default=True, help="Whether to make the Argo Workflow too.")
-def compile_(model: str, place: Path | None, module: str, models: str | None, argo: bool) -> Result:
+def compile_(model: str, place: Path | None, module: str, models: str | None, infer: bool, argo: bool) -> Result:
     """Compile a model's pipeline to what a cluster runs: <model>.kfp.yaml and <model>.argo.yaml.
 
     MODEL is a folder of models/ by its name, or a folder anywhere by its path.
@@ -51,9 +54,11 @@ def compile_(model: str, place: Path | None, module: str, models: str | None, ar
         raise InputError("--module and --models each say where the model's code lies on the cluster; give one of them")
     carried = None if models is None else folder_of_models(models)
     settings = load_model(model, module, carried)
+    if infer:
+        settings = settings.for_inference()
     if not settings.own_pipeline:
         # Before the compilation, which takes seconds.
-        settings.check_files(SECTIONS, here=False)
+        settings.check_files(("schema",) if infer else SECTIONS, here=False)
     resolved = Images(carried, with_models=not settings.module)
     text = compile_pipeline(settings, resolved)
     parameters = None
@@ -65,7 +70,7 @@ def compile_(model: str, place: Path | None, module: str, models: str | None, ar
         parameters = ir["root"].get("inputDefinitions", {}).get("parameters", {})
     resolved.refuse_other_models()
     place = place or in_checkout("build")
-    file = place if place.suffix in (".yaml", ".yml") else place / f"{settings.folder.name}.kfp.yaml"
+    file = place if place.suffix in (".yaml", ".yml") else place / f"{settings.folder.name}{'-infer' * infer}.kfp.yaml"
     files = {file: text}
     if argo:
         from runners.argo.options import for_settings

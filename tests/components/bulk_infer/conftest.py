@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,10 +11,13 @@ from typing import Any
 import pytest
 import tensorflow as tf
 
+from components.bulk_infer.bulk_infer import bulk_infer
 from components.runtime.data import examples as tf_examples
 from components.runtime.data import tfrecord
+from components.runtime.errors import StageError
 from components.runtime.publish.serving import MODEL_FOLDER
-from tests.support import StageResult, run_stage
+from components.runtime.stage.executor import Execution
+from tests.support import StageResult, executor_input, run_stage
 
 Row = dict[str, Any]
 BIG = 2**53 + 1
@@ -88,7 +93,7 @@ def examples(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def predict(tmp_path: Path, model: Path, examples: Path) -> Predict:
-    """Calls the stage."""
+    """Calls the stage: in this process, which has the model loaded, unless a process of its own is asked for."""
 
     def call(
         name: str = "out",
@@ -96,20 +101,31 @@ def predict(tmp_path: Path, model: Path, examples: Path) -> Predict:
         data: Path = examples,
         inputs: dict[str, Path] | None = None,
         metadata: dict[str, dict[str, Any]] | None = None,
+        apart: bool = False,
         **parameters: Any,
     ) -> StageResult:
         values: dict[str, Any] = {
             "example_splits": [], "output_format": "parquet", "columns": ["*"], "signature": "", "batch_size": 0,
             "sample_rows": 10, "beam_options": [],
         }  # fmt: skip
-        return run_stage(
-            "bulk_infer",
-            tmp_path / name,
-            inputs={"examples": data, "model": model, **(inputs or {})},
-            metadata={"examples": {}, "model": {"version": 3.0}, **(metadata or {})},
-            parameters=values | parameters,
-            outputs=["predictions", "metrics", "report"],
-            output_parameters=["rows"],
-        )
+        arguments: dict[str, Any] = {
+            "inputs": {"examples": data, "model": model, **(inputs or {})},
+            "metadata": {"examples": {}, "model": {"version": 3.0}, **(metadata or {})},
+            "parameters": values | parameters,
+            "outputs": ["predictions", "metrics", "report"],
+            "output_parameters": ["rows"],
+        }
+        return run_stage("bulk_infer", tmp_path / name, **arguments) if apart else _here(tmp_path / name, arguments)
 
     return call
+
+
+def _here(folder: Path, arguments: dict[str, Any]) -> StageResult:
+    folder.mkdir()
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(said):
+            Execution.parse("bulk_infer", executor_input(folder, **arguments)).run(bulk_infer)
+    except StageError as error:
+        return StageResult(error.exit_code, said.getvalue(), f"error: {error}\n", folder)
+    return StageResult(0, said.getvalue(), "", folder)
