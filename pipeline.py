@@ -210,6 +210,7 @@ class Build(Blocks):
     def answer(
         self,
         data: Any,
+        data_format: Any,
         serving_directory: Any,
         version: Any,
         label: Any,
@@ -221,6 +222,7 @@ class Build(Blocks):
 
         Args:
           data: without labels, or with labels that nobody looks at.
+          data_format: of its files; auto to go by their names and first bytes.
           serving_directory: where the version is.
           version: its number; 0 for the one in service, or that `label` names.
           label: of the version; empty for none.
@@ -237,7 +239,7 @@ class Build(Blocks):
             **self.service,
         )
         schema = pull.outputs["schema"]
-        ingest = self.stage("ingest", data=data, schema=schema)
+        ingest = self.stage("ingest", data=data, format=data_format, schema=schema)
         examples = ingest.outputs["examples"]
         statistics = self.stage("statistics", examples=examples, schema_file="")
         validate = self.stage(
@@ -312,6 +314,7 @@ def pipeline(build: Build, data: Any, train_steps: Any, eval_steps: Any, serving
 def infer(
     build: Build,
     data: Any,
+    data_format: Any,
     serving_directory: Any,
     output_format: Any,
     columns: Any,
@@ -321,4 +324,4 @@ def infer(
 ) -> None:
     """The pipeline of `./millrace infer`: a version of the model answers new data."""
     with build.exit_handler():
-        build.answer(data, serving_directory, version, label, output_format, columns, on_anomalies)
+        build.answer(data, data_format, serving_directory, version, label, output_format, columns, on_anomalies)

@@ -95,7 +95,8 @@ def ingest(
         decimal=decimal,
         text_columns=text_columns,
     )
-    if options.given and kind != CSV:
+    # (With a schema they are said of other data, of which this is not in every way.)
+    if options.given and kind != CSV and schema is None:
         raise InputError(f"{options.given[0]} is for CSV files, and {place} is {kind}: take it out")
     if leave_out_without and found:
         raise InputError("leave_out_without is for rows of a table, and these are images: take it out")

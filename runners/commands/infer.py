@@ -41,6 +41,11 @@ TASK = "bulk-infer"
     type=click.Path(path_type=Path),
     help="Where the predictions go: a file by the end of its name (.parquet, .csv, .tfrecord.gz), else a folder.",
 )
+@click.option(
+    "--data-format",
+    type=click.Choice(["auto", "csv", "tfrecord", "parquet", "avro", "images"]),
+    help="Of the new data; by the names and first bytes of its files without.",
+)
 @served_from
 @click.option("--version", "number", type=click.IntRange(min=1), help="The version that answers; in service without.")
 @click.option("--label", default="", shell_complete=completion.labels, help="The label of the version that answers.")
@@ -70,6 +75,7 @@ def infer(
     model: str,
     data: str,
     out: Path,
+    data_format: str | None,
     candidate: str,
     directory: str,
     number: int | None,
@@ -103,8 +109,11 @@ def infer(
     }
     if columns is not None:
         given["columns"] = [name.strip() for name in columns.split(",") if name.strip()]
-    if on_anomalies is not None:
-        given["on_anomalies"] = on_anomalies
+    given |= {
+        name: value
+        for name, value in (("data_format", data_format), ("on_anomalies", on_anomalies))
+        if value is not None
+    }
     local = request.prepare(
         place.root,
         settings,

@@ -38,6 +38,7 @@ def kfp_pipeline(build: Blocks, define: Callable[..., None]) -> BaseComponent:
         "train_steps": settings.train.train_steps,
         "eval_steps": settings.train.eval_steps,
         "serving_directory": settings.place("serving_directory"),
+        "data_format": settings.ingest.format,
         "on_anomalies": settings.validate_.on_anomalies,
         "output_format": settings.bulk_infer.output_format,
         "columns": settings.bulk_infer.columns,

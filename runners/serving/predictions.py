@@ -6,6 +6,7 @@ import csv
 import io
 import os
 import shutil
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -53,8 +54,11 @@ def check(out: Path, output_format: str, *, overwrite: bool, data: str) -> None:
         near = did_you_mean(out.suffix, ENDS)
         raise InputError(f"--out {out}: a file lies there, and the name is that of a folder{near}; name another place")
     parent = next(each for each in place.parents if each.exists())
-    if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
-        raise InputError(f"--out {out}: {parent} cannot be written to; name another place")
+    try:
+        # (Rights say little of file systems that cannot be written.)
+        os.rmdir(tempfile.mkdtemp(prefix=".millrace-", dir=parent))
+    except OSError as error:
+        raise InputError(f"--out {out}: {parent} cannot be written to ({error.strerror}); name another place") from None
 
 
 def put(predictions: Path, out: Path, columns: Sequence[str]) -> None:
@@ -64,9 +68,6 @@ def put(predictions: Path, out: Path, columns: Sequence[str]) -> None:
       predictions: the artifact, with one split.
       out: the place, which `check` let pass.
       columns: of the files.
-
-    Raises:
-      InputError: it cannot be written.
     """
     [split] = [each for each in predictions.iterdir() if each.is_dir()]
     shards = sorted(file for file in split.iterdir() if file.name != EMPTY_NOTE)
@@ -83,8 +84,6 @@ def put(predictions: Path, out: Path, columns: Sequence[str]) -> None:
         if out.is_dir():
             remove(out)
         os.replace(part, out)
-    except OSError as error:
-        raise InputError(f"--out {out}: {error.strerror}; name another place, or free some space") from None
     finally:
         remove(part)
 

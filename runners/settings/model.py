@@ -189,10 +189,16 @@ class Settings(Section):
             pipeline_name(name)
         except ValueError as error:
             raise InputError(f"{shown(self.folder / SETTINGS_FILE)}: pipeline_name: {name!r}: {error}") from None
-        images = Images(layout="plain") if self.ingest.images or self.ingest.format == "images" else None
+        are_images = self.ingest.images or self.ingest.format == "images"
         asked = {
-            # What is said of training data holds for these as far as it says how files are read.
-            "ingest": {"splits": {"all": 1}, "split_patterns": {}, "leave_out_without": [], "images": images},
+            # What is said of training data holds for these as far as it says how its files are read, if they are such.
+            "ingest": {
+                "splits": {"all": 1},
+                "split_patterns": {},
+                "leave_out_without": [],
+                "format": "images" if are_images else "auto",
+                "images": Images(layout="plain") if are_images else None,
+            },
             # (Drift needs something that is no part of a batch.)
             "validate_": {"previous_statistics": ""},
             "cluster": {"fuse": []},
