@@ -7,8 +7,8 @@
 Transform refuses data that validate found invalid, and push publishes nothing without a blessing.
 
 Before train come tune, where the settings have that section, and resolve-base, where they say `train.warm_start`.
-Where the settings ask for it, infra_validate and approve run before push, and push_hub and
-push_vertex after it.
+Where the settings ask for it, infra_validate and approve run before push, and canary, push_hub and push_vertex after
+it.
 Around all of it, where the settings have `notify`, is an exit handler: notify runs last, however the run ended.
 
 `infer` is another pipeline, which has a version that was pushed answer new data:
@@ -191,6 +191,10 @@ class Build(Blocks):
             blessed["blessing"] = asked.outputs["approval"]
         data = {"schema": prepared.schema.outputs["schema"], "statistics": prepared.statistics.outputs["statistics"]}
         push = self.stage("push", f"push{suffix}", **blessed, **data, destination=serving_directory, **self.service)
+        if self.settings.canary:
+            self.stage(
+                "canary", f"canary{suffix}", pushed_model=push.outputs["pushed_model"], examples=examples, **named
+            )
         # Push alone can tell whether the blessing still holds: the others publish what it has put in service.
         named["pipeline"] = self.settings.pipeline_name
         if self.settings.push_hub:

@@ -20,6 +20,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--port", type=int, default=8500, help="gRPC; 0 for none")
     parser.add_argument("--rest_api_port", type=int, default=8501, help="REST; 0 for none")
     parser.add_argument("--file_system_poll_wait_seconds", type=float, default=1.0, help="0 to look once")
+    parser.add_argument(
+        "--serve_label", default="", help="serve the version with this label, not the newest, where there is one"
+    )
     parser.add_argument("--address", default="127.0.0.1", help="where it listens; 0.0.0.0 for all that can reach it")
     options = parser.parse_args(arguments)
     # KServe reads the command line too, and knows other options.
@@ -38,7 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
     from model_server.server import serve
     from model_server.versions import Versions
 
-    models = {options.model_name: Versions(options.model_name, options.model_base_path)}
+    models = {options.model_name: Versions(options.model_name, options.model_base_path, options.serve_label)}
     try:
         asyncio.run(
             serve(

@@ -1,8 +1,9 @@
 """Which versions are in memory: what lies in the serving directory, looked at again and again.
 
-The highest version that can be loaded is in service, and each that has a label beside it. A new one is loaded, and its
-warm-up requests are answered, before an old one goes, so that there is never none. A request keeps the version that it
-was given: it is answered whole by that one, and a version is freed when its last request has ended.
+The highest version that can be loaded is in service, or that of a label where the server is told so, and each that has
+a label beside it. A new one is loaded, and its warm-up requests are answered, before an old one goes, so that there is
+never none. A request keeps the version that it was given: it is answered whole by that one, and a version is freed when
+its last request has ended.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -64,15 +65,17 @@ class Loaded:
 class Versions:
     """The versions of one model."""
 
-    def __init__(self, name: str, root: Path) -> None:
+    def __init__(self, name: str, root: Path, serve_label: str = "") -> None:
         """Nothing is loaded before the first `refresh`.
 
         Args:
           name: of the model, in requests.
           root: its serving directory.
+          serve_label: in service is the version that has this label, whatever is newer; the newest where none has it.
         """
         self.name = name
         self.root = root
+        self._serve_label = serve_label
         self._known: dict[int, Loaded] = {}
         self._labels: dict[str, int] = {}
         self._labels_error = ""
@@ -87,7 +90,7 @@ class Versions:
             folders = dict(serving.numbered(self.root))
             labels = {name: number for name, number in self._read_labels().items() if number in folders}
             in_service = 0
-            for number in sorted(folders, reverse=True):
+            for number in self._wanted(folders, labels):
                 if self._load(number, folders[number]):
                     in_service = number
                     break
@@ -108,6 +111,17 @@ class Versions:
                 failed = {number for number, each in self._known.items() if each.error and number in folders}
             for number in [number for number in self._known if number not in wanted | failed]:
                 self._unload(number)
+
+    def _wanted(self, folders: Iterable[int], labels: Mapping[str, int]) -> list[int]:
+        """The versions that may be in service, the one to be first."""
+        labelled = labels.get(self._serve_label)
+        if labelled is None:
+            return sorted(folders, reverse=True)
+        # One that cannot be loaded leaves what answers in service; where nothing does, an earlier version is better
+        # than none, and a newer one is not.
+        if self._answers(self._in_service):
+            return [labelled, *({self._in_service} & set(folders))]
+        return sorted((number for number in folders if number <= labelled), reverse=True)
 
     def _read_labels(self) -> dict[str, int]:
         try:

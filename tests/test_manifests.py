@@ -37,7 +37,7 @@ OBJECT_FILES = sorted(
     if file.name != "kustomization.yaml" and file.parent.name not in ("schedules", "config")
 )
 OBJECTS = [thing for file in OBJECT_FILES for thing in documents(file)]
-CUSTOM_KINDS = {"PodMonitor"}
+CUSTOM_KINDS = {"PodMonitor", "HTTPRoute"}
 METRICS = "/monitoring/prometheus/metrics"
 SERVED = "taxi"
 

@@ -33,7 +33,7 @@ FindImage = Callable[[str, str], str]
 USER = 1000
 """The user that the images are made for."""
 
-VOLUME_STAGES = ("ingest", "resolve", "pull", "approve", "push")
+VOLUME_STAGES = ("ingest", "resolve", "pull", "approve", "push", "canary")
 """The stages that read raw data or the serving directory, which may lie on the volume."""
 
 

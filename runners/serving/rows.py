@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import base64
 import json
-import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from components.runtime.errors import InputError, did_you_mean
 from components.runtime.model_server.client import Tensor
+from components.runtime.model_server.instances import instance
 
-_SMALLEST_INT64 = -(2**63)
 _FILE_SIGN = "@"
 _FORMATS = (".csv", ".tsv", ".parquet", ".jsonl", ".ndjson", ".json")
 
@@ -112,55 +110,21 @@ def _lines(file: Path, limit: int) -> Iterator[Mapping[str, Any]]:
 
 
 def _row(row: Mapping[str, Any], inputs: Mapping[str, Tensor], where: str) -> dict[str, Any]:
-    return {name: _value(row.get(name), tensor, f"{where}: {name}") for name, tensor in inputs.items()}
+    opened = {
+        name: _opened(value, f"{where}: {name}") if inputs[name].dtype == "DT_STRING" else value
+        for name, value in row.items()
+        if name in inputs
+    }
+    return instance(opened, inputs, where)
 
 
-def _value(value: Any, tensor: Tensor, where: str) -> Any:
-    several = len(tensor.shape) > 1
-    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
-        if not several:
-            raise InputError(f"{where} takes one value, not a list")
-        return [_value(each, Tensor(tensor.dtype, tensor.shape[1:]), where) for each in value]
-    if several and value is not None:
-        raise InputError(f"{where} takes a list of values")
-    if value is None and several:
-        # As many missing values as there are places; none where that is open.
-        return [_value(None, Tensor(tensor.dtype, tensor.shape[1:]), where)] * max(tensor.shape[1], 0)
-    if tensor.dtype == "DT_STRING":
-        return _text(value, where)
-    if tensor.dtype == "DT_BOOL":
-        return _bool(value, where)
-    whole = "INT" in tensor.dtype
-    if value is None:
-        return _SMALLEST_INT64 if whole else math.nan
-    try:
-        if isinstance(value, bool):
-            raise ValueError(value)
-        number = int(value) if whole and isinstance(value, str) else float(value) if isinstance(value, str) else value
-        if not isinstance(number, int | float) or (whole and number != int(number)):
-            raise ValueError(number)
-        return int(number) if whole else number
-    except (ValueError, OverflowError):
-        raise InputError(f"{where} takes a {'whole ' if whole else ''}number, not {value!r}") from None
-
-
-def _text(value: Any, where: str) -> Any:
-    if value is None:
-        return ""
-    if isinstance(value, bytes):
-        return {"b64": base64.b64encode(value).decode()}
-    if not isinstance(value, str):
-        return str(value)
-    if not value.startswith(_FILE_SIGN) or len(value) == 1:
+def _opened(value: Any, where: str) -> Any:
+    """A value, with the bytes of the files that its texts stand for."""
+    if isinstance(value, list):
+        return [_opened(each, where) for each in value]
+    if not isinstance(value, str) or not value.startswith(_FILE_SIGN) or len(value) == 1:
         return value
     try:
-        return {"b64": base64.b64encode(Path(value[1:]).read_bytes()).decode()}
+        return Path(value[1:]).read_bytes()
     except OSError as error:
         raise InputError(f"{where}: {value[1:]}: {error.strerror}; {value!r} stands for the bytes of a file") from None
-
-
-def _bool(value: Any, where: str) -> bool:
-    told = str(value).lower() if value is not None else "false"
-    if told not in ("true", "false", "0", "1"):
-        raise InputError(f"{where} takes true or false, not {value!r}")
-    return told in ("true", "1")

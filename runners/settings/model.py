@@ -27,6 +27,7 @@ from runners.settings.sections import Section
 from runners.settings.stages import (
     Approve,
     BulkInfer,
+    Canary,
     Evaluate,
     Images,
     InfraValidate,
@@ -52,7 +53,7 @@ SECTIONS = (
 )
 """Of the settings, by stage, as far as they are its arguments."""
 
-OPTIONAL_SECTIONS = ("tune", "infra_validate", "approve", "push_hub", "push_vertex", "notify")
+OPTIONAL_SECTIONS = ("tune", "infra_validate", "approve", "canary", "push_hub", "push_vertex", "notify")
 """Those without which a pipeline has no task of the stage."""
 
 PipelineName = Annotated[str, AfterValidator(pipeline_name)]
@@ -100,6 +101,7 @@ class Settings(Section):
     bulk_infer: BulkInfer = BulkInfer()
     infra_validate: InfraValidate | None = None
     approve: Approve | None = None
+    canary: Canary | None = None
     push_hub: PushHub | None = None
     push_vertex: PushVertex | None = None
     notify: Notify | None = None
@@ -148,11 +150,11 @@ class Settings(Section):
     @model_validator(mode="after")
     def _served_rows_are_in_a_split(self) -> Settings:
         known = self.ingest.split_patterns or self.ingest.splits
-        if self.infra_validate and self.infra_validate.split not in known and not self.own_pipeline:
-            near = did_you_mean(self.infra_validate.split, list(known)) or ";"
-            raise ValueError(
-                f"infra_validate.split: no split {self.infra_validate.split!r}{near} ingest makes {', '.join(known)}"
-            )
+        asking = {"infra_validate": self.infra_validate, "canary": self.canary}
+        for section, split in ((name, each.split) for name, each in asking.items() if each):
+            if split not in known and not self.own_pipeline:
+                near = did_you_mean(split, list(known)) or ";"
+                raise ValueError(f"{section}.split: no split {split!r}{near} ingest makes {', '.join(known)}")
         return self
 
     @model_validator(mode="after")

@@ -23,7 +23,7 @@ TASKS_OF_ANOTHER_NAME = {
 GPU_STAGES = ("train", "tune")
 """The stages that have a GPU image."""
 
-NEVER_CACHED = ("resolve", "pull", "approve", "push", "push_hub", "push_vertex", "notify")
+NEVER_CACHED = ("resolve", "pull", "approve", "push", "canary", "push_hub", "push_vertex", "notify")
 """The stages that read or change what lies outside the pipeline."""
 
 _ENVIRONMENT = {
@@ -45,6 +45,12 @@ _STAGE: dict[str, dict[str, Any]] = {
     "approve": {
         "memory": {"request": "128Mi", "limit": "512Mi"},
         "cpu": {"request": "50m", "limit": "500m"},
+        "timeout": "25h",
+    },
+    # It looks at counters, for as long as the settings say.
+    "canary": {
+        "memory": {"request": "256Mi", "limit": "1Gi"},
+        "cpu": {"request": "50m", "limit": "1"},
         "timeout": "25h",
     },
     # It sends a few lines, and the run waits for it.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, Field, PositiveFloat, PositiveInt, StringConstraints
+from pydantic import AfterValidator, BaseModel, Field, PositiveFloat, PositiveInt, StringConstraints, model_validator
 
 from runners.settings import sections
 
@@ -219,6 +219,59 @@ class Approve(Section):
 
     timeout_minutes: float = Field(default=60.0, gt=0, le=24 * 60)
     approvers: list[Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]] = []
+
+
+class CanaryBounds(Section):
+    """What a new version must not exceed under its share of the traffic; none where a value is None.
+
+    Attributes:
+      error_rate: share of the requests without an answer.
+      error_rate_added: the same, above that of the stable version.
+      p99_ms: 99 of 100 requests are answered within.
+      p99_ratio: the same, as a multiple of that of the stable version.
+      answers: share of the same rows that it answers otherwise.
+    """
+
+    error_rate: float | None = Field(default=None, ge=0, le=1)
+    error_rate_added: float | None = Field(default=0.01, ge=0, le=1)
+    p99_ms: PositiveFloat | None = None
+    p99_ratio: PositiveFloat | None = 2.0
+    answers: float | None = Field(default=None, ge=0, le=1)
+
+
+class Canary(Section):
+    """A share of the traffic for a new version, before it is promoted; see docs/canary.md.
+
+    Attributes:
+      route: NAMESPACE/NAME of the HTTPRoute; or
+      inference_service: NAMESPACE/NAME of KServe's InferenceService.
+    """
+
+    route: str = ""
+    stable_service: str = "serving"
+    canary_service: str = "serving-canary"
+    inference_service: str = ""
+    model_uri: str = ""
+    port: PositiveInt = 8080
+    model_name: str = ""
+    label: str = "stable"
+    steps: Annotated[list[Annotated[int, Field(ge=1, le=100)]], Field(min_length=1)] = [10, 50]
+    step_minutes: float = Field(default=10.0, gt=0, le=12 * 60)
+    min_requests: PositiveInt = 100
+    split: str = "eval"
+    rows: int = Field(default=200, ge=0, le=10_000)
+    bounds: CanaryBounds = CanaryBounds()
+    ready_minutes: PositiveFloat = 10.0
+    roll_back: bool = True
+    kubernetes: str = ""
+
+    @model_validator(mode="after")
+    def _something_shares_the_traffic(self) -> Canary:
+        if bool(self.route) == bool(self.inference_service):
+            raise ValueError("either route or inference_service says what shares the traffic; give one of them")
+        if sorted(set(self.steps)) != self.steps:
+            raise ValueError(f"steps: expected rising percentages, not {self.steps}")
+        return self
 
 
 class Mail(Section):

@@ -17,7 +17,8 @@ PAGE = PROJECT / "docs" / "stages.md"
 _ARTIFACTS = {"Artifact", "Dataset", "Model", "Metrics", "ClassificationMetrics", "HTML", "Markdown"}
 _ORDER = (
     *("ingest", "statistics", "schema", "validate", "transform", "tune", "train", "resolve", "evaluate"),
-    *("choose", "infra_validate", "approve", "push", "push_hub", "push_vertex", "notify", "pull", "bulk_infer"),
+    *("choose", "infra_validate", "approve", "push", "canary", "push_hub", "push_vertex", "notify"),
+    *("pull", "bulk_infer"),
 )
 _HEAD = """# The stages
 
@@ -37,7 +38,8 @@ What `models/<name>/settings.yaml` can say; every key may be left out.
 | `module` | where the model's code lies, if not in the folder: see [images.md](images.md) |
 | `ingest`, `statistics`, `schema`, `validate`, `transform`, `train`, `evaluate`, `push` | their inputs, below |
 | `train` | also `warm_start`: start from the last blessed model, see [training.md](training.md) |
-| `tune`, `infra_validate`, `approve`, `push_hub`, `push_vertex`, `notify` | the same; with it there is the stage |
+| `tune`, `infra_validate`, `approve`, `canary` | the same; only with it is there the stage |
+| `push_hub`, `push_vertex`, `notify` | the same |
 | `bulk_infer` | what `./millrace infer` does where it is not told: see [bulk-inference.md](bulk-inference.md) |
 | `candidates`, `choose` | several models on the same data, one of which is chosen: see [candidates.md](candidates.md) |
 | `cluster` | what a compiled pipeline asks of its cluster: see [cluster-settings.md](cluster-settings.md) |

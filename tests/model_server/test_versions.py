@@ -141,6 +141,27 @@ def test_requests_keep_the_version_that_they_were_given(served: Versions, models
     assert version.state is State.END
 
 
+def test_a_server_of_a_label_serves_nothing_newer(tmp_path: Path, models: dict[int, Path]) -> None:
+    served = Versions("m", tmp_path / "served", serve_label="stable")
+    put(served, models, 1, 1)
+    served.refresh()
+    assert told(served) == 1, "nothing has the label yet"
+    labels.write(served.root, {"stable": 1})
+    for number in (2, 3):
+        put(served, models, number, number)
+    served.refresh()
+    assert (told(served), states(served)) == (1, {1: "AVAILABLE"})
+    labels.write(served.root, {"stable": 3})
+    served.refresh()
+    assert (told(served), states(served)) == (3, {3: "AVAILABLE"})
+    # Nor does it take one that was never stable for one that cannot be loaded.
+    put(served, models, 4, 2)
+    (served.root / "5").mkdir()
+    labels.write(served.root, {"stable": 5})
+    served.refresh()
+    assert told(served) == 3
+
+
 def test_labels_are_read_live(served: Versions, models: dict[int, Path]) -> None:
     for number in (1, 2, 3):
         put(served, models, number, number)

@@ -49,16 +49,17 @@ class Tensor:
 class Client:
     """Asks one model of one server; may be used by several threads at once."""
 
-    def __init__(self, address: str, model: str) -> None:
+    def __init__(self, address: str, model: str, pool: urllib3.PoolManager | None = None) -> None:
         """Connects to nothing yet.
 
         Args:
           address: such as http://127.0.0.1:8501.
           model: its name there.
+          pool: what to ask by, where a server is reached by a way of its own.
         """
         self.address = address.rstrip("/")
         self.model = model
-        self._pool = urllib3.PoolManager(maxsize=64, retries=False, timeout=urllib3.Timeout(_TIMEOUT))
+        self._pool = pool or urllib3.PoolManager(maxsize=64, retries=False, timeout=urllib3.Timeout(_TIMEOUT))
 
     def state(self) -> State:
         """Which versions answer; none where the server itself does not, or does not know the model yet."""

@@ -1,0 +1,136 @@
+"""Asks the Kubernetes API: as the pod's own account, or through a `kubectl proxy` that somebody has started."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import urllib3
+
+from components.runtime.errors import InputError, TransientError
+
+_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+_INSIDE = "https://kubernetes.default.svc"
+_TIMEOUT = 30.0
+_MERGE = "application/merge-patch+json"
+_JSON = "application/json-patch+json"
+_CONFLICT = 409
+_TEMPORARY = 500
+
+
+class Kubernetes:
+    """A cluster, as its API tells of it and changes it."""
+
+    def __init__(self, address: str = "", account: Path = _ACCOUNT) -> None:
+        """Connects to nothing yet.
+
+        Args:
+          address: of a proxy of the API, such as http://127.0.0.1:8001; this pod's own cluster without.
+          account: the folder where the pod's token, certificate and namespace lie.
+
+        Raises:
+          InputError: there is no address, and this is no pod that may ask the API.
+        """
+        self.namespace = ""
+        self._token = account / "token"
+        self._is_inside = not address
+        if self._is_inside:
+            if not self._token.is_file():
+                raise InputError(
+                    "canary shares traffic on Kubernetes, and this is no pod with a service account; run it there, or "
+                    "start `kubectl proxy` and name it: canary.kubernetes: http://127.0.0.1:8001"
+                )
+            self.namespace = (account / "namespace").read_text().strip()
+        self.address = address.rstrip("/") or _INSIDE
+        self._certificates = {"ca_certs": str(account / "ca.crt")} if self._is_inside else {}
+        self._pool = self.pool()
+
+    def pool(self) -> urllib3.PoolManager:
+        """What asks the API as who runs this, and what lies behind it: `pod` has the addresses."""
+        timeout = urllib3.Timeout(_TIMEOUT)
+        # The token of a pod is another one every hour.
+        token = f"Bearer {self._token.read_text().strip()}" if self._is_inside else ""
+        return urllib3.PoolManager(
+            maxsize=16,
+            retries=False,
+            timeout=timeout,
+            headers={"Authorization": token} if token else {},
+            **self._certificates,
+        )
+
+    def get(self, path: str) -> dict[str, Any]:
+        """A resource, or a list of them.
+
+        Raises:
+          InputError: it is not there, or the account may not see it.
+          TransientError: the API does not answer.
+        """
+        return self._asked("GET", path)
+
+    def merge(self, path: str, changes: dict[str, Any]) -> dict[str, Any]:
+        """Changes a resource by a JSON merge patch (RFC 7386): what is None goes.
+
+        Raises:
+          InputError: as of `get`.
+          TransientError: the API does not answer.
+        """
+        return self._asked("PATCH", path, changes, _MERGE)
+
+    def patch(self, path: str, changes: Sequence[dict[str, Any]]) -> dict[str, Any]:
+        """Changes a resource by a JSON patch (RFC 6902).
+
+        Raises:
+          InputError: as of `get`.
+          TransientError: the API does not answer, or somebody else has changed it meanwhile.
+        """
+        return self._asked("PATCH", path, list(changes), _JSON)
+
+    def pod(self, namespace: str, name: str, port: int) -> str:
+        """The address of a port of a pod, behind the API."""
+        return f"{self.address}/api/v1/namespaces/{namespace}/pods/http:{name}:{port}/proxy"
+
+    def text(self, address: str) -> str:
+        """What lies at an address of `pod`.
+
+        Raises:
+          TransientError: nothing answers there.
+        """
+        return self._raw("GET", address).decode("utf-8", "replace")
+
+    def _asked(self, method: str, path: str, body: Any = None, kind: str = "") -> dict[str, Any]:
+        content = self._raw(method, f"{self.address}{path}", body, kind)
+        try:
+            found = json.loads(content)
+        except ValueError:
+            found = None
+        if not isinstance(found, dict):
+            raise InputError(f"{self.address}: answers, but not as Kubernetes does; check canary.kubernetes")
+        return found
+
+    def _raw(self, method: str, address: str, body: Any = None, kind: str = "") -> bytes:
+        pool = self.pool() if self._is_inside else self._pool
+        headers = pool.headers | ({"Content-Type": kind} if kind else {})
+        content = None if body is None else json.dumps(body).encode()
+        place = address.removeprefix(self.address)
+        try:
+            answer = pool.request(method, address, body=content, headers=headers)
+        except urllib3.exceptions.HTTPError as error:
+            raise TransientError(
+                f"Kubernetes at {self.address}: no answer ({type(error).__name__}); try again"
+            ) from None
+        if answer.status < 400:
+            return bytes(answer.data)
+        said = _message(answer.data)
+        if answer.status == _CONFLICT or answer.status >= _TEMPORARY or "the test operation" in said:
+            raise TransientError(f"Kubernetes, {method} {place}: {said} ({answer.status}); try again")
+        hint = "; manifests/serving/canary has the role that the stage needs" if answer.status in (401, 403) else ""
+        raise InputError(f"Kubernetes, {method} {place}: {said} ({answer.status}){hint}")
+
+
+def _message(content: bytes) -> str:
+    try:
+        return " ".join(str(json.loads(content)["message"]).split())
+    except (ValueError, KeyError, TypeError):
+        return " ".join(content[:300].decode("utf-8", "replace").split()) or "no reason given"

@@ -1,0 +1,92 @@
+"""What the stage changes in the serving directory, each under its lock."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from components.runtime import VERSION
+from components.runtime.errors import InputError
+from components.runtime.publish import labels, publishing, serving
+from components.runtime.stage.progress import report as progress
+
+
+class OvertakenError(Exception):
+    """Another version has come meanwhile."""
+
+
+def stable_version(root: Path, destination: str, label: str, version: int, replaced: int) -> int:
+    """The version with the label, which the one that was in service before gets where none has it; 0 where none was."""
+    known = _read(root)
+    there = dict(serving.numbered(root))
+    if version not in there:
+        raise InputError(f"{destination}: version {version} is gone; run the pipeline again")
+    found = known.get(label, 0)
+    if found and found not in there:
+        raise InputError(f"{destination}: {label} is version {found}, which is gone; give the label to another one")
+    if not found and replaced in there:
+        give_label(root, destination, label, replaced)
+        return replaced
+    return found
+
+
+def _read(root: Path) -> dict[str, int]:
+    try:
+        return labels.read(root)
+    except ValueError as error:
+        raise InputError(str(error)) from None
+
+
+def give_label(root: Path, destination: str, label: str, version: int) -> None:
+    """Gives a version the label."""
+    with publishing.changing(destination, root):
+        labels.write(root, _read(root) | {label: version})
+    progress(f"{label} is version {version} of {destination}")
+
+
+def promote(root: Path, destination: str, label: str, version: int) -> None:
+    """Gives the newest version the label.
+
+    Raises:
+      OvertakenError: it is the newest no more.
+    """
+    with publishing.changing(destination, root):
+        if (newest := max(dict(serving.numbered(root)), default=0)) != version:
+            raise OvertakenError(f"version {newest} has come meanwhile, whose own canary tells more")
+        labels.write(root, _read(root) | {label: version})
+    progress(f"{label} is version {version} of {destination}")
+
+
+def put_back(root: Path, destination: str, stable: int, version: int, reason: str, run: str) -> int:
+    """Makes the stable model the newest version, so that servers and the next run go by it.
+
+    Args:
+      root: the serving directory.
+      destination: what people call it.
+      stable: version that holds the model.
+      version: the one that is taken back.
+      reason: why.
+      run: that says so.
+
+    Returns:
+      the number of the new version; 0 where the stable model cannot be put back, or need not.
+    """
+    with publishing.changing(destination, root):
+        folders = dict(serving.numbered(root))
+        if max(folders, default=0) != version:
+            progress("another version has come meanwhile; nothing is put back")
+            return 0
+        try:
+            model = serving.read_version(stable, folders[stable])
+            if model is None:
+                progress(f"version {stable} was not pushed by Millrace; it is not put back")
+                return 0
+            serving.verify(model)
+        except serving.DamagedError as error:
+            progress(f"version {stable} is not put back: it is damaged: {error}")
+            return 0
+        number = serving.next_number(root)
+        said = {"version": number, "same_as": stable, "replaced": version, "by": "canary", "why": reason, "run": run}
+        about = {"producer": f"millrace/canary {VERSION}", serving.ROLLED_BACK: said}
+        publishing.publish_again(root, model, about)
+    progress(f"version {number} of {destination} is the model of version {stable} again")
+    return number
