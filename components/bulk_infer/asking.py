@@ -157,8 +157,8 @@ class Model:
 
     def _tensors(self, records: tf.Tensor) -> dict[str, tf.Tensor]:
         """The plain features of records, as `signatures.export` says that they are given."""
-        # Without a schema it takes the types from the records, and leaves out features that none of them has. (A decoder
-        # is for one thread.)
+        # Without a schema it takes the types from the records, and leaves out features that none of them has.
+        # (A decoder is for one thread.)
         batch = ExamplesToRecordBatchDecoder().DecodeBatch(records.numpy().tolist())
         return {argument: _tensor(name, spec, _column(batch, name)) for argument, (name, spec) in self._plain.items()}
 
@@ -232,7 +232,7 @@ def _column(batch: pa.RecordBatch, name: str) -> pa.Array:
 
 
 def _tensor(name: str, spec: Any, column: pa.Array) -> tf.Tensor:
-    """A feature of all rows as the signature takes it; what is missing is NaN, an empty text, or the smallest integer."""
+    """A feature of all rows as the signature takes it; a missing value is NaN, an empty text, or the smallest integer."""
     rows = len(column)
     missing: Any = b"" if spec.dtype == tf.string else spec.dtype.min if spec.dtype.is_integer else math.nan
     lengths, values = np.zeros(rows, np.int64), np.array([], dtype=object)

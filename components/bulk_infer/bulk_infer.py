@@ -1,4 +1,4 @@
-"""The bulk_infer stage: has a model answer every row of new data. What can be refused is, before TensorFlow is imported."""
+"""The bulk_infer stage: a model answers every row. What can be refused at once is, before TensorFlow is imported."""
 
 from __future__ import annotations
 
@@ -92,7 +92,8 @@ def bulk_infer(
 def _check(output_format: str, columns: list[str], batch_size: int, sample_rows: int) -> None:
     if output_format not in FORMATS:
         raise InputError(
-            f"output_format is {output_format!r}{did_you_mean(output_format, FORMATS)}; write one of {', '.join(FORMATS)}"
+            f"output_format is {output_format!r}{did_you_mean(output_format, FORMATS)}; "
+            f"write one of {', '.join(FORMATS)}"
         )
     if wrong := [name for name in columns if not isinstance(name, str) or not name]:
         raise InputError(f"columns: {wrong[0]!r} is no name of a column")

@@ -79,10 +79,10 @@ class Distribution:
         if self.kind == TEXTS:
             self._count(Counter(text.decode("utf-8", "replace") for text in flat[:, 0].tolist()))
             return
-        good = np.ones(len(flat), np.bool_)
+        good: Array = np.ones(len(flat), np.bool_)
         if flat.dtype.kind == "f":
             nan = np.isnan(flat).any(axis=1)
-            good = np.isfinite(flat).all(axis=1)
+            good = np.asarray(np.isfinite(flat).all(axis=1))
             self.nan += int(nan.sum())
             self.infinite += int((~good & ~nan).sum())
         if not self.kind:

@@ -63,14 +63,15 @@ def _rows(splits: Mapping[str, Result], whole: Result, answered: Answered) -> li
     by = f"version {answered.version}" if answered.version else "the model of this run, which has no version yet"
     how = "Beam" if answered.on_beam else "batches in one process"
     rate = whole.rows / answered.seconds
+    several = splits if len(splits) > 1 else {}
     told: list[list[object]] = [
         ["answered by", by],
         ["signature", answered.signature],
-        *([f"rows of {split}", f"{result.rows:,}"] for split, result in splits.items() if len(splits) > 1),
         ["rows", f"{whole.rows:,}"],
         ["seconds", f"{answered.seconds:,.1f}, {rate:,.0f} rows a second, by {how}"],
         ["written as", f"{answered.output_format}: {', '.join(answered.columns)}"],
     ]
+    told[2:2] = [[f"rows of {split}", f"{result.rows:,}"] for split, result in several.items()]
     return [table(["", ""], told)]
 
 

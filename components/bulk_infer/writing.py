@@ -38,7 +38,8 @@ def writer(output_format: str, path: Path, schema: pa.Schema) -> Writer:
       path: where.
       schema: of the batches.
     """
-    return {"parquet": _Parquet, "csv": _Csv, "tfrecord": _TFRecord}[output_format](path, schema)
+    kinds: dict[str, type[_Parquet | _Csv | _TFRecord]] = {"parquet": _Parquet, "csv": _Csv, "tfrecord": _TFRecord}
+    return kinds[output_format](path, schema)
 
 
 class _Parquet:

@@ -35,6 +35,7 @@ argument, of which Linux takes 128 KiB."""
 def ingest(
     examples: OutputArtifact,
     sample: OutputArtifact,
+    schema: InputArtifact | None,
     data: str,
     format: str,
     splits: dict[str, Any],
@@ -49,13 +50,14 @@ def ingest(
     null_values: list[str] = [],  # noqa: B006 (only read)
     decimal: str = ".",
     leave_out_without: list[str] = [],  # noqa: B006 (only read)
-    schema: InputArtifact | None = None,
 ) -> None:
     """Writes the raw data's records as tf.Examples.
 
     Args:
       examples: gets `Split-<name>/data_tfrecord-<shard>-of-<shards>.gz`.
       sample: gets a page with some of the rows.
+      schema: of the data that a model was trained on, whose types columns of the same names have, if their values can;
+        None where the data alone tells them.
       data: folder or file, as a path or a gs:// or s3:// URI.
       format: of the files: csv, tfrecord, parquet, avro, images, or auto.
       splits: number of hash buckets of each split.
@@ -70,8 +72,6 @@ def ingest(
       null_values: cells that are missing values.
       decimal: the mark before decimals.
       leave_out_without: columns without a value in which a row is left out; NaN is none.
-      schema: of the data that a model was trained on, whose types columns of the same names have, if their values can;
-        None where the data alone tells them.
 
     Raises:
       InputError: the data or the parameters cannot be used.

@@ -107,9 +107,8 @@ def _number(destination: str, root: Path, version: int, label: str) -> int:
         version = known[label]
     if version and version not in numbers:
         named = f", which {label!r} names" if label else ""
-        raise InputError(
-            f"{destination}: there is no version {version}{named}; there are {', '.join(map(str, sorted(numbers)[-_NAMED:]))}"
-        )
+        there = ", ".join(map(str, sorted(numbers)[-_NAMED:]))
+        raise InputError(f"{destination}: there is no version {version}{named}; there are {there}")
     return version or numbers[0]
 
 

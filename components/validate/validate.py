@@ -147,6 +147,7 @@ def check(
       schema: what the data should be like.
       earlier: statistics that take the place of `train` where drift is measured, by split: that of the same name, or
         else `train`. Then the comparator of the number of examples counts.
+      asking: whether a model is to be asked about the data, which may have columns besides and only few rows.
     """
     train = statistics.get(BASE_SPLIT)
     found: dict[str, anomalies_pb2.Anomalies] = {}

@@ -1,7 +1,7 @@
 """The types that a schema gives its features, read without TensorFlow Metadata.
 
-The format is tensorflow_metadata/proto/v0/schema.proto in protobuf's text form, of which only what is needed is described
-here: in a text fields go by their names, and the parser passes over those that it does not know.
+The format is tensorflow_metadata/proto/v0/schema.proto in protobuf's text form, of which only what is needed is
+described here: in a text fields go by their names, and the parser passes over those that it does not know.
 """
 
 from __future__ import annotations

@@ -24,7 +24,9 @@ feature {
   drift_comparator { jensen_shannon_divergence { threshold: 0.1 } }
 }
 feature { name: "company" type: BYTES presence { min_count: 1 } value_count { min: 1 max: 1 } }
-feature { name: "tips" type: FLOAT presence { min_fraction: 1 } shape { dim { size: 1 } } not_in_environment: "SERVING" }
+feature {
+  name: "tips" type: FLOAT presence { min_fraction: 1 } shape { dim { size: 1 } } not_in_environment: "SERVING"
+}
 default_environment: "TRAINING"
 default_environment: "SERVING"
 dataset_constraints { min_examples_count: 1000 }
