@@ -232,7 +232,7 @@ def _column(batch: pa.RecordBatch, name: str) -> pa.Array:
 
 
 def _tensor(name: str, spec: Any, column: pa.Array) -> tf.Tensor:
-    """A feature of all rows as the signature takes it; a missing value is NaN, an empty text, or the smallest integer."""
+    """A feature of all rows as the signature takes it; a missing value as `signatures.export` has it."""
     rows = len(column)
     missing: Any = b"" if spec.dtype == tf.string else spec.dtype.min if spec.dtype.is_integer else math.nan
     lengths, values = np.zeros(rows, np.int64), np.array([], dtype=object)
