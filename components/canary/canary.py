@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from components.canary import answers as asking
-from components.canary import judging, page, versions
+from components.canary import judging, page, tensorflow_serving, versions
 from components.canary.kubernetes import Kubernetes
 from components.canary.servers import Servers
 from components.canary.traffic import CANARY, STABLE, InferenceService, Route, Traffic
@@ -67,6 +67,7 @@ def canary(
     model_uri: str,
     port: int,
     model_name: str,
+    config_map: str,
     label: str,
     steps: list[int],
     step_minutes: float,
@@ -94,6 +95,7 @@ def canary(
       model_uri: with inference_service, its storageUri for a version.
       port: with inference_service, of REST in its pods.
       model_name: of the model in requests.
+      config_map: with route, NAMESPACE/NAME of what configures a TensorFlow Serving that holds the stable version.
       label: what a promoted version gets.
       steps: shares of the traffic, in percent.
       step_minutes: how long each is watched.
@@ -166,6 +168,8 @@ def canary(
                 if step.refused:
                     raise _Refused(f"at {percent} % of the traffic {step.refused}")
             versions.promote(root, destination, label, version)
+            if config_map:
+                tensorflow_serving.hold(cluster, config_map, name, label, version)
             _wait_until_ready(servers, STABLE, version, ready_minutes * 60)
             traffic.settle(promoted=True)
             verdict.promoted = True
@@ -211,7 +215,7 @@ def _wait_until_ready(servers: Servers, side: str, version: int, seconds: float)
             told = f"the {side} side serves {', '.join(has)} and not version {version} after {seconds / 60:g} minutes"
             if side == CANARY:
                 raise _Refused(told)
-            raise TransientError(f"{told}; its server has to serve the label (--serve_label), see docs/canary.md")
+            raise TransientError(f"{told}; its server has to hold the version with the label, see docs/canary.md")
         progress(f"waiting until the {side} side serves version {version}", force=False)
         time.sleep(_POLL_SECONDS)
 

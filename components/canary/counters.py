@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -73,9 +73,9 @@ class Counted:
 
     def __add__(self, other: Counted) -> Counted:
         """Both together."""
-        buckets = Counter(self.buckets)
-        buckets.update(other.buckets)
-        return Counted(self.answered + other.answered, self.failed + other.failed, dict(buckets))
+        bounds = {**self.buckets, **other.buckets}
+        buckets = {bound: self.buckets.get(bound, 0.0) + other.buckets.get(bound, 0.0) for bound in bounds}
+        return Counted(self.answered + other.answered, self.failed + other.failed, buckets)
 
     def since(self, earlier: Counted) -> Counted:
         """What was counted after an earlier look; a counter that has less than before has begun anew."""
@@ -96,7 +96,7 @@ def read(text: str, model: str) -> Counted:
       model: its name in requests.
     """
     answered = failed = 0.0
-    buckets: Counter[float] = Counter()
+    buckets: defaultdict[float, float] = defaultdict(float)
     for line in text.splitlines():
         if not line.startswith((_REQUESTS, _LATENCY)) or not (found := _LINE.fullmatch(line.strip())):
             continue

@@ -44,7 +44,7 @@ class Kubernetes:
                 )
             self.namespace = (account / "namespace").read_text().strip()
         self.address = address.rstrip("/") or _INSIDE
-        self._certificates = {"ca_certs": str(account / "ca.crt")} if self._is_inside else {}
+        self._certificate = str(account / "ca.crt") if self._is_inside else None
         self._pool = self.pool()
 
     def pool(self) -> urllib3.PoolManager:
@@ -57,7 +57,7 @@ class Kubernetes:
             retries=False,
             timeout=timeout,
             headers={"Authorization": token} if token else {},
-            **self._certificates,
+            ca_certs=self._certificate,
         )
 
     def get(self, path: str) -> dict[str, Any]:
@@ -111,7 +111,7 @@ class Kubernetes:
 
     def _raw(self, method: str, address: str, body: Any = None, kind: str = "") -> bytes:
         pool = self.pool() if self._is_inside else self._pool
-        headers = pool.headers | ({"Content-Type": kind} if kind else {})
+        headers = dict(pool.headers) | ({"Content-Type": kind} if kind else {})
         content = None if body is None else json.dumps(body).encode()
         place = address.removeprefix(self.address)
         try:
@@ -123,10 +123,27 @@ class Kubernetes:
         if answer.status < 400:
             return bytes(answer.data)
         said = _message(answer.data)
-        if answer.status == _CONFLICT or answer.status >= _TEMPORARY or "the test operation" in said:
+        if answer.status == _CONFLICT or answer.status >= _TEMPORARY or "test failed" in said:
             raise TransientError(f"Kubernetes, {method} {place}: {said} ({answer.status}); try again")
         hint = "; manifests/serving/canary has the role that the stage needs" if answer.status in (401, 403) else ""
         raise InputError(f"Kubernetes, {method} {place}: {said} ({answer.status}){hint}")
+
+
+def place_of(cluster: Kubernetes, named: str, what: str) -> tuple[str, str]:
+    """Namespace and name of a resource.
+
+    Args:
+      cluster: whose pod's namespace it is where none is named.
+      named: NAMESPACE/NAME, or the name.
+      what: the setting, for the error.
+
+    Raises:
+      InputError: it does not say where it is.
+    """
+    namespace, _, name = named.rpartition("/")
+    if not name or not (namespace or cluster.namespace):
+        raise InputError(f"{what}: {named!r} does not say where it is; write NAMESPACE/NAME")
+    return namespace or cluster.namespace, name
 
 
 def _message(content: bytes) -> str:

@@ -19,7 +19,7 @@ class Seen:
 
     Attributes:
       counted: by pod, what it has counted since it began.
-      versions: by pod, the version that it answers with; None where it does not say.
+      versions: by pod, the version that it answers with; None where there is none, or it has no numbers.
     """
 
     counted: Mapping[str, Counted]
@@ -41,16 +41,23 @@ class Servers:
 
     def look(self, side: str) -> Seen:
         """Asks each pod of a side; one that does not answer is left out, for it may just be going."""
-        found = {}
+        counted, versions = {}, {}
         for pod in self._traffic.pods(side):
             try:
-                found[pod.name] = self._cluster.text(f"{self._address(pod)}{counters.PATH}")
+                text = self._cluster.text(f"{self._address(pod)}{counters.PATH}")
             except StageError:
                 continue
-        return Seen(
-            {name: counters.read(text, self._model) for name, text in found.items()},
-            {name: counters.in_service(text, self._model) for name, text in found.items()},
-        )
+            counted[pod.name] = counters.read(text, self._model)
+            versions[pod.name] = self._version(pod, text) if self._traffic.numbers_versions else None
+        return Seen(counted, versions)
+
+    def _version(self, pod: Pod, text: str) -> int | None:
+        """What a pod answers with: as the built-in server's metrics tell, else the highest that is available."""
+        told = counters.in_service(text, self._model)
+        if told is None:
+            available = Client(self._address(pod), self._model, self._cluster.pool()).state().available
+            told = max(available, default=None)
+        return told
 
     def client(self, side: str) -> Client:
         """Asks one of the pods of a side.

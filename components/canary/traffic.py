@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-from components.canary.kubernetes import Kubernetes
+from components.canary.kubernetes import Kubernetes, place_of
 from components.runtime.errors import InputError
 
 _ROUTES = "/apis/gateway.networking.k8s.io/v1/namespaces/{namespace}/httproutes/{name}"
@@ -42,6 +42,9 @@ class Traffic(ABC):
     where: str
     """What it is called in messages."""
 
+    numbers_versions: bool
+    """Whether servers behind it call a version by its number."""
+
     @abstractmethod
     def begin(self, version: int) -> None:
         """Has the new version where requests can be sent to."""
@@ -70,6 +73,8 @@ class Route(Traffic):
     Once the new version is promoted the stable server serves it too, so that all traffic goes to that one again.
     """
 
+    numbers_versions = True
+
     def __init__(self, cluster: Kubernetes, route: str, stable: str, canary: str) -> None:
         """Asks for nothing yet.
 
@@ -80,7 +85,7 @@ class Route(Traffic):
           canary: the service of the server that has the newest one.
         """
         self._cluster = cluster
-        self._namespace, self._name = _place(cluster, route, "canary.route")
+        self._namespace, self._name = place_of(cluster, route, "canary.route")
         self._services = {STABLE: stable, CANARY: canary}
         self.where = f"the HTTPRoute {self._namespace}/{self._name}"
         self._path = _ROUTES.format(namespace=quote(self._namespace), name=quote(self._name))
@@ -92,18 +97,16 @@ class Route(Traffic):
         """Sets the weights in each rule of the route that names both services."""
         resource = self._cluster.get(self._path)
         wanted = {self._services[STABLE]: _ALL - percent, self._services[CANARY]: percent}
-        changes = [
-            {"op": "test", "path": "/metadata/resourceVersion", "value": resource["metadata"]["resourceVersion"]},
-        ]
+        changes: list[dict[str, Any]] = []
         for rule, each in enumerate(resource.get("spec", {}).get("rules", [])):
             named = [str(reference["name"]) for reference in each.get("backendRefs", [])]
-            if set(wanted) <= set(named):
-                changes += [
-                    {"op": "add", "path": f"/spec/rules/{rule}/backendRefs/{place}/weight", "value": wanted[name]}
-                    for place, name in enumerate(named)
-                    if name in wanted
-                ]
-        if len(changes) == 1:
+            for place, name in enumerate(named if set(wanted) <= set(named) else []):
+                if name in wanted:
+                    path = f"/spec/rules/{rule}/backendRefs/{place}"
+                    # Somebody may write the route anew meanwhile.
+                    changes.append({"op": "test", "path": f"{path}/name", "value": name})
+                    changes.append({"op": "add", "path": f"{path}/weight", "value": wanted[name]})
+        if not changes:
             raise InputError(
                 f"{self.where}: no rule has the services {' and '.join(wanted)} behind it; add both to one"
             )
@@ -134,6 +137,9 @@ class InferenceService(Traffic):
     https://kserve.github.io/website/docs/model-serving/predictive-inference/rollout-strategies/canary
     """
 
+    # It mounts the folder of one version.
+    numbers_versions = False
+
     def __init__(self, cluster: Kubernetes, service: str, model_uri: str, port: int) -> None:
         """Asks for nothing yet.
 
@@ -144,7 +150,7 @@ class InferenceService(Traffic):
           port: of REST in its pods.
         """
         self._cluster = cluster
-        self._namespace, self._name = _place(cluster, service, "canary.inference_service")
+        self._namespace, self._name = place_of(cluster, service, "canary.inference_service")
         if "{version}" not in model_uri:
             raise InputError(
                 f"canary.model_uri: {model_uri!r} has no {{version}}; such as pvc://millrace/serving/taxi/{{version}}"
@@ -195,10 +201,3 @@ class InferenceService(Traffic):
 def _is_ready(pod: Mapping[str, Any]) -> bool:
     conditions = pod.get("status", {}).get("conditions") or []
     return any(each.get("type") == "Ready" and each.get("status") == "True" for each in conditions)
-
-
-def _place(cluster: Kubernetes, named: str, what: str) -> tuple[str, str]:
-    namespace, _, name = named.rpartition("/")
-    if not name or not (namespace or cluster.namespace):
-        raise InputError(f"{what}: {named!r} does not say where it is; write NAMESPACE/NAME")
-    return namespace or cluster.namespace, name

@@ -92,7 +92,7 @@ def watch(
     last = {side: servers.look(side).counted for side in (STABLE, CANARY)}
     looked = seen_at = time.monotonic()
     end, step = looked + seconds, Step(percent)
-    interval = max(0.2, min(_LONGEST_LOOK, seconds / 10))
+    interval = max(0.05, min(_LONGEST_LOOK, seconds / 10))
     while True:
         time.sleep(min(interval, max(end - time.monotonic(), 0.05)))
         now = {side: servers.look(side) for side in (STABLE, CANARY)}

@@ -254,6 +254,7 @@ class Canary(Section):
     model_uri: str = ""
     port: PositiveInt = 8080
     model_name: str = ""
+    config_map: str = ""
     label: str = "stable"
     steps: Annotated[list[Annotated[int, Field(ge=1, le=100)]], Field(min_length=1)] = [10, 50]
     step_minutes: float = Field(default=10.0, gt=0, le=12 * 60)

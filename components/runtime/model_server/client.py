@@ -140,7 +140,8 @@ class Client:
             found = None
         if answer.status == _OK and isinstance(found, dict):
             return found
-        said = str(found["error"] if isinstance(found, Mapping) and "error" in found else answer.data[:_LONGEST])
+        told = found["error"] if isinstance(found, Mapping) and "error" in found else None
+        said = " ".join(str(told or answer.data[:_LONGEST].decode("utf-8", "replace")).split())
         if answer.status in (_BAD_REQUEST, _NOT_FOUND):
             raise InputError(f"{self.address}: {said}")
         raise TransientError(f"{self.address}: fault of the server ({answer.status}): {said}")
