@@ -199,7 +199,6 @@ def test_a_blessed_model_answers(predict: Predict, tmp_path: Path, model: Path) 
         ),
         ({"batch_size": -1}, "batch_size is -1: give a number of rows, or 0 for as many as there is room for"),
         ({"sample_rows": 101}, "sample_rows is 101: give a number from 0 to 100"),
-        ("beam_options: 'runner' is not an option; write each like '--runner=FlinkRunner'",),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
