@@ -25,6 +25,7 @@ from runners.terminal import output
 from runners.terminal.display import make_display
 from runners.terminal.model_lines import short
 from runners.terminal.output import Result
+from runners.versions.listing import schema_by_lineage
 from runners.versions.place import Place, some
 
 TASK = "bulk-infer"
@@ -96,8 +97,11 @@ def infer(
         raise InputError("--version and --label exclude each other; give one of them")
     refuse_credentials(data, "--data", place=True)
     place = place_of(context, model, candidate, directory)
-    _check_version(place, number, label)
+    answering = _version(place, number, label)
     settings = place.settings.for_inference()
+    if not settings.schema_.schema_file:
+        # (Of a version that does not tell it itself.)
+        settings = settings.with_schema(schema_by_lineage(place, answering))
     chosen = output_format or predictions.format_of(out) or settings.bulk_infer.output_format
     predictions.check(out, chosen, overwrite=overwrite, data=data)
     given: dict[str, Any] = {
@@ -140,11 +144,11 @@ def _written(name: str) -> str:
     return f"--{name.replace('_', '-')} "
 
 
-def _check_version(place: Place, number: int | None, label: str) -> None:
-    """Refuses a version that is not there before anything is begun.
+def _version(place: Place, number: int | None, label: str) -> int:
+    """The number of the version that is to answer.
 
     Raises:
-      InputError: which.
+      InputError: it is not there.
     """
     there = place.numbers()
     if label:
@@ -156,6 +160,7 @@ def _check_version(place: Place, number: int | None, label: str) -> None:
     if number is not None and number not in there:
         named = f", which {label!r} names" if label else ""
         raise InputError(f"{place.model}: there is no version {number}{named}; there are {some(there)}")
+    return number or there[0]
 
 
 def _made(local: LocalRun) -> dict[str, Any] | None:

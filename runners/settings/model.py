@@ -162,6 +162,11 @@ class Settings(Section):
         candidates_module.check(self)
         return self
 
+    def with_schema(self, file: str) -> Settings:
+        """The same with a curated schema; as they are where none is named."""
+        schema = self.schema_.model_copy(update={"schema_file": file})
+        return self.model_copy(update={"schema_": schema}) if file else self
+
     @functools.cached_property
     def _pods(self) -> dict[str, StageResources]:
         given = self._resources
