@@ -24,6 +24,15 @@ def main(arguments: list[str] | None = None) -> int:
         "--serve_label", default="", help="serve the version with this label, not the newest, where there is one"
     )
     parser.add_argument("--address", default="127.0.0.1", help="where it listens; 0.0.0.0 for all that can reach it")
+    parser.add_argument(
+        "--prediction_log", type=Path, help="what is asked and answered is logged in this folder, below --model_name"
+    )
+    parser.add_argument("--prediction_log_share", type=_share, default=0.1, help="of the requests; 1 for all")
+    parser.add_argument(
+        "--prediction_log_redact", type=_names, default=[], help="features that are left out: name,name"
+    )
+    parser.add_argument("--prediction_log_megabytes", type=_whole, default=1000, help="on disk; the oldest go first")
+    parser.add_argument("--prediction_log_seconds", type=float, default=30, help="that a row waits for its file")
     options = parser.parse_args(arguments)
     # KServe reads the command line too, and knows other options.
     sys.argv = sys.argv[:1]
@@ -38,10 +47,20 @@ def main(arguments: list[str] | None = None) -> int:
             "%s: no such folder yet; served is what is pushed there", options.model_base_path
         )
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    from model_server.prediction_log import PredictionLog
     from model_server.server import serve
     from model_server.versions import Versions
 
-    models = {options.model_name: Versions(options.model_name, options.model_base_path, options.serve_label)}
+    log = None
+    if options.prediction_log:
+        log = PredictionLog(
+            options.prediction_log / options.model_name,
+            share=options.prediction_log_share,
+            redacted=options.prediction_log_redact,
+            megabytes=options.prediction_log_megabytes,
+            seconds=options.prediction_log_seconds,
+        )
+    models = {options.model_name: Versions(options.model_name, options.model_base_path, options.serve_label, log)}
     try:
         asyncio.run(
             serve(
@@ -56,6 +75,24 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"error: cannot listen on {options.address}: {error.strerror or error}", file=sys.stderr)
         return _UNAVAILABLE
     return 0
+
+
+def _share(text: str) -> float:
+    share = float(text)
+    if not 0 < share <= 1:
+        raise ValueError(text)
+    return share
+
+
+def _whole(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError(text)
+    return number
+
+
+def _names(text: str) -> list[str]:
+    return [name for name in text.split(",") if name]
 
 
 if __name__ == "__main__":

@@ -26,11 +26,14 @@ from tensorflow_serving.apis import (
 from model_server import protocol
 from model_server.errors import BadRequestError, NotServedError, RequestError
 from model_server.metrics import counted
+from model_server.prediction_log import PREDICTION_HEADER, REQUEST_HEADER, Asked
 from model_server.versions import Loaded, Versions
 
 _LOG = logging.getLogger("millrace.serving")
 _METADATA_FIELD = "signature_def"
 _MOST_VALUES = 1 << 28
+
+Work = Callable[[Versions, Any, Asked], Any]
 
 
 class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
@@ -54,16 +57,14 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
     async def GetModelMetadata(self, request: Any, context: Any) -> Any:
         """The signatures of a version."""
 
-        def told(model: Versions, _: Any) -> Any:
+        def told(model: Versions, _: Any, __: Asked) -> Any:
             if list(request.metadata_field) != [_METADATA_FIELD]:
                 raise BadRequestError(f"metadata_field has to be [{_METADATA_FIELD!r}]")
             return protocol.metadata(model, *_version(request.model_spec))
 
         return await self._answered("get_model_metadata", told, request, context)
 
-    async def _answered(
-        self, verb: str, work: Callable[[Versions, Any], Any], request: Any, context: grpc.aio.ServicerContext
-    ) -> Any:
+    async def _answered(self, verb: str, work: Work, request: Any, context: grpc.aio.ServicerContext) -> Any:
         return await answered(self._models, verb, work, request, context)
 
 
@@ -76,7 +77,7 @@ class ModelService(model_service_pb2_grpc.ModelServiceServicer):
     async def GetModelStatus(self, request: Any, context: Any) -> Any:
         """The states of a model's versions."""
 
-        def told(model: Versions, _: Any) -> Any:
+        def told(model: Versions, _: Any, __: Asked) -> Any:
             return protocol.status(model, *_version(request.model_spec))
 
         return await answered(self._models, "get_model_status", told, request, context)
@@ -85,7 +86,7 @@ class ModelService(model_service_pb2_grpc.ModelServiceServicer):
 async def answered(
     models: Mapping[str, Versions],
     verb: str,
-    work: Callable[[Versions, Any], Any],
+    work: Work,
     request: Any,
     context: grpc.aio.ServicerContext,
 ) -> Any:
@@ -97,7 +98,11 @@ async def answered(
         if name not in models:
             raise NotServedError(f"no model {name!r} is served; these are: {', '.join(sorted(models))}")
         with counted(name, verb, "GRPC"):
-            return await asyncio.to_thread(work, models[name], request)
+            asked = models[name].asked(request_id(context))
+            answer = await asyncio.to_thread(work, models[name], request, asked)
+            if asked.prediction_id:
+                context.set_trailing_metadata(((PREDICTION_HEADER.lower(), asked.prediction_id),))
+            return answer
     except RequestError as error:
         await context.abort(grpc.StatusCode[error.grpc], str(error))
     except Exception as error:
@@ -105,22 +110,27 @@ async def answered(
         await context.abort(grpc.StatusCode.INTERNAL, f"{type(error).__name__}: {error}")
 
 
-def _predict(model: Versions, request: Any) -> Any:
+def request_id(context: grpc.aio.ServicerContext) -> str | None:
+    """What a client calls its request, if it does."""
+    found = dict(context.invocation_metadata() or ()).get(REQUEST_HEADER.lower())
+    return found if isinstance(found, str) else None
+
+
+def _predict(model: Versions, request: Any, asked: Asked) -> Any:
     with model.using(*_version(request.model_spec)) as version:
         assert version.model is not None
         signature = version.model.signature(request.model_spec.signature_name)
         given = {name: _values(name, tensor) for name, tensor in request.inputs.items()}
-        outputs = version.model.run(signature, given, tuple(request.output_filter))
+        outputs = version.run(asked, signature, given, tuple(request.output_filter))
         answer = predict_pb2.PredictResponse(model_spec=_spec(model, version, signature.name))
         for name, values in outputs.items():
             answer.outputs[name].CopyFrom(tf.make_tensor_proto(values, dtype=signature.outputs[name].dtype))
         return answer
 
 
-def _classify(model: Versions, request: Any) -> Any:
+def _classify(model: Versions, request: Any, asked: Asked) -> Any:
     with model.using(*_version(request.model_spec)) as version:
-        assert version.model is not None
-        rows = protocol.classify(version.model, request.model_spec.signature_name, _examples(request.input))
+        rows = protocol.classify(version, asked, request.model_spec.signature_name, _examples(request.input))
         answer = classification_pb2.ClassificationResponse(
             model_spec=_spec(model, version, request.model_spec.signature_name)
         )
@@ -131,10 +141,9 @@ def _classify(model: Versions, request: Any) -> Any:
         return answer
 
 
-def _regress(model: Versions, request: Any) -> Any:
+def _regress(model: Versions, request: Any, asked: Asked) -> Any:
     with model.using(*_version(request.model_spec)) as version:
-        assert version.model is not None
-        values = protocol.regress(version.model, request.model_spec.signature_name, _examples(request.input))
+        values = protocol.regress(version, asked, request.model_spec.signature_name, _examples(request.input))
         answer = regression_pb2.RegressionResponse(model_spec=_spec(model, version, request.model_spec.signature_name))
         for value in values:
             answer.result.regressions.add(value=value)

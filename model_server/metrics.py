@@ -9,7 +9,7 @@ import contextlib
 import time
 from collections.abc import Iterator
 
-from prometheus_client import Gauge, Histogram, disable_created_metrics
+from prometheus_client import Counter, Gauge, Histogram, disable_created_metrics
 
 from model_server.errors import RequestError
 
@@ -29,6 +29,11 @@ _LATENCY = Histogram(
     buckets=_BUCKETS,
 )
 IN_SERVICE = Gauge("millrace_version_in_service", "The version that answers where none is asked for.", ["model_name"])
+LOG_ROWS = Counter("millrace_prediction_log_rows", "Rows written into the log of predictions.")
+LOG_LABELS = Counter("millrace_prediction_log_labels", "Labels written into the log of predictions.")
+LOG_DROPPED = Counter(
+    "millrace_prediction_log_dropped", "Rows that the log lost: no memory for what waits, or no disk.", ["reason"]
+)
 LOAD_SECONDS = Gauge("millrace_load_seconds", "How long a version took to load.", ["model_name", "version"])
 
 

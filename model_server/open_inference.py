@@ -16,42 +16,55 @@ from kserve.protocol.infer_type import InferOutput, InferRequest, InferResponse
 from kserve.utils.numpy_codec import from_np_dtype
 
 from model_server.errors import RequestError
+from model_server.prediction_log import PREDICTION_HEADER, REQUEST_HEADER, Asked
 from model_server.signature import Tensor
 from model_server.versions import Versions
+
+_PREDICTION_ID = "prediction_id"
+"""The parameter of an answer that is logged: the id of its first row."""
 
 
 class OpenInferenceModel(kserve.Model):
     """The version in service, by the signature `serving_default`."""
 
     def __init__(self, versions: Versions) -> None:
-        super().__init__(versions.name)
+        super().__init__(versions.name, return_response_headers=True)
         self._versions = versions
 
     async def healthy(self) -> bool:
         """Whether a version is in service."""
         return self._versions.is_ready
 
-    async def predict(self, payload: Any, headers: dict[str, str] | None = None) -> InferResponse:
+    async def predict(
+        self, payload: Any, headers: dict[str, str] | None = None, response_headers: dict[str, str] | None = None
+    ) -> InferResponse:
         """Answers one request.
 
         Args:
           payload: an InferRequest.
-          headers: of the request; nothing is read from them.
+          headers: of the request, or the metadata of gRPC, by names in small letters.
+          response_headers: get those of the answer; in gRPC nobody reads them, so the answer itself tells as much.
 
         Raises:
           InvalidInput: the values do not fit the signature.
         """
         if not isinstance(payload, InferRequest):
             raise InvalidInput("the request is not of the Open Inference Protocol")
-        return await asyncio.to_thread(self._answer, payload)
+        asked = self._versions.asked((headers or {}).get(REQUEST_HEADER.lower()) or payload.id)
+        answer = await asyncio.to_thread(self._answer, payload, asked)
+        if asked.prediction_id:
+            answer.parameters = {_PREDICTION_ID: asked.prediction_id}
+            if response_headers is not None:
+                response_headers[PREDICTION_HEADER] = asked.prediction_id
+        return answer
 
-    def _answer(self, request: InferRequest) -> InferResponse:
+    def _answer(self, request: InferRequest, asked: Asked) -> InferResponse:
         try:
             with self._versions.using() as version:
                 assert version.model is not None
                 signature = version.model.signature("")
                 given = {each.name: each.as_numpy() for each in request.inputs}
-                outputs = version.model.run(signature, given)
+                outputs = version.run(asked, signature, given)
         except RequestError as error:
             raise InvalidInput(str(error)) from None
         answers = []

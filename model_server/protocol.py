@@ -10,9 +10,9 @@ import tensorflow as tf
 from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2
 
 from model_server.errors import BadRequestError
-from model_server.saved_model import SavedModel
+from model_server.prediction_log import Asked
 from model_server.signature import CLASSIFY, REGRESS
-from model_server.versions import State, Versions
+from model_server.versions import Loaded, State, Versions
 
 _STATES = get_model_status_pb2.ModelVersionStatus.State
 _UNKNOWN_ERROR = 2
@@ -53,13 +53,13 @@ def metadata(model: Versions, number: int | None, label: str) -> get_model_metad
         return answer
 
 
-def classify(model: SavedModel, name: str, examples: Sequence[bytes]) -> list[list[tuple[str, float]]]:
+def classify(version: Loaded, asked: Asked, name: str, examples: Sequence[bytes]) -> list[list[tuple[str, float]]]:
     """Answers `classify`: label and score of each class, by example.
 
     Raises:
       BadRequestError: the signature is of another kind.
     """
-    outputs = _by_examples(model, name, CLASSIFY, examples)
+    outputs = _by_examples(version, asked, name, CLASSIFY, examples)
     scores, classes = outputs.get("scores"), outputs.get("classes")
     if scores is None and classes is None:
         raise BadRequestError("the signature answers neither `scores` nor `classes`")
@@ -79,24 +79,25 @@ def classify(model: SavedModel, name: str, examples: Sequence[bytes]) -> list[li
     ]
 
 
-def regress(model: SavedModel, name: str, examples: Sequence[bytes]) -> list[float]:
+def regress(version: Loaded, asked: Asked, name: str, examples: Sequence[bytes]) -> list[float]:
     """Answers `regress`: a number by example.
 
     Raises:
       BadRequestError: the signature is of another kind.
     """
-    values = _by_examples(model, name, REGRESS, examples).get("outputs")
+    values = _by_examples(version, asked, name, REGRESS, examples).get("outputs")
     if values is None or values.size != len(examples):
         raise BadRequestError("the signature does not answer a number for each example as `outputs`")
     return [float(value) for value in values.ravel()]
 
 
-def _by_examples(model: SavedModel, name: str, method: str, examples: Sequence[bytes]) -> dict[str, Any]:
-    signature = model.signature(name)
+def _by_examples(version: Loaded, asked: Asked, name: str, method: str, examples: Sequence[bytes]) -> dict[str, Any]:
+    assert version.model is not None
+    signature = version.model.signature(name)
     if signature.method != method:
         kind, wanted = signature.method.rpartition("/")[2], method.rpartition("/")[2]
         raise BadRequestError(f"signature {signature.name!r} is for {kind}, not for {wanted}")
-    return model.run(signature, {next(iter(signature.inputs)): list(examples)})
+    return version.run(asked, signature, {next(iter(signature.inputs)): list(examples)})
 
 
 def examples_of_json(request: Mapping[str, Any]) -> list[bytes]:

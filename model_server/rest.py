@@ -18,6 +18,7 @@ from tensorflow_serving.apis import get_model_metadata_pb2
 from model_server import protocol, rest_values
 from model_server.errors import BadRequestError, NotServedError, RequestError
 from model_server.metrics import counted
+from model_server.prediction_log import PREDICTION_HEADER, REQUEST_HEADER, Asked
 from model_server.versions import Versions
 
 VERSION_HEADER = "X-Model-Version"
@@ -27,7 +28,7 @@ _PATH = re.compile(
     r"(?P<name>[^/:]+)(?:/versions/(?P<version>[^/:]+)|/labels/(?P<label>[^/:]+))?(?P<metadata>/metadata)?(?::(?P<verb>\w+))?"
 )
 
-Verb = Callable[[Versions, int | None, str, Mapping[str, Any]], tuple[dict[str, Any], int]]
+Verb = Callable[[Versions, Asked, int | None, str, Mapping[str, Any]], tuple[dict[str, Any], int]]
 
 
 def router(models: Mapping[str, Versions]) -> APIRouter:
@@ -58,9 +59,11 @@ def router(models: Mapping[str, Versions]) -> APIRouter:
             if verb is None:
                 raise NotServedError(f"{path}: POST to …:predict, …:classify or …:regress")
             with counted(model.name, found["verb"], "REST"):
-                content = await _body(request)
-                document, number = await asyncio.to_thread(_worked, verb, model, version, label, content)
-                return _json(document, {VERSION_HEADER: str(number)})
+                content = await content_of(request)
+                known = model.asked(request.headers.get(REQUEST_HEADER))
+                document, number = await asyncio.to_thread(_worked, verb, model, known, version, label, content)
+                logged = {PREDICTION_HEADER: known.prediction_id} if known.prediction_id else {}
+                return _json(document, {VERSION_HEADER: str(number), **logged})
         except RequestError as error:
             return refusal(error.http, str(error))
 
@@ -93,7 +96,12 @@ async def invalid(request: Request, error: RequestValidationError) -> Response:
     return refusal(400, f"the request is not of the Open Inference Protocol: {faults[0] if faults else error}")
 
 
-async def _body(request: Request) -> bytes:
+async def content_of(request: Request) -> bytes:
+    """The body of a request.
+
+    Raises:
+      BadRequestError: it is too large, or not all of it came.
+    """
     try:
         return await request.body()
     except HTTPException as error:
@@ -102,9 +110,11 @@ async def _body(request: Request) -> bytes:
         raise BadRequestError("the client went away") from None
 
 
-def _worked(verb: Verb, model: Versions, number: int | None, label: str, content: bytes) -> tuple[bytes, int]:
+def _worked(
+    verb: Verb, model: Versions, asked: Asked, number: int | None, label: str, content: bytes
+) -> tuple[bytes, int]:
     # All that takes long is done here, in a thread: reading and writing JSON of many values too.
-    document, answered = verb(model, number, label, rest_values.body(content))
+    document, answered = verb(model, asked, number, label, rest_values.body(content))
     return rest_values.text(document), answered
 
 
@@ -122,31 +132,33 @@ def _document(message: Any) -> dict[str, Any]:
     )
 
 
-def _predict(model: Versions, number: int | None, label: str, request: Mapping[str, Any]) -> tuple[dict[str, Any], int]:
+def _predict(
+    model: Versions, asked: Asked, number: int | None, label: str, request: Mapping[str, Any]
+) -> tuple[dict[str, Any], int]:
     with model.using(number, label) as version:
         assert version.model is not None
         signature = version.model.signature(_signature_name(request))
         given, by_rows = rest_values.given(request, signature)
-        outputs = version.model.run(signature, given)
+        outputs = version.run(asked, signature, given)
         count = len(request["instances"]) if by_rows else 0
         return rest_values.answer(outputs, by_rows=by_rows, count=count), version.number
 
 
 def _classify(
-    model: Versions, number: int | None, label: str, request: Mapping[str, Any]
+    model: Versions, asked: Asked, number: int | None, label: str, request: Mapping[str, Any]
 ) -> tuple[dict[str, Any], int]:
     with model.using(number, label) as version:
-        assert version.model is not None
         examples = protocol.examples_of_json(request)
-        classes = protocol.classify(version.model, _signature_name(request), examples)
+        classes = protocol.classify(version, asked, _signature_name(request), examples)
         return {"result": [[[name, score] for name, score in row] for row in classes]}, version.number
 
 
-def _regress(model: Versions, number: int | None, label: str, request: Mapping[str, Any]) -> tuple[dict[str, Any], int]:
+def _regress(
+    model: Versions, asked: Asked, number: int | None, label: str, request: Mapping[str, Any]
+) -> tuple[dict[str, Any], int]:
     with model.using(number, label) as version:
-        assert version.model is not None
         examples = protocol.examples_of_json(request)
-        return {"result": protocol.regress(version.model, _signature_name(request), examples)}, version.number
+        return {"result": protocol.regress(version, asked, _signature_name(request), examples)}, version.number
 
 
 _VERBS: dict[str, Verb] = {"predict": _predict, "classify": _classify, "regress": _regress}

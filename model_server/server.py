@@ -24,7 +24,7 @@ from kserve.protocol.rest.server import RESTServer
 from kserve.protocol.rest.v2_endpoints import register_v2_endpoints
 from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
 
-from model_server import page, rest
+from model_server import feedback, page, rest
 from model_server.grpc_service import ModelService, PredictionService
 from model_server.limits import Limited
 from model_server.metrics import IN_SERVICE
@@ -85,6 +85,9 @@ async def serve(models: Mapping[str, Versions], *, address: str, rest_port: int,
         await server.stop(_GRACE_SECONDS)
     for task in tasks:
         await task
+    for model in models.values():
+        if model.log:
+            model.log.close()
 
 
 def _listening(address: str, port: int) -> socket.socket:
@@ -129,6 +132,7 @@ def app(models: Mapping[str, Versions]) -> FastAPI:
     data_plane, repository = _kserve(models)
     made = FastAPI(title="Millrace", docs_url=None, redoc_url=None, openapi_url=None)
     made.add_middleware(Limited)
+    made.include_router(feedback.router(models))
     made.include_router(rest.router(models))
     made.include_router(page.router(models))
     register_v2_endpoints(made, data_plane, repository)

@@ -17,12 +17,15 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from components.runtime.publish import labels as published_labels
 from components.runtime.publish import serving
 from model_server import warm_up
 from model_server.errors import NotReadyError, NotServedError
+from model_server.prediction_log import Asked, PredictionLog
 from model_server.saved_model import SavedModel
+from model_server.signature import Signature
 
 _LOG = logging.getLogger("millrace.serving")
 
@@ -61,20 +64,47 @@ class Loaded:
     seconds: float = 0.0
     requests: int = field(default=0, repr=False)
 
+    def run(
+        self, asked: Asked, signature: Signature, given: Mapping[str, Any], outputs: tuple[str, ...] = ()
+    ) -> dict[str, Any]:
+        """Answers one request, which is logged where it is to be.
+
+        Args:
+          asked: the request.
+          signature: of the model.
+          given: arrays or nested lists by input.
+          outputs: the names wanted; all where none is named.
+
+        Returns:
+          arrays by output.
+
+        Raises:
+          BadRequestError: the values do not fit, or the graph refuses them.
+        """
+        assert self.model is not None
+        if asked.log is None:
+            return self.model.run(signature, given, outputs)
+        arrays = signature.arrays(given)
+        answers = self.model.run(signature, arrays, outputs)
+        asked.answered(self.number, self.model.signatures, signature, arrays, answers)
+        return answers
+
 
 class Versions:
     """The versions of one model."""
 
-    def __init__(self, name: str, root: Path, serve_label: str = "") -> None:
+    def __init__(self, name: str, root: Path, serve_label: str = "", log: PredictionLog | None = None) -> None:
         """Nothing is loaded before the first `refresh`.
 
         Args:
           name: of the model, in requests.
           root: its serving directory.
           serve_label: in service is the version that has this label, whatever is newer; the newest where none has it.
+          log: of its predictions; None where they are not logged.
         """
         self.name = name
         self.root = root
+        self.log = log
         self._serve_label = serve_label
         self._known: dict[int, Loaded] = {}
         self._labels: dict[str, int] = {}
@@ -177,6 +207,8 @@ class Versions:
                 known.state = State.UNLOADING
                 self._free(known)
         warmed = f", {answered} warm-up requests answered" if answered else ""
+        if self.log:
+            self.log.check(number, model.signatures)
         _LOG.info("%s version %d is served (loaded in %.1f s%s)", self.name, number, version.seconds, warmed)
         return True
 
@@ -199,6 +231,14 @@ class Versions:
             version.state = State.END
             if version.model:
                 version.model.close()
+
+    def asked(self, request_id: str | None) -> Asked:
+        """A request that begins.
+
+        Args:
+          request_id: what its client calls it; None where it does not say.
+        """
+        return self.log.asked(request_id) if self.log else Asked()
 
     @contextlib.contextmanager
     def using(self, number: int | None = None, label: str = "") -> Iterator[Loaded]:

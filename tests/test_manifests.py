@@ -452,6 +452,30 @@ def test_the_server_that_is_built_in_takes_the_place_of_tensorflow_serving(rende
     }
 
 
+def test_predictions_are_logged_where_nothing_else_can_be_written(render: Any, tmp_path: Path) -> None:
+    there = os.path.relpath(MANIFESTS, tmp_path.resolve())
+    components = [f"{there}/serving/built-in", f"{there}/serving/prediction-log"]
+    overlay = {"resources": [f"{there}/overlays/kind"], "components": components}
+    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(overlay))
+    deployment = the("Deployment", "serving", render(tmp_path))
+    assert schema_errors(deployment) == []
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    arguments = dict(argument.removeprefix("--").split("=", 1) for argument in container["args"])
+    logs = arguments["prediction_log"]
+    assert float(arguments["prediction_log_share"]) == 0.1
+    assert arguments["model_name"] == SERVED
+    writable = [each for each in container["volumeMounts"] if each["name"] == "millrace" and not each.get("readOnly")]
+    assert writable == [{"name": "millrace", "mountPath": logs, "subPath": "predictions"}]
+    known = {action for action in model_server_options() if action.startswith("prediction_log")}
+    assert known >= {each for each in arguments if each.startswith("prediction_log")}
+
+
+def model_server_options() -> set[str]:
+    """The options of the server, which is not installed here: as its own source names them."""
+    source = (ROOT / "model_server" / "__main__.py").read_text()
+    return set(re.findall(r'"--([a-z_]+)"', source))
+
+
 # --- schedules
 
 SCHEDULES = sorted((MANIFESTS / "schedules").glob("*.yaml"))

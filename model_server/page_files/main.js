@@ -88,10 +88,11 @@ async function ask(event) {
     at("by").textContent = `Version ${version} answered.`;
     at("answer").replaceChildren(...answer(about.outputs, found.predictions[0]));
     at("answered").hidden = false;
+    offerFeedback(reply.headers.get("X-Prediction-Id"), about.outputs, found.predictions[0]);
     // Another version may be in service by now.
     if (!at("choice").value && Number(version) !== about.in_service) await load("");
   } catch (error) {
-    at("answered").hidden = true;
+    at("answered").hidden = at("feedback").hidden = true;
     say(error.message);
   } finally { at("ask").removeAttribute("aria-disabled"); }
 }

@@ -44,6 +44,7 @@ COMMANDS = {
     "approve": ("runners.commands.approve:approve", "Answer a run that waits for a person's yes."),
     "serve": ("runners.commands.serve:serve", "Serve the pushed versions of a model on this machine."),
     "ask": ("runners.commands.ask:ask", "Ask a served model, and tell which version answered."),
+    "feedback": ("runners.commands.feedback:feedback", "Make labels that came later into a new span of training data."),
     "infer": ("runners.commands.infer:infer", "Have a pushed model answer every row of new data."),
     "notebook": ("runners.commands.notebook:notebook", "Open JupyterLab with the notebook of a model."),
     "doctor": ("runners.commands.doctor:doctor", "Tell what is installed here, what is not, and how to mend it."),

@@ -12,6 +12,7 @@ from components.runtime.errors import InputError
 from components.runtime.text.redaction import credentials
 from runners.settings.folders import SETTINGS_FILE
 from runners.settings.model import Settings, load, own_name, same_name
+from runners.settings.serving import LOGS
 from runners.terminal import output
 from runners.versions.place import Place
 
@@ -84,3 +85,17 @@ def place_of(context: click.Context, model: str, candidate: str, directory: str)
       InputError: there is no such model or candidate, or it is not served from a folder of this machine.
     """
     return Place.of(context.obj["root"], load_model(model), candidate, directory)
+
+
+def log_of(place: Place, logs: Path | None, candidate: str) -> Path:
+    """The log of a model: where it was named, where the settings say, or in the pipeline root.
+
+    Args:
+      place: of its versions.
+      logs: the folder of logs that a person named.
+      candidate: of several models that are each pushed.
+    """
+    settings = place.settings
+    folder = settings.serving.log.folder if settings.serving.log else ""
+    root = logs or (Path(settings.local_place(folder)) if folder else place.root / LOGS)
+    return root.absolute() / settings.folder.name / candidate

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import click
 
@@ -14,11 +15,13 @@ from components.runtime.model_server.client import Client
 from components.runtime.publish import serving
 from runners import PROJECT
 from runners.commands import completion
-from runners.commands.models import place_of, served_from
+from runners.commands.models import log_of, place_of, served_from
 from runners.local import environments
 from runners.serving.ports import free_port
+from runners.settings.serving import PredictionLog
 from runners.terminal import foreground, output
 from runners.terminal.output import Result
+from runners.versions.place import Place
 
 _LOOK_SECONDS = 0.2
 
@@ -37,6 +40,9 @@ _LOOK_SECONDS = 0.2
     type=click.Choice(programs.NAMES),
     help="tensorflow for TensorFlow Serving, kserve for the one built in; without, the first where it is installed.",
 )
+@click.option("--log", type=click.Path(path_type=Path), help="Log what is asked and answered in this folder.")
+@click.option("--log-share", type=click.FloatRange(0, 1, min_open=True), help="Of the requests; 0.1 without.")
+@click.option("--log-redact", metavar="NAME,NAME", help="Features and outputs that the log leaves out.")
 @click.pass_context
 def serve(
     context: click.Context,
@@ -47,11 +53,14 @@ def serve(
     directory: str,
     candidate: str,
     name: str | None,
+    log: Path | None,
+    log_share: float | None,
+    log_redact: str | None,
 ) -> Result:
     """Serve the pushed versions of MODEL over REST and gRPC, with a page to ask it on; Ctrl-C ends it.
 
     A version that is pushed, or taken back, is served without a stop. MODEL is a folder of models/ by its name, or a
-    folder anywhere by its path.
+    folder anywhere by its path. What is logged, `./millrace feedback MODEL` makes data of to train on.
     """
     if port == grpc_port:
         raise InputError(f"--port and --grpc-port are both {port}; they have to differ")
@@ -62,14 +71,17 @@ def serve(
     for each, option in ((port, "--port"), (grpc_port, "--grpc-port")):
         if not free_port(address, each):
             raise InputError(f"{option} {each}: another program listens there on {address}; name another port")
-    program = programs.find(name or "")
+    logging = _logging(place, candidate, log, log_share, log_redact)
+    if logging and name == programs.TENSORFLOW:
+        raise InputError("TensorFlow Serving does not log predictions; serve with --server kserve, or without a log")
+    program = programs.find(programs.KSERVE if logging else name or "")
     if program.name == programs.KSERVE:
         environments.prepare_for(environments.SERVING, "serving-environment")
         program = programs.find(programs.KSERVE, environments.interpreter(environments.SERVING))
     called = candidate or place.settings.folder.name
     reached = f"http://{'127.0.0.1' if address == '0.0.0.0' else address}:{port}"
     output.note(f"{called} from {folder}, by {program.title}; Ctrl-C ends it")
-    command = program.command(called, folder, port, grpc_port, address)
+    command = [*program.command(called, folder, port, grpc_port, address), *logging]
     variables = {"PYTHONPATH": str(PROJECT), "PYTHONUNBUFFERED": "1", "TF_CPP_MIN_LOG_LEVEL": "2"}
     has_page = program.name == programs.KSERVE
     code = foreground.run(
@@ -81,6 +93,24 @@ def serve(
         exit_code=code,
         error=f"the server ended with {code}; the reason stands above" if code else "",
     )
+
+
+def _logging(place: Place, candidate: str, folder: Path | None, share: float | None, redact: str | None) -> list[str]:
+    """The options of the server that log predictions; none where they are not to be logged."""
+    asked = place.settings.serving.log
+    if folder is None and asked is None:
+        if share is not None or redact is not None:
+            raise InputError("nothing is logged; say where with --log, or log in the section serving of the settings")
+        return []
+    asked = asked or PredictionLog()
+    names = asked.redact if redact is None else [each.strip() for each in redact.split(",")]
+    output.note(f"logged: {share or asked.share:.0%} of the requests, in {log_of(place, folder, candidate)}")
+    return [
+        f"--prediction_log={log_of(place, folder, candidate).parent}",
+        f"--prediction_log_share={share or asked.share}",
+        f"--prediction_log_redact={','.join(names)}",
+        f"--prediction_log_megabytes={asked.megabytes}",
+    ]
 
 
 def _tell(client: Client, grpc: str, has_page: bool) -> None:

@@ -44,6 +44,7 @@ class Graph(Lineage):
                 graph._add(event)
             files = sorted({file for file in graph._origins() if file.is_file()} - seen)
         graph.join_baselines()
+        graph.join_spans()
         return graph
 
     def _origins(self) -> Iterator[Path]:
@@ -160,6 +161,8 @@ class Graph(Lineage):
         # A file inside an artifact means the artifact.
         places = {str(place) for path in relative | spellings for place in (Path(path), *Path(path).parents)}
         found = [node for node in self.artifacts.values() if node.maker and node.uri in places]
+        if not found:
+            found = [node for folder, node in self.spans().items() if folder in places]
         if not found:
             found = [node for node in self.artifacts.values() if not node.maker and node.uri in spellings]
         if not found:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Collection
 from dataclasses import dataclass, field
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from components.runtime.errors import InputError
+from runners import PROJECT
 
 DIGEST = re.compile(r"(?:(?:listing-)?sha256:)?([0-9a-f]{4,64})")
 """How a person writes a digest, or the beginning of one."""
@@ -16,6 +18,7 @@ MODEL = "system.Model"
 RESOLVE = "resolve"
 PULL = "pull"
 CHOOSE = "choose"
+FEEDBACK = "feedback"
 
 _SHOWN = 5
 
@@ -132,6 +135,27 @@ class Lineage:
         chosen = str(self.artifacts[execution.outputs["choice"]].metadata.get("candidate", "")).replace("-", "_")
         return {name for name in execution.inputs if name not in (f"model_{chosen}", f"blessing_{chosen}")}
 
+    def spans(self) -> dict[str, ArtifactNode]:
+        """Spans of raw data that were made of feedback, by their folders."""
+        return {
+            str(node.metadata["folder"]): node
+            for node in self.artifacts.values()
+            if node.maker and node.metadata.get("folder") and self.executions[node.maker].stage == FEEDBACK
+        }
+
+    def join_spans(self) -> None:
+        """Notes who read a span that was made of feedback: ingest is told a place, and finds the span there."""
+        spans = self.spans()
+        for execution in self.executions.values() if spans else ():
+            data = self.artifacts.get(execution.inputs.get("data", ""))
+            for made in [self.artifacts[each] for each in execution.outputs.values()] if data else []:
+                number = version_of(made, "span")
+                place = os.path.abspath(PROJECT / data.uri.replace("{SPAN}", number)) if data else ""
+                span = spans.get(place)
+                if span is not None and execution.id not in span.users:
+                    execution.inputs["span"] = span.id
+                    span.users.append(execution.id)
+
     def join_baselines(self) -> None:
         """Notes which model each baseline is, and which version each pulled model.
 
@@ -177,7 +201,7 @@ def first_pushes(found: list[ArtifactNode]) -> list[ArtifactNode]:
     return [node for node in found if node.metadata.get("created") is not False] or found
 
 
-def version_of(node: ArtifactNode) -> str:
-    """The version that a model was pushed as; empty where it was not."""
-    version = node.metadata.get("version", "")
+def version_of(node: ArtifactNode, kind: str = "version") -> str:
+    """The version that a model was pushed as, or the span that examples are of; empty where it is none."""
+    version = node.metadata.get(kind, "")
     return f"{version:.0f}" if isinstance(version, float) else str(version)

@@ -24,6 +24,7 @@ from runners.settings.cluster import Cluster, StageResources
 from runners.settings.folders import IN_IMAGES, MODELS, SETTINGS_FILE, above, carried, find, shown
 from runners.settings.kubernetes_values import pipeline_name
 from runners.settings.sections import Section
+from runners.settings.serving import Serving
 from runners.settings.stages import (
     Approve,
     BulkInfer,
@@ -105,6 +106,7 @@ class Settings(Section):
     push_hub: PushHub | None = None
     push_vertex: PushVertex | None = None
     notify: Notify | None = None
+    serving: Serving = Serving()
     cluster: Cluster = Cluster()
     resources: dict[str, StageResources] = Field(default={})
 

@@ -32,7 +32,14 @@ from runners.local.recording import Recording
 from runners.versions.place import Place
 
 _ARTIFACT = "system.Artifact"
-_OUTPUTS = {"pushed_model": MODEL, "labelled": _ARTIFACT, "removed_versions": _ARTIFACT}
+_PAGE = "report"
+_OUTPUTS = {
+    "pushed_model": MODEL,
+    "labelled": _ARTIFACT,
+    "removed_versions": _ARTIFACT,
+    "span": "system.Dataset",
+    _PAGE: "system.HTML",
+}
 
 
 @dataclass(frozen=True)
@@ -68,6 +75,8 @@ def decide(
     parameters: dict[str, Any],
     inputs: dict[str, dict[str, Any]] | None = None,
     why: str = "",
+    *,
+    has_page: bool = False,
 ) -> Decided:
     """Carries out a decision, and records it.
 
@@ -78,6 +87,7 @@ def decide(
       parameters: its arguments, besides `destination`.
       inputs: artifacts that it is about, by argument, as a record has them.
       why: as a person said.
+      has_page: whether it makes a page too, `report`.
 
     Raises:
       InputError: it cannot be done.
@@ -88,12 +98,13 @@ def decide(
     parameters = {"destination": place.destination, **parameters, "why": why}
     if name == "rollback":
         parameters |= {"by": run_record.started_by(), "run": run}
+    outputs = (output, _PAGE) if has_page else (output,)
     task = Task(
         pipeline=pipeline,
         name=name,
         stage=name,
         run=run,
-        component={"outputDefinitions": {"artifacts": {output: {"artifactType": {"schemaTitle": _OUTPUTS[output]}}}}},
+        component={"outputDefinitions": {"artifacts": {name: _definition(name) for name in outputs}}},
         container={"image": ""},
         parameters=parameters,
         inputs=inputs or {},
@@ -138,6 +149,10 @@ def decide(
         with contextlib.suppress(OSError, StageError):
             explorer.update(place.root, first=run)
     return Decided(run, done["outputs"][output]["metadata"])
+
+
+def _definition(output: str) -> dict[str, Any]:
+    return {"artifactType": {"schemaTitle": _OUTPUTS[output]}}
 
 
 def _in_this_process(stage: str, function: Callable[..., None]) -> execution.StageRunner:

@@ -40,6 +40,7 @@ What `models/<name>/settings.yaml` can say; every key may be left out.
 | `train` | also `warm_start`: start from the last blessed model, see [training.md](training.md) |
 | `tune`, `infra_validate`, `approve`, `canary` | the same; only with it is there the stage |
 | `push_hub`, `push_vertex`, `notify` | the same |
+| `serving` | how `./millrace serve` serves the model here: `log`, off without ([feedback.md](feedback.md)) |
 | `bulk_infer` | what `./millrace infer` does where it is not told: see [bulk-inference.md](bulk-inference.md) |
 | `candidates`, `choose` | several models on the same data, one of which is chosen: see [candidates.md](candidates.md) |
 | `cluster` | what a compiled pipeline asks of its cluster: see [cluster-settings.md](cluster-settings.md) |

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from components.runtime.model_server.process import Server, started
-from components.runtime.model_server.programs import KSERVE, find
+from components.runtime.model_server.programs import KSERVE, Program, find
 from tests.model_server import made_models
 
 MODEL = "taxi fares"
@@ -27,18 +27,25 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
 
 @pytest.fixture(scope="session")
 def server(models: dict[int, Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server of version 2, and of version 1 under the label `stable`."""
+    """A server of version 2, and of version 1 under the label `stable`, which logs every request."""
     folder = tmp_path_factory.mktemp("served")
     for told in (1, 2):
         shutil.copytree(models[told], folder / str(told))
     (folder / "labels.json").write_text('{"stable": 1}')
-    with serving(folder) as found:
+    options = ["--prediction_log_share=1", "--prediction_log_seconds=0.2", "--prediction_log_redact=flag,secret"]
+    with serving(folder, f"--prediction_log={log_of(folder).parent}", *options) as found:
         found.wait_until_ready(120)
         yield found
 
 
+def log_of(folder: Path) -> Path:
+    """The log of predictions of the server of a folder, where it has one."""
+    return folder.with_suffix(".predictions") / MODEL
+
+
 @contextlib.contextmanager
-def serving(folder: Path) -> Iterator[Server]:
+def serving(folder: Path, *options: str) -> Iterator[Server]:
     """A server of a folder, which need not be ready."""
-    with started(find(KSERVE), MODEL, folder, folder.with_suffix(".log"), dict(os.environ)) as found:
+    program = Program(KSERVE, (*find(KSERVE).words, *options))
+    with started(program, MODEL, folder, folder.with_suffix(".log"), dict(os.environ)) as found:
         yield found

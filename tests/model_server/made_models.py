@@ -28,6 +28,7 @@ def write(folder: Path, told: float) -> Path:
             "only_scores": _only_scores(),
             "odd_classes": _odd_classes(),
             "regress": _regress(told),
+            "from_examples": _from_examples(),
         }
         builder = v1.saved_model.Builder(str(folder))
         builder.add_meta_graph_and_variables(session, ["serve"], signature_def_map=signatures)
@@ -131,6 +132,11 @@ def _regress(told: float) -> SignatureDef:
     return _of_method("regress", {"inputs": examples}, {"outputs": features["x"] * 2 + told})
 
 
+def _from_examples() -> SignatureDef:
+    examples, features = _parsed()
+    return _predict({"examples": examples}, {"outputs": features["x"] * 2})
+
+
 PAGE_INPUTS = {
     "fare <b>": ([None], tf.float32),
     "seats": ([None], tf.int64),
@@ -145,6 +151,19 @@ PAGE_INPUTS = {
     "cube": ([None, 2, 2, 2, 2], tf.float32),
 }
 """Shapes and types of the inputs of the model that is asked on the page: of every kind that it has a field for."""
+
+
+def write_for_feedback(folder: Path, classes: int) -> Path:
+    """Writes a SavedModel that says how likely something is; of several classes the later are the likelier."""
+    with tf.Graph().as_default(), v1.Session() as session:
+        fare = v1.placeholder(tf.float32, [None])
+        steps = tf.range(1, classes + 1, dtype=tf.float32)
+        outputs = tf.sigmoid(fare) if classes == 1 else tf.nn.softmax(fare[:, None] * steps)
+        builder = v1.saved_model.Builder(str(folder))
+        signatures = {"serving_default": _predict({"fare": fare}, {"outputs": outputs})}
+        builder.add_meta_graph_and_variables(session, ["serve"], signature_def_map=signatures)
+        builder.save()
+    return folder
 
 
 def write_for_page(folder: Path, told: float) -> Path:

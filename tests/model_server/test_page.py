@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import numpy as np
@@ -21,8 +22,10 @@ import uvicorn
 from tensorflow_serving.apis import prediction_log_pb2
 
 from components.runtime.publish.serving import WARM_UP
+from components.runtime.records import prediction_log as log_files
 from model_server import page
 from model_server.errors import NotReadyError
+from model_server.prediction_log import PredictionLog
 from model_server.server import app
 from model_server.versions import Versions
 from tests.model_server import made_models
@@ -68,9 +71,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def address(folder: Path) -> Iterator[str]:
     """The server of the page, in this process."""
-    versions = Versions(MODEL, folder)
+    with served(Versions(MODEL, folder)) as found:
+        yield found
+
+
+@contextlib.contextmanager
+def served(versions: Versions) -> Iterator[str]:
     versions.refresh()
-    web = uvicorn.Server(uvicorn.Config(app({MODEL: versions}), log_config=None, access_log=False))
+    web = uvicorn.Server(uvicorn.Config(app({versions.name: versions}), log_config=None, access_log=False))
     with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as listening:
         thread = threading.Thread(target=web.run, kwargs={"sockets": [listening]})
         thread.start()
@@ -91,7 +99,7 @@ def test_the_page_loads_nothing_from_elsewhere(address: str) -> None:
     text = page.data.decode()
     assert "http:" not in text
     assert "https:" not in text
-    for name in ("page.css", "elements.js", "fields.js", "answer.js", "main.js"):
+    for name in ("page.css", "elements.js", "fields.js", "answer.js", "main.js", "feedback.js"):
         assert f'"page/{name}"' in text
         assert get(address, f"/page/{name}").status == 200
     assert get(address, "/page/..%2f__init__.py").status == 404
@@ -289,3 +297,94 @@ def test_every_control_has_a_name_and_nothing_runs_out_of_the_window(tab: Asked,
         tab.look(width, 800, dark=dark)
         assert tab.evaluate("document.documentElement.scrollWidth") <= width
     tab.look()
+
+
+SCHEMAS = {
+    "two": 'feature { name: "fare" type: FLOAT } feature { name: "tips" type: INT int_domain { min: 0 max: 1 } }',
+    "three": 'feature { name: "fare" type: FLOAT } feature { name: "kind" type: INT int_domain { min: 0 max: 2 } }',
+    "number": 'feature { name: "fare" type: FLOAT } feature { name: "tips" type: FLOAT }',
+    "text": """feature { name: "fare" type: FLOAT } feature { name: "payment" type: BYTES domain: "payments" }
+        string_domain { name: "payments" value: "Cash" value: "Credit Card" }""",
+}
+
+
+@pytest.fixture
+def judged(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str, PredictionLog]]:
+    """Address and log of a server whose page asks what was right."""
+    made_models.write_for_feedback(tmp_path / "served" / "1", 3 if request.param == "three" else 1)
+    told = tmp_path / "served" / "1" / "assets.extra" / "trained_on" / "schema.pbtxt"
+    told.parent.mkdir(parents=True)
+    told.write_text(SCHEMAS[request.param])
+    log = PredictionLog(tmp_path / "log", share=1.0, redacted=[], megabytes=10, seconds=60.0)
+    with served(Versions(MODEL, tmp_path / "served", log=log)) as found:
+        yield found, log
+
+
+def kept(log: PredictionLog) -> list[tuple[Any, str]]:
+    """The labels that came, and their kinds."""
+    log.close()
+    return [(each["label"], each["kind"]) for each in log_files.read_labels(log.folder).to_pylist()]
+
+
+@needs_chromium
+@pytest.mark.parametrize("judged", ["two"], indirect=True)
+def test_a_person_says_whether_an_answer_was_right(tab: Asked, judged: tuple[str, PredictionLog]) -> None:
+    address, log = judged
+    tab.open(address)
+    tab.fill("fare", "2")
+    tab.ask()
+    assert (tab.text("right"), tab.text("wrong")) == ("Yes: tips is 1", "No: tips is 0")
+    prediction = tab.text("judge-of").split()[1]
+    for button, said in (("right", "Kept: 1"), ("wrong", "Kept: 0")):
+        tab.click(f"#{button}")
+        tab.wait(f"document.getElementById('judged').textContent.startsWith('{said}')")
+    tab.evaluate("document.getElementById('truth').value = '7.5'")
+    tab.click("#judge button[type=submit]")
+    tab.wait("document.getElementById('judged').textContent === 'tips is a whole number; 7.5 is none.'")
+    assert kept(log) == [(1, "explicit"), (0, "explicit")]
+    assert [row["prediction_id"] for batch in log_files.read(log.folder) for row in batch.to_pylist()] == [prediction]
+
+
+@needs_chromium
+@pytest.mark.parametrize("judged", ["three"], indirect=True)
+def test_of_several_classes_no_alone_says_nothing(tab: Asked, judged: tuple[str, PredictionLog]) -> None:
+    address, log = judged
+    tab.open(address)
+    tab.fill("fare", "2")
+    tab.ask()
+    assert (tab.text("right"), tab.text("wrong")) == ("Yes: kind is 2", "No")
+    tab.click("#wrong")
+    assert tab.text("judged") == "Then say what it is."
+    assert tab.evaluate("document.activeElement.id") == "truth"
+    for value in ("1", "2"):
+        tab.evaluate(f"document.getElementById('truth').value = '{value}'")
+        tab.click("#judge button[type=submit]")
+        tab.wait(f"document.getElementById('judged').textContent.startsWith('Kept: {value}')")
+    assert kept(log) == [(1, "corrected"), (2, "explicit")]
+
+
+@needs_chromium
+@pytest.mark.slow
+@pytest.mark.parametrize("judged", ["number", "text"], indirect=True)
+def test_a_label_that_the_answer_does_not_mean_is_asked_for(tab: Asked, judged: tuple[str, PredictionLog]) -> None:
+    address, log = judged
+    tab.open(address)
+    tab.fill("fare", "2")
+    tab.ask()
+    assert tab.evaluate("document.getElementById('right').hidden && document.getElementById('wrong').hidden")
+    name = tab.text("truth-name")
+    assert name in ("tips is", "payment is")
+    tab.evaluate(f"document.getElementById('truth').value = {json.dumps('3.50' if name == 'tips is' else 'Cash')}")
+    tab.click("#judge button[type=submit]")
+    tab.wait("document.getElementById('judged').textContent.startsWith('Kept: ')")
+    assert kept(log) == [(3.5 if name == "tips is" else "Cash", "corrected")]
+
+
+@needs_chromium
+def test_where_nothing_is_logged_nothing_is_asked(tab: Asked, address: str) -> None:
+    tab.open(address)
+    tab.ask()
+    assert tab.evaluate("document.getElementById('feedback').hidden")
+    answer = urllib3.request("POST", f"{address}/v1/models/{quote(MODEL)}/feedback", body=b"{}", retries=False)
+    assert answer.status == 404
+    assert "predictions are not logged here" in json.loads(answer.data)["error"]

@@ -115,7 +115,7 @@ def launch(root: Path, task: Task, run_stage: StageRunner, log: Path) -> dict[st
             "stage": task.stage,
             "key": task.key,
             "run": task.run,
-            "parameters": task.parameters,
+            "parameters": executor_files.parameters(task),
             "inputs": task.inputs,
             "started": started.isoformat(),
             "code": task.code,

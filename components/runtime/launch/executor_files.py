@@ -32,6 +32,11 @@ def write_records(root: Path, task: Task, workplace: Path, record: dict[str, Any
         file.write_text(json.dumps(written, indent=1))
 
 
+def parameters(task: Task) -> dict[str, Any]:
+    """What the stage is given: the run's name where a parameter stands for it."""
+    return {name: task.run if value in RUN_PLACEHOLDERS else value for name, value in task.parameters.items()}
+
+
 def executor_input(inputs: dict[str, dict[str, Any]], task: Task, folder: Path) -> dict[str, Any]:
     """KFP's executor input of one execution.
 
@@ -43,9 +48,7 @@ def executor_input(inputs: dict[str, dict[str, Any]], task: Task, folder: Path) 
     outputs = task.component.get("outputDefinitions", {})
     return {
         "inputs": {
-            "parameterValues": {
-                name: task.run if value in RUN_PLACEHOLDERS else value for name, value in task.parameters.items()
-            },
+            "parameterValues": parameters(task),
             "artifacts": {
                 name: {
                     "artifacts": [

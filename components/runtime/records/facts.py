@@ -204,6 +204,11 @@ def _removed(removed: Mapping[str, Any]) -> Iterator[str]:
         yield f"removed {', '.join(str(number) for number in removed['removed'])}"
 
 
+def _span(span: Mapping[str, Any]) -> Iterator[str]:
+    if "span" in span:
+        yield f"span {span['span']}"
+
+
 def _message(message: Mapping[str, Any]) -> Iterator[str]:
     if "told" in message:
         yield f"told {', '.join(message['told']) or 'nobody'}"
@@ -227,6 +232,7 @@ _TELL = {
     "pushed_model": _pushed,
     "labelled": _labelled,
     "removed_versions": _removed,
+    "span": _span,
     "message": _message,
 }
 """What matters of an output's metadata (docs/contract.md)."""

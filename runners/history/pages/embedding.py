@@ -32,6 +32,7 @@ _TITLES = {
     "train": "Training",
     "evaluate": "Evaluation and blessing",
     "choose": "The choice between the candidates",
+    "feedback": "Labels that came later",
     "bulk-infer": "Predictions",
 }
 _OTHER = {"transformed-statistics": "statistics", "bulk-infer": "bulk_infer"}

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import urllib3
 
 from runners.local import environments
 from runners.terminal import foreground
-from tests.runners.cluster_support import call
+from tests.runners.cluster_support import Called, call
 from tests.support import MILLRACE, ROOT
 
 
@@ -93,6 +94,48 @@ def test_bad_input(started: list[list[str]], mine: Path, tmp_path: Path, options
     assert started == []
 
 
+def _served(mine: Path, root: Path, *options: object) -> Called:
+    rest, grpc = free_ports()
+    return call("--root", root, "serve", mine, "--port", rest, "--grpc-port", grpc, *options)
+
+
+def test_predictions_are_logged_where_that_is_asked_for(started: list[list[str]], mine: Path, tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    _served(mine, root)
+    assert not [option for option in started[0] if option.startswith("--prediction_log")]
+    said = _served(mine, root, "--log", tmp_path / "logs", "--log-share", 0.25, "--log-redact", "name, street")
+    assert f"logged: 25% of the requests, in {tmp_path}/logs/mine" in said.err + said.out
+    assert set(started[1]) >= {
+        f"--prediction_log={tmp_path}/logs", "--prediction_log_share=0.25", "--prediction_log_redact=name,street",
+        "--prediction_log_megabytes=1000",
+    }  # fmt: skip
+    (mine / "settings.yaml").write_text("serving: {log: {redact: [name], megabytes: 50}}")
+    _served(mine, root)
+    assert set(started[2]) >= {
+        f"--prediction_log={root}/predictions", "--prediction_log_share=0.1", "--prediction_log_redact=name",
+        "--prediction_log_megabytes=50",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("settings", "options", "said"),
+    [
+        ("{}", ["--log-share", "0.5"], "nothing is logged; say where with --log, or log in the section serving"),
+        ("{}", ["--log", "logs", "--server", "tensorflow"], "TensorFlow Serving does not log predictions"),
+        ("serving: {log: {share: 1.5}}", [], "serving.log.share"),
+        ("serving: {log: {redact: ['a,b']}}", [], "serving.log.redact"),
+        ("serving: {logs: {}}", [], "logs"),
+    ],
+)
+def test_a_log_that_there_cannot_be(
+    settings: str, options: list[str], said: str, started: list[list[str]], mine: Path, tmp_path: Path
+) -> None:
+    (mine / "settings.yaml").write_text(settings)
+    called = _served(mine, tmp_path / "root", *options)
+    assert (called.exit_code, started) == (65, [])
+    assert said in called.error
+
+
 def test_a_port_that_is_taken(started: list[list[str]], mine: Path, tmp_path: Path) -> None:
     rest, grpc = free_ports()
     for option, port in (("--port", rest), ("--grpc-port", grpc)):
@@ -137,6 +180,49 @@ def test_a_model_is_served_and_asked(mine: Path, tmp_path: Path) -> None:
     finally:
         server.kill()
         server.wait()
+
+
+@pytest.mark.slow
+def test_what_a_server_logged_and_was_told_is_trained_on(mine: Path, tmp_path: Path) -> None:
+    """The loop: asked, logged, labelled by the page's endpoint and by a file, and read by ingest as the next span."""
+    python = ROOT / ".venv" / "serving" / "bin" / "python"
+    if not environments.is_made(environments.SERVING):
+        pytest.skip("needs the environment of the model server (make serving-environment)")
+    root = tmp_path / "root"
+    version = root / "serving" / "mine" / "3"
+    subprocess.run([str(python), "-c", _EXPORT, str(version)], check=True, capture_output=True)
+    rest, grpc = free_ports()
+    ports = ["--port", str(rest), "--grpc-port", str(grpc)]
+    options = ["--root", str(root), "serve", str(mine), *ports, "--log", str(root / "predictions"), "--log-share", "1"]
+    log, labels = tmp_path / "log", tmp_path / "labels.csv"
+    with log.open("wb") as output:
+        server = subprocess.Popen([MILLRACE, *options], stdout=output, stderr=output, env=dict(os.environ))
+    try:
+        _wait(log, "version 3 answers")
+        address = f"http://127.0.0.1:{rest}/v1/models/mine"
+        ids = []
+        for x in range(40):
+            answer = urllib3.request("POST", f"{address}:predict", body=json.dumps({"instances": [{"x": x / 2}]}))
+            ids.append(answer.headers["X-Prediction-Id"])
+        told = {"prediction_id": ids[1], "label": 7, "kind": "corrected"}
+        assert urllib3.request("POST", f"{address}/feedback", body=json.dumps(told)).status == 200
+        server.send_signal(signal.SIGTERM)
+        assert server.wait(60) == 0
+    finally:
+        server.kill()
+        server.wait()
+    labels.write_text("prediction_id,y\n" + "".join(f"{each},{row}\n" for row, each in enumerate(ids)))
+    made = ["--root", root, "feedback", mine, "--label", "y", "--json"]
+    # By what the server was told, then by the file, which has the same prediction once more.
+    assert call(*made).document["rows"] == 1
+    found = call(*made, "--labels", labels).document
+    assert (found["span"], found["rows"], found["already"]) == (2, 39, 1)
+    ran = call("--root", root, "run", mine, "--data", mine / "data" / "span-{SPAN}", "--until", "statistics", "--json")
+    assert ran.exit_code == 0, ran.err
+    tasks = {task["task"]: task for task in ran.document["tasks"]}
+    assert (tasks["ingest"]["rows"], tasks["statistics"]["state"]) == (39, "done")
+    lines = "\n".join(call("--root", root, "lineage", mine / "data" / "span-2", "--down").lines)
+    assert "ingest in mine-" in lines
 
 
 def _ask(model: Path, port: int, *options: str) -> tuple[int, list[Any]]:

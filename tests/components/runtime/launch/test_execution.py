@@ -305,6 +305,6 @@ def test_the_placeholder_of_the_run_becomes_its_name_and_is_not_part_of_the_key(
         return _write(command, log, folder)
 
     parameters = {"run": RUN_PLACEHOLDER, "run_id": "{{$.pipeline_job_uuid}}", "text": f"the run {RUN_PLACEHOLDER}"}
-    launch(tmp_path, _task(parameters=parameters), look, tmp_path / "log")
-    assert given == [{"run": "r1", "run_id": "r1", "text": parameters["text"]}]
+    record = launch(tmp_path, _task(parameters=parameters), look, tmp_path / "log")
+    assert given == [{"run": "r1", "run_id": "r1", "text": parameters["text"]}] == [record["parameters"]]
     assert _task(parameters=parameters).key == _task(parameters=parameters, run="r2").key

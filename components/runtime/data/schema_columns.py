@@ -1,0 +1,104 @@
+"""The columns that a schema names, read without TensorFlow Metadata, for those who do not have it.
+
+The text form of `tensorflow_metadata.proto.v0.Schema`; whatever else is in it is passed over.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
+
+from components.runtime.errors import InputError
+
+BYTES, INT, FLOAT = "BYTES", "INT", "FLOAT"
+
+_UNKNOWN = "TYPE_UNKNOWN"
+_TYPES = (_UNKNOWN, BYTES, INT, FLOAT, "STRUCT")
+
+
+@dataclass(frozen=True)
+class Column:
+    """A feature of a schema.
+
+    Attributes:
+      type: BYTES, INT or FLOAT.
+      values: the texts that there are; empty where any may be.
+      least: of an INT or FLOAT; None where it is open.
+      most: as `least`.
+    """
+
+    name: str
+    type: str
+    values: tuple[str, ...] = ()
+    least: float | None = None
+    most: float | None = None
+
+
+def read(file: Path) -> dict[str, Column]:
+    """The columns by name, in the schema's order.
+
+    Raises:
+      InputError: the file cannot be read, or is no schema.
+    """
+    try:
+        text = file.read_text(encoding="utf-8")
+        schema = text_format.Parse(text, _schema_class()(), allow_unknown_field=True)
+    except (OSError, UnicodeDecodeError, text_format.ParseError) as error:
+        raise InputError(f"{file}: no schema can be read there: {str(error).splitlines()[0]}") from None
+    shared = {each.name: tuple(each.value) for each in schema.string_domain}
+    return {each.name: _column(each, shared) for each in schema.feature}
+
+
+def _column(feature: Any, shared: dict[str, tuple[str, ...]]) -> Column:
+    values = tuple(feature.string_domain.value) or shared.get(feature.domain, ())
+    domain = feature.float_domain if _TYPES[feature.type] == FLOAT else feature.int_domain
+    least = domain.min if domain.HasField("min") else None
+    most = domain.max if domain.HasField("max") else None
+    return Column(feature.name, _TYPES[feature.type], values, least, most)
+
+
+@functools.cache
+def _schema_class() -> Any:
+    """The message with the fields that are read, in a pool and a package of our own."""
+    kinds = descriptor_pb2.FieldDescriptorProto
+    file = descriptor_pb2.FileDescriptorProto(name="millrace/schema.proto", package="millrace.schema", syntax="proto2")
+    types = file.enum_type.add(name="FeatureType")
+    for number, name in enumerate(_TYPES):
+        types.value.add(name=name, number=number)
+
+    def message(name: str, *fields: tuple[str, Any, str | None]) -> None:
+        added = file.message_type.add(name=name)
+        for number, (field, kind, type_name) in enumerate(fields, 1):
+            # Fields that are lists in the schema.
+            many = (name, field) in {("Schema", "feature"), ("Schema", "string_domain"), ("StringDomain", "value")}
+            label = kinds.LABEL_REPEATED if many else kinds.LABEL_OPTIONAL
+            of_type = f".millrace.schema.{type_name}" if type_name else None
+            added.field.add(name=field, number=number, type=kind, label=label, type_name=of_type)
+
+    text, whole, real, sub, enum = (
+        kinds.TYPE_STRING,
+        kinds.TYPE_INT64,
+        kinds.TYPE_FLOAT,
+        kinds.TYPE_MESSAGE,
+        kinds.TYPE_ENUM,
+    )
+    message("StringDomain", ("name", text, None), ("value", text, None))
+    message("IntDomain", ("min", whole, None), ("max", whole, None))
+    message("FloatDomain", ("min", real, None), ("max", real, None))
+    message(
+        "Feature",
+        ("name", text, None),
+        ("type", enum, "FeatureType"),
+        ("domain", text, None),
+        ("int_domain", sub, "IntDomain"),
+        ("float_domain", sub, "FloatDomain"),
+        ("string_domain", sub, "StringDomain"),
+    )
+    message("Schema", ("feature", sub, "Feature"), ("string_domain", sub, "StringDomain"))
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(file)
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName("millrace.schema.Schema"))
