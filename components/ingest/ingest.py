@@ -19,13 +19,14 @@ from components.ingest.sources import CSV, IMAGES, SourceFile, Sources, find, fo
 from components.ingest.splits import Splits
 from components.ingest.tables.columns import Kind
 from components.ingest.tables.csv.options import CsvOptions
-from components.runtime.data import schema_types, tfrecord
+from components.runtime.data import schema_columns, tfrecord
 from components.runtime.data.storage import shown
 from components.runtime.data.tfmd import SCHEMA_FILE
 from components.runtime.errors import InputError
 from components.runtime.stage.artifacts import InputArtifact, OutputArtifact
 from components.runtime.stage.progress import count, report
 
+_KINDS = {schema_columns.INT: Kind.INT, schema_columns.FLOAT: Kind.FLOAT, schema_columns.BYTES: Kind.BYTES}
 _TOLD_CAUSES = 10
 _LARGEST_COLUMNS = 32 << 10
 """Letters that the list of columns may have in the metadata: KFP's launcher gets all metadata of a task's inputs in one
@@ -153,8 +154,8 @@ def ingest(
 
 def _known(schema: InputArtifact | None) -> dict[str, Kind]:
     """The types of columns that are known before any of the data is read."""
-    types = schema_types.read(schema.path / SCHEMA_FILE) if schema else {}
-    return {name: next(kind for kind in Kind if kind.label == label) for name, label in types.items()}
+    columns = schema_columns.read(schema.path / SCHEMA_FILE) if schema else {}
+    return {name: _KINDS[column.type] for name, column in columns.items() if column.type in _KINDS}
 
 
 def _left_out(rows: int, kept: int, needed: Sequence[str], found: ImageIngestion | None) -> str:

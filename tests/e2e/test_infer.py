@@ -116,6 +116,19 @@ def test_the_same_trips_in_other_formats_are_answered_the_same(
     assert "is there already; give --overwrite" in again.stderr
 
 
+def test_a_version_that_does_not_tell_its_data_is_asked_by_the_record_of_its_run(
+    root: Path, trips: list[dict[str, str]], tmp_path: Path
+) -> None:
+    inside = root / "serving" / "taxi" / "1" / "assets.extra" / "trained_on"
+    inside.rename(tmp_path / "aside")
+    try:
+        found = infer(root, data_of(root), tmp_path / "out.csv")
+    finally:
+        (tmp_path / "aside").rename(inside)
+    assert found.returncode == 0, found.stdout + found.stderr
+    assert len((tmp_path / "out.csv").read_text().splitlines()) == ROWS + 1
+
+
 def test_data_that_the_model_does_not_know_is_refused(root: Path, trips: list[dict[str, str]], tmp_path: Path) -> None:
     faults = {"fare": "fare: Column is completely missing", "": "header but no rows"}
     for without, said in faults.items():

@@ -8,8 +8,6 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from components.runtime.data import schema_types
-from components.runtime.errors import InputError
 from tests.components.ingest.ingest_support import Ingested, ingested, run_ingest, write_files
 from tests.components.ingest.tables.table_support import avro_bytes, parquet_bytes
 
@@ -35,16 +33,6 @@ def read(folder: Path, name: str, content: bytes, schema: Path | None = None, **
     return ingested(
         folder / "out", write_files(folder / "data", {name: content}), splits={"all": 1}, schema=schema, **arguments
     )
-
-
-def test_types_of_a_schema(schema: Path, tmp_path: Path) -> None:
-    assert schema_types.read(schema / "schema.pbtxt") == {
-        "fare": "float32", "zip": "bytes", "hour": "int64", "tips": "float32",
-    }  # fmt: skip
-    other = tmp_path / "other.pbtxt"
-    other.write_text("feature { name: ")
-    with pytest.raises(InputError, match=r"other\.pbtxt: not a tensorflow\.metadata\.v0\.Schema: "):
-        schema_types.read(other)
 
 
 def test_csv_has_the_types_of_the_schema_and_keeps_what_that_does_not_name(tmp_path: Path, schema: Path) -> None:
@@ -80,3 +68,10 @@ def test_without_a_schema_text_columns_have_to_be_there(tmp_path: Path) -> None:
     result = run_ingest(tmp_path / "out", data, text_columns=["tips"])
     assert result.exit_code == 65
     assert "'tips'" in result.error
+
+
+def test_what_is_no_schema_is_refused(tmp_path: Path) -> None:
+    data = write_files(tmp_path / "data", {"a.csv": CSV})
+    result = run_ingest(tmp_path / "out", data, schema=write_files(tmp_path / "schema", {"schema.pbtxt": b"feature {"}))
+    assert result.exit_code == 65
+    assert "schema.pbtxt: no schema can be read there" in result.error
