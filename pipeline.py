@@ -12,9 +12,12 @@ Where the settings ask for it, explain, infra_validate, export, approve and mode
 push_hub and push_vertex after it.
 Around all of it, where the settings have `notify`, is an exit handler: notify runs last, however the run ended.
 
-`pipeline` is written as a model's own is, of the same blocks: `build.stage(...)` makes a task of any stage, the other
-methods of `Build` make several. docs/pipelines.md shows how. `watch` is another pipeline, which looks at what this one
-put into service.
+`infer` is another pipeline, which has a version that was pushed answer new data:
+
+    pull ─ ingest ─ statistics ─ validate ─ bulk_infer
+
+and `watch` a third one, which looks at what the first put into service. They are written as a model's own is, of the same
+blocks: `build.stage(...)` makes a task of any stage, the other methods of `Build` make several. docs/pipelines.md shows how.
 
 Compiling needs neither data nor network nor TensorFlow.
 """
@@ -240,6 +243,54 @@ class Build(Blocks):
             self.stage("push_vertex", f"push-vertex{suffix}", **blessed, **named).after(push)
         return push
 
+    def answer(
+        self,
+        data: Any,
+        data_format: Any,
+        serving_directory: Any,
+        version: Any,
+        label: Any,
+        output_format: Any,
+        columns: Any,
+        on_anomalies: Any,
+    ) -> PipelineTask:
+        """Has a version that was pushed answer new data, held to the schema of what it was trained on.
+
+        Args:
+          data: without labels, or with labels that nobody looks at.
+          data_format: of its files; auto to go by their names and first bytes.
+          serving_directory: where the version is.
+          version: its number; 0 for the one in service, or that `label` names.
+          label: of the version; empty for none.
+          output_format: parquet, csv or tfrecord.
+          columns: of the data, which stand beside the predictions.
+          on_anomalies: stop or warn.
+        """
+        pull = self.stage(
+            "pull",
+            destination=serving_directory,
+            version=version,
+            label=label,
+            **{name: file for name, file in self.settings.arguments("schema").items() if file},
+            **self.service,
+        )
+        schema = pull.outputs["schema"]
+        ingest = self.stage("ingest", data=data, format=data_format, schema=schema)
+        examples = ingest.outputs["examples"]
+        statistics = self.stage("statistics", examples=examples, schema_file="")
+        validate = self.stage(
+            "validate", statistics=statistics.outputs["statistics"], schema=schema, on_anomalies=on_anomalies
+        )
+        return self.stage(
+            "bulk_infer",
+            examples=examples,
+            model=pull.outputs["pulled_model"],
+            anomalies=validate.outputs["anomalies"],
+            output_format=output_format,
+            columns=columns,
+            sample_rows=self.settings.ingest.sample_rows,
+        )
+
     def choose(self, trained: Mapping[str, PipelineTask], evaluated: Mapping[str, PipelineTask]) -> PipelineTask:
         """The choice of the best blessed one of several models.
 
@@ -303,3 +354,19 @@ def watch(build: Build, log: Any, serving_directory: Any, version: int = 0, unti
     """
     with build.exit_handler():
         build.stage("watch", log=log, destination=serving_directory, version=version, until=until)
+
+
+def infer(
+    build: Build,
+    data: Any,
+    data_format: Any,
+    serving_directory: Any,
+    output_format: Any,
+    columns: Any,
+    on_anomalies: Any,
+    version: int = 0,
+    label: str = "",
+) -> None:
+    """The pipeline of `./millrace infer`: a version of the model answers new data."""
+    with build.exit_handler():
+        build.answer(data, data_format, serving_directory, version, label, output_format, columns, on_anomalies)

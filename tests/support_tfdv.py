@@ -70,7 +70,12 @@ def run_schema(statistics: Path, folder: Path, schema_file: Path | str = "") -> 
 
 
 def run_validate(
-    statistics: Path, schema: Path, folder: Path, on_anomalies: str = "stop", previous: Path | str = ""
+    statistics: Path,
+    schema: Path,
+    folder: Path,
+    on_anomalies: str = "stop",
+    previous: Path | str = "",
+    schema_metadata: dict[str, Any] | None = None,
 ) -> Execution:
     """Runs the validate stage in this process."""
     return call(
@@ -79,6 +84,7 @@ def run_validate(
             folder,
             parameters={"on_anomalies": on_anomalies, "previous_statistics": str(previous)},
             inputs={"statistics": statistics, "schema": schema},
+            metadata={"schema": schema_metadata or {}},
             outputs=["anomalies", "report"],
             output_parameters=["valid"],
         ),

@@ -18,13 +18,16 @@ from components.ingest.sample.sampling import MAX_ROWS, Reservoir
 from components.ingest.sources import CSV, IMAGES, SourceFile, Sources, find, format_of
 from components.ingest.spans import find_newest, told
 from components.ingest.splits import Splits
+from components.ingest.tables.columns import Kind
 from components.ingest.tables.csv.options import CsvOptions
-from components.runtime.data import tfrecord
+from components.runtime.data import schema_columns, tfrecord
 from components.runtime.data.storage import shown
+from components.runtime.data.tfmd import SCHEMA_FILE
 from components.runtime.errors import InputError
-from components.runtime.stage.artifacts import OutputArtifact
+from components.runtime.stage.artifacts import InputArtifact, OutputArtifact
 from components.runtime.stage.progress import count, report
 
+_KINDS = {schema_columns.INT: Kind.INT, schema_columns.FLOAT: Kind.FLOAT, schema_columns.BYTES: Kind.BYTES}
 _TOLD_CAUSES = 10
 _LARGEST_COLUMNS = 32 << 10
 """Letters that the list of columns may have in the metadata: KFP's launcher gets all metadata of a task's inputs in one
@@ -34,6 +37,7 @@ argument, of which Linux takes 128 KiB."""
 def ingest(
     examples: OutputArtifact,
     sample: OutputArtifact,
+    schema: InputArtifact | None,
     data: str,
     format: str,
     splits: dict[str, Any],
@@ -55,6 +59,8 @@ def ingest(
     Args:
       examples: gets `Split-<name>/data_tfrecord-<shard>-of-<shards>.gz`.
       sample: gets a page with some of the rows.
+      schema: of the data that a model was trained on, whose types columns of the same names have, if their values can;
+        None where the data alone tells them.
       data: folder or file, as a path or a gs:// or s3:// URI.
       format: of the files: csv, tfrecord, parquet, avro, images, or auto.
       splits: number of hash buckets of each split.
@@ -98,7 +104,8 @@ def ingest(
         decimal=decimal,
         text_columns=text_columns,
     )
-    if options.given and kind != CSV:
+    # (With a schema they are said of other data, of which this is not in every way.)
+    if options.given and kind != CSV and schema is None:
         raise InputError(f"{options.given[0]} is for CSV files, and {place} is {kind}: take it out")
     if leave_out_without and found:
         raise InputError("leave_out_without is for rows of a table, and these are images: take it out")
@@ -110,7 +117,7 @@ def ingest(
         )
         found.raise_faults()
     else:
-        raw = open_files(kind, sources.files, options)
+        raw = open_files(kind, sources.files, options, _known(schema))
         processes = os.cpu_count() or 1 if raw.large else 0
         encoded = encode_all(raw.parts, names, buckets, tuple(leave_out_without), processes=processes)
         rows, left_out = _write(encoded, examples, samples, raw, sources.files)
@@ -154,6 +161,12 @@ def ingest(
     )
     sample.path.write_text(sample_page.draw(origin, samples), encoding="utf-8")
     sample.metadata["sample_rows"] = sample_rows
+
+
+def _known(schema: InputArtifact | None) -> dict[str, Kind]:
+    """The types of columns that are known before any of the data is read."""
+    columns = schema_columns.read(schema.path / SCHEMA_FILE) if schema else {}
+    return {name: _KINDS[column.type] for name, column in columns.items() if column.type in _KINDS}
 
 
 def _left_out(rows: int, kept: int, needed: Sequence[str], found: ImageIngestion | None) -> str:

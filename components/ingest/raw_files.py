@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from components.ingest.encoding import BATCH_BYTES, Part, slices
 from components.ingest.overflows import Overflows
 from components.ingest.sources import AVRO, CSV, PARQUET, SourceFile
+from components.ingest.tables.columns import Kind
 from components.ingest.tables.csv.files import CsvTable
 from components.ingest.tables.csv.options import CsvOptions
 from components.ingest.tables.csv.text_causes import TextCause
@@ -47,15 +48,23 @@ class RawFiles:
     overflows: Overflows = field(default_factory=Overflows)
 
 
-def open_files(kind: str, files: list[SourceFile], options: CsvOptions) -> RawFiles:
+def open_files(
+    kind: str, files: list[SourceFile], options: CsvOptions, known: Mapping[str, Kind] | None = None
+) -> RawFiles:
     """Looks at files of one format, and gets ready to read them.
+
+    Args:
+      kind: the format.
+      files: in the order of their rows.
+      options: how CSV files are written.
+      known: the types that columns had in other data; these have them too, where their values can.
 
     Raises:
       InputError: they cannot be used.
     """
     # Each format's library is imported where there is a file of it.
     if kind == CSV:
-        table = CsvTable.scan(files, options)
+        table = CsvTable.scan(files, options, known or {})
         large = sum(file.size for file in files) > _WORTH_PROCESSES
         labels = {name: table.kinds[name].label for name in table.names}
         return RawFiles(
@@ -63,8 +72,10 @@ def open_files(kind: str, files: list[SourceFile], options: CsvOptions) -> RawFi
         )
     if kind == PARQUET:
         from components.ingest.tables.parquet import ParquetTable
+        from components.ingest.tables.table_columns import as_known
 
         parquet = ParquetTable.scan(files)
+        parquet.columns = as_known(parquet.columns, known or {})
         return RawFiles(
             _table_parts(parquet.batches()),
             _labels(parquet.columns),
@@ -74,8 +85,10 @@ def open_files(kind: str, files: list[SourceFile], options: CsvOptions) -> RawFi
         )
     if kind == AVRO:
         from components.ingest.tables.avro.files import AvroTable
+        from components.ingest.tables.table_columns import as_known
 
         avro = AvroTable.scan(files)
+        avro.columns = as_known(avro.columns, known or {})
         parts = (Part(file.name, file.split, rows) for file, rows in avro.parts())
         return RawFiles(parts, _labels(avro.columns), large=avro.is_large)
     return RawFiles(_tfrecord_parts(files), large=sum(file.stored_bytes for file in files) > _WORTH_PROCESSES // 4)

@@ -11,8 +11,8 @@ from typing import Any
 import jinja2
 from huggingface_hub import EvalResult, ModelCardData
 
-from components.push_hub.saved_signatures import Signature
 from components.runtime import VERSION
+from components.runtime.publish.saved_signatures import Signature
 from components.runtime.text.markdown import markdown_code, markdown_text
 
 TEMPLATES = Path(__file__).parent / "templates"

@@ -11,12 +11,12 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from components.push_hub import card, connection, hub, saved_signatures, spaces
+from components.push_hub import card, connection, hub, spaces
 from components.push_hub.faults import TOKEN
 from components.runtime import VERSION
 from components.runtime.errors import InputError
 from components.runtime.publish import blessing as blessings
-from components.runtime.publish import serving
+from components.runtime.publish import saved_signatures, serving
 from components.runtime.stage.artifacts import InputArtifact, OutputArtifact
 from components.runtime.stage.progress import report
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from components.push_hub import connection
 from components.push_hub.card import TEMPLATES, render_template
-from components.push_hub.saved_signatures import SERVING_DEFAULT, Signature
 from components.runtime.errors import InputError
+from components.runtime.publish.saved_signatures import SERVING_DEFAULT, Signature
 
 PYTHON = "3.11"
 SDKS = {"gradio": "6.31.0", "streamlit": "1.67.0"}

@@ -39,6 +39,7 @@ _HINTS = {
     errno.EISDIR: ": a folder lies where a file is needed; name the file",
     errno.ENOTDIR: ": a file lies where a folder is needed; move it away, or name another place",
 }
+_FUNCTION = re.compile(r"\{\{function_node .*?\}\}\s*")
 _QUOTED = re.compile(r"(?:^|[\s.])(InputError|TransientError): (.+?)(?: \[while running .*)?$", re.MULTILINE)
 
 
@@ -108,7 +109,8 @@ def _os_error(error: OSError) -> str:
 
 def operation_cause(message: str) -> str:
     """What a TensorFlow operation complained about: pages of stack stand before it, and names of nodes behind."""
-    lines = [line.strip() for line in message.partition("[[{{node")[0].splitlines()]
+    message = _FUNCTION.sub("", message.partition("[[{{node")[0]).partition(" [Op:")[0]
+    lines = [line.strip() for line in message.splitlines()]
     return next((line for line in reversed(lines) if line), message)
 
 

@@ -21,7 +21,13 @@ from components.runtime.data.comparisons import (
     note,
     without,
 )
-from components.runtime.data.tfmd import ANOMALIES_FILE, STATISTICS_FILE, read_schema_artifact, read_statistics
+from components.runtime.data.tfmd import (
+    ANOMALIES_FILE,
+    OF_A_VERSION,
+    STATISTICS_FILE,
+    read_schema_artifact,
+    read_statistics,
+)
 from components.runtime.errors import InputError
 from components.runtime.stage import progress
 from components.runtime.stage.artifacts import InputArtifact, OutputArtifact
@@ -48,7 +54,8 @@ def validate(
 
     Args:
       statistics: of every split.
-      schema: what the data should be like.
+      schema: what the data should be like. To one that pull made, of what a model is asked, other columns are a
+        warning, and a batch need not have a value of a feature that rows may lack.
       on_anomalies: what errors do: `stop` makes `valid` false, so that transform refuses the data; `warn` leaves it
         true.
       previous_statistics: folder or URI of an earlier run's statistics, against which drift is measured; empty measures
@@ -68,7 +75,8 @@ def validate(
     by_split = read_statistics(statistics)
     read_schema = read_schema_artifact(schema)
     earlier = _earlier(previous_statistics, read_schema, by_split) if previous_statistics else None
-    found_by_split, missing = check(by_split, read_schema, earlier)
+    is_asking = schema.metadata.get("source") == OF_A_VERSION
+    found_by_split, missing = check(by_split, read_schema, earlier, asking=is_asking)
     found = findings(found_by_split)
     errors = sum(finding.error for finding in found)
     valid = not errors or on_anomalies == "warn"
@@ -121,7 +129,11 @@ def _earlier(place: str, schema: schema_pb2.Schema, splits: Iterable[str]) -> di
 
 
 def check(
-    statistics: dict[str, _Statistics], schema: schema_pb2.Schema, earlier: dict[str, _Statistics] | None = None
+    statistics: dict[str, _Statistics],
+    schema: schema_pb2.Schema,
+    earlier: dict[str, _Statistics] | None = None,
+    *,
+    asking: bool = False,
 ) -> tuple[dict[str, anomalies_pb2.Anomalies], list[NotMeasured]]:
     """Anomalies of every split, and the distances that a threshold asks for and that could not be measured.
 
@@ -135,6 +147,7 @@ def check(
       schema: what the data should be like.
       earlier: statistics that take the place of `train` where drift is measured, by split: that of the same name, or
         else `train`. Then the comparator of the number of examples counts.
+      asking: whether a model is to be asked about the data, which may have columns besides and only few rows.
     """
     train = statistics.get(BASE_SPLIT)
     found: dict[str, anomalies_pb2.Anomalies] = {}
@@ -151,10 +164,12 @@ def check(
         given = {comparator: bases[comparator].statistics for comparator in asked & bases.keys()}
         found[split] = tfdv.validate_statistics(
             entry,
-            _for_tfdv(measurable, entry, rows=earlier is not None),
+            _for_tfdv(measurable, entry, rows=earlier is not None, asking=asking),
             previous_statistics=given.get(DRIFT),
             serving_statistics=given.get(SKEW),
         )
+        if asking:
+            _warn_of_new_columns(found[split])
         unmeasured = [*unmeasurable, *find_unmeasured(split, found[split], measurable, bases)]
         note(found[split], unmeasured)
         missing += unmeasured
@@ -163,25 +178,37 @@ def check(
     return found, missing
 
 
-def _for_tfdv(schema: schema_pb2.Schema, statistics: _Statistics, *, rows: bool) -> schema_pb2.Schema:
+def _for_tfdv(schema: schema_pb2.Schema, statistics: _Statistics, *, rows: bool, asking: bool) -> schema_pb2.Schema:
     """A copy in which nothing stands that TFDV would pass over or take for something else.
 
     Args:
       schema: what the data should be like.
       statistics: of the split that is held against it.
       rows: whether there is something that the number of examples can be compared with.
+      asking: see `check`.
     """
     result = schema_pb2.Schema()
     result.CopyFrom(schema)
     if not rows:
         result.dataset_constraints.ClearField(_ROWS_BY_TIME)
     result.dataset_constraints.ClearField(_ROWS_BY_VERSION)
+    present = {".".join(entry.path.step) for entry in statistics.datasets[0].features}
     counted = {".".join(entry.path.step) for entry in statistics.datasets[0].features if is_counted(entry)}
     for feature in result.feature:
         # TFDV holds integers that are counted as categories against an int_domain only.
         if feature.type == schema_pb2.INT and feature.HasField("bool_domain") and feature.name in counted:
             feature.int_domain.CopyFrom(schema_pb2.IntDomain(min=0, max=1, is_categorical=True))
+        # (A column that is not there at all is missing all the same.)
+        if asking and feature.name in present and not feature.presence.min_fraction:
+            feature.presence.min_count = 0
     return result
+
+
+def _warn_of_new_columns(found: anomalies_pb2.Anomalies) -> None:
+    """Takes columns that the schema does not name for what they are where a model is asked: an id, a label."""
+    for info in found.anomaly_info.values():
+        if {reason.type for reason in info.reason} == {anomalies_pb2.AnomalyInfo.SCHEMA_NEW_COLUMN}:
+            info.severity = anomalies_pb2.AnomalyInfo.WARNING
 
 
 def _note_what_is_not_compared(

@@ -46,6 +46,7 @@ COMMANDS = {
     "ask": ("runners.commands.ask:ask", "Ask a served model, and tell which version answered."),
     "feedback": ("runners.commands.feedback:feedback", "Make labels that came later into a new span of training data."),
     "watch": ("runners.commands.watch:watch", "Compare what a model is asked and answers with its training; retrain."),
+    "infer": ("runners.commands.infer:infer", "Have a pushed model answer every row of new data."),
     "notebook": ("runners.commands.notebook:notebook", "Open JupyterLab with the notebook of a model."),
     "doctor": ("runners.commands.doctor:doctor", "Tell what is installed here, what is not, and how to mend it."),
     "completion": ("runners.commands.completion:completion", "Print what makes a shell complete commands and names."),

@@ -41,9 +41,14 @@ from runners.terminal.output import Result
     metavar="FOLDER",
     help="What images that were built with the same option have as their models: a folder of models, or of one.",
 )
+@click.option(
+    "--infer", is_flag=True, help="The pipeline by which a pushed version answers new data, MODEL-infer, in its place."
+)
 @click.option("--argo/--no-argo", default=True, show_default=True, help="Whether to make the Argo Workflow too.")
-@click.option("--watch", "watches", is_flag=True, help="The pipeline that watches the model: <model>-watch.kfp.yaml.")
-def compile_(model: str, place: Path | None, module: str, models: str | None, argo: bool, watches: bool) -> Result:
+@click.option("--watch", is_flag=True, help="The pipeline that watches the model, MODEL-watch, in its place.")
+def compile_(
+    model: str, place: Path | None, module: str, models: str | None, infer: bool, argo: bool, watch: bool
+) -> Result:
     """Compile a model's pipeline to what a cluster runs: <model>.kfp.yaml and <model>.argo.yaml.
 
     MODEL is a folder of models/ by its name, or a folder anywhere by its path.
@@ -52,14 +57,16 @@ def compile_(model: str, place: Path | None, module: str, models: str | None, ar
         raise InputError("--module and --models each say where the model's code lies on the cluster; give one of them")
     carried = None if models is None else folder_of_models(models)
     settings = load_model(model, module, carried)
-    is_own = settings.own_pipeline and not watches
-    if not is_own:
+    if infer and watch:
+        raise InputError("--infer and --watch are two pipelines; compile one after the other")
+    settings = settings.for_inference() if infer else settings.for_watching() if watch else settings
+    if not settings.own_pipeline:
         # Before the compilation, which takes seconds.
-        settings.check_files(SECTIONS, here=False)
+        settings.check_files({"": SECTIONS, "infer": ("schema",), "watch": ("watch",)}[settings.purpose], here=False)
     resolved = Images(carried, with_models=not settings.module)
-    text = compile_pipeline(settings, resolved, watches=watches)
+    text = compile_pipeline(settings, resolved)
     parameters = None
-    if is_own or watches:
+    if settings.own_pipeline or settings.purpose:
         ir, _ = documents(text)
         settings.check_files(stages(ir), here=False)
         if argo:
@@ -67,11 +74,8 @@ def compile_(model: str, place: Path | None, module: str, models: str | None, ar
         parameters = ir["root"].get("inputDefinitions", {}).get("parameters", {})
     resolved.refuse_other_models()
     place = place or in_checkout("build")
-    file = (
-        place
-        if place.suffix in (".yaml", ".yml")
-        else place / f"{settings.folder.name}{'-watch' if watches else ''}.kfp.yaml"
-    )
+    name = f"{settings.folder.name}{f'-{settings.purpose}' if settings.purpose else ''}.kfp.yaml"
+    file = place if place.suffix in (".yaml", ".yml") else place / name
     files = {file: text}
     if argo:
         from runners.argo.options import for_settings
@@ -80,11 +84,9 @@ def compile_(model: str, place: Path | None, module: str, models: str | None, ar
         beside = file.with_name(f"{file.stem.removesuffix('.kfp')}.argo{file.suffix}")
         files[beside] = compile_workflow(text, for_settings(settings, parameters))
     _write(files)
-    fused = settings.cluster.fuse and not watches
-    for warning in (*resolved.warnings, *(fusing.warnings(text) if fused else ())):
+    for warning in (*resolved.warnings, *(fusing.warnings(text) if settings.cluster.fuse else ())):
         output.warn(warning)
-    name = settings.watching.pipeline_name if watches else settings.pipeline_name
-    return Result({"pipeline": name, "files": list(files)}, "\n".join(map(str, files)), list(files))
+    return Result({"pipeline": settings.pipeline_name, "files": list(files)}, "\n".join(map(str, files)), list(files))
 
 
 def _write(files: dict[Path, str]) -> None:

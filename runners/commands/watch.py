@@ -73,10 +73,11 @@ def watch(
         "version": version or 0,
         "until": until,
     }
+    watching = settings.for_watching()
     looked = carried_out(
         root,
-        settings.watching,
-        compiled(settings, watches=True),
+        watching,
+        compiled(watching),
         lambda known: {name: value for name, value in given.items() if name in known},
         lambda name: f"--{name.replace('serving_directory', 'serving-directory')} ",
         selection=Selection(),

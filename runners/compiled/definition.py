@@ -39,6 +39,10 @@ def kfp_pipeline(build: Blocks, define: Callable[..., None]) -> BaseComponent:
         "eval_steps": settings.train.eval_steps,
         "serving_directory": settings.place("serving_directory"),
         "log": settings.place("log"),
+        "data_format": settings.ingest.format,
+        "on_anomalies": settings.validate_.on_anomalies,
+        "output_format": settings.bulk_infer.output_format,
+        "columns": settings.bulk_infer.columns,
     }
     _, *others = inspect.signature(define).parameters.values()
     parameters = [_parameter(each, define, defaults) for each in others]

@@ -33,7 +33,7 @@ FindImage = Callable[[str, str], str]
 USER = 1000
 """The user that the images are made for."""
 
-VOLUME_STAGES = ("ingest", "resolve", "approve", "push", "canary", "watch")
+VOLUME_STAGES = ("ingest", "resolve", "pull", "approve", "push", "canary", "watch")
 """The stages that read raw data, the serving directory or the log of predictions, which may lie on the volume."""
 
 

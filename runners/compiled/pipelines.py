@@ -34,9 +34,7 @@ _MOST = 50
 _MARK = "# sha256 of what follows: "
 
 
-def compile_pipeline(
-    settings: Settings, find_image: Callable[[str, str], str] | None = None, *, watches: bool = False
-) -> str:
+def compile_pipeline(settings: Settings, find_image: Callable[[str, str], str] | None = None) -> str:
     """Returns the pipeline as KFP's IR YAML and, a second document, its Kubernetes platform spec.
 
     The same settings and images give the same text.
@@ -45,7 +43,6 @@ def compile_pipeline(
       settings: of the model.
       find_image: says what to start for the name and the variant of an image; without, images go by the bare names of
         their components, which is all that a run on this machine needs.
-      watches: whether it is the pipeline that watches the model, which is the same for all.
 
     Raises:
       InputError: a secret's value has got into it.
@@ -56,9 +53,9 @@ def compile_pipeline(
     import pipeline
     from runners.compiled import definition, fusing, op_functions, own_pipeline
 
-    own = None if watches else settings.own_pipeline
-    define = own_pipeline.load(own) if own else pipeline.watch if watches else pipeline.pipeline
-    settings = settings.watching if watches else settings
+    own = settings.own_pipeline
+    ours = {"": pipeline.pipeline, "infer": pipeline.infer, "watch": pipeline.watch}
+    define = own_pipeline.load(own) if own else ours[settings.purpose]
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "pipeline.yaml"
         find_image = find_image or op_functions.bare_name
@@ -156,22 +153,21 @@ def _make(stages: Iterable[str], arguments: str = "") -> str:
     return " && ".join(f"make images{kind}{given}" for kind in kinds)
 
 
-def compiled(settings: Settings, *, watches: bool = False) -> str:
+def compiled(settings: Settings) -> str:
     """The pipeline for a run on this machine, as `compile_pipeline` gives it without images.
 
     Args:
       settings: of the model.
-      watches: whether it is the pipeline that watches the model.
 
     Raises:
       InputError: a secret's value has got into it.
     """
-    key = _key(settings, watches)
+    key = _key(settings)
     file = FOLDER / f"{key}.yaml"
     if kept := _read(file):
         return kept
-    text = compile_pipeline(settings, watches=watches)
-    if _key(settings, watches) != key:
+    text = compile_pipeline(settings)
+    if _key(settings) != key:
         # Somebody edited the code meanwhile, before or after it was read.
         return text
     # The checkout may be read-only, or its disk full.
@@ -196,13 +192,12 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _key(settings: Settings, watches: bool = False) -> str:
+def _key(settings: Settings) -> str:
     digest = hashlib.sha256()
     for part in (
         sys.version,
         *(f"{name} {version(name)}" for name in _LIBRARIES),
         str(PROJECT),
-        "watch" if watches else "",
         *(f"{name}={value}" for name, value in sorted(os.environ.items()) if "KFP" in name),
         # A value that is set counts as given even where it is the default.
         settings.model_dump_json(),

@@ -16,6 +16,7 @@ DIGEST = re.compile(r"(?:(?:listing-)?sha256:)?([0-9a-f]{4,64})")
 """How a person writes a digest, or the beginning of one."""
 MODEL = "system.Model"
 RESOLVE = "resolve"
+PULL = "pull"
 CHOOSE = "choose"
 FEEDBACK = "feedback"
 
@@ -156,19 +157,37 @@ class Lineage:
                     span.users.append(execution.id)
 
     def join_baselines(self) -> None:
-        """Notes which model each baseline is: resolve finds it in the serving directory, not among its inputs."""
+        """Notes which model each baseline is, and which version each pulled model.
+
+        Resolve and pull find them in the serving directory, not among their inputs.
+        """
         models = {
             node.digest: node
             for node in self.artifacts.values()
-            if node.maker and node.type == MODEL and self.executions[node.maker].stage != RESOLVE
+            if node.maker and node.type == MODEL and self.executions[node.maker].stage not in (RESOLVE, PULL)
         }
         for execution in self.executions.values():
+            if execution.stage == PULL:
+                self._join_pulled(execution)
             found = [self.artifacts[each] for each in execution.outputs.values()] if execution.stage == RESOLVE else []
             for baseline in found:
                 model = models.get(baseline.digest)
                 if model is not None and execution.id not in model.users:
                     execution.inputs["found"] = model.id
                     model.users.append(execution.id)
+
+    def _join_pulled(self, execution: ExecutionNode) -> None:
+        pulled = [self.artifacts[each] for each in execution.outputs.values() if self.artifacts[each].type == MODEL]
+        for model in pulled:
+            pushes = [
+                node
+                for node in self._pushed()
+                if node.metadata.get("model_digest") == model.digest and version_of(node) == version_of(model)
+            ]
+            for pushed in first_pushes(pushes)[:1]:
+                execution.inputs["found"] = pushed.id
+                if execution.id not in pushed.users:
+                    pushed.users.append(execution.id)
 
 
 def some(names: Collection[str]) -> str:

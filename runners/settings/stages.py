@@ -17,7 +17,7 @@ class Section(sections.Section, BaseModel):
 class Images(Section):
     """How images lie in the data's folder; what is not given has the stage's default."""
 
-    layout: Literal["folders", "pairs", "list"] | None = None
+    layout: Literal["folders", "pairs", "list", "plain"] | None = None
     images: str | None = None
     masks: str | None = None
     list_file: str | None = None
@@ -201,6 +201,16 @@ class Bounds(Section):
     memory_mb: PositiveFloat | None = None
     model_mb: PositiveFloat | None = None
     requests_per_second: PositiveFloat | None = None
+
+
+class BulkInfer(Section):
+    """How `./millrace infer` has a version answer new data."""
+
+    output_format: Literal["parquet", "csv", "tfrecord"] = "parquet"
+    columns: list[str] = ["*"]
+    signature: str = ""
+    batch_size: int = Field(default=0, ge=0)
+    beam_options: list[str] = []
 
 
 class InfraValidate(Section):

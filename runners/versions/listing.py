@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from components.runtime.publish import exports, serving
+from components.runtime.data.tfmd import SCHEMA_FILE
+from components.runtime.publish import exports, serving, trained_on
+from components.runtime.records import execution_record
 from components.runtime.records.execution_record import relative_uri
 from runners.history import copied_root
 from runners.history.explorer.model import Row, Version
@@ -49,6 +51,25 @@ def listing(place: Place, *, verify: bool = False) -> list[Listed]:
     # A copy of a cluster's records has none of the models' files.
     folders = {} if copied_root.about(place.root) else dict(serving.numbered(place.folder))
     return [Listed(each, *_seen(int(each.number), folders, verify)) for each in ours]
+
+
+def schema_by_lineage(place: Place, number: int) -> str:
+    """The schema of the data that a version was trained on, as the run that made it recorded it.
+
+    Of versions that were pushed when they did not tell it themselves.
+
+    Returns:
+      The path of its file; empty where the version tells it itself, or no record does.
+    """
+    if trained_on.read(dict(serving.numbered(place.folder))[number]).schema:
+        return ""
+    artifact = next((each.version.artifact for each in listing(place) if each.number == number), "")
+    pushed = execution_record.read(place.root, Path(artifact).parent) if artifact else None
+    model = pushed["inputs"].get("model", {}).get("uri", "") if pushed else ""
+    made = execution_record.read(place.root, Path(model).parent) if model else None
+    schema = made["inputs"].get("schema", {}).get("uri", "") if made else ""
+    file = place.root / schema / SCHEMA_FILE
+    return str(file) if schema and file.is_file() else ""
 
 
 def _rows(place: Place) -> Iterator[Row]:

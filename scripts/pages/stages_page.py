@@ -19,6 +19,7 @@ _ORDER = (
     *("ingest", "statistics", "schema", "validate", "transform", "tune", "train", "resolve", "evaluate"),
     *("choose", "explain", "infra_validate", "export", "approve", "model_card", "push", "canary", "push_hub"),
     *("push_vertex", "watch", "notify"),
+    *("pull", "bulk_infer"),
 )
 _HEAD = """# The stages
 
@@ -42,6 +43,7 @@ What `models/<name>/settings.yaml` can say; every key may be left out.
 | `tune`, `explain`, `infra_validate`, `export`, `approve` | the same; only with it is there the stage |
 | `model_card`, `canary`, `push_hub`, `push_vertex`, `notify` | the same |
 | `serving` | how `./millrace serve` serves the model here: `log`, off without ([feedback.md](feedback.md)) |
+| `bulk_infer` | what `./millrace infer` does where it is not told: see [bulk-inference.md](bulk-inference.md) |
 | `candidates`, `choose` | several models on the same data, one of which is chosen: see [candidates.md](candidates.md) |
 | `cluster` | what a compiled pipeline asks of its cluster: see [cluster-settings.md](cluster-settings.md) |
 | `resources` | memory, processors, GPUs and the like of each stage there: see the same |

@@ -11,7 +11,7 @@ from typing import Any
 
 from components.ingest.images.faults import Faults
 from components.ingest.images.list_file import read_list
-from components.ingest.images.settings import LIST, PAIRS, ImageSettings
+from components.ingest.images.settings import FOLDERS, LIST, PAIRS, PLAIN, ImageSettings
 from components.ingest.sources import SourceFile, Sources, by_pattern, check_patterns, find, is_image_name
 from components.runtime.data.storage import shown
 from components.runtime.errors import InputError
@@ -84,7 +84,7 @@ def find_images(data: str, patterns: Mapping[str, Any], settings: ImageSettings,
             if entry.image.label in split_of
         ]
         result.span = found.span if span is None else span
-    if settings.layout not in (PAIRS, LIST):
+    if settings.layout == FOLDERS:
         result.images = _with_classes(result.images, settings, faults, splits_are_folders=bool(patterns))
     return result
 
@@ -203,4 +203,4 @@ def _relative(file: SourceFile, folder: str) -> str:
     return file.label[len(folder) :].lstrip("/")
 
 
-_LAYOUTS = {"folders": _folders, PAIRS: _pairs, LIST: _listed}
+_LAYOUTS = {FOLDERS: _folders, PAIRS: _pairs, LIST: _listed, PLAIN: _folders}

@@ -11,9 +11,10 @@ from components.runtime.errors import InputError, did_you_mean
 FOLDERS = "folders"
 PAIRS = "pairs"
 LIST = "list"
-LAYOUTS = (FOLDERS, PAIRS, LIST)
+PLAIN = "plain"
+LAYOUTS = (FOLDERS, PAIRS, LIST, PLAIN)
 
-_DEFAULT_IMAGES = {FOLDERS: "", PAIRS: "images", LIST: ""}
+_DEFAULT_IMAGES = {FOLDERS: "", PAIRS: "images", LIST: "", PLAIN: ""}
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class ImageSettings:
 
     Attributes:
       layout: `folders`: the folder that an image lies in is its class; `pairs`: image and mask by the same stem;
-        `list`: a file of image paths and labels.
+        `list`: a file of image paths and labels; `plain`: images without any, in whatever folders.
       images: folder of the images, relative to the data; empty for the data's folder itself. Paths in a list are
         relative to it.
       masks: folder of the masks, relative to the data.

@@ -8,7 +8,7 @@ midnight. Whatever is finer than a second is cut off.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -156,6 +156,17 @@ def widen(
             )
         widened[name] = both
     return widened
+
+
+def as_known(columns: Mapping[str, Column], known: Mapping[str, Kind]) -> dict[str, Column]:
+    """Columns with the types that they had in other data, where their values can have them.
+
+    Args:
+      columns: of these files.
+      known: the types in the other data; what has none there stays as it is.
+    """
+    found = {name: unify(column, Column(known.get(name, Kind.MISSING))) for name, column in columns.items()}
+    return {name: found[name] or column for name, column in columns.items()}
 
 
 def convert(values: pa.Array, column: Column) -> pa.Array:

@@ -85,12 +85,13 @@ def data_files(folder: Path) -> list[str]:
     return files
 
 
-def read_batches(path: str, schema: bytes) -> Iterator[pyarrow.RecordBatch]:
+def read_batches(path: str, schema: bytes | None) -> Iterator[pyarrow.RecordBatch]:
     """Reads a TFRecord file of tf.Examples, in order.
 
     Args:
       path: plain or gzip.
-      schema: serialised tensorflow.metadata.v0.Schema; only its features are read.
+      schema: serialised tensorflow.metadata.v0.Schema; only its features are read. None for all, of whatever types the
+        records of a batch have.
 
     Yields:
       Batches of at least one row, with a column of lists for each feature.

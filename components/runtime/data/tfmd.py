@@ -18,6 +18,9 @@ STATISTICS_FILE = "FeatureStats.pb"
 SCHEMA_FILE = "schema.pbtxt"
 ANOMALIES_FILE = "SchemaDiff.pb"
 
+OF_A_VERSION = "version"
+"""`source` in the metadata of a schema that pull made: of what a version can be asked about."""
+
 
 def split_order(names: Iterable[str]) -> list[str]:
     """Names of splits, `train` first, the others sorted."""

@@ -37,6 +37,8 @@ def alert(execution: Mapping[str, Any]) -> str:
             return WARNING
         if outputs.get("export_blessing", {}).get("exports_refused"):
             return WARNING
+        if outputs.get("predictions", {}).get("not_a_number"):
+            return WARNING
         return WARNING if outputs.get("transformed_examples", {}).get("not_finite") else ""
     return ERROR if anomalies.get("valid") is False else WARNING
 
@@ -116,7 +118,8 @@ def _transformed(transformed: Mapping[str, Any]) -> Iterator[str]:
 def _schema(schema: Mapping[str, Any]) -> Iterator[str]:
     if "features" in schema:
         yield counted(schema["features"], "feature")
-    if "source" in schema:
+    # (Of one that pull made, the version is told beside it.)
+    if "source" in schema and schema["source"] != "version":
         yield schema["source"]
 
 
@@ -180,6 +183,18 @@ def _explanations(metadata: Mapping[str, Any]) -> list[str]:
     return [f"goes by {' and '.join(map(str, names))} most"] if names else []
 
 
+def _pulled(pulled: Mapping[str, Any]) -> Iterator[str]:
+    if "version" in pulled:
+        yield f"version {pulled['version']}"
+
+
+def _predictions(predictions: Mapping[str, Any]) -> Iterator[str]:
+    if predictions.get("predicted") is False:
+        yield "nothing predicted"
+    if nan := predictions.get("not_a_number"):
+        yield f"{nan:,} of them NaN"
+
+
 def _choice(choice: Mapping[str, Any]) -> Iterator[str]:
     if choice.get("blessed"):
         yield f"{choice['candidate']}, {choice['metric']} {choice['value']:.4g}"
@@ -237,6 +252,8 @@ _TELL = {
     "export_blessing": _exports,
     "approval": review,
     "baseline_model": _baseline,
+    "pulled_model": _pulled,
+    "predictions": _predictions,
     "pushed_model": _pushed,
     "labelled": _labelled,
     "removed_versions": _removed,

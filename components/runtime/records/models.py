@@ -14,6 +14,8 @@ from components.runtime.records.answered import MODEL, Answered, Made, digest, m
 from components.runtime.records.facts import followed, which
 
 _BASELINE = "baseline_model"
+_OF_ANSWERS = frozenset({"pulled_model", "predictions"})
+"""Outputs of the stages that have a model answer data, of which it is neither made nor measured."""
 
 
 @dataclass
@@ -118,6 +120,8 @@ def models(executions: Iterable[Answered]) -> Models:
         return found[key]
 
     for execution in ordered:
+        if _OF_ANSWERS & execution.outputs.keys():
+            continue
         model = execution.inputs.get("model") or _only_model(execution.inputs)
         blessing, pushes = _blessing(execution), _publications(execution)
         if blessing is not None and _is_review(execution):

@@ -35,8 +35,9 @@ _TITLES = {
     "explain": "Explanations",
     "feedback": "Labels that came later",
     "watch": "What is asked and answered in service",
+    "bulk-infer": "Predictions",
 }
-_OTHER = {"transformed-statistics": "statistics"}
+_OTHER = {"transformed-statistics": "statistics", "bulk-infer": "bulk_infer"}
 """Of the kinds of pages that are not called as their stage is."""
 _ACTIVE = re.compile(r"<\s*(?:script|iframe|object|embed|link|base|meta|form)\b|\son\w+\s*=|javascript:", re.IGNORECASE)
 

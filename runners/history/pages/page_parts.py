@@ -9,7 +9,7 @@ from pathlib import Path
 
 from components.runtime.stage.report import Html, escape
 from runners import PROJECT
-from runners.history.executions import Artifact
+from runners.history.executions import Artifact, Execution
 from runners.history.outcome import Outcome
 from runners.history.records import Run
 from runners.terminal import text
@@ -61,6 +61,16 @@ def digest(artifact: Artifact) -> Html:
     )
 
 
+def _answered(execution: Execution) -> tuple[str, str, str]:
+    """What became of a run that has a model answer data."""
+    facts = execution.outputs["predictions"].metadata
+    if facts.get("predicted") is False:
+        return "bad", "Nothing predicted", str(facts.get("reason") or "")
+    odd = f"; NaN in {facts['not_a_number']:,.0f} of them" if facts.get("not_a_number") else ""
+    by = f"version {facts['version']:.0f}" if facts.get("version") else "the model of this run"
+    return ("bad" if odd else "good"), f"{facts['rows']:,.0f} rows answered by {by}{odd}", ""
+
+
 def verdict(run: Run, made: Outcome) -> tuple[str, str, str]:
     """What became of the model: `good`, `bad` or nothing, a headline, and the reason."""
     if run.decision:
@@ -82,6 +92,8 @@ def verdict(run: Run, made: Outcome) -> tuple[str, str, str]:
     gone = [task.name for task in worked if task.stage == "evaluate" and task.name not in run.executions]
     if gone:
         return "", f"Whether the model is blessed is unknown: the records of {', '.join(gone)} are gone", ""
+    if answered := run.of_stage("bulk_infer"):
+        return _answered(answered[0])
     reached = {task.stage for task in worked}
     why = "the model was not evaluated" if "train" in reached else "no model was trained"
     return "", f"No blessing: {why}", ""

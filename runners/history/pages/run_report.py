@@ -130,7 +130,7 @@ def _place(each: StagePage, rejected: bool) -> int:
     order = (
         ["validate", "evaluate"]
         if rejected
-        else ["choose", "evaluate", "train", "tune", "validate", "statistics", "ingest"]
+        else ["choose", "evaluate", "bulk_infer", "train", "tune", "validate", "statistics", "ingest"]
     )
     return order.index(each.stage) if each.stage in order else len(order)
 

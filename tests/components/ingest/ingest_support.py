@@ -66,6 +66,7 @@ def run_ingest(
     spans: int = 0,
     csv: Mapping[str, Any] = {},
     user: int | None = None,
+    schema: Path | None = None,
 ) -> StageResult:
     """Runs the stage's main program in a fork of this process.
 
@@ -74,6 +75,7 @@ def run_ingest(
       data: see the parameters of the stage, as all that is not told here.
       csv: further parameters: how CSV files are written.
       user: another user to run it as.
+      schema: folder of a schema artifact.
     """
     folder.mkdir(parents=True, exist_ok=True)
     parameters = {
@@ -88,7 +90,8 @@ def run_ingest(
         "spans": spans,
         **csv,
     }
-    text = json.dumps(executor_input(folder, parameters=parameters, outputs=["examples", "sample"]))
+    inputs = {"schema": schema} if schema else {}
+    text = json.dumps(executor_input(folder, parameters=parameters, inputs=inputs, outputs=["examples", "sample"]))
     logs = [folder.with_name(f"{folder.name}.{stream}") for stream in ("stdout", "stderr")]
     child = os.fork()
     if child == 0:

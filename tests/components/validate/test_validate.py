@@ -307,3 +307,31 @@ def test_encoded_images_by_an_inferred_and_by_a_curated_schema(tmp_path: Path) -
     assert valid(tmp_path / "1") == "true"
     run_validate(statistics, write_schema(tmp_path / "curated", IMAGES), tmp_path / "2")
     assert valid(tmp_path / "2") == "true"
+
+
+ASKED = """
+feature { name: "price" type: FLOAT presence { min_fraction: 1 } }
+feature { name: "company" type: BYTES presence { min_count: 1 } }
+"""
+OF_A_VERSION = {"source": "version"}
+
+
+def test_to_what_a_model_is_asked_other_columns_are_a_warning_and_few_rows_no_fault(tmp_path: Path) -> None:
+    statistics = make_statistics(tmp_path / "few", {"all": [{"id": 7, "price": 1.0, "company": None}]})
+    schema = write_schema(tmp_path / "schema", ASKED)
+    run_validate(statistics, schema, tmp_path / "training")
+    assert {name: info.severity for name, info in anomalies(tmp_path / "training", "all").anomaly_info.items()} == {
+        "id": anomalies_pb2.AnomalyInfo.ERROR, "company": anomalies_pb2.AnomalyInfo.ERROR,
+    }  # fmt: skip
+    run_validate(statistics, schema, tmp_path / "asking", schema_metadata=OF_A_VERSION)
+    assert {name: info.severity for name, info in anomalies(tmp_path / "asking", "all").anomaly_info.items()} == {
+        "id": anomalies_pb2.AnomalyInfo.WARNING,
+    }  # fmt: skip
+    assert valid(tmp_path / "asking") == "true"
+
+
+@pytest.mark.parametrize("row", [{"company": "a"}, {"price": 1.0}, {"price": "cheap", "company": "a"}])
+def test_what_a_model_is_asked_with_has_to_be_there_and_of_its_type(tmp_path: Path, row: Row) -> None:
+    statistics = make_statistics(tmp_path / "data", {"all": [row]})
+    run_validate(statistics, write_schema(tmp_path / "schema", ASKED), tmp_path, schema_metadata=OF_A_VERSION)
+    assert valid(tmp_path) == "false"

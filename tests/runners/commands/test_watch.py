@@ -67,7 +67,7 @@ def test_the_pipeline_that_watches_compiles_for_both_kinds_of_cluster(tmp_path: 
     section = "watch: {every: 6h, positive: {above: 0.2, of: fare}, on_drift: retrain, spans: 3}"
     volume = "cluster: {volume: {claim: here}, fuse: [[ingest, statistics]]}"
     settings = model(tmp_path / "mine", f"{section}\n{volume}\nnotify: {{}}")
-    text = compile_pipeline(settings, digest, watches=True)
+    text = compile_pipeline(settings.for_watching(), digest)
     ir, platform = documents(text)
     pipeline = read(ir)
     assert pipeline.name == "mine-watch"
@@ -92,7 +92,7 @@ def test_the_sample_of_a_recurring_look_is_one_that_argo_takes() -> None:
     file = ROOT / "manifests" / "schedules" / "taxi-watch.yaml"
     [(_, schedule)] = schedules.read([file])
     settings = load("taxi")
-    text = compile_pipeline(settings, digest, watches=True)
+    text = compile_pipeline(settings.for_watching(), digest)
     parameters = read(documents(text)[0]).parameters
     made = cron_workflow(schedule, yaml.safe_load(compile_workflow(text, for_settings(settings, parameters))), file)
     assert made["spec"]["schedules"] == ["10 4 * * *"]

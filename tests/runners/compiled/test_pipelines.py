@@ -24,9 +24,9 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
     """The settings that were compiled."""
     made: list[Settings] = []
 
-    def compile_and_tell(settings: Settings, *, watches: bool) -> str:
+    def compile_and_tell(settings: Settings) -> str:
         made.append(settings)
-        return compile_pipeline(settings, watches=watches)
+        return compile_pipeline(settings)
 
     monkeypatch.setattr(pipelines, "compile_pipeline", compile_and_tell)
     return made
@@ -87,7 +87,7 @@ def test_a_damaged_file_is_made_anew(folder: Path, calls: list[Settings], damage
 
 def test_what_is_edited_meanwhile_is_not_kept(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     keys = iter(["before", "after", "after", "after"])
-    monkeypatch.setattr(pipelines, "_key", lambda settings, watches: next(keys))
+    monkeypatch.setattr(pipelines, "_key", lambda settings: next(keys))
     assert compiled(load("taxi"))
     assert not folder.exists()
     assert compiled(load("taxi"))
@@ -101,16 +101,17 @@ def test_a_variable_that_kfp_reads_counts(calls: list[Settings], monkeypatch: py
     assert len(calls) == 2
 
 
-def test_the_pipeline_that_watches_is_kept_by_itself(calls: list[Settings]) -> None:
+def test_each_pipeline_of_a_model_is_kept_by_itself(calls: list[Settings]) -> None:
     settings = load("taxi")
-    texts = [compiled(settings), compiled(settings, watches=True), compiled(settings), compiled(settings, watches=True)]
-    assert texts[0] == texts[2] != texts[1] == texts[3]
-    assert len(calls) == 2
+    each = [settings, settings.for_watching(), settings.for_inference()]
+    texts = [compiled(one) for one in each * 2]
+    assert texts[:3] == texts[3:]
+    assert len(set(texts)) == len(calls) == 3
 
 
 def test_only_the_newest_are_kept(folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(pipelines, "_MOST", 2)
-    monkeypatch.setattr(pipelines, "compile_pipeline", lambda settings, watches: settings.description)
+    monkeypatch.setattr(pipelines, "compile_pipeline", lambda settings: settings.description)
     for number in range(4):
         compiled(model(tmp_path / "mine", f"description: {number}a"))
     assert len(list(folder.iterdir())) == 2

@@ -56,7 +56,10 @@ def test_of_images_only_what_is_given_reaches_the_stage(models: Path) -> None:
         ("validate: {on_anomalies: ignore}", "validate.on_anomalies: .*'stop' or 'warn'"),
         ("ingest: {splits: {train: -1}}", "ingest.splits.train"),
         ("ingest: {images: {mask: m}}", "unknown key 'ingest.images.mask', did you mean 'masks'"),
-        ("ingest: {images: {layout: pair}}", "ingest.images.layout: .*'folders', 'pairs' or 'list'.* not 'pair'"),
+        (
+            "ingest: {images: {layout: pair}}",
+            "ingest.images.layout: .*'folders', 'pairs', 'list' or 'plain'.* not 'pair'",
+        ),
         ("ingest: {images: {mask_values: [1, 256]}}", "ingest.images.mask_values.1: .* not 256"),
         ("pipeline_name: My_Model", "pipeline_name: expected at most 57 lower-case letters.* not 'My_Model'"),
         ("push: {keep: 0}", "push.keep: .* not 0"),

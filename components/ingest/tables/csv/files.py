@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 import pyarrow as pa
@@ -53,12 +53,16 @@ class CsvTable:
     _blocks: dict[str, int] = field(default_factory=dict)
 
     @classmethod
-    def scan(cls, files: list[SourceFile], options: CsvOptions | None = None) -> CsvTable:
+    def scan(
+        cls, files: list[SourceFile], options: CsvOptions | None = None, known: Mapping[str, Kind] | None = None
+    ) -> CsvTable:
         """Reads all files once, for the names and types of their columns.
 
         Args:
           files: in the order of their rows.
           options: how they are written.
+          known: the types that columns had in other data, which these have too, or greater ones; others are text. Of
+            what `text_columns` names there may be less here.
 
         Raises:
           InputError: a file is not CSV, is of another encoding, has a ragged row or other columns than the first one,
@@ -69,8 +73,13 @@ class CsvTable:
         for file in files:
             header = table._headers[file.path] = Header.read(file, table.options)
             if not table.names:
-                table.names, table.kinds = header.names, dict.fromkeys(header.names, Kind.MISSING)
+                table.names = header.names
+                # What other data had not, such as an id, is no feature: it is kept as it is written.
+                other = Kind.BYTES if known else Kind.MISSING
+                table.kinds = {name: (known or {}).get(name, other) for name in header.names}
                 for name in table.options.text_columns:
+                    if known and name not in header.names:
+                        continue
                     check_name(name, header.names, "text_columns", file.name)
                     table.kinds[name] = Kind.BYTES
             compare_names(header.names, file.name, table.names, files[0].name)

@@ -183,3 +183,13 @@ def test_the_parameter_comes_from_kfp_as_numbers_with_a_fraction(tmp_path: Path)
     data = write_files(tmp_path / "data", {"images/a.jpg": jpeg(), "m/a.png": mask_png((0, 1))})
     images: dict[str, Any] = {"layout": "pairs", "masks": "m", "mask_values": [0.0, 1.0], "list_file": None}
     assert ingested(tmp_path / "out", data, splits=ALL, images=images).metadata["rows"] == 1
+
+
+def test_images_without_labels_may_lie_anywhere(tmp_path: Path) -> None:
+    files = {"1.jpg": jpeg(1), "day/2.png": png(2), "day/deeper/3.jpg": jpeg(3), "day/notes.txt": b"of the day"}
+    result = ingested(tmp_path / "out", write_files(tmp_path / "data", files), splits=ALL, images={"layout": "plain"})
+    rows = result.rows()
+    assert [row["image_name"][0].decode() for row in rows] == ["1.jpg", "day/2.png", "day/deeper/3.jpg"]
+    assert not any("label" in row or "mask" in row for row in rows)
+    assert (result.metadata["layout"], result.metadata["left_out"]) == ("plain", 1)
+    assert "classes" not in result.metadata

@@ -7,6 +7,7 @@ here; entries of a protobuf map are messages with the fields 1 (key) and 2 (valu
 from __future__ import annotations
 
 import functools
+from collections.abc import Container
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from typing import Any
 from components.runtime.errors import InputError
 
 SERVING_DEFAULT = "serving_default"
+FROM_EXAMPLES = "from_examples"
+_EXAMPLES = "examples"
 
 _PACKAGE = "millrace.saved_model"
 # message: [(field, number, kind, repeated)]
@@ -77,6 +80,19 @@ def read(folder: Path) -> tuple[Signature, ...]:
         for name, signature in sorted(found.items())
         if not name.startswith("__")
     )
+
+
+def takes_examples(default: Signature, names: Container[str]) -> bool:
+    """Whether `serving_default` takes serialised tf.Examples, as TFX's module files have it.
+
+    Args:
+      default: that signature.
+      names: of all signatures; a model that is exported here has one of its own for examples.
+    """
+    if FROM_EXAMPLES in names or len(default.inputs) != 1:
+        return False
+    [given] = default.inputs
+    return given.dtype == "string" and _EXAMPLES in given.name and (given.shape is None or len(given.shape) == 1)
 
 
 def _tensors(entries: Any) -> tuple[Tensor, ...]:

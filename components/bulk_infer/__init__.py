@@ -1,0 +1,1 @@
+"""The bulk_infer stage: its contract is component.yaml beside this file."""

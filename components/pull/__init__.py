@@ -1,0 +1,1 @@
+"""The pull stage: its contract is component.yaml beside this file."""

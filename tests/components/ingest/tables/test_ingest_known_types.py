@@ -1,0 +1,77 @@
+"""With the schema of the data that a model was trained on, new data has its types, however little it has of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from tests.components.ingest.ingest_support import Ingested, ingested, run_ingest, write_files
+from tests.components.ingest.tables.table_support import avro_bytes, parquet_bytes
+
+SCHEMA = """# curated
+feature { name: "fare" type: FLOAT presence { min_fraction: 1.0 } annotation { tag: "money" } }
+feature { name: "zip" type: BYTES domain: "zips" }
+feature { name: "hour" type: INT int_domain { min: 0 max: 23 } }
+feature { name: "tips" type: FLOAT }
+feature { name: "nothing" }
+string_domain { name: "zips" value: "00501" }
+default_environment: "SERVING"
+"""
+CSV = b"id,fare,zip,hour\n007,12,00501,\n008,,10001,\n"
+TABLE = pa.table({"id": [7, 8], "fare": pa.array([12, None]), "zip": ["00501", "10001"], "hour": pa.array([None, 3])})
+
+
+@pytest.fixture
+def schema(tmp_path: Path) -> Path:
+    return write_files(tmp_path / "schema", {"schema.pbtxt": SCHEMA.encode()})
+
+
+def read(folder: Path, name: str, content: bytes, schema: Path | None = None, **arguments: Any) -> Ingested:
+    return ingested(
+        folder / "out", write_files(folder / "data", {name: content}), splits={"all": 1}, schema=schema, **arguments
+    )
+
+
+def test_csv_has_the_types_of_the_schema_and_keeps_what_that_does_not_name(tmp_path: Path, schema: Path) -> None:
+    alone = read(tmp_path / "alone", "a.csv", CSV)
+    assert alone.metadata["columns"] == {"id": "int64", "fare": "int64", "zip": "int64", "hour": "missing"}
+    known = read(tmp_path / "known", "a.csv", CSV, schema, text_columns=["tips"])
+    assert known.metadata["columns"] == {"id": "bytes", "fare": "float32", "zip": "bytes", "hour": "int64"}
+    assert known.rows() == [
+        {"fare": [12.0], "hour": [], "id": [b"007"], "zip": [b"00501"]},
+        {"fare": [], "hour": [], "id": [b"008"], "zip": [b"10001"]},
+    ]
+
+
+@pytest.mark.parametrize("name", ["a.parquet", "a.avro"])
+def test_tables_widen_to_the_types_of_the_schema(tmp_path: Path, schema: Path, name: str) -> None:
+    content = parquet_bytes(TABLE) if name.endswith("parquet") else avro_bytes(TABLE)
+    known = read(tmp_path, name, content, schema)
+    assert known.metadata["columns"] == {"id": "int64", "fare": "float32", "zip": "bytes", "hour": "int64"}
+    assert [row["fare"] for row in known.rows()] == [[12.0], []]
+
+
+def test_values_that_cannot_have_the_type_keep_theirs_for_validate_to_tell(tmp_path: Path, schema: Path) -> None:
+    known = read(tmp_path / "csv", "a.csv", b"fare,hour\ncheap,1.5\n", schema)
+    assert known.metadata["columns"] == {"fare": "bytes", "hour": "float32"}
+    table = pa.table({"fare": ["cheap"], "zip": [501]})
+    assert read(tmp_path / "table", "a.parquet", parquet_bytes(table), schema).metadata["columns"] == {
+        "fare": "bytes", "zip": "int64",
+    }  # fmt: skip
+
+
+def test_without_a_schema_text_columns_have_to_be_there(tmp_path: Path) -> None:
+    data = write_files(tmp_path / "data", {"a.csv": CSV})
+    result = run_ingest(tmp_path / "out", data, text_columns=["tips"])
+    assert result.exit_code == 65
+    assert "'tips'" in result.error
+
+
+def test_what_is_no_schema_is_refused(tmp_path: Path) -> None:
+    data = write_files(tmp_path / "data", {"a.csv": CSV})
+    result = run_ingest(tmp_path / "out", data, schema=write_files(tmp_path / "schema", {"schema.pbtxt": b"feature {"}))
+    assert result.exit_code == 65
+    assert "schema.pbtxt: no schema can be read there" in result.error
