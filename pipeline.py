@@ -16,8 +16,9 @@ Around all of it, where the settings have `notify`, is an exit handler: notify r
 
     pull ─ ingest ─ statistics ─ validate ─ bulk_infer
 
-and `watch` a third one, which looks at what the first put into service. They are written as a model's own is, of the same
-blocks: `build.stage(...)` makes a task of any stage, the other methods of `Build` make several. docs/pipelines.md shows how.
+and `watch` a third one, which looks at what the first put into service. They are written as a model's own is, of the
+same blocks: `build.stage(...)` makes a task of any stage, the other methods of `Build` make several. docs/pipelines.md
+shows how.
 
 Compiling needs neither data nor network nor TensorFlow.
 """

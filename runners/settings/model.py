@@ -86,7 +86,7 @@ class Settings(Section):
     Attributes (those that no key of the file sets):
       folder: of the model, under `models/` or anywhere.
       models: what images have in place of the checkout's `models`, a folder of models or of one.
-      purpose: `infer` or `watch` where they are those of such a pipeline, as `for_inference` and `for_watching` make them.
+      purpose: `infer` or `watch` where they are those of such a pipeline: `for_inference` and `for_watching` make them.
     """
 
     model_config = ConfigDict(frozen=True)

@@ -99,7 +99,7 @@ def test_a_long_log_is_cut_where_a_node_would_cut_it(volume: Path, run: str, mon
 def test_what_reads_is_told_where_it_cannot_start_and_is_removed(
     server: Argo, run: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cluster, "_READING_SECONDS", 0.1)
+    monkeypatch.setattr(cluster, "_READING_SECONDS", 0.05)
     server.hindered["read-logs"] = "Unschedulable: 0/1 nodes are available: 1 Insufficient cpu."
     server.delay = 0.06
     called = call("argo", "logs", run, "ingest")

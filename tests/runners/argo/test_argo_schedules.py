@@ -138,7 +138,7 @@ def test_the_shipped_schedule_fits_argo_too(server: Argo, tmp_path: Path, monkey
     monkeypatch.chdir(tmp_path)
     (tmp_path / "build").mkdir()
     (tmp_path / "build" / "taxi.argo.yaml").write_text(yaml.safe_dump(of_model("taxi")))
-    assert call("argo", "schedule", ROOT / "manifests" / "schedules").lines == ["taxi-weekly: created"]
+    assert call("argo", "schedule", ROOT / "manifests" / "schedules" / "taxi.yaml").lines == ["taxi-weekly: created"]
     [made] = server.schedules.values()
     assert made["spec"]["schedules"] == ["46 15 * * 1"]
 
