@@ -30,7 +30,7 @@ def shared(relative: str) -> Path:
     for folder in TEST_DATA:
         if (folder / relative).exists():
             return folder / relative
-    pytest.skip(f"needs test data that is not here: {relative.split('/')[0]}")
+    pytest.skip(f"needs test data that is not here: {relative.split('/')[0]}", allow_module_level=True)
 
 
 def processes() -> dict[int, str]:

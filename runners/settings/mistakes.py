@@ -9,7 +9,7 @@ from pydantic import BaseModel, ValidationError
 
 from components.runtime.errors import did_you_mean
 
-NO_KEYS = ("folder", "models", "infers")
+NO_KEYS = ("folder", "models", "purpose")
 """Where the settings lie is in them for us alone."""
 
 

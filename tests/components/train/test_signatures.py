@@ -165,7 +165,7 @@ def test_every_kind_of_feature_by_every_way(tmp_path: Path, every_kind: tft.TFTr
     np.testing.assert_allclose(model(transformed).numpy(), got["raw"], rtol=1e-6)
     # What exports are made of where another format cannot hold the preprocessing; servers show no signature of it.
     loaded = tf.saved_model.load(str(serving))
-    np.testing.assert_allclose(loaded.network(transformed)["outputs"].numpy(), got["raw"], rtol=1e-6)
+    np.testing.assert_allclose(loaded.network(transformed).numpy(), got["raw"], rtol=1e-6)
     assert set(loaded.signatures) == {"serving_default", "from_examples", "transform_features"}
     assert len(set(got["raw"].ravel().tolist())) == 4
     assert got["t:target_xf"].tolist() == [0, 1, 1, 0]

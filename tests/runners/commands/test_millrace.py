@@ -226,6 +226,7 @@ def test_an_environment_that_is_not_made_or_old(monkeypatch: pytest.MonkeyPatch,
         "environment client": "made",
         "environment data": "half made, or made from older locks",
         "environment ml": "not made yet",
+        "environment export": "not made",
         "environment notebook": "not made",
         "environment serving": "not made",
     }
