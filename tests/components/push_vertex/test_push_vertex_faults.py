@@ -59,7 +59,8 @@ def test_refusals(
     assert message in failed.error
     assert TOKEN not in failed.error
     server.refusals.clear()
-    again = push(endpoint=ENDPOINT)
+    # So long it waits for word of what may have arrived.
+    again = push(endpoint=ENDPOINT, request_seconds=4)
     assert again.exit_code == 0, again.error
     assert server.begun == ["upload", "endpoint", "deploy"]
 
