@@ -14,6 +14,7 @@ from runners.commands.models import load_model
 from runners.compiled import fusing
 from runners.compiled.ir import check_launchable, documents, stages
 from runners.compiled.pipelines import Images, compile_pipeline
+from runners.settings import purposes
 from runners.settings.folders import folder_of_models
 from runners.settings.model import SECTIONS
 from runners.terminal import output
@@ -59,7 +60,7 @@ def compile_(
     settings = load_model(model, module, carried)
     if infer and watch:
         raise InputError("--infer and --watch are two pipelines; compile one after the other")
-    settings = settings.for_inference() if infer else settings.for_watching() if watch else settings
+    settings = purposes.for_inference(settings) if infer else purposes.for_watching(settings) if watch else settings
     if not settings.own_pipeline:
         # Before the compilation, which takes seconds.
         settings.check_files({"": SECTIONS, "infer": ("schema",), "watch": ("watch",)}[settings.purpose], here=False)

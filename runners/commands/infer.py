@@ -20,6 +20,7 @@ from runners.local import request
 from runners.local.run import LocalRun
 from runners.local.selection import Selection
 from runners.serving import predictions
+from runners.settings import purposes
 from runners.settings.model import Settings
 from runners.terminal import output
 from runners.terminal.display import make_display
@@ -98,10 +99,10 @@ def infer(
     refuse_credentials(data, "--data", place=True)
     place = place_of(context, model, candidate, directory)
     answering = _version(place, number, label)
-    settings = place.settings.for_inference()
+    settings = purposes.for_inference(place.settings)
     if not settings.schema_.schema_file:
         # (Of a version that does not tell it itself.)
-        settings = settings.with_schema(schema_by_lineage(place, answering))
+        settings = purposes.with_schema(settings, schema_by_lineage(place, answering))
     chosen = output_format or predictions.format_of(out) or settings.bulk_infer.output_format
     predictions.check(out, chosen, overwrite=overwrite, data=data)
     given: dict[str, Any] = {

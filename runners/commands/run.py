@@ -19,6 +19,7 @@ from runners.history import as_json
 from runners.history.records import load_run
 from runners.local import request
 from runners.local.selection import Selection
+from runners.settings import purposes
 from runners.settings.model import Settings
 from runners.settings.parameters import PARAMETERS, check_known, typed
 from runners.terminal import output
@@ -98,7 +99,7 @@ def run(
         )
     if engine and not docker:
         raise InputError("--engine says what --docker runs the images with; give both")
-    settings = load_model(model, _module(module)).on_spans(spans)
+    settings = purposes.on_spans(load_model(model, _module(module)), spans)
     named = {pair.partition("=")[0] for pair in parameters}
     ran = carried_out(
         root,

@@ -14,6 +14,7 @@ from runners.commands.run import Ran, carried_out
 from runners.compiled.pipelines import compiled
 from runners.history.records import load_run
 from runners.local.selection import Selection
+from runners.settings import purposes
 from runners.settings.model import Settings
 from runners.settings.watching import Watch
 from runners.terminal import output
@@ -73,7 +74,7 @@ def watch(
         "version": version or 0,
         "until": until,
     }
-    watching = settings.for_watching()
+    watching = purposes.for_watching(settings)
     looked = carried_out(
         root,
         watching,
@@ -109,7 +110,7 @@ def watch(
 
 def _retrained(root: Path, settings: Settings, data: str | None, spans: int | None, place: Place) -> Ran:
     """The run that a drift starts: on the newest spans, from the model in service."""
-    training = settings.on_spans(spans or settings.watch.spans, warm_start=settings.watch.warm_start)
+    training = purposes.on_spans(settings, spans or settings.watch.spans, warm_start=settings.watch.warm_start)
     window = f" on the newest {training.ingest.spans} spans" if training.ingest.spans else ""
     start = ", from the model in service" if training.train.warm_start else ""
     output.note(f"training anew{window}{start}")

@@ -32,7 +32,6 @@ from runners.settings.stages import (
     Evaluate,
     Explain,
     Export,
-    Images,
     InfraValidate,
     Ingest,
     ModelCard,
@@ -86,7 +85,7 @@ class Settings(Section):
     Attributes (those that no key of the file sets):
       folder: of the model, under `models/` or anywhere.
       models: what images have in place of the checkout's `models`, a folder of models or of one.
-      purpose: `infer` or `watch` where they are those of such a pipeline: `for_inference` and `for_watching` make them.
+      purpose: `infer` or `watch` where they are those of such a pipeline, as `purposes` makes them.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -194,11 +193,6 @@ class Settings(Section):
         candidates_module.check(self)
         return self
 
-    def with_schema(self, file: str) -> Settings:
-        """The same with a curated schema; as they are where none is named."""
-        schema = self.schema_.model_copy(update={"schema_file": file})
-        return self.model_copy(update={"schema_": schema}) if file else self
-
     @functools.cached_property
     def _pods(self) -> dict[str, StageResources]:
         given = self._resources
@@ -217,47 +211,6 @@ class Settings(Section):
         file = self.folder / PIPELINE_FILE
         return file if file.is_file() and not self.purpose else None
 
-    def for_inference(self) -> Settings:
-        """The settings of the pipeline that has the model answer new data: a pipeline of its own, by its own name.
-
-        Raises:
-          InputError: the name would be too long.
-        """
-        are_images = self.ingest.images or self.ingest.format == "images"
-        asked = {
-            # What is said of training data holds for these as far as it says how its files are read, if they are such.
-            "ingest": {
-                "splits": {"all": 1},
-                "split_patterns": {},
-                "leave_out_without": [],
-                "format": "images" if are_images else "auto",
-                "images": Images(layout="plain") if are_images else None,
-            },
-            # (Drift needs something that is no part of a batch.)
-            "validate_": {"previous_statistics": ""},
-        }
-        changed = {name: getattr(self, name).model_copy(update=update) for name, update in asked.items()}
-        description = f"Predictions of {self.folder.name}"
-        return self._for("infer").model_copy(update={**changed, "description": description})
-
-    def for_watching(self) -> Settings:
-        """The settings of the pipeline that watches the model: one of its own, with runs of another name.
-
-        Raises:
-          InputError: the name would be too long.
-        """
-        return self._for("watch")
-
-    def _for(self, purpose: Literal["infer", "watch"]) -> Settings:
-        name = f"{self.pipeline_name}-{purpose}"
-        try:
-            pipeline_name(name)
-        except ValueError as error:
-            raise InputError(f"{shown(self.folder / SETTINGS_FILE)}: pipeline_name: {name!r}: {error}") from None
-        # Its tasks are others, which nobody has said to share a pod.
-        cluster = self.cluster.model_copy(update={"fuse": []})
-        return self.model_copy(update={"purpose": purpose, "pipeline_name": name, "cluster": cluster})
-
     def candidate(self, name: str) -> Settings:
         """The settings of a candidate by itself: what it has of its own over what is said for all."""
         own = self.candidates[name]
@@ -272,20 +225,6 @@ class Settings(Section):
         folder = {"data": "data", "serving_directory": "serving", "log": LOGS}[parameter]
         on_volume = f"{self.cluster.mount_path}/{folder}/{self.folder.name}" if self.cluster.volume.claim else ""
         return getattr(self, parameter, "") or on_volume
-
-    def on_spans(self, spans: int | None, *, warm_start: bool | None = None) -> Settings:
-        """The same settings for a run on a moving window of the data.
-
-        Args:
-          spans: how many of the newest are read; as the settings say where None.
-          warm_start: whether it starts from the model in service; as the settings say where None.
-        """
-        changed: dict[str, Any] = {}
-        if spans is not None:
-            changed["ingest"] = self.ingest.model_copy(update={"spans": spans})
-        if warm_start is not None:
-            changed["train"] = self.train.model_copy(update={"warm_start": warm_start})
-        return self.model_copy(update=changed)
 
     def pod(self, task: str, stage: str = "") -> StageResources:
         """What the pod of a task is given: defaults, what is said of all, of its stage, and of itself.

@@ -13,6 +13,7 @@ from components.runtime.publish.serving import LABELS
 from runners.compiled.ir import documents, read
 from runners.compiled.pipelines import compile_pipeline
 from runners.compiled.tasks import Constant, Output
+from runners.settings import purposes
 from runners.settings.model import load
 from tests.runners.cluster_support import call
 from tests.runners.commands.test_compile import GOLDENS
@@ -71,7 +72,7 @@ def test_a_model_that_was_never_pushed(tmp_path: Path) -> None:
 
 
 def test_its_pipeline_is_as_the_golden_says() -> None:
-    text = compile_pipeline(load("taxi").for_inference(), digest)
+    text = compile_pipeline(purposes.for_inference(load("taxi")), digest)
     golden = GOLDENS / "taxi-infer.kfp.yaml"
     if os.environ.get("MILLRACE_REGENERATE"):
         golden.write_text(text)
@@ -89,7 +90,7 @@ cluster: {fuse: [[statistics, schema]]}
 
 def test_its_pipeline_takes_of_the_settings_how_files_are_read(tmp_path: Path) -> None:
     settings = model(tmp_path / "trips", SETTINGS)
-    pipeline = read(documents(compile_pipeline(settings.for_inference(), digest))[0])
+    pipeline = read(documents(compile_pipeline(purposes.for_inference(settings), digest))[0])
     assert (pipeline.name, settings.pipeline_name) == ("trips-infer", "trips")
     assert list(pipeline.tasks) == ["pull", "ingest", "statistics", "validate", "bulk-infer"]
     given = {name: task.parameters | task.artifacts for name, task in pipeline.tasks.items()}
@@ -107,7 +108,7 @@ def test_its_pipeline_takes_of_the_settings_how_files_are_read(tmp_path: Path) -
 
 
 def test_images_need_no_labels() -> None:
-    pipeline = read(documents(compile_pipeline(load("pets").for_inference(), digest))[0])
+    pipeline = read(documents(compile_pipeline(purposes.for_inference(load("pets")), digest))[0])
     assert pipeline.tasks["ingest"].parameters["images"] == Constant({"layout": "plain"})
 
 

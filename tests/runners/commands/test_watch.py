@@ -15,6 +15,7 @@ from runners.commands.compile import compile_pipeline
 from runners.compiled.ir import documents, read
 from runners.compiled.tasks import Constant
 from runners.remote import schedules
+from runners.settings import purposes
 from runners.settings.model import load
 from tests.runners.cluster_support import call
 from tests.runners.compiled_models import digest, model
@@ -67,7 +68,7 @@ def test_the_pipeline_that_watches_compiles_for_both_kinds_of_cluster(tmp_path: 
     section = "watch: {every: 6h, positive: {above: 0.2, of: fare}, on_drift: retrain, spans: 3}"
     volume = "cluster: {volume: {claim: here}, fuse: [[ingest, statistics]]}"
     settings = model(tmp_path / "mine", f"{section}\n{volume}\nnotify: {{}}")
-    text = compile_pipeline(settings.for_watching(), digest)
+    text = compile_pipeline(purposes.for_watching(settings), digest)
     ir, platform = documents(text)
     pipeline = read(ir)
     assert pipeline.name == "mine-watch"
@@ -92,7 +93,7 @@ def test_the_sample_of_a_recurring_look_is_one_that_argo_takes() -> None:
     file = ROOT / "manifests" / "schedules" / "taxi-watch.yaml"
     [(_, schedule)] = schedules.read([file])
     settings = load("taxi")
-    text = compile_pipeline(settings.for_watching(), digest)
+    text = compile_pipeline(purposes.for_watching(settings), digest)
     parameters = read(documents(text)[0]).parameters
     made = cron_workflow(schedule, yaml.safe_load(compile_workflow(text, for_settings(settings, parameters))), file)
     assert made["spec"]["schedules"] == ["10 4 * * *"]
@@ -103,7 +104,7 @@ def test_the_sample_of_a_recurring_look_is_one_that_argo_takes() -> None:
 def test_without_the_sections_nothing_is_another_pipeline(tmp_path: Path) -> None:
     settings = load("taxi")
     plain = compile_pipeline(settings, digest)
-    assert compile_pipeline(settings.on_spans(None), digest) == plain
-    ingest = read(documents(compile_pipeline(settings.on_spans(3, warm_start=True), digest))[0]).tasks
+    assert compile_pipeline(purposes.on_spans(settings, None), digest) == plain
+    ingest = read(documents(compile_pipeline(purposes.on_spans(settings, 3, warm_start=True), digest))[0]).tasks
     assert ingest["ingest"].parameters["spans"] == Constant(3)
     assert "resolve-base" in ingest

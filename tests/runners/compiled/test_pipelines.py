@@ -9,6 +9,7 @@ import pytest
 from runners.commands.compile import compile_pipeline
 from runners.compiled import pipelines
 from runners.compiled.pipelines import compiled
+from runners.settings import purposes
 from runners.settings.model import Settings, load
 from tests.runners.compiled_models import model
 
@@ -103,7 +104,7 @@ def test_a_variable_that_kfp_reads_counts(calls: list[Settings], monkeypatch: py
 
 def test_each_pipeline_of_a_model_is_kept_by_itself(calls: list[Settings]) -> None:
     settings = load("taxi")
-    each = [settings, settings.for_watching(), settings.for_inference()]
+    each = [settings, purposes.for_watching(settings), purposes.for_inference(settings)]
     texts = [compiled(one) for one in each * 2]
     assert texts[:3] == texts[3:]
     assert len(set(texts)) == len(calls) == 3

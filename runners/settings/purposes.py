@@ -1,0 +1,77 @@
+"""A model's settings for something else than its usual run: to answer new data, to be watched, on a moving window."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from components.runtime.errors import InputError
+from runners.settings.folders import SETTINGS_FILE, shown
+from runners.settings.kubernetes_values import pipeline_name
+from runners.settings.model import Settings
+from runners.settings.stages import Images
+
+
+def with_schema(settings: Settings, file: str) -> Settings:
+    """The same with a curated schema; as they are where none is named."""
+    schema = settings.schema_.model_copy(update={"schema_file": file})
+    return settings.model_copy(update={"schema_": schema}) if file else settings
+
+
+def for_inference(settings: Settings) -> Settings:
+    """The settings of the pipeline that has the model answer new data: a pipeline of its own, by its own name.
+
+    Raises:
+      InputError: the name would be too long.
+    """
+    are_images = settings.ingest.images or settings.ingest.format == "images"
+    asked = {
+        # What is said of training data holds for these as far as it says how its files are read, if they are such.
+        "ingest": {
+            "splits": {"all": 1},
+            "split_patterns": {},
+            "leave_out_without": [],
+            "format": "images" if are_images else "auto",
+            "images": Images(layout="plain") if are_images else None,
+        },
+        # (Drift needs something that is no part of a batch.)
+        "validate_": {"previous_statistics": ""},
+    }
+    changed = {name: getattr(settings, name).model_copy(update=update) for name, update in asked.items()}
+    description = f"Predictions of {settings.folder.name}"
+    return _for(settings, "infer").model_copy(update={**changed, "description": description})
+
+
+def for_watching(settings: Settings) -> Settings:
+    """The settings of the pipeline that watches the model: one of its own, with runs of another name.
+
+    Raises:
+      InputError: the name would be too long.
+    """
+    return _for(settings, "watch")
+
+
+def _for(settings: Settings, purpose: Literal["infer", "watch"]) -> Settings:
+    name = f"{settings.pipeline_name}-{purpose}"
+    try:
+        pipeline_name(name)
+    except ValueError as error:
+        raise InputError(f"{shown(settings.folder / SETTINGS_FILE)}: pipeline_name: {name!r}: {error}") from None
+    # Its tasks are others, which nobody has said to share a pod.
+    cluster = settings.cluster.model_copy(update={"fuse": []})
+    return settings.model_copy(update={"purpose": purpose, "pipeline_name": name, "cluster": cluster})
+
+
+def on_spans(settings: Settings, spans: int | None, *, warm_start: bool | None = None) -> Settings:
+    """The same settings for a run on a moving window of the data.
+
+    Args:
+      settings: of the model.
+      spans: how many of the newest are read; as the settings say where None.
+      warm_start: whether it starts from the model in service; as the settings say where None.
+    """
+    changed: dict[str, Any] = {}
+    if spans is not None:
+        changed["ingest"] = settings.ingest.model_copy(update={"spans": spans})
+    if warm_start is not None:
+        changed["train"] = settings.train.model_copy(update={"warm_start": warm_start})
+    return settings.model_copy(update=changed)
