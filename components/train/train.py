@@ -110,7 +110,7 @@ def train(
         )
     seconds = time.monotonic() - started
     signatures = _signatures(serving, module_file)
-    weights.check_finite(serving, shown(module_file))
+    weights.check_finite(serving, shown(module_file), history.not_finite)
     # A module with a loop of its own is taken at its word.
     steps = history.steps or train_steps
     model.metadata |= {"steps": steps, "signatures": signatures}

@@ -13,12 +13,13 @@ from components.runtime.errors import InputError
 _NAMED = 3
 
 
-def check_finite(saved_model: Path, module_file: str) -> None:
+def check_finite(saved_model: Path, module_file: str, not_finite: str = "") -> None:
     """Looks for NaN and infinity in the weights of a SavedModel.
 
     Args:
       saved_model: its folder.
       module_file: what it was made by, for the message.
+      not_finite: the transformed features of which values are not finite, in words; empty where all are.
 
     Raises:
       InputError: there are some; says in which variables, the layer before the slash, and how many.
@@ -39,8 +40,13 @@ def check_finite(saved_model: Path, module_file: str) -> None:
             found.append(f"{names.get(key) or key} ({count:,} of {values.size:,})")
     if found:
         more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
+        # (On some processors relu makes 0 of NaN, so that the loss does not show it.)
+        cause = (
+            f"transformed features are not finite: {not_finite}"
+            if not_finite
+            else "lower the learning rate or check the features"
+        )
         raise InputError(
             f"{module_file}: weights of the model are NaN or infinite after the training: "
-            f"{', '.join(found[:_NAMED])}{more}; lower the learning rate, or look for NaN in the transformed features, "
-            "which the report of transform counts"
+            f"{', '.join(found[:_NAMED])}{more}; {cause}"
         )
