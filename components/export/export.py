@@ -16,7 +16,6 @@ from typing import Any
 
 import tensorflow as tf
 
-from components.export import formats as asking
 from components.export import page
 from components.export.gates import Gates
 from components.export.made import Made, Workshop, check_bounds
@@ -26,6 +25,7 @@ from components.runtime.data import tfrecord
 from components.runtime.errors import InputError
 from components.runtime.evaluation.configuration import reading
 from components.runtime.publish import blessing as blessings
+from components.runtime.publish import export_formats as asking
 from components.runtime.publish import serving
 from components.runtime.stage.artifacts import InputArtifact, OutputArtifact, copy_folder
 from components.runtime.stage.progress import report as progress

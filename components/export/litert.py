@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from components.export.formats import INT8, Format
 from components.export.source import Arrays, CannotConvert, Cut
 from components.runtime.module_file import signatures
+from components.runtime.publish.export_formats import INT8, Format
 
 FILE = "model.tflite"
 _OPS = re.compile(r"TF Select ops: ([\w, ]+)|Custom ops: ([\w, ]+)")

@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 
 from components.export import litert, onnx_format, tfjs, weights
-from components.export.formats import INT8, LITERT, ONNX, RAW, SAVED_MODEL, TFJS, TRANSFORMED, Format
 from components.export.gates import Gates, Kept
 from components.export.measuring import Cost, cost
 from components.export.source import Arrays, CannotConvert, Cut, Source
 from components.runtime import VERSION
 from components.runtime.errors import InputError, did_you_mean
 from components.runtime.module_file import signatures
+from components.runtime.publish.export_formats import INT8, LITERT, ONNX, RAW, SAVED_MODEL, TFJS, TRANSFORMED, Format
 from components.runtime.stage.progress import report
 
 CONTRACT = "export.json"

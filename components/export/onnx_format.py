@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from components.export.formats import Format
 from components.export.source import Arrays, CannotConvert, Cut
 from components.runtime.module_file import signatures
+from components.runtime.publish.export_formats import Format
 
 FILE = "model.onnx"
 OPSET = 18

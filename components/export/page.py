@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from components.export.formats import TRANSFORMED
 from components.export.made import Made
 from components.export.measuring import BATCH, Cost
+from components.runtime.publish.export_formats import TRANSFORMED
 from components.runtime.stage.report import COLORS, Html, drawing, figure, page, paragraph, section, table, text
 
 _TITLE = "Exports"

@@ -12,11 +12,11 @@ import tensorflow as tf
 from tensorflow.core.framework import graph_pb2
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-from components.export.formats import RAW, TRANSFORMED
 from components.runtime.data import examples as tf_examples
 from components.runtime.errors import InputError
 from components.runtime.module_file import signatures
 from components.runtime.module_file.predictions import ExportedModel
+from components.runtime.publish.export_formats import RAW, TRANSFORMED
 
 Arrays = Mapping[str, np.ndarray[Any, Any]]
 

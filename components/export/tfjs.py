@@ -16,11 +16,11 @@ import tensorflow as tf
 from google.protobuf import json_format
 from tensorflow.core.framework import graph_pb2, types_pb2
 
-from components.export.formats import Format
 from components.export.source import Arrays, CannotConvert, Cut
 from components.export.tfjs_ops import OPS
 from components.runtime import VERSION
 from components.runtime.module_file import signatures
+from components.runtime.publish.export_formats import Format
 
 FILE = "model.json"
 

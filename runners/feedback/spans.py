@@ -59,9 +59,14 @@ class Spans:
             raise InputError(f"{data}: spans are written into a folder of this machine; name one with --out")
         path = Path(data).expanduser().absolute()
         if SPAN not in str(path):
-            return cls(path, f"span-{SPAN}")
-        place = next(place for place, part in enumerate(path.parts) if SPAN in part)
-        return cls(Path(*path.parts[:place]), path.parts[place])
+            made = cls(path, f"span-{SPAN}")
+        else:
+            place = next(place for place, part in enumerate(path.parts) if SPAN in part)
+            made = cls(Path(*path.parts[:place]), path.parts[place])
+        there = next(folder for folder in (made.data, *made.data.parents) if folder.exists() or folder.is_symlink())
+        if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+            raise InputError(f"{data}: {there} is no folder that can be written; name another one with --out")
+        return made
 
     @property
     def pattern(self) -> str:
@@ -128,9 +133,13 @@ def publish(spans: Spans, log: Path, rows: pa.Table, ids: list[str]) -> tuple[in
       number and folder.
 
     Raises:
+      InputError: the folder of the spans cannot be made.
       TransientError: another process made a span of the same number meanwhile.
     """
-    spans.data.mkdir(parents=True, exist_ok=True)
+    try:
+        spans.data.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{spans.data}: cannot be made ({error.strerror}); name another folder with --out") from None
     for left in spans.data.glob(f"{_STAGING}*"):
         if time.time() - left.stat().st_mtime > _ABANDONED_SECONDS:
             shutil.rmtree(left, ignore_errors=True)

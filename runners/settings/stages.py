@@ -7,7 +7,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, Field, PositiveFloat, PositiveInt, StringConstraints, model_validator
 
+from components.runtime.errors import InputError
+from components.runtime.publish import export_formats
 from runners.settings import sections
+
+_RESOURCE = re.compile(r"([a-z0-9]([a-z0-9-]*[a-z0-9])?/)?[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
+"""A resource of Kubernetes, with its namespace where it has one."""
 
 
 class Section(sections.Section, BaseModel):
@@ -259,6 +264,7 @@ class ModelCard(Section):
       owners: whom to ask.
       license: under which it may be used.
       links: further reading.
+      distributions: whether the card shows how the values of the data are distributed.
     """
 
     intended_use: str = ""
@@ -268,6 +274,7 @@ class ModelCard(Section):
     owners: list[str] = []
     license: str = ""
     links: list[Link] = []
+    distributions: bool = True
 
 
 class ExportFormat(Section):
@@ -303,6 +310,14 @@ class Export(Section):
     bounds: ExportBounds = ExportBounds()
     representative_split: str = "train"
     representative_rows: PositiveInt = 200
+
+    @model_validator(mode="after")
+    def _formats_go_together(self) -> Export:
+        try:
+            export_formats.read({name: each.model_dump() for name, each in self.formats.items()})
+        except InputError as error:
+            raise ValueError(str(error)) from None
+        return self
 
 
 class Approve(Section):
@@ -366,6 +381,11 @@ class Canary(Section):
     def _something_shares_the_traffic(self) -> Canary:
         if bool(self.route) == bool(self.inference_service):
             raise ValueError("either route or inference_service says what shares the traffic; give one of them")
+        for named in filter(None, (self.route, self.inference_service, self.config_map)):
+            if not _RESOURCE.fullmatch(named) or ("/" not in named and self.kubernetes):
+                raise ValueError(f"{named!r} does not say where it is; write NAMESPACE/NAME")
+        if self.inference_service and "{version}" not in self.model_uri:
+            raise ValueError("model_uri: say where a version is, such as pvc://millrace/serving/taxi/{version}")
         if sorted(set(self.steps)) != self.steps:
             raise ValueError(f"steps: expected rising percentages, not {self.steps}")
         return self

@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from components.export import formats, litert, onnx_format, tfjs
-from components.export.formats import Format
+from components.export import litert, onnx_format, tfjs
 from components.export.made import answering, check_bounds
 from components.export.source import CannotConvert, Source
 from components.runtime.errors import InputError
+from components.runtime.publish import export_formats as formats
+from components.runtime.publish.export_formats import Format
 from tests.components.export.conftest import LARGE, Export, Numbers
 from tests.support import StageResult
 

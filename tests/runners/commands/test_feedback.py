@@ -295,6 +295,8 @@ def test_it_is_recorded_and_lineage_leads_to_the_version_that_predicted(served: 
         ("prediction_id,label\ntrip0-0,1\n", ["--since", "yesterday"], "--since yesterday: no time such as"),
         ("prediction_id,label\ntrip0-0,1\n", ["--log", "/nowhere"], "/nowhere/taxi: no predictions are logged there"),
         ("prediction_id,label\ntrip0-0,1\n", ["--out", "gs://b/data"], "spans are written into a folder"),
+        ("prediction_id,label\ntrip0-0,1\n", ["--out", "/dev/null"], "/dev/null is no folder that can be written"),
+        ("prediction_id,label\ntrip0-0,1\n", ["--out", "/proc/x"], "/proc/x: cannot be made"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_one_line_and_changes_nothing(
@@ -309,6 +311,13 @@ def test_an_unknown_class_is_named(served: ServedRoot, tmp_path: Path) -> None:
     (served.serving / "3" / "assets.extra" / "trained_on" / "schema.pbtxt").write_text(schema)
     said = refused(served, "--labels", labels(tmp_path, "prediction_id,label\ntrip0-0,hihg\n"))
     assert "row 1: label: 'hihg' is no class of the model, did you mean 'high'?; it knows high, low" in said
+
+
+def test_a_label_that_32_bits_do_not_hold(served: ServedRoot, tmp_path: Path) -> None:
+    schema = SCHEMA.replace("type: INT int_domain { min: 0 max: 1 }", "type: FLOAT")
+    (served.serving / "3" / "assets.extra" / "trained_on" / "schema.pbtxt").write_text(schema)
+    said = refused(served, "--labels", labels(tmp_path, "prediction_id,label\ntrip0-0,1e300\n"))
+    assert "row 1: label: '1e300' is too large for a number of 32 bits" in said
 
 
 @pytest.mark.slow
