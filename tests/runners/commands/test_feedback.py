@@ -296,7 +296,6 @@ def test_it_is_recorded_and_lineage_leads_to_the_version_that_predicted(served: 
         ("prediction_id,label\ntrip0-0,1\n", ["--log", "/nowhere"], "/nowhere/taxi: no predictions are logged there"),
         ("prediction_id,label\ntrip0-0,1\n", ["--out", "gs://b/data"], "spans are written into a folder"),
         ("prediction_id,label\ntrip0-0,1\n", ["--out", "/dev/null"], "/dev/null is no folder that can be written"),
-        ("prediction_id,label\ntrip0-0,1\n", ["--out", "/proc/x"], "/proc/x: cannot be made"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_one_line_and_changes_nothing(
