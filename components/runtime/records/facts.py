@@ -179,7 +179,10 @@ def _baseline(baseline: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _explanations(metadata: Mapping[str, Any]) -> list[str]:
-    names = list(metadata.get("importance") or {})[:2]
+    # (What matters most may matter not at all.)
+    importance = metadata.get("importance") or {}
+    named = metadata.get("goes_by", [name for name, size in importance.items() if (size or 0) > 0])
+    names = list(named)[:2]
     return [f"goes by {' and '.join(map(str, names))} most"] if names else []
 
 
