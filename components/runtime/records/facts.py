@@ -48,6 +48,12 @@ def invalid_data(execution: Mapping[str, Any]) -> str:
     return str(_metadata(execution)["anomalies"].get("summary", "")) if alert(execution) == ERROR else ""
 
 
+def let_through(execution: Mapping[str, Any]) -> str:
+    """The first anomalies in a line that are errors, and that the settings let through; empty where there are none."""
+    anomalies = _metadata(execution).get("anomalies") or {}
+    return str(anomalies.get("summary", "")) if anomalies.get("errors") and anomalies.get("valid") is True else ""
+
+
 def rows(execution: Mapping[str, Any]) -> int | None:
     """How many rows an execution has made or read, as far as it says so."""
     return next((each["rows"] for each in _metadata(execution).values() if each.get("rows") is not None), None)
