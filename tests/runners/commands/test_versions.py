@@ -364,7 +364,10 @@ def test_what_was_verified_is_told(served: ServedRoot) -> None:
     assert (told.exit_code, told.lines[-1]) == (65, f"verified: {files[0] + files[2]} files of 2 versions; damaged: 2")
     (served.serving / "2" / MANIFEST).unlink()
     told = called(served, "versions", "taxi", "--verify")
-    assert (told.exit_code, told.lines[-1].partition("; ")[2]) == (0, "not pushed by Millrace, and compared with nothing: 2")
+    assert (told.exit_code, told.lines[-1].partition("; ")[2]) == (
+        0,
+        "not pushed by Millrace, and compared with nothing: 2",
+    )
 
 
 def test_exports_are_told_kept_by_a_rollback_and_held_to_their_digests(served: ServedRoot) -> None:
