@@ -55,7 +55,10 @@ def predict_dataset(
     progress.report("loading the model")
     loaded = Model(folder, signature)
     every_file = [file for each in files.values() for file in each]
-    kept = find(examples, every_file, columns)
+    kept = find(examples, every_file, columns, as_text=output_format == "csv")
+    if kept.left_out:
+        names = ", ".join(map(repr, kept.left_out))
+        progress.report(f"warning: left out of the CSV, for it is bytes that are no text: {names}; Parquet can hold it")
     columns_written = schema(loaded, kept)
     rows = examples.rows(*splits)
     asked = Asked(
@@ -89,6 +92,8 @@ def predict_dataset(
     types = {each.name: str(each.type) for each in columns_written}
     if len(json.dumps(types)) <= _LARGEST_COLUMNS:
         predictions.metadata["columns"] = types
+    if kept.left_out:
+        predictions.metadata["left_out"] = list(kept.left_out)
     if nan := max(each.nan for each in whole.distributions):
         predictions.metadata["not_a_number"] = nan
         progress.report(f"warning: the model answers NaN in {nan:,} of {whole.rows:,} rows")

@@ -202,6 +202,8 @@ def _predictions(predictions: Mapping[str, Any]) -> Iterator[str]:
         yield "nothing predicted"
     if nan := predictions.get("not_a_number"):
         yield f"{nan:,} of them NaN"
+    if left_out := predictions.get("left_out"):
+        yield f"without {', '.join(map(str, left_out))} (no text)"
 
 
 def _choice(choice: Mapping[str, Any]) -> Iterator[str]:

@@ -157,6 +157,16 @@ def test_bytes_that_are_no_text_are_kept_where_they_are_named(predict: Predict, 
     assert [row["image"] for row in named] == [b"\xff\xd8\xff", b"plain"]
 
 
+@pytest.mark.parametrize("columns", [["x", "image"], ["*"]])
+def test_bytes_that_are_no_text_are_left_out_of_csv(predict: Predict, tmp_path: Path, columns: list[str]) -> None:
+    # (Both are UTF-8, as numbers below 128 are.)
+    rows: list[Row] = [{"x": 1.0, "image": b"\r\x10\x07"}, {"x": 2.0, "image": b"\x00\x0d"}]
+    result = predict(data=write(tmp_path / "data", {"all": rows}), output_format="csv", columns=columns)
+    assert files(result, "all")[0].read_bytes() == b'"x","prediction"\n1,2\n2,4\n'
+    assert result.stdout.count("warning: left out of the CSV, for it is bytes that are no text: 'image'") == 1
+    assert result.metadata("predictions")["left_out"] == ["image"]
+
+
 def test_a_model_without_a_blessing_answers_nothing(predict: Predict, tmp_path: Path, model: Path) -> None:
     blessing = make_blessing(tmp_path / "blessing", blessed=False, model=model)
     result = predict(inputs={"blessing": blessing})
