@@ -10,14 +10,13 @@ import pyarrow.compute as pc
 from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx_bsl.coders.example_coder import ExamplesToRecordBatchDecoder
 
+from components.bulk_infer.columns import ALL, check
 from components.runtime.data.beam import read_batches
-from components.runtime.errors import InputError, did_you_mean
+from components.runtime.errors import InputError
 from components.runtime.stage.artifacts import InputArtifact
 
-ALL = "*"
 _TYPES = {"int64": pa.int64(), "float32": pa.float32(), "bytes": pa.string(), "missing": pa.string()}
 _CODES = {pa.int64(): schema_pb2.INT, pa.float32(): schema_pb2.FLOAT}
-_NAMED = 10
 
 
 @dataclass
@@ -98,15 +97,13 @@ def find(examples: InputArtifact, files: Sequence[str], columns: Sequence[str], 
         known = {str(name): _TYPES[str(label)] for name, label in written.items()}
     else:
         known = _look(files)
+    check(columns, known)
     wanted: dict[str, pa.DataType] = {}
     for name in columns:
         if name == ALL:
             wanted |= {each: type for each, type in known.items() if not _holds_bytes(type)}
-        elif name in known:
-            wanted[name] = known[name]
         else:
-            some = ", ".join(list(known)[:_NAMED]) + (", ..." if len(known) > _NAMED else "")
-            raise InputError(f"columns: the data has no column {name!r}{did_you_mean(name, known)}; it has: {some}")
+            wanted[name] = known[name]
     asked_for = known if ALL in columns else wanted
     left_out = tuple(name for name in asked_for if as_text and _holds_bytes(known[name]))
     return Kept(pa.schema([(name, type) for name, type in wanted.items() if name not in left_out]), left_out)

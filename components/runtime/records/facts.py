@@ -59,9 +59,21 @@ def rows(execution: Mapping[str, Any]) -> int | None:
     return next((each["rows"] for each in _metadata(execution).values() if each.get("rows") is not None), None)
 
 
-def counted(count: int, thing: str) -> str:
-    """A number and what it counts: `1 error`, `1,200 errors`."""
-    return f"{count:,} {thing}{'' if count == 1 else 's'}"
+_OF_ONE = {"are": "is", "were": "was", "have": "has"}
+
+
+def counted(count: float, thing: str, verb: str = "") -> str:
+    """A number and what it counts: `1 error`, `1,200 anomalies`; with a verb `1 row is`, `2 rows are`.
+
+    Args:
+      count: whole.
+      thing: one of them; its first word is the one that is counted.
+      verb: of those in `_OF_ONE`.
+    """
+    if count != 1:
+        word, space, rest = thing.partition(" ")
+        thing = (f"{word[:-1]}ies" if word.endswith("y") else f"{word}s") + space + rest
+    return f"{count:,.0f} {thing}" + (f" {_OF_ONE[verb] if count == 1 else verb}" if verb else "")
 
 
 def candidate_of(execution: Mapping[str, Any]) -> str:

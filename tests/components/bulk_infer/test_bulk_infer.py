@@ -138,7 +138,7 @@ def test_nan_stays_nan_and_is_told(predict: Predict, tmp_path: Path) -> None:
     assert result.metadata("predictions")["not_a_number"] == 1
     metrics = result.metadata("metrics")
     assert (metrics["prediction_nan_rows"], metrics["prediction_mean"]) == (1, 2.0)
-    assert "1 rows are NaN, of 4" in (result.folder / "report").read_text()
+    assert "1 row is NaN, of 4" in (result.folder / "report").read_text()
     lines = files(predict("csv", data=data, output_format="csv", columns=["id"]), "all")[0].read_text().splitlines()
     assert lines[2] == "1,nan"
 
@@ -214,6 +214,14 @@ def test_a_blessed_model_answers(predict: Predict, tmp_path: Path, model: Path) 
 )
 def test_what_is_refused(predict: Predict, parameters: dict[str, Any], said: str) -> None:
     assert refused(predict(**parameters)) == said
+
+
+def test_a_column_that_ingest_did_not_see_is_refused_before_the_model_is_loaded(predict: Predict) -> None:
+    told = {"format": "parquet", "columns": {"id": "int64", "x": "float32"}}
+    error = refused(
+        predict(metadata={"examples": told}, columns=["x", "nope"], signature="none", example_splits=["no"])
+    )
+    assert error == "columns: the data has no column 'nope'; it has: id, x"
 
 
 def test_a_row_that_the_model_refuses_is_named(predict: Predict, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from components.runtime.records.facts import facts
+from components.runtime.records.facts import counted, facts
 
 
 @pytest.mark.parametrize(
@@ -22,3 +22,10 @@ from components.runtime.records.facts import facts
 )
 def test_a_model_goes_by_what_has_a_part_in_its_answers(metadata: dict[str, Any], said: str) -> None:
     assert facts({"stage": "explain", "outputs": {"explanations": {"metadata": metadata}}}) == said
+
+
+def test_one_thing_is_no_plural() -> None:
+    assert [counted(number, "row of the labels", "have") for number in (0, 1, 1200)] == [
+        "0 rows of the labels have", "1 row of the labels has", "1,200 rows of the labels have",
+    ]  # fmt: skip
+    assert [counted(number, "anomaly") for number in (1.0, 2.0)] == ["1 anomaly", "2 anomalies"]
