@@ -181,9 +181,8 @@ def _known(version: Loaded, signature: Signature, request: Mapping[str, Any]) ->
     found = warm_up.examples(version.model, version.folder, MOST_BACKGROUND)
     if not found:
         raise BadRequestError(
-            "nothing is known to explain against: give rows as `background`, or have infra_validate put warm-up "
-            "requests "
-            "into the version"
+            "nothing is known to explain against: give rows as `background` (`./millrace ask --background FILE`), or "
+            "have the stage infra_validate put warm-up requests into the version"
         )
     try:
         return joined(*found)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+from components.bulk_infer.columns import check
 from components.runtime.data import validity
 from components.runtime.errors import InputError, did_you_mean
 from components.runtime.publish import blessing as blessings
@@ -68,6 +70,9 @@ def bulk_infer(
         predictions.metadata |= {"predicted": False, "reason": reason, "rows": 0}
         report.path.write_text(_nothing(reason), encoding="utf-8")
         return {"rows": 0}
+    # (Not every format's columns are told.)
+    if isinstance(known := examples.metadata.get("columns"), Mapping):
+        check(columns, list(known))
     with imports.quick():
         from components.bulk_infer.dataset import predict_dataset
 

@@ -19,6 +19,7 @@ from components.runtime.data import tfrecord
 from components.runtime.data.beam import data_files, pipeline
 from components.runtime.errors import InputError
 from components.runtime.publish import serving
+from components.runtime.records.facts import counted
 from components.runtime.stage import progress
 from components.runtime.stage.artifacts import InputArtifact, OutputArtifact, remove
 
@@ -55,7 +56,10 @@ def predict_dataset(
     progress.report("loading the model")
     loaded = Model(folder, signature)
     every_file = [file for each in files.values() for file in each]
-    kept = find(examples, every_file, columns)
+    kept = find(examples, every_file, columns, as_text=output_format == "csv")
+    if kept.left_out:
+        names = ", ".join(map(repr, kept.left_out))
+        progress.report(f"warning: left out of the CSV, for it is bytes that are no text: {names}; Parquet can hold it")
     columns_written = schema(loaded, kept)
     rows = examples.rows(*splits)
     asked = Asked(
@@ -89,13 +93,15 @@ def predict_dataset(
     types = {each.name: str(each.type) for each in columns_written}
     if len(json.dumps(types)) <= _LARGEST_COLUMNS:
         predictions.metadata["columns"] = types
+    if kept.left_out:
+        predictions.metadata["left_out"] = list(kept.left_out)
     if nan := max(each.nan for each in whole.distributions):
         predictions.metadata["not_a_number"] = nan
-        progress.report(f"warning: the model answers NaN in {nan:,} of {whole.rows:,} rows")
+        progress.report(f"warning: the model answers NaN in {nan:,} of {counted(whole.rows, 'row')}")
     metrics.metadata |= _metrics(whole, seconds)
     answered = page.Answered(version, loaded.signature, seconds, bool(beam_options), output_format, types)
     report.path.write_text(page.render(found, whole, answered), encoding="utf-8")
-    progress.report(f"{whole.rows:,} rows answered, {whole.rows / seconds:,.0f} a second")
+    progress.report(f"{counted(whole.rows, 'row')} answered, {whole.rows / seconds:,.0f} a second")
     return whole.rows
 
 

@@ -10,14 +10,13 @@ import pyarrow.compute as pc
 from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx_bsl.coders.example_coder import ExamplesToRecordBatchDecoder
 
+from components.bulk_infer.columns import ALL, check
 from components.runtime.data.beam import read_batches
-from components.runtime.errors import InputError, did_you_mean
+from components.runtime.errors import InputError
 from components.runtime.stage.artifacts import InputArtifact
 
-ALL = "*"
 _TYPES = {"int64": pa.int64(), "float32": pa.float32(), "bytes": pa.string(), "missing": pa.string()}
 _CODES = {pa.int64(): schema_pb2.INT, pa.float32(): schema_pb2.FLOAT}
-_NAMED = 10
 
 
 @dataclass
@@ -62,9 +61,11 @@ class Kept:
 
     Attributes:
       schema: names and types, in the order in which they are written.
+      left_out: names of columns that were asked for, and are bytes that the format cannot hold.
     """
 
     schema: pa.Schema
+    left_out: tuple[str, ...] = ()
 
     def columns(self, records: list[bytes]) -> list[pa.Array]:
         """The values in serialised tf.Examples; null where one is missing."""
@@ -75,7 +76,7 @@ class Kept:
         return [_values(batch.column(each.name), each.type) for each in self.schema]
 
 
-def find(examples: InputArtifact, files: Sequence[str], columns: Sequence[str]) -> Kept:
+def find(examples: InputArtifact, files: Sequence[str], columns: Sequence[str], *, as_text: bool) -> Kept:
     """The columns that are asked for.
 
     CSV's types are in the metadata; others are looked for in all rows, for a list may be in the last of them.
@@ -84,6 +85,7 @@ def find(examples: InputArtifact, files: Sequence[str], columns: Sequence[str]) 
       examples: as ingest makes them.
       files: of the splits that are answered.
       columns: names; `*` stands for all that are numbers or text.
+      as_text: whether they are written as text, so that columns of bytes that are none are left out.
 
     Raises:
       InputError: there is no column of such a name.
@@ -95,16 +97,16 @@ def find(examples: InputArtifact, files: Sequence[str], columns: Sequence[str]) 
         known = {str(name): _TYPES[str(label)] for name, label in written.items()}
     else:
         known = _look(files)
+    check(columns, known)
     wanted: dict[str, pa.DataType] = {}
     for name in columns:
         if name == ALL:
             wanted |= {each: type for each, type in known.items() if not _holds_bytes(type)}
-        elif name in known:
-            wanted[name] = known[name]
         else:
-            some = ", ".join(list(known)[:_NAMED]) + (", ..." if len(known) > _NAMED else "")
-            raise InputError(f"columns: the data has no column {name!r}{did_you_mean(name, known)}; it has: {some}")
-    return Kept(pa.schema(list(wanted.items())))
+            wanted[name] = known[name]
+    asked_for = known if ALL in columns else wanted
+    left_out = tuple(name for name in asked_for if as_text and _holds_bytes(known[name]))
+    return Kept(pa.schema([(name, type) for name, type in wanted.items() if name not in left_out]), left_out)
 
 
 def _look(files: Iterable[str]) -> dict[str, pa.DataType]:
@@ -149,8 +151,9 @@ def _holds_bytes(kind: pa.DataType) -> bool:
 
 
 def _is_text(values: pa.Array) -> bool:
+    """Whether they are UTF-8 without NUL, by which pictures are told whose few small numbers are UTF-8 by chance."""
     try:
-        values.cast(pa.large_binary()).cast(pa.large_string())
+        texts = values.cast(pa.large_binary()).cast(pa.large_string())
     except pa.ArrowInvalid:
         return False
-    return True
+    return not pc.any(pc.match_substring(texts, "\0")).as_py()

@@ -9,6 +9,7 @@ import numpy as np
 
 from components.bulk_infer.distribution import CLASSES, NUMBERS, TEXTS, Distribution
 from components.bulk_infer.shards import Result
+from components.runtime.records.facts import counted
 from components.runtime.stage.report import Html, drawing, figure, heading, page, paragraph, section, table, text
 
 _BINS = 40
@@ -79,7 +80,9 @@ def _distribution(found: Distribution) -> list[object]:
     parts: list[object] = []
     if found.nan or found.infinite:
         odd = [
-            f"{count:,} rows are {what}" for count, what in ((found.nan, "NaN"), (found.infinite, "infinite")) if count
+            f"{counted(count, 'row', 'are')} {what}"
+            for count, what in ((found.nan, "NaN"), (found.infinite, "infinite"))
+            if count
         ]
         said = f"{' and '.join(odd)}, of {found.rows:,}; they are in the files as such, and not in the picture."
         parts.append(paragraph(text(said, "bad")))
@@ -88,7 +91,9 @@ def _distribution(found: Distribution) -> list[object]:
     elif found.kind in (CLASSES, TEXTS) and found.counts:
         parts += [_bars(found)]
     elif not found.kind:
-        parts.append(paragraph(f"{found.rows:,} rows, each with many values, of which no distribution is drawn."))
+        parts.append(
+            paragraph(f"{counted(found.rows, 'row')}, each with many values, of which no distribution is drawn.")
+        )
     return parts
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from components.explain import findings as finding
 from components.explain.document import FILE, document
@@ -21,6 +22,7 @@ from components.runtime.stage.artifacts import InputArtifact, OutputArtifact
 from components.runtime.stage.progress import report as progress
 
 _TOLD = 20
+_NAMED = 3
 _GRADIENT_ROWS = 64
 
 
@@ -107,16 +109,22 @@ def explain(
         found.notes.append(f"no integrated gradients: {why}")
     made = document(found, split)
     (explanations.directory() / FILE).write_text(json.dumps(made, indent=1, allow_nan=False) + "\n")
+    goes_by = _goes_by(made["importance"])[:_NAMED]
     # (Not as metrics: these are the model's, by which runs are compared.)
     explanations.metadata |= {
         "explained": number,
         "background": found.attributions.background,
         "task": explained.task,
         "importance": {each["feature"]: each["mean"] for each in made["importance"][:_TOLD]},
+        "goes_by": goes_by,
     }
     report.path.write_text(page.render(found, sample.rows, split), encoding="utf-8")
-    most = ", ".join(each["feature"] for each in made["importance"][:3])
-    progress(f"the answers go by {most} most")
+    progress(f"the answers go by {', '.join(goes_by)} most" if goes_by else "the answers go by none of the features")
+
+
+def _goes_by(importance: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The features whose importance is above 0, by more than half of its interval."""
+    return [each["feature"] for each in importance if each["mean"] > (each["half_interval"] or 0)]
 
 
 def _check(counts: Mapping[str, int], tolerance: float, minutes: float) -> None:

@@ -24,6 +24,7 @@ from components.runtime.data import schema_columns, tfrecord
 from components.runtime.data.storage import shown
 from components.runtime.data.tfmd import SCHEMA_FILE
 from components.runtime.errors import InputError
+from components.runtime.records.facts import counted
 from components.runtime.stage.artifacts import InputArtifact, OutputArtifact
 from components.runtime.stage.progress import count, report
 
@@ -173,7 +174,7 @@ def _left_out(rows: int, kept: int, needed: Sequence[str], found: ImageIngestion
     """What was left out, and why; empty where nothing was."""
     if found:
         return found.left_out
-    return f"{rows:,} of {rows + kept:,} rows left out, without {_listed(needed)}" if rows else ""
+    return f"{rows:,} of {counted(rows + kept, 'row')} left out, without {_listed(needed)}" if rows else ""
 
 
 def _tell(raw: RawFiles, rows: Mapping[str, int], left_out: str, *, cells: bool) -> None:
@@ -189,8 +190,8 @@ def _tell(raw: RawFiles, rows: Mapping[str, int], left_out: str, *, cells: bool)
         report(line)
     if (more := len(lines) - _TOLD_CAUSES) > 0:
         report(f"{more:,} more columns have values beyond float32")
-    report(", ".join(f"{number:,} rows in {name}" for name, number in rows.items()))
-    report(", ".join(filter(None, [f"{sum(rows.values()):,} rows", left_out])))
+    report(", ".join(f"{counted(number, 'row')} in {name}" for name, number in rows.items()))
+    report(", ".join(filter(None, [counted(sum(rows.values()), "row"), left_out])))
 
 
 def _write(
@@ -225,7 +226,7 @@ def _count(rows: int, raw: RawFiles, files: Sequence[SourceFile]) -> None:
         count(rows, raw.rows, raw.unit, "writing examples")
         return
     passed, stored = (sum(map(of, files)) for of in (lambda file: file.passed_bytes, lambda file: file.stored_bytes))
-    count(passed, stored, "bytes", f"writing examples, {rows:,} rows")
+    count(passed, stored, "bytes", f"writing examples, {counted(rows, 'row')}")
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -10,6 +10,7 @@ from components.model_card import pictures
 from components.model_card.blocks import UNKNOWN, Block, Items, Part, Picture, Said, Table
 from components.model_card.known import Known, count, metrics
 from components.runtime import VERSION
+from components.runtime.explaining.thresholds import CAVEAT
 
 if TYPE_CHECKING:
     from tensorflow_metadata.proto.v0.statistics_pb2 import DatasetFeatureStatisticsList
@@ -263,12 +264,16 @@ def _explained(found: Mapping[str, Any]) -> list[Block]:
             for goal in each["goals"]
         ]
         if goals:
+            sizes = each["groups"]
+            groups = ", ".join(f"{name} ({size:,})" for name, size in sizes.items())
             blocks += [
                 Said(
                     f"Decision thresholds between the groups of {each['feature']}, and the accuracy that each goal "
-                    "leaves:"
+                    f"leaves on the {sum(sizes.values()):,} examples of {found['split']} by which they were found, "
+                    f"by group: {groups}. The metrics of the other parts are of all examples that were evaluated."
                 ),
-                Table(["goal", "accuracy", *each["groups"]], goals),
+                Table(["goal", "accuracy", *sizes], goals),
+                Said(CAVEAT),
             ]
     return blocks
 

@@ -78,11 +78,13 @@ def validate(
     is_asking = schema.metadata.get("source") == OF_A_VERSION
     found_by_split, missing = check(by_split, read_schema, earlier, asking=is_asking)
     found = findings(found_by_split)
-    errors = sum(finding.error for finding in found)
+    at_fault = [finding for finding in found if finding.error]
+    errors = len(at_fault)
     valid = not errors or on_anomalies == "warn"
     for split, entry in found_by_split.items():
         (anomalies.split(split) / ANOMALIES_FILE).write_bytes(entry.SerializeToString(deterministic=True))
-    summary = summarise(found) or f"no anomalies in {', '.join(by_split)}"
+    # Where there are errors, no warning is a part of the reason.
+    summary = summarise(at_fault or found) or f"no anomalies in {', '.join(by_split)}"
     if errors and valid:
         summary = f"{count(errors, 'error')} let through: {summary}"
     validity.write(anomalies, valid=valid, summary=summary)

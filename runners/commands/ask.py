@@ -18,6 +18,8 @@ from runners.terminal.output import Result
 from runners.terminal.text import table
 
 _LONGEST = 60
+_MOST_BACKGROUND = 64
+"""That the built-in server takes."""
 
 
 @click.command()
@@ -28,6 +30,11 @@ _LONGEST = 60
 @click.option("--data", type=click.Path(path_type=Path), help="Rows of a CSV, TSV, Parquet or JSON lines file.")
 @click.option("--limit", default=10, show_default=True, type=click.IntRange(1, 1000), help="So many rows of --data.")
 @click.option("--explain", is_flag=True, help="Also tell what the answers go by; of the built-in server alone.")
+@click.option(
+    "--background",
+    type=click.Path(path_type=Path),
+    help=f"Rows to explain against, as --data; the first {_MOST_BACKGROUND}. Without, those of the version's warm-up.",
+)
 @click.option("--url", default="http://127.0.0.1:8501", show_default=True, help="Where the server is.")
 @click.option("--version", "number", type=click.IntRange(min=1), help="The version that shall answer.")
 @click.option("--label", default="", help="The label of the version that shall answer.")
@@ -38,6 +45,7 @@ def ask(
     data: Path | None,
     limit: int,
     explain: bool,
+    background: Path | None,
     url: str,
     number: int | None,
     label: str,
@@ -51,6 +59,8 @@ def ask(
         raise InputError("give either --row, as often as there are rows, or --data")
     if number is not None and label:
         raise InputError("--version and --label exclude each other; give one of them")
+    if background and not explain:
+        raise InputError("--background has the rows to explain against; give --explain too, or leave it out")
     settings = load_model(model)
     name = candidate or settings.folder.name
     client = Client(url, name)
@@ -66,20 +76,33 @@ def ask(
         rows, missing = [row for row, _ in read], [name for name in inputs if any(name in lacks for _, lacks in read)]
     if missing:
         output.warn(f"warning: without a value, and so taken for missing: {', '.join(sorted(missing))}")
-    answers = client.predict(rows, version)
-    explained = client.explain(rows, version) if explain else None
+    against, lacking = rows_module.of_file(background, inputs, _MOST_BACKGROUND) if background else ([], [])
+    if lacking:
+        output.warn(f"warning: {background}: without a column, and so taken for missing: {', '.join(sorted(lacking))}")
+    answered = client.ask(rows, version)
+    answers, ids = answered.predictions, answered.prediction_ids
+    explained = client.explain(rows, version, against) if explain else None
     columns = list(answers[0]) if isinstance(answers[0], dict) else ["prediction"]
 
     def told() -> None:
         cells = [
             [_cell(answer[name] if isinstance(answer, dict) else answer) for name in columns] for answer in answers
         ]
-        table(["row", *columns], [[str(place), *each] for place, each in enumerate(cells, 1)])
+        if ids:
+            cells = [[*each, name] for each, name in zip(cells, ids, strict=True)]
+        logged = ["prediction id"] if ids else []
+        table(["row", *columns, *logged], [[str(place), *each] for place, each in enumerate(cells, 1)])
         output.note(f"answered by version {version} of {name}")
         if explained:
             explanations.tell(explained)
 
-    document = {"model": name, "version": version, "address": url, "predictions": answers}
+    document = {
+        "model": name,
+        "version": version,
+        "address": url,
+        "predictions": answers,
+        "prediction_ids": ids,
+    }
     return Result(document | ({"explanations": explained} if explained else {}), told, answers)
 
 

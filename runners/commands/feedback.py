@@ -14,6 +14,7 @@ import click
 from components.runtime.data.schema_columns import Column
 from components.runtime.errors import InputError
 from components.runtime.records import prediction_log
+from components.runtime.records.facts import counted
 from components.runtime.records.prediction_log import EXPLICIT, KINDS, Labels
 from runners.commands import completion
 from runners.commands.models import log_of, place_of, served_from
@@ -128,7 +129,8 @@ def feedback(
         if labels.ids and not joined.matched and file:
             raise InputError(
                 f"{file}: none of its {len(labels.ids):,} ids, such as {unknown[0]!r}, is among the "
-                f"{joined.logged:,} predictions in {log}; name the column of ids with --id, or the log with --log"
+                f"{counted(joined.logged, 'prediction')} in {log}; name the column of ids with --id, or the log with "
+                "--log"
             )
         document = _document(place, log, given, labels, joined, unknown)
         _warn(given, labels, joined, unknown, label)
@@ -155,7 +157,7 @@ def feedback(
         }
         made = making.make(place, log, target, label, joined, new_labels, str(file or "the server"), left_out)
     told = [
-        f"span      {made.folder}, {len(joined.ids):,} rows: {_counts(joined)}",
+        f"span      {made.folder}, {counted(len(joined.ids), 'row')}: {_counts(joined)}",
         f"labels    of {len(joined.matched):,} of {joined.logged:,} logged predictions "
         f"({len(joined.matched) / joined.logged:.1%})",
         f"recorded  as {made.run}; ./millrace report {made.run} shows it",
@@ -190,40 +192,48 @@ def _refuse_nothing(file: Path | None, log: Path, given: Given, silence: Silence
     if len(given.table) or silence is not None:
         return
     if file:
-        raise InputError(f"{file}: no labels in it: of its {given.without:,} rows none has an id and a label")
+        raise InputError(f"{file}: no labels in it: of its {counted(given.without, 'row')} none has an id and a label")
     wrong, example = given.wrong
     if wrong:
-        raise InputError(f"{log}: none of the {wrong:,} labels that the server took is one of the model's: {example}")
+        raise InputError(
+            f"{log}: none of {counted(wrong, 'label')} that the server took is one of the model's: {example}"
+        )
     raise InputError(f"{log}: the server has taken no labels; name a file with --labels")
 
 
 def _already(joined: Joined) -> str:
     if joined.already:
-        return f"all {joined.already:,} predictions with labels are in a span already"
+        every = "all " if joined.already > 1 else ""
+        return f"{every}{counted(joined.already, 'prediction with labels', 'are')} in a span already"
     if joined.unread:
-        return f"the features of {joined.unread:,} predictions with labels could not be read"
-    return f"none of {joined.logged:,} predictions has a label"
+        return f"the features of {counted(joined.unread, 'prediction with labels')} could not be read"
+    return f"none of {counted(joined.logged, 'prediction')} has a label"
 
 
 def _warn(given: Given, labels: Labels, joined: Joined, unknown: list[str], label: str) -> None:
     said = []
     if given.without:
-        said.append(f"{given.without:,} rows of the labels have no id or no label, and are left out")
+        said.append(f"{counted(given.without, 'row of the labels', 'have')} no id or no label: left out")
     if given.wrong[0]:
         said.append(
-            f"{given.wrong[0]:,} labels that the server took are none of the model's; the first: {given.wrong[1]}"
+            f"{counted(given.wrong[0], 'label that the server took', 'are')} none of the model's; the first: "
+            f"{given.wrong[1]}"
         )
     if labels.superseded:
-        said.append(f"{labels.superseded:,} labels are left out, for a newer one is of the same prediction")
+        said.append(f"{counted(labels.superseded, 'label', 'are')} left out, for a newer one is of the same prediction")
     if unknown:
         some = ", ".join(unknown[:_SHOWN]) + (", …" if len(unknown) > _SHOWN else "")
-        said.append(f"{len(unknown):,} labels are of predictions that are not in the log: {some}")
+        said.append(f"{counted(len(unknown), 'label', 'are')} of predictions that are not in the log: {some}")
     if joined.already and joined.ids:
-        said.append(f"{joined.already:,} predictions with labels are in a span already, and stay there as they were")
+        said.append(
+            f"{counted(joined.already, 'prediction with labels', 'are')} in a span already, which stays as it was"
+        )
     if joined.twice:
-        said.append(f"{joined.twice:,} predictions were logged again under the same id; the last one counts")
+        said.append(
+            f"{counted(joined.twice, 'prediction', 'were')} logged again under the same id; the last one counts"
+        )
     if joined.unread:
-        said.append(f"the features of {joined.unread:,} predictions could not be read, and they are left out")
+        said.append(f"the features of {counted(joined.unread, 'prediction')} could not be read: left out")
     if joined.empty:
         said.append(f"without any value in the log: {', '.join(joined.empty)}")
     values = joined.rows.column(label) if joined.ids else None

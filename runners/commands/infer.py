@@ -10,6 +10,7 @@ import click
 
 from components.runtime.errors import InputError, did_you_mean
 from components.runtime.records import execution_record
+from components.runtime.records.facts import counted
 from components.runtime.text.redaction import refuse_credentials
 from runners.commands import completion
 from runners.commands.models import place_of, served_from
@@ -197,7 +198,7 @@ def _result(
         console.print(request.told(local, settings, width), soft_wrap=True, end="")
         if out:
             console.print(
-                f"predicted {facts['rows']:,} rows, by version {facts['version']}: {short(out.absolute())}",
+                f"predicted {counted(facts['rows'], 'row')}, by version {facts['version']}: {short(out.absolute())}",
                 soft_wrap=True,
             )
 

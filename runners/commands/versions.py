@@ -10,6 +10,7 @@ import click
 
 from components.runtime.errors import InputError
 from components.runtime.publish import publishing
+from components.runtime.records.facts import counted
 from runners.commands import completion
 from runners.commands.models import WHY, place_of, served_from
 from runners.history.outcome import Outcome
@@ -39,7 +40,7 @@ _WITH_EXPORTS = tuple((*view[:4], "exports", *view[4:]) for view in _VIEWS if "r
 @click.argument("model", shell_complete=completion.models)
 @served_from
 @click.option("--all", "everything", is_flag=True, help="Also those that were removed.")
-@click.option("--verify", is_flag=True, help="Compare every byte with what was pushed.")
+@click.option("--verify", is_flag=True, help="Compare every byte with what was pushed; 65 where one differs.")
 @click.option(
     "--card",
     "of",
@@ -95,7 +96,25 @@ def versions(
         **decided,
     }
     views = _WITH_EXPORTS if any(each.exports for each in shown) else _VIEWS
-    return Result(document, lambda: text.fitted(views, [_row(each) for each in shown]), sorted(there, reverse=True))
+    damaged = [each for each in shown if each.damage] if verify else []
+
+    def told() -> None:
+        text.fitted(views, [_row(each) for each in shown])
+        if verify:
+            output.note(_verified([each for each in shown if each.number in there]))
+
+    error = "; ".join(f"version {each.number} is damaged: {each.damage}" for each in damaged)
+    return Result(document, told, sorted(there, reverse=True), InputError.exit_code if error else 0, error)
+
+
+def _verified(there: Sequence[Listed]) -> str:
+    """What was compared, in a line."""
+    whole = [each.verified for each in there if each.verified is not None]
+    damaged = [each.number for each in there if each.damage]
+    others = [each.number for each in there if each.verified is None and not each.damage]
+    line = f"verified: {counted(sum(whole), 'file')} of {counted(len(whole), 'version')}"
+    line += f"; damaged: {some(damaged)}" if damaged else ""
+    return line + (f"; not pushed by Millrace, and compared with nothing: {some(others)}" if others else "")
 
 
 def _configuration(place: Place, base_path: str) -> Result:
@@ -160,6 +179,7 @@ def _document(listed: Listed) -> dict[str, Any]:
         "run": each.run or None,
         "digest": each.digest or None,
         "damage": listed.damage or None,
+        "verified": listed.verified,
         "exports": list(listed.exports),
     }
 

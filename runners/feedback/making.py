@@ -13,6 +13,7 @@ from components.runtime.data.schema_columns import Column, read
 from components.runtime.errors import InputError
 from components.runtime.publish import serving, trained_on
 from components.runtime.records import prediction_log
+from components.runtime.records.facts import counted
 from components.runtime.records.prediction_log import Labels
 from components.runtime.stage import progress
 from components.runtime.stage.artifacts import InputArtifact, OutputArtifact, write_whole
@@ -123,7 +124,7 @@ def make(
         report.path.write_text(
             page.render(f"Span {number} of {place.model}", label, joined, left_out), encoding="utf-8"
         )
-        progress.report(f"span {number}: {len(joined.ids)} rows in {folder}")
+        progress.report(f"span {number}: {counted(len(joined.ids), 'row')} in {folder}")
 
     decided = decide(
         place,

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import compute
 
+from components.runtime.records.facts import counted
 from components.runtime.stage.report import COLORS, Html, drawing, figure, page, paragraph, section, table, text
 from runners.feedback.joining import Joined
 
@@ -37,7 +38,9 @@ def render(title: str, label: str, joined: Joined, left_out: Mapping[str, int]) 
         title,
         section(
             "What it has",
-            paragraph(f"{len(joined.ids):,} rows. Of {joined.logged:,} logged predictions {share:.1%} have a label."),
+            paragraph(
+                f"{counted(len(joined.ids), 'row')}. Of {joined.logged:,} logged predictions {share:.1%} have a label."
+            ),
             table(["rows", ""], [*kinds, *versions]),
             *([table(["left out", ""], lacks)] if lacks else []),
         ),

@@ -128,7 +128,10 @@ def _describe(node: ArtifactNode) -> str:
     if "blessed" in node.metadata:
         extras.append("blessed" if node.metadata["blessed"] else "not blessed")
     extras += facts.review(node.metadata)
-    extras += [f"{_count(node.metadata[name])} {name}" for name in ("rows", "anomalies") if name in node.metadata]
+    for name, thing in ("rows", "row"), ("anomalies", "anomaly"):
+        if name in node.metadata:
+            count = _count(node.metadata[name])
+            extras.append(f"{count} {thing if count == '1' else name}")
     about = f" ({', '.join(str(extra) for extra in extras)})" if extras else ""
     return f"{node.name} {text.content(node.digest, node.type) or 'no digest'}{about}"
 

@@ -63,6 +63,8 @@ def summary(
     line("run", f"{run['id']} {how} {text.duration(run['seconds'])}", state)
     if invalid := next(filter(None, map(facts.invalid_data, executions.values())), ""):
         line("data", f"invalid: {invalid}", "red")
+    for through in filter(None, map(facts.let_through, executions.values())):
+        line("data", through, "yellow")
     failed = [task for task in run["tasks"] if task["state"] == "failed"]
     told = [f"{task['name']}: {task['error']}" for task in failed if task["error"]]
     for error in told or [run["error"]]:

@@ -26,11 +26,14 @@ class Listed:
     Attributes:
       damage: why it is not whole, as far as it was looked at; empty where nothing is wrong, or nobody can tell.
       exports: names of the model's other formats beside it.
+      verified: how many files were compared with what was pushed, and are the same; None where that was not done, or
+        one is not.
     """
 
     version: Version
     damage: str = ""
     exports: tuple[str, ...] = ()
+    verified: int | None = None
 
     @property
     def number(self) -> int:
@@ -97,19 +100,20 @@ def _row(run: Run, place: Place) -> Iterator[Row]:
         yield row
 
 
-def _seen(number: int, folders: dict[int, Path], verify: bool) -> tuple[str, tuple[str, ...]]:
-    """What is damaged of a version, and names of its exports."""
+def _seen(number: int, folders: dict[int, Path], verify: bool) -> tuple[str, tuple[str, ...], int | None]:
+    """What is damaged of a version, names of its exports, and how many files were compared and are whole."""
     if number not in folders:
-        return "", ()
+        return "", (), None
     try:
         version = serving.read_version(number, folders[number])
         if version is None:
-            return "", ()
+            return "", (), None
         names = tuple(exports.of_version(version))
         if verify:
             serving.verify(version)
-            exports.verify(version)
+            serving.verify_besides(version)
+            return "", names, len(version.files) + len(serving.besides(version))
         missing = [name for name in version.files if not (version.folder / name).is_file()]
-        return f"{missing[0]} is missing" if missing else "", names
+        return f"{missing[0]} is missing" if missing else "", names, None
     except serving.DamagedError as error:
-        return str(error), ()
+        return str(error), (), None

@@ -58,6 +58,8 @@ def test_the_client_asks_for_explanations(server: Server) -> None:
     client = Client(server.client.address, server.client.model)
     with pytest.raises(InputError, match="nothing is known to explain against: give rows as `background`"):
         client.explain([ROW])
+    with pytest.raises(InputError, match="several of them numbers"):
+        client.explain([ROW], background=KNOWN)
 
 
 @pytest.mark.parametrize(

@@ -102,6 +102,10 @@ def test_rows_and_columns_are_logged_with_the_version_and_without_what_is_redact
     by_columns = ask(server, f"{PATH}:predict", {"inputs": columns}).headers["X-Prediction-Id"]
     [row] = logged(log, by_columns)
     assert (row["version"], row["features"]) == (2, one["features"])
+    answered = server.client.ask([ROW, MISSING])
+    assert answered.prediction_ids is not None
+    rows = logged(log, answered.prediction_ids[0], 2)
+    assert [row["prediction_id"] for row in rows] == answered.prediction_ids, "the client counts as the log does"
     [file, *_] = log_files.files(log)
     assert log_files.redacted(next(log_files.read(log))) == {"flag", "secret"}
     assert file.parent.name.startswith("date=")

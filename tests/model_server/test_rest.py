@@ -12,12 +12,15 @@ from urllib.parse import quote, urlsplit
 
 import pytest
 import urllib3
+import yaml
 from fastapi import HTTPException
 
 from components.runtime.model_server.process import Server
+from model_server import rest
 from model_server.limits import LARGEST_BODY, Limited
 from tests.model_server.conftest import MODEL
 from tests.model_server.made_models import ODD_NAME
+from tests.support import ROOT
 
 PATH = f"/v1/models/{quote(MODEL)}"
 ROW = {"x": 1.5, ODD_NAME: 2, "text": "näh", "flag": True}
@@ -302,3 +305,10 @@ def test_metrics_have_the_names_of_tensorflow_serving(server: Server) -> None:
         # Microseconds: none takes less than ten.
         assert counts[f":tensorflow:serving:request_latency_sum{{{latency}}}"] >= 20
         assert counts[f'millrace_version_in_service{{model_name="{MODEL}"}}'] == 2
+
+
+def test_the_route_of_a_canary_has_every_verb() -> None:
+    route = yaml.safe_load((ROOT / "manifests" / "serving" / "canary" / "route.yaml").read_text())
+    paths = [match["path"] for rule in route["spec"]["rules"] for match in rule["matches"]]
+    verbs = {path["value"].partition(":")[2] for path in paths if path["type"] == "Exact"}
+    assert verbs == set(rest._VERBS)

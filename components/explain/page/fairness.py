@@ -8,7 +8,7 @@ import numpy as np
 
 from components.explain.findings import Fairness
 from components.explain.page.labels import cut, short
-from components.runtime.explaining.thresholds import GOALS, ONE, THRESHOLDS
+from components.runtime.explaining.thresholds import CAVEAT, GOALS, ONE, THRESHOLDS
 from components.runtime.stage.report import COLORS, Html, drawing, figure, paragraph, section, table, text
 
 _FEWEST = 30
@@ -55,13 +55,7 @@ def part(found: Fairness) -> Html:
         listed = ", ".join(f"{cut(name, 30) or '(missing)'} ({found.rows[name]:,})" for name in found.left_out[:20])
         more = f" and {len(found.left_out) - 20} more" if len(found.left_out) > 20 else ""
         parts.append(paragraph(text(f"Left out, for they are smaller, or of one label only: {listed}{more}.", "muted")))
-    parts.append(
-        paragraph(
-            text(
-                "Found on the examples that are shown here; hold them to other ones before you decide by them.", "muted"
-            )
-        )
-    )
+    parts.append(paragraph(text(CAVEAT, "muted")))
     return section(title, *parts)
 
 

@@ -24,6 +24,9 @@ GOALS = {
 """What is to be equal over the groups; the first two have no goal but the accuracy."""
 
 ONE = "one threshold for all"
+CAVEAT = "Found on the examples that are shown here; hold them to other ones before you decide by them."
+"""Goes wherever people are shown such thresholds."""
+
 _STEPS = 100
 
 

@@ -19,6 +19,7 @@ _BAD_REQUEST = 400
 _NOT_FOUND = 404
 _LONGEST = 500
 _MALFORMED = "Malformed request"
+_PREDICTION_HEADER = "X-Prediction-Id"
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,19 @@ class Tensor:
 
     dtype: str
     shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Answered:
+    """What a server answers to rows.
+
+    Attributes:
+      predictions: in the order of the rows.
+      prediction_ids: the same, under which the server logs them; None where it logs none of them.
+    """
+
+    predictions: list[Any]
+    prediction_ids: list[str] | None = None
 
 
 class Client:
@@ -105,7 +119,11 @@ class Client:
         }
 
     def predict(self, rows: Sequence[Any], version: int | None = None, signature: str = "") -> list[Any]:
-        """The answers to rows, in their order.
+        """The answers to rows, as of `ask`, in their order."""
+        return self.ask(rows, version, signature).predictions
+
+    def ask(self, rows: Sequence[Any], version: int | None = None, signature: str = "") -> Answered:
+        """The answers to rows, and under which ids they are logged.
 
         Args:
           rows: JSON values, one for each example: by input, or the value of the only one.
@@ -120,26 +138,33 @@ class Client:
         if signature:
             body["signature_name"] = signature
         place = "" if version is None else f"/versions/{version}"
-        answer = self._request("POST", f"{place}:predict", json.dumps(body).encode())
+        answer, headers = self._request("POST", f"{place}:predict", json.dumps(body).encode())
         predictions = answer.get("predictions")
         if not isinstance(predictions, list) or len(predictions) != len(rows):
             raise StageError(f"{self.address}: no prediction for each row in the answer")
-        return predictions
+        # That of the first row; the others count on.
+        request, _, first = headers.get(_PREDICTION_HEADER, "").rpartition("-")
+        ids = [f"{request}-{int(first) + place}" for place in range(len(rows))] if first.isdecimal() else None
+        return Answered(predictions, ids)
 
-    def explain(self, rows: Sequence[Any], version: int | None = None) -> dict[str, Any]:
+    def explain(
+        self, rows: Sequence[Any], version: int | None = None, background: Sequence[Any] = ()
+    ) -> dict[str, Any]:
         """What the answers to rows go by; of the server that is built in alone.
 
         Args:
           rows: as of `predict`.
           version: that shall explain; the one in service without.
+          background: rows to explain against; those that the server knows without.
 
         Raises:
           InputError: the server refuses the rows, or explains nothing.
           TransientError: nothing answers, the server fails, or explains others now.
         """
         place = "" if version is None else f"/versions/{version}"
+        body = {"instances": list(rows)} | ({"background": list(background)} if background else {})
         try:
-            answer = self._request("POST", f"{place}:explain", json.dumps({"instances": list(rows)}).encode())
+            answer, _ = self._request("POST", f"{place}:explain", json.dumps(body).encode())
         except InputError as error:
             # What TensorFlow Serving says of a verb that it does not know.
             if _MALFORMED in str(error):
@@ -153,9 +178,10 @@ class Client:
         return answer
 
     def _get(self, place: str) -> dict[str, Any]:
-        return self._request("GET", place)
+        return self._request("GET", place)[0]
 
-    def _request(self, method: str, place: str, body: bytes | None = None) -> dict[str, Any]:
+    def _request(self, method: str, place: str, body: bytes | None = None) -> tuple[dict[str, Any], Mapping[str, str]]:
+        """What is answered, and the headers of it."""
         try:
             answer = self._pool.request(method, self._url(place), body=body)
         except urllib3.exceptions.HTTPError as error:
@@ -166,7 +192,7 @@ class Client:
         except ValueError:
             found = None
         if answer.status == _OK and isinstance(found, dict):
-            return found
+            return found, answer.headers
         told = found["error"] if isinstance(found, Mapping) and "error" in found else None
         said = " ".join(str(told or answer.data[:_LONGEST].decode("utf-8", "replace")).split())
         if answer.status in (_BAD_REQUEST, _NOT_FOUND):

@@ -14,7 +14,7 @@ from typing import Any
 from components.runtime.errors import InputError
 from components.runtime.publish import blessing as blessings
 from components.runtime.publish import serving
-from components.runtime.stage.artifacts import InputArtifact, content_files, file_digest
+from components.runtime.stage.artifacts import InputArtifact, content_files
 from components.runtime.text.json_text import parse
 
 KEY = "exports"
@@ -88,8 +88,4 @@ def verify(version: serving.Version) -> None:
     Raises:
       DamagedError: one is missing or has other bytes.
     """
-    beside = version.about.get("besides")
-    for place, digest in beside.items() if isinstance(beside, Mapping) else ():
-        file = version.folder / place
-        if str(place).startswith(f"{serving.EXPORTS}/") and not (file.is_file() and file_digest(file) == digest):
-            raise serving.DamagedError(f"{place} is missing, or has other bytes than were pushed")
+    serving.verify_besides(version, f"{serving.EXPORTS}/")

@@ -230,6 +230,25 @@ def verify(version: Version) -> None:
             raise DamagedError(f"{name} has other bytes than were pushed")
 
 
+def besides(version: Version, under: str = "") -> dict[str, str]:
+    """Digests of the files beside the model that were pushed with it, by place; `under`: of one folder alone."""
+    listed = version.about.get("besides")
+    found = listed.items() if isinstance(listed, Mapping) else ()
+    return {str(place): str(digest) for place, digest in found if str(place).startswith(under)}
+
+
+def verify_besides(version: Version, under: str = "") -> None:
+    """Compares the files beside the model with their digests in the manifest.
+
+    Raises:
+      DamagedError: one is missing or has other bytes.
+    """
+    for place, digest in besides(version, under).items():
+        file = version.folder / place
+        if not (file.is_file() and file_digest(file) == digest):
+            raise DamagedError(f"{place} is missing, or has other bytes than were pushed")
+
+
 def model_digest(files: Mapping[str, str]) -> str:
     """Digest of the model artifact whose SavedModel consists of `files`, paths relative to the SavedModel."""
     return listing_digest({f"{MODEL_FOLDER}/{name}": digest for name, digest in files.items()})

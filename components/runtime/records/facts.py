@@ -48,14 +48,32 @@ def invalid_data(execution: Mapping[str, Any]) -> str:
     return str(_metadata(execution)["anomalies"].get("summary", "")) if alert(execution) == ERROR else ""
 
 
+def let_through(execution: Mapping[str, Any]) -> str:
+    """The first anomalies in a line that are errors, and that the settings let through; empty where there are none."""
+    anomalies = _metadata(execution).get("anomalies") or {}
+    return str(anomalies.get("summary", "")) if anomalies.get("errors") and anomalies.get("valid") is True else ""
+
+
 def rows(execution: Mapping[str, Any]) -> int | None:
     """How many rows an execution has made or read, as far as it says so."""
     return next((each["rows"] for each in _metadata(execution).values() if each.get("rows") is not None), None)
 
 
-def counted(count: int, thing: str) -> str:
-    """A number and what it counts: `1 error`, `1,200 errors`."""
-    return f"{count:,} {thing}{'' if count == 1 else 's'}"
+_OF_ONE = {"are": "is", "were": "was", "have": "has"}
+
+
+def counted(count: float, thing: str, verb: str = "") -> str:
+    """A number and what it counts: `1 error`, `1,200 anomalies`; with a verb `1 row is`, `2 rows are`.
+
+    Args:
+      count: whole.
+      thing: one of them; its first word is the one that is counted.
+      verb: of those in `_OF_ONE`.
+    """
+    if count != 1:
+        word, space, rest = thing.partition(" ")
+        thing = (f"{word[:-1]}ies" if word.endswith("y") else f"{word}s") + space + rest
+    return f"{count:,.0f} {thing}" + (f" {_OF_ONE[verb] if count == 1 else verb}" if verb else "")
 
 
 def candidate_of(execution: Mapping[str, Any]) -> str:
@@ -179,7 +197,10 @@ def _baseline(baseline: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _explanations(metadata: Mapping[str, Any]) -> list[str]:
-    names = list(metadata.get("importance") or {})[:2]
+    # (What matters most may matter not at all.)
+    importance = metadata.get("importance") or {}
+    named = metadata.get("goes_by", [name for name, size in importance.items() if (size or 0) > 0])
+    names = list(named)[:2]
     return [f"goes by {' and '.join(map(str, names))} most"] if names else []
 
 
@@ -193,6 +214,8 @@ def _predictions(predictions: Mapping[str, Any]) -> Iterator[str]:
         yield "nothing predicted"
     if nan := predictions.get("not_a_number"):
         yield f"{nan:,} of them NaN"
+    if left_out := predictions.get("left_out"):
+        yield f"without {', '.join(map(str, left_out))} (no text)"
 
 
 def _choice(choice: Mapping[str, Any]) -> Iterator[str]:

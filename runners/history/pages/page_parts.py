@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
 
+from components.runtime.records.facts import counted
 from components.runtime.stage.report import Html, escape
 from runners import PROJECT
 from runners.history.executions import Artifact, Execution
@@ -68,7 +69,7 @@ def _answered(execution: Execution) -> tuple[str, str, str]:
         return "bad", "Nothing predicted", str(facts.get("reason") or "")
     odd = f"; NaN in {facts['not_a_number']:,.0f} of them" if facts.get("not_a_number") else ""
     by = f"version {facts['version']:.0f}" if facts.get("version") else "the model of this run"
-    return ("bad" if odd else "good"), f"{facts['rows']:,.0f} rows answered by {by}{odd}", ""
+    return ("bad" if odd else "good"), f"{counted(facts['rows'], 'row')} answered by {by}{odd}", ""
 
 
 def verdict(run: Run, made: Outcome) -> tuple[str, str, str]:

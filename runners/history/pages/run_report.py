@@ -7,7 +7,7 @@ from pathlib import Path
 
 from components.runtime.lineage import record as lineage
 from components.runtime.records.answered import metrics_of, truth
-from components.runtime.records.facts import which
+from components.runtime.records.facts import counted, which
 from components.runtime.stage.artifacts import write_whole
 from components.runtime.stage.report import Html, escape, page, section, table
 from runners.history.executions import Artifact, Execution
@@ -139,7 +139,7 @@ def _stage(run: Run, each: StagePage, rejected: bool, first: str) -> Html:
     task = next(task for task in run.tasks if task.name == each.task)
     notes = []
     if task.rows:
-        notes.append(f"{task.rows:,} rows")
+        notes.append(counted(task.rows, "row"))
     anomalies = run.executions[task.name].outputs.get("anomalies")
     if anomalies and (summary := anomalies.metadata.get("summary")):
         notes.append(text.clipped(str(summary), 100))
@@ -238,7 +238,7 @@ def _in_line(artifact: Artifact) -> Html:
 def _out_line(artifact: Artifact) -> Html:
     facts = []
     if rows := artifact.number("rows"):
-        facts.append(f"{rows:,.0f} rows")
+        facts.append(counted(rows, "row"))
     if size := artifact.number("bytes"):
         facts.append(text.size(size))
     about = f' <span class="muted">{escape(", ".join(facts))}</span>' if facts else ""

@@ -138,7 +138,7 @@ def test_nan_stays_nan_and_is_told(predict: Predict, tmp_path: Path) -> None:
     assert result.metadata("predictions")["not_a_number"] == 1
     metrics = result.metadata("metrics")
     assert (metrics["prediction_nan_rows"], metrics["prediction_mean"]) == (1, 2.0)
-    assert "1 rows are NaN, of 4" in (result.folder / "report").read_text()
+    assert "1 row is NaN, of 4" in (result.folder / "report").read_text()
     lines = files(predict("csv", data=data, output_format="csv", columns=["id"]), "all")[0].read_text().splitlines()
     assert lines[2] == "1,nan"
 
@@ -155,6 +155,16 @@ def test_bytes_that_are_no_text_are_kept_where_they_are_named(predict: Predict, 
     assert list(read(predict("all", data=data), "all")[0]) == ["x", "prediction"]
     named = read(predict("named", data=data, columns=["image"]), "all")
     assert [row["image"] for row in named] == [b"\xff\xd8\xff", b"plain"]
+
+
+@pytest.mark.parametrize("columns", [["x", "image"], ["*"]])
+def test_bytes_that_are_no_text_are_left_out_of_csv(predict: Predict, tmp_path: Path, columns: list[str]) -> None:
+    # (Both are UTF-8, as numbers below 128 are.)
+    rows: list[Row] = [{"x": 1.0, "image": b"\r\x10\x07"}, {"x": 2.0, "image": b"\x00\x0d"}]
+    result = predict(data=write(tmp_path / "data", {"all": rows}), output_format="csv", columns=columns)
+    assert files(result, "all")[0].read_bytes() == b'"x","prediction"\n1,2\n2,4\n'
+    assert result.stdout.count("warning: left out of the CSV, for it is bytes that are no text: 'image'") == 1
+    assert result.metadata("predictions")["left_out"] == ["image"]
 
 
 def test_a_model_without_a_blessing_answers_nothing(predict: Predict, tmp_path: Path, model: Path) -> None:
@@ -204,6 +214,14 @@ def test_a_blessed_model_answers(predict: Predict, tmp_path: Path, model: Path) 
 )
 def test_what_is_refused(predict: Predict, parameters: dict[str, Any], said: str) -> None:
     assert refused(predict(**parameters)) == said
+
+
+def test_a_column_that_ingest_did_not_see_is_refused_before_the_model_is_loaded(predict: Predict) -> None:
+    told = {"format": "parquet", "columns": {"id": "int64", "x": "float32"}}
+    error = refused(
+        predict(metadata={"examples": told}, columns=["x", "nope"], signature="none", example_splits=["no"])
+    )
+    assert error == "columns: the data has no column 'nope'; it has: id, x"
 
 
 def test_a_row_that_the_model_refuses_is_named(predict: Predict, tmp_path: Path) -> None:

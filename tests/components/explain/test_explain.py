@@ -50,6 +50,7 @@ def test_attributions_lead_from_the_baseline_to_the_answer(result: StageResult) 
     metadata = result.metadata("explanations")
     assert metadata["importance"] == pytest.approx(importance)
     assert metadata["explained"] == 20
+    assert metadata["goes_by"] == [name for name in importance if name != "idle"], "nothing goes by what has no part"
 
 
 def test_partial_dependence_goes_as_the_model_does(result: StageResult) -> None:

@@ -100,7 +100,7 @@ def write(tmp_path: Path, *, blessed: bool = True, words: dict[str, Any] = WORDS
         goals = [{"goal": "demographic parity", "accuracy": 0.8, "thresholds": {"a": 0.4, "b": None}}]
         document = {
             "explained": 20, "split": "eval", "importance": importance,
-            "thresholds": [{"feature": "group", "groups": {"a": 10, "b": 10}, "goals": goals}],
+            "thresholds": [{"feature": "group", "groups": {"a": 1200, "b": 56}, "goals": goals}],
         }  # fmt: skip
         (explained / "explanations.json").write_text(json.dumps(document))
         inputs["explanations"] = explained
@@ -156,6 +156,10 @@ def test_the_card_says_all_that_is_known(tmp_path: Path) -> None:
         "| compared with | nothing: there was no baseline |",
     ):
         assert said in text, said
+    for card in (text, (folder / "model_card" / "model_card.html").read_text()):
+        told = card.replace("\\", "")
+        assert "on the 1,256 examples of eval by which they were found, by group: a (1,200), b (56)." in told
+        assert "hold them to other ones before you decide by them" in told
     assert text.index("| 9 |") < text.index("| 10 |"), "numbers in their order"
     page = (folder / "model_card" / "model_card.html").read_text()
     assert (result.folder / "report").read_text() == page

@@ -335,3 +335,15 @@ def test_what_a_model_is_asked_with_has_to_be_there_and_of_its_type(tmp_path: Pa
     statistics = make_statistics(tmp_path / "data", {"all": [row]})
     run_validate(statistics, write_schema(tmp_path / "schema", ASKED), tmp_path, schema_metadata=OF_A_VERSION)
     assert valid(tmp_path) == "false"
+
+
+def test_a_warning_is_no_part_of_why_data_is_invalid(tmp_path: Path) -> None:
+    statistics = make_statistics(tmp_path / "data", {"all": [{"company": "a", "id": 7}]})
+    schema = write_schema(tmp_path / "schema", ASKED)
+    for on_anomalies, before in ("stop", ""), ("warn", "1 error let through: "):
+        done = run_validate(
+            statistics, schema, tmp_path / on_anomalies, on_anomalies=on_anomalies, schema_metadata=OF_A_VERSION
+        )
+        metadata = done.outputs["anomalies"].metadata
+        assert (metadata["anomalies"], metadata["errors"]) == (2, 1)
+        assert metadata["summary"] == f"{before}all: price: Column is completely missing"

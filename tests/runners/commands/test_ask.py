@@ -43,11 +43,14 @@ def url(asked: list[tuple[str, Any]]) -> Iterator[str]:
         if request.method == "POST":
             rows = json.loads(request.body)["instances"]
             asked.append((request.target.removeprefix(model), rows))
+            if against := json.loads(request.body).get("background"):
+                asked.append(("background", against))
             if request.target.endswith("/versions/7:explain"):
                 return 400, {"error": "Malformed request: POST /v1/models/mine/versions/7:explain"}
             if request.target.endswith(":explain"):
                 return 200, EXPLAINED
-            return 200, {"predictions": [{"share": 0.123456789, "label": row["text"] * 100} for row in rows]}
+            logged = {"X-Prediction-Id": "a-request-0"} if "/versions/1:" in request.target else {}
+            return 200, {"predictions": [{"share": 0.123456789, "label": row["text"] * 100} for row in rows]}, logged
         place = request.target.removeprefix(model)
         if place.endswith("/metadata") and not place.startswith("/versions/9"):
             signatures = {"serving_default": {"inputs": INPUTS}}
@@ -97,12 +100,14 @@ def test_a_server_that_explains_nothing_is_one_line(url: str, mine: Path) -> Non
 
 
 def test_json_is_all_that_is_printed(url: str, mine: Path) -> None:
-    said = call("--json", "ask", mine, "--url", url, "--row", '{"x": 1}', "--label", "stable")
+    said = call("--json", "ask", mine, "--url", url, "--row", '{"x": 1}')
     found = json.loads(said.out)
-    assert found["version"] == 1
+    assert found["version"] == 3
     assert found["model"] == "mine"
     assert found["address"] == url
     assert found["predictions"] == [{"share": 0.123456789, "label": ""}]
+    assert found["prediction_ids"] is None
+    assert call("--json", "ask", mine, "--url", url, "--row", "{}", "--label", "stable").document["version"] == 1
     assert "warning: without a value, and so taken for missing: text" in said.err
 
 
@@ -111,6 +116,26 @@ def test_rows_of_a_file(url: str, mine: Path, tmp_path: Path, asked: list[tuple[
     said = call("ask", mine, "--url", url, "--data", tmp_path / "rows.csv", "--limit", 2, "--version", 7)
     assert said.exit_code == 0
     assert asked == [("/versions/7:predict", [{"x": 1.0, "text": "a"}, {"x": 2.0, "text": "b"}])]
+
+
+def test_ids_of_what_is_logged(url: str, mine: Path) -> None:
+    given = ["--url", url, "--version", 1, *["--row", '{"x": 1, "text": "a"}'] * 2]
+    lines = call("ask", mine, *given).lines
+    assert lines[0].split("  ")[-1].strip() == "prediction id"
+    assert [line.split()[-1] for line in lines[1:3]] == ["a-request-0", "a-request-1"]
+    assert call("--json", "ask", mine, *given).document["prediction_ids"] == ["a-request-0", "a-request-1"]
+    assert "prediction id" not in call("ask", mine, "--url", url, "--row", '{"x": 1, "text": "a"}').out
+
+
+def test_rows_to_explain_against(url: str, mine: Path, tmp_path: Path, asked: list[tuple[str, Any]]) -> None:
+    (tmp_path / "rows.csv").write_text("x,label\n" + "1.5,z\n" * 100)
+    given = ["--url", url, "--row", '{"x": 1, "text": "a"}', "--background", tmp_path / "rows.csv"]
+    said = call("ask", mine, *given, "--explain")
+    assert said.exit_code == 0
+    assert f"warning: {tmp_path / 'rows.csv'}: without a column, and so taken for missing: text" in said.err
+    assert [place for place, _ in asked] == ["/versions/3:predict", "/versions/3:explain", "background"]
+    assert [row["x"] for row in asked[2][1]] == [1.5] * 64
+    assert call("ask", mine, *given).error.startswith("--background has the rows to explain against; give --explain")
 
 
 @pytest.mark.parametrize(

@@ -127,7 +127,7 @@ def test_a_span_has_the_columns_of_the_models_data_in_their_types(served: Served
     }
     assert (told["logged"], told["labelled"], told["without_label"]) == (ROWS, 2, 1)
     assert told["warnings"] == [
-        "1 rows of the labels have no id or no label, and are left out",
+        "1 row of the labels has no id or no label: left out",
         "without any value in the log: hour",
         "ingest.format of taxi is 'csv', and the span is Parquet; with auto it is read",
     ]
@@ -137,7 +137,7 @@ def test_a_span_has_the_columns_of_the_models_data_in_their_types(served: Served
 def test_what_is_said_to_people(served: ServedRoot, tmp_path: Path) -> None:
     file = labels(tmp_path, "prediction_id,label\ntrip0-0,1\n")
     lines = called(served, "--labels", file, "--kind", "corrected").lines
-    assert lines[0] == f"span      {served.scratch}/data/span-1, 1 rows: 1 corrected; predicted 1 by version 3"
+    assert lines[0] == f"span      {served.scratch}/data/span-1, 1 row: 1 corrected; predicted 1 by version 3"
     assert lines[1] == "labels    of 1 of 8 logged predictions (12.5%)"
     assert lines[3] == f"train     ./millrace run taxi --data '{served.scratch}/data/span-{{SPAN}}'"
 
@@ -169,8 +169,8 @@ def test_the_newest_label_wins_and_is_told(served: ServedRoot, tmp_path: Path) -
     assert (told["rows"], told["superseded"], told["unknown"]) == (1, 1, 1)
     assert span(served).column("tips").to_pylist() == [1]
     assert told["warnings"][:2] == [
-        "1 labels are left out, for a newer one is of the same prediction",
-        "1 labels are of predictions that are not in the log: nobody-0",
+        "1 label is left out, for a newer one is of the same prediction",
+        "1 label is of predictions that are not in the log: nobody-0",
     ]
 
 
@@ -189,7 +189,7 @@ def test_no_prediction_gets_into_two_spans(served: ServedRoot, tmp_path: Path) -
     told = document(served, "--labels", labels(tmp_path, "prediction_id,label\ntrip0-0,0\ntrip5-0,1\n"))
     assert (told["span"], told["rows"], told["already"]) == (1, 1, 1)
     assert span(served).column("fare").to_pylist() == [5.5]
-    assert "1 predictions with labels are in a span already" in told["warnings"][0]
+    assert "1 prediction with labels is in a span already" in told["warnings"][0]
 
 
 def test_labels_are_kept_for_those_who_watch(served: ServedRoot, tmp_path: Path) -> None:
@@ -230,7 +230,7 @@ def test_labels_that_the_server_took_need_no_file(served: ServedRoot) -> None:
         )
 
     take(("trip0-0", "generous", "explicit"))
-    assert "none of the 1 labels that the server took is one of the model's" in refused(served)
+    assert "none of 1 label that the server took is one of the model's" in refused(served)
     take(("trip1-0", 1, "explicit"), ("trip2-0", 0, "corrected"), ("trip3-0", 7, "explicit"))
     told = document(served)
     assert (told["rows"], told["kinds"]) == (2, {"explicit": 1, "corrected": 1})
@@ -356,4 +356,4 @@ def test_the_same_id_twice_in_the_log_is_its_last_answer(tmp_path: Path, served:
     log(served.root / "predictions" / "taxi", ["trip0-0"], fare=pa.array([99.0], pa.float32()))
     told = document(served, "--labels", labels(tmp_path, "prediction_id,label\ntrip0-0,1\n"))
     assert span(served).column("fare").to_pylist() == [99.0]
-    assert "1 predictions were logged again under the same id; the last one counts" in told["warnings"][0]
+    assert "1 prediction was logged again under the same id; the last one counts" in told["warnings"][0]

@@ -346,8 +346,28 @@ def test_damage_is_told(served: ServedRoot) -> None:
     damage = [each["damage"] for each in document(served, "versions", "taxi")["versions"]]
     assert damage[:2] == ["saved_model.pb is missing", None]
     assert "its manifest cannot be read" in damage[2]
-    damage = [each["damage"] for each in document(served, "versions", "taxi", "--verify")["versions"]]
+    found = called(served, "versions", "taxi", "--verify", "--json")
+    assert found.exit_code == found.document["code"] == 65
+    damage = [each["damage"] for each in found.document["versions"]]
     assert damage[1] == "saved_model.pb has other bytes than were pushed"
+    assert f"version 2 is damaged: {damage[1]}" in found.document["error"]
+    assert "verified: 0 files of 0 versions; damaged: 1, 2, 3" in called(served, "versions", "taxi", "--verify").out
+
+
+def test_what_was_verified_is_told(served: ServedRoot) -> None:
+    told = called(served, "versions", "taxi", "--verify")
+    files = [each["verified"] for each in document(served, "versions", "taxi", "--verify")["versions"]]
+    assert (told.exit_code, told.lines[-1]) == (0, f"verified: {sum(files)} files of 3 versions")
+    assert "verified" not in called(served, "versions", "taxi").out
+    (served.serving / "2" / "saved_model.pb").write_text("damaged")
+    told = called(served, "versions", "taxi", "--verify")
+    assert (told.exit_code, told.lines[-1]) == (65, f"verified: {files[0] + files[2]} files of 2 versions; damaged: 2")
+    (served.serving / "2" / MANIFEST).unlink()
+    told = called(served, "versions", "taxi", "--verify")
+    assert (told.exit_code, told.lines[-1].partition("; ")[2]) == (
+        0,
+        "not pushed by Millrace, and compared with nothing: 2",
+    )
 
 
 def test_exports_are_told_kept_by_a_rollback_and_held_to_their_digests(served: ServedRoot) -> None:
@@ -370,7 +390,7 @@ def test_exports_are_told_kept_by_a_rollback_and_held_to_their_digests(served: S
     assert (served.serving / "4" / file.relative_to(served.serving / "2")).read_text() == "weights"
     assert document(served, "versions", "taxi")["versions"][0]["exports"] == ["phone"]
     (served.serving / "4" / file.relative_to(served.serving / "2")).write_text("other")
-    told = document(served, "versions", "taxi", "--verify")["versions"]
+    told = called(served, "versions", "taxi", "--verify", "--json").document["versions"]
     assert (
         told[0]["damage"] == "assets.extra/exports/phone/model.tflite is missing, or has other bytes than were pushed"
     )

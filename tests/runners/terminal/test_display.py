@@ -250,6 +250,11 @@ def test_the_summary_tells_of_invalid_data_and_of_rows_left_out() -> None:
         "rows      3,025 rows, 11,975 left out",
     ]
     assert "error" not in "".join(lines)
+    found["validate"] = _execution(
+        "validate", "anomalies", **anomalies | {"valid": True, "summary": "1 error let through: train: fare: Column"}
+    )
+    lines = summary(Path("root"), a_run(), found).plain.splitlines()
+    assert lines[1] == "data      1 error let through: train: fare: Column"
 
 
 def test_a_run_up_to_a_task_says_so() -> None:

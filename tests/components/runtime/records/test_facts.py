@@ -1,0 +1,31 @@
+"""What an execution says of itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from components.runtime.records.facts import counted, facts
+
+
+@pytest.mark.parametrize(
+    ("metadata", "said"),
+    [
+        ({"importance": {"a": 0.3, "b": 0.1, "c": 0.1}}, "goes by a and b most"),
+        ({"importance": {"image_raw": 0.3, "depth": 0.0, "width": 0.0}}, "goes by image_raw most"),
+        ({"importance": {"a": 0.0}}, ""),
+        ({"importance": {"a": 0.3, "b": 0.1}, "goes_by": ["a"]}, "goes by a most"),
+        ({"importance": {"a": 0.3}, "goes_by": []}, ""),
+        ({}, ""),
+    ],
+)
+def test_a_model_goes_by_what_has_a_part_in_its_answers(metadata: dict[str, Any], said: str) -> None:
+    assert facts({"stage": "explain", "outputs": {"explanations": {"metadata": metadata}}}) == said
+
+
+def test_one_thing_is_no_plural() -> None:
+    assert [counted(number, "row of the labels", "have") for number in (0, 1, 1200)] == [
+        "0 rows of the labels have", "1 row of the labels has", "1,200 rows of the labels have",
+    ]  # fmt: skip
+    assert [counted(number, "anomaly") for number in (1.0, 2.0)] == ["1 anomaly", "2 anomalies"]
