@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from components.runtime.data.labels import typed
 from components.runtime.data.schema_columns import Column
 from components.runtime.errors import InputError
 from components.runtime.records import prediction_log
@@ -181,7 +182,7 @@ def _progress() -> Callable[[int, int], None]:
 
 def _implicit(value: str | None, label: Column | None) -> Any:
     try:
-        return given_labels.typed(value, label)
+        return typed(value, label)
     except ValueError as error:
         raise InputError(f"--implicit-value: {error}") from None
 
