@@ -97,9 +97,7 @@ def _predicted(joined: Joined) -> Html:
         axes.set_xlabel("prediction")
     axes.set_ylabel("% of rows")
     axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
-    return drawing(
-        drawn, "Predictions of the rows with labels, and of all that the same versions answered in their time"
-    )
+    return drawing(drawn, "Predictions of the rows with labels, and of all of the same versions in their time")
 
 
 def _most(values: np.ndarray[Any, Any]) -> list[tuple[float, int]]:

@@ -46,7 +46,7 @@ class Scores:
                 return
 
     def told(self) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], bool]:
-        """What was predicted of all rows beside those with labels, what of those with labels, and whether these are classes."""
+        """What was predicted of the rows with labels and all beside them, what of those alone, and whether by class."""
         if not self._values:
             return np.array([]), np.array([]), False
         everything, chosen = np.concatenate(self._values), np.concatenate(self._chosen)

@@ -29,6 +29,7 @@ from components.runtime.stage.artifacts import file_digest, sync
 SPAN = "{SPAN}"
 FILE = "part.parquet"
 
+_NAME = f"span-{SPAN}"
 _RECORDS = "spans"
 _LOCK = ".feedback.lock"
 _PLACE = b"millrace.span"
@@ -59,7 +60,7 @@ class Spans:
             raise InputError(f"{data}: spans are written into a folder of this machine; name one with --out")
         path = Path(data).expanduser().absolute()
         if SPAN not in str(path):
-            return cls(path, f"span-{SPAN}")
+            return cls(path, _NAME)
         place = next(place for place, part in enumerate(path.parts) if SPAN in part)
         return cls(Path(*path.parts[:place]), path.parts[place])
 
@@ -68,13 +69,21 @@ class Spans:
         """What ingest takes the newest of."""
         return str(self.data / self.name)
 
-    def next(self) -> tuple[int, Path]:
-        """Number and folder of the next span."""
+    @property
+    def are_counted(self) -> bool:
+        """Whether ingest can take several of the newest: it knows them by this name."""
+        return self.name == _NAME
+
+    def folders(self) -> dict[int, Path]:
+        """The spans that there are, by number."""
         before, _, behind = self.name.partition(SPAN)
         name = re.compile(f"{re.escape(before)}([0-9]+){re.escape(behind)}")
         entries = self.data.iterdir() if self.data.is_dir() else ()
-        numbers = [int(match[1]) for entry in entries if (match := name.fullmatch(entry.name))]
-        number = max(numbers, default=0) + 1
+        return {int(match[1]): entry for entry in entries if (match := name.fullmatch(entry.name))}
+
+    def next(self) -> tuple[int, Path]:
+        """Number and folder of the next span."""
+        number = max(self.folders(), default=0) + 1
         return number, self.data / self.name.replace(SPAN, str(number))
 
 

@@ -29,6 +29,9 @@ LABELS = "labels"
 EXPLICIT, CORRECTED, IMPLICIT = KINDS = ("explicit", "corrected", "implicit")
 """How a label came: a person judged the prediction, put another value in its place, or something was done or not."""
 
+SECONDS = 30
+"""The longest that a row or a label waits in a running server for its file."""
+
 TIME = pa.timestamp("us", tz="UTC")
 
 _DAY = "date="
