@@ -9,6 +9,8 @@ import os
 import sys
 from pathlib import Path
 
+from components.runtime.records.prediction_log import SECONDS
+
 _UNAVAILABLE = 69
 
 
@@ -32,7 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
         "--prediction_log_redact", type=_names, default=[], help="features that are left out: name,name"
     )
     parser.add_argument("--prediction_log_megabytes", type=_whole, default=1000, help="on disk; the oldest go first")
-    parser.add_argument("--prediction_log_seconds", type=float, default=30, help="that a row waits for its file")
+    parser.add_argument("--prediction_log_seconds", type=float, default=SECONDS, help="that a row waits for its file")
     options = parser.parse_args(arguments)
     # KServe reads the command line too, and knows other options.
     sys.argv = sys.argv[:1]

@@ -28,6 +28,9 @@ MISSING = "missing"
 KOLMOGOROV_SMIRNOV = "kolmogorov_smirnov"
 """The measure of numbers for which the schema names none, see `components.watch.quantiles`."""
 
+INFINITY_NORM = "infinity_norm"
+"""The same of categories."""
+
 PREDICTION = "prediction."
 """Before the name of an output, where features and outputs stand side by side."""
 
@@ -178,6 +181,25 @@ class Comparison:
         found += self._missing(statistics, bases)
         found.sort(key=lambda each: (order[each.feature], each.kind != "skew", each.measure))
         return [replace(each, feature=f"{self.before}{each.feature}") for each in found]
+
+    def unmeasured(self, comparator: str, why: str) -> list[Distance]:
+        """One for each feature where there is nothing to compare a window with.
+
+        Args:
+          comparator: by which it would be.
+          why: there is nothing.
+        """
+        return [
+            Distance(
+                f"{self.before}{name}",
+                _KINDS[comparator],
+                KOLMOGOROV_SMIRNOV if name in self.numbers else INFINITY_NORM,
+                None,
+                threshold,
+                why,
+            )
+            for name, threshold in self.missing.items()
+        ]
 
     def _by_tfdv(self, statistics: Statistics, bases: Mapping[str, Base]) -> Iterator[Distance]:
         unmeasurable = find_unmeasurable("window", statistics, self.schema, bases, called=_WINDOW)

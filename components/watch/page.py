@@ -12,7 +12,7 @@ from components.runtime.stage import report
 from components.watch.answers import MEAN
 from components.watch.distances import MISSING, Distance
 from components.watch.quality import HIGHER, Metric
-from components.watch.verdict import DRIFTED, OK, Level, Looked, Verdict
+from components.watch.verdict import DRIFTED, OK, Level, Looked, Verdict, left_out, why_unknown
 
 _NEXT_TO_NONE = 0.1
 """Share of its threshold below which a share of missing values is not shown; it stands in watch.json."""
@@ -60,6 +60,9 @@ def _verdict(about: Mapping[str, Any], verdict: Verdict, windows: Sequence[Looke
             f"{about['min_rows']:,} rows decides on distances, that with {about['min_labels']:,} labels on metrics."
         ),
     ]
+    if wrong := about["labels_left_out"]["count"]:
+        told = left_out(wrong, about["labels_left_out"]["example"])
+        said.append(report.paragraph(report.text(f"{told}.", "bad")))
     if about["not_logged"]:
         names = ", ".join(about["not_logged"])
         said.append(
@@ -122,7 +125,8 @@ def _drawn_distances(windows: Sequence[Looked], deciding: Looked) -> report.Html
     axes = figure.subplots(1, 2, sharey=True)
     worst: dict[str, float] = {}
     for each in deciding.distances:
-        worst[each.feature] = max(worst.get(each.feature, 0.0), each.share)
+        if each.value is not None:
+            worst[each.feature] = max(worst.get(each.feature, 0.0), each.share)
     chosen = sorted(worst, key=lambda name: -worst[name])[:_LINES]
     titles = {"skew": "skew: from training", "drift": "drift: from the window before"}
     for axis, (kind, title) in zip(axes, titles.items(), strict=True):
@@ -155,13 +159,13 @@ def _quality(
 ) -> list[report.Html]:
     names = list(dict.fromkeys(metric.name for each in windows for metric in each.metrics))
     if not names or verdict.metrics is None:
-        most = max(each.labels for each in windows)
-        why = (
-            f"Unknown: {most:,} labels at most in one window, and min_labels is {about['min_labels']:,}."
-            if most < about["min_labels"]
-            else "Unknown: the labels are not of the kind of the answers; watch.positive says which are positive."
-        )
-        return [report.paragraph(report.text(why, "muted"))]
+        return [
+            report.paragraph(
+                report.text(
+                    f"Unknown: {why_unknown(windows, about['min_labels'], about['labels_left_out']['count'])}.", "muted"
+                )
+            )
+        ]
     figure = report.figure(3.2 * len(names) if len(names) > 1 else 5, 2.9)
     axes = figure.subplots(1, len(names), squeeze=False)[0]
     for axis, name in zip(axes, names, strict=True):

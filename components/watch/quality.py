@@ -82,6 +82,18 @@ def measured(rows: Answered, positive: Mapping[str, object]) -> list[Metric]:
     return _KINDS[kind](truth, told)
 
 
+def kinds(rows: Answered) -> str:
+    """What labels and answers are, in words, for those who have to make them alike."""
+    answers = " and ".join(f"{name} {_kind(each.type)}" for name, each in rows.prediction.items()) or "nothing"
+    return f"the labels are {_kind(rows.labels.type)}, the answers {answers}"
+
+
+def _kind(kind: pa.DataType) -> str:
+    if pa.types.is_nested(kind):
+        return f"lists of {_kind(kind.value_type)}" if hasattr(kind, "value_type") else "nested"
+    return "numbers" if _is_number(kind) else "texts" if _is_text(kind) else str(kind)
+
+
 def by_slice(rows: Answered, feature: str, positive: Mapping[str, object]) -> dict[str, list[Metric]]:
     """The metrics by the values of a feature."""
     values = [value for value in pc.unique(rows.features[feature]).to_pylist() if value is not None]

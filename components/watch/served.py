@@ -9,6 +9,8 @@ from typing import Any
 
 from tensorflow_metadata.proto.v0 import schema_pb2
 
+from components.runtime.data import schema_columns
+from components.runtime.data.schema_columns import Column
 from components.runtime.data.statistics import Statistics
 from components.runtime.data.tfmd import read_schema, read_statistics
 from components.runtime.errors import InputError
@@ -22,6 +24,7 @@ class Served:
 
     Attributes:
       schema: of the raw data that it was trained on.
+      columns: the same, as labels are read by it.
       statistics: of that data.
       split: the one that they are of.
       metrics: by name, when it was blessed; none where its manifest has none.
@@ -29,6 +32,7 @@ class Served:
 
     number: int
     schema: schema_pb2.Schema
+    columns: Mapping[str, Column]
     statistics: Statistics
     split: str
     metrics: Mapping[str, Any]
@@ -63,5 +67,10 @@ def find(destination: str, number: int) -> Served:
     split = next(iter(statistics))
     metrics = version.about.get("metrics")
     return Served(
-        number, read_schema(told.schema), statistics[split], split, metrics if isinstance(metrics, Mapping) else {}
+        number,
+        read_schema(told.schema),
+        schema_columns.read(Path(told.schema)),
+        statistics[split],
+        split,
+        metrics if isinstance(metrics, Mapping) else {},
     )

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
+from components.runtime.records.facts import counted
 from components.watch import quality
 from components.watch.distances import MISSING, Distance
 from components.watch.quality import Metric
@@ -24,6 +25,7 @@ class Looked:
       distances: of its features and outputs; none where it has too few rows.
       metrics: none where it has too few labels.
       answers: of each output its mean, or the shares of its most frequent values.
+      why: why it has no metrics in spite of labels enough; empty where it has, or has not enough.
     """
 
     since: datetime
@@ -33,6 +35,7 @@ class Looked:
     distances: list[Distance] = field(default_factory=list)
     metrics: list[Metric] = field(default_factory=list)
     answers: dict[str, dict[str, float]] = field(default_factory=dict)
+    why: str = ""
 
 
 @dataclass(frozen=True)
@@ -90,7 +93,13 @@ class Verdict:
 
 
 def decide(
-    looked: Sequence[Looked], known: Mapping[str, Level], *, version: int, min_rows: int, min_labels: int
+    looked: Sequence[Looked],
+    known: Mapping[str, Level],
+    *,
+    version: int,
+    min_rows: int,
+    min_labels: int,
+    wrong: int = 0,
 ) -> Verdict:
     """Decides by the newest windows that have enough rows, and enough labels.
 
@@ -100,6 +109,7 @@ def decide(
       version: that is watched.
       min_rows: from which on a window has distances.
       min_labels: from which on a window has metrics.
+      wrong: labels that are none of the model's, which no window has.
     """
     far = _newest(looked, lambda each: bool(each.distances))
     bad = _newest(looked, lambda each: bool(each.metrics))
@@ -125,8 +135,7 @@ def decide(
         return Verdict(UNKNOWN, f"version {version} {why}: nothing is judged", None, None, [])
     parts = []
     if far is not None:
-        measured = {each.feature for each in looked[far].distances if each.value is not None}
-        parts.append(f"{len(measured)} features and outputs within their thresholds")
+        parts.append(_within(looked[far].distances))
     judged = (
         [each.name for each in looked[bad].metrics if each.name in known and known[each.name].bound is not None]
         if bad is not None
@@ -135,15 +144,54 @@ def decide(
     if judged:
         parts.append(f"{', '.join(judged)} as at blessing")
     else:
-        parts.append(_no_metrics(looked, known, bad, min_labels))
+        parts.append(_no_metrics(looked, known, bad, min_labels, wrong))
     return Verdict(OK, f"version {version}: {'; '.join(parts)}", far, bad, [])
 
 
-def _no_metrics(looked: Sequence[Looked], known: Mapping[str, Level], bad: int | None, min_labels: int) -> str:
+def _no_metrics(
+    looked: Sequence[Looked], known: Mapping[str, Level], bad: int | None, min_labels: int, wrong: int
+) -> str:
     if bad is None:
-        most = max(each.labels for each in looked)
-        return f"metrics unknown ({most:,} labels at most in one window, and min_labels is {min_labels:,})"
-    return "metrics not judged (" + ("none has a bound" if known else "none is known from the blessing") + ")"
+        return f"metrics unknown ({why_unknown(looked, min_labels, wrong)})"
+    if not known:
+        return "metrics not judged (none is known from the blessing)"
+    names = [each.name for each in looked[bad].metrics]
+    if known.keys().isdisjoint(names):
+        return (
+            f"metrics not judged ({', '.join(names)} are measured, {', '.join(known)} known from the blessing; where "
+            "a label is a number and the answer a class, watch.positive says which are positive)"
+        )
+    return "metrics not judged (none has a bound)"
+
+
+def why_unknown(looked: Sequence[Looked], min_labels: int, wrong: int) -> str:
+    """Why no window has metrics.
+
+    Args:
+      looked: the windows, the oldest first.
+      min_labels: from which on a window has metrics.
+      wrong: labels that are none of the model's.
+    """
+    if told := next((each.why for each in reversed(looked) if each.why), ""):
+        return told
+    most = max(each.labels for each in looked)
+    besides = f", without {wrong:,} that are none of the model's" if wrong else ""
+    return f"{most:,} labels at most in one window{besides}, and min_labels is {min_labels:,}"
+
+
+def left_out(count: int, example: str) -> str:
+    """That labels are none of the model's, in words."""
+    return f"{counted(count, 'label')} left out, none of the model's; the first: {example}"
+
+
+def _within(distances: Sequence[Distance]) -> str:
+    """How many features and outputs are measured, and which are not: a share of missing values is no distance."""
+    measured = {each.feature for each in distances if each.value is not None and each.measure != MISSING}
+    others = list(dict.fromkeys(each.feature for each in distances if each.feature not in measured))
+    some = ", ".join(others[:_TOLD]) + (", …" if len(others) > _TOLD else "")
+    return f"{len(measured)} features and outputs within their thresholds" + (
+        f", {len(others)} not measured ({some})" if others else ""
+    )
 
 
 def _newest(looked: Sequence[Looked], has: Any) -> int | None:

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from pyarrow import parquet
 from tensorflow_metadata.proto.v0 import schema_pb2
 
+from components.runtime.data import labels as labels_module
 from components.runtime.data.comparisons import DRIFT, SKEW, Base
+from components.runtime.data.labels import label_of
+from components.runtime.data.schema_columns import BYTES, FLOAT, Column
 from components.runtime.data.statistics import Statistics
 from components.runtime.errors import InputError
 from components.runtime.records import prediction_log
+from components.runtime.records.prediction_log import TIME
 from components.runtime.stage import progress
 from components.runtime.stage.artifacts import OutputArtifact, local_path
 from components.watch import quality, verdict
@@ -29,6 +34,7 @@ from components.watch.windows import Window, periods, read
 
 FILE = "watch.json"
 MARK = "WATCHED_"
+_OLDEST = "it is the oldest window with enough rows, and answers are compared with those of that"
 
 
 def watch(
@@ -86,17 +92,23 @@ def watch(
     folder = _log(log)
     logged = _logged(folder, log, served, times[0][0], times[-1][1])
     schema = _of(served.schema, logged)
-    labels = prediction_log.Labels(prediction_log.read_labels(folder))
+    label = label_of(served.columns, logged | {*_redacted(folder)})
+    # What is to be more than something is a number, whatever the data has there.
+    if positive and (label is None or label.type != FLOAT):
+        label = Column("label", FLOAT)
+    labels = _labels(folder, label, times[0][0])
     kept = [*slices, *([str(positive["of"])] if positive.get("of") else [])]
     for name in kept:
         if name not in logged:
             raise InputError(f"{name!r} is no feature in the log; there are {', '.join(sorted(logged))}")
     compared = Comparison.of(schema, served.statistics, bounds, min_rows)
     with progress.counting(None, "rows", "reading the log"):
-        read_windows = read(folder, times, served.number, compared.schema, labels, kept)
+        read_windows = read(folder, times, served.number, compared.schema, prediction_log.Labels(labels.table), kept)
     looked = _looked(read_windows, compared, served, bounds, positive, min_labels)
     known = verdict.levels(served.metrics, worse_by)
-    decided = verdict.decide(looked, known, version=served.number, min_rows=min_rows, min_labels=min_labels)
+    decided = verdict.decide(
+        looked, known, version=served.number, min_rows=min_rows, min_labels=min_labels, wrong=len(labels.wrong)
+    )
     sliced = _slices(read_windows, decided.metrics, slices, positive, min_labels)
     about = {
         "version": served.number,
@@ -105,6 +117,7 @@ def watch(
         "not_logged": sorted({each.name for each in served.schema.feature} - logged),
         "min_rows": min_rows,
         "min_labels": min_labels,
+        "labels_left_out": {"count": len(labels.wrong), "example": labels.example},
     }
     content = verdict.document(decided, looked, known, sliced, about)
     (watched.directory() / FILE).write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")
@@ -115,6 +128,8 @@ def watch(
         metrics.metadata |= {each.name: each.value for each in looked[decided.metrics].metrics}
         metrics.metadata["labels"] = looked[decided.metrics].labels
     report.path.write_text(watch_page(content, decided, looked, known, sliced), encoding="utf-8")
+    if len(labels.wrong):
+        progress.report(f"warning: {verdict.left_out(len(labels.wrong), labels.example)}")
     progress.report(f"{decided.state}: {decided.reason}")
     return {"drifted": decided.state == verdict.DRIFTED}
 
@@ -147,6 +162,29 @@ def _logged(folder: Path, log: str, served: Served, since: datetime, until: date
             f"{served.number} ({_some(known)})"
         )
     return names & known
+
+
+def _redacted(folder: Path) -> Collection[str]:
+    """What the log leaves out."""
+    batch = next(prediction_log.read(folder), None)
+    return prediction_log.redacted(batch) if batch is not None else ()
+
+
+def _labels(folder: Path, label: Column | None, since: datetime) -> labels_module.Read:
+    """The labels that are the model's, and of those that came from a time on the others, for they may be of a window.
+
+    Args:
+      folder: the log.
+      label: what a label has to be; where nobody knows, labels stay as they are.
+      since: that time.
+    """
+    found = prediction_log.read_labels(folder)
+    # (A class may go by its number, and be one that was not there when the model was trained.)
+    if label is None or label.type == BYTES:
+        return labels_module.Read(found, found.slice(0, 0), "")
+    told = labels_module.read(found, label)
+    late = labels_module.read(found.filter(pc.greater_equal(found.column("time"), pa.scalar(since, TIME))), label)
+    return labels_module.Read(told.table, late.wrong, late.example)
 
 
 def _some(names: set[str], most: int = 4) -> str:
@@ -190,12 +228,24 @@ def _looked(
                 bases = _base(before and before.predictions, "the window before")
                 if window is not enough[0]:
                     bases |= {SKEW: Base("the oldest window", enough[0].predictions)}
-                found += answers.measure(window.predictions, bases)
+                found += answers.measure(window.predictions, bases) if bases else answers.unmeasured(SKEW, _OLDEST)
             before = window
-        rated = quality.measured(window.answered, positive) if window.answered and window.labels >= min_labels else []
+        rated, why = _rated(window, positive, min_labels)
         shown = of_predictions(window.predictions) if window.rows >= min_rows and window.predictions else {}
-        made.append(Looked(window.since, window.until, window.rows, window.labels, found, rated, shown))
+        made.append(Looked(window.since, window.until, window.rows, window.labels, found, rated, shown, why))
     return made
+
+
+def _rated(window: Window, positive: Mapping[str, Any], min_labels: int) -> tuple[list[quality.Metric], str]:
+    """The metrics of a window with labels enough; or why it has none in spite of these."""
+    if window.answered is None or window.labels < min_labels:
+        return [], ""
+    found = quality.measured(window.answered, positive)
+    count = found[0].count if found else 0
+    if count >= min_labels:
+        return found, ""
+    alike = f"of {window.labels:,} labels {count:,} can be compared with the answers"
+    return [], f"{alike}: {quality.kinds(window.answered)}"
 
 
 def _base(statistics: Statistics | None, name: str) -> dict[str, Base]:

@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from components.runtime.data.labels import typed
 from components.runtime.data.schema_columns import Column
 from components.runtime.errors import InputError
 from components.runtime.records import prediction_log
@@ -18,7 +19,7 @@ from components.runtime.records.facts import counted
 from components.runtime.records.prediction_log import EXPLICIT, KINDS, Labels
 from runners.commands import completion
 from runners.commands.models import log_of, place_of, served_from
-from runners.feedback import given_labels, making, spans
+from runners.feedback import given_labels, making, spans, training
 from runners.feedback.given_labels import Given
 from runners.feedback.joining import Joined, Silence, Window, join
 from runners.feedback.spans import Spans
@@ -29,8 +30,8 @@ from runners.versions.place import Place
 _SHOWN = 5
 _MANY = 30
 _NOTE_SECONDS = 5.0
+_SOON = f"a running server writes within {prediction_log.SECONDS} s"
 _UNITS = {"d": "days", "h": "hours", "m": "minutes"}
-_READS_PARQUET = ("auto", "parquet")
 
 
 def _moment(_context: click.Context, option: click.Parameter, value: str | None) -> datetime | None:
@@ -107,7 +108,8 @@ def feedback(
     log = log_of(place, logs, candidate)
     if not prediction_log.files(log):
         raise InputError(
-            f"{log}: no predictions are logged there; `./millrace serve {model} --log FOLDER` logs, --log names another"
+            f"{log}: no predictions are logged there; `./millrace serve {model} --log FOLDER` logs, "
+            f"--log names another; {_SOON}"
         )
     data = out or (settings.local_place(settings.data) if settings.data else str(settings.own_data))
     target = Spans.of(data)
@@ -129,8 +131,13 @@ def feedback(
         if labels.ids and not joined.matched and file:
             raise InputError(
                 f"{file}: none of its {len(labels.ids):,} ids, such as {unknown[0]!r}, is among the "
+<<<<<<< HEAD
                 f"{counted(joined.logged, 'prediction')} in {log}; name the column of ids with --id, or the log with "
                 "--log"
+=======
+                f"{joined.logged:,} predictions in {log}; name the column of ids with --id, "
+                f"or the log with --log; {_SOON}"
+>>>>>>> e57de8022ea8f7f0b9f272303c875a48b4fc8b31
             )
         document = _document(place, log, given, labels, joined, unknown)
         _warn(given, labels, joined, unknown, label)
@@ -139,12 +146,12 @@ def feedback(
             making.keep(log, new_labels)
             return Result(
                 document | {"span": None, "folder": None, "run": None},
-                f"nothing new: {_already(joined)}, and no span is written",
+                f"nothing new: {_already(joined)}, and no span is written; {_SOON}",
             )
-        if settings.ingest.format not in _READS_PARQUET:
+        if len(joined.ids) < training.FEW:
             output.warn(
-                f"warning: ingest.format of {settings.folder.name} is {settings.ingest.format!r}, and the span is "
-                "Parquet; with auto it is read"
+                f"warning: the span has {counted(len(joined.ids), 'row')}, few to train on; "
+                f"collect {training.FEW} or more"
             )
         left_out = {
             "labels without an id or a value": given.without,
@@ -161,7 +168,7 @@ def feedback(
         f"labels    of {len(joined.matched):,} of {joined.logged:,} logged predictions "
         f"({len(joined.matched) / joined.logged:.1%})",
         f"recorded  as {made.run}; ./millrace report {made.run} shows it",
-        f"train     ./millrace run {model} --data '{target.pattern}'",
+        f"train     {training.command(model, settings, target)}",
     ]
     return Result(
         document | {"span": made.number, "folder": str(made.folder), "run": made.run}, "\n".join(told), [made.folder]
@@ -183,7 +190,7 @@ def _progress() -> Callable[[int, int], None]:
 
 def _implicit(value: str | None, label: Column | None) -> Any:
     try:
-        return given_labels.typed(value, label)
+        return typed(value, label)
     except ValueError as error:
         raise InputError(f"--implicit-value: {error}") from None
 
@@ -195,10 +202,15 @@ def _refuse_nothing(file: Path | None, log: Path, given: Given, silence: Silence
         raise InputError(f"{file}: no labels in it: of its {counted(given.without, 'row')} none has an id and a label")
     wrong, example = given.wrong
     if wrong:
+<<<<<<< HEAD
         raise InputError(
             f"{log}: none of {counted(wrong, 'label')} that the server took is one of the model's: {example}"
         )
     raise InputError(f"{log}: the server has taken no labels; name a file with --labels")
+=======
+        raise InputError(f"{log}: none of the {wrong:,} labels that the server took is one of the model's: {example}")
+    raise InputError(f"{log}: the server has taken no labels; name a file with --labels; {_SOON}")
+>>>>>>> e57de8022ea8f7f0b9f272303c875a48b4fc8b31
 
 
 def _already(joined: Joined) -> str:

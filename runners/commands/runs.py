@@ -56,7 +56,7 @@ def _row(run: Run) -> dict[str, text.Cell]:
     return {
         "run": run.id,
         "pipeline": run.pipeline,
-        "state": (f"{run.state} ({run.part})" if run.part else run.state, STATE_STYLES.get(run.state, "")),
+        "state": (f"{run.state} ({run.remark})" if run.remark else run.state, _style(run)),
         "started (UTC)": text.minute(run.started),
         "duration": text.duration(run.elapsed),
         "metrics": ", ".join(metrics),
@@ -64,6 +64,10 @@ def _row(run: Run) -> dict[str, text.Cell]:
         "blessed": _blessed(made),
         "pushed": made.version or text.NOTHING,
     }
+
+
+def _style(run: Run) -> str:
+    return "yellow" if run.watched == "drifted" else STATE_STYLES.get(run.state, "")
 
 
 def _blessed(made: Outcome) -> text.Cell:

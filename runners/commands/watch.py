@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from components.runtime.errors import InputError
+from components.runtime.records.facts import counted
 from runners.commands import completion
 from runners.commands.models import load_model, log_of, served_from
 from runners.commands.run import Ran, carried_out
@@ -86,6 +87,11 @@ def watch(
     if looked.exit_code:
         return Result(looked.document, looked.told, [looked.id], looked.exit_code, error=looked.error)
     found = watched.of_run(load_run(root, looked.id))
+    if (left_out := found["labels_left_out"])["count"]:
+        output.warn(
+            f"warning: {counted(left_out['count'], 'label')} left out, none of the model's; "
+            f"the first: {left_out['example']}"
+        )
     report = root / "runs" / looked.id / "report.html"
     document = {"model": place.model, **found, "run": looked.id, "report": report, "retrained": None}
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,16 +12,20 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import csv, parquet
 
-from components.runtime.data.schema_columns import BYTES, FLOAT, INT, Column
+from components.runtime.data.labels import array, read, typed
+from components.runtime.data.schema_columns import Column
 from components.runtime.errors import InputError, did_you_mean
 from components.runtime.records import prediction_log
 
 _FORMATS = (".csv", ".tsv", ".parquet", ".jsonl", ".ndjson", ".json")
 _SHOWN = 10
 _TIME = "time"
+<<<<<<< HEAD
 _LARGEST = 3.4028234663852886e38
 """Of the numbers of 32 bits (IEEE 754)."""
 _TYPES = {INT: pa.int64(), FLOAT: pa.float32(), BYTES: pa.string()}
+=======
+>>>>>>> e57de8022ea8f7f0b9f272303c875a48b4fc8b31
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,7 @@ def of_file(file: Path, id_column: str, label_columns: Sequence[str], label: Col
     times = _times(file, rows, there)
     made = {
         "prediction_id": pa.array([ids[place] for place in there], pa.string()),
-        "label": _array(values, label),
+        "label": array(values, label),
         "kind": pa.array([kind] * len(there), pa.string()),
         "time": times,
     }
@@ -90,6 +93,7 @@ def of_server(folder: Path, label: Column | None) -> Given:
       folder: the log of the model.
       label: what the model's data has there; None where nobody knows.
     """
+<<<<<<< HEAD
     found = prediction_log.read_labels(folder)
     values, kept, reasons = [], [], []
     for place, value in enumerate(found.column("label").to_pylist()):
@@ -157,6 +161,10 @@ def _array(values: list[Any], label: Column | None) -> pa.Array:
     if str in kinds:
         return pa.array([str(value) for value in values], pa.string())
     return pa.array(values, pa.float32() if float in kinds else pa.int64())
+=======
+    found = read(prediction_log.read_labels(folder), label)
+    return Given(found.table, wrong=(len(found.wrong), found.example))
+>>>>>>> e57de8022ea8f7f0b9f272303c875a48b4fc8b31
 
 
 def _times(file: Path, rows: pa.Table, there: list[int]) -> pa.Array:

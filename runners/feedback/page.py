@@ -57,7 +57,7 @@ def _verdict(joined: Joined) -> Html:
         )
     if len(joined.ids) == joined.logged:
         return paragraph("Every prediction that was logged has a label.")
-    return paragraph("Of the rows with labels, and of all that was logged.")
+    return paragraph("Of the rows with labels, and of all that the same versions answered in the time of these.")
 
 
 def _labels(values: pa.ChunkedArray, label: str) -> Html:
@@ -100,7 +100,7 @@ def _predicted(joined: Joined) -> Html:
         axes.set_xlabel("prediction")
     axes.set_ylabel("% of rows")
     axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
-    return drawing(drawn, "Predictions of the rows with labels, and of all that was logged")
+    return drawing(drawn, "Predictions of the rows with labels, and of all of the same versions in their time")
 
 
 def _most(values: np.ndarray[Any, Any]) -> list[tuple[float, int]]:

@@ -15,11 +15,17 @@ _MOST_APART = 0.3
 
 
 class Scores:
-    """What was predicted of the rows that have a label, and of all that was logged."""
+    """What was predicted of the rows that have a label, and of all that was logged beside them.
+
+    Beside them is what the same version answered in the time that its labels are of: what another version or another
+    day was asked says nothing of who chose the labels.
+    """
 
     def __init__(self) -> None:
         self._values: list[np.ndarray[Any, Any]] = []
         self._chosen: list[np.ndarray[Any, Any]] = []
+        self._versions: list[np.ndarray[Any, Any]] = []
+        self._times: list[np.ndarray[Any, Any]] = []
         self._are_classes = False
 
     def add(self, batch: pa.RecordBatch, chosen: list[bool]) -> None:
@@ -35,15 +41,23 @@ class Scores:
                 self._are_classes |= are_classes
                 self._values.append(scores)
                 self._chosen.append(np.array(chosen, bool))
+                self._versions.append(batch.column("version").to_numpy(zero_copy_only=False))
+                self._times.append(batch.column("time").cast(pa.int64()).to_numpy(zero_copy_only=False))
                 return
 
     def told(self) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], bool]:
-        """What was predicted of all rows, what of those with labels, and whether these are classes."""
+        """What was predicted of the rows with labels and all beside them, what of those alone, and whether by class."""
         if not self._values:
             return np.array([]), np.array([]), False
         everything, chosen = np.concatenate(self._values), np.concatenate(self._chosen)
+        versions, times = np.concatenate(self._versions), np.concatenate(self._times)
+        beside = np.zeros(len(everything), bool)
+        for version in np.unique(versions[chosen]):
+            is_its = versions == version
+            of_labels = times[chosen & is_its]
+            beside |= is_its & (times >= of_labels.min()) & (times <= of_labels.max())
         are_numbers = ~np.isnan(everything)
-        return everything[are_numbers], everything[chosen & are_numbers], self._are_classes
+        return everything[beside & are_numbers], everything[chosen & are_numbers], self._are_classes
 
     def one_sided(self) -> str:
         """How the rows with labels differ from all, in words; empty where they do not, or are too few to tell.
@@ -61,14 +75,15 @@ class Scores:
             top = int(np.argmax(shares[0]))
             return (
                 f"class {known[top]:.0f} was predicted of {shares[0][top]:.0%} of the rows with labels, "
-                f"of {shares[1][top]:.0%} of all"
+                f"of {shares[1][top]:.0%} of all in their time"
             )
         points = np.sort(everything)
         below = [np.searchsorted(np.sort(each), points, "right") / len(each) for each in (labelled, everything)]
         if np.abs(below[0] - below[1]).max() < _MOST_APART:
             return ""
         return (
-            f"half of the predictions with labels are from {_middle(labelled)}, half of all from {_middle(everything)}"
+            f"half of the predictions with labels are from {_middle(labelled)}, "
+            f"half of all in their time from {_middle(everything)}"
         )
 
 

@@ -29,6 +29,7 @@ from components.runtime.stage.artifacts import file_digest, sync
 SPAN = "{SPAN}"
 FILE = "part.parquet"
 
+_NAME = f"span-{SPAN}"
 _RECORDS = "spans"
 _LOCK = ".feedback.lock"
 _PLACE = b"millrace.span"
@@ -59,6 +60,7 @@ class Spans:
             raise InputError(f"{data}: spans are written into a folder of this machine; name one with --out")
         path = Path(data).expanduser().absolute()
         if SPAN not in str(path):
+<<<<<<< HEAD
             made = cls(path, f"span-{SPAN}")
         else:
             place = next(place for place, part in enumerate(path.parts) if SPAN in part)
@@ -67,19 +69,32 @@ class Spans:
         if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
             raise InputError(f"{data}: {there} is no folder that can be written; name another one with --out")
         return made
+=======
+            return cls(path, _NAME)
+        place = next(place for place, part in enumerate(path.parts) if SPAN in part)
+        return cls(Path(*path.parts[:place]), path.parts[place])
+>>>>>>> e57de8022ea8f7f0b9f272303c875a48b4fc8b31
 
     @property
     def pattern(self) -> str:
         """What ingest takes the newest of."""
         return str(self.data / self.name)
 
-    def next(self) -> tuple[int, Path]:
-        """Number and folder of the next span."""
+    @property
+    def are_counted(self) -> bool:
+        """Whether ingest can take several of the newest: it knows them by this name."""
+        return self.name == _NAME
+
+    def folders(self) -> dict[int, Path]:
+        """The spans that there are, by number."""
         before, _, behind = self.name.partition(SPAN)
         name = re.compile(f"{re.escape(before)}([0-9]+){re.escape(behind)}")
         entries = self.data.iterdir() if self.data.is_dir() else ()
-        numbers = [int(match[1]) for entry in entries if (match := name.fullmatch(entry.name))]
-        number = max(numbers, default=0) + 1
+        return {int(match[1]): entry for entry in entries if (match := name.fullmatch(entry.name))}
+
+    def next(self) -> tuple[int, Path]:
+        """Number and folder of the next span."""
+        number = max(self.folders(), default=0) + 1
         return number, self.data / self.name.replace(SPAN, str(number))
 
 

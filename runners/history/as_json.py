@@ -26,6 +26,7 @@ def run(found: Run, *, tasks: bool = True) -> dict[str, Any]:
         "state": found.state,
         "part": found.part or None,
         "decision": found.decision or None,
+        "watched": found.watched or None,
         "started": found.started,
         "finished": found.finished,
         "seconds": found.elapsed,

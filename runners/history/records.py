@@ -89,6 +89,17 @@ class Run:
         return [execution for execution in self.executions.values() if execution.stage == stage]
 
     @property
+    def watched(self) -> str:
+        """Verdict of a look at a version in service: ok, drifted or unknown; empty of another run."""
+        looks = (each.outputs["watched"].metadata for each in self.of_stage("watch") if "watched" in each.outputs)
+        return next((str(each["state"]) for each in looks if "state" in each), "")
+
+    @property
+    def remark(self) -> str:
+        """What stands beside the state in a list: the part that was asked for, the decision, or a look's verdict."""
+        return self.part or self.watched
+
+    @property
     def failed_tasks(self) -> list[Task]:
         """Tasks that failed."""
         return [task for task in self.tasks if task.state == "failed"]

@@ -89,8 +89,8 @@ class Run:
 
     def __repr__(self) -> str:
         metrics = "".join(f", {name} {text.number(value)}" for name, value in self.outcome.key_metrics().items())
-        part = f" ({self.record.part})" if self.record.part else ""
-        return f"<Run {self.id}: {self.state}{part} in {text.duration(self.record.elapsed)}{metrics}>"
+        remark = f" ({self.record.remark})" if self.record.remark else ""
+        return f"<Run {self.id}: {self.state}{remark} in {text.duration(self.record.elapsed)}{metrics}>"
 
     def _repr_html_(self) -> str:
         return f"<code>{escape(repr(self))}</code>"

@@ -65,7 +65,9 @@ def _distances(distances: list[dict[str, Any]]) -> Iterator[tuple[text.Cell, ...
         bounds = dict.fromkeys(_number(each["threshold"]) for each in found.values())
         passed = any(each["passed"] for each in found.values())
         name = "share missing" if measure == "missing" else measure.replace("_", " ")
-        yield (feature, name, *values, " / ".join(bounds), ("too far", "red") if passed else "")
+        unknown = next((each for each in found.values() if each["value"] is None), None)
+        why = f"{unknown['kind']} not measured, because {unknown['why']}" if unknown else ""
+        yield (feature, name, *values, " / ".join(bounds), ("too far", "red") if passed else why)
 
 
 def _metrics(

@@ -29,6 +29,9 @@ LABELS = "labels"
 EXPLICIT, CORRECTED, IMPLICIT = KINDS = ("explicit", "corrected", "implicit")
 """How a label came: a person judged the prediction, put another value in its place, or something was done or not."""
 
+SECONDS = 30
+"""The longest that a row or a label waits in a running server for its file."""
+
 TIME = pa.timestamp("us", tz="UTC")
 
 _DAY = "date="
@@ -235,13 +238,27 @@ def read_labels(folder: Path) -> pa.Table:
     schema = pa.schema([("prediction_id", pa.string()), ("label", common), ("kind", pa.string()), ("time", TIME)])
     if not found:
         return schema.empty_table()
-    return pa.concat_tables([rows.cast(schema) for rows in found]).sort_by("time")
+    return pa.concat_tables([_cast(rows, schema) for rows in found]).sort_by("time")
+
+
+def _cast(rows: pa.Table, schema: pa.Schema) -> pa.Table:
+    """Labels in the type that all have: true is 1 there, whatever else has come, as it is among numbers."""
+    place = rows.column_names.index("label")
+    label = rows.column(place)
+    if pa.types.is_boolean(label.type) and not pa.types.is_boolean(schema.field("label").type):
+        rows = rows.set_column(place, "label", label.cast(pa.int64()))
+    # (A whole number too large for a float64 is next to it then.)
+    return rows.cast(schema, safe=False)
 
 
 def _common(kinds: Collection[pa.DataType]) -> pa.DataType:
-    if kinds and all(pa.types.is_integer(kind) or pa.types.is_floating(kind) for kind in kinds):
+    if kinds and all(map(_is_number, kinds)):
         return pa.float64() if any(pa.types.is_floating(kind) for kind in kinds) else pa.int64()
     return pa.string()
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind))
 
 
 class Labels:

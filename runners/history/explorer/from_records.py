@@ -37,7 +37,7 @@ def read(run: Run) -> tuple[Row, Detail]:
         pipeline=run.pipeline,
         target=run.target,
         state=run.state,
-        part=run.part,
+        part=run.remark,
         error=run.error,
         started=run.started.isoformat() if run.started else "",
         seconds=run.elapsed if run.state != "running" else None,

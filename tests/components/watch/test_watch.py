@@ -13,9 +13,18 @@ import pytest
 
 from components.runtime.errors import InputError
 from components.runtime.records import prediction_log
+from components.watch.quality import Metric
+from components.watch.verdict import Level, Looked, decide
 from tests.components.watch.watched import END, Rides, Watched, World
 from tests.support import run_stage
 
+CURATED_WITH_ANOTHER = """
+feature { name: "fare" type: FLOAT }
+feature { name: "hour" type: INT }
+feature { name: "payment" type: BYTES }
+feature { name: "generous" type: INT }
+feature { name: "weather" type: BYTES }
+"""
 AT_BLESSING = {"auc": 0.91, "binary_accuracy": 0.91, "binary_crossentropy": 0.3}
 
 
@@ -132,6 +141,52 @@ def test_without_labels_the_metrics_are_unknown_and_not_nothing(tmp_path: Path) 
     assert all(window["metrics"] == [] for window in found["windows"])
 
 
+def test_one_label_that_nobody_can_read_does_not_hide_the_others(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.push(Rides.of(2000, 1), AT_BLESSING)
+    world.ask(Rides.of(600, 3), 0, labelled=0.5)
+    said_again = {"prediction_id": ["r0-1-0", "r0-1-1"], "kind": ["explicit"] * 2}
+    for label in (["abc", "generous"], [True, False]):
+        times = pa.array([END] * 2, prediction_log.TIME)
+        prediction_log.write_labels(world.log, pa.table({**said_again, "label": label, "time": times}))
+    result = world.watch()
+    found = result.told
+    assert "auc, accuracy, log_loss as at blessing" in found["reason"]
+    assert found["windows"][-1]["metrics"][0]["count"] == 300
+    assert found["labels_left_out"] == {"count": 2, "example": "r0-1-0: 'abc' is no number"}
+    assert "2 labels left out, none of the model&#x27;s; the first: r0-1-0" in result.page
+
+
+def test_where_no_label_says_anything_the_true_reason_is_told(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    # (Of two columns that are not logged nobody knows which is the label.)
+    rides = Rides.of(600, 3)
+    world.push(Rides.of(2000, 1), AT_BLESSING, curated=CURATED_WITH_ANOTHER)
+    world.ask(rides, 0, labelled=0)
+    ids = [f"r0-1-{place}" for place in range(200)]
+    times = pa.array([END] * 200, prediction_log.TIME)
+    kinds = ["explicit"] * 200
+    table = {"prediction_id": ids, "label": ["yes"] * 200, "kind": kinds, "time": times}
+    prediction_log.write_labels(world.log, pa.table(table))
+    why = "of 200 labels 0 can be compared with the answers: the labels are texts, the answers outputs numbers"
+    result = world.watch()
+    assert f"metrics unknown ({why})" in result.told["reason"]
+    assert f"Unknown: {why}." in result.page
+
+
+def test_what_was_not_measured_is_not_counted_as_within(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.push(Rides.of(2000, 1))
+    world.ask(Rides.of(600, 3), 0, labelled=0, without={"fare": 0.9})
+    result = world.watch(windows=1, thresholds={"fare": 1.0})
+    assert (
+        "2 features and outputs within their thresholds, 2 not measured (fare, prediction.outputs)"
+        in (result.told["reason"])
+    )
+    assert "skew not measured, because the window has but 60 values of it, fewer than 300" in result.page
+    assert "skew not measured, because it is the oldest window with enough rows" in result.page
+
+
 @pytest.mark.slow
 def test_a_version_without_metrics_of_its_blessing_is_not_judged_by_them(tmp_path: Path) -> None:
     world = World(tmp_path)
@@ -198,9 +253,16 @@ def test_labels_that_are_numbers_become_classes_by_a_share_of_a_feature(tmp_path
     right = ((rides.told > 0.5) == (rides.generous == 1)).mean()
     assert metrics["accuracy"]["value"] == pytest.approx(right)
     assert metrics["accuracy"]["count"] == 600
-    # Without it, dollars are held against probabilities, which is a regression.
-    other = world.watch().told["windows"][-1]["metrics"]
-    assert {each["name"] for each in other} == {"mae", "rmse"}
+    # Without it dollars are none of the labels of the data, which are 0 and 1.
+    assert "0 labels at most in one window, without 600 that are none of the model's" in world.watch().told["reason"]
+
+
+def test_metrics_that_the_blessing_does_not_have_are_named() -> None:
+    # As of dollars that are held against probabilities: a regression.
+    measured = [Metric(name, 2.0, 1.9, 2.1, 400) for name in ("mae", "rmse")]
+    looked = [Looked(END, END, 400, 400, metrics=measured)]
+    found = decide(looked, {"auc": Level("auc", 0.9, 0.85)}, version=1, min_rows=300, min_labels=100)
+    assert "metrics not judged (mae, rmse are measured, auc known from the blessing; where a label is" in found.reason
 
 
 @pytest.mark.parametrize(

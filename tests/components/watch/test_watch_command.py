@@ -64,6 +64,8 @@ def test_drift_is_told_with_a_code_of_its_own_and_quiet_is_not_told(tmp_path: Pa
     received.clear()
     quiet = look("--until", END.replace(day=29).isoformat(), "--windows", 1)
     assert quiet.returncode == 0, quiet.stderr
-    assert "ok: version 1: 3 features and outputs within their thresholds; auc as at blessing" in quiet.stdout
+    within = "3 features and outputs within their thresholds, 1 not measured (prediction.outputs)"
+    assert f"ok: version 1: {within}; auc as at blessing" in quiet.stdout
+    assert "skew not measured, because it is the oldest window with enough rows" in quiet.stdout
     assert "kolmogorov smirnov" in quiet.stdout
     assert not received

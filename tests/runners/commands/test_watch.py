@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -17,10 +18,13 @@ from runners.compiled.tasks import Constant
 from runners.remote import schedules
 from runners.settings import purposes
 from runners.settings.model import load
+from runners.versions import watched
 from tests.runners.cluster_support import call
 from tests.runners.compiled_models import digest, model
 from tests.runners.versions.served_root import ServedRoot, served_root
 from tests.support import ROOT
+
+END = datetime(2026, 11, 30, tzinfo=UTC)
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +46,15 @@ def test_what_cannot_be_is_one_line_before_anything_runs(served: ServedRoot, arg
     assert found.exit_code == 65
     assert said in found.err
     assert sorted((served.root / "runs").iterdir()) == runs
+
+
+def test_what_was_not_measured_has_its_reason_in_the_terminal_too(capsys: pytest.CaptureFixture[str]) -> None:
+    one = {"feature": "tract", "measure": "kolmogorov_smirnov", "kind": "skew", "threshold": 0.1, "passed": False}
+    distances = [one | {"value": None, "why": "the window has but 2 values of it"}]
+    window = {"rows": 600, "until": END.isoformat(), "distances": distances}
+    decided = {"distances": 0, "metrics": None}
+    watched.show({"windows": [window], "decided_by": decided, "state": "ok", "reason": "quiet"})
+    assert "skew not measured, because the window has but 2 values of it" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -74,8 +74,18 @@ def test_rows_whose_features_nobody_could_read_are_counted(tmp_path: Path) -> No
 
 def _scores(values: pa.Array, chosen: list[bool]) -> str:
     scores = Scores()
-    scores.add(pa.RecordBatch.from_arrays([pa.StructArray.from_arrays([values], ["outputs"])], ["prediction"]), chosen)
+    scores.add(_batch(values, 1, 0), chosen)
     return scores.one_sided()
+
+
+def _batch(values: pa.Array, version: int, day: int) -> pa.RecordBatch:
+    count = len(values)
+    columns = {
+        "time": pa.array([NOW + timedelta(days=day)] * count, prediction_log.TIME),
+        "version": pa.array([version] * count),
+        "prediction": pa.StructArray.from_arrays([values], ["outputs"]),
+    }
+    return pa.RecordBatch.from_arrays([*columns.values()], names=[*columns])
 
 
 @pytest.mark.parametrize(
@@ -85,7 +95,7 @@ def _scores(values: pa.Array, chosen: list[bool]) -> str:
         (
             pa.array([[0.1, 0.9, 0.0]] * 50 + [[0.9, 0.1, 0.0]] * 50),
             [True] * 50 + [False] * 50,
-            "class 1 was predicted of 100% of the rows with labels, of 50% of all",
+            "class 1 was predicted of 100% of the rows with labels, of 50% of all in their time",
         ),
         (pa.array([[0.1, 0.9, 0.0]] * 50 + [[0.9, 0.1, 0.0]] * 50), [True, False] * 50, ""),
         (pa.array([row / 100 for row in range(100)]), [row >= 50 for row in range(100)], "half of the predictions"),
@@ -101,6 +111,21 @@ def _scores(values: pa.Array, chosen: list[bool]) -> str:
 def test_one_sided_labels(values: pa.Array, chosen: list[bool], said: str) -> None:
     found = _scores(values, chosen)
     assert found.startswith(said) if said else found == ""
+
+
+def test_labels_are_held_against_what_the_same_version_answered_in_their_time() -> None:
+    scores = Scores()
+    low, high = pa.array([row / 200 for row in range(100)]), pa.array([0.5 + row / 200 for row in range(100)])
+    scores.add(_batch(low, 1, 0), [False] * 100)
+    scores.add(_batch(low, 2, 1), [False] * 100)
+    # All that was asked on one day has a label, though other days and versions were asked other things.
+    scores.add(_batch(high, 1, 1), [True] * 100)
+    assert scores.one_sided() == ""
+    # Of the day after only what the model thought likely has one.
+    scores.add(_batch(low, 1, 2), [False] * 100)
+    scores.add(_batch(high, 1, 2), [True] * 100)
+    scores.add(_batch(low, 1, 2), [False] * 100)
+    assert scores.one_sided().startswith("half of the predictions with labels are from 0.624 to 0.87")
 
 
 def test_a_page_of_every_kind_of_label_and_prediction(tmp_path: Path) -> None:

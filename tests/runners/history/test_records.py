@@ -18,6 +18,8 @@ from click.testing import CliRunner
 
 from components.runtime.errors import InputError
 from runners.commands import cli
+from runners.history import as_json
+from runners.history.explorer import from_records
 from runners.history.outcome import outcome
 from runners.history.records import list_runs, load_run
 from runners.history.run_folders import OWNER_LOCK
@@ -215,6 +217,28 @@ def test_in_a_terminal_a_run_is_one_line(
         assert "loss" not in lines[2]
     if "started (UTC)" in expected:
         assert " 2026-11-20 21:34 " in lines[2]
+
+
+@pytest.mark.parametrize("state", ["ok", "drifted", "unknown"])
+def test_a_look_at_a_version_has_its_verdict_beside_its_state(
+    root: Path, tmp_path: Path, state: str
+) -> None:
+    root = Path(shutil.copytree(root, tmp_path / "root"))
+    file = root / "runs" / SECOND / "run.json"
+    record = json.loads(file.read_text())
+    place = root / "artifacts" / "taxi-watch" / "watch" / "0"
+    place.mkdir(parents=True)
+    watched = {"uri": str(place / "watched"), "type": "system.Artifact", "metadata": {"state": state, "rows": 3}}
+    task = record["tasks"][0] | {"name": "watch", "stage": "watch", "execution": "artifacts/taxi-watch/watch/0"}
+    execution = json.loads((root / record["tasks"][0]["execution"] / "execution.json").read_text())
+    execution |= {"pipeline": "taxi-watch", "task": "watch", "stage": "watch", "outputs": {"watched": watched}}
+    (place / "execution.json").write_text(json.dumps(execution))
+    file.write_text(json.dumps(record | {"pipeline": "taxi-watch", "tasks": [task]}))
+    line = next(each for each in command("--root", str(root), "runs").stdout.splitlines() if each.startswith(SECOND))
+    assert f" done ({state}) " in line
+    found = load_run(root, SECOND)
+    assert as_json.run(found)["watched"] == state
+    assert from_records.read(found)[0].part == state
 
 
 def test_the_list_needs_no_kfp_and_no_drawing(root: Path) -> None:

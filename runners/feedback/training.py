@@ -1,0 +1,46 @@
+"""How a span that was made is trained on: the command, as far as one is known to work."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+from runners.feedback.spans import Spans
+from runners.settings.model import Settings
+
+FEW = 100
+"""Rows below which a span by itself is told to be little to train on."""
+
+
+def command(model: str, settings: Settings, spans: Spans) -> str:
+    """What a person calls to train on the spans; where the settings keep that from working, what they have to say.
+
+    Args:
+      model: as it was named.
+      settings: of the model.
+      spans: among which the new one is.
+    """
+    lacks = []
+    if settings.ingest.format not in ("auto", "parquet"):
+        lacks.append(f"ingest.format is {settings.ingest.format!r} and spans are Parquet: set it to auto")
+    if settings.ingest.split_patterns:
+        lacks.append("ingest.split_patterns look for other files than a span has: take them out")
+    if lacks:
+        return f"not yet: {'; '.join(lacks)} in {settings.folder / 'settings.yaml'}"
+    if not spans.are_counted:
+        return f"./millrace run {shlex.quote(model)} --data {shlex.quote(spans.pattern)} (the newest span alone)"
+    there = spans.folders()
+    readable = _newest_of_parquet([there[number] for number in sorted(there)])
+    told = f"./millrace run {shlex.quote(model)} --data {shlex.quote(str(spans.data))} --spans {readable}"
+    older = len(there) - readable
+    return told + (f" ({older} older not: their files are not Parquet, and a run reads one format)" if older else "")
+
+
+def _newest_of_parquet(folders: list[Path]) -> int:
+    """How many of the last hold Parquet files alone."""
+    count = 0
+    for folder in reversed(folders):
+        if any(file.suffix != ".parquet" for file in folder.rglob("[!._]*") if file.is_file()):
+            break
+        count += 1
+    return count
