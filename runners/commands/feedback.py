@@ -131,13 +131,8 @@ def feedback(
         if labels.ids and not joined.matched and file:
             raise InputError(
                 f"{file}: none of its {len(labels.ids):,} ids, such as {unknown[0]!r}, is among the "
-<<<<<<< HEAD
-                f"{counted(joined.logged, 'prediction')} in {log}; name the column of ids with --id, or the log with "
-                "--log"
-=======
-                f"{joined.logged:,} predictions in {log}; name the column of ids with --id, "
+                f"{counted(joined.logged, 'prediction')} in {log}; name the column of ids with --id, "
                 f"or the log with --log; {_SOON}"
->>>>>>> e57de8022ea8f7f0b9f272303c875a48b4fc8b31
             )
         document = _document(place, log, given, labels, joined, unknown)
         _warn(given, labels, joined, unknown, label)
@@ -202,15 +197,10 @@ def _refuse_nothing(file: Path | None, log: Path, given: Given, silence: Silence
         raise InputError(f"{file}: no labels in it: of its {counted(given.without, 'row')} none has an id and a label")
     wrong, example = given.wrong
     if wrong:
-<<<<<<< HEAD
         raise InputError(
             f"{log}: none of {counted(wrong, 'label')} that the server took is one of the model's: {example}"
         )
-    raise InputError(f"{log}: the server has taken no labels; name a file with --labels")
-=======
-        raise InputError(f"{log}: none of the {wrong:,} labels that the server took is one of the model's: {example}")
     raise InputError(f"{log}: the server has taken no labels; name a file with --labels; {_SOON}")
->>>>>>> e57de8022ea8f7f0b9f272303c875a48b4fc8b31
 
 
 def _already(joined: Joined) -> str:

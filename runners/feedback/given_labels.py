@@ -20,12 +20,6 @@ from components.runtime.records import prediction_log
 _FORMATS = (".csv", ".tsv", ".parquet", ".jsonl", ".ndjson", ".json")
 _SHOWN = 10
 _TIME = "time"
-<<<<<<< HEAD
-_LARGEST = 3.4028234663852886e38
-"""Of the numbers of 32 bits (IEEE 754)."""
-_TYPES = {INT: pa.int64(), FLOAT: pa.float32(), BYTES: pa.string()}
-=======
->>>>>>> e57de8022ea8f7f0b9f272303c875a48b4fc8b31
 
 
 @dataclass(frozen=True)
@@ -93,78 +87,8 @@ def of_server(folder: Path, label: Column | None) -> Given:
       folder: the log of the model.
       label: what the model's data has there; None where nobody knows.
     """
-<<<<<<< HEAD
-    found = prediction_log.read_labels(folder)
-    values, kept, reasons = [], [], []
-    for place, value in enumerate(found.column("label").to_pylist()):
-        try:
-            values.append(typed(value, label))
-            kept.append(place)
-        except ValueError as error:
-            reasons.append(f"{found.column('prediction_id')[place]}: {error}")
-    rows = found.take(pa.array(kept, pa.int64())).set_column(1, "label", _array(values, label))
-    return Given(rows, wrong=(len(reasons), reasons[0] if reasons else ""))
-
-
-def typed(value: Any, label: Column | None) -> Any:
-    """A label in the type that the model's data has.
-
-    Args:
-      value: a text, or a value of another table.
-      label: of the model; None where nobody knows: then it is as it looks.
-
-    Raises:
-      ValueError: it is none; says why.
-    """
-    if label is None:
-        return _as_it_looks(value)
-    if label.type == BYTES:
-        if not isinstance(value, str):
-            raise ValueError(f"{value!r} is no text")
-        if label.values and value not in label.values:
-            known = ", ".join(label.values[:_SHOWN]) + (", …" if len(label.values) > _SHOWN else "")
-            raise ValueError(f"{value!r} is no class of the model{did_you_mean(value, label.values)}; it knows {known}")
-        return value
-    number = _number(value)
-    if number is None or not math.isfinite(number):
-        raise ValueError(f"{value!r} is no number")
-    if label.type == FLOAT and abs(number) > _LARGEST:
-        raise ValueError(f"{value!r} is too large for a number of 32 bits, which labels of the data are")
-    if label.type == INT:
-        if number != int(number):
-            raise ValueError(f"{value!r} is no whole number")
-        number = int(number)
-    if (label.least is not None and number < label.least) or (label.most is not None and number > label.most):
-        ends = ["…" if end is None else f"{end:g}" for end in (label.least, label.most)]
-        raise ValueError(f"{value!r} is none of the model's, which are {ends[0]} to {ends[1]}")
-    return number
-
-
-def _as_it_looks(value: Any) -> Any:
-    number = _number(value)
-    if number is None:
-        return str(value)
-    return int(number) if number.is_integer() and not isinstance(value, float) and "." not in str(value) else number
-
-
-def _number(value: Any) -> float | None:
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        return None
-
-
-def _array(values: list[Any], label: Column | None) -> pa.Array:
-    if label:
-        return pa.array(values, _TYPES[label.type])
-    kinds = {type(value) for value in values}
-    if str in kinds:
-        return pa.array([str(value) for value in values], pa.string())
-    return pa.array(values, pa.float32() if float in kinds else pa.int64())
-=======
     found = read(prediction_log.read_labels(folder), label)
     return Given(found.table, wrong=(len(found.wrong), found.example))
->>>>>>> e57de8022ea8f7f0b9f272303c875a48b4fc8b31
 
 
 def _times(file: Path, rows: pa.Table, there: list[int]) -> pa.Array:

@@ -60,8 +60,7 @@ class Spans:
             raise InputError(f"{data}: spans are written into a folder of this machine; name one with --out")
         path = Path(data).expanduser().absolute()
         if SPAN not in str(path):
-<<<<<<< HEAD
-            made = cls(path, f"span-{SPAN}")
+            made = cls(path, _NAME)
         else:
             place = next(place for place, part in enumerate(path.parts) if SPAN in part)
             made = cls(Path(*path.parts[:place]), path.parts[place])
@@ -69,11 +68,6 @@ class Spans:
         if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
             raise InputError(f"{data}: {there} is no folder that can be written; name another one with --out")
         return made
-=======
-            return cls(path, _NAME)
-        place = next(place for place, part in enumerate(path.parts) if SPAN in part)
-        return cls(Path(*path.parts[:place]), path.parts[place])
->>>>>>> e57de8022ea8f7f0b9f272303c875a48b4fc8b31
 
     @property
     def pattern(self) -> str:

@@ -13,6 +13,8 @@ from components.runtime.data.schema_columns import BYTES, FLOAT, INT, Column
 from components.runtime.errors import did_you_mean
 
 _SHOWN = 10
+_LARGEST = 3.4028234663852886e38
+"""Of the numbers of 32 bits (IEEE 754)."""
 _TYPES = {INT: pa.int64(), FLOAT: pa.float32(), BYTES: pa.string()}
 
 
@@ -84,6 +86,8 @@ def typed(value: Any, label: Column | None) -> Any:
     number = _number(value)
     if number is None or not math.isfinite(number):
         raise ValueError(f"{value!r} is no number")
+    if label.type == FLOAT and abs(number) > _LARGEST:
+        raise ValueError(f"{value!r} is too large for a number of 32 bits, which labels of the data are")
     if label.type == INT:
         if number != int(number):
             raise ValueError(f"{value!r} is no whole number")
