@@ -220,9 +220,7 @@ def test_in_a_terminal_a_run_is_one_line(
 
 
 @pytest.mark.parametrize("state", ["ok", "drifted", "unknown"])
-def test_a_look_at_a_version_has_its_verdict_beside_its_state(
-    root: Path, tmp_path: Path, state: str
-) -> None:
+def test_a_look_at_a_version_has_its_verdict_beside_its_state(root: Path, tmp_path: Path, state: str) -> None:
     root = Path(shutil.copytree(root, tmp_path / "root"))
     file = root / "runs" / SECOND / "run.json"
     record = json.loads(file.read_text())
