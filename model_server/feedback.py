@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -9,12 +10,15 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
+from components.runtime.data import labels
+from components.runtime.data.schema_columns import Column
 from components.runtime.records.prediction_log import EXPLICIT, KINDS
 from model_server import rest_values
 from model_server.errors import BadRequestError, NotReadyError, NotServedError, RequestError
 from model_server.metrics import counted
 from model_server.prediction_log import PREDICTION_ID
 from model_server.rest import answer, content_of, refusal
+from model_server.trained_label import label_of_version
 from model_server.versions import Versions
 
 _KEYS = {"prediction_id", "label", "kind"}
@@ -38,6 +42,21 @@ def router(models: Mapping[str, Versions]) -> APIRouter:
     return routes
 
 
+def _refuse_other_type(model: Versions, label: bool | int | float | str) -> None:
+    """Refuses a label of another type than the version in service was trained on, as far as that tells."""
+    known = None
+    with contextlib.suppress(RequestError), model.using() as version:
+        assert version.model is not None
+        known = label_of_version(version, version.model.signature(""))
+    if known is None:
+        return
+    try:
+        # By its type alone: a class, or a number, may be new.
+        labels.typed(label, Column(known.name, known.type))
+    except ValueError as error:
+        raise BadRequestError(f"`label` has to be as {known.name} of the model's data is: {error}") from None
+
+
 def _taken(model: Versions, given: Mapping[str, Any]) -> dict[str, Any]:
     if model.log is None:
         raise NotServedError(f"{model.name}: predictions are not logged here, so no label belongs to one")
@@ -52,6 +71,7 @@ def _taken(model: Versions, given: Mapping[str, Any]) -> dict[str, Any]:
         raise BadRequestError("`label` has to be a number, a text, true or false")
     if (isinstance(label, int) and not -(2**63) <= label < 2**63) or len(str(label)) > _LONGEST_LABEL:
         raise BadRequestError(f"`label` has to fit 64 bits, a text {_LONGEST_LABEL:,} characters")
+    _refuse_other_type(model, label)
     if not model.log.add_label(prediction_id, label, kind):
         raise NotReadyError("labels come faster than they can be written; try again")
     return {"prediction_id": prediction_id, "label": label, "kind": kind}

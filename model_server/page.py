@@ -7,7 +7,6 @@ labels, and rows to begin with, from the warm-up requests of the version.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,15 +15,13 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from components.runtime.data import schema_columns
 from components.runtime.data.schema_columns import Column
-from components.runtime.errors import InputError
-from components.runtime.publish import trained_on
 from model_server import rest_values, warm_up
 from model_server.errors import BadRequestError, RequestError
 from model_server.rest import answer, refusal
-from model_server.signature import Signature, Tensor
-from model_server.versions import Loaded, State, Versions
+from model_server.signature import Tensor
+from model_server.trained_label import label_of_version
+from model_server.versions import State, Versions
 
 _FILES = Path(__file__).parent / "page_files"
 _TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
@@ -75,6 +72,7 @@ def _about(models: Mapping[str, Versions], number: str, label: str) -> dict[str,
     with model.using(int(number) if number else None, label) as version:
         assert version.model is not None
         signature = version.model.signature("")
+        trained = label_of_version(version, signature) or Column("", "")
         return {
             "model": model.name,
             "versions": [each.number for each in model.statuses() if each.state is State.AVAILABLE],
@@ -83,20 +81,9 @@ def _about(models: Mapping[str, Versions], number: str, label: str) -> dict[str,
             "version": version.number,
             "inputs": [_tensor(name, tensor) for name, tensor in sorted(signature.inputs.items())],
             "outputs": [_tensor(name, tensor) for name, tensor in sorted(signature.outputs.items())],
-            "feedback": _label(version, signature) if model.log else None,
+            "feedback": dataclasses.asdict(trained) if model.log else None,
             "examples": _examples(warm_up.examples(version.model, version.folder, _EXAMPLES)),
         }
-
-
-def _label(version: Loaded, signature: Signature) -> dict[str, Any]:
-    """The label that predictions of a version may get: the only column of its data that it is not given."""
-    columns: dict[str, Column] = {}
-    with contextlib.suppress(InputError):
-        schema = trained_on.read(version.folder).schema
-        columns = schema_columns.read(schema) if schema else {}
-    rest = [column for name, column in columns.items() if name not in signature.inputs]
-    found = rest[0] if len(rest) == 1 else Column("", "")
-    return dataclasses.asdict(found)
 
 
 def _tensor(name: str, tensor: Tensor) -> dict[str, Any]:

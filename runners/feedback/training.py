@@ -22,11 +22,14 @@ def command(model: str, settings: Settings, spans: Spans) -> str:
     """
     lacks = []
     if settings.ingest.format not in ("auto", "parquet"):
-        lacks.append(f"ingest.format is {settings.ingest.format!r} and spans are Parquet: set it to auto")
+        lacks.append(f"set ingest.format to auto (it is {settings.ingest.format}, and spans are Parquet)")
     if settings.ingest.split_patterns:
-        lacks.append("ingest.split_patterns look for other files than a span has: take them out")
-    if lacks:
-        return f"not yet: {'; '.join(lacks)} in {settings.folder / 'settings.yaml'}"
+        lacks.append("take out ingest.split_patterns, which look for other files than a span has")
+    told = _run(model, spans)
+    return f"first {' and '.join(lacks)} in {settings.folder / 'settings.yaml'}, then {told}" if lacks else told
+
+
+def _run(model: str, spans: Spans) -> str:
     if not spans.are_counted:
         return f"./millrace run {shlex.quote(model)} --data {shlex.quote(spans.pattern)} (the newest span alone)"
     there = spans.folders()

@@ -377,6 +377,23 @@ def test_a_person_says_whether_an_answer_was_right(tab: Asked, judged: tuple[str
     assert [row["prediction_id"] for batch in log_files.read(log.folder) for row in batch.to_pylist()] == [prediction]
 
 
+@pytest.mark.parametrize("judged", ["number", "text"], indirect=True)
+def test_a_label_of_another_type_than_the_data_has_is_refused(judged: tuple[str, PredictionLog]) -> None:
+    address, log = judged
+    place = f"{address}/v1/models/{quote(MODEL)}/feedback"
+    answers = {}
+    for label in ("abc", 2.45):
+        answer = urllib3.request("POST", place, json={"prediction_id": "a-0", "label": label}, retries=False)
+        answers[label] = answer.status, json.loads(answer.data).get("error")
+    # (A class that is new is one.)
+    if answers["abc"][0] == 200:
+        assert answers[2.45] == (400, "`label` has to be as payment of the model's data is: 2.45 is no text")
+        assert kept(log) == [("abc", "explicit")]
+    else:
+        assert answers["abc"] == (400, "`label` has to be as tips of the model's data is: 'abc' is no number")
+        assert kept(log) == [(2.45, "explicit")]
+
+
 @needs_chromium
 @pytest.mark.parametrize("judged", ["three"], indirect=True)
 def test_of_several_classes_no_alone_says_nothing(tab: Asked, judged: tuple[str, PredictionLog]) -> None:

@@ -15,6 +15,8 @@ from components.runtime.errors import did_you_mean
 _SHOWN = 10
 _LARGEST = 3.4028234663852886e38
 """Of the numbers of 32 bits (IEEE 754)."""
+_TRUTHS = {"true": 1, "false": 0}
+"""What a label that was true or false is beside texts, where a number is wanted."""
 _TYPES = {INT: pa.int64(), FLOAT: pa.float32(), BYTES: pa.string()}
 
 
@@ -83,7 +85,7 @@ def typed(value: Any, label: Column | None) -> Any:
             known = ", ".join(label.values[:_SHOWN]) + (", …" if len(label.values) > _SHOWN else "")
             raise ValueError(f"{value!r} is no class of the model{did_you_mean(value, label.values)}; it knows {known}")
         return value
-    number = _number(value)
+    number = _number(_TRUTHS.get(value, value) if isinstance(value, str) else value)
     if number is None or not math.isfinite(number):
         raise ValueError(f"{value!r} is no number")
     if label.type == FLOAT and abs(number) > _LARGEST:

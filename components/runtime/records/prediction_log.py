@@ -227,7 +227,7 @@ def read_labels(folder: Path) -> pa.Table:
 
     Returns:
       `prediction_id`, `label`, `kind` and `time`; labels of several types are of the one that holds all of them:
-      numbers as float64, else text.
+      numbers as float64, true among them as 1, else text.
 
     Raises:
       InputError: a file cannot be read.
@@ -238,17 +238,8 @@ def read_labels(folder: Path) -> pa.Table:
     schema = pa.schema([("prediction_id", pa.string()), ("label", common), ("kind", pa.string()), ("time", TIME)])
     if not found:
         return schema.empty_table()
-    return pa.concat_tables([_cast(rows, schema) for rows in found]).sort_by("time")
-
-
-def _cast(rows: pa.Table, schema: pa.Schema) -> pa.Table:
-    """Labels in the type that all have: true is 1 there, whatever else has come, as it is among numbers."""
-    place = rows.column_names.index("label")
-    label = rows.column(place)
-    if pa.types.is_boolean(label.type) and not pa.types.is_boolean(schema.field("label").type):
-        rows = rows.set_column(place, "label", label.cast(pa.int64()))
     # (A whole number too large for a float64 is next to it then.)
-    return rows.cast(schema, safe=False)
+    return pa.concat_tables([rows.cast(schema, safe=False) for rows in found]).sort_by("time")
 
 
 def _common(kinds: Collection[pa.DataType]) -> pa.DataType:

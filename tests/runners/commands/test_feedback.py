@@ -142,8 +142,9 @@ def test_what_is_said_to_people(served: ServedRoot, tmp_path: Path) -> None:
     lines = called(served, "--labels", file, "--kind", "corrected").lines
     assert lines[0] == f"span      {served.scratch}/data/span-1, 1 row: 1 corrected; predicted 1 by version 3"
     assert lines[1] == "labels    of 1 of 8 logged predictions (12.5%)"
-    why = "ingest.format is 'csv' and spans are Parquet: set it to auto"
-    assert lines[3] == f"train     not yet: {why} in {ROOT}/models/taxi/settings.yaml"
+    first = f"set ingest.format to auto (it is csv, and spans are Parquet) in {ROOT}/models/taxi/settings.yaml"
+    command = f"./millrace run taxi --data {served.scratch}/data --spans 1"
+    assert lines[3] == f"train     first {first}, then {command}"
 
 
 def test_the_command_that_is_told_reads_all_spans_that_it_can(tmp_path: Path) -> None:
@@ -158,7 +159,9 @@ def test_the_command_that_is_told_reads_all_spans_that_it_can(tmp_path: Path) ->
     (data.data / "span-1" / "trips.csv").unlink()
     assert training.command("mine", settings, data) == f"{command} 3"
     patterns = model(tmp_path / "split", "ingest: {split_patterns: {train: 'train/*', eval: 'eval/*'}}")
-    assert "not yet: ingest.split_patterns look for other files" in training.command("split", patterns, data)
+    assert "first take out ingest.split_patterns, which look for other files" in training.command(
+        "split", patterns, data
+    )
 
 
 @pytest.mark.parametrize(
