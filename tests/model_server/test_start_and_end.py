@@ -68,9 +68,7 @@ def test_a_log_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
     ended = _start(f"--model_base_path={tmp_path}", "--model_name=mine", f"--prediction_log={tmp_path}/file")
     assert ended.returncode == 65
     [said] = [line for line in ended.stderr.splitlines() if line.startswith("error: ")]
-    assert said == (
-        f"error: --prediction_log: {tmp_path}/file/mine cannot be made or written (Not a directory); name another folder"
-    )
+    assert said.startswith(f"error: --prediction_log: {tmp_path}/file/mine cannot be made or written (Not a directory)")
     assert "Traceback" not in ended.stderr
 
 

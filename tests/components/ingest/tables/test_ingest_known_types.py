@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from components.ingest.tables.columns import without_zero_decimals
 from tests.components.ingest.ingest_support import Ingested, ingested, run_ingest, write_files
 from tests.components.ingest.tables.table_support import avro_bytes, parquet_bytes
 
@@ -77,6 +78,18 @@ def test_integers_with_gaps_are_integers_as_in_training(
     known = read(tmp_path, "a.parquet" if write is parquet_bytes else "a.avro", write(table), schema)
     assert known.metadata["columns"] == {"hour": "int64", "fare": "float32", "tips": "float32"}
     assert [row["hour"] for row in known.rows()] == [[3], [], [], [17]]
+
+
+def test_integers_with_gaps_of_csv(tmp_path: Path, schema: Path) -> None:
+    known = read(tmp_path / "point", "a.csv", b"id,hour,fare\n7.0,3.0,1.0\n8.0,,2.0\n9.0, 17. ,3.5\n", schema)
+    assert known.metadata["columns"] == {"id": "bytes", "hour": "int64", "fare": "float32"}
+    assert [row["id"] + row["hour"] for row in known.rows()] == [[b"7.0", 3], [b"8.0"], [b"9.0", 17]]
+    cells = pa.array(["3,00", None, "3.0", "-3,"], pa.string())
+    assert without_zero_decimals(cells, ",").to_pylist() == ["3", None, "3.0", "-3"]
+    half = read(tmp_path / "half", "a.csv", b"hour\n3.0\n3.5\n", schema)
+    assert half.metadata["columns"] == {"hour": "float32"}
+    assert read(tmp_path / "text", "a.csv", b"hour\n3.0\nx.0\n", schema).rows()[0] == {"hour": [b"3.0"]}
+    assert read(tmp_path / "alone", "a.csv", b"hour\n3.0\n").metadata["columns"] == {"hour": "float32"}
 
 
 @pytest.mark.parametrize("write", [parquet_bytes, avro_bytes])
