@@ -11,6 +11,7 @@ from pathlib import Path
 
 from components.runtime.records.prediction_log import SECONDS
 
+_BAD_INPUT = 65
 _UNAVAILABLE = 69
 
 
@@ -48,6 +49,9 @@ def main(arguments: list[str] | None = None) -> int:
         logging.getLogger("millrace.serving").warning(
             "%s: no such folder yet; served is what is pushed there", options.model_base_path
         )
+    if options.prediction_log and (fault := _fault_of_log(options.prediction_log / options.model_name)):
+        print(f"error: --prediction_log: {fault}", file=sys.stderr)
+        return _BAD_INPUT
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     from model_server.prediction_log import PredictionLog
     from model_server.server import serve
@@ -77,6 +81,17 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"error: cannot listen on {options.address}: {error.strerror or error}", file=sys.stderr)
         return _UNAVAILABLE
     return 0
+
+
+def _fault_of_log(folder: Path) -> str:
+    """Why nothing can be logged there; empty where it can, and the folder is made."""
+    from components.runtime.records import prediction_log as log_files
+
+    try:
+        log_files.make(folder)
+    except OSError as error:
+        return f"{folder} cannot be made or written ({error.strerror}); name another folder"
+    return ""
 
 
 def _share(text: str) -> float:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -31,6 +31,8 @@ MOST_ROWS = 16
 """Of a request."""
 MOST_BACKGROUND = 64
 MOST_VALUES = 64
+_KEYS = ("instances", "background", "output", "what_if")
+_WHAT_IF_KEYS = ("feature", "values")
 _BACKGROUND = 32
 """Orders for each row: of few background rows each is used several times."""
 _FIRST = 20_000
@@ -80,6 +82,7 @@ def explain(
       RequestError: it is wrong, too large, or nothing is known to explain against.
     """
     del asked
+    _check(request)
     with model.using(number, label) as version:
         assert version.model is not None
         signature = version.model.signature("")
@@ -99,10 +102,21 @@ def explain(
             return version.model.run(signature, given)
 
         try:
-            explained = subject(ask, joined(rows, known), str(request.get("output", "")), classes=_names(ask(known)))
+            explained = subject(ask, joined(rows, known), request.get("output", ""), classes=_names(ask(known)))
         except InputError as error:
             raise BadRequestError(str(error)) from None
         return _made(explained, rows, known), version.number
+
+
+def _check(request: Mapping[str, Any]) -> None:
+    _refuse_unknown(request, _KEYS, "explain")
+    if not isinstance(request.get("output", ""), str):
+        raise BadRequestError("`output` has to be a text, the name of an output of the model")
+
+
+def _refuse_unknown(given: Mapping[str, Any], known: Sequence[str], what: str) -> None:
+    if unknown := sorted(set(given) - set(known)):
+        raise BadRequestError(f"{what} has no {unknown[0]!r}; it has {', '.join(known[:-1])} and {known[-1]}")
 
 
 def _what_if(version: Loaded, signature: Signature, request: Mapping[str, Any]) -> dict[str, Any]:
@@ -110,8 +124,16 @@ def _what_if(version: Loaded, signature: Signature, request: Mapping[str, Any]) 
     row, asked = request.get("instances"), request["what_if"]
     if not isinstance(row, list) or len(row) != 1 or not isinstance(row[0], dict):
         raise BadRequestError("with `what_if`, `instances` has to be a list of one row that names its inputs")
-    feature, values = (asked.get("feature"), asked.get("values")) if isinstance(asked, dict) else (None, None)
-    if feature not in row[0] or not isinstance(values, list) or not 0 < len(values) <= MOST_VALUES:
+    if not isinstance(asked, dict):
+        raise BadRequestError("`what_if` has to be an object with a `feature` and its `values`")
+    _refuse_unknown(asked, _WHAT_IF_KEYS, "`what_if`")
+    feature, values = asked.get("feature"), asked.get("values")
+    if (
+        not isinstance(feature, str)
+        or feature not in row[0]
+        or not isinstance(values, list)
+        or not 0 < len(values) <= MOST_VALUES
+    ):
         raise BadRequestError(
             f"`what_if` has to name a `feature` of the row, and as `values` a list of up to {MOST_VALUES}"
         )

@@ -71,11 +71,11 @@ def open_files(
             _table_parts(table.batches()), labels, table.rows, "rows", large, table.text_causes, table.overflows
         )
     if kind == PARQUET:
+        from components.ingest.tables.known_types import as_known
         from components.ingest.tables.parquet import ParquetTable
-        from components.ingest.tables.table_columns import as_known
 
         parquet = ParquetTable.scan(files)
-        parquet.columns = as_known(parquet.columns, known or {})
+        parquet.columns = as_known(parquet.columns, known or {}, parquet.stored)
         return RawFiles(
             _table_parts(parquet.batches()),
             _labels(parquet.columns),
@@ -85,10 +85,10 @@ def open_files(
         )
     if kind == AVRO:
         from components.ingest.tables.avro.files import AvroTable
-        from components.ingest.tables.table_columns import as_known
+        from components.ingest.tables.known_types import as_known
 
         avro = AvroTable.scan(files)
-        avro.columns = as_known(avro.columns, known or {})
+        avro.columns = as_known(avro.columns, known or {}, avro.stored)
         parts = (Part(file.name, file.split, rows) for file, rows in avro.parts())
         return RawFiles(parts, _labels(avro.columns), large=avro.is_large)
     return RawFiles(_tfrecord_parts(files), large=sum(file.stored_bytes for file in files) > _WORTH_PROCESSES // 4)

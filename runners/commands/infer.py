@@ -51,7 +51,7 @@ TASK = "bulk-infer"
 )
 @served_from
 @click.option("--version", "number", type=click.IntRange(min=1), help="The version that answers; in service without.")
-@click.option("--label", default="", shell_complete=completion.labels, help="The label of the version that answers.")
+@click.option("--label", shell_complete=completion.labels, help="The label of the version that answers.")
 @click.option(
     "--format",
     "output_format",
@@ -82,7 +82,7 @@ def infer(
     candidate: str,
     directory: str,
     number: int | None,
-    label: str,
+    label: str | None,
     output_format: str | None,
     columns: str | None,
     on_anomalies: str | None,
@@ -95,6 +95,8 @@ def infer(
     It is a run as any other, of the pipeline MODEL-infer: `runs`, `report` and `lineage` know it. MODEL is a folder of
     models/ by its name, or a folder anywhere by its path.
     """
+    if label is not None and not label.strip():
+        raise InputError("--label is empty; name the label of a version, or leave it out for the one in service")
     if number is not None and label:
         raise InputError("--version and --label exclude each other; give one of them")
     refuse_credentials(data, "--data", place=True)
@@ -110,7 +112,7 @@ def infer(
         "data": data,
         "serving_directory": place.destination,
         "version": number or 0,
-        "label": label,
+        "label": label or "",
         "output_format": chosen,
     }
     if columns is not None:
@@ -146,7 +148,7 @@ def _written(name: str) -> str:
     return f"--{name.replace('_', '-')} "
 
 
-def _version(place: Place, number: int | None, label: str) -> int:
+def _version(place: Place, number: int | None, label: str | None) -> int:
     """The number of the version that is to answer.
 
     Raises:

@@ -13,6 +13,7 @@ from components.runtime.errors import InputError
 from components.runtime.model_server import programs
 from components.runtime.model_server.client import Client
 from components.runtime.publish import serving
+from components.runtime.records import prediction_log
 from runners import PROJECT
 from runners.commands import completion
 from runners.commands.models import log_of, place_of, served_from
@@ -71,9 +72,7 @@ def serve(
     for each, option in ((port, "--port"), (grpc_port, "--grpc-port")):
         if not free_port(address, each):
             raise InputError(f"{option} {each}: another program listens there on {address}; name another port")
-    logging = _logging(place, candidate, log, log_share, log_redact)
-    if logging and name == programs.TENSORFLOW:
-        raise InputError("TensorFlow Serving does not log predictions; serve with --server kserve, or without a log")
+    logging = _logging(place, candidate, log, log_share, log_redact, name)
     program = programs.find(programs.KSERVE if logging else name or "")
     if program.name == programs.KSERVE:
         environments.prepare_for(environments.SERVING, "serving-environment")
@@ -95,18 +94,30 @@ def serve(
     )
 
 
-def _logging(place: Place, candidate: str, folder: Path | None, share: float | None, redact: str | None) -> list[str]:
-    """The options of the server that log predictions; none where they are not to be logged."""
+def _logging(
+    place: Place, candidate: str, folder: Path | None, share: float | None, redact: str | None, server: str | None
+) -> list[str]:
+    """The options of the server that log predictions, whose folder is made; none where they are not to be logged."""
     asked = place.settings.serving.log
     if folder is None and asked is None:
         if share is not None or redact is not None:
             raise InputError("nothing is logged; say where with --log, or log in the section serving of the settings")
         return []
+    if server == programs.TENSORFLOW:
+        raise InputError("TensorFlow Serving does not log predictions; serve with --server kserve, or without a log")
     asked = asked or PredictionLog()
     names = asked.redact if redact is None else [each.strip() for each in redact.split(",")]
-    output.note(f"logged: {share or asked.share:.0%} of the requests, in {log_of(place, folder, candidate)}")
+    log = log_of(place, folder, candidate)
+    try:
+        prediction_log.make(log)
+    except OSError as error:
+        said = "serving.log in settings.yaml" if folder is None else f"--log {folder}"
+        raise InputError(
+            f"{said}: {log} cannot be made or written ({error.strerror}); name another folder with --log"
+        ) from None
+    output.note(f"logged: {share or asked.share:.0%} of the requests, in {log}")
     return [
-        f"--prediction_log={log_of(place, folder, candidate).parent}",
+        f"--prediction_log={log.parent}",
         f"--prediction_log_share={share or asked.share}",
         f"--prediction_log_redact={','.join(names)}",
         f"--prediction_log_megabytes={asked.megabytes}",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -13,8 +14,10 @@ from pathlib import Path
 from components.runtime.errors import InputError, did_you_mean
 from components.runtime.stage.artifacts import EMPTY_NOTE, remove
 
-ENDS = {".parquet": "parquet", ".csv": "csv", ".tfrecord.gz": "tfrecord", ".tfrecord": "tfrecord", ".gz": "tfrecord"}
+ENDS = {".parquet": "parquet", ".csv": "csv", ".tfrecord.gz": "tfrecord", ".tfrecord": "tfrecord"}
 """Of the name of one file, with what is in it; anything else names a folder."""
+_ENDING = re.compile(r"(?<=.)\.[a-z]{2,8}[0-9]?$", re.I)
+"""Of the name of a file, whatever is in it; folders rather end in dates and numbers of versions."""
 _CHUNK_BYTES = 1 << 20
 
 
@@ -40,6 +43,12 @@ def check(out: Path, output_format: str, *, overwrite: bool, data: str) -> None:
         raise InputError(
             f"--out {out}: the name is that of {said}, and the format is {output_format}; name a file that ends in "
             f"{next(end for end, name in ENDS.items() if name == output_format)}, or a folder"
+        )
+    if not said and not out.is_dir() and (ending := _ENDING.search(out.name)):
+        near = did_you_mean(ending[0], ENDS)
+        raise InputError(
+            f"--out {out}: {ending[0]} is none of the formats of predictions{near}; name a file that ends in .parquet, "
+            ".csv or .tfrecord.gz, or a folder without an ending"
         )
     place = Path(os.path.realpath(out))
     if "://" not in data:

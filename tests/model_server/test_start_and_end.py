@@ -63,6 +63,15 @@ def test_a_port_that_is_taken_is_one_line(tmp_path: Path) -> None:
             assert "Traceback" not in ended.stderr
 
 
+def test_a_log_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    ended = _start(f"--model_base_path={tmp_path}", "--model_name=mine", f"--prediction_log={tmp_path}/file")
+    assert ended.returncode == 65
+    [said] = [line for line in ended.stderr.splitlines() if line.startswith("error: ")]
+    assert said.startswith(f"error: --prediction_log: {tmp_path}/file/mine cannot be made or written (Not a directory)")
+    assert "Traceback" not in ended.stderr
+
+
 @pytest.mark.slow
 def test_what_is_open_is_answered_before_the_end(models: dict[int, Path], tmp_path: Path) -> None:
     folder = tmp_path / "served"

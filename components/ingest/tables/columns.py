@@ -78,6 +78,18 @@ def are_numbers(cells: pa.StringArray, decimal: str = ".") -> npt.NDArray[np.boo
     return result
 
 
+def without_zero_decimals(cells: pa.StringArray, decimal: str = ".") -> pa.StringArray:
+    """Cells in which `12.0` is `12`, for a column that is known to be of integers.
+
+    Args:
+      cells: as text, null where missing.
+      decimal: the mark before the decimals of a number, `.` or `,`.
+    """
+    if not pc.any(pc.match_substring(cells, decimal)).as_py():
+        return cells
+    return pc.replace_substring_regex(cells, rf"^(\s*[+-]?[0-9]+)[{decimal}]0*(\s*)$", r"\1\2")
+
+
 def is_wide(cell: str) -> bool:
     """Whether a cell is an integer beyond 64 bits."""
     tidy = cell.strip()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -75,6 +75,19 @@ class ParquetTable:
     def is_large(self) -> bool:
         """Whether processes for the encoding pay for their start."""
         return self.bytes > 4 << 20
+
+    def stored(self, names: Sequence[str]) -> Iterator[tuple[str, pa.Array]]:
+        """All values of some columns as they are stored, with the column's name; memory as of `batches`.
+
+        Raises:
+          InputError: a page is corrupt.
+        """
+        for number, file in enumerate(self.files):
+            count(number, len(self.files), "files", "types")
+            with _open(file) as parquet:
+                for batch in parquet.iter_batches(_rows_at_once(parquet), columns=list(names)):
+                    for name in names:
+                        yield name, batch.column(name)
 
     def batches(self) -> Iterator[tuple[SourceFile, pa.RecordBatch]]:
         """The rows, in the order of the files.

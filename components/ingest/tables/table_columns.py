@@ -8,7 +8,7 @@ midnight. Whatever is finer than a second is cut off.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -66,7 +66,7 @@ def column_of(type: pa.DataType) -> Column:
         return Column(Kind.BYTES) if _is_uuid(type) else column_of(type.storage_type)
     if kinds.is_dictionary(type):
         return column_of(type.value_type)
-    if _is_list(type):
+    if is_list(type):
         inner = column_of(type.value_type)
         if inner.many:
             raise ValueError(_NO_LISTS)
@@ -158,35 +158,31 @@ def widen(
     return widened
 
 
-def as_known(columns: Mapping[str, Column], known: Mapping[str, Kind]) -> dict[str, Column]:
-    """Columns with the types that they had in other data, where their values can have them.
-
-    Args:
-      columns: of these files.
-      known: the types in the other data; what has none there stays as it is.
-    """
-    found = {name: unify(column, Column(known.get(name, Kind.MISSING))) for name, column in columns.items()}
-    return {name: found[name] or column for name, column in columns.items()}
-
-
 def convert(values: pa.Array, column: Column) -> pa.Array:
     """Values as a column of that kind, nulls where they are missing.
 
     Raises:
       ValueError: a value does not fit; says which.
     """
-    if isinstance(values, pa.ExtensionArray):
-        values = _uuid_text(values.storage) if _is_uuid(values.type) else values.storage
-    if pa.types.is_dictionary(values.type):
-        values = values.dictionary_decode()
+    values = plain(values)
     if column.kind is Kind.MISSING:
         return pa.nulls(len(values))
     if not column.many:
+        if pa.types.is_floating(values.type) and column.kind is not Kind.FLOAT:
+            # (Of integers with gaps, see known_types: NaN is how pandas writes that there is none.)
+            values = pc.if_else(pc.is_nan(values), pa.scalar(None, values.type), values)
         return _scalars(values, column.kind)
-    if not _is_list(values.type):
+    if not is_list(values.type):
         # Another file has lists in this column.
         values = _lists_of_one(values)
     return _lists(values, column)
+
+
+def plain(values: pa.Array) -> pa.Array:
+    """Values without the extension type or the dictionary that they are stored with."""
+    if isinstance(values, pa.ExtensionArray):
+        values = _uuid_text(values.storage) if _is_uuid(values.type) else values.storage
+    return values.dictionary_decode() if pa.types.is_dictionary(values.type) else values
 
 
 def _lists(values: pa.Array, column: Column) -> pa.Array:
@@ -197,7 +193,7 @@ def _lists(values: pa.Array, column: Column) -> pa.Array:
         raise ValueError(f"a list with a null in it (row {row + 1} of those read together)")
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
     return pa.ListArray.from_arrays(
-        pa.array(offsets), convert(inner, Column(column.kind)).cast(column.arrow.value_type)
+        pa.array(offsets), _scalars(plain(inner), column.kind).cast(column.arrow.value_type)
     )
 
 
@@ -209,7 +205,7 @@ def _lists_of_one(values: pa.Array) -> pa.Array:
 def _scalars(values: pa.Array, kind: Kind) -> pa.Array:
     try:
         if kind is Kind.BYTES:
-            return values.cast(pa.binary())
+            return (values if _is_bytes(values.type) else values.cast(pa.string())).cast(pa.binary())
         if kind is Kind.INT:
             return _integers(values)
     except pa.ArrowInvalid as error:
@@ -238,7 +234,8 @@ def _floored(numbers: pa.Array, divisor: int) -> pa.Array:
     return pa.array(whole, pa.int64(), mask=numbers.is_null().to_numpy(zero_copy_only=False))
 
 
-def _is_list(type: pa.DataType) -> bool:
+def is_list(type: pa.DataType) -> bool:
+    """Whether a type is one of Arrow's lists."""
     kinds = pa.types
     plain = kinds.is_list(type) or kinds.is_large_list(type) or kinds.is_fixed_size_list(type)
     return plain or kinds.is_list_view(type) or kinds.is_large_list_view(type)

@@ -15,6 +15,7 @@ from __future__ import annotations
 import datetime
 import json
 import os
+import tempfile
 import uuid
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
@@ -76,6 +77,17 @@ def table(
 def _struct(fields: Mapping[str, pa.Array], rows: int) -> pa.Array:
     # Parquet has no structs without fields.
     return pa.StructArray.from_arrays(list(fields.values()), list(fields)) if fields else pa.nulls(rows)
+
+
+def make(folder: Path) -> None:
+    """Makes the folder of a log, and tries that it can be written to.
+
+    Raises:
+      OSError: it cannot.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    # (Rights say little of file systems that cannot be written.)
+    os.rmdir(tempfile.mkdtemp(prefix=".", dir=folder))
 
 
 def write(folder: Path, rows: pa.Table) -> list[Path]:

@@ -37,6 +37,8 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> ServedRoot:
             ["--label", "stabel"],
             "taxi: no version has the label 'stabel', did you mean 'stable'?; labels are gone, stable",
         ),
+        (["--label", ""], "--label is empty; name the label of a version, or leave it out for the one in service"),
+        (["--out", "p.json"], "--out p.json: .json is none of the formats of predictions; name a file that ends in"),
         (["--label", "gone"], "taxi: there is no version 9, which 'gone' names; there are 1, 2, 3"),
         (["--version", 1, "--label", "stable"], "--version and --label exclude each other; give one of them"),
         (["--format", "csv"], "out.parquet: the name is that of parquet, and the format is csv; "),

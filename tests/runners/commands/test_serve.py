@@ -125,6 +125,9 @@ def test_predictions_are_logged_where_that_is_asked_for(started: list[list[str]]
         ("serving: {log: {share: 1.5}}", [], "serving.log.share"),
         ("serving: {log: {redact: ['a,b']}}", [], "serving.log.redact"),
         ("serving: {logs: {}}", [], "logs"),
+        ("{}", ["--log", "/dev/null"], "--log /dev/null: /dev/null/mine cannot be made or written (Not a directory)"),
+        ("{}", ["--log", "/proc/logs"], "cannot be made or written (No such file or directory); name another folder"),
+        ("serving: {log: {folder: /dev/null}}", [], "serving.log in settings.yaml: /dev/null/mine cannot be made"),
     ],
 )
 def test_a_log_that_there_cannot_be(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pyarrow as pa
@@ -110,6 +111,28 @@ def test_places_that_cannot_be(
         predictions.check(Path(out), output_format, overwrite=True, data=data)
     assert str(error.value).startswith(f"--out {out}: ")
     assert str(error.value).endswith(f"{said}, or a folder" if "ends in" in said else said)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("p.json", ".json is none of the formats of predictions; name a file that ends in"),
+        ("new/p.CSV.GZ", ".GZ is none of the formats of predictions; name a file that ends in"),
+        ("p.parqet", ".parqet is none of the formats of predictions, did you mean '.parquet'?; name a file"),
+    ],
+)
+def test_a_file_of_no_format_of_predictions_is_no_folder(tmp_path: Path, name: str, said: str) -> None:
+    for _ in range(2):
+        with pytest.raises(InputError, match=re.escape(f"--out {tmp_path / name}: {said}")):
+            predictions.check(tmp_path / name, "parquet", overwrite=True, data="x")
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+
+
+def test_folders_whose_names_have_points(tmp_path: Path) -> None:
+    (tmp_path / "made.json").mkdir()
+    for name in ("2026.11.30", "predictions.v2", "part-1.5", ".hidden", "made.json"):
+        predictions.check(tmp_path / name, "csv", overwrite=False, data="x")
 
 
 def test_a_copy_that_fails_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -50,6 +51,31 @@ class AvroRows:
         Raises:
           InputError: a block does not hold what the header says.
         """
+        schema = pa.schema([(name, column.arrow) for name, column in self.columns.items()])
+        for records, offset in self._decoded():
+            arrays = {}
+            for entry in self.schema.fields:
+                with self._blamed(entry.name, records, offset):
+                    values = _array([record[entry.name] for record in records], entry.stored)
+                    arrays[entry.name] = convert(values.cast(entry.type), self.columns[entry.name])
+                    self.overflows.look(entry.name, values, arrays[entry.name], self.file)
+            yield pa.RecordBatch.from_arrays([arrays[name] for name in self.columns], schema=schema)
+
+    def stored(self, names: Sequence[str]) -> Iterator[tuple[str, pa.Array]]:
+        """The values of some columns as they are stored, with the column's name.
+
+        Raises:
+          InputError: a block does not hold what the header says.
+        """
+        for records, offset in self._decoded():
+            for entry in self.schema.fields:
+                if entry.name in names:
+                    with self._blamed(entry.name, records, offset):
+                        values = _array([record[entry.name] for record in records], entry.stored).cast(entry.type)
+                    yield entry.name, values
+
+    def _decoded(self) -> Iterator[tuple[list[dict[str, Any]], int]]:
+        """The records of some blocks at once, and the byte at which the first of these begins."""
         records: list[dict[str, Any]] = []
         first = size = 0
         for block in self.blocks:
@@ -58,23 +84,18 @@ class AvroRows:
             records += self._records(block, data)
             size += len(data)
             if len(records) >= _BATCH_RECORDS or size >= BATCH_BYTES:
-                yield self._batch(records, first)
+                yield records, first
                 records, size = [], 0
         if records:
-            yield self._batch(records, first)
+            yield records, first
 
-    def _batch(self, records: list[dict[str, Any]], offset: int) -> pa.RecordBatch:
-        arrays = {}
-        for entry in self.schema.fields:
-            try:
-                values = _array([record[entry.name] for record in records], entry.stored)
-                arrays[entry.name] = convert(values.cast(entry.type), self.columns[entry.name])
-                self.overflows.look(entry.name, values, arrays[entry.name], self.file)
-            except (ValueError, OverflowError, pa.ArrowException) as error:
-                where = f"{self.file}: column {entry.name!r}, {len(records):,} records from byte {offset} on"
-                raise InputError(f"{where}: {error}: mend it") from None
-        schema = pa.schema([(name, column.arrow) for name, column in self.columns.items()])
-        return pa.RecordBatch.from_arrays([arrays[name] for name in self.columns], schema=schema)
+    @contextmanager
+    def _blamed(self, name: str, records: list[dict[str, Any]], offset: int) -> Iterator[None]:
+        try:
+            yield
+        except (ValueError, OverflowError, pa.ArrowException) as error:
+            where = f"{self.file}: column {name!r}, {len(records):,} records from byte {offset} on"
+            raise InputError(f"{where}: {error}: mend it") from None
 
     def _plain(self, block: Block) -> bytes:
         try:
@@ -138,6 +159,11 @@ class AvroTable:
     def is_large(self) -> bool:
         """Whether processes for the decoding pay for their start."""
         return self.bytes > _PART_BYTES
+
+    def stored(self, names: Sequence[str]) -> Iterator[tuple[str, pa.Array]]:
+        """All values of some columns as they are stored, with the column's name."""
+        for _, rows in self.parts():
+            yield from rows.stored(names)
 
     def parts(self) -> Iterator[tuple[SourceFile, AvroRows]]:
         """The rows, in the order of the files, in parts of about a megabyte."""

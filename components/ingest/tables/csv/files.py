@@ -49,6 +49,7 @@ class CsvTable:
     text_causes: list[TextCause] = field(default_factory=list)
     rows: int = 0
     overflows: Overflows = field(default_factory=Overflows)
+    _integers: frozenset[str] = frozenset()
     _headers: dict[str, Header] = field(default_factory=dict)
     _blocks: dict[str, int] = field(default_factory=dict)
 
@@ -69,6 +70,8 @@ class CsvTable:
             none has rows, or there is no such column as `text_columns` names.
         """
         table = cls(files, options or CsvOptions())
+        # With gaps, pandas writes them as 12.0.
+        table._integers = frozenset(name for name, kind in (known or {}).items() if kind is Kind.INT)
         causes = TextCauses(table.options)
         for file in files:
             header = table._headers[file.path] = Header.read(file, table.options)
@@ -100,7 +103,7 @@ class CsvTable:
             for batch in self._text_batches(file, self._blocks[file.path]):
                 try:
                     arrays = [
-                        columns.convert(batch.column(name), self.kinds[name], self.options.decimal)
+                        columns.convert(self._plain(name, batch.column(name)), self.kinds[name], self.options.decimal)
                         for name in self.names
                     ]
                     for name, values in zip(self.names, arrays, strict=True):
@@ -117,7 +120,7 @@ class CsvTable:
                 for batch in self._text_batches(file, block):
                     for name in self.names:
                         cells, before = batch.column(name), self.kinds[name]
-                        self.kinds[name] = columns.infer(cells, before, self.options.decimal)
+                        self.kinds[name] = columns.infer(self._plain(name, cells), before, self.options.decimal)
                         causes.look(name, before, self.kinds[name], cells, header, file, rows)
                     rows += batch.num_rows
                     # (Bytes would say less: Arrow reads ahead as far as it likes.)
@@ -131,6 +134,11 @@ class CsvTable:
                 block *= 4
         self.rows += rows
         self._blocks[file.path] = block
+
+    def _plain(self, name: str, cells: pa.StringArray) -> pa.StringArray:
+        if name not in self._integers or self.kinds[name] is Kind.BYTES:
+            return cells
+        return columns.without_zero_decimals(cells, self.options.decimal)
 
     def _text_batches(self, file: SourceFile, block: int) -> Iterator[pa.RecordBatch]:
         options, header = self.options, self._headers[file.path]

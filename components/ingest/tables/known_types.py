@@ -1,0 +1,89 @@
+"""Columns of typed tables with the types that training had, and what training had not without a loss.
+
+A format of 64-bit floats says little of what its columns are: pandas writes integers as float64 where rows have none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pyarrow as pa
+
+from components.ingest.tables.columns import Kind
+from components.ingest.tables.table_columns import Column, is_list, plain, unify
+
+_BEYOND_INT64 = 2.0**63
+
+Reader = Callable[[Sequence[str]], Iterable[tuple[str, pa.Array]]]
+"""Gives all values of these columns as they are stored, array by array, each with its column's name."""
+
+
+@dataclass
+class _Seen:
+    """What a column of numbers is, as far as its values were seen.
+
+    Attributes:
+      whole: int64 holds them all, but for NaN, which is a missing value.
+      short: float32 holds them all.
+    """
+
+    whole: bool = True
+    short: bool = True
+
+    def look(self, values: pa.Array, *, many: bool) -> None:
+        """Takes in some values; in a list (`many`) none can be missing."""
+        values = values.drop_null()
+        if not pa.types.is_floating(values.type):
+            # Of decimals, and of integers that another file has here: no float tells what they are.
+            self.short = self.short and not len(values)
+            self.whole = self.whole and _fits_int64(values)
+            return
+        numbers = values.to_numpy(zero_copy_only=False).astype(np.float64)
+        missing = np.isnan(numbers)
+        with np.errstate(over="ignore"):
+            self.short = self.short and bool((missing | (numbers.astype(np.float32) == numbers)).all())
+        if not many:
+            numbers = numbers[~missing]
+        whole = (np.abs(numbers) < _BEYOND_INT64) & (np.floor(numbers) == numbers)
+        self.whole = self.whole and bool(whole.all())
+
+
+def as_known(columns: Mapping[str, Column], known: Mapping[str, Kind], read: Reader) -> dict[str, Column]:
+    """Columns with the types that they had in training, where their values can have them.
+
+    Floats without fractions are integers where training had integers. Numbers of a column that training had not, such
+    as an id, are no inputs, and kept whatever it takes: as integers, as float32 where that holds them, else as text.
+
+    Args:
+      columns: of these files.
+      known: the types in training, by name; none where the data alone tells them.
+      read: reads the values of columns, where only these tell.
+    """
+    if not known:
+        return dict(columns)
+    asked = [
+        name for name, each in columns.items() if each.kind is Kind.FLOAT and known.get(name, Kind.INT) is Kind.INT
+    ]
+    seen = {name: _Seen() for name in asked}
+    for name, values in read(asked) if asked else ():
+        stored = plain(values)
+        seen[name].look(plain(stored.flatten()) if is_list(stored.type) else stored, many=columns[name].many)
+    typed = {}
+    for name, column in columns.items():
+        if name in seen and seen[name].whole:
+            typed[name] = replace(column, kind=Kind.INT)
+        elif name in seen and name not in known and not seen[name].short:
+            typed[name] = replace(column, kind=Kind.BYTES)
+        else:
+            typed[name] = unify(column, Column(known.get(name, Kind.MISSING))) or column
+    return typed
+
+
+def _fits_int64(values: pa.Array) -> bool:
+    try:
+        values.cast(pa.int64())
+    except pa.ArrowInvalid:
+        return False
+    return True
