@@ -9,7 +9,7 @@ import os
 import sys
 from pathlib import Path
 
-from components.runtime.records.prediction_log import SECONDS
+from components.runtime.records import prediction_log as log_files
 
 _BAD_INPUT = 65
 _UNAVAILABLE = 69
@@ -35,7 +35,9 @@ def main(arguments: list[str] | None = None) -> int:
         "--prediction_log_redact", type=_names, default=[], help="features that are left out: name,name"
     )
     parser.add_argument("--prediction_log_megabytes", type=_whole, default=1000, help="on disk; the oldest go first")
-    parser.add_argument("--prediction_log_seconds", type=float, default=SECONDS, help="that a row waits for its file")
+    parser.add_argument(
+        "--prediction_log_seconds", type=float, default=log_files.SECONDS, help="that a row waits for its file"
+    )
     options = parser.parse_args(arguments)
     # KServe reads the command line too, and knows other options.
     sys.argv = sys.argv[:1]
@@ -85,8 +87,6 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _fault_of_log(folder: Path) -> str:
     """Why nothing can be logged there; empty where it can, and the folder is made."""
-    from components.runtime.records import prediction_log as log_files
-
     try:
         log_files.make(folder)
     except OSError as error:
