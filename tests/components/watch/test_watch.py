@@ -215,7 +215,7 @@ def test_the_comparators_of_the_schema_go_before_the_default_and_own_thresholds_
         for each in found["windows"][-1]["distances"]
         if each["measure"] != "missing" and each["kind"] == "skew"
     }
-    assert bounds == pytest.approx({"fare": 0.9, "hour": 0.2, "payment": 0.7})
+    assert bounds == pytest.approx({"fare": 0.9, "hour": 0.2, "payment": 0.7, "prediction.outputs": 0.5})
     assert found["state"] == "ok"
     assert world.watch(thresholds={"payment": 0.3}).told["passed"][0].startswith("skew of payment ")
 

@@ -155,7 +155,7 @@ def test_the_command_that_is_told_reads_all_spans_that_it_can(tmp_path: Path) ->
         (data.data / f"span-{number}" / name).touch()
     command = f"./millrace run mine --data {data.data} --spans"
     told = training.command("mine", settings, data)
-    assert told == f"{command} 2 (1 older not: their files are not Parquet, and a run reads one format)"
+    assert told == f"{command} 2  # 1 older not: their files are not Parquet, and a run reads one format"
     (data.data / "span-1" / "trips.csv").unlink()
     assert training.command("mine", settings, data) == f"{command} 3"
     patterns = model(tmp_path / "split", "ingest: {split_patterns: {train: 'train/*', eval: 'eval/*'}}")
