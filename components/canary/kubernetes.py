@@ -50,15 +50,13 @@ class Kubernetes:
     def pool(self) -> urllib3.PoolManager:
         """What asks the API as who runs this, and what lies behind it: `pod` has the addresses."""
         timeout = urllib3.Timeout(_TIMEOUT)
-        # The token of a pod is another one every hour.
-        token = f"Bearer {self._token.read_text().strip()}" if self._is_inside else ""
         return urllib3.PoolManager(
-            maxsize=16,
-            retries=False,
-            timeout=timeout,
-            headers={"Authorization": token} if token else {},
-            ca_certs=self._certificate,
+            maxsize=16, retries=False, timeout=timeout, headers=self._account(), ca_certs=self._certificate
         )
+
+    def _account(self) -> dict[str, str]:
+        """The header that says who asks; read each time, for the token of a pod is another one every hour."""
+        return {"Authorization": f"Bearer {self._token.read_text().strip()}"} if self._is_inside else {}
 
     def get(self, path: str) -> dict[str, Any]:
         """A resource, or a list of them.
@@ -110,12 +108,11 @@ class Kubernetes:
         return found
 
     def _raw(self, method: str, address: str, body: Any = None, kind: str = "") -> bytes:
-        pool = self.pool() if self._is_inside else self._pool
-        headers = dict(pool.headers) | ({"Content-Type": kind} if kind else {})
+        headers = self._account() | ({"Content-Type": kind} if kind else {})
         content = None if body is None else json.dumps(body).encode()
         place = address.removeprefix(self.address)
         try:
-            answer = pool.request(method, address, body=content, headers=headers)
+            answer = self._pool.request(method, address, body=content, headers=headers)
         except urllib3.exceptions.HTTPError as error:
             raise TransientError(
                 f"Kubernetes at {self.address}: no answer ({type(error).__name__}); try again"
