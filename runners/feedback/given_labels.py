@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +15,7 @@ from components.runtime.data.labels import array, read, typed
 from components.runtime.data.schema_columns import Column
 from components.runtime.errors import InputError, did_you_mean
 from components.runtime.records import prediction_log
+from runners.serving.rows import json_lines
 
 _FORMATS = (".csv", ".tsv", ".parquet", ".jsonl", ".ndjson", ".json")
 _SHOWN = 10
@@ -124,21 +124,9 @@ def _read(file: Path) -> pa.Table:
             # What a value is says the model, not the file: 02139 may be a text.
             texts = csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False)
             return csv.read_csv(file, parse_options=parse, convert_options=texts)
-        with file.open("rb") as lines:
-            return _of_lines(_lines(file, lines))
+        return _of_lines(json_lines(file))
     except (pa.ArrowException, OSError) as error:
         raise InputError(f"{file}: cannot be read: {str(error).splitlines()[0]}") from None
-
-
-def _lines(file: Path, lines: Iterable[bytes]) -> Iterator[dict[str, Any]]:
-    for number, line in enumerate(lines, 1):
-        try:
-            row = json.loads(line)
-        except ValueError as error:
-            raise InputError(f"{file}: line {number} is no JSON ({error})") from None
-        if not isinstance(row, dict):
-            raise InputError(f"{file}: line {number} is no JSON object")
-        yield row
 
 
 def _of_lines(rows: Iterable[dict[str, Any]]) -> pa.Table:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -73,7 +74,7 @@ def _read(file: Path, limit: int) -> Iterator[Mapping[str, Any]]:
         raise InputError(f"{file}: only {', '.join(_FORMATS)} can be asked about")
     try:
         if kind in (".jsonl", ".ndjson", ".json"):
-            yield from _lines(file, limit)
+            yield from json_lines(file, limit)
             return
         if kind == ".parquet":
             batches = parquet.ParquetFile(file).iter_batches(batch_size=limit)
@@ -95,11 +96,19 @@ def _read(file: Path, limit: int) -> Iterator[Mapping[str, Any]]:
         raise InputError(f"{file}: cannot be read: {str(error).splitlines()[0]}") from None
 
 
-def _lines(file: Path, limit: int) -> Iterator[Mapping[str, Any]]:
+def json_lines(file: Path, limit: int | None = None) -> Iterator[dict[str, Any]]:
+    """The rows of a file with a JSON object a line.
+
+    Args:
+      file: the file.
+      limit: so many of its first rows; all without.
+
+    Raises:
+      InputError: a line is none.
+      OSError: the file cannot be read.
+    """
     with file.open("rb") as lines:
-        for number, line in enumerate(lines, 1):
-            if number > limit:
-                return
+        for number, line in enumerate(itertools.islice(lines, limit), 1):
             try:
                 row = json.loads(line)
             except ValueError as error:
