@@ -16,7 +16,7 @@ class OvertakenError(Exception):
 
 def stable_version(root: Path, destination: str, label: str, version: int, replaced: int) -> int:
     """The version with the label, which the one that was in service before gets where none has it; 0 where none was."""
-    known = _read(root)
+    known = labels.known(root)
     there = dict(serving.numbered(root))
     if version not in there:
         raise InputError(f"{destination}: version {version} is gone; run the pipeline again")
@@ -29,17 +29,10 @@ def stable_version(root: Path, destination: str, label: str, version: int, repla
     return found
 
 
-def _read(root: Path) -> dict[str, int]:
-    try:
-        return labels.read(root)
-    except ValueError as error:
-        raise InputError(str(error)) from None
-
-
 def give_label(root: Path, destination: str, label: str, version: int) -> None:
     """Gives a version the label."""
     with publishing.changing(destination, root):
-        labels.write(root, _read(root) | {label: version})
+        labels.write(root, labels.known(root) | {label: version})
     progress(f"{label} is version {version} of {destination}")
 
 
@@ -52,7 +45,7 @@ def promote(root: Path, destination: str, label: str, version: int) -> None:
     with publishing.changing(destination, root):
         if (newest := max(dict(serving.numbered(root)), default=0)) != version:
             raise OvertakenError(f"version {newest} has come meanwhile, whose own canary tells more")
-        labels.write(root, _read(root) | {label: version})
+        labels.write(root, labels.known(root) | {label: version})
     progress(f"{label} is version {version} of {destination}")
 
 
@@ -84,9 +77,7 @@ def put_back(root: Path, destination: str, stable: int, version: int, reason: st
         except serving.DamagedError as error:
             progress(f"version {stable} is not put back: it is damaged: {error}")
             return 0
-        number = serving.next_number(root)
-        said = {"version": number, "same_as": stable, "replaced": version, "by": "canary", "why": reason, "run": run}
-        about = {"producer": f"millrace/canary {VERSION}", serving.ROLLED_BACK: said}
-        publishing.publish_again(root, model, about)
+        producer = f"millrace/canary {VERSION}"
+        number = publishing.put_back(root, model, version, producer, by="canary", why=reason, run=run)
     progress(f"version {number} of {destination} is the model of version {stable} again")
     return number

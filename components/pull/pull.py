@@ -16,7 +16,7 @@ from tensorflow_metadata.proto.v0 import schema_pb2
 
 from components.runtime.data import tfmd
 from components.runtime.data.storage import local_file
-from components.runtime.errors import InputError, TransientError, did_you_mean
+from components.runtime.errors import InputError, did_you_mean
 from components.runtime.publish import labels, saved_signatures, serving, trained_on
 from components.runtime.stage.artifacts import OutputArtifact
 from components.runtime.stage.progress import report
@@ -61,12 +61,7 @@ def pull(
     root = serving.serving_root(destination)
     found = _found(destination, root, _number(destination, root, version, label))
     report(f"version {found.number} of {destination}")
-    try:
-        serving.copy_files(found.folder, pulled_model.path / serving.MODEL_FOLDER, found.files)
-    except (serving.DamagedError, FileNotFoundError) as error:
-        raise TransientError(
-            f"{destination}: version {found.number} changed while it was copied ({error}); run again"
-        ) from None
+    serving.copy_model(found, pulled_model.path / serving.MODEL_FOLDER, destination)
     told, source = trained_on.read(found.folder).schema, "of the version"
     if told is None:
         if not schema_file:
@@ -95,10 +90,7 @@ def _number(destination: str, root: Path, version: int, label: str) -> int:
     if not numbers:
         raise InputError(f"{destination}: nothing was pushed here yet; run the pipeline, which pushes what is blessed")
     if label:
-        try:
-            known = labels.read(root)
-        except ValueError as error:
-            raise InputError(str(error)) from None
+        known = labels.known(root)
         if label not in known:
             raise InputError(
                 f"{destination}: no version has the label {label!r}{did_you_mean(label, known)}; "

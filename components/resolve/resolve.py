@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from components.runtime.errors import TransientError
 from components.runtime.publish import serving
 from components.runtime.stage.artifacts import InputArtifact, OutputArtifact
 from components.runtime.stage.progress import report
@@ -42,12 +41,7 @@ def resolve(
     baseline = found.baseline
     baseline_model.directory()
     if baseline is not None:
-        try:
-            serving.copy_files(baseline.folder, baseline_model.path / serving.MODEL_FOLDER, baseline.files)
-        except (serving.DamagedError, FileNotFoundError) as error:
-            raise TransientError(
-                f"{destination}: version {baseline.number} changed while it was copied ({error}); run again"
-            ) from None
+        serving.copy_model(baseline, baseline_model.path / serving.MODEL_FOLDER, destination)
     baseline_model.metadata |= {
         "found": baseline is not None,
         "version": baseline.number if baseline else 0,

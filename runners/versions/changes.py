@@ -6,7 +6,6 @@ Each checks under the directory's lock what was looked at before it, for others 
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 from components.runtime import VERSION
@@ -61,12 +60,8 @@ def rollback(
             exports.verify(earlier)
         except serving.DamagedError as error:
             raise InputError(f"{destination}: version {to} is damaged: {error}") from None
-        said = {"same_as": to, "replaced": replaced, "by": by, "why": why, "run": run}
-        about = {
-            "producer": f"millrace/rollback {VERSION}",
-            serving.ROLLED_BACK: {"version": serving.next_number(root)} | said,
-        }
-        number = publishing.publish_again(root, earlier, about)
+        producer = f"millrace/rollback {VERSION}"
+        number = publishing.put_back(root, earlier, replaced, producer, by=by, why=why, run=run)
     how = {"created": True, "replaced": replaced, "same_as": to}
     report(f"version {number} of {destination}{serving.how_pushed(how)}, in place of version {replaced}")
     facts = {"version": number, "destination": destination, "model_digest": earlier.model_digest}
@@ -91,7 +86,7 @@ def promote(version: InputArtifact, destination: str, label: str, of_version: in
     with publishing.changing(destination, root, output.warn):
         if of_version not in dict(serving.numbered(root)):
             raise InputError(f"{destination}: version {of_version} has gone meanwhile")
-        known = _read(root)
+        known = labels.known(root)
         labels.write(root, known | {label: of_version})
     _tell(labelled, {"label": label, "of_version": of_version, "earlier_version": known.get(label, 0)})
 
@@ -109,7 +104,7 @@ def unlabel(destination: str, label: str, labelled: OutputArtifact) -> None:
     """
     root = serving.serving_root(destination)
     with publishing.changing(destination, root, output.warn):
-        known = _read(root)
+        known = labels.known(root)
         if label not in known:
             raise InputError(f"{destination}: no version has the label {label!r} any more")
         labels.write(root, {name: number for name, number in known.items() if name != label})
@@ -139,13 +134,6 @@ def remove(destination: str, keep: int, versions: list[int], removed_versions: O
     file = removed_versions.directory() / "removed.json"
     file.write_text(json.dumps({"removed": removed}) + "\n")
     removed_versions.metadata |= {"removed": removed, "kept": keep}
-
-
-def _read(root: Path) -> dict[str, int]:
-    try:
-        return labels.read(root)
-    except ValueError as error:
-        raise InputError(str(error)) from None
 
 
 def _tell(labelled: OutputArtifact, facts: dict[str, Any]) -> None:

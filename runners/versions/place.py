@@ -128,10 +128,7 @@ class Place:
         Raises:
           InputError: they cannot be read.
         """
-        try:
-            return labels.read(self.folder)
-        except ValueError as error:
-            raise InputError(str(error)) from None
+        return labels.known(self.folder)
 
 
 def some(numbers: list[int], limit: int = 8) -> str:

@@ -49,6 +49,18 @@ def read(root: Path) -> dict[str, int]:
         raise ValueError(f"{file}: cannot be read ({error}); mend or remove it") from None
 
 
+def known(root: Path) -> dict[str, int]:
+    """The same as `read`, for whoever goes by them.
+
+    Raises:
+      InputError: the file cannot be read.
+    """
+    try:
+        return read(root)
+    except ValueError as error:
+        raise InputError(str(error)) from None
+
+
 def write(root: Path, labels: dict[str, int]) -> None:
     """Puts labels in place of those that there are, by one rename; whoever calls holds the directory's lock."""
     write_whole(root / LABELS, json.dumps(labels, indent=1, sort_keys=True) + "\n")

@@ -133,17 +133,21 @@ def _write_manifest(path: Path, document: Mapping[str, Any]) -> None:
         os.fsync(stream.fileno())
 
 
-def publish_again(root: Path, version: serving.Version, about: Mapping[str, Any]) -> int:
+def put_back(root: Path, version: serving.Version, replaced: int, producer: str, **told: str) -> int:
     """Makes the model of an earlier version the next one, with all that lies in that version's folder.
 
     Args:
       root: the serving directory.
       version: the earlier one, intact.
-      about: what the manifest says besides what the earlier one said.
+      replaced: number of the one that was in service.
+      producer: who does it, in the manifest.
+      told: `by`, `why` and `run`, as the manifest has them under `serving.ROLLED_BACK`.
 
     Returns:
       The number; whoever calls holds the directory's lock.
     """
+    said = {"version": serving.next_number(root), "same_as": version.number, "replaced": replaced, **told}
+    about = {"producer": producer, serving.ROLLED_BACK: said}
     # A file that somebody put there, such as requests to warm up with, is none of the model's content.
     others = {
         name: version.folder / name

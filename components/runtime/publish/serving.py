@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from components.runtime.errors import InputError
+from components.runtime.errors import InputError, TransientError
 from components.runtime.stage import progress
 from components.runtime.stage.artifacts import (
     InputArtifact,
@@ -283,6 +283,25 @@ def saved_model(model: InputArtifact) -> Path:
             f"{model.name}: no SavedModel in {folder}; run_fn has to save the model to fn_args.serving_model_dir"
         )
     return folder
+
+
+def copy_model(version: Version, target: Path, destination: str) -> None:
+    """Copies the model of a version, whole or not at all.
+
+    Args:
+      version: intact when it was looked at.
+      target: the folder that gets its SavedModel.
+      destination: what people call the serving directory.
+
+    Raises:
+      TransientError: somebody removed or changed the version meanwhile.
+    """
+    try:
+        copy_files(version.folder, target, version.files)
+    except (DamagedError, FileNotFoundError) as error:
+        raise TransientError(
+            f"{destination}: version {version.number} changed while it was copied ({error}); run again"
+        ) from None
 
 
 def copy_files(source: Path, target: Path, files: Mapping[str, str]) -> None:
