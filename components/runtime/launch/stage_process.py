@@ -14,6 +14,7 @@ from typing import IO
 
 from components.runtime.errors import InputError
 from components.runtime.launch.execution import Completed
+from components.runtime.launch.warm import die_with_parent
 from components.runtime.stage import progress
 
 # The kernel allows a container 30 s between SIGTERM and SIGKILL; a stage gets this much of it.
@@ -42,6 +43,8 @@ def run_stage(command: list[str], log: Path, _workplace: Path | None = None) -> 
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                # A signal may end the launcher before it knows of the stage that it has begun.
+                preexec_fn=die_with_parent,
             )
         except (FileNotFoundError, PermissionError):
             raise InputError(f"the image has no command {command[0]!r}; mend the component's command") from None
