@@ -34,6 +34,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--prediction_log_redact", type=_names, default=[], help="features that are left out: name,name"
     )
+    parser.add_argument(
+        "--prediction_log_images", action="store_true", help="images too, besides what is measured of them"
+    )
     parser.add_argument("--prediction_log_megabytes", type=_whole, default=1000, help="on disk; the oldest go first")
     parser.add_argument(
         "--prediction_log_seconds", type=float, default=log_files.SECONDS, help="that a row waits for its file"
@@ -67,6 +70,7 @@ def main(arguments: list[str] | None = None) -> int:
             redacted=options.prediction_log_redact,
             megabytes=options.prediction_log_megabytes,
             seconds=options.prediction_log_seconds,
+            images=options.prediction_log_images,
         )
     models = {options.model_name: Versions(options.model_name, options.model_base_path, options.serve_label, log)}
     try:

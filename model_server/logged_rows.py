@@ -8,8 +8,10 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
+from components.runtime.data import pictures
 from components.runtime.records import prediction_log as log_files
 from model_server import logged_values
 from model_server.logged_values import Array
@@ -74,22 +76,31 @@ def of(
     )
 
 
-def table(answered: Sequence[Answered], redacted: Collection[str]) -> pa.Table:
+def table(answered: Sequence[Answered], redacted: Collection[str], *, images: bool = False) -> pa.Table:
     """The rows of requests of one group.
+
+    What is asked about an encoded image is logged as what can be measured of it, and what is answered by pixel as whole
+    numbers, such as a mask, or as a mean.
 
     Args:
       answered: one or more.
       redacted: features and outputs that are left out.
+      images: whether the images are logged too.
     """
     answered = sorted(answered, key=lambda each: each.time)
     first, rows = answered[0], sum(each.rows for each in answered)
+    features = _features(answered, redacted)
+    answers = [each.answers for each in answered]
+    if image := _image(features):
+        features = _measured(features, image, redacted, kept=images)
+        answers = [{name: _by_image(values) for name, values in each.items()} for each in answers]
     return log_files.table(
         [f"{each.request}-{row}" for each in answered for row in range(each.rows)],
         [each.time for each in answered for _ in range(each.rows)],
         [first.version] * rows,
         [first.signature.name] * rows,
-        _features(answered, redacted),
-        _columns([each.answers for each in answered], redacted, missing=False),
+        features,
+        _columns(answers, redacted, missing=False),
         redacted,
     )
 
@@ -106,6 +117,42 @@ def _features(answered: Sequence[Answered], redacted: Collection[str]) -> dict[s
         if redacted:
             return {}
     return _columns([each.given for each in answered], redacted, missing=True)
+
+
+def _image(features: Mapping[str, pa.Array]) -> str:
+    """The only feature that is of encoded images; empty where there is none, or several."""
+    found = [
+        name
+        for name, values in features.items()
+        if pa.types.is_binary(values.type)
+        and values.null_count < len(values)
+        and all(map(pictures.format_of, values.drop_null().to_pylist()))
+    ]
+    return found[0] if len(found) == 1 else ""
+
+
+def _measured(
+    features: Mapping[str, pa.Array], image: str, redacted: Collection[str], *, kept: bool
+) -> dict[str, pa.Array]:
+    """The features with what is known of their image, under the names that ingest has for it."""
+    contents = [each or b"" for each in features[image].to_pylist()]
+    sizes = [pictures.size(each) or (None, None) for each in contents]
+    measures = [pictures.measured(each) for each in contents]
+    known = {
+        pictures.IMAGE_FORMAT: pa.array([pictures.format_of(each) or None for each in contents], pa.string()),
+        pictures.HEIGHT: pa.array([height for height, _ in sizes], pa.int64()),
+        pictures.WIDTH: pa.array([width for _, width in sizes], pa.int64()),
+        **{name: pa.array([each.get(name) for each in measures], pa.float32()) for name in pictures.MEASURES},
+    }
+    given = {name: values for name, values in features.items() if kept or name != image}
+    # (What the model is given under such a name goes before.)
+    return {name: values for name, values in {**known, **given}.items() if name not in redacted}
+
+
+def _by_image(values: Array) -> Array:
+    """Numbers with a fraction for each place of an image, such as how sure a model is of it, as their mean."""
+    by_place = values.ndim > 2 and values.dtype.kind not in "biuOSU"
+    return values.reshape(len(values), -1).mean(axis=1, dtype=np.float64).astype(np.float32) if by_place else values
 
 
 def _takes_examples(asked: Answered) -> bool:

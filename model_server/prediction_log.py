@@ -81,7 +81,16 @@ class Asked:
 class PredictionLog:
     """The log of one model; any thread may add to it."""
 
-    def __init__(self, folder: Path, *, share: float, redacted: Sequence[str], megabytes: int, seconds: float) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        share: float,
+        redacted: Sequence[str],
+        megabytes: int,
+        seconds: float,
+        images: bool = False,
+    ) -> None:
         """Writes from now on, until it is closed.
 
         Args:
@@ -90,8 +99,10 @@ class PredictionLog:
           redacted: features and outputs that are left out.
           megabytes: that the log may have on disk; the oldest go first.
           seconds: the longest that a row waits for its file.
+          images: whether encoded images are logged too, besides what is measured of them.
         """
         self.folder = folder
+        self._images = images
         self._share = share
         self._redacted = frozenset(redacted)
         self._most_bytes = megabytes * _MB
@@ -205,7 +216,7 @@ class PredictionLog:
 
     def _write_rows(self, answered: list[Answered]) -> None:
         count = sum(each.rows for each in answered)
-        if self._try(lambda: log_files.write(self.folder, logged_rows.table(answered, self._redacted))):
+        if self._try(lambda: log_files.write(self.folder, logged_rows.table(answered, self._redacted, images=self._images))):
             LOG_ROWS.inc(count)
         else:
             LOG_DROPPED.labels("disk").inc(count)

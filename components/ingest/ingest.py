@@ -16,7 +16,7 @@ from components.ingest.raw_files import RawFiles, open_files
 from components.ingest.sample import page as sample_page
 from components.ingest.sample.sampling import MAX_ROWS, Reservoir
 from components.ingest.sources import CSV, IMAGES, SourceFile, Sources, find, format_of
-from components.ingest.spans import find_newest, told
+from components.ingest.spans import find_newest, newest_folders, told
 from components.ingest.splits import Splits
 from components.ingest.tables.columns import Kind
 from components.ingest.tables.csv.options import CsvOptions
@@ -88,13 +88,16 @@ def ingest(
     place = shown(data)
     buckets = None if split_patterns else Splits.parse(splits)
     names = buckets.names if buckets else tuple(sorted(split_patterns))
-    is_images = not spans and are_images(data, format, split_patterns, images)
-    found = ImageIngestion.find(data, split_patterns, images) if is_images else None
-    newest = find_newest(data, split_patterns, spans) if spans else None
+    # (Spans are not looked into for what they may be.)
+    is_images = format == IMAGES or bool(images) if spans else are_images(data, format, split_patterns, images)
+    found = None
+    if is_images:
+        found = ImageIngestion.find(data, split_patterns, images, newest_folders(data, spans) if spans else None)
+    newest = find_newest(data, split_patterns, spans) if spans and not found else None
     sources = found.sources() if found else newest or find(data, split_patterns)
     kind = IMAGES if found else format_of(sources.files, format)
     if newest and kind == IMAGES:
-        raise InputError("spans are of tables and of tf.Examples, and these are images: take spans out")
+        raise InputError("these are spans of images: set ingest.format to images, and images to how they lie in each")
     samples = {name: Reservoir(name, sample_rows, sample_page.keep) for name in names}
     options = CsvOptions.parse(
         delimiter=delimiter,

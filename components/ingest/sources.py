@@ -115,6 +115,19 @@ class Sources:
     spans: list[int] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class Newest:
+    """The newest spans of data, see `components.ingest.spans`.
+
+    Attributes:
+      place: the folder that they lie in, as the user would write it.
+      folders: name, and path or URI, of each by its number; the oldest first.
+    """
+
+    place: str
+    folders: Mapping[int, tuple[str, str]]
+
+
 class NoFiles(InputError):
     """A folder holds no files, though its subfolders may."""
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from pyarrow import fs
 
-from components.ingest.sources import Sources, find
+from components.ingest.sources import Newest, Sources, find
 from components.runtime.data.storage import filesystem as filesystem_of
 from components.runtime.data.storage import reading, shown
 from components.runtime.errors import InputError
@@ -28,6 +28,23 @@ def find_newest(data: str, patterns: Mapping[str, Any], spans: int) -> Sources:
     Raises:
       InputError: there is no span, two folders have one number, or a span has no files.
     """
+    newest = newest_folders(data, spans)
+    files = []
+    for name, folder in newest.folders.values():
+        files += [replace(file, label=f"{name}/{file.label}") for file in find(folder, patterns).files]
+    return Sources(files, None, newest.place, list(newest.folders))
+
+
+def newest_folders(data: str, spans: int) -> Newest:
+    """Finds the folders of the newest spans, of fewer where there are not so many.
+
+    Args:
+      data: path or URI of a folder of `span-N` folders.
+      spans: how many.
+
+    Raises:
+      InputError: there is no span, or two folders have one number.
+    """
     if not data:
         raise InputError("data is empty: give a folder with the folders span-1, span-2 and so on")
     filesystem, root = filesystem_of(data)
@@ -44,14 +61,10 @@ def find_newest(data: str, patterns: Mapping[str, Any], spans: int) -> Sources:
             folders[number] = entry.base_name
     if not folders:
         raise InputError(f"{place}: holds no folders span-1, span-2 and so on; name theirs, or take spans out")
-    newest = sorted(folders)[-spans:]
-    files = []
-    for number in newest:
-        # (An address may end with what stands behind its path.)
-        folder, question, query = data.partition("?")
-        of_span = find(f"{folder.rstrip('/')}/{folders[number]}{question}{query}", patterns)
-        files += [replace(file, label=f"{folders[number]}/{file.label}") for file in of_span.files]
-    return Sources(files, None, place, newest)
+    # (An address may end with what stands behind its path.)
+    folder, question, query = data.partition("?")
+    newest = {number: folders[number] for number in sorted(folders)[-spans:]}
+    return Newest(place, {number: (name, f"{folder.rstrip('/')}/{name}{question}{query}") for number, name in newest.items()})
 
 
 def told(spans: list[int], wanted: int) -> str:

@@ -47,7 +47,7 @@ def build(
     """
     image = keras.Input((*size, 3), dtype="uint8", name="image_xf")
     scaled = keras.layers.Rescaling(1 / 127.5, offset=-1.0)(image)
-    *joints, layer = _encoder(size, alpha, momentum, encoder_weights)(scaled)
+    *joints, layer = encoder(size, alpha, momentum, encoder_weights)(scaled)
     layer = keras.layers.SpatialDropout2D(dropout)(layer)
     for joint, filters in zip([*reversed(joints), scaled], decoder_filters, strict=True):
         layer = keras.layers.UpSampling2D(interpolation="bilinear")(layer)
@@ -62,7 +62,7 @@ def build(
     return keras.Model({"image_xf": image}, probabilities, name="unet")
 
 
-def _encoder(size: tuple[int, int], alpha: float, momentum: float, weights: str) -> keras.Model:
+def encoder(size: tuple[int, int], alpha: float, momentum: float, weights: str) -> keras.Model:
     """MobileNetV2 as a model from a scaled image to its features at the joints and at the bottom."""
     # Keras warns that 128 is not 224; no weights are for one size only.
     mobilenet = _mobilenet(size, alpha, IMAGENET if weights == IMAGENET else None)

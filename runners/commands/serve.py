@@ -44,6 +44,7 @@ _LOOK_SECONDS = 0.2
 @click.option("--log", type=click.Path(path_type=Path), help="Log what is asked and answered in this folder.")
 @click.option("--log-share", type=click.FloatRange(0, 1, min_open=True), help="Of the requests; 0.1 without.")
 @click.option("--log-redact", metavar="NAME,NAME", help="Features and outputs that the log leaves out.")
+@click.option("--log-images/--log-measures", default=None, help="Images too, or only what is measured of them.")
 @click.pass_context
 def serve(
     context: click.Context,
@@ -57,6 +58,7 @@ def serve(
     log: Path | None,
     log_share: float | None,
     log_redact: str | None,
+    log_images: bool | None,
 ) -> Result:
     """Serve the pushed versions of MODEL over REST and gRPC, with a page to ask it on; Ctrl-C ends it.
 
@@ -72,7 +74,7 @@ def serve(
     for each, option in ((port, "--port"), (grpc_port, "--grpc-port")):
         if not free_port(address, each):
             raise InputError(f"{option} {each}: another program listens there on {address}; name another port")
-    logging = _logging(place, candidate, log, log_share, log_redact, name)
+    logging = _logging(place, candidate, log, log_share, log_redact, log_images, name)
     program = programs.find(programs.KSERVE if logging else name or "")
     if program.name == programs.KSERVE:
         environments.prepare_for(environments.SERVING, "serving-environment")
@@ -95,12 +97,18 @@ def serve(
 
 
 def _logging(
-    place: Place, candidate: str, folder: Path | None, share: float | None, redact: str | None, server: str | None
+    place: Place,
+    candidate: str,
+    folder: Path | None,
+    share: float | None,
+    redact: str | None,
+    images: bool | None,
+    server: str | None,
 ) -> list[str]:
     """The options of the server that log predictions, whose folder is made; none where they are not to be logged."""
     asked = place.settings.serving.log
     if folder is None and asked is None:
-        if share is not None or redact is not None:
+        if (share, redact, images) != (None, None, None):
             raise InputError("nothing is logged; say where with --log, or log in the section serving of the settings")
         return []
     if server == programs.TENSORFLOW:
@@ -121,6 +129,7 @@ def _logging(
         f"--prediction_log_share={share or asked.share}",
         f"--prediction_log_redact={','.join(names)}",
         f"--prediction_log_megabytes={asked.megabytes}",
+        *(["--prediction_log_images"] if (asked.images if images is None else images) else []),
     ]
 
 

@@ -22,12 +22,14 @@ class PredictionLog(Section):
       share: of the requests that are logged.
       redact: features and outputs that are left out.
       megabytes: on disk; the oldest go first.
+      images: whether encoded images are logged too, besides what is measured of them.
     """
 
     folder: str = ""
     share: float = Field(default=0.1, gt=0, le=1)
     redact: Annotated[list[_Name], Field(default_factory=list)]
     megabytes: PositiveInt = 1000
+    images: bool = False
 
 
 class Serving(Section):

@@ -27,6 +27,7 @@ class Images(Section):
     masks: str | None = None
     list_file: str | None = None
     mask_values: list[Annotated[int, Field(ge=0, le=255)]] | None = None
+    measures: bool | None = None
 
 
 class Ingest(Section):

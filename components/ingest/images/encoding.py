@@ -17,7 +17,7 @@ from components.ingest.images.layouts import ImageFile
 from components.ingest.images.masks import check_mask
 from components.ingest.sources import SourceFile
 from components.ingest.splits import Splits
-from components.runtime.data import examples, tfrecord
+from components.runtime.data import examples, pictures, tfrecord
 from components.runtime.errors import InputError
 
 PART_BYTES = 4 << 20
@@ -62,7 +62,12 @@ class EncodedImages:
 
 
 def encode_images(
-    part: list[RawImage], names: tuple[str, ...], buckets: Splits | None, mask_values: tuple[int, ...]
+    part: list[RawImage],
+    names: tuple[str, ...],
+    buckets: Splits | None,
+    mask_values: tuple[int, ...],
+    *,
+    measures: bool = False,
 ) -> EncodedImages:
     """Decodes and encodes one part.
 
@@ -71,13 +76,14 @@ def encode_images(
       names: of the splits, in the order of the result.
       buckets: decides an image's split by its name and content; None where the image names it.
       mask_values: see `ImageSettings`.
+      measures: see there.
     """
     records: list[bytes] = []
     splits: list[int] = []
     faults: list[tuple[str, str]] = []
     converted: Counter[str] = Counter()
     for raw in part:
-        record = _record(raw, mask_values, faults, converted)
+        record = _record(raw, mask_values, faults, converted, measures=measures)
         if record is None:
             continue
         records.append(record)
@@ -94,7 +100,12 @@ def encode_images(
 
 
 def _record(
-    raw: RawImage, mask_values: tuple[int, ...], faults: list[tuple[str, str]], converted: Counter[str]
+    raw: RawImage,
+    mask_values: tuple[int, ...],
+    faults: list[tuple[str, str]],
+    converted: Counter[str],
+    *,
+    measures: bool,
 ) -> bytes | None:
     """The tf.Example, or None with a fault for the image, its mask, or both."""
     mask: bytes | None = None
@@ -112,12 +123,13 @@ def _record(
         converted.update([mask_converted] if mask_converted else [])
     converted.update([image.converted] if image.converted else [])
     features: dict[str, examples.Values] = {
-        "image": image.content,
-        "image_format": image.format,
-        "image_name": raw.image_name,
-        "height": image.height,
-        "width": image.width,
+        pictures.IMAGE: image.content,
+        pictures.IMAGE_FORMAT: image.format,
+        pictures.IMAGE_NAME: raw.image_name,
+        pictures.HEIGHT: image.height,
+        pictures.WIDTH: image.width,
     }
+    features |= pictures.measured(image.content) if measures else {}
     features |= {} if mask is None else {"mask": mask}
     features |= {} if raw.label is None else {"label": raw.label}
     return examples.encode(features)

@@ -15,7 +15,7 @@ from components.ingest.images.faults import Faults
 from components.ingest.images.layouts import ImageFiles, find_images
 from components.ingest.images.settings import ImageSettings
 from components.ingest.processes import mapped
-from components.ingest.sources import FORMATS, IMAGES, NoFiles, Sources, find, is_image_name
+from components.ingest.sources import FORMATS, IMAGES, Newest, NoFiles, Sources, find, is_image_name
 from components.ingest.splits import Splits
 from components.runtime.errors import InputError
 from components.runtime.stage.progress import report
@@ -62,21 +62,32 @@ class ImageIngestion:
         self._converted: Counter[str] = Counter()
 
     @classmethod
-    def find(cls, data: str, patterns: Mapping[str, Any], images: Mapping[str, Any]) -> Self:
-        """Finds the images.
+    def find(cls, data: str, patterns: Mapping[str, Any], images: Mapping[str, Any], spans: Newest | None = None) -> Self:
+        """Finds the images, those of the spans where these are given.
 
         Raises:
           InputError: there are none, or a parameter cannot be used.
         """
         settings, faults = ImageSettings.parse(images), Faults()
-        found = find_images(data, patterns, settings, faults)
+        if spans:
+            found = ImageFiles([], folder=spans.place, spans=list(spans.folders))
+            for name, folder in spans.folders.values():
+                found.add(find_images(folder, patterns, settings, faults), name)
+        else:
+            found = find_images(data, patterns, settings, faults)
         report(f"{len(found.images):,} images found")
         return cls(found, settings, faults)
 
     @contextmanager
     def encoding(self, names: tuple[str, ...], buckets: Splits | None) -> Iterator[Iterator[Encoded]]:
         """Encodes all images in the order of their names, in processes where there are many."""
-        encode = functools.partial(encode_images, names=names, buckets=buckets, mask_values=self._settings.mask_values)
+        encode = functools.partial(
+            encode_images,
+            names=names,
+            buckets=buckets,
+            mask_values=self._settings.mask_values,
+            measures=self._settings.measures,
+        )
         processes = os.cpu_count() or 1 if len(self._found.images) >= _WORTH_PROCESSES else 0
         with mapped(encode, read_images(self._found.images, self._faults), processes=processes) as parts:
             yield self._noted(parts)

@@ -41,20 +41,36 @@ class ImageFiles:
       images: those that may be read.
       span: see `Sources`.
       left_out: visible files that are no images.
-      list_file: which named the images, if any.
+      list_files: which named the images, if any.
+      folder: that holds the spans, as the user would write it; empty without.
+      spans: the numbers of several.
     """
 
     images: list[ImageFile]
     span: int | None = None
     left_out: list[str] = field(default_factory=list)
-    list_file: SourceFile | None = None
+    list_files: list[SourceFile] = field(default_factory=list)
+    folder: str = ""
+    spans: list[int] = field(default_factory=list)
+
+    def add(self, span: ImageFiles, name: str) -> None:
+        """Takes the images of a span, behind its name."""
+
+        def named(file: SourceFile | None) -> SourceFile | None:
+            return file and replace(file, label=f"{name}/{file.label}")
+
+        for entry in span.images:
+            image = replace(entry.image, label=f"{name}/{entry.image.label}")
+            self.images.append(replace(entry, image=image, mask=named(entry.mask)))
+        self.left_out += span.left_out
+        self.list_files += [replace(file, label=f"{name}/{file.label}") for file in span.list_files]
 
     def sources(self) -> Sources:
         """All files that are read."""
-        files = [self.list_file] if self.list_file else []
+        files = [*self.list_files]
         for entry in self.images:
             files += [entry.image, entry.mask] if entry.mask else [entry.image]
-        return Sources(sorted(files, key=lambda file: file.label), self.span)
+        return Sources(sorted(files, key=lambda file: file.label), self.span, self.folder, self.spans)
 
 
 def find_images(data: str, patterns: Mapping[str, Any], settings: ImageSettings, faults: Faults) -> ImageFiles:
@@ -168,7 +184,7 @@ def _listed(found: Sources, settings: ImageSettings, faults: Faults) -> ImageFil
             faults.add(where, f"names {row.path} again, as line {lines[image.label]}: keep one of them")
         else:
             images[image.label], lines[image.label] = ImageFile(image, label=row.label), row.line
-    return ImageFiles([images[label] for label in sorted(images)], list_file=list_file)
+    return ImageFiles([images[label] for label in sorted(images)], list_files=[list_file])
 
 
 def _images_in(

@@ -29,6 +29,7 @@ class ImageSettings:
       masks: folder of the masks, relative to the data.
       list_file: relative to the data.
       mask_values: that masks may hold; any where empty.
+      measures: whether each image is measured, see `components.runtime.data.pictures`.
     """
 
     layout: str = FOLDERS
@@ -36,6 +37,7 @@ class ImageSettings:
     masks: str = "annotations/trimaps"
     list_file: str = ""
     mask_values: tuple[int, ...] = (1, 2, 3)
+    measures: bool = False
 
     @classmethod
     def parse(cls, given: Mapping[str, Any]) -> ImageSettings:
@@ -65,6 +67,7 @@ class ImageSettings:
             _path("masks", given.get("masks", cls.masks)),
             list_file,
             _mask_values(given.get("mask_values", cls.mask_values)),
+            _measures(given.get("measures", cls.measures)),
         )
 
 
@@ -72,6 +75,12 @@ def _path(key: str, value: Any) -> str:
     if not isinstance(value, str) or value.startswith("/") or "://" in value or ".." in value.split("/"):
         raise InputError(f"images.{key} is {value!r}: give a path relative to data, such as images")
     return "/".join(part for part in value.split("/") if part not in ("", "."))
+
+
+def _measures(value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    raise InputError(f"images.measures is {value!r}: give true or false")
 
 
 def _mask_values(values: Any) -> tuple[int, ...]:

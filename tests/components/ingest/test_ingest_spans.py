@@ -63,7 +63,7 @@ def test_patterns_are_those_of_a_span(tmp_path: Path) -> None:
         ({"span-1/a.csv": ROWS, "span-01/a.csv": ROWS}, 2, "span-01 and span-1 are one span"),
         ({"span-1/a.csv": ROWS, "span-2/_hidden": ROWS}, 2, "span-2: no files in this folder"),
         ({"span-1/a.csv": ROWS}, -1, "spans is -1: say how many of the newest are read"),
-        ({"span-1/a.jpg": b"\xff\xd8\xff"}, 1, "spans are of tables and of tf.Examples"),
+        ({"span-1/a.jpg": b"\xff\xd8\xff"}, 1, "these are spans of images: set ingest.format to images"),
     ],
 )
 def test_what_is_no_folder_of_spans(tmp_path: Path, files: dict[str, bytes], spans: int, error: str) -> None:
