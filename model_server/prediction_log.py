@@ -216,7 +216,9 @@ class PredictionLog:
 
     def _write_rows(self, answered: list[Answered]) -> None:
         count = sum(each.rows for each in answered)
-        if self._try(lambda: log_files.write(self.folder, logged_rows.table(answered, self._redacted, images=self._images))):
+        if self._try(
+            lambda: log_files.write(self.folder, logged_rows.table(answered, self._redacted, images=self._images))
+        ):
             LOG_ROWS.inc(count)
         else:
             LOG_DROPPED.labels("disk").inc(count)

@@ -64,7 +64,9 @@ def newest_folders(data: str, spans: int) -> Newest:
     # (An address may end with what stands behind its path.)
     folder, question, query = data.partition("?")
     newest = {number: folders[number] for number in sorted(folders)[-spans:]}
-    return Newest(place, {number: (name, f"{folder.rstrip('/')}/{name}{question}{query}") for number, name in newest.items()})
+    return Newest(
+        place, {number: (name, f"{folder.rstrip('/')}/{name}{question}{query}") for number, name in newest.items()}
+    )
 
 
 def told(spans: list[int], wanted: int) -> str:

@@ -13,10 +13,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from components.runtime.errors import InputError, did_you_mean
+from components.watch.masks import Counts
 from components.watch.windows import Answered, scores
 
 AUC, ACCURACY, LOG_LOSS, MAE, RMSE = "auc", "accuracy", "log_loss", "mae", "rmse"
-HIGHER = frozenset({AUC, ACCURACY})
+MEAN_IOU, PIXEL_ACCURACY = "mean_iou", "pixel_accuracy"
+HIGHER = frozenset({AUC, ACCURACY, MEAN_IOU, PIXEL_ACCURACY})
 """The metrics that are better when they are higher; what they may lose is a difference, of the others a share."""
 
 AT_BLESSING = {
@@ -25,6 +27,8 @@ AT_BLESSING = {
     LOG_LOSS: ("binary_crossentropy", "sparse_categorical_crossentropy", "categorical_crossentropy"),
     MAE: ("mean_absolute_error",),
     RMSE: ("root_mean_squared_error",),
+    MEAN_IOU: ("mean_iou",),
+    PIXEL_ACCURACY: ("pixel_accuracy",),
 }
 """What evaluate calls each of them, by kind of model."""
 
@@ -75,6 +79,8 @@ def measured(rows: Answered, positive: Mapping[str, object]) -> list[Metric]:
       rows: with a label.
       positive: how a label that is a number becomes a class; empty where it is one.
     """
+    if rows.pixels is not None:
+        return _of_pixels(rows.pixels)
     scored = _scored(rows, positive)
     if scored is None or not len(scored[1]):
         return []
@@ -103,10 +109,12 @@ def by_slice(rows: Answered, feature: str, positive: Mapping[str, object]) -> di
 def _of_value(rows: Answered, feature: str, value: object) -> Answered:
     mask = pc.fill_null(pc.equal(rows.features[feature], pa.scalar(value, rows.features[feature].type)), False)
     keep: Callable[[pa.Array], pa.Array] = lambda column: column.filter(mask)  # noqa: E731
+    pixels = rows.pixels[mask.to_numpy(zero_copy_only=False)] if rows.pixels is not None else None
     return Answered(
         keep(rows.labels),
         {name: keep(each) for name, each in rows.prediction.items()},
         {name: keep(each) for name, each in rows.features.items()},
+        pixels,
     )
 
 
@@ -236,6 +244,43 @@ def _auc(truth: _Floats, told: _Floats) -> list[Metric]:
     )
     half = _Z * math.sqrt(max(variance, 0.0))
     return [Metric(AUC, float(area), max(area - half, 0.0), min(area + half, 1.0), len(truth))]
+
+
+def _of_pixels(pixels: Counts) -> list[Metric]:
+    """Mean IoU over the classes that there are, and the share of the pixels that are right.
+
+    Both with the interval of the jackknife over images (Efron and Stein, 1981): pixels of one image are alike.
+
+    Args:
+      pixels: [N, K, K], of each image; see `components.watch.masks.confusions`.
+    """
+    count = len(pixels)
+    everything = pixels.sum(axis=0)
+    if not everything.any():
+        return []
+    made = []
+    for name, of in ((MEAN_IOU, _mean_iou), (PIXEL_ACCURACY, _pixel_accuracy)):
+        value = float(of(everything[np.newaxis])[0])
+        half = math.inf
+        if count > 1:
+            without = of(everything - pixels)
+            half = _Z * math.sqrt((count - 1) / count * float(((without - without.mean()) ** 2).sum()))
+        made.append(Metric(name, value, max(value - half, 0.0), min(value + half, 1.0), count))
+    return made
+
+
+def _mean_iou(counts: Counts) -> _Floats:
+    """Of each of [N, K, K] counts of pixels."""
+    both = np.diagonal(counts, axis1=1, axis2=2)
+    either = counts.sum(axis=1) + counts.sum(axis=2) - both
+    parts = np.divide(both, either, out=np.full(both.shape, np.nan), where=either > 0)
+    return np.asarray(np.nanmean(parts, axis=1), np.float64)
+
+
+def _pixel_accuracy(counts: Counts) -> _Floats:
+    """Of each of [N, K, K] counts of pixels."""
+    both = np.diagonal(counts, axis1=1, axis2=2).sum(axis=1)
+    return np.asarray(both / np.maximum(counts.sum(axis=(1, 2)), 1), np.float64)
 
 
 def _share(name: str, right: _Floats) -> Metric:

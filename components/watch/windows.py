@@ -17,6 +17,7 @@ from components.runtime.data.statistics import Collector, Statistics
 from components.runtime.errors import InputError
 from components.runtime.records import prediction_log
 from components.runtime.stage import progress
+from components.watch import masks
 
 MOST = 1000
 """Windows of one look: more could not be told apart in a drawing."""
@@ -33,14 +34,16 @@ class Answered:
     """Rows that have a label: what was answered, and what is true; N of them.
 
     Attributes:
-      labels: N values.
-      prediction: N values by output.
+      labels: N values; null where they are masks.
+      prediction: N values by output; none where they are masks.
       features: N values of each feature that was asked for.
+      pixels: of masks, how many pixels of each class were told to be of each, [N, K, K]: what is true first.
     """
 
     labels: pa.Array
     prediction: Mapping[str, pa.Array]
     features: Mapping[str, pa.Array]
+    pixels: masks.Counts | None = None
 
 
 @dataclass
@@ -105,6 +108,7 @@ def read(
     schema: schema_pb2.Schema,
     labels: prediction_log.Labels,
     kept: Collection[str],
+    mask_values: Sequence[int] = (),
 ) -> list[Window]:
     """Reads what a version answered in windows of time, in one pass.
 
@@ -115,12 +119,13 @@ def read(
       schema: of the features; those that are not logged, such as labels, are left out.
       labels: that arrived.
       kept: features whose values are kept with the labels.
+      mask_values: what stands in a mask for each class, by its number; none where labels are no masks.
 
     Raises:
       InputError: a file of the log cannot be read.
     """
     types = {each.name: _TYPES[each.type] for each in schema.feature if each.type in _TYPES}
-    collected = [_Collected(Window(*period), schema, types, kept) for period in periods]
+    collected = [_Collected(Window(*period), schema, types, kept, mask_values) for period in periods]
     begins = np.array([begin.astimezone(UTC).replace(tzinfo=None) for begin, _ in periods], "datetime64[us]")
     for batch in prediction_log.read(folder, periods[0][0], periods[-1][1]):
         rows = batch.filter(pc.equal(batch.column("version"), version))
@@ -135,11 +140,17 @@ class _Collected:
     """What is known of a window as far as it has been read."""
 
     def __init__(
-        self, window: Window, schema: schema_pb2.Schema, types: Mapping[str, pa.DataType], kept: Collection[str]
+        self,
+        window: Window,
+        schema: schema_pb2.Schema,
+        types: Mapping[str, pa.DataType],
+        kept: Collection[str],
+        mask_values: Sequence[int],
     ) -> None:
         self._window = window
         self._types = types
         self._kept = kept
+        self._mask_values = mask_values
         self._features = Collector(schema, QUANTILES)
         self._predictions = Collector(quantiles=QUANTILES)
         self._answered: list[Answered] = []
@@ -150,9 +161,9 @@ class _Collected:
         progress.advance(len(rows))
         features = prediction_log.features(rows)
         self._features.add(lists({name: each for name, each in features.items() if name in self._types}, self._types))
-        self._predictions.add(lists(_outputs(prediction_log.prediction(rows)), {}))
+        self._predictions.add(lists(_outputs(prediction_log.prediction(rows), len(self._mask_values)), {}))
         if len(joined := labels.join(rows)):
-            self._answered.append(_answered(joined, self._kept))
+            self._answered.append(_answered(joined, self._kept, self._mask_values))
 
     def window(self) -> Window:
         """All of it."""
@@ -162,10 +173,12 @@ class _Collected:
             made.features = features if features.datasets and features.datasets[0].features else None
             made.predictions = self._predictions.result()
         if self._answered:
+            pixels = [each.pixels for each in self._answered if each.pixels is not None]
             made.answered = Answered(
                 pa.concat_arrays([each.labels for each in self._answered]),
                 _concatenated([each.prediction for each in self._answered]),
                 _concatenated([each.features for each in self._answered]),
+                np.concatenate(pixels) if len(pixels) == len(self._answered) else None,
             )
         return made
 
@@ -176,13 +189,14 @@ def _concatenated(several: Sequence[Mapping[str, pa.Array]]) -> dict[str, pa.Arr
     return {name: pa.concat_arrays([each[name] for each in several]) for name in names}
 
 
-def _answered(rows: pa.RecordBatch, kept: Collection[str]) -> Answered:
-    features = prediction_log.features(rows)
-    return Answered(
-        rows.column("label"),
-        prediction_log.prediction(rows),
-        {name: features.get(name, pa.nulls(len(rows))) for name in kept},
-    )
+def _answered(rows: pa.RecordBatch, kept: Collection[str], mask_values: Sequence[int]) -> Answered:
+    features, prediction = prediction_log.features(rows), prediction_log.prediction(rows)
+    found = {name: features.get(name, pa.nulls(len(rows))) for name in kept}
+    if mask_values:
+        pixels = masks.confusions(prediction, rows.column("label"), mask_values)
+        # (All masks of a long window would be too much to keep.)
+        return Answered(pa.nulls(len(rows)), {}, found, pixels)
+    return Answered(rows.column("label"), prediction, found)
 
 
 def lists(columns: Mapping[str, pa.Array], types: Mapping[str, pa.DataType]) -> pa.RecordBatch:
@@ -231,13 +245,18 @@ def _plain(kind: pa.DataType) -> pa.DataType:
     return pa.float32() if pa.types.is_floating(kind) else pa.binary()
 
 
-def _outputs(prediction: Mapping[str, pa.Array]) -> dict[str, pa.Array]:
-    """Each output as one value per row: of several numbers, which is the largest, as text; else as it is."""
+def _outputs(prediction: Mapping[str, pa.Array], classes: int) -> dict[str, pa.Array]:
+    """Each output as one value per row: of several numbers, which is the largest, as text; else as it is.
+
+    Of a mask the share of the pixels of each of so many classes.
+    """
     made = {}
     for name, values in prediction.items():
         matrix = scores(values)
         if matrix is None:
-            if not pa.types.is_nested(values.type):
+            if classes and masks.is_mask(values):
+                made |= {f"{name}.{number}": each for number, each in masks.shares(values, classes).items()}
+            elif not pa.types.is_nested(values.type):
                 made[name] = values
         elif len(matrix):
             made[name] = pa.array([f"class {number}" for number in matrix.argmax(axis=1)])

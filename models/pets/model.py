@@ -1,10 +1,11 @@
-"""Trains a U-Net to tell pet, background and border apart, pixel by pixel."""
+"""Trains a U-Net, or a DeepLabV3+, to tell pet, background and border apart, pixel by pixel."""
 
 from __future__ import annotations
 
 import math
 from typing import Any
 
+import deeplab
 import keras
 import numpy as np
 import tensorflow as tf
@@ -20,6 +21,7 @@ DEFAULTS: dict[str, Any] = training.OPTIONS | {
     "batch_size": 16,
     "learning_rate": 0.002,
     "epochs": 5,
+    "network": "unet",
     "alpha": 0.35,
     "decoder_filters": [96, 64, 48, 32, 16],
     "dropout": 0.1,
@@ -28,6 +30,8 @@ DEFAULTS: dict[str, Any] = training.OPTIONS | {
     "encoder_weights": "",
 }
 """What custom_config and hyperparameters can change. An epoch here is the time between two evaluations."""
+
+NETWORKS = {"unet": unet.build, "deeplab": deeplab.build}
 
 WHOLE_SPLIT = -1
 
@@ -73,7 +77,7 @@ def run_fn(fn_args: FnArgs) -> None:
     plan = training.plan(fn_args.train_steps, config["epochs"])
     schedule = keras.optimizers.schedules.CosineDecay(config["learning_rate"], fn_args.train_steps)
     with training.placed(config["mixed_precision"]):
-        model = unet.build(
+        model = NETWORKS[config["network"]](
             (size, size),
             len(CLASSES),
             alpha=config["alpha"],
@@ -147,6 +151,7 @@ def check(config: dict[str, Any]) -> None:
         "batch_size": (count(config["batch_size"]), "a whole number, at least 1"),
         "epochs": (count(config["epochs"]), "a whole number, at least 1"),
         "learning_rate": (number(config["learning_rate"], 1e-9, 10), "a number above 0, such as 0.002"),
+        "network": (config["network"] in NETWORKS, f"one of {', '.join(NETWORKS)}"),
         "alpha": (number(config["alpha"], 0.1, 2), "a number from 0.1 to 2; 1 is the published width"),
         "dropout": (number(config["dropout"], 0, 0.9), "a number from 0 to 0.9"),
         "batch_norm_momentum": (number(config["batch_norm_momentum"], 0, 0.9999), "a number from 0 to 0.9999"),

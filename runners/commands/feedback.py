@@ -21,6 +21,7 @@ from runners.commands import completion
 from runners.commands.models import log_of, place_of, served_from
 from runners.feedback import given_labels, making, spans, training
 from runners.feedback.given_labels import Given
+from runners.feedback.images import Layout
 from runners.feedback.joining import Joined, Silence, Window, join
 from runners.feedback.spans import Spans
 from runners.terminal import output
@@ -103,8 +104,7 @@ def feedback(
         raise InputError("--implicit-after and --implicit-value belong together; give both or none")
     place = place_of(context, model, candidate, directory)
     settings = place.settings
-    if settings.ingest.format == "images" or settings.ingest.images:
-        raise InputError(f"{settings.folder.name}: its data are files of images; a span is a table")
+    layout = Layout.of(settings)
     log = log_of(place, logs, candidate)
     if not prediction_log.files(log):
         raise InputError(
@@ -114,13 +114,15 @@ def feedback(
     data = out or (settings.local_place(settings.data) if settings.data else str(settings.own_data))
     target = Spans.of(data)
     columns, label = making.columns(place, log, named)
+    if layout:
+        columns = layout.columns(columns, label)
     now = datetime.now(UTC)
     silence = None
     if implicit_after is not None:
         silence = Silence(now - implicit_after, _implicit(implicit_value, columns.get(label)))
     with spans.alone(log):
         given = (
-            given_labels.of_file(file, id_column, (label, "label"), columns.get(label), kind)
+            given_labels.of_file(file, id_column, (label, "label"), columns.get(label), kind, _reader(layout, file))
             if file
             else given_labels.of_server(log, columns.get(label))
         )
@@ -134,6 +136,8 @@ def feedback(
                 f"{counted(joined.logged, 'prediction')} in {log}; name the column of ids with --id, "
                 f"or the log with --log; {_SOON}"
             )
+        if layout and joined.ids:
+            layout.check(joined.rows, joined.ids)
         document = _document(place, log, given, labels, joined, unknown)
         _warn(given, labels, joined, unknown, label)
         new_labels = making.unknown_to(log, labels, joined.matched) if file else labels.newest().slice(0, 0)
@@ -141,7 +145,7 @@ def feedback(
             making.keep(log, new_labels)
             return Result(
                 document | {"span": None, "folder": None, "run": None},
-                f"nothing new: {_already(joined)}, and no span is written; {_SOON}",
+                f"nothing new: {_already(joined, layout)}, and no span is written; {_SOON}",
             )
         if len(joined.ids) < training.FEW:
             output.warn(
@@ -157,7 +161,7 @@ def feedback(
             "predictions whose features could not be read": joined.unread,
             "predictions logged again under the same id": joined.twice,
         }
-        made = making.make(place, log, target, label, joined, new_labels, str(file or "the server"), left_out)
+        made = making.make(place, log, target, label, joined, new_labels, str(file or "the server"), left_out, layout)
     told = [
         f"span      {made.folder}, {counted(len(joined.ids), 'row')}: {_counts(joined)}",
         f"labels    of {len(joined.matched):,} of {joined.logged:,} logged predictions "
@@ -203,10 +207,20 @@ def _refuse_nothing(file: Path | None, log: Path, given: Given, silence: Silence
     raise InputError(f"{log}: the server has taken no labels; name a file with --labels; {_SOON}")
 
 
-def _already(joined: Joined) -> str:
+def _reader(layout: Layout | None, file: Path) -> Callable[[str], bytes] | None:
+    """Reads masks, whose paths are relative to the file that names them; None where labels are values."""
+    return layout.reader(file.parent) if layout else None
+
+
+def _already(joined: Joined, layout: Layout | None) -> str:
     if joined.already:
         every = "all " if joined.already > 1 else ""
         return f"{every}{counted(joined.already, 'prediction with labels', 'are')} in a span already"
+    if joined.unread and layout:
+        return (
+            f"of {counted(joined.unread, 'prediction with labels')} the images are not in the log, which the server "
+            "keeps with --log-images; the labels are there for watch"
+        )
     if joined.unread:
         return f"the features of {counted(joined.unread, 'prediction with labels')} could not be read"
     return f"none of {counted(joined.logged, 'prediction')} has a label"
@@ -234,7 +248,7 @@ def _warn(given: Given, labels: Labels, joined: Joined, unknown: list[str], labe
         said.append(
             f"{counted(joined.twice, 'prediction', 'were')} logged again under the same id; the last one counts"
         )
-    if joined.unread:
+    if joined.unread and joined.ids:
         said.append(f"the features of {counted(joined.unread, 'prediction')} could not be read: left out")
     if joined.empty:
         said.append(f"without any value in the log: {', '.join(joined.empty)}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,7 +11,8 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import csv, parquet
 
-from components.runtime.data.labels import array, read, typed
+from components.runtime.data import labels as labels_module
+from components.runtime.data.labels import array, typed
 from components.runtime.data.schema_columns import Column
 from components.runtime.errors import InputError, did_you_mean
 from components.runtime.records import prediction_log
@@ -37,7 +38,14 @@ class Given:
     wrong: tuple[int, str] = (0, "")
 
 
-def of_file(file: Path, id_column: str, label_columns: Sequence[str], label: Column | None, kind: str) -> Given:
+def of_file(
+    file: Path,
+    id_column: str,
+    label_columns: Sequence[str],
+    label: Column | None,
+    kind: str,
+    read: Callable[[str], bytes] | None = None,
+) -> Given:
     """Reads a table of labels.
 
     Args:
@@ -46,6 +54,7 @@ def of_file(file: Path, id_column: str, label_columns: Sequence[str], label: Col
       label_columns: names that the labels' column may have; the first that there is counts.
       label: what the model's data has there; None where nobody knows.
       kind: of all labels.
+      read: what a label is the path of; raises ValueError where it is none. None where labels are the values.
 
     Raises:
       InputError: there is no such table, it lacks a column, or a label is none of the model's.
@@ -67,13 +76,13 @@ def of_file(file: Path, id_column: str, label_columns: Sequence[str], label: Col
     values = []
     for place in there:
         try:
-            values.append(typed(given[place], label))
+            values.append(read(str(given[place])) if read else typed(given[place], label))
         except ValueError as error:
             raise InputError(f"{file}: row {place + 1}: {named}: {error}") from None
     times = _times(file, rows, there)
     made = {
         "prediction_id": pa.array([ids[place] for place in there], pa.string()),
-        "label": array(values, label),
+        "label": pa.array(values, pa.binary()) if read else array(values, label),
         "kind": pa.array([kind] * len(there), pa.string()),
         "time": times,
     }
@@ -87,7 +96,7 @@ def of_server(folder: Path, label: Column | None) -> Given:
       folder: the log of the model.
       label: what the model's data has there; None where nobody knows.
     """
-    found = read(prediction_log.read_labels(folder), label)
+    found = labels_module.read(prediction_log.read_labels(folder), label)
     return Given(found.table, wrong=(len(found.wrong), found.example))
 
 

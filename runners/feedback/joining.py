@@ -124,7 +124,8 @@ def join(
             day[1] += is_chosen
         for part in rows.to_batches():
             _refuse_redacted(prediction_log.redacted(batch), columns, label)
-            if prediction_log.features(part):
+            # (Images may not have been kept.)
+            if prediction_log.features(part).keys() & ({*columns} - {label} or prediction_log.features(part).keys()):
                 parts.append(part)
             else:
                 found.unread += part.num_rows
@@ -172,7 +173,9 @@ def _put_together(found: Joined, parts: Sequence[pa.RecordBatch], columns: Mappi
         if made[name].null_count == len(made[name]):
             found.empty.append(name)
     given = pa.chunked_array([part.column("label") for part in parts])
-    made[label] = given.cast(_TYPES[columns[label].type]) if label in columns else given
+    # (A mask stays bytes.)
+    is_typed = label not in columns or pa.types.is_binary(given.type)
+    made[label] = given if is_typed else given.cast(_TYPES[columns[label].type])
     # As the schema has them.
     order = [name for name in columns if name in made] or list(made)
     table = pa.table({name: made[name] for name in order})

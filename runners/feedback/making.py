@@ -9,6 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from components.runtime.data.pictures import describing
 from components.runtime.data.schema_columns import Column, read
 from components.runtime.errors import InputError
 from components.runtime.publish import serving, trained_on
@@ -19,6 +20,7 @@ from components.runtime.stage import progress
 from components.runtime.stage.artifacts import InputArtifact, OutputArtifact, write_whole
 from runners.feedback import page
 from runners.feedback import spans as spans_module
+from runners.feedback.images import Layout
 from runners.feedback.joining import Joined
 from runners.feedback.spans import Spans
 from runners.versions.decisions import decide, inputs_of
@@ -70,7 +72,8 @@ def columns(place: Place, log: Path, named: str) -> tuple[dict[str, Column], str
         )
     logged = next(prediction_log.read(log), None)
     given = set(prediction_log.features(logged)) | prediction_log.redacted(logged) if logged else set()
-    rest = [name for name in found if name not in given]
+    known = given | describing(found)
+    rest = [name for name in found if name not in known]
     if len(rest) != 1:
         which = f"one of {', '.join(rest)}" if rest else "none of its columns seems to be"
         raise InputError(f"which column is the label? name it with --label; {which}")
@@ -86,6 +89,7 @@ def make(
     new_labels: pa.Table,
     source: str,
     left_out: Mapping[str, int],
+    layout: Layout | None = None,
 ) -> Made:
     """Publishes what was joined, keeps the labels, and records both; called with the log held.
 
@@ -98,6 +102,7 @@ def make(
       new_labels: those that the log does not have yet.
       source: where the labels came from, for people.
       left_out: counts of what is not in the span, by why, for the page.
+      layout: of images; None where the span is a table.
 
     Raises:
       InputError: it cannot be recorded, or written.
@@ -115,7 +120,8 @@ def make(
         **versions: InputArtifact,
     ) -> None:
         keep(log, new_labels)
-        number, folder = spans_module.publish(spans, log, joined.rows, joined.ids)
+        written = [layout.write] if layout else []
+        number, folder = spans_module.publish(spans, log, joined.rows, joined.ids, *written)
         made.append((number, folder))
         by_version = {f"rows_of_version_{version}": rows for version, rows in sorted(joined.versions.items())}
         span.metadata |= {"span": number, "folder": str(folder), "rows": len(joined.ids), **joined.kinds, **by_version}

@@ -11,6 +11,7 @@ from pyarrow import compute
 
 from components.runtime.records.facts import counted
 from components.runtime.stage.report import COLORS, Html, drawing, figure, page, paragraph, section, table, text
+from runners.feedback.images import mask_histogram
 from runners.feedback.joining import Joined
 
 if TYPE_CHECKING:
@@ -61,6 +62,8 @@ def _verdict(joined: Joined) -> Html:
 
 
 def _labels(values: pa.ChunkedArray, label: str) -> Html:
+    if pa.types.is_binary(values.type):
+        return _masks(values)
     counted = sorted(compute.value_counts(values).to_pylist(), key=lambda each: -each["counts"])
     drawn = figure(7.6, 2.6)
     axes = drawn.subplots()
@@ -77,6 +80,20 @@ def _labels(values: pa.ChunkedArray, label: str) -> Html:
     axes.yaxis.set_major_formatter("{x:,.0f}")
     more = f"; the {_MOST_BARS} most frequent of {len(counted)}" if not is_number and len(counted) > _MOST_BARS else ""
     return Html(drawing(drawn, f"How often each label is in the span{more}") + (paragraph(more[2:]) if more else ""))
+
+
+def _masks(values: pa.ChunkedArray) -> Html:
+    """How much of each image has each value."""
+    counts = np.array([mask_histogram(content) for content in values.to_pylist()], np.float64)
+    shares = 100 * counts / counts.sum(axis=1, keepdims=True)
+    found = np.flatnonzero(counts.any(axis=0))[:_MOST_BARS]
+    drawn = figure(7.6, 2.6)
+    axes = drawn.subplots()
+    axes.boxplot([shares[:, value] for value in found], tick_labels=[str(value) for value in found], widths=0.5)
+    axes.set_xlabel("value in the mask")
+    axes.set_ylabel("% of an image's pixels")
+    axes.set_ylim(bottom=0)
+    return drawing(drawn, "How much of the images has each value of the masks: quartiles, and what lies apart")
 
 
 def _predicted(joined: Joined) -> Html:

@@ -1,7 +1,7 @@
 """Spans of training data made of feedback: where they lie, how they appear, and which predictions are in one already.
 
 A span and the record of its predictions cannot appear in one step. The record is written first, under a hidden name,
-with the digest of the span's file; once the span has its place, the record gets its own. Whoever comes next ends what
+with the digest of the span; once the span has its place, the record gets its own. Whoever comes next ends what
 a process that died in between has begun: no prediction is in two spans, and none is lost.
 """
 
@@ -16,7 +16,7 @@ import shutil
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +24,7 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from components.runtime.errors import InputError, TransientError
-from components.runtime.stage.artifacts import file_digest, sync
+from components.runtime.stage.artifacts import content_digest, sync
 
 SPAN = "{SPAN}"
 FILE = "part.parquet"
@@ -109,8 +109,7 @@ def alone(log: Path) -> Iterator[None]:
             raise TransientError(f"{log}: another feedback is under way with this log; try again") from None
         for file in (log / _RECORDS).glob(".*.parquet"):
             place = _place(file)
-            part = Path(place["folder"]) / FILE if place else None
-            if place and part and part.is_file() and file_digest(part) == place["digest"]:
+            if place and Path(place["folder"]).is_dir() and content_digest(Path(place["folder"])) == place["digest"]:
                 os.replace(file, file.with_name(file.name.removeprefix(".")))
             else:
                 file.unlink()
@@ -129,7 +128,17 @@ def used(log: Path) -> set[str]:
     return found
 
 
-def publish(spans: Spans, log: Path, rows: pa.Table, ids: list[str]) -> tuple[int, Path]:
+def _write_table(folder: Path, rows: pa.Table, ids: Collection[str]) -> None:
+    parquet.write_table(rows, folder / FILE, compression="zstd")
+
+
+def publish(
+    spans: Spans,
+    log: Path,
+    rows: pa.Table,
+    ids: list[str],
+    write: Callable[[Path, pa.Table, Collection[str]], None] = _write_table,
+) -> tuple[int, Path]:
     """Writes the next span, and notes which predictions are in it; called with the log held.
 
     Args:
@@ -137,6 +146,7 @@ def publish(spans: Spans, log: Path, rows: pa.Table, ids: list[str]) -> tuple[in
       log: of the model.
       rows: with the columns of its raw data.
       ids: of the prediction of each row.
+      write: puts them into a folder; as a table without.
 
     Returns:
       number and folder.
@@ -156,12 +166,12 @@ def publish(spans: Spans, log: Path, rows: pa.Table, ids: list[str]) -> tuple[in
     record = None
     try:
         staged.chmod(0o755)
-        parquet.write_table(rows, staged / FILE, compression="zstd")
+        write(staged, rows, ids)
         sync(staged)
         number, folder = spans.next()
         (log / _RECORDS).mkdir(exist_ok=True)
         record = log / _RECORDS / f".{uuid.uuid4().hex}.parquet"
-        place = json.dumps({"folder": str(folder), "digest": file_digest(staged / FILE)})
+        place = json.dumps({"folder": str(folder), "digest": content_digest(staged)})
         named = pa.table({"prediction_id": ids}).replace_schema_metadata({_PLACE: place.encode()})
         parquet.write_table(named, record, compression="zstd")
         sync(record)

@@ -21,19 +21,20 @@ def command(model: str, settings: Settings, spans: Spans) -> str:
       spans: among which the new one is.
     """
     lacks = []
-    if settings.ingest.format not in ("auto", "parquet"):
+    are_images = bool(settings.ingest.format == "images" or settings.ingest.images)
+    if settings.ingest.format not in ("auto", "parquet") and not are_images:
         lacks.append(f"set ingest.format to auto (it is {settings.ingest.format}, and spans are Parquet)")
     if settings.ingest.split_patterns:
         lacks.append("take out ingest.split_patterns, which look for other files than a span has")
-    told = _run(model, spans)
+    told = _run(model, spans, are_images=are_images)
     return f"first {' and '.join(lacks)} in {settings.folder / 'settings.yaml'}, then {told}" if lacks else told
 
 
-def _run(model: str, spans: Spans) -> str:
+def _run(model: str, spans: Spans, *, are_images: bool) -> str:
     if not spans.are_counted:
         return f"./millrace run {shlex.quote(model)} --data {shlex.quote(spans.pattern)}  # the newest span alone"
     there = spans.folders()
-    readable = _newest_of_parquet([there[number] for number in sorted(there)])
+    readable = len(there) if are_images else _newest_of_parquet([there[number] for number in sorted(there)])
     told = f"./millrace run {shlex.quote(model)} --data {shlex.quote(str(spans.data))} --spans {readable}"
     older = len(there) - readable
     return told + (f"  # {older} older not: their files are not Parquet, and a run reads one format" if older else "")

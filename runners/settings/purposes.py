@@ -47,7 +47,12 @@ def for_watching(settings: Settings) -> Settings:
     Raises:
       InputError: the name would be too long.
     """
-    return _for(settings, "watch")
+    images = settings.ingest.images
+    watch = settings.watch
+    if images and images.layout == "pairs" and not watch.mask_values:
+        # (The stage's own default, where neither says it.)
+        watch = watch.model_copy(update={"mask_values": images.mask_values or [1, 2, 3]})
+    return _for(settings, "watch").model_copy(update={"watch": watch})
 
 
 def _for(settings: Settings, purpose: Literal["infer", "watch"]) -> Settings:

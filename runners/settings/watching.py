@@ -27,7 +27,7 @@ class Positive(Section):
     of: str = ""
 
 
-Metric = Literal["auc", "accuracy", "log_loss", "mae", "rmse"]
+Metric = Literal["auc", "accuracy", "log_loss", "mae", "rmse", "mean_iou", "pixel_accuracy"]
 Distance = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -36,6 +36,7 @@ class Watch(Section, BaseModel):
 
     Attributes:
       every: length of a window.
+      mask_values: of models that answer masks; as `ingest.images.mask_values` says without.
       on_drift: whether a threshold that is passed starts a run besides.
       spans: what `ingest.spans` is in that run; as the settings say without.
       warm_start: whether that run starts from the model in service.
@@ -51,9 +52,12 @@ class Watch(Section, BaseModel):
         "log_loss": 0.2,
         "mae": 0.2,
         "rmse": 0.2,
+        "mean_iou": 0.05,
+        "pixel_accuracy": 0.05,
     }
     positive: Positive | None = None
     slices: list[str] = []
+    mask_values: list[Annotated[int, Field(ge=0, le=255)]] = []
     min_rows: PositiveInt = 300
     min_labels: int = Field(default=100, ge=2)
     on_drift: Literal["tell", "retrain"] = "tell"

@@ -62,7 +62,9 @@ class ImageIngestion:
         self._converted: Counter[str] = Counter()
 
     @classmethod
-    def find(cls, data: str, patterns: Mapping[str, Any], images: Mapping[str, Any], spans: Newest | None = None) -> Self:
+    def find(
+        cls, data: str, patterns: Mapping[str, Any], images: Mapping[str, Any], spans: Newest | None = None
+    ) -> Self:
         """Finds the images, those of the spans where these are given.
 
         Raises:

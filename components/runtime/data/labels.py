@@ -9,6 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from components.runtime.data import pictures
 from components.runtime.data.schema_columns import BYTES, FLOAT, INT, Column
 from components.runtime.errors import did_you_mean
 
@@ -38,11 +39,14 @@ class Read:
 def label_of(columns: Mapping[str, Column], given: Collection[str]) -> Column | None:
     """The label: the only column of a model's data that it is not given when it is asked; None where that is not told.
 
+    What tells of an image that it is given is no label.
+
     Args:
       columns: of its data, by name.
       given: what it is asked with.
     """
-    rest = [column for name, column in columns.items() if name not in given]
+    known = {*given} | pictures.describing(columns)
+    rest = [column for name, column in columns.items() if name not in known]
     return rest[0] if len(rest) == 1 else None
 
 

@@ -30,13 +30,13 @@ _SIGNATURES = {b"\xff\xd8\xff": "jpeg", b"\x89PNG\r\n": "png"}
 
 
 def describing(columns: Collection[str]) -> frozenset[str]:
-    """The columns that only tell what an image is, where data is of images as ingest makes it; none of other data.
+    """Image and the columns that only tell what it is, where data is of images as ingest makes it; none of other data.
 
     Args:
       columns: names of all.
     """
     are_images = {IMAGE, IMAGE_NAME} <= {*columns}
-    return frozenset((IMAGE_NAME, IMAGE_FORMAT, HEIGHT, WIDTH, *MEASURES)) if are_images else frozenset()
+    return frozenset((IMAGE, IMAGE_NAME, IMAGE_FORMAT, HEIGHT, WIDTH, *MEASURES)) if are_images else frozenset()
 
 
 def format_of(content: bytes) -> str:

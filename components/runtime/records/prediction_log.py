@@ -239,7 +239,7 @@ def read_labels(folder: Path) -> pa.Table:
 
     Returns:
       `prediction_id`, `label`, `kind` and `time`; labels of several types are of the one that holds all of them:
-      numbers as float64, true among them as 1, else text.
+      numbers as float64, true among them as 1, else text, or bytes where there are such, as masks are.
 
     Raises:
       InputError: a file cannot be read.
@@ -251,13 +251,21 @@ def read_labels(folder: Path) -> pa.Table:
     if not found:
         return schema.empty_table()
     # (A whole number too large for a float64 is next to it then.)
-    return pa.concat_tables([rows.cast(schema, safe=False) for rows in found]).sort_by("time")
+    return pa.concat_tables([_of_type(rows, common).cast(schema, safe=False) for rows in found]).sort_by("time")
 
 
 def _common(kinds: Collection[pa.DataType]) -> pa.DataType:
     if kinds and all(map(_is_number, kinds)):
         return pa.float64() if any(pa.types.is_floating(kind) for kind in kinds) else pa.int64()
-    return pa.string()
+    return pa.binary() if any(map(pa.types.is_binary, kinds)) else pa.string()
+
+
+def _of_type(labels: pa.Table, common: pa.DataType) -> pa.Table:
+    """Labels that are no bytes as text, where others are bytes: Arrow makes bytes of nothing else."""
+    if not pa.types.is_binary(common) or pa.types.is_binary(labels.schema.field("label").type):
+        return labels
+    at = labels.column_names.index("label")
+    return labels.set_column(at, "label", labels.column("label").cast(pa.string()))
 
 
 def _is_number(kind: pa.DataType) -> bool:
