@@ -11,6 +11,7 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 
 PYTHON ?= python3.11
 MODEL ?= taxi
+STORY ?= city
 DATA ?=
 ARGS ?=
 # These are given on the command line alone: an environment may have variables of such names for reasons of its own.
@@ -22,7 +23,7 @@ ARTIFACT :=
 STAGE :=
 
 # What a person gives is taken as it is: neither make nor the shell reads anything into it. ARGS alone is words for the shell.
-GIVEN := PYTHON MODEL DATA ROOT A B RUN ARTIFACT STAGE
+GIVEN := PYTHON MODEL STORY DATA ROOT A B RUN ARTIFACT STAGE
 $(foreach name,$(GIVEN),$(if $(filter command environment,$(origin $(name))),$(eval override $(name) := $$(value $(name)))))
 quoted = '$(subst ','\'',$(1))'
 comma := ,
@@ -99,8 +100,8 @@ compile: $(CLIENT_STAMP)  ## Write what a cluster runs: build/MODEL.kfp.yaml and
 images: $(CLIENT_STAMP)  ## Build the stages' images, those that changed: STAGE=ingest for one, ARGS="--registry HOST/TEAM --push"
 	@$(CLIENT) -m scripts.images.build_images$(if $(STAGE), $(call quoted,$(STAGE))) $(ARGS)
 
-story: setup $(SERVING_STAMP)  ## The loop of docs/loop.md on this machine: a city changes, watch finds it out, the model is trained anew
-	@$(CLIENT) -m scripts.story.loop $(ARGS)
+story: setup $(SERVING_STAMP)  ## The loop on this machine: STORY=city (a city changes, docs/loop.md) or pets (cameras age, docs/loop-pets.md)
+	@$(CLIENT) -m scripts.story.$(call quoted,$(STORY)) $(ARGS)
 
 sample-data: $(CLIENT_STAMP) $(if $(filter digits,$(MODEL)),$(SAMPLES_STAMP))  ## Make the sample data of MODEL in data/: ARGS="--rows 100000"
 	@$(CLIENT) -m scripts.data.sample_data $(call quoted,$(MODEL)) $(ARGS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from components.runtime.records import prediction_log
 from components.runtime.records.prediction_log import TIME
 from components.runtime.stage import progress
 from components.runtime.stage.artifacts import OutputArtifact, local_path
-from components.watch import masks, quality, verdict
+from components.watch import quality, verdict
 from components.watch.answers import of_predictions, schema_of
 from components.watch.distances import PREDICTION, Comparison, Distance, Thresholds
 from components.watch.page import watch_page
@@ -98,7 +99,9 @@ def watch(
     # What is to be more than something is a number, whatever the data has there.
     if positive and (label is None or label.type != FLOAT):
         label = Column("label", FLOAT)
-    labels = _labels(folder, label, times[0][0], are_masks=bool(mask_values))
+    if mask_values:
+        label = replace(label or Column("mask", BYTES), is_image=True)
+    labels = _labels(folder, label, times[0][0])
     kept = [*slices, *([str(positive["of"])] if positive.get("of") else [])]
     for name in kept:
         if name not in logged:
@@ -176,34 +179,21 @@ def _redacted(folder: Path) -> Collection[str]:
     return prediction_log.redacted(batch) if batch is not None else ()
 
 
-def _labels(folder: Path, label: Column | None, since: datetime, *, are_masks: bool) -> labels_module.Read:
+def _labels(folder: Path, label: Column | None, since: datetime) -> labels_module.Read:
     """The labels that are the model's, and of those that came from a time on the others, for they may be of a window.
 
     Args:
       folder: the log.
       label: what a label has to be; where nobody knows, labels stay as they are.
       since: that time.
-      are_masks: whether labels are encoded masks.
     """
     found = prediction_log.read_labels(folder)
-    if are_masks:
-        return _masks(found, since)
     # (A class may go by its number, and be one that was not there when the model was trained.)
-    if label is None or label.type == BYTES:
+    if label is None or (label.type == BYTES and not label.is_image):
         return labels_module.Read(found, found.slice(0, 0), "")
     told = labels_module.read(found, label)
     late = labels_module.read(found.filter(pc.greater_equal(found.column("time"), pa.scalar(since, TIME))), label)
     return labels_module.Read(told.table, late.wrong, late.example)
-
-
-def _masks(found: pa.Table, since: datetime) -> labels_module.Read:
-    faults = [masks.fault(each) for each in found.column("label").to_pylist()]
-    late = pc.greater_equal(found.column("time"), pa.scalar(since, TIME)).to_pylist()
-    wrong = found.filter(
-        pa.array([bool(why) and is_late for why, is_late in zip(faults, late, strict=True)], pa.bool_())
-    )
-    example = f"{wrong.column('prediction_id')[0]}: {next(filter(None, faults))}" if len(wrong) else ""
-    return labels_module.Read(found.filter(pa.array([not why for why in faults], pa.bool_())), wrong, example)
 
 
 def _some(names: set[str], most: int = 4) -> str:

@@ -82,7 +82,7 @@ def of_file(
     times = _times(file, rows, there)
     made = {
         "prediction_id": pa.array([ids[place] for place in there], pa.string()),
-        "label": pa.array(values, pa.binary()) if read else array(values, label),
+        "label": array(values, label),
         "kind": pa.array([kind] * len(there), pa.string()),
         "time": times,
     }

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-from PIL import Image
 
 from components.runtime.data import pictures
 from components.runtime.data.schema_columns import BYTES, Column
@@ -98,15 +96,19 @@ class Layout:
         if label != self.label:
             raise InputError(f"--label {label}: of these images the label is {self.label!r}, as ingest calls it")
         image = known.get(pictures.IMAGE, Column(pictures.IMAGE, BYTES))
-        return {pictures.IMAGE: image, label: known.get(label, Column(label, BYTES))}
+        of_label = known.get(label, Column(label, BYTES))
+        return {pictures.IMAGE: image, label: replace(of_label, is_image=bool(self.masks))}
 
     def check(self, rows: pa.Table, ids: Sequence[str]) -> None:
-        """Holds masks to their images, as ingest will.
+        """Holds labels to what ingest will read of them.
 
         Raises:
-          InputError: one is of another size.
+          InputError: a mask is of another size than its image, or a class can be no folder.
         """
         if not self.masks:
+            for name, label in zip(ids, rows.column(self.label).to_pylist(), strict=True):
+                if "/" in label or "\0" in label or label.startswith((".", "_")):
+                    raise InputError(f"{name}: the class {label!r} can be no folder of a span; give it another name")
             return
         for name, row in zip(ids, rows.select([pictures.IMAGE, self.label]).to_pylist(), strict=True):
             image, mask = pictures.size(row[pictures.IMAGE]), pictures.size(row[self.label])
@@ -114,12 +116,6 @@ class Layout:
                 raise InputError(
                     f"{name}: a mask of {_told(mask)} pixels, its image has {_told(image)}: give both the same size"
                 )
-
-
-def mask_histogram(content: bytes) -> list[int]:
-    """Pixels of an encoded mask by value, 0 to 255."""
-    with Image.open(io.BytesIO(content), formats=("PNG",)) as image:
-        return np.bincount(np.asarray(image).ravel(), minlength=256).tolist()
 
 
 def _told(size: tuple[int, int] | None) -> str:
@@ -136,12 +132,12 @@ def _mask(file: Path, values: Collection[int]) -> bytes:
         if file.stat().st_size > _LARGEST:
             raise ValueError(f"{file} has more than {_LARGEST >> 20} MiB")
         content = file.read_bytes()
-        with Image.open(io.BytesIO(content), formats=("PNG",)) as image:
-            if image.mode not in ("L", "P"):
-                raise ValueError(f"{file} is a mask of the mode {image.mode}; save it with one channel of 8 bits")
-            found = np.unique(np.asarray(image)).tolist()
     except OSError as error:
-        raise ValueError(f"{file} is no mask that can be read as PNG ({error.strerror or error})") from None
+        raise ValueError(f"{file} cannot be read ({error.strerror})") from None
+    try:
+        found = np.unique(pictures.mask_values(content)).tolist()
+    except ValueError as error:
+        raise ValueError(f"{file} is no mask: it {error}") from None
     if wrong := [value for value in found if values and value not in values]:
         raise ValueError(f"{file} holds the value {wrong[0]}; a mask may hold {', '.join(map(str, sorted(values)))}")
     return content

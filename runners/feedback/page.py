@@ -9,9 +9,9 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import compute
 
+from components.runtime.data.pictures import mask_values
 from components.runtime.records.facts import counted
 from components.runtime.stage.report import COLORS, Html, drawing, figure, page, paragraph, section, table, text
-from runners.feedback.images import mask_histogram
 from runners.feedback.joining import Joined
 
 if TYPE_CHECKING:
@@ -84,7 +84,9 @@ def _labels(values: pa.ChunkedArray, label: str) -> Html:
 
 def _masks(values: pa.ChunkedArray) -> Html:
     """How much of each image has each value."""
-    counts = np.array([mask_histogram(content) for content in values.to_pylist()], np.float64)
+    counts = np.array(
+        [np.bincount(mask_values(each).ravel(), minlength=256) for each in values.to_pylist()], np.float64
+    )
     shares = 100 * counts / counts.sum(axis=1, keepdims=True)
     found = np.flatnonzero(counts.any(axis=0))[:_MOST_BARS]
     drawn = figure(7.6, 2.6)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import base64
+import math
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,14 +35,17 @@ SMALL = "{alpha: 0.1, decoder_filters: [32, 24, 16, 16, 16], epochs: 1}"
 CANDIDATES = """
 candidates:
   unet: {}                                             # as it is
-  deeplab: {train: {custom_config: {network: deeplab, alpha: 0.35, decoder_filters: [96, 64, 48, 32, 16]}}}
+  deeplab: {train: {custom_config: {network: deeplab, alpha: 0.35, decoder_filters: [64, 48, 32, 24, 16]}}}
 choose: {metric: mean_iou}
 """
 """What takes part in the competition for the first one's place."""
 
-WATCH = """
-watch: {threshold: 0.25, min_rows: 50, min_labels: 50}     # a day has 100 photographs, not thousands of rows
+_WATCH = """
+watch: {threshold: %.2f, min_rows: %d, min_labels: %d}     # a day has some photographs, not thousands of rows
 """
+_BY_CHANCE = 1.9
+"""Kolmogorov and Smirnov: two samples of one distribution differ by more than this times the root of the sum of the
+inverses of their sizes once in 700 times."""
 
 _FEATURE = """feature {
   name: "%s"
@@ -117,9 +121,14 @@ class Story(Telling):
             .replace("image_size: 128", f"image_size: {self.size}")
             .replace("train_steps: 100", f"train_steps: {self.steps}\n  custom_config: {SMALL}")
         )
-        settings.write_text(text + WATCH)
+        settings.write_text(text + self.watched())
         schema.write_text(schema.read_text() + "".join(_FEATURE % name for name in MEASURES))
         self.millrace("run", str(self.model), "--data", str(self.data), "--spans", "1")
+
+    def watched(self) -> str:
+        """What the settings say of watch: thresholds that chance does not pass with so few photographs."""
+        trained_on = self.first * 2 // 3
+        return _WATCH % (_BY_CHANCE * math.sqrt(1 / self.asked + 1 / trained_on), self.asked // 2, self.asked // 2)
 
     def day(self, address: str, day: int, age: float) -> None:
         """The cameras ask about photographs; people paint later where the pets were."""

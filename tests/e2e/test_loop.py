@@ -1,4 +1,4 @@
-"""The loop as docs/loop.md tells it: the city changes, the model decays, is found out, trained anew, and recovers."""
+"""The loop as docs/loop.md and docs/loop-pets.md tell it: the world changes, a model decays, is found out, and recovers."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ import pytest
 
 from components.runtime.publish import labels
 from runners.history.records import list_runs
-from scripts.story.loop import Story
+from scripts.story import city, pets
+from scripts.story.telling import Telling
 
 
 @pytest.mark.slow
 def test_the_city_changes_and_the_model_recovers(tmp_path: Path) -> None:
-    story = Story(tmp_path / "story", every=6)
+    story = city.Story(tmp_path / "story", every=6)
     # It holds each command to its exit code: watch to 3 where it is to find drift, to 0 where all is quiet.
     story.tell()
     runs = {run.id: run for run in list_runs(story.root)}
@@ -52,12 +53,39 @@ def test_the_city_changes_and_the_model_recovers(tmp_path: Path) -> None:
     assert labels.read(story.root / "serving" / "city") == {"stable": 2}
 
 
+@pytest.mark.slow
+def test_the_cameras_age_and_another_architecture_takes_the_models_place(tmp_path: Path) -> None:
+    story = pets.Story(tmp_path / "story", every=10, first=120, asked=60, steps=60)
+    story.tell()
+    runs = {run.id: run for run in list_runs(story.root)}
+    looks = [watched(story, run.executions["watch"].path("watched")) for run in in_order(runs, "shelter-watch")]
+    assert [(look["version"], look["state"]) for look in looks] == [(1, "ok"), (1, "drifted"), (2, "ok")]
+    quiet, drifted, recovered = looks
+    # Day by day it answers worse, and photographs and answers are not what they were.
+    by_day = [next(one["value"] for one in day["metrics"] if one["name"] == "mean_iou") for day in drifted["windows"]]
+    assert by_day[0] > by_day[1] + 0.03 > by_day[2] + 0.06
+    passed = " ".join(drifted["passed"])
+    for said in ("mean_iou ", "pixel_accuracy ", "skew of sharpness ", "skew of brightness ", "skew of prediction."):
+        assert said in passed
+    assert "height" not in passed
+    assert value(recovered, "mean_iou") > by_day[3] + 0.06
+    # Both architectures learned from the newest two spans, which are of masks that came back, and were held to version 1.
+    second = [run for run in in_order(runs, "shelter") if "train-deeplab" in run.executions][-1]
+    assert second.executions["ingest"].outputs["examples"].metadata["spans"] == [4, 5]
+    choice = second.executions["choose"].outputs["choice"].metadata
+    assert (choice["candidates"], choice["candidate"], choice["metric"]) == (["unet", "deeplab"], "deeplab", "mean_iou")
+    assert second.executions["resolve-deeplab"].outputs["baseline_model"].metadata["version"] == 1
+    assert second.executions["push"].outputs["pushed_model"].metadata["replaced"] == 1
+    assert labels.read(story.root / "serving" / "shelter") == {"stable": 2}
+    assert value(quiet, "mean_iou") > by_day[3]
+
+
 def in_order(runs: dict[str, Any], pipeline: str) -> list[Any]:
     """Runs of a pipeline that did not only decide something, the oldest first."""
     return [runs[name] for name in sorted(runs) if runs[name].pipeline == pipeline and not runs[name].decision]
 
 
-def watched(story: Story, artifact: Path) -> dict[str, Any]:
+def watched(story: Telling, artifact: Path) -> dict[str, Any]:
     found: dict[str, Any] = json.loads((artifact / "watch.json").read_text())
     return found
 

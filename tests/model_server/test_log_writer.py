@@ -21,10 +21,12 @@ import pytest
 import tensorflow as tf
 import urllib3
 
+from components.runtime.data import pictures
 from components.runtime.records import prediction_log as log_files
 from model_server import metrics, prediction_log
 from model_server.prediction_log import PredictionLog
 from model_server.signature import PREDICT, Signature, Tensor
+from tests.image_files import jpeg, png
 from tests.model_server.conftest import MODEL, log_of, serving
 
 SIGNATURE = Signature(
@@ -86,6 +88,49 @@ def test_enough_rows_are_a_file_before_the_time_is_over(tmp_path: Path) -> None:
         while not log_files.files(tmp_path):
             assert time.monotonic() < end
             time.sleep(0.02)
+
+
+OF_IMAGES = Signature(
+    "serving_default",
+    PREDICT,
+    {"image": Tensor("image", tf.string, (None,))},
+    {"mask": Tensor("mask", tf.uint8, (None, 4, 5)), "sure": Tensor("sure", tf.float32, (None, 4, 5))},
+)
+
+
+@pytest.mark.parametrize("images", [False, True])
+def test_of_an_image_is_logged_what_is_measured_of_it_and_the_image_only_where_it_is_asked_for(
+    tmp_path: Path, images: bool
+) -> None:
+    contents = [jpeg(1), png(2), b""]
+    answers = {"mask": np.full((3, 4, 5), 2, np.uint8), "sure": np.full((3, 4, 5), 0.75, np.float32)}
+    with writing(tmp_path, images=images, redacted=["noise"]) as log:
+        assert log.add(
+            "a", 1, {"serving_default": OF_IMAGES}, OF_IMAGES, {"image": np.array(contents, object)}, answers
+        )
+    [batch] = log_files.read(tmp_path)
+    found = {name: values.to_pylist() for name, values in log_files.features(batch).items()}
+    assert found.pop("image", None) == ([*contents[:2], None] if images else None)
+    assert found["image_format"] == ["jpeg", "png", None]
+    assert (found["height"], found["width"]) == ([48, 48, None], [64, 64, None])
+    for name in set(pictures.MEASURES) - {"noise"}:
+        measured = [pictures.measured(each)[name] for each in contents[:2]]
+        assert found[name] == [*map(pytest.approx, measured), None], name
+    assert "noise" not in found
+    told = {name: values.to_pylist() for name, values in log_files.prediction(batch).items()}
+    assert told == {"mask": [[[2] * 5] * 4] * 3, "sure": [0.75] * 3}
+
+
+def test_bytes_that_are_no_images_are_logged_as_they_are(tmp_path: Path) -> None:
+    signature = Signature("serving_default", PREDICT, {"x": Tensor("x", tf.string, (None,))}, OF_IMAGES.outputs)
+    answers = {"sure": np.full((2, 4, 5), 0.75, np.float32)}
+    with writing(tmp_path) as log:
+        log.add(
+            "a", 1, {"serving_default": signature}, signature, {"x": np.array([jpeg(), b"\xff\xfe"], object)}, answers
+        )
+    [batch] = log_files.read(tmp_path)
+    assert log_files.features(batch)["x"].to_pylist() == [jpeg(), b"\xff\xfe"]
+    assert log_files.prediction(batch)["sure"].to_pylist() == [[[0.75] * 5] * 4] * 2
 
 
 def test_what_the_memory_cannot_take_is_dropped_at_once_counted_and_told_once(

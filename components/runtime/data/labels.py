@@ -14,6 +14,8 @@ from components.runtime.data.schema_columns import BYTES, FLOAT, INT, Column
 from components.runtime.errors import did_you_mean
 
 _SHOWN = 10
+_LONGEST = 40
+"""Characters of a label that are told."""
 _LARGEST = 3.4028234663852886e38
 """Of the numbers of 32 bits (IEEE 754)."""
 _TRUTHS = {"true": 1, "false": 0}
@@ -82,6 +84,11 @@ def typed(value: Any, label: Column | None) -> Any:
     """
     if label is None:
         return _as_it_looks(value)
+    if label.is_image:
+        if isinstance(value, bytes) and pictures.format_of(value) == "png" and pictures.size(value):
+            return value
+        shown = value[:_LONGEST].decode(errors="replace") if isinstance(value, bytes) else str(value)[:_LONGEST]
+        raise ValueError(f"{shown!r} is no mask; masks come as files: ./millrace feedback --labels")
     if label.type == BYTES:
         if not isinstance(value, str):
             raise ValueError(f"{value!r} is no text")
@@ -107,7 +114,7 @@ def typed(value: Any, label: Column | None) -> Any:
 def array(values: list[Any], label: Column | None) -> pa.Array:
     """Typed labels as a column."""
     if label:
-        return pa.array(values, _TYPES[label.type])
+        return pa.array(values, pa.binary() if label.is_image else _TYPES[label.type])
     kinds = {type(value) for value in values}
     if str in kinds:
         return pa.array([str(value) for value in values], pa.string())

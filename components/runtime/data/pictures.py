@@ -26,6 +26,9 @@ and a large photograph costs no more than a small one."""
 _SMALLEST = 3
 """Pixels along a side from which on there is a neighbour on each side of one."""
 
+_PNG_BITS = 24
+"""Where a PNG says how many bits a sample has."""
+
 _SIGNATURES = {b"\xff\xd8\xff": "jpeg", b"\x89PNG\r\n": "png"}
 
 
@@ -54,6 +57,30 @@ def size(content: bytes) -> tuple[int, int] | None:
     except Exception:
         # Whatever Pillow's readers run into in broken bytes.
         return None
+
+
+def mask_values(content: bytes) -> npt.NDArray[np.uint8]:
+    """The values of a mask, of shape [height, width]: of one with a palette the numbers of its colours.
+
+    Args:
+      content: an encoded PNG.
+
+    Raises:
+      ValueError: it cannot be decoded, or is not of one channel of at most 8 bits.
+    """
+    import numpy as np
+    from PIL import Image
+
+    try:
+        with Image.open(io.BytesIO(content), formats=("PNG",)) as image:
+            if image.mode not in ("1", "L", "P"):
+                raise ValueError(f"has the mode {image.mode}; save it with one channel of 8 bits")
+            values = np.asarray(image, np.uint8)
+    except OSError as error:
+        raise ValueError(f"cannot be read as PNG ({' '.join(str(error).split())[:100]})") from None
+    # Pillow spreads few bits of grey over 0 to 255; the mask means the numbers as they are stored.
+    spread = {2: 85, 4: 17}.get(content[_PNG_BITS], 1) if image.mode == "L" else 1
+    return values // spread
 
 
 def measured(content: bytes) -> dict[str, float]:

@@ -29,6 +29,7 @@ class Column:
       values: the texts that there are; empty where any may be.
       least: of an INT or FLOAT; None where it is open.
       most: as `least`.
+      is_image: whether the bytes are encoded images, such as masks.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Column:
     values: tuple[str, ...] = ()
     least: float | None = None
     most: float | None = None
+    is_image: bool = False
 
 
 def read(file: Path) -> dict[str, Column]:
@@ -58,7 +60,7 @@ def _column(feature: Any, shared: dict[str, tuple[str, ...]]) -> Column:
     domain = feature.float_domain if _TYPES[feature.type] == FLOAT else feature.int_domain
     least = domain.min if domain.HasField("min") else None
     most = domain.max if domain.HasField("max") else None
-    return Column(feature.name, _TYPES[feature.type], values, least, most)
+    return Column(feature.name, _TYPES[feature.type], values, least, most, feature.HasField("image_domain"))
 
 
 @functools.cache
@@ -88,6 +90,7 @@ def _schema_class() -> Any:
     )
     message("StringDomain", ("name", text, None), ("value", text, None))
     message("IntDomain", ("min", whole, None), ("max", whole, None))
+    message("ImageDomain")
     message("FloatDomain", ("min", real, None), ("max", real, None))
     message(
         "Feature",
@@ -97,6 +100,7 @@ def _schema_class() -> Any:
         ("int_domain", sub, "IntDomain"),
         ("float_domain", sub, "FloatDomain"),
         ("string_domain", sub, "StringDomain"),
+        ("image_domain", sub, "ImageDomain"),
     )
     message("Schema", ("feature", sub, "Feature"), ("string_domain", sub, "StringDomain"))
     pool = descriptor_pool.DescriptorPool()

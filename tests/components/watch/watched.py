@@ -33,6 +33,7 @@ PARAMETERS: dict[str, Any] = {
     "worse_by": {"auc": 0.05, "accuracy": 0.05, "log_loss": 0.2, "mae": 0.2, "rmse": 0.2},
     "positive": {},
     "slices": [],
+    "mask_values": [],
     "min_rows": 300,
     "min_labels": 100,
 }

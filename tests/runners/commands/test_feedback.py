@@ -373,10 +373,6 @@ def test_spans_go_on_where_the_settings_have_them(tmp_path: Path, served: Served
     assert (told["span"], told["folder"]) == (8, str(data / "day-8"))
 
 
-def test_images_are_no_table(tmp_path: Path, served: ServedRoot) -> None:
-    assert "its data are files of images" in call("--root", served.root, "feedback", "pets").error
-
-
 @pytest.mark.slow
 def test_the_same_id_twice_in_the_log_is_its_last_answer(tmp_path: Path, served: ServedRoot) -> None:
     log(served.root / "predictions" / "taxi", ["trip0-0"], fare=pa.array([99.0], pa.float32()))

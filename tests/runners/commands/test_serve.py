@@ -109,12 +109,16 @@ def test_predictions_are_logged_where_that_is_asked_for(started: list[list[str]]
         f"--prediction_log={tmp_path}/logs", "--prediction_log_share=0.25", "--prediction_log_redact=name,street",
         "--prediction_log_megabytes=1000",
     }  # fmt: skip
-    (mine / "settings.yaml").write_text("serving: {log: {redact: [name], megabytes: 50}}")
+    assert "--prediction_log_images" not in started[1]
+    (mine / "settings.yaml").write_text("serving: {log: {redact: [name], megabytes: 50, images: true}}")
     _served(mine, root)
     assert set(started[2]) >= {
         f"--prediction_log={root}/predictions", "--prediction_log_share=0.1", "--prediction_log_redact=name",
-        "--prediction_log_megabytes=50",
+        "--prediction_log_megabytes=50", "--prediction_log_images",
     }  # fmt: skip
+    _served(mine, root, "--log-measures")
+    _served(mine, root, "--log", tmp_path / "logs", "--log-images")
+    assert ["--prediction_log_images" in each for each in started[3:]] == [False, True]
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,8 @@ import pytest
 
 from components.ingest.images import encoding as image_encoding
 from components.ingest.images import ingestion as image_ingestion
-from tests.components.ingest.ingest_support import Ingested, ingested, write_files
+from components.runtime.data import pictures
+from tests.components.ingest.ingest_support import Ingested, ingested, run_ingest, write_files
 from tests.image_files import encoded, jpeg, mask_png, photo, png, turned
 
 CLASSES = {
@@ -193,3 +194,35 @@ def test_images_without_labels_may_lie_anywhere(tmp_path: Path) -> None:
     assert not any("label" in row or "mask" in row for row in rows)
     assert (result.metadata["layout"], result.metadata["left_out"]) == ("plain", 1)
     assert "classes" not in result.metadata
+
+
+def test_the_newest_spans_of_images(tmp_path: Path) -> None:
+    files = {f"span-{span}/images/{name}.jpg": jpeg(span) for span in (1, 2, 4) for name in ("a", "b")}
+    files |= {f"span-{span}/masks/{name}.png": mask_png() for span in (1, 2, 4) for name in ("a", "b")}
+    data = write_files(tmp_path / "data", files)
+    pairs = {"layout": "pairs", "masks": "masks"}
+    result = ingested(tmp_path / "out", data, splits=ALL, format="images", images=pairs, spans=2)
+    assert [row["image_name"][0] for row in result.rows()] == [
+        *(b"span-2/images/a.jpg", b"span-2/images/b.jpg", b"span-4/images/a.jpg", b"span-4/images/b.jpg")
+    ]
+    assert all(row["mask"] == [mask_png()] for row in result.rows())
+    assert (result.metadata["spans"], result.metadata["files"]) == ([2, 4], 8)
+    assert "spans 2, 4, 3 not there" in result.result.stdout
+
+
+def test_what_is_wrong_in_a_span_of_images_is_told_with_the_span(tmp_path: Path) -> None:
+    data = write_files(tmp_path / "data", {"span-1/cat/1.jpg": jpeg(), "span-2/cat/2.jpg": b"\xff\xd8\xffno more"})
+    result = run_ingest(tmp_path / "out", data, splits=ALL, format="images", spans=2)
+    assert result.exit_code == 65
+    assert "span-2/cat/2.jpg: a" in result.error
+
+
+def test_images_are_measured_where_it_is_asked_for(tmp_path: Path) -> None:
+    data = write_files(tmp_path / "data", CLASSES)
+    result = ingested(tmp_path / "out", data, splits=ALL, images={"measures": True})
+    for row in result.rows():
+        assert {name: row[name] for name in pictures.MEASURES} == {
+            name: [pytest.approx(value)] for name, value in pictures.measured(row["image"][0]).items()
+        }
+    said = run_ingest(tmp_path / "wrong", data, splits=ALL, images={"measures": "yes"}).error
+    assert said == "images.measures is 'yes': give true or false"

@@ -22,6 +22,7 @@ feature { name: "fare" type: FLOAT float_domain { min: 0.5 disallow_nan: true }
 feature { name: "tips" value_count { min: 1 max: 1 } type: INT int_domain { min: -1 max: 1 is_categorical: true } }
 feature { name: "way" type: BYTES string_domain { name: "ways" value: "a" value: "\\303\\244" }
   not_in_environment: "SERVING" }
+feature { name: "mask" type: BYTES image_domain { } }
 string_domain { name: "payments" value: "Cash" value: "Credit Card" }
 default_environment: "TRAINING"
 represent_variable_length_as_ragged: true
@@ -36,6 +37,7 @@ def test_columns_with_their_types_and_domains(tmp_path: Path) -> None:
         Column("fare", "FLOAT", least=0.5),
         Column("tips", "INT", least=-1, most=1),
         Column("way", "BYTES", ("a", "ä")),
+        Column("mask", "BYTES", is_image=True),
     ]
 
 

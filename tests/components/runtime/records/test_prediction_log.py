@@ -126,3 +126,9 @@ def test_no_label_of_a_batch_is_a_batch_without_rows(tmp_path: Path) -> None:
     joined = prediction_log.Labels(prediction_log.read_labels(tmp_path)).join(batch)
     assert joined.num_rows == 0
     assert joined.schema.field("label").type == pa.string()
+
+
+def test_labels_of_which_some_are_bytes_are_all_bytes(tmp_path: Path) -> None:
+    for label in (b"\x89PNG", "yes", 7):
+        prediction_log.write_labels(tmp_path, _labels(("a-0", label, DAY)))
+    assert sorted(prediction_log.read_labels(tmp_path).column("label").to_pylist()) == [b"7", b"yes", b"\x89PNG"]
