@@ -52,7 +52,7 @@ def _refuse_other_type(model: Versions, label: bool | int | float | str) -> None
         return
     try:
         # By its type alone: a class, or a number, may be new.
-        labels.typed(label, Column(known.name, known.type))
+        labels.typed(label, Column(known.name, known.type, is_image=known.is_image))
     except ValueError as error:
         raise BadRequestError(f"`label` has to be as {known.name} of the model's data is: {error}") from None
 

@@ -81,7 +81,8 @@ def _about(models: Mapping[str, Versions], number: str, label: str) -> dict[str,
             "version": version.number,
             "inputs": [_tensor(name, tensor) for name, tensor in sorted(signature.inputs.items())],
             "outputs": [_tensor(name, tensor) for name, tensor in sorted(signature.outputs.items())],
-            "feedback": dataclasses.asdict(trained) if model.log else None,
+            # (Nobody types a mask.)
+            "feedback": dataclasses.asdict(trained) if model.log and not trained.is_image else None,
             "examples": _examples(warm_up.examples(version.model, version.folder, _EXAMPLES)),
         }
 

@@ -250,7 +250,7 @@ def _outputs(prediction: Mapping[str, pa.Array], classes: int) -> dict[str, pa.A
 
     Of a mask the share of the pixels of each of so many classes.
     """
-    made = {}
+    made: dict[str, pa.Array] = {}
     for name, values in prediction.items():
         matrix = scores(values)
         if matrix is None:

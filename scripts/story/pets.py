@@ -23,7 +23,7 @@ from scripts import command
 from scripts.data import pet_pictures
 from scripts.data.degraded import degraded
 from scripts.data.pet_pictures import IMAGES, MASKS
-from scripts.story import telling
+from scripts.story import picture, telling
 from scripts.story.telling import Telling, say
 
 AGES = (0.0, 0.5, 1.0, 1.0)
@@ -35,7 +35,7 @@ SMALL = "{alpha: 0.1, decoder_filters: [32, 24, 16, 16, 16], epochs: 1}"
 CANDIDATES = """
 candidates:
   unet: {}                                             # as it is
-  deeplab: {train: {custom_config: {network: deeplab, alpha: 0.35, decoder_filters: [64, 48, 32, 24, 16]}}}
+  deeplab: {train: {custom_config: {network: deeplab, alpha: 0.35, decoder_filters: [96, 64, 48, 32, 16]}}}
 choose: {metric: mean_iou}
 """
 """What takes part in the competition for the first one's place."""
@@ -75,7 +75,7 @@ class Story(Telling):
     NAME: ClassVar[str] = "shelter"
     SERVED: ClassVar[tuple[str, ...]] = ("--log-images",)
 
-    every: int = 15
+    every: int = 20
     photographs: Path | None = None
     first: int = 200
     asked: int = 100
@@ -103,6 +103,9 @@ class Story(Telling):
         self.watch(1)
         say("It has proved itself:")
         self.promote(2, "another architecture, for aged cameras")
+        drawn = self.folder / f"{self.NAME}.png"
+        picture.draw(self.folder / "logs" / self.NAME, day, drawn)
+        say(f"What the cameras saw, what was true, and what was answered is drawn in {command.shown(drawn)}.")
 
     def first_model(self) -> None:
         """A first span of photographs, and a small network that learns from it."""
@@ -165,7 +168,7 @@ class Story(Telling):
         needed = self.first + (len(AGES) + 1) * self.asked
         if len(files) < needed:
             raise InputError(
-                f"{command.shown(self.photographs)}: {len(files):,} photographs in {IMAGES}, and {needed:,} are needed: "
+                f"{command.shown(self.photographs)}: {len(files):,} photographs in {IMAGES}, {needed:,} are needed: "
                 "give --first and --asked less, or leave --photographs out"
             )
         # Breeds lie one behind the other: what is strewn over all is of each day.

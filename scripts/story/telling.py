@@ -1,4 +1,4 @@
-"""What stories share: commands that are shown and held to their exit codes, a server, days, and labels that come later."""
+"""What stories share: commands that are shown and held to their exit codes, a server, days, labels that come later."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The loop as docs/loop.md and docs/loop-pets.md tell it: the world changes, a model decays, is found out, and recovers."""
+"""The loop as docs/loop.md and docs/loop-pets.md tell it: the world changes, a model is found out, and recovers."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_the_city_changes_and_the_model_recovers(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_the_cameras_age_and_another_architecture_takes_the_models_place(tmp_path: Path) -> None:
-    story = pets.Story(tmp_path / "story", every=10, first=120, asked=60, steps=60)
+    story = pets.Story(tmp_path / "story", every=12, first=120, asked=60, steps=90)
     story.tell()
     runs = {run.id: run for run in list_runs(story.root)}
     looks = [watched(story, run.executions["watch"].path("watched")) for run in in_order(runs, "shelter-watch")]
@@ -69,7 +69,7 @@ def test_the_cameras_age_and_another_architecture_takes_the_models_place(tmp_pat
         assert said in passed
     assert "height" not in passed
     assert value(recovered, "mean_iou") > by_day[3] + 0.06
-    # Both architectures learned from the newest two spans, which are of masks that came back, and were held to version 1.
+    # Both architectures learned from the newest two spans, of masks that came back, and were held to version 1.
     second = [run for run in in_order(runs, "shelter") if "train-deeplab" in run.executions][-1]
     assert second.executions["ingest"].outputs["examples"].metadata["spans"] == [4, 5]
     choice = second.executions["choose"].outputs["choice"].metadata

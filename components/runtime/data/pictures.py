@@ -20,8 +20,8 @@ MEASURES = ("brightness", "contrast", "sharpness", "noise", "red", "green", "blu
 """What `measured` tells of an image."""
 
 LONGEST = 256
-"""Pixels along the longer side of what is measured; larger images are shrunk by a whole number: what a model sees is small,
-and a large photograph costs no more than a small one."""
+"""Pixels along the longer side of what is measured; larger images are shrunk by a whole number: what a model sees is
+small, and a large photograph costs no more than a small one."""
 
 _SMALLEST = 3
 """Pixels along a side from which on there is a neighbour on each side of one."""
