@@ -101,7 +101,7 @@ images: $(CLIENT_STAMP)  ## Build the stages' images, those that changed: STAGE=
 	@$(CLIENT) -m scripts.images.build_images$(if $(STAGE), $(call quoted,$(STAGE))) $(ARGS)
 
 story: setup $(SERVING_STAMP)  ## The loop on this machine: STORY=city (a city changes, docs/loop.md) or pets (cameras age, docs/loop-pets.md)
-	@$(CLIENT) -m scripts.story.$(call quoted,$(STORY)) $(ARGS)
+	@$(call needed,there is no story of that name: STORY=city or STORY=pets,$(filter city pets,$(STORY)))$(CLIENT) -m scripts.story.$(STORY) $(ARGS)
 
 sample-data: $(CLIENT_STAMP) $(if $(filter digits,$(MODEL)),$(SAMPLES_STAMP))  ## Make the sample data of MODEL in data/: ARGS="--rows 100000"
 	@$(CLIENT) -m scripts.data.sample_data $(call quoted,$(MODEL)) $(ARGS)

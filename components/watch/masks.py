@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from components.runtime.data import pictures
 
 Counts: TypeAlias = npt.NDArray[np.int64]
+Floats: TypeAlias = npt.NDArray[np.float64]
 
 
 def is_mask(values: pa.Array) -> bool:
@@ -66,6 +67,20 @@ def confusions(prediction: Mapping[str, pa.Array], labels: pa.Array, values: Seq
         pairs = truth[known] * classes + answer[known]
         made[place] = np.bincount(pairs, minlength=classes * classes).reshape(classes, classes)
     return made
+
+
+def mean_iou(counts: Counts) -> Floats:
+    """Mean intersection over union, over the classes that there are, of each of [N, K, K] counts of pixels."""
+    both = np.diagonal(counts, axis1=1, axis2=2)
+    either = counts.sum(axis=1) + counts.sum(axis=2) - both
+    parts = np.divide(both, either, out=np.full(both.shape, np.nan), where=either > 0)
+    return np.asarray(np.nanmean(parts, axis=1), np.float64)
+
+
+def pixel_accuracy(counts: Counts) -> Floats:
+    """The share of the pixels that are right, of each of [N, K, K] counts of pixels."""
+    both = np.diagonal(counts, axis1=1, axis2=2).sum(axis=1)
+    return np.asarray(both / np.maximum(counts.sum(axis=(1, 2)), 1), np.float64)
 
 
 def _resized(mask: npt.NDArray[np.uint8], shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from components.runtime.errors import InputError, did_you_mean
-from components.watch.masks import Counts
+from components.watch import masks
 from components.watch.windows import Answered, scores
 
 AUC, ACCURACY, LOG_LOSS, MAE, RMSE = "auc", "accuracy", "log_loss", "mae", "rmse"
@@ -246,7 +246,7 @@ def _auc(truth: _Floats, told: _Floats) -> list[Metric]:
     return [Metric(AUC, float(area), max(area - half, 0.0), min(area + half, 1.0), len(truth))]
 
 
-def _of_pixels(pixels: Counts) -> list[Metric]:
+def _of_pixels(pixels: masks.Counts) -> list[Metric]:
     """Mean IoU over the classes that there are, and the share of the pixels that are right.
 
     Both with the interval of the jackknife over images (Efron and Stein, 1981): pixels of one image are alike.
@@ -259,7 +259,7 @@ def _of_pixels(pixels: Counts) -> list[Metric]:
     if not everything.any():
         return []
     made = []
-    for name, of in ((MEAN_IOU, _mean_iou), (PIXEL_ACCURACY, _pixel_accuracy)):
+    for name, of in ((MEAN_IOU, masks.mean_iou), (PIXEL_ACCURACY, masks.pixel_accuracy)):
         value = float(of(everything[np.newaxis])[0])
         half = math.inf
         if count > 1:
@@ -267,20 +267,6 @@ def _of_pixels(pixels: Counts) -> list[Metric]:
             half = _Z * math.sqrt((count - 1) / count * float(((without - without.mean()) ** 2).sum()))
         made.append(Metric(name, value, max(value - half, 0.0), min(value + half, 1.0), count))
     return made
-
-
-def _mean_iou(counts: Counts) -> _Floats:
-    """Of each of [N, K, K] counts of pixels."""
-    both = np.diagonal(counts, axis1=1, axis2=2)
-    either = counts.sum(axis=1) + counts.sum(axis=2) - both
-    parts = np.divide(both, either, out=np.full(both.shape, np.nan), where=either > 0)
-    return np.asarray(np.nanmean(parts, axis=1), np.float64)
-
-
-def _pixel_accuracy(counts: Counts) -> _Floats:
-    """Of each of [N, K, K] counts of pixels."""
-    both = np.diagonal(counts, axis1=1, axis2=2).sum(axis=1)
-    return np.asarray(both / np.maximum(counts.sum(axis=(1, 2)), 1), np.float64)
 
 
 def _share(name: str, right: _Floats) -> Metric:

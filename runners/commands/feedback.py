@@ -104,7 +104,6 @@ def feedback(
         raise InputError("--implicit-after and --implicit-value belong together; give both or none")
     place = place_of(context, model, candidate, directory)
     settings = place.settings
-    layout = Layout.of(settings)
     log = log_of(place, logs, candidate)
     if not prediction_log.files(log):
         raise InputError(
@@ -114,6 +113,7 @@ def feedback(
     data = out or (settings.local_place(settings.data) if settings.data else str(settings.own_data))
     target = Spans.of(data)
     columns, label = making.columns(place, log, named)
+    layout = Layout.of(settings, columns)
     if layout:
         columns = layout.columns(columns, label)
     now = datetime.now(UTC)
@@ -167,7 +167,7 @@ def feedback(
         f"labels    of {len(joined.matched):,} of {joined.logged:,} logged predictions "
         f"({len(joined.matched) / joined.logged:.1%})",
         f"recorded  as {made.run}; ./millrace report {made.run} shows it",
-        f"train     {training.command(model, settings, target)}",
+        f"train     {training.command(model, settings, target, are_images=layout is not None)}",
     ]
     return Result(
         document | {"span": made.number, "folder": str(made.folder), "run": made.run}, "\n".join(told), [made.folder]

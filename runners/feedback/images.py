@@ -37,14 +37,19 @@ class Layout:
     mask_values: Collection[int]
 
     @classmethod
-    def of(cls, settings: Settings) -> Layout | None:
+    def of(cls, settings: Settings, columns: Collection[str]) -> Layout | None:
         """That of a model; None of one whose data are no images.
+
+        Args:
+          settings: of the model.
+          columns: of its data, which tell it where the settings leave it to ingest.
 
         Raises:
           InputError: images lie in another layout, of which no span can be made.
         """
         given = settings.ingest.images
-        if settings.ingest.format != "images" and not given:
+        found = settings.ingest.format == "auto" and pictures.describing(columns)
+        if settings.ingest.format != "images" and not given and not found:
             return None
         name = (given and given.layout) or FOLDERS
         if name not in (PAIRS, FOLDERS):

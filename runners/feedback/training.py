@@ -12,18 +12,20 @@ FEW = 100
 """Rows below which a span by itself is told to be little to train on."""
 
 
-def command(model: str, settings: Settings, spans: Spans) -> str:
+def command(model: str, settings: Settings, spans: Spans, *, are_images: bool = False) -> str:
     """What a person calls to train on the spans; where the settings keep that from working, what they have to say.
 
     Args:
       model: as it was named.
       settings: of the model.
       spans: among which the new one is.
+      are_images: whether they are folders of images.
     """
     lacks = []
-    are_images = bool(settings.ingest.format == "images" or settings.ingest.images)
     if settings.ingest.format not in ("auto", "parquet") and not are_images:
         lacks.append(f"set ingest.format to auto (it is {settings.ingest.format}, and spans are Parquet)")
+    if are_images and settings.ingest.format == "auto" and not settings.ingest.images:
+        lacks.append("set ingest.format to images")
     if settings.ingest.split_patterns:
         lacks.append("take out ingest.split_patterns, which look for other files than a span has")
     told = _run(model, spans, are_images=are_images)

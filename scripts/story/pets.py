@@ -157,20 +157,10 @@ class Story(Telling):
         self.hold_pushed(2)
 
     def pair(self, place: int) -> tuple[str, bytes, bytes]:
-        """Name, photograph and mask, the same for the same place.
-
-        Raises:
-          InputError: there are not so many photographs.
-        """
+        """Name, photograph and mask, the same for the same place."""
         if self.photographs is None:
             return f"animal_{place:05}", *pet_pictures.pair(place, 1, _SIDE)
         files = sorted((self.photographs / IMAGES).glob("*.jpg"))
-        needed = self.first + (len(AGES) + 1) * self.asked
-        if len(files) < needed:
-            raise InputError(
-                f"{command.shown(self.photographs)}: {len(files):,} photographs in {IMAGES}, {needed:,} are needed: "
-                "give --first and --asked less, or leave --photographs out"
-            )
         # Breeds lie one behind the other: what is strewn over all is of each day.
         file = files[place * 7919 % len(files)]
         return file.stem, file.read_bytes(), (self.photographs / MASKS / f"{file.stem}.png").read_bytes()
@@ -194,6 +184,12 @@ def main(argv: list[str] | None = None) -> int:
         parser.add_argument("--every", type=int, default=Story.every, metavar="SECONDS", help="that a day takes here")
 
     def made(given: argparse.Namespace, folder: Path) -> Story:
+        needed = given.first + (len(AGES) + 1) * given.asked
+        if given.photographs and (found := len(list((given.photographs / IMAGES).glob("*.jpg")))) < needed:
+            raise InputError(
+                f"{command.shown(given.photographs)}: {found:,} photographs in {IMAGES}, {needed:,} are needed: "
+                "give --first and --asked less, or leave --photographs out"
+            )
         return Story(folder, given.every, given.photographs, given.first, given.asked, given.size, given.steps)
 
     return telling.main("pets", (__doc__ or "").split("\n")[0], options, made, argv)

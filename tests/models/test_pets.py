@@ -185,6 +185,7 @@ def test_without_cuts_an_image_is_whole_or_mirrored() -> None:
 @pytest.mark.parametrize(
     ("config", "phrase"),
     [
+        ({"network": "fcn"}, "network is 'fcn'; give one of unet, deeplab"),
         ({"alpha": "wide"}, "alpha is 'wide'; give a number from 0.1 to 2"),
         ({"batch_size": 0}, "batch_size is 0; give a whole number"),
         ({"decoder_filters": [8, 8]}, "decoder_filters is [8, 8]; give a list of 5 whole numbers"),
@@ -221,11 +222,19 @@ def test_a_mask_with_an_unknown_value_is_not_taken(tmp_path: Path) -> None:
         pets.prepare(tmp_path, [pets.record(str(number), image, "jpeg", strange) for number in range(2)], SIZE)
 
 
-def build(**arguments: Any) -> keras.Model:
-    function = loading.load_function(str(pets.FOLDER / "unet.py"), "build")
+def build(file: str = "unet.py", **arguments: Any) -> keras.Model:
+    function = loading.load_function(str(pets.FOLDER / file), "build")
     given = {"alpha": 0.1, "decoder_filters": [4] * 5, "dropout": 0.0, "momentum": 0.9} | arguments
     model: keras.Model = loading.call(function, (SIZE, SIZE), 3, **given)
     return model
+
+
+def test_deeplab_gives_each_pixel_its_probabilities() -> None:
+    model = build("deeplab.py")
+    answers = np.asarray(model({"image_xf": np.random.default_rng(1).integers(0, 256, (2, SIZE, SIZE, 3), np.uint8)}))
+    assert answers.shape == (2, SIZE, SIZE, 3)
+    assert answers.dtype == np.float32
+    np.testing.assert_allclose(answers.sum(axis=-1), 1, atol=1e-5)
 
 
 def test_encoder_starts_from_a_file_of_weights(tmp_path: Path) -> None:

@@ -129,18 +129,23 @@ def test_a_mask_that_is_not_there_and_a_layout_that_spans_cannot_have(tmp_path: 
     assert "row 1: mask: " in (error := feedback(tmp_path, made, "--labels", file).error)
     assert "gone.png cannot be read (No such file or directory)" in error
     (tmp_path / "other").mkdir()
-    listed = model(tmp_path / "other", {"layout": "list", "list_file": "a.csv"})
+    listed = model(tmp_path / "other", {"layout": "list", "list_file": "a.csv"}, CLASSES)
     assert "its images lie as list; spans are made of pairs and of folders" in feedback(tmp_path, listed).error
 
 
-def test_classes_are_folders(tmp_path: Path) -> None:
+@pytest.mark.parametrize("told", [True, False], ids=["told", "found out"])
+def test_classes_are_folders(tmp_path: Path, told: bool) -> None:
     made = model(tmp_path, {"layout": "folders"}, CLASSES)
+    if not told:
+        (made / "settings.yaml").write_text("schema: {schema_file: schema.pbtxt}")
     log(tmp_path / "root")
     file = tmp_path / "labels.csv"
     file.write_text("prediction_id,label\na-0,cat\na:b-0,big dog\n")
     said = feedback(tmp_path, made, "--labels", file)
     assert said.exit_code == 0, said.err
     found = ingested(tmp_path / "out", tmp_path / "data", splits={"all": 1}, format="images", spans=1)
+    assert ("first set ingest.format to images in" in said.out) == (not told)
+    assert f"--data {tmp_path}/data --spans 1" in said.out
     assert {row["label"][0]: row["image"][0] for row in found.rows()} == {b"cat": IMAGES[0], b"big dog": IMAGES[1]}
 
 
