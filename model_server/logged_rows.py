@@ -125,8 +125,8 @@ def _image(features: Mapping[str, pa.Array]) -> str:
         name
         for name, values in features.items()
         if pa.types.is_binary(values.type)
-        and values.null_count < len(values)
-        and all(map(pictures.format_of, values.drop_null().to_pylist()))
+        # (Beside an image other bytes may be a photograph that is broken.)
+        and any(map(pictures.format_of, values.drop_null().to_pylist()))
     ]
     return found[0] if len(found) == 1 else ""
 

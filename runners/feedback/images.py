@@ -19,7 +19,6 @@ MASK, CLASS = "mask", "label"
 """What ingest calls the label of each layout."""
 
 _LARGEST = 128 << 20
-_SUFFIXES = {"jpeg": ".jpg", "png": ".png"}
 
 
 @dataclass(frozen=True)
@@ -84,7 +83,7 @@ class Layout:
             image, label = row[pictures.IMAGE], row[self.label]
             stem = name.replace(":", "_")
             parts = [self.images] if self.masks else [self.images, str(label)]
-            _write(folder.joinpath(*parts) / f"{stem}{_SUFFIXES[pictures.format_of(image)]}", image)
+            _write(folder.joinpath(*parts) / f"{stem}.{pictures.format_of(image) or 'bin'}", image)
             if self.masks:
                 _write(folder / self.masks / f"{stem}.png", label)
 

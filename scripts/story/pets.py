@@ -29,7 +29,7 @@ from scripts.story.telling import Telling, say
 AGES = (0.0, 0.5, 1.0, 1.0)
 """How far the cameras have aged on each day."""
 
-SMALL = "{alpha: 0.1, decoder_filters: [32, 24, 16, 16, 16], epochs: 1}"
+SMALL = "{alpha: 0.1, decoder_filters: [8, 8, 8, 8, 8], epochs: 1}"
 """The first network: the U-Net of pets, but narrow."""
 
 CANDIDATES = """

@@ -55,7 +55,7 @@ def test_the_city_changes_and_the_model_recovers(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_the_cameras_age_and_another_architecture_takes_the_models_place(tmp_path: Path) -> None:
-    story = pets.Story(tmp_path / "story", every=12, first=120, asked=60, steps=90)
+    story = pets.Story(tmp_path / "story")
     story.tell()
     runs = {run.id: run for run in list_runs(story.root)}
     looks = [watched(story, run.executions["watch"].path("watched")) for run in in_order(runs, "shelter-watch")]

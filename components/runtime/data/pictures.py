@@ -29,7 +29,9 @@ _SMALLEST = 3
 _PNG_BITS = 24
 """Where a PNG says how many bits a sample has."""
 
-_SIGNATURES = {b"\xff\xd8\xff": "jpeg", b"\x89PNG\r\n": "png"}
+_SIGNATURES = {b"\xff\xd8\xff": "jpeg", b"\x89PNG\r\n": "png", b"GIF8": "gif"}
+_READ = ("JPEG", "PNG", "GIF", "BMP", "WEBP")
+"""What TensorFlow and browsers take for images, as Pillow calls it."""
 
 
 def describing(columns: Collection[str]) -> frozenset[str]:
@@ -43,7 +45,12 @@ def describing(columns: Collection[str]) -> frozenset[str]:
 
 
 def format_of(content: bytes) -> str:
-    """`jpeg` or `png` by the first bytes; empty for anything else."""
+    """`jpeg`, `png`, `gif`, `bmp` or `webp` by the first bytes; empty for anything else."""
+    if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
+        return "webp"
+    # (Two letters alone may be of anything: behind the size stand four zeros.)
+    if content[:2] == b"BM" and content[6:10] == bytes(4):
+        return "bmp"
     return next((name for start, name in _SIGNATURES.items() if content.startswith(start)), "")
 
 
@@ -52,7 +59,7 @@ def size(content: bytes) -> tuple[int, int] | None:
     from PIL import Image
 
     try:
-        with Image.open(io.BytesIO(content), formats=("JPEG", "PNG")) as image:
+        with Image.open(io.BytesIO(content), formats=_READ) as image:
             return image.height, image.width
     except Exception:
         # Whatever Pillow's readers run into in broken bytes.
@@ -93,7 +100,7 @@ def measured(content: bytes) -> dict[str, float]:
     - `bits_per_pixel`: of the file; falls where JPEG is told to save.
 
     Args:
-      content: a JPEG or PNG.
+      content: an encoded image.
 
     Returns:
       them by name; none of what cannot be decoded or has fewer than 3 pixels along a side.
@@ -102,7 +109,7 @@ def measured(content: bytes) -> dict[str, float]:
     from PIL import Image
 
     try:
-        with Image.open(io.BytesIO(content), formats=("JPEG", "PNG")) as image:
+        with Image.open(io.BytesIO(content), formats=_READ) as image:
             pixels = image.width * image.height
             colours = image.convert("RGB")
     except Exception:

@@ -10,7 +10,7 @@ from PIL import Image
 
 from components.runtime.data import pictures
 from scripts.data.degraded import degraded
-from tests.image_files import encoded, jpeg, png
+from tests.image_files import encoded, jpeg, photo, png
 
 
 def of(pixels: np.ndarray, kind: str = "PNG") -> dict[str, float]:
@@ -67,6 +67,10 @@ def test_grey_and_transparent_images_and_what_is_none() -> None:
     assert pictures.measured(b"\x89PNG\r\nno more") == {}
     assert pictures.measured(jpeg()[:-200]) == {}
     assert [pictures.format_of(each) for each in (jpeg(), png(), b"text", b"")] == ["jpeg", "png", "", ""]
+    others = [encoded(photo(), kind) for kind in ("GIF", "BMP", "WEBP")]
+    assert [pictures.format_of(each) for each in others] == ["gif", "bmp", "webp"]
+    assert all({*pictures.measured(each)} == {*pictures.MEASURES} for each in others)
+    assert pictures.format_of(b"BMW and other cars") == ""
     assert [pictures.size(each) for each in (jpeg(), b"text")] == [(48, 64), None]
 
 
