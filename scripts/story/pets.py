@@ -29,7 +29,7 @@ from scripts.story.telling import Telling, say
 AGES = (0.0, 0.5, 1.0, 1.0)
 """How far the cameras have aged on each day."""
 
-SMALL = "{alpha: 0.1, decoder_filters: [8, 8, 8, 8, 8], epochs: 1}"
+SMALL = "{alpha: 0.1, decoder_filters: [32, 24, 16, 16, 16], epochs: 1}"
 """The first network: the U-Net of pets, but narrow."""
 
 CANDIDATES = """
@@ -102,7 +102,7 @@ class Story(Telling):
         say("The new version is asked what it was trained on, and answers as it did when it was blessed:")
         self.watch(1)
         say("It has proved itself:")
-        self.promote(2, "another architecture, for aged cameras")
+        self.promote(2, "the better of two architectures, for aged cameras")
         drawn = self.folder / f"{self.NAME}.png"
         picture.draw(self.folder / "logs" / self.NAME, day, drawn)
         say(f"What the cameras saw, what was true, and what was answered is drawn in {command.shown(drawn)}.")
@@ -149,7 +149,7 @@ class Story(Telling):
         self.write_labels(day, "mask", ((name, f"{masks.name}/{name}.png") for name in ids))
 
     def compete(self) -> None:
-        """Two architectures learn from what the aged cameras saw, and the better one is pushed."""
+        """Two architectures learn from what the aged cameras saw, and the better one is pushed, whichever it is."""
         say("A second architecture is put beside the first, DeepLabV3+, and both learn from the newest two spans:")
         settings = self.model / "settings.yaml"
         settings.write_text(settings.read_text() + CANDIDATES)
