@@ -16,17 +16,18 @@ from typing import Any
 
 from components.canary import answers as asking
 from components.canary import judging, page, tensorflow_serving, versions
-from components.canary.kubernetes import Kubernetes
 from components.canary.servers import Servers
 from components.canary.traffic import CANARY, STABLE, InferenceService, Route, Traffic
 from components.canary.watching import Sample, Step, watch
 from components.runtime.errors import InputError, StageError, TransientError
 from components.runtime.publish import labels, serving
+from components.runtime.publish.kubernetes import Asker, Kubernetes
 from components.runtime.stage.artifacts import InputArtifact, OutputArtifact
 from components.runtime.stage.progress import report as progress
 
 FILE = "canary.json"
 _POLL_SECONDS = 1.0
+_ASKER = Asker("canary shares traffic on Kubernetes", "canary.kubernetes", "manifests/serving/canary")
 
 
 @dataclass
@@ -131,7 +132,7 @@ def canary(
         if not stable:
             versions.give_label(root, destination, label, version)
         return _told(Verdict(True, reason, stable=stable), version, label, canary, metrics, report)
-    cluster = Kubernetes(kubernetes)
+    cluster = Kubernetes(_ASKER, kubernetes)
     name = model_name or (inference_service.rpartition("/")[2] if inference_service else root.name)
     traffic: Traffic = (
         InferenceService(cluster, inference_service, model_uri, port)

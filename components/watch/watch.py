@@ -123,6 +123,7 @@ def watch(
     (watched.directory() / FILE).write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")
     (watched.path / f"{MARK}{decided.state.upper()}").touch()
     watched.metadata |= {"state": decided.state, "reason": decided.reason, "version": served.number}
+    watched.metadata["model_digest"] = served.model_digest
     watched.metadata["rows"] = sum(each.rows for each in looked)
     if decided.metrics is not None:
         metrics.metadata |= {each.name: each.value for each in looked[decided.metrics].metrics}

@@ -9,9 +9,9 @@ from typing import Any
 
 from components.runtime.errors import InputError, TransientError
 from components.runtime.publish.approval import Answer, Question
+from components.runtime.records.argo_workflow import without_tags
 from components.runtime.text.json_text import parse
 from runners.argo.helpers import helper
-from runners.argo.values import without_tags
 
 STAGE = "approve"
 _TEMPLATE = "answer"

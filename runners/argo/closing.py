@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from components.runtime.records.argo_workflow import CLOSING, without_tags
 from runners.argo import foreign
 from runners.argo.options import ArgoOptions
 from runners.argo.pod_security import CONTAINER_SECURITY
 from runners.argo.pods import SCRATCH, Pod, same_node
 from runners.argo.retries import attempts
-from runners.argo.values import CLOSING, without_tags
 from runners.compiled.tasks import Pipeline, condition_names
 
 _TASK = "close-workflow"

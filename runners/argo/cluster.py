@@ -99,6 +99,27 @@ class ArgoCluster:
             made = self._workflows.create_namespaced_custom_object(body=workflow, **self._place())
         return str(answers.resource(self.where, made)["metadata"]["name"])
 
+    def store(self, template: dict[str, Any]) -> str:
+        """Creates a WorkflowTemplate, or puts it in the place of the one of its name; says which."""
+        from kubernetes import client
+
+        name, self.namespace = template["metadata"]["name"], self.place(template)
+        place = self._place("workflowtemplates")
+        with self._doing(f"storing {name} in the namespace {self.namespace}"):
+            try:
+                there = self._workflows.get_namespaced_custom_object(name=name, **place)
+            except client.ApiException as error:
+                if error.status != 404 or "page not found" in str(error.body):
+                    raise
+                self._workflows.create_namespaced_custom_object(body=template, **place)
+                return "created"
+            known = answers.resource(self.where, there)
+            if known["spec"] == template["spec"]:
+                return "unchanged"
+            metadata = template["metadata"] | {"resourceVersion": known["metadata"]["resourceVersion"]}
+            self._workflows.replace_namespaced_custom_object(name=name, body=template | {"metadata": metadata}, **place)
+            return "replaced"
+
     def get(self, name: str) -> dict[str, Any]:
         """A Workflow, with its status."""
         with self._doing(f"asking for the workflow {name}"):

@@ -11,13 +11,13 @@ from components.runtime.errors import InputError
 from components.runtime.launch.command import EXECUTION_OUTPUT
 from components.runtime.launch.executor_files import RUN_PLACEHOLDERS
 from components.runtime.records import argo_messages
+from components.runtime.records.argo_workflow import CLOSING, without_tags
 from runners.argo import foreign
 from runners.argo.conditions import Reference, reference, when
 from runners.argo.options import ArgoOptions, check_label
 from runners.argo.pod_security import CONTAINER_SECURITY
 from runners.argo.pods import SCRATCH, Pod, same_node
 from runners.argo.retries import strategy
-from runners.argo.values import CLOSING, without_tags
 from runners.compiled.images import FUSED
 from runners.compiled.tasks import Constant, FinalStatus, Output, Parameter, Pipeline, Source, TaskSpec, task_parameters
 

@@ -10,9 +10,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from components.runtime.errors import InputError
+from components.runtime.records.argo_workflow import without_tags
 
-CLOSING = "close"
-"""Task that closes the run's record, and its template."""
 DASHBOARD_SPEC = "pipelines.kubeflow.org/pipeline_spec"
 """Annotation: description of the pipeline and types of its parameters, where the KFP dashboard reads them."""
 
@@ -39,8 +38,3 @@ def as_text(name: str, value: Any) -> str:
     if "{{" in value:
         raise InputError(f"the parameter {name!r} is {value!r}: Argo reads {{{{ as one of its own tags; leave it out")
     return value
-
-
-def without_tags(text: str) -> str:
-    """JSON in which Argo finds no tag of its own: KFP's placeholders begin with two braces too."""
-    return text.replace("{{", "\\u007b\\u007b")

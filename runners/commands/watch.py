@@ -116,7 +116,7 @@ def watch(
 
 def _retrained(root: Path, settings: Settings, data: str | None, spans: int | None, place: Place) -> Ran:
     """The run that a drift starts: on the newest spans, from the model in service."""
-    training = purposes.on_spans(settings, spans or settings.watch.spans, warm_start=settings.watch.warm_start)
+    training = purposes.on_spans(purposes.for_retraining(settings), spans)
     window = f" on the newest {training.ingest.spans} spans" if training.ingest.spans else ""
     start = ", from the model in service" if training.train.warm_start else ""
     output.note(f"training anew{window}{start}")

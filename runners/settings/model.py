@@ -50,7 +50,7 @@ from runners.settings.watching import Watch
 _NOT_ARGUMENTS = {
     "train": {"train_steps", "eval_steps", "warm_start", "distil"},
     "choose": {"push"},
-    "watch": {"on_drift", "spans", "warm_start"},
+    "watch": {"on_drift", "spans", "warm_start", "kubeflow"},
 }
 """Of a stage's section: what is a parameter of the pipeline, or decides which tasks it has, or what follows."""
 

@@ -255,6 +255,11 @@ def _watched(watched: Mapping[str, Any]) -> Iterator[str]:
         yield str(watched["state"])
 
 
+def _retrained(retrained: Mapping[str, Any]) -> Iterator[str]:
+    if "begun" in retrained:
+        yield f"begun {retrained['run']}" if retrained["begun"] else "nothing begun"
+
+
 def _message(message: Mapping[str, Any]) -> Iterator[str]:
     if "told" in message:
         yield f"told {', '.join(message['told']) or 'nobody'}"
@@ -282,6 +287,7 @@ _TELL = {
     "removed_versions": _removed,
     "span": _span,
     "watched": _watched,
+    "retrained": _retrained,
     "message": _message,
 }
 """What matters of an output's metadata (docs/contract.md)."""

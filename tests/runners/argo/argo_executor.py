@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from components.runtime.launch.fused import ENVIRONMENTS_VARIABLE
-from runners.argo.values import CLOSING
+from components.runtime.records.argo_workflow import CLOSING
 from runners.compiled.images import FUSED
 from runners.local.environments import environment_of, interpreter
 from tests.support import ROOT
