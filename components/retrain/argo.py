@@ -7,6 +7,7 @@ from typing import Any
 
 from components.runtime.errors import InputError
 from components.runtime.publish.kubernetes import Asker, Kubernetes, MissingError, ThereAlreadyError, place_of
+from components.runtime.records import run_record
 from components.runtime.records.argo_workflow import noted
 
 AFTER = "millrace/started-by"
@@ -64,7 +65,7 @@ class Argo:
                 f"there is no WorkflowTemplate {self._template} in the namespace; make it: ./millrace argo upload "
                 f"{self._template} --as {self._template}"
             ) from None
-        workflow = noted(_workflow(found["spec"], name, parameters, after), f"watch {after}")
+        workflow = noted(_workflow(found["spec"], name, parameters, after), run_record.by_look(after))
         try:
             self._cluster.create(f"{self._place}/workflows", workflow)
         except ThereAlreadyError:

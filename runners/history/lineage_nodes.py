@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,8 @@ DIGEST = re.compile(r"(?:(?:listing-)?sha256:)?([0-9a-f]{4,64})")
 MODEL = "system.Model"
 RESOLVE = "resolve"
 PULL = "pull"
+WATCH = "watch"
+PUSH = "push"
 CHOOSE = "choose"
 FEEDBACK = "feedback"
 
@@ -159,7 +161,7 @@ class Lineage:
     def join_baselines(self) -> None:
         """Notes which model each baseline is, and which version each pulled model.
 
-        Resolve and pull find them in the serving directory, not among their inputs.
+        Resolve, pull and watch find them in the serving directory, not among their inputs.
         """
         models = {
             node.digest: node
@@ -167,8 +169,8 @@ class Lineage:
             if node.maker and node.type == MODEL and self.executions[node.maker].stage not in (RESOLVE, PULL)
         }
         for execution in self.executions.values():
-            if execution.stage == PULL:
-                self._join_pulled(execution)
+            if execution.stage in (PULL, WATCH):
+                self._join_version(execution)
             found = [self.artifacts[each] for each in execution.outputs.values()] if execution.stage == RESOLVE else []
             for baseline in found:
                 model = models.get(baseline.digest)
@@ -176,13 +178,28 @@ class Lineage:
                     execution.inputs["found"] = model.id
                     model.users.append(execution.id)
 
-    def _join_pulled(self, execution: ExecutionNode) -> None:
-        pulled = [self.artifacts[each] for each in execution.outputs.values() if self.artifacts[each].type == MODEL]
-        for model in pulled:
+    def join_looks(self, looks: Mapping[str, str]) -> None:
+        """Notes what was pushed after a look at the version before; push is never another run's, as all else may be.
+
+        Args:
+          looks: by a run the one that looked, and has begun it.
+        """
+        for execution in self.executions.values():
+            look = looks.get(execution.run) if execution.stage == PUSH else None
+            for name in self.tasks(look) if look else ():
+                seen = self.executions[self.runs[look, name]] if look else execution
+                if seen.stage == WATCH and "watched" in seen.outputs:
+                    execution.inputs["after"] = seen.outputs["watched"]
+                    self.artifacts[seen.outputs["watched"]].users.append(execution.id)
+
+    def _join_version(self, execution: ExecutionNode) -> None:
+        found = [self.artifacts[each] for each in execution.outputs.values()]
+        for model in found:
+            digest = model.digest if model.type == MODEL else model.metadata.get("model_digest")
             pushes = [
                 node
                 for node in self._pushed()
-                if node.metadata.get("model_digest") == model.digest and version_of(node) == version_of(model)
+                if digest and node.metadata.get("model_digest") == digest and version_of(node) == version_of(model)
             ]
             for pushed in first_pushes(pushes)[:1]:
                 execution.inputs["found"] = pushed.id

@@ -45,6 +45,7 @@ def prepare(
     selection: Selection,
     use_cache: bool = True,
     engine: str | None = None,
+    after: str = "",
     warn: Callable[[str], None],
 ) -> LocalRun:
     """A run that can begin: its parameters, files and data are looked at, environments and sample data are made.
@@ -95,6 +96,7 @@ def prepare(
         containers=containers,
         model=settings.folder,
         given={name: written(name) for name in given},
+        after=after,
     )
     if containers and containers.stale:
         warn(

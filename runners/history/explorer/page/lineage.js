@@ -113,7 +113,7 @@ function panel(run, id, all, choose, above, below) {
 // What a model's content is known as elsewhere: a version that is served, the baseline of other runs, another run's model.
 function modelFacts(artifact, run) {
   const content = artifact.facts.model_digest || artifact.digest;
-  if (artifact.type !== "system.Model" || !content || artifact.facts.found === "no") return null;
+  if ((artifact.type !== "system.Model" && !/\/watched$/.test(artifact.name)) || !content || artifact.facts.found === "no") return null;
   const versions = millrace.index.versions.filter(each => each.digest === content);
   const runs = millrace.index.runs.filter(row => row.models.some(model => model.digest === content));
   const compared = millrace.index.runs.filter(row => row.models.some(model => model.baseline === content));

@@ -17,7 +17,7 @@ function runView(detail) {
   ] });
   return h("div", {},
     h("section", {}, h("div", { class: "hero" }, h("div", {}, h("h2", { class: "name" }, row.name), h("div", { class: "id" }, row.pipeline, " · ", moment(row.started), " · ", row.target, row.part ? ` · ${row.part}` : "")), badge(row.state)),
-      facts([["duration", duration(row.seconds) ?? (row.state === "running" ? "still running" : unknown())], ["by", row.by || unknown()], ["tasks", taskCounts(detail.tasks)], ...row.pushes.map(push => [`version of ${push.model}`, push.version])]),
+      facts([["duration", duration(row.seconds) ?? (row.state === "running" ? "still running" : unknown())], ["by", byOf(row)], ...begunBy(row), ["tasks", taskCounts(detail.tasks)], ...row.pushes.map(push => [`version of ${push.model}`, push.version])]),
       row.error ? h("div", { class: "verdict bad-box" }, h("b", {}, failed.length ? `${failed[0].name} failed` : `The run ${row.state === "stopped" ? "was stopped" : "failed"}`), h("div", {}, row.error)) : null,
       h("p", { class: "links" }, detail.executions.length ? h("a", { class: "action", href: route("lineage", row.id) }, "Lineage") : null, before ? h("a", { class: "action", href: route("compare", before.id, row.id) }, "Compare with the run before") : null, row.report ? outside(row.report, "Report of the run") : null)),
     models.length ? section(models.length > 1 ? "Models" : "Model", models, modelTable(row, detail)) : null,
@@ -41,6 +41,13 @@ function modelTable(row, detail) {
     return [[name, " ", wayMark([detail], name)], ...row.models.map(({ metrics }) => !(name in metrics) ? none("not measured") : metrics[name] === top ? h("b", { class: "good", title: "the best of them" }, number(metrics[name]), h("span", { class: "spoken" }, " best")) : number(metrics[name]))];
   }), { numbers: row.models.map((_, place) => place + 1) });
 }
+
+// Who started a run; the look at a version in service that has begun it is a run itself.
+function byOf(row) {
+  const [, before, look] = /^(.*?)watch (\S+)$/.exec(row.by) || [];
+  return look && millrace.runs.has(look) ? [before, "watch ", runLink(look)] : row.by || unknown();
+}
+const begunBy = row => { const begun = millrace.index.runs.filter(each => each.by.split(", ").includes(`watch ${row.id}`)); return begun.length ? [["began", begun.map(each => runLink(each.id))]] : []; };
 
 const between = (...parts) => parts.filter(Boolean).flatMap((part, place) => place ? [" · ", part] : [part]);
 
