@@ -179,6 +179,11 @@ def test_rights_are_the_least() -> None:
         ("argoproj.io", "workflowtaskresults", "create"),
         ("argoproj.io", "workflowtaskresults", "patch"),
     ]
+    # The stage that begins a run does no more than that.
+    begins = [
+        (resource, verb) for _, resource, verb in roles()["millrace-retrain"] if resource != "workflowtaskresults"
+    ]
+    assert begins == [("workflowtemplates", "get"), ("workflows", "create"), ("workflows", "get")]
     for group, resource, verb in [right for rights in roles().values() for right in rights]:
         assert "*" not in (group, resource, verb)
         assert resource not in ("secrets", "pods/exec", "serviceaccounts/token")
