@@ -19,10 +19,12 @@ from components.runtime.records.facts import counted
 from components.runtime.records.prediction_log import EXPLICIT, KINDS, Labels
 from runners.commands import completion
 from runners.commands.models import log_of, place_of, served_from
-from runners.feedback import given_labels, making, spans, training
+from components.runtime.feedback import made as shared
+from components.runtime.feedback import spans
+from runners.feedback import given_labels, making, training
 from runners.feedback.given_labels import Given
-from runners.feedback.joining import Joined, Silence, Window, join
-from runners.feedback.spans import Spans
+from components.runtime.feedback.joining import Joined, Silence, Window, join
+from components.runtime.feedback.spans import Spans
 from runners.terminal import output
 from runners.terminal.output import Result
 from runners.versions.place import Place
@@ -113,7 +115,8 @@ def feedback(
         )
     data = out or (settings.local_place(settings.data) if settings.data else str(settings.own_data))
     target = Spans.of(data)
-    columns, label = making.columns(place, log, named)
+    curated = settings.folder / (settings.schema_.schema_file or "none")
+    columns, label = shared.columns(place.folder, place.destination, log, named, curated)
     now = datetime.now(UTC)
     silence = None
     if implicit_after is not None:
@@ -148,15 +151,7 @@ def feedback(
                 f"warning: the span has {counted(len(joined.ids), 'row')}, few to train on; "
                 f"collect {training.FEW} or more"
             )
-        left_out = {
-            "labels without an id or a value": given.without,
-            "labels that are none of the model's": given.wrong[0],
-            "labels with a newer one of the same prediction": labels.superseded,
-            "labels of predictions that are not in the log": len(unknown),
-            "predictions in an earlier span": joined.already,
-            "predictions whose features could not be read": joined.unread,
-            "predictions logged again under the same id": joined.twice,
-        }
+        left_out = shared.left_out(joined, labels, without=given.without, wrong=given.wrong[0])
         made = making.make(place, log, target, label, joined, new_labels, str(file or "the server"), left_out)
     told = [
         f"span      {made.folder}, {counted(len(joined.ids), 'row')}: {_counts(joined)}",

@@ -14,7 +14,7 @@ from pyarrow import parquet
 from components.runtime.data.schema_columns import Column
 from components.runtime.records import prediction_log
 from runners.feedback import given_labels, training
-from runners.feedback.spans import Spans
+from components.runtime.feedback.spans import Spans
 from runners.history.lineage_graph import Graph
 from runners.history.records import load_run
 from tests.runners.cluster_support import Called, call

@@ -16,7 +16,7 @@ from components.runtime.data.schema_columns import BYTES, FLOAT, INT, Column
 from components.runtime.errors import InputError
 from components.runtime.records import prediction_log
 from components.runtime.records.prediction_log import IMPLICIT, Labels
-from runners.feedback.scores import Scores
+from components.runtime.feedback.scores import Scores
 
 _TYPES = {INT: pa.int64(), FLOAT: pa.float32(), BYTES: pa.string()}
 

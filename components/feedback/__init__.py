@@ -1,0 +1,1 @@
+"""The feedback stage: its contract is component.yaml beside this file."""
