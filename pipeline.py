@@ -16,7 +16,8 @@ Around all of it, where the settings have `notify`, is an exit handler: notify r
 
     pull ─ ingest ─ statistics ─ validate ─ bulk_infer
 
-and `watch` a third one, which looks at what the first put into service, and may begin a run of it. They are written as a model's own is, of the
+and `watch` a third one, which looks at what the first put into service, and may begin a run of it;
+`feedback` makes the data of such a run. They are written as a model's own is, of the
 same blocks: `build.stage(...)` makes a task of any stage, the other methods of `Build` make several. docs/pipelines.md
 shows how.
 
@@ -377,6 +378,28 @@ def watch_and_retrain(
                 run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
                 **({"kubeflow": build.settings.watch.kubeflow} if build.settings.watch.kubeflow else {}),
             )
+
+
+def feedback(
+    build: Build,
+    log: Any,
+    data: Any,
+    serving_directory: Any,
+    label: str = "",
+    implicit_after: str = "",
+    implicit_value: str = "",
+) -> None:
+    """The pipeline that makes the next span of training data of the labels that a server took."""
+    with build.exit_handler():
+        build.stage(
+            "feedback",
+            log=log,
+            destination=serving_directory,
+            data=data,
+            label=label,
+            implicit_after=implicit_after,
+            implicit_value=implicit_value,
+        )
 
 
 def infer(

@@ -1,1 +1,1 @@
-"""The feedback stage: its contract is component.yaml beside this file."""
+"""`feedback`: labels that came later become training data, where the volume is."""

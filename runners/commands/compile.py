@@ -20,6 +20,9 @@ from runners.settings.model import SECTIONS, Settings
 from runners.terminal import output
 from runners.terminal.output import Result
 
+_FILES: dict[str, tuple[str, ...]] = {"": SECTIONS, "infer": ("schema",), "watch": ("watch",), "feedback": ()}
+"""The stages whose files a pipeline of each purpose needs."""
+
 
 @click.command(name="compile")
 @click.argument("model", shell_complete=completion.models)
@@ -51,8 +54,16 @@ from runners.terminal.output import Result
     is_flag=True,
     help="The pipeline that watches the model, MODEL-watch, in its place; and MODEL-retrain, which it begins, if asked to.",
 )
+@click.option("--feedback", is_flag=True, help="The pipeline that makes data of labels, MODEL-feedback, in its place.")
 def compile_(
-    model: str, place: Path | None, module: str, models: str | None, infer: bool, argo: bool, watch: bool
+    model: str,
+    place: Path | None,
+    module: str,
+    models: str | None,
+    infer: bool,
+    argo: bool,
+    watch: bool,
+    feedback: bool,
 ) -> Result:
     """Compile a model's pipeline to what a cluster runs: <model>.kfp.yaml and <model>.argo.yaml.
 
@@ -62,13 +73,16 @@ def compile_(
         raise InputError("--module and --models each say where the model's code lies on the cluster; give one of them")
     carried = None if models is None else folder_of_models(models)
     settings = load_model(model, module, carried)
-    if infer and watch:
-        raise InputError("--infer and --watch are two pipelines; compile one after the other")
+    if infer + watch + feedback > 1:
+        raise InputError("--infer, --watch and --feedback are pipelines of their own; compile one after the other")
     place = place or in_checkout("build")
-    if infer or watch:
-        purpose = purposes.for_inference(settings) if infer else purposes.for_watching(settings, begins=True)
-        wanted = [(purpose, f"-{purpose.purpose}")]
-        if watch and settings.watch.on_drift == "retrain":
+    if infer:
+        wanted = [(purposes.for_inference(settings), "-infer")]
+    elif feedback:
+        wanted = [(purposes.for_feedback(settings), "-feedback")]
+    elif watch:
+        wanted = [(purposes.for_watching(settings, begins=True), "-watch")]
+        if settings.watch.on_drift == "retrain":
             wanted.append((purposes.for_retraining(settings), "-retrain"))
     else:
         wanted = [(settings, "")]
@@ -99,7 +113,7 @@ def _compiled(settings: Settings, resolved: Images, *, argo: bool) -> str:
     """The pipeline of settings, once all that it names is known to be there."""
     if not settings.own_pipeline:
         # Before the compilation, which takes seconds.
-        settings.check_files({"": SECTIONS, "infer": ("schema",), "watch": ("watch",)}[settings.purpose], here=False)
+        settings.check_files(_FILES[settings.purpose], here=False)
     text = compile_pipeline(settings, resolved)
     if settings.own_pipeline or settings.purpose:
         ir, _ = documents(text)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -14,17 +13,17 @@ import click
 from components.runtime.data.labels import typed
 from components.runtime.data.schema_columns import Column
 from components.runtime.errors import InputError
+from components.runtime.feedback import made as shared
+from components.runtime.feedback import spans
+from components.runtime.feedback.joining import Joined, Silence, Window, duration, join
+from components.runtime.feedback.spans import Spans
 from components.runtime.records import prediction_log
 from components.runtime.records.facts import counted
 from components.runtime.records.prediction_log import EXPLICIT, KINDS, Labels
 from runners.commands import completion
 from runners.commands.models import log_of, place_of, served_from
-from components.runtime.feedback import made as shared
-from components.runtime.feedback import spans
 from runners.feedback import given_labels, making, training
 from runners.feedback.given_labels import Given
-from components.runtime.feedback.joining import Joined, Silence, Window, join
-from components.runtime.feedback.spans import Spans
 from runners.terminal import output
 from runners.terminal.output import Result
 from runners.versions.place import Place
@@ -33,7 +32,6 @@ _SHOWN = 5
 _MANY = 30
 _NOTE_SECONDS = 5.0
 _SOON = f"a running server writes within {prediction_log.SECONDS} s"
-_UNITS = {"d": "days", "h": "hours", "m": "minutes"}
 
 
 def _moment(_context: click.Context, option: click.Parameter, value: str | None) -> datetime | None:
@@ -49,10 +47,10 @@ def _moment(_context: click.Context, option: click.Parameter, value: str | None)
 
 def _duration(_context: click.Context, option: click.Parameter, value: str | None) -> timedelta | None:
     """Days, hours or minutes."""
-    match = re.fullmatch(r"([0-9]{1,5})([dhm])", value) if value is not None else None
-    if value is not None and not match:
-        raise InputError(f"{option.opts[0]} {value}: no duration such as 7d, 12h or 30m")
-    return timedelta(**{_UNITS[match[2]]: int(match[1])}) if match else None
+    try:
+        return duration(value) if value is not None else None
+    except ValueError as error:
+        raise InputError(f"{option.opts[0]} {error}") from None
 
 
 @click.command()

@@ -10,12 +10,12 @@ from typing import Any
 import pyarrow as pa
 
 from components.runtime.feedback import made as shared
+from components.runtime.feedback.joining import Joined
+from components.runtime.feedback.spans import Spans
 from components.runtime.publish import serving
 from components.runtime.records import prediction_log
 from components.runtime.records.prediction_log import Labels
 from components.runtime.stage.artifacts import InputArtifact, OutputArtifact
-from components.runtime.feedback.joining import Joined
-from components.runtime.feedback.spans import Spans
 from runners.versions.decisions import decide, inputs_of
 from runners.versions.listing import listing
 from runners.versions.place import Place
@@ -72,9 +72,7 @@ def make(
         **versions: InputArtifact,
     ) -> None:
         keep(log, new_labels)
-        made.append(
-            shared.publish(spans, log, joined, label, place.model, dict(left_out), span, report)
-        )
+        made.append(shared.publish(spans, log, joined, label, place.model, dict(left_out), span, report))
 
     decided = decide(
         place,

@@ -85,14 +85,14 @@ class Settings(Section):
     Attributes (those that no key of the file sets):
       folder: of the model, under `models/` or anywhere.
       models: what images have in place of the checkout's `models`, a folder of models or of one.
-      purpose: `infer` or `watch` where they are those of such a pipeline, as `purposes` makes them.
+      purpose: `infer`, `watch` or `feedback` where they are those of such a pipeline, as `purposes` makes them.
     """
 
     model_config = ConfigDict(frozen=True)
 
     folder: Path
     models: Path | None = None
-    purpose: Literal["", "infer", "watch"] = ""
+    purpose: Literal["", "infer", "watch", "feedback"] = ""
     pipeline_name: PipelineName
     description: str = ""
     data: str = ""

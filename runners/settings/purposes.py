@@ -62,12 +62,23 @@ def for_watching(settings: Settings, *, begins: bool = False) -> Settings:
     return made
 
 
+def for_feedback(settings: Settings) -> Settings:
+    """The settings of the pipeline that makes training data of labels that came later.
+
+    Raises:
+      InputError: the name would be too long, or a span cannot hold the model's data.
+    """
+    if settings.ingest.format == "images" or settings.ingest.images:
+        raise InputError(f"{settings.folder.name}: its data are files of images; a span is a table")
+    return _for(settings, "feedback")
+
+
 def for_retraining(settings: Settings) -> Settings:
     """The settings of the run that a look begins: on the newest spans, from the model in service."""
     return on_spans(settings, settings.watch.spans, warm_start=settings.watch.warm_start)
 
 
-def _for(settings: Settings, purpose: Literal["infer", "watch"]) -> Settings:
+def _for(settings: Settings, purpose: Literal["infer", "watch", "feedback"]) -> Settings:
     name = f"{settings.pipeline_name}-{purpose}"
     try:
         pipeline_name(name)

@@ -23,7 +23,19 @@ TASKS_OF_ANOTHER_NAME = {
 GPU_STAGES = ("train", "tune")
 """The stages that have a GPU image."""
 
-NEVER_CACHED = ("resolve", "pull", "approve", "push", "canary", "push_hub", "push_vertex", "watch", "retrain", "notify")
+NEVER_CACHED = (
+    "resolve",
+    "pull",
+    "approve",
+    "push",
+    "canary",
+    "push_hub",
+    "push_vertex",
+    "watch",
+    "retrain",
+    "feedback",
+    "notify",
+)
 """The stages that read or change what lies outside the pipeline."""
 
 _ENVIRONMENT = {

@@ -18,7 +18,7 @@ _ARTIFACTS = {"Artifact", "Dataset", "Model", "Metrics", "ClassificationMetrics"
 _ORDER = (
     *("ingest", "statistics", "schema", "validate", "transform", "tune", "train", "resolve", "evaluate"),
     *("choose", "explain", "infra_validate", "export", "approve", "model_card", "push", "canary", "push_hub"),
-    *("push_vertex", "watch", "retrain", "notify"),
+    *("push_vertex", "watch", "retrain", "feedback", "notify"),
     *("pull", "bulk_infer"),
 )
 _HEAD = """# The stages

@@ -17,6 +17,7 @@ from components.runtime.records import run_record
 from components.runtime.stage.artifacts import file_digests
 from runners.argo.options import for_settings
 from runners.argo.workflow import compile_workflow
+from runners.argo.workflow_file import read_workflow, template
 from runners.compiled.pipelines import compile_pipeline
 from runners.settings import purposes
 from runners.settings.model import load
@@ -95,15 +96,15 @@ def world(tmp_path: Path) -> World:
 
 @pytest.fixture
 def argo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Argo]:
-    """A cluster that has the template, made by the command."""
+    """A cluster that has the template, as the command makes it."""
     monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(tmp_path / "kubeconfig"))
     file = tmp_path / "taxi-retrain.argo.yaml"
     file.write_text(compile_workflow(compiled(), for_settings(load("taxi"))))
     with serve_argo(Argo()) as state:
         write_kubeconfig(tmp_path / "kubeconfig", state.url)
-        for done in ("created", "unchanged"):
-            stored = call("argo", "upload", file, "--as", "taxi-retrain")
-            assert stored.lines == [f"template taxi-retrain in the namespace ml: {done}"], stored.err
+        stored = template(read_workflow(file), "taxi-retrain")
+        stored["metadata"] |= {"namespace": "ml", "resourceVersion": "1"}
+        state.templates["ml", "taxi-retrain"] = stored
         state.proxied = True
         yield state
 
@@ -122,6 +123,18 @@ def end(argo: Argo, phase: str) -> None:
 
 
 def test_a_drift_begins_a_run_as_a_person_would_submit_it(world: World, argo: Argo) -> None:
+    argo.proxied, made_here = False, argo.templates.pop(("ml", "taxi-retrain"))
+    for done in ("created", "unchanged"):
+        stored = call("argo", "upload", world.folder / "taxi-retrain.argo.yaml", "--as", "taxi-retrain")
+        assert stored.lines == [f"template taxi-retrain in the namespace ml: {done}"], stored.err
+    assert argo.templates["ml", "taxi-retrain"] == made_here
+    argo.templates["ml", "taxi-retrain"]["spec"] |= {"priority": 1}
+    assert (
+        call("argo", "upload", world.folder / "taxi-retrain.argo.yaml", "--as", "taxi-retrain")
+        .lines[0]
+        .endswith("replaced")
+    )
+    argo.proxied = True
     begun = world.look(kubernetes=argo.url)
     [(_, name)] = argo.workflows
     assert reason(begun) == f"begun: {name}, on spans 1, 2, for version 1"

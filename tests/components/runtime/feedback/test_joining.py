@@ -11,11 +11,11 @@ import pytest
 
 from components.runtime.data.schema_columns import Column
 from components.runtime.errors import InputError
-from components.runtime.records import prediction_log
-from components.runtime.records.prediction_log import Labels
 from components.runtime.feedback import page
 from components.runtime.feedback.joining import Joined, Window, join
 from components.runtime.feedback.scores import Scores
+from components.runtime.records import prediction_log
+from components.runtime.records.prediction_log import Labels
 
 NOW = datetime(2026, 11, 30, tzinfo=UTC)
 
