@@ -352,7 +352,7 @@ def pipeline(build: Build, data: Any, train_steps: Any, eval_steps: Any, serving
 def watch(build: Build, log: Any, serving_directory: Any, version: int = 0, until: str = "") -> None:
     """A pipeline of its own that looks at a model in service: `./millrace watch`, and what a schedule runs.
 
-    It begins no run of the other: that is what `watch_and_retrain` does, and on one machine `./millrace watch --retrain`.
+    It begins no run of the other: `watch_and_retrain` does, and on one machine `./millrace watch --retrain`.
     """
     with build.exit_handler():
         build.stage("watch", log=log, destination=serving_directory, version=version, until=until)

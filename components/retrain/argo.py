@@ -1,4 +1,4 @@
-"""Begins a run on Argo Workflows: a Workflow of a WorkflowTemplate, as `./millrace argo submit` makes it of the file."""
+"""Begins a run on Argo: a Workflow of a WorkflowTemplate, as `./millrace argo submit` makes it of the file."""
 
 from __future__ import annotations
 

@@ -40,8 +40,8 @@ class Kubeflow:
         """
         self._template, self._address, self._own = template, address.rstrip("/"), own_run
         token = Path(os.environ.get(_TOKEN[0], _TOKEN[1]))
-        headers = {"Authorization": f"Bearer {token.read_text().strip()}"} if token.is_file() else {}
-        self._pool = urllib3.PoolManager(retries=False, timeout=urllib3.Timeout(_TIMEOUT), headers=headers)
+        self._headers = {"Authorization": f"Bearer {token.read_text().strip()}"} if token.is_file() else {}
+        self._pool = urllib3.PoolManager(retries=False, timeout=urllib3.Timeout(_TIMEOUT))
 
     def state(self, run: str) -> str:
         """How a run is: running, done, failed, or gone."""
@@ -109,12 +109,11 @@ class Kubeflow:
 
     def _asked(self, method: str, path: str, body: Any = None, *, missing: bool = False) -> dict[str, Any]:
         """What the API answers; nothing where what is asked for is not there, if it may be missing."""
-        content = {} if body is None else {"body": json.dumps(body), "headers": {"Content-Type": "application/json"}}
-        if content:
-            content["headers"] |= self._pool.headers
+        headers = self._headers | ({} if body is None else {"Content-Type": "application/json"})
+        content = None if body is None else json.dumps(body).encode()
         what = f"{method} {path.partition('?')[0]}"
         try:
-            answer = self._pool.request(method, f"{self._address}{_API}{path}", **content)
+            answer = self._pool.request(method, f"{self._address}{_API}{path}", body=content, headers=headers)
         except urllib3.exceptions.HTTPError as error:
             raise TransientError(
                 f"Kubeflow at {self._address}: no answer ({type(error).__name__}); try again"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -93,21 +93,21 @@ def retrain(
     wanted = window(data, spans)
     told["spans"] = wanted.spans
     target: Target = Kubeflow(template, kubeflow, run_id) if pod.on_kubeflow() else Argo(template, kubernetes)
-    earlier = noted(root)
-    if why := _refusal(target, earlier, version, wanted):
-        return _tell(retrained, told | why)
+    if refusal := next(_refusals(target, noted(root), version, wanted), None):
+        known, why = refusal
+        return _tell(retrained, told | {"run": known, "reason": f"nothing begun: {why}"})
     name = _name(pipeline, destination, version, wanted)
     identity, after = target.begin(name, {"data": data, "serving_directory": destination}, run)
     note(root, Begun(name, identity, version, wanted.digest, wanted.told, after))
     if after != run:
-        why = {"run": name, "reason": f"nothing begun: {name} is there, on {wanted.told} for version {version}"}
-        return _tell(retrained, told | why)
+        reason = f"nothing begun: {name} is there, on {wanted.told} for version {version}"
+        return _tell(retrained, told | {"run": name, "reason": reason})
     reason = f"begun: {name}, on {wanted.told}, for version {version}"
     return _tell(retrained, told | {"begun": True, "run": name, "id": identity, "reason": reason})
 
 
-def _refusal(target: Target, earlier: list[Begun], version: int, wanted: Window) -> dict[str, Any]:
-    """Why nothing is begun; nothing where there is no reason."""
+def _refusals(target: Target, earlier: list[Begun], version: int, wanted: Window) -> Iterator[tuple[str, str]]:
+    """The runs that keep another one from being begun, and why; what goes on comes first."""
     states: dict[str, str] = {}
     for each in earlier:
         # Of those for other versions the newest alone can still be under way: it kept others from being begun.
@@ -115,16 +115,15 @@ def _refusal(target: Target, earlier: list[Begun], version: int, wanted: Window)
             states[each.run] = target.state(each.id)
     for each in earlier:
         if states.get(each.run) == _RUNNING:
-            return {"run": each.run, "reason": f"nothing begun: {each.run} is under way, begun by {each.after}"}
+            yield each.run, f"{each.run} is under way, begun by {each.after}"
     for each in earlier:
         if (each.version, each.window) == (version, wanted.digest):
-            ended = _ENDED[states[each.run]]
-            why = (
-                f"nothing begun: {each.run}, on the same data ({each.data}) for version {version}, {ended}; new data "
-                "begins another, and so does a person (docs/watch.md)"
+            ended = _ENDED.get(states[each.run], states[each.run])
+            yield (
+                each.run,
+                f"{each.run}, on the same data ({each.data}) for version {version}, {ended}; new data begins another, "
+                "and so does a person (docs/watch.md)",
             )
-            return {"run": each.run, "reason": why}
-    return {}
 
 
 def _name(pipeline: str, destination: str, version: int, wanted: Window) -> str:

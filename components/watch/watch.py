@@ -179,7 +179,7 @@ def _labels(folder: Path, label: Column | None, since: datetime) -> labels_modul
       label: what a label has to be; where nobody knows, labels stay as they are.
       since: that time.
     """
-    found = prediction_log.read_labels(folder)
+    found = prediction_log.read_labels(folder, since)
     # (A class may go by its number, and be one that was not there when the model was trained.)
     if label is None or label.type == BYTES:
         return labels_module.Read(found, found.slice(0, 0), "")

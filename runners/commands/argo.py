@@ -75,7 +75,7 @@ def submit(
 @click.option("--as", "name", default="", metavar="NAME", help="Of the template; the pipeline's name without.")
 @click.pass_obj
 def upload(connect: Any, workflow: str, name: str) -> Result:
-    """Store WORKFLOW (a compiled file, or a model's in build/) on the cluster as a WorkflowTemplate, for watch to begin."""
+    """Store WORKFLOW (a compiled file, or a model's in build/) as a WorkflowTemplate, for watch to begin."""
     check_name(name, "--as")
     read = read_workflow(compiled_file(workflow, "argo"))
     made = template(read, name or pipeline_of(read))

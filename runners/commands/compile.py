@@ -52,7 +52,7 @@ _FILES: dict[str, tuple[str, ...]] = {"": SECTIONS, "infer": ("schema",), "watch
 @click.option(
     "--watch",
     is_flag=True,
-    help="The pipeline that watches the model, MODEL-watch, in its place; and MODEL-retrain, which it begins, if asked to.",
+    help="The pipeline that watches the model, MODEL-watch, in its place; and MODEL-retrain, if that begins it.",
 )
 @click.option("--feedback", is_flag=True, help="The pipeline that makes data of labels, MODEL-feedback, in its place.")
 def compile_(

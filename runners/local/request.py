@@ -60,6 +60,7 @@ def prepare(
       selection: what of the pipeline is run.
       use_cache: whether earlier executions may answer.
       engine: runs the tasks in their images, the first that works where it is empty; None for processes.
+      after: the look at a version in service that begins it; empty where a person does.
       warn: tells what does not hinder the run.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The stage, against clusters that answer on loopback: what is begun, once, and what is not; `argo` and `kubeflow` see it."""
+"""The stage, against clusters that answer on loopback: what is begun, once, and what is not."""
 
 from __future__ import annotations
 
