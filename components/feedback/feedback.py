@@ -5,7 +5,10 @@ What `./millrace feedback` does on one machine, for a log and data that lie wher
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from components.runtime.data import labels as labels_module
@@ -17,7 +20,7 @@ from components.runtime.feedback.joining import Silence, Window, duration, join
 from components.runtime.feedback.spans import Spans
 from components.runtime.publish import serving
 from components.runtime.records import prediction_log
-from components.runtime.records.facts import counted
+from components.runtime.records.facts import MODEL_OF_VERSION, counted
 from components.runtime.records.prediction_log import Labels
 from components.runtime.stage import progress
 from components.runtime.stage.artifacts import OutputArtifact, local_path, write_whole
@@ -82,6 +85,7 @@ def feedback(
         if joined.ids:
             lacks = made.left_out(joined, labels, wrong=len(given.wrong))
             made.publish(target, folder, joined, named, model, lacks, span, report)
+            span.metadata |= _models(root, joined.versions)
             if apart := joined.scores.one_sided():
                 progress.report(f"warning: the labels are one-sided: {apart}")
             return {"rows": len(joined.ids)}
@@ -99,6 +103,16 @@ def _why(logged: int, labels: int, already: int) -> str:
     if not labels:
         return "the server has taken no labels"
     return f"none of {counted(logged, 'prediction')} in the log has one of {counted(labels, 'label')}"
+
+
+def _models(root: Path, versions: Iterable[int]) -> dict[str, str]:
+    """The digest of the model of each version that predicted, by which lineage knows it; none of one that is gone."""
+    folders, found = dict(serving.numbered(root)), {}
+    for number in versions:
+        with contextlib.suppress(serving.DamagedError, KeyError):
+            if version := serving.read_version(number, folders[number]):
+                found[f"{MODEL_OF_VERSION}{number}"] = version.model_digest
+    return found
 
 
 def _silence(after: str, value: str, label: Column | None) -> Silence | None:

@@ -245,6 +245,10 @@ def _removed(removed: Mapping[str, Any]) -> Iterator[str]:
         yield f"removed {', '.join(str(number) for number in removed['removed'])}"
 
 
+MODEL_OF_VERSION = "model_of_version_"
+"""In the metadata of a span that the stage feedback has made, before the number of a version that predicted."""
+
+
 def _span(span: Mapping[str, Any]) -> Iterator[str]:
     if "span" in span:
         yield f"span {span['span']}"

@@ -13,6 +13,7 @@ import pytest
 from pyarrow import parquet
 
 from components.runtime.errors import InputError
+from components.runtime.publish import serving
 from components.runtime.records import prediction_log
 from components.runtime.stage.executor import Execution
 from tests.components.watch.watched import END, Rides, World
@@ -64,6 +65,9 @@ def test_what_was_labelled_since_is_the_next_span_and_nothing_twice(pushed: Worl
     assert (span.num_rows, set(span.column_names)) == (100, {"fare", "hour", "payment", "generous"})
     assert first.span["folder"] == str(tmp_path / "data" / "span-1")
     assert first.span["rows_of_version_1"] == 100
+    pushed_as = serving.read_version(1, world.serving / "1")
+    assert pushed_as is not None
+    assert first.span["model_of_version_1"] == pushed_as.model_digest
     assert len((first.folder / "span" / "predictions.txt").read_text().split()) == 100
     assert "Span 1 of rides" in (first.folder / "report").read_text()
 

@@ -293,6 +293,18 @@ def test_a_look_leads_to_the_version_that_it_watched_and_to_what_was_pushed_afte
     assert graph.artifacts[push.inputs["after"]].name == "watch/watched"
 
 
+def test_a_span_that_a_pod_made_leads_to_the_versions_that_predicted(tmp_path: Path) -> None:
+    writer = watched_root(tmp_path)
+    digest = writer.executions[NEXT, "push"]["outputs"]["pushed_model"]["metadata"]["model_digest"]
+    made = {"span": 1, "folder": "/millrace/data/taxi/span-1", "rows": 9, "rows_of_version_2": 9}
+    pod = RootWriter(tmp_path, "taxi-feedback")
+    pod.execution("taxi-feedback-x1", "feedback", outputs={"span": made | {"model_of_version_2": digest}})
+    lineage.flush()
+    up = told(writer, "taxi-feedback-x1/feedback/span", "--up")
+    assert any("version_2: push/pushed_model" in line for line in up)
+    assert any(line.endswith(f"push in {NEXT}") for line in up)
+
+
 def test_a_clock_that_was_set_back_does_not_turn_the_order_of_a_task_around(tmp_path: Path) -> None:
     """What was written first came first; by the clock alone the task would still be running, for ever."""
     record = {"pipeline": "p", "task": "t", "stage": "s", "key": "k", "run": "r", "inputs": {}}

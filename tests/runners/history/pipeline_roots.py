@@ -41,6 +41,7 @@ SECONDS = {
     "evaluate": (27.3, 7.7),
     "push": (35.1, 0.4),
     "watch": (0.0, 2.0),
+    "feedback": (0.0, 1.0),
 }
 TYPES = {
     "examples": "system.Dataset",
