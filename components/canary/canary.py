@@ -16,17 +16,21 @@ from typing import Any
 
 from components.canary import answers as asking
 from components.canary import judging, page, tensorflow_serving, versions
-from components.canary.kubernetes import Kubernetes
 from components.canary.servers import Servers
 from components.canary.traffic import CANARY, STABLE, InferenceService, Route, Traffic
 from components.canary.watching import Sample, Step, watch
 from components.runtime.errors import InputError, StageError, TransientError
 from components.runtime.publish import labels, serving
 from components.runtime.stage.artifacts import InputArtifact, OutputArtifact
+from components.runtime.stage.kubernetes import Kubernetes
 from components.runtime.stage.progress import report as progress
 
 FILE = "canary.json"
 _POLL_SECONDS = 1.0
+_NO_POD = (
+    "canary shares traffic on Kubernetes, and this is no pod with a service account; run it there, or start "
+    "`kubectl proxy` and name it: canary.kubernetes: http://127.0.0.1:8001"
+)
 
 
 @dataclass
@@ -131,7 +135,7 @@ def canary(
         if not stable:
             versions.give_label(root, destination, label, version)
         return _told(Verdict(True, reason, stable=stable), version, label, canary, metrics, report)
-    cluster = Kubernetes(kubernetes)
+    cluster = Kubernetes(kubernetes, whom=_NO_POD, role="manifests/serving/canary")
     name = model_name or (inference_service.rpartition("/")[2] if inference_service else root.name)
     traffic: Traffic = (
         InferenceService(cluster, inference_service, model_uri, port)

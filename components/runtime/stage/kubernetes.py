@@ -11,7 +11,7 @@ import urllib3
 
 from components.runtime.errors import InputError, TransientError
 
-_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 _INSIDE = "https://kubernetes.default.svc"
 _TIMEOUT = 30.0
 _MERGE = "application/merge-patch+json"
@@ -23,25 +23,24 @@ _TEMPORARY = 500
 class Kubernetes:
     """A cluster, as its API tells of it and changes it."""
 
-    def __init__(self, address: str = "", account: Path = _ACCOUNT) -> None:
+    def __init__(self, address: str = "", account: Path = ACCOUNT, *, whom: str, role: str) -> None:
         """Connects to nothing yet.
 
         Args:
           address: of a proxy of the API, such as http://127.0.0.1:8001; this pod's own cluster without.
           account: the folder where the pod's token, certificate and namespace lie.
+          whom: is refused where there is no account, and how to mend it.
+          role: the folder of the manifests that has the role which is needed.
 
         Raises:
           InputError: there is no address, and this is no pod that may ask the API.
         """
-        self.namespace = ""
+        self.namespace, self._role = "", role
         self._token = account / "token"
         self._is_inside = not address
         if self._is_inside:
             if not self._token.is_file():
-                raise InputError(
-                    "canary shares traffic on Kubernetes, and this is no pod with a service account; run it there, or "
-                    "start `kubectl proxy` and name it: canary.kubernetes: http://127.0.0.1:8001"
-                )
+                raise InputError(whom)
             self.namespace = (account / "namespace").read_text().strip()
         self.address = address.rstrip("/") or _INSIDE
         self._certificate = str(account / "ca.crt") if self._is_inside else None
@@ -104,7 +103,7 @@ class Kubernetes:
         except ValueError:
             found = None
         if not isinstance(found, dict):
-            raise InputError(f"{self.address}: answers, but not as Kubernetes does; check canary.kubernetes")
+            raise InputError(f"{self.address}: answers, but not as Kubernetes does")
         return found
 
     def _raw(self, method: str, address: str, body: Any = None, kind: str = "") -> bytes:
@@ -122,7 +121,7 @@ class Kubernetes:
         said = _message(answer.data)
         if answer.status == _CONFLICT or answer.status >= _TEMPORARY or "test failed" in said:
             raise TransientError(f"Kubernetes, {method} {place}: {said} ({answer.status}); try again")
-        hint = "; manifests/serving/canary has the role that the stage needs" if answer.status in (401, 403) else ""
+        hint = f"; {self._role} has the role that is needed" if answer.status in (401, 403) else ""
         raise InputError(f"Kubernetes, {method} {place}: {said} ({answer.status}){hint}")
 
 

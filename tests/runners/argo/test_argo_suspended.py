@@ -1,0 +1,170 @@
+"""A Workflow that is suspended while a person thinks: what is compiled, asked, recorded, shown, and how it is resumed.
+
+(kfp needs real annotations here.)
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from kfp import compiler, components, dsl
+
+from components.runtime.errors import TransientError
+from components.runtime.publish import approval, suspension
+from components.runtime.publish.approval import Answer, Question
+from runners.argo import approving
+from runners.argo.options import ArgoOptions
+from runners.argo.state import remote_run
+from runners.argo.workflow import compile_workflow
+from tests.components.push.serving_support import make_blessing, make_model
+from tests.runners.argo.argo_executor import Execution, Subprocesses
+from tests.runners.argo.argo_server import Argo
+from tests.runners.argo.compiled_workflows import of_model
+from tests.runners.cluster_support import call
+from tests.runners.loopback import Request, serving
+from tests.support import ROOT
+
+RUN = "small-1"
+COPY = "import shutil, sys; [shutil.copytree(a, b, dirs_exist_ok=True) for a, b in zip(sys.argv[1::2], sys.argv[2::2])]"
+
+
+@dsl.container_component
+def made(model: dsl.Output[dsl.Model], blessing: dsl.Output[dsl.Artifact]):  # type: ignore[no-untyped-def]
+    return dsl.ContainerSpec(
+        image="millrace/made:1",
+        command=["python", "-c", COPY],
+        args=["/millrace/given/model", model.path, "/millrace/given/blessing", blessing.path],
+    )
+
+
+def compiled(folder: Path, **settings: Any) -> dict[str, Any]:
+    """The Workflow of a pipeline that makes a model and asks about it."""
+    spec = (ROOT / "components" / "approve" / "component.yaml").read_text()
+    approve = components.load_component_from_text(spec)
+
+    @dsl.pipeline(name="small")
+    def pipeline(serving_directory: str = "/millrace/serving") -> None:
+        model = made()
+        task = approve(
+            model=model.outputs["model"],
+            blessing=model.outputs["blessing"],
+            destination=serving_directory,
+            run=dsl.PIPELINE_JOB_NAME_PLACEHOLDER,
+            **({"timeout_minutes": 1.0, "approvers": ["anna"]} | settings),
+        )
+        task.set_caching_options(enable_caching=False)
+
+    compiler.Compiler().compile(pipeline, str(folder / "p.yaml"))
+    document: dict[str, Any] = yaml.safe_load(
+        compile_workflow((folder / "p.yaml").read_text(), ArgoOptions(claim="work", retries=0))
+    )
+    return document
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Callable[..., Execution]:
+    """Runs the pipeline; `answer` says what the suspended node is told, or writes it where files are looked for."""
+
+    def run(answer: Callable[[Question], dict[str, str]], *, blessed: bool = True, url: str = "", **settings: Any) -> Execution:
+        volume = tmp_path / "volume"
+        model = make_model(volume / "given" / "model")
+        make_blessing(volume / "given" / "blessing", blessed, model)
+
+        def resume(inputs: dict[str, str]) -> dict[str, str]:
+            question = suspension.question_of({"inputs": {"parameters": [{"name": k, "value": v} for k, v in inputs.items()]}})
+            if question is None:
+                assert inputs[suspension.SECONDS] == "0", "nobody is asked"
+                return {}
+            assert inputs[suspension.SECONDS] == "60"
+            assert approval.questions(volume / "serving") == {RUN: question}
+            return answer(question)
+
+        execution = Execution(compiled(tmp_path, **settings), RUN, volume, Subprocesses("client", MILLRACE_NOTIFY_URL=url))
+        execution.resume = resume
+        execution.run()
+        assert execution.phase == "Succeeded", {name: node.attempts for name, node in execution.nodes.items()}
+        assert not list((volume / "serving").glob(".approvals/*")), "nobody waits any more"
+        return execution
+
+    return run
+
+
+def said(tmp_path: Path) -> dict[str, Any]:
+    """What the run's approval says."""
+    [file] = (tmp_path / "volume" / "artifacts").rglob("approval.json")
+    found: dict[str, Any] = json.loads(file.read_text())
+    assert (file.parent / "BLESSED").exists() is found["approved"]
+    return found
+
+
+def by_command(approved: bool, by: str, why: str) -> Callable[[Question], dict[str, str]]:
+    """What `argo approve` and the receiver of Slack's buttons supply."""
+
+    def told(question: Question) -> dict[str, str]:
+        workflow = {"metadata": {"resourceVersion": "7"}, "status": {"nodes": {"n": {"type": "Suspend"}}}}
+        patch = suspension.resumption(workflow, "n", Answer(approved, by, why, question.model_digest))
+        return {each["name"]: each["value"] for each in patch["status"]["nodes"]["n"]["outputs"]["parameters"]}
+
+    return told
+
+
+def test_no_pod_waits_and_who_answered_why_and_what_they_saw_is_recorded(run: Any, tmp_path: Path) -> None:
+    execution = run(by_command(True, "anna", "as planned, {{workflow.name}}"))
+    assert list(execution.nodes) == ["made", "approve-ask", "approve-wait", "approve"]
+    assert execution.nodes["approve"].outputs["approved"] == "true"
+    found = said(tmp_path)
+    assert (found["answer"]["by"], found["answer"]["why"]) == ("anna", "as planned, { {workflow.name}}")
+    assert found["question"]["reason"] == "all 2 thresholds hold"
+    record = json.loads((tmp_path / "volume" / "runs" / RUN / "run.json").read_text())
+    assert [(task["name"], task["state"]) for task in record["tasks"]] == [("made", "done"), ("approve", "done")]
+
+
+def test_argos_own_page_needs_yes_and_a_name_that_may(run: Any, tmp_path: Path) -> None:
+    run(lambda _: {"approved": "yes", "by": "bob"})
+    found = said(tmp_path)
+    assert (found["approved"], found["answer"]) == (False, None)
+    assert found["reason"] == f"nobody approved it: {RUN} was resumed without an answer that counts"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("told", [{"approved": "yes", "by": "anna", "why": 'it is "good"'}, {"approved": "no", "by": "anna"}])
+def test_argos_own_page_answers(run: Any, tmp_path: Path, told: dict[str, str]) -> None:
+    run(lambda _: told)
+    assert said(tmp_path)["approved"] is (told["approved"] == "yes")
+    assert said(tmp_path)["answer"]["why"] == told.get("why", "")
+
+
+def test_an_answer_in_the_serving_directory_counts_too(run: Any, tmp_path: Path) -> None:
+    def file(question: Question) -> dict[str, str]:
+        given = Answer(True, "anna", "by file", question.model_digest)
+        approval.answer(tmp_path / "volume" / "serving", question, given)
+        return {}
+
+    run(file)
+    assert said(tmp_path)["reason"] == "approved by anna: by file"
+
+
+@pytest.mark.slow
+def test_nobody_is_asked_about_a_model_that_is_not_blessed_and_the_workflow_goes_on(run: Any, tmp_path: Path) -> None:
+    run(lambda _: {}, blessed=False)
+    assert said(tmp_path) == {"approved": False, "reason": "the model is not blessed"}
+
+
+def test_people_are_told_how_to_answer_before_it_is_suspended(run: Any, tmp_path: Path) -> None:
+    got: list[Request] = []
+
+    def take(request: Request) -> tuple[int, bytes]:
+        got.append(request)
+        return 200, b"ok"
+
+    link = "https://argo.example.org/workflows/ml/{run}"
+    with serving(take) as url:
+        run(by_command(False, "anna", ""), url=url, webhook="slack", link=link)
+    [message] = [json.loads(request.body) for request in got]
+    assert f"answer: ./millrace argo approve {RUN}" in message["text"]
+    assert message["blocks"][-1]["elements"][-1]["url"] == link.replace("{run}", RUN)
+    assert said(tmp_path)["reason"] == "not approved by anna"
