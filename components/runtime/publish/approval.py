@@ -223,6 +223,10 @@ def refusal(question: Question, given: Answer) -> str:
         return f"{question.run}: an answer needs a name; set MILLRACE_USER"
     if question.approvers and given.by not in question.approvers:
         return f"{given.by} may not approve {question.run}; these may: {', '.join(question.approvers)}"
-    if datetime.fromisoformat(given.at) > datetime.fromisoformat(question.until):
+    try:
+        is_late = datetime.fromisoformat(given.at) > datetime.fromisoformat(question.until)
+    except (ValueError, TypeError):
+        return f"the answer of {given.by} to {question.run} does not say when it was given"
+    if is_late:
         return f"the answer of {given.by} to {question.run} came too late: it was open until {question.deadline}"
     return ""

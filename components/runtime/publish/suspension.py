@@ -73,7 +73,7 @@ def resumption(workflow: Mapping[str, Any], identity: str, given: Answer) -> dic
         "message": _plain(given.said),
         "outputs": {"parameters": [{"name": name, "value": _plain(told[name])} for name in ANSWER]},
     }
-    changed = {"nodes": {identity: node}}
+    changed: dict[str, Any] = {"nodes": {identity: node}}
     if (workflow.get("status") or {}).get("compressedNodes"):
         packed = gzip.compress(json.dumps(known | {identity: node}).encode())
         changed = {"compressedNodes": base64.b64encode(packed).decode()}

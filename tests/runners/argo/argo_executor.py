@@ -170,7 +170,15 @@ class Execution:
         wanted = {each["name"] for each in inputs if "default" not in each}
         assert wanted == given.keys() - {each["name"] for each in inputs if "default" in each}, (wanted, given)
         if "suspend" in template:
-            assert float(substitute(template["suspend"]["duration"], {f"inputs.parameters.{key}": value for key, value in given.items()})) >= 0
+            assert (
+                float(
+                    substitute(
+                        template["suspend"]["duration"],
+                        {f"inputs.parameters.{key}": value for key, value in given.items()},
+                    )
+                )
+                >= 0
+            )
             supplied = self.resume(given)
             outputs = {each["name"]: each["valueFrom"] for each in template["outputs"]["parameters"]}
             assert supplied.keys() <= outputs.keys()

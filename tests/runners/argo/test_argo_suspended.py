@@ -5,7 +5,7 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +13,9 @@ import pytest
 import yaml
 from kfp import compiler, components, dsl
 
-from components.runtime.errors import TransientError
 from components.runtime.publish import approval, suspension
 from components.runtime.publish.approval import Answer, Question
-from runners.argo import approving
 from runners.argo.options import ArgoOptions
-from runners.argo.state import remote_run
 from runners.argo.workflow import compile_workflow
 from tests.components.push.serving_support import make_blessing, make_model
 from tests.runners.argo.argo_executor import Execution, Subprocesses
@@ -69,13 +66,17 @@ def compiled(folder: Path, **settings: Any) -> dict[str, Any]:
 def run(tmp_path: Path) -> Callable[..., Execution]:
     """Runs the pipeline; `answer` says what the suspended node is told, or writes it where files are looked for."""
 
-    def run(answer: Callable[[Question], dict[str, str]], *, blessed: bool = True, url: str = "", **settings: Any) -> Execution:
+    def run(
+        answer: Callable[[Question], dict[str, str]], *, blessed: bool = True, url: str = "", **settings: Any
+    ) -> Execution:
         volume = tmp_path / "volume"
         model = make_model(volume / "given" / "model")
         make_blessing(volume / "given" / "blessing", blessed, model)
 
         def resume(inputs: dict[str, str]) -> dict[str, str]:
-            question = suspension.question_of({"inputs": {"parameters": [{"name": k, "value": v} for k, v in inputs.items()]}})
+            question = suspension.question_of(
+                {"inputs": {"parameters": [{"name": k, "value": v} for k, v in inputs.items()]}}
+            )
             if question is None:
                 assert inputs[suspension.SECONDS] == "0", "nobody is asked"
                 return {}
@@ -83,7 +84,9 @@ def run(tmp_path: Path) -> Callable[..., Execution]:
             assert approval.questions(volume / "serving") == {RUN: question}
             return answer(question)
 
-        execution = Execution(compiled(tmp_path, **settings), RUN, volume, Subprocesses("client", MILLRACE_NOTIFY_URL=url))
+        execution = Execution(
+            compiled(tmp_path, **settings), RUN, volume, Subprocesses("client", MILLRACE_NOTIFY_URL=url)
+        )
         execution.resume = resume
         execution.run()
         assert execution.phase == "Succeeded", {name: node.attempts for name, node in execution.nodes.items()}
@@ -131,7 +134,9 @@ def test_argos_own_page_needs_yes_and_a_name_that_may(run: Any, tmp_path: Path) 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("told", [{"approved": "yes", "by": "anna", "why": 'it is "good"'}, {"approved": "no", "by": "anna"}])
+@pytest.mark.parametrize(
+    "told", [{"approved": "yes", "by": "anna", "why": 'it is "good"'}, {"approved": "no", "by": "anna"}]
+)
 def test_argos_own_page_answers(run: Any, tmp_path: Path, told: dict[str, str]) -> None:
     run(lambda _: told)
     assert said(tmp_path)["approved"] is (told["approved"] == "yes")
@@ -168,3 +173,88 @@ def test_people_are_told_how_to_answer_before_it_is_suspended(run: Any, tmp_path
     assert f"answer: ./millrace argo approve {RUN}" in message["text"]
     assert message["blocks"][-1]["elements"][-1]["url"] == link.replace("{run}", RUN)
     assert said(tmp_path)["reason"] == "not approved by anna"
+
+
+# --- shown and resumed
+
+QUESTION = Question(
+    "taxi-00000",
+    "sha256:1",
+    "all 2 thresholds hold",
+    {"auc": 0.91},
+    ["anna"],
+    "",
+    "2999-01-01T00:00:00+00:00",
+    workflow="taxi-00000",
+)
+
+
+@pytest.fixture
+def suspended(server: Argo, monkeypatch: pytest.MonkeyPatch) -> Argo:
+    """A cluster in which a run is suspended."""
+    monkeypatch.setenv("MILLRACE_USER", "anna")
+    server.plan = ["approve-ask", "approve-wait", "approve"]
+    server.suspended["approve-wait"] = suspension.question_text(QUESTION)
+    workflow = of_model("taxi")
+    workflow["metadata"] |= {"name": "taxi-00000", "namespace": "ml"}
+    workflow["spec"]["templates"] += [
+        {"name": name, "metadata": {"labels": {"millrace/stage": "approve"}}} for name in ("approve-ask", "approve")
+    ]
+    workflow["spec"]["templates"].append({"name": "approve-wait", "suspend": {}})
+    server.create("ml", workflow)
+    server.steps["taxi-00000"] = 5
+    return server
+
+
+def test_a_suspended_run_is_shown_as_waiting_and_how_it_is_answered(suspended: Argo) -> None:
+    shown = call("argo", "show", "taxi-00000").lines
+    told = "waits for a person: ./millrace argo approve taxi-00000 (until 2999-01-01 00:00 UTC)"
+    assert "state       waiting" in shown
+    assert f"why         approve-wait: {told}" in shown
+    assert next(line for line in shown if line.startswith("approve-ask")).split()[1] == "done"
+    assert "waiting" in next(line for line in call("argo", "list").lines if line.startswith("taxi-00000"))
+    called = call("argo", "logs", "taxi-00000", "approve-wait")
+    assert (called.exit_code, called.error) == (65, "task approve-wait of taxi-00000: no log: it has not run")
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_approve_resumes_it_without_a_pod(suspended: Argo, packed: bool) -> None:
+    suspended.packed, suspended.conflicts = packed, 1
+    called = call("argo", "approve", "taxi-00000", "--no", "--why", "not on a Friday")
+    assert called.exit_code == 0, called.error
+    assert called.lines[-1] == "refused by anna"
+    assert len(suspended.workflows) == 1, "no helper was begun"
+    node = suspended.resumed["approve-wait"]
+    given = suspension.answered(QUESTION, {each["name"]: each["value"] for each in node["outputs"]["parameters"]})
+    assert given is not None
+    assert (given.approved, given.by, given.why) == (False, "anna", "not on a Friday")
+    assert node["message"] == "not approved by anna: not on a Friday"
+    assert call("argo", "wait", "taxi-00000", "--interval", "0.01").exit_code == 0
+    again = call("argo", "approve", "taxi-00000")
+    assert (again.exit_code, "waits for no answer" in again.error) == (65, True)
+
+
+def test_who_may_not_is_told_and_it_stays_suspended(suspended: Argo, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MILLRACE_USER", "bob")
+    called = call("argo", "approve", "taxi-00000")
+    assert (called.exit_code, called.error) == (65, "bob may not approve taxi-00000; these may: anna")
+    monkeypatch.setenv("MILLRACE_USER", "anna")
+    secret = call("argo", "approve", "taxi-00000", "--why", "see https://user:hunter2@example.org")
+    assert secret.exit_code == 65
+    assert "hunter2" not in secret.error
+    assert not suspended.resumed
+
+
+def test_of_several_questions_one_is_named(suspended: Argo) -> None:
+    suspended.plan = ["approve-deep-wait", "approve-wide-wait"]
+    suspended.suspended.clear()
+    for name in ("deep", "wide"):
+        asked = suspension.question_text(replace(QUESTION, run=f"taxi-00000-{name}"))
+        suspended.suspended[f"approve-{name}-wait"] = asked
+    called = call("argo", "approve", "taxi-00000")
+    assert called.exit_code == 65
+    assert called.error == "taxi-00000 waits for 2 answers: name one of them with --candidate: deep, wide"
+    assert "argo approve taxi-00000 --candidate wide (until" in call("argo", "show", "taxi-00000").out
+    called = call("argo", "approve", "taxi-00000", "--candidate", "wide")
+    assert called.lines[-1] == "approved by anna", called.error
+    assert list(suspended.resumed) == ["approve-wide-wait"]
