@@ -13,15 +13,18 @@ import pytest
 import yaml
 from kfp import compiler, components, dsl
 
+from components.runtime.errors import InputError
 from components.runtime.publish import approval, suspension
 from components.runtime.publish.approval import Answer, Question
-from runners.argo.options import ArgoOptions
+from runners.argo.options import ArgoOptions, for_settings
 from runners.argo.workflow import compile_workflow
+from runners.commands.compile import compile_pipeline
 from tests.components.push.serving_support import make_blessing, make_model
 from tests.runners.argo.argo_executor import Execution, Subprocesses
 from tests.runners.argo.argo_server import Argo
 from tests.runners.argo.compiled_workflows import of_model
 from tests.runners.cluster_support import call
+from tests.runners.compiled_models import digest, model
 from tests.runners.loopback import Request, serving
 from tests.support import ROOT
 
@@ -126,6 +129,7 @@ def test_no_pod_waits_and_who_answered_why_and_what_they_saw_is_recorded(run: An
     assert [(task["name"], task["state"]) for task in record["tasks"]] == [("made", "done"), ("approve", "done")]
 
 
+@pytest.mark.slow
 def test_argos_own_page_needs_yes_and_a_name_that_may(run: Any, tmp_path: Path) -> None:
     run(lambda _: {"approved": "yes", "by": "bob"})
     found = said(tmp_path)
@@ -143,6 +147,7 @@ def test_argos_own_page_answers(run: Any, tmp_path: Path, told: dict[str, str]) 
     assert said(tmp_path)["answer"]["why"] == told.get("why", "")
 
 
+@pytest.mark.slow
 def test_an_answer_in_the_serving_directory_counts_too(run: Any, tmp_path: Path) -> None:
     def file(question: Question) -> dict[str, str]:
         given = Answer(True, "anna", "by file", question.model_digest)
@@ -159,6 +164,7 @@ def test_nobody_is_asked_about_a_model_that_is_not_blessed_and_the_workflow_goes
     assert said(tmp_path) == {"approved": False, "reason": "the model is not blessed"}
 
 
+@pytest.mark.slow
 def test_people_are_told_how_to_answer_before_it_is_suspended(run: Any, tmp_path: Path) -> None:
     got: list[Request] = []
 
@@ -258,3 +264,80 @@ def test_of_several_questions_one_is_named(suspended: Argo) -> None:
     called = call("argo", "approve", "taxi-00000", "--candidate", "wide")
     assert called.lines[-1] == "approved by anna", called.error
     assert list(suspended.resumed) == ["approve-wide-wait"]
+
+
+# --- compiled
+
+
+def of_settings(folder: Path, settings: str) -> dict[str, Any]:
+    """The Workflow of a model with these settings."""
+    loaded = model(folder / "mine", settings)
+    document: dict[str, Any] = yaml.safe_load(compile_workflow(compile_pipeline(loaded, digest), for_settings(loaded)))
+    return document
+
+
+def test_each_of_several_published_models_has_a_question_of_its_own(tmp_path: Path) -> None:
+    workflow = of_settings(
+        tmp_path,
+        "approve: {approvers: [anna]}\ncandidates: {deep: {}, wide: {train: {train_steps: 5}}}\nchoose: {push: each}\n",
+    )
+    suspended = [each["name"] for each in workflow["spec"]["templates"] if "suspend" in each]
+    assert suspended == ["approve-deep-wait", "approve-wide-wait"]
+
+
+def test_where_several_tasks_share_the_pod_it_waits_there(tmp_path: Path) -> None:
+    workflow = of_settings(tmp_path, "approve: {}\ncluster: {fuse: [[approve, push]]}\n")
+    assert not [each for each in workflow["spec"]["templates"] if "suspend" in each]
+    assert not [each for each in workflow["spec"]["templates"] if "components.approve.asking" in str(each)]
+
+
+def test_secrets_of_the_settings_are_in_the_pod_that_tells_people(tmp_path: Path) -> None:
+    workflow = of_settings(
+        tmp_path,
+        "approve: {webhook: slack}\nresources: {approve: {secrets: [{name: hook, env: {url: MILLRACE_NOTIFY_URL}}]}}\n",
+    )
+    templates = {each["name"]: each for each in workflow["spec"]["templates"]}
+    reference = {"secretKeyRef": {"name": "hook", "key": "url"}}
+    assert {"name": "MILLRACE_NOTIFY_URL", "valueFrom": reference} in templates["approve-ask"]["container"]["env"]
+
+
+def test_a_condition_around_it_is_that_of_all_its_nodes(tmp_path: Path) -> None:
+    spec = (ROOT / "components" / "approve" / "component.yaml").read_text()
+    approve = components.load_component_from_text(spec)
+
+    @dsl.pipeline(name="small")
+    def pipeline(wanted: bool = True) -> None:
+        model = made()
+        with dsl.If(wanted == True):  # noqa: E712
+            approve(
+                model=model.outputs["model"],
+                blessing=model.outputs["blessing"],
+                destination="/millrace/serving",
+                run=dsl.PIPELINE_JOB_NAME_PLACEHOLDER,
+            )
+
+    compiler.Compiler().compile(pipeline, str(tmp_path / "p.yaml"))
+    workflow = yaml.safe_load(compile_workflow((tmp_path / "p.yaml").read_text(), ArgoOptions(claim="work")))
+    tasks = {each["name"]: each for each in workflow["spec"]["templates"][0]["dag"]["tasks"]}
+    assert [name for name, task in tasks.items() if "when" in task] == ["approve-ask"]
+    assert tasks["approve-wait"]["depends"] == "approve-ask.Succeeded"
+    assert tasks["approve"]["depends"] == "approve-wait.Succeeded"
+
+
+def test_a_task_with_the_name_of_such_a_node_is_refused(tmp_path: Path) -> None:
+    spec = (ROOT / "components" / "approve" / "component.yaml").read_text()
+    approve = components.load_component_from_text(spec)
+
+    @dsl.pipeline(name="small")
+    def pipeline() -> None:
+        model = made().set_display_name("approve-wait")
+        approve(
+            model=model.outputs["model"],
+            blessing=model.outputs["blessing"],
+            destination="/millrace/serving",
+            run=dsl.PIPELINE_JOB_NAME_PLACEHOLDER,
+        )
+
+    compiler.Compiler().compile(pipeline, str(tmp_path / "p.yaml"))
+    with pytest.raises(InputError, match="task name 'approve-wait': another has the same name in Argo"):
+        compile_workflow((tmp_path / "p.yaml").read_text(), ArgoOptions(claim="work"))
