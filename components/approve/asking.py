@@ -11,10 +11,9 @@ from pathlib import Path
 
 from components.approve.question import asked
 from components.approve.telling import tell
-from components.runtime.errors import InputError, known
+from components.runtime.errors import InputError
 from components.runtime.launch.command import end_with, given_task, parse
 from components.runtime.publish import approval, serving, suspension
-from components.runtime.records import final_status
 from components.runtime.stage.artifacts import InputArtifact
 from components.runtime.stage.progress import report
 
@@ -27,31 +26,26 @@ def ask(arguments: Namespace) -> None:
     """
     root, task = given_task(arguments)
     outputs: Path = arguments.outputs
-    try:
-        inputs = {name: InputArtifact(name, each["uri"], each["metadata"]) for name, each in task.inputs.items()}
-        settings = task.parameters
-        question = asked(
-            inputs["model"],
-            inputs["blessing"],
-            inputs.get("metrics"),
-            run=task.run,
-            timeout_minutes=float(settings["timeout_minutes"]),
-            approvers=settings["approvers"],
-            candidate=settings["candidate"],
-            slack_users=settings["slack_users"],
-            link=settings["link"],
-            workflow=task.run,
-        )
-        if question:
-            _leave(settings["destination"], settings["candidate"], question)
-            tell(question, settings["webhook"])
-            report(f"asked, until {question.deadline}: {question.command}")
-        else:
-            report("nobody is asked: the model is not blessed")
-    except Exception as error:
-        fault = known(error)
-        final_status.note_end(root, task.run, task.name, error=str(fault), code=fault.exit_code)
-        raise
+    inputs = {name: InputArtifact(name, each["uri"], each["metadata"]) for name, each in task.inputs.items()}
+    settings = task.parameters
+    question = asked(
+        inputs["model"],
+        inputs["blessing"],
+        inputs.get("metrics"),
+        run=task.run,
+        timeout_minutes=float(settings["timeout_minutes"]),
+        approvers=settings["approvers"],
+        candidate=settings["candidate"],
+        slack_users=settings["slack_users"],
+        link=settings["link"],
+        workflow=task.run,
+    )
+    if question:
+        _leave(settings["destination"], settings["candidate"], question)
+        tell(question, settings["webhook"])
+        report(f"asked, until {question.deadline}: {question.command}")
+    else:
+        report("nobody is asked: the model is not blessed")
     outputs.mkdir(parents=True, exist_ok=True)
     (outputs / suspension.QUESTION).write_text(suspension.question_text(question))
     # Resumed at once where nobody is asked.

@@ -17,6 +17,7 @@ from components.runtime.stage import progress
 from runners.argo.helpers import helper
 
 _TEMPLATE = "read-logs"
+_LAUNCHER = "components.runtime.launch"
 _MOST_BYTES = 8_000_000
 """What of a log is read, from its end: beyond 10 MB a node keeps no more of what a container printed."""
 
@@ -128,8 +129,10 @@ def split(text: str, boundary: str) -> dict[str, str]:
 def _places(workflow: Mapping[str, Any], node: Mapping[str, Any]) -> tuple[str, list[str]]:
     """The pipeline root that the launcher in a node's pod has, and the names that it gives the logs of its tasks."""
     templates = {each["name"]: each for each in workflow["spec"].get("templates") or []}
-    template = templates.get(str(node.get("templateName"))) or {}
-    arguments = (template.get("container") or {}).get("args") or []
+    container = (templates.get(str(node.get("templateName"))) or {}).get("container") or {}
+    if _LAUNCHER not in (container.get("command") or []):
+        return "", []
+    arguments = container.get("args") or []
     given = list(itertools.pairwise(arguments))
     tasks = [str(json.loads(value)["task"]) for option, value in given if option == "--task"]
     root = dict(given).get("--root", "")

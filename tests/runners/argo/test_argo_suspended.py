@@ -165,6 +165,19 @@ def test_nobody_is_asked_about_a_model_that_is_not_blessed_and_the_workflow_goes
 
 
 @pytest.mark.slow
+def test_a_question_that_cannot_be_left_fails_the_task_and_the_record_says_why(tmp_path: Path) -> None:
+    volume = tmp_path / "volume"
+    make_blessing(volume / "given" / "blessing", True, make_model(volume / "given" / "model"))
+    (volume / "serving").write_text("no folder")
+    execution = Execution(compiled(tmp_path), RUN, volume, Subprocesses("client"))
+    assert execution.run() == {"made": "Succeeded", "approve-ask": "Failed"}
+    record = json.loads((volume / "runs" / RUN / "run.json").read_text())
+    made, asked = record["tasks"]
+    assert (made["state"], asked["state"]) == ("done", "failed")
+    assert "is not a directory; name another serving directory" in asked["error"]
+
+
+@pytest.mark.slow
 def test_people_are_told_how_to_answer_before_it_is_suspended(run: Any, tmp_path: Path) -> None:
     got: list[Request] = []
 
