@@ -24,7 +24,7 @@ def ask(arguments: Namespace) -> None:
     Args:
       arguments: of the launcher, with one task.
     """
-    root, task = given_task(arguments)
+    task = given_task(arguments)
     outputs: Path = arguments.outputs
     inputs = {name: InputArtifact(name, each["uri"], each["metadata"]) for name, each in task.inputs.items()}
     settings = task.parameters

@@ -7,6 +7,7 @@ and `report` know the run, and removes what killed pods left half-written.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 from collections.abc import Sequence
@@ -163,12 +164,12 @@ def _run(arguments: argparse.Namespace) -> None:
     status = final_status.of_workflow(root, arguments.run, arguments.status, arguments.failures, parameters, retries)
     attempts = final_status.failed_attempts(arguments.failures, parameters)
     made = record(root, arguments.run, plan, arguments.started, status, parameters, attempts)
-    if served := parameters.get("serving_directory"):
-        # Of a Workflow that was stopped while it was suspended nobody else takes it away.
-        approval.withdraw_all(serving.serving_root(served), arguments.run)
     folder = root / "runs" / arguments.run
     folder.mkdir(parents=True, exist_ok=True)
     run_record.write(folder, made)
+    with contextlib.suppress(InputError, OSError):
+        # Of a Workflow that was stopped while it was suspended nobody else takes it away.
+        approval.withdraw_all(serving.serving_root(parameters.get("serving_directory", "")), arguments.run)
     removed = sweep_run(root, arguments.run)
     left = f", {removed} half-written left-overs removed" if removed else ""
     progress.report(f"{made['state']}: {folder.relative_to(root)}/{run_record.FILE} written{left}")

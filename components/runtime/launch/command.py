@@ -110,13 +110,13 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def given_task(arguments: argparse.Namespace) -> tuple[Path, Task]:
-    """The pipeline root and the one task of a container, for what works beside the stage."""
+def given_task(arguments: argparse.Namespace) -> Task:
+    """The one task of a container, for what works beside the stage."""
     root = mounted(arguments.root)
     parameters = pairs("--parameter", arguments.parameter)
     task = read_task(root, arguments.run, arguments.task[0], parameters, _executions(root, arguments))
     final_status.note_start(root, task.run, task.pipeline, arguments.started)
-    return root, task
+    return task
 
 
 def _executions(root: Path, arguments: argparse.Namespace) -> dict[str, dict[str, Any]]:
