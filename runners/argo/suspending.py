@@ -94,27 +94,28 @@ def templates(template: dict[str, Any], outputs: str) -> list[dict[str, Any]]:
     for each in _GIVEN:
         template["container"]["args"] += ["--parameter", f"{_parameter(each)}={{{{inputs.parameters.{each}}}}}"]
     template["inputs"] = {"parameters": [*template.get("inputs", {}).get("parameters", []), *given]}
+    approved, by, why = suspension.ANSWER
     wait = {
         "name": name + WAIT,
+        # All are inputs and outputs: Argo's page offers the inputs to whoever resumes the node there, and sends them all
+        # back as outputs.
         "inputs": {
             "parameters": [
-                {"name": suspension.QUESTION},
-                {"name": suspension.SECONDS},
-                # What Argo's page offers whoever resumes the node there.
+                *({"name": each} for each in made),
                 {
-                    "name": suspension.ANSWER[0],
+                    "name": approved,
                     "default": suspension.NO,
                     "enum": [suspension.NO, suspension.YES],
                     "description": "Whether the model may be published.",
                 },
-                *(
-                    {"name": each, "default": "", "description": words}
-                    for each, words in (("by", "Who answers."), ("why", "Why."))
-                ),
+                {"name": by, "default": "", "description": "Who answers."},
+                {"name": why, "default": "", "description": "Why."},
             ]
         },
         "outputs": {
-            "parameters": [{"name": each, "valueFrom": {"supplied": {}, "default": ""}} for each in suspension.ANSWER]
+            "parameters": [
+                {"name": each, "valueFrom": {"supplied": {}, "default": ""}} for each in (*made, *suspension.ANSWER)
+            ]
         },
         "suspend": {"duration": f"{{{{inputs.parameters.{suspension.SECONDS}}}}}"},
     }

@@ -24,8 +24,10 @@ QUESTION = "question"
 """Input of the suspended node: the question as JSON; `{}` where nobody is asked."""
 SECONDS = "seconds"
 """Input of the suspended node: for how long it is suspended."""
-ANSWER = ("approved", "by", "why", "at", "model_digest")
-"""Outputs of the suspended node: what it is told; each empty where it is told nothing."""
+ANSWER = ("approved", "by", "why")
+"""Outputs of the suspended node: what it is told; each empty where it is told nothing. The first is yes or no, and
+where a command says it, when and of which model. Argo's page sends all inputs back as outputs, and leaves no other
+output a value: so all of these are inputs too, and those above outputs."""
 YES, NO = "yes", "no"
 
 
@@ -65,13 +67,16 @@ def resumption(workflow: Mapping[str, Any], identity: str, given: Answer) -> dic
       InputError: its words hold an address with credentials, which would stay in records.
     """
     refuse_credentials(given.why, "why")
-    told = asdict(given) | {"approved": YES if given.approved else NO}
+    approved = f"{YES if given.approved else NO} {given.at} {given.model_digest}"
     known = nodes(dict(workflow))
+    inputs = {each["name"]: each.get("value", "") for each in known[identity]["inputs"]["parameters"]}
+    told = {name: inputs.get(name, "") for name in (QUESTION, SECONDS)}
+    told |= {"approved": approved, "by": _plain(given.by), "why": _plain(given.why)}
     node = known[identity] | {
         "phase": "Succeeded",
         "finishedAt": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "message": _plain(given.said),
-        "outputs": {"parameters": [{"name": name, "value": _plain(told[name])} for name in ANSWER]},
+        "outputs": {"parameters": [{"name": name, "value": value} for name, value in told.items()]},
     }
     changed: dict[str, Any] = {"nodes": {identity: node}}
     if (workflow.get("status") or {}).get("compressedNodes"):
@@ -87,12 +92,12 @@ def answered(question: Question, told: Mapping[str, str]) -> Answer | None:
       question: of the node.
       told: its outputs. Argo's page asks for a name and yes or no; when, and of which model, it does not say.
     """
-    said = told.get("approved", "").strip().lower()
-    if said not in (YES, NO):
+    said, at, digest, *_ = [*told.get("approved", "").split(), "", "", ""]
+    if said.lower() not in (YES, NO):
         return None
     by, why = told.get("by", "").strip(), told.get("why", "").strip()
-    at = told.get("at") or min(datetime.now(UTC).isoformat(), question.until)
-    return Answer(said == YES, by, why, told.get("model_digest") or question.model_digest, at)
+    at = at or min(datetime.now(UTC).isoformat(), question.until)
+    return Answer(said.lower() == YES, by, why, digest or question.model_digest, at)
 
 
 def _plain(text: str) -> str:

@@ -197,9 +197,9 @@ UNANSWERED = "nobody approved it: taxi-1 was resumed without an answer that coun
         ({"approved": "yes", "by": "bob"}, UNANSWERED),
         ({"approved": "yes"}, UNANSWERED),
         ({"approved": "perhaps", "by": "anna"}, UNANSWERED),
-        ({"approved": "yes", "by": "anna", "model_digest": "sha256:2"}, UNANSWERED),
-        ({"approved": "yes", "by": "anna", "at": "3000-01-01T00:00:00+00:00"}, UNANSWERED),
-        ({"approved": "yes", "by": "anna", "at": "now"}, UNANSWERED),
+        ({"approved": "yes 2026-11-30T00:00:00+00:00 sha256:2", "by": "anna"}, UNANSWERED),
+        ({"approved": "yes 3000-01-01T00:00:00+00:00", "by": "anna"}, UNANSWERED),
+        ({"approved": "yes now", "by": "anna"}, UNANSWERED),
     ],
 )
 def test_behind_a_suspension_it_does_not_wait(tmp_path: Path, said: dict[str, str], reason: str) -> None:

@@ -181,7 +181,8 @@ class Execution:
             )
             supplied = self.resume(given)
             outputs = {each["name"]: each["valueFrom"] for each in template["outputs"]["parameters"]}
-            assert supplied.keys() <= outputs.keys()
+            assert not supplied or supplied.keys() >= {each["name"] for each in inputs if "default" not in each}
+            assert supplied.keys() <= outputs.keys() == {each["name"] for each in inputs}
             return Node("Succeeded", {name: supplied.get(name, source["default"]) for name, source in outputs.items()})
         return self._pod(template, self._globals | {f"inputs.parameters.{key}": value for key, value in given.items()})
 

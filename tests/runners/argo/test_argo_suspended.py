@@ -85,7 +85,9 @@ def run(tmp_path: Path) -> Callable[..., Execution]:
                 return {}
             assert inputs[suspension.SECONDS] == "60"
             assert approval.questions(volume / "serving") == {RUN: question}
-            return answer(question)
+            told = answer(question)
+            # Argo's page, and a patch, give all outputs a value: all the inputs, and no others.
+            return inputs | told if told else {}
 
         execution = Execution(
             compiled(tmp_path, **settings), RUN, volume, Subprocesses("client", MILLRACE_NOTIFY_URL=url)
@@ -111,7 +113,7 @@ def by_command(approved: bool, by: str, why: str) -> Callable[[Question], dict[s
     """What `argo approve` and the receiver of Slack's buttons supply."""
 
     def told(question: Question) -> dict[str, str]:
-        workflow = {"metadata": {"resourceVersion": "7"}, "status": {"nodes": {"n": {"type": "Suspend"}}}}
+        workflow = {"metadata": {"resourceVersion": "7"}, "status": {"nodes": {"n": {"inputs": {"parameters": []}}}}}
         patch = suspension.resumption(workflow, "n", Answer(approved, by, why, question.model_digest))
         return {each["name"]: each["value"] for each in patch["status"]["nodes"]["n"]["outputs"]["parameters"]}
 
