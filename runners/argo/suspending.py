@@ -97,8 +97,8 @@ def templates(template: dict[str, Any], outputs: str) -> list[dict[str, Any]]:
     approved, by, why = suspension.ANSWER
     wait = {
         "name": name + WAIT,
-        # All are inputs and outputs: Argo's page offers the inputs to whoever resumes the node there, and sends them all
-        # back as outputs.
+        # All are inputs and outputs: Argo's page offers the inputs to whoever resumes the node there, and sends all of
+        # them back as outputs.
         "inputs": {
             "parameters": [
                 *({"name": each} for each in made),

@@ -99,7 +99,7 @@ class Receiver:
         except OSError as error:
             said, counts = f"the answer cannot be written: {error.strerror}", False
         self._say(said if counts else f"refused: {said}")
-        reply: dict[str, Any] = {"text": said}
+        reply: dict[str, Any] = {"text": slack.escaped(said)}
         reply |= {"replace_original": True} if counts else {"replace_original": False, "response_type": "ephemeral"}
         if press.response_url:
             try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import html
 import json
 import urllib.parse
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ AGE_SECONDS = 300
 
 _YES, _NO = "millrace-approve", "millrace-reject"
 _WHY = "millrace-why"
+_LONGEST_REASON = 1000
 _LONGEST = 2900
 """Characters of a text; Slack takes 3000."""
 
@@ -56,7 +58,7 @@ def text(question: Question) -> str:
     """The question in plain text, for whatever shows no buttons."""
     lines = [
         f"{question.run} waits for a yes, until {question.deadline}",
-        f"blessed: {question.reason}",
+        f"blessed: {question.reason[:_LONGEST_REASON]}",
         *(f"{name}: {value}" for name, value in question.numbers.items()),
         f"who may: {', '.join(question.approvers) or 'anybody'}",
         f"answer: {question.command}",
@@ -74,13 +76,18 @@ def message(question: Question) -> dict[str, Any]:
     ]
     why = {"type": "plain_text_input", "action_id": _WHY}
     return {
-        "text": text(question),
+        "text": escaped(text(question)),
         "blocks": [
             {"type": "section", "text": _plain(text(question))},
             {"type": "input", "block_id": _WHY, "optional": True, "label": _plain("Why"), "element": why},
             {"type": "actions", "elements": buttons},
         ],
     }
+
+
+def escaped(words: str) -> str:
+    """Words in which Slack finds no markup of its own, such as a call to everybody."""
+    return html.escape(words, quote=False)
 
 
 def _plain(words: str) -> dict[str, Any]:

@@ -106,6 +106,15 @@ def test_a_press_is_the_answer_of_who_that_is_here(desk: Desk, yes: bool) -> Non
     assert desk.replies == [{"text": said, "replace_original": True}]
 
 
+def test_what_is_said_in_slack_is_no_markup_there(desk: Desk) -> None:
+    state = {"values": {"millrace-why": {"millrace-why": {"value": "<!channel> it is\n& was"}}}}
+    button = slack.message(QUESTION)["blocks"][-1]["elements"][0]
+    body = payload(button, state=state, response_url=f"{desk.url}/actions/secret")
+    desk.send(body, str(int(time.time())))
+    assert (desk.answer() or {})["why"] == "<!channel> it is & was"
+    assert desk.replies[0]["text"] == "taxi-1: approved by anna: &lt;!channel&gt; it is &amp; was"
+
+
 def test_who_is_named_by_their_id_may_too(desk: Desk) -> None:
     desk.press(user="U03DIRECT")
     assert (desk.answer() or {})["by"] == "U03DIRECT"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import urllib.parse
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -110,4 +111,6 @@ def test_the_message_tells_what_it_is_a_yes_to_and_quotes_without_markup() -> No
         "who may: anna",
         "answer: ./millrace approve taxi-1",
     ]
+    loud = slack.message(replace(QUESTION, reason="<!channel> a & b"))
+    assert "blessed: &lt;!channel&gt; a &amp; b" in loud["text"]
     assert {block["text"]["type"] for block in told["blocks"] if "text" in block} == {"plain_text"}
