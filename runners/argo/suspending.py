@@ -19,7 +19,8 @@ ASK, WAIT = "-ask", "-wait"
 TOLD = "told"
 """The input of the stage that says what the suspended node was told."""
 _GIVEN = (suspension.QUESTION, *suspension.ANSWER)
-_ASKING = "components.approve.asking"
+ASKING = "components.approve.asking"
+"""The module that the first of the pods runs."""
 
 
 def suspends(tasks: Sequence[TaskSpec]) -> bool:
@@ -84,7 +85,7 @@ def templates(template: dict[str, Any], outputs: str) -> list[dict[str, Any]]:
     name = str(template["name"])
     ask = copy.deepcopy(template)
     ask["name"] = name + ASK
-    ask["container"]["command"] = ["python", "-m", _ASKING]
+    ask["container"]["command"] = ["python", "-m", ASKING]
     ask["metadata"]["labels"]["millrace/task"] = name + ASK
     made = [suspension.QUESTION, suspension.SECONDS]
     ask["outputs"] = {

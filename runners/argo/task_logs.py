@@ -15,9 +15,9 @@ from components.runtime.errors import InputError
 from components.runtime.launch.fused import FUSED_TASK
 from components.runtime.stage import progress
 from runners.argo.helpers import helper
+from runners.argo.suspending import ASKING
 
 _TEMPLATE = "read-logs"
-_LAUNCHER = "components.runtime.launch"
 _MOST_BYTES = 8_000_000
 """What of a log is read, from its end: beyond 10 MB a node keeps no more of what a container printed."""
 
@@ -130,7 +130,8 @@ def _places(workflow: Mapping[str, Any], node: Mapping[str, Any]) -> tuple[str, 
     """The pipeline root that the launcher in a node's pod has, and the names that it gives the logs of its tasks."""
     templates = {each["name"]: each for each in workflow["spec"].get("templates") or []}
     container = (templates.get(str(node.get("templateName"))) or {}).get("container") or {}
-    if _LAUNCHER not in (container.get("command") or []):
+    if ASKING in (container.get("command") or []):
+        # It has the task of the launcher behind it, and writes no log there.
         return "", []
     arguments = container.get("args") or []
     given = list(itertools.pairwise(arguments))

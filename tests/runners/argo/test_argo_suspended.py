@@ -16,6 +16,7 @@ from kfp import compiler, components, dsl
 from components.runtime.errors import InputError
 from components.runtime.publish import approval, suspension
 from components.runtime.publish.approval import Answer, Question
+from runners.argo import task_logs
 from runners.argo.options import ArgoOptions, for_settings
 from runners.argo.workflow import compile_workflow
 from runners.commands.compile import compile_pipeline
@@ -356,3 +357,11 @@ def test_a_task_with_the_name_of_such_a_node_is_refused(tmp_path: Path) -> None:
     compiler.Compiler().compile(pipeline, str(tmp_path / "p.yaml"))
     with pytest.raises(InputError, match="task name 'approve-wait': another has the same name in Argo"):
         compile_workflow((tmp_path / "p.yaml").read_text(), ArgoOptions(claim="work"))
+
+
+def test_the_pod_that_asks_has_no_log_on_the_volume(tmp_path: Path) -> None:
+    workflow = of_settings(tmp_path, "approve: {}\n")
+    kept = {
+        name: task_logs.keeps(workflow, {"templateName": name}) for name in ("approve-ask", "approve-wait", "approve")
+    }
+    assert kept == {"approve-ask": False, "approve-wait": False, "approve": True}
