@@ -34,6 +34,7 @@ PORT = 8080
 _MOST_BYTES = 100_000
 _SILENCE_SECONDS = 10.0
 _ATTEMPTS = 5
+_SUSPENDING_SECONDS, _LOOK_SECONDS = 30.0, 1.0
 
 
 class Receiver:
@@ -157,18 +158,24 @@ class Receiver:
         if self._cluster is None:
             raise InputError("this is no pod that may resume it; ./millrace argo approve does")
         place = f"/apis/argoproj.io/v1alpha1/namespaces/{self._cluster.namespace}/workflows/{question.workflow}"
-        for attempt in range(_ATTEMPTS):
+        begun, conflicts = time.monotonic(), 0
+        while True:
             workflow = self._cluster.get(place)
             nodes = [node for node, asked in suspension.suspended(workflow).items() if asked.run == question.run]
-            if not nodes:
-                raise InputError(f"{question.workflow} is not suspended any more")
-            try:
-                self._cluster.merge(place, suspension.resumption(workflow, nodes[0], given))
-                return
-            except TransientError:
-                # Argo has written to it meanwhile.
-                if attempt + 1 == _ATTEMPTS:
-                    raise
+            if nodes:
+                try:
+                    self._cluster.merge(place, suspension.resumption(workflow, nodes[0], given))
+                    return
+                except TransientError:
+                    # Argo has written to it meanwhile.
+                    conflicts += 1
+                    if conflicts == _ATTEMPTS:
+                        raise
+            elif time.monotonic() - begun > _SUSPENDING_SECONDS:
+                raise InputError(f"{question.workflow} is not suspended")
+            else:
+                # People are told shortly before.
+                time.sleep(_LOOK_SECONDS)
 
 
 class _Server(http.server.ThreadingHTTPServer):
