@@ -21,8 +21,8 @@ from components.canary.traffic import CANARY, STABLE, InferenceService, Route, T
 from components.canary.watching import Sample, Step, watch
 from components.runtime.errors import InputError, StageError, TransientError
 from components.runtime.publish import labels, serving
-from components.runtime.publish.kubernetes import Asker, Kubernetes
 from components.runtime.stage.artifacts import InputArtifact, OutputArtifact
+from components.runtime.stage.kubernetes import Asker, Kubernetes
 from components.runtime.stage.progress import report as progress
 
 FILE = "canary.json"

@@ -10,7 +10,7 @@ from components.canary.counters import Counted
 from components.canary.traffic import Pod, Traffic
 from components.runtime.errors import StageError, TransientError
 from components.runtime.model_server.client import Client
-from components.runtime.publish.kubernetes import Kubernetes
+from components.runtime.stage.kubernetes import Kubernetes
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import json
 import re
 
 from components.runtime.errors import InputError
-from components.runtime.publish.kubernetes import Kubernetes, place_of
+from components.runtime.stage.kubernetes import Kubernetes, place_of
 from components.runtime.stage.progress import report as progress
 
 KEY = "models.config"

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import quote
 
 from components.runtime.errors import InputError
-from components.runtime.publish.kubernetes import Kubernetes, place_of
+from components.runtime.stage.kubernetes import Kubernetes, place_of
 
 _ROUTES = "/apis/gateway.networking.k8s.io/v1/namespaces/{namespace}/httproutes/{name}"
 _SLICES = (

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from components.runtime.errors import InputError
-from components.runtime.publish.kubernetes import Asker, Kubernetes, MissingError, ThereAlreadyError, place_of
 from components.runtime.records import run_record
 from components.runtime.records.argo_workflow import noted
+from components.runtime.stage.kubernetes import Asker, Kubernetes, MissingError, ThereAlreadyError, place_of
 
 AFTER = "millrace/started-by"
 """Label of a Workflow that another one has begun: its name."""

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from components.runtime.records.argo_workflow import CLOSING, without_tags
-from runners.argo import foreign
+from runners.argo import foreign, suspending
 from runners.argo.options import ArgoOptions
 from runners.argo.pod_security import CONTAINER_SECURITY
 from runners.argo.pods import SCRATCH, Pod, same_node
@@ -80,6 +80,7 @@ def _plan(pipeline: Pipeline, options: ArgoOptions) -> dict[str, Any]:
         "tasks": [
             {"name": task.name, "stage": task.stage, "after": sorted(task.after), "condition": condition_names(task)}
             | ({"pod": task.fused.name} if task.fused else {})
+            | ({"nodes": before} if (before := suspending.nodes_before([task])) else {})
             for task in pipeline.tasks.values()
         ],
     }

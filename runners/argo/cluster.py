@@ -126,6 +126,22 @@ class ArgoCluster:
             workflow = self._workflows.get_namespaced_custom_object(name=name, **self._place())
         return answers.resource(self.where, workflow)
 
+    def patch(self, name: str, changes: dict[str, Any]) -> None:
+        """Changes a Workflow by a merge patch.
+
+        Raises:
+          TransientError: it has changed since the version that the patch is of.
+        """
+        from kubernetes import client
+
+        with self._doing(f"answering the workflow {name}"):
+            try:
+                self._workflows.patch_namespaced_custom_object(name=name, body=changes, **self._place())
+            except client.ApiException as error:
+                if error.status == 409:
+                    raise TransientError(f"{self.where}: the workflow {name} changes all the time; try again") from None
+                raise
+
     def state(self, name: str) -> RemoteRun:
         """The state of a Workflow."""
         workflow = self.get(name)
@@ -418,4 +434,10 @@ class ArgoCluster:
 
 
 def _has_run(workflow: dict[str, Any], node: dict[str, Any]) -> bool:
-    return argo_state.pod_node(workflow, node).get("phase") in ("Running", "Succeeded", "Failed", "Error")
+    # (Where a Workflow was suspended there was no pod.)
+    return node.get("type") != "Suspend" and argo_state.pod_node(workflow, node).get("phase") in (
+        "Running",
+        "Succeeded",
+        "Failed",
+        "Error",
+    )

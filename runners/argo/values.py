@@ -6,6 +6,7 @@ Apart from the compiler, which imports kfp.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,6 +15,11 @@ from components.runtime.records.argo_workflow import without_tags
 
 DASHBOARD_SPEC = "pipelines.kubeflow.org/pipeline_spec"
 """Annotation: description of the pipeline and types of its parameters, where the KFP dashboard reads them."""
+
+
+def node_name(name: str) -> str:
+    """A name in the letters that Kubernetes takes."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
 
 
 def pipeline_of(workflow: Mapping[str, Any]) -> str:

@@ -168,11 +168,11 @@ def approve(connect: Any, workflow: str, refuses: bool, why: str, candidate: str
     """
     cluster = connect()
     name = cluster.find(workflow)
-    # The answer is written by a pod, which is begun where somebody waits for it alone.
+    # A pod may be needed for the answer, which is begun where somebody waits for it alone.
     if not any(task.asks for task in cluster.state(name).tasks):
         raise InputError(f"{name} waits for no answer; ./millrace argo show {name} tells what it does")
     question, given = approving.answer(
-        cluster.printed, cluster.get(name), candidate, approved=not refuses, by=run_record.started_by(), why=why
+        cluster, cluster.get(name), candidate, approved=not refuses, by=run_record.started_by(), why=why
     )
     return answered(name, question, given)
 

@@ -181,7 +181,8 @@ def review(blessing: Mapping[str, Any]) -> Iterator[str]:
         yield "fit to be served" if blessing["passed"] else "not fit to be served"
     if "approved" in blessing:
         by = f" by {blessing['by']}" if blessing.get("by") else ""
-        yield ("approved" if blessing["approved"] else "not approved") + by
+        why = f": {blessing['why']}" if blessing.get("why") else ""
+        yield ("approved" if blessing["approved"] else "not approved") + by + why
 
 
 def _exports(blessing: Mapping[str, Any]) -> Iterator[str]:

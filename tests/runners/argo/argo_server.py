@@ -40,6 +40,12 @@ class Argo:
     fails_at: str = ""
     hindered: dict[str, str] = field(default_factory=dict)
     """What Argo says of the pod of a task that cannot start."""
+    suspended: dict[str, str] = field(default_factory=dict)
+    """What the nodes ask that a run is suspended in, by their names."""
+    resumed: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """What somebody made of these nodes."""
+    conflicts: int = 0
+    """How many answers come while Argo writes to the Workflow too."""
     packed: bool = False
     absent: frozenset[str] = frozenset()
     """Namespaces that are not there."""
@@ -88,12 +94,29 @@ class Argo:
             return self.workflows.pop((namespace, name))
         if method == "PATCH":
             assert headers["content-type"] == "application/merge-patch+json"
+            if "status" in json.loads(body):
+                return self.resume(workflow, json.loads(body))
             assert set(json.loads(body)) == {"spec"}
             workflow["spec"] |= json.loads(body)["spec"]
             message = f"Stopped with strategy '{workflow['spec']['shutdown']}'"
             workflow["status"] |= {"phase": "Failed", "finishedAt": _stamp(99), "message": message}
             return workflow
         return self.progress(workflow)
+
+    def resume(self, workflow: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+        """Takes what a suspended node is told; only of the version of the Workflow that somebody has seen."""
+        self.conflicts -= 1
+        if self.conflicts >= 0:
+            workflow["metadata"]["resourceVersion"] += "0"
+        if changes["metadata"]["resourceVersion"] != workflow["metadata"]["resourceVersion"] or self.conflicts >= 0:
+            raise Refused(409, "the object has been modified; please apply your changes to the latest version")
+        told = changes["status"]
+        if packed := told.get("compressedNodes"):
+            told = {"nodes": json.loads(gzip.decompress(base64.b64decode(packed)))}
+        for node in told["nodes"].values():
+            if node.get("displayName") in self.suspended:
+                self.resumed[node["displayName"]] = node
+        return workflow
 
     def schedule(self, method: str, namespace: str, name: str | None, query: dict[str, str], body: Any) -> Any:
         if method == "GET":
@@ -136,7 +159,7 @@ class Argo:
         metadata.setdefault("name", f"{metadata.get('generateName')}{len(self.workflows):05d}")
         if (namespace, metadata["name"]) in self.workflows:
             raise Refused(409, f'workflows.argoproj.io "{metadata["name"]}" already exists')
-        metadata["creationTimestamp"] = _stamp(len(self.workflows))
+        metadata["creationTimestamp"], metadata["resourceVersion"] = _stamp(len(self.workflows)), "1"
         self.workflows[namespace, metadata["name"]] = workflow
         self.steps[metadata["name"]] = 0
         if (entry := workflow["spec"]["entrypoint"]) and _is_helper(workflow) and self.read:
@@ -165,6 +188,8 @@ class Argo:
         phase = "Running"
         nodes: dict[str, Any] = {name: {"id": name, "name": name, "displayName": name, "type": "DAG"}}
         for place, task in enumerate(plan[: step + 1]):
+            if task not in self.suspended and (self.suspended.keys() - self.resumed.keys()) & set(plan[:place]):
+                break
             failed = task == self.fails_at and place < step
             node = {
                 "displayName": task,
@@ -176,6 +201,12 @@ class Argo:
                 "finishedAt": _stamp(10 * place + 7) if place < step else None,
                 "message": "main: Error (exit code 65): error: the data has no label" if failed else "",
             }
+            if task in self.suspended:
+                asked = {"parameters": [{"name": "question", "value": self.suspended[task]}]}
+                node |= {"type": "Suspend", "phase": "Running", "finishedAt": None, "inputs": asked}
+                nodes[f"{name}-{task}"] = node = node | self.resumed.get(task, {})
+                if task not in self.resumed:
+                    continue
             if task in self.hindered and place >= step:
                 node |= {"phase": "Pending", "message": self.hindered[task]}
             if task == "statistics":
@@ -190,7 +221,7 @@ class Argo:
             if failed:
                 phase = "Failed"
                 break
-        if phase == "Running" and step >= len(plan):
+        if phase == "Running" and step >= len(plan) and self.suspended.keys() <= self.resumed.keys():
             phase = "Succeeded"
         status |= {"phase": phase, "startedAt": _stamp(0), "nodes": nodes}
         if phase != "Running":

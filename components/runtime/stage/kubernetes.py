@@ -12,7 +12,7 @@ import urllib3
 
 from components.runtime.errors import InputError, TransientError
 
-_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 _INSIDE = "https://kubernetes.default.svc"
 _TIMEOUT = 30.0
 _MERGE = "application/merge-patch+json"
@@ -48,7 +48,7 @@ class Asker:
 class Kubernetes:
     """A cluster, as its API tells of it and changes it."""
 
-    def __init__(self, asker: Asker, address: str = "", account: Path = _ACCOUNT) -> None:
+    def __init__(self, asker: Asker, address: str = "", account: Path = ACCOUNT) -> None:
         """Connects to nothing yet.
 
         Args:
