@@ -1,7 +1,7 @@
 """Gives a pushed version a share of the traffic, watches it beside the stable one, and promotes it or takes it back.
 
-Whatever ends the stage without a verdict, the stable version has all traffic again. What goes wrong takes the new version
-back, as a verdict against it does: a server that goes by no label serves the newest.
+Whatever ends the stage without a verdict, the stable version has all traffic again. What goes wrong takes the new
+version back, as a verdict against it does: a server that goes by no label serves the newest.
 """
 
 from __future__ import annotations
@@ -161,7 +161,8 @@ def canary(
                 begun = time.monotonic()
                 for percent in steps:
                     progress(
-                        f"{percent} % of the traffic of {traffic.where} for version {version}, for {step_minutes:g} minutes"
+                        f"{percent} % of the traffic of {traffic.where} for version {version}, "
+                        f"for {step_minutes:g} minutes"
                     )
                     traffic.give(percent)
                     step = watch(
@@ -250,7 +251,7 @@ def _answers(servers: Servers, examples: InputArtifact, split: str, count: int, 
 def _taken_back(
     root: Path, destination: str, label: str, stable: int, version: int, run: str, *, roll_back: bool
 ) -> Iterator[None]:
-    """Takes the new version back where something goes wrong. (Who is ended from outside is begun again instead.)"""
+    """Takes the new version back where something goes wrong; a stage that is ended from outside is begun again."""
     try:
         yield
     except Exception as error:

@@ -11,7 +11,6 @@ from components.runtime.errors import InputError, StageError
 from components.runtime.publish import exports, labels, publishing, serving
 from components.runtime.stage.progress import report as progress
 
-
 _BY = "canary"
 """Who takes a version back, in the manifest of what comes in its place."""
 
