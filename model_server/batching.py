@@ -21,7 +21,7 @@ from model_server.errors import NotReadyError
 from model_server.signature import Signature, Tensor
 
 Arrays = Mapping[str, np.ndarray[Any, Any]]
-Run = Callable[[Arrays], Arrays]
+Run = Callable[[Arrays], dict[str, Any]]
 _Key = tuple[Any, ...]
 
 
@@ -42,7 +42,7 @@ class Limits:
 
 @dataclass
 class _Batch:
-    members: list[tuple[Arrays, Future[Arrays]]] = field(default_factory=list)
+    members: list[tuple[Arrays, Future[dict[str, Any]]]] = field(default_factory=list)
     rows: int = 0
     closed: bool = False
 
@@ -58,7 +58,9 @@ class Batches:
         self._turns = len(os.sched_getaffinity(0))
         self._changed = threading.Condition()
 
-    def run(self, run: Run, model: object, signature: Signature, given: Arrays, outputs: tuple[str, ...]) -> Arrays:
+    def run(
+        self, run: Run, model: object, signature: Signature, given: Arrays, outputs: tuple[str, ...]
+    ) -> dict[str, Any]:
         """Answers one request, with others where there are some.
 
         Args:
@@ -80,7 +82,7 @@ class Batches:
             return run(given)
         kinds = tuple((name, array.dtype.kind, array.shape[1:]) for name, array in sorted(given.items()))
         key = model, signature.name, outputs, kinds
-        mine: Future[Arrays] = Future()
+        mine: Future[dict[str, Any]] = Future()
         with self._changed:
             if self._waiting >= self._limits.waiting:
                 raise NotReadyError(f"{self._waiting} requests wait already; ask again later")
@@ -125,7 +127,7 @@ class Batches:
                 self._changed.notify_all()
 
 
-def _answer(run: Run, members: Sequence[tuple[Arrays, Future[Arrays]]]) -> None:
+def _answer(run: Run, members: Sequence[tuple[Arrays, Future[dict[str, Any]]]]) -> None:
     """Gives each request its answer. Where the model refuses the rows of all, halves find out whose they are."""
     if len(members) == 1:
         [(given, future)] = members
@@ -146,7 +148,7 @@ def _answer(run: Run, members: Sequence[tuple[Arrays, Future[Arrays]]]) -> None:
         future.set_result(part)
 
 
-def _split(whole: Arrays, counts: Sequence[int]) -> list[Arrays]:
+def _split(whole: Arrays, counts: Sequence[int]) -> list[dict[str, Any]]:
     if any(not values.ndim or len(values) != sum(counts) for values in whole.values()):
         raise ValueError("the answer is not by rows")
     ends = np.cumsum(counts)
@@ -163,4 +165,4 @@ def _rows(signature: Signature, given: Arrays, outputs: Sequence[str]) -> int:
 
 
 def _is_by_rows(tensor: Tensor) -> bool:
-    return bool(tensor.shape) and tensor.shape[0] is None
+    return tensor.shape is not None and tensor.shape[:1] == (None,)

@@ -80,8 +80,8 @@ async def serve(
         loop.add_signal_handler(each, stop.set)
     if rest_port:
         tasks.append(asyncio.create_task(web.serve(sockets=[_listening(address, rest_port)])))
-    waiting = asyncio.create_task(stop.wait())
-    await asyncio.wait([waiting, *tasks], return_when=asyncio.FIRST_COMPLETED)
+    stopped = asyncio.create_task(stop.wait())
+    await asyncio.wait([stopped, *tasks], return_when=asyncio.FIRST_COMPLETED)
     web.should_exit = True
     ended.set()
     for server in servers:
