@@ -41,7 +41,7 @@ for (const place of document.querySelectorAll("[data-adjustable]")) {
     cells[column].style.background = `linear-gradient(to right, var(--cached-ground) ${100 * (value ?? 0)}%, transparent 0)`;
   });
 
-  const all = line("all", groups.reduce((sum, each) => sum + each.rows, 0).toLocaleString("en"), true);
+  const all = line("all of these", groups.reduce((sum, each) => sum + each.rows, 0).toLocaleString("en"), true);
   const lines = groups.map(each => line(each.name || "(missing)", each.rows.toLocaleString("en"), true));
   const gap = line("largest gap between groups", "", false);
   const steps = groups.map(() => 0);

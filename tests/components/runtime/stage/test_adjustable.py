@@ -49,12 +49,12 @@ def test_what_thresholds_come_to(document: str, tmp_path: Path) -> None:
         page.wait("document.querySelectorAll('tbody tr').length === 4")
         old, other = GROUPS[0]["name"], GROUPS[1]["name"]
         assert rows(page) == [
-            ["all", "40", "0.50", "35.0 %", "57.1 %", "33.3 %", "37.5 %", "45.0 %"],
+            ["all of these", "40", "0.50", "35.0 %", "57.1 %", "33.3 %", "37.5 %", "45.0 %"],
             [old, "10", "0.50", "40.0 %", "75.0 %", "75.0 %", "16.7 %", "80.0 %"],
             [other, "30", "0.50", "33.3 %", "50.0 %", "25.0 %", "50.0 %", "33.3 %"],
             ["largest gap between groups", "", "", "6.7 %", "25.0 %", "50.0 %", "33.3 %", "46.7 %"],
         ]
-        move(page, "threshold of all", 2)
+        move(page, "threshold of all of these", 2)
         # Where nothing is accepted nobody knows how much of it is right.
         assert rows(page)[1:] == [
             [old, "10", "none", "0.0 %", "–", "0.0 %", "0.0 %", "60.0 %"],
@@ -65,7 +65,7 @@ def test_what_thresholds_come_to(document: str, tmp_path: Path) -> None:
         assert [row[2:4] for row in rows(page)] == [
             ["differ", "25.0 %"], ["0.00", "100.0 %"], ["none", "0.0 %"], ["", "100.0 %"],
         ]  # fmt: skip
-        move(page, "threshold of all", 1)
+        move(page, "threshold of all of these", 1)
         page.evaluate("document.querySelectorAll('button')[1].click()")
         assert [row[2] for row in rows(page)] == ["differ", "0.00", "none", ""]
 
