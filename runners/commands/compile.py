@@ -14,7 +14,7 @@ from runners.commands.models import load_model
 from runners.compiled import fusing
 from runners.compiled.ir import check_launchable, documents, stages
 from runners.compiled.pipelines import Images, compile_pipeline
-from runners.settings import purposes
+from runners.settings import named_files, purposes
 from runners.settings.folders import folder_of_models
 from runners.settings.model import SECTIONS, Settings
 from runners.terminal import output
@@ -113,11 +113,11 @@ def _compiled(settings: Settings, resolved: Images, *, argo: bool) -> str:
     """The pipeline of settings, once all that it names is known to be there."""
     if not settings.own_pipeline:
         # Before the compilation, which takes seconds.
-        settings.check_files(_FILES[settings.purpose], here=False)
+        named_files.check(settings, _FILES[settings.purpose], here=False)
     text = compile_pipeline(settings, resolved)
     if settings.own_pipeline or settings.purpose:
         ir, _ = documents(text)
-        settings.check_files(stages(ir), here=False)
+        named_files.check(settings, stages(ir), here=False)
         if argo:
             check_launchable(ir)
     resolved.refuse_other_models()

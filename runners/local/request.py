@@ -22,6 +22,7 @@ from runners.local.containers import Containers
 from runners.local.recording import Display
 from runners.local.run import LocalRun
 from runners.local.selection import Selection
+from runners.settings import named_files
 from runners.settings.folders import MODELS, SETTINGS_FILE
 from runners.settings.model import Settings
 from runners.terminal.model_lines import short
@@ -78,7 +79,7 @@ def prepare(
     stages = [task.stage for name, task in pipeline.tasks.items() if name in selected]
     if engine is None:
         _check_environments(pipeline, selected)
-    settings.check_files(stages)
+    named_files.check(settings, stages)
     if "ingest" in stages and "data" in arguments:
         check_data(arguments["data"], settings, written("data"), named="data" in given)
     if told := other_folder(root, settings):

@@ -218,10 +218,13 @@ def _column(
     for array, size in zip(arrays, sizes, strict=True):
         if array is None:
             made.append(pa.nulls(size, target))
-        elif are_lists:
-            made.append(_lists(array, target))
-        else:
-            made.append(array.cast(target))
+            continue
+        try:
+            made.append(_lists(array, target) if are_lists else array.cast(target))
+        except (pa.ArrowInvalid, OverflowError) as error:
+            raise InputError(
+                f"{name}: the log has a value that data to train on, {target} here, cannot hold: {error}"
+            ) from None
     return pa.chunked_array(made, target)
 
 

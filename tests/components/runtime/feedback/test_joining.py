@@ -66,6 +66,15 @@ def test_matrices_are_no_columns(tmp_path: Path) -> None:
         joined(tmp_path, {}, "a-0")
 
 
+@pytest.mark.parametrize("values", [pa.array([2**63], pa.uint64()), pa.array([[2**63]], pa.list_(pa.uint64()))])
+def test_integers_that_no_example_holds_are_refused_in_one_line(tmp_path: Path, values: pa.Array) -> None:
+    log(tmp_path, 1, ["a-0"], {"id": values})
+    with pytest.raises(
+        InputError, match=r"^id: the log has a value that data to train on, .*int64.* here, cannot hold"
+    ):
+        joined(tmp_path, {}, "a-0")
+
+
 def test_rows_whose_features_nobody_could_read_are_counted(tmp_path: Path) -> None:
     log(tmp_path, 1, ["a-0"], {})
     found = joined(tmp_path, {}, "a-0")
