@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from runners.argo import foreign
+from components.runtime.records.argo_workflow import CLOSING, without_tags
+from runners.argo import foreign, suspending
 from runners.argo.options import ArgoOptions
 from runners.argo.pod_security import CONTAINER_SECURITY
 from runners.argo.pods import SCRATCH, Pod, same_node
 from runners.argo.retries import attempts
-from runners.argo.values import CLOSING, without_tags
 from runners.compiled.tasks import Pipeline, condition_names
 
 _TASK = "close-workflow"
@@ -80,6 +80,7 @@ def _plan(pipeline: Pipeline, options: ArgoOptions) -> dict[str, Any]:
         "tasks": [
             {"name": task.name, "stage": task.stage, "after": sorted(task.after), "condition": condition_names(task)}
             | ({"pod": task.fused.name} if task.fused else {})
+            | ({"nodes": before} if (before := suspending.nodes_before([task])) else {})
             for task in pipeline.tasks.values()
         ],
     }

@@ -14,11 +14,14 @@ from runners.commands.models import load_model
 from runners.compiled import fusing
 from runners.compiled.ir import check_launchable, documents, stages
 from runners.compiled.pipelines import Images, compile_pipeline
-from runners.settings import purposes
+from runners.settings import named_files, purposes
 from runners.settings.folders import folder_of_models
-from runners.settings.model import SECTIONS
+from runners.settings.model import SECTIONS, Settings
 from runners.terminal import output
 from runners.terminal.output import Result
+
+_FILES: dict[str, tuple[str, ...]] = {"": SECTIONS, "infer": ("schema",), "watch": ("watch",), "feedback": ()}
+"""The stages whose files a pipeline of each purpose needs."""
 
 
 @click.command(name="compile")
@@ -46,9 +49,21 @@ from runners.terminal.output import Result
     "--infer", is_flag=True, help="The pipeline by which a pushed version answers new data, MODEL-infer, in its place."
 )
 @click.option("--argo/--no-argo", default=True, show_default=True, help="Whether to make the Argo Workflow too.")
-@click.option("--watch", is_flag=True, help="The pipeline that watches the model, MODEL-watch, in its place.")
+@click.option(
+    "--watch",
+    is_flag=True,
+    help="The pipeline that watches the model, MODEL-watch, in its place; and MODEL-retrain, if that begins it.",
+)
+@click.option("--feedback", is_flag=True, help="The pipeline that makes data of labels, MODEL-feedback, in its place.")
 def compile_(
-    model: str, place: Path | None, module: str, models: str | None, infer: bool, argo: bool, watch: bool
+    model: str,
+    place: Path | None,
+    module: str,
+    models: str | None,
+    infer: bool,
+    argo: bool,
+    watch: bool,
+    feedback: bool,
 ) -> Result:
     """Compile a model's pipeline to what a cluster runs: <model>.kfp.yaml and <model>.argo.yaml.
 
@@ -58,36 +73,66 @@ def compile_(
         raise InputError("--module and --models each say where the model's code lies on the cluster; give one of them")
     carried = None if models is None else folder_of_models(models)
     settings = load_model(model, module, carried)
-    if infer and watch:
-        raise InputError("--infer and --watch are two pipelines; compile one after the other")
-    settings = purposes.for_inference(settings) if infer else purposes.for_watching(settings) if watch else settings
+    if infer + watch + feedback > 1:
+        raise InputError("--infer, --watch and --feedback are pipelines of their own; compile one after the other")
+    place = place or in_checkout("build")
+    if infer:
+        wanted = [(purposes.for_inference(settings), "-infer")]
+    elif feedback:
+        wanted = [(purposes.for_feedback(settings), "-feedback")]
+    elif watch:
+        wanted = [(purposes.for_watching(settings, begins=True), "-watch")]
+        if settings.watch.on_drift == "retrain":
+            wanted.append((purposes.for_retraining(settings), "-retrain"))
+    else:
+        wanted = [(settings, "")]
+    files: dict[Path, str] = {}
+    warnings: dict[str, None] = {}
+    for each, ending in wanted:
+        if place.suffix in (".yaml", ".yml"):
+            # The other one beside it.
+            file = (
+                place if each is wanted[0][0] else place.with_name(f"{settings.folder.name}{ending}.kfp{place.suffix}")
+            )
+        else:
+            file = place / f"{settings.folder.name}{ending}.kfp.yaml"
+        resolved = Images(carried, with_models=not settings.module)
+        text = files[file] = _compiled(each, resolved, argo=argo)
+        if argo:
+            beside = file.with_name(f"{file.stem.removesuffix('.kfp')}.argo{file.suffix}")
+            files[beside] = _workflow(each, text)
+        warnings |= dict.fromkeys((*resolved.warnings, *(fusing.warnings(text) if each.cluster.fuse else ())))
+    _write(files)
+    for warning in warnings:
+        output.warn(warning)
+    name = wanted[0][0].pipeline_name
+    return Result({"pipeline": name, "files": list(files)}, "\n".join(map(str, files)), list(files))
+
+
+def _compiled(settings: Settings, resolved: Images, *, argo: bool) -> str:
+    """The pipeline of settings, once all that it names is known to be there."""
     if not settings.own_pipeline:
         # Before the compilation, which takes seconds.
-        settings.check_files({"": SECTIONS, "infer": ("schema",), "watch": ("watch",)}[settings.purpose], here=False)
-    resolved = Images(carried, with_models=not settings.module)
+        named_files.check(settings, _FILES[settings.purpose], here=False)
     text = compile_pipeline(settings, resolved)
-    parameters = None
     if settings.own_pipeline or settings.purpose:
         ir, _ = documents(text)
-        settings.check_files(stages(ir), here=False)
+        named_files.check(settings, stages(ir), here=False)
         if argo:
             check_launchable(ir)
-        parameters = ir["root"].get("inputDefinitions", {}).get("parameters", {})
     resolved.refuse_other_models()
-    place = place or in_checkout("build")
-    name = f"{settings.folder.name}{f'-{settings.purpose}' if settings.purpose else ''}.kfp.yaml"
-    file = place if place.suffix in (".yaml", ".yml") else place / name
-    files = {file: text}
-    if argo:
-        from runners.argo.options import for_settings
-        from runners.argo.workflow import compile_workflow
+    return text
 
-        beside = file.with_name(f"{file.stem.removesuffix('.kfp')}.argo{file.suffix}")
-        files[beside] = compile_workflow(text, for_settings(settings, parameters))
-    _write(files)
-    for warning in (*resolved.warnings, *(fusing.warnings(text) if settings.cluster.fuse else ())):
-        output.warn(warning)
-    return Result({"pipeline": settings.pipeline_name, "files": list(files)}, "\n".join(map(str, files)), list(files))
+
+def _workflow(settings: Settings, text: str) -> str:
+    """The same for Argo."""
+    from runners.argo.options import for_settings
+    from runners.argo.workflow import compile_workflow
+
+    parameters = None
+    if settings.own_pipeline or settings.purpose:
+        parameters = documents(text)[0]["root"].get("inputDefinitions", {}).get("parameters", {})
+    return compile_workflow(text, for_settings(settings, parameters))
 
 
 def _write(files: dict[Path, str]) -> None:

@@ -41,21 +41,48 @@ def for_inference(settings: Settings) -> Settings:
     return _for(settings, "infer").model_copy(update={**changed, "description": description})
 
 
-def for_watching(settings: Settings) -> Settings:
+def for_watching(settings: Settings, *, begins: bool = False) -> Settings:
     """The settings of the pipeline that watches the model: one of its own, with runs of another name.
 
+    Args:
+      settings: of the model.
+      begins: whether the pipeline itself begins a run where the settings ask for one; else who called it does.
+
     Raises:
-      InputError: the name would be too long.
+      InputError: the name would be too long, or which of several models a run is of is not known.
     """
-    images = settings.ingest.images
-    watch = settings.watch
+    made = _for(settings, "watch")
+    watch, images = settings.watch, settings.ingest.images
     if images and images.layout == "pairs" and not watch.mask_values:
         # (The stage's own default, where neither says it.)
         watch = watch.model_copy(update={"mask_values": images.mask_values or [1, 2, 3]})
-    return _for(settings, "watch").model_copy(update={"watch": watch})
+    if not begins:
+        watch = watch.model_copy(update={"on_drift": "tell"})
+    elif watch.on_drift == "retrain" and settings.candidates and settings.choose.push == "each":
+        raise InputError(
+            f"{shown(settings.folder / SETTINGS_FILE)}: watch.on_drift: retrain: with choose: {{push: each}} a look at "
+            "one model begins no run of all on a cluster; write tell, and begin it yourself"
+        )
+    return made.model_copy(update={"watch": watch})
 
 
-def _for(settings: Settings, purpose: Literal["infer", "watch"]) -> Settings:
+def for_feedback(settings: Settings) -> Settings:
+    """The settings of the pipeline that makes training data of labels that came later.
+
+    Raises:
+      InputError: the name would be too long, or a span cannot hold the model's data.
+    """
+    if settings.ingest.format == "images" or settings.ingest.images:
+        raise InputError(f"{settings.folder.name}: spans of images are made here: ./millrace feedback --labels FILE")
+    return _for(settings, "feedback")
+
+
+def for_retraining(settings: Settings) -> Settings:
+    """The settings of the run that a look begins: on the newest spans, from the model in service."""
+    return on_spans(settings, settings.watch.spans, warm_start=settings.watch.warm_start)
+
+
+def _for(settings: Settings, purpose: Literal["infer", "watch", "feedback"]) -> Settings:
     name = f"{settings.pipeline_name}-{purpose}"
     try:
         pipeline_name(name)

@@ -19,12 +19,16 @@ import uuid
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import pyarrow as pa
 from pyarrow import parquet
 
 from components.runtime.errors import InputError, TransientError
 from components.runtime.stage.artifacts import content_digest, sync
+
+Write: TypeAlias = Callable[[Path, pa.Table, Collection[str]], None]
+"""Puts the rows of a span, and the ids of their predictions, into a folder."""
 
 SPAN = "{SPAN}"
 FILE = "part.parquet"
@@ -57,7 +61,7 @@ class Spans:
           InputError: they are in an object store, or `{SPAN}` is not in the last folder of the path.
         """
         if "://" in data:
-            raise InputError(f"{data}: spans are written into a folder of this machine; name one with --out")
+            raise InputError(f"{data}: spans are written into a folder of this machine; name one (--out)")
         path = Path(data).expanduser().absolute()
         if SPAN not in str(path):
             made = cls(path, _NAME)
@@ -66,7 +70,7 @@ class Spans:
             made = cls(Path(*path.parts[:place]), path.parts[place])
         there = next(folder for folder in (made.data, *made.data.parents) if folder.exists() or folder.is_symlink())
         if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
-            raise InputError(f"{data}: {there} is no folder that can be written; name another one with --out")
+            raise InputError(f"{data}: {there} is no folder that can be written; name another one (--out)")
         return made
 
     @property
@@ -128,7 +132,8 @@ def used(log: Path) -> set[str]:
     return found
 
 
-def _write_table(folder: Path, rows: pa.Table, ids: Collection[str]) -> None:
+def write_table(folder: Path, rows: pa.Table, ids: Collection[str]) -> None:
+    """Writes rows as Parquet."""
     parquet.write_table(rows, folder / FILE, compression="zstd")
 
 
@@ -137,7 +142,7 @@ def publish(
     log: Path,
     rows: pa.Table,
     ids: list[str],
-    write: Callable[[Path, pa.Table, Collection[str]], None] = _write_table,
+    write: Write = write_table,
 ) -> tuple[int, Path]:
     """Writes the next span, and notes which predictions are in it; called with the log held.
 
@@ -158,7 +163,7 @@ def publish(
     try:
         spans.data.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f"{spans.data}: cannot be made ({error.strerror}); name another folder with --out") from None
+        raise InputError(f"{spans.data}: cannot be made ({error.strerror}); name another folder (--out)") from None
     for left in spans.data.glob(f"{_STAGING}*"):
         if time.time() - left.stat().st_mtime > _ABANDONED_SECONDS:
             shutil.rmtree(left, ignore_errors=True)

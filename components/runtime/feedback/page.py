@@ -10,9 +10,9 @@ import pyarrow as pa
 from pyarrow import compute
 
 from components.runtime.data.pictures import mask_values
+from components.runtime.feedback.joining import Joined
 from components.runtime.records.facts import counted
 from components.runtime.stage.report import COLORS, Html, drawing, figure, page, paragraph, section, table, text
-from runners.feedback.joining import Joined
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
