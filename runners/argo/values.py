@@ -13,6 +13,10 @@ from components.runtime.errors import InputError
 
 CLOSING = "close"
 """Task that closes the run's record, and its template."""
+CREATED = "{{workflow.creationTimestamp.RFC3339}}"
+"""Argo's tag for when a Workflow was made."""
+SCHEDULED = "--scheduled"
+"""The launcher's option behind which that stands, or in a CronWorkflow the time of its schedule."""
 DASHBOARD_SPEC = "pipelines.kubeflow.org/pipeline_spec"
 """Annotation: description of the pipeline and types of its parameters, where the KFP dashboard reads them."""
 
