@@ -16,9 +16,7 @@ from components.runtime.stage.progress import report
 ON_GAPS = ("warn", "stop")
 
 
-def chosen(
-    data: str, patterns: Mapping[str, str], span: str, spans: int, scheduled: str, on_gaps: str
-) -> Chosen:
+def chosen(data: str, patterns: Mapping[str, str], span: str, spans: int, scheduled: str, on_gaps: str) -> Chosen:
     """The spans that are read.
 
     Args:

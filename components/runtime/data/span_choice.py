@@ -54,9 +54,7 @@ class Asked:
         chosen = [each for each in there if each <= last][-max(self.count, 1) :]
         return chosen, _gaps(chosen, chosen[0], chosen[-1], is_dated)
 
-    def _range(
-        self, there: Sequence[int], first: str, last: str, place: str, is_dated: bool
-    ) -> tuple[list[int], str]:
+    def _range(self, there: Sequence[int], first: str, last: str, place: str, is_dated: bool) -> tuple[list[int], str]:
         begin, end = self._named(first), self._named(last)
         if self.count > 1:
             raise InputError(f"span is the range {self.span}, and spans is {self.count}: give one of the two")

@@ -58,13 +58,17 @@ def check(pattern: str) -> None:
             raise InputError(f"{pattern}: has {{{name}}} twice; once is what can be told apart")
     if days := [name for name in DATE if name in there]:
         if lacking := [name for name in DATE if name not in there]:
-            raise InputError(f"{pattern}: has {{{days[0]}}} without {{{lacking[0]}}}; a date is {{YYYY}}, {{MM}} and {{DD}}")
+            raise InputError(
+                f"{pattern}: has {{{days[0]}}} without {{{lacking[0]}}}; a date is {{YYYY}}, {{MM}} and {{DD}}"
+            )
         if SPAN in there:
             raise InputError(f"{pattern}: has {{SPAN}} and a date; a span has one of the two")
     elif VERSION in there and SPAN not in there:
         raise InputError(f"{pattern}: has {{VERSION}} without {{SPAN}} or a date, of which it would be a version")
     if _UNBOUNDED.search(pattern):
-        raise InputError(f"{pattern}: nobody can tell where the one number ends: write {{SPAN:5}}, or a sign between them")
+        raise InputError(
+            f"{pattern}: nobody can tell where the one number ends: write {{SPAN:5}}, or a sign between them"
+        )
 
 
 def regex(pattern: str) -> re.Pattern[str]:

@@ -56,7 +56,9 @@ def runs(parts: Sequence[tuple[int, int]], is_dated: bool) -> str:
             words.append(f"{name(first, is_dated)} to {name(last, is_dated)}")
         else:
             words += [name(each, is_dated) for each in range(first, last + 1)]
-    shown = words if len(words) <= _MOST else [*words[: _MOST // 2], f"{len(words) - _MOST} more", *words[-_MOST // 2 :]]
+    shown = (
+        words if len(words) <= _MOST else [*words[: _MOST // 2], f"{len(words) - _MOST} more", *words[-_MOST // 2 :]]
+    )
     return ", ".join(shown)
 
 

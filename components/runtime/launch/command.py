@@ -94,7 +94,10 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--run", required=True, metavar="NAME", help="name of the workflow")
     parser.add_argument("--started", default="", metavar="TIME", help="when the workflow was made, RFC 3339")
     parser.add_argument(
-        "--scheduled", default="", metavar="TIME", help="when the workflow was scheduled, RFC 3339; as --started without"
+        "--scheduled",
+        default="",
+        metavar="TIME",
+        help="when the workflow was scheduled, RFC 3339; as --started without",
     )
     parser.add_argument(
         "--task", required=True, action="append", metavar="JSON", help="a task's specification, from runners.argo"

@@ -10,7 +10,6 @@ from typing import Any
 
 from components.runtime.launch.fingerprints import fingerprint
 
-
 SCHEDULED_PLACEHOLDER = "{{$.pipeline_job_schedule_time_utc}}"
 """`dsl.PIPELINE_JOB_SCHEDULE_TIME_UTC_PLACEHOLDER`: where a parameter is this, the time the run was scheduled for."""
 

@@ -85,6 +85,8 @@ def _of_model(model: str, destination: str, pushed: dict[str, _Pushed], root: Pa
             # What was found out about a model holds wherever it is put.
             version.blessed, version.reason, version.blessed_by = known.blessed, known.reason, known.blessed_by
             version.metrics = known.metrics
+        if known is not version:
+            version.spans = version.spans or known.spans
         made.append(version)
     told = releases(
         [
@@ -120,6 +122,7 @@ def _pushed(each: _Pushed) -> Version:
         blessed=judged.blessed if judged else None,
         reason=judged.reason if judged else "",
         artifact=push.artifact,
+        spans=push.spans,
     )
 
 
