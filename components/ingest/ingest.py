@@ -81,7 +81,7 @@ def ingest(
       null_values: cells that are missing values.
       decimal: the mark before decimals.
       leave_out_without: columns without a value in which a row is left out; NaN is none.
-      span: which span is read, see `components.runtime.data.span_choice`; empty for the newest, or where there are none.
+      span: which span is read, see `components.runtime.data.span_choice`; empty for the newest, or where are none.
       spans: how many of the newest up to that; 0 for one.
       on_gaps: warn or stop where something between those is not there.
       scheduled: when the run was scheduled, RFC 3339; empty where nobody tells.
@@ -103,10 +103,8 @@ def ingest(
     if is_images and found_spans and len(found_spans.spans) > 1:
         raise InputError("several spans are of tables and of tf.Examples, and these are images: read one of them")
     found = ImageIngestion.find(data, split_patterns, images) if is_images else None
-    if found:
-        sources = found.sources()
-    else:
-        sources = find_files(found_spans) if found_spans else find(data, split_patterns)
+    listed = find_files(found_spans) if found_spans and not found else None
+    sources = found.sources() if found else listed or find(data, split_patterns)
     kind = IMAGES if found else format_of(sources.files, format)
     told_spans = told(found_spans, spans) if found_spans else ""
     samples = {name: Reservoir(name, sample_rows, sample_page.keep) for name in names}

@@ -38,7 +38,8 @@ def late_versions(root: Path, run: Run) -> list[str]:
     looked = _examples(run)
     now = newest_versions(looked)
     is_dated = bool(looked.get(DATES))
-    waiting, found = set(now), {}
+    waiting = set(now)
+    found: dict[int, int] = {}
     for earlier in _before(root, run) if now else ():
         read = read_versions(_examples(earlier))
         found |= {span: read[span] for span in waiting & read.keys()}

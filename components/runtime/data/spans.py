@@ -168,8 +168,8 @@ def _check(whole: Mapping[str, str]) -> None:
     for split, names in of_splits.items():
         if lacking := sorted(every - names):
             raise InputError(
-                f"split_patterns: that of the split {split!r} lacks {{{lacking[0]}}}, which others have; all splits are of "
-                "the same span and version"
+                f"split_patterns: that of the split {split!r} lacks {{{lacking[0]}}}, which others have; all splits "
+                "are of the same span and version"
             )
 
 
@@ -240,5 +240,5 @@ def _only(places: Sequence[_Place], what: str, pattern: str) -> dict[str, str]:
     by_texts = {each.texts: each.path for each in sorted(places, reverse=True)}
     if len(by_texts) > 1:
         one, other, *_ = sorted(by_texts.values())
-        raise InputError(f"{one} and {other} are one, {what}; remove one of them, or give it a number of its own")
+        raise InputError(f"{one} and {other} are both {what}; remove one of them, or give it a number of its own")
     return dict(places[0].texts)
