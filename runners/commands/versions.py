@@ -202,7 +202,7 @@ def _row(listed: Listed) -> dict[str, text.Cell]:
         "state": (f"{each.state}, damaged: {listed.damage}", "red") if listed.damage else state,
         "labels": ", ".join(each.labels) or text.NOTHING,
         "release": each.release or "unknown",
-        "spans": each.spans or text.NOTHING,
+        "spans": each.spans.removeprefix("spans ").removeprefix("span ") or text.NOTHING,
         "exports": ", ".join(listed.exports) or text.NOTHING,
         "blessed": blessed,
         "metrics": ", ".join(metrics),

@@ -155,7 +155,7 @@ class Lineage:
                 PROJECT / data.uri.partition("{")[0].rpartition("/")[0] if "{" in data.uri else data.uri
             )
             made = [self.artifacts[each].metadata for each in execution.outputs.values()]
-            read = {int(number) for metadata in made for number in metadata.get(span_words.SPANS) or []}
+            read = {number for metadata in made for number in span_words.whole(metadata, span_words.SPANS)}
             found = {
                 int(version_of(span, "span")): span
                 for place, span in spans.items()

@@ -22,10 +22,10 @@ def told(metadata: Mapping[str, Any]) -> str:
     Args:
       metadata: of examples; numbers may be floats, as KFP hands them on.
     """
-    numbers = [int(each) for each in metadata.get(SPANS) or []]
+    numbers = whole(metadata, SPANS)
     if not numbers:
         return ""
-    versions = [int(each) for each in metadata.get(VERSIONS) or []]
+    versions = whole(metadata, VERSIONS)
     is_dated = bool(metadata.get(DATES))
     if versions:
         each = [f"{name(span, is_dated)} (version {of})" for span, of in zip(numbers, versions, strict=False)]
@@ -64,13 +64,19 @@ def runs(parts: Sequence[tuple[int, int]], is_dated: bool) -> str:
 
 def newest_versions(metadata: Mapping[str, Any]) -> dict[int, int]:
     """The newest version of each span that was there, read or not; empty where patterns have none."""
-    there = {int(span): int(version) for span, version in (metadata.get(THERE) or {}).items()}
-    return there | read_versions(metadata)
+    there = metadata.get(THERE)
+    known = there.items() if isinstance(there, Mapping) else ()
+    return {int(span): int(version) for span, version in known if span.lstrip("-").isdecimal()} | read_versions(
+        metadata
+    )
 
 
 def read_versions(metadata: Mapping[str, Any]) -> dict[int, int]:
     """The version of each span that was read; empty where patterns have none."""
-    return {
-        int(span): int(version)
-        for span, version in zip(metadata.get(SPANS) or [], metadata.get(VERSIONS) or [], strict=False)
-    }
+    return dict(zip(whole(metadata, SPANS), whole(metadata, VERSIONS), strict=False))
+
+
+def whole(metadata: Mapping[str, Any], key: str) -> list[int]:
+    """A list of whole numbers of the metadata; what is none is left out, as records may be anybody's."""
+    found = metadata.get(key)
+    return [int(each) for each in found if isinstance(each, int | float)] if isinstance(found, list) else []

@@ -96,7 +96,8 @@ class Chosen:
             is_folder = found.type == fs.FileType.Directory
             entries += listed(self.filesystem, path, self.place, recursive=True) if is_folder else [found]
         files = [f"{each.path} {each.size} {each.mtime_ns}" for each in entries if each.type != fs.FileType.Directory]
-        return [*files, *(f"{number} {version}" for number, version in sorted(self.versions.items()))]
+        read = [f"{each.number} {each.version} is read" for each in self.spans]
+        return [*files, *read, *(f"{number} {version}" for number, version in sorted(self.versions.items()))]
 
 
 def choose(data: str, patterns: Mapping[str, str], asked: Asked) -> Chosen:

@@ -105,7 +105,10 @@ def _left_out(execution: Execution) -> str:
 
 def _spans(execution: Execution) -> str:
     examples = execution.outputs.get("examples")
-    return span_words.told(examples.metadata) if examples else ""
+    if examples is None:
+        return ""
+    several = len(span_words.whole(examples.metadata, span_words.SPANS))
+    return f"{several} spans" if several > 1 else span_words.told(examples.metadata)
 
 
 def _error(run: Run) -> Html:
