@@ -17,6 +17,7 @@ from pydantic import (
     model_validator,
 )
 
+from components.runtime.data.span_choice import SHAPES, can_be_asked
 from components.runtime.errors import InputError
 from components.runtime.publish import export_formats
 from runners.settings import sections
@@ -32,7 +33,10 @@ class Section(sections.Section, BaseModel):
 def _span(value: Any) -> Any:
     """A span as a text: YAML reads a number and a date as such."""
     is_number = isinstance(value, int) and not isinstance(value, bool)
-    return str(value) if is_number or type(value) is date else value
+    text = str(value) if is_number or type(value) is date else value
+    if isinstance(text, str) and not can_be_asked(text):
+        raise ValueError(f"{text!r} names no span: give {SHAPES}")
+    return text
 
 
 class Images(Section):

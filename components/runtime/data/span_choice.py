@@ -18,6 +18,16 @@ _RANGE = re.compile(rf"({_DAY}|{_NUMBER})\s*[-/]\s*({_DAY}|{_NUMBER})")
 _SCHEDULED = re.compile(rf"{SCHEDULED}(?:\s*-\s*({_NUMBER}))?")
 
 
+SHAPES = f"a number (5), a date (2026-11-29), a range (3-7, 2026-11-01/2026-11-07), {SCHEDULED}, {SCHEDULED}-1 or {LATEST}"
+"""How a span is asked for, for messages."""
+
+
+def can_be_asked(text: str) -> bool:
+    """Whether a text has the shape of a span that is asked for."""
+    shapes = (re.compile(_DAY), re.compile(_NUMBER), _RANGE, _SCHEDULED)
+    return text.strip() in ("", LATEST) or any(each.fullmatch(text.strip()) for each in shapes)
+
+
 @dataclass(frozen=True)
 class Asked:
     """What is asked for.
@@ -81,10 +91,7 @@ class Asked:
                 return int(text)
         except ValueError:
             pass
-        raise InputError(
-            f"span is {text!r}: give a number (5), a date (2026-11-29), a range (3-7, 2026-11-01/2026-11-07), "
-            f"{SCHEDULED}, {SCHEDULED}-1 or {LATEST}"
-        )
+        raise InputError(f"span is {text!r}: give {SHAPES}")
 
 
 def moment(text: str) -> datetime | None:
