@@ -18,7 +18,9 @@ _RANGE = re.compile(rf"({_DAY}|{_NUMBER})\s*[-/]\s*({_DAY}|{_NUMBER})")
 _SCHEDULED = re.compile(rf"{SCHEDULED}(?:\s*-\s*({_NUMBER}))?")
 
 
-SHAPES = f"a number (5), a date (2026-11-29), a range (3-7, 2026-11-01/2026-11-07), {SCHEDULED}, {SCHEDULED}-1 or {LATEST}"
+SHAPES = (
+    f"a number (5), a date (2026-11-29), a range (3-7, 2026-11-01/2026-11-07), {SCHEDULED}, {SCHEDULED}-1 or {LATEST}"
+)
 """How a span is asked for, for messages."""
 
 
