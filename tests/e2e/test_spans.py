@@ -1,4 +1,4 @@
-"""Spans end to end: a window of days, what is told of gaps and late versions, what comes from the cache, who made what."""
+"""Spans end to end: a window of days; what is told of gaps and late versions, is cached, and who made what."""
 
 from __future__ import annotations
 

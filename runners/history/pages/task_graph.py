@@ -27,7 +27,7 @@ FILLS = {
 
 _WIDTH, _HEIGHT, _GAP_X, _GAP_Y = 98, 52, 28, 20
 _LANE = 10
-_NOTE = 18
+_NOTE = 16
 """Letters of a note that fit into a node."""
 
 
