@@ -9,7 +9,7 @@
 | https:// with a version last, as hub handles have it | its text: what is published under a version stays |
 | any other address | nothing that can be known: the task is never taken from the cache |
 | `data` | names, sizes and modification times: raw data may be too much to read twice |
-| `data`, `span`, `spans`, `scheduled` of data in spans | the files of those chosen; which spans and versions are there |
+| `data`, `span`, `spans`, `scheduled`, of data in spans | the files that are read; which spans and versions are there |
 | `beam_options` | its text: where something is computed, not what |
 """
 
