@@ -39,13 +39,11 @@ class ImageFiles:
 
     Attributes:
       images: those that may be read.
-      span: see `Sources`.
       left_out: visible files that are no images.
       list_file: which named the images, if any.
     """
 
     images: list[ImageFile]
-    span: int | None = None
     left_out: list[str] = field(default_factory=list)
     list_file: SourceFile | None = None
 
@@ -54,7 +52,7 @@ class ImageFiles:
         files = [self.list_file] if self.list_file else []
         for entry in self.images:
             files += [entry.image, entry.mask] if entry.mask else [entry.image]
-        return Sources(sorted(files, key=lambda file: file.label), self.span)
+        return Sources(sorted(files, key=lambda file: file.label))
 
 
 def find_images(data: str, patterns: Mapping[str, Any], settings: ImageSettings, faults: Faults) -> ImageFiles:
@@ -74,16 +72,14 @@ def find_images(data: str, patterns: Mapping[str, Any], settings: ImageSettings,
     if not found.folder:
         raise InputError(f"{shown(data)}: a file, and images lie in a folder: set data to the folder")
     result = _LAYOUTS[settings.layout](found, settings, faults)
-    result.span = found.span
     if patterns:
-        chosen, span = by_pattern([entry.image for entry in result.images], found.folder, patterns)
+        chosen = by_pattern([entry.image for entry in result.images], found.folder, patterns)
         split_of = {file.label: file.split for file in chosen}
         result.images = [
             replace(entry, image=replace(entry.image, split=split_of[entry.image.label]))
             for entry in result.images
             if entry.image.label in split_of
         ]
-        result.span = found.span if span is None else span
     if settings.layout == FOLDERS:
         result.images = _with_classes(result.images, settings, faults, splits_are_folders=bool(patterns))
     return result
