@@ -84,13 +84,22 @@ class Build(Blocks):
         build.service = {"candidate": name} if self.settings.choose.push == "each" else {}
         return build
 
-    def prepare(self, data: Any) -> Prepared:
-        """From raw data to transformed examples."""
-        return self.transform(self.examine(data))
+    def prepare(self, data: Any, span: Any = None, spans: Any = None) -> Prepared:
+        """From raw data to transformed examples; arguments as of `examine`."""
+        return self.transform(self.examine(data, span, spans))
 
-    def examine(self, data: Any) -> Examined:
-        """From raw data to the verdict on it."""
-        ingest = self.stage("ingest", data=data)
+    def examine(self, data: Any, span: Any = None, spans: Any = None) -> Examined:
+        """From raw data to the verdict on it.
+
+        Args:
+          data: where it lies.
+          span: which span of it is read; as the settings say without, which is all there is to data in no spans.
+          spans: how many of the newest up to that; as the settings say without.
+        """
+        given = {name: value for name, value in (("span", span), ("spans", spans)) if value is not None}
+        if given or self.settings.is_in_spans:
+            given["scheduled"] = dsl.PIPELINE_JOB_SCHEDULE_TIME_UTC_PLACEHOLDER
+        ingest = self.stage("ingest", data=data, **given)
         examples = ingest.outputs["examples"]
         statistics = self.stage("statistics", examples=examples)
         schema = self.stage("schema", statistics=statistics.outputs["statistics"])
@@ -337,13 +346,18 @@ class Build(Blocks):
             self.publish(next(iter(prepared.values())), chosen, chosen, serving_directory)
 
 
-def pipeline(build: Build, data: Any, train_steps: Any, eval_steps: Any, serving_directory: Any) -> None:
-    """What can vary from run to run is a parameter of the pipeline; what cannot is taken from the settings."""
+def pipeline(
+    build: Build, data: Any, train_steps: Any, eval_steps: Any, serving_directory: Any, span: Any, spans: Any
+) -> None:
+    """What can vary from run to run is a parameter of the pipeline; what cannot is taken from the settings.
+
+    Where the data is in no spans, span and spans are no parameters, and None.
+    """
     with build.exit_handler():
         if build.settings.candidates:
-            build.compete(build.examine(data), train_steps, eval_steps, serving_directory)
+            build.compete(build.examine(data, span, spans), train_steps, eval_steps, serving_directory)
             return
-        prepared = build.prepare(data)
+        prepared = build.prepare(data, span, spans)
         trained = build.train(prepared, train_steps, eval_steps, serving_directory)
         evaluated = build.evaluate(prepared, trained, serving_directory)
         build.publish(prepared, trained, evaluated, serving_directory)

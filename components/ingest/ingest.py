@@ -16,11 +16,12 @@ from components.ingest.raw_files import RawFiles, open_files
 from components.ingest.sample import page as sample_page
 from components.ingest.sample.sampling import MAX_ROWS, Reservoir
 from components.ingest.sources import CSV, IMAGES, SourceFile, Sources, find, format_of
-from components.ingest.spans import find_newest, newest_folders, told
+from components.ingest.spans import chosen, find_files, told
 from components.ingest.splits import Splits
 from components.ingest.tables.columns import Kind
 from components.ingest.tables.csv.options import CsvOptions
 from components.runtime.data import schema_columns, tfrecord
+from components.runtime.data.span_patterns import is_in_spans
 from components.runtime.data.storage import shown
 from components.runtime.data.tfmd import SCHEMA_FILE
 from components.runtime.errors import InputError
@@ -53,7 +54,10 @@ def ingest(
     null_values: list[str] = [],  # noqa: B006 (only read)
     decimal: str = ".",
     leave_out_without: list[str] = [],  # noqa: B006 (only read)
+    span: str = "",
     spans: int = 0,
+    on_gaps: str = "warn",
+    scheduled: str = "",
 ) -> None:
     """Writes the raw data's records as tf.Examples.
 
@@ -62,7 +66,8 @@ def ingest(
       sample: gets a page with some of the rows.
       schema: of the data that a model was trained on, whose types columns of the same names have, if their values can;
         None where the data alone tells them.
-      data: folder or file, as a path or a gs:// or s3:// URI.
+      data: folder or file, as a path or a gs:// or s3:// URI; placeholders in it, as in `split_patterns`, see
+        `components.runtime.data.span_patterns`.
       format: of the files: csv, tfrecord, parquet, avro, images, or auto.
       splits: number of hash buckets of each split.
       split_patterns: file pattern of each split; where given, `splits` is not looked at.
@@ -76,28 +81,29 @@ def ingest(
       null_values: cells that are missing values.
       decimal: the mark before decimals.
       leave_out_without: columns without a value in which a row is left out; NaN is none.
-      spans: how many of the newest `span-N` folders of data are read; 0 where data has none.
+      span: which span is read, see `components.runtime.data.span_choice`; empty for the newest, or where are none.
+      spans: how many of the newest up to that; 0 for one.
+      on_gaps: warn or stop where something between those is not there.
+      scheduled: when the run was scheduled, RFC 3339; empty where nobody tells.
 
     Raises:
       InputError: the data or the parameters cannot be used.
     """
     if not 0 <= sample_rows <= MAX_ROWS:
         raise InputError(f"sample_rows is {sample_rows}: give a number from 0 to {MAX_ROWS}")
-    if spans < 0:
-        raise InputError(f"spans is {spans}: say how many of the newest are read, or 0 where the data has none")
     place = shown(data)
     buckets = None if split_patterns else Splits.parse(splits)
     names = buckets.names if buckets else tuple(sorted(split_patterns))
-    # (Spans are not looked into for what they may be.)
-    is_images = format == IMAGES or bool(images) if spans else are_images(data, format, split_patterns, images)
-    found = None
-    if is_images:
-        found = ImageIngestion.find(data, split_patterns, images, newest_folders(data, spans) if spans else None)
-    newest = find_newest(data, split_patterns, spans) if spans and not found else None
-    sources = found.sources() if found else newest or find(data, split_patterns)
+    found_spans = None
+    if is_in_spans(data, split_patterns.values(), span, spans):
+        found_spans = chosen(data, split_patterns, span, spans, scheduled, on_gaps)
+        data, split_patterns = found_spans.spans[-1].data, found_spans.spans[-1].patterns
+    is_images = are_images(data, format, split_patterns, images)
+    found = ImageIngestion.find(data, split_patterns, images, found_spans) if is_images else None
+    listed = find_files(found_spans) if found_spans and not found else None
+    sources = found.sources() if found else listed or find(data, split_patterns)
     kind = IMAGES if found else format_of(sources.files, format)
-    if newest and kind == IMAGES:
-        raise InputError("these are spans of images: set ingest.format to images, and images to how they lie in each")
+    told_spans = told(found_spans, spans) if found_spans else ""
     samples = {name: Reservoir(name, sample_rows, sample_page.keep) for name in names}
     options = CsvOptions.parse(
         delimiter=delimiter,
@@ -147,18 +153,16 @@ def ingest(
         examples.metadata["rows_left_out"] = left_out
     if raw.columns and len(json.dumps(raw.columns)) <= _LARGEST_COLUMNS:
         examples.metadata["columns"] = raw.columns
-    if sources.span is not None:
-        examples.metadata["span"] = sources.span
-    if sources.spans:
-        examples.metadata["spans"] = sources.spans
-        report(told(sources.spans, spans))
+    if found_spans:
+        examples.metadata |= found_spans.metadata
+        report(told_spans)
     left_out_text = _left_out(left_out, sum(rows.values()), leave_out_without, found)
     _tell(raw, rows, left_out_text, cells=sample_rows > 0)
     origin = sample_page.Origin(
         kind,
         len(sources.files),
         examples.metadata["input_bytes"],
-        told(sources.spans, spans) or (f"span {sources.span}" if sources.span is not None else ""),
+        told_spans,
         raw.columns,
         left_out_text,
         [cause.told(cells=sample_rows > 0) for cause in raw.text_causes],

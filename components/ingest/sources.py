@@ -1,4 +1,4 @@
-"""Finds the raw files: on disk or in object storage, by split pattern, of the newest span, by format."""
+"""Finds the raw files: on disk or in object storage, by split pattern, by format."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 from pyarrow import fs
 
 from components.ingest.splits import check_name
-from components.runtime.data import tfrecord
+from components.runtime.data import span_patterns, tfrecord
 from components.runtime.data.storage import filesystem as filesystem_of
 from components.runtime.data.storage import reading, shown
 from components.runtime.errors import InputError
@@ -29,7 +29,6 @@ _MAGIC = {b"PAR1": PARQUET, b"Obj\x01": AVRO}
 _IMAGE = re.compile(
     r".*\.(jpe?g|jpe|jfif|png|gif|bmp|dib|tiff?|webp|hei[cf]|avif|jp2|psd|svg|ico|tga|ppm)", re.IGNORECASE
 )
-_SPAN = "{SPAN}"
 
 
 @dataclass
@@ -100,32 +99,15 @@ class Stream:
 
 @dataclass
 class Sources:
-    """The files of one ingestion, sorted by their path, and the span they are of, if any.
+    """The files of one ingestion, sorted by their path.
 
     Attributes:
       files: sorted.
-      span: their number in the place of `{SPAN}`.
       folder: that holds them, as the user would write it; empty where the data is a single file.
-      spans: the numbers of several, see `components.ingest.spans`.
     """
 
     files: list[SourceFile]
-    span: int | None
     folder: str = ""
-    spans: list[int] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class Newest:
-    """The newest spans of data, see `components.ingest.spans`.
-
-    Attributes:
-      place: the folder that they lie in, as the user would write it.
-      folders: name, and path or URI, of each by its number; the oldest first.
-    """
-
-    place: str
-    folders: Mapping[int, tuple[str, str]]
 
 
 class NoFiles(InputError):
@@ -136,9 +118,9 @@ def find(data: str, patterns: Mapping[str, Any], *, whole_tree: bool = False) ->
     """Finds the files that `data` and `split_patterns` name.
 
     Args:
-      data: path or URI of a file or a folder; `{SPAN}` in it stands for the highest number found there.
+      data: path or URI of a file or a folder.
       patterns: file pattern by split, relative to `data`: `*` and `?` within a folder's or file's name, `**` across
-        folders, `{SPAN}` as in `data`.
+        folders.
       whole_tree: find the files of all subfolders too, and those whose names begin with '_'.
 
     Raises:
@@ -148,7 +130,7 @@ def find(data: str, patterns: Mapping[str, Any], *, whole_tree: bool = False) ->
     if not data:
         raise InputError("data is empty: give a folder or file with raw data")
     filesystem, root = filesystem_of(data)
-    data, root, span = _resolve_span(filesystem, shown(data), root)
+    data = shown(data)
     # Cameras give names that begin with '_'.
     recursive, hidden = whole_tree or bool(patterns), "." if whole_tree else "._"
     with reading(data):
@@ -163,7 +145,7 @@ def find(data: str, patterns: Mapping[str, Any], *, whole_tree: bool = False) ->
         if patterns:
             raise InputError(f"{data}: split_patterns need a folder, and this is a file")
         file = SourceFile(filesystem, root, data, PurePosixPath(root).name, listed_bytes=info.size)
-        return Sources([file], span)
+        return Sources([file])
 
     files = []
     for entry in entries:
@@ -174,13 +156,12 @@ def find(data: str, patterns: Mapping[str, Any], *, whole_tree: bool = False) ->
             name = f"{data.rstrip('/')}/{label}"
             files.append(SourceFile(filesystem, entry.path, name, label, listed_bytes=entry.size))
     if patterns:
-        files, pattern_span = by_pattern(files, data, patterns)
-        span = span if pattern_span is None else pattern_span
+        files = by_pattern(files, data, patterns)
     if not files:
         folders = [entry.base_name for entry in entries if entry.type == fs.FileType.Directory]
         hint = f"; it has the folders {', '.join(folders[:5])}: name files in them in split_patterns" if folders else ""
         raise NoFiles(f"{data}: no files in this folder but those whose names begin with '.' or '_'{hint}")
-    return Sources(files, span, data.rstrip("/"))
+    return Sources(files, data.rstrip("/"))
 
 
 def check_patterns(patterns: Mapping[str, Any]) -> None:
@@ -237,23 +218,8 @@ def _check_links(filesystem: fs.FileSystem, root: str, data: str, *, recursive: 
                 )
 
 
-def _resolve_span(filesystem: fs.FileSystem, data: str, root: str) -> tuple[str, str, int | None]:
-    if _SPAN not in root:
-        return data, root, None
-    parts = root.split("/")
-    place = next(index for index, part in enumerate(parts) if _SPAN in part)
-    parent, pattern = "/".join(parts[:place]) or "/", _regex(parts[place])
-    with reading(data):
-        entries = filesystem.get_file_info(fs.FileSelector(parent, allow_not_found=True))
-    spans = [match["span"] for entry in entries if (match := pattern.fullmatch(entry.base_name))]
-    if not spans:
-        raise InputError(f"{data}: nothing there has a number in the place of {_SPAN}")
-    newest = max(spans, key=int)
-    return data.replace(_SPAN, newest), root.replace(_SPAN, newest), int(newest)
-
-
-def by_pattern(files: list[SourceFile], data: str, patterns: Mapping[str, str]) -> tuple[list[SourceFile], int | None]:
-    """The files that patterns name, with their splits, and the span of those patterns, if any.
+def by_pattern(files: list[SourceFile], data: str, patterns: Mapping[str, str]) -> list[SourceFile]:
+    """The files that patterns name, with their splits.
 
     Args:
       files: those that may be named.
@@ -263,37 +229,18 @@ def by_pattern(files: list[SourceFile], data: str, patterns: Mapping[str, str]) 
     Raises:
       InputError: a pattern matches nothing, or one file matches two patterns.
     """
-    matches: dict[str, list[tuple[SourceFile, int | None]]] = {}
-    for split, pattern in sorted(patterns.items()):
-        regex = _regex(pattern.removeprefix("./"))
-        matched = [(file, match) for file in files if (match := regex.fullmatch(file.label))]
-        matches[split] = [(file, int(match["span"]) if _SPAN in pattern else None) for file, match in matched]
-    newest = max((span for found in matches.values() for _, span in found if span is not None), default=None)
     result: dict[str, SourceFile] = {}
-    for split, found in matches.items():
-        chosen = [file for file, span in found if span is None or span == newest]
+    for split, pattern in sorted(patterns.items()):
+        regex = span_patterns.regex(pattern.removeprefix("./"))
+        chosen = [file for file in files if regex.fullmatch(file.label)]
         if not chosen:
-            of_span = f" of span {newest}" if found else ""
-            raise InputError(
-                f"{data}: no file{of_span} matches {patterns[split]!r}, the pattern of the split {split!r}"
-            )
+            raise InputError(f"{data}: no file matches {pattern!r}, the pattern of the split {split!r}")
         for file in chosen:
             if file.label in result:
                 other = result[file.label].split
                 raise InputError(f"{file.name}: matches the patterns of two splits, {other!r} and {split!r}")
             result[file.label] = replace(file, split=split)
-    return [result[label] for label in sorted(result)], newest
-
-
-def _regex(pattern: str) -> re.Pattern[str]:
-    result, spans = "", 0
-    for token in re.split(r"(\*\*/|\*\*|\*|\?|\{SPAN\})", pattern):
-        if token == _SPAN:
-            result += r"(?P<span>[0-9]+)" if spans == 0 else "(?P=span)"
-            spans += 1
-        else:
-            result += {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}.get(token, re.escape(token))
-    return re.compile(result)
+    return [result[label] for label in sorted(result)]
 
 
 def _format(file: SourceFile) -> str | None:

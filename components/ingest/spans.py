@@ -1,82 +1,72 @@
-"""The newest spans of data that grows: `span-N` folders, the larger number the newer."""
+"""The files of the spans that are read, and what is told of these."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from datetime import UTC, datetime
 
-from pyarrow import fs
-
-from components.ingest.sources import Newest, Sources, find
-from components.runtime.data.storage import filesystem as filesystem_of
-from components.runtime.data.storage import reading, shown
+from components.ingest.sources import Sources, check_patterns, find
+from components.runtime.data.span_choice import SCHEDULED, Asked, moment
+from components.runtime.data.span_words import told as told_of
+from components.runtime.data.spans import Chosen, choose
 from components.runtime.errors import InputError
+from components.runtime.stage.progress import report
 
-_NAME = re.compile(r"span-([0-9]+)")
-
-
-def find_newest(data: str, patterns: Mapping[str, Any], spans: int) -> Sources:
-    """Finds the files of the newest spans, of fewer where there are not so many.
-
-    Args:
-      data: path or URI of a folder of `span-N` folders.
-      patterns: as for `find`, relative to the folder of a span.
-      spans: how many.
-
-    Raises:
-      InputError: there is no span, two folders have one number, or a span has no files.
-    """
-    newest = newest_folders(data, spans)
-    files = []
-    for name, folder in newest.folders.values():
-        files += [replace(file, label=f"{name}/{file.label}") for file in find(folder, patterns).files]
-    return Sources(files, None, newest.place, list(newest.folders))
+ON_GAPS = ("warn", "stop")
 
 
-def newest_folders(data: str, spans: int) -> Newest:
-    """Finds the folders of the newest spans, of fewer where there are not so many.
+def chosen(data: str, patterns: Mapping[str, str], span: str, spans: int, scheduled: str, on_gaps: str) -> Chosen:
+    """The spans that are read.
 
     Args:
-      data: path or URI of a folder of `span-N` folders.
-      spans: how many.
+      data: see `components.runtime.data.spans.choose`, as `patterns`.
+      patterns: of the splits.
+      span: which, see `components.runtime.data.span_choice.Asked`.
+      spans: how many of the newest up to that.
+      scheduled: the time that the run was scheduled for, as the backend tells it; empty, or a placeholder that it has
+        not filled in, where it tells none.
+      on_gaps: warn, or stop where something in between is not there.
 
     Raises:
-      InputError: there is no span, or two folders have one number.
+      InputError: what is asked for is not there or cannot be used.
     """
+    if on_gaps not in ON_GAPS:
+        raise InputError(f"on_gaps is {on_gaps!r}: choose {' or '.join(ON_GAPS)}")
+    if spans < 0:
+        raise InputError(f"spans is {spans}: say how many of the newest are read, or 0 for one span or none")
     if not data:
         raise InputError("data is empty: give a folder with the folders span-1, span-2 and so on")
-    filesystem, root = filesystem_of(data)
-    place = shown(data).rstrip("/")
-    with reading(data):
-        entries = filesystem.get_file_info(fs.FileSelector(root, allow_not_found=True))
-    folders: dict[int, str] = {}
-    for entry in sorted(entries, key=lambda entry: entry.base_name):
-        found = _NAME.fullmatch(entry.base_name)
-        if found and entry.type == fs.FileType.Directory:
-            if (number := int(found[1])) in folders:
-                both = f"{folders[number]} and {entry.base_name}"
-                raise InputError(f"{place}: {both} are one span; remove one of them, or give it a number of its own")
-            folders[number] = entry.base_name
-    if not folders:
-        raise InputError(f"{place}: holds no folders span-1, span-2 and so on; name theirs, or take spans out")
-    # (An address may end with what stands behind its path.)
-    folder, question, query = data.partition("?")
-    newest = {number: folders[number] for number in sorted(folders)[-spans:]}
-    return Newest(
-        place, {number: (name, f"{folder.rstrip('/')}/{name}{question}{query}") for number, name in newest.items()}
-    )
+    check_patterns(patterns)
+    time = moment(scheduled)
+    if time is None and SCHEDULED in span:
+        time = datetime.now(UTC)
+        report(f"the backend does not tell what the run was scheduled for: by this stage's start it is {time:%Y-%m-%d}")
+    found = choose(data, patterns, Asked(span, spans, time))
+    if found.gaps and on_gaps == "stop":
+        raise InputError(
+            f"{found.place}: not there of the spans asked for: {found.gaps}; add what is missing, or set on_gaps: warn"
+        )
+    return found
 
 
-def told(spans: list[int], wanted: int) -> str:
-    """Which spans were read, and which are not there; empty where none were asked for."""
-    if not spans:
-        return ""
-    gaps = sorted({*range(spans[0], spans[-1])} - {*spans})
-    parts = [f"span{'s' if len(spans) > 1 else ''} {', '.join(map(str, spans))}"]
-    if gaps:
-        parts.append(f"{', '.join(map(str, gaps[:5]))}{' and more' if len(gaps) > 5 else ''} not there")
-    if len(spans) < wanted:
+def find_files(spans: Chosen) -> Sources:
+    """Finds the files of all of them, as one table's.
+
+    Raises:
+      InputError: a span has no files, or not of each split.
+    """
+    files = []
+    for span in spans.spans:
+        files += [replace(file, label=f"{span.prefix}{file.label}") for file in find(span.data, span.patterns).files]
+    return Sources(files, spans.place)
+
+
+def told(spans: Chosen, wanted: int) -> str:
+    """Which spans were read, and which are not there."""
+    parts = [told_of(spans.metadata)]
+    if spans.gaps:
+        parts.append(f"{spans.gaps} not there")
+    if len(spans.spans) < wanted:
         parts.append(f"there are no {wanted}")
     return ", ".join(parts)

@@ -18,24 +18,25 @@ MAX_WARNINGS = 60
 _HEADERS = ("feature", "split", "type", "missing %")
 
 
-def statistics_page(summaries: dict[str, dict[str, Summary]]) -> str:
+def statistics_page(summaries: dict[str, dict[str, Summary]], spans: str = "") -> str:
     """Draws the page.
 
     Args:
       summaries: of each feature by name, in each split, in the order in which splits are shown.
+      spans: which the data is of, in words; empty where it is of none.
 
     Returns:
       A page of at most MAX_BYTES bytes: fewer features are drawn and listed where there are very many.
     """
     drawn, listed = MAX_DRAWN, MAX_TABLE_ROWS
     while True:
-        page = _page(summaries, drawn, listed)
+        page = _page(summaries, spans, drawn, listed)
         if len(page.encode()) <= MAX_BYTES or listed < 2:
             return page
         drawn, listed = drawn // 2, listed // 2
 
 
-def _page(summaries: dict[str, dict[str, Summary]], drawn: int, listed: int) -> str:
+def _page(summaries: dict[str, dict[str, Summary]], spans: str, drawn: int, listed: int) -> str:
     splits = list(summaries)
     names = sorted({name for features in summaries.values() for name in features})
     features = {name: {split: summaries[split][name] for split in splits if name in summaries[split]} for name in names}
@@ -44,7 +45,7 @@ def _page(summaries: dict[str, dict[str, Summary]], drawn: int, listed: int) -> 
     ranked = sorted(names, key=lambda name: name not in noteworthy)
     to_draw = [name for name in names if name in set(ranked[:drawn])]
     to_list = [name for name in names if name in set(ranked[: max(1, listed // max(1, len(splits)))])]
-    parts = [_overview(summaries, len(names)), _notes(noteworthy)]
+    parts = [_overview(summaries, len(names), spans), _notes(noteworthy)]
     if to_draw:
         drawing = charts.small_multiples(
             [features[name] for name in to_draw], splits, [name in noteworthy for name in to_draw]
@@ -65,12 +66,13 @@ def _warnings(feature: Feature, splits: Sequence[str]) -> list[str]:
     return warnings(feature) + ([f"not in {', '.join(absent)}"] if absent else [])
 
 
-def _overview(summaries: dict[str, dict[str, Summary]], features: int) -> report.Html:
+def _overview(summaries: dict[str, dict[str, Summary]], features: int, spans: str) -> report.Html:
     rows = [
         (split, max((entry.rows for entry in found.values()), default=0), len(found))
         for split, found in summaries.items()
     ]
-    return report.section(f"{features} features", report.table(["split", "rows", "features"], rows))
+    of_spans = report.paragraph(f"Of {spans}.") if spans else ""
+    return report.section(f"{features} features", of_spans, report.table(["split", "rows", "features"], rows))
 
 
 def _notes(noteworthy: dict[str, list[str]]) -> report.Html:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from components.runtime.data.records import record_files
+from components.runtime.data.span_words import told
 from components.runtime.data.storage import local_file
 from components.runtime.data.tfmd import STATISTICS_FILE, read_schema, split_order
 from components.runtime.errors import InputError
@@ -56,4 +57,6 @@ def statistics(
     total = sum(rows.values())
     statistics.metadata |= {"splits": splits, "rows": total}
     progress.report(f"{total:,} rows in {len(splits)} splits; drawing")
-    report.path.write_text(statistics_page({split: summarise(found[split]) for split in splits}), encoding="utf-8")
+    report.path.write_text(
+        statistics_page({split: summarise(found[split]) for split in splits}, told(examples.metadata)), encoding="utf-8"
+    )

@@ -12,6 +12,7 @@ from typing import Any
 
 from components.runtime.errors import InputError
 from runners.argo.schema import validate
+from runners.argo.values import CREATED, SCHEDULED
 from runners.argo.workflow_file import definitions, with_values
 from runners.remote.schedules import Schedule, whole_minutes
 from runners.settings import parameters, secret_values
@@ -21,6 +22,8 @@ from runners.terminal import text
 _DESCRIPTION = "workflows.argoproj.io/description"
 _LONGEST_NAME = 52
 """Argo appends the time to the name of a Workflow, which is a label of its pods."""
+_SCHEDULE_TIME = "{{workflow.scheduledTime}}"
+"""Argo's tag, RFC 3339: https://argo-workflows.readthedocs.io/en/latest/variables/, of CronWorkflows."""
 _KEPT = 50
 """Ended Workflows that stay until their own time is over; Argo keeps three and one where nothing is said."""
 
@@ -44,7 +47,7 @@ def cron_workflow(schedule: Schedule, workflow: dict[str, Any], file: Path) -> d
     parameters.check(schedule.parameters, definitions(workflow), str(file))
     secret_values.refuse(schedule.parameters, f"{file}: parameters", by_key=False)
     filled = with_values(workflow, schedule.parameters, file, f"{file}: parameter")
-    spec = filled["spec"]
+    spec = _by_the_schedule(filled["spec"])
     if schedule.service_account:
         spec["serviceAccountName"] = schedule.service_account
     metadata = {key: filled["metadata"][key] for key in ("labels", "annotations") if key in filled["metadata"]}
@@ -105,6 +108,19 @@ def schedule_row(there: dict[str, Any]) -> list[Any]:
         text.moment(facts["last_run"]),
         str(facts["under_way"]),
     ]
+
+
+def _by_the_schedule(spec: dict[str, Any]) -> dict[str, Any]:
+    """The same with the schedule's time where tasks are told when the run was scheduled: only a CronWorkflow has one.
+
+    A run that begins late, after the controller was down, is still that of its time.
+    """
+    for template in spec.get("templates") or []:
+        arguments = template.get("container", {}).get("args") or []
+        for place, argument in enumerate(arguments[:-1]):
+            if argument == SCHEDULED and arguments[place + 1] == CREATED:
+                arguments[place + 1] = _SCHEDULE_TIME
+    return spec
 
 
 def _refuse_what_argo_lacks(schedule: Schedule, file: Path) -> None:

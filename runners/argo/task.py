@@ -9,7 +9,8 @@ from typing import Any
 
 from components.runtime.errors import InputError
 from components.runtime.launch.command import EXECUTION_OUTPUT
-from components.runtime.launch.executor_files import RUN_PLACEHOLDERS
+from components.runtime.launch.executor_files import PLACEHOLDERS
+from components.runtime.launch.task import SCHEDULED_PLACEHOLDER
 from components.runtime.records import argo_messages
 from components.runtime.records.argo_workflow import CLOSING, without_tags
 from runners.argo import foreign, suspending
@@ -18,7 +19,7 @@ from runners.argo.options import ArgoOptions, check_label
 from runners.argo.pod_security import CONTAINER_SECURITY
 from runners.argo.pods import SCRATCH, Pod, same_node
 from runners.argo.retries import strategy
-from runners.argo.values import node_name
+from runners.argo.values import CREATED, SCHEDULED, node_name
 from runners.compiled.images import FUSED
 from runners.compiled.tasks import Constant, FinalStatus, Output, Parameter, Pipeline, Source, TaskSpec, task_parameters
 
@@ -223,7 +224,9 @@ class Tasks:
         # What the settings say of the pod is of the stage's own container.
         env |= {} if beside else pod.env
         arguments = ["--root", self._options.mount_path, "--run", "{{workflow.name}}"]
-        arguments += ["--started", "{{workflow.creationTimestamp.RFC3339}}"]
+        arguments += ["--started", CREATED]
+        if any(Constant(SCHEDULED_PLACEHOLDER) in task.parameters.values() for task in tasks):
+            arguments += [SCHEDULED, CREATED]
         for task in tasks:
             arguments += ["--task", without_tags(json.dumps(self._spec(task)))]
         for name in _workflow_parameters(tasks):
@@ -260,7 +263,7 @@ class Tasks:
         if suspending.suspends([task]):
             parameters[suspending.TOLD] = suspending.told()
         for name, value in constants.items():
-            if value not in RUN_PLACEHOLDERS and (found := _BACKEND_PLACEHOLDER.search(str(value))):
+            if value not in PLACEHOLDERS and (found := _BACKEND_PLACEHOLDER.search(str(value))):
                 raise InputError(f"task {task.name}: {name!r} has the placeholder {found[0]}, which only KFP knows")
         artifacts = {}
         for name, source in task.artifacts.items():

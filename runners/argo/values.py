@@ -13,6 +13,10 @@ from typing import Any
 from components.runtime.errors import InputError
 from components.runtime.records.argo_workflow import without_tags
 
+CREATED = "{{workflow.creationTimestamp.RFC3339}}"
+"""Argo's tag for when a Workflow was made."""
+SCHEDULED = "--scheduled"
+"""The launcher's option behind which that stands, or in a CronWorkflow the time of its schedule."""
 DASHBOARD_SPEC = "pipelines.kubeflow.org/pipeline_spec"
 """Annotation: description of the pipeline and types of its parameters, where the KFP dashboard reads them."""
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from components.runtime.data.span_choice import LATEST
 from components.runtime.errors import InputError
 from components.runtime.text.redaction import HIDDEN, redact, refuse_credentials
 from runners.commands import completion
@@ -41,8 +42,12 @@ from runners.terminal.output import Result
     shell_complete=completion.parameters,
     help=f"A parameter of the pipeline: {', '.join(PARAMETERS)}.",
 )
+@click.option("--span", metavar="SPAN", help="Read this span of the data: 5, 2026-11-29, 3-7, scheduled-1, latest.")
 @click.option(
-    "--spans", type=click.IntRange(min=1), metavar="N", help="Read the newest N of the span-1, span-2, ... in the data."
+    "--spans",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Read the newest N spans, up to --span; see docs/ingest.md.",
 )
 @click.option(
     "--until",
@@ -78,6 +83,7 @@ def run(
     data: str | None,
     module: str,
     parameters: tuple[str, ...],
+    span: str | None,
     spans: int | None,
     until: str,
     only: tuple[str, ...],
@@ -99,8 +105,12 @@ def run(
         )
     if engine and not docker:
         raise InputError("--engine says what --docker runs the images with; give both")
-    settings = purposes.on_spans(load_model(model, _module(module)), spans)
     named = {pair.partition("=")[0] for pair in parameters}
+    settings = load_model(model, _module(module))
+    if named & {"span", "spans"} and span is None:
+        # Whoever names them says with that that the data is in spans.
+        span = settings.ingest.span or LATEST
+    settings = purposes.on_spans(settings, spans, span=span)
     ran = carried_out(
         root,
         settings,

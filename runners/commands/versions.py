@@ -33,7 +33,6 @@ _VIEWS = (
     ("version", "state", "labels"),
 )
 """What there is room for, from wide terminals to narrow ones."""
-_WITH_EXPORTS = tuple((*view[:4], "exports", *view[4:]) for view in _VIEWS if "release" in view) + _VIEWS[-2:]
 
 
 @click.command()
@@ -95,7 +94,7 @@ def versions(
         "versions": [_document(each) for each in shown],
         **decided,
     }
-    views = _WITH_EXPORTS if any(each.exports for each in shown) else _VIEWS
+    views = _views(shown)
     damaged = [each for each in shown if each.damage] if verify else []
 
     def told() -> None:
@@ -105,6 +104,13 @@ def versions(
 
     error = "; ".join(f"version {each.number} is damaged: {each.damage}" for each in damaged)
     return Result(document, told, sorted(there, reverse=True), InputError.exit_code if error else 0, error)
+
+
+def _views(shown: Sequence[Listed]) -> Sequence[Sequence[str]]:
+    """The columns, from wide terminals to narrow ones: what no version has is none."""
+    more = ["exports"] * any(each.exports for each in shown) + ["spans"] * any(each.version.spans for each in shown)
+    wider = [(*view[:4], *more, *view[4:]) for view in _VIEWS if "release" in view]
+    return [*wider, *_VIEWS[-2:]] if more else _VIEWS
 
 
 def _verified(there: Sequence[Listed]) -> str:
@@ -166,6 +172,7 @@ def _document(listed: Listed) -> dict[str, Any]:
         "labels": each.labels,
         "release": each.release or None,
         "change": each.change,
+        "spans": each.spans or None,
         "how": each.how,
         "same_as": int(each.again) if each.again.isdecimal() else None,
         "blessed": each.blessed,
@@ -198,6 +205,7 @@ def _row(listed: Listed) -> dict[str, text.Cell]:
         "state": (f"{each.state}, damaged: {listed.damage}", "red") if listed.damage else state,
         "labels": ", ".join(each.labels) or text.NOTHING,
         "release": each.release or "unknown",
+        "spans": each.spans.removeprefix("spans ").removeprefix("span ") or text.NOTHING,
         "exports": ", ".join(listed.exports) or text.NOTHING,
         "blessed": blessed,
         "metrics": ", ".join(metrics),

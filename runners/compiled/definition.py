@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from kfp import dsl
 from kfp.dsl import pipeline_channel, pipeline_context
 
+from components.runtime.data.span_choice import LATEST
 from components.runtime.errors import InputError
 from runners.compiled import op_functions, own_pipeline
 from runners.settings.folders import shown
@@ -43,14 +44,20 @@ def kfp_pipeline(build: Blocks, define: Callable[..., None]) -> BaseComponent:
         "on_anomalies": settings.validate_.on_anomalies,
         "output_format": settings.bulk_infer.output_format,
         "columns": settings.bulk_infer.columns,
+        "span": settings.ingest.span or LATEST,
+        "spans": settings.ingest.spans or 1,
     }
     _, *others = inspect.signature(define).parameters.values()
+    absent: dict[str, None] = {}
+    if not settings.is_in_spans:
+        absent = {each.name: None for each in others if each.name in ("span", "spans") and each.default is each.empty}
+        others = [each for each in others if each.name not in absent]
     parameters = [_parameter(each, define, defaults) for each in others]
     names = [each.name for each in parameters]
 
     def millrace(*values: Any) -> None:
         with _no_python_if(define.__code__.co_filename):
-            define(build, **dict(zip(names, values, strict=True)))
+            define(build, **dict(zip(names, values, strict=True)), **absent)
         if not pipeline_context.Pipeline.get_default_pipeline().tasks:
             raise InputError(f"{own_pipeline.FUNCTION} makes no task; build.stage(NAME, ...) makes one of a stage")
 

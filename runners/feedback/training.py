@@ -33,11 +33,9 @@ def command(model: str, settings: Settings, spans: Spans, *, are_images: bool = 
 
 
 def _run(model: str, spans: Spans, *, are_images: bool) -> str:
-    if not spans.are_counted:
-        return f"./millrace run {shlex.quote(model)} --data {shlex.quote(spans.pattern)}  # the newest span alone"
     there = spans.folders()
     readable = len(there) if are_images else _newest_of_parquet([there[number] for number in sorted(there)])
-    told = f"./millrace run {shlex.quote(model)} --data {shlex.quote(str(spans.data))} --spans {readable}"
+    told = f"./millrace run {shlex.quote(model)} --data {shlex.quote(spans.place)} --spans {readable}"
     older = len(there) - readable
     return told + (f"  # {older} older not: their files are not Parquet, and a run reads one format" if older else "")
 

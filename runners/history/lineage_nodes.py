@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from components.runtime.data import span_words
 from components.runtime.errors import InputError
 from components.runtime.records.facts import MODEL_OF_VERSION
 from runners import PROJECT
@@ -151,12 +152,22 @@ class Lineage:
         spans = self.spans()
         for execution in self.executions.values() if spans else ():
             data = self.artifacts.get(execution.inputs.get("data", ""))
-            for made in [self.artifacts[each] for each in execution.outputs.values()] if data else []:
-                number = version_of(made, "span")
-                place = os.path.abspath(PROJECT / data.uri.replace("{SPAN}", number)) if data else ""
-                span = spans.get(place)
-                if span is not None and execution.id not in span.users:
-                    execution.inputs["span"] = span.id
+            if data is None:
+                continue
+            folder = os.path.abspath(
+                PROJECT / data.uri.partition("{")[0].rpartition("/")[0] if "{" in data.uri else data.uri
+            )
+            made = [self.artifacts[each].metadata for each in execution.outputs.values()]
+            read = {number for metadata in made for number in span_words.whole(metadata, span_words.SPANS)}
+            found = {
+                int(version_of(span, "span")): span
+                for place, span in spans.items()
+                if Path(place).is_relative_to(folder) and version_of(span, "span").isdecimal()
+            }
+            for number in sorted(read & found.keys()):
+                span = found[number]
+                if execution.id not in span.users:
+                    execution.inputs["span" if len(read) == 1 else f"span_{number}"] = span.id
                     span.users.append(execution.id)
 
     def join_baselines(self) -> None:
@@ -233,6 +244,6 @@ def first_pushes(found: list[ArtifactNode]) -> list[ArtifactNode]:
 
 
 def version_of(node: ArtifactNode, kind: str = "version") -> str:
-    """The version that a model was pushed as, or the span that examples are of; empty where it is none."""
+    """The version that a model was pushed as, or the number of a span of feedback; empty where it is none."""
     version = node.metadata.get(kind, "")
     return f"{version:.0f}" if isinstance(version, float) else str(version)

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from components.runtime.data import span_words
 from components.runtime.records import facts
 from components.runtime.text.visible import in_one_line
 from runners.history.lineage_nodes import ArtifactNode, ExecutionNode, Lineage
@@ -128,6 +129,7 @@ def _describe(node: ArtifactNode) -> str:
     if "blessed" in node.metadata:
         extras.append("blessed" if node.metadata["blessed"] else "not blessed")
     extras += facts.review(node.metadata)
+    extras += filter(None, [span_words.told(node.metadata)])
     for name, thing in ("rows", "row"), ("anomalies", "anomaly"):
         if name in node.metadata:
             count = _count(node.metadata[name])

@@ -59,11 +59,11 @@ def made_of(graph: Lineage, model: str) -> dict[str, str]:
       graph: the lineage.
       model: id of the artifact.
     """
-    training = _training(graph, model)
+    training = training_of(graph, model)
     if training is None:
         return {}
     found: dict[str, str] = {}
-    for execution in (training, *_before(graph, training)):
+    for execution in (training, *before(graph, training)):
         files = {name: graph.artifacts[each].digest for name, each in execution.inputs.items() if name.endswith(_FILE)}
         if execution is training:
             values = {name: value for name, value in execution.parameters.items() if not name.endswith(_FILE)}
@@ -88,18 +88,18 @@ def made_of(graph: Lineage, model: str) -> dict[str, str]:
     return found if {_DATA, _NETWORK} <= kinds and all(found.values()) else {}
 
 
-def _training(graph: Lineage, model: str) -> ExecutionNode | None:
+def training_of(graph: Lineage, model: str) -> ExecutionNode | None:
     """The execution that made a model, behind a choice between several."""
     node = graph.artifacts.get(model)
     execution = graph.executions.get(node.maker) if node else None
     if execution and execution.stage == CHOOSE:
         others = graph.not_chosen(execution)
         chosen = [each for name, each in execution.inputs.items() if name.startswith("model_") and name not in others]
-        return _training(graph, chosen[0]) if len(chosen) == 1 else None
+        return training_of(graph, chosen[0]) if len(chosen) == 1 else None
     return execution
 
 
-def _before(graph: Lineage, training: ExecutionNode) -> Iterator[ExecutionNode]:
+def before(graph: Lineage, training: ExecutionNode) -> Iterator[ExecutionNode]:
     """The executions that made what a training read; not the model that it started from, which is a version itself."""
     waiting, seen = [training], {training.id}
     while waiting:

@@ -16,7 +16,8 @@ from runners.compiled.ir import check_launchable, documents, read
 from runners.compiled.tasks import Pipeline
 from runners.history.explorer import update as explorer
 from runners.history.pages import run_report
-from runners.history.records import last_model
+from runners.history.records import last_model, load_run
+from runners.history.spans_read import late_versions
 from runners.local import environments
 from runners.local.containers import Containers
 from runners.local.recording import Display
@@ -150,7 +151,8 @@ def told(run: LocalRun, settings: Settings, width: int | None) -> Text:
     }
     # Where the data is at fault, no setting of the stage that refuses it is.
     settings_file = None if run.invalid_data() else short(settings.folder / SETTINGS_FILE)
-    return summary(short(run.root), run.record, executions, settings=settings_file, width=width)
+    late = late_versions(run.root, load_run(run.root, run.id))
+    return summary(short(run.root), run.record, executions, settings=settings_file, late=late, width=width)
 
 
 def check_data(data: str, settings: Settings, written: str, *, named: bool) -> None:

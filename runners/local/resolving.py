@@ -31,6 +31,7 @@ class Resolver:
       arguments: values of the pipeline's parameters.
       containers: where the tasks run in their images.
       use_cache: whether earlier executions may answer.
+      began: when the run began: here nothing is scheduled.
       executions: records of those that the run made or took, by task.
       status: how the run ended, for its exit task.
     """
@@ -40,6 +41,7 @@ class Resolver:
     arguments: dict[str, Any]
     containers: Containers | None
     use_cache: bool
+    began: str
     executions: dict[str, dict[str, Any]] = field(default_factory=dict)
     status: dict[str, Any] = field(default_factory=dict)
 
@@ -104,4 +106,5 @@ class Resolver:
             code=self.containers.digest(image) if self.containers else code_digest(spec.stage),
             cacheable=spec.cacheable and self.use_cache,
             foreign=spec.foreign,
+            scheduled=self.began,
         )

@@ -91,7 +91,9 @@ class LocalRun:
         now = datetime.now(UTC)
         self.id = f"{self.pipeline.name}-{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
         self.folder = self.root / "runs" / self.id
-        self._resolver = Resolver(self.pipeline, self.id, self.arguments, self.containers, self.use_cache)
+        self._resolver = Resolver(
+            self.pipeline, self.id, self.arguments, self.containers, self.use_cache, now.isoformat()
+        )
         self._resolver.executions |= self.earlier.executions
         self.record: dict[str, Any] = run_record.new_run(
             self.id,

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from components.runtime.errors import InputError, did_you_mean
-from components.runtime.launch.executor_files import RUN_PLACEHOLDERS
+from components.runtime.launch.executor_files import PLACEHOLDERS
 from runners.compiled.tasks import Constant, Output, Parameter, Pipeline, Source, TaskSpec, task_parameters
 from runners.history import records
 
@@ -151,7 +151,7 @@ def other_settings(task: TaskSpec, execution: Mapping[str, Any]) -> list[str]:
     had = execution.get("parameters", {})
     given = {key for key, source in task.parameters.items() if not isinstance(source, Constant)}
     # What stands for the run's name is another value in each.
-    fixed = {key: value for key, value in now.items() if value not in RUN_PLACEHOLDERS}
+    fixed = {key: value for key, value in now.items() if value not in PLACEHOLDERS}
     return sorted(key for key in fixed.keys() & had.keys() - given if fixed[key] != had[key])
 
 

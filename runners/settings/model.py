@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field, ValidationError, model_validator
 
+from components.runtime.data.span_patterns import is_in_spans
 from components.runtime.errors import InputError, did_you_mean
 from components.runtime.launch.module_code import PIPELINE_FILE
 from components.runtime.publish.vertex_options import PushVertex
@@ -202,6 +203,12 @@ class Settings(Section):
     @property
     def _resources(self) -> dict[str, Any]:
         return {name: section.model_dump(exclude_unset=True) for name, section in self.resources.items()}
+
+    @property
+    def is_in_spans(self) -> bool:
+        """Whether the settings say that the data is in spans, so that a run may say which it reads."""
+        asked = self.ingest
+        return is_in_spans(self.data, asked.split_patterns.values(), asked.span or "", asked.spans or 0)
 
     @property
     def own_pipeline(self) -> Path | None:

@@ -29,6 +29,8 @@ def for_inference(settings: Settings) -> Settings:
         "ingest": {
             "splits": {"all": 1},
             "split_patterns": {},
+            "span": None,
+            "spans": None,
             "leave_out_without": [],
             "format": "images" if are_images else "auto",
             "images": Images(layout="plain") if are_images else None,
@@ -93,17 +95,21 @@ def _for(settings: Settings, purpose: Literal["infer", "watch", "feedback"]) -> 
     return settings.model_copy(update={"purpose": purpose, "pipeline_name": name, "cluster": cluster})
 
 
-def on_spans(settings: Settings, spans: int | None, *, warm_start: bool | None = None) -> Settings:
+def on_spans(
+    settings: Settings, spans: int | None = None, *, span: str | None = None, warm_start: bool | None = None
+) -> Settings:
     """The same settings for a run on a moving window of the data.
 
     Args:
       settings: of the model.
       spans: how many of the newest are read; as the settings say where None.
+      span: up to which; as the settings say where None.
       warm_start: whether it starts from the model in service; as the settings say where None.
     """
     changed: dict[str, Any] = {}
-    if spans is not None:
-        changed["ingest"] = settings.ingest.model_copy(update={"spans": spans})
+    asked = {name: value for name, value in (("spans", spans), ("span", span)) if value is not None}
+    if asked:
+        changed["ingest"] = settings.ingest.model_copy(update=asked)
     if warm_start is not None:
         changed["train"] = settings.train.model_copy(update={"warm_start": warm_start})
     return settings.model_copy(update=changed)

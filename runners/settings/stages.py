@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 import re
+from datetime import date
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, Field, PositiveFloat, PositiveInt, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    StringConstraints,
+    model_validator,
+)
 
+from components.runtime.data.span_choice import SHAPES, can_be_asked
 from components.runtime.errors import InputError
 from components.runtime.publish import export_formats
 from runners.settings import sections
@@ -17,6 +28,15 @@ _RESOURCE = re.compile(r"([a-z0-9]([a-z0-9-]*[a-z0-9])?/)?[a-z0-9]([a-z0-9.-]*[a
 
 class Section(sections.Section, BaseModel):
     """A part of the settings that is a stage's."""
+
+
+def _span(value: Any) -> Any:
+    """A span as a text: YAML reads a number and a date as such."""
+    is_number = isinstance(value, int) and not isinstance(value, bool)
+    text = str(value) if is_number or type(value) is date else value
+    if isinstance(text, str) and not can_be_asked(text):
+        raise ValueError(f"{text!r} names no span: give {SHAPES}")
+    return text
 
 
 class Images(Section):
@@ -34,7 +54,9 @@ class Ingest(Section):
     """How raw data becomes examples.
 
     Attributes:
-      spans: so many of the newest `span-N` folders in the data are read; without, the data is not in spans.
+      span: which span of the data is read, `5`, `2026-11-29`, `3-7`, `scheduled-1` or `latest`; a run may say another.
+      spans: so many of the newest up to that are read; without both, and without placeholders, data is in no spans.
+      on_gaps: what is done where one in between is not there.
     """
 
     format: Literal["auto", "csv", "tfrecord", "parquet", "avro", "images"] = "auto"
@@ -50,7 +72,9 @@ class Ingest(Section):
     null_values: list[str] = []
     decimal: Literal[".", ","] = "."
     leave_out_without: list[str] = []
+    span: Annotated[str | None, BeforeValidator(_span)] = None
     spans: PositiveInt | None = None
+    on_gaps: Literal["warn", "stop"] | None = None
 
 
 class Statistics(Section):

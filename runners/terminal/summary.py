@@ -26,6 +26,7 @@ def summary(
     executions: Mapping[str, dict[str, Any]],
     *,
     settings: Path | None = None,
+    late: Sequence[str] = (),
     width: int | None = None,
 ) -> Text:
     """What was made, where it lies, and whether the model was blessed, in a few lines.
@@ -35,6 +36,7 @@ def summary(
       run: the run's record.
       executions: records of its executions by task.
       settings: file with the model's settings, which a stage that refuses its inputs does not know.
+      late: what is told of spans that have a newer version by now.
       width: of the terminal; into a pipe goes each entry as one line.
     """
     lines = Text()
@@ -76,6 +78,8 @@ def summary(
     refused = sorted({task["stage"] for task in failed if task["exit_code"] == InputError.exit_code} & set(SECTIONS))
     if settings and refused and not invalid:
         line("settings", f"{settings}, {' and '.join(refused)}")
+    for each in late:
+        line("spans", each, "yellow")
     examples = executions.get("ingest", {}).get("outputs", {}).get("examples")
     if examples and any(examples["metadata"].get(key) for key in ("rows_left_out", "left_out")):
         line("rows", facts.facts(executions["ingest"]))

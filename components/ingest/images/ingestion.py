@@ -15,8 +15,9 @@ from components.ingest.images.faults import Faults
 from components.ingest.images.layouts import ImageFiles, find_images
 from components.ingest.images.settings import ImageSettings
 from components.ingest.processes import mapped
-from components.ingest.sources import FORMATS, IMAGES, Newest, NoFiles, Sources, find, is_image_name
+from components.ingest.sources import FORMATS, IMAGES, NoFiles, Sources, find, is_image_name
 from components.ingest.splits import Splits
+from components.runtime.data.spans import Chosen
 from components.runtime.errors import InputError
 from components.runtime.stage.progress import report
 
@@ -63,7 +64,7 @@ class ImageIngestion:
 
     @classmethod
     def find(
-        cls, data: str, patterns: Mapping[str, Any], images: Mapping[str, Any], spans: Newest | None = None
+        cls, data: str, patterns: Mapping[str, Any], images: Mapping[str, Any], spans: Chosen | None = None
     ) -> Self:
         """Finds the images, those of the spans where these are given.
 
@@ -72,9 +73,12 @@ class ImageIngestion:
         """
         settings, faults = ImageSettings.parse(images), Faults()
         if spans:
-            found = ImageFiles([], folder=spans.place, spans=list(spans.folders))
-            for name, folder in spans.folders.values():
-                found.add(find_images(folder, patterns, settings, faults), name)
+            found = ImageFiles([], folder=spans.place)
+            for span in spans.spans:
+                # (One span alone is data as any other.)
+                found.add(
+                    find_images(span.data, span.patterns, settings, faults), span.prefix if len(spans.spans) > 1 else ""
+                )
         else:
             found = find_images(data, patterns, settings, faults)
         report(f"{len(found.images):,} images found")

@@ -39,38 +39,34 @@ class ImageFiles:
 
     Attributes:
       images: those that may be read.
-      span: see `Sources`.
       left_out: visible files that are no images.
       list_files: which named the images, if any.
       folder: that holds the spans, as the user would write it; empty without.
-      spans: the numbers of several.
     """
 
     images: list[ImageFile]
-    span: int | None = None
     left_out: list[str] = field(default_factory=list)
     list_files: list[SourceFile] = field(default_factory=list)
     folder: str = ""
-    spans: list[int] = field(default_factory=list)
 
-    def add(self, span: ImageFiles, name: str) -> None:
-        """Takes the images of a span, behind its name."""
+    def add(self, span: ImageFiles, prefix: str) -> None:
+        """Takes the images of a span, with what stands before their paths in it."""
 
         def named(file: SourceFile | None) -> SourceFile | None:
-            return file and replace(file, label=f"{name}/{file.label}")
+            return file and replace(file, label=f"{prefix}{file.label}")
 
         for entry in span.images:
-            image = replace(entry.image, label=f"{name}/{entry.image.label}")
+            image = replace(entry.image, label=f"{prefix}{entry.image.label}")
             self.images.append(replace(entry, image=image, mask=named(entry.mask)))
         self.left_out += span.left_out
-        self.list_files += [replace(file, label=f"{name}/{file.label}") for file in span.list_files]
+        self.list_files += [replace(file, label=f"{prefix}{file.label}") for file in span.list_files]
 
     def sources(self) -> Sources:
         """All files that are read."""
         files = [*self.list_files]
         for entry in self.images:
             files += [entry.image, entry.mask] if entry.mask else [entry.image]
-        return Sources(sorted(files, key=lambda file: file.label), self.span, self.folder, self.spans)
+        return Sources(sorted(files, key=lambda file: file.label), self.folder)
 
 
 def find_images(data: str, patterns: Mapping[str, Any], settings: ImageSettings, faults: Faults) -> ImageFiles:
@@ -90,16 +86,14 @@ def find_images(data: str, patterns: Mapping[str, Any], settings: ImageSettings,
     if not found.folder:
         raise InputError(f"{shown(data)}: a file, and images lie in a folder: set data to the folder")
     result = _LAYOUTS[settings.layout](found, settings, faults)
-    result.span = found.span
     if patterns:
-        chosen, span = by_pattern([entry.image for entry in result.images], found.folder, patterns)
+        chosen = by_pattern([entry.image for entry in result.images], found.folder, patterns)
         split_of = {file.label: file.split for file in chosen}
         result.images = [
             replace(entry, image=replace(entry.image, split=split_of[entry.image.label]))
             for entry in result.images
             if entry.image.label in split_of
         ]
-        result.span = found.span if span is None else span
     if settings.layout == FOLDERS:
         result.images = _with_classes(result.images, settings, faults, splits_are_folders=bool(patterns))
     return result

@@ -24,6 +24,7 @@ from typing import TypeAlias
 import pyarrow as pa
 from pyarrow import parquet
 
+from components.runtime.data import span_patterns
 from components.runtime.errors import InputError, TransientError
 from components.runtime.stage.artifacts import content_digest, sync
 
@@ -58,10 +59,12 @@ class Spans:
         """Those of the raw data as the settings or a person name it: with `{SPAN}` in it, or the folder of the spans.
 
         Raises:
-          InputError: they are in an object store, or `{SPAN}` is not in the last folder of the path.
+          InputError: they are in an object store, or their names have dates, versions or a width in them.
         """
         if "://" in data:
             raise InputError(f"{data}: spans are written into a folder of this machine; name one (--out)")
+        if "{" in data and (span_patterns.names(data) != (span_patterns.SPAN,) or SPAN not in data):
+            raise InputError(f"{data}: feedback numbers its spans from 1, by {SPAN} alone; name a folder (--out)")
         path = Path(data).expanduser().absolute()
         if SPAN not in str(path):
             made = cls(path, _NAME)
@@ -74,14 +77,9 @@ class Spans:
         return made
 
     @property
-    def pattern(self) -> str:
-        """What ingest takes the newest of."""
-        return str(self.data / self.name)
-
-    @property
-    def are_counted(self) -> bool:
-        """Whether ingest can take several of the newest: it knows them by this name."""
-        return self.name == _NAME
+    def place(self) -> str:
+        """What ingest is told to find them by: their folder where they are called as it expects them."""
+        return str(self.data if self.name == _NAME else self.data / self.name)
 
     def folders(self) -> dict[int, Path]:
         """The spans that there are, by number."""

@@ -95,6 +95,12 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--run", required=True, metavar="NAME", help="name of the workflow")
     parser.add_argument("--started", default="", metavar="TIME", help="when the workflow was made, RFC 3339")
     parser.add_argument(
+        "--scheduled",
+        default="",
+        metavar="TIME",
+        help="when the workflow was scheduled, RFC 3339; as --started without",
+    )
+    parser.add_argument(
         "--task", required=True, action="append", metavar="JSON", help="a task's specification, from runners.argo"
     )
     parser.add_argument(
@@ -138,7 +144,8 @@ def _run(arguments: argparse.Namespace) -> None:
         if fused:
             around.callback(fused.close)
         for text in arguments.task:
-            task = read_task(root, arguments.run, text, parameters, executions, status)
+            scheduled = arguments.scheduled or arguments.started
+            task = read_task(root, arguments.run, text, parameters, executions, status, scheduled)
             final_status.note_start(root, task.run, task.pipeline, arguments.started)
             if task.foreign:
                 beside = Beside(task.inputs)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from components.runtime.errors import InputError
-from components.runtime.launch.task import Task
+from components.runtime.launch.task import SCHEDULED_PLACEHOLDER, Task
 from components.runtime.records import execution_record
 from components.runtime.stage.artifacts import content_bytes, content_digest
 
@@ -15,6 +15,8 @@ RUN_PLACEHOLDER = "{{$.pipeline_job_name}}"
 """`dsl.PIPELINE_JOB_NAME_PLACEHOLDER`, which a KFP backend fills in too: where a parameter is this, the run's name."""
 RUN_PLACEHOLDERS = (RUN_PLACEHOLDER, "{{$.pipeline_job_uuid}}")
 """With `dsl.PIPELINE_JOB_ID_PLACEHOLDER`: a run of ours has its name for an id."""
+PLACEHOLDERS = (*RUN_PLACEHOLDERS, SCHEDULED_PLACEHOLDER)
+"""All that our own launchers fill in."""
 
 
 def write_records(root: Path, task: Task, workplace: Path, record: dict[str, Any]) -> None:
@@ -33,8 +35,11 @@ def write_records(root: Path, task: Task, workplace: Path, record: dict[str, Any
 
 
 def parameters(task: Task) -> dict[str, Any]:
-    """What the stage is given: the run's name where a parameter stands for it."""
-    return {name: task.run if value in RUN_PLACEHOLDERS else value for name, value in task.parameters.items()}
+    """What the stage is given: the run's name, and when it was scheduled, where a parameter stands for it."""
+    known = dict.fromkeys(RUN_PLACEHOLDERS, task.run) | {SCHEDULED_PLACEHOLDER: task.scheduled}
+    return {
+        name: known.get(value, value) if isinstance(value, str) else value for name, value in task.parameters.items()
+    }
 
 
 def executor_input(inputs: dict[str, dict[str, Any]], task: Task, folder: Path) -> dict[str, Any]:

@@ -9,6 +9,7 @@
 | https:// with a version last, as hub handles have it | its text: what is published under a version stays |
 | any other address | nothing that can be known: the task is never taken from the cache |
 | `data` | names, sizes and modification times: raw data may be too much to read twice |
+| `data`, `span`, `spans`, `scheduled`, of data in spans | the files that are read; which spans and versions are there |
 | `beam_options` | its text: where something is computed, not what |
 """
 
@@ -20,6 +21,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from components.runtime.data.span_patterns import is_in_spans
 from components.runtime.errors import StageError
 from components.runtime.launch import module_code
 from components.runtime.stage.artifacts import content_digest, content_files
@@ -32,6 +34,8 @@ _FILE_ADDRESS = re.compile(r"file:(//)?(?=/)")
 _VERSIONED = re.compile(r"https?://[^?#]*/[0-9]+/?")
 _WHERE_NOT_WHAT = "beam_options"
 _LONGEST_PATH = 4096
+_WHICH_SPANS = ("data", "span", "spans", "scheduled")
+"""What chooses among spans: together they count by what they choose."""
 
 
 class _UnknownContent(Exception):
@@ -46,6 +50,9 @@ def fingerprint(parameters: Mapping[str, Any]) -> dict[str, Any] | None:
         # Beside what a link leads to: there the module is loaded.
         folders.append(Path(os.path.realpath(WORKING_DIRECTORY / module)).parent)
     try:
+        if spans := _spans(parameters):
+            others = {name: value for name, value in parameters.items() if name not in _WHICH_SPANS}
+            return {name: _parameter(name, value, folders) for name, value in others.items()} | {"data": spans}
         return {name: _parameter(name, value, folders) for name, value in parameters.items()}
     except (_UnknownContent, StageError, OSError):
         # The stage will say what is wrong with it.
@@ -89,6 +96,25 @@ def names_what_may_change(arguments: Any) -> bool:
 def _is_around(path: Path) -> bool:
     """Whether everything lies in it, as in `/` and `.`: such a text names no input."""
     return path.resolve() in (WORKING_DIRECTORY, *WORKING_DIRECTORY.parents)
+
+
+def _spans(parameters: Mapping[str, Any]) -> list[str]:
+    """What is read of data in spans; empty where it is in none.
+
+    Raises:
+      InputError: nothing can be read.
+    """
+    data, patterns = parameters.get("data"), parameters.get("split_patterns") or {}
+    span, count = parameters.get("span", ""), parameters.get("spans", 0)
+    if "spans" not in parameters or not isinstance(data, str):
+        return []
+    if not data or not is_in_spans(data, patterns.values(), span, count):
+        return []
+    from components.runtime.data.span_choice import Asked, moment
+    from components.runtime.data.spans import choose
+
+    asked = Asked(span, count, moment(parameters.get("scheduled", "")))
+    return [data, *choose(data, patterns, asked).stored()]
 
 
 def _parameter(name: str, value: Any, folders: Sequence[Path]) -> Any:

@@ -10,6 +10,9 @@ from typing import Any
 
 from components.runtime.launch.fingerprints import fingerprint
 
+SCHEDULED_PLACEHOLDER = "{{$.pipeline_job_schedule_time_utc}}"
+"""`dsl.PIPELINE_JOB_SCHEDULE_TIME_UTC_PLACEHOLDER`: where a parameter is this, the time the run was scheduled for."""
+
 
 @dataclass(frozen=True)
 class Task:
@@ -19,6 +22,7 @@ class Task:
       component: the IR's ComponentSpec: inputDefinitions, outputDefinitions.
       container: the IR's PipelineContainerSpec: image, command, args.
       inputs: artifacts by input name, each `{"uri", "type", "metadata"}`.
+      scheduled: when the run was scheduled, or began where it has no schedule; RFC 3339.
       code: digest of the stage's code and environment, or of its image.
       cacheable: whether an earlier execution with the same key may stand in for a new one.
       foreign: whether image and command are of somebody else's making, with nothing of ours in them.
@@ -35,6 +39,7 @@ class Task:
     code: str
     cacheable: bool = True
     foreign: bool = False
+    scheduled: str = ""
 
     @functools.cached_property
     def key(self) -> str:
@@ -57,7 +62,13 @@ class Task:
 
     @functools.cached_property
     def _fingerprint(self) -> dict[str, Any] | None:
-        return fingerprint(self.parameters)
+        # (The run's own name is no part of what is computed; the time that it was scheduled for may be.)
+        return fingerprint(
+            {
+                name: self.scheduled if value == SCHEDULED_PLACEHOLDER else value
+                for name, value in self.parameters.items()
+            }
+        )
 
 
 def _digest(value: Any) -> str:

@@ -33,6 +33,7 @@ def read_task(
     parameters: dict[str, str],
     executions: dict[str, dict[str, Any]],
     status: dict[str, Any] | None = None,
+    scheduled: str = "",
 ) -> Task:
     """Resolves a task's specification to what it runs on.
 
@@ -43,6 +44,7 @@ def read_task(
       parameters: the workflow's parameters.
       executions: records of the executions that the task reads from, by task.
       status: how the workflow ended, for its exit task.
+      scheduled: when the workflow was scheduled.
 
     Raises:
       InputError: the specification or an argument is wrong or missing.
@@ -75,6 +77,7 @@ def read_task(
             code=_code(spec["stage"], spec["container"]["image"], foreign=bool(spec.get("foreign"))),
             cacheable=spec["cacheable"],
             foreign=bool(spec.get("foreign")),
+            scheduled=scheduled,
         )
     except json.JSONDecodeError as error:
         raise InputError(f"--task is not JSON: {error}") from None

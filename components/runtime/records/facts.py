@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
+from components.runtime.data import span_words
+
 ERROR, WARNING = "error", "warning"
 UNNAMED = "train"
 """What that one of several models is called whose tasks have nothing behind their stage's name."""
@@ -37,7 +39,7 @@ def alert(execution: Mapping[str, Any]) -> str:
             return WARNING
         if outputs.get("export_blessing", {}).get("exports_refused"):
             return WARNING
-        if outputs.get("predictions", {}).get("not_a_number"):
+        if outputs.get("predictions", {}).get("not_a_number") or outputs.get("examples", {}).get(span_words.GAPS):
             return WARNING
         return WARNING if outputs.get("transformed_examples", {}).get("not_finite") else ""
     return ERROR if anomalies.get("valid") is False else WARNING
@@ -120,8 +122,10 @@ def _metadata(execution: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
 
 
 def _examples(examples: Mapping[str, Any]) -> Iterator[str]:
-    if spans := examples.get("spans"):
-        yield f"span{'s' if len(spans) > 1 else ''} {', '.join(f'{int(each)}' for each in spans)}"
+    if spans := span_words.told(examples):
+        yield spans
+    if gaps := examples.get(span_words.GAPS):
+        yield f"{gaps} not there"
     if left_out := examples.get("rows_left_out"):
         yield f"{left_out:,} left out"
     if left_out := examples.get("left_out"):

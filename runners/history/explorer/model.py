@@ -13,7 +13,7 @@ from typing import Any
 from runners.history.distributions import Feature
 from runners.history.evaluations import Evaluation
 
-FORMAT = 3
+FORMAT = 4
 """Of the files. Those of another format are written anew."""
 
 
@@ -87,6 +87,7 @@ class Push:
       approval: what a person said of its model before it was pushed, who, and why.
       why: as who rolled back to it said.
       made_of: of the model, as `runners.history.releases` has it.
+      spans: of data that the model was made of, in words; empty where it is in none, or nobody knows.
     """
 
     model: str
@@ -99,6 +100,7 @@ class Push:
     artifact: str
     why: str = ""
     made_of: dict[str, str] = field(default_factory=dict)
+    spans: str = ""
 
 
 @dataclass
@@ -119,6 +121,7 @@ class Version:
       labels: that it has now.
       release: its number; empty where it is unknown.
       change: what makes it this release, or unknown.
+      spans: as of the push.
     """
 
     model: str
@@ -142,6 +145,7 @@ class Version:
     labels: list[str] = field(default_factory=list)
     release: str = ""
     change: str = ""
+    spans: str = ""
 
 
 @dataclass

@@ -11,6 +11,7 @@ from components.runtime.records.answered import Answered, metrics_of, truth, who
 from runners.history.explorer.model import Model, Push
 from runners.history.lineage_nodes import Lineage
 from runners.history.releases import made_of
+from runners.history.spans_read import spans_of
 
 _INTERVAL = " 95% "
 """In the names of the ends of intervals, which are no metrics of their own."""
@@ -74,6 +75,9 @@ def pushes(
                 made_of=made_of(graph, place(execution.inputs["model"].uri))
                 if graph and "model" in execution.inputs
                 else {},
+                spans=spans_of(graph, place(execution.inputs["model"].uri))
+                if graph and "model" in execution.inputs
+                else "",
             )
         )
     return found

@@ -85,6 +85,8 @@ def _of_model(model: str, destination: str, pushed: dict[str, _Pushed], root: Pa
             # What was found out about a model holds wherever it is put.
             version.blessed, version.reason, version.blessed_by = known.blessed, known.reason, known.blessed_by
             version.metrics, version.approval = known.metrics, known.approval
+        if known is not version:
+            version.spans = version.spans or known.spans
         made.append(version)
     told = releases(
         [
@@ -121,6 +123,7 @@ def _pushed(each: _Pushed) -> Version:
         reason=judged.reason if judged else "",
         approval=judged.approval if judged else "",
         artifact=push.artifact,
+        spans=push.spans,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from components.runtime.data import span_words
 from components.runtime.lineage import record as lineage
 from components.runtime.records.answered import metrics_of, truth
 from components.runtime.records.facts import counted, which
@@ -19,6 +20,7 @@ from runners.history.pages.task_graph import task_graph
 from runners.history.pages.timeline import legend, spans, timeline
 from runners.history.record_values import timestamp
 from runners.history.records import Run, Task, load_run
+from runners.history.spans_read import late_versions
 from runners.terminal import text
 
 FILE = "report.html"
@@ -70,8 +72,9 @@ def _headline(run: Run, made: Outcome) -> Html:
     entries = [parts.fact(text.number(value), name.replace("_", " ")) for name, value in made.key_metrics().items()]
     rows = max((task.rows or 0 for task in run.tasks if task.stage == "ingest"), default=0)
     if rows:
-        left_out = [_left_out(execution) for execution in run.of_stage("ingest")]
-        entries.append(parts.fact(f"{rows:,}", ", ".join(filter(None, ["rows of data", *left_out]))))
+        ingested = run.of_stage("ingest")
+        about = [*map(_left_out, ingested), *map(_spans, ingested)]
+        entries.append(parts.fact(f"{rows:,}", ", ".join(filter(None, ["rows of data", *about]))))
     entries.append(parts.fact(text.duration(run.elapsed), "from start to end"))
     states = [task.state for task in run.tasks]
     counts = [
@@ -82,6 +85,8 @@ def _headline(run: Run, made: Outcome) -> Html:
     if peak:
         entries.append(parts.fact(text.size(peak), "peak memory of a task"))
     boxes = [_error(run)] if run.state in ("failed", "stopped") else []
+    if late := late_versions(run.root, run):
+        boxes.append(_box("", "Late versions of spans", "; ".join(late)))
     tone, head, reason = parts.verdict(run, made)
     if tone or run.state == "done":
         boxes.append(_box(tone, head, reason))
@@ -111,6 +116,14 @@ def _left_out(execution: Execution) -> str:
     examples = execution.outputs.get("examples")
     count = examples.number("rows_left_out") if examples else None
     return f"{count:,.0f} left out" if count else ""
+
+
+def _spans(execution: Execution) -> str:
+    examples = execution.outputs.get("examples")
+    if examples is None:
+        return ""
+    several = len(span_words.whole(examples.metadata, span_words.SPANS))
+    return f"{several} spans" if several > 1 else span_words.told(examples.metadata)
 
 
 def _error(run: Run) -> Html:
@@ -254,6 +267,8 @@ def _out_line(artifact: Artifact) -> Html:
     facts = []
     if rows := artifact.number("rows"):
         facts.append(counted(rows, "row"))
+    if spans := span_words.told(artifact.metadata):
+        facts.append(spans)
     if size := artifact.number("bytes"):
         facts.append(text.size(size))
     about = f' <span class="muted">{escape(", ".join(facts))}</span>' if facts else ""

@@ -27,6 +27,8 @@ FILLS = {
 
 _WIDTH, _HEIGHT, _GAP_X, _GAP_Y = 98, 52, 28, 20
 _LANE = 10
+_NOTE = 16
+"""Letters of a note that fit into a node."""
 
 
 @dataclass
@@ -159,7 +161,9 @@ def _node(place: _Place, task: Task) -> str:
     centre = left + _WIDTH / 2
     lines = _wrapped(task.name)
     note = text.duration(task.seconds) if task.state == "done" and task.seconds is not None else task.state
-    note = task.facts if task.alert else note
+    if task.alert:
+        # (All of it is in the title.)
+        note = task.facts if len(task.facts) <= _NOTE else f"{task.facts[: _NOTE - 1]}…"
     rows = [*((each, 12, 600, ink) for each in lines), (note, 10.5, 400, line if ink != "#9ca3af" else ink)]
     step = 13.5
     begin = place.y - (len(rows) - 1) * step / 2 + 4

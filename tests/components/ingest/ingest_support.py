@@ -63,7 +63,10 @@ def run_ingest(
     sample_rows: int = 10,
     text_columns: Sequence[str] = (),
     leave_out_without: Sequence[str] = (),
+    span: str = "",
     spans: int = 0,
+    on_gaps: str = "warn",
+    scheduled: str = "",
     csv: Mapping[str, Any] = {},
     user: int | None = None,
     schema: Path | None = None,
@@ -87,7 +90,10 @@ def run_ingest(
         "sample_rows": sample_rows,
         "text_columns": list(text_columns),
         "leave_out_without": list(leave_out_without),
+        "span": span,
         "spans": spans,
+        "on_gaps": on_gaps,
+        "scheduled": scheduled,
         **csv,
     }
     inputs = {"schema": schema} if schema else {}

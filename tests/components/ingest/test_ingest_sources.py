@@ -74,10 +74,10 @@ def test_the_newest_span_by_number(tmp_path: Path) -> None:
     data = write_files(tmp_path / "data", files | {"span-99x/train/a.csv": ROWS, "span-/train/a.csv": ROWS})
     patterns = {"train": "span-{SPAN}/train/*", "eval": "span-{SPAN}/eval/*"}
     result = ingested(tmp_path / "out", data, patterns=patterns)
-    assert result.metadata["span"] == 10
+    assert result.metadata["spans"] == [10]
     assert numbers(result.rows("train")) == set(range(10, 15))
     result = ingested(tmp_path / "out2", f"{data}/span-{{SPAN}}/train", splits={"all": 1})
-    assert result.metadata["span"] == 10
+    assert result.metadata["spans"] == [10]
     assert numbers(result.rows()) == set(range(10, 15))
 
 
@@ -85,7 +85,7 @@ def test_a_span_that_lacks_a_split(tmp_path: Path) -> None:
     data = write_files(tmp_path / "data", {"1/train.csv": ROWS, "1/eval.csv": ROWS, "2/train.csv": ROWS})
     result = run_ingest(tmp_path / "out", data, patterns={"train": "{SPAN}/train.csv", "eval": "{SPAN}/eval.csv"})
     assert result.exit_code == 65
-    assert "no file of span 2 matches '{SPAN}/eval.csv'" in result.error
+    assert "data: no file matches '2/eval.csv', the pattern of the split 'eval'" in result.error
 
 
 def test_no_span(tmp_path: Path) -> None:

@@ -1,12 +1,15 @@
-"""The moving window: the newest of several spans of data that grows."""
+"""Spans of data that grows: the newest one, a window of several, one that is named; their versions and gaps."""
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from tests.components.ingest.ingest_support import ROWS, ingested, run_ingest, write_files
+from tests.image_files import jpeg
+from tests.object_storage import object_storage
 
 
 def rows_of(number: int) -> bytes:
@@ -60,13 +63,100 @@ def test_patterns_are_those_of_a_span(tmp_path: Path) -> None:
     ("files", "spans", "error"),
     [
         ({"rides.csv": ROWS}, 2, "holds no folders span-1, span-2 and so on; name theirs, or take spans out"),
-        ({"span-1/a.csv": ROWS, "span-01/a.csv": ROWS}, 2, "span-01 and span-1 are one span"),
+        ({"span-1/a.csv": ROWS, "span-01/a.csv": ROWS}, 2, "are both span 1; remove one of them"),
         ({"span-1/a.csv": ROWS, "span-2/_hidden": ROWS}, 2, "span-2: no files in this folder"),
         ({"span-1/a.csv": ROWS}, -1, "spans is -1: say how many of the newest are read"),
-        ({"span-1/a.jpg": b"\xff\xd8\xff"}, 1, "these are spans of images: set ingest.format to images"),
     ],
 )
 def test_what_is_no_folder_of_spans(tmp_path: Path, files: dict[str, bytes], spans: int, error: str) -> None:
     result = run_ingest(tmp_path / "out", write_files(tmp_path / "data", files), spans=spans)
     assert result.exit_code == 65
     assert error in result.error
+
+
+@pytest.fixture
+def versions(tmp_path: Path) -> Path:
+    """The spans 3, 4 and 6, with a split for training and one for evaluation; 4 has two versions."""
+    files = {
+        f"export-{span}/v{version}/{split}/a.csv": rows_of(span * 10 + version)
+        for span, version in ((3, 1), (4, 1), (4, 2), (6, 1))
+        for split in ("train", "eval")
+    }
+    return write_files(tmp_path / "data", files)
+
+
+PATTERNS = {split: f"export-{{SPAN}}/v{{VERSION}}/{split}/*" for split in ("train", "eval")}
+
+
+def test_the_newest_versions_of_a_range_are_one_table(tmp_path: Path, versions: Path) -> None:
+    found = ingested(tmp_path / "out", versions, patterns=PATTERNS, span="3-6")
+    assert {row["number"][0] // 100 for row in found.rows()} == {31, 42, 61}
+    assert (found.metadata["rows_train"], found.metadata["rows_eval"]) == (27, 27)
+    assert found.metadata["spans"] == [3, 4, 6]
+    assert found.metadata["span_versions"] == [1, 2, 1]
+    assert found.metadata["span_gaps"] == "5"
+    line = "spans 3 (version 1), 4 (version 2), 6 (version 1), 5 not there"
+    assert line in found.result.stdout
+    assert line in found.page
+
+
+def test_a_gap_is_an_error_where_that_is_asked_for(tmp_path: Path, versions: Path) -> None:
+    result = run_ingest(tmp_path / "out", versions, patterns=PATTERNS, span="3-6", on_gaps="stop")
+    assert result.exit_code == 65
+    assert result.error == (
+        f"{versions}: not there of the spans asked for: 5; add what is missing, or set on_gaps: warn"
+    )
+    assert ingested(tmp_path / "whole", versions, patterns=PATTERNS, span="3-4", on_gaps="stop").metadata["rows"] == 36
+    other = run_ingest(tmp_path / "other", versions, patterns=PATTERNS, on_gaps="fail")
+    assert other.error == "on_gaps is 'fail': choose warn or stop"
+
+
+def test_the_span_of_the_day_a_run_was_scheduled_for(tmp_path: Path) -> None:
+    days = ("2026-11-28", "2026-11-29", "2026-11-30")
+    data = write_files(tmp_path / "data", {f"{day}.csv": rows_of(int(day[-2:])) for day in days})
+    pattern = f"{data}/{{YYYY}}-{{MM}}-{{DD}}.csv"
+    found = ingested(
+        tmp_path / "out", pattern, span="scheduled-1", spans=2, scheduled="2026-11-30T02:00:00Z", splits={"all": 1}
+    )
+    assert found.metadata["span_dates"] == ["2026-11-28", "2026-11-29"]
+    assert found.metadata["spans"] == [20785, 20786]
+    assert "spans 2026-11-28, 2026-11-29" in found.page
+    assert "does not tell" not in found.result.stdout
+
+
+@pytest.mark.parametrize("scheduled", ["", "{{$.pipeline_job_schedule_time_utc}}"])
+def test_a_backend_that_tells_no_time_is_told(tmp_path: Path, scheduled: str) -> None:
+    today = f"{datetime.now(UTC):%Y%m%d}"
+    data = write_files(tmp_path / "data", {f"{today}/a.csv": ROWS, "19700105/a.csv": ROWS})
+    found = ingested(tmp_path / "out", f"{data}/{{YYYY}}{{MM}}{{DD}}", span="scheduled", scheduled=scheduled)
+    assert found.metadata["span_dates"] == [f"{today[:4]}-{today[4:6]}-{today[6:]}"]
+    assert "the backend does not tell what the run was scheduled for" in found.result.stdout
+
+
+def test_another_version_of_the_same_rows_is_other_content(tmp_path: Path) -> None:
+    data = write_files(tmp_path / "data", {"1/v1/a.csv": ROWS})
+    one = ingested(tmp_path / "one", f"{data}/{{SPAN}}/v{{VERSION}}")
+    write_files(data, {"1/v2/a.csv": ROWS})
+    two = ingested(tmp_path / "two", f"{data}/{{SPAN}}/v{{VERSION}}")
+    assert one.files() == two.files()
+    assert one.metadata["content"] != two.metadata["content"]
+
+
+def test_images_of_one_span(tmp_path: Path) -> None:
+    files = {f"span-{span}/{name}/{span}.jpg": jpeg(span) for span in (1, 2) for name in ("cat", "dog")}
+    found = ingested(tmp_path / "out", write_files(tmp_path / "data", files) / "span-{SPAN}", splits={"all": 1})
+    assert found.metadata["spans"] == [2]
+    assert {row["image_name"][0] for row in found.rows()} == {b"cat/2.jpg", b"dog/2.jpg"}
+
+
+def test_spans_in_object_storage(tmp_path: Path, versions: Path) -> None:
+    local = ingested(tmp_path / "local", versions, patterns=PATTERNS, spans=2)
+    root = tmp_path / "storage"
+    root.mkdir()
+    versions.rename(root / "raw")
+    with object_storage(root) as query:
+        remote = ingested(tmp_path / "remote", f"s3://key:secret@raw{query}", patterns=PATTERNS, spans=2)
+    assert remote.files() == local.files()
+    assert {key: remote.metadata[key] for key in ("spans", "span_versions", "content")} == {
+        key: local.metadata[key] for key in ("spans", "span_versions", "content")
+    }

@@ -110,6 +110,10 @@ def write(tmp_path: Path, *, blessed: bool = True, words: dict[str, Any] = WORDS
             "rows_train": 200.0,
             "rows_eval": 120,
             "digest": "sha256:data",
+            "spans": [20785.0, 20787.0],
+            "span_versions": [2.0, 1.0],
+            "span_dates": ["2026-11-28", "2026-11-30"],
+            "span_gaps": "2026-11-29",
         }
     return run_stage(
         "model_card",
@@ -135,6 +139,7 @@ def test_the_card_says_all_that_is_known(tmp_path: Path) -> None:
         "Recall for precision.",
         "| owners | anna, bob |",
         "apache-2.0",
+        "Of spans 2026-11-28 (version 2), 2026-11-30 (version 1), 2026-11-29 not there.",
         "- https://example.org/a",
         "| steps of training | 500 |",
         "| auc | 0.91 | 0.9 to 0.92 |",

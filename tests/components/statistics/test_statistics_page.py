@@ -40,6 +40,12 @@ def drawing(page: str) -> ElementTree.Element:
     return ElementTree.fromstring(page[page.index("<svg") : page.index("</svg>") + len("</svg>")])
 
 
+def test_the_page_says_of_which_spans_the_data_is(tmp_path: Path) -> None:
+    found = summaries(tmp_path, {"train": [{"a": 1}]})
+    assert "<p>Of spans 3, 4 (version 2).</p>" in statistics_page(found, "spans 3, 4 (version 2)")
+    assert "Of span" not in statistics_page(found)
+
+
 def test_few_whole_numbers_have_a_bar_each(tmp_path: Path) -> None:
     rows: list[Row] = [{"day": day} for day, count in ((1, 5), (2, 0), (3, 1), (7, 4)) for _ in range(count)]
     numbers = summaries(tmp_path, {"train": rows})["train"]["day"].numbers

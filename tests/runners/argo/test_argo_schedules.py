@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from runners.argo.options import for_settings
+from runners.argo.workflow import compile_workflow
+from runners.compiled.pipelines import compile_pipeline
+from runners.settings import purposes
+from runners.settings.model import load
 from tests.runners.argo.argo_server import Argo
 from tests.runners.argo.compiled_workflows import of_model
 from tests.runners.cluster_support import call
@@ -65,6 +71,27 @@ def test_a_schedule_is_made_once_and_replaced_when_its_file_says_something_else(
 
     [_, row] = call("argo", "-n", "mine", "schedules").lines
     assert row.split() == ["nightly", "30", "2", "*", "*", "mon-fri", "disabled", "2026-11-20", "02:30:00", "1"]
+
+
+def test_a_scheduled_run_is_of_the_time_of_its_schedule(server: Argo, file: Path, tmp_path: Path) -> None:
+    settings = purposes.on_spans(load("taxi"), 7, span="scheduled-1")
+    (tmp_path / "taxi.argo.yaml").write_text(compile_workflow(compile_pipeline(settings), for_settings(settings)))
+
+    def told(templates: list[dict[str, Any]]) -> list[tuple[str, str]]:
+        pods = [(each["name"], each.get("container", {}).get("args", [])) for each in templates]
+        return [(name, args[args.index("--scheduled") + 1]) for name, args in pods if "--scheduled" in args]
+
+    compiled = yaml.safe_load((tmp_path / "taxi.argo.yaml").read_text())
+    # A Workflow that is submitted has no schedule, and Argo refuses one that asks for its time.
+    assert told(compiled["spec"]["templates"]) == [("ingest", "{{workflow.creationTimestamp.RFC3339}}")]
+    assert "workflow.scheduledTime" not in json.dumps(compiled)
+    file.write_text(file.read_text().replace("train_steps: 20", "train_steps: 20, span: scheduled-2, spans: 3"))
+    assert call("argo", "-n", "mine", "schedule", file).lines == ["nightly: created"]
+    made = server.schedules["mine", "nightly"]
+    assert told(made["spec"]["workflowSpec"]["templates"]) == [("ingest", "{{workflow.scheduledTime}}")]
+    assert values(made)["span"] == "scheduled-2"
+    assert values(made)["spans"] == "3"
+    assert call("argo", "-n", "mine", "schedule", file).lines == ["nightly: unchanged"]
 
 
 def test_a_schedule_that_was_changed_by_hand_is_not_unchanged(server: Argo, file: Path) -> None:

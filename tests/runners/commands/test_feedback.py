@@ -14,12 +14,14 @@ from pyarrow import parquet
 
 from components.runtime.data.schema_columns import Column
 from components.runtime.feedback.spans import Spans
+from components.runtime.lineage import record as lineage
 from components.runtime.records import prediction_log
 from runners.feedback import given_labels, training
 from runners.history.lineage_graph import Graph
 from runners.history.records import load_run
 from tests.runners.cluster_support import Called, call
 from tests.runners.compiled_models import model
+from tests.runners.history.pipeline_roots import RootWriter
 from tests.runners.versions.served_root import ServedRoot, served_root
 from tests.support import ROOT
 
@@ -303,6 +305,26 @@ def test_it_is_recorded_and_lineage_leads_to_the_version_that_predicted(served: 
     assert f"train in {served.runs[0]}" in lines
     assert f"train in {served.runs[2]}" in lines
     assert load_run(served.root).id == served.runs[-1], "the latest run is one of the pipeline"
+
+
+@pytest.mark.parametrize("place", ["{data}", "{data}/span-{{SPAN}}", "{data}/{{SPAN:5}}/x"])
+def test_lineage_leads_on_from_a_span_to_what_was_trained_on_a_window_with_it(
+    served: ServedRoot, tmp_path: Path, place: str
+) -> None:
+    told = document(served, "--labels", labels(tmp_path, "prediction_id,label\ntrip0-0,1\n"))
+    data = Path(told["folder"]).parent
+    for run, spans in (("taxi-window", [1, 2]), ("taxi-later", [2, 3])):
+        RootWriter(served.root).execution(
+            run,
+            "ingest",
+            parameters={"data": place.format(data=data), "attempt": run},
+            outputs={"examples": {"rows": 1, "spans": spans}},
+        )
+    lineage.flush()
+    graph = Graph.read(served.root)
+    [found] = graph.find(told["folder"])
+    [reader] = [graph.executions[each] for each in found.users]
+    assert (reader.run, reader.inputs["span_1"]) == ("taxi-window", found.id)
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ from runners.history.comparison import compare_runs
 from runners.history.explorer import files
 from runners.history.lineage_graph import Graph
 from runners.history.records import load_run
+from runners.history.spans_read import late_versions
 from runners.versions import changes
 from tests.components.push.serving_support import tree
 from tests.runners.cluster_support import Called, call
@@ -79,6 +80,38 @@ def test_versions_tells_what_is_served_since_when_by_whom_and_why_it_may_be(serv
     assert head.split("  ")[0] == "version"
     assert [line.split()[0] for line in lines] == ["3", "2", "1"]
     assert called(served, "versions", "taxi", "--quiet").lines == ["3", "2", "1"]
+
+
+def test_versions_tells_which_spans_made_each_and_which_of_them_are_newer_by_now(tmp_path: Path) -> None:
+    served = ServedRoot(tmp_path / "root", tmp_path)
+    dates = {"span_dates": ["2026-11-28", "2026-11-30"]}
+    served.pushed("a", data="1", spans={"spans": [20785, 20787], "span_versions": [1, 1], **dates})
+    served.pushed("b", data="2", spans={"spans": [20789], "span_versions": [1], "span_versions_there": {"20787": 1}})
+    late = {"spans": [20790], "span_versions": [1], "span_versions_there": {"20785": 1, "20787": 2, "20789": 3}}
+    served.pushed("c", data="3", spans=late | {"span_dates": ["2026-12-03"]})
+    told = [each["spans"] for each in document(served, "versions", "taxi")["versions"]]
+    assert told == [
+        "span 2026-12-03 (version 1)",
+        "span 20789 (version 1)",
+        "spans 2026-11-28 (version 1), 2026-11-30 (version 1)",
+    ]
+    assert "2026-11-28 (version 1), 2026-11-30 (version 1)" in called(served, "versions", "taxi").out
+    assert "spans 2026-11-28 (version 1)" in called(served, "lineage", "taxi@1", "--up").out
+    assert late_versions(served.root, load_run(served.root, served.runs[2])) == [
+        "span 2026-11-30 has version 2 now, the last run that read it used 1",
+        "span 2026-12-02 has version 3 now, the last run that read it used 1",
+    ]
+    assert late_versions(served.root, load_run(served.root, served.runs[1])) == []
+    page = Path(called(served, "report", served.runs[2]).lines[-1]).read_text()
+    assert "span 2026-11-30 has version 2 now, the last run that read it used 1" in page
+    assert "rows of data, span 2026-12-03 (version 1)" in page
+    rolled = document(served, "rollback", "taxi", "--to", "1")
+    assert document(served, "versions", "taxi")["versions"][0]["spans"] == told[2], rolled
+
+
+def test_without_spans_nothing_is_said_of_them(served: ServedRoot) -> None:
+    assert {each["spans"] for each in document(served, "versions", "taxi")["versions"]} == {None}
+    assert "span" not in called(served, "versions", "taxi").out
 
 
 def test_rollback_is_a_new_version_with_the_model_of_another_one(served: ServedRoot) -> None:

@@ -172,6 +172,6 @@ def test_without_the_sections_nothing_is_another_pipeline(tmp_path: Path) -> Non
     settings = load("taxi")
     plain = compile_pipeline(settings, digest)
     assert compile_pipeline(purposes.on_spans(settings, None), digest) == plain
-    ingest = read(documents(compile_pipeline(purposes.on_spans(settings, 3, warm_start=True), digest))[0]).tasks
-    assert ingest["ingest"].parameters["spans"] == Constant(3)
-    assert "resolve-base" in ingest
+    made = read(documents(compile_pipeline(purposes.on_spans(settings, 3, warm_start=True), digest))[0])
+    assert made.parameters["spans"]["defaultValue"] == 3
+    assert "resolve-base" in made.tasks

@@ -11,7 +11,7 @@ from components.runtime.errors import InputError
 from runners.commands import cli
 from runners.commands.compile import compile_pipeline
 from runners.compiled.ir import documents, read
-from runners.compiled.tasks import Constant, task_parameters
+from runners.compiled.tasks import Constant, Parameter, task_parameters
 from runners.settings import folders, mistakes, named_files
 from runners.settings import model as settings
 
@@ -48,8 +48,39 @@ def test_of_images_only_what_is_given_reaches_the_stage(models: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "span", "spans"),
+    [
+        ("ingest: {span: 5}", "5", 1),
+        ("ingest: {span: 2026-11-29}", "2026-11-29", 1),
+        ("ingest: {span: 3-7}", "3-7", 1),
+        ("ingest: {span: scheduled-1, spans: 7}", "scheduled-1", 7),
+        ("ingest: {spans: 3}", "latest", 3),
+        ("data: /data/day-{SPAN}", "latest", 1),
+        ('ingest: {split_patterns: {train: "{YYYY}{MM}{DD}/*"}}', "latest", 1),
+    ],
+)
+def test_a_run_may_say_which_spans_it_reads(models: Path, text: str, span: str, spans: int) -> None:
+    models.write_text(text)
+    pipeline = read(documents(compile_pipeline(settings.load("mine")))[0])
+    assert pipeline.parameters["span"]["defaultValue"] == span
+    assert pipeline.parameters["spans"]["defaultValue"] == spans
+    given = pipeline.tasks["ingest"].parameters
+    assert given["scheduled"] == Constant("{{$.pipeline_job_schedule_time_utc}}")
+    assert (given["span"], given["spans"]) == (Parameter("span"), Parameter("spans"))
+
+
+def test_where_data_is_in_no_spans_there_is_nothing_to_say_of_them(models: Path) -> None:
+    models.write_text("{}")
+    pipeline = read(documents(compile_pipeline(settings.load("mine")))[0])
+    assert not {"span", "spans"} & pipeline.parameters.keys()
+    assert "scheduled" not in pipeline.tasks["ingest"].parameters
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [
+        ("ingest: {span: newest}", "ingest.span: .*'newest' names no span: give a number .5., a date"),
+        ("ingest: {span: 5, on_gaps: fail}", "ingest.on_gaps: .*'warn' or 'stop'"),
         ("trian: {}", "unknown key 'trian', did you mean 'train'"),
         ("train: {train_step: 5}", "unknown key 'train.train_step', did you mean 'train_steps'"),
         ("train: {train_steps: many}", "train.train_steps: .* not 'many'"),

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import itertools
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 from components.push.push import push
 from components.runtime.lineage import record as lineage
@@ -45,8 +48,9 @@ class ServedRoot:
         return ServedRoot(root, folder, list(self.runs), itertools.count(100))
 
     def pushed(
-        self, content: str, *, data: str = "august", steps: int = 500, network: str = "wide", features: str = "scaled"
-    ) -> str:
+        self, content: str, *, data: str = "august", steps: int = 500, network: str = "wide", features: str = "scaled",
+        spans: Mapping[str, Any] = MappingProxyType({}),
+    ) -> str:  # fmt: skip
         """A run that pushes a model; returns the version.
 
         Args:
@@ -55,6 +59,7 @@ class ServedRoot:
           steps: a hyperparameter.
           network: content of its model.py.
           features: content of its preprocessing.py.
+          spans: what is told of the data's spans.
         """
         number = next(self._count)
         run = f"taxi-20261120-{number:06d}-aaaa"
@@ -68,7 +73,7 @@ class ServedRoot:
             run,
             "ingest",
             parameters={"data": "/data/taxi", "attempt": run},
-            outputs={"examples": {"rows": 9, "content": data}},
+            outputs={"examples": {"rows": 9, "content": data, **spans}},
             offset=offset,
         )["outputs"]["examples"]
         transformed = writer.execution(

@@ -25,6 +25,7 @@ function versionsView() {
     { name: "version", number: true, value: each => Number(each.number), cell: each => each.run && each.artifact ? h("a", { href: route("lineage", each.run, each.artifact) }, each.number) : each.number },
     { name: "state", value: each => each.state, cell: each => [stateOf(each), (each.labels || []).map(label => h("div", {}, h("b", {}, label)))] },
     { name: "release", value: each => each.release || "", cell: each => each.release ? h("span", { title: each.change }, each.release) : h("span", { class: "muted", title: each.change }, "unknown") },
+    ...(millrace.index.versions.some(each => each.spans) ? [{ name: "spans", value: each => each.spans || "", cell: each => each.spans ? each.spans.replace(/^spans? /, "") : none("in no spans, or unknown") }] : []),
     { name: "how", value: howOf, cell: each => [howOf(each), each.why ? h("div", { class: "why", title: each.why }, each.why) : null] },
     { name: "blessed", value: each => each.blessed, cell: each => [blessed(each.blessed), each.approval ? h("div", { title: each.approval }, each.approval) : null, each.reason ? h("div", { class: "why", title: each.reason }, each.reason) : null] },
     { name: "since (UTC)", value: each => each.time && Date.parse(each.time), cell: each => moment(each.time) },

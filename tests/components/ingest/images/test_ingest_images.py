@@ -106,7 +106,7 @@ def test_the_newest_span(tmp_path: Path) -> None:
     files = {f"span-{span}/{name}": content for span in (1, 2) for name, content in CLASSES.items()}
     write_files(tmp_path / "data", files)
     result = ingested(tmp_path / "out", f"{tmp_path}/data/span-{{SPAN}}", splits=ALL)
-    assert result.metadata["span"] == 2
+    assert result.metadata["spans"] == [2]
     assert set(labels(result)) == set(CLASSES)
 
 

@@ -69,6 +69,12 @@ def test_two_at_once_wait_for_none(tmp_path: Path) -> None:
             second.__enter__()
 
 
+@pytest.mark.parametrize("name", ["{YYYY}-{MM}-{DD}", "{SPAN}/v{VERSION}", "span-{SPAN:5}"])
+def test_names_that_are_not_numbers_counted_from_one_are_refused(name: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"feedback numbers its spans from 1, by \{SPAN\} alone"):
+        Spans.of(str(tmp_path / name))
+
+
 @pytest.mark.parametrize(
     ("there", "data", "number", "name"),
     [

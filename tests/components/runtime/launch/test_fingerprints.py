@@ -12,7 +12,7 @@ import pytest
 
 from components.runtime.launch import fingerprints
 from components.runtime.launch.fingerprints import WORKING_DIRECTORY, fingerprint
-from components.runtime.launch.task import Task
+from components.runtime.launch.task import SCHEDULED_PLACEHOLDER, Task
 from components.runtime.launch.task_specification import read_task
 from tests.support import ROOT
 
@@ -33,6 +33,42 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "earlier" / "Split-train").mkdir(parents=True)
     (tmp_path / "earlier" / "Split-train" / "FeatureStats.pb").write_text("counts")
     return tmp_path / "earlier"
+
+
+def test_data_in_spans_counts_by_the_spans_that_are_read(tmp_path: Path) -> None:
+    for name in ("20784/v1", "20786/v1"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "a.csv").write_text("number\n1\n")
+    place = str(tmp_path / "{SPAN}" / "v{VERSION}")
+    asked = {"data": place, "split_patterns": {}, "span": "latest", "spans": 1, "on_gaps": "warn", "scheduled": ""}
+    before = key(asked)
+    assert key(asked | {"span": "20786", "spans": 0}) == before, "the same span by its number"
+    assert key(asked | {"span": "scheduled", "scheduled": "2026-11-29T02:00:00Z"}) == before, "and by its day"
+    assert key(asked | {"on_gaps": "stop"}) != before
+    assert key(asked | {"spans": 2}) != before
+    edit(tmp_path / "20784" / "v1" / "a.csv")
+    assert key(asked) == before, "what is not read"
+    edit(tmp_path / "20786" / "v1" / "a.csv")
+    assert (edited := key(asked)) != before
+    (tmp_path / "20784" / "v2").mkdir()
+    assert (late := key(asked)) != edited, "a late version is told of, so ingest has to run"
+    (tmp_path / "20787" / "v1").mkdir(parents=True)
+    assert key(asked) != late
+    assert fingerprint(asked | {"span": "20785"}) is None, "which the stage refuses"
+
+
+def test_the_time_that_a_run_is_scheduled_for_is_what_a_placeholder_stands_for(tmp_path: Path) -> None:
+    for day in ("2026-11-29", "2026-11-30"):
+        (tmp_path / day).mkdir()
+    asked = {"data": f"{tmp_path}/{{YYYY}}-{{MM}}-{{DD}}", "span": "scheduled", "spans": 0}
+
+    def at(time: str) -> str:
+        parameters = asked | {"scheduled": SCHEDULED_PLACEHOLDER}
+        return Task("p", "t", "s", "r", {}, {"image": "i"}, parameters, {}, "code", scheduled=time).key
+
+    morning = at("2026-11-30T02:00:00Z")
+    assert at("2026-11-30T22:00:00Z") == morning
+    assert at("2026-11-29T22:00:00Z") != morning
 
 
 PLACES: list[Callable[[str], dict[str, Any]]] = [

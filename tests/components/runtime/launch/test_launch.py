@@ -74,6 +74,22 @@ def _left(folder: Path) -> list[str]:
     return sorted(path.name for path in (folder / "root").glob("artifacts/p/t/*"))
 
 
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--started", "2026-11-30T02:00:07Z"], "2026-11-30T02:00:07Z"),
+        (["--started", "2026-11-30T02:00:07Z", "--scheduled", "2026-11-30T02:00:00Z"], "2026-11-30T02:00:00Z"),
+    ],
+)
+def test_a_task_is_told_when_the_run_was_scheduled(tmp_path: Path, arguments: list[str], told: str) -> None:
+    component = _spec()["component"] | {"inputDefinitions": {"parameters": {"time": {"parameterType": "STRING"}}}}
+    parameters = {"time": {"constant": "{{$.pipeline_job_schedule_time_utc}}"}}
+    process = _launch(tmp_path, _spec(component=component, parameters=parameters), *arguments)
+    assert process.returncode == 0, process.stderr
+    [execution] = (tmp_path / "root").glob("artifacts/p/t/*/execution.json")
+    assert json.loads(execution.read_text())["parameters"] == {"time": told}
+
+
 def test_a_task_runs_and_leaves_what_later_tasks_need(tmp_path: Path) -> None:
     process = _launch(tmp_path, _spec())
     assert process.returncode == 0, process.stderr

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from components.runtime.records.facts import counted, facts
+from components.runtime.data.span_words import newest_versions
+from components.runtime.records.facts import WARNING, alert, counted, facts
 
 
 @pytest.mark.parametrize(
@@ -22,6 +23,26 @@ from components.runtime.records.facts import counted, facts
 )
 def test_a_model_goes_by_what_has_a_part_in_its_answers(metadata: dict[str, Any], said: str) -> None:
     assert facts({"stage": "explain", "outputs": {"explanations": {"metadata": metadata}}}) == said
+
+
+@pytest.mark.parametrize(
+    ("metadata", "said", "sign"),
+    [
+        ({"rows": 9, "spans": [3]}, "9 rows, span 3", ""),
+        (
+            {"rows": 9, "spans": [3, 4, 5, 9], "span_gaps": "6 to 8"},
+            "9 rows, spans 3 to 5, 9, 6 to 8 not there",
+            WARNING,
+        ),
+        # As KFP hands numbers on, and as nobody should.
+        ({"spans": [4.0], "span_versions": [2.0]}, "span 4 (version 2)", ""),
+        ({"spans": "all", "span_versions_there": 7}, "", ""),
+    ],
+)
+def test_which_spans_were_read_and_what_is_missing(metadata: dict[str, Any], said: str, sign: str) -> None:
+    execution = {"stage": "ingest", "outputs": {"examples": {"metadata": metadata}}}
+    assert (facts(execution), alert(execution)) == (said, sign)
+    assert newest_versions(metadata) == ({4: 2} if "span_versions" in metadata else {})
 
 
 def test_one_thing_is_no_plural() -> None:
