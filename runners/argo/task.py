@@ -11,10 +11,11 @@ from components.runtime.errors import InputError
 from components.runtime.launch.command import EXECUTION_OUTPUT
 from components.runtime.records import argo_messages
 from runners.argo import foreign
+from runners.argo.conditions import reference, when
 from runners.argo.options import ArgoOptions
 from runners.argo.retries import strategy
 from runners.argo.values import CLOSING, without_tags
-from runners.compiled.conditions import Reference, reference, when
+from runners.compiled.conditions import Reference
 from runners.compiled.images import FUSED
 from runners.compiled.launching import LAUNCHER_RESOURCES, lender, parameters_of, read_from, specification
 from runners.compiled.pod_security import CONTAINER_SECURITY

@@ -1,19 +1,15 @@
-"""Translates the conditions of a compiled pipeline (CEL, as KFP's compiler writes them) to Argo's `when`.
-
-The result is an expression tag of Argo, `{{=...}}`, in the expr language: unlike plain tags it compares values, so that
-no parameter's text can become part of the condition.
-"""
+"""Translates the conditions of a compiled pipeline (CEL, as KFP's compiler writes them) to what a target evaluates."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
 from components.runtime.errors import InputError
-from runners.compiled.tasks import Condition, Constant, Output, Parameter, Source
+from runners.compiled.tasks import Condition, Constant, Parameter, Source
 
 _TOKEN = re.compile(
     r"\s*(?:(?P<value>inputs\.parameter_values\['(?P<name>[^']+)'\])"
@@ -24,7 +20,7 @@ _TOKEN = re.compile(
     r"|(?P<end>$))"
 )
 _COMPARISONS = ("==", "!=", "<", "<=", ">", ">=")
-_CASTS = {"int": ("asInt", "NUMBER_INTEGER"), "double": ("asFloat", "NUMBER_DOUBLE")}
+_CASTS = {"int": "NUMBER_INTEGER", "double": "NUMBER_DOUBLE"}
 _NUMBERS = ("NUMBER_INTEGER", "NUMBER_DOUBLE")
 
 
@@ -33,7 +29,7 @@ class _Term:
     """A translated part with its type.
 
     Attributes:
-      raw: the text without a cast, where it is a parameter, which in Argo is text always.
+      raw: the text without a cast, where it is a value that the target has as a text.
       bracketed: whether the text is in brackets.
     """
 
@@ -45,34 +41,61 @@ class _Term:
 
 @dataclass(frozen=True)
 class Reference:
-    """How Argo names a value, and of which type it is."""
+    """How a target names a value, and of which type it is."""
 
     text: str
     kind: str
 
 
-def when(conditions: Sequence[Condition], references: Mapping[Source, Reference]) -> str:
-    """Returns Argo's `when` for a task under these conditions; empty where there are none.
+@dataclass(frozen=True)
+class Language:
+    """What a target's expressions are written in.
+
+    Attributes:
+      target: what evaluates them, for messages.
+      conjunction: between two truths.
+      disjunction: between two truths, of which one has to hold.
+      negation: before a truth.
+      words: what `true` and `false` are called.
+      casts: what makes a whole number (`int`) or a number (`double`) of a text.
+      truth: what makes a Boolean of a text of the pipeline's parameter (`True`) or of a task's output (`False`), with
+        {} for the text; None where values have their types, and no cast is needed.
+      literal: how a string is written.
+    """
+
+    target: str
+    conjunction: str
+    disjunction: str
+    negation: str
+    words: Mapping[str, str]
+    casts: Mapping[str, str]
+    truth: Mapping[bool, str] | None
+    literal: Callable[[str], str]
+
+
+def translated(
+    conditions: Sequence[Condition], references: Mapping[Source, Reference], language: Language
+) -> list[str]:
+    """The expressions of conditions, in the language of a target.
 
     Args:
-      conditions: all must hold.
-      references: how Argo names the parameters and outputs in them.
+      conditions: of a task; all must hold.
+      references: how the target names the parameters and outputs in them.
+      language: of the target.
 
     Raises:
-      InputError: an expression that Argo cannot evaluate as KFP does.
+      InputError: an expression that the target cannot evaluate as KFP does.
     """
-    texts = [_Translation(condition, references).text() for condition in conditions]
-    if not texts:
-        return ""
-    return "{{=" + " && ".join(texts) + "}}"
+    return [_Translation(condition, references, language).text() for condition in conditions]
 
 
 class _Translation:
     """Recursive descent: `or := and ('||' and)*; and := test ('&&' test)*; test := unary (comparison unary)?`."""
 
-    def __init__(self, condition: Condition, references: Mapping[Source, Reference]) -> None:
+    def __init__(self, condition: Condition, references: Mapping[Source, Reference], language: Language) -> None:
         self._condition = condition
         self._references = references
+        self._language = language
         self._tokens = self._tokenise()
         self._position = 0
 
@@ -113,7 +136,8 @@ class _Translation:
             terms.append(inner())
         if len(terms) == 1:
             return terms[0]
-        return _Term(f"({f' {operator} '.join(self._truth(term).text for term in terms)})", "BOOLEAN", bracketed=True)
+        word = self._language.disjunction if operator == "||" else self._language.conjunction
+        return _Term(f"({f' {word} '.join(self._truth(term).text for term in terms)})", "BOOLEAN", bracketed=True)
 
     def _comparison(self) -> _Term:
         left = self._unary()
@@ -131,16 +155,17 @@ class _Translation:
     def _booleans(self, left: _Term, operator: str, right: _Term) -> _Term:
         if operator not in ("==", "!="):
             self._refuse("Booleans have no order")
-        if left.text in ("true", "false"):
+        words = self._language.words
+        if left.text in words.values():
             left, right = right, left
-        if right.text in ("true", "false"):
+        if right.text in words.values():
             # The usual form, `x == true`, is what x says already.
-            return left if (right.text == "true") == (operator == "==") else _not(left)
+            return left if (right.text == words["true"]) == (operator == "==") else self._not(left)
         return _Term(f"({left.text}) {operator} ({right.text})", "BOOLEAN")
 
     def _unary(self) -> _Term:
         if self._take("!"):
-            return _not(self._truth(self._unary()))
+            return self._not(self._truth(self._unary()))
         if self._take("("):
             term = self._chain("||")
             self._close()
@@ -155,16 +180,15 @@ class _Translation:
         if kind == "number":
             return _Term(text, "NUMBER_DOUBLE" if "." in text else "NUMBER_INTEGER")
         if kind == "string":
-            return _Term(_literal(re.sub(r"\\(.)", r"\1", text[1:-1])), "STRING")
+            return _Term(self._language.literal(re.sub(r"\\(.)", r"\1", text[1:-1])), "STRING")
         if text in _CASTS:
             if not self._take("("):
                 self._refuse(f"{text} without brackets")
             term = self._chain("||")
             self._close()
-            function, result = _CASTS[text]
-            return _Term(f"{function}({term.raw or term.text})", result)
+            return _Term(f"{self._language.casts[text]}({term.raw or term.text})", _CASTS[text])
         if kind == "word":
-            return _Term(text, "BOOLEAN")
+            return _Term(self._language.words[text], "BOOLEAN")
         return self._refuse(f"{text!r} is not expected there")
 
     def _close(self) -> None:
@@ -182,55 +206,35 @@ class _Translation:
             self._refuse(f"{name!r} is not given to it")
         if isinstance(source, Constant):
             return self._constant(source.value)
-        reference = self._references[source]
-        if reference.kind in _NUMBERS:
-            cast = "asInt" if reference.kind == "NUMBER_INTEGER" else "asFloat"
+        reference, language = self._references[source], self._language
+        if reference.kind in _NUMBERS and language.truth:
+            cast = language.casts["int" if reference.kind == "NUMBER_INTEGER" else "double"]
             return _Term(f"{cast}({reference.text})", reference.kind, reference.text)
-        if reference.kind == "BOOLEAN":
-            # People write a Boolean parameter either way; the launcher writes JSON.
-            test = "in ['true', 'True']" if isinstance(source, Parameter) else "== 'true'"
-            return _Term(f"{reference.text} {test}", "BOOLEAN")
-        if reference.kind != "STRING":
+        if reference.kind == "BOOLEAN" and language.truth:
+            return _Term(language.truth[isinstance(source, Parameter)].format(reference.text), "BOOLEAN")
+        if reference.kind not in ("STRING", "BOOLEAN", *_NUMBERS):
             self._refuse(f"{name!r} is of the type {reference.kind}, which has no comparison")
-        return _Term(reference.text, "STRING", reference.text)
+        return _Term(reference.text, reference.kind, reference.text, bracketed=reference.kind == "BOOLEAN")
 
     def _constant(self, value: object) -> _Term:
         if isinstance(value, bool):
-            return _Term("true" if value else "false", "BOOLEAN")
+            return _Term(self._language.words["true" if value else "false"], "BOOLEAN")
         if isinstance(value, float) and value.is_integer():
             # Integers are numbers with a fraction in YAML made from protobuf's Struct.
             value = int(value)
         if isinstance(value, int | float):
             return _Term(json.dumps(value), "NUMBER_DOUBLE" if isinstance(value, float) else "NUMBER_INTEGER")
         if isinstance(value, str):
-            return _Term(_literal(value), "STRING")
+            return _Term(self._language.literal(value), "STRING")
         return self._refuse(f"{value!r} has no comparison")
+
+    def _not(self, term: _Term) -> _Term:
+        negation = self._language.negation
+        return _Term(f"{negation}{term.text}" if term.bracketed else f"{negation}({term.text})", "BOOLEAN")
 
     def _refuse(self, reason: str) -> NoReturn:
         raise InputError(
-            f"condition {self._condition.name!r}: Argo cannot evaluate {self._condition.expression!r}: {reason}; "
+            f"condition {self._condition.name!r}: {self._language.target} cannot evaluate "
+            f"{self._condition.expression!r}: {reason}; "
             "compare parameters with ==, !=, <, <=, >, >= and join them with && and ||"
         )
-
-
-def _not(term: _Term) -> _Term:
-    return _Term(f"!{term.text}" if term.bracketed else f"!({term.text})", "BOOLEAN")
-
-
-def _literal(text: str) -> str:
-    """A string of the expr language, which knows JSON's escapes; without braces, which would end Argo's tag."""
-    return json.dumps(text).replace("{", "\\u007b").replace("}", "\\u007d")
-
-
-def reference(source: Source, kind: str, node: str = "") -> Reference:
-    """How Argo's expressions name a value.
-
-    Args:
-      source: a parameter of the workflow or an output of a task.
-      kind: its type in the IR.
-      node: Argo's name of the task.
-    """
-    if isinstance(source, Output):
-        return Reference(f"tasks['{node}'].outputs.parameters['{source.name}']", kind)
-    assert isinstance(source, Parameter), source
-    return Reference(f"workflow.parameters['{source.name}']", kind)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from components.runtime.errors import InputError
-from runners.compiled.conditions import reference, when
+from runners.argo.conditions import reference, when
 from runners.compiled.tasks import Condition, Constant, Output, Parameter, Source
 from tests.runners.argo.argo_executor import evaluate
 
