@@ -17,7 +17,7 @@ from runners.argo.retries import strategy
 from runners.argo.values import CLOSING, without_tags
 from runners.compiled.conditions import Reference
 from runners.compiled.images import FUSED
-from runners.compiled.launching import LAUNCHER_RESOURCES, lender, parameters_of, read_from, specification
+from runners.compiled.launching import LAUNCHER_RESOURCES, lender, parameters_of, read_from, specification, waits_for
 from runners.compiled.pod_security import CONTAINER_SECURITY
 from runners.compiled.pods import SCRATCH, Pod, same_node
 from runners.compiled.tasks import FinalStatus, Output, Parameter, Pipeline, Source, TaskSpec
@@ -113,13 +113,8 @@ class Tasks:
         Argo takes one of two forms in a graph. Where nothing has a condition, nothing is skipped, and the plain list
         says the same; it is the one whose edges Kubeflow's dashboard draws.
         """
-        decisive = set(read_from(self._pipeline, tasks))
-        for condition in tasks[0].conditions:
-            decisive |= {source.task for source in condition.values.values() if isinstance(source, Output)}
-        after = set().union(*(task.after for task in tasks)) - {task.name for task in tasks}
-        # What another one waits for has ended before it.
-        implied: set[str] = set().union(*(self._pipeline.ancestors(earlier) for earlier in decisive | after))
-        direct = {self._nodes[earlier] for earlier in decisive | (after - implied)}
+        decisive, earlier_tasks = waits_for(self._pipeline, tasks)
+        direct = {self._nodes[earlier] for earlier in earlier_tasks}
         nodes = [node for node in dict.fromkeys(self._nodes.values()) if node in direct]
         if not nodes:
             return {}

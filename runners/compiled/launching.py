@@ -143,6 +143,22 @@ def read_from(pipeline: Pipeline, tasks: Sequence[TaskSpec]) -> list[str]:
     return [name for name in pipeline.tasks if name in names]
 
 
+def waits_for(pipeline: Pipeline, tasks: Sequence[TaskSpec]) -> tuple[set[str], set[str]]:
+    """What tasks that share a pod come after.
+
+    Returns:
+      The tasks of other pods that must have succeeded, since these read from them or their conditions do, and of all
+      that must have ended those that no other one waits for in its turn. The first are among the second.
+    """
+    decisive = set(read_from(pipeline, tasks))
+    for condition in tasks[0].conditions:
+        decisive |= {source.task for source in condition.values.values() if isinstance(source, Output)}
+    after = set().union(*(task.after for task in tasks)) - {task.name for task in tasks}
+    # What another one waits for has ended before it.
+    implied: set[str] = set().union(*(pipeline.ancestors(earlier) for earlier in decisive | after))
+    return decisive, decisive | (after - implied)
+
+
 def lender(pipeline: Pipeline, preferred: TaskSpec, target: str) -> TaskSpec:
     """The task whose image the launcher is taken from: one of ours, and a light one where there is any.
 
