@@ -7,6 +7,7 @@ import dataclasses
 import json
 import keyword
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -127,7 +128,7 @@ class _Dag:
         """The name of a task in the file, which nothing else there has."""
         found = re.sub(r"\W", "_", name, flags=re.ASCII)
         taken = {*re.findall(r"[A-Za-z_]\w*", self._template), *keyword.kwlist, *dir(builtins)} - {CLOSE}
-        return f"{found}_task" if found in taken or found[0].isdigit() else found
+        return f"task_{found}" if found in taken or found[0].isdigit() else found
 
     def _schedule(self) -> str:
         options = self._options
@@ -143,8 +144,7 @@ class _Dag:
         """
         pipeline, options = self._pipeline, self._options
         given = options.parameters
-        for name in (*given, *options.dated):
-            pipeline_parameters.check_known(name, pipeline.parameters, "--param")
+        self._check_dated()
         missing = [
             name for name, each in pipeline.parameters.items() if name not in given and "defaultValue" not in each
         ]
@@ -168,6 +168,15 @@ class _Dag:
                 )
             found[name] = made | {"type": kind} | _description(definition)
         return found
+
+    def _check_dated(self) -> None:
+        known = self._pipeline.parameters
+        for name, form in self._options.dated.items():
+            pipeline_parameters.check_known(name, known, "--dated")
+            try:
+                pipeline_parameters.typed([f"{name}={datetime.now(UTC).strftime(form)}"], known)
+            except InputError as error:
+                raise InputError(f"--dated {name}={form}: {str(error).rpartition(': ')[2]} of every date") from None
 
     def _operators(self) -> list[dict[str, Any]]:
         operators = []

@@ -81,7 +81,7 @@ class Pods:
     def _selected(self, query: Mapping[str, str]) -> list[dict[str, Any]]:
         found = list(self.present.values())
         for term in filter(None, query.get("labelSelector", "").split(",")):
-            key, operator, value = (term.partition("!=") if "!=" in term else term.partition("="))
+            key, operator, value = term.partition("!=") if "!=" in term else term.partition("=")
             labels = [pod["metadata"]["labels"] for pod in found]
             if not operator:
                 assert key.startswith("!"), term

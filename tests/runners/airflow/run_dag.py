@@ -1,7 +1,7 @@
 """What a DAG file is to Airflow, and what comes of a run of it: a script for Airflow's own environment.
 
 `run_dag.py FILE` says what the file declares, `run_dag.py FILE CONF` runs it, with CONF as what a person gives when
-triggering it. The last line is JSON. No scheduler and no worker are started: Airflow's own `dag.test()` does their work.
+triggering it. The last line is JSON. No scheduler and no worker are started: Airflow's `dag.test()` does their work.
 """
 
 import json
