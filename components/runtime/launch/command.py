@@ -2,9 +2,9 @@
 
 An Argo Workflow gives each container its task as JSON, the workflow's parameters, and where the executions of the tasks
 before it lie on the volume. What later tasks need goes into small files that Argo reads as output parameters. Airflow
-hands nothing from pod to pod: there the launcher finds earlier executions by the notes on the volume, and the few values
-that Airflow itself needs are the container's message. Where the settings fuse several tasks into one pod, they run here
-one after the other, each with its own execution and record.
+hands nothing from pod to pod: there the launcher finds earlier executions by the notes on the volume, and the few
+values that Airflow itself needs are the container's message. Where the settings fuse several tasks into one pod, they
+run here one after the other, each with its own execution and record.
 """
 
 from __future__ import annotations
@@ -150,8 +150,8 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         " execution, relative to the root"
     )  # fmt: skip
     parser.add_argument(
-        "--earlier", action="append", default=[], metavar="TASK", help="a task before this one, whose note on the volume"
-        " says where it left its execution"
+        "--earlier", action="append", default=[], metavar="TASK", help="a task before this one, whose note on the"
+        " volume says where it left its execution"
     )  # fmt: skip
     parser.add_argument(
         "--message", action="append", default=[], metavar="TASK/OUTPUT", help="an output that the container's message"

@@ -215,6 +215,8 @@ def _said_by_argo(
             found[task] = max(found.get(task, last), last)
     named, (_, _, message) = min(found.items(), key=lambda entry: entry[1][1], default=("", (0, "", "")))
     ended = next((note for note in told if note["code"] == EXIT_INTERRUPTED), None)
+    if not message and ended is None and names:
+        return {"task": _ATTEMPT.sub("", names[0]), "error": "its pod failed, and nothing says why", "code": 1}
     if not argo_messages.is_from_outside(message) and (message or ended is None):
         return {"task": named, "error": argo_messages.reason(message), "code": 1}
     task = ended["task"] if ended else named

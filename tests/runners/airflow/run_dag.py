@@ -1,11 +1,14 @@
-"""What a DAG file is to Airflow, and what comes of a run of it: a script for Airflow's own environment.
+"""What DAG files are to Airflow, and what comes of runs of them: a script for Airflow's own environment.
 
-`run_dag.py FILE` says what the file declares, `run_dag.py FILE CONF` runs it, with CONF as what a person gives when
-triggering it. The last line is JSON. No scheduler and no worker are started: Airflow's `dag.test()` does their work.
+`run_dag.py JOBS` reads what to do from a file, as JSON: a list of `name`, `file` and `confs`, of which each is what a
+person gives when triggering a run; without any it is told what the file declares. Writes the outcomes by name beside
+it. No scheduler and no worker are started: Airflow's `dag.test()` does their work, in this process, whose start is what
+takes time.
 """
 
 import json
 import sys
+from pathlib import Path
 
 from airflow.dag_processing.dagbag import DagBag
 from airflow.utils.db import initdb
@@ -60,11 +63,12 @@ def run(dag, conf):
     }
 
 
-file, *conf = sys.argv[1:]
+jobs = Path(sys.argv[1])
 initdb()
-bag = DagBag(file)
-if bag.import_errors:
-    print(json.dumps({"errors": bag.import_errors}))
-    sys.exit(1)
-[found] = bag.dags.values()
-print(json.dumps(run(found, json.loads(conf[0])) if conf else declared(found)))
+outcomes = {}
+for job in json.loads(jobs.read_text()):
+    bag = DagBag(job["file"])
+    assert not bag.import_errors, bag.import_errors
+    [found] = bag.dags.values()
+    outcomes[job["name"]] = [run(found, conf) for conf in job["confs"]] or declared(found)
+jobs.with_suffix(".outcomes").write_text(json.dumps(outcomes))
