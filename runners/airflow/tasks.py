@@ -139,7 +139,7 @@ class Tasks:
             "stage": lender.stage,
             "image": lender.pod_container["image"],
             "module": "components.runtime.close_workflow",
-            "arguments": '["--target", "airflow", "--plan", json.dumps(PLAN)]',
+            "arguments": '["--plan", json.dumps(PLAN)]',
             "parameters": list(self._pipeline.parameters),
             "container": {"resources": LAUNCHER_RESOURCES},
             "spec": spec,

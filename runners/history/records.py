@@ -252,7 +252,7 @@ def _closed(folder: Path) -> bool:
 
 
 def _open_workflow(root: Path, folder: Path) -> Run:
-    """A Workflow that Argo has not ended yet, from the notes of its first task and of those that have ended."""
+    """A run whose last pod has not come yet, of Argo or Airflow, from the notes of its first task and of those that have ended."""
     begun = json_object(folder / final_status.BEGUN) or {}
     tasks, pipeline = [], str(begun.get("pipeline") or folder.name.rpartition("-")[0])
     for note in final_status.notes(root, folder.name):
@@ -264,7 +264,8 @@ def _open_workflow(root: Path, folder: Path) -> Run:
             made |= run_record.ended(execution, state) | {"stage": execution["stage"]}
         tasks.append(_task(made, {}))
     started = timestamp(begun.get("started"))
-    return Run(root, folder.name, pipeline, "argo", "running", started, None, None, {}, None, "", tasks)
+    target = str(begun.get("target") or "argo")
+    return Run(root, folder.name, pipeline, target, "running", started, None, None, {}, None, "", tasks)
 
 
 def _state_of(record: Mapping[str, Any]) -> str:

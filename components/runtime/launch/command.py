@@ -139,6 +139,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--root", type=Path, required=True, help="the pipeline root, on a volume that all tasks share")
     parser.add_argument("--run", required=True, metavar="NAME", help="name of the workflow")
     parser.add_argument("--started", default="", metavar="TIME", help="when the workflow was made, RFC 3339")
+    parser.add_argument("--target", default="argo", help="what runs it")
     parser.add_argument(
         "--task", required=True, action="append", metavar="JSON", help="a task's specification, from runners.argo"
     )
@@ -182,7 +183,7 @@ def _run(arguments: argparse.Namespace) -> None:
             around.callback(fused.close)
         for text in arguments.task:
             task = read_task(root, arguments.run, text, parameters, executions, status)
-            final_status.note_start(root, task.run, task.pipeline, arguments.started)
+            final_status.note_start(root, task.run, task.pipeline, arguments.started, arguments.target)
             if task.foreign:
                 beside = Beside(task.inputs)
                 around.callback(beside.close)

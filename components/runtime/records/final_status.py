@@ -106,7 +106,7 @@ def _watched(executions: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {}
 
 
-def note_start(root: Path, run: str, pipeline: str, started: str) -> None:
+def note_start(root: Path, run: str, pipeline: str, started: str, target: str = "argo") -> None:
     """Notes that a Workflow goes on, for those who list runs; its first task does.
 
     Args:
@@ -114,12 +114,13 @@ def note_start(root: Path, run: str, pipeline: str, started: str) -> None:
       run: the Workflow's name.
       pipeline: its pipeline.
       started: when it was made, RFC 3339; empty where nobody said.
+      target: what runs it.
     """
     file = root / "runs" / run / BEGUN
     with contextlib.suppress(OSError):
         file.parent.mkdir(parents=True, exist_ok=True)
         with file.open("x") as stream:
-            stream.write(json.dumps({"pipeline": pipeline, "started": started}))
+            stream.write(json.dumps({"pipeline": pipeline, "started": started, "target": target}))
 
 
 def note_end(root: Path, run: str, task: str, *, execution: str = "", error: str = "", code: int = 0) -> None:
