@@ -13,7 +13,6 @@ from runners.compiled.conditions import Reference
 from runners.compiled.images import FUSED
 from runners.compiled.launching import (
     CLOSING_SECONDS,
-    CLOSING_TASK,
     LAUNCHER_RESOURCES,
     closer,
     parameters_of,
@@ -143,7 +142,6 @@ class Tasks:
             "parameters": list(self._pipeline.parameters),
             "container": {"resources": LAUNCHER_RESOURCES},
             "spec": spec,
-            "labels": {"millrace/task": CLOSING_TASK},
             "retries": 2,
             "is_last": True,
         }

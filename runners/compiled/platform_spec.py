@@ -17,7 +17,7 @@ _RUN_LIMITS = {"activeDeadlineSeconds": "deadline_seconds", "resourceTtlOnComple
 """Limits of a run in the platform spec, and the options of a target that they stand in place of."""
 
 
-def read_platform(document: dict[str, Any], target: str) -> tuple[dict[str, Any], dict[str, int]]:
+def read_platform(document: dict[str, Any], target: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """The executors of the kubernetes platform spec, and what it says of the whole run.
 
     Args:

@@ -252,7 +252,7 @@ def _closed(folder: Path) -> bool:
 
 
 def _open_workflow(root: Path, folder: Path) -> Run:
-    """A run whose last pod has not come yet, of Argo or Airflow, from the notes of its first task and of those that have ended."""
+    """A run of pods whose last one has not come yet, from the notes of its first task and of those that have ended."""
     begun = json_object(folder / final_status.BEGUN) or {}
     tasks, pipeline = [], str(begun.get("pipeline") or folder.name.rpartition("-")[0])
     for note in final_status.notes(root, folder.name):
