@@ -17,10 +17,14 @@ from kfp import compiler, dsl
 from components.runtime.errors import InputError
 from runners.airflow.dag_file import compile_dag
 from runners.airflow.options import AirflowOptions
+from runners.commands.compile import compile_pipeline
+from runners.compiled.fusing import fuse
+from runners.settings.model import load
 from tests.runners.airflow.dag_files import DagFile, text_of_model
 from tests.runners.argo.compiled_workflows import number, of_model, pod_templates
 from tests.runners.argo.restricted_pods import violations
 from tests.runners.cluster_support import call
+from tests.runners.compiled_models import digest
 from tests.runners.small_pipelines import branches
 from tests.support import ROOT
 
@@ -253,6 +257,18 @@ def test_conditions_are_functions_and_what_they_read_is_told(tmp_path: Path) -> 
     assert file.edges["beside"] == {"First-number", "inner", "other"}
     assert file.constants["CONDITIONAL"] == ["inner", "other", "second"]
     assert {each.get("trigger_rule") for name, each in file.stages.items() if name != "close"} == {"none_failed"}
+
+
+def test_several_tasks_in_one_pod() -> None:
+    text = fuse(compile_pipeline(load("taxi"), digest), [["train", "resolve", "evaluate", "push"]], digest)
+    file = DagFile(compile_dag(text, AirflowOptions(claim="millrace")))
+    pod = file.stages["train-to-push"]
+    assert pod["tasks"] == ["train", "resolve", "evaluate", "push"]
+    assert pod["earlier"] == ["ingest", "statistics", "schema", "transform"], "what is in the pod is not looked for"
+    assert (pod["tells"], pod["outlets"]) == (["push/pushed_model"], "[PUBLISHED]")
+    assert "environment" in file.constants["SPECIFICATIONS"]["train"]
+    assert file.constants["NAMES"]["train-to-push"] == ["train-to-push", *pod["tasks"]]
+    assert file.edges["train-to-push"] == {"ingest", "statistics", "schema", "transform"}
 
 
 def test_volumes_of_one_node_draw_the_pods_to_it(tmp_path: Path) -> None:
