@@ -16,7 +16,8 @@ Around all of it, where the settings have `notify`, is an exit handler: notify r
 
     pull ─ ingest ─ statistics ─ validate ─ bulk_infer
 
-and `watch` a third one, which looks at what the first put into service. They are written as a model's own is, of the
+and `watch` a third one, which looks at what the first put into service, and may begin a run of it;
+`feedback` makes the data of such a run. They are written as a model's own is, of the
 same blocks: `build.stage(...)` makes a task of any stage, the other methods of `Build` make several. docs/pipelines.md
 shows how.
 
@@ -351,10 +352,54 @@ def pipeline(build: Build, data: Any, train_steps: Any, eval_steps: Any, serving
 def watch(build: Build, log: Any, serving_directory: Any, version: int = 0, until: str = "") -> None:
     """A pipeline of its own that looks at a model in service: `./millrace watch`, and what a schedule runs.
 
-    It begins no run of the other: a pipeline has no right to that everywhere. `./millrace watch --retrain` does.
+    It begins no run of the other: `watch_and_retrain` does, and on one machine `./millrace watch --retrain`.
     """
     with build.exit_handler():
         build.stage("watch", log=log, destination=serving_directory, version=version, until=until)
+
+
+def watch_and_retrain(
+    build: Build, log: Any, data: Any, serving_directory: Any, version: int = 0, until: str = ""
+) -> None:
+    """The same, which begins a run of the model's pipeline on the newest data where a threshold is passed."""
+    with build.exit_handler():
+        looked = build.stage("watch", log=log, destination=serving_directory, version=version, until=until)
+        # A pod that may begin runs is there only where one is to be begun.
+        with dsl.If(looked.outputs["drifted"] == True):  # noqa: E712 (kfp makes a condition of it)
+            build.stage(
+                "retrain",
+                watched=looked.outputs["watched"],
+                destination=serving_directory,
+                data=data,
+                spans=build.settings.watch.spans or build.settings.ingest.spans or 0,
+                pipeline=build.settings.pipeline_name.removesuffix("-watch"),
+                template=f"{build.settings.pipeline_name.removesuffix('-watch')}-retrain",
+                run=dsl.PIPELINE_JOB_NAME_PLACEHOLDER,
+                run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
+                **({"kubeflow": build.settings.watch.kubeflow} if build.settings.watch.kubeflow else {}),
+            )
+
+
+def feedback(
+    build: Build,
+    log: Any,
+    data: Any,
+    serving_directory: Any,
+    label: str = "",
+    implicit_after: str = "",
+    implicit_value: str = "",
+) -> None:
+    """The pipeline that makes the next span of training data of the labels that a server took."""
+    with build.exit_handler():
+        build.stage(
+            "feedback",
+            log=log,
+            destination=serving_directory,
+            data=data,
+            label=label,
+            implicit_after=implicit_after,
+            implicit_value=implicit_value,
+        )
 
 
 def infer(

@@ -13,6 +13,7 @@ from components.runtime.records import prediction_log as log_files
 
 _BAD_INPUT = 65
 _UNAVAILABLE = 69
+_LONGEST_DELAY = 1000
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -38,6 +39,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--prediction_log_seconds", type=float, default=log_files.SECONDS, help="that a row waits for its file"
     )
+    parser.add_argument(
+        "--batch_rows", type=_whole, help="requests that come together are run as one, of so many rows at most"
+    )
+    parser.add_argument("--batch_milliseconds", type=_delay, default=0.0, help="that a request waits for others")
+    parser.add_argument("--batch_waiting", type=_whole, default=256, help="requests at once; more are refused")
     options = parser.parse_args(arguments)
     # KServe reads the command line too, and knows other options.
     sys.argv = sys.argv[:1]
@@ -55,6 +61,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"error: --prediction_log: {fault}", file=sys.stderr)
         return _BAD_INPUT
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    from model_server.batching import Batches, Limits
     from model_server.prediction_log import PredictionLog
     from model_server.server import serve
     from model_server.versions import Versions
@@ -68,15 +75,18 @@ def main(arguments: list[str] | None = None) -> int:
             megabytes=options.prediction_log_megabytes,
             seconds=options.prediction_log_seconds,
         )
-    models = {options.model_name: Versions(options.model_name, options.model_base_path, options.serve_label, log)}
+    limits = Limits(options.batch_rows or 0, options.batch_milliseconds / 1e3, options.batch_waiting)
+    batches = Batches(limits) if options.batch_rows else None
+    model = Versions(options.model_name, options.model_base_path, options.serve_label, log, batches)
     try:
         asyncio.run(
             serve(
-                models,
+                {options.model_name: model},
                 address=options.address,
                 rest_port=options.rest_api_port,
                 grpc_port=options.port,
                 poll=options.file_system_poll_wait_seconds,
+                waiting=options.batch_waiting if options.batch_rows else 0,
             )
         )
     except OSError as error:
@@ -106,6 +116,13 @@ def _whole(text: str) -> int:
     if number < 1:
         raise ValueError(text)
     return number
+
+
+def _delay(text: str) -> float:
+    milliseconds = float(text)
+    if not 0 <= milliseconds <= _LONGEST_DELAY:
+        raise ValueError(text)
+    return milliseconds
 
 
 def _names(text: str) -> list[str]:

@@ -15,6 +15,7 @@ import grpc
 import tensorflow as tf
 from tensorflow_serving.apis import (
     classification_pb2,
+    inference_pb2,
     input_pb2,
     model_pb2,
     model_service_pb2_grpc,
@@ -27,6 +28,7 @@ from model_server import protocol
 from model_server.errors import BadRequestError, NotServedError, RequestError
 from model_server.metrics import counted
 from model_server.prediction_log import PREDICTION_HEADER, REQUEST_HEADER, Asked
+from model_server.signature import CLASSIFY, REGRESS
 from model_server.versions import Loaded, Versions
 
 _LOG = logging.getLogger("millrace.serving")
@@ -37,22 +39,27 @@ Work = Callable[[Versions, Any, Asked], Any]
 
 
 class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
-    """Answers Predict, Classify, Regress and GetModelMetadata."""
+    """Answers Predict, Classify, Regress, MultiInference and GetModelMetadata."""
 
     def __init__(self, models: Mapping[str, Versions]) -> None:
         self._models = models
 
     async def Predict(self, request: Any, context: Any) -> Any:
         """One request of `predict`."""
-        return await self._answered("predict", _predict, request, context)
+        return await answered(self._models, "predict", request.model_spec, _predict, request, context)
 
     async def Classify(self, request: Any, context: Any) -> Any:
         """One request of `classify`."""
-        return await self._answered("classify", _classify, request, context)
+        return await answered(self._models, "classify", request.model_spec, _classify, request, context)
 
     async def Regress(self, request: Any, context: Any) -> Any:
         """One request of `regress`."""
-        return await self._answered("regress", _regress, request, context)
+        return await answered(self._models, "regress", request.model_spec, _regress, request, context)
+
+    async def MultiInference(self, request: Any, context: Any) -> Any:
+        """Several of `classify` and `regress` over the same examples, by one version."""
+        first = request.tasks[0].model_spec if request.tasks else model_pb2.ModelSpec()
+        return await answered(self._models, "multi_inference", first, _multi_inference, request, context)
 
     async def GetModelMetadata(self, request: Any, context: Any) -> Any:
         """The signatures of a version."""
@@ -62,10 +69,7 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
                 raise BadRequestError(f"metadata_field has to be [{_METADATA_FIELD!r}]")
             return protocol.metadata(model, *_version(request.model_spec))
 
-        return await self._answered("get_model_metadata", told, request, context)
-
-    async def _answered(self, verb: str, work: Work, request: Any, context: grpc.aio.ServicerContext) -> Any:
-        return await answered(self._models, verb, work, request, context)
+        return await answered(self._models, "get_model_metadata", request.model_spec, told, request, context)
 
 
 class ModelService(model_service_pb2_grpc.ModelServiceServicer):
@@ -80,18 +84,19 @@ class ModelService(model_service_pb2_grpc.ModelServiceServicer):
         def told(model: Versions, _: Any, __: Asked) -> Any:
             return protocol.status(model, *_version(request.model_spec))
 
-        return await answered(self._models, "get_model_status", told, request, context)
+        return await answered(self._models, "get_model_status", request.model_spec, told, request, context)
 
 
 async def answered(
     models: Mapping[str, Versions],
     verb: str,
+    spec: model_pb2.ModelSpec,
     work: Work,
     request: Any,
     context: grpc.aio.ServicerContext,
 ) -> Any:
     """Does a request's work in a thread, counts it, and turns what is refused into a status."""
-    name = request.model_spec.name
+    name = spec.name
     try:
         if not name:
             raise BadRequestError("the request names no model, in model_spec.name")
@@ -130,24 +135,52 @@ def _predict(model: Versions, request: Any, asked: Asked) -> Any:
 
 def _classify(model: Versions, request: Any, asked: Asked) -> Any:
     with model.using(*_version(request.model_spec)) as version:
-        rows = protocol.classify(version, asked, request.model_spec.signature_name, _examples(request.input))
-        answer = classification_pb2.ClassificationResponse(
-            model_spec=_spec(model, version, request.model_spec.signature_name)
-        )
-        for row in rows:
-            classes = answer.result.classifications.add()
-            for label, score in row:
-                classes.classes.add(label=label, score=score)
-        return answer
+        name = request.model_spec.signature_name
+        found = _classes(version, asked, name, _examples(request.input))
+        return classification_pb2.ClassificationResponse(model_spec=_spec(model, version, name), result=found)
 
 
 def _regress(model: Versions, request: Any, asked: Asked) -> Any:
     with model.using(*_version(request.model_spec)) as version:
-        values = protocol.regress(version, asked, request.model_spec.signature_name, _examples(request.input))
-        answer = regression_pb2.RegressionResponse(model_spec=_spec(model, version, request.model_spec.signature_name))
-        for value in values:
-            answer.result.regressions.add(value=value)
-        return answer
+        name = request.model_spec.signature_name
+        found = _regressions(version, asked, name, _examples(request.input))
+        return regression_pb2.RegressionResponse(model_spec=_spec(model, version, name), result=found)
+
+
+def _multi_inference(model: Versions, request: Any, asked: Asked) -> Any:
+    first = request.tasks[0].model_spec
+    for task in request.tasks:
+        if (task.model_spec.name, _version(task.model_spec)) != (first.name, _version(first)):
+            raise BadRequestError("all tasks have to name one model and one version: one of them answers")
+        if task.method_name not in (CLASSIFY, REGRESS):
+            raise BadRequestError(f"method_name has to be {CLASSIFY} or {REGRESS}, not {task.method_name!r}")
+    examples = _examples(request.input)
+    answer = inference_pb2.MultiInferenceResponse()
+    with model.using(*_version(first)) as version:
+        for place, task in enumerate(request.tasks):
+            name = task.model_spec.signature_name
+            # What the log has of a request are its rows, once.
+            known = asked if not place else Asked()
+            each = answer.results.add(model_spec=_spec(model, version, name))
+            if task.method_name == CLASSIFY:
+                each.classification_result.CopyFrom(_classes(version, known, name, examples))
+            else:
+                each.regression_result.CopyFrom(_regressions(version, known, name, examples))
+    return answer
+
+
+def _classes(version: Loaded, asked: Asked, name: str, examples: list[bytes]) -> Any:
+    found = classification_pb2.ClassificationResult()
+    for row in protocol.classify(version, asked, name, examples):
+        classes = found.classifications.add()
+        for label, score in row:
+            classes.classes.add(label=label, score=score)
+    return found
+
+
+def _regressions(version: Loaded, asked: Asked, name: str, examples: list[bytes]) -> Any:
+    values = protocol.regress(version, asked, name, examples)
+    return regression_pb2.RegressionResult(regressions=[regression_pb2.Regression(value=value) for value in values])
 
 
 def _values(name: str, tensor: Any) -> Any:

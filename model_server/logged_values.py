@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import tensorflow as tf
 
+from components.runtime import missing as missing_values
 from components.runtime.data import examples
 from model_server.signature import Tensor
 
@@ -39,12 +40,9 @@ def _flat(arrays: Sequence[Array], missing: bool) -> pa.Array:
     if arrays[0].dtype.kind in "OSU":
         return _texts([value for array in arrays for value in array.tolist()], missing)
     values = np.concatenate(arrays)
-    if values.dtype.kind not in "biu":
-        # Parquet has floats of 32 and 64 bits.
-        values = values if values.dtype == np.float64 else values.astype(np.float32)
-        return pa.array(values, mask=np.isnan(values) if missing else None)
-    is_missing = missing and values.dtype.kind == "i"
-    return pa.array(values, mask=values == np.iinfo(values.dtype).min if is_missing else None)
+    # Parquet has floats of 32 and 64 bits.
+    values = values if values.dtype.kind in "biu" or values.dtype == np.float64 else values.astype(np.float32)
+    return pa.array(values, mask=missing_values.where(values) if missing else None)
 
 
 def _texts(values: list[Any], missing: bool) -> pa.Array:
@@ -100,5 +98,4 @@ def _typed(values: list[Any], tensor: Tensor | None) -> pa.Array:
         return _texts(values, missing=True)
     if (tensor.dtype.is_floating) if tensor else any(isinstance(value, float) for value in present):
         return pa.array([None if value is None or value != value else value for value in values], pa.float32())
-    smallest = np.iinfo(np.int64).min
-    return pa.array([None if value == smallest else value for value in values], pa.int64())
+    return pa.array([None if value == missing_values.INTEGER else value for value in values], pa.int64())

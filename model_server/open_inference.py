@@ -11,11 +11,11 @@ from typing import Any
 
 import kserve
 import numpy as np
-from kserve.errors import InvalidInput
+from kserve.errors import InvalidInput, ModelNotReady
 from kserve.protocol.infer_type import InferOutput, InferRequest, InferResponse
 from kserve.utils.numpy_codec import from_np_dtype
 
-from model_server.errors import RequestError
+from model_server.errors import NotReadyError, RequestError
 from model_server.prediction_log import PREDICTION_HEADER, REQUEST_HEADER, Asked
 from model_server.signature import Tensor
 from model_server.versions import Versions
@@ -47,6 +47,7 @@ class OpenInferenceModel(kserve.Model):
 
         Raises:
           InvalidInput: the values do not fit the signature.
+          ModelNotReady: no version is loaded, or too many requests wait.
         """
         if not isinstance(payload, InferRequest):
             raise InvalidInput("the request is not of the Open Inference Protocol")
@@ -65,6 +66,8 @@ class OpenInferenceModel(kserve.Model):
                 signature = version.model.signature("")
                 given = {each.name: each.as_numpy() for each in request.inputs}
                 outputs = version.run(asked, signature, given)
+        except NotReadyError as error:
+            raise ModelNotReady(self.name, str(error)) from None
         except RequestError as error:
             raise InvalidInput(str(error)) from None
         answers = []

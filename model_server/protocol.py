@@ -127,7 +127,9 @@ def _example(features: Mapping[str, Any]) -> bytes:
             else:
                 feature.bytes_list.value.extend(_bytes(each) for each in values)
         except (TypeError, ValueError, AttributeError):
-            raise BadRequestError(f"feature {name!r} has to be a number or a text, or a list of one kind") from None
+            raise BadRequestError(
+                f"feature {name!r} has to be a number, integers of 64 bits, or a text, or a list of one kind"
+            ) from None
     return bytes(example.SerializeToString())
 
 

@@ -68,13 +68,8 @@ class SavedModel:
         Raises:
           BadRequestError: the values do not fit, or the graph refuses them.
         """
-        if unknown := sorted(set(outputs) - set(signature.outputs)):
-            raise BadRequestError(
-                f"signature {signature.name!r} has no output {unknown[0]!r}; "
-                f"it answers {', '.join(sorted(signature.outputs))}"
-            )
+        wanted = signature.wanted(outputs)
         arrays = signature.arrays(given)
-        wanted = outputs or tuple(sorted(signature.outputs))
         try:
             answers = self._callable(signature, wanted)(*(arrays[name] for name in sorted(signature.inputs)))
         except (tf.errors.InvalidArgumentError, tf.errors.OutOfRangeError, tf.errors.UnimplementedError) as error:

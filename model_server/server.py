@@ -38,7 +38,9 @@ _GRACE_SECONDS = 10
 _REQUESTS_AT_ONCE = 32
 
 
-async def serve(models: Mapping[str, Versions], *, address: str, rest_port: int, grpc_port: int, poll: float) -> None:
+async def serve(
+    models: Mapping[str, Versions], *, address: str, rest_port: int, grpc_port: int, poll: float, waiting: int = 0
+) -> None:
     """Serves until the process is asked to end; requests that are there then are answered still.
 
     Args:
@@ -47,8 +49,9 @@ async def serve(models: Mapping[str, Versions], *, address: str, rest_port: int,
       rest_port: 0 for no REST.
       grpc_port: 0 for no gRPC.
       poll: seconds between two looks at the serving directories; 0 to look once.
+      waiting: requests that may wait for others of their batch, each in a thread.
     """
-    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_REQUESTS_AT_ONCE))
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_REQUESTS_AT_ONCE + waiting))
     ended = threading.Event()
     watcher = threading.Thread(target=_watch, args=(models, poll, ended), daemon=True)
     watcher.start()
@@ -77,8 +80,8 @@ async def serve(models: Mapping[str, Versions], *, address: str, rest_port: int,
         loop.add_signal_handler(each, stop.set)
     if rest_port:
         tasks.append(asyncio.create_task(web.serve(sockets=[_listening(address, rest_port)])))
-    waiting = asyncio.create_task(stop.wait())
-    await asyncio.wait([waiting, *tasks], return_when=asyncio.FIRST_COMPLETED)
+    stopped = asyncio.create_task(stop.wait())
+    await asyncio.wait([stopped, *tasks], return_when=asyncio.FIRST_COMPLETED)
     web.should_exit = True
     ended.set()
     for server in servers:

@@ -80,6 +80,18 @@ class Signature:
             raise BadRequestError(f"the inputs have different numbers of examples ({counts})")
         return arrays
 
+    def wanted(self, outputs: tuple[str, ...]) -> tuple[str, ...]:
+        """The outputs that a request names; all where it names none.
+
+        Raises:
+          BadRequestError: there is no such output.
+        """
+        if unknown := sorted(set(outputs) - set(self.outputs)):
+            raise BadRequestError(
+                f"signature {self.name!r} has no output {unknown[0]!r}; it answers {', '.join(sorted(self.outputs))}"
+            )
+        return outputs or tuple(sorted(self.outputs))
+
 
 def read(meta_graph: Any) -> dict[str, Signature]:
     """The signatures of a MetaGraphDef that a client can ask; the graph's own, such as its initialisation, are none."""

@@ -22,6 +22,7 @@ from typing import Any
 from components.runtime.publish import labels as published_labels
 from components.runtime.publish import serving
 from model_server import warm_up
+from model_server.batching import Batches
 from model_server.errors import NotReadyError, NotServedError
 from model_server.prediction_log import Asked, PredictionLog
 from model_server.saved_model import SavedModel
@@ -52,6 +53,7 @@ class Loaded:
       seen: by what its files are known, so that one that could not be loaded is tried again when it has changed, and
         not before.
       refused: `seen` of what lies there now, where that is another than what is in memory, and cannot be loaded.
+      batches: that requests are put together in; None where each is run alone.
     """
 
     number: int
@@ -61,6 +63,7 @@ class Loaded:
     model: SavedModel | None = None
     error: str = ""
     refused: Listing = ()
+    batches: Batches | None = None
     seconds: float = 0.0
     requests: int = field(default=0, repr=False)
 
@@ -80,20 +83,30 @@ class Loaded:
 
         Raises:
           BadRequestError: the values do not fit, or the graph refuses them.
+          NotReadyError: too many requests wait.
         """
         assert self.model is not None
-        if asked.log is None:
-            return self.model.run(signature, given, outputs)
-        arrays = signature.arrays(given)
-        answers = self.model.run(signature, arrays, outputs)
-        asked.answered(self.number, self.model.signatures, signature, arrays, answers)
+        model, wanted, arrays = self.model, signature.wanted(outputs), signature.arrays(given)
+
+        def run(rows: Mapping[str, Any]) -> dict[str, Any]:
+            return model.run(signature, rows, wanted)
+
+        answers = self.batches.run(run, model, signature, arrays, wanted) if self.batches else run(arrays)
+        asked.answered(self.number, model.signatures, signature, arrays, answers)
         return answers
 
 
 class Versions:
     """The versions of one model."""
 
-    def __init__(self, name: str, root: Path, serve_label: str = "", log: PredictionLog | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        root: Path,
+        serve_label: str = "",
+        log: PredictionLog | None = None,
+        batches: Batches | None = None,
+    ) -> None:
         """Nothing is loaded before the first `refresh`.
 
         Args:
@@ -101,10 +114,12 @@ class Versions:
           root: its serving directory.
           serve_label: in service is the version that has this label, whatever is newer; the newest where none has it.
           log: of its predictions; None where they are not logged.
+          batches: that its requests are put together in; None where each is run alone.
         """
         self.name = name
         self.root = root
         self.log = log
+        self._batches = batches
         self._serve_label = serve_label
         self._known: dict[int, Loaded] = {}
         self._labels: dict[str, int] = {}
@@ -179,7 +194,7 @@ class Versions:
             return is_served
         if known and seen in (known.seen, known.refused):
             return is_served
-        version = Loaded(number, folder, State.LOADING, seen)
+        version = Loaded(number, folder, State.LOADING, seen, batches=self._batches)
         if not is_served:
             with self._lock:
                 self._known[number] = version

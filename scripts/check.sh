@@ -19,7 +19,7 @@ check() {
 
 check "style (ruff)" "$tools/ruff" check --quiet --output-format=concise .
 check "format (ruff)" "$tools/ruff" format --check .
-check "types (mypy)" "$tools/mypy" --python-executable "$client"
+check "types (mypy)" "$tools/python" -m mypy --python-executable "$client"
 check "imports (import-linter)" env PYTHONPATH=. "$tools/python" "$tools/lint-imports"
 check "component specs" "$client" -m pytest -q tests/test_specs.py
 check "generated pages" "$client" -m scripts.pages.stages_page --check

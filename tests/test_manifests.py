@@ -14,6 +14,8 @@ import pytest
 import yaml
 
 from components.runtime import VERSION
+from components.runtime.publish import receiver, slack
+from components.runtime.stage import kubernetes
 from runners.settings.parameters import PARAMETERS
 from tests.manifest_support import (
     MANIFESTS,
@@ -179,6 +181,11 @@ def test_rights_are_the_least() -> None:
         ("argoproj.io", "workflowtaskresults", "create"),
         ("argoproj.io", "workflowtaskresults", "patch"),
     ]
+    # The stage that begins a run does no more than that.
+    begins = [
+        (resource, verb) for _, resource, verb in roles()["millrace-retrain"] if resource != "workflowtaskresults"
+    ]
+    assert begins == [("workflowtemplates", "get"), ("workflows", "create"), ("workflows", "get")]
     for group, resource, verb in [right for rights in roles().values() for right in rights]:
         assert "*" not in (group, resource, verb)
         assert resource not in ("secrets", "pods/exec", "serviceaccounts/token")
@@ -236,6 +243,34 @@ def test_pods_mount_the_claim() -> None:
             names = {volume["name"] for volume in spec["volumes"]}
             assert {mount["name"] for mount in container["volumeMounts"]} <= names
             assert "/millrace" in [mount["mountPath"] for mount in container["volumeMounts"]]
+
+
+# --- the receiver of Slack's buttons
+
+
+def test_the_receiver_is_what_the_module_takes_and_reaches_what_it_needs() -> None:
+    spec = the("Deployment", "approvals")["spec"]["template"]["spec"]
+    [container] = spec["containers"]
+    options = dict(argument.removeprefix("--").split("=", 1) for argument in container["args"])
+    assert container["command"][-1] == receiver.__name__
+    assert options == {"directory": "/millrace/serving", "address": "0.0.0.0", "port": str(receiver.PORT)}
+    assert container["ports"] == [{"name": "http", "containerPort": receiver.PORT}]
+    assert {container[probe]["httpGet"]["path"] for probe in ("readinessProbe", "livenessProbe")} == {receiver.HEALTH}
+    [secret] = container["env"]
+    assert secret["name"] == slack.SECRET
+    assert secret["valueFrom"].keys() == {"secretKeyRef"}
+    assert Path(container["volumeMounts"][-1]["mountPath"]) == kubernetes.ACCOUNT
+    assert roles()["millrace-approvals"] == [
+        ("argoproj.io", "workflows", "get"),
+        ("argoproj.io", "workflows", "patch"),
+    ]
+    labels = the("Deployment", "approvals")["spec"]["template"]["metadata"]["labels"].items()
+    for selector in (
+        the("Deployment", "approvals")["spec"]["selector"]["matchLabels"],
+        the("Service", "approvals")["spec"]["selector"],
+        the("NetworkPolicy", "approvals")["spec"]["podSelector"]["matchLabels"],
+    ):
+        assert selector.items() <= labels
 
 
 # --- the server

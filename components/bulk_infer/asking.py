@@ -15,6 +15,7 @@ import tensorflow as tf
 from tfx_bsl.coders.example_coder import ExamplesToRecordBatchDecoder
 
 from components.runtime.errors import InputError, did_you_mean, operation_cause
+from components.runtime.missing import stand_in
 from components.runtime.module_file.signatures import EXAMPLES, FROM_EXAMPLES, SERVING_DEFAULT
 
 Array = np.ndarray[Any, Any]
@@ -234,7 +235,7 @@ def _column(batch: pa.RecordBatch, name: str) -> pa.Array:
 def _tensor(name: str, spec: Any, column: pa.Array) -> tf.Tensor:
     """A feature of all rows as the signature takes it; a missing value as `signatures.export` has it."""
     rows = len(column)
-    missing: Any = b"" if spec.dtype == tf.string else spec.dtype.min if spec.dtype.is_integer else math.nan
+    missing = stand_in(spec.dtype.as_numpy_dtype)
     lengths, values = np.zeros(rows, np.int64), np.array([], dtype=object)
     if not pa.types.is_null(column.type):
         lengths = pc.fill_null(pc.list_value_length(column), 0).to_numpy()

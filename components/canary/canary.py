@@ -1,6 +1,7 @@
 """Gives a pushed version a share of the traffic, watches it beside the stable one, and promotes it or takes it back.
 
-Whatever ends the stage without a verdict, the stable version has all traffic again.
+Whatever ends the stage without a verdict, the stable version has all traffic again. What goes wrong takes the new
+version back, as a verdict against it does: a server that goes by no label serves the newest.
 """
 
 from __future__ import annotations
@@ -12,21 +13,23 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from components.canary import answers as asking
 from components.canary import judging, page, tensorflow_serving, versions
-from components.canary.kubernetes import Kubernetes
 from components.canary.servers import Servers
 from components.canary.traffic import CANARY, STABLE, InferenceService, Route, Traffic
 from components.canary.watching import Sample, Step, watch
 from components.runtime.errors import InputError, StageError, TransientError
 from components.runtime.publish import labels, serving
 from components.runtime.stage.artifacts import InputArtifact, OutputArtifact
+from components.runtime.stage.kubernetes import Asker, Kubernetes
 from components.runtime.stage.progress import report as progress
 
 FILE = "canary.json"
 _POLL_SECONDS = 1.0
+_ASKER = Asker("canary shares traffic on Kubernetes", "canary.kubernetes", "manifests/serving/canary")
 
 
 @dataclass
@@ -115,9 +118,10 @@ def canary(
 
     Raises:
       InputError: a parameter is wrong, or what shares the traffic is not there or may not be changed.
-      TransientError: Kubernetes does not answer; all traffic is at the stable version then, as far as that could be.
+      TransientError: Kubernetes does not answer.
+      Both say what became of the new version; all traffic is at the stable one then, as far as that could be.
     """
-    _check(route, inference_service, steps, step_minutes, min_requests, rows, bounds, label)
+    labels.check(label)
     facts = pushed_model.metadata
     canary.directory()
     if not facts.get("pushed"):
@@ -131,54 +135,62 @@ def canary(
         if not stable:
             versions.give_label(root, destination, label, version)
         return _told(Verdict(True, reason, stable=stable), version, label, canary, metrics, report)
-    cluster = Kubernetes(kubernetes)
-    name = model_name or (inference_service.rpartition("/")[2] if inference_service else root.name)
-    traffic: Traffic = (
-        InferenceService(cluster, inference_service, model_uri, port)
-        if inference_service
-        else Route(cluster, route, stable_service, canary_service)
-    )
-    servers = Servers(cluster, traffic, name)
     verdict = Verdict(False, "", stable=stable)
-    with _stopped_by_signals(), _given_back(traffic):
-        try:
-            traffic.begin(version)
-            _wait_until_ready(servers, CANARY, version, ready_minutes * 60)
-            _wait_until_ready(servers, STABLE, stable, ready_minutes * 60)
-            if rows:
-                verdict.answers = _answers(servers, examples, split, rows, version)
-            begun = time.monotonic()
-            for percent in steps:
-                progress(
-                    f"{percent} % of the traffic of {traffic.where} for version {version}, for {step_minutes:g} minutes"
-                )
-                traffic.give(percent)
-                step = watch(
-                    servers,
-                    percent,
-                    version,
-                    step_minutes * 60,
-                    min_requests,
-                    bounds,
-                    verdict.answers,
-                    begun,
-                    verdict.samples,
-                )
-                verdict.steps.append(step)
-                if step.refused:
-                    raise _Refused(f"at {percent} % of the traffic {step.refused}")
-            versions.promote(root, destination, label, version)
-            if config_map:
-                tensorflow_serving.hold(cluster, config_map, name, label, version)
-            _wait_until_ready(servers, STABLE, version, ready_minutes * 60)
-            traffic.settle(promoted=True)
-            verdict.promoted = True
-            verdict.reason = f"it kept every bound at {', '.join(f'{each} %' for each in steps)} of the traffic"
-        except (_Refused, versions.OvertakenError) as refused:
-            verdict.reason = str(refused)
-            traffic.settle(promoted=False)
-            if roll_back:
-                verdict.put_back = versions.put_back(root, destination, stable, version, verdict.reason, run)
+    try:
+        versions.check_newest(root, destination, version)
+    except versions.OvertakenError as overtaken:
+        verdict.reason = str(overtaken)
+        return _told(verdict, version, label, canary, metrics, report)
+    with _taken_back(root, destination, label, stable, version, run, roll_back=roll_back):
+        _check(route, inference_service, steps, step_minutes, min_requests, rows, bounds)
+        cluster = Kubernetes(_ASKER, kubernetes)
+        name = model_name or (inference_service.rpartition("/")[2] if inference_service else root.name)
+        traffic: Traffic = (
+            InferenceService(cluster, inference_service, model_uri, port)
+            if inference_service
+            else Route(cluster, route, stable_service, canary_service)
+        )
+        servers = Servers(cluster, traffic, name)
+        with _stopped_by_signals(), _given_back(traffic):
+            try:
+                traffic.begin(version)
+                _wait_until_ready(servers, CANARY, version, ready_minutes * 60)
+                _wait_until_ready(servers, STABLE, stable, ready_minutes * 60)
+                if rows:
+                    verdict.answers = _answers(servers, examples, split, rows, version)
+                begun = time.monotonic()
+                for percent in steps:
+                    progress(
+                        f"{percent} % of the traffic of {traffic.where} for version {version}, "
+                        f"for {step_minutes:g} minutes"
+                    )
+                    traffic.give(percent)
+                    step = watch(
+                        servers,
+                        percent,
+                        version,
+                        step_minutes * 60,
+                        min_requests,
+                        bounds,
+                        verdict.answers,
+                        begun,
+                        verdict.samples,
+                    )
+                    verdict.steps.append(step)
+                    if step.refused:
+                        raise _Refused(f"at {percent} % of the traffic {step.refused}")
+                versions.promote(root, destination, label, version)
+                if config_map:
+                    tensorflow_serving.hold(cluster, config_map, name, label, version)
+                _wait_until_ready(servers, STABLE, version, ready_minutes * 60)
+                traffic.settle(promoted=True)
+                verdict.promoted = True
+                verdict.reason = f"it kept every bound at {', '.join(f'{each} %' for each in steps)} of the traffic"
+            except (_Refused, versions.OvertakenError) as refused:
+                verdict.reason = str(refused)
+                traffic.settle(promoted=False)
+                if roll_back:
+                    verdict.put_back = versions.put_back(root, destination, stable, version, verdict.reason, run)
     return _told(verdict, version, label, canary, metrics, report)
 
 
@@ -190,7 +202,6 @@ def _check(
     min_requests: int,
     rows: int,
     bounds: Mapping[str, float],
-    label: str,
 ) -> None:
     if bool(route) == bool(inference_service):
         raise InputError("canary needs what shares the traffic: either canary.route or canary.inference_service")
@@ -200,7 +211,6 @@ def _check(
     if not step_minutes > 0 or min_requests < 1 or rows < 0:
         raise InputError("step_minutes has to be above 0, min_requests 1 or more, rows 0 or more")
     judging.check_bounds(bounds)
-    labels.check(label)
 
 
 def _wait_until_ready(servers: Servers, side: str, version: int, seconds: float) -> None:
@@ -235,6 +245,22 @@ def _answers(servers: Servers, examples: InputArtifact, split: str, count: int, 
     if found is not None:
         progress(f"{found:.1%} of the rows are answered otherwise")
     return found
+
+
+@contextlib.contextmanager
+def _taken_back(
+    root: Path, destination: str, label: str, stable: int, version: int, run: str, *, roll_back: bool
+) -> Iterator[None]:
+    """Takes the new version back where something goes wrong; a stage that is ended from outside is begun again."""
+    try:
+        yield
+    except Exception as error:
+        reason = str(error) or type(error).__name__
+        became = versions.take_back(root, destination, label, stable, version, reason, run, roll_back=roll_back)
+        if isinstance(error, StageError):
+            raise type(error)(f"{error}; {became}") from None
+        progress(became)
+        raise
 
 
 @contextlib.contextmanager

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from components.canary import counters
 from components.canary.counters import Counted
-from components.canary.kubernetes import Kubernetes
 from components.canary.traffic import Pod, Traffic
 from components.runtime.errors import StageError, TransientError
 from components.runtime.model_server.client import Client
+from components.runtime.stage.kubernetes import Kubernetes
 
 
 @dataclass(frozen=True)

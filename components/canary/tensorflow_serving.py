@@ -8,8 +8,8 @@ from __future__ import annotations
 import json
 import re
 
-from components.canary.kubernetes import Kubernetes, place_of
 from components.runtime.errors import InputError
+from components.runtime.stage.kubernetes import Kubernetes, place_of
 from components.runtime.stage.progress import report as progress
 
 KEY = "models.config"

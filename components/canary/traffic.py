@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-from components.canary.kubernetes import Kubernetes, place_of
 from components.runtime.errors import InputError
+from components.runtime.stage.kubernetes import Kubernetes, place_of
 
 _ROUTES = "/apis/gateway.networking.k8s.io/v1/namespaces/{namespace}/httproutes/{name}"
 _SLICES = (

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Mapping
 from pathlib import Path
 
 from components.runtime import VERSION
-from components.runtime.errors import InputError
-from components.runtime.publish import labels, publishing, serving
+from components.runtime.errors import InputError, StageError
+from components.runtime.publish import exports, labels, publishing, serving
 from components.runtime.stage.progress import report as progress
+
+_BY = "canary"
+"""Who takes a version back, in the manifest of what comes in its place."""
 
 
 class OvertakenError(Exception):
@@ -27,6 +32,27 @@ def stable_version(root: Path, destination: str, label: str, version: int, repla
         give_label(root, destination, label, replaced)
         return replaced
     return found
+
+
+def check_newest(root: Path, destination: str, version: int) -> None:
+    """Whether a version is the newest still, before it gets any traffic.
+
+    Raises:
+      OvertakenError: another model has come meanwhile.
+      InputError: it was taken back by an earlier try of the stage.
+    """
+    folders = dict(serving.numbered(root))
+    if (newest := max(folders)) == version:
+        return
+    with contextlib.suppress(serving.DamagedError):
+        found = serving.read_version(newest, folders[newest])
+        told = found.about.get(serving.ROLLED_BACK) if found else None
+        if isinstance(told, Mapping) and (told.get("by"), told.get("replaced")) == (_BY, version):
+            raise InputError(
+                f"{destination}: version {version} was taken back, version {newest} is the model of version "
+                f"{told.get('same_as')} again; run the pipeline again"
+            )
+    raise OvertakenError(f"version {newest} has come meanwhile, whose own canary tells more")
 
 
 def give_label(root: Path, destination: str, label: str, version: int) -> None:
@@ -74,10 +100,39 @@ def put_back(root: Path, destination: str, stable: int, version: int, reason: st
                 progress(f"version {stable} was not pushed by Millrace; it is not put back")
                 return 0
             serving.verify(model)
+            exports.verify(model)
         except serving.DamagedError as error:
             progress(f"version {stable} is not put back: it is damaged: {error}")
             return 0
         producer = f"millrace/canary {VERSION}"
-        number = publishing.put_back(root, model, version, producer, by="canary", why=reason, run=run)
+        number = publishing.put_back(root, model, version, producer, by=_BY, why=reason, run=run)
     progress(f"version {number} of {destination} is the model of version {stable} again")
     return number
+
+
+def take_back(
+    root: Path, destination: str, label: str, stable: int, version: int, reason: str, run: str, *, roll_back: bool
+) -> str:
+    """Has what was served stay served where something went wrong, as far as can be.
+
+    Args:
+      root: the serving directory.
+      destination: what people call it.
+      label: of the stable version, which the new one may have got already.
+      stable: the version that was served.
+      version: the one that is taken back.
+      reason: what went wrong.
+      run: that says so.
+      roll_back: whether the stable model becomes the newest version again.
+
+    Returns:
+      what became of it, for people.
+    """
+    try:
+        if labels.known(root).get(label) == version:
+            give_label(root, destination, label, stable)
+        number = put_back(root, destination, stable, version, reason, run) if roll_back else 0
+    except (StageError, OSError) as error:
+        return f"version {version} could not be taken back: {error}"
+    again = f"version {version} is taken back, version {number} is the model of version {stable} again"
+    return again if number else f"{label} is version {stable} still, version {version} stays where it is"

@@ -9,6 +9,7 @@ import numpy as np
 
 from components.explain.findings import Fairness, Findings
 from components.runtime.explaining.rows import OTHER, Array, Rows, kind, take, told
+from components.runtime.explaining.thresholds import THRESHOLDS, Group
 
 FILE = "explanations.json"
 
@@ -86,11 +87,23 @@ def _row(findings: Findings, place: int) -> dict[str, Any]:
     return made
 
 
+def counts(group: Group) -> dict[str, Any]:
+    """The rows of a group, and how many of them each threshold decides to be positive, rightly and wrongly."""
+    return {
+        "rows": group.rows,
+        "labelled": group.labelled,
+        "right": group.right.tolist(),
+        "wrong": group.wrong.tolist(),
+    }
+
+
 def _fairness(each: Fairness) -> dict[str, Any]:
     return {
         "feature": each.feature,
         "groups": {group.name: group.rows for group in each.groups},
         "left_out": list(each.left_out),
+        "at": [_number(value) for value in THRESHOLDS],
+        "counts": {group.name: counts(group) for group in each.groups},
         "goals": [
             {
                 "goal": chosen.goal,

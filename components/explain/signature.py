@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from components.runtime import missing
 from components.runtime.data import examples as tf_examples
 from components.runtime.explaining.rows import Array, Rows, count
 from components.runtime.module_file.predictions import ExportedModel
@@ -35,7 +36,7 @@ def _column(values: Sequence[list[Any]]) -> Array:
     if isinstance(first, bytes):
         return np.array([each[0] if each else b"" for each in values], object)
     if isinstance(first, int):
-        return np.array([each[0] if each else np.iinfo(np.int64).min for each in values], np.int64)
+        return np.array([each[0] if each else missing.INTEGER for each in values], np.int64)
     return np.array([each[0] if each else np.nan for each in values], np.float32)
 
 
@@ -43,7 +44,7 @@ def _examples(rows: Rows) -> Array:
     def plain(value: Any) -> Any:
         if isinstance(value, list):
             return value
-        absent = value == b"" or value != value or (isinstance(value, np.integer) and value == np.iinfo(np.int64).min)
+        absent = value == b"" or value != value or (isinstance(value, np.integer) and value == missing.INTEGER)
         return [] if absent else [value.item() if isinstance(value, np.generic) else value]
 
     records = [

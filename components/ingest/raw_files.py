@@ -75,7 +75,7 @@ def open_files(
         from components.ingest.tables.parquet import ParquetTable
 
         parquet = ParquetTable.scan(files)
-        parquet.columns = as_known(parquet.columns, known or {}, parquet.stored)
+        parquet.columns = as_known(parquet.columns, known or {}, parquet.stored, parquet.unsigned)
         return RawFiles(
             _table_parts(parquet.batches()),
             _labels(parquet.columns),

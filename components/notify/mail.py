@@ -11,9 +11,9 @@ from email.message import EmailMessage
 from email.utils import formatdate, make_msgid
 from typing import Any
 
-from components.notify.bounded import SILENCE_SECONDS, TOTAL_SECONDS, bounded
 from components.notify.message import Message
 from components.runtime.errors import InputError, TransientError
+from components.runtime.stage.bounded import SILENCE_SECONDS, TOTAL_SECONDS, bounded
 from components.runtime.stage.progress import report
 
 USER, PASSWORD = "MILLRACE_MAIL_USER", "MILLRACE_MAIL_PASSWORD"

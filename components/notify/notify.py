@@ -11,8 +11,8 @@ from components.notify.message import Message
 from components.runtime.errors import InputError, StageError, TransientError
 from components.runtime.stage.artifacts import OutputArtifact
 from components.runtime.stage.progress import report
+from components.runtime.stage.webhook import URL
 
-URL = "MILLRACE_NOTIFY_URL"
 _WHEN = ("always", "failure", "success")
 
 

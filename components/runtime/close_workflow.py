@@ -7,6 +7,7 @@ and `report` know the run, and removes what killed pods left half-written.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 from collections.abc import Sequence
@@ -19,6 +20,7 @@ from components.runtime.launch.command import end_with, mounted, pairs
 from components.runtime.launch.task_specification import PYTHON_TYPES
 from components.runtime.launch.workplace import sweep_run
 from components.runtime.lineage.times import last_attempt
+from components.runtime.publish import approval, serving
 from components.runtime.records import final_status, run_record
 from components.runtime.stage import progress
 from components.runtime.stage.executor import convert
@@ -42,7 +44,7 @@ def record(
       root: the pipeline root.
       run: the Workflow's name.
       plan: `pipeline`, `parameters` with their types, and `tasks`, each with `name`, `stage`, `after`, `condition`
-        and, where it shares its pod with others, `pod`.
+        and, where it shares its pod with others, `pod`, and where it has other nodes before its own, `nodes`.
       started: when the Workflow was made, RFC 3339.
       status: how it ended, from `final_status.of_workflow`.
       parameters: of the Workflow.
@@ -82,7 +84,7 @@ def _attempts(task: dict[str, Any], tasks: Sequence[dict[str, Any]], failed: dic
     """Why attempts of a task did not go well; of one that shares its pod, those that name it, or as the first none."""
     name = task["name"]
     if "pod" not in task:
-        return failed.get(name, [])
+        return [why for node in (*task.get("nodes", []), name) for why in failed.get(node, [])]
     in_pod = [each["name"] for each in tasks if each.get("pod") == task["pod"]]
     return [
         why.removeprefix(f"{name}: ")
@@ -107,6 +109,7 @@ def _notes(root: Path, run: str, tasks: Sequence[dict[str, Any]], status: dict[s
         # Argo knows the pod. Of several tasks in it, those before the one that it was at have left their notes.
         of_pod = [task["name"] for task in tasks if task.get("pod") == ended]
         ended = next((name for name in of_pod if name not in notes), ended)
+        ended = next((task["name"] for task in tasks if ended in task.get("nodes", [])), ended)
         code = EXIT_INTERRUPTED if facts.get("outside") else status["error"]["code"]
         notes.setdefault(ended, {"execution": "", "error": status["error"]["message"], "code": code})
     return notes
@@ -167,6 +170,9 @@ def _run(arguments: argparse.Namespace) -> None:
     folder = root / "runs" / arguments.run
     folder.mkdir(parents=True, exist_ok=True)
     run_record.write(folder, made)
+    with contextlib.suppress(InputError, OSError):
+        # Of a Workflow that was stopped while it was suspended nobody else takes it away.
+        approval.withdraw_all(serving.serving_root(parameters.get("serving_directory", "")), arguments.run)
     removed = sweep_run(root, arguments.run)
     left = f", {removed} half-written left-overs removed" if removed else ""
     progress.report(f"{made['state']}: {folder.relative_to(root)}/{run_record.FILE} written{left}")

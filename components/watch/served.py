@@ -27,6 +27,7 @@ class Served:
       columns: the same, as labels are read by it.
       statistics: of that data.
       split: the one that they are of.
+      model_digest: of its model, by which lineage knows it.
       metrics: by name, when it was blessed; none where its manifest has none.
     """
 
@@ -35,6 +36,7 @@ class Served:
     columns: Mapping[str, Column]
     statistics: Statistics
     split: str
+    model_digest: str
     metrics: Mapping[str, Any]
 
 
@@ -72,5 +74,6 @@ def find(destination: str, number: int) -> Served:
         schema_columns.read(Path(told.schema)),
         statistics[split],
         split,
+        version.model_digest,
         metrics if isinstance(metrics, Mapping) else {},
     )

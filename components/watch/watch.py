@@ -123,6 +123,7 @@ def watch(
     (watched.directory() / FILE).write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")
     (watched.path / f"{MARK}{decided.state.upper()}").touch()
     watched.metadata |= {"state": decided.state, "reason": decided.reason, "version": served.number}
+    watched.metadata["model_digest"] = served.model_digest
     watched.metadata["rows"] = sum(each.rows for each in looked)
     if decided.metrics is not None:
         metrics.metadata |= {each.name: each.value for each in looked[decided.metrics].metrics}
@@ -178,7 +179,7 @@ def _labels(folder: Path, label: Column | None, since: datetime) -> labels_modul
       label: what a label has to be; where nobody knows, labels stay as they are.
       since: that time.
     """
-    found = prediction_log.read_labels(folder)
+    found = prediction_log.read_labels(folder, since)
     # (A class may go by its number, and be one that was not there when the model was trained.)
     if label is None or label.type == BYTES:
         return labels_module.Read(found, found.slice(0, 0), "")

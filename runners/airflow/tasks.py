@@ -159,7 +159,8 @@ class Tasks:
         options = self._options
         spec: dict[str, Any] = dict(pod.template)
         if options.service_account:
-            spec["serviceAccountName"] = options.service_account
+            # (That of the task itself goes first.)
+            spec.setdefault("serviceAccountName", options.service_account)
         if pod.pull_secrets:
             spec["imagePullSecrets"] = [{"name": name} for name in sorted(set(pod.pull_secrets))]
         return spec

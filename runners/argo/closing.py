@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from components.runtime.records.argo_workflow import CLOSING, without_tags
+from runners.argo import suspending
 from runners.argo.options import ArgoOptions
 from runners.argo.retries import attempts
-from runners.argo.values import CLOSING, without_tags
 from runners.compiled.launching import CLOSING_SECONDS, CLOSING_TASK, LAUNCHER_RESOURCES, closer, plan
 from runners.compiled.pod_security import CONTAINER_SECURITY
 from runners.compiled.pods import SCRATCH, Pod, same_node
@@ -68,8 +69,14 @@ def template(pipeline: Pipeline, options: ArgoOptions, labels: dict[str, str]) -
 def _plan(pipeline: Pipeline, options: ArgoOptions) -> dict[str, Any]:
     """What the record says of tasks that did not run, and what tells a stop from other ends."""
     retries = {task.pod: attempts(task.retry, options) for task in pipeline.tasks.values()}
+    told = plan(pipeline)
     return {
         "pipeline": pipeline.name,
         "retries": {pod: count for pod, count in retries.items() if count},
         "deadline_seconds": options.deadline_seconds,
-    } | plan(pipeline)
+        "parameters": told["parameters"],
+        "tasks": [
+            each | ({"nodes": before} if (before := suspending.nodes_before([pipeline.tasks[each["name"]]])) else {})
+            for each in told["tasks"]
+        ],
+    }

@@ -99,11 +99,48 @@ class ArgoCluster:
             made = self._workflows.create_namespaced_custom_object(body=workflow, **self._place())
         return str(answers.resource(self.where, made)["metadata"]["name"])
 
+    def store(self, template: dict[str, Any]) -> str:
+        """Creates a WorkflowTemplate, or puts it in the place of the one of its name; says which."""
+        from kubernetes import client
+
+        name, self.namespace = template["metadata"]["name"], self.place(template)
+        place = self._place("workflowtemplates")
+        with self._doing(f"storing {name} in the namespace {self.namespace}"):
+            try:
+                there = self._workflows.get_namespaced_custom_object(name=name, **place)
+            except client.ApiException as error:
+                if error.status != 404 or "page not found" in str(error.body):
+                    raise
+                self._workflows.create_namespaced_custom_object(body=template, **place)
+                return "created"
+            known = answers.resource(self.where, there)
+            if known["spec"] == template["spec"]:
+                return "unchanged"
+            metadata = template["metadata"] | {"resourceVersion": known["metadata"]["resourceVersion"]}
+            self._workflows.replace_namespaced_custom_object(name=name, body=template | {"metadata": metadata}, **place)
+            return "replaced"
+
     def get(self, name: str) -> dict[str, Any]:
         """A Workflow, with its status."""
         with self._doing(f"asking for the workflow {name}"):
             workflow = self._workflows.get_namespaced_custom_object(name=name, **self._place())
         return answers.resource(self.where, workflow)
+
+    def patch(self, name: str, changes: dict[str, Any]) -> None:
+        """Changes a Workflow by a merge patch.
+
+        Raises:
+          TransientError: it has changed since the version that the patch is of.
+        """
+        from kubernetes import client
+
+        with self._doing(f"answering the workflow {name}"):
+            try:
+                self._workflows.patch_namespaced_custom_object(name=name, body=changes, **self._place())
+            except client.ApiException as error:
+                if error.status == 409:
+                    raise TransientError(f"{self.where}: the workflow {name} changes all the time; try again") from None
+                raise
 
     def state(self, name: str) -> RemoteRun:
         """The state of a Workflow."""
@@ -397,4 +434,10 @@ class ArgoCluster:
 
 
 def _has_run(workflow: dict[str, Any], node: dict[str, Any]) -> bool:
-    return argo_state.pod_node(workflow, node).get("phase") in ("Running", "Succeeded", "Failed", "Error")
+    # (Where a Workflow was suspended there was no pod.)
+    return node.get("type") != "Suspend" and argo_state.pod_node(workflow, node).get("phase") in (
+        "Running",
+        "Succeeded",
+        "Failed",
+        "Error",
+    )

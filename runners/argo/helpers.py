@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from components.runtime.errors import InputError
-from runners.argo.values import CLOSING
+from components.runtime.records.argo_workflow import CLOSING
 
 LABEL = "millrace/helper-of"
 """Label of these Workflows."""

@@ -7,8 +7,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from components.runtime.text.workflow_nodes import nodes
 from runners.argo.helpers import closing_container, helper
-from runners.remote.workflow_nodes import nodes
 
 _TAG = re.compile(r"\{\{([^{}]+)\}\}")
 

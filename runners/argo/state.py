@@ -8,11 +8,13 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from components.runtime.publish import suspension
 from components.runtime.records import argo_messages
 from components.runtime.stage.progress import WAITS
-from runners.argo import approving, fused_tasks, retries, task_logs
+from components.runtime.text.workflow_nodes import nodes
+from runners.argo import fused_tasks, retries, task_logs
 from runners.argo.fused_tasks import Told
-from runners.remote.workflow_nodes import nodes
+from runners.argo.suspending import ASK, STAGE, WAIT
 from runners.settings.parameters import moment
 from runners.terminal.follow import RemoteRun, RemoteTask
 
@@ -80,8 +82,11 @@ def asking(workflow: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 def _asks(workflow: dict[str, Any], node: dict[str, Any]) -> bool:
     templates = {str(each.get("name")): each for each in workflow["spec"].get("templates") or []}
-    metadata = (templates.get(str(node.get("templateName"))) or {}).get("metadata") or {}
-    return (metadata.get("labels") or {}).get("millrace/stage") == approving.STAGE
+    name = str(node.get("templateName"))
+    metadata = (templates.get(name) or {}).get("metadata") or {}
+    # Where the Workflow is suspended meanwhile, no pod waits.
+    suspended = f"{name.removesuffix(ASK)}{WAIT}" in templates
+    return (metadata.get("labels") or {}).get("millrace/stage") == STAGE and not suspended
 
 
 def remote_run(
@@ -183,6 +188,10 @@ def _task(
     state = _STATES.get(node.get("phase") or "Pending", "waiting")
     if state == "skipped":
         return RemoteTask(name, state)
+    if node.get("type") == "Suspend" and state == "running":
+        question = suspension.question_of(node)
+        note = f"{WAITS}a person: {question.command} (until {question.deadline})" if question else "suspended"
+        return RemoteTask(name, "waiting", moment(node.get("startedAt")), error=note, asks=bool(question))
     if state == "done" and _output(last, argo_messages.STATE_OUTPUT) == "cached":
         state = "cached"
     message = last.get("message") or ""

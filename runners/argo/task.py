@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from components.runtime.errors import InputError
 from components.runtime.launch.command import EXECUTION_OUTPUT
 from components.runtime.records import argo_messages
-from runners.argo import foreign
+from components.runtime.records.argo_workflow import CLOSING, without_tags
+from runners.argo import foreign, suspending
 from runners.argo.conditions import reference, when
 from runners.argo.options import ArgoOptions
 from runners.argo.retries import strategy
-from runners.argo.values import CLOSING, without_tags
+from runners.argo.values import node_name
 from runners.compiled.conditions import Reference
 from runners.compiled.images import FUSED
 from runners.compiled.launching import LAUNCHER_RESOURCES, lender, parameters_of, read_from, specification, waits_for
@@ -66,7 +66,17 @@ class Tasks:
                 )
         return references
 
-    def dag_task(self, tasks: Sequence[TaskSpec]) -> dict[str, Any]:
+    def dag_tasks(self, tasks: Sequence[TaskSpec]) -> list[dict[str, Any]]:
+        """The nodes of these tasks in the DAG: that of their pod, and of what waits for a person those before it."""
+        node = self._dag_task(tasks)
+        return suspending.dag_tasks(node, plain=self._plain) if suspending.suspends(tasks) else [node]
+
+    @property
+    def _plain(self) -> bool:
+        """Whether no task has a condition, so that none is skipped."""
+        return not any(each.conditions for each in self._pipeline.tasks.values())
+
+    def _dag_task(self, tasks: Sequence[TaskSpec]) -> dict[str, Any]:
         """The pod of these tasks in the DAG: after what, when, with which arguments."""
         node = self._nodes[tasks[0].name]
         found: dict[str, Any] = {"name": node, "template": node} | self._after(tasks)
@@ -83,7 +93,7 @@ class Tasks:
             for earlier in read_from(self._pipeline, tasks)
         ]
         parameters += [
-            {"name": _node_name(foreign.input_name(each)), "value": self._output_tag(each)}
+            {"name": node_name(foreign.input_name(each)), "value": self._output_tag(each)}
             for each in foreign.reads(tasks[0])
         ]
         if parameters:
@@ -118,7 +128,7 @@ class Tasks:
         nodes = [node for node in dict.fromkeys(self._nodes.values()) if node in direct]
         if not nodes:
             return {}
-        if not any(each.conditions for each in self._pipeline.tasks.values()):
+        if self._plain:
             return {"dependencies": nodes}
         succeeded = {self._nodes[earlier] for earlier in decisive}
         parts = [
@@ -127,14 +137,19 @@ class Tasks:
         ]
         return {"depends": " && ".join(parts)}
 
-    def template(self, tasks: Sequence[TaskSpec]) -> dict[str, Any]:
+    def templates(self, tasks: Sequence[TaskSpec]) -> list[dict[str, Any]]:
+        """The templates of the nodes of `dag_tasks`."""
+        template = self._template(tasks)
+        return suspending.templates(template, OUTPUTS) if suspending.suspends(tasks) else [template]
+
+    def _template(self, tasks: Sequence[TaskSpec]) -> dict[str, Any]:
         """The pod of these tasks."""
         first, options, node = tasks[0], self._options, self._nodes[tasks[0].name]
         config = self._platform.get(first.executor, {})
         pod = Pod(first.pod, first.pod_container, config, options.claim, options.mount_path)
         self.pull_secrets.update(pod.pull_secrets)
         inputs = [*parameters_of(tasks), *(_execution_input(name) for name in read_from(self._pipeline, tasks))]
-        inputs += [_node_name(foreign.input_name(each)) for each in foreign.reads(first)]
+        inputs += [node_name(foreign.input_name(each)) for each in foreign.reads(first)]
         template: dict[str, Any] = {"name": node}
         if inputs:
             template["inputs"] = {"parameters": [{"name": name} for name in inputs]}
@@ -187,7 +202,7 @@ class Tasks:
     def _given(self, source: Source) -> str:
         """How a template names a parameter that it is given."""
         if isinstance(source, Output):
-            return _node_name(foreign.input_name(source))
+            return node_name(foreign.input_name(source))
         assert isinstance(source, Parameter), source
         return source.name
 
@@ -199,7 +214,7 @@ class Tasks:
         arguments = ["--root", self._options.mount_path, "--run", "{{workflow.name}}"]
         arguments += ["--started", "{{workflow.creationTimestamp.RFC3339}}"]
         for task in tasks:
-            arguments += ["--task", without_tags(json.dumps(specification(self._pipeline.name, task)))]
+            arguments += ["--task", without_tags(json.dumps(self._spec(task)))]
         for name in parameters_of(tasks):
             arguments += ["--parameter", f"{name}={{{{inputs.parameters.{name}}}}}"]
         for earlier in read_from(self._pipeline, tasks):
@@ -218,9 +233,16 @@ class Tasks:
             **({"resources": LAUNCHER_RESOURCES} if beside else pod.container),
         }
 
+    def _spec(self, task: TaskSpec) -> dict[str, Any]:
+        """What the launcher gets, see components.runtime.launch."""
+        spec = specification(self._pipeline.name, task)
+        if suspending.suspends([task]):
+            spec["parameters"][suspending.TOLD] = suspending.told()
+        return spec
+
 
 def _execution_input(task: str) -> str:
-    return f"{_node_name(task)}-execution"
+    return f"{node_name(task)}-execution"
 
 
 def _prefix(task: TaskSpec) -> str:
@@ -235,20 +257,17 @@ def node_names(pipeline: Pipeline) -> dict[str, str]:
       InputError: a name that is too long, or that another task has too.
     """
     pods: dict[str, str] = {}
-    for name in pipeline.pods:
-        node = _node_name(name)
-        if not node or len(node) > _LONGEST_NAME:
+    before = {each for tasks in pipeline.pods.values() for each in suspending.nodes_before(tasks)}
+    for name, tasks in pipeline.pods.items():
+        node = node_name(name)
+        if not node or max(map(len, [node, *suspending.nodes_before(tasks)])) > _LONGEST_NAME:
             raise InputError(
                 f"task name {name!r}: Kubernetes refuses it; use letters, digits and '-', at most {_LONGEST_NAME}"
             )
-        if node in pods.values() or node in (ENTRYPOINT, EXIT, CLOSING):
+        if node in pods.values() or node in before or node in (ENTRYPOINT, EXIT, CLOSING):
             raise InputError(f"task name {name!r}: another has the same name in Argo, {node!r}; rename one of them")
         pods[name] = node
     return {name: pods[task.pod] for name, task in pipeline.tasks.items()}
-
-
-def _node_name(name: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
 
 
 def _checked(task: str, variable: Mapping[str, Any]) -> dict[str, Any]:

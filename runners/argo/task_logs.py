@@ -15,6 +15,7 @@ from components.runtime.errors import InputError
 from components.runtime.launch.fused import FUSED_TASK
 from components.runtime.stage import progress
 from runners.argo.helpers import helper
+from runners.argo.suspending import ASKING
 
 _TEMPLATE = "read-logs"
 _MOST_BYTES = 8_000_000
@@ -128,8 +129,11 @@ def split(text: str, boundary: str) -> dict[str, str]:
 def _places(workflow: Mapping[str, Any], node: Mapping[str, Any]) -> tuple[str, list[str]]:
     """The pipeline root that the launcher in a node's pod has, and the names that it gives the logs of its tasks."""
     templates = {each["name"]: each for each in workflow["spec"].get("templates") or []}
-    template = templates.get(str(node.get("templateName"))) or {}
-    arguments = (template.get("container") or {}).get("args") or []
+    container = (templates.get(str(node.get("templateName"))) or {}).get("container") or {}
+    if ASKING in (container.get("command") or []):
+        # It has the task of the launcher behind it, and writes no log there.
+        return "", []
+    arguments = container.get("args") or []
     given = list(itertools.pairwise(arguments))
     tasks = [str(json.loads(value)["task"]) for option, value in given if option == "--task"]
     root = dict(given).get("--root", "")

@@ -6,15 +6,20 @@ Apart from the compiler, which imports kfp.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from components.runtime.errors import InputError
+from components.runtime.records.argo_workflow import without_tags
 
-CLOSING = "close"
-"""Task that closes the run's record, and its template."""
 DASHBOARD_SPEC = "pipelines.kubeflow.org/pipeline_spec"
 """Annotation: description of the pipeline and types of its parameters, where the KFP dashboard reads them."""
+
+
+def node_name(name: str) -> str:
+    """A name in the letters that Kubernetes takes."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
 
 
 def pipeline_of(workflow: Mapping[str, Any]) -> str:
@@ -39,8 +44,3 @@ def as_text(name: str, value: Any) -> str:
     if "{{" in value:
         raise InputError(f"the parameter {name!r} is {value!r}: Argo reads {{{{ as one of its own tags; leave it out")
     return value
-
-
-def without_tags(text: str) -> str:
-    """JSON in which Argo finds no tag of its own: KFP's placeholders begin with two braces too."""
-    return text.replace("{{", "\\u007b\\u007b")

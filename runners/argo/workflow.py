@@ -68,12 +68,12 @@ class _Workflow:
         last = [tasks[0] for tasks in pods if tasks[0].is_exit]
         dag = {
             "name": ENTRYPOINT,
-            "dag": {"tasks": [self._tasks.dag_task(tasks) for tasks in pods if not tasks[0].is_exit]},
+            "dag": {"tasks": [each for tasks in pods if not tasks[0].is_exit for each in self._tasks.dag_tasks(tasks)]},
         }
         spec: dict[str, Any] = {
             "entrypoint": ENTRYPOINT,
             "arguments": {"parameters": self._parameters()},
-            "templates": [dag, *(self._tasks.template(tasks) for tasks in pods)],
+            "templates": [dag, *(each for tasks in pods for each in self._tasks.templates(tasks))],
             "activeDeadlineSeconds": options.deadline_seconds,
             "ttlStrategy": {"secondsAfterCompletion": options.ttl_seconds},
             # What failed can be looked at until the Workflow goes.

@@ -11,9 +11,8 @@ from typing import Any
 import yaml
 
 from components.runtime.errors import InputError
-from components.runtime.records import run_record
 from components.runtime.text.yaml_files import SAFE_LOADER
-from runners.argo.values import CLOSING, DASHBOARD_SPEC, as_text, without_tags
+from runners.argo.values import DASHBOARD_SPEC, as_text
 
 _KINDS = {"Integer": "NUMBER_INTEGER", "Float": "NUMBER_DOUBLE", "Boolean": "BOOLEAN", "JsonObject": "JSON"}
 """Types of the parameters in the annotation for the dashboard, as the IR calls them; others are texts."""
@@ -92,17 +91,22 @@ def with_values(workflow: dict[str, Any], values: Mapping[str, Any], file: Path,
     return made
 
 
+def template(workflow: dict[str, Any], name: str) -> dict[str, Any]:
+    """The WorkflowTemplate that holds a Workflow, to be begun by its name.
+
+    Format: Argo Workflows v1alpha1, whose `workflowMetadata` is that of the Workflows made of it.
+    """
+    made = copy.deepcopy(workflow)
+    metadata = {key: made["metadata"][key] for key in ("labels", "annotations") if key in made["metadata"]}
+    place = {"namespace": made["metadata"]["namespace"]} if "namespace" in made["metadata"] else {}
+    return {
+        "apiVersion": "argoproj.io/v1alpha1",
+        "kind": "WorkflowTemplate",
+        "metadata": {"name": name, "labels": metadata.get("labels", {})} | place,
+        "spec": made["spec"] | {"workflowMetadata": metadata},
+    }
+
+
 def _parameters(workflow: Mapping[str, Any]) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = (workflow["spec"].get("arguments") or {}).get("parameters") or []
     return found
-
-
-def noted(workflow: dict[str, Any], by: str) -> dict[str, Any]:
-    """A Workflow whose last pod writes into the run's record who started it; unchanged where nobody shall be named."""
-    made = copy.deepcopy(workflow)
-    for each in made["spec"].get("templates") or []:
-        if by and each.get("name") == CLOSING and isinstance(each.get("container"), dict):
-            # (A variable, over which the images of earlier versions do not stumble.)
-            variables = each["container"].setdefault("env", [])
-            variables.append({"name": run_record.BY_VARIABLE, "value": without_tags(by)})
-    return made

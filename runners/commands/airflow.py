@@ -64,6 +64,7 @@ def export(
     models: str | None,
     infer: bool,
     watch: bool,
+    feedback: bool,
     place: Path | None,
     dag_id: str,
     schedule: str,
@@ -79,7 +80,8 @@ def export(
 
     MODEL is a folder of models/ by its name, or a folder anywhere by its path.
     """
-    made = compiled(model, module, models, infer, watch, launched=True)
+    # (No look begins a training on Airflow: what waits for an asset is begun by Airflow itself.)
+    [made] = compiled(model, module, models, infer=infer, watch=watch, feedback=feedback, launched=True, begins=False)
 
     from runners.airflow.dag_file import compile_dag
     from runners.airflow.options import for_settings
@@ -92,7 +94,7 @@ def export(
     secret_values.refuse(formats, "--dated", by_key=False)
     options = for_settings(
         made.settings,
-        made.parameters,
+        made.declared,
         dag_id=dag_id,
         schedule=schedule,
         on_assets=on_assets,

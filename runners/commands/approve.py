@@ -13,6 +13,7 @@ from components.runtime.records.run_record import started_by
 from runners.commands import completion
 from runners.commands.models import WHY
 from runners.history.records import list_runs, load_run
+from runners.terminal import output
 from runners.terminal.output import Result
 from runners.terminal.text import table
 
@@ -53,6 +54,10 @@ def approve(context: click.Context, run: str | None, refuses: bool, why: str, di
         question, given = approval.answer_run(places, name, approved=not refuses, by=started_by(), why=why)
     except NoQuestionError as error:
         raise InputError(f"{error}; ./millrace approve tells what does") from None
+    if question.workflow:
+        output.note(
+            f"{question.workflow} is suspended until {question.deadline}; sooner: argo resume {question.workflow}"
+        )
     return answered(name, question, given)
 
 
@@ -61,7 +66,7 @@ def answered(run: str, question: Question, given: Answer) -> Result:
     said = "approved" if given.approved else "refused"
 
     def told() -> None:
-        for name, value in (("run", question.run), ("blessed", question.reason), *_metrics(question)):
+        for name, value in (("run", question.run), ("blessed", question.reason), *question.numbers.items()):
             click.echo(f"{name:<24} {value}")
         click.echo(f"{said} by {given.by}")
 
@@ -91,8 +96,3 @@ def _waiting(root: Path, directory: Path | None) -> Result:
         lambda: table(["run", "blessed", "until", "serving directory"], rows) if rows else click.echo("nothing waits"),
         list(found),
     )
-
-
-def _metrics(question: Question) -> list[list[str]]:
-    numbers = {name: value for name, value in question.metrics.items() if isinstance(value, int | float)}
-    return [[name, f"{value:.6g}"] for name, value in numbers.items() if not isinstance(value, bool)][:20]

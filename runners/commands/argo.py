@@ -9,16 +9,19 @@ import click
 
 from components.runtime.errors import InputError, StageError
 from components.runtime.records import run_record
+from components.runtime.records.argo_workflow import noted
 from runners.argo import approving
 from runners.argo import state as argo_state
 from runners.argo.cluster import ArgoCluster
 from runners.argo.schedules import cron_workflow, is_as_wanted, schedule_facts, schedule_row
-from runners.argo.workflow_file import definitions, noted, read_workflow, with_values
+from runners.argo.values import pipeline_of
+from runners.argo.workflow_file import definitions, read_workflow, template, with_values
 from runners.commands.approve import answered
 from runners.commands.argo_explore import explore
 from runners.commands.models import WHY
 from runners.remote import schedules
 from runners.remote.http import TIMEOUT
+from runners.settings.kubernetes_values import check_name
 from runners.settings.parameters import compiled_file, from_texts
 from runners.terminal import follow, output, text
 from runners.terminal.output import Result
@@ -65,6 +68,22 @@ def submit(
         output.note(said)
         return _wait(cluster, name, interval, limit)
     return Result({"run": name, "namespace": cluster.namespace}, said, [name])
+
+
+@argo.command()
+@click.argument("workflow")
+@click.option("--as", "name", default="", metavar="NAME", help="Of the template; the pipeline's name without.")
+@click.pass_obj
+def upload(connect: Any, workflow: str, name: str) -> Result:
+    """Store WORKFLOW (a compiled file, or a model's in build/) as a WorkflowTemplate, for watch to begin."""
+    check_name(name, "--as")
+    read = read_workflow(compiled_file(workflow, "argo"))
+    made = template(read, name or pipeline_of(read))
+    cluster = connect()
+    done = cluster.store(made)
+    name = made["metadata"]["name"]
+    data = {"template": name, "namespace": cluster.namespace, "done": done}
+    return Result(data, f"template {name} in the namespace {cluster.namespace}: {done}", [name])
 
 
 @argo.command()
@@ -149,11 +168,11 @@ def approve(connect: Any, workflow: str, refuses: bool, why: str, candidate: str
     """
     cluster = connect()
     name = cluster.find(workflow)
-    # The answer is written by a pod, which is begun where somebody waits for it alone.
+    # A pod may be needed for the answer, which is begun where somebody waits for it alone.
     if not any(task.asks for task in cluster.state(name).tasks):
         raise InputError(f"{name} waits for no answer; ./millrace argo show {name} tells what it does")
     question, given = approving.answer(
-        cluster.printed, cluster.get(name), candidate, approved=not refuses, by=run_record.started_by(), why=why
+        cluster, cluster.get(name), candidate, approved=not refuses, by=run_record.started_by(), why=why
     )
     return answered(name, question, given)
 

@@ -43,6 +43,7 @@ COMMANDS = {
     "lineage": ("runners.commands.lineage:lineage", "Tell what made an artifact, and what came of it."),
     "report": ("runners.commands.report:report", "Write a run's report page and tell where it is."),
     "approve": ("runners.commands.approve:approve", "Answer a run that waits for a person's yes."),
+    "approvals": ("runners.commands.approvals:approvals", "Receive answers from Slack to runs that wait for a yes."),
     "serve": ("runners.commands.serve:serve", "Serve the pushed versions of a model on this machine."),
     "ask": ("runners.commands.ask:ask", "Ask a served model, and tell which version answered."),
     "feedback": ("runners.commands.feedback:feedback", "Make labels that came later into a new span of training data."),

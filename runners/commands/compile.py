@@ -17,11 +17,14 @@ from runners.commands.models import load_model
 from runners.compiled import fusing
 from runners.compiled.ir import check_launchable, documents, stages
 from runners.compiled.pipelines import Images, compile_pipeline
-from runners.settings import purposes
+from runners.settings import named_files, purposes
 from runners.settings.folders import folder_of_models
 from runners.settings.model import SECTIONS, Settings
 from runners.terminal import output
 from runners.terminal.output import Result
+
+_FILES: dict[str, tuple[str, ...]] = {"": SECTIONS, "infer": ("schema",), "watch": ("watch",), "feedback": ()}
+"""The stages whose files a pipeline of each purpose needs."""
 
 
 @dataclass(frozen=True)
@@ -29,27 +32,34 @@ class Compiled:
     """A model's pipeline, compiled.
 
     Attributes:
-      settings: of the model.
+      settings: of the model, for the pipeline's purpose.
+      name: what the names of its files begin with.
       text: what kfp's compiler writes.
-      parameters: those that it declares, where it is not the default pipeline.
       warnings: lines for whoever asked.
     """
 
     settings: Settings
+    name: str
     text: str
-    parameters: dict[str, Any] | None
     warnings: list[str]
 
     @property
-    def name(self) -> str:
-        """What the names of its files begin with."""
-        purpose = self.settings.purpose
-        return f"{self.settings.folder.name}{f'-{purpose}' if purpose else ''}"
+    def declared(self) -> dict[str, Any] | None:
+        """The parameters that it declares, where it is not the default pipeline."""
+        if not (self.settings.own_pipeline or self.settings.purpose):
+            return None
+        found: dict[str, Any] = documents(self.text)[0]["root"].get("inputDefinitions", {}).get("parameters", {})
+        return found
 
 
 def of_model(command: Callable[..., Any]) -> Callable[..., Any]:
     """The argument and the options that say which pipeline is compiled, of a command that calls `compiled`."""
     for option in (
+        click.option(
+            "--feedback",
+            is_flag=True,
+            help="The pipeline that makes data of labels, MODEL-feedback, in its place.",
+        ),
         click.option("--watch", is_flag=True, help="The pipeline that watches the model, MODEL-watch, in its place."),
         click.option(
             "--infer",
@@ -75,7 +85,17 @@ def of_model(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def compiled(model: str, module: str, models: str | None, infer: bool, watch: bool, *, launched: bool) -> Compiled:
+def compiled(
+    model: str,
+    module: str,
+    models: str | None,
+    *,
+    infer: bool,
+    watch: bool,
+    feedback: bool,
+    launched: bool,
+    begins: bool,
+) -> list[Compiled]:
     """Compiles the pipeline that a person named.
 
     Args:
@@ -84,7 +104,9 @@ def compiled(model: str, module: str, models: str | None, infer: bool, watch: bo
       models: what images have as their models.
       infer: the pipeline that answers new data.
       watch: the pipeline that watches the model.
+      feedback: the pipeline that makes data of labels.
       launched: whether our launcher is to run its tasks in pods.
+      begins: whether a look may begin a training there, by a second pipeline.
 
     Raises:
       InputError: settings that are wrong, files that are missing, a task that the launcher cannot run.
@@ -93,24 +115,40 @@ def compiled(model: str, module: str, models: str | None, infer: bool, watch: bo
         raise InputError("--module and --models each say where the model's code lies on the cluster; give one of them")
     carried = None if models is None else folder_of_models(models)
     settings = load_model(model, module, carried)
-    if infer and watch:
-        raise InputError("--infer and --watch are two pipelines; compile one after the other")
-    settings = purposes.for_inference(settings) if infer else purposes.for_watching(settings) if watch else settings
+    if infer + watch + feedback > 1:
+        raise InputError("--infer, --watch and --feedback are pipelines of their own; compile one after the other")
+    if infer:
+        wanted = [(purposes.for_inference(settings), "-infer")]
+    elif feedback:
+        wanted = [(purposes.for_feedback(settings), "-feedback")]
+    elif watch:
+        wanted = [(purposes.for_watching(settings, begins=begins), "-watch")]
+        if begins and settings.watch.on_drift == "retrain":
+            wanted.append((purposes.for_retraining(settings), "-retrain"))
+    else:
+        wanted = [(settings, "")]
+    found = []
+    for each, ending in wanted:
+        resolved = Images(carried, with_models=not settings.module)
+        text = _compiled(each, resolved, launched=launched)
+        warnings = [*resolved.warnings, *(fusing.warnings(text) if each.cluster.fuse else ())]
+        found.append(Compiled(each, f"{settings.folder.name}{ending}", text, warnings))
+    return found
+
+
+def _compiled(settings: Settings, resolved: Images, *, launched: bool) -> str:
+    """The pipeline of settings, once all that it names is known to be there."""
     if not settings.own_pipeline:
         # Before the compilation, which takes seconds.
-        settings.check_files({"": SECTIONS, "infer": ("schema",), "watch": ("watch",)}[settings.purpose], here=False)
-    resolved = Images(carried, with_models=not settings.module)
+        named_files.check(settings, _FILES[settings.purpose], here=False)
     text = compile_pipeline(settings, resolved)
-    parameters = None
     if settings.own_pipeline or settings.purpose:
         ir, _ = documents(text)
-        settings.check_files(stages(ir), here=False)
+        named_files.check(settings, stages(ir), here=False)
         if launched:
             check_launchable(ir)
-        parameters = ir["root"].get("inputDefinitions", {}).get("parameters", {})
     resolved.refuse_other_models()
-    warnings = [*resolved.warnings, *(fusing.warnings(text) if settings.cluster.fuse else ())]
-    return Compiled(settings, text, parameters, warnings)
+    return text
 
 
 @click.command(name="compile")
@@ -119,33 +157,45 @@ def compiled(model: str, module: str, models: str | None, infer: bool, watch: bo
     "--output",
     "place",
     type=click.Path(path_type=Path),
-    help="Folder to write to, or the name of the KFP file, ending in .yaml; Argo's is put beside it. "
-    "build in the checkout without.",
+    help="Folder to write to, or the name of the KFP file, ending in .yaml; Argo's is put beside it, and for --watch "
+    "MODEL-retrain, if that begins it. build in the checkout without.",
 )
 @click.option("--argo/--no-argo", default=True, show_default=True, help="Whether to make the Argo Workflow too.")
 def compile_(
-    model: str, module: str, models: str | None, infer: bool, watch: bool, place: Path | None, argo: bool
+    model: str,
+    module: str,
+    models: str | None,
+    infer: bool,
+    watch: bool,
+    feedback: bool,
+    place: Path | None,
+    argo: bool,
 ) -> Result:
     """Compile a model's pipeline to what a cluster runs: <model>.kfp.yaml and <model>.argo.yaml.
 
     MODEL is a folder of models/ by its name, or a folder anywhere by its path.
     """
-    made = compiled(model, module, models, infer, watch, launched=argo)
+    made = compiled(model, module, models, infer=infer, watch=watch, feedback=feedback, launched=argo, begins=True)
     place = place or in_checkout("build")
-    file = place if place.suffix in (".yaml", ".yml") else place / f"{made.name}.kfp.yaml"
-    files = {file: made.text}
-    if argo:
-        from runners.argo.options import for_settings
-        from runners.argo.workflow import compile_workflow
+    files: dict[Path, str] = {}
+    for each in made:
+        if place.suffix in (".yaml", ".yml"):
+            # The other one beside it.
+            file = place if each is made[0] else place.with_name(f"{each.name}.kfp{place.suffix}")
+        else:
+            file = place / f"{each.name}.kfp.yaml"
+        files[file] = each.text
+        if argo:
+            from runners.argo.options import for_settings
+            from runners.argo.workflow import compile_workflow
 
-        beside = file.with_name(f"{file.stem.removesuffix('.kfp')}.argo{file.suffix}")
-        files[beside] = compile_workflow(made.text, for_settings(made.settings, made.parameters))
+            beside = file.with_name(f"{file.stem.removesuffix('.kfp')}.argo{file.suffix}")
+            files[beside] = compile_workflow(each.text, for_settings(each.settings, each.declared))
     write(files)
-    for warning in made.warnings:
+    for warning in dict.fromkeys(line for each in made for line in each.warnings):
         output.warn(warning)
-    return Result(
-        {"pipeline": made.settings.pipeline_name, "files": list(files)}, "\n".join(map(str, files)), list(files)
-    )
+    name = made[0].settings.pipeline_name
+    return Result({"pipeline": name, "files": list(files)}, "\n".join(map(str, files)), list(files))
 
 
 def write(files: dict[Path, str]) -> None:

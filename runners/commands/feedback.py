@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -14,15 +13,17 @@ import click
 from components.runtime.data.labels import typed
 from components.runtime.data.schema_columns import Column
 from components.runtime.errors import InputError
+from components.runtime.feedback import made as shared
+from components.runtime.feedback import spans
+from components.runtime.feedback.joining import Joined, Silence, Window, duration, join
+from components.runtime.feedback.spans import Spans
 from components.runtime.records import prediction_log
 from components.runtime.records.facts import counted
 from components.runtime.records.prediction_log import EXPLICIT, KINDS, Labels
 from runners.commands import completion
 from runners.commands.models import log_of, place_of, served_from
-from runners.feedback import given_labels, making, spans, training
+from runners.feedback import given_labels, making, training
 from runners.feedback.given_labels import Given
-from runners.feedback.joining import Joined, Silence, Window, join
-from runners.feedback.spans import Spans
 from runners.terminal import output
 from runners.terminal.output import Result
 from runners.versions.place import Place
@@ -31,7 +32,6 @@ _SHOWN = 5
 _MANY = 30
 _NOTE_SECONDS = 5.0
 _SOON = f"a running server writes within {prediction_log.SECONDS} s"
-_UNITS = {"d": "days", "h": "hours", "m": "minutes"}
 
 
 def _moment(_context: click.Context, option: click.Parameter, value: str | None) -> datetime | None:
@@ -47,10 +47,10 @@ def _moment(_context: click.Context, option: click.Parameter, value: str | None)
 
 def _duration(_context: click.Context, option: click.Parameter, value: str | None) -> timedelta | None:
     """Days, hours or minutes."""
-    match = re.fullmatch(r"([0-9]{1,5})([dhm])", value) if value is not None else None
-    if value is not None and not match:
-        raise InputError(f"{option.opts[0]} {value}: no duration such as 7d, 12h or 30m")
-    return timedelta(**{_UNITS[match[2]]: int(match[1])}) if match else None
+    try:
+        return duration(value) if value is not None else None
+    except ValueError as error:
+        raise InputError(f"{option.opts[0]} {error}") from None
 
 
 @click.command()
@@ -113,7 +113,8 @@ def feedback(
         )
     data = out or (settings.local_place(settings.data) if settings.data else str(settings.own_data))
     target = Spans.of(data)
-    columns, label = making.columns(place, log, named)
+    curated = settings.folder / (settings.schema_.schema_file or "none")
+    columns, label = shared.columns(place.folder, place.destination, log, named, curated)
     now = datetime.now(UTC)
     silence = None
     if implicit_after is not None:
@@ -148,15 +149,7 @@ def feedback(
                 f"warning: the span has {counted(len(joined.ids), 'row')}, few to train on; "
                 f"collect {training.FEW} or more"
             )
-        left_out = {
-            "labels without an id or a value": given.without,
-            "labels that are none of the model's": given.wrong[0],
-            "labels with a newer one of the same prediction": labels.superseded,
-            "labels of predictions that are not in the log": len(unknown),
-            "predictions in an earlier span": joined.already,
-            "predictions whose features could not be read": joined.unread,
-            "predictions logged again under the same id": joined.twice,
-        }
+        left_out = shared.left_out(joined, labels, without=given.without, wrong=given.wrong[0])
         made = making.make(place, log, target, label, joined, new_labels, str(file or "the server"), left_out)
     told = [
         f"span      {made.folder}, {counted(len(joined.ids), 'row')}: {_counts(joined)}",

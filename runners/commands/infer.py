@@ -20,7 +20,7 @@ from runners.history.records import load_run
 from runners.local import request
 from runners.local.run import LocalRun
 from runners.local.selection import Selection
-from runners.serving import predictions
+from runners.serving import data_columns, predictions
 from runners.settings import purposes
 from runners.settings.model import Settings
 from runners.terminal import output
@@ -117,6 +117,8 @@ def infer(
     }
     if columns is not None:
         given["columns"] = [name.strip() for name in columns.split(",") if name.strip()]
+    if data_format in (None, "auto", "csv", "parquet"):
+        data_columns.check(given.get("columns", settings.bulk_infer.columns), data, settings.ingest)
     given |= {
         name: value
         for name, value in (("data_format", data_format), ("on_anomalies", on_anomalies))

@@ -48,12 +48,13 @@ def kubeflow(context: click.Context, name: str, host: str, namespace: str, timeo
 
 @kubeflow.command()
 @click.argument("pipeline")
+@click.option("--as", "name", default="", metavar="NAME", help="Of the pipeline on the server; its own without.")
 @click.pass_obj
-def upload(connect: Any, pipeline: str) -> Result:
+def upload(connect: Any, pipeline: str, name: str) -> Result:
     """Upload PIPELINE (a compiled file, or a model's in build/): a new version if its content changed."""
     file = parameters.compiled_file(pipeline)
     parameters.read_ir(file)
-    version, is_new = _uploaded(connect(), file)
+    version, is_new = _uploaded(connect(), file, name)
     data = {"version": version.display_name, "id": version.pipeline_version_id, "new": is_new}
     return Result(data, product=[version.display_name])
 
@@ -286,9 +287,9 @@ def lineage(connect: Any, what: str, direction: str | None, every: bool) -> Resu
     )
 
 
-def _uploaded(cluster: Cluster, file: Path) -> tuple[Any, bool]:
+def _uploaded(cluster: Cluster, file: Path, name: str = "") -> tuple[Any, bool]:
     """The version, and whether it is new."""
-    version, is_new = cluster.upload(file)
+    version, is_new = cluster.upload(file, name)
     output.note(f"version {version.display_name} {'uploaded' if is_new else 'is there already'}")
     return version, is_new
 

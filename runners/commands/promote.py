@@ -8,6 +8,7 @@ from components.runtime.errors import InputError, did_you_mean
 from components.runtime.publish import labels
 from runners.commands import completion
 from runners.commands.models import WHY, place_of, served_from
+from runners.terminal import output
 from runners.terminal.output import Result
 from runners.versions import changes
 from runners.versions.decisions import decide, inputs_of
@@ -51,7 +52,12 @@ def promote(
         decided = decide(place, changes.unlabel, "labelled", {"label": label}, why=why)
         told = f"{place.model}: {label} is taken away; it was version {was}"
     else:
-        place.checked(version)
+        if place.checked(version) is None:
+            place.check_foreign(version)
+            output.warn(
+                f"warning: version {version} was not pushed by Millrace: nothing tells whether it is whole or which "
+                "model it is, it cannot be rolled back to, and a canary cannot put it back"
+            )
         if version == was:
             told = f"{place.model}: {label} is version {version} already"
             return Result({**document, "run": None}, told, [label])

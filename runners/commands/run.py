@@ -141,6 +141,7 @@ def carried_out(
     selection: Selection,
     use_cache: bool = True,
     engine: str | None = None,
+    after: str = "",
 ) -> Ran:
     """Runs a compiled pipeline on this machine, shows it, and writes its page; arguments as of `request.prepare`."""
     console = output.console()
@@ -154,6 +155,7 @@ def carried_out(
         selection=selection,
         use_cache=use_cache,
         engine=engine,
+        after=after,
         warn=lambda line: output.warn(f"warning: {line}"),
     )
     exit_code = local.run()

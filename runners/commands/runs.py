@@ -12,7 +12,7 @@ from runners.history.records import Run, read_runs
 from runners.terminal import output, text
 from runners.terminal.output import Result
 
-STATE_STYLES = {"done": "green", "failed": "red", "running": "cyan", "stopped": "yellow"}
+STATE_STYLES = {"waiting": "yellow", "done": "green", "failed": "red", "running": "cyan", "stopped": "yellow"}
 
 _VIEWS = (
     ("run", "pipeline", "state", "started (UTC)", "duration", "metrics", "blessed", "pushed"),

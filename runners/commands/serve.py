@@ -44,6 +44,11 @@ _LOOK_SECONDS = 0.2
 @click.option("--log", type=click.Path(path_type=Path), help="Log what is asked and answered in this folder.")
 @click.option("--log-share", type=click.FloatRange(0, 1, min_open=True), help="Of the requests; 0.1 without.")
 @click.option("--log-redact", metavar="NAME,NAME", help="Features and outputs that the log leaves out.")
+@click.option(
+    "--batch", type=click.IntRange(2), metavar="ROWS", help="Run requests that come together as one, so large."
+)
+@click.option("--batch-ms", type=click.FloatRange(0, 1000), help="That a request waits for others; 0 without.")
+@click.option("--batch-waiting", type=click.IntRange(1), help="Requests that may wait at once; 256 without.")
 @click.pass_context
 def serve(
     context: click.Context,
@@ -57,6 +62,9 @@ def serve(
     log: Path | None,
     log_share: float | None,
     log_redact: str | None,
+    batch: int | None,
+    batch_ms: float | None,
+    batch_waiting: int | None,
 ) -> Result:
     """Serve the pushed versions of MODEL over REST and gRPC, with a page to ask it on; Ctrl-C ends it.
 
@@ -73,14 +81,15 @@ def serve(
         if not free_port(address, each):
             raise InputError(f"{option} {each}: another program listens there on {address}; name another port")
     logging = _logging(place, candidate, log, log_share, log_redact, name)
-    program = programs.find(programs.KSERVE if logging else name or "")
+    batching = _batching(batch, batch_ms, batch_waiting, name)
+    program = programs.find(programs.KSERVE if logging or batching else name or "")
     if program.name == programs.KSERVE:
         environments.prepare_for(environments.SERVING, "serving-environment")
         program = programs.find(programs.KSERVE, environments.interpreter(environments.SERVING))
     called = candidate or place.settings.folder.name
     reached = f"http://{'127.0.0.1' if address == '0.0.0.0' else address}:{port}"
     output.note(f"{called} from {folder}, by {program.title}; Ctrl-C ends it")
-    command = [*program.command(called, folder, port, grpc_port, address), *logging]
+    command = [*program.command(called, folder, port, grpc_port, address), *logging, *batching]
     variables = {"PYTHONPATH": str(PROJECT), "PYTHONUNBUFFERED": "1", "TF_CPP_MIN_LOG_LEVEL": "2"}
     has_page = program.name == programs.KSERVE
     code = foreground.run(
@@ -122,6 +131,21 @@ def _logging(
         f"--prediction_log_redact={','.join(names)}",
         f"--prediction_log_megabytes={asked.megabytes}",
     ]
+
+
+def _batching(rows: int | None, milliseconds: float | None, waiting: int | None, server: str | None) -> list[str]:
+    """The options of the server that put requests together; none where each is run alone."""
+    if rows is None:
+        if milliseconds is not None or waiting is not None:
+            raise InputError("requests are not put together; say of how many rows at most with --batch")
+        return []
+    if server == programs.TENSORFLOW:
+        raise InputError(
+            "TensorFlow Serving is told how to batch in a file of its own (--batching_parameters_file); "
+            "serve with --server kserve, or without --batch"
+        )
+    found = {"batch_rows": rows, "batch_milliseconds": milliseconds, "batch_waiting": waiting}
+    return [f"--{name}={value}" for name, value in found.items() if value is not None]
 
 
 def _tell(client: Client, grpc: str, has_page: bool) -> None:

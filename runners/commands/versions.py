@@ -171,6 +171,7 @@ def _document(listed: Listed) -> dict[str, Any]:
         "blessed": each.blessed,
         "blessed_by": each.blessed_by or None,
         "reason": each.reason or None,
+        "approval": each.approval or None,
         "metrics": each.metrics or None,
         "since": _time(each.time),
         "until": _time(each.until),
@@ -188,7 +189,9 @@ def _row(listed: Listed) -> dict[str, text.Cell]:
     each = listed.version
     metrics = _told(each.metrics) or [text.NOTHING]
     how = f"{each.how} to the model of version {each.again}" if each.again else each.how
-    blessed = "unknown" if each.blessed is None else ("yes", "green") if each.blessed else ("no", "red")
+    blessed = (
+        "unknown" if each.blessed is None else (_approved(each.approval), "green") if each.blessed else ("no", "red")
+    )
     state: text.Cell = (each.state, _STYLES.get(each.state, ""))
     return {
         "version": each.number,
@@ -203,6 +206,10 @@ def _row(listed: Listed) -> dict[str, text.Cell]:
         "by": each.by or "unknown",
         "how": f"{how}: {each.why}" if each.why else how,
     }
+
+
+def _approved(approval: str) -> str:
+    return f"yes, {approval}" if approval else "yes"
 
 
 def _told(metrics: dict[str, float]) -> Sequence[str]:

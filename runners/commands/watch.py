@@ -104,7 +104,7 @@ def watch(
     if not retrains:
         return Result(document, told, [looked.id], EXIT_DRIFTED, error=str(found["reason"]))
     output.note(f"{found['state']}: {found['reason']}")
-    trained = _retrained(root, settings, data, spans, place)
+    trained = _retrained(root, settings, data, spans, place, looked.id)
 
     def both() -> None:
         told()
@@ -114,9 +114,9 @@ def watch(
     return Result(document, both, [trained.id], trained.exit_code, error=trained.error)
 
 
-def _retrained(root: Path, settings: Settings, data: str | None, spans: int | None, place: Place) -> Ran:
+def _retrained(root: Path, settings: Settings, data: str | None, spans: int | None, place: Place, look: str) -> Ran:
     """The run that a drift starts: on the newest spans, from the model in service."""
-    training = purposes.on_spans(settings, spans or settings.watch.spans, warm_start=settings.watch.warm_start)
+    training = purposes.on_spans(purposes.for_retraining(settings), spans)
     window = f" on the newest {training.ingest.spans} spans" if training.ingest.spans else ""
     start = ", from the model in service" if training.train.warm_start else ""
     output.note(f"training anew{window}{start}")
@@ -128,6 +128,7 @@ def _retrained(root: Path, settings: Settings, data: str | None, spans: int | No
         lambda known: {name: value for name, value in given.items() if name in known},
         lambda name: "--data " if name == "data" else "--serving-directory ",
         selection=Selection(),
+        after=look,
     )
 
 

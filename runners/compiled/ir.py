@@ -41,6 +41,9 @@ READ_ONLY_ANNOTATION = "millrace/read-only-mounts"
 VERTEX_ANNOTATION = "millrace/vertex-accelerator"
 """What Vertex AI calls the accelerator that the pod asks for; read when a pipeline is submitted there."""
 
+ACCOUNT_ANNOTATION = "millrace/service-account"
+"""The service account of a pod that has another one than its run; the Argo target reads it."""
+
 FUSED_MODULE = "components.runtime.launch.fused_executor"
 """What runs a task that stands for several, see runners/compiled/fusing.py."""
 

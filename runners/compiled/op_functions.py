@@ -11,7 +11,13 @@ from collections.abc import Callable, Mapping, Sequence
 from kfp import kubernetes
 from kfp.dsl import PipelineConfig, PipelineTask
 
-from runners.compiled.ir import CACHED_BY_CONTENT, FOREIGN_STAGE, READ_ONLY_ANNOTATION, VERTEX_ANNOTATION
+from runners.compiled.ir import (
+    ACCOUNT_ANNOTATION,
+    CACHED_BY_CONTENT,
+    FOREIGN_STAGE,
+    READ_ONLY_ANNOTATION,
+    VERTEX_ANNOTATION,
+)
 from runners.settings.cluster import (
     LABELS_SERVER,
     RUN_LIMITS_SERVER,
@@ -33,7 +39,7 @@ FindImage = Callable[[str, str], str]
 USER = 1000
 """The user that the images are made for."""
 
-VOLUME_STAGES = ("ingest", "resolve", "pull", "approve", "push", "canary", "watch")
+VOLUME_STAGES = ("ingest", "resolve", "pull", "approve", "push", "canary", "watch", "retrain", "feedback")
 """The stages that read raw data, the serving directory or the log of predictions, which may lie on the volume."""
 
 
@@ -135,6 +141,11 @@ def credentials(task: PipelineTask, given: Credentials) -> PipelineTask:
     return task
 
 
+def service_account(task: PipelineTask, name: str) -> PipelineTask:
+    """Runs as an account of its own, on plain Argo; on KFP all pods of a run have the one account of the run."""
+    return kubernetes.add_pod_annotation(task, ACCOUNT_ANNOTATION, name)
+
+
 def timeout(task: PipelineTask, duration: str) -> PipelineTask:
     """Ends the pod after a time: `timeout(task, "2h")`."""
     return kubernetes.set_timeout(task, seconds(duration))
@@ -224,6 +235,8 @@ def configure(task: PipelineTask, resources: StageResources, cluster: Cluster, *
     credentials(task, resources.credentials)
     if cluster.image_pull_secrets:
         kubernetes.set_image_pull_secrets(task, cluster.image_pull_secrets)
+    if resources.service_account:
+        service_account(task, resources.service_account)
     if resources.timeout:
         timeout(task, resources.timeout)
     if resources.retry:

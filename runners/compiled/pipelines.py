@@ -54,7 +54,13 @@ def compile_pipeline(settings: Settings, find_image: Callable[[str, str], str] |
     from runners.compiled import definition, fusing, op_functions, own_pipeline
 
     own = settings.own_pipeline
-    ours: dict[str, Callable[..., None]] = {"": pipeline.pipeline, "infer": pipeline.infer, "watch": pipeline.watch}
+    watch = pipeline.watch_and_retrain if settings.watch.on_drift == "retrain" else pipeline.watch
+    ours: dict[str, Callable[..., None]] = {
+        "": pipeline.pipeline,
+        "infer": pipeline.infer,
+        "watch": watch,
+        "feedback": pipeline.feedback,
+    }
     define = own_pipeline.load(own) if own else ours[settings.purpose]
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "pipeline.yaml"

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from components.runtime.errors import InputError
-from runners.compiled.ir import READ_ONLY_ANNOTATION
+from runners.compiled.ir import ACCOUNT_ANNOTATION, READ_ONLY_ANNOTATION
 from runners.compiled.pod_security import POD_SECURITY, USER
 from runners.settings.kubernetes_values import ObjectName, SecretKey, Variable, check, check_label
 
@@ -212,6 +212,9 @@ class Pod:
                 self._refuse(f"label {key!r}: labels under millrace/ are our own; use another prefix")
         self.labels |= entry.get("labels", {})
         self.annotations |= entry.get("annotations", {})
+        if account := self.annotations.pop(ACCOUNT_ANNOTATION, ""):
+            check(ObjectName, self._where(f"service account {account!r}"), account)
+            self.template["serviceAccountName"] = account
 
     def _image_pull_policy(self, policy: str) -> None:
         self.container["imagePullPolicy"] = policy

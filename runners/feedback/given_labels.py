@@ -139,7 +139,7 @@ def _of_lines(rows: Iterable[dict[str, Any]]) -> pa.Table:
 def _column(values: list[Any]) -> pa.Array:
     try:
         return pa.array(values)
-    except pa.ArrowException:
+    except (pa.ArrowException, OverflowError):
         return pa.array([None if value is None else _text(value) for value in values], pa.string())
 
 

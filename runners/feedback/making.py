@@ -9,18 +9,13 @@ from typing import Any
 
 import pyarrow as pa
 
-from components.runtime.data.schema_columns import Column, read
-from components.runtime.errors import InputError
-from components.runtime.publish import serving, trained_on
+from components.runtime.feedback import made as shared
+from components.runtime.feedback.joining import Joined
+from components.runtime.feedback.spans import Spans
+from components.runtime.publish import serving
 from components.runtime.records import prediction_log
-from components.runtime.records.facts import counted
 from components.runtime.records.prediction_log import Labels
-from components.runtime.stage import progress
-from components.runtime.stage.artifacts import InputArtifact, OutputArtifact, write_whole
-from runners.feedback import page
-from runners.feedback import spans as spans_module
-from runners.feedback.joining import Joined
-from runners.feedback.spans import Spans
+from components.runtime.stage.artifacts import InputArtifact, OutputArtifact
 from runners.versions.decisions import decide, inputs_of
 from runners.versions.listing import listing
 from runners.versions.place import Place
@@ -37,44 +32,6 @@ class Made:
     number: int
     folder: Path
     run: str
-
-
-def columns(place: Place, log: Path, named: str) -> tuple[dict[str, Column], str]:
-    """The columns of a model's raw data, and which of them is the label.
-
-    Args:
-      place: of the model's versions; the newest that tells what it was trained on counts.
-      log: of the model.
-      named: the label as a person named it; empty where they did not.
-
-    Returns:
-      the columns, none where no version tells; and the label: the only column that the model is not given when it is
-      asked, unless it was named.
-
-    Raises:
-      InputError: nobody says which column it is, or there is none of that name.
-    """
-    schemas = (trained_on.read(folder).schema for _, folder in serving.numbered(place.folder))
-    file = next((each for each in schemas if each), None)
-    curated = place.settings.folder / (place.settings.schema_.schema_file or "none")
-    if file is None and curated.is_file():
-        file = curated
-    found = read(file) if file else {}
-    if named:
-        if found and named not in found:
-            raise InputError(f"--label {named}: the model's data has no such column; it has {', '.join(found)}")
-        return found, named
-    if not found:
-        raise InputError(
-            f"no version in {place.destination} tells what it was trained on; name the label's column with --label"
-        )
-    logged = next(prediction_log.read(log), None)
-    given = set(prediction_log.features(logged)) | prediction_log.redacted(logged) if logged else set()
-    rest = [name for name in found if name not in given]
-    if len(rest) != 1:
-        which = f"one of {', '.join(rest)}" if rest else "none of its columns seems to be"
-        raise InputError(f"which column is the label? name it with --label; {which}")
-    return found, rest[0]
 
 
 def make(
@@ -115,16 +72,7 @@ def make(
         **versions: InputArtifact,
     ) -> None:
         keep(log, new_labels)
-        number, folder = spans_module.publish(spans, log, joined.rows, joined.ids)
-        made.append((number, folder))
-        by_version = {f"rows_of_version_{version}": rows for version, rows in sorted(joined.versions.items())}
-        span.metadata |= {"span": number, "folder": str(folder), "rows": len(joined.ids), **joined.kinds, **by_version}
-        span.directory()
-        write_whole(span.path / "predictions.txt", "".join(f"{each}\n" for each in joined.ids))
-        report.path.write_text(
-            page.render(f"Span {number} of {place.model}", label, joined, left_out), encoding="utf-8"
-        )
-        progress.report(f"span {number}: {counted(len(joined.ids), 'row')} in {folder}")
+        made.append(shared.publish(spans, log, joined, label, place.model, dict(left_out), span, report))
 
     decided = decide(
         place,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
-from runners.feedback.spans import Spans
+from components.runtime.feedback.spans import Spans
 from runners.settings.model import Settings
 
 FEW = 100

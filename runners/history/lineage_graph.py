@@ -10,10 +10,11 @@ from typing import Any
 
 from components.runtime.errors import InputError
 from components.runtime.lineage.events import ARTIFACT_FACET, EXECUTION_FACET
-from components.runtime.records import execution_record
+from components.runtime.records import execution_record, run_record
 from components.runtime.records.execution_record import ARTIFACT_PLACE, relative_uri
+from components.runtime.text.json_text import parse
 from runners.history.lineage_events import events, within
-from runners.history.lineage_nodes import ArtifactNode, ExecutionNode, Lineage, first_pushes, some, version_of
+from runners.history.lineage_nodes import WATCH, ArtifactNode, ExecutionNode, Lineage, first_pushes, some, version_of
 from runners.history.records import LATEST, list_runs, load_run
 
 _STATES = {"START": "running", "COMPLETE": "done", "FAIL": "failed", "ABORT": "stopped"}
@@ -32,8 +33,11 @@ class Graph(Lineage):
 
     @classmethod
     def of_run(cls, root: Path, run: str) -> Graph:
-        """Reads the events of one run, and of whatever made what its tasks read."""
-        return cls._of(root, sorted((root / "lineage" / run).glob("*.jsonl")))
+        """Reads the events of one run, of the look that has begun it, and of whatever made what its tasks read."""
+        # What looked, and has begun it, is no artifact that it read.
+        look = _look(root, run)
+        runs = [root / "lineage" / each for each in (run, look) if each]
+        return cls._of(root, sorted(file for folder in runs for file in folder.glob("*.jsonl")))
 
     @classmethod
     def _of(cls, root: Path, files: list[Path]) -> Graph:
@@ -45,7 +49,13 @@ class Graph(Lineage):
             files = sorted({file for file in graph._origins() if file.is_file()} - seen)
         graph.join_baselines()
         graph.join_spans()
+        graph.join_looks(graph._looks())
         return graph
+
+    def _looks(self) -> dict[str, str]:
+        """By a run the look at a version in service that has begun it, if looks are known."""
+        is_looked = any(node.stage == WATCH for node in self.executions.values())
+        return {run: look for run in {run for run, _ in self.runs} if is_looked and (look := _look(self.root, run))}
 
     def _origins(self) -> Iterator[Path]:
         """The files of events that tell what made those artifacts of which no event does so far."""
@@ -172,3 +182,11 @@ class Graph(Lineage):
                     found.append(node)
             found = first_pushes(found)
         return found
+
+
+def _look(root: Path, run: str) -> str:
+    """The look that has begun a run; empty where none has, or nobody knows."""
+    try:
+        return run_record.look_of(str(parse((root / "runs" / run / run_record.FILE).read_bytes()).get("by") or ""))
+    except (OSError, ValueError, AttributeError):
+        return ""

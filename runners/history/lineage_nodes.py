@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from components.runtime.errors import InputError
+from components.runtime.records.facts import MODEL_OF_VERSION
 from runners import PROJECT
 
 DIGEST = re.compile(r"(?:(?:listing-)?sha256:)?([0-9a-f]{4,64})")
@@ -17,6 +18,8 @@ DIGEST = re.compile(r"(?:(?:listing-)?sha256:)?([0-9a-f]{4,64})")
 MODEL = "system.Model"
 RESOLVE = "resolve"
 PULL = "pull"
+WATCH = "watch"
+PUSH = "push"
 CHOOSE = "choose"
 FEEDBACK = "feedback"
 
@@ -159,7 +162,7 @@ class Lineage:
     def join_baselines(self) -> None:
         """Notes which model each baseline is, and which version each pulled model.
 
-        Resolve and pull find them in the serving directory, not among their inputs.
+        Resolve, pull, watch and the stage feedback find them in the serving directory, not among their inputs.
         """
         models = {
             node.digest: node
@@ -167,8 +170,10 @@ class Lineage:
             if node.maker and node.type == MODEL and self.executions[node.maker].stage not in (RESOLVE, PULL)
         }
         for execution in self.executions.values():
-            if execution.stage == PULL:
-                self._join_pulled(execution)
+            if execution.stage in (PULL, WATCH):
+                self._join_version(execution)
+            if execution.stage == FEEDBACK:
+                self._join_predictors(execution)
             found = [self.artifacts[each] for each in execution.outputs.values()] if execution.stage == RESOLVE else []
             for baseline in found:
                 model = models.get(baseline.digest)
@@ -176,18 +181,44 @@ class Lineage:
                     execution.inputs["found"] = model.id
                     model.users.append(execution.id)
 
-    def _join_pulled(self, execution: ExecutionNode) -> None:
-        pulled = [self.artifacts[each] for each in execution.outputs.values() if self.artifacts[each].type == MODEL]
-        for model in pulled:
-            pushes = [
-                node
-                for node in self._pushed()
-                if node.metadata.get("model_digest") == model.digest and version_of(node) == version_of(model)
-            ]
-            for pushed in first_pushes(pushes)[:1]:
-                execution.inputs["found"] = pushed.id
-                if execution.id not in pushed.users:
-                    pushed.users.append(execution.id)
+    def join_looks(self, looks: Mapping[str, str]) -> None:
+        """Notes what was pushed after a look at the version before; push is never another run's, as all else may be.
+
+        Args:
+          looks: by a run the one that looked, and has begun it.
+        """
+        for execution in self.executions.values():
+            look = looks.get(execution.run) if execution.stage == PUSH else None
+            for name in self.tasks(look) if look else ():
+                seen = self.executions[self.runs[look, name]] if look else execution
+                if seen.stage == WATCH and "watched" in seen.outputs:
+                    execution.inputs["after"] = seen.outputs["watched"]
+                    self.artifacts[seen.outputs["watched"]].users.append(execution.id)
+
+    def _join_version(self, execution: ExecutionNode) -> None:
+        for model in [self.artifacts[each] for each in execution.outputs.values()]:
+            digest = model.digest if model.type == MODEL else str(model.metadata.get("model_digest", ""))
+            self._join_push(execution, "found", digest, version_of(model))
+
+    def _join_predictors(self, execution: ExecutionNode) -> None:
+        """The versions of which a span has predictions, where the stage says so; the command has them for inputs."""
+        for span in [self.artifacts[each] for each in execution.outputs.values()]:
+            for name, digest in span.metadata.items():
+                if name.startswith(MODEL_OF_VERSION):
+                    number = name.removeprefix(MODEL_OF_VERSION)
+                    self._join_push(execution, f"version_{number}", str(digest), number)
+
+    def _join_push(self, execution: ExecutionNode, argument: str, digest: str, version: str) -> None:
+        """Notes that an execution read a version, which is told by the digest of its model and its number."""
+        pushes = [
+            node
+            for node in self._pushed()
+            if digest and node.metadata.get("model_digest") == digest and version_of(node) == version
+        ]
+        for pushed in first_pushes(pushes)[:1]:
+            execution.inputs[argument] = pushed.id
+            if execution.id not in pushed.users:
+                pushed.users.append(execution.id)
 
 
 def some(names: Collection[str]) -> str:

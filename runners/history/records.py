@@ -14,6 +14,7 @@ from typing import Any
 from components.runtime.errors import EXIT_INTERRUPTED, InputError
 from components.runtime.records import execution_record, final_status, run_record
 from components.runtime.text.redaction import redact
+from runners.history import waiting
 from runners.history.executions import Execution, load_execution
 from runners.history.record_values import finite, json_object, mapping, sequence, timestamp, whole
 from runners.history.run_folders import OWNER_LOCK, is_held
@@ -21,6 +22,8 @@ from runners.history.run_folders import OWNER_LOCK, is_held
 LATEST = "latest"
 _NEEDED = {"state", "tasks"}
 """What makes an object a run's record."""
+GOES_ON = ("running", "waiting")
+"""The states of a run that has not ended."""
 _STATES = {"waiting", "running", "done", "cached", "failed", "stopped", "skipped"}
 
 
@@ -105,11 +108,16 @@ class Run:
         return [task for task in self.tasks if task.state == "failed"]
 
     @property
+    def goes_on(self) -> bool:
+        """Whether it has not ended: it works, or waits for a person."""
+        return self.state in GOES_ON
+
+    @property
     def elapsed(self) -> float | None:
         """Seconds that it took, or has taken so far when it is still running; None of one that was killed."""
-        if self.seconds and self.state != "running":
+        if self.seconds and not self.goes_on:
             return self.seconds
-        if self.started is None or (self.finished is None and self.state != "running"):
+        if self.started is None or (self.finished is None and not self.goes_on):
             return None
         seconds = ((self.finished or datetime.now(UTC)) - self.started).total_seconds()
         # Where the clock was set back since, nobody knows.
@@ -211,6 +219,8 @@ def _run(root: Path, file: Path) -> Run | None:
         # Killed with the run, whose record nobody could bring to its end.
         ends = {"running": "stopped", "waiting": "skipped"}
         tasks = [replace(task, state=ends.get(task.state, task.state)) for task in tasks]
+    if state == "running" and (served := str(parameters.get("serving_directory") or "")):
+        state, tasks = _waiting(tasks, waiting.asked([Path(served)], file.parent.name))
     return Run(
         root=root,
         # What the record says may be the id of another run, or a path.
@@ -265,7 +275,25 @@ def _open_workflow(root: Path, folder: Path) -> Run:
         tasks.append(_task(made, {}))
     started = timestamp(begun.get("started"))
     target = str(begun.get("target") or "argo")
-    return Run(root, folder.name, pipeline, target, "running", started, None, None, {}, None, "", tasks)
+    asked = waiting.asked(sorted((root / "serving").glob("*")), folder.name)
+    # No note tells of a task that has not ended; one that asks has begun.
+    known = {task.name for task in tasks}
+    asking = [f"approve{each}" for each in asked if f"approve{each}" not in known]
+    tasks += [Task(name, "approve", "running") for name in asking]
+    state, tasks = _waiting(tasks, asked)
+    return Run(root, folder.name, pipeline, target, state, started, None, None, {}, None, "", tasks)
+
+
+def _waiting(tasks: list[Task], asked: dict[str, str]) -> tuple[str, list[Task]]:
+    """The state of a run that goes on, and its tasks: who waits for a person is not at work."""
+    told = [
+        replace(task, state="waiting", facts=said)
+        if task.state == "running" and (said := waiting.of_task(task.name, task.stage, asked))
+        else task
+        for task in tasks
+    ]
+    waits = told != tasks and not any(task.state == "running" for task in told)
+    return ("waiting" if waits else "running"), told
 
 
 def _state_of(record: Mapping[str, Any]) -> str:

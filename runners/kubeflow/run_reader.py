@@ -6,11 +6,11 @@ import json
 from typing import Any
 
 from components.runtime.errors import InputError, TransientError
+from components.runtime.text import workflow_nodes
 from runners.kubeflow import logs, stages
 from runners.kubeflow.connection import Connection
 from runners.kubeflow.nodes import Node
 from runners.kubeflow.state import Told, remote_run
-from runners.remote import workflow_nodes
 from runners.terminal.follow import RemoteRun
 
 _NOT_IMPLEMENTED = "(501)"

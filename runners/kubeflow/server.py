@@ -71,14 +71,18 @@ class Cluster:
             raise InputError(f"pipeline {pipeline!r} has no version on {self.where}; upload one")
         return versions[0]
 
-    def upload(self, file: Path) -> tuple[Any, bool]:
+    def upload(self, file: Path, name: str = "") -> tuple[Any, bool]:
         """Uploads a compiled pipeline, unless its content is there already.
+
+        Args:
+          file: the pipeline.
+          name: of it on the server; its own where empty.
 
         Returns:
           its version, and whether it is new.
         """
         info = read_ir(file)["pipelineInfo"]
-        name, description = str(info["name"]), str(info.get("description") or "")
+        name, description = name or str(info["name"]), str(info.get("description") or "")
         digest = hashlib.sha256(file.read_bytes()).hexdigest()
         version_name = f"{name}-{digest[:12]}"
         pipeline = self._pipeline_or_none(name)

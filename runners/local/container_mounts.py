@@ -64,7 +64,7 @@ def mounts(task: Task, workplace: Path) -> Mounts:
         if not isinstance(value, str) or not os.path.isabs(value):
             continue
         path = Path(value)
-        if task.stage == "push" and name == "destination":
+        if task.stage in ("approve", "push") and name == "destination":
             writable.append(path)
         elif name.endswith("_file"):
             # A module imports its neighbours; it may be a link to elsewhere.
@@ -77,19 +77,23 @@ def mounts(task: Task, workplace: Path) -> Mounts:
 def needs_network(task: Task) -> bool:
     """Whether the stage talks to somebody, or anything that the task is given lies behind a URI.
 
-    Of the exit task, whether it has somebody to tell.
+    Of the exit task, and of one that asks, whether it has somebody to tell.
     """
     if task.stage in NETWORK_STAGES:
         return True
     if task.stage == "notify":
         return bool(destinations(task) or task.parameters.get("mail"))
+    if destinations(task):
+        return True
     given = [*task.parameters.values(), *(artifact["uri"] for artifact in task.inputs.values())]
     return any("://" in json.dumps(value) for value in given)
 
 
 def destinations(task: Task) -> list[str]:
-    """The variables set here that say whom the exit task tells."""
-    return [name for name in _DESTINATIONS if task.stage == "notify" and os.environ.get(name)]
+    """The variables set here that say whom the exit task tells, or one that asks."""
+    known = _DESTINATIONS if task.stage == "notify" else _DESTINATIONS[:1] if task.stage == "approve" else ()
+    asks = task.stage != "approve" or bool(task.parameters.get("webhook"))
+    return [name for name in known if asks and os.environ.get(name)]
 
 
 def _without_pattern(path: Path) -> Path:

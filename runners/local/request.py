@@ -22,6 +22,7 @@ from runners.local.containers import Containers
 from runners.local.recording import Display
 from runners.local.run import LocalRun
 from runners.local.selection import Selection
+from runners.settings import named_files
 from runners.settings.folders import MODELS, SETTINGS_FILE
 from runners.settings.model import Settings
 from runners.terminal.model_lines import short
@@ -45,6 +46,7 @@ def prepare(
     selection: Selection,
     use_cache: bool = True,
     engine: str | None = None,
+    after: str = "",
     warn: Callable[[str], None],
 ) -> LocalRun:
     """A run that can begin: its parameters, files and data are looked at, environments and sample data are made.
@@ -59,6 +61,7 @@ def prepare(
       selection: what of the pipeline is run.
       use_cache: whether earlier executions may answer.
       engine: runs the tasks in their images, the first that works where it is empty; None for processes.
+      after: the look at a version in service that begins it; empty where a person does.
       warn: tells what does not hinder the run.
 
     Raises:
@@ -76,7 +79,7 @@ def prepare(
     stages = [task.stage for name, task in pipeline.tasks.items() if name in selected]
     if engine is None:
         _check_environments(pipeline, selected)
-    settings.check_files(stages)
+    named_files.check(settings, stages)
     if "ingest" in stages and "data" in arguments:
         check_data(arguments["data"], settings, written("data"), named="data" in given)
     if told := other_folder(root, settings):
@@ -95,6 +98,7 @@ def prepare(
         containers=containers,
         model=settings.folder,
         given={name: written(name) for name in given},
+        after=after,
     )
     if containers and containers.stale:
         warn(

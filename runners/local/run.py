@@ -52,6 +52,7 @@ class LocalRun:
       given: those of them that a person named, with what was written before the value: `{"data": "--data "}`.
       containers: where the tasks run in their images instead of processes.
       model: folder of the model, for the record.
+      after: the look at a version in service that begins it; empty where a person does.
       earlier: what it goes on from, with --only.
     """
 
@@ -65,6 +66,7 @@ class LocalRun:
     containers: Containers | None = None
     model: Path | None = None
     given: Mapping[str, str] = field(default_factory=dict)
+    after: str = ""
 
     def __post_init__(self) -> None:
         """Checks the request before anything is written."""
@@ -99,6 +101,7 @@ class LocalRun:
             self.arguments,
             [self._task_record(task) for task in self.pipeline.tasks.values()],
             {"until": self.selection.until, "only": list(self.selection.only), "earlier": self.earlier.run},
+            after=self.after,
         )
         self._recording = Recording(self.folder, self.record, now, self.display)
         self._ending = threading.Event()

@@ -258,6 +258,7 @@ class StageResources(Section):
     credentials: Credentials = Credentials()
     node_selector: dict[LabelKey, LabelValue] = {}
     tolerations: list[Toleration] = []
+    service_account: MaybeName = ""
     timeout: Duration | None = None
     retry: Retry | None = None
     caching: bool | None = None

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import functools
 import os
-import shlex
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -17,11 +15,11 @@ from components.runtime.publish.vertex_options import PushVertex
 from components.runtime.text import yaml_files
 from runners import PROJECT
 from runners.settings import candidates as candidates_module
-from runners.settings import evaluation_file, mistakes, plain_values, secret_values
+from runners.settings import mistakes, plain_values, secret_values
 from runners.settings import resources as resources_module
 from runners.settings.candidates import REPEATED, Candidates, Choose
 from runners.settings.cluster import Cluster, StageResources
-from runners.settings.folders import IN_IMAGES, MODELS, SETTINGS_FILE, above, carried, find, shown
+from runners.settings.folders import IN_IMAGES, MODELS, SETTINGS_FILE, above, find, shown
 from runners.settings.kubernetes_values import pipeline_name
 from runners.settings.sections import Section
 from runners.settings.serving import LOGS, Serving
@@ -50,7 +48,7 @@ from runners.settings.watching import Watch
 _NOT_ARGUMENTS = {
     "train": {"train_steps", "eval_steps", "warm_start", "distil"},
     "choose": {"push"},
-    "watch": {"on_drift", "spans", "warm_start"},
+    "watch": {"on_drift", "spans", "warm_start", "kubeflow"},
 }
 """Of a stage's section: what is a parameter of the pipeline, or decides which tasks it has, or what follows."""
 
@@ -85,14 +83,14 @@ class Settings(Section):
     Attributes (those that no key of the file sets):
       folder: of the model, under `models/` or anywhere.
       models: what images have in place of the checkout's `models`, a folder of models or of one.
-      purpose: `infer` or `watch` where they are those of such a pipeline, as `purposes` makes them.
+      purpose: `infer`, `watch` or `feedback` where they are those of such a pipeline, as `purposes` makes them.
     """
 
     model_config = ConfigDict(frozen=True)
 
     folder: Path
     models: Path | None = None
-    purpose: Literal["", "infer", "watch"] = ""
+    purpose: Literal["", "infer", "watch", "feedback"] = ""
     pipeline_name: PipelineName
     description: str = ""
     data: str = ""
@@ -276,14 +274,6 @@ class Settings(Section):
             return (IN_IMAGES / path.relative_to(above(self.models))).as_posix()
         return path.relative_to(PROJECT).as_posix() if path.is_relative_to(PROJECT) else str(path)
 
-    def _path_here(self, file: str) -> Path:
-        """Where a file that stages are given lies on this machine."""
-        if self.models and Path(file).is_relative_to(IN_IMAGES):
-            path = above(self.models) / Path(file).relative_to(IN_IMAGES)
-            if path.is_relative_to(self.models):
-                return path
-        return PROJECT / file
-
     @property
     def is_elsewhere(self) -> bool:
         """Whether the model's folder is none of this checkout."""
@@ -308,87 +298,10 @@ class Settings(Section):
         named = self.serving_directory
         return self.local_place(named) if named else str(root / "serving" / self.folder.name)
 
-    def check_files(self, stages: Iterable[str], *, here: bool = True) -> None:
-        """Looks for the files that these stages' sections name, before a run spends hours on what comes before them.
-
-        Args:
-          stages: names of stages.
-          here: whether they run on this machine; else it has only the files that go into the images.
-
-        Raises:
-          InputError: one is not on this machine, and no URI.
-        """
-        stages = list(stages)
-        where = shown(self.folder / SETTINGS_FILE)
-        if self.module and not here:
-            self._check_module(where)
-            return
-        in_images = {f"{IN_IMAGES}/{name}" for name in carried(self.models)} if self.models else set()
-        for candidate, stage, named in self._arguments_of(stages):
-            for key, value in named.items():
-                if not key.endswith("_file") or not value or "://" in value:
-                    continue
-                place = self._key(candidate, stage, key)
-                path = self._path_here(value)
-                if not path.is_file():
-                    near = did_you_mean(path.name, sorted(file.name for file in path.parent.glob("*.*")))
-                    raise InputError(f"{where}: {place}: there is no file {shown(path)}{near}")
-                if not here and not Path(value).is_relative_to(IN_IMAGES) and not self.on_volume(value):
-                    whole = shlex.quote(str(self.folder if path.is_relative_to(self.folder) else self.folder.parent))
-                    raise InputError(
-                        f"{where}: {place}: {value} is on this machine, where no pod finds it; build images with "
-                        f"it and compile with --models {whole}, or put the folder where pods read it and "
-                        "compile with --module PLACE (docs/images.md tells both)"
-                    )
-                if not here and self.models and value not in in_images:
-                    raise InputError(
-                        f"{where}: {place}: {path} is not taken into images, as nothing is that is hidden or in "
-                        "a model's folder data; move it"
-                    )
-                if key == "eval_config_file":
-                    evaluation_file.check(path, str(shown(path)))
-            earlier = named.get("previous_statistics")
-            if here and earlier and "://" not in earlier and not (PROJECT / earlier).is_dir():
-                raise InputError(
-                    f"{where}: validate.previous_statistics: there is no folder {earlier}; name the output of the "
-                    "statistics stage in an earlier run"
-                )
-        if "choose" in stages and self.candidates and self.choose.push == "best":
-            self._check_choice(where)
-
-    def _check_choice(self, where: str) -> None:
-        """Refuses candidates of which no evaluation says which is best, before they are trained."""
-        files = [self._path_here(named["eval_config_file"]) for _, _, named in self._arguments_of(["evaluate"])]
-        if not self.choose.better and all(file.is_file() and not evaluation_file.has_threshold(file) for file in files):
-            raise InputError(
-                f"{where}: choose: no evaluation has a threshold, so nothing says which candidate is best; say it: "
-                f"choose: {{metric: {self.choose.metric or 'auc'}, better: higher}}, or lower"
-            )
-
-    def _arguments_of(self, stages: Iterable[str]) -> Iterator[tuple[str, str, dict[str, Any]]]:
-        """Candidate (empty for what is said for all), stage and arguments, of each section that stages have."""
-        for stage in dict.fromkeys(stages):
-            if stage in REPEATED and self.candidates:
-                found = [(name, self.candidate(name)) for name in self.candidates]
-            else:
-                found = [("", self)] if stage in SECTIONS else []
-            for name, settings in found:
-                if settings.has(stage):
-                    yield name, stage, settings.arguments(stage)
-
-    def _key(self, candidate: str, stage: str, key: str) -> str:
-        """Where the settings say a stage's argument."""
-        own = self.candidates.get(candidate)
-        return f"candidates.{candidate}.{stage}.{key}" if own and own.says(stage, key) else f"{stage}.{key}"
-
-    def _check_module(self, where: str) -> None:
-        """Refuses a folder of this machine where no pod has anything at its path."""
-        mounted = (self.cluster.mount_path, "/gcs", *(path for pod in self._pods.values() for path in pod.paths))
-        if self.module.startswith("/") and not any(Path(self.module).is_relative_to(place) for place in mounted):
-            raise InputError(
-                f"{where}: module {self.module}: no pod has that folder; name a gs:// or s3:// URI, or a folder on the "
-                f"volume, which pods have at {self.cluster.mount_path}"
-            )
+    @property
+    def mounts(self) -> tuple[str, ...]:
+        """Folders that pods have from elsewhere: the volume, Vertex's buckets, and what the settings mount besides."""
+        return (self.cluster.mount_path, "/gcs", *(path for pod in self._pods.values() for path in pod.paths))
 
     def on_volume(self, arguments: Any) -> bool:
         """Whether arguments of a stage name something on the volume: model code, earlier statistics, weights."""

@@ -41,16 +41,44 @@ def for_inference(settings: Settings) -> Settings:
     return _for(settings, "infer").model_copy(update={**changed, "description": description})
 
 
-def for_watching(settings: Settings) -> Settings:
+def for_watching(settings: Settings, *, begins: bool = False) -> Settings:
     """The settings of the pipeline that watches the model: one of its own, with runs of another name.
 
+    Args:
+      settings: of the model.
+      begins: whether the pipeline itself begins a run where the settings ask for one; else who called it does.
+
     Raises:
-      InputError: the name would be too long.
+      InputError: the name would be too long, or which of several models a run is of is not known.
     """
-    return _for(settings, "watch")
+    made = _for(settings, "watch")
+    if not begins:
+        return made.model_copy(update={"watch": settings.watch.model_copy(update={"on_drift": "tell"})})
+    if settings.watch.on_drift == "retrain" and settings.candidates and settings.choose.push == "each":
+        raise InputError(
+            f"{shown(settings.folder / SETTINGS_FILE)}: watch.on_drift: retrain: with choose: {{push: each}} a look at "
+            "one model begins no run of all on a cluster; write tell, and begin it yourself"
+        )
+    return made
 
 
-def _for(settings: Settings, purpose: Literal["infer", "watch"]) -> Settings:
+def for_feedback(settings: Settings) -> Settings:
+    """The settings of the pipeline that makes training data of labels that came later.
+
+    Raises:
+      InputError: the name would be too long, or a span cannot hold the model's data.
+    """
+    if settings.ingest.format == "images" or settings.ingest.images:
+        raise InputError(f"{settings.folder.name}: its data are files of images; a span is a table")
+    return _for(settings, "feedback")
+
+
+def for_retraining(settings: Settings) -> Settings:
+    """The settings of the run that a look begins: on the newest spans, from the model in service."""
+    return on_spans(settings, settings.watch.spans, warm_start=settings.watch.warm_start)
+
+
+def _for(settings: Settings, purpose: Literal["infer", "watch", "feedback"]) -> Settings:
     name = f"{settings.pipeline_name}-{purpose}"
     try:
         pipeline_name(name)

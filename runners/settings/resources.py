@@ -23,7 +23,19 @@ TASKS_OF_ANOTHER_NAME = {
 GPU_STAGES = ("train", "tune")
 """The stages that have a GPU image."""
 
-NEVER_CACHED = ("resolve", "pull", "approve", "push", "canary", "push_hub", "push_vertex", "watch", "notify")
+NEVER_CACHED = (
+    "resolve",
+    "pull",
+    "approve",
+    "push",
+    "canary",
+    "push_hub",
+    "push_vertex",
+    "watch",
+    "retrain",
+    "feedback",
+    "notify",
+)
 """The stages that read or change what lies outside the pipeline."""
 
 _ENVIRONMENT = {
@@ -53,6 +65,13 @@ _STAGE: dict[str, dict[str, Any]] = {
         "memory": {"request": "256Mi", "limit": "1Gi"},
         "cpu": {"request": "50m", "limit": "1"},
         "timeout": "25h",
+    },
+    # It looks, and asks for one thing; the right to begin runs is this account's alone (manifests/retrain).
+    "retrain": {
+        "memory": {"request": "256Mi", "limit": "512Mi"},
+        "cpu": {"request": "50m", "limit": "500m"},
+        "timeout": "10m",
+        "service_account": "millrace-retrain",
     },
     # It sends a few lines, and the run waits for it.
     "notify": {

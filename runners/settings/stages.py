@@ -326,10 +326,19 @@ class Approve(Section):
     Attributes:
       timeout_minutes: how long a run waits; then the answer is no.
       approvers: who may answer, by name; whoever can write into the serving directory, where empty.
+      webhook: whom the question is sent to: slack (with buttons), text or json; nobody where empty.
+      slack_users: who people are, by their ids in Slack.
+      link: of a page about the run, with {run} for its name.
     """
 
     timeout_minutes: float = Field(default=60.0, gt=0, le=24 * 60)
     approvers: list[Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]] = []
+    webhook: Literal["", "slack", "text", "json"] = ""
+    slack_users: dict[
+        Annotated[str, _of_form(r"[UW][A-Z0-9]{2,}", "an id of Slack's, such as U02ABCDEF")],
+        Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)],
+    ] = {}
+    link: Link = ""
 
 
 class CanaryBounds(Section):

@@ -16,6 +16,12 @@ def _length(text: str) -> str:
     raise ValueError("expected a whole number and s, m, h, d or w, such as 1d")
 
 
+def _address(text: str) -> str:
+    if re.fullmatch(r"(https?://[^/?#@\s]+/?)?", text):
+        return text
+    raise ValueError("expected an address such as http://ml-pipeline.kubeflow:8888")
+
+
 class Positive(Section):
     """Which labels are positive: those above a number, or above that number times a feature.
 
@@ -39,6 +45,7 @@ class Watch(Section, BaseModel):
       on_drift: whether a threshold that is passed starts a run besides.
       spans: what `ingest.spans` is in that run; as the settings say without.
       warm_start: whether that run starts from the model in service.
+      kubeflow: address of Kubeflow's API, as pods reach it, for that run on such a cluster.
     """
 
     every: Annotated[str, AfterValidator(_length)] = "1d"
@@ -59,3 +66,4 @@ class Watch(Section, BaseModel):
     on_drift: Literal["tell", "retrain"] = "tell"
     spans: PositiveInt | None = None
     warm_start: bool = True
+    kubeflow: Annotated[str, AfterValidator(_address)] = ""

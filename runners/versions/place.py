@@ -115,6 +115,16 @@ class Place:
             raise InputError(f"{self.model}: version {number} is damaged: {error}") from None
         return version
 
+    def check_foreign(self, number: int) -> None:
+        """Refuses a version of somebody else's that no server could load.
+
+        Raises:
+          InputError: it holds no SavedModel.
+        """
+        folder = dict(serving.numbered(self.folder))[number]
+        if not any(folder.glob("saved_model.pb*")):
+            raise InputError(f"{self.model}: version {number} is no model: {folder} has no saved_model.pb")
+
     def intact_or_none(self, number: int) -> serving.Version | None:
         """A version that is there and whole; None where it is not, or nobody knows."""
         try:

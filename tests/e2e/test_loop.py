@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from components.runtime.publish import labels
+from runners.history.lineage_graph import Graph
 from runners.history.records import list_runs
 from scripts.story.loop import Story
 
@@ -39,6 +40,12 @@ def test_the_city_changes_and_the_model_recovers(tmp_path: Path) -> None:
     # The second model is of the newest two spans, and started from the first.
     first, second = [run for run in in_order(runs, "city") if "train" in run.executions]
     assert first.executions["ingest"].outputs["examples"].metadata["spans"] == [1]
+    look = in_order(runs, "city-watch")[2]
+    assert second.by == f"{first.by}, watch {look.id}"
+    [push] = [
+        node for node in Graph.read(story.root).executions.values() if (node.run, node.task) == (second.id, "push")
+    ]
+    assert push.inputs["after"].endswith("/watched")
     assert second.executions["ingest"].outputs["examples"].metadata["spans"] == [4, 5]
     assert second.executions["resolve-base"].outputs["baseline_model"].metadata["version"] == 1
     assert (

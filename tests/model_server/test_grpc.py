@@ -19,6 +19,7 @@ from tensorflow_serving.apis import (
     get_model_status_pb2,
     inference_pb2,
     input_pb2,
+    model_management_pb2,
     model_service_pb2_grpc,
     predict_pb2,
     prediction_service_pb2_grpc,
@@ -202,10 +203,52 @@ def test_metadata_and_status(channel: grpc.Channel) -> None:
         states.GetModelStatus(status, timeout=60)
 
 
+def several(*tasks: tuple[str, str], **spec: Any) -> inference_pb2.MultiInferenceRequest:
+    """A request of several signatures, each by its name and what it is asked for."""
+    made = inference_pb2.MultiInferenceRequest()
+    for signature, method in tasks:
+        task = made.tasks.add(method_name=f"tensorflow/serving/{method}")
+        task.model_spec.name, task.model_spec.signature_name = MODEL, signature
+        _choose(task.model_spec, **spec)
+    made.input.example_list.examples.add().features.feature["x"].float_list.value.append(1.5)
+    return made
+
+
+def test_multi_inference(channel: grpc.Channel) -> None:
+    ask = prediction_service_pb2_grpc.PredictionServiceStub(channel).MultiInference
+    for spec, version in (({}, 2), ({"label": "stable"}, 1)):
+        answer = ask(several(("classify", "classify"), ("regress", "regress"), **spec), timeout=60)
+        assert [each.model_spec.version.value for each in answer.results] == [version] * 2
+        assert [each.model_spec.signature_name for each in answer.results] == ["classify", "regress"]
+        [row] = answer.results[0].classification_result.classifications
+        assert [(each.label, each.score) for each in row.classes] == [("", 1.5), ("other", version)]
+        [regression] = answer.results[1].regression_result.regressions
+        assert regression.value == 2 * 1.5 + version
+
+
+def test_multi_inference_refuses_what_no_one_version_can_answer(channel: grpc.Channel) -> None:
+    ask = prediction_service_pb2_grpc.PredictionServiceStub(channel).MultiInference
+    mixed = several(("classify", "classify"), ("regress", "regress"))
+    mixed.tasks[1].model_spec.version.value = 1
+    without = several(("classify", "classify"))
+    del without.input.example_list.examples[:]
+    for asked, reason in (
+        (inference_pb2.MultiInferenceRequest(), "the request names no model"),
+        (mixed, "all tasks have to name one model and one version"),
+        (several(("classify", "predict")), "method_name has to be tensorflow/serving/classify or"),
+        (several(("classify", "classify"), ("classify", "regress")), "is for classify, not for regress"),
+        (several(("nope", "classify")), "the model has no signature 'nope'"),
+        (without, "the request has no examples"),
+        (several(("classify", "classify"), version=7), "version 7 is not served"),
+    ):
+        with pytest.raises(grpc.RpcError, match=reason):
+            ask(asked, timeout=60)
+
+
 def test_what_is_not_built_says_so(channel: grpc.Channel) -> None:
-    stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+    stub = model_service_pb2_grpc.ModelServiceStub(channel)
     with pytest.raises(grpc.RpcError) as caught:
-        stub.MultiInference(inference_pb2.MultiInferenceRequest(), timeout=60)
+        stub.HandleReloadConfigRequest(model_management_pb2.ReloadConfigRequest(), timeout=60)
     assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
 
 

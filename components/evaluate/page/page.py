@@ -46,11 +46,12 @@ def render(
 
 
 def _verdict(verdict: Verdict, facts: dict[str, Any]) -> Html:
-    word = report.text("Blessed", "good") if verdict.blessed else report.text("Not blessed", "bad")
+    # Stages behind this one may refuse what it blesses: whether the model is blessed in the end says the run's page.
+    word = report.text("Passed", "good") if verdict.blessed else report.text("Not passed", "bad")
     details = " · ".join(f"{name.lower()} {value}" for name, value in facts.items())
     baseline = "compared with the latest blessed model" if verdict.baseline else "no baseline to compare with"
     return report.section(
-        "Verdict",
+        "Verdict of the evaluation",
         report.paragraph(word, ": ", verdict.reason),
         report.paragraph(report.text(f"{details} · {baseline}", "muted")),
     )

@@ -11,7 +11,8 @@ from components.explain.findings import Findings
 from components.explain.page.labels import short
 from components.runtime.explaining.answers import CLASSES
 from components.runtime.explaining.dependence import Dependence
-from components.runtime.explaining.rows import NUMBER, missing, told
+from components.runtime.explaining.rows import NUMBER, told
+from components.runtime.missing import where as missing
 from components.runtime.stage.report import COLORS, Html, drawing, figure, paragraph, section, text
 
 _COLUMNS = 3

@@ -6,10 +6,22 @@ import math
 
 import numpy as np
 
+from components.explain.document import counts
 from components.explain.findings import Fairness
 from components.explain.page.labels import cut, short
 from components.runtime.explaining.thresholds import CAVEAT, GOALS, ONE, THRESHOLDS
-from components.runtime.stage.report import COLORS, Html, drawing, figure, paragraph, section, table, text
+from components.runtime.stage.report import (
+    COLORS,
+    Html,
+    adjustable,
+    drawing,
+    figure,
+    heading,
+    paragraph,
+    section,
+    table,
+    text,
+)
 
 _FEWEST = 30
 _RATES = {"positive": "positive rate", "true_positive": "true positive rate", "false_positive": "false positive rate"}
@@ -50,6 +62,12 @@ def part(found: Fairness) -> Html:
         paragraph(text(f"Groups: {groups}.", "muted")),
         _drawn(found),
         table(["goal", *[cut(name, 30) for name in names], "accuracy", "against one threshold", "largest gap"], rows),
+        heading("At thresholds of your own"),
+        adjustable(
+            [float(each) if math.isfinite(each) else None for each in THRESHOLDS],
+            [{"name": group.name, **counts(group)} for group in found.groups],
+            {each.goal: [_place(each.thresholds[name]) for name in names] for each in found.chosen},
+        ),
     ]
     if found.left_out:
         listed = ", ".join(f"{cut(name, 30) or '(missing)'} ({found.rows[name]:,})" for name in found.left_out[:20])
@@ -61,6 +79,10 @@ def part(found: Fairness) -> Html:
 
 def _threshold(value: float) -> str:
     return "none positive" if math.isinf(value) else f"{value:.2f}"
+
+
+def _place(threshold: float) -> int:
+    return int(np.searchsorted(THRESHOLDS, threshold))
 
 
 def _drawn(found: Fairness) -> Html:

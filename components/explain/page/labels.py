@@ -6,7 +6,8 @@ from typing import Any
 
 from components.explain.findings import Findings
 from components.runtime.explaining.answers import CLASSES
-from components.runtime.explaining.rows import NUMBER, OTHER, TEXT, Array, kind, missing, told
+from components.runtime.explaining.rows import NUMBER, OTHER, TEXT, Array, kind, told
+from components.runtime.missing import where as missing
 
 
 def cut(value: object, length: int) -> str:

@@ -5,7 +5,7 @@ A format of 64-bit floats says little of what its columns are: pandas writes int
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -50,7 +50,9 @@ class _Seen:
         self.whole = self.whole and bool(whole.all())
 
 
-def as_known(columns: Mapping[str, Column], known: Mapping[str, Kind], read: Reader) -> dict[str, Column]:
+def as_known(
+    columns: Mapping[str, Column], known: Mapping[str, Kind], read: Reader, unsigned: Collection[str] = ()
+) -> dict[str, Column]:
     """Columns with the types that they had in training, where their values can have them.
 
     Floats without fractions are integers where training had integers. Numbers of a column that training had not, such
@@ -60,11 +62,15 @@ def as_known(columns: Mapping[str, Column], known: Mapping[str, Kind], read: Rea
       columns: of these files.
       known: the types in training, by name; none where the data alone tells them.
       read: reads the values of columns, where only these tell.
+      unsigned: columns of integers of 64 bits without a sign, some of which int64 does not hold.
     """
     if not known:
         return dict(columns)
     asked = [
-        name for name, each in columns.items() if each.kind is Kind.FLOAT and known.get(name, Kind.INT) is Kind.INT
+        name
+        for name, each in columns.items()
+        if (each.kind is Kind.FLOAT and known.get(name, Kind.INT) is Kind.INT)
+        or (name in unsigned and name not in known)
     ]
     seen = {name: _Seen() for name in asked}
     for name, values in read(asked) if asked else ():

@@ -37,6 +37,7 @@ class ParquetTable:
     Attributes:
       files: in the order of their rows.
       columns: by name, as features.
+      unsigned: names of those of 64 bits without a sign, in some file.
       rows: of all files.
       bytes: of all files, uncompressed.
       overflows: numbers beyond float32, after the batches have been read.
@@ -44,6 +45,7 @@ class ParquetTable:
 
     files: list[SourceFile]
     columns: dict[str, Column] = field(default_factory=dict)
+    unsigned: set[str] = field(default_factory=set)
     rows: int = 0
     bytes: int = 0
     overflows: Overflows = field(default_factory=Overflows)
@@ -67,6 +69,9 @@ class ParquetTable:
             if not table.columns:
                 table.columns = columns
             compare_names(list(columns), file.name, list(table.columns), files[0].name)
+            table.unsigned |= {
+                each.name for each in schema if pa.types.is_uint64(getattr(each.type, "value_type", each.type))
+            }
             shown = {entry.name: str(entry.type) for entry in schema}
             table.columns = widen(table.columns, files[0].name, columns, file.name, shown)
         return table

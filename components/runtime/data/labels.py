@@ -86,18 +86,18 @@ def typed(value: Any, label: Column | None) -> Any:
             raise ValueError(f"{value!r} is no class of the model{did_you_mean(value, label.values)}; it knows {known}")
         return value
     number = _number(_TRUTHS.get(value, value) if isinstance(value, str) else value)
-    if number is None or not math.isfinite(number):
+    if number is None or (isinstance(number, float) and not math.isfinite(number)):
         raise ValueError(f"{value!r} is no number")
     if label.type == FLOAT and abs(number) > _LARGEST:
         raise ValueError(f"{value!r} is too large for a number of 32 bits, which labels of the data are")
     if label.type == INT:
         if number != int(number):
             raise ValueError(f"{value!r} is no whole number")
-        number = int(number)
+        number = _of_64_bits(int(number))
     if (label.least is not None and number < label.least) or (label.most is not None and number > label.most):
         ends = ["…" if end is None else f"{end:g}" for end in (label.least, label.most)]
         raise ValueError(f"{value!r} is none of the model's, which are {ends[0]} to {ends[1]}")
-    return number
+    return number if label.type == INT else float(number)
 
 
 def array(values: list[Any], label: Column | None) -> pa.Array:
@@ -107,18 +107,31 @@ def array(values: list[Any], label: Column | None) -> pa.Array:
     kinds = {type(value) for value in values}
     if str in kinds:
         return pa.array([str(value) for value in values], pa.string())
-    return pa.array(values, pa.float32() if float in kinds else pa.int64())
+    return pa.array(map(float, values), pa.float32()) if float in kinds else pa.array(values, pa.int64())
 
 
 def _as_it_looks(value: Any) -> Any:
     number = _number(value)
     if number is None:
         return str(value)
-    return int(number) if number.is_integer() and not isinstance(value, float) and "." not in str(value) else number
+    return _of_64_bits(number) if isinstance(number, int) else number
 
 
-def _number(value: Any) -> float | None:
+def _number(value: Any) -> int | float | None:
+    """Whole numbers to the last digit, which a float has only to 2**53."""
+    if isinstance(value, int):
+        return int(value)
+    try:
+        return int(value) if isinstance(value, str) else float(value)
+    except (TypeError, ValueError):
+        pass
     try:
         return float(value)
     except (TypeError, ValueError):
         return None
+
+
+def _of_64_bits(number: int) -> int:
+    if not -(2**63) <= number < 2**63:
+        raise ValueError(f"{number} is too large for an integer of 64 bits")
+    return number

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from components.runtime.explaining.rows import NUMBER, OTHER, Array, Rows, count, kind, missing
+from components.runtime.explaining.rows import NUMBER, OTHER, Array, Rows, count, kind
+from components.runtime.missing import where as missing
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from components.runtime.explaining.rows import NUMBER, OTHER, Array, Ask, Rows, count, in_batches, kind, missing
+from components.runtime.explaining.rows import NUMBER, OTHER, Array, Ask, Rows, count, in_batches, kind
+from components.runtime.missing import where as missing
 
 _POINTS = 20
 _TEXTS = 10

@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from components.runtime.missing import where as missing
+
 Array = np.ndarray[Any, Any]
 Rows = Mapping[str, Array]
-"""Values by feature; the first dimension is that of the rows. A missing value is as `signatures.export` has it: NaN, an
-empty text, the smallest integer."""
+"""Values by feature; the first dimension is that of the rows. Missing are those of `components.runtime.missing`."""
 
 Ask = Callable[[Rows], Array]
 """What a model answers to rows: float64 of shape [rows, answers]."""
@@ -40,17 +41,6 @@ def _is_text(value: bytes | str) -> bool:
     except UnicodeDecodeError:
         return False
     return not _CONTROL.search(text)
-
-
-def missing(values: Array) -> Array:
-    """Where the values of a number or text are missing ones, bool of shape [rows]."""
-    if values.dtype.kind == "f":
-        return np.isnan(values)
-    if values.dtype.kind == "i":
-        return values == np.iinfo(values.dtype).min
-    if values.dtype.kind in "OSU":
-        return np.array([not each for each in values.tolist()], bool)
-    return np.zeros(len(values), bool)
 
 
 def told(value: Any) -> str | float | int | bool | None:

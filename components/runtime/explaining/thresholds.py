@@ -32,17 +32,41 @@ _STEPS = 100
 
 @dataclass(frozen=True)
 class Group:
-    """The rates of one group by threshold; each of shape [thresholds].
+    """The decisions about one group by threshold; arrays are of shape [thresholds].
 
     A row is decided to be positive where its score is at or above the threshold; the last threshold is above all.
+
+    Attributes:
+      labelled: rows whose label is 1.
+      right: how many of these are decided to be positive.
+      wrong: how many of the others are.
     """
 
     name: str
     rows: int
-    correct: Array
-    positive: Array
-    true_positive: Array
-    false_positive: Array
+    labelled: int
+    right: Array
+    wrong: Array
+
+    @property
+    def correct(self) -> Array:
+        """Rows that are decided as they are labelled."""
+        return self.right + self.rows - self.labelled - self.wrong
+
+    @property
+    def positive(self) -> Array:
+        """Share of the rows that are decided to be positive."""
+        return (self.right + self.wrong) / self.rows
+
+    @property
+    def true_positive(self) -> Array:
+        """The same of those whose label is 1."""
+        return self.right / self.labelled
+
+    @property
+    def false_positive(self) -> Array:
+        """The same of those whose label is 0."""
+        return self.wrong / (self.rows - self.labelled)
 
 
 @dataclass(frozen=True)
@@ -68,7 +92,7 @@ THRESHOLDS = np.append(np.arange(_STEPS + 1) / _STEPS, np.inf)
 
 
 def groups_of(scores: Array, labels: Array, names: Sequence[str]) -> list[Group]:
-    """Rates of each group at each of `THRESHOLDS`.
+    """Decisions about each group at each of `THRESHOLDS`.
 
     Args:
       scores: from 0 to 1, shape [rows].
@@ -87,14 +111,7 @@ def groups_of(scores: Array, labels: Array, names: Sequence[str]) -> list[Group]
             continue
         decided = score[None, :] >= THRESHOLDS[:, None]
         found.append(
-            Group(
-                name,
-                int(inside.sum()),
-                (decided == label).sum(1),
-                decided.mean(1),
-                decided[:, label].mean(1),
-                decided[:, ~label].mean(1),
-            )
+            Group(name, int(inside.sum()), int(label.sum()), decided[:, label].sum(1), decided[:, ~label].sum(1))
         )
     return sorted(found, key=lambda group: (-group.rows, group.name))
 

@@ -132,7 +132,8 @@ def mounted(root: Path) -> Path:
     return root
 
 
-def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Reads the command line; that of the process when None."""
     parser = argparse.ArgumentParser(
         prog="python -m components.runtime.launch", description="Runs the task of a container, or several in order."
     )
@@ -164,12 +165,25 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
+def given_task(arguments: argparse.Namespace) -> Task:
+    """The one task of a container, for what works beside the stage."""
+    root = mounted(arguments.root)
+    parameters = pairs("--parameter", arguments.parameter)
+    task = read_task(root, arguments.run, arguments.task[0], parameters, _executions(root, arguments))
+    final_status.note_start(root, task.run, task.pipeline, arguments.started, arguments.target)
+    return task
+
+
+def _executions(root: Path, arguments: argparse.Namespace) -> dict[str, dict[str, Any]]:
+    given = pairs("--execution", arguments.execution)
+    return {task: read_execution(root, task, path) for task, path in given.items()} | {
+        task: noted_execution(root, arguments.run, task) for task in arguments.earlier
+    }
+
+
 def _run(arguments: argparse.Namespace) -> None:
     root = mounted(arguments.root)
-    executions = {
-        task: read_execution(root, task, path) for task, path in pairs("--execution", arguments.execution).items()
-    }
-    executions |= {task: noted_execution(root, arguments.run, task) for task in arguments.earlier}
+    executions = _executions(root, arguments)
     parameters = pairs("--parameter", arguments.parameter)
     status = None
     if arguments.status:
@@ -256,7 +270,7 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     Args:
       argv: arguments without the program's name; those of the process when None.
     """
-    arguments = _parse(argv)
+    arguments = parse(argv)
     end_with(lambda: _run(arguments))
 
 

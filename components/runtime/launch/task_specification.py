@@ -99,6 +99,8 @@ def _value(
 ) -> Any:
     if "constant" in source:
         return source["constant"]
+    if "parameters" in source:
+        return {name: parameters.get(given, "") for name, given in source["parameters"].items()}
     if "parameter" in source:
         if source["parameter"] not in parameters:
             raise InputError(

@@ -7,10 +7,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from components.runtime import missing
 from components.runtime.errors import InputError
 from components.runtime.model_server.client import Tensor
-
-_SMALLEST_INT64 = -(2**63)
 
 
 def instance(row: Mapping[str, Any], inputs: Mapping[str, Tensor], where: str) -> dict[str, Any]:
@@ -44,7 +43,7 @@ def _value(value: Any, tensor: Tensor, where: str) -> Any:
         return _bool(value, where)
     whole = "INT" in tensor.dtype
     if value is None:
-        return _SMALLEST_INT64 if whole else math.nan
+        return missing.INTEGER if whole else math.nan
     try:
         if isinstance(value, bool):
             raise ValueError(value)

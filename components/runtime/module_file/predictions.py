@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from components.runtime.data import examples
 from components.runtime.errors import InputError, classify, known, operation_cause
+from components.runtime.missing import stand_in
 from components.runtime.module_file import signatures
 
 if TYPE_CHECKING:
@@ -119,7 +120,7 @@ def _tensor(name: str, spec: Any, values: Sequence[Any]) -> tf.Tensor:
     """The values of all rows as the signature takes them; what is missing is as `signatures.export` says."""
     import tensorflow as tf
 
-    missing: Any = "" if spec.dtype == tf.string else spec.dtype.min if spec.dtype.is_integer else math.nan
+    missing = stand_in(spec.dtype.as_numpy_dtype)
     if spec.shape.rank == 1:
         plain = [_plain(name, spec, row, _one(name, row, each), missing) for row, each in enumerate(values)]
         return tf.constant(plain, spec.dtype)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from components.runtime.errors import InputError
+from components.runtime.missing import stand_in
 from components.runtime.module_file.keras_saving import servable_variables
 from components.runtime.stage import progress
 
@@ -294,9 +295,7 @@ def _present(plain: tf.Tensor) -> tf.Tensor:
 
     if plain.dtype.is_floating:
         return tf.logical_not(tf.math.is_nan(plain))
-    if plain.dtype == tf.string:
-        return tf.not_equal(plain, "")
-    return tf.not_equal(plain, plain.dtype.min)
+    return tf.not_equal(plain, stand_in(plain.dtype.as_numpy_dtype))
 
 
 def _dense(value: tf.Tensor | tf.SparseTensor) -> tf.Tensor:

@@ -6,6 +6,7 @@ reach on every target; servers leave it alone. A question lies there as long as 
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -37,6 +38,9 @@ class Question:
       approvers: who may answer; anybody where there is none.
       asked: when, in ISO form.
       until: when it becomes a no.
+      slack_users: who people are, by their ids in Slack.
+      workflow: the Workflow of Argo that is suspended until it is answered; empty where the run itself looks for it.
+      link: of a page about the run; empty for none.
     """
 
     run: str
@@ -46,6 +50,23 @@ class Question:
     approvers: list[str]
     asked: str
     until: str
+    slack_users: Mapping[str, str] = field(default_factory=dict)
+    workflow: str = ""
+    link: str = ""
+
+    @property
+    def command(self) -> str:
+        """How it is answered in a terminal."""
+        if not self.workflow:
+            return f"./millrace approve {self.run}"
+        candidate = self.run.removeprefix(self.workflow).removeprefix("-")
+        return f"./millrace argo approve {self.workflow}{f' --candidate {candidate}' if candidate else ''}"
+
+    @property
+    def numbers(self) -> dict[str, str]:
+        """Its metrics, as people read them; what is no number is left out."""
+        found = {name: value for name, value in self.metrics.items() if isinstance(value, int | float)}
+        return {name: f"{value:.6g}" for name, value in list(found.items())[:20] if not isinstance(value, bool)}
 
     @property
     def deadline(self) -> str:
@@ -71,6 +92,12 @@ class Answer:
     model_digest: str
     at: str = field(default_factory=lambda: datetime.now(UTC).isoformat())
 
+    @property
+    def said(self) -> str:
+        """What was said, by whom and why, in one line."""
+        why = f": {self.why}" if self.why else ""
+        return f"{'approved' if self.approved else 'not approved'} by {self.by}{why}"
+
 
 def ask(root: Path, question: Question) -> None:
     """Leaves a question; an earlier one of the same run, and its answer, are gone then.
@@ -89,6 +116,14 @@ def withdraw(root: Path, run: str) -> None:
     """Takes question and answer away: nobody waits any more."""
     for ending in (_QUESTION, _ANSWER):
         (root / FOLDER / f"{run}{ending}").unlink(missing_ok=True)
+
+
+def withdraw_all(place: Path, run: str) -> None:
+    """Takes away what a run still asks, below a serving directory: it has ended."""
+    for folder, question in waiting(place):
+        if run in (question.run, question.workflow):
+            with contextlib.suppress(OSError):
+                withdraw(folder, question.run)
 
 
 def questions(root: Path) -> dict[str, Question]:
@@ -148,10 +183,15 @@ def answer(root: Path, question: Question, given: Answer) -> None:
     """Answers a question.
 
     Raises:
-      InputError: who answers may not, or the answer is of another model.
+      InputError: who answers may not, the answer is of another model or comes too late, or there is one already.
     """
     if refused := refusal(question, given):
         raise InputError(refused)
+    there = None
+    with contextlib.suppress(InputError):
+        there = answered(root, question)
+    if there:
+        raise InputError(f"{question.run} is answered already: {there.said}")
     write_whole(root / FOLDER / f"{question.run}{_ANSWER}", json.dumps(asdict(given), indent=1) + "\n")
 
 
@@ -183,4 +223,10 @@ def refusal(question: Question, given: Answer) -> str:
         return f"{question.run}: an answer needs a name; set MILLRACE_USER"
     if question.approvers and given.by not in question.approvers:
         return f"{given.by} may not approve {question.run}; these may: {', '.join(question.approvers)}"
+    try:
+        is_late = datetime.fromisoformat(given.at) > datetime.fromisoformat(question.until)
+    except (ValueError, TypeError):
+        return f"the answer of {given.by} to {question.run} does not say when it was given"
+    if is_late:
+        return f"the answer of {given.by} to {question.run} came too late: it was open until {question.deadline}"
     return ""

@@ -181,7 +181,8 @@ def review(blessing: Mapping[str, Any]) -> Iterator[str]:
         yield "fit to be served" if blessing["passed"] else "not fit to be served"
     if "approved" in blessing:
         by = f" by {blessing['by']}" if blessing.get("by") else ""
-        yield ("approved" if blessing["approved"] else "not approved") + by
+        why = f": {blessing['why']}" if blessing.get("why") else ""
+        yield ("approved" if blessing["approved"] else "not approved") + by + why
 
 
 def _exports(blessing: Mapping[str, Any]) -> Iterator[str]:
@@ -245,6 +246,10 @@ def _removed(removed: Mapping[str, Any]) -> Iterator[str]:
         yield f"removed {', '.join(str(number) for number in removed['removed'])}"
 
 
+MODEL_OF_VERSION = "model_of_version_"
+"""In the metadata of a span that the stage feedback has made, before the number of a version that predicted."""
+
+
 def _span(span: Mapping[str, Any]) -> Iterator[str]:
     if "span" in span:
         yield f"span {span['span']}"
@@ -253,6 +258,11 @@ def _span(span: Mapping[str, Any]) -> Iterator[str]:
 def _watched(watched: Mapping[str, Any]) -> Iterator[str]:
     if "state" in watched:
         yield str(watched["state"])
+
+
+def _retrained(retrained: Mapping[str, Any]) -> Iterator[str]:
+    if "begun" in retrained:
+        yield f"begun {retrained['run']}" if retrained["begun"] else "nothing begun"
 
 
 def _message(message: Mapping[str, Any]) -> Iterator[str]:
@@ -282,6 +292,7 @@ _TELL = {
     "removed_versions": _removed,
     "span": _span,
     "watched": _watched,
+    "retrained": _retrained,
     "message": _message,
 }
 """What matters of an output's metadata (docs/contract.md)."""

@@ -102,7 +102,12 @@ def _watched(executions: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     for each in of_stage(executions, "watch").values():
         metadata = each.get("outputs", {}).get("watched", {}).get("metadata", {})
         if "state" in metadata:
-            return {"watched": metadata["state"], "watched_reason": metadata.get("reason")}
+            followed = [
+                str(other["outputs"]["retrained"]["metadata"].get("reason"))
+                for other in of_stage(executions, "retrain").values()
+                if "retrained" in other.get("outputs", {})
+            ]
+            return {"watched": metadata["state"], "watched_reason": "; ".join([str(metadata.get("reason")), *followed])}
     return {}
 
 

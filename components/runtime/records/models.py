@@ -55,6 +55,11 @@ class Model:
     chosen: bool | None = None
 
     @property
+    def approval(self) -> str:
+        """What a person said of it, who, and why; empty where nobody was asked."""
+        return next((str(each.get("review") or "") for each in self.reviews.values() if "approved" in each), "")
+
+    @property
     def published(self) -> list[Mapping[str, Any]]:
         """The metadata of each version that it was published as."""
         return [each for each in self.pushes if is_published(each)]

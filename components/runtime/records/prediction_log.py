@@ -15,6 +15,7 @@ from __future__ import annotations
 import datetime
 import json
 import os
+import re
 import tempfile
 import uuid
 from collections.abc import Collection, Iterator, Mapping
@@ -39,6 +40,10 @@ _DAY = "date="
 _ENDING = ".parquet"
 _REDACTED = b"millrace.redacted"
 _DAY_US = 24 * 60 * 60 * 1_000_000
+_WRITTEN = "%Y%m%dT%H%M%S%f"
+_NAME = re.compile(r"[0-9]{8}T[0-9]{12}-")
+_CLOCKS_APART = datetime.timedelta(hours=1)
+"""By how much the clocks of servers and of who writes labels may differ."""
 
 
 def table(
@@ -130,7 +135,7 @@ def write_labels(folder: Path, labels: pa.Table) -> Path:
 def _write(folder: Path, rows: pa.Table) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     # The names of one folder sort by the time of their writing; no two writers make the same.
-    file = folder / f"{datetime.datetime.now(datetime.UTC):%Y%m%dT%H%M%S%f}-{uuid.uuid4().hex[:12]}{_ENDING}"
+    file = folder / f"{datetime.datetime.now(datetime.UTC):{_WRITTEN}}-{uuid.uuid4().hex[:12]}{_ENDING}"
     part = file.with_name(f".{file.name}")
     try:
         parquet.write_table(rows, part, compression="zstd")
@@ -157,9 +162,16 @@ def files(folder: Path, since: datetime.datetime | None = None, until: datetime.
     return [file for day in sorted(days) for file in _files(day)]
 
 
-def label_files(folder: Path) -> list[Path]:
-    """The files with labels, oldest first."""
-    return _files(folder / LABELS)
+def label_files(folder: Path, since: datetime.datetime | None = None) -> list[Path]:
+    """The files with labels, oldest first.
+
+    Args:
+      folder: the log of a model.
+      since: of the earliest prediction whose label is wanted; no label was written before what it is of.
+    """
+    # (By the clock of whoever wrote them. A name of somebody else's says nothing.)
+    first = f"{since.astimezone(datetime.UTC) - _CLOCKS_APART:{_WRITTEN}}" if since else ""
+    return [file for file in _files(folder / LABELS) if file.name >= first or not _NAME.match(file.name)]
 
 
 def _files(folder: Path) -> list[Path]:
@@ -234,8 +246,12 @@ def _fields(values: pa.Array) -> dict[str, pa.Array]:
     return dict(zip([field.name for field in values.type], values.flatten(), strict=True))
 
 
-def read_labels(folder: Path) -> pa.Table:
-    """All labels, in the order in which they arrived, several of one prediction too.
+def read_labels(folder: Path, since: datetime.datetime | None = None) -> pa.Table:
+    """Labels in the order in which they arrived, several of one prediction too.
+
+    Args:
+      folder: the log of a model.
+      since: of the earliest prediction whose label is wanted; all without.
 
     Returns:
       `prediction_id`, `label`, `kind` and `time`; labels of several types are of the one that holds all of them:
@@ -244,7 +260,7 @@ def read_labels(folder: Path) -> pa.Table:
     Raises:
       InputError: a file cannot be read.
     """
-    found = [rows for file in label_files(folder) if (rows := _read(file)) is not None]
+    found = [rows for file in label_files(folder, since) if (rows := _read(file)) is not None]
     kinds = {rows.schema.field("label").type for rows in found}
     common = next(iter(kinds)) if len(kinds) == 1 else _common(kinds)
     schema = pa.schema([("prediction_id", pa.string()), ("label", common), ("kind", pa.string()), ("time", TIME)])

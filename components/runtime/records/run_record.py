@@ -17,6 +17,7 @@ from components.runtime.stage.artifacts import write_whole
 from components.runtime.text.redaction import redact
 
 FILE = "run.json"
+_LOOK = "watch "
 
 BY_VARIABLE = "MILLRACE_USER"
 """Who is recorded as having started a run; empty where nobody shall be."""
@@ -34,6 +35,26 @@ def started_by() -> str:
         return ""
 
 
+def by_look(run: str, by: str = "") -> str:
+    """Who started a run that a look at a version in service has begun.
+
+    Args:
+      run: that looked.
+      by: who started that one; empty for nobody.
+    """
+    return f"{by}, {_LOOK}{run}" if by else f"{_LOOK}{run}"
+
+
+def look_of(by: str) -> str:
+    """The run that looked, where it has begun another one; empty where a person has.
+
+    Args:
+      by: as `by_look` says it of the other one.
+    """
+    last = by.rpartition(", ")[2]
+    return last.removeprefix(_LOOK) if last.startswith(_LOOK) else ""
+
+
 def new_run(
     identity: str,
     pipeline: str,
@@ -43,6 +64,7 @@ def new_run(
     tasks: list[dict[str, Any]],
     selection: dict[str, Any] | None = None,
     decision: str = "",
+    after: str = "",
 ) -> dict[str, Any]:
     """The record of something that begins now on this machine.
 
@@ -55,13 +77,14 @@ def new_run(
       tasks: as `new_task` makes them.
       selection: what of the pipeline is run.
       decision: what a person does with versions, such as `rollback`, where it is no run of the pipeline.
+      after: the look at a version in service that begins it; empty where a person does.
     """
     return {
         "id": identity,
         "pipeline": pipeline,
         "model": model,
         "target": "local",
-        "by": started_by(),
+        "by": by_look(after, started_by()) if after else started_by(),
         "state": "running",
         "started": started,
         "finished": "",

@@ -1,12 +1,18 @@
-"""Self-contained HTML pages: no script, no network, every value escaped. KFP's dashboard shows them, browsers too."""
+"""Self-contained HTML pages: no network, every value escaped. KFP's dashboard shows them, browsers too.
+
+They have no script but that of `adjustable`, which stands behind the content: a page that shows the content of others
+brings its own, and runs nothing that came with them.
+"""
 
 from __future__ import annotations
 
 import html
 import io
+import json
 import re
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from components.runtime.text.visible import visible
 
@@ -43,6 +49,9 @@ svg.wide { min-width: 640px; }
 code { font-size: 13px; background: var(--ground); padding: 1px 4px; border-radius: 4px; }
 """
 """Of every page: the colours by what they are for, and what is made of them. Figures are drawn for light ones."""
+
+_ADJUSTABLE = "data-adjustable"
+_ADJUSTING = Path(__file__).with_name("adjustable.js")
 
 _BODY = re.compile(r"<!--content-->(.*)<!--/content-->", re.DOTALL)
 
@@ -148,13 +157,33 @@ def section(title: object, *parts: object) -> Html:
     return Html(f"<section><h2>{escape(title)}</h2>{''.join(escape(part) for part in parts)}</section>")
 
 
+def adjustable(
+    at: Sequence[float | None], groups: Sequence[Mapping[str, Any]], chosen: Mapping[str, Sequence[int]]
+) -> Html:
+    """A table of what decisions about groups come to, at thresholds that a person moves.
+
+    Args:
+      at: the thresholds; None is above all.
+      groups: of each `name`, `rows`, `labelled` (rows whose label is 1), and by threshold `right` and `wrong`: rows
+        that are decided to be positive, and are labelled so or not.
+      chosen: places in `at`, by group, under a name that says what they are for; the first is shown.
+    """
+    told = json.dumps({"at": at, "groups": groups, "chosen": chosen})
+    # Who puts this into another page looks for attributes that do something, and for links that do.
+    told = told.replace("=", r"\u003d").replace("script:", r"script\u003a")
+    without = paragraph(text("Thresholds can be moved here where scripts may run: open the page itself.", "muted"))
+    return Html(f'<div {_ADJUSTABLE}="{escape(told)}"><noscript>{without}</noscript></div>')
+
+
 def page(title: object, *sections: Html) -> str:
     """A whole HTML document."""
+    joined = "".join(sections)
+    script = f"<script>{_ADJUSTING.read_text()}</script>" if _ADJUSTABLE in joined else ""
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{escape(title)}</title><style>{STYLE}</style></head><body><main><h1>{escape(title)}</h1>"
-        f"<!--content-->{''.join(sections)}<!--/content--></main></body></html>\n"
+        f"<!--content-->{joined}<!--/content--></main>{script}</body></html>\n"
     )
 
 

@@ -40,7 +40,7 @@ def read(run: Run) -> tuple[Row, Detail]:
         part=run.remark,
         error=run.error,
         started=run.started.isoformat() if run.started else "",
-        seconds=run.elapsed if run.state != "running" else None,
+        seconds=None if run.goes_on else run.elapsed,
         by=run.by,
         models=models(answered),
         pushes=pushes(answered, lambda place: relative_place(run.root, place), moments, graph),

@@ -27,6 +27,7 @@ class Model:
       metrics: of its evaluation; of its training where it was not evaluated.
       blessed: None where it was not evaluated.
       reason: of the blessing, or of its absence.
+      approval: what a person said of it, who, and why; empty where nobody was asked.
       baseline: digest of the model that it was compared with.
       version: the version that it was pushed as, or stands as already.
       chosen: whether it was chosen from several; None where there was no choice.
@@ -37,6 +38,7 @@ class Model:
     metrics: dict[str, float] = field(default_factory=dict)
     blessed: bool | None = None
     reason: str = ""
+    approval: str = ""
     baseline: str = ""
     version: str = ""
     chosen: bool | None = None
@@ -82,6 +84,7 @@ class Push:
       created: whether the run made it; False where it was there already.
       same_as: the earlier version whose model it is again; empty for a new model.
       artifact: id of the artifact in the run's lineage.
+      approval: what a person said of its model before it was pushed, who, and why.
       why: as who rolled back to it said.
       made_of: of the model, as `runners.history.releases` has it.
     """
@@ -109,6 +112,7 @@ class Version:
       by: who started the run that pushed it, or owns the folder that was copied by hand.
       run: that pushed it; empty where no run did.
       until: when the next version came.
+      approval: what a person said of its model before it was pushed, who, and why.
       why: as who rolled back to it said.
       blessed_by: the run that judged its model.
       metrics: of that model.
@@ -130,6 +134,7 @@ class Version:
     digest: str = ""
     blessed: bool | None = None
     reason: str = ""
+    approval: str = ""
     artifact: str = ""
     why: str = ""
     blessed_by: str = ""

@@ -35,6 +35,7 @@ def _shown(model: run_models.Model, choice: run_models.Choice | None) -> Model:
         metrics=_scores(model.metrics) or _scores(model.training),
         blessed=truth(known.get("blessed")),
         reason=why or str(known.get("reason") or ""),
+        approval=model.approval,
         baseline=model.baseline,
         version=run_models.version(model.published[-1]) if model.published else "",
         chosen=model.chosen,

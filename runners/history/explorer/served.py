@@ -84,7 +84,7 @@ def _of_model(model: str, destination: str, pushed: dict[str, _Pushed], root: Pa
         if known is not version and version.blessed is None:
             # What was found out about a model holds wherever it is put.
             version.blessed, version.reason, version.blessed_by = known.blessed, known.reason, known.blessed_by
-            version.metrics = known.metrics
+            version.metrics, version.approval = known.metrics, known.approval
         made.append(version)
     told = releases(
         [
@@ -119,6 +119,7 @@ def _pushed(each: _Pushed) -> Version:
         metrics=judged.metrics if judged else {},
         blessed=judged.blessed if judged else None,
         reason=judged.reason if judged else "",
+        approval=judged.approval if judged else "",
         artifact=push.artifact,
     )
 

@@ -13,7 +13,7 @@ from runners.history.explorer.from_records import read
 from runners.history.explorer.model import Index, Row
 from runners.history.explorer.served import versions
 from runners.history.pages import run_report
-from runners.history.records import list_open, load_recorded
+from runners.history.records import GOES_ON, list_open, load_recorded
 
 _SECONDS = 2.0
 """So long a run waits at its end for earlier ones that are not in the explorer yet; the command reads the rest."""
@@ -44,7 +44,7 @@ def update(root: Path, *, seconds: float = _SECONDS, first: str = "", thoroughly
             for name, row in known.items()
             if name in stamps
             and row.stamp == stamps[name]
-            and row.state != "running"
+            and row.state not in GOES_ON
             and files.has_detail(folder, name)
         }
         changed = sorted(stamps.keys() - rows.keys(), reverse=True)

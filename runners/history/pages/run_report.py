@@ -17,6 +17,7 @@ from runners.history.pages.candidates_section import candidates_section
 from runners.history.pages.embedding import HTML_TYPE, StagePage, stage_pages
 from runners.history.pages.task_graph import task_graph
 from runners.history.pages.timeline import legend, spans, timeline
+from runners.history.record_values import timestamp
 from runners.history.records import Run, Task, load_run
 from runners.terminal import text
 
@@ -84,12 +85,26 @@ def _headline(run: Run, made: Outcome) -> Html:
     tone, head, reason = parts.verdict(run, made)
     if tone or run.state == "done":
         boxes.append(_box(tone, head, reason))
+    boxes += filter(None, map(_approval, run.of_stage("approve")))
     return Html(
         '<section id="top"><div class="hero"><div>'
         f'<div class="name">{escape(run.pipeline)}</div>'
         f'<div class="id">run {escape(run.id)} · {parts.time(run.started)} · {escape(run.target)}</div></div>'
         f"{parts.badge(run.state)}</div>{parts.facts(entries)}{''.join(boxes)}</section>"
     )
+
+
+def _approval(execution: Execution) -> Html | None:
+    """What a person said, who, when and why; None where nobody was asked."""
+    said = execution.outputs["approval"].metadata if "approval" in execution.outputs else {}
+    if "approved" not in said:
+        return None
+    if not said.get("by"):
+        return _box("bad", "Not approved", str(said.get("review") or ""))
+    which = model_of(execution)
+    head = f"{'Approved' if said['approved'] else 'Not approved'} by {said['by']}{f': {which}' if which else ''}"
+    when = Html(f'<div class="muted">{parts.time(timestamp(said.get("at")))}</div>')
+    return _box("good" if said["approved"] else "bad", head, str(said.get("why") or "without a reason"), when)
 
 
 def _left_out(execution: Execution) -> str:

@@ -14,11 +14,14 @@ from typing import Any
 
 import pytest
 
+from components.approve.approve import approve
 from components.runtime.errors import InputError
-from components.runtime.publish import approval
+from components.runtime.publish import approval, suspension
 from components.runtime.publish.approval import Answer, Question
+from components.runtime.stage.artifacts import InputArtifact, OutputArtifact
 from tests.components.push.serving_support import make_blessing, make_model, tree
 from tests.runners.cluster_support import call
+from tests.runners.loopback import Request, serving
 from tests.support import ROOT, StageResult, run_stage
 
 METRICS = {"auc": 0.91, "digest": "sha256:1", "bytes": 0}
@@ -31,6 +34,7 @@ def ask(tmp_path: Path, blessed: bool = True, **parameters: Any) -> StageResult:
     (blessing / "warm_up").mkdir()
     (blessing / "warm_up" / "tf_serving_warmup_requests").write_text("requests")
     given = {"destination": str(tmp_path / "serving"), "run": "taxi-1", "timeout_minutes": 1.0, "approvers": []}
+    given |= {"slack_users": {}, "webhook": "", "link": "", "told": {}}
     return run_stage(
         "approve",
         tmp_path / "out",
@@ -112,6 +116,108 @@ def test_without_an_answer_in_time_it_is_a_no(tmp_path: Path) -> None:
     assert not approval.questions(tmp_path / "serving")
 
 
+@pytest.mark.parametrize(
+    ("kind", "code"),
+    [
+        ("slack", 200),
+        pytest.param("text", 200, marks=pytest.mark.slow),
+        pytest.param("json", 503, marks=pytest.mark.slow),
+    ],
+)
+def test_people_are_told_and_a_webhook_that_fails_leaves_the_question_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, code: int
+) -> None:
+    got: list[dict[str, Any]] = []
+
+    def take(request: Request) -> tuple[int, bytes]:
+        got.append(json.loads(request.body))
+        return code, b"ok"
+
+    def no(question: Question) -> None:
+        approval.answer(tmp_path / "serving", question, Answer(False, "anna", "", question.model_digest))
+
+    with serving(take) as url:
+        monkeypatch.setenv("MILLRACE_NOTIFY_URL", f"{url}/secret-path")
+        thread = when_asked(tmp_path / "serving", lambda question: (time.sleep(0.2), no(question))[1])
+        result = ask(tmp_path, webhook=kind, slack_users={"U02ABCDEF": "anna"}, link="https://example.org/{run}")
+        thread.join()
+    assert result.exit_code == 0, result.stderr
+    [told] = got
+    assert "answer: ./millrace approve taxi-1\nhttps://example.org/taxi-1" in told["text"]
+    assert ("blocks" in told) is (kind == "slack")
+    assert f"{'told' if code == 200 else 'nobody is told: the webhook at'} 127.0.0.1" in result.stdout
+    assert "secret-path" not in result.stdout + result.stderr
+    assert blessing_of(result)["reason"] == "not approved by anna"
+
+
+def test_without_an_address_nobody_is_told_and_another_kind_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MILLRACE_NOTIFY_URL", raising=False)
+    result = ask(tmp_path / "slack", webhook="slack", timeout_minutes=0.005)
+    assert "nobody is told: there is no MILLRACE_NOTIFY_URL in the environment" in result.stdout
+    result = ask(tmp_path / "pigeon", webhook="pigeon")
+    assert result.exit_code == 65
+    assert "webhook is 'pigeon', expected one of text, slack, json" in result.stderr
+    assert not approval.questions(tmp_path / "pigeon" / "serving")
+
+
+def told_of(digest: str, **more: str) -> dict[str, str]:
+    """What a stage is told whose Workflow was suspended."""
+    question = Question(
+        "taxi-1",
+        digest,
+        "all 2 thresholds hold",
+        {},
+        ["anna"],
+        "",
+        "2999-01-01T00:00:00+00:00",
+        workflow="taxi-1",
+    )
+    return dict.fromkeys(suspension.ANSWER, "") | {suspension.QUESTION: suspension.question_text(question)} | more
+
+
+def answered(tmp_path: Path, told: dict[str, str]) -> dict[str, Any]:
+    """The metadata of what the stage makes of what it is told, in this process."""
+    made = {name: InputArtifact(name, str(tmp_path / name), {}) for name in ("model", "blessing")}
+    out = OutputArtifact("approval", str(tmp_path / "out"))
+    where = (str(tmp_path / "serving"), "taxi-1", 60.0, ["anna"], {}, "", "")
+    approve(made["model"], made["blessing"], None, *where, told, out)
+    return out.metadata
+
+
+UNANSWERED = "nobody approved it: taxi-1 was resumed without an answer that counts"
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        ({"approved": "Yes", "by": " anna "}, "approved by anna"),
+        ({"approved": "no", "by": "anna", "why": "Friday"}, "not approved by anna: Friday"),
+        ({"approved": "yes", "by": "bob"}, UNANSWERED),
+        ({"approved": "yes"}, UNANSWERED),
+        ({"approved": "perhaps", "by": "anna"}, UNANSWERED),
+        ({"approved": "yes 2026-11-30T00:00:00+00:00 sha256:2", "by": "anna"}, UNANSWERED),
+        ({"approved": "yes 3000-01-01T00:00:00+00:00", "by": "anna"}, UNANSWERED),
+        ({"approved": "yes now", "by": "anna"}, UNANSWERED),
+    ],
+)
+def test_behind_a_suspension_it_does_not_wait(tmp_path: Path, said: dict[str, str], reason: str) -> None:
+    blessing = make_blessing(tmp_path / "blessing", True, make_model(tmp_path / "model"))
+    digest = json.loads((blessing / "blessing.json").read_text())["model_digest"]
+    metadata = answered(tmp_path, told_of(digest, **said))
+    assert metadata["review"] == reason
+    assert metadata["blessed"] is (reason == "approved by anna")
+
+
+def test_an_answer_to_another_question_is_refused(tmp_path: Path) -> None:
+    make_blessing(tmp_path / "blessing", True, make_model(tmp_path / "model"))
+    with pytest.raises(InputError, match="people were asked about another model"):
+        answered(tmp_path, told_of("sha256:3"))
+    with pytest.raises(InputError, match="what was asked cannot be read any more"):
+        answered(tmp_path, {suspension.QUESTION: "{"})
+
+
 def test_nobody_is_asked_about_a_model_that_is_not_blessed(tmp_path: Path) -> None:
     result = ask(tmp_path, blessed=False)
     assert result.exit_code == 0
@@ -188,7 +294,7 @@ from components.runtime.stage.artifacts import InputArtifact, OutputArtifact
 folder = Path({str(tmp_path)!r})
 out = OutputArtifact("approval", str(folder / "out"))
 made = {{name: InputArtifact(name, str(folder / name), {{}}) for name in ("model", "blessing")}}
-approve(made["model"], made["blessing"], None, str(folder / "serving"), "taxi-1", 10.0, [], out)
+approve(made["model"], made["blessing"], None, str(folder / "serving"), "taxi-1", 10.0, [], {{}}, "", "", {{}}, out)
 """
     process = subprocess.Popen([sys.executable, "-c", program], cwd=ROOT)
     when_asked(tmp_path / "serving", lambda question: process.terminate()).join()

@@ -19,7 +19,7 @@ from components.canary import tensorflow_serving
 from components.canary.canary import canary
 from components.runtime.data import examples as tf_examples
 from components.runtime.data import tfrecord
-from components.runtime.errors import StageError
+from components.runtime.errors import InputError, StageError
 from components.runtime.publish import labels, publishing, serving
 from components.runtime.stage.artifacts import InputArtifact, OutputArtifact, file_digests
 from tests.components.canary.cluster_stand_in import Cluster, running
@@ -274,7 +274,7 @@ def test_kserve_shares_by_a_percentage(cluster: Cluster, address: str) -> None:
     ],
     ids=str,
 )
-def test_what_is_wrong_is_one_line_and_changes_nothing(
+def test_what_goes_wrong_is_one_line_and_takes_the_version_back(
     cluster: Cluster, address: str, change: dict[str, Any], arguments: dict[str, Any], code: int, message: str
 ) -> None:
     for name, value in change.items():
@@ -284,9 +284,53 @@ def test_what_is_wrong_is_one_line_and_changes_nothing(
     assert error.value.exit_code == code
     assert message in str(error.value)
     assert "\n" not in str(error.value)
+    assert str(error.value).endswith("; version 2 is taken back, version 3 is the model of version 1 again")
     assert labels.read(cluster.root) == {"stable": 1}
-    assert [number for number, _ in serving.numbered(cluster.root)] == [2, 1]
+    again, stable = (serving.read_version(number, cluster.root / str(number)) for number in (3, 1))
+    assert again is not None
+    assert stable is not None
+    assert again.model_digest == stable.model_digest
+    assert again.about[serving.ROLLED_BACK]["why"] == str(error.value).rpartition("; version 2 is")[0]
     assert cluster.shares in ([], [WEIGHTS_OF_STABLE_ALONE])
+    # A target that tries once more finds out why that is in vain.
+    with pytest.raises(InputError, match="version 2 was taken back, version 3 is the model of version 1 again; run"):
+        Run(cluster, address)
+    assert [number for number, _ in serving.numbered(cluster.root)] == [3, 2, 1]
+
+
+def test_a_label_that_was_given_already_goes_back(cluster: Cluster, address: str) -> None:
+    cluster.config = "model_config_list {}"
+    with pytest.raises(
+        InputError, match=r"it has no model 'taxi'.*; version 2 is taken back, version 3 is the model of"
+    ):
+        Run(cluster, address, config_map="millrace/serving-config")
+    assert labels.read(cluster.root) == {"stable": 1}
+    assert cluster.shares[-1] == WEIGHTS_OF_STABLE_ALONE
+
+
+def test_where_nothing_is_to_be_put_back_the_label_says_what_is_served(cluster: Cluster, address: str) -> None:
+    cluster.refusal = 403
+    with pytest.raises(InputError, match=r"; stable is version 1 still, version 2 stays where it is$"):
+        Run(cluster, address, roll_back=False)
+    assert [number for number, _ in serving.numbered(cluster.root)] == [2, 1]
+
+
+def test_a_damaged_export_is_not_put_back(cluster: Cluster, address: str, capsys: pytest.CaptureFixture[str]) -> None:
+    manifest = cluster.root / "1" / serving.MANIFEST
+    about = json.loads(manifest.read_text())
+    manifest.write_text(json.dumps(about | {"besides": {f"{serving.EXPORTS}/phone/model.tflite": "0" * 64}}))
+    cluster.sides["serving-canary"].errors = 50
+    assert Run(cluster, address).facts["put_back"] == 0
+    assert "version 1 is not put back: it is damaged: assets.extra/exports/phone/model.tflite is missing" in (
+        "".join(capsys.readouterr())
+    )
+
+
+def test_a_newer_version_tells_more(cluster: Cluster) -> None:
+    push(cluster.root, 3)
+    run = Run(cluster, "http://127.0.0.1:9")
+    assert run.facts["reason"] == "version 3 has come meanwhile, whose own canary tells more"
+    assert [number for number, _ in serving.numbered(cluster.root)] == [3, 2, 1]
 
 
 def test_who_ends_it_gives_all_traffic_back(cluster: Cluster, address: str, tmp_path: Path) -> None:

@@ -133,7 +133,7 @@ def test_classification_has_kfps_form(blessed: tuple[Path, dict[str, Any]]) -> N
 def test_report_tells_the_verdict_first(blessed: tuple[Path, dict[str, Any]]) -> None:
     page = (blessed[0] / "report").read_text()
     assert (
-        page.index("Blessed") < page.index("Thresholds") < page.index("All examples") < page.index("By trip_start_hour")
+        page.index("Passed") < page.index("Thresholds") < page.index("All examples") < page.index("By trip_start_hour")
     )
     assert "ROC curve" in page
     assert len(page) < 1_000_000
@@ -160,7 +160,7 @@ def test_worse_than_the_baseline_is_not_blessed(compared: tuple[Path, dict[str, 
     baseline = tfma.load_eval_result(str(folder / "evaluation"), model_name="baseline")
     assert baseline.get_metrics_for_slice(())["auc"]["doubleValue"] == change["baseline_value"]
     page = (folder / "report").read_text()
-    assert "Not blessed" in page
+    assert "Not passed" in page
     assert "Change" in page
 
 

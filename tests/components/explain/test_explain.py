@@ -85,6 +85,12 @@ def test_thresholds_are_between_the_groups_that_evaluate_slices_by(result: Stage
     [told] = found(result)["thresholds"]
     assert told["feature"] == "group"
     assert told["groups"] == {"young": 160, "old": 80}
+    labels = np.array([row["paid"] for row in ROWS]) == 1
+    for name, counts in told["counts"].items():
+        inside = np.array([row["group"] == name for row in ROWS])
+        assert (counts["rows"], counts["labelled"]) == (inside.sum(), (inside & labels).sum())
+        assert (counts["right"][0], counts["wrong"][0]) == ((inside & labels).sum(), (inside & ~labels).sum())
+        assert (counts["right"][-1], counts["wrong"][-1], told["at"][-1]) == (0, 0, None)
     goals = {each["goal"]: each for each in told["goals"]}
     parity = goals["demographic parity"]
     assert parity["gap"] <= 0.05 + 1e-9
@@ -109,6 +115,7 @@ def test_the_page_has_a_picture_of_each(result: StageResult) -> None:
         assert title in page
     assert "Decision thresholds by group" in page
     assert page.count("<svg") == 5
+    assert page.count("data-adjustable=") == 1
     assert "http" not in page.replace("http://www.w3.org", "")
 
 

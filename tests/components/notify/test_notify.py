@@ -12,11 +12,12 @@ from typing import Any
 
 import pytest
 
-from components.notify import bounded as bounds
 from components.notify import notify as stage
 from components.notify import webhook
 from components.notify.message import Message
 from components.runtime.errors import InputError, TransientError
+from components.runtime.stage import bounded as bounds
+from components.runtime.stage import webhook as posting
 from components.runtime.stage.artifacts import OutputArtifact
 from tests.components.notify.notify_support import FAILED, MailServer, notify
 from tests.runners.loopback import Request, serving
@@ -268,7 +269,7 @@ def test_nobody_listens(tmp_path: Path) -> None:
 
 def test_a_server_that_says_nothing_or_too_little_too_often(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each bound by itself: the other one is longer by seconds, since the machine may be busy."""
-    monkeypatch.setattr(webhook, "SILENCE_SECONDS", 0.3)
+    monkeypatch.setattr(posting, "SILENCE_SECONDS", 0.3)
     message = Message.read(FAILED, "taxi")
     with socket.create_server(("127.0.0.1", 0)) as server:
         url = f"http://127.0.0.1:{server.getsockname()[1]}{PATH}"
@@ -290,12 +291,12 @@ def test_a_server_that_says_nothing_or_too_little_too_often(monkeypatch: pytest.
                     time.sleep(0.1)
 
         threading.Thread(target=drip, daemon=True).start()
-        monkeypatch.setattr(webhook, "SILENCE_SECONDS", 10.0)
+        monkeypatch.setattr(posting, "SILENCE_SECONDS", 10.0)
         monkeypatch.setattr(bounds, "TOTAL_SECONDS", 0.8)
         begun = time.monotonic()
         with pytest.raises(TransientError, match="does not answer within") as drops:
             webhook.post(url, "text", message)
-        assert 0.8 <= time.monotonic() - begun < webhook.SILENCE_SECONDS
+        assert 0.8 <= time.monotonic() - begun < posting.SILENCE_SECONDS
     assert _shows_no_secret(str(silence.value), str(drops.value))
 
 

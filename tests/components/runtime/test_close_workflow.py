@@ -10,6 +10,8 @@ import pytest
 
 from components.runtime import close_workflow
 from components.runtime.lineage import record as lineage
+from components.runtime.publish import approval
+from components.runtime.publish.approval import Question
 from components.runtime.records import final_status
 
 
@@ -61,6 +63,32 @@ def test_the_record_tells_why_attempts_before_the_last_did_not_go_well(tmp_path:
     record = close_workflow.record(tmp_path, "taxi-1", plan, "2026-11-29T10:00:00Z", status, {}, attempts)
     why = ["its pod was lost: deleted, drained or preempted", "disk full"]
     assert {task["name"]: task["failed_attempts"] for task in record["tasks"]} == {"train": why, "push": []}
+
+
+def test_a_run_that_is_stopped_while_it_is_suspended_stopped_in_its_question_and_takes_it_away(tmp_path: Path) -> None:
+    served = tmp_path / "serving" / "taxi"
+    asked = {"metrics": {}, "approvers": [], "asked": "", "until": "2999-01-01T00:00:00+00:00", "reason": ""}
+    for folder, run, workflow in (
+        (served, "taxi-1", "taxi-1"),
+        (served / "wide", "taxi-1-wide", "taxi-1"),
+        (served, "taxi-2", "taxi-2"),
+    ):
+        approval.ask(folder, Question(run=run, model_digest="sha256:1", workflow=workflow, **asked))
+    node = {"displayName": "approve-wait", "message": "workflow shutdown with strategy:  Stop", "finishedAt": "x"}
+    plan = {
+        "pipeline": "taxi",
+        "parameters": {},
+        "tasks": [_planned("evaluate"), _planned("approve") | {"nodes": ["approve-ask", "approve-wait"]}],
+    }
+    given = ["--root", str(tmp_path), "--run", "taxi-1", "--plan", json.dumps(plan), "--status", "Failed"]
+    given += ["--started", "2026-11-29T10:00:00Z", "--failures", json.dumps([node])]
+    with pytest.raises(SystemExit) as ended:
+        close_workflow.main([*given, "--parameter", f"serving_directory={served}"])
+    assert ended.value.code == 0
+    record = json.loads((tmp_path / "runs" / "taxi-1" / "run.json").read_text())
+    assert record["state"] == "stopped"
+    assert {task["name"]: task["state"] for task in record["tasks"]} == {"evaluate": "skipped", "approve": "stopped"}
+    assert [question.run for _, question in approval.waiting(served)] == ["taxi-2"]
 
 
 def _planned(name: str) -> dict[str, object]:

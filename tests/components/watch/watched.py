@@ -140,7 +140,7 @@ class World:
         prediction_log.write(self.log, table)
         known = round(count * labelled)
         if known:
-            prediction_log.write_labels(
+            file = prediction_log.write_labels(
                 self.log,
                 pa.table(
                     {
@@ -151,6 +151,8 @@ class World:
                     }
                 ),
             )
+            # (They are written now, and these days are others.)
+            file.rename(file.with_name(f"of-day-{day}-{version}{file.suffix}"))
 
     def arguments(self, **parameters: Any) -> dict[str, Any]:
         """Of the stage, as `executor_input` takes them."""

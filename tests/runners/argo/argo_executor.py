@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from components.runtime.launch.fused import ENVIRONMENTS_VARIABLE
-from runners.argo.values import CLOSING
+from components.runtime.records.argo_workflow import CLOSING
 from runners.compiled.images import FUSED
 from runners.local.environments import environment_of, interpreter
 from tests.support import ROOT
@@ -75,6 +75,8 @@ class Execution:
         self.closing = Node("Pending")
         """The last pod, which is no task of the pipeline."""
         self.phase = "Running"
+        self.resume: Callable[[dict[str, str]], dict[str, str]] = lambda _: {}
+        """What somebody supplies to a suspended node, by its inputs; nothing where its time is up."""
         self._run_container = run_container
         self._templates = {template["name"]: template for template in self.spec["templates"]}
         graph = next(template["dag"]["tasks"] for template in self.spec["templates"] if "dag" in template)
@@ -164,8 +166,24 @@ class Execution:
             each["name"]: substitute(each["value"], scope) for each in task.get("arguments", {}).get("parameters", [])
         }
         template = self._templates[task["template"]]
-        wanted = {each["name"] for each in template.get("inputs", {}).get("parameters", [])}
-        assert wanted == given.keys(), (wanted, given)
+        inputs = template.get("inputs", {}).get("parameters", [])
+        wanted = {each["name"] for each in inputs if "default" not in each}
+        assert wanted == given.keys() - {each["name"] for each in inputs if "default" in each}, (wanted, given)
+        if "suspend" in template:
+            assert (
+                float(
+                    substitute(
+                        template["suspend"]["duration"],
+                        {f"inputs.parameters.{key}": value for key, value in given.items()},
+                    )
+                )
+                >= 0
+            )
+            supplied = self.resume(given)
+            outputs = {each["name"]: each["valueFrom"] for each in template["outputs"]["parameters"]}
+            assert not supplied or supplied.keys() >= {each["name"] for each in inputs if "default" not in each}
+            assert supplied.keys() <= outputs.keys() == {each["name"] for each in inputs}
+            return Node("Succeeded", {name: supplied.get(name, source["default"]) for name, source in outputs.items()})
         return self._pod(template, self._globals | {f"inputs.parameters.{key}": value for key, value in given.items()})
 
     def _depends_hold(self, depends: str) -> bool:

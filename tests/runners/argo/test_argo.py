@@ -10,7 +10,7 @@ import pytest
 import yaml
 from hera.workflows.models import Workflow
 
-from runners.argo.values import CLOSING
+from components.runtime.records.argo_workflow import CLOSING
 from tests.runners.argo.compiled_workflows import MODELS, of_model, pod_templates, text_of_model
 from tests.runners.argo.restricted_pods import pods_of, violations
 from tests.support import ROOT, changed

@@ -9,12 +9,13 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+import yaml
 from pyarrow import parquet
 
 from components.runtime.data.schema_columns import Column
+from components.runtime.feedback.spans import Spans
 from components.runtime.records import prediction_log
 from runners.feedback import given_labels, training
-from runners.feedback.spans import Spans
 from runners.history.lineage_graph import Graph
 from runners.history.records import load_run
 from tests.runners.cluster_support import Called, call
@@ -383,3 +384,27 @@ def test_the_same_id_twice_in_the_log_is_its_last_answer(tmp_path: Path, served:
     told = document(served, "--labels", labels(tmp_path, "prediction_id,label\ntrip0-0,1\n"))
     assert span(served).column("fare").to_pylist() == [99.0]
     assert "1 prediction was logged again under the same id; the last one counts" in told["warnings"][0]
+
+
+def test_the_pipeline_that_makes_data_on_a_cluster(tmp_path: Path) -> None:
+    folder = tmp_path / "mine"
+    model(folder, "cluster: {volume: {claim: here}}")
+    made_files = call("compile", folder, "--feedback", "--output", tmp_path / "out")
+    assert made_files.exit_code == 0, made_files.err
+    workflow = yaml.safe_load((tmp_path / "out" / "mine-feedback.argo.yaml").read_text())
+    given = {each["name"]: each["value"] for each in workflow["spec"]["arguments"]["parameters"]}
+    assert given == {
+        "data": "/millrace/data/mine",
+        "implicit_after": "",
+        "implicit_value": "",
+        "label": "",
+        "log": "/millrace/predictions/mine",
+        "serving_directory": "/millrace/serving/mine",
+    }
+    [template] = [each for each in workflow["spec"]["templates"] if each["name"] == "feedback"]
+    assert {"mountPath": "/millrace", "name": "millrace"} in template["container"]["volumeMounts"]
+    refused = call("compile", folder, "--feedback", "--watch")
+    assert (refused.exit_code, "compile one after the other" in refused.error) == (65, True)
+    refused = call("compile", "pets", "--feedback", "--output", tmp_path / "out")
+    assert refused.exit_code == 65
+    assert "pets: its data are files of images; a span is a table" in refused.error

@@ -48,6 +48,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> ServedRoot:
         ),
         (["--data", "no/such.csv"], "--data no/such.csv: there is no such file or folder; name the one with your data"),
         (["--data", "s3://me:secret@bucket/data"], "--data"),
+        (["--columns", "a,nope"], "--columns: rows.csv has no column 'nope'; it has: a"),
         (["--candidate", "deep"], "--candidate deep: no such candidate is pushed"),
     ],
     ids=lambda value: " ".join(map(str, value)) if isinstance(value, list) else "",

@@ -21,7 +21,7 @@ from runners.commands.cli import cli
 from runners.history.lineage_graph import Graph
 from tests.runners.command_line import command
 from tests.runners.history.odd_records import places, with_value
-from tests.runners.history.pipeline_roots import FAILED, FIRST, SECOND, RootWriter, taxi_root
+from tests.runners.history.pipeline_roots import FAILED, FIRST, LOOK, NEXT, SECOND, RootWriter, taxi_root, watched_root
 from tests.support import MILLRACE, ROOT
 
 
@@ -274,6 +274,35 @@ def test_a_baseline_leads_to_the_model_that_it_is(tmp_path: Path) -> None:
     assert any("found: train/model" in line for line in up)
     assert any("train in a-1" in line for line in up)
     assert any("resolve in a-2" in line for line in down)
+
+
+def test_a_look_leads_to_the_version_that_it_watched_and_to_what_was_pushed_after_it(tmp_path: Path) -> None:
+    writer = watched_root(tmp_path)
+    up = told(writer, "taxi@2", "--up")
+    said = [line.lstrip(" │├└─") for line in up]
+    assert any(line.startswith("after: watch/watched") for line in said)
+    assert f"watch in {LOOK}" in said
+    assert any("found: push/pushed_model" in line and "version 1" in line for line in up)
+    assert any(f"train in {FIRST}" in line for line in up)
+    down = told(writer, "taxi@1", "--down")
+    assert any(line.endswith(f"watch in {LOOK}") for line in down)
+    assert any(f"push in {NEXT}" in line for line in down)
+    # The explorer reads a run by itself.
+    graph = Graph.of_run(tmp_path, NEXT)
+    [push] = [node for node in graph.executions.values() if (node.run, node.stage) == (NEXT, "push")]
+    assert graph.artifacts[push.inputs["after"]].name == "watch/watched"
+
+
+def test_a_span_that_a_pod_made_leads_to_the_versions_that_predicted(tmp_path: Path) -> None:
+    writer = watched_root(tmp_path)
+    digest = writer.executions[NEXT, "push"]["outputs"]["pushed_model"]["metadata"]["model_digest"]
+    made = {"span": 1, "folder": "/millrace/data/taxi/span-1", "rows": 9, "rows_of_version_2": 9}
+    pod = RootWriter(tmp_path, "taxi-feedback")
+    pod.execution("taxi-feedback-x1", "feedback", outputs={"span": made | {"model_of_version_2": digest}})
+    lineage.flush()
+    up = told(writer, "taxi-feedback-x1/feedback/span", "--up")
+    assert any("version_2: push/pushed_model" in line for line in up)
+    assert any(line.endswith(f"push in {NEXT}") for line in up)
 
 
 def test_a_clock_that_was_set_back_does_not_turn_the_order_of_a_task_around(tmp_path: Path) -> None:

@@ -139,6 +139,26 @@ def test_a_log_that_there_cannot_be(
     assert said in called.error
 
 
+def test_requests_are_put_together_where_that_is_asked_for(
+    started: list[list[str]], mine: Path, tmp_path: Path
+) -> None:
+    root = tmp_path / "root"
+    _served(mine, root)
+    _served(mine, root, "--batch", 64)
+    _served(mine, root, "--batch", 64, "--batch-ms", 2, "--batch-waiting", 9)
+    told = [[option for option in command if option.startswith("--batch")] for command in started]
+    assert told == [
+        [], ["--batch_rows=64"], ["--batch_rows=64", "--batch_milliseconds=2.0", "--batch_waiting=9"],
+    ]  # fmt: skip
+    for options, said in (
+        (["--batch-ms", 2], "requests are not put together; say of how many rows at most with --batch"),
+        (["--batch", 8, "--server", "tensorflow"], "TensorFlow Serving is told how to batch in a file of its own"),
+    ):
+        called = _served(mine, root, *options)
+        assert (called.exit_code, len(started)) == (65, 3)
+        assert said in called.error
+
+
 def test_a_port_that_is_taken(started: list[list[str]], mine: Path, tmp_path: Path) -> None:
     rest, grpc = free_ports()
     for option, port in (("--port", rest), ("--grpc-port", grpc)):

@@ -283,6 +283,19 @@ def test_promote_refuses(served: ServedRoot, arguments: tuple[str, ...], error: 
     assert refused(served, "promote", "taxi", *arguments).startswith(error)
 
 
+def test_promote_of_a_version_that_others_put_there_says_what_it_cannot_tell(served: ServedRoot) -> None:
+    (served.serving / "2" / MANIFEST).unlink()
+    told = document(served, "promote", "taxi", "2", "--label", "stable")
+    assert json.loads((served.serving / "labels.json").read_text()) == {"stable": 2}
+    [warning] = told["warnings"]
+    assert warning.startswith("version 2 was not pushed by Millrace: nothing tells whether it is whole")
+    (served.serving / "7" / "saved_models").mkdir(parents=True)
+    folder = served.serving / "7"
+    assert refused(served, "promote", "taxi", "7", "--label", "stable") == (
+        f"taxi: version 7 is no model: {folder} has no saved_model.pb"
+    )
+
+
 @pytest.mark.parametrize("content", ["{", "[]", '{"stable": "x"}'])
 def test_labels_that_cannot_be_read_are_no_labels_to_write_over(served: ServedRoot, content: str) -> None:
     (served.serving / "labels.json").write_text(content)

@@ -102,6 +102,60 @@ def test_the_pipeline_that_watches_compiles_for_both_kinds_of_cluster(tmp_path: 
     assert given["log"] == "/millrace/predictions/mine"
 
 
+def test_where_drift_shall_begin_a_run_the_pipeline_does_and_else_is_what_it_was(tmp_path: Path) -> None:
+    section = "watch: {on_drift: retrain, spans: 3, kubeflow: 'http://kfp:8888'}\ncluster: {volume: {claim: here}}"
+    folder = tmp_path / "mine"
+    settings = model(folder, section)
+    text = compile_pipeline(purposes.for_watching(settings, begins=True), digest)
+    pipeline = read(documents(text)[0])
+    retrain = pipeline.tasks["retrain"]
+    given = {name: source.value for name, source in retrain.parameters.items() if isinstance(source, Constant)}
+    assert (given["spans"], given["pipeline"], given["template"]) == (3, "mine", "mine-retrain")
+    assert given["kubeflow"] == "http://kfp:8888"
+    assert pipeline.parameters["data"]["defaultValue"] == "/millrace/data/mine"
+    [condition] = retrain.conditions
+    assert not condition.holds(dict.fromkeys(condition.values, False))
+    assert condition.holds(dict.fromkeys(condition.values, True))
+    workflow = yaml.safe_load(compile_workflow(text, for_settings(settings, pipeline.parameters)))
+    [graph] = [each["dag"]["tasks"] for each in workflow["spec"]["templates"] if "dag" in each]
+    [task] = [each for each in graph if each["name"] == "retrain"]
+    assert task["when"] == "{{=tasks['watch'].outputs.parameters['drifted'] == 'true'}}"
+    # The right to begin runs is that of this one task.
+    accounts = {each["name"]: each.get("serviceAccountName") for each in workflow["spec"]["templates"]}
+    assert {name for name, account in accounts.items() if account} == {"retrain"}
+    assert accounts["retrain"] == "millrace-retrain"
+    assert "millrace/service-account" not in str(workflow)
+
+    quiet = "cluster: {volume: {claim: here}}"
+    told = compile_pipeline(purposes.for_watching(model(folder, quiet)))
+    assert (
+        compile_pipeline(purposes.for_watching(model(folder, f"watch: {{on_drift: tell}}\n{quiet}"), begins=True))
+        == told
+    )
+    # On this machine the command begins it.
+    assert compile_pipeline(purposes.for_watching(settings)) == told
+
+
+def test_compile_writes_what_the_look_begins_beside_it(tmp_path: Path) -> None:
+    section = "watch: {on_drift: retrain, spans: 3}"
+    folder = tmp_path / "mine"
+    model(folder, section)
+    made = call("compile", folder, "--module", "gs://b/mine", "--watch", "--output", tmp_path / "out")
+    assert made.exit_code == 0, made.err
+    names = ["mine-watch.kfp.yaml", "mine-watch.argo.yaml", "mine-retrain.kfp.yaml", "mine-retrain.argo.yaml"]
+    assert [Path(line).name for line in made.lines] == names
+    begun = read(documents((tmp_path / "out" / "mine-retrain.kfp.yaml").read_text())[0])
+    assert begun.name == "mine"
+    assert begun.tasks["ingest"].parameters["spans"] == Constant(3)
+    assert "resolve-base" in begun.tasks
+    candidates = "candidates: {a: {}, b: {}}\nchoose: {push: each}"
+    model(folder, f"{section}\n{candidates}")
+    refused = call("compile", folder, "--module", "gs://b/mine", "--watch", "--output", tmp_path / "no")
+    assert refused.exit_code == 65
+    assert "watch.on_drift: retrain: with choose: {push: each}" in refused.error
+    assert not (tmp_path / "no").exists()
+
+
 def test_the_sample_of_a_recurring_look_is_one_that_argo_takes() -> None:
     file = ROOT / "manifests" / "schedules" / "taxi-watch.yaml"
     [(_, schedule)] = schedules.read([file])

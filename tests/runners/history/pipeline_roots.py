@@ -40,6 +40,8 @@ SECONDS = {
     "resolve": (27.0, 0.2),
     "evaluate": (27.3, 7.7),
     "push": (35.1, 0.4),
+    "watch": (0.0, 2.0),
+    "feedback": (0.0, 1.0),
 }
 TYPES = {
     "examples": "system.Dataset",
@@ -175,6 +177,34 @@ def taxi_root(root: Path) -> RootWriter:
     _good(writer, FIRST, steps=500, auc=0.9371, blessed=True)
     _good(writer, SECOND, steps=50, auc=0.8712, blessed=False, offset=1505.0)
     _rejected(writer, FAILED, offset=3305.0)
+    lineage.flush()
+    return writer
+
+
+LOOK = "taxi-watch-20261121-060000-1a2b"
+NEXT = "taxi-20261121-060005-9c3d"
+
+
+def watched_root(root: Path) -> RootWriter:
+    """A version that was pushed, a look at it that found drift, and the run that look began, which pushed the next."""
+    writer = RootWriter(root)
+    for run, version in ((FIRST, 1), (NEXT, 2)):
+        model = writer.execution(run, "train", parameters={"steps": version}, outputs={"model": {"steps": version}})
+        digest = model["outputs"]["model"]["metadata"]["digest"]
+        pushed = {"pushed": True, "version": version, "destination": "/srv/taxi", "created": True}
+        writer.execution(
+            run,
+            "push",
+            inputs={"model": model["outputs"]["model"]},
+            outputs={"pushed_model": pushed | {"model_digest": digest}},
+        )
+        if run == FIRST:
+            seen = {"state": "drifted", "reason": "fare", "version": 1, "model_digest": digest}
+            look = RootWriter(root, "taxi-watch")
+            look.execution(LOOK, "watch", outputs={"watched": seen})
+            look.run(LOOK, by="anna", offset=30000.0)
+    writer.run(FIRST, by="anna")
+    writer.run(NEXT, by=f"anna, watch {LOOK}", offset=30005.0)
     lineage.flush()
     return writer
 

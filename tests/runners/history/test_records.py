@@ -17,6 +17,9 @@ import pytest
 from click.testing import CliRunner
 
 from components.runtime.errors import InputError
+from components.runtime.publish import approval
+from components.runtime.publish.approval import Question
+from components.runtime.records import final_status
 from runners.commands import cli
 from runners.history import as_json
 from runners.history.explorer import from_records
@@ -24,6 +27,7 @@ from runners.history.outcome import outcome
 from runners.history.records import list_runs, load_run
 from runners.history.run_folders import OWNER_LOCK
 from runners.terminal import text
+from tests.runners.cluster_support import call
 from tests.runners.command_line import command
 from tests.runners.history.pipeline_roots import FAILED, FIRST, SECOND, RootWriter, taxi_root
 from tests.support import ROOT
@@ -116,6 +120,60 @@ def test_how_long_a_run_takes_is_known_while_it_runs_and_unknown_once_it_was_kil
         assert text.duration(load_run(tmp_path, "r").elapsed).startswith("3 min ")
     killed = load_run(tmp_path, "r")
     assert (killed.state, killed.elapsed) == ("stopped", None)
+
+
+def asked(root: Path, run: str, workflow: str = "", until: str = "2999-01-01T00:00:00+00:00") -> None:
+    """Leaves a run's question in the serving directory of taxi."""
+    question = Question(run, "sha256:1", "", {}, [], "", until, workflow=workflow)
+    approval.ask(root / "serving" / "taxi", question)
+
+
+@pytest.mark.parametrize(
+    ("question", "others", "states"),
+    [
+        ("r", "done", ("waiting", "waiting")),
+        ("r", "running", ("running", "waiting")),
+        ("r-wide", "done", ("running", "running")),
+        ("r2", "done", ("running", "running")),
+        ("", "done", ("running", "running")),
+    ],
+)
+def test_a_run_that_waits_for_a_person_is_not_told_as_running(
+    tmp_path: Path, question: str, others: str, states: tuple[str, str]
+) -> None:
+    folder = tmp_path / "runs" / "r"
+    folder.mkdir(parents=True)
+    tasks = [{"name": "train", "state": others}, {"name": "approve", "state": "running"}]
+    began = (datetime.now(UTC) - timedelta(minutes=3)).isoformat()
+    parameters = {"serving_directory": str(tmp_path / "serving" / "taxi")}
+    record = {"id": "r", "state": "running", "started": began, "parameters": parameters, "tasks": tasks}
+    (folder / "run.json").write_text(json.dumps(record))
+    if question:
+        asked(tmp_path, question)
+    with (folder / OWNER_LOCK).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        run = load_run(tmp_path, "r")
+        assert (run.state, run.tasks[1].state) == states
+        assert text.duration(run.elapsed).startswith("3 min ")
+        if run.tasks[1].state == "waiting":
+            assert run.tasks[1].facts == "waits for a person: ./millrace approve r (until 2999-01-01 00:00 UTC)"
+            assert f" {states[0]} " in call("--root", tmp_path, "runs").lines[-1]
+            assert from_records.read(run)[0].seconds is None, "nobody knows yet how long it takes"
+    # Killed, it asks nobody any more.
+    assert load_run(tmp_path, "r").state == "stopped"
+
+
+def test_a_workflow_that_is_suspended_waits(tmp_path: Path) -> None:
+    final_status.note_start(tmp_path, "taxi-1", "taxi", "2026-11-30T00:00:00+00:00")
+    final_status.note_end(tmp_path, "taxi-1", "train", error="", code=0)
+    assert load_run(tmp_path, "taxi-1").state == "running"
+    asked(tmp_path, "taxi-1", "taxi-1")
+    run = load_run(tmp_path, "taxi-1")
+    assert (run.state, [(task.name, task.state) for task in run.tasks]) == (
+        "waiting",
+        [("train", "done"), ("approve", "waiting")],
+    )
+    assert "./millrace argo approve taxi-1 (until" in run.tasks[1].facts
 
 
 def test_a_record_with_the_word_of_before_is_told_with_that_of_today(tmp_path: Path) -> None:

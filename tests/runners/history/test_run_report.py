@@ -10,16 +10,18 @@ import pytest
 from click.testing import CliRunner
 
 from components.runtime.errors import InputError
-from components.runtime.records import run_record
+from components.runtime.records import facts, run_record
 from components.runtime.stage import report
 from components.runtime.stage.report import escape
 from runners.commands.cli import cli
+from runners.history.explorer import from_records
 from runners.history.pages import embedding
 from runners.history.pages.embedding import embed
 from runners.history.pages.run_report import render, write
 from runners.history.pages.task_graph import FILLS, depths, task_graph
 from runners.history.pages.timeline import spans
 from runners.history.records import Task, load_run
+from tests.runners.history import pipeline_roots
 from tests.runners.history.pipeline_roots import FAILED, FIRST, SECOND, RootWriter, taxi_root
 from tests.support import ROOT
 
@@ -146,6 +148,27 @@ def test_the_page_tells_of_attempts_before_the_last(tmp_path: Path) -> None:
         file.write_text(json.dumps(record))
     assert f"4 attempts, before: {lost}; {full}<" in render(load_run(tmp_path, FIRST))
     assert f"2 attempts, before: {lost}<" in render(load_run(tmp_path, FAILED))
+
+
+@pytest.mark.parametrize(("approved", "said"), [(True, "Approved by anna"), (False, "Not approved by anna")])
+def test_who_approved_when_and_why_stands_by_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, approved: bool, said: str
+) -> None:
+    monkeypatch.setitem(pipeline_roots.SECONDS, "approve", (35.0, 0.1))
+    monkeypatch.setitem(pipeline_roots.STATE_AFTER, "approve", ["evaluate"])
+    writer = RootWriter(tmp_path)
+    model = writer.execution("r", "train", outputs={"model": {}})["outputs"]["model"]
+    verdict = {"blessed": True, "reason": "it holds"}
+    judged = writer.execution("r", "evaluate", inputs={"model": model}, outputs={"blessing": verdict})
+    told = verdict | {"blessed": approved, "approved": approved, "review": f"{said.lower()}: as planned", "by": "anna"}
+    told |= {"why": "as planned", "at": "2026-11-30T09:26:18+00:00"}
+    inputs = {"model": model, "blessing": judged["outputs"]["blessing"]}
+    made = writer.execution("r", "approve", inputs=inputs, outputs={"approval": told})
+    writer.run("r")
+    page = check(render(load_run(tmp_path, "r")))
+    assert f"{said} as planned 30 November 2026, 09:26:18 UTC" in page.text
+    assert from_records.read(load_run(tmp_path, "r"))[0].models[0].approval == f"{said.lower()}: as planned"
+    assert facts.facts(made) == f"{said.lower()}: as planned"
 
 
 def test_the_page_of_a_run_that_was_killed(tmp_path: Path) -> None:

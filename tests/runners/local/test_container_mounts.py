@@ -95,3 +95,15 @@ def test_the_exit_task_has_a_network_only_where_somebody_is_told(monkeypatch: py
     assert destinations(task("notify")) == ["MILLRACE_NOTIFY_URL"]
     assert not needs_network(task("ingest"))
     assert destinations(task("ingest")) == []
+
+
+def test_what_asks_writes_into_the_serving_directory_and_has_a_network_where_somebody_is_told(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("MILLRACE_NOTIFY_URL", "https://example.org/hook")
+    parameters = {"destination": str(tmp_path / "serving"), "webhook": ""}
+    assert tmp_path / "serving" in mounts(task("approve", parameters=parameters), tmp_path / "work").writable
+    assert not needs_network(task("approve", parameters=parameters))
+    asks = task("approve", parameters=parameters | {"webhook": "slack"})
+    assert needs_network(asks)
+    assert destinations(asks) == ["MILLRACE_NOTIFY_URL"]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from components.runtime.errors import InputError
-from runners.settings import candidates, folders
+from runners.settings import candidates, folders, named_files
 from runners.settings import model as settings
 
 THREE = """
@@ -27,6 +27,7 @@ def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for module in (settings, folders):
         monkeypatch.setattr(module, "PROJECT", tmp_path)
         monkeypatch.setattr(module, "MODELS", tmp_path / "models")
+    monkeypatch.setattr(named_files, "PROJECT", tmp_path)
     (tmp_path / "models" / "mine").mkdir(parents=True)
     return tmp_path / "models" / "mine" / "settings.yaml"
 
@@ -66,16 +67,16 @@ def test_files_of_every_candidate_are_looked_for(file: Path) -> None:
     file.write_text(THREE)
     for name in ("preprocessing.py", "text.py", "model.py"):
         (file.parent / name).touch()
-    settings.load("mine").check_files(["transform"])
+    named_files.check(settings.load("mine"), ["transform"])
     with pytest.raises(InputError) as error:
-        settings.load("mine").check_files(["transform", "train"])
+        named_files.check(settings.load("mine"), ["transform", "train"])
     assert str(error.value) == (
         "models/mine/settings.yaml: candidates.deep.train.module_file: there is no file models/mine/net.py, did you "
         "mean 'text.py'?"
     )
     # The search looks at the module of its own training.
     with pytest.raises(InputError, match="no file models/mine/net"):
-        settings.load("mine").check_files(["tune"])
+        named_files.check(settings.load("mine"), ["tune"])
 
 
 def test_where_no_threshold_says_what_is_best_it_has_to_be_said(file: Path) -> None:
@@ -84,22 +85,22 @@ def test_where_no_threshold_says_what_is_best_it_has_to_be_said(file: Path) -> N
     text = "candidates: {a: {}, b: {}}\n"
     file.write_text(text)
     with pytest.raises(InputError, match=r"yaml: choose: no evaluation has a threshold, .*{metric: auc, better"):
-        settings.load("mine").check_files(["choose", "evaluate"])
+        named_files.check(settings.load("mine"), ["choose", "evaluate"])
     file.write_text(text + "choose: {metric: loss, better: lower}\n")
-    settings.load("mine").check_files(["choose", "evaluate"])
+    named_files.check(settings.load("mine"), ["choose", "evaluate"])
     file.write_text(text)
     bound = "per_slice_thresholds { threshold { value_threshold { lower_bound { value: 0.5 } } } }"
     evaluation.write_text(evaluation.read_text().replace('"AUC"', f'"AUC" {bound}'))
-    settings.load("mine").check_files(["choose", "evaluate"])
+    named_files.check(settings.load("mine"), ["choose", "evaluate"])
 
 
 def test_what_no_candidate_uses_need_not_be_there(file: Path) -> None:
     file.write_text("candidates: {a: {train: {module_file: net.py}}, b: {train: {module_file: other.py}}}")
     for name in ("net.py", "other.py"):
         (file.parent / name).touch()
-    settings.load("mine").check_files(["train"])
+    named_files.check(settings.load("mine"), ["train"])
     with pytest.raises(InputError, match=r"yaml: transform.module_file: there is no file models/mine/preprocessing.py"):
-        settings.load("mine").check_files(["transform"])
+        named_files.check(settings.load("mine"), ["transform"])
 
 
 @pytest.mark.parametrize(

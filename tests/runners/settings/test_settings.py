@@ -12,7 +12,7 @@ from runners.commands import cli
 from runners.commands.compile import compile_pipeline
 from runners.compiled.ir import documents, read
 from runners.compiled.tasks import Constant, task_parameters
-from runners.settings import folders, mistakes
+from runners.settings import folders, mistakes, named_files
 from runners.settings import model as settings
 
 
@@ -21,6 +21,7 @@ def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for module in (settings, folders):
         monkeypatch.setattr(module, "PROJECT", tmp_path)
         monkeypatch.setattr(module, "MODELS", tmp_path / "models")
+    monkeypatch.setattr(named_files, "PROJECT", tmp_path)
     (tmp_path / "models" / "mine").mkdir(parents=True)
     return tmp_path / "models" / "mine" / "settings.yaml"
 
@@ -224,16 +225,16 @@ def test_files_are_looked_for_before_a_run_begins(models: Path) -> None:
         (models.parent / name).touch()
     models.write_text("train: {module_file: modell.py}\ntune: {module_file: 'gs://bucket/model.py'}\n")
     mine = settings.load("mine")
-    mine.check_files(["ingest", "validate", "transform", "tune", "resolve", "evaluate", "push"])
+    named_files.check(mine, ["ingest", "validate", "transform", "tune", "resolve", "evaluate", "push"])
     with pytest.raises(InputError) as error:
-        mine.check_files(["ingest", "transform", "train"])
+        named_files.check(mine, ["ingest", "transform", "train"])
     assert str(error.value) == (
         "models/mine/settings.yaml: train.module_file: there is no file models/mine/modell.py, did you mean 'model.py'?"
     )
     models.write_text("schema: {schema_file: schema.pbtxt}\ntrain: {hyperparameters_file: best.yaml}\n")
     for stage, file in (("schema", "schema.pbtxt"), ("train", "best.yaml")):
         with pytest.raises(InputError, match=f"there is no file models/mine/{file}"):
-            settings.load("mine").check_files([stage])
+            named_files.check(settings.load("mine"), [stage])
 
 
 def test_every_models_pipeline_is_named_after_its_folder() -> None:
@@ -242,7 +243,7 @@ def test_every_models_pipeline_is_named_after_its_folder() -> None:
         model = settings.load(file.parent.name)
         assert model.pipeline_name == file.parent.name.replace("_", "-")
         assert "pipeline_name" not in file.read_text()
-        model.check_files(["schema", "transform", "train", "evaluate"])
+        named_files.check(model, ["schema", "transform", "train", "evaluate"])
 
 
 def test_every_key_is_in_the_page_of_the_stages() -> None:
@@ -286,10 +287,10 @@ def test_the_search_is_in_the_same_file_as_the_training(models: Path) -> None:
 def test_files_elsewhere_are_not_looked_for_where_nothing_runs(models: Path) -> None:
     models.write_text("module: /millrace/code\nvalidate: {previous_statistics: /millrace/earlier}\n")
     mine = settings.load("mine")
-    mine.check_files(["validate", "train"], here=False)
+    named_files.check(mine, ["validate", "train"], here=False)
     with pytest.raises(InputError, match=r"settings.yaml: validate.previous_statistics: there is no folder /millrace/"):
-        mine.check_files(["validate"])
-    settings.load("mine", "gs://bucket/code").check_files(["train"], here=False)
+        named_files.check(mine, ["validate"])
+    named_files.check(settings.load("mine", "gs://bucket/code"), ["train"], here=False)
 
 
 @pytest.mark.parametrize("command", [["run", "--data", "nowhere"], ["compile"]])

@@ -40,10 +40,10 @@ millrace.prepare = () => {
   const names = index.names || [];
   index.runs = (index.runs || []).map(each => ({
     ...ROW, ...each, pushes: (each.pushes || []).map(push => ({ destination: "", artifact: "", ...push })),
-    models: (each.models || []).map(model => ({ name: "", digest: "", metrics: {}, blessed: null, reason: "", baseline: "", version: "", chosen: null, ...model })),
+    models: (each.models || []).map(model => ({ name: "", digest: "", metrics: {}, blessed: null, reason: "", approval: "", baseline: "", version: "", chosen: null, ...model })),
     sources: (each.sources || []).map(place => names[place]), executions: (each.executions || []).map(place => names[place]),
   }));
-  index.versions = (index.versions || []).map(each => ({ destination: "", by: "", time: "", until: "", run: "", digest: "", blessed: null, reason: "", again: "", artifact: "", ...each }));
+  index.versions = (index.versions || []).map(each => ({ destination: "", by: "", time: "", until: "", run: "", digest: "", blessed: null, reason: "", approval: "", again: "", artifact: "", ...each }));
   millrace.stands = new Map(index.versions.map(each => [standing(each.destination, each.model, each.number), each.state]));
   millrace.runs = new Map(index.runs.map(row => [row.id, row]));
   return true;

@@ -42,6 +42,8 @@ const minute = time => time ? time.slice(0, 16).replace("T", " ") : null;
 const moment = time => time ? h("time", { datetime: time, title: `${time} (UTC)` }, minute(new Date(time).toISOString())) : unknown();
 const digest = text => text ? h("code", { title: text }, text.replace(/^.*:/, "").slice(0, 12)) : h("span", { class: "muted" }, "no digest");
 const badge = (state, alert) => h("span", { class: `badge ${alert || state}` }, state);
+// What is said of a run that has not ended, in place of its duration.
+const goesOn = row => ({ running: "still running", waiting: "waits for a person" })[row.state] ?? null;
 const blessed = value => value === null ? none("not evaluated, or not known") : h("span", { class: value ? "good" : "bad" }, value ? "yes" : "no");
 const runLink = (id, ...text) => millrace.runs.has(id) ? h("a", { href: route("run", id) }, ...(text.length ? text : [millrace.runs.get(id).name])) : h("span", {}, ...(text.length ? text : [id]));
 const outside = (href, ...text) => h("a", { href, target: "_blank", rel: "noopener" }, ...text);

@@ -39,7 +39,7 @@ function nodeOf(id, all) {
   const artifact = all.artifacts.get(id);
   const { facts } = artifact;
   const version = "destination" in facts || "repo_id" in facts ? facts.version || facts.revision : "";
-  const notes = [version ? `version ${version}` : "", facts.rows ? `${facts.rows} rows` : "", facts.blessed ? (facts.blessed === "yes" ? "blessed" : "not blessed") : "", facts.errors && facts.errors !== "0" ? `${facts.errors} errors` : "", facts.pushed === "no" ? "not pushed" : "", facts.found === "no" ? "none" : ""].filter(Boolean);
+  const notes = [version ? `version ${version}` : "", facts.rows ? `${facts.rows} rows` : "", facts.review || "", facts.blessed ? (facts.blessed === "yes" ? "blessed" : "not blessed") : "", facts.errors && facts.errors !== "0" ? `${facts.errors} errors` : "", facts.pushed === "no" ? "not pushed" : "", facts.found === "no" ? "none" : ""].filter(Boolean);
   const title = isSource(artifact) ? lastPart(artifact.name) : lastPart(artifact.name || artifact.uri);
   const note = isSource(artifact) ? (all.raw.has(id) ? "raw data" : "file") : notes[0] || artifact.digest.replace(/^.*:/, "").slice(0, 8);
   return { id, kind: isSource(artifact) ? "source" : artifact.type === "system.Model" ? "model" : "artifact", title: title.length > 30 ? `${title.slice(0, 29)}…` : title, note, label: `${isSource(artifact) ? "from outside: " : ""}${artifact.name || artifact.uri}${notes.length ? `, ${notes.join(", ")}` : ""}${artifact.digest ? `, content ${artifact.digest.replace(/^.*:/, "").slice(0, 12)}` : ""}` };
@@ -113,7 +113,7 @@ function panel(run, id, all, choose, above, below) {
 // What a model's content is known as elsewhere: a version that is served, the baseline of other runs, another run's model.
 function modelFacts(artifact, run) {
   const content = artifact.facts.model_digest || artifact.digest;
-  if (artifact.type !== "system.Model" || !content || artifact.facts.found === "no") return null;
+  if ((artifact.type !== "system.Model" && !/\/watched$/.test(artifact.name)) || !content || artifact.facts.found === "no") return null;
   const versions = millrace.index.versions.filter(each => each.digest === content);
   const runs = millrace.index.runs.filter(row => row.models.some(model => model.digest === content));
   const compared = millrace.index.runs.filter(row => row.models.some(model => model.baseline === content));

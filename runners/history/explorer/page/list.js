@@ -35,7 +35,7 @@ function runsView() {
     { name: "pipeline", value: row => row.pipeline, cell: row => row.pipeline || unknown() },
     { name: "state", value: row => row.state, cell: row => [badge(row.state), row.part ? h("small", { class: "muted" }, ` ${row.part}`) : null, row.error ? h("div", { class: "why", title: row.error }, row.error) : null] },
     { name: "started (UTC)", value: row => row.started && Date.parse(row.started), cell: row => moment(row.started) },
-    { name: "duration", number: true, value: row => row.seconds, cell: row => duration(row.seconds) ?? (row.state === "running" ? none("still running") : unknown()) },
+    { name: "duration", number: true, value: row => row.seconds, cell: row => duration(row.seconds) ?? (goesOn(row) ? none(goesOn(row)) : unknown()) },
     { name: "metric", number: true, value: row => firstMetric(row)?.[1] ?? null, cell: row => { const found = firstMetric(row); return found ? [h("small", { class: "muted" }, `${found[0]} `), number(found[1])] : none("no such metric"); } },
     { name: "blessed", value: row => mainModel(row)?.blessed ?? null, cell: row => [blessed(mainModel(row)?.blessed ?? null), row.models.length > 1 ? h("small", { class: "muted" }, ` ${mainModel(row).name}; ${row.models.filter(each => each.blessed).length} of ${row.models.length}`) : null] },
     { name: "version", value: row => row.pushes[0]?.version ?? null, cell: versionCell },

@@ -17,7 +17,7 @@ function runView(detail) {
   ] });
   return h("div", {},
     h("section", {}, h("div", { class: "hero" }, h("div", {}, h("h2", { class: "name" }, row.name), h("div", { class: "id" }, row.pipeline, " · ", moment(row.started), " · ", row.target, row.part ? ` · ${row.part}` : "")), badge(row.state)),
-      facts([["duration", duration(row.seconds) ?? (row.state === "running" ? "still running" : unknown())], ["by", row.by || unknown()], ["tasks", taskCounts(detail.tasks)], ...row.pushes.map(push => [`version of ${push.model}`, push.version])]),
+      facts([["duration", duration(row.seconds) ?? (goesOn(row) ?? unknown())], ["by", byOf(row)], ...begunBy(row), ["tasks", taskCounts(detail.tasks)], ...row.pushes.map(push => [`version of ${push.model}`, push.version])]),
       row.error ? h("div", { class: "verdict bad-box" }, h("b", {}, failed.length ? `${failed[0].name} failed` : `The run ${row.state === "stopped" ? "was stopped" : "failed"}`), h("div", {}, row.error)) : null,
       h("p", { class: "links" }, detail.executions.length ? h("a", { class: "action", href: route("lineage", row.id) }, "Lineage") : null, before ? h("a", { class: "action", href: route("compare", before.id, row.id) }, "Compare with the run before") : null, row.report ? outside(row.report, "Report of the run") : null)),
     models.length ? section(models.length > 1 ? "Models" : "Model", models, modelTable(row, detail)) : null,
@@ -42,6 +42,13 @@ function modelTable(row, detail) {
   }), { numbers: row.models.map((_, place) => place + 1) });
 }
 
+// Who started a run; the look at a version in service that has begun it is a run itself.
+function byOf(row) {
+  const [, before, look] = /^(.*?)watch (\S+)$/.exec(row.by) || [];
+  return look && millrace.runs.has(look) ? [before, "watch ", runLink(look)] : row.by || unknown();
+}
+const begunBy = row => { const begun = millrace.index.runs.filter(each => each.by.split(", ").includes(`watch ${row.id}`)); return begun.length ? [["began", begun.map(each => runLink(each.id))]] : []; };
+
 const between = (...parts) => parts.filter(Boolean).flatMap((part, place) => place ? [" · ", part] : [part]);
 
 function taskCounts(tasks) {
@@ -56,7 +63,7 @@ const judgesGone = detail => detail.tasks.filter(task => task.stage === "evaluat
 function plainModel(row, model, detail) {
   const gone = judgesGone(detail);
   const head = model.blessed === null ? gone.length ? `Whether it is blessed is unknown: the records of ${gone.join(", ")} are gone` : "Not evaluated, so not blessed" : model.blessed ? model.chosen === false ? "Blessed, but another was chosen" : model.version ? `${model.chosen ? "Chosen" : "Blessed"}, and in service as version ${model.version} when it was pushed` : `${model.chosen ? "Chosen" : "Blessed"}, but not pushed` : "Not blessed, so not pushed";
-  return h("div", { class: `verdict ${model.blessed ? "good-box" : model.blessed === false ? "bad-box" : ""}` }, h("b", {}, `${model.name}: ${head}`), model.reason ? h("div", {}, model.reason) : null,
+  return h("div", { class: `verdict ${model.blessed ? "good-box" : model.blessed === false ? "bad-box" : ""}` }, h("b", {}, `${model.name}: ${head}`), model.reason ? h("div", {}, model.reason) : null, model.approval ? h("div", {}, h("b", {}, model.approval)) : null,
     h("div", { class: "muted" }, "content ", digest(model.digest), ...baselineOf(row, model)));
 }
 

@@ -26,7 +26,7 @@ function versionsView() {
     { name: "state", value: each => each.state, cell: each => [stateOf(each), (each.labels || []).map(label => h("div", {}, h("b", {}, label)))] },
     { name: "release", value: each => each.release || "", cell: each => each.release ? h("span", { title: each.change }, each.release) : h("span", { class: "muted", title: each.change }, "unknown") },
     { name: "how", value: howOf, cell: each => [howOf(each), each.why ? h("div", { class: "why", title: each.why }, each.why) : null] },
-    { name: "blessed", value: each => each.blessed, cell: each => [blessed(each.blessed), each.reason ? h("div", { class: "why", title: each.reason }, each.reason) : null] },
+    { name: "blessed", value: each => each.blessed, cell: each => [blessed(each.blessed), each.approval ? h("div", { title: each.approval }, each.approval) : null, each.reason ? h("div", { class: "why", title: each.reason }, each.reason) : null] },
     { name: "since (UTC)", value: each => each.time && Date.parse(each.time), cell: each => moment(each.time) },
     { name: "until (UTC)", value: each => each.until && Date.parse(each.until), cell: each => each.until ? moment(each.until) : none(each.state === "served" ? "still served" : "unknown") },
     { name: "by", value: each => each.by, cell: each => each.by || unknown() },

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
@@ -115,6 +116,28 @@ def test_what_training_had_not_is_kept_to_the_last_digit(
     assert [row["id"] for row in known.rows()] == kept
     alone = read(tmp_path / "alone", name, content)
     assert alone.metadata["columns"]["id"] == "float32", "without a schema nothing has changed"
+
+
+@pytest.mark.parametrize(
+    ("values", "kind", "kept"),
+    [
+        ([2**64 - 1, None, 7], "bytes", [[b"18446744073709551615"], [], [b"7"]]),
+        ([[2**63], [], [7]], "bytes", [[b"9223372036854775808"], [], [b"7"]]),
+        ([2**63 - 1, None, 7], "int64", [[2**63 - 1], [], [7]]),
+    ],
+)
+def test_ids_beyond_int64_are_kept_and_inputs_beyond_it_refused(
+    tmp_path: Path, schema: Path, values: list[Any], kind: str, kept: list[Any]
+) -> None:
+    type = pa.list_(pa.uint64()) if isinstance(values[0], list) else pa.uint64()
+    table = pa.table({"id": pa.array(values, type), "fare": [1.0, 2.0, 3.0]})
+    known = read(tmp_path / "known", "a.parquet", parquet_bytes(table), schema)
+    assert (known.metadata["columns"]["id"], [row["id"] for row in known.rows()]) == (kind, kept)
+    as_hour = write_files(tmp_path / "data", {"a.parquet": parquet_bytes(table.rename_columns(["hour", "fare"]))})
+    if kind == "bytes":
+        found = run_ingest(tmp_path / "hour", as_hour, splits={"all": 1}, schema=schema)
+        assert found.exit_code == 65
+        assert re.search(r"column 'hour', rows 1 to 3: a value that does not fit into int64", found.stderr)
 
 
 def test_decimals_that_training_had_not_and_files_of_several_types(tmp_path: Path, schema: Path) -> None:

@@ -12,7 +12,8 @@ from components.runtime.explaining import thresholds
 from components.runtime.explaining.counterfactuals import nearest_other
 from components.runtime.explaining.dependence import dependence, grid_of
 from components.runtime.explaining.gradients import integrated_gradients
-from components.runtime.explaining.rows import OTHER, TEXT, Array, Rows, kind, missing, take, told
+from components.runtime.explaining.rows import OTHER, TEXT, Array, Rows, kind, take, told
+from components.runtime.missing import where as missing
 
 RANDOM = np.random.default_rng(5)
 SMALLEST = np.iinfo(np.int64).min

@@ -106,5 +106,6 @@ def test_what_comes_behind_the_evaluation_takes_its_verdict() -> None:
     assert (wide.blessing["blessed"], wide.blessing["reason"]) == (False, "not fit to be served: memory: 3 GB")
     assert (deep.blessing["blessed"], deep.reviews) == (True, {})
     [wide, _deep] = models(reviewed(passed=True, approved=False)).all
+    assert wide.approval == "said anna"
     assert (wide.blessing or {})["reason"] == "said anna"
     assert wide.judge == "evaluate-wide"

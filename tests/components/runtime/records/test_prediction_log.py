@@ -119,6 +119,30 @@ def test_the_newest_label_of_a_prediction_is_joined(tmp_path: Path) -> None:
     ]
 
 
+def test_labels_that_were_written_before_what_is_wanted_are_not_read(tmp_path: Path) -> None:
+    def labels(ids: list[str], name: str) -> None:
+        column = {"prediction_id": ids, "label": [1] * len(ids), "kind": ["explicit"] * len(ids)}
+        file = prediction_log.write_labels(
+            tmp_path, pa.table(column | {"time": pa.array([DAY] * len(ids), prediction_log.TIME)})
+        )
+        file.rename(file.with_name(name))
+
+    labels(["old"], "20261129T100000000000-aaaaaaaaaaaa.parquet")
+    # By a clock that is half an hour behind.
+    labels(["near"], "20261129T232959000000-bbbbbbbbbbbb.parquet")
+    labels(["new"], "20261130T000000000000-cccccccccccc.parquet")
+    labels(["by-hand"], "mine.parquet")
+    found = prediction_log.read_labels(tmp_path, DAY)
+    assert sorted(found.column("prediction_id").to_pylist()) == ["by-hand", "near", "new"]
+    # In another zone the same moment.
+    zone = datetime.timezone(datetime.timedelta(hours=9))
+    assert prediction_log.read_labels(tmp_path, DAY.astimezone(zone)).equals(found)
+    (tmp_path / "labels" / "20261129T100000000000-aaaaaaaaaaaa.parquet").write_bytes(b"damaged")
+    assert prediction_log.read_labels(tmp_path, DAY).equals(found)
+    with pytest.raises(InputError, match="no file of a prediction log"):
+        prediction_log.read_labels(tmp_path)
+
+
 def test_no_label_of_a_batch_is_a_batch_without_rows(tmp_path: Path) -> None:
     prediction_log.write(tmp_path, _rows(["a-0"], [DAY]))
     prediction_log.write_labels(tmp_path, _labels(("x-0", "yes", DAY)))

@@ -13,7 +13,7 @@ import pytest
 from runners.history.explorer import files, update
 from runners.history.explorer.model import Detail, Index, Model, Row
 from tests.runners.history.explorer.chromium import Window, needs_chromium, window
-from tests.runners.history.pipeline_roots import FAILED, FIRST, SECOND, START, taxi_root
+from tests.runners.history.pipeline_roots import FAILED, FIRST, LOOK, NEXT, SECOND, START, taxi_root, watched_root
 from tests.runners.history.rivals_root import RUN, RivalsRoot
 
 pytestmark = needs_chromium
@@ -334,3 +334,17 @@ def test_no_moment_of_an_axis_is_written_twice(rivals: Path, tab: Window, span: 
     told = tab.evaluate(f"times({begin}, {begin} + {span}).map(each => each[1])")
     assert len(set(told)) == len(told) <= 7
     assert told
+
+
+def test_a_look_leads_to_the_version_that_it_watched_and_to_the_run_that_it_began(tab: Window, tmp_path: Path) -> None:
+    watched_root(tmp_path / "root")
+    update.update(tmp_path / "root")
+    tab.go(address(tmp_path / "root", f"#/run/{NEXT}"))
+    tab.click(".facts a", LOOK)
+    tab.wait(f"document.querySelector('h2.name').textContent === '{LOOK}'")
+    facts = tab.evaluate("document.querySelector('.facts').innerText")
+    assert f"began\n{NEXT}" in facts
+    tab.go(address(tmp_path / "root", f"#/lineage/{NEXT}"))
+    tab.click(".node.artifact", "watched")
+    tab.wait("document.querySelector('.panel h2').textContent === 'watch/watched'")
+    assert "version 1 of taxi" in tab.evaluate("document.querySelector('.panel').innerText")

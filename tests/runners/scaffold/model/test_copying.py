@@ -10,6 +10,7 @@ from components.runtime.errors import InputError
 from runners import PROJECT
 from runners.compiled.pipelines import compiled
 from runners.scaffold.model import copying, files
+from runners.settings import named_files
 from runners.settings.folders import names
 from runners.settings.model import Settings, load
 from tests.runners.cluster_support import call
@@ -27,7 +28,7 @@ def test_a_copy_of_every_shipped_model_compiles(tmp_path: Path, example: str) ->
     settings = copied(example, tmp_path / "mine")
     assert settings.pipeline_name == "mine"
     assert settings.local_place(settings.data) == str(PROJECT / "data" / example)
-    settings.check_files([stage for stage in FILES if stage != "tune"])
+    named_files.check(settings, [stage for stage in FILES if stage != "tune"])
     assert "mine" in compiled(settings)
     for stage in ("schema", "transform", "train", "evaluate"):
         named = [value for key, value in settings.arguments(stage).items() if key.endswith("_file") and value]

@@ -11,7 +11,7 @@ import yaml
 
 from components.runtime.errors import InputError
 from runners.scaffold.model import curated_schema, files, naming
-from runners.settings import evaluation_file
+from runners.settings import evaluation_file, named_files
 from runners.settings.model import load
 from tests.runners.scaffold.model.model_support import data_set, plan, ruff, write
 
@@ -57,7 +57,7 @@ def test_names_of_any_letters(tmp_path: Path) -> None:
     assert read | constants == set(ODD)
     settings = load(str(folder))
     evaluation_file.check(folder / settings.evaluate.eval_config_file, "evaluation.pbtxt")
-    settings.check_files(["schema", "transform", "train", "evaluate"])
+    named_files.check(settings, ["schema", "transform", "train", "evaluate"])
 
 
 def test_labels_that_would_end_a_comment_or_a_docstring(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from components.runtime.errors import InputError
 from runners.compiled.pipelines import compiled
 from runners.scaffold.model.images.planning import ImagePlan
 from runners.scaffold.model.images.profile import Images
+from runners.settings import named_files
 from runners.settings.model import load
 from tests.runners.scaffold.model.images.image_support import FOLDERS, PAIRS, found, masked, plan, written
 from tests.runners.scaffold.model.model_support import ruff
@@ -39,7 +40,7 @@ def test_they_hold_the_style_and_name_each_other(tmp_path: Path, name: str) -> N
     ruff("check", str(tmp_path / "mine"))
     ruff("format", "--check", str(tmp_path / "mine"))
     settings = load(str(tmp_path / "mine"))
-    settings.check_files(["schema", "transform", "train", "evaluate"])
+    named_files.check(settings, ["schema", "transform", "train", "evaluate"])
     assert (settings.data, settings.ingest.format) == ("/data/of/mine", "images")
     assert settings.ingest.split_patterns == dict(how.split_patterns)
     lines = [line for text in made.values() for line in text.splitlines() if str(tmp_path) not in line]

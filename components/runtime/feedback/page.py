@@ -9,9 +9,9 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import compute
 
+from components.runtime.feedback.joining import Joined
 from components.runtime.records.facts import counted
 from components.runtime.stage.report import COLORS, Html, drawing, figure, page, paragraph, section, table, text
-from runners.feedback.joining import Joined
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,36 +12,62 @@ import urllib3
 
 from components.runtime.errors import InputError, TransientError
 
-_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 _INSIDE = "https://kubernetes.default.svc"
 _TIMEOUT = 30.0
 _MERGE = "application/merge-patch+json"
 _JSON = "application/json-patch+json"
+_NOT_FOUND = 404
 _CONFLICT = 409
 _TEMPORARY = 500
+
+
+class MissingError(InputError):
+    """A resource is not there."""
+
+
+class ThereAlreadyError(InputError):
+    """A resource of the same name is there."""
+
+
+@dataclass(frozen=True)
+class Asker:
+    """Who asks the API, for errors.
+
+    Attributes:
+      does: what the stage does there, such as `canary shares traffic on Kubernetes`.
+      setting: that has the address of a proxy.
+      role: the folder whose manifest has the role that the stage needs.
+    """
+
+    does: str
+    setting: str
+    role: str
 
 
 class Kubernetes:
     """A cluster, as its API tells of it and changes it."""
 
-    def __init__(self, address: str = "", account: Path = _ACCOUNT) -> None:
+    def __init__(self, asker: Asker, address: str = "", account: Path = ACCOUNT) -> None:
         """Connects to nothing yet.
 
         Args:
+          asker: who asks.
           address: of a proxy of the API, such as http://127.0.0.1:8001; this pod's own cluster without.
           account: the folder where the pod's token, certificate and namespace lie.
 
         Raises:
           InputError: there is no address, and this is no pod that may ask the API.
         """
+        self._asker = asker
         self.namespace = ""
         self._token = account / "token"
         self._is_inside = not address
         if self._is_inside:
             if not self._token.is_file():
                 raise InputError(
-                    "canary shares traffic on Kubernetes, and this is no pod with a service account; run it there, or "
-                    "start `kubectl proxy` and name it: canary.kubernetes: http://127.0.0.1:8001"
+                    f"{asker.does}, and this is no pod with a service account; run it there, or start `kubectl proxy` "
+                    f"and name it: {asker.setting}: http://127.0.0.1:8001"
                 )
             self.namespace = (account / "namespace").read_text().strip()
         self.address = address.rstrip("/") or _INSIDE
@@ -62,10 +89,25 @@ class Kubernetes:
         """A resource, or a list of them.
 
         Raises:
-          InputError: it is not there, or the account may not see it.
+          MissingError: it is not there.
+          InputError: the account may not see it.
           TransientError: the API does not answer.
         """
         return self._asked("GET", path)
+
+    def create(self, path: str, resource: dict[str, Any]) -> dict[str, Any]:
+        """Creates a resource.
+
+        Args:
+          path: of the list that it will be in.
+          resource: with its name.
+
+        Raises:
+          ThereAlreadyError: one of that name is there.
+          InputError: the account may not, or Kubernetes does not take it.
+          TransientError: the API does not answer.
+        """
+        return self._asked("POST", path, resource, "application/json")
 
     def merge(self, path: str, changes: dict[str, Any]) -> dict[str, Any]:
         """Changes a resource by a JSON merge patch (RFC 7386): what is None goes.
@@ -104,7 +146,7 @@ class Kubernetes:
         except ValueError:
             found = None
         if not isinstance(found, dict):
-            raise InputError(f"{self.address}: answers, but not as Kubernetes does; check canary.kubernetes")
+            raise InputError(f"{self.address}: answers, but not as Kubernetes does; check {self._asker.setting}")
         return found
 
     def _raw(self, method: str, address: str, body: Any = None, kind: str = "") -> bytes:
@@ -120,10 +162,13 @@ class Kubernetes:
         if answer.status < 400:
             return bytes(answer.data)
         said = _message(answer.data)
+        if answer.status == _CONFLICT and method == "POST":
+            raise ThereAlreadyError(f"Kubernetes, {method} {place}: {said}")
         if answer.status == _CONFLICT or answer.status >= _TEMPORARY or "test failed" in said:
             raise TransientError(f"Kubernetes, {method} {place}: {said} ({answer.status}); try again")
-        hint = "; manifests/serving/canary has the role that the stage needs" if answer.status in (401, 403) else ""
-        raise InputError(f"Kubernetes, {method} {place}: {said} ({answer.status}){hint}")
+        hint = f"; {self._asker.role} has the role that the stage needs" if answer.status in (401, 403) else ""
+        refused = MissingError if answer.status == _NOT_FOUND else InputError
+        raise refused(f"Kubernetes, {method} {place}: {said} ({answer.status}){hint}")
 
 
 def place_of(cluster: Kubernetes, named: str, what: str) -> tuple[str, str]:

@@ -11,11 +11,11 @@ import pytest
 
 from components.runtime.data.schema_columns import Column
 from components.runtime.errors import InputError
+from components.runtime.feedback import page
+from components.runtime.feedback.joining import Joined, Window, join
+from components.runtime.feedback.scores import Scores
 from components.runtime.records import prediction_log
 from components.runtime.records.prediction_log import Labels
-from runners.feedback import page
-from runners.feedback.joining import Joined, Window, join
-from runners.feedback.scores import Scores
 
 NOW = datetime(2026, 11, 30, tzinfo=UTC)
 
@@ -63,6 +63,15 @@ def test_versions_with_other_features_and_types_make_one_table(tmp_path: Path) -
 def test_matrices_are_no_columns(tmp_path: Path) -> None:
     log(tmp_path, 1, ["a-0"], {"image": pa.array([[[1.0, 2.0], [3.0, 4.0]]])})
     with pytest.raises(InputError, match="image has more than one dimension, which no table has"):
+        joined(tmp_path, {}, "a-0")
+
+
+@pytest.mark.parametrize("values", [pa.array([2**63], pa.uint64()), pa.array([[2**63]], pa.list_(pa.uint64()))])
+def test_integers_that_no_example_holds_are_refused_in_one_line(tmp_path: Path, values: pa.Array) -> None:
+    log(tmp_path, 1, ["a-0"], {"id": values})
+    with pytest.raises(
+        InputError, match=r"^id: the log has a value that data to train on, .*int64.* here, cannot hold"
+    ):
         joined(tmp_path, {}, "a-0")
 
 

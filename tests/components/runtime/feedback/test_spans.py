@@ -13,8 +13,8 @@ import pytest
 from pyarrow import parquet
 
 from components.runtime.errors import InputError, TransientError
-from runners.feedback import spans
-from runners.feedback.spans import Spans
+from components.runtime.feedback import spans
+from components.runtime.feedback.spans import Spans
 
 ROWS = pa.table({"fare": [1.5, 2.5]})
 IDS = ["a-0", "b-0"]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,12 @@ from pyarrow import compute
 
 from components.runtime.data.schema_columns import BYTES, FLOAT, INT, Column
 from components.runtime.errors import InputError
+from components.runtime.feedback.scores import Scores
 from components.runtime.records import prediction_log
 from components.runtime.records.prediction_log import IMPLICIT, Labels
-from runners.feedback.scores import Scores
 
 _TYPES = {INT: pa.int64(), FLOAT: pa.float32(), BYTES: pa.string()}
+_UNITS = {"d": "days", "h": "hours", "m": "minutes"}
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,18 @@ class Silence:
 
     before: datetime
     value: Any
+
+
+def duration(text: str) -> timedelta:
+    """Days, hours or minutes, such as `7d`.
+
+    Raises:
+      ValueError: it is none.
+    """
+    match = re.fullmatch(r"([0-9]{1,5})([dhm])", text)
+    if not match:
+        raise ValueError(f"{text}: no duration such as 7d, 12h or 30m")
+    return timedelta(**{_UNITS[match[2]]: int(match[1])})
 
 
 @dataclass
@@ -204,10 +218,13 @@ def _column(
     for array, size in zip(arrays, sizes, strict=True):
         if array is None:
             made.append(pa.nulls(size, target))
-        elif are_lists:
-            made.append(_lists(array, target))
-        else:
-            made.append(array.cast(target))
+            continue
+        try:
+            made.append(_lists(array, target) if are_lists else array.cast(target))
+        except (pa.ArrowInvalid, OverflowError) as error:
+            raise InputError(
+                f"{name}: the log has a value that data to train on, {target} here, cannot hold: {error}"
+            ) from None
     return pa.chunked_array(made, target)
 
 

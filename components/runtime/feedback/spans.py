@@ -57,7 +57,7 @@ class Spans:
           InputError: they are in an object store, or `{SPAN}` is not in the last folder of the path.
         """
         if "://" in data:
-            raise InputError(f"{data}: spans are written into a folder of this machine; name one with --out")
+            raise InputError(f"{data}: spans are written into a folder of this machine; name one (--out)")
         path = Path(data).expanduser().absolute()
         if SPAN not in str(path):
             made = cls(path, _NAME)
@@ -66,7 +66,7 @@ class Spans:
             made = cls(Path(*path.parts[:place]), path.parts[place])
         there = next(folder for folder in (made.data, *made.data.parents) if folder.exists() or folder.is_symlink())
         if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
-            raise InputError(f"{data}: {there} is no folder that can be written; name another one with --out")
+            raise InputError(f"{data}: {there} is no folder that can be written; name another one (--out)")
         return made
 
     @property
@@ -148,7 +148,7 @@ def publish(spans: Spans, log: Path, rows: pa.Table, ids: list[str]) -> tuple[in
     try:
         spans.data.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f"{spans.data}: cannot be made ({error.strerror}); name another folder with --out") from None
+        raise InputError(f"{spans.data}: cannot be made ({error.strerror}); name another folder (--out)") from None
     for left in spans.data.glob(f"{_STAGING}*"):
         if time.time() - left.stat().st_mtime > _ABANDONED_SECONDS:
             shutil.rmtree(left, ignore_errors=True)

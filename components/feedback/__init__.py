@@ -1,0 +1,1 @@
+"""`feedback`: labels that came later become training data, where the volume is."""

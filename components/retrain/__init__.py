@@ -1,0 +1,1 @@
+"""`retrain`: begins a training on the cluster where a version in service has drifted."""

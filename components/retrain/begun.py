@@ -1,0 +1,72 @@
+"""What looks at a model have begun: a file for each run in the folder `.retrainings` of the serving directory.
+
+It is there that all looks at a model come, on every target, and a version is forgotten with it; servers leave it alone.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from components.runtime.errors import InputError
+from components.runtime.stage.artifacts import write_whole
+from components.runtime.text.json_text import parse
+
+FOLDER = ".retrainings"
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A run that a look has begun.
+
+    Attributes:
+      run: its name.
+      id: by which the target knows it.
+      version: that had drifted.
+      window: digest of the data that it trains on.
+      data: the same in words.
+      after: the run that looked.
+      at: when, in ISO form.
+    """
+
+    run: str
+    id: str
+    version: int
+    window: str
+    data: str
+    after: str
+    at: str = field(default_factory=lambda: datetime.now(UTC).isoformat())
+
+
+def note(root: Path, begun: Begun) -> None:
+    """Notes a run that was begun.
+
+    Args:
+      root: the serving directory.
+      begun: the run.
+
+    Raises:
+      InputError: the directory cannot be written to.
+    """
+    try:
+        (root / FOLDER).mkdir(parents=True, exist_ok=True)
+        write_whole(root / FOLDER / f"{begun.run}.json", json.dumps(asdict(begun), indent=1) + "\n")
+    except PermissionError as error:
+        raise InputError(f"{root}: the serving directory is not writable ({error.strerror})") from None
+
+
+def noted(root: Path) -> list[Begun]:
+    """The runs that were begun, the newest first.
+
+    Raises:
+      InputError: a note cannot be read: without it the same might be begun again.
+    """
+    found = []
+    for file in (root / FOLDER).glob("*.json"):
+        try:
+            found.append(Begun(**parse(file.read_bytes())))
+        except (OSError, ValueError, TypeError) as error:
+            raise InputError(f"{file}: tells which run was begun, and cannot be read ({error}); remove it") from None
+    return sorted(found, key=lambda each: each.at, reverse=True)

@@ -1,0 +1,293 @@
+"""The stage, against clusters that answer on loopback: what is begun, once, and what is not."""
+
+from __future__ import annotations
+
+import functools
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from components.runtime.publish import publishing, serving
+from components.runtime.records import run_record
+from components.runtime.stage.artifacts import file_digests
+from runners.argo.options import for_settings
+from runners.argo.workflow import compile_workflow
+from runners.argo.workflow_file import read_workflow, template
+from runners.compiled.pipelines import compile_pipeline
+from runners.settings import purposes
+from runners.settings.model import load
+from tests.components.push.serving_support import make_model
+from tests.runners.argo.argo_server import Argo, write_kubeconfig
+from tests.runners.argo.argo_server import serve as serve_argo
+from tests.runners.cluster_support import call
+from tests.runners.compiled_models import digest
+from tests.runners.kubeflow.kfp_server import Kfp
+from tests.runners.kubeflow.kfp_server import serve as serve_kubeflow
+from tests.support import StageResult, run_stage
+
+LOOK = "taxi-watch-1764500000"
+
+
+@functools.cache
+def compiled() -> str:
+    """What a look begins."""
+    return compile_pipeline(purposes.on_spans(load("taxi"), 2, warm_start=True), digest)
+
+
+class World:
+    """A serving directory with a version, data in spans, and a cluster."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.serving, self.data = folder, folder / "serving" / "taxi", folder / "data"
+        self.looks = 0
+        self.push()
+        self.span(1)
+        self.span(2)
+
+    def push(self) -> None:
+        model = make_model(self.folder / f"model-{len(list(self.folder.glob('model-*')))}") / "Format-Serving"
+        self.serving.mkdir(parents=True, exist_ok=True)
+        publishing.publish(self.serving, model, file_digests(model), {})
+
+    def span(self, number: int) -> None:
+        (self.data / f"span-{number}").mkdir(parents=True)
+        (self.data / f"span-{number}" / "part.parquet").write_text(f"rows of {number}")
+
+    def notes(self) -> list[dict[str, Any]]:
+        return [json.loads(file.read_text()) for file in sorted((self.serving / ".retrainings").glob("*.json"))]
+
+    def look(self, state: str = "drifted", version: int = 0, **parameters: Any) -> StageResult:
+        """What the stage makes of a look."""
+        self.looks += 1
+        watched = self.folder / f"watched-{self.looks}"
+        watched.mkdir()
+        newest = max(number for number, _ in serving.numbered(self.serving))
+        given = {
+            "destination": str(self.serving),
+            "data": str(self.data),
+            "spans": 2,
+            "pipeline": "taxi",
+            "template": "ml/taxi-retrain",
+            "run": f"{LOOK}-{self.looks}",
+            "run_id": "",
+            "kubeflow": "http://127.0.0.1:9",
+            "kubernetes": "",
+        }
+        return run_stage(
+            "retrain",
+            self.folder / f"out-{self.looks}",
+            inputs={"watched": watched},
+            metadata={"watched": {"state": state, "version": version or newest}},
+            parameters=given | parameters,
+            outputs=["retrained"],
+            output_parameters=["begun"],
+        )
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path)
+
+
+@pytest.fixture
+def argo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Argo]:
+    """A cluster that has the template, as the command makes it."""
+    monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(tmp_path / "kubeconfig"))
+    file = tmp_path / "taxi-retrain.argo.yaml"
+    file.write_text(compile_workflow(compiled(), for_settings(load("taxi"))))
+    with serve_argo(Argo()) as state:
+        write_kubeconfig(tmp_path / "kubeconfig", state.url)
+        stored = template(read_workflow(file), "taxi-retrain")
+        stored["metadata"] |= {"namespace": "ml", "resourceVersion": "1"}
+        state.templates["ml", "taxi-retrain"] = stored
+        state.proxied = True
+        yield state
+
+
+def reason(result: StageResult) -> str:
+    assert result.exit_code == 0, result.stderr
+    told = json.loads((result.folder / "retrained" / "retrained.json").read_text())
+    assert told.items() <= result.metadata("retrained").items()
+    assert json.loads((result.folder / "parameters" / "begun").read_text()) == told["begun"]
+    return str(told["reason"])
+
+
+def end(argo: Argo, phase: str) -> None:
+    [workflow] = argo.workflows.values()
+    workflow["status"] = {"phase": phase}
+
+
+def test_a_drift_begins_a_run_as_a_person_would_submit_it(world: World, argo: Argo) -> None:
+    argo.proxied, made_here = False, argo.templates.pop(("ml", "taxi-retrain"))
+    for done in ("created", "unchanged"):
+        stored = call("argo", "upload", world.folder / "taxi-retrain.argo.yaml", "--as", "taxi-retrain")
+        assert stored.lines == [f"template taxi-retrain in the namespace ml: {done}"], stored.err
+    assert argo.templates["ml", "taxi-retrain"] == made_here
+    argo.templates["ml", "taxi-retrain"]["spec"] |= {"priority": 1}
+    assert (
+        call("argo", "upload", world.folder / "taxi-retrain.argo.yaml", "--as", "taxi-retrain")
+        .lines[0]
+        .endswith("replaced")
+    )
+    argo.proxied = True
+    begun = world.look(kubernetes=argo.url)
+    [(_, name)] = argo.workflows
+    assert reason(begun) == f"begun: {name}, on spans 1, 2, for version 1"
+    assert name.startswith("taxi-")
+    made = argo.workflows["ml", name]
+    compiled = yaml.safe_load((world.folder / "taxi-retrain.argo.yaml").read_text())
+    assert made["metadata"]["labels"] == compiled["metadata"]["labels"] | {"millrace/started-by": f"{LOOK}-1"}
+    assert made["metadata"]["annotations"] == compiled["metadata"]["annotations"]
+    values = {each["name"]: each["value"] for each in made["spec"]["arguments"]["parameters"]}
+    assert (values["data"], values["serving_directory"]) == (str(world.data), str(world.serving))
+    assert values["train_steps"] == "500"
+    templates = {each["name"]: each for each in made["spec"]["templates"]}
+    assert "resolve-base" in templates, "warm-started"
+    [closing] = [each for each in templates["close"]["container"]["env"] if each["name"] == run_record.BY_VARIABLE]
+    assert closing["value"] == f"watch {LOOK}-1"
+    del templates["close"]["container"]["env"][-1]
+    assert made["spec"] | {"arguments": 0} == compiled["spec"] | {"arguments": 0}
+    argo.proxied = False
+    listed = call("argo", "list", "-l", f"millrace/started-by={LOOK}-1")
+    assert name in listed.out, listed.err
+    assert call("argo", "show", "taxi").exit_code == 0
+    [note] = world.notes()
+    assert (note["run"], note["version"], note["after"]) == (name, 1, f"{LOOK}-1")
+
+
+def test_nothing_is_begun_while_a_run_goes_on_nor_twice_for_the_same(world: World, argo: Argo) -> None:
+    world.look(kubernetes=argo.url)
+    [(_, name)] = argo.workflows
+    # The drift stays, and even new data waits until the run has ended.
+    assert reason(world.look(kubernetes=argo.url)) == f"nothing begun: {name} is under way, begun by {LOOK}-1"
+    world.span(3)
+    assert "is under way" in reason(world.look(kubernetes=argo.url))
+    shutil.rmtree(world.data / "span-3")
+
+    for phase, ended in (("Succeeded", "ended well, and pushed nothing that is in service"), ("Failed", "failed")):
+        end(argo, phase)
+        told = reason(world.look(kubernetes=argo.url))
+        assert told.startswith(f"nothing begun: {name}, on the same data (spans 1, 2) for version 1, {ended}; new data")
+    # Gone with its time, and still known.
+    kept = dict(argo.workflows)
+    argo.workflows.clear()
+    assert "is gone, and pushed nothing" in reason(world.look(kubernetes=argo.url))
+    assert not argo.workflows
+    argo.workflows |= kept
+
+    world.span(3)
+    assert reason(world.look(kubernetes=argo.url)).endswith("on spans 2, 3, for version 1")
+    assert len(argo.workflows) == 2
+    for workflow in argo.workflows.values():
+        workflow["status"] = {"phase": "Succeeded"}
+    # Another version on the same data is another case.
+    world.push()
+    assert reason(world.look(kubernetes=argo.url)).endswith("on spans 2, 3, for version 2")
+    assert len(world.notes()) == 3
+
+
+def test_an_attempt_whose_answer_was_lost_begins_no_second_run(world: World, argo: Argo) -> None:
+    world.look(kubernetes=argo.url)
+    shutil.rmtree(world.serving / ".retrainings")
+    world.looks -= 1
+    for left in ("watched-1", "out-1"):
+        shutil.rmtree(world.folder / left)
+    assert reason(world.look(kubernetes=argo.url)).startswith("begun: taxi-")
+    # Another look, that does not know of it either.
+    shutil.rmtree(world.serving / ".retrainings")
+    assert "is there, on spans 1, 2 for version 1" in reason(world.look(kubernetes=argo.url))
+    assert len(argo.workflows) == len(world.notes()) == 1
+
+
+@pytest.mark.parametrize("state", ["ok", "unknown"])
+def test_nothing_is_begun_without_drift(world: World, state: str) -> None:
+    assert reason(world.look(state)) == f"nothing begun: version 1 is {state}"
+
+
+def test_nothing_is_begun_for_a_version_that_is_in_service_no_more(world: World) -> None:
+    world.push()
+    assert reason(world.look(version=1)) == "nothing begun: version 1 was watched, and 2 is in service"
+
+
+def test_without_spans_data_counts_as_a_whole(world: World, argo: Argo) -> None:
+    shutil.rmtree(world.data)
+    world.data.mkdir()
+    (world.data / "trips.csv").write_text("a\n1\n")
+    assert reason(world.look(spans=0, kubernetes=argo.url)).endswith("on 1 file, for version 1")
+    end(argo, "Succeeded")
+    assert "on the same data" in reason(world.look(spans=0, kubernetes=argo.url))
+    (world.data / "more.csv").write_text("a\n1\n")
+    assert reason(world.look(spans=0, kubernetes=argo.url)).endswith("on 2 files, for version 1")
+
+
+def test_what_a_person_can_mend_is_told_in_one_line(world: World, argo: Argo) -> None:
+    argo.refusals["POST /apis/argoproj.io/v1alpha1/namespaces/ml/workflows"] = (403, {"message": "may not create"})
+    refused = world.look(kubernetes=argo.url)
+    assert (refused.exit_code, world.notes()) == (65, [])
+    assert refused.error.endswith("may not create (403); manifests/retrain has the role that the stage needs")
+    argo.refusals.clear()
+    argo.templates.clear()
+    refused = world.look(kubernetes=argo.url)
+    assert refused.exit_code == 65
+    assert "there is no WorkflowTemplate taxi-retrain" in refused.error
+    assert "./millrace argo upload taxi-retrain --as taxi-retrain" in refused.error
+    refused = world.look()
+    assert refused.exit_code == 65
+    assert "this is no pod with a service account" in refused.error
+    shutil.rmtree(world.data / "span-1")
+    shutil.rmtree(world.data / "span-2")
+    for data, said in (("", "data is empty"), (str(world.data), "holds no folders span-1, span-2 and so on")):
+        refused = world.look(data=data, kubernetes=argo.url)
+        assert refused.exit_code == 65
+        assert said in refused.error
+    argo.refusals["GET"] = (503, {"message": "later"})
+    world.span(1)
+    assert world.look(kubernetes=argo.url).exit_code == 75
+    (world.serving / ".retrainings").mkdir()
+    (world.serving / ".retrainings" / "taxi-x.json").write_text("{")
+    refused = world.look(kubernetes=argo.url)
+    assert refused.exit_code == 65
+    assert "tells which run was begun, and cannot be read" in refused.error
+
+
+def test_on_kubeflow_the_newest_version_is_begun_beside_the_look(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = world.folder / "taxi-retrain.kfp.yaml"
+    file.write_text(compiled())
+    monkeypatch.setenv("KFP_POD_NAME", "taxi-watch-pod")
+    with serve_kubeflow(Kfp()) as kubeflow:
+        there = {"kubeflow": kubeflow.url, "template": "taxi-retrain"}
+        look = call("kubeflow", "--host", kubeflow.url, "run", file, "--experiment", "looks", "--name", LOOK)
+        assert look.exit_code == 0, look.err
+        [own] = kubeflow.runs
+        refused = world.look(run_id=own, **there)
+        assert refused.exit_code == 65
+        assert "there is no pipeline taxi-retrain with a version; upload it" in refused.error
+        for _ in range(2):
+            call("kubeflow", "--host", kubeflow.url, "upload", file, "--as", "taxi-retrain")
+            file.write_text(file.read_text().replace("500", "501"))
+        begun = world.look(run_id=own, **there)
+        [made] = [run for identity, run in kubeflow.runs.items() if identity != own]
+        assert reason(begun) == f"begun: {made['display_name']}, on spans 1, 2, for version 1"
+        assert made["experiment_id"] == kubeflow.runs[own]["experiment_id"]
+        [versions] = [each for each in kubeflow.versions.values() if len(each) == 2]
+        wanted = {key: versions[1][key] for key in ("pipeline_id", "pipeline_version_id")}
+        assert made["pipeline_version_reference"] == wanted
+        given = made["runtime_config"]["parameters"]
+        assert given == {"data": str(world.data), "serving_directory": str(world.serving)}
+        assert "is under way" in reason(world.look(run_id=own, **there))
+        shutil.rmtree(world.serving / ".retrainings")
+        world.looks = 1
+        for left in ("watched-2", "out-2"):
+            shutil.rmtree(world.folder / left)
+        assert reason(world.look(run_id=own, **there)).startswith("begun: ")
+        assert len(kubeflow.runs) == 2
+        kubeflow.refusals["POST /apis/v2beta1/runs"] = (403, {"message": "forbidden"})
+        shutil.rmtree(world.serving / ".retrainings")
+        world.looks = 9
+        refused = world.look(run_id=own, **there)
+        assert refused.error.endswith("forbidden (403); docs/watch.md has the rights that the pod needs")
