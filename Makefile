@@ -51,6 +51,7 @@ SPACE_STAMP := $(call stamp,space,$(LOCKS)/space.txt $(LOCKS)/test.txt)
 SERVING_STAMP := $(call stamp,serving,$(LOCKS)/serving.txt $(LOCKS)/test.txt)
 EXPORT_STAMP := $(call stamp,export,$(LOCKS)/export.txt $(LOCKS)/test.txt)
 NOTEBOOK_STAMP := $(call stamp,notebook,$(LOCKS)/notebook.txt $(LOCKS)/test.txt)
+AIRFLOW_STAMP := $(call stamp,airflow,$(LOCKS)/airflow.txt $(LOCKS)/test.txt)
 ML_STAMP := $(call stamp,ml,$(LOCKS)/ml.txt $(LOCKS)/test.txt)
 
 .PHONY: help
@@ -110,14 +111,14 @@ download: $(CLIENT_STAMP)  ## Download real data: MODEL=taxi (Chicago trips), mn
 	@$(CLIENT) -m scripts.data.download $(call quoted,$(MODEL)) $(ARGS)
 
 ## Develop
-.PHONY: test test-slow test-environments test-cluster test-data client-environment space-environment notebook-environment serving-environment export-environment check fmt lock bench bench-new clean
+.PHONY: test test-slow test-environments test-cluster test-data client-environment space-environment notebook-environment serving-environment export-environment airflow-environment check fmt lock bench bench-new clean
 test-environments: setup $(SAMPLES_STAMP) $(NOTEBOOK_STAMP) $(SERVING_STAMP) $(EXPORT_STAMP)
 	@:
 
 test: test-environments  ## Run the tests, in each environment those of its stages: ARGS="-k push"
 	@$(CLIENT) -m scripts.run_tests $(ARGS)
 
-test-slow: test-environments  ## Run the tests that take long: whole runs of every model, TFMA with Beam, kills
+test-slow: test-environments $(AIRFLOW_STAMP)  ## Run the tests that take long: whole runs of every model, TFMA with Beam, a real Airflow, kills
 	@$(CLIENT) -m scripts.run_tests --slow $(ARGS)
 
 test-cluster: client-environment  ## Run the tests on a real cluster with Argo, prepared as docs/deploy.md says: MILLRACE_CLUSTER="tests/cluster/kind.sh NAME"
@@ -139,6 +140,9 @@ serving-environment: $(SERVING_STAMP)  ## Make the environment of the model serv
 	@:
 
 export-environment: $(EXPORT_STAMP)  ## Make the environment of the stage export, which a run with that section does too where it is not there
+	@:
+
+airflow-environment: $(AIRFLOW_STAMP)  ## Make an environment with Airflow itself, in which `make test-slow` runs exported DAGs
 	@:
 
 check: $(CLIENT_STAMP) $(TOOLS_STAMP)  ## Style, types, import rules, locks, component specs, generated pages
@@ -173,7 +177,7 @@ $(TOOLS_STAMP): | $(UV_STAMP)
 	@scripts/alone.sh $@ bash -euc 'echo "setting up: tools for checks"; \
 	  $(UV) pip sync --quiet --python .venv/tools/bin/python --require-hashes $(LOCKS)/uv.txt $(LOCKS)/tools.txt; touch $@'
 
-$(CLIENT_STAMP) $(DATA_STAMP) $(ML_STAMP) $(SPACE_STAMP) $(NOTEBOOK_STAMP) $(SERVING_STAMP) $(EXPORT_STAMP): | $(UV_STAMP)
+$(CLIENT_STAMP) $(DATA_STAMP) $(ML_STAMP) $(SPACE_STAMP) $(NOTEBOOK_STAMP) $(SERVING_STAMP) $(EXPORT_STAMP) $(AIRFLOW_STAMP): | $(UV_STAMP)
 	@scripts/alone.sh $@ scripts/environment.sh "$$(scripts/python.sh $(call quoted,$(PYTHON)))" $@ $(LOCKS)
 
 $(SAMPLES_STAMP): | $(UV_STAMP)

@@ -36,6 +36,7 @@ def record(
     status: dict[str, Any],
     parameters: dict[str, str],
     failed_attempts: dict[str, list[str]],
+    target: str = "argo",
 ) -> dict[str, Any]:
     """The record of a Workflow that has ended.
 
@@ -48,6 +49,7 @@ def record(
       status: how it ended, from `final_status.of_workflow`.
       parameters: of the Workflow.
       failed_attempts: why attempts of its pods ended that did not go well, by task or by pod.
+      target: what ran it.
     """
     notes = _notes(root, run, plan["tasks"], status)
     finished = datetime.now(UTC)
@@ -57,7 +59,7 @@ def record(
     return {
         "id": run,
         "pipeline": plan["pipeline"],
-        "target": "argo",
+        "target": target,
         # Whom `argo submit` has noted in the pod's environment; Argo itself knows nobody.
         "by": os.environ.get(run_record.BY_VARIABLE, ""),
         "state": state,
@@ -148,6 +150,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--started", required=True, metavar="TIME", help="when the workflow was made, RFC 3339")
     parser.add_argument("--status", required=True, metavar="PHASE", help="how the workflow ended")
     parser.add_argument("--failures", default="", metavar="JSON", help="the failed nodes, from Argo")
+    parser.add_argument("--target", default="argo", help="what ran it, as its record says")
     parser.add_argument(
         "--parameter", action="append", default=[], metavar="NAME=VALUE", help="a parameter of the workflow"
     )
@@ -163,7 +166,7 @@ def _run(arguments: argparse.Namespace) -> None:
     retries = plan.get("retries", {}) if since.total_seconds() < plan.get("deadline_seconds", 0) else {}
     status = final_status.of_workflow(root, arguments.run, arguments.status, arguments.failures, parameters, retries)
     attempts = final_status.failed_attempts(arguments.failures, parameters)
-    made = record(root, arguments.run, plan, arguments.started, status, parameters, attempts)
+    made = record(root, arguments.run, plan, arguments.started, status, parameters, attempts, arguments.target)
     folder = root / "runs" / arguments.run
     folder.mkdir(parents=True, exist_ok=True)
     run_record.write(folder, made)

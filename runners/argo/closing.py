@@ -6,15 +6,13 @@ import json
 from typing import Any
 
 from components.runtime.records.argo_workflow import CLOSING, without_tags
-from runners.argo import foreign, suspending
+from runners.argo import suspending
 from runners.argo.options import ArgoOptions
-from runners.argo.pod_security import CONTAINER_SECURITY
-from runners.argo.pods import SCRATCH, Pod, same_node
 from runners.argo.retries import attempts
-from runners.compiled.tasks import Pipeline, condition_names
-
-_TASK = "close-workflow"
-_DEADLINE_SECONDS = 600
+from runners.compiled.launching import CLOSING_SECONDS, CLOSING_TASK, LAUNCHER_RESOURCES, closer, plan
+from runners.compiled.pod_security import CONTAINER_SECURITY
+from runners.compiled.pods import SCRATCH, Pod, same_node
+from runners.compiled.tasks import Pipeline
 
 
 def step() -> dict[str, Any]:
@@ -30,8 +28,7 @@ def template(pipeline: Pipeline, options: ArgoOptions, labels: dict[str, str]) -
       options: volume and deadlines.
       labels: of all its pods.
     """
-    tasks = list(pipeline.tasks.values())
-    lender = next((task for task in tasks if task.is_exit and not task.foreign), foreign.lender(pipeline, tasks[0]))
+    lender = closer(pipeline, "Argo")
     pod = Pod(CLOSING, {}, {}, options.claim, options.mount_path)
     variables = {"HOME": "/tmp", "TMPDIR": "/tmp"}
     arguments = [
@@ -48,10 +45,10 @@ def template(pipeline: Pipeline, options: ArgoOptions, labels: dict[str, str]) -
         arguments += ["--parameter", f"{name}={{{{workflow.parameters.{name}}}}}"]
     made = {
         "name": CLOSING,
-        "activeDeadlineSeconds": _DEADLINE_SECONDS,
+        "activeDeadlineSeconds": CLOSING_SECONDS,
         "metadata": {
             "labels": labels
-            | {"millrace/stage": lender.stage, "millrace/task": _TASK, "millrace/run": "{{workflow.name}}"},
+            | {"millrace/stage": lender.stage, "millrace/task": CLOSING_TASK, "millrace/run": "{{workflow.name}}"},
             "annotations": {"pipelines.kubeflow.org/max_cache_staleness": "P0D"},
         },
         "container": {
@@ -62,25 +59,24 @@ def template(pipeline: Pipeline, options: ArgoOptions, labels: dict[str, str]) -
             "volumeMounts": pod.mounts,
             "securityContext": CONTAINER_SECURITY,
             "terminationMessagePolicy": "FallbackToLogsOnError",
-            "resources": foreign.LAUNCHER_RESOURCES,
+            "resources": LAUNCHER_RESOURCES,
         },
         "volumes": [{"name": SCRATCH, "emptyDir": {}}],
     }
-    return made | ({} if options.access_mode == "ReadWriteMany" else {"affinity": same_node()})
+    return made | ({} if options.access_mode == "ReadWriteMany" else {"affinity": same_node("{{workflow.name}}")})
 
 
 def _plan(pipeline: Pipeline, options: ArgoOptions) -> dict[str, Any]:
     """What the record says of tasks that did not run, and what tells a stop from other ends."""
     retries = {task.pod: attempts(task.retry, options) for task in pipeline.tasks.values()}
+    told = plan(pipeline)
     return {
         "pipeline": pipeline.name,
         "retries": {pod: count for pod, count in retries.items() if count},
         "deadline_seconds": options.deadline_seconds,
-        "parameters": {name: definition["parameterType"] for name, definition in pipeline.parameters.items()},
+        "parameters": told["parameters"],
         "tasks": [
-            {"name": task.name, "stage": task.stage, "after": sorted(task.after), "condition": condition_names(task)}
-            | ({"pod": task.fused.name} if task.fused else {})
-            | ({"nodes": before} if (before := suspending.nodes_before([task])) else {})
-            for task in pipeline.tasks.values()
+            each | ({"nodes": before} if (before := suspending.nodes_before([pipeline.tasks[each["name"]]])) else {})
+            for each in told["tasks"]
         ],
     }

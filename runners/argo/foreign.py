@@ -16,17 +16,11 @@ from components.runtime.errors import InputError
 from components.runtime.launch.beside import CAPTURE_VARIABLE, CONTAINER, INPUTS, OUTPUTS, PAUSE_VARIABLE, PLACE
 from components.runtime.launch.executor_files import RUN_PLACEHOLDERS
 from components.runtime.launch.placeholders import expanded
-from runners.argo.pod_security import CONTAINER_SECURITY
-from runners.argo.pods import Pod
 from runners.argo.values import as_text
-from runners.compiled.tasks import Constant, FinalStatus, Output, Parameter, Pipeline, Source, TaskSpec, task_parameters
-from runners.settings import resources
+from runners.compiled.pod_security import CONTAINER_SECURITY
+from runners.compiled.pods import Pod
+from runners.compiled.tasks import Constant, FinalStatus, Output, Parameter, Source, TaskSpec, task_parameters
 
-LAUNCHER_RESOURCES = {
-    "requests": {"cpu": "100m", "memory": "128Mi"},
-    "limits": {"cpu": "1", "memory": "512Mi"},
-}
-"""Of a container with Python alone, without the libraries of a stage."""
 VOLUMES = [{"name": "stage", "emptyDir": {}}, {"name": "stage-scratch", "emptyDir": {}}]
 # Processes see those of the pod's other containers: the launcher ends a stage that is not needed, or notices its loss.
 # The variable is here since Argo sets it too, behind those of the template.
@@ -43,28 +37,6 @@ _PLACE = re.compile(
     r"\.(?:inputs\.artifacts\['(?P<read>[^']+)'\]\.(?:path|uri)|outputs\.artifacts\['(?P<made>[^']+)'\]\.(?:path|uri)"
     r"|outputs\.parameters\['(?P<told>[^']+)'\]\.output_file)$"
 )
-
-
-def lender(pipeline: Pipeline, preferred: TaskSpec) -> TaskSpec:
-    """The task whose image the launcher is taken from: one of ours, and a light one where there is any.
-
-    Args:
-      pipeline: that needs a launcher.
-      preferred: the task whose image it is if that has a launcher.
-
-    Raises:
-      InputError: no task has one.
-    """
-    if not preferred.foreign:
-        return preferred
-    ours = [task for task in pipeline.tasks.values() if not task.foreign]
-    if not ours:
-        raise InputError(
-            f"the pipeline {pipeline.name} has no stage of ours: Argo needs one image with the launcher in it, that "
-            "records what stages made; give it a task of ours, such as ingest, or compile with --no-argo"
-        )
-    light = [task for task in ours if resources.stages().get(task.stage) == "client" and not task.fused]
-    return (light or ours)[0]
 
 
 def container(task: TaskSpec, pod: Pod, name_of: Callable[[Source], str]) -> dict[str, Any]:

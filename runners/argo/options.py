@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, get_args
 
-from pydantic import TypeAdapter, ValidationError
-
 from components.runtime.errors import InputError
+from runners.compiled.platform_spec import parameters_on_volume
 from runners.settings.cluster import Volume
-from runners.settings.kubernetes_values import LabelKey, LabelValue, Memory, MountPath, ObjectName
+from runners.settings.kubernetes_values import Memory, MountPath, ObjectName, check, check_label
 
 if TYPE_CHECKING:
     from runners.settings.model import Settings
@@ -90,17 +89,9 @@ def for_settings(settings: Settings, parameters: Mapping[str, Any] | None = None
 
     Args:
       settings: of the model.
-      parameters: those that its pipeline declares, where it has one of its own, which may lack some of the default
-        one's, or have defaults of its own.
-
-    Raw data and served models lie on the volume, unless the settings name another place. A run's own claim is empty
-    when it begins and gone when it has ended, so there both have to be given when the Workflow is submitted.
+      parameters: those that its pipeline declares, where it has one of its own.
     """
-    cluster, model = settings.cluster, settings.folder.name
-    on_volume = {
-        "data": f"{cluster.mount_path}/data/{model}",
-        "serving_directory": f"{cluster.mount_path}/serving/{model}",
-    }
+    cluster = settings.cluster
     return ArgoOptions(
         claim=cluster.volume.claim,
         size=cluster.volume.size,
@@ -108,33 +99,11 @@ def for_settings(settings: Settings, parameters: Mapping[str, Any] | None = None
         access_mode=cluster.volume.access_mode,
         mount_path=cluster.mount_path,
         service_account=cluster.service_account,
-        model=model,
+        model=settings.folder.name,
         ttl_seconds=cluster.ttl_seconds,
         deadline_seconds=cluster.deadline_seconds,
         # The settings give every task a retry policy, but for those that are not to be tried again.
         retries=0,
-        parameters={
-            name: getattr(settings, name) or (path if cluster.volume.claim else None)
-            for name, path in on_volume.items()
-            if parameters is None or (name in parameters and not parameters[name].get("defaultValue"))
-        },
+        parameters=parameters_on_volume(settings, parameters),
         labels=cluster.labels,
     )
-
-
-def check(kind: Any, what: str, value: Any) -> None:
-    """Holds a value to one of the kinds of `runners.settings.kubernetes_values`.
-
-    Raises:
-      InputError: `what` is wrong, and why.
-    """
-    try:
-        TypeAdapter(kind).validate_python(value)
-    except ValidationError as error:
-        raise InputError(f"{what}: {error.errors()[0]['msg'].removeprefix('Value error, ')}") from None
-
-
-def check_label(key: str, value: str) -> None:
-    """Raises InputError unless both can be a label's."""
-    check(LabelKey, f"label {key!r}", key)
-    check(LabelValue, f"label {key}={value!r}", value)

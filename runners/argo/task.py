@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from components.runtime.errors import InputError
 from components.runtime.launch.command import EXECUTION_OUTPUT
-from components.runtime.launch.executor_files import PLACEHOLDERS
 from components.runtime.launch.task import SCHEDULED_PLACEHOLDER
 from components.runtime.records import argo_messages
 from components.runtime.records.argo_workflow import CLOSING, without_tags
 from runners.argo import foreign, suspending
-from runners.argo.conditions import Reference, reference, when
-from runners.argo.options import ArgoOptions, check_label
-from runners.argo.pod_security import CONTAINER_SECURITY
-from runners.argo.pods import SCRATCH, Pod, same_node
+from runners.argo.conditions import reference, when
+from runners.argo.options import ArgoOptions
 from runners.argo.retries import strategy
 from runners.argo.values import CREATED, SCHEDULED, node_name
+from runners.compiled.conditions import Reference
 from runners.compiled.images import FUSED
-from runners.compiled.tasks import Constant, FinalStatus, Output, Parameter, Pipeline, Source, TaskSpec, task_parameters
+from runners.compiled.launching import LAUNCHER_RESOURCES, lender, parameters_of, read_from, specification, waits_for
+from runners.compiled.pod_security import CONTAINER_SECURITY
+from runners.compiled.pods import SCRATCH, Pod, same_node
+from runners.compiled.tasks import Constant, FinalStatus, Output, Parameter, Pipeline, Source, TaskSpec
+from runners.settings.kubernetes_values import check_label
 
 ENTRYPOINT = "pipeline"
 EXIT = "exit"
@@ -29,7 +30,6 @@ OUTPUTS = "/tmp/outputs"
 """Where a container leaves what Argo reads; on a volume, because the root file system is read-only."""
 
 _LONGEST_NAME = 63
-_BACKEND_PLACEHOLDER = re.compile(r"\{\{\$\.(?!inputs\.parameters\[)[^}]*\}\}")
 
 
 class Tasks:
@@ -67,12 +67,6 @@ class Tasks:
                 )
         return references
 
-    def _read_from(self, tasks: Sequence[TaskSpec]) -> list[str]:
-        """The tasks of other pods whose executions these read, in the pipeline's order."""
-        sources = [source for task in tasks for source in (*task.parameters.values(), *task.artifacts.values())]
-        names = {source.task for source in sources if isinstance(source, Output)} - {task.name for task in tasks}
-        return [name for name in self._pipeline.tasks if name in names]
-
     def dag_tasks(self, tasks: Sequence[TaskSpec]) -> list[dict[str, Any]]:
         """The nodes of these tasks in the DAG: that of their pod, and of what waits for a person those before it."""
         node = self._dag_task(tasks)
@@ -91,13 +85,13 @@ class Tasks:
         if condition := when(tasks[0].conditions, self._references):
             found["when"] = condition
         parameters = [
-            {"name": name, "value": f"{{{{workflow.parameters.{name}}}}}"} for name in _workflow_parameters(tasks)
+            {"name": name, "value": f"{{{{workflow.parameters.{name}}}}}"} for name in parameters_of(tasks)
         ] + [
             {
                 "name": _execution_input(earlier),
                 "value": f"{{{{tasks.{self._nodes[earlier]}.outputs.parameters.{self._execution_output(earlier)}}}}}",
             }
-            for earlier in self._read_from(tasks)
+            for earlier in read_from(self._pipeline, tasks)
         ]
         parameters += [
             {"name": node_name(foreign.input_name(each)), "value": self._output_tag(each)}
@@ -114,7 +108,7 @@ class Tasks:
         """
         node = self._nodes[task.name]
         found: dict[str, Any] = {"name": node, "template": node, "continueOn": {"failed": True, "error": True}}
-        if names := _workflow_parameters([task]):
+        if names := parameters_of([task]):
             found["arguments"] = {
                 "parameters": [{"name": name, "value": f"{{{{workflow.parameters.{name}}}}}"} for name in names]
             }
@@ -130,13 +124,8 @@ class Tasks:
         Argo takes one of two forms in a graph. Where nothing has a condition, nothing is skipped, and the plain list
         says the same; it is the one whose edges Kubeflow's dashboard draws.
         """
-        decisive = set(self._read_from(tasks))
-        for condition in tasks[0].conditions:
-            decisive |= {source.task for source in condition.values.values() if isinstance(source, Output)}
-        after = set().union(*(task.after for task in tasks)) - {task.name for task in tasks}
-        # What another one waits for has ended before it.
-        implied: set[str] = set().union(*(self._pipeline.ancestors(earlier) for earlier in decisive | after))
-        direct = {self._nodes[earlier] for earlier in decisive | (after - implied)}
+        decisive, earlier_tasks = waits_for(self._pipeline, tasks)
+        direct = {self._nodes[earlier] for earlier in earlier_tasks}
         nodes = [node for node in dict.fromkeys(self._nodes.values()) if node in direct]
         if not nodes:
             return {}
@@ -160,7 +149,7 @@ class Tasks:
         config = self._platform.get(first.executor, {})
         pod = Pod(first.pod, first.pod_container, config, options.claim, options.mount_path)
         self.pull_secrets.update(pod.pull_secrets)
-        inputs = [*_workflow_parameters(tasks), *(_execution_input(name) for name in self._read_from(tasks))]
+        inputs = [*parameters_of(tasks), *(_execution_input(name) for name in read_from(self._pipeline, tasks))]
         inputs += [node_name(foreign.input_name(each)) for each in foreign.reads(first)]
         template: dict[str, Any] = {"name": node}
         if inputs:
@@ -189,7 +178,7 @@ class Tasks:
         if retry := strategy(first.retry, options, template.get("activeDeadlineSeconds")):
             template["retryStrategy"] = retry
         if options.access_mode != "ReadWriteMany":
-            template["affinity"] = template.get("affinity", {}) | same_node()
+            template["affinity"] = template.get("affinity", {}) | same_node("{{workflow.name}}")
         return template
 
     def _outputs(self, tasks: Sequence[TaskSpec]) -> Iterator[str]:
@@ -229,14 +218,14 @@ class Tasks:
             arguments += [SCHEDULED, CREATED]
         for task in tasks:
             arguments += ["--task", without_tags(json.dumps(self._spec(task)))]
-        for name in _workflow_parameters(tasks):
+        for name in parameters_of(tasks):
             arguments += ["--parameter", f"{name}={{{{inputs.parameters.{name}}}}}"]
-        for earlier in self._read_from(tasks):
+        for earlier in read_from(self._pipeline, tasks):
             arguments += ["--execution", f"{earlier}={{{{inputs.parameters.{_execution_input(earlier)}}}}}"]
         if FinalStatus() in tasks[0].parameters.values():
             arguments += ["--status", "{{workflow.status}}", "--failures", "{{workflow.failures}}"]
         return {
-            "image": foreign.lender(self._pipeline, tasks[0]).pod_container["image"],
+            "image": lender(self._pipeline, tasks[0], "Argo").pod_container["image"],
             "command": ["python", "-m", "components.runtime.launch"],
             "args": [*arguments, "--outputs", OUTPUTS],
             "env": [_checked(tasks[0].pod, variable) for variable in env.values()],
@@ -244,55 +233,15 @@ class Tasks:
             "securityContext": CONTAINER_SECURITY,
             # The stage's one-line error becomes the message that Argo shows.
             "terminationMessagePolicy": "FallbackToLogsOnError",
-            **({"resources": foreign.LAUNCHER_RESOURCES} if beside else pod.container),
+            **({"resources": LAUNCHER_RESOURCES} if beside else pod.container),
         }
 
     def _spec(self, task: TaskSpec) -> dict[str, Any]:
         """What the launcher gets, see components.runtime.launch."""
-        constants = {name: source.value for name, source in task.parameters.items() if isinstance(source, Constant)}
-        parameters: dict[str, Any] = {
-            name: {"constant": value} for name, value in task_parameters(task, constants).items()
-        }
-        for name, source in task.parameters.items():
-            if isinstance(source, Parameter):
-                parameters[name] = {"parameter": source.name}
-            elif isinstance(source, Output):
-                parameters[name] = {"task": source.task, "output": source.name}
-            elif isinstance(source, FinalStatus):
-                parameters[name] = {"final_status": True}
+        spec = specification(self._pipeline.name, task)
         if suspending.suspends([task]):
-            parameters[suspending.TOLD] = suspending.told()
-        for name, value in constants.items():
-            if value not in PLACEHOLDERS and (found := _BACKEND_PLACEHOLDER.search(str(value))):
-                raise InputError(f"task {task.name}: {name!r} has the placeholder {found[0]}, which only KFP knows")
-        artifacts = {}
-        for name, source in task.artifacts.items():
-            if not isinstance(source, Output):
-                raise InputError(f"task {task.name}: the artifact {name!r} is an input of the pipeline; use ingest")
-            artifacts[name] = {"task": source.task, "output": source.name}
-        container = {key: task.container[key] for key in ("image", "command", "args") if key in task.container}
-        spec: dict[str, Any] = {
-            "pipeline": self._pipeline.name,
-            "task": task.name,
-            "stage": task.stage,
-            "component": {
-                key: task.component[key] for key in ("inputDefinitions", "outputDefinitions") if key in task.component
-            },
-            "container": container | {"image": task.pod_container["image"]},
-            "parameters": parameters,
-            "artifacts": artifacts,
-            "cacheable": task.cacheable,
-        }
-        if task.foreign:
-            spec["foreign"] = True
-        if task.fused:
-            spec["environment"] = task.fused.environments[task.stage]
+            spec["parameters"][suspending.TOLD] = suspending.told()
         return spec
-
-
-def _workflow_parameters(tasks: Sequence[TaskSpec]) -> list[str]:
-    sources = [source for task in tasks for source in task.parameters.values()]
-    return sorted({source.name for source in sources if isinstance(source, Parameter)})
 
 
 def _execution_input(task: str) -> str:

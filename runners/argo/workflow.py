@@ -14,17 +14,16 @@ import yaml
 from components.runtime.errors import InputError
 from runners.argo import closing
 from runners.argo.options import ArgoOptions
-from runners.argo.pod_security import POD_SECURITY, argo_containers_patch
-from runners.argo.pods import VOLUME
 from runners.argo.schema import validate
 from runners.argo.task import ENTRYPOINT, EXIT, Tasks
 from runners.argo.values import DASHBOARD_SPEC, as_text
-from runners.compiled.ir import documents, read
+from runners.compiled.ir import documents
+from runners.compiled.launching import read_launchable
+from runners.compiled.platform_spec import claim_at, read_platform
+from runners.compiled.pod_security import CONTAINER_SECURITY, POD_SECURITY
+from runners.compiled.pods import VOLUME
 from runners.compiled.tasks import Pipeline
 from runners.settings.kubernetes_values import pipeline_name
-
-_RUN_LIMITS = {"activeDeadlineSeconds": "deadline_seconds", "resourceTtlOnCompletion": "ttl_seconds"}
-"""Limits of a run in the platform spec, and the options that they stand in place of."""
 
 
 def compile_workflow(kfp_yaml: str, options: ArgoOptions | None = None) -> str:
@@ -42,8 +41,8 @@ def compile_workflow(kfp_yaml: str, options: ArgoOptions | None = None) -> str:
     if ir.get("kind") == "Workflow":
         raise InputError("this is an Argo Workflow already (of KFP v1?); give the IR that kfp 2 compiles")
     options = options or ArgoOptions()
-    executors, limits = _platform(platform)
-    if not options.claim and (claim := _claim_at(executors, options.mount_path)):
+    executors, limits = read_platform(platform, "Argo")
+    if not options.claim and (claim := claim_at(executors, options.mount_path)):
         options = dataclasses.replace(options, claim=claim)
     workflow = _Workflow(ir, executors, dataclasses.replace(options, **limits)).document()
     validate(workflow)
@@ -53,58 +52,14 @@ def compile_workflow(kfp_yaml: str, options: ArgoOptions | None = None) -> str:
     return f"# Argo Workflow of the pipeline {ir['pipelineInfo']['name']}, made from its IR.\n{text}"
 
 
-def _platform(document: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The executors of the kubernetes platform spec, and what it says of the whole run."""
-    platforms = document.get("platforms", {})
-    if unknown := platforms.keys() - {"kubernetes"}:
-        raise InputError(f"the platform spec is for {sorted(unknown)[0]!r}; Argo runs on kubernetes")
-    kubernetes = platforms.get("kubernetes", {})
-    run = kubernetes.get("pipelineConfig", {})
-    for where, section, known in (
-        ("", kubernetes, {"deploymentSpec", "pipelineConfig"}),
-        ("pipelineConfig.", run, _RUN_LIMITS.keys()),
-    ):
-        if unknown := section.keys() - known:
-            raise InputError(
-                f"{where}{sorted(unknown)[0]} of the platform spec cannot be translated to Argo; leave it out"
-            )
-    executors: dict[str, Any] = kubernetes.get("deploymentSpec", {}).get("executors", {})
-    return executors, {_RUN_LIMITS[name]: int(value) for name, value in run.items()}
-
-
-def _claim_at(executors: dict[str, Any], path: str) -> str:
-    """The claim that a pod mounts as the pipeline root, as KFP needs it for raw data and served models."""
-    mounts = [mount for executor in executors.values() for mount in executor.get("pvcMount", [])]
-    claims = {mount.get("constant", "") for mount in mounts if mount["mountPath"] == path and "subPath" not in mount}
-    return claims.pop() if len(claims) == 1 else ""
-
-
-def _read(ir: dict[str, Any]) -> Pipeline:
-    """Reads the IR, and refuses what the flat list of tasks would not show."""
-    groups = [("the pipeline", ir.get("root", {}))]
-    groups += [(name, component) for name, component in ir.get("components", {}).items() if "dag" in component]
-    for where, component in groups:
-        dag = component.get("dag", {})
-        if where != "the pipeline" and dag.get("outputs"):
-            raise InputError(
-                f"{where}: outputs of a group of tasks (a nested pipeline's, dsl.OneOf, dsl.Collected) run on the KFP "
-                "backend only"
-            )
-    try:
-        return read(ir)
-    except (KeyError, TypeError) as error:
-        raise InputError(f"not a compiled pipeline: {error!r} is missing or of another type") from None
-
-
 class _Workflow:
     """Builds the document."""
 
     def __init__(self, ir: dict[str, Any], platform: dict[str, Any], options: ArgoOptions) -> None:
         self._options = options
-        self._pipeline: Pipeline = _read(ir)
+        self._pipeline: Pipeline = read_launchable(ir, "Argo")
         self._description = ir["pipelineInfo"].get("description", "")
         self._check_name()
-        self._check_definitions()
         self._tasks = Tasks(self._pipeline, platform, options, self._labels())
 
     def document(self) -> dict[str, Any]:
@@ -124,7 +79,7 @@ class _Workflow:
             # What failed can be looked at until the Workflow goes.
             "podGC": {"strategy": "OnWorkflowSuccess"},
             "securityContext": POD_SECURITY,
-            "podSpecPatch": argo_containers_patch(),
+            "podSpecPatch": _argo_containers_patch(),
         }
         exit_steps = [[self._tasks.exit_step(task)] for task in last]
         spec["onExit"] = EXIT
@@ -152,27 +107,6 @@ class _Workflow:
             pipeline_name(self._pipeline.name)
         except ValueError as error:
             raise InputError(f"pipeline name {self._pipeline.name!r}: {error}") from None
-
-    def _check_definitions(self) -> None:
-        """Every required input of every task has a source, and no output is a list of artifacts."""
-        for task in self._pipeline.tasks.values():
-            inputs = task.component.get("inputDefinitions", {})
-            outputs = task.component.get("outputDefinitions", {})
-            artifacts = [*inputs.get("artifacts", {}).items(), *outputs.get("artifacts", {}).items()]
-            for name, definition in artifacts:
-                if definition.get("isArtifactList"):
-                    raise InputError(f"task {task.name}: {name!r} is a list of artifacts, which Argo cannot pass on")
-            for kind, sources in (("parameters", task.parameters), ("artifacts", task.artifacts)):
-                for name, definition in inputs.get(kind, {}).items():
-                    if name not in sources and not definition.get("isOptional") and "defaultValue" not in definition:
-                        raise InputError(f"task {task.name}: the {kind[:-1]} {name!r} is missing and has no default")
-            if task.container.get("lifecycle"):
-                raise InputError(f"task {task.name}: a lifecycle hook of the container runs on the KFP backend only")
-            if task.container["image"].startswith("argostub/"):
-                raise InputError(
-                    f"task {task.name}: {task.container['image']} is a stand-in that only the KFP backend knows; make "
-                    "claims beforehand, or let the Workflow make one of its own"
-                )
 
     def _parameters(self) -> list[dict[str, str]]:
         """The workflow's arguments; one without a default has to be given when it is submitted, as Argo demands."""
@@ -238,3 +172,10 @@ class _Workflow:
                 for name, definition in self._pipeline.parameters.items()
             ],
         }
+
+
+def _argo_containers_patch() -> str:
+    """A patch of every pod for Argo's own containers: older versions give them more than `restricted` allows."""
+    rights = {key: CONTAINER_SECURITY[key] for key in ("allowPrivilegeEscalation", "capabilities")}
+    context = {"securityContext": rights}
+    return json.dumps({"containers": [{"name": "wait"} | context], "initContainers": [{"name": "init"} | context]})

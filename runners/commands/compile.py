@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -24,50 +27,89 @@ _FILES: dict[str, tuple[str, ...]] = {"": SECTIONS, "infer": ("schema",), "watch
 """The stages whose files a pipeline of each purpose needs."""
 
 
-@click.command(name="compile")
-@click.argument("model", shell_complete=completion.models)
-@click.option(
-    "--output",
-    "place",
-    type=click.Path(path_type=Path),
-    help="Folder to write to, or the name of the KFP file, ending in .yaml; Argo's is put beside it. "
-    "build in the checkout without.",
-)
-@click.option(
-    "--module",
-    default="",
-    metavar="PLACE",
-    help="Where the model's code lies, if not in the images: a gs:// or s3:// URI, or a folder on the volume.",
-)
-@click.option(
-    "--models",
-    default=None,
-    metavar="FOLDER",
-    help="What images that were built with the same option have as their models: a folder of models, or of one.",
-)
-@click.option(
-    "--infer", is_flag=True, help="The pipeline by which a pushed version answers new data, MODEL-infer, in its place."
-)
-@click.option("--argo/--no-argo", default=True, show_default=True, help="Whether to make the Argo Workflow too.")
-@click.option(
-    "--watch",
-    is_flag=True,
-    help="The pipeline that watches the model, MODEL-watch, in its place; and MODEL-retrain, if that begins it.",
-)
-@click.option("--feedback", is_flag=True, help="The pipeline that makes data of labels, MODEL-feedback, in its place.")
-def compile_(
+@dataclass(frozen=True)
+class Compiled:
+    """A model's pipeline, compiled.
+
+    Attributes:
+      settings: of the model, for the pipeline's purpose.
+      name: what the names of its files begin with.
+      text: what kfp's compiler writes.
+      warnings: lines for whoever asked.
+    """
+
+    settings: Settings
+    name: str
+    text: str
+    warnings: list[str]
+
+    @property
+    def declared(self) -> dict[str, Any] | None:
+        """The parameters that it declares, where it is not the default pipeline."""
+        if not (self.settings.own_pipeline or self.settings.purpose):
+            return None
+        found: dict[str, Any] = documents(self.text)[0]["root"].get("inputDefinitions", {}).get("parameters", {})
+        return found
+
+
+def of_model(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The argument and the options that say which pipeline is compiled, of a command that calls `compiled`."""
+    for option in (
+        click.option(
+            "--feedback",
+            is_flag=True,
+            help="The pipeline that makes data of labels, MODEL-feedback, in its place.",
+        ),
+        click.option("--watch", is_flag=True, help="The pipeline that watches the model, MODEL-watch, in its place."),
+        click.option(
+            "--infer",
+            is_flag=True,
+            help="The pipeline by which a pushed version answers new data, MODEL-infer, in its place.",
+        ),
+        click.option(
+            "--models",
+            default=None,
+            metavar="FOLDER",
+            help="What images that were built with the same option have as their models: a folder of models, or of "
+            "one.",
+        ),
+        click.option(
+            "--module",
+            default="",
+            metavar="PLACE",
+            help="Where the model's code lies, if not in the images: a gs:// or s3:// URI, or a folder on the volume.",
+        ),
+        click.argument("model", shell_complete=completion.models),
+    ):
+        command = option(command)
+    return command
+
+
+def compiled(
     model: str,
-    place: Path | None,
     module: str,
     models: str | None,
+    *,
     infer: bool,
-    argo: bool,
     watch: bool,
     feedback: bool,
-) -> Result:
-    """Compile a model's pipeline to what a cluster runs: <model>.kfp.yaml and <model>.argo.yaml.
+    launched: bool,
+    begins: bool,
+) -> list[Compiled]:
+    """Compiles the pipeline that a person named.
 
-    MODEL is a folder of models/ by its name, or a folder anywhere by its path.
+    Args:
+      model: its folder of models/ by its name, or a folder anywhere by its path.
+      module: where the model's code lies, if not in the images.
+      models: what images have as their models.
+      infer: the pipeline that answers new data.
+      watch: the pipeline that watches the model.
+      feedback: the pipeline that makes data of labels.
+      launched: whether our launcher is to run its tasks in pods.
+      begins: whether a look may begin a training there, by a second pipeline.
+
+    Raises:
+      InputError: settings that are wrong, files that are missing, a task that the launcher cannot run.
     """
     if module and models is not None:
         raise InputError("--module and --models each say where the model's code lies on the cluster; give one of them")
@@ -75,41 +117,26 @@ def compile_(
     settings = load_model(model, module, carried)
     if infer + watch + feedback > 1:
         raise InputError("--infer, --watch and --feedback are pipelines of their own; compile one after the other")
-    place = place or in_checkout("build")
     if infer:
         wanted = [(purposes.for_inference(settings), "-infer")]
     elif feedback:
         wanted = [(purposes.for_feedback(settings), "-feedback")]
     elif watch:
-        wanted = [(purposes.for_watching(settings, begins=True), "-watch")]
-        if settings.watch.on_drift == "retrain":
+        wanted = [(purposes.for_watching(settings, begins=begins), "-watch")]
+        if begins and settings.watch.on_drift == "retrain":
             wanted.append((purposes.for_retraining(settings), "-retrain"))
     else:
         wanted = [(settings, "")]
-    files: dict[Path, str] = {}
-    warnings: dict[str, None] = {}
+    found = []
     for each, ending in wanted:
-        if place.suffix in (".yaml", ".yml"):
-            # The other one beside it.
-            file = (
-                place if each is wanted[0][0] else place.with_name(f"{settings.folder.name}{ending}.kfp{place.suffix}")
-            )
-        else:
-            file = place / f"{settings.folder.name}{ending}.kfp.yaml"
         resolved = Images(carried, with_models=not settings.module)
-        text = files[file] = _compiled(each, resolved, argo=argo)
-        if argo:
-            beside = file.with_name(f"{file.stem.removesuffix('.kfp')}.argo{file.suffix}")
-            files[beside] = _workflow(each, text)
-        warnings |= dict.fromkeys((*resolved.warnings, *(fusing.warnings(text) if each.cluster.fuse else ())))
-    _write(files)
-    for warning in warnings:
-        output.warn(warning)
-    name = wanted[0][0].pipeline_name
-    return Result({"pipeline": name, "files": list(files)}, "\n".join(map(str, files)), list(files))
+        text = _compiled(each, resolved, launched=launched)
+        warnings = [*resolved.warnings, *(fusing.warnings(text) if each.cluster.fuse else ())]
+        found.append(Compiled(each, f"{settings.folder.name}{ending}", text, warnings))
+    return found
 
 
-def _compiled(settings: Settings, resolved: Images, *, argo: bool) -> str:
+def _compiled(settings: Settings, resolved: Images, *, launched: bool) -> str:
     """The pipeline of settings, once all that it names is known to be there."""
     if not settings.own_pipeline:
         # Before the compilation, which takes seconds.
@@ -118,24 +145,60 @@ def _compiled(settings: Settings, resolved: Images, *, argo: bool) -> str:
     if settings.own_pipeline or settings.purpose:
         ir, _ = documents(text)
         named_files.check(settings, stages(ir), here=False)
-        if argo:
+        if launched:
             check_launchable(ir)
     resolved.refuse_other_models()
     return text
 
 
-def _workflow(settings: Settings, text: str) -> str:
-    """The same for Argo."""
-    from runners.argo.options import for_settings
-    from runners.argo.workflow import compile_workflow
+@click.command(name="compile")
+@of_model
+@click.option(
+    "--output",
+    "place",
+    type=click.Path(path_type=Path),
+    help="Folder to write to, or the name of the KFP file, ending in .yaml; Argo's is put beside it, and for --watch "
+    "MODEL-retrain, if that begins it. build in the checkout without.",
+)
+@click.option("--argo/--no-argo", default=True, show_default=True, help="Whether to make the Argo Workflow too.")
+def compile_(
+    model: str,
+    module: str,
+    models: str | None,
+    infer: bool,
+    watch: bool,
+    feedback: bool,
+    place: Path | None,
+    argo: bool,
+) -> Result:
+    """Compile a model's pipeline to what a cluster runs: <model>.kfp.yaml and <model>.argo.yaml.
 
-    parameters = None
-    if settings.own_pipeline or settings.purpose:
-        parameters = documents(text)[0]["root"].get("inputDefinitions", {}).get("parameters", {})
-    return compile_workflow(text, for_settings(settings, parameters))
+    MODEL is a folder of models/ by its name, or a folder anywhere by its path.
+    """
+    made = compiled(model, module, models, infer=infer, watch=watch, feedback=feedback, launched=argo, begins=True)
+    place = place or in_checkout("build")
+    files: dict[Path, str] = {}
+    for each in made:
+        if place.suffix in (".yaml", ".yml"):
+            # The other one beside it.
+            file = place if each is made[0] else place.with_name(f"{each.name}.kfp{place.suffix}")
+        else:
+            file = place / f"{each.name}.kfp.yaml"
+        files[file] = each.text
+        if argo:
+            from runners.argo.options import for_settings
+            from runners.argo.workflow import compile_workflow
+
+            beside = file.with_name(f"{file.stem.removesuffix('.kfp')}.argo{file.suffix}")
+            files[beside] = compile_workflow(each.text, for_settings(each.settings, each.declared))
+    write(files)
+    for warning in dict.fromkeys(line for each in made for line in each.warnings):
+        output.warn(warning)
+    name = made[0].settings.pipeline_name
+    return Result({"pipeline": name, "files": list(files)}, "\n".join(map(str, files)), list(files))
 
 
-def _write(files: dict[Path, str]) -> None:
+def write(files: dict[Path, str]) -> None:
     """Writes whole files or none."""
     parts = []
     try:

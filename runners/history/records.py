@@ -262,7 +262,7 @@ def _closed(folder: Path) -> bool:
 
 
 def _open_workflow(root: Path, folder: Path) -> Run:
-    """A Workflow that Argo has not ended yet, from the notes of its first task and of those that have ended."""
+    """A run of pods whose last one has not come yet, from the notes of its first task and of those that have ended."""
     begun = json_object(folder / final_status.BEGUN) or {}
     tasks, pipeline = [], str(begun.get("pipeline") or folder.name.rpartition("-")[0])
     for note in final_status.notes(root, folder.name):
@@ -274,13 +274,14 @@ def _open_workflow(root: Path, folder: Path) -> Run:
             made |= run_record.ended(execution, state) | {"stage": execution["stage"]}
         tasks.append(_task(made, {}))
     started = timestamp(begun.get("started"))
+    target = str(begun.get("target") or "argo")
     asked = waiting.asked(sorted((root / "serving").glob("*")), folder.name)
     # No note tells of a task that has not ended; one that asks has begun.
     known = {task.name for task in tasks}
     asking = [f"approve{each}" for each in asked if f"approve{each}" not in known]
     tasks += [Task(name, "approve", "running") for name in asking]
     state, tasks = _waiting(tasks, asked)
-    return Run(root, folder.name, pipeline, "argo", state, started, None, None, {}, None, "", tasks)
+    return Run(root, folder.name, pipeline, target, state, started, None, None, {}, None, "", tasks)
 
 
 def _waiting(tasks: list[Task], asked: dict[str, str]) -> tuple[str, list[Task]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator
+from pydantic import AfterValidator, BeforeValidator, TypeAdapter, ValidationError
 
 from components.runtime.errors import InputError
 
@@ -141,6 +141,24 @@ LabelValue = Annotated[str, BeforeValidator(_text), AfterValidator(_label_value)
 Variable = Annotated[str, AfterValidator(_variable)]
 SecretKey = Annotated[str, AfterValidator(_secret_key)]
 MountPath = Annotated[str, AfterValidator(_path)]
+
+
+def check(kind: Any, what: str, value: Any) -> None:
+    """Holds a value to one of these kinds.
+
+    Raises:
+      InputError: `what` is wrong, and why.
+    """
+    try:
+        TypeAdapter(kind).validate_python(value)
+    except ValidationError as error:
+        raise InputError(f"{what}: {error.errors()[0]['msg'].removeprefix('Value error, ')}") from None
+
+
+def check_label(key: str, value: str) -> None:
+    """Raises InputError unless both can be a label's."""
+    check(LabelKey, f"label {key!r}", key)
+    check(LabelValue, f"label {key}={value!r}", value)
 
 
 def memory_bytes(text: str) -> int:

@@ -1,8 +1,10 @@
 """Runs the task of a container, or its tasks: the launcher's command line, `python -m components.runtime.launch`.
 
 An Argo Workflow gives each container its task as JSON, the workflow's parameters, and where the executions of the tasks
-before it lie on the volume. What later tasks need goes into small files that Argo reads as output parameters. Where the
-settings fuse several tasks into one pod, they run here one after the other, each with its own execution and record.
+before it lie on the volume. What later tasks need goes into small files that Argo reads as output parameters. Airflow
+hands nothing from pod to pod: there the launcher finds earlier executions by the notes on the volume, and the few
+values that Airflow itself needs are the container's message. Where the settings fuse several tasks into one pod, they
+run here one after the other, each with its own execution and record.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ import json
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NoReturn
@@ -55,12 +57,56 @@ def read_execution(root: Path, task: str, path: str) -> dict[str, Any]:
         ) from None
 
 
+def noted_execution(root: Path, run: str, task: str) -> dict[str, Any]:
+    """The record of the execution that a task of the same run noted on the volume.
+
+    Raises:
+      InputError: it noted none.
+    """
+    note = next((each for each in final_status.notes(root, run) if each["task"] == task), None)
+    if note is None or not note["execution"]:
+        raise InputError(
+            f"the task {task!r} of the run {run} has left no note of its execution below {root}; is this the volume"
+            " that it was written to?"
+        )
+    return read_execution(root, task, note["execution"])
+
+
 def write_outputs(folder: Path, record: dict[str, Any], prefix: str = "") -> None:
     """Writes what later tasks need, one file per output parameter; `prefix` begins their names."""
     values = record["output_parameters"] | {EXECUTION_OUTPUT: execution_record.home(record)}
     folder.mkdir(parents=True, exist_ok=True)
     for name, value in values.items():
         (folder / f"{prefix}{name}").write_text(value if isinstance(value, str) else json.dumps(value))
+
+
+def message(names: Sequence[str], executions: Mapping[str, dict[str, Any]]) -> str:
+    """Outputs of the container's tasks as JSON for its message: values of parameters, metadata of artifacts.
+
+    Args:
+      names: as TASK/OUTPUT.
+      executions: records by task.
+
+    Raises:
+      InputError: no such output, or more than a message holds.
+    """
+    told = {}
+    for name in names:
+        task, _, output = name.partition("/")
+        record = executions.get(task, {})
+        if output in record.get("output_parameters", {}):
+            told[name] = record["output_parameters"][output]
+        elif output in record.get("outputs", {}):
+            told[name] = record["outputs"][output]["metadata"]
+        else:
+            raise InputError(f"--message {name}: the container's tasks have no such output")
+    text = json.dumps(told)
+    if len(text.encode()) > pod.LONGEST_MESSAGE:
+        raise InputError(
+            f"--message: {', '.join(names)} are longer than the {pod.LONGEST_MESSAGE} bytes that Kubernetes hands on;"
+            " let conditions go by shorter outputs"
+        )
+    return text
 
 
 def pairs(option: str, texts: Sequence[str]) -> dict[str, str]:
@@ -94,6 +140,7 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--root", type=Path, required=True, help="the pipeline root, on a volume that all tasks share")
     parser.add_argument("--run", required=True, metavar="NAME", help="name of the workflow")
     parser.add_argument("--started", default="", metavar="TIME", help="when the workflow was made, RFC 3339")
+    parser.add_argument("--target", default="argo", help="what runs it")
     parser.add_argument(
         "--scheduled",
         default="",
@@ -110,6 +157,14 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
         "--execution", action="append", default=[], metavar="TASK=PATH", help="where a task before this one left its"
         " execution, relative to the root"
     )  # fmt: skip
+    parser.add_argument(
+        "--earlier", action="append", default=[], metavar="TASK", help="a task before this one, whose note on the"
+        " volume says where it left its execution"
+    )  # fmt: skip
+    parser.add_argument(
+        "--message", action="append", default=[], metavar="TASK/OUTPUT", help="an output that the container's message"
+        " tells, in JSON"
+    )  # fmt: skip
     parser.add_argument("--outputs", type=Path, required=True, help="folder for the files that Argo reads")
     parser.add_argument("--status", default="", metavar="PHASE", help="for an exit task: how the workflow ended")
     parser.add_argument("--failures", default="", metavar="JSON", help="for an exit task: the failed nodes, from Argo")
@@ -121,12 +176,15 @@ def given_task(arguments: argparse.Namespace) -> Task:
     root = mounted(arguments.root)
     parameters = pairs("--parameter", arguments.parameter)
     task = read_task(root, arguments.run, arguments.task[0], parameters, _executions(root, arguments))
-    final_status.note_start(root, task.run, task.pipeline, arguments.started)
+    final_status.note_start(root, task.run, task.pipeline, arguments.started, arguments.target)
     return task
 
 
 def _executions(root: Path, arguments: argparse.Namespace) -> dict[str, dict[str, Any]]:
-    return {task: read_execution(root, task, path) for task, path in pairs("--execution", arguments.execution).items()}
+    given = pairs("--execution", arguments.execution)
+    return {task: read_execution(root, task, path) for task, path in given.items()} | {
+        task: noted_execution(root, arguments.run, task) for task in arguments.earlier
+    }
 
 
 def _run(arguments: argparse.Namespace) -> None:
@@ -146,7 +204,7 @@ def _run(arguments: argparse.Namespace) -> None:
         for text in arguments.task:
             scheduled = arguments.scheduled or arguments.started
             task = read_task(root, arguments.run, text, parameters, executions, status, scheduled)
-            final_status.note_start(root, task.run, task.pipeline, arguments.started)
+            final_status.note_start(root, task.run, task.pipeline, arguments.started, arguments.target)
             if task.foreign:
                 beside = Beside(task.inputs)
                 around.callback(beside.close)
@@ -158,6 +216,8 @@ def _run(arguments: argparse.Namespace) -> None:
                 executions[task.name] = _execute(root, task, run, arguments.outputs)
             worked = worked or executions[task.name]["run"] == task.run
     (arguments.outputs / argo_messages.STATE_OUTPUT).write_text("done" if worked else "cached")
+    if arguments.message:
+        pod.tell(message(arguments.message, executions))
 
 
 def _one_of_several(

@@ -111,7 +111,7 @@ def _watched(executions: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {}
 
 
-def note_start(root: Path, run: str, pipeline: str, started: str) -> None:
+def note_start(root: Path, run: str, pipeline: str, started: str, target: str = "argo") -> None:
     """Notes that a Workflow goes on, for those who list runs; its first task does.
 
     Args:
@@ -119,12 +119,13 @@ def note_start(root: Path, run: str, pipeline: str, started: str) -> None:
       run: the Workflow's name.
       pipeline: its pipeline.
       started: when it was made, RFC 3339; empty where nobody said.
+      target: what runs it.
     """
     file = root / "runs" / run / BEGUN
     with contextlib.suppress(OSError):
         file.parent.mkdir(parents=True, exist_ok=True)
         with file.open("x") as stream:
-            stream.write(json.dumps({"pipeline": pipeline, "started": started}))
+            stream.write(json.dumps({"pipeline": pipeline, "started": started, "target": target}))
 
 
 def note_end(root: Path, run: str, task: str, *, execution: str = "", error: str = "", code: int = 0) -> None:
@@ -220,6 +221,8 @@ def _said_by_argo(
             found[task] = max(found.get(task, last), last)
     named, (_, _, message) = min(found.items(), key=lambda entry: entry[1][1], default=("", (0, "", "")))
     ended = next((note for note in told if note["code"] == EXIT_INTERRUPTED), None)
+    if not message and ended is None and names:
+        return {"task": _ATTEMPT.sub("", names[0]), "error": "its pod failed, and nothing says why", "code": 1}
     if not argo_messages.is_from_outside(message) and (message or ended is None):
         return {"task": named, "error": argo_messages.reason(message), "code": 1}
     task = ended["task"] if ended else named

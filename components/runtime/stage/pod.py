@@ -18,7 +18,7 @@ TERMINATION_LOG = Path("/dev/termination-log")
 WAITS = (5, 10)
 """Seconds before each further attempt at what met a passing fault."""
 
-_LONGEST_MESSAGE = 4096
+LONGEST_MESSAGE = 4096
 """Bytes that the kubelet reads."""
 # Argo starts containers with none, so that everybody could write everything on the volume. The group keeps the right:
 # pods of other users share the volume by its group (fsGroup).
@@ -42,7 +42,7 @@ def tell(line: str) -> None:
         # Never made: outside a container nobody reads it.
         descriptor = os.open(TERMINATION_LOG, os.O_WRONLY | os.O_TRUNC)
         with os.fdopen(descriptor, "wb") as stream:
-            stream.write(line.encode()[:_LONGEST_MESSAGE])
+            stream.write(line.encode()[:LONGEST_MESSAGE])
 
 
 def try_again(error: str) -> None:

@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from components.runtime.errors import InputError
+from components.runtime.launch.command import message
 from tests.support import ROOT
 
 DATASET = {"artifactType": {"schemaTitle": "system.Dataset", "schemaVersion": "0.0.1"}}
@@ -145,6 +147,26 @@ def test_a_later_task_gets_artifacts_and_values_by_the_path(tmp_path: Path) -> N
     assert artifact["metadata"]["digest"].startswith("sha256:")
 
 
+def test_a_later_task_finds_an_earlier_one_by_its_note(tmp_path: Path) -> None:
+    """Where nothing is handed from pod to pod, as in Airflow."""
+    later = _spec(
+        task="later",
+        component={"inputDefinitions": {"parameters": {"good": {"parameterType": "BOOLEAN"}}}},
+        parameters={"good": {"task": "t", "output": "good"}},
+        artifacts={"input": {"task": "t", "output": "text"}},
+    )
+    too_early = _launch(tmp_path, later, "--earlier", "t")
+    assert too_early.returncode == 65
+    assert _error(too_early).startswith("the task 't' of the run r-1 has left no note of its execution below ")
+    assert _launch(tmp_path, _spec()).returncode == 0
+    process = _launch(tmp_path, later, "--earlier", "t")
+    assert process.returncode == 0, process.stderr
+    inputs = json.loads(next(line for line in process.stdout.splitlines() if line.startswith("{")))
+    home = (tmp_path / "root" / "artifacts" / "p" / "t").iterdir()
+    assert inputs["parameterValues"] == {"good": True}
+    assert inputs["artifacts"]["input"]["artifacts"][0]["uri"] == str(next(home) / "text")
+
+
 def test_an_execution_with_the_same_input_stands_in(tmp_path: Path) -> None:
     assert _launch(tmp_path, _spec()).returncode == 0
     before = (tmp_path / "outputs" / "millrace-execution").read_text()
@@ -215,8 +237,8 @@ runpy.run_module("components.runtime.launch", run_name="__main__", alter_sys=Tru
 """
 
 
-def _in_a_pod(folder: Path, program: str) -> subprocess.Popen[bytes]:
-    command = _command(folder, _spec(program))
+def _in_a_pod(folder: Path, program: str, *arguments: str) -> subprocess.Popen[bytes]:
+    command = _command(folder, _spec(program), *arguments)
     command[1:3] = ["-c", LAUNCHER]
     (folder / "message").touch()
     # As Argo starts containers.
@@ -235,6 +257,22 @@ def test_the_pods_message_is_the_one_line(tmp_path: Path) -> None:
     assert _in_a_pod(tmp_path, program).wait(60) == 65
     assert (tmp_path / "message").read_text() == "error: data.csv:3: ragged"
     assert _note(tmp_path) == {"task": "t", "execution": "", "error": "data.csv:3: ragged", "code": 65}
+
+
+def test_the_message_tells_outputs_where_that_is_asked_for(tmp_path: Path) -> None:
+    asked = ("--message", "t/good", "--message", "t/text")
+    for _ in ("made", "from the cache"):
+        assert _in_a_pod(tmp_path, WRITE, *asked).wait(60) == 0
+        told = json.loads((tmp_path / "message").read_text())
+        assert (told.keys(), told["t/good"]) == ({"t/good", "t/text"}, True)
+        assert told["t/text"]["digest"].startswith("sha256:")
+    assert _in_a_pod(tmp_path, WRITE, "--message", "t/none").wait(60) == 65
+    assert (tmp_path / "message").read_text() == "error: --message t/none: the container's tasks have no such output"
+
+
+def test_what_no_message_holds_is_refused() -> None:
+    with pytest.raises(InputError, match=r"t/long are longer than the 4096 bytes that Kubernetes hands on"):
+        message(["t/long"], {"t": {"output_parameters": {"long": "x" * 5000}}})
 
 
 def test_an_end_from_outside_is_noted_as_that(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What the IR and the kubernetes platform spec say about a task's pod, as Argo's template has it.
+"""What the IR and the kubernetes platform spec say about a task's pod, as Kubernetes has it.
 
 The platform spec is kubeflow/pipelines, kubernetes_platform/proto/kubernetes_executor_config.proto.
 """
@@ -11,23 +11,28 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from components.runtime.errors import InputError
-from runners.argo.options import check, check_label
-from runners.argo.pod_security import POD_SECURITY, USER
 from runners.compiled.ir import ACCOUNT_ANNOTATION, READ_ONLY_ANNOTATION
-from runners.settings.kubernetes_values import ObjectName, SecretKey, Variable
+from runners.compiled.pod_security import POD_SECURITY, USER
+from runners.settings.kubernetes_values import ObjectName, SecretKey, Variable, check, check_label
 
 VOLUME = "millrace"
 SCRATCH = "scratch"
 
 _QUANTITY = re.compile(r"[0-9]+(\.[0-9]+)?(m|([kKMGTPE]i?))?")
-_NOT_A_CONSTANT = "can only be a constant for Argo, not a parameter or an output of a task"
+_NOT_A_CONSTANT = "can only be a constant for {}, not a parameter or an output of a task"
 
 
 class Pod:
     """Collects a task's container and pod settings."""
 
     def __init__(
-        self, task: str, container: Mapping[str, Any], config: Mapping[str, Any], claim: str, mount_path: str
+        self,
+        task: str,
+        container: Mapping[str, Any],
+        config: Mapping[str, Any],
+        claim: str,
+        mount_path: str,
+        target: str = "Argo",
     ) -> None:
         """Translates both.
 
@@ -37,11 +42,13 @@ class Pod:
           config: the task's part of the platform spec.
           claim: the claim that the volume of the pipeline root is; empty for a claim of the run's own.
           mount_path: where it is mounted.
+          target: what makes the pod, for messages.
 
         Raises:
-          InputError: something that Argo's pods cannot have.
+          InputError: something that such a pod cannot have.
         """
         self._task = task
+        self._target = target
         self._claim = claim
         self.env: dict[str, dict[str, Any]] = {}
         self.mounts: list[dict[str, Any]] = [
@@ -65,7 +72,7 @@ class Pod:
             translate: Callable[[Any], None] | None = getattr(self, f"_{_snake(key)}", None)
             if translate is None or not config[key]:
                 if config[key]:
-                    self._refuse(f"{key} of the platform spec cannot be translated to Argo; leave it out")
+                    self._refuse(f"{key} of the platform spec cannot be translated to {target}; leave it out")
                 continue
             translate(config[key])
 
@@ -104,7 +111,7 @@ class Pod:
 
     def _constant_text(self, value: str) -> str:
         if "{{$" in value:
-            self._refuse(f"a resource {_NOT_A_CONSTANT}")
+            self._refuse(f"a resource {_NOT_A_CONSTANT.format(self._target)}")
         return value
 
     # --- the platform spec, one method for each of its fields
@@ -185,7 +192,7 @@ class Pod:
         preferred: list[dict[str, Any]] = []
         for entry in entries:
             if "nodeAffinityJson" in entry:
-                self._refuse("nodeAffinityJson cannot be translated to Argo; use add_node_affinity")
+                self._refuse(f"nodeAffinityJson cannot be translated to {self._target}; use add_node_affinity")
             term = {key: entry[key] for key in ("matchExpressions", "matchFields") if entry.get(key)}
             if "weight" in entry:
                 preferred.append({"weight": int(entry["weight"]), "preference": term})
@@ -226,7 +233,9 @@ class Pod:
         if "runAsGroup" in entry:
             context["runAsGroup"] = int(entry["runAsGroup"])
         if unknown := entry.keys() - {"runAsUser", "runAsGroup", "runAsNonRoot"}:
-            self._refuse(f"the security context's {sorted(unknown)[0]} cannot be translated to Argo; leave it out")
+            self._refuse(
+                f"the security context's {sorted(unknown)[0]} cannot be translated to {self._target}; leave it out"
+            )
         if user != USER or "runAsGroup" in context:
             self.template["securityContext"] = POD_SECURITY | context
 
@@ -260,7 +269,7 @@ class Pod:
         for key, binding in entry.items():
             if key.endswith("NameParameter"):
                 if "constant" not in binding.get("runtimeValue", {}):
-                    self._refuse(f"{key.removesuffix('Parameter')} {_NOT_A_CONSTANT}")
+                    self._refuse(f"{key.removesuffix('Parameter')} {_NOT_A_CONSTANT.format(self._target)}")
                 name = str(binding["runtimeValue"]["constant"])
                 check(ObjectName, self._where(f"{key.removesuffix('Parameter')} {name!r}"), name)
                 return name
@@ -268,14 +277,14 @@ class Pod:
             if key in entry:
                 check(ObjectName, self._where(f"{key} {entry[key]!r}"), entry[key])
                 return str(entry[key])
-        self._refuse(f"the name of a mount {_NOT_A_CONSTANT}")
+        self._refuse(f"the name of a mount {_NOT_A_CONSTANT.format(self._target)}")
         raise AssertionError
 
     def _json(self, entry: dict[str, Any], key: str) -> Any:
         if key not in entry:
             return None
         if "constant" not in entry[key].get("runtimeValue", {}):
-            self._refuse(f"{key} {_NOT_A_CONSTANT}")
+            self._refuse(f"{key} {_NOT_A_CONSTANT.format(self._target)}")
         value = entry[key]["runtimeValue"]["constant"]
         return json.loads(value) if isinstance(value, str) else value
 
@@ -297,10 +306,14 @@ def _snake(name: str) -> str:
     return re.sub("([A-Z])", lambda letter: f"_{letter[1].lower()}", name)
 
 
-def same_node() -> dict[str, Any]:
-    """Draws a run's pods to the node of its volume: elsewhere they may have to wait. A wish: a GPU may be elsewhere."""
+def same_node(run: str) -> dict[str, Any]:
+    """Draws a run's pods to the node of its volume: elsewhere they may have to wait. A wish: a GPU may be elsewhere.
+
+    Args:
+      run: what the pods' label `millrace/run` has.
+    """
     term = {
-        "labelSelector": {"matchLabels": {"millrace/run": "{{workflow.name}}"}},
+        "labelSelector": {"matchLabels": {"millrace/run": run}},
         "topologyKey": "kubernetes.io/hostname",
     }
     return {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 USER = 1000
@@ -23,10 +22,3 @@ CONTAINER_SECURITY: dict[str, Any] = {
     "readOnlyRootFilesystem": True,
     "runAsNonRoot": True,
 }
-
-
-def argo_containers_patch() -> str:
-    """A patch of every pod for Argo's own containers: older versions give them more than `restricted` allows."""
-    rights = {key: CONTAINER_SECURITY[key] for key in ("allowPrivilegeEscalation", "capabilities")}
-    context = {"securityContext": rights}
-    return json.dumps({"containers": [{"name": "wait"} | context], "initContainers": [{"name": "init"} | context]})

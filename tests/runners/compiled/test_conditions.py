@@ -1,4 +1,4 @@
-"""Conditions mean in Argo what they mean in KFP: each is evaluated both ways."""
+"""Conditions mean in Argo and in Airflow what they mean in KFP: each is evaluated all ways."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from components.runtime.errors import InputError
-from runners.argo.conditions import reference, when
+from runners.airflow import conditions as airflow
+from runners.argo import conditions as argo
+from runners.argo.conditions import when
 from runners.compiled.tasks import Condition, Constant, Output, Parameter, Source
 from tests.runners.argo.argo_executor import evaluate
 
@@ -39,11 +41,9 @@ def _condition(expression: str, name: str = "c") -> Condition:
     return Condition(name, expression, SOURCES)
 
 
-REFERENCES = {
-    source: reference(source, KINDS[source.name], "a-task")
-    for source in SOURCES.values()
-    if isinstance(source, Output | Parameter)
-}
+_NAMED = [source for source in SOURCES.values() if isinstance(source, Output | Parameter)]
+REFERENCES = {source: argo.reference(source, KINDS[source.name], "a-task") for source in _NAMED}
+IN_PYTHON = {source: airflow.reference(source, KINDS[source.name]) for source in _NAMED}
 
 
 def _argo(text: str) -> str:
@@ -93,10 +93,12 @@ def test_an_expression_means_the_same(expression: str, values: dict[str, Any]) -
         scope[f"tasks.a-task.outputs.parameters.{name}"] = text
         scope[f"workflow.parameters.{name}"] = text
     assert evaluate(_argo(when([condition], REFERENCES)), scope) is condition.holds(given)
+    function = eval(airflow.when([condition], IN_PYTHON), {})
+    assert function(values, {f"a-task/{name}": value for name, value in values.items()}) is condition.holds(given)
 
 
 def test_nested_conditions_hold_together_and_none_is_no_condition() -> None:
-    assert when([], REFERENCES) == ""
+    assert when([], REFERENCES) == airflow.when([], IN_PYTHON) == ""
     both = when([_condition(f"{_v('good')} == true"), _condition(f"{_v('p-good')} == true")], REFERENCES)
     assert _argo(both) == (
         "tasks['a-task'].outputs.parameters['good'] == 'true' && workflow.parameters['good'] in ['true', 'True']"
@@ -124,10 +126,14 @@ def test_nested_conditions_hold_together_and_none_is_no_condition() -> None:
         (f"{_v('whole')} == 1 + 2", "not understood at '+ 2'"),
     ],
 )
-def test_what_argo_cannot_evaluate_is_refused(expression: str, reason: str) -> None:
-    with pytest.raises(InputError) as error:
-        when([_condition(expression, "is-good")], REFERENCES)
-    message = str(error.value)
-    assert message.startswith("condition 'is-good': Argo cannot evaluate ")
-    assert reason in message, message
-    assert "\n" not in message
+def test_what_a_target_cannot_evaluate_is_refused(expression: str, reason: str) -> None:
+    for target, translate in (
+        ("Argo", lambda condition: when([condition], REFERENCES)),
+        ("Airflow", lambda condition: airflow.when([condition], IN_PYTHON)),
+    ):
+        with pytest.raises(InputError) as error:
+            translate(_condition(expression, "is-good"))
+        message = str(error.value)
+        assert message.startswith(f"condition 'is-good': {target} cannot evaluate ")
+        assert reason in message, message
+        assert "\n" not in message
