@@ -14,7 +14,7 @@ from runners.argo.schedules import cron_workflow
 from runners.argo.workflow import compile_workflow
 from runners.commands.compile import compile_pipeline
 from runners.compiled.ir import documents, read
-from runners.compiled.tasks import Constant
+from runners.compiled.tasks import Constant, Parameter
 from runners.remote import schedules
 from runners.settings import purposes
 from runners.settings.model import load
@@ -146,7 +146,8 @@ def test_compile_writes_what_the_look_begins_beside_it(tmp_path: Path) -> None:
     assert [Path(line).name for line in made.lines] == names
     begun = read(documents((tmp_path / "out" / "mine-retrain.kfp.yaml").read_text())[0])
     assert begun.name == "mine"
-    assert begun.tasks["ingest"].parameters["spans"] == Constant(3)
+    assert begun.tasks["ingest"].parameters["spans"] == Parameter("spans")
+    assert begun.parameters["spans"]["defaultValue"] == 3
     assert "resolve-base" in begun.tasks
     candidates = "candidates: {a: {}, b: {}}\nchoose: {push: each}"
     model(folder, f"{section}\n{candidates}")

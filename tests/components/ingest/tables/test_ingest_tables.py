@@ -242,5 +242,5 @@ def test_existing_splits_and_spans(tmp_path: Path) -> None:
     data = write_files(tmp_path / "data", files | {"10/train/_SUCCESS": b""})
     patterns = {"train": "{SPAN}/train/*", "eval": "{SPAN}/eval/*"}
     result = ingested(tmp_path / "out", data, patterns=patterns)
-    assert result.metadata["span"] == 10
+    assert result.metadata["spans"] == [10]
     assert (result.rows("train"), result.rows("eval")) == ([{"x": [100]}], [{"x": [101]}])
