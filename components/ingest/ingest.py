@@ -15,7 +15,7 @@ from components.ingest.output import SplitWriter
 from components.ingest.raw_files import RawFiles, open_files
 from components.ingest.sample import page as sample_page
 from components.ingest.sample.sampling import MAX_ROWS, Reservoir
-from components.ingest.sources import CSV, IMAGES, SourceFile, Sources, find, format_of
+from components.ingest.sources import CSV, IMAGES, PARQUET, SourceFile, Sources, find, format_of
 from components.ingest.spans import chosen, find_files, told
 from components.ingest.splits import Splits
 from components.ingest.tables.columns import Kind
@@ -40,6 +40,7 @@ def ingest(
     examples: OutputArtifact,
     sample: OutputArtifact,
     schema: InputArtifact | None,
+    table: InputArtifact | None,
     data: str,
     format: str,
     splits: dict[str, Any],
@@ -66,6 +67,7 @@ def ingest(
       sample: gets a page with some of the rows.
       schema: of the data that a model was trained on, whose types columns of the same names have, if their values can;
         None where the data alone tells them.
+      table: the rows of a query, which are read in place of `data`.
       data: folder or file, as a path or a gs:// or s3:// URI; placeholders in it, as in `split_patterns`, see
         `components.runtime.data.span_patterns`.
       format: of the files: csv, tfrecord, parquet, avro, images, or auto.
@@ -91,7 +93,11 @@ def ingest(
     """
     if not 0 <= sample_rows <= MAX_ROWS:
         raise InputError(f"sample_rows is {sample_rows}: give a number from 0 to {MAX_ROWS}")
-    place = shown(data)
+    if table is not None:
+        if data or split_patterns or span or spans or format not in ("auto", PARQUET):
+            raise InputError("the rows are those of a query: take data, format, split_patterns, span and spans out")
+        data, format = str(table.path), PARQUET
+    place = shown(data) if table is None else "the answer of the query"
     buckets = None if split_patterns else Splits.parse(splits)
     names = buckets.names if buckets else tuple(sorted(split_patterns))
     found_spans = None

@@ -16,7 +16,7 @@ import yaml  # noqa: E402
 PAGE = PROJECT / "docs" / "stages.md"
 _ARTIFACTS = {"Artifact", "Dataset", "Model", "Metrics", "ClassificationMetrics", "HTML", "Markdown"}
 _ORDER = (
-    *("ingest", "statistics", "schema", "validate", "transform", "tune", "train", "resolve", "evaluate"),
+    *("query", "ingest", "statistics", "schema", "validate", "transform", "tune", "train", "resolve", "evaluate"),
     *("choose", "explain", "infra_validate", "export", "approve", "model_card", "push", "canary", "push_hub"),
     *("push_vertex", "watch", "retrain", "feedback", "notify"),
     *("pull", "bulk_infer"),
@@ -38,6 +38,7 @@ What `models/<name>/settings.yaml` can say; every key may be left out.
 | `serving_directory` | where push publishes: `serving/<folder>` in the pipeline root here, on the volume on a cluster |
 | `module` | where the model's code lies, if not in the folder: see [images.md](images.md) |
 | `ingest`, `statistics`, `schema`, `validate`, `transform`, `train`, `evaluate`, `push` | their inputs, below |
+| `ingest.query` | the inputs of `query`; only with it is there the stage: see [databases.md](databases.md) |
 | `watch` | its inputs too, and `on_drift`, `spans`, `warm_start`, `kubeflow`: see [watch.md](watch.md) |
 | `train` | also `warm_start`, `distil`: start from the last blessed model, learn from it: [training.md](training.md) |
 | `tune`, `explain`, `infra_validate`, `export`, `approve` | the same; only with it is there the stage |

@@ -82,12 +82,18 @@ def event(root: Path, run: str, execution: dict[str, Any], kind: str, *, error: 
         run_facets["errorMessage"] = facets.error_message_run.ErrorMessageRunFacet(
             message=redact(error, also=parameters), programmingLanguage="PYTHON"
         )
-    job_type = facets.job_type_job.JobTypeJobFacet(processingType="BATCH", integration="MILLRACE", jobType="TASK")
+    job_facets: dict[str, Any] = {}
+    for artifact in execution.get("outputs", {}).values():
+        if query := artifact.get("metadata", {}).get("query"):
+            job_facets["sql"] = facets.sql_job.SQLJobFacet(query=redact(query, also=parameters))
+    job_facets["jobType"] = facets.job_type_job.JobTypeJobFacet(
+        processingType="BATCH", integration="MILLRACE", jobType="TASK"
+    )
     return event_v2.RunEvent(
         eventTime=(None if cached else moment) or now or datetime.now(UTC).isoformat(),
         eventType=event_v2.RunState[kind],
         run=event_v2.Run(runId=run_id(run, task), facets=run_facets),
-        job=event_v2.Job(namespace=NAMESPACE, name=f"{pipeline}.{task}", facets={"jobType": job_type}),
+        job=event_v2.Job(namespace=NAMESPACE, name=f"{pipeline}.{task}", facets=job_facets),
         inputs=[
             *(_input(root, name, artifact, parameters) for name, artifact in execution.get("inputs", {}).items()),
             *_files(parameters),

@@ -250,6 +250,11 @@ def _removed(removed: Mapping[str, Any]) -> Iterator[str]:
         yield f"removed {', '.join(str(number) for number in removed['removed'])}"
 
 
+def _asked(table: Mapping[str, Any]) -> Iterator[str]:
+    if "snapshot" in table:
+        yield f"as of {table['snapshot']}"
+
+
 MODEL_OF_VERSION = "model_of_version_"
 """In the metadata of a span that the stage feedback has made, before the number of a version that predicted."""
 
@@ -275,6 +280,7 @@ def _message(message: Mapping[str, Any]) -> Iterator[str]:
 
 
 _TELL = {
+    "table": _asked,
     "examples": _examples,
     "transformed_examples": _transformed,
     "schema": _schema,

@@ -1,0 +1,1 @@
+"""The query stage: its contract is component.yaml beside this file."""
