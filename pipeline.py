@@ -96,10 +96,13 @@ class Build(Blocks):
           span: which span of it is read; as the settings say without, which is all there is to data in no spans.
           spans: how many of the newest up to that; as the settings say without.
         """
-        given = {name: value for name, value in (("span", span), ("spans", spans)) if value is not None}
-        if given or self.settings.is_in_spans:
-            given["scheduled"] = dsl.PIPELINE_JOB_SCHEDULE_TIME_UTC_PLACEHOLDER
-        ingest = self.stage("ingest", data=data, **given)
+        if self.settings.ingest.query:
+            ingest = self.stage("ingest", data="", table=self.stage("query").outputs["table"])
+        else:
+            given = {name: value for name, value in (("span", span), ("spans", spans)) if value is not None}
+            if given or self.settings.is_in_spans:
+                given["scheduled"] = dsl.PIPELINE_JOB_SCHEDULE_TIME_UTC_PLACEHOLDER
+            ingest = self.stage("ingest", data=data, **given)
         examples = ingest.outputs["examples"]
         statistics = self.stage("statistics", examples=examples)
         schema = self.stage("schema", statistics=statistics.outputs["statistics"])

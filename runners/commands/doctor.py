@@ -135,6 +135,7 @@ def _environments() -> Iterator[Finding]:
         environments.NOTEBOOK: "./millrace notebook makes it",
         environments.SERVING: "./millrace serve makes it, and a run with infra_validate",
         "export": "a run with the section export makes it",
+        "databases": "a run with ingest.query makes it",
     }
     for name in (each for each in environments.names() if each not in on_request):
         what = f"environment {name}"

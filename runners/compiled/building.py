@@ -24,7 +24,7 @@ from runners.settings import resources
 from runners.settings.cluster import FINAL_STATUS_SERVER
 from runners.settings.folders import own_specs, shown
 from runners.settings.model import OPTIONAL_SECTIONS, SECTIONS
-from runners.settings.resources import NEVER_CACHED, task_name
+from runners.settings.resources import ASKED_AGAIN, NEVER_CACHED, task_name
 
 if TYPE_CHECKING:
     from kfp.dsl import PipelineTask
@@ -37,6 +37,8 @@ STAGES = PROJECT / "components"
 
 CANDIDATE = "CANDIDATE"
 """Ends the names of inputs of which a task has one for each candidate, with its name in this place."""
+_ONLY_WHERE_GIVEN = {"ingest": ("table",)}
+"""Inputs that the component of a stage has where a task gets them: compiled pipelines without are what they were."""
 _TASK_NAME = re.compile(r"[a-z]([a-z0-9-]{0,51}[a-z0-9])?")
 """It names pods and folders; Argo's own names for the pods of a task are a little longer."""
 
@@ -50,14 +52,16 @@ def component(file: Path, cluster: Cluster, given: tuple[str, ...] = ()) -> Base
       given: names of the inputs that a task gets; an input with CANDIDATE in its name stands for any number of them.
     """
     text = file.read_text()
-    return _component(text, cluster.server >= FINAL_STATUS_SERVER, given if CANDIDATE in text else ())
+    left_out = tuple(name for name in _ONLY_WHERE_GIVEN.get(file.parent.name, ()) if name not in given)
+    return _component(text, cluster.server >= FINAL_STATUS_SERVER, given if CANDIDATE in text else (), left_out)
 
 
 @functools.cache
-def _component(text: str, tells_status: bool, given: tuple[str, ...]) -> BaseComponent:
-    if not tells_status or given:
+def _component(text: str, tells_status: bool, given: tuple[str, ...], left_out: tuple[str, ...]) -> BaseComponent:
+    if not tells_status or given or left_out:
         spec = yaml.safe_load(text)
         inputs = [one for each in spec.get("inputs", []) for one in _repeated(each, given)]
+        inputs = [each for each in inputs if each["name"] not in left_out]
         for each in inputs:
             if not tells_status and each.get("type") == "PipelineTaskFinalStatus":
                 # The server refuses the whole pipeline. Elsewhere the status can still be given; there it is empty,
@@ -144,7 +148,7 @@ class Blocks:
         op_functions.configure(created, pod, settings.cluster, volume=volume)
         # (Raw data keeps its name while it grows.)
         may_change = stage == "ingest" or names_what_may_change(arguments)
-        if is_ours and stage in NEVER_CACHED:
+        if is_ours and (stage in NEVER_CACHED or (stage in ASKED_AGAIN and not pod.caching)):
             created.set_caching_options(False)
         elif may_change and pod.caching is None:
             op_functions.cached_by_content(created)

@@ -31,7 +31,11 @@ from runners.compiled.ir import (
 from runners.settings import resources
 
 _IMAGE = f"millrace/{FUSED}"
-_OWN_IMAGES = {"serving": "the model server", "export": "what converts and runs the other formats"}
+_OWN_IMAGES = {
+    "serving": "the model server",
+    "export": "what converts and runs the other formats",
+    "databases": "the drivers",
+}
 """Environments that the image has not, and what they have."""
 _OTHER_CLOUD = "push_vertex"
 """The stage whose environment, Google Cloud's clients, the image has not."""

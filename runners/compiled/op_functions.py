@@ -39,7 +39,7 @@ FindImage = Callable[[str, str], str]
 USER = 1000
 """The user that the images are made for."""
 
-VOLUME_STAGES = ("ingest", "resolve", "pull", "approve", "push", "canary", "watch", "retrain", "feedback")
+VOLUME_STAGES = ("query", "ingest", "resolve", "pull", "approve", "push", "canary", "watch", "retrain", "feedback")
 """The stages that read raw data, the serving directory or the log of predictions, which may lie on the volume."""
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from components.runtime.data.query_sources import FILES, LAKES
 from components.runtime.launch.fingerprints import WORKING_DIRECTORY, named_paths
 from components.runtime.launch.task import Task
 
@@ -83,6 +84,8 @@ def needs_network(task: Task) -> bool:
         return True
     if task.stage == "notify":
         return bool(destinations(task) or task.parameters.get("mail"))
+    if task.stage == "query" and task.parameters["source"]["kind"] not in (*FILES, *LAKES):
+        return True
     if destinations(task):
         return True
     given = [*task.parameters.values(), *(artifact["uri"] for artifact in task.inputs.values())]

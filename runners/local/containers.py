@@ -192,7 +192,8 @@ class Containers:
         # By name only: values of secrets stay out of the list of processes.
         if talking[0].stage == "notify":
             return [*options, *(part for each in destinations(talking[0]) for part in ("--env", each))]
-        of_stages = [variable for task in talking for variable in _STAGE_VARIABLES.get(task.stage, ())]
+        of_stages = [task.parameters["variable"] for task in talking if task.stage == "query"]
+        of_stages += [variable for task in talking for variable in _STAGE_VARIABLES.get(task.stage, ())]
         for each in (*_CLOUD_VARIABLES, *of_stages):
             options += ["--env", each] if os.environ.get(each) else []
         if key := os.environ.get(_GOOGLE_KEY):

@@ -23,7 +23,7 @@ NOTEBOOK = "notebook"
 SERVING = "serving"
 """The environment of the model server that is built in."""
 
-ON_REQUEST = {SERVING: "serving-environment", "export": "export-environment"}
+ON_REQUEST = {SERVING: "serving-environment", "export": "export-environment", "databases": "query-environment"}
 """The environments of stages that not every pipeline has, by the target of the Makefile that makes each."""
 
 

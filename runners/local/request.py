@@ -166,6 +166,12 @@ def check_data(data: str, settings: Settings, written: str, *, named: bool) -> N
       written: what a person writes before it.
       named: whether they did, and not the settings or the model's own folder.
     """
+    if settings.ingest.query:
+        if named:
+            raise InputError(
+                f"{written}{short(Path(data))}: the data is what ingest.query in {SETTINGS_FILE} asks for; leave it out"
+            )
+        return
     place = settings.own_data
     if data == str(place) and settings.folder.parent == MODELS and not (place.is_dir() and any(place.iterdir())):
         environments.make("sample-data", MODEL=settings.folder.name, ARGS="--if-there-is-any")

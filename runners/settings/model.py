@@ -49,6 +49,7 @@ from runners.settings.watching import Watch
 _NOT_ARGUMENTS = {
     "train": {"train_steps", "eval_steps", "warm_start", "distil"},
     "choose": {"push"},
+    "ingest": {"query"},
     "watch": {"on_drift", "spans", "warm_start", "kubeflow"},
 }
 """Of a stage's section: what is a parameter of the pipeline, or decides which tasks it has, or what follows."""
@@ -58,11 +59,12 @@ SECTIONS = (
     *("ingest", "statistics", "schema", "validate", "transform", "tune", "train", "evaluate", "choose", "push"),
     "watch",
     "bulk_infer",
+    "query",
 )
 """Of the settings, by stage, as far as they are its arguments."""
 
 OPTIONAL_SECTIONS = (
-    *("tune", "explain", "infra_validate", "export", "approve", "model_card"),
+    *("query", "tune", "explain", "infra_validate", "export", "approve", "model_card"),
     *("canary", "push_hub", "push_vertex", "notify"),
 )
 """Those without which a pipeline has no task of the stage."""
@@ -208,7 +210,9 @@ class Settings(Section):
     def is_in_spans(self) -> bool:
         """Whether the settings say that the data is in spans, so that a run may say which it reads."""
         asked = self.ingest
-        return is_in_spans(self.data, asked.split_patterns.values(), asked.span or "", asked.spans or 0)
+        return not asked.query and is_in_spans(
+            self.data, asked.split_patterns.values(), asked.span or "", asked.spans or 0
+        )
 
     @property
     def own_pipeline(self) -> Path | None:
@@ -251,6 +255,8 @@ class Settings(Section):
         return self._section(stage) is not None
 
     def _section(self, stage: str) -> Any:
+        if stage == "query":
+            return self.ingest.query
         return getattr(self, {"schema": "schema_", "validate": "validate_"}.get(stage, stage))
 
     def arguments(self, stage: str) -> dict[str, Any]:
@@ -264,12 +270,18 @@ class Settings(Section):
             # In what train is given already: a spec of its own would be another in every compiled pipeline.
             said = self.train.distil.model_dump() | {"warm_start": self.train.warm_start}
             arguments["custom_config"] = arguments["custom_config"] | {"distil": said}
+        if stage == "query" and "path" in (source := arguments["source"]):
+            arguments["source"] = source | {"path": self._place_for_stages(source["path"])}
         for name, value in arguments.items():
             if stage == "tune" and name == "module_file" and not value:
                 value = self.train.module_file
             if name.endswith("_file") and value:
                 arguments[name] = _beside(self.module, value) if self.module else self._path_for_stages(value)
         return arguments
+
+    def _place_for_stages(self, place: str) -> str:
+        """Where data lies that the settings name; the stages run in the checkout."""
+        return self.local_place(place) if self.is_elsewhere else os.path.expanduser(place)
 
     def _path_for_stages(self, file: str) -> str:
         """Relative where the images have the file too, so that the same path holds here and there."""

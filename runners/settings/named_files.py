@@ -105,7 +105,8 @@ def _arguments_of(settings: Settings, stages: Iterable[str]) -> Iterator[tuple[s
 def _key(settings: Settings, candidate: str, stage: str, key: str) -> str:
     """Where the settings say a stage's argument."""
     own = settings.candidates.get(candidate)
-    return f"candidates.{candidate}.{stage}.{key}" if own and own.says(stage, key) else f"{stage}.{key}"
+    section = "ingest.query" if stage == "query" else stage
+    return f"candidates.{candidate}.{stage}.{key}" if own and own.says(stage, key) else f"{section}.{key}"
 
 
 def _path_here(settings: Settings, file: str) -> Path:

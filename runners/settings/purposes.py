@@ -34,6 +34,7 @@ def for_inference(settings: Settings) -> Settings:
             "leave_out_without": [],
             "format": "images" if are_images else "auto",
             "images": Images(layout="plain") if are_images else None,
+            "query": None,
         },
         # (Drift needs something that is no part of a batch.)
         "validate_": {"previous_statistics": ""},
@@ -105,9 +106,14 @@ def on_spans(
       spans: how many of the newest are read; as the settings say where None.
       span: up to which; as the settings say where None.
       warm_start: whether it starts from the model in service; as the settings say where None.
+
+    Raises:
+      InputError: the data is in no spans.
     """
     changed: dict[str, Any] = {}
     asked = {name: value for name, value in (("spans", spans), ("span", span)) if value is not None}
+    if asked and settings.ingest.query:
+        raise InputError(f"{next(iter(asked))} is of files, and the data is what ingest.query asks for; leave it out")
     if asked:
         changed["ingest"] = settings.ingest.model_copy(update=asked)
     if warm_start is not None:

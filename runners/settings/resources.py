@@ -38,6 +38,9 @@ NEVER_CACHED = (
 )
 """The stages that read or change what lies outside the pipeline."""
 
+ASKED_AGAIN = ("query",)
+"""The stages whose answer may be another each time, unless the settings say that it is not."""
+
 _ENVIRONMENT = {
     # Starting costs 0.1 GB without TensorFlow, 0.6 GB with TFDV, 0.8 GB with TFT and TFMA (measured in new processes);
     # the work comes on top, see docs/benchmarks.md. Processors are shared by who wants them, so little is set
@@ -45,6 +48,7 @@ _ENVIRONMENT = {
     "client": {"memory": {"request": "256Mi", "limit": "1Gi"}, "cpu": {"request": "100m", "limit": "2"}},
     "data": {"memory": {"request": "1Gi", "limit": "2Gi"}, "cpu": {"request": "250m", "limit": "2"}},
     "serving": {"memory": {"request": "1536Mi", "limit": "3Gi"}, "cpu": {"request": "500m", "limit": "4"}},
+    "databases": {"memory": {"request": "512Mi", "limit": "2Gi"}, "cpu": {"request": "100m", "limit": "2"}},
     "export": {"memory": {"request": "1536Mi", "limit": "4Gi"}, "cpu": {"request": "500m", "limit": "4"}},
     "ml": {"memory": {"request": "1536Mi", "limit": "3Gi"}, "cpu": {"request": "500m", "limit": "4"}},
 }

@@ -17,6 +17,7 @@ from pydantic import (
     model_validator,
 )
 
+from components.runtime.data import query_sources
 from components.runtime.data.span_choice import SHAPES, can_be_asked
 from components.runtime.errors import InputError
 from components.runtime.publish import export_formats
@@ -50,15 +51,64 @@ class Images(Section):
     measures: bool | None = None
 
 
+def _of_form(pattern: str, expected: str) -> AfterValidator:
+    """Holds a text to a pattern, and says in words what was expected."""
+
+    def check(text: str) -> str:
+        if re.fullmatch(pattern, text):
+            return text
+        raise ValueError(f"expected {expected}")
+
+    return AfterValidator(check)
+
+
+class Partition(Section):
+    """In how many parts an answer is read at once, by a column of whole numbers."""
+
+    column: Annotated[str, Field(min_length=1)]
+    parts: Annotated[int, Field(ge=1, le=64)]
+
+
+class Query(Section):
+    """A query of a database or a lake, whose answer is the raw data; see docs/databases.md.
+
+    Attributes:
+      source: its kind, and where it is.
+      variable: of the environment, with the password or the token.
+    """
+
+    source: dict[str, Any]
+    sql: str = ""
+    sql_file: str = ""
+    partition: Partition | None = None
+    variable: Annotated[str, _of_form(r"[A-Z][A-Z0-9_]*", "the name of a variable, such as TAXI_DATABASE")] = (
+        query_sources.SECRET_VARIABLE
+    )
+
+    @model_validator(mode="after")
+    def _says_what_is_asked(self) -> Query:
+        try:
+            source = query_sources.read(self.source)
+        except InputError as error:
+            raise ValueError(str(error)) from None
+        if bool(self.sql) == bool(self.sql_file) and (self.sql or source["kind"] not in query_sources.LAKES):
+            raise ValueError("either sql or sql_file says what is asked; give one of them")
+        if self.partition and source["kind"] != query_sources.POSTGRESQL:
+            raise ValueError(f"partition is for {query_sources.POSTGRESQL}; {source['kind']} needs none, take it out")
+        return self
+
+
 class Ingest(Section):
     """How raw data becomes examples.
 
     Attributes:
+      query: what is asked for the data; without, it is in files.
       span: which span of the data is read, `5`, `2026-11-29`, `3-7`, `scheduled-1` or `latest`; a run may say another.
       spans: so many of the newest up to that are read; without both, and without placeholders, data is in no spans.
       on_gaps: what is done where one in between is not there.
     """
 
+    query: Query | None = None
     format: Literal["auto", "csv", "tfrecord", "parquet", "avro", "images"] = "auto"
     splits: dict[str, PositiveInt] = {"train": 2, "eval": 1}
     split_patterns: dict[str, str] = {}
@@ -75,6 +125,23 @@ class Ingest(Section):
     span: Annotated[str | None, BeforeValidator(_span)] = None
     spans: PositiveInt | None = None
     on_gaps: Literal["warn", "stop"] | None = None
+
+    @model_validator(mode="after")
+    def _a_query_has_no_files(self) -> Ingest:
+        if self.query:
+            files = {
+                "split_patterns": self.split_patterns,
+                "span": self.span,
+                "spans": self.spans,
+                "images": self.images,
+            }
+            if of_files := [name for name, value in files.items() if value]:
+                raise ValueError(
+                    f"{of_files[0]} is of files, and the data is the answer of query; leave one of them out"
+                )
+            if self.format not in ("auto", "parquet"):
+                raise ValueError(f"format {self.format} is of files, and the data is the answer of query; take it out")
+        return self
 
 
 class Statistics(Section):
@@ -160,17 +227,6 @@ class Push(Section):
     """
 
     keep: PositiveInt | None = None
-
-
-def _of_form(pattern: str, expected: str) -> AfterValidator:
-    """Holds a text to a pattern, and says in words what was expected."""
-
-    def check(text: str) -> str:
-        if re.fullmatch(pattern, text):
-            return text
-        raise ValueError(f"expected {expected}")
-
-    return AfterValidator(check)
 
 
 MailServer = Annotated[str, _of_form(r"[A-Za-z0-9.-]+(:[0-9]{1,5})?", "HOST or HOST:PORT")]
