@@ -18,7 +18,7 @@ import yaml
 # what numerical libraries need on this machine. Nothing else: no credentials, servers, proxies, locale, terminal.
 _KEPT = re.compile(
     r"PATH|USER|LOGNAME|CI|TMPDIR|TMP|TEMP|LD_LIBRARY_PATH|PYENV_\w+|OPENBLAS_\w+|PIP_\w+|UV_\w+|SSL_CERT_\w+"
-    r"|CONTAINERS_\w+|DOCKER_\w+|BUILDAH_\w+|XDG_(RUNTIME_DIR|DATA_HOME)|PYTEST_\w+|MILLRACE_(ENGINE|REGENERATE|CLUSTER|LOAD_SECONDS)|CUDA_VISIBLE_DEVICES"
+    r"|CONTAINERS_\w+|DOCKER_\w+|BUILDAH_\w+|XDG_(RUNTIME_DIR|DATA_HOME)|PYTEST_\w+|MILLRACE_(ENGINE|REGENERATE|CLUSTER|LOAD_SECONDS|TRINO)|CUDA_VISIBLE_DEVICES"
     r"|KUBEBUILDER_ASSETS"
 )
 _ROOT = Path(__file__).parent.parent

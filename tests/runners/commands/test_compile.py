@@ -94,6 +94,7 @@ def test_each_task_has_what_its_settings_say(tmp_path: Path) -> None:
         "canary",
         "explain",
         "model-card",
+        "query",
     }
     train = compiled["train"]
     assert train["resources"]["resourceMemoryLimit"] == "12Gi"
@@ -256,7 +257,7 @@ def test_the_page_tells_the_defaults_as_they_are(tmp_path: Path) -> None:
     told = {stage: (row[1], row[2]) for row in rows[2:] for stage in row[0].split(", ")}
     others = {
         environment: told.pop(f"others in `{environment}`")
-        for environment in ("client", "data", "export", "ml", "serving")
+        for environment in ("client", "data", "databases", "export", "ml", "serving")
     }
     pods_of = {stage: chosen.pod(stage) for stage in set(tasks().values())}
     assert {stage: others[environment] for stage, environment in stages().items()} | told == {

@@ -107,3 +107,18 @@ def test_what_asks_writes_into_the_serving_directory_and_has_a_network_where_som
     asks = task("approve", parameters=parameters | {"webhook": "slack"})
     assert needs_network(asks)
     assert destinations(asks) == ["MILLRACE_NOTIFY_URL"]
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "delta"])
+def test_a_query_of_files_has_no_network_and_sees_them(kind: str, tmp_path: Path) -> None:
+    place = tmp_path / "taxi"
+    place.touch()
+    asked = task("query", {"source": {"kind": kind, "path": str(place)}, "variable": "CITY"})
+    assert not needs_network(asked)
+    assert mounts(asked, tmp_path / "work").readable == (place,)
+
+
+def test_a_query_of_a_server_or_of_object_storage_has_one() -> None:
+    server = {"kind": "postgresql", "host": "db", "database": "taxi", "user": "reader"}
+    assert needs_network(task("query", {"source": server, "variable": "CITY"}))
+    assert needs_network(task("query", {"source": {"kind": "delta", "path": "s3://lake/trips"}, "variable": "CITY"}))
