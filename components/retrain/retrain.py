@@ -1,7 +1,8 @@
 """The retrain stage: begins the model's pipeline where the version in service has drifted.
 
 Looks come again and again, and drift stays until another version is pushed. So what was begun is noted, and nothing is
-begun while such a run is under way, nor a second time for the same version and the same data.
+begun while such a run is under way, nor a second time on the same data: what a run made of it, or did not, is
+what there is to have of it, whatever version is in service.
 """
 
 from __future__ import annotations
@@ -24,11 +25,7 @@ from components.runtime.stage.progress import report
 FILE = "retrained.json"
 _DRIFTED = "drifted"
 _RUNNING = "running"
-_ENDED = {
-    "done": "ended well, and pushed nothing that is in service",
-    "failed": "failed",
-    "gone": "is gone, and pushed nothing that is in service",
-}
+_ENDED = {"done": "ended well", "failed": "failed", "gone": "is gone"}
 _LONGEST = 52
 """Letters of a run's name that are the pipeline's: pods' names have room for no more."""
 
@@ -96,7 +93,7 @@ def retrain(
     if refusal := next(_refusals(target, noted(root), version, wanted), None):
         known, why = refusal
         return _tell(retrained, told | {"run": known, "reason": f"nothing begun: {why}"})
-    name = _name(pipeline, destination, version, wanted)
+    name = _name(pipeline, destination, wanted)
     identity, after = target.begin(name, {"data": data, "serving_directory": destination}, run)
     note(root, Begun(name, identity, version, wanted.digest, wanted.told, after))
     if after != run:
@@ -110,25 +107,27 @@ def _refusals(target: Target, earlier: list[Begun], version: int, wanted: Window
     """The runs that keep another one from being begun, and why; what goes on comes first."""
     states: dict[str, str] = {}
     for each in earlier:
-        # Of those for other versions the newest alone can still be under way: it kept others from being begun.
-        if each is earlier[0] or (each.version, each.window) == (version, wanted.digest):
+        # Of those on other data the newest alone can still be under way: it kept others from being begun.
+        if each is earlier[0] or each.window == wanted.digest:
             states[each.run] = target.state(each.id)
     for each in earlier:
         if states.get(each.run) == _RUNNING:
             yield each.run, f"{each.run} is under way, begun by {each.after}"
     for each in earlier:
-        if (each.version, each.window) == (version, wanted.digest):
+        if each.window == wanted.digest:
             ended = _ENDED.get(states[each.run], states[each.run])
+            if each.version == version and ended != _ENDED["failed"]:
+                ended += ", and pushed nothing that is in service"
             yield (
                 each.run,
-                f"{each.run}, on the same data ({each.data}) for version {version}, {ended}; new data begins another, "
+                f"{each.run}, on the same data ({each.data}) for version {each.version}, {ended}; new data begins another, "
                 "and so does a person (docs/watch.md)",
             )
 
 
-def _name(pipeline: str, destination: str, version: int, wanted: Window) -> str:
+def _name(pipeline: str, destination: str, wanted: Window) -> str:
     """The same for the same: two looks at once, and two attempts of one, begin one run."""
-    key = json.dumps([pipeline, destination, version, wanted.digest])
+    key = json.dumps([pipeline, destination, wanted.digest])
     return f"{pipeline[:_LONGEST].rstrip('-')}-{hashlib.sha256(key.encode()).hexdigest()[:8]}"
 
 
