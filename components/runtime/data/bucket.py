@@ -80,8 +80,8 @@ class Bucket:
         self.uri = uri.rstrip("/")
         if _SECRETS.search(uri):
             raise InputError(
-                f"{_SECRETS.split(uri)[0]}…: a URI of object storage holds neither keys nor options, which records would "
-                "keep; set AWS_ACCESS_KEY_ID, AWS_ENDPOINT_URL and the like in the environment"
+                f"{_SECRETS.split(uri)[0]}…: a URI of object storage holds neither keys nor options, which records "
+                "would keep; set AWS_ACCESS_KEY_ID, AWS_ENDPOINT_URL and the like in the environment"
             )
         scheme, _, place = self.uri.partition("://")
         name, _, prefix = place.partition("/")
@@ -126,7 +126,7 @@ class Bucket:
             found = obstore.get(self._store, name)
             return bytes(found.bytes()), _stored(found.meta)
 
-    def download(self, wanted: Iterable[Stored], folder: Path, told: Callable[[int], None] = lambda count: None) -> None:
+    def download(self, wanted: Iterable[Stored], folder: Path, told: Callable[[int], None]) -> None:
         """Brings objects into a folder, under their names; each appears there whole.
 
         Args:
@@ -164,8 +164,8 @@ class Bucket:
     def upload_all(
         self,
         files: Mapping[str, Path],
-        told: Callable[[int], None] = lambda count: None,
-        check: Callable[[], None] = lambda: None,
+        told: Callable[[int], None],
+        check: Callable[[], None],
     ) -> None:
         """Puts files under their names, several at once and in no order.
 
@@ -199,7 +199,9 @@ class Bucket:
         import obstore
         from obstore.exceptions import AlreadyExistsError, PreconditionError
 
-        mode: Any = "create" if seen is None else {key: it for key, it in zip(("e_tag", "version"), seen, strict=True) if it}
+        mode: Any = "create"
+        if seen is not None:
+            mode = {key: it for key, it in zip(("e_tag", "version"), seen, strict=True) if it}
         try:
             with self._said(f"written ({name})"):
                 made = obstore.put(self._store, name, content, mode=mode, use_multipart=False)
@@ -232,7 +234,7 @@ class Bucket:
 
     @contextlib.contextmanager
     def _said(self, done: str) -> Iterator[None]:
-        """Turns what the client says into an error for people; that an object is not there, or is another one, stays."""
+        """Turns what the client says into an error for people, but for that an object is not there, or another one."""
         from obstore import exceptions
 
         try:
@@ -252,8 +254,8 @@ class Bucket:
         if _MISSING.search(text) or (status and status[1].startswith("404")):
             return InputError(f"{what}: there is no bucket {self.name}: make it, or name another")
         if _NOBODY.search(text):
-            named = "GOOGLE_APPLICATION_CREDENTIALS" if self.uri.startswith("gs") else "AWS_ACCESS_KEY_ID and its secret"
-            return InputError(f"{what}: there are no credentials: set {named}, or give the machine's account the right")
+            name = "GOOGLE_APPLICATION_CREDENTIALS" if self.uri.startswith("gs") else "AWS_ACCESS_KEY_ID and its secret"
+            return InputError(f"{what}: there are no credentials: set {name}, or give the machine's account the right")
         said = _MESSAGE.search(text)
         reason = f"{status[1].strip()}{f' ({said[1]})' if said else ''}" if status else _short(text)
         if status and status[1][:3] in ("400", "401", "403"):
@@ -293,9 +295,12 @@ def _s3() -> tuple[dict[str, Any], dict[str, Any]]:
     return config, {"allow_http": endpoint.startswith("http://")}
 
 
+_GCS_KEY = ("client_email", "private_key", "private_key_id")
+
+
 def _gcs() -> tuple[dict[str, Any], dict[str, Any]]:
     endpoint = gcs_endpoint()
     if not endpoint:
         return {}, {}
-    nobody = {"gcs_base_url": endpoint, "disable_oauth": True, "client_email": "", "private_key": "", "private_key_id": ""}
+    nobody = {"gcs_base_url": endpoint, "disable_oauth": True} | dict.fromkeys(_GCS_KEY, "")
     return {"service_account_key": json.dumps(nobody)}, {"allow_http": endpoint.startswith("http://")}

@@ -20,7 +20,6 @@ import time
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from components.runtime.data.bucket import ChangedError, Stored, Tag
 from components.runtime.errors import StageError, TransientError
@@ -87,7 +86,7 @@ class Claim:
                 doing = "removed" if content == _REMOVAL else "made"
                 raise TransientError(
                     f"{destination}: version {number} is being {doing} by somebody else since {about.changed:%H:%M:%S} "
-                    f"UTC, nothing is changed; run again in a while (where they died, in {STALE_SECONDS / 60:.0f} minutes)"
+                    f"UTC, nothing is changed; run again (if they died, in {STALE_SECONDS / 60:.0f} minutes)"
                 )
             self._version = about.version
             self._write()
@@ -186,7 +185,8 @@ def publish(
         with progress.counting(sum(missing.values()), "bytes", f"uploading {len(missing)} files"):
             for some in (first, last):
                 claim.check()
-                bucket.upload_all({f"{number}/{name}": file for name, file in some.items()}, progress.advance, claim.check)
+                wanted = {f"{number}/{name}": file for name, file in some.items()}
+                bucket.upload_all(wanted, progress.advance, claim.check)
         found = {each.name: each.size for each in bucket.list(str(number))}
         if found != {f"{number}/{name}": size for name, size in sizes.items()}:
             raise TransientError(f"{mirror.destination}/{number}: not what was uploaded lies there; run again")

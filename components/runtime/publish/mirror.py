@@ -11,13 +11,15 @@ removed, an object beside it says so (`CLAIM`), and it counts only once its mani
 from __future__ import annotations
 
 import atexit
+import contextlib
 import shutil
 import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 
-from components.runtime.data.bucket import Bucket, ChangedError, Stored, Tag
+from components.runtime.data.bucket import Bucket, ChangedError, Stored, Tag, is_bucket
 from components.runtime.errors import TransientError
 from components.runtime.stage import progress
 from components.runtime.stage.artifacts import remove
@@ -42,6 +44,7 @@ class Mirror:
       there: what the bucket had when it was last looked at, by name.
       here: of what was brought, the version that it has.
       claimed: the claims that there are, by number.
+      is_told: whether the log of a stage says how far it is.
     """
 
     destination: str
@@ -50,6 +53,7 @@ class Mirror:
     there: dict[str, Stored] = field(default_factory=dict)
     here: dict[str, Tag] = field(default_factory=dict)
     claimed: dict[int, Stored] = field(default_factory=dict)
+    is_told: bool = True
 
     def refresh(self) -> None:
         """Looks at the bucket anew; what is here and no longer the same there is removed."""
@@ -75,7 +79,9 @@ class Mirror:
         if not wanted:
             return
         try:
-            with progress.counting(sum(each.size for each in wanted), "bytes", f"fetching {len(wanted)} files"):
+            size = sum(each.size for each in wanted)
+            told = progress.counting(size, "bytes", f"fetching {len(wanted)} files")
+            with told if self.is_told else contextlib.nullcontext():
                 self.bucket.download(wanted, self.folder, progress.advance)
         except FileNotFoundError as error:
             raise TransientError(f"{error}; somebody removed it meanwhile: run again") from None
@@ -101,8 +107,12 @@ def is_claim(name: str) -> bool:
     return name.startswith(CLAIM) and name.removeprefix(CLAIM).isdecimal()
 
 
-def opened(destination: str) -> Path:
+def opened(destination: str, *, told: bool = True) -> Path:
     """The folder of a serving directory in a bucket, which is looked at anew.
+
+    Args:
+      destination: its URI.
+      told: whether the log of a stage says how far it is.
 
     Raises:
       InputError: there is no such bucket, it refuses, or there are no credentials.
@@ -115,11 +125,16 @@ def opened(destination: str) -> Path:
         scratch = Path(tempfile.mkdtemp(prefix="millrace-serving-")).resolve()
         atexit.register(shutil.rmtree, scratch, ignore_errors=True)
         # (Whoever is told the folder calls the model by its name.)
-        mirror = Mirror(destination, bucket, scratch / destination.rpartition("/")[2])
+        mirror = Mirror(destination, bucket, scratch / destination.rpartition("/")[2], is_told=told)
         mirror.folder.mkdir()
     mirror.refresh()
     _opened[destination] = _by_folder[mirror.folder] = mirror
     return mirror.folder
+
+
+def folder_of(destination: str) -> Path:
+    """The folder of a serving directory wherever it lies; one in a bucket is looked at anew."""
+    return opened(destination, told=False) if is_bucket(destination) else Path(destination)
 
 
 def of(root: Path) -> Mirror | None:
@@ -134,9 +149,28 @@ def known(destination: str) -> Path | None:
 
 
 def shown(root: Path) -> str:
-    """What people call a serving directory: its URI where it lies in a bucket."""
-    mirror = of(root)
-    return mirror.destination if mirror else str(root)
+    """What people call a serving directory, or a folder in it: the URI where it lies in a bucket."""
+    if mirror := of(root):
+        return mirror.destination
+    found = _inside(root)
+    return f"{found[0].destination}/{found[1]}" if found else str(root)
+
+
+def lies_there(file: Path) -> bool:
+    """Whether a file of a serving directory is there, brought here or not."""
+    if found := _inside(file):
+        mirror, name = found
+        return name in mirror.there
+    return file.is_file()
+
+
+def written(folder: Path) -> datetime | None:
+    """When a version in a bucket became one, or what others put there did; None of one in a folder."""
+    if not (found := _inside(folder)):
+        return None
+    mirror, name = found
+    times = {each.name: each.changed for each in mirror.there.values() if each.name.startswith(f"{name}/")}
+    return times.get(f"{name}/{MANIFEST}") or max(times.values(), default=None)
 
 
 def refresh(root: Path) -> None:
@@ -161,6 +195,15 @@ def fetched(path: Path, names: Iterable[str] = ()) -> Path:
         inside = [each for each in mirror.there if each == name or each.startswith(f"{name}/")]
         mirror.fetch([each for each in inside if not wanted or each in wanted])
     return path
+
+
+def dropped(folder: Path) -> None:
+    """Removes what was brought here of a version in a bucket; it can be brought again."""
+    if found := _inside(folder):
+        mirror, name = found
+        for each in [each for each in mirror.here if each.startswith(f"{name}/") and each != f"{name}/{MANIFEST}"]:
+            remove(mirror.folder / each)
+            del mirror.here[each]
 
 
 def stored(path: Path) -> None:

@@ -1,8 +1,8 @@
 """Changes a serving directory: under a lock, and so that readers see each version whole or not at all.
 
-In a bucket, `bucket_publishing` does so in its own way. In a folder a version is copied beside, under a name that TensorFlow Serving ignores, verified, and appears by one rename; what is
-removed goes the same way back. Who dies at it leaves at most such a folder; the next one removes it, which is safe
-under the lock.
+In a folder a version is copied beside, under a name that TensorFlow Serving ignores, verified, and appears by one
+rename; what is removed goes the same way back. Who dies at it leaves at most such a folder; the next one removes it,
+which is safe under the lock. In a bucket there are neither locks nor renames: `bucket_publishing`.
 """
 
 from __future__ import annotations

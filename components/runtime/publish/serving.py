@@ -151,8 +151,12 @@ def of_candidate(destination: str, candidate: str) -> str:
     return f"{destination.rstrip('/')}/{candidate}" if candidate and destination.strip() else destination
 
 
-def serving_root(destination: str) -> Path:
+def serving_root(destination: str, *, told: bool = True) -> Path:
     """The serving directory; it need not exist. One in a bucket is looked at, and is a folder of this process then.
+
+    Args:
+      destination: a path, or a URI in gs:// or s3://.
+      told: whether what is fetched of a bucket is counted in the log of a stage.
 
     Raises:
       InputError: it is no directory, or none is named, or the bucket refuses.
@@ -161,7 +165,7 @@ def serving_root(destination: str) -> Path:
     if not destination.strip():
         raise InputError("destination is empty: name the serving directory, serving_directory in the settings")
     if is_bucket(destination):
-        return mirror.opened(destination)
+        return mirror.opened(destination, told=told)
     root = local_path(destination)
     for folder in (root, *root.parents):
         if folder.is_dir():

@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import os
 import re
-import signal
-import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from components.runtime.publish import bucket_publishing
-from components.runtime.publish.serving import MANIFEST
-from components.runtime.stage.artifacts import content_digest
 from tests.components.push.serving_support import make_blessing, make_model, tree
 from tests.components.push.test_push import arguments
-from tests.s3_server import S3, Fault, s3_server, way
+from tests.s3_server import S3, s3_server
 from tests.support import StageResult, run_stage
 
 
