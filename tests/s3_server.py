@@ -6,7 +6,6 @@ import http.client
 import re
 import subprocess
 import threading
-import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -43,7 +42,10 @@ class S3:
 
     def ask(self, method: str, path: str, body: bytes | None = None) -> bytes:
         # (It wants to see a signature, and looks at none.)
-        signed = {"Authorization": "AWS4-HMAC-SHA256 Credential=x/20261120/us-east-1/s3/aws4_request, Signature=x"}
+        signed = {
+            "Authorization": "AWS4-HMAC-SHA256 Credential=x/20261120/us-east-1/s3/aws4_request, Signature=x",
+            "Content-Type": "application/octet-stream",
+        }
         request = urllib.request.Request(f"{self.endpoint}/{path}", data=body, method=method, headers=signed)
         with urllib.request.urlopen(request, timeout=30) as answer:
             found: bytes = answer.read()
@@ -114,18 +116,15 @@ class Fault:
     Attributes:
       of: method and path, as a pattern.
       times: how often; the requests after that reach the server.
-      status: that is answered; 0 for a connection that is cut.
-      lost: whether the request reaches the server, and only its answer is lost.
-      wait: seconds before it goes on.
-      call: is called with the request's path.
+      then: a status that is answered; `cut` for a connection that is cut before the server hears of it, `lost` after
+        that, when only the answer is lost; `forward` for none of it.
+      call: is called with the request's path before that.
     """
 
     of: str
     times: int = 1 << 30
-    status: int = 0
-    lost: bool = False
-    wait: float = 0.0
-    call: Callable[[str], None] | None = None
+    then: int | str = "cut"
+    call: Callable[[str], object] = str
     seen: int = 0
 
 
@@ -151,14 +150,12 @@ def way(to: S3, *faults: Fault) -> Iterator[S3]:
         def forward(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             fault = self.fault()
-            if fault and fault.call:
+            if fault:
                 fault.call(self.path)
-            if fault and fault.wait:
-                time.sleep(fault.wait)
-            if fault and fault.status:
-                self.answer(fault.status, {}, b"<Error><Code>X</Code><Message>as the test wants it</Message></Error>")
+            if fault and isinstance(fault.then, int):
+                self.answer(fault.then, {}, b"<Error><Code>X</Code><Message>as the test wants it</Message></Error>")
                 return
-            if fault and not fault.lost and not fault.wait and not fault.call:
+            if fault and fault.then == "cut":
                 self.cut()
                 return
             connection = http.client.HTTPConnection(str(host.hostname), host.port, timeout=60)
@@ -166,7 +163,7 @@ def way(to: S3, *faults: Fault) -> Iterator[S3]:
             answer = connection.getresponse()
             content, headers = answer.read(), dict(answer.getheaders())
             connection.close()
-            if fault and fault.lost:
+            if fault and fault.then == "lost":
                 self.cut()
                 return
             self.answer(answer.status, headers, content)

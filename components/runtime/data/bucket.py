@@ -34,7 +34,7 @@ _MISSING = re.compile(r"NoSuchBucket|bucket (?:does not|doesn't) exist", re.IGNO
 _STATUS = re.compile(r"status code: (\d+ [A-Za-z ]+)")
 _MESSAGE = re.compile(r"<Message>([^<]+)</Message>")
 # Where nobody names credentials, the client asks the machine that it runs on, which only clouds' machines answer.
-_NOBODY = re.compile(r"169\.254\.169\.254|metadata\.google\.internal|token request")
+_NOBODY = re.compile(r"169\.254\.169\.254|metadata\.google\.internal|token request|/latest/(?:api/token|meta-data)")
 
 
 Tag = tuple[str | None, str | None]

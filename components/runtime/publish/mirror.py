@@ -30,6 +30,8 @@ MANIFEST = "assets.extra/millrace.json"
 CLAIM = ".claim-"
 """Begins the name of an object that holds a version's number while the version is made or removed."""
 
+_WORTH_TELLING = 1 << 20
+
 _opened: dict[str, Mirror] = {}
 _by_folder: dict[Path, Mirror] = {}
 
@@ -81,7 +83,7 @@ class Mirror:
         try:
             size = sum(each.size for each in wanted)
             told = progress.counting(size, "bytes", f"fetching {len(wanted)} files")
-            with told if self.is_told else contextlib.nullcontext():
+            with told if self.is_told and size >= _WORTH_TELLING else contextlib.nullcontext():
                 self.bucket.download(wanted, self.folder, progress.advance)
         except FileNotFoundError as error:
             raise TransientError(f"{error}; somebody removed it meanwhile: run again") from None
