@@ -281,6 +281,11 @@ def s3_endpoint() -> str:
     return os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or ""
 
 
+def s3_region() -> str:
+    """The region, which storages beside Amazon's take no notice of."""
+    return os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
+
+
 def gcs_endpoint() -> str:
     """Where an emulator of Cloud Storage is reached, as `http://HOST:PORT`; empty for Google's own."""
     named = os.environ.get("STORAGE_EMULATOR_HOST", "")
@@ -290,8 +295,7 @@ def gcs_endpoint() -> str:
 def _s3() -> tuple[dict[str, Any], dict[str, Any]]:
     """What the client is told besides what it reads in the environment itself: configuration, and options of HTTP."""
     endpoint = s3_endpoint()
-    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
-    config = {"region": region, **({"endpoint": endpoint} if endpoint else {})}
+    config = {"region": s3_region(), **({"endpoint": endpoint} if endpoint else {})}
     return config, {"allow_http": endpoint.startswith("http://")}
 
 

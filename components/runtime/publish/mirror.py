@@ -45,6 +45,8 @@ class Mirror:
       folder: of this process.
       there: what the bucket had when it was last looked at, by name.
       here: of what was brought, the version that it has.
+      seen: of what several may write, such as labels, the version that is here as reading tells it: listings of Cloud
+        Storage do not tell what a write can be held to.
       claimed: the claims that there are, by number.
       is_told: whether the log of a stage says how far it is.
     """
@@ -54,6 +56,7 @@ class Mirror:
     folder: Path
     there: dict[str, Stored] = field(default_factory=dict)
     here: dict[str, Tag] = field(default_factory=dict)
+    seen: dict[str, Tag] = field(default_factory=dict)
     claimed: dict[int, Stored] = field(default_factory=dict)
     is_told: bool = True
 
@@ -84,7 +87,11 @@ class Mirror:
             size = sum(each.size for each in wanted)
             told = progress.counting(size, "bytes", f"fetching {len(wanted)} files")
             with told if self.is_told and size >= _WORTH_TELLING else contextlib.nullcontext():
-                self.bucket.download(wanted, self.folder, progress.advance)
+                self.bucket.download([each for each in wanted if "/" in each.name], self.folder, progress.advance)
+            for each in [each for each in wanted if "/" not in each.name]:
+                content, about = self.bucket.read(each.name)
+                (self.folder / each.name).write_bytes(content)
+                self.seen[each.name] = about.version
         except FileNotFoundError as error:
             raise TransientError(f"{error}; somebody removed it meanwhile: run again") from None
         self.here |= {each.name: each.version for each in wanted}
@@ -92,7 +99,8 @@ class Mirror:
     def store(self, name: str) -> None:
         """Puts a file that was written here into the bucket, if there is still what was seen."""
         try:
-            self.bucket.write(name, (self.folder / name).read_bytes(), self._version(name))
+            seen = self.seen.get(name) if name in self.there else None
+            self.seen[name] = self.bucket.write(name, (self.folder / name).read_bytes(), seen)
             self.there[name] = self.bucket.read(name)[1]
         except ChangedError:
             raise TransientError(
