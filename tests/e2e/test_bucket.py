@@ -1,4 +1,4 @@
-"""A whole run whose data and served models lie in a bucket, twice, rolled back, and asked for its answers."""
+"""A whole run whose data and served models lie in a bucket, again from the cache, and asked for its answers."""
 
 from __future__ import annotations
 
@@ -41,9 +41,6 @@ def test_taxi_from_a_bucket_and_into_a_bucket(
     assert again.exit_code == 0, again.output + again.errors
     assert again.states["ingest"] == again.states["train"] == "cached"
     assert again.metadata("push", "pushed_model")["created"] is False
-    better = run(root, "taxi", *options, "--param", "train_steps=700")
-    assert better.exit_code == 0, better.output + better.errors
-    assert better.metadata("resolve", "baseline_model")["version"] == 1
     of_taxi = ("--root", str(root))
     told = call(*of_taxi, "versions", "taxi", "--verify", "--serving-directory", served, "--json")
     assert told.returncode == 0, told.stderr
@@ -61,5 +58,4 @@ def test_taxi_from_a_bucket_and_into_a_bucket(
     assert inferred.returncode == 0, inferred.stdout + inferred.stderr
     text = "".join(file.read_text(errors="replace") for file in root.rglob("*.json*"))
     text += "".join(file.read_text(errors="replace") for file in root.rglob("*.log"))
-    for secret in ("a-secret-of-theirs",):
-        assert secret not in text
+    assert server.variables["AWS_SECRET_ACCESS_KEY"] not in text

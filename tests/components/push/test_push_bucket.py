@@ -17,9 +17,9 @@ import pytest
 
 from components.push.push import push as push_stage
 from components.resolve.resolve import resolve as resolve_stage
-from components.runtime.data import bucket
+from components.runtime.data import bucket, claims
 from components.runtime.errors import InputError, StageError, TransientError
-from components.runtime.publish import bucket_publishing, labels, mirror, publishing, serving
+from components.runtime.publish import labels, mirror, publishing, serving
 from components.runtime.publish.serving import MANIFEST
 from components.runtime.stage.artifacts import InputArtifact, OutputArtifact, content_digest
 from tests.components.push.serving_support import make_blessing, make_model, tree
@@ -139,7 +139,7 @@ def test_of_two_who_push_at_once_one_does(
     with way(server, Fault(r"PUT \S+/1/saved_model.pb", times=1, then="forward", call=meanwhile)) as slow:
         reached(slow)
         assert pushed("one", baseline="")["version"] == 1
-    assert "version 1 is being made by somebody else" in errors[0]
+    assert "version 1 is being made or removed by somebody else" in errors[0]
     assert baseline(place, tmp_path / "found")["files"] == tree(tmp_path / "model-one")
     assert not [name for name in server.names(place) if name.startswith(".")]
     # It may be evaluated again, and pushed.
@@ -189,7 +189,7 @@ def test_who_is_killed_leaves_nothing_served_and_is_gone_on_with(
     assert ".claim-1" in left
     assert f"1/{MANIFEST}" not in left
     assert baseline(place, tmp_path / "none")["reason"] == "none: nothing was pushed before"
-    with pytest.raises(TransientError, match="version 1 is being made by somebody else"):
+    with pytest.raises(TransientError, match="version 1 is being made or removed by somebody else"):
         pushed("two")
     asked: list[str] = []
     with way(server, Fault(r"PUT \S+/1/", then="forward", call=asked.append)) as watched:
@@ -209,7 +209,7 @@ def test_what_somebody_left_who_died_is_removed_when_it_is_old(
 ) -> None:
     killed(server, tmp_path, place, r"PUT \S+/1/saved_model.pb")
     server.put(f"{place}/1/variables/of-another-model", b"left")
-    monkeypatch.setattr(bucket_publishing, "_age", lambda claim: 1000.0)
+    monkeypatch.setattr(claims, "age", lambda claim: 1000.0)
     assert pushed("two")["version"] == 1
     assert {name for name in server.names(f"{place}/1") if name != MANIFEST} == {
         str(each.relative_to(tmp_path / "model-two" / "Format-Serving"))
@@ -229,7 +229,7 @@ def test_who_slept_over_a_claim_that_another_one_took_goes_on_no_more(
         server.put(f"{place}/.claim-1", b'{"content": "other"}')
         time.sleep(0.3)
 
-    monkeypatch.setattr(bucket_publishing, "_RENEWED_SECONDS", 0.05)
+    monkeypatch.setattr(claims, "_RENEWED_SECONDS", 0.05)
     with way(server, Fault(r"PUT \S+/1/fingerprint.pb", times=1, then="forward", call=taken)) as slow:
         reached(slow)
         with pytest.raises(TransientError, match="was taken over by somebody else"):
@@ -258,7 +258,7 @@ def test_older_versions_go_manifest_first(
     assert MANIFEST not in left
     reached(server)
     assert [number for number, _ in serving.numbered(serving.serving_root(place))] == [4, 3, 1]
-    monkeypatch.setattr(bucket_publishing, "_age", lambda claim: 1000.0)
+    monkeypatch.setattr(claims, "age", lambda claim: 1000.0)
     assert pushed("five", keep=2)["removed"] == [3, 1]
     assert {name.partition("/")[0] for name in server.names(place)} == {"4", "5"}
 
