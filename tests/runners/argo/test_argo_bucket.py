@@ -21,9 +21,10 @@ from runners.argo import records_copy
 from runners.argo.helpers import helper
 from runners.argo.options import ArgoOptions, for_settings
 from runners.argo.workflow import compile_workflow
+from runners.commands.compile import compile_pipeline
 from runners.compiled.images import reference
 from runners.history.records import load_run
-from runners.settings.cluster import Cluster
+from runners.settings.cluster import Bucket, Cluster, Volume
 from runners.settings.model import load
 from scripts.data import taxi_trips
 from tests.runners.argo.argo_executor import Ended, Execution, Subprocesses, on_host
@@ -177,19 +178,13 @@ def test_a_task_that_fails_and_a_bucket_that_refuses(tmp_path: Path, server: S3,
 @pytest.mark.slow
 def test_taxi_with_nothing_but_a_bucket(tmp_path: Path, server: S3, root: str) -> None:
     """Data, artifacts, records and served models: all in the bucket."""
-    from runners.commands.compile import compile_pipeline
-
     settings = load("taxi")
+    cluster = settings.cluster.model_copy(update={"volume": Volume(), "bucket": Bucket(uri=root)})
+    settings = settings.model_copy(update={"cluster": cluster})
     taxi_trips.write(tmp_path / "trips.csv", 3000, 1)
     server.put(f"{root}/data/taxi/trips.csv", (tmp_path / "trips.csv").read_bytes())
-    ir = tmp_path / "taxi.yaml"
-    compile_pipeline(settings, reference, ir)
-    options = ArgoOptions(
-        bucket=root,
-        retries=0,
-        parameters={"data": f"{root}/data/taxi", "serving_directory": f"{root}/serving/taxi"},
-    )
-    workflow = yaml.safe_load(compile_workflow(ir.read_text(), options))
+    compiled = compile_pipeline(settings, lambda name, variant: reference(name, variant)[0])
+    workflow = yaml.safe_load(compile_workflow(compiled, for_settings(settings)))
     run = Subprocesses(**server.variables)
     execution = executed(workflow, tmp_path, server, "taxi-1", run, train_steps="60", eval_steps="5")
     logs = {name: node.attempts[-1].log[-2000:] for name, node in execution.nodes.items() if node.phase == "Failed"}
@@ -199,7 +194,8 @@ def test_taxi_with_nothing_but_a_bucket(tmp_path: Path, server: S3, root: str) -
     assert record.state == "done"
     model = record.executions["train"].outputs["model"]
     brought = tmp_path / "model"
-    for name, content in server.tree(f"{root}/{model.uri}").items():
+    for name, content in server.tree(f"{root}/{Path(model.uri).relative_to(here)}").items():
         (brought / name).parent.mkdir(parents=True, exist_ok=True)
         (brought / name).write_bytes(content)
     assert content_digest(brought) == model.metadata["digest"]
+    assert "1/saved_model.pb" in server.names(f"{root}/serving/taxi")
