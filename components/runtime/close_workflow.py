@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NoReturn
 
-from components.runtime.errors import EXIT_INTERRUPTED, InputError
+from components.runtime.errors import EXIT_INTERRUPTED, InputError, TransientError
 from components.runtime.launch.bucket_root import BucketRoot
 from components.runtime.launch.command import end_with, mounted, pairs
 from components.runtime.launch.task_specification import PYTHON_TYPES
@@ -178,7 +178,7 @@ def _close(arguments: argparse.Namespace, root: Path) -> None:
     folder = root / "runs" / arguments.run
     folder.mkdir(parents=True, exist_ok=True)
     run_record.write(folder, made)
-    with contextlib.suppress(InputError, OSError):
+    with contextlib.suppress(InputError, TransientError, OSError):
         # Of a Workflow that was stopped while it was suspended nobody else takes it away.
         approval.withdraw_all(serving.serving_root(parameters.get("serving_directory", "")), arguments.run)
     removed = sweep_run(root, arguments.run)

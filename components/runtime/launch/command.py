@@ -16,7 +16,7 @@ import json
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NoReturn
@@ -178,34 +178,42 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def given_task(arguments: argparse.Namespace) -> Task:
+@contextlib.contextmanager
+def given_task(arguments: argparse.Namespace) -> Iterator[Task]:
     """The one task of a container, for what works beside the stage."""
+    with _root(arguments) as (root, bucket):
+        parameters = pairs("--parameter", arguments.parameter)
+        task = read_task(root, arguments.run, arguments.task[0], parameters, _executions(root, bucket, arguments))
+        final_status.note_start(root, task.run, task.pipeline, arguments.started, arguments.target)
+        yield task
+
+
+@contextlib.contextmanager
+def _root(arguments: argparse.Namespace) -> Iterator[tuple[Path, BucketRoot | None]]:
+    """The pipeline root, and the bucket that it lies in, if it does; what a task leaves of its run goes there."""
     root = mounted(arguments.root)
-    parameters = pairs("--parameter", arguments.parameter)
-    task = read_task(root, arguments.run, arguments.task[0], parameters, _executions(root, arguments))
-    final_status.note_start(root, task.run, task.pipeline, arguments.started, arguments.target)
-    return task
+    bucket = BucketRoot(arguments.bucket, root) if arguments.bucket else None
+    with bucket.run(arguments.run) if bucket else contextlib.nullcontext():
+        yield root, bucket
 
 
-def _executions(root: Path, arguments: argparse.Namespace) -> dict[str, dict[str, Any]]:
-    given = pairs("--execution", arguments.execution)
-    return {task: read_execution(root, task, path) for task, path in given.items()} | {
+def _executions(root: Path, bucket: BucketRoot | None, arguments: argparse.Namespace) -> dict[str, dict[str, Any]]:
+    before = pairs("--execution", arguments.execution)
+    if bucket:
+        for path in before.values():
+            bucket.bring_execution(path)
+    return {task: read_execution(root, task, path) for task, path in before.items()} | {
         task: noted_execution(root, arguments.run, task) for task in arguments.earlier
     }
 
 
 def _run(arguments: argparse.Namespace) -> None:
-    root = mounted(arguments.root)
-    bucket = BucketRoot(arguments.bucket, root) if arguments.bucket else None
-    with bucket.run(arguments.run) if bucket else contextlib.nullcontext():
+    with _root(arguments) as (root, bucket):
         _run_tasks(arguments, root, bucket)
 
 
 def _run_tasks(arguments: argparse.Namespace, root: Path, bucket: BucketRoot | None) -> None:
-    if bucket:
-        for path in pairs("--execution", arguments.execution).values():
-            bucket.bring_execution(path)
-    executions = _executions(root, arguments)
+    executions = _executions(root, bucket, arguments)
     parameters = pairs("--parameter", arguments.parameter)
     status = None
     if arguments.status:
