@@ -59,3 +59,34 @@ def test_taxi_from_a_bucket_and_into_a_bucket(
     text = "".join(file.read_text(errors="replace") for file in root.rglob("*.json*"))
     text += "".join(file.read_text(errors="replace") for file in root.rglob("*.log"))
     assert server.variables["AWS_SECRET_ACCESS_KEY"] not in text
+
+
+@pytest.mark.slow
+def test_what_one_machine_made_another_one_takes_from_the_bucket(
+    taxi_data: Path, tmp_path: Path, server: S3, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in server.variables.items():
+        monkeypatch.setenv(name, value)
+    shared = f"{server.make('shared')}/root"
+    options = ("--data", str(taxi_data), "--bucket", shared, "--until", "validate")
+    first = run(tmp_path / "first", "taxi", *options)
+    assert first.exit_code == 0, first.output + first.errors
+    names = server.names(shared)
+    assert f"runs/{first.record['id']}/run.json" in names
+    assert f"lineage/{first.record['id']}/ingest.jsonl" in names
+    assert not [name for name in names if "/.claim-" in name]
+    second = run(tmp_path / "second", "taxi", *options)
+    assert second.exit_code == 0, second.output + second.errors
+    assert {second.states[name] for name in ("ingest", "statistics", "schema", "validate")} == {"cached"}
+    assert second.metadata("ingest", "examples") == first.metadata("ingest", "examples")
+    # One that the bucket has in part only is made again, and is whole there then.
+    record = next(name for name in names if name.startswith("artifacts/taxi/validate/") and name.endswith("n.json"))
+    server.delete(f"{shared}/{record}")
+    third = run(tmp_path / "third", "taxi", *options)
+    assert (third.states["schema"], third.states["validate"]) == ("cached", "done")
+    assert record in server.names(shared)
+    with server.refusing():
+        refused = run(tmp_path / "refused", "taxi", *options)
+    assert refused.exit_code == 65
+    assert f"{shared}: cannot be listed: refused: 403 Forbidden" in refused.errors
+    assert not (tmp_path / "refused" / "runs").exists()

@@ -49,11 +49,23 @@ class BucketRoot:
         self._sent: dict[Path, tuple[int, int]] = {}
         self._whole: set[str] = set()
 
+    def check(self) -> None:
+        """Asks whether the bucket is there and may be read.
+
+        Raises:
+          InputError: it is not, or refuses.
+          TransientError: it does not answer.
+        """
+        self._bucket.list("lineage/none")
+
     def bring_execution(self, path: str) -> None:
         """Brings an execution with all that it made, where the bucket has it and the folder does not."""
         if path in self._whole:
             return
         self._whole.add(path)
+        with contextlib.suppress(execution_record.Unusable):
+            execution_record.usable(self._folder, path)
+            return
         listed = self._bucket.list(path)
         record = f"{path}/{execution_record.FILE}"
         if any(each.name == record for each in listed):
@@ -83,9 +95,9 @@ class BucketRoot:
         except BaseException:
             # What ended the work says more.
             with contextlib.suppress(StageError):
-                self._send_run(run)
+                self.send_run(run)
             raise
-        self._send_run(run)
+        self.send_run(run)
 
     def _bring_run(self, run: str) -> None:
         """Brings notes, logs, lineage, and the records of executions."""
@@ -152,7 +164,8 @@ class BucketRoot:
                 raise TransientError(f"{self._bucket.uri}/{path}: another run made it meanwhile; run again") from None
         return record
 
-    def _send_run(self, run: str) -> None:
+    def send_run(self, run: str) -> None:
+        """Sends what has changed of a run's record, logs, notes and lineage."""
         lineage.flush()
         for place in (f"runs/{run}", f"lineage/{run}"):
             self.send_changed(place)

@@ -281,10 +281,9 @@ def _one_of_several(
 def _found(root: Path, task: Task, bucket: BucketRoot | None, prefix: str) -> dict[str, Any] | None:
     """The record of an execution that answers a task; of a bucket a pod of several tasks has what it made, too."""
     if bucket and task.reusable:
-        home = execution_record.home({"pipeline": task.pipeline, "task": task.name, "key": task.key})
         if not prefix:
-            return bucket.find(home)
-        bucket.bring_execution(home)
+            return bucket.find(execution.home(task))
+        bucket.bring_execution(execution.home(task))
     return execution.find(root, task)
 
 
