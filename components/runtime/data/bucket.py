@@ -220,9 +220,15 @@ class Bucket:
         """Removes objects; one that is not there is no failure."""
         import obstore
 
-        with self._said("written (deletion)"):
-            if names := list(names):
-                obstore.delete(self._store, names)
+        names = list(names)
+        try:
+            with self._said("written (deletion)"):
+                if names:
+                    obstore.delete(self._store, names)
+        except FileNotFoundError:
+            # Cloud Storage, which knows no deletion of several, says so, and has not come to the others.
+            for name in names if len(names) > 1 else ():
+                self.delete([name])
 
     def _all(self, deed: Callable[[Any], None], over: Iterable[Any]) -> None:
         with ThreadPoolExecutor(_AT_ONCE) as pool:
