@@ -174,7 +174,13 @@ def killed(server: S3, folder: Path, place: str, at: str, content: str = "one") 
         assert process[0].wait(60) == -signal.SIGKILL
 
 
-@pytest.mark.parametrize("at", [r"PUT \S+/1/variables/variables.index", r"PUT \S+/1/assets.extra/millrace.json"])
+@pytest.mark.parametrize(
+    "at",
+    [
+        r"PUT \S+/1/variables/variables.index",
+        pytest.param(r"PUT \S+/1/assets.extra/millrace.json", marks=pytest.mark.slow),
+    ],
+)
 def test_who_is_killed_leaves_nothing_served_and_is_gone_on_with(
     tmp_path: Path,
     server: S3,
@@ -204,6 +210,7 @@ def test_who_is_killed_leaves_nothing_served_and_is_gone_on_with(
     assert not [name for name in server.names(place) if name.startswith(".")]
 
 
+@pytest.mark.slow
 def test_what_somebody_left_who_died_is_removed_when_it_is_old(
     tmp_path: Path, server: S3, place: str, pushed: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
