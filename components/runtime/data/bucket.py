@@ -10,7 +10,6 @@ Each object appears whole or not at all. What passes (a server's 500, a lost con
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -20,6 +19,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from components.runtime.data.endpoints import gcs_options, s3_options
 from components.runtime.errors import InputError, StageError, TransientError
 
 SCHEMES = ("gs://", "s3://")
@@ -93,7 +93,7 @@ class Bucket:
 
         with self._said("used"):
             made: Any = store.S3Store if scheme == "s3" else store.GCSStore
-            config, client = _s3() if scheme == "s3" else _gcs()
+            config, client = s3_options() if scheme == "s3" else gcs_options()
             self._store = made(
                 name,
                 prefix=prefix.strip("/") or None,
@@ -282,37 +282,3 @@ def _short(text: str) -> str:
     tried = re.search(r"after (\d+) retries", line)
     said = line.rpartition(" - ")[2].strip() if asked else re.sub(r"^Generic \w+ error: ", "", line)
     return (f"{asked[1]}: " if asked else "") + said + (f", after {tried[1]} retries" if tried else "")
-
-
-def s3_endpoint() -> str:
-    """Where another S3 than Amazon's own is reached, as `http://HOST:PORT`; empty for Amazon's."""
-    return os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or ""
-
-
-def s3_region() -> str:
-    """The region, which storages beside Amazon's take no notice of."""
-    return os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
-
-
-def gcs_endpoint() -> str:
-    """Where an emulator of Cloud Storage is reached, as `http://HOST:PORT`; empty for Google's own."""
-    named = os.environ.get("STORAGE_EMULATOR_HOST", "")
-    return named if "://" in named or not named else f"http://{named}"
-
-
-def _s3() -> tuple[dict[str, Any], dict[str, Any]]:
-    """What the client is told besides what it reads in the environment itself: configuration, and options of HTTP."""
-    endpoint = s3_endpoint()
-    config = {"region": s3_region(), **({"endpoint": endpoint} if endpoint else {})}
-    return config, {"allow_http": endpoint.startswith("http://")}
-
-
-_GCS_KEY = ("client_email", "private_key", "private_key_id")
-
-
-def _gcs() -> tuple[dict[str, Any], dict[str, Any]]:
-    endpoint = gcs_endpoint()
-    if not endpoint:
-        return {}, {}
-    nobody = {"gcs_base_url": endpoint, "disable_oauth": True} | dict.fromkeys(_GCS_KEY, "")
-    return {"service_account_key": json.dumps(nobody)}, {"allow_http": endpoint.startswith("http://")}

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from pyarrow import fs
 
-from components.runtime.data.bucket import gcs_endpoint, s3_endpoint, s3_region
+from components.runtime.data.endpoints import gcs_endpoint, s3_endpoint, s3_region
 from components.runtime.errors import InputError, TransientError
 from components.runtime.stage.artifacts import local_path
 from components.runtime.text.redaction import HIDDEN, redact
@@ -71,7 +71,7 @@ def filesystem(uri: str) -> tuple[fs.FileSystem, str]:
 
 
 def _with_endpoint(uri: str) -> str:
-    """A URI with the options by which Arrow looks for it where the environment says (`data.bucket`)."""
+    """A URI with the options by which Arrow looks for it where the environment says (`data.endpoints`)."""
     scheme, _, place = uri.partition("://")
     endpoint = s3_endpoint() if scheme == "s3" else gcs_endpoint()
     if not endpoint or "endpoint_override" in uri:
