@@ -64,7 +64,9 @@ def template(pipeline: Pipeline, options: ArgoOptions, labels: dict[str, str]) -
         },
         "volumes": own_volumes(options),
     }
-    return made | ({} if options.access_mode == "ReadWriteMany" or options.bucket else {"affinity": same_node("{{workflow.name}}")})
+    return made | (
+        {} if options.access_mode == "ReadWriteMany" or options.bucket else {"affinity": same_node("{{workflow.name}}")}
+    )
 
 
 def _plan(pipeline: Pipeline, options: ArgoOptions) -> dict[str, Any]:
