@@ -54,6 +54,7 @@ DATABASES_STAMP := $(call stamp,databases,$(LOCKS)/databases.txt $(LOCKS)/test.t
 SERVERS_STAMP := $(call stamp,servers,$(LOCKS)/servers.txt)
 NOTEBOOK_STAMP := $(call stamp,notebook,$(LOCKS)/notebook.txt $(LOCKS)/test.txt)
 AIRFLOW_STAMP := $(call stamp,airflow,$(LOCKS)/airflow.txt $(LOCKS)/test.txt)
+STORAGE_STAMP := $(call stamp,storage,$(LOCKS)/storage.txt $(LOCKS)/test.txt)
 ML_STAMP := $(call stamp,ml,$(LOCKS)/ml.txt $(LOCKS)/test.txt)
 
 .PHONY: help
@@ -114,7 +115,7 @@ download: $(CLIENT_STAMP)  ## Download real data: MODEL=taxi (Chicago trips), mn
 
 ## Develop
 .PHONY: test test-slow test-environments test-cluster test-data client-environment space-environment notebook-environment serving-environment export-environment airflow-environment query-environment check fmt lock bench bench-new clean
-test-environments: setup $(SAMPLES_STAMP) $(NOTEBOOK_STAMP) $(SERVING_STAMP) $(EXPORT_STAMP) $(DATABASES_STAMP) $(SERVERS_STAMP)
+test-environments: setup $(SAMPLES_STAMP) $(NOTEBOOK_STAMP) $(SERVING_STAMP) $(EXPORT_STAMP) $(DATABASES_STAMP) $(SERVERS_STAMP) $(STORAGE_STAMP)
 	@:
 
 test: test-environments  ## Run the tests, in each environment those of its stages: ARGS="-k push"
@@ -182,7 +183,7 @@ $(TOOLS_STAMP): | $(UV_STAMP)
 	@scripts/alone.sh $@ bash -euc 'echo "setting up: tools for checks"; \
 	  $(UV) pip sync --quiet --python .venv/tools/bin/python --require-hashes $(LOCKS)/uv.txt $(LOCKS)/tools.txt; touch $@'
 
-$(CLIENT_STAMP) $(DATA_STAMP) $(ML_STAMP) $(SPACE_STAMP) $(NOTEBOOK_STAMP) $(SERVING_STAMP) $(EXPORT_STAMP) $(AIRFLOW_STAMP) $(DATABASES_STAMP): | $(UV_STAMP)
+$(CLIENT_STAMP) $(DATA_STAMP) $(ML_STAMP) $(SPACE_STAMP) $(NOTEBOOK_STAMP) $(SERVING_STAMP) $(EXPORT_STAMP) $(AIRFLOW_STAMP) $(DATABASES_STAMP) $(STORAGE_STAMP): | $(UV_STAMP)
 	@scripts/alone.sh $@ scripts/environment.sh "$$(scripts/python.sh $(call quoted,$(PYTHON)))" $@ $(LOCKS)
 
 $(SAMPLES_STAMP): | $(UV_STAMP)

@@ -9,6 +9,8 @@ import os
 import sys
 from pathlib import Path
 
+from components.runtime.errors import StageError
+from components.runtime.publish import serving
 from components.runtime.records import prediction_log as log_files
 
 _BAD_INPUT = 65
@@ -20,7 +22,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs the command line; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m model_server", description=__doc__)
     parser.add_argument("--model_name", default="default")
-    parser.add_argument("--model_base_path", type=Path, required=True, help="the serving directory")
+    parser.add_argument("--model_base_path", required=True, help="the serving directory, also in gs:// or s3://")
     parser.add_argument("--port", type=int, default=8500, help="gRPC; 0 for none")
     parser.add_argument("--rest_api_port", type=int, default=8501, help="REST; 0 for none")
     parser.add_argument("--file_system_poll_wait_seconds", type=float, default=1.0, help="0 to look once")
@@ -55,7 +57,12 @@ def main(arguments: list[str] | None = None) -> int:
         logging.getLogger(chatty).setLevel(logging.ERROR)
     # It logs each refusal with a trace, of a probe too; what is no refusal uvicorn logs.
     logging.getLogger("kserve").setLevel(logging.CRITICAL)
-    if not options.model_base_path.is_dir():
+    try:
+        root = serving.serving_root(options.model_base_path, told=False)
+    except StageError as error:
+        print(f"error: --model_base_path: {error}", file=sys.stderr)
+        return error.exit_code
+    if not root.is_dir():
         # On a cluster the server is there before the first model.
         logging.getLogger("millrace.serving").warning(
             "%s: no such folder yet; served is what is pushed there", options.model_base_path
@@ -81,7 +88,7 @@ def main(arguments: list[str] | None = None) -> int:
         )
     limits = Limits(options.batch_rows or 0, options.batch_milliseconds / 1e3, options.batch_waiting)
     batches = Batches(limits) if options.batch_rows else None
-    model = Versions(options.model_name, options.model_base_path, options.serve_label, log, batches)
+    model = Versions(options.model_name, root, options.serve_label, log, batches)
     try:
         asyncio.run(
             serve(

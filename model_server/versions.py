@@ -19,8 +19,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from components.runtime.errors import StageError
 from components.runtime.publish import labels as published_labels
-from components.runtime.publish import serving
+from components.runtime.publish import mirror, serving
 from model_server import warm_up
 from model_server.batching import Batches
 from model_server.errors import NotReadyError, NotServedError
@@ -132,6 +133,7 @@ class Versions:
     def refresh(self) -> None:
         """Looks at the serving directory, loads what is new in it, and frees what has gone or is no longer wanted."""
         with self._refreshing:
+            mirror.refresh(self.root)
             folders = dict(serving.numbered(self.root))
             labels = {name: number for name, number in self._read_labels().items() if number in folders}
             in_service = 0
@@ -189,8 +191,11 @@ class Versions:
         known = self._known.get(number)
         is_served = known is not None and known.state is State.AVAILABLE
         try:
-            seen = _listing(folder)
+            seen = _listing(mirror.fetched(folder))
         except OSError:
+            return is_served
+        except StageError as error:
+            _LOG.error("%s version %d cannot be fetched: %s", self.name, number, error)
             return is_served
         if known and seen in (known.seen, known.refused):
             return is_served
@@ -238,6 +243,7 @@ class Versions:
             was_served = version.state is State.AVAILABLE
             version.state = State.UNLOADING
             self._free(version)
+        mirror.dropped(version.folder)
         if was_served:
             _LOG.info("%s version %d is no longer served", self.name, number)
 

@@ -13,6 +13,7 @@ from components.approve.question import asked
 from components.approve.telling import tell
 from components.runtime.errors import InputError
 from components.runtime.launch.command import end_with, given_task, parse
+from components.runtime.launch.task import Task
 from components.runtime.publish import approval, serving, suspension
 from components.runtime.stage.artifacts import InputArtifact
 from components.runtime.stage.progress import report
@@ -24,8 +25,11 @@ def ask(arguments: Namespace) -> None:
     Args:
       arguments: of the launcher, with one task.
     """
-    task = given_task(arguments)
-    outputs: Path = arguments.outputs
+    with given_task(arguments) as task:
+        _ask(task, arguments.outputs)
+
+
+def _ask(task: Task, outputs: Path) -> None:
     inputs = {name: InputArtifact(name, each["uri"], each["metadata"]) for name, each in task.inputs.items()}
     settings = task.parameters
     question = asked(

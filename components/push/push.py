@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from components.runtime import VERSION
-from components.runtime.errors import InputError, TransientError
+from components.runtime.errors import InputError, StageError, TransientError
 from components.runtime.publish import blessing as blessings
 from components.runtime.publish import exports, publishing, serving, trained_on
 from components.runtime.stage.artifacts import InputArtifact, OutputArtifact
@@ -144,6 +144,6 @@ def _remove_older(root: Path, keep: int) -> list[int]:
             publishing.remove_versions(root, [number])
             removed.append(number)
             report(f"removed version {number}: the last {keep} are kept")
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, StageError) as error:
         report(f"older versions stay: {error}")
     return removed

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from components.runtime.errors import InputError
+from components.runtime.publish import mirror
 from components.runtime.stage.artifacts import write_whole
 from components.runtime.text.json_text import parse
 
@@ -52,7 +53,9 @@ def note(root: Path, begun: Begun) -> None:
     """
     try:
         (root / FOLDER).mkdir(parents=True, exist_ok=True)
-        write_whole(root / FOLDER / f"{begun.run}.json", json.dumps(asdict(begun), indent=1) + "\n")
+        file = root / FOLDER / f"{begun.run}.json"
+        write_whole(file, json.dumps(asdict(begun), indent=1) + "\n")
+        mirror.stored(file)
     except PermissionError as error:
         raise InputError(f"{root}: the serving directory is not writable ({error.strerror})") from None
 
@@ -64,7 +67,7 @@ def noted(root: Path) -> list[Begun]:
       InputError: a note cannot be read: without it the same might be begun again.
     """
     found = []
-    for file in (root / FOLDER).glob("*.json"):
+    for file in mirror.fetched(root / FOLDER).glob("*.json"):
         try:
             found.append(Begun(**parse(file.read_bytes())))
         except (OSError, ValueError, TypeError) as error:

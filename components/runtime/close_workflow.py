@@ -15,7 +15,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NoReturn
 
-from components.runtime.errors import EXIT_INTERRUPTED, InputError
+from components.runtime.errors import EXIT_INTERRUPTED, InputError, TransientError
+from components.runtime.launch.bucket_root import BucketRoot
 from components.runtime.launch.command import end_with, mounted, pairs
 from components.runtime.launch.task_specification import PYTHON_TYPES
 from components.runtime.launch.workplace import sweep_run
@@ -145,6 +146,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         prog="python -m components.runtime.close_workflow", description="Closes the record of an Argo Workflow."
     )
     parser.add_argument("--root", type=Path, required=True, help="the pipeline root")
+    parser.add_argument("--bucket", default="", metavar="URI", help="where the root is, if in object storage")
     parser.add_argument("--run", required=True, metavar="NAME", help="name of the workflow")
     parser.add_argument("--plan", required=True, metavar="JSON", help="the pipeline's tasks, from runners.argo")
     parser.add_argument("--started", required=True, metavar="TIME", help="when the workflow was made, RFC 3339")
@@ -159,6 +161,12 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def _run(arguments: argparse.Namespace) -> None:
     root = mounted(arguments.root)
+    bucket = BucketRoot(arguments.bucket, root) if arguments.bucket else None
+    with bucket.run(arguments.run) if bucket else contextlib.nullcontext():
+        _close(arguments, root)
+
+
+def _close(arguments: argparse.Namespace, root: Path) -> None:
     parameters = pairs("--parameter", arguments.parameter)
     plan = json.loads(arguments.plan)
     since = datetime.now(UTC) - datetime.fromisoformat(arguments.started)
@@ -170,7 +178,7 @@ def _run(arguments: argparse.Namespace) -> None:
     folder = root / "runs" / arguments.run
     folder.mkdir(parents=True, exist_ok=True)
     run_record.write(folder, made)
-    with contextlib.suppress(InputError, OSError):
+    with contextlib.suppress(InputError, TransientError, OSError):
         # Of a Workflow that was stopped while it was suspended nobody else takes it away.
         approval.withdraw_all(serving.serving_root(parameters.get("serving_directory", "")), arguments.run)
     removed = sweep_run(root, arguments.run)

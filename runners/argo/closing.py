@@ -9,9 +9,10 @@ from components.runtime.records.argo_workflow import CLOSING, without_tags
 from runners.argo import suspending
 from runners.argo.options import ArgoOptions
 from runners.argo.retries import attempts
+from runners.argo.root import own_volumes, root_arguments, variables_of_bucket
 from runners.compiled.launching import CLOSING_SECONDS, CLOSING_TASK, LAUNCHER_RESOURCES, closer, plan
 from runners.compiled.pod_security import CONTAINER_SECURITY
-from runners.compiled.pods import SCRATCH, Pod, same_node
+from runners.compiled.pods import Pod, same_node
 from runners.compiled.tasks import Pipeline
 
 
@@ -32,8 +33,7 @@ def template(pipeline: Pipeline, options: ArgoOptions, labels: dict[str, str]) -
     pod = Pod(CLOSING, {}, {}, options.claim, options.mount_path)
     variables = {"HOME": "/tmp", "TMPDIR": "/tmp"}
     arguments = [
-        "--root",
-        options.mount_path,
+        *root_arguments(options),
         "--run",
         "{{workflow.name}}",
         "--plan",
@@ -56,14 +56,17 @@ def template(pipeline: Pipeline, options: ArgoOptions, labels: dict[str, str]) -
             "command": ["python", "-m", "components.runtime.close_workflow"],
             "args": arguments,
             "env": [{"name": name, "value": value} for name, value in variables.items()],
+            **variables_of_bucket(options),
             "volumeMounts": pod.mounts,
             "securityContext": CONTAINER_SECURITY,
             "terminationMessagePolicy": "FallbackToLogsOnError",
             "resources": LAUNCHER_RESOURCES,
         },
-        "volumes": [{"name": SCRATCH, "emptyDir": {}}],
+        "volumes": own_volumes(options),
     }
-    return made | ({} if options.access_mode == "ReadWriteMany" else {"affinity": same_node("{{workflow.name}}")})
+    return made | (
+        {} if options.access_mode == "ReadWriteMany" or options.bucket else {"affinity": same_node("{{workflow.name}}")}
+    )
 
 
 def _plan(pipeline: Pipeline, options: ArgoOptions) -> dict[str, Any]:

@@ -24,6 +24,12 @@ def closing_container(workflow: Mapping[str, Any]) -> dict[str, Any]:
     return dict(found[0]["container"]) if found else {}
 
 
+def option(container: Mapping[str, Any], name: str) -> str:
+    """What a container's command is given under an option; empty where it is not."""
+    arguments = container.get("args", [])
+    return str(arguments[arguments.index(name) + 1]) if name in arguments else ""
+
+
 def helper(
     workflow: Mapping[str, Any], task: str, command: Sequence[str], arguments: Sequence[str] = ()
 ) -> dict[str, Any]:
@@ -43,10 +49,15 @@ def helper(
     name = str(metadata.get("name") or metadata["generateName"].rstrip("-"))
     if not closing_container(workflow):
         raise InputError(f"{name} is no Workflow of ours, which keep logs and records on a volume")
-    if "volumes" not in spec:
+    bucket = option(closing_container(workflow), "--bucket")
+    if "volumes" not in spec and not bucket:
         raise InputError(f"the volume of {name} was its own, and goes with it")
     template = copy.deepcopy(next(each for each in spec["templates"] if each["name"] == CLOSING))
     template["name"] = task
+    if bucket:
+        root = option(closing_container(workflow), "--root")
+        around = ["python", "-m", "components.runtime.launch.bucket_root", "--bucket", bucket, "--root", root, "--"]
+        command = [*around, *command]
     template["container"] |= {"command": list(command), "args": list(arguments)}
     made = {"entrypoint": task, "templates": [template], "activeDeadlineSeconds": _SECONDS}
     # Should nobody remove it.

@@ -22,6 +22,8 @@ class ArgoOptions:
     Attributes:
       claim: an existing persistent volume claim for the pipeline root; without one each run makes its own, and Argo
         removes it when the run has succeeded.
+      bucket: URI in object storage in place of a claim.
+      bucket_secret: whose keys are variables of all pods, for the bucket.
       size: of a run's own claim.
       storage_class: of a run's own claim; the cluster's default where empty.
       access_mode: of the claim. With anything but ReadWriteMany the pods of a run are drawn to one node.
@@ -42,6 +44,8 @@ class ArgoOptions:
     """
 
     claim: str = ""
+    bucket: str = ""
+    bucket_secret: str = ""
     size: str = "20Gi"
     storage_class: str = ""
     access_mode: str = "ReadWriteOnce"
@@ -64,7 +68,7 @@ class ArgoOptions:
         Raises:
           InputError: which option, and how to mend it.
         """
-        for name in ("claim", "storage_class", "service_account", "namespace"):
+        for name in ("claim", "bucket_secret", "storage_class", "service_account", "namespace"):
             if value := getattr(self, name):
                 check(ObjectName, f"{name} {value!r}", value)
         if "." in self.namespace or len(self.namespace) > 63:
@@ -94,6 +98,8 @@ def for_settings(settings: Settings, parameters: Mapping[str, Any] | None = None
     cluster = settings.cluster
     return ArgoOptions(
         claim=cluster.volume.claim,
+        bucket=cluster.bucket.uri if cluster.bucket else "",
+        bucket_secret=cluster.bucket.secret if cluster.bucket else "",
         size=cluster.volume.size,
         storage_class=cluster.volume.storage_class,
         access_mode=cluster.volume.access_mode,

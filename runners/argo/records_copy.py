@@ -19,7 +19,7 @@ from typing import Any
 
 from components.runtime.errors import InputError, TransientError
 from components.runtime.text.json_text import parse
-from runners.argo.helpers import closing_container, helper
+from runners.argo.helpers import closing_container, helper, option
 from runners.history import copied_root
 
 _TEMPLATE = "read-records"
@@ -96,12 +96,14 @@ _AGAIN_NANOSECONDS = 60 * 10**9
 
 
 def claim(workflow: Mapping[str, Any]) -> str:
-    """The claim of a Workflow's volume.
+    """The claim of a Workflow's volume, or the bucket in place of it.
 
     Raises:
       InputError: it has none that stays, or is none of ours.
     """
     helper(workflow, _TEMPLATE, [])
+    if bucket := option(closing_container(workflow), "--bucket"):
+        return bucket
     volumes = workflow["spec"]["volumes"]
     claims = [str(each["persistentVolumeClaim"]["claimName"]) for each in volumes if "persistentVolumeClaim" in each]
     return claims[0] if claims else "volume"

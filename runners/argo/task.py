@@ -15,12 +15,13 @@ from runners.argo import foreign, suspending
 from runners.argo.conditions import reference, when
 from runners.argo.options import ArgoOptions
 from runners.argo.retries import strategy
+from runners.argo.root import own_volumes, root_arguments, variables_of_bucket
 from runners.argo.values import CREATED, SCHEDULED, node_name
 from runners.compiled.conditions import Reference
 from runners.compiled.images import FUSED
 from runners.compiled.launching import LAUNCHER_RESOURCES, lender, parameters_of, read_from, specification, waits_for
 from runners.compiled.pod_security import CONTAINER_SECURITY
-from runners.compiled.pods import SCRATCH, Pod, same_node
+from runners.compiled.pods import Pod, same_node
 from runners.compiled.tasks import Constant, FinalStatus, Output, Parameter, Pipeline, Source, TaskSpec
 from runners.settings.kubernetes_values import check_label
 
@@ -167,7 +168,7 @@ class Tasks:
             "annotations": pod.annotations | {"pipelines.kubeflow.org/max_cache_staleness": "P0D"},
         }
         template["container"] = self._container(tasks, pod)
-        template["volumes"] = [{"name": SCRATCH, "emptyDir": {}}, *pod.volumes.values()]
+        template["volumes"] = [*own_volumes(options), *pod.volumes.values()]
         if first.foreign:
             template["sidecars"] = [foreign.container(first, pod, self._given)]
             template["volumes"] += foreign.VOLUMES
@@ -177,7 +178,7 @@ class Tasks:
         template |= pod.template
         if retry := strategy(first.retry, options, template.get("activeDeadlineSeconds")):
             template["retryStrategy"] = retry
-        if options.access_mode != "ReadWriteMany":
+        if options.access_mode != "ReadWriteMany" and not options.bucket:
             template["affinity"] = template.get("affinity", {}) | same_node("{{workflow.name}}")
         return template
 
@@ -212,7 +213,7 @@ class Tasks:
         env = {"HOME": {"name": "HOME", "value": "/tmp"}, "TMPDIR": {"name": "TMPDIR", "value": "/tmp"}}
         # What the settings say of the pod is of the stage's own container.
         env |= {} if beside else pod.env
-        arguments = ["--root", self._options.mount_path, "--run", "{{workflow.name}}"]
+        arguments = [*root_arguments(self._options), "--run", "{{workflow.name}}"]
         arguments += ["--started", CREATED]
         if any(Constant(SCHEDULED_PLACEHOLDER) in task.parameters.values() for task in tasks):
             arguments += [SCHEDULED, CREATED]
@@ -229,6 +230,7 @@ class Tasks:
             "command": ["python", "-m", "components.runtime.launch"],
             "args": [*arguments, "--outputs", OUTPUTS],
             "env": [_checked(tasks[0].pod, variable) for variable in env.values()],
+            **variables_of_bucket(self._options),
             "volumeMounts": [*pod.mounts, foreign.mount()] if beside else pod.mounts,
             "securityContext": CONTAINER_SECURITY,
             # The stage's one-line error becomes the message that Argo shows.

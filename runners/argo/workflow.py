@@ -144,6 +144,9 @@ class _Workflow:
 
     def _volume(self) -> dict[str, Any]:
         options = self._options
+        if options.bucket:
+            # Each pod has a folder of its own.
+            return {}
         if options.claim:
             return {"volumes": [{"name": VOLUME, "persistentVolumeClaim": {"claimName": options.claim}}]}
         claim: dict[str, Any] = {

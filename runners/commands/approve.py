@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from components.runtime.errors import InputError
-from components.runtime.publish import approval
+from components.runtime.publish import approval, mirror
 from components.runtime.publish.approval import Answer, NoQuestionError, Question
 from components.runtime.records.run_record import started_by
 from runners.commands import completion
@@ -27,11 +27,11 @@ _OVER = ("done", "failed", "stopped")
 @click.option(
     "--serving-directory",
     "directory",
-    type=click.Path(file_okay=False, path_type=Path),
+    metavar="FOLDER",
     help="The serving directory, for a run whose records are not here.",
 )
 @click.pass_context
-def approve(context: click.Context, run: str | None, refuses: bool, why: str, directory: Path | None) -> Result:
+def approve(context: click.Context, run: str | None, refuses: bool, why: str, directory: str | None) -> Result:
     """Answer RUN, which waits for a person's yes before it publishes its model; without RUN, tell what waits.
 
     Who answers is the user of this machine, or whom MILLRACE_USER names.
@@ -43,13 +43,13 @@ def approve(context: click.Context, run: str | None, refuses: bool, why: str, di
         )
     if run is None:
         return _waiting(root, directory)
-    name, places = run, [directory] if directory else []
+    name, places = run, [mirror.folder_of(directory)] if directory else []
     if directory is None:
         found = load_run(root, run)
         name = found.id
         if found.state in _OVER:
             raise InputError(f"{name} waits for no answer: it is {found.state}; ./millrace approve tells what does")
-        places = [Path(str(found.parameters.get("serving_directory", "")))]
+        places = [mirror.folder_of(str(found.parameters.get("serving_directory", "")))]
     try:
         question, given = approval.answer_run(places, name, approved=not refuses, by=started_by(), why=why)
     except NoQuestionError as error:
@@ -73,20 +73,21 @@ def answered(run: str, question: Question, given: Answer) -> Result:
     return Result({"run": run, "approved": given.approved, "by": given.by, "metrics": question.metrics}, told, [said])
 
 
-def _waiting(root: Path, directory: Path | None) -> Result:
-    places = [directory] if directory else [each for each in sorted((root / "serving").glob("*")) if each.is_dir()]
+def _waiting(root: Path, directory: str | None) -> Result:
+    here = [each for each in sorted((root / "serving").glob("*")) if each.is_dir()]
+    places = [mirror.folder_of(directory)] if directory else here
     over = {run.id for run in list_runs(root) if run.state in _OVER} if directory is None else set()
     found = {each.run: (place, each) for given in places for place, each in approval.waiting(given)}
     # Of a run that was killed the question lies there until its time is up.
     found = {run: each for run, each in found.items() if run not in over}
-    rows = [[each.run, each.reason, each.deadline, str(place)] for place, each in found.values()]
+    rows = [[each.run, each.reason, each.deadline, mirror.shown(place)] for place, each in found.values()]
     return Result(
         {
             "waiting": [
                 {
                     "run": each.run,
                     "until": each.until,
-                    "directory": place,
+                    "directory": mirror.shown(place),
                     "reason": each.reason,
                     "metrics": each.metrics,
                 }

@@ -72,6 +72,12 @@ from runners.terminal.output import Result
     help="The run that --only goes on from, an id or the beginning of one; without, the newest that has the artifacts.",
 )
 @click.option("--no-cache", is_flag=True, help="Execute every task, whatever earlier runs left.")
+@click.option(
+    "--bucket",
+    default="",
+    metavar="URI",
+    help="Share runs in s3://BUCKET/FOLDER: what others made there is taken, what this one makes is sent.",
+)
 @click.option("--docker", is_flag=True, help="Run every task in its image, with podman or docker.")
 @click.option(
     "--engine", default="", metavar="NAME", help="podman or docker for --docker; the first that works without."
@@ -89,6 +95,7 @@ def run(
     only: tuple[str, ...],
     earlier: str,
     no_cache: bool,
+    bucket: str,
     docker: bool,
     engine: str,
 ) -> Result:
@@ -120,6 +127,7 @@ def run(
         selection=Selection(until, only, earlier),
         use_cache=not no_cache,
         engine=engine if docker else None,
+        bucket=bucket,
     )
     return Result(ran.document, ran.told, [ran.id], ran.exit_code, error=ran.error)
 
@@ -152,6 +160,7 @@ def carried_out(
     use_cache: bool = True,
     engine: str | None = None,
     after: str = "",
+    bucket: str = "",
 ) -> Ran:
     """Runs a compiled pipeline on this machine, shows it, and writes its page; arguments as of `request.prepare`."""
     console = output.console()
@@ -166,6 +175,7 @@ def carried_out(
         use_cache=use_cache,
         engine=engine,
         after=after,
+        bucket=bucket,
         warn=lambda line: output.warn(f"warning: {line}"),
     )
     exit_code = local.run()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from components.runtime.data.bucket import is_bucket
 from components.runtime.errors import InputError
 from components.runtime.model_server import programs
 from components.runtime.model_server.client import Client
@@ -84,14 +85,21 @@ def serve(
             raise InputError(f"{option} {each}: another program listens there on {address}; name another port")
     logging = _logging(place, candidate, log, log_share, log_redact, log_images, name)
     batching = _batching(batch, batch_ms, batch_waiting, name)
-    program = programs.find(programs.KSERVE if logging or batching else name or "")
+    in_bucket = is_bucket(place.destination)
+    if in_bucket and name == programs.TENSORFLOW:
+        raise InputError(
+            f"{place.destination}: `serve` reads buckets by the built-in server; leave out --server {name}, or start "
+            "TensorFlow Serving yourself, which knows gs://"
+        )
+    program = programs.find(programs.KSERVE if logging or batching or in_bucket else name or "")
     if program.name == programs.KSERVE:
         environments.prepare_for(environments.SERVING, "serving-environment")
         program = programs.find(programs.KSERVE, environments.interpreter(environments.SERVING))
     called = candidate or place.settings.folder.name
     reached = f"http://{'127.0.0.1' if address == '0.0.0.0' else address}:{port}"
-    output.note(f"{called} from {folder}, by {program.title}; Ctrl-C ends it")
-    command = [*program.command(called, folder, port, grpc_port, address), *logging, *batching]
+    served = place.destination if in_bucket else folder
+    output.note(f"{called} from {served}, by {program.title}; Ctrl-C ends it")
+    command = [*program.command(called, served, port, grpc_port, address), *logging, *batching]
     variables = {"PYTHONPATH": str(PROJECT), "PYTHONUNBUFFERED": "1", "TF_CPP_MIN_LOG_LEVEL": "2"}
     has_page = program.name == programs.KSERVE
     code = foreground.run(
@@ -99,7 +107,7 @@ def serve(
     )
     newest = serving.numbered(folder)[0][0] if serving.numbered(folder) else None
     return Result(
-        {"model": called, "directory": folder, "address": reached, "version": newest},
+        {"model": called, "directory": served, "address": reached, "version": newest},
         exit_code=code,
         error=f"the server ended with {code}; the reason stands above" if code else "",
     )

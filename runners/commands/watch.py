@@ -135,7 +135,7 @@ def _retrained(root: Path, settings: Settings, data: str | None, spans: int | No
 def _serving_directory(settings: Settings, place: Place) -> str:
     """The serving directory of all candidates, where each is pushed into a folder of its own in it."""
     each = settings.choose.push == "each" and settings.candidates
-    return str(Path(place.destination).parent) if each else place.destination
+    return place.destination.rpartition("/")[0] if each else place.destination
 
 
 def _with(settings: Settings, every: str | None, windows: int | None) -> Settings:

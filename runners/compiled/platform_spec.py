@@ -55,9 +55,9 @@ def claim_at(executors: dict[str, Any], path: str) -> str:
 
 
 def parameters_on_volume(settings: Settings, declared: Mapping[str, Any] | None = None) -> dict[str, str | None]:
-    """Parameters that name places, where our launcher runs the tasks and the pipeline root is the volume.
+    """Parameters that name places, where our launcher runs the tasks and the pipeline root is the volume, or a bucket.
 
-    Raw data and served models lie on the volume, unless the settings name another place.
+    Raw data and served models lie there, unless the settings name another place.
 
     Args:
       settings: of the model.
@@ -69,12 +69,11 @@ def parameters_on_volume(settings: Settings, declared: Mapping[str, Any] | None 
       and gone when it has ended.
     """
     cluster, model = settings.cluster, settings.folder.name
-    on_volume = {
-        "data": f"{cluster.mount_path}/data/{model}",
-        "serving_directory": f"{cluster.mount_path}/serving/{model}",
-    }
+    root = cluster.bucket.uri if cluster.bucket else cluster.mount_path
+    kept = {"data": f"{root}/data/{model}", "serving_directory": f"{root}/serving/{model}"}
+    stays = bool(cluster.bucket or cluster.volume.claim)
     return {
-        name: getattr(settings, name) or (path if cluster.volume.claim else None)
-        for name, path in on_volume.items()
+        name: getattr(settings, name) or (path if stays else None)
+        for name, path in kept.items()
         if declared is None or (name in declared and not declared[name].get("defaultValue"))
     }

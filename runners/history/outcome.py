@@ -135,7 +135,11 @@ def _any(truths: Iterable[bool | None]) -> bool | None:
 
 def _common(places: list[str]) -> str:
     """The place of one, or the folder that all are in."""
-    return places[0] if len(set(places)) == 1 else os.path.commonpath(places) if all(places) and places else ""
+    if len(set(places)) < 2 or not all(places):
+        return places[0] if len(set(places)) == 1 else ""
+    # (Of candidates in a bucket, each in a folder of its own.)
+    scheme = places[0].partition("://")[0] + "://" if "://" in places[0] else ""
+    return scheme + os.path.commonpath([place.removeprefix(scheme) for place in places])
 
 
 def _rank(name: str) -> tuple[int, int, str]:

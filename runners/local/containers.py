@@ -43,7 +43,10 @@ _HARDENING = [
     *("--log-driver", "none"),
 ]
 # What a task that may use the network gets to know of the clouds, where it is set here.
-_CLOUD_VARIABLES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_REGION", "AWS_ENDPOINT_URL")
+_CLOUD_VARIABLES = (
+    *("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_REGION", "AWS_DEFAULT_REGION"),
+    *("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "STORAGE_EMULATOR_HOST"),
+)
 # What one stage alone gets to know besides.
 _STAGE_VARIABLES = {"push_hub": ("HF_TOKEN", "HF_ENDPOINT", "HF_HUB_OFFLINE", "HF_HUB_DISABLE_XET")}
 _GOOGLE_KEY = "GOOGLE_APPLICATION_CREDENTIALS"

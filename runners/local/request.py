@@ -10,6 +10,7 @@ from typing import Any
 from rich.text import Text
 
 from components.runtime.errors import InputError, StageError, classify
+from components.runtime.launch.bucket_root import BucketRoot
 from components.runtime.records import execution_record
 from components.runtime.text.redaction import HIDDEN, refuse_credentials
 from runners.compiled.ir import check_launchable, documents, read
@@ -48,6 +49,7 @@ def prepare(
     use_cache: bool = True,
     engine: str | None = None,
     after: str = "",
+    bucket: str = "",
     warn: Callable[[str], None],
 ) -> LocalRun:
     """A run that can begin: its parameters, files and data are looked at, environments and sample data are made.
@@ -63,6 +65,7 @@ def prepare(
       use_cache: whether earlier executions may answer.
       engine: runs the tasks in their images, the first that works where it is empty; None for processes.
       after: the look at a version in service that begins it; empty where a person does.
+      bucket: URI of a pipeline root in object storage that the run takes executions from, and sends its own to.
       warn: tells what does not hinder the run.
 
     Raises:
@@ -85,6 +88,9 @@ def prepare(
         check_data(arguments["data"], settings, written("data"), named="data" in given)
     if told := other_folder(root, settings):
         warn(told)
+    shared = BucketRoot(bucket, root) if bucket else None
+    if shared:
+        shared.check()
     containers = None if engine is None else Containers(engine)
     if not containers:
         environments.prepare(stages)
@@ -100,6 +106,7 @@ def prepare(
         model=settings.folder,
         given={name: written(name) for name in given},
         after=after,
+        bucket=shared,
     )
     if containers and containers.stale:
         warn(

@@ -17,6 +17,7 @@ from typing import Any
 
 from components.runtime.errors import EXIT_INTERRUPTED, InputError, StageError, TransientError, classify, known
 from components.runtime.launch import execution
+from components.runtime.launch.bucket_root import BucketRoot
 from components.runtime.launch.execution import Completed, Interrupted
 from components.runtime.launch.processes import ColdProcess, Processes, WarmProcess
 from components.runtime.launch.task import Task
@@ -52,6 +53,7 @@ class LocalRun:
       given: those of them that a person named, with what was written before the value: `{"data": "--data "}`.
       containers: where the tasks run in their images instead of processes.
       model: folder of the model, for the record.
+      bucket: a pipeline root in object storage that the run takes executions from, and sends its own to.
       after: the look at a version in service that begins it; empty where a person does.
       earlier: what it goes on from, with --only.
     """
@@ -67,6 +69,7 @@ class LocalRun:
     model: Path | None = None
     given: Mapping[str, str] = field(default_factory=dict)
     after: str = ""
+    bucket: BucketRoot | None = None
 
     def __post_init__(self) -> None:
         """Checks the request before anything is written."""
@@ -118,6 +121,8 @@ class LocalRun:
         with self._interruptions:
             self._recording.begin(self.root, self.ir)
             exit_code = self._run()
+        if self.bucket:
+            self.bucket.send_run(self.id)
         # Of a run that was done when somebody would not wait for the exit task.
         return exit_code or (EXIT_INTERRUPTED if self._interruptions.count else 0)
 
@@ -251,6 +256,8 @@ class LocalRun:
             return False
         task = self._resolver.task(name)
         with self._interruptions.heeded():
+            if self.bucket and task.reusable:
+                self.bucket.bring_execution(execution.home(task))
             record = execution.find(self.root, task)
         if record:
             execution.reuse(self.root, task, record)
@@ -294,6 +301,8 @@ class LocalRun:
 
         with self._faults_of(name):
             record = execution.launch(self.root, task, run_stage, self.folder / f"{name}.log")
+            if self.bucket:
+                record = self.bucket.send_execution(record)
             self._ended(name, record, state="done")
 
     @contextlib.contextmanager

@@ -59,6 +59,12 @@ def _server(text: str) -> str:
     return text
 
 
+def _bucket(uri: str) -> str:
+    if not re.fullmatch(r"(s3|gs)://[a-z0-9][a-z0-9._-]+(/[^?@#\s{}]+)?", uri.rstrip("/")):
+        raise ValueError("expected s3://BUCKET/FOLDER or gs://BUCKET/FOLDER, without keys or options")
+    return uri.rstrip("/")
+
+
 class Volume(Section):
     """The persistent volume: artifacts on plain Argo, raw data and served models on every cluster."""
 
@@ -75,12 +81,26 @@ class Volume(Section):
         return self
 
 
+class Bucket(Section):
+    """Where artifacts and records lie on Argo without a volume.
+
+    Attributes:
+      uri: `s3://BUCKET/FOLDER` or `gs://BUCKET/FOLDER`.
+      secret: a Kubernetes secret whose keys are variables of the environment of all pods, such as AWS_ACCESS_KEY_ID;
+        the rights of the pods' account without.
+    """
+
+    uri: Annotated[str, AfterValidator(_bucket)]
+    secret: MaybeName = ""
+
+
 class Cluster(Section):
     """What holds for all pods of the pipeline.
 
     Attributes:
       kfp_server: version of the KFP server, `2.5` or newer; a newer one is told more, see docs/cluster-settings.md.
       volume: the persistent volume.
+      bucket: object storage in place of the volume, on Argo.
       mount_path: where the volume is in the containers.
       ttl: how long a finished run is kept.
       deadline: how long a run may take as a whole.
@@ -92,6 +112,7 @@ class Cluster(Section):
 
     kfp_server: Annotated[str, BeforeValidator(str), AfterValidator(_server)] = OLDEST_SERVER
     volume: Volume = Volume()
+    bucket: Bucket | None = None
     mount_path: MountPath = "/millrace"
     ttl: Duration = "7d"
     deadline: Duration = "1d"
@@ -99,6 +120,12 @@ class Cluster(Section):
     image_pull_secrets: list[ObjectName] = []
     service_account: MaybeName = ""
     fuse: list[Annotated[list[str], Field(min_length=2)]] = []
+
+    @model_validator(mode="after")
+    def _bucket_or_volume(self) -> Cluster:
+        if self.bucket and (self.volume.claim or self.volume.create):
+            raise ValueError("bucket: artifacts lie in it or on a volume; leave out volume, or bucket")
+        return self
 
     @model_validator(mode="after")
     def _a_task_has_one_pod(self) -> Cluster:

@@ -53,7 +53,8 @@ def model_lines(executions: Sequence[Mapping[str, Any]], *, whole: bool) -> Iter
     # (Those in other places than a serving directory have lines of their own.)
     pushed = [(each.name, facts) for each in led for facts in each.published if "destination" in facts]
     for name, facts in pushed:
-        place = f"{short(Path(facts['destination']))}/{facts['version']}{how_pushed(facts)}"
+        folder = facts["destination"] if "://" in facts["destination"] else short(Path(facts["destination"]))
+        place = f"{folder}/{facts['version']}{how_pushed(facts)}"
         yield "pushed", _of(name, offered, place), "green"
     if judged and whole and not pushed:
         yield "pushed", "nothing", ""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from components.runtime.errors import InputError
-from components.runtime.publish import serving
+from components.runtime.publish import mirror, serving
 from runners.versions.place import Place, some
 
 
@@ -33,7 +33,7 @@ def card(place: Place, number: int) -> Card:
     place.numbers()
     if number not in folders:
         raise InputError(f"{place.model}: there is no version {number}; there are {some(list(folders))}")
-    folder = folders[number] / serving.CARD
+    folder = mirror.fetched(folders[number] / serving.CARD)
     try:
         text = (folder / serving.CARD_MARKDOWN).read_text(encoding="utf-8")
     except FileNotFoundError:

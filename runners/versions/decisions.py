@@ -23,7 +23,7 @@ from components.runtime.launch import execution
 from components.runtime.launch.execution import Completed
 from components.runtime.launch.task import Task
 from components.runtime.lineage import record as lineage
-from components.runtime.publish import serving
+from components.runtime.publish import mirror, serving
 from components.runtime.records import execution_record, run_record
 from components.runtime.stage.executor import Execution
 from runners.history.explorer import update as explorer
@@ -181,7 +181,8 @@ def inputs_of(place: Place, number: int, artifact: str = "") -> dict[str, dict[s
         with contextlib.suppress(serving.DamagedError):
             version = serving.read_version(number, folder)
             digest = version.model_digest if version else ""
-        return {"version": {"uri": str(folder), "type": MODEL, "metadata": {"digest": digest}}}
+        uri = mirror.shown(folder)
+        return {"version": {"uri": uri, "type": MODEL, "metadata": {"digest": digest}}}
     found = {"version": record["outputs"][Path(artifact).name]}
     found |= {name: each for name, each in record["inputs"].items() if name == "model"}
     return {name: each | {"metadata": {"digest": "", **each.get("metadata", {})}} for name, each in found.items()}

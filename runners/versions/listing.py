@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from components.runtime.data.tfmd import SCHEMA_FILE
-from components.runtime.publish import exports, serving, trained_on
+from components.runtime.publish import exports, mirror, serving, trained_on
 from components.runtime.records import execution_record
 from components.runtime.records.execution_record import relative_uri
 from runners.history import copied_root
@@ -113,7 +113,7 @@ def _seen(number: int, folders: dict[int, Path], verify: bool) -> tuple[str, tup
             serving.verify(version)
             serving.verify_besides(version)
             return "", names, len(version.files) + len(serving.besides(version))
-        missing = [name for name in version.files if not (version.folder / name).is_file()]
+        missing = [name for name in version.files if not mirror.lies_there(version.folder / name)]
         return f"{missing[0]} is missing" if missing else "", names, None
     except serving.DamagedError as error:
         return str(error), (), None

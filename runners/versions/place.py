@@ -1,12 +1,13 @@
-"""The serving directory of a model on this machine, and the versions in it as a person names them."""
+"""The serving directory of a model, and the versions in it as a person names them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 
+from components.runtime.data.bucket import is_bucket
 from components.runtime.errors import InputError, did_you_mean
-from components.runtime.publish import labels, serving
+from components.runtime.publish import labels, mirror, serving
 from components.runtime.records.execution_record import relative_uri
 from runners.settings.model import Settings
 
@@ -18,7 +19,7 @@ class Place:
     Attributes:
       root: the pipeline root, absolute.
       destination: the serving directory as push is told it.
-      folder: the same as a path.
+      folder: the same as a path; of one in a bucket, where this process has what it looks at.
       model: what the versions go by in lineage: the folder's name.
     """
 
@@ -35,7 +36,7 @@ class Place:
     @property
     def relative(self) -> str:
         """The serving directory as records name it: relative to the pipeline root, if it is in it."""
-        return relative_uri(self.root, str(self.folder))
+        return relative_uri(self.root, mirror.shown(self.folder))
 
     @classmethod
     def of(cls, root: Path, settings: Settings, candidate: str = "", directory: str = "") -> Place:
@@ -48,7 +49,8 @@ class Place:
           directory: in place of what the settings say.
 
         Raises:
-          InputError: it is none on this machine, or the candidate is none.
+          InputError: it cannot be seen from here, or the candidate is none.
+          TransientError: its bucket does not answer.
         """
         root = root.absolute()
         each = settings.candidates if settings.choose.push == "each" else {}
@@ -62,14 +64,12 @@ class Place:
         if each and not candidate and not directory:
             raise InputError(f"several models are pushed; name one with --candidate: {', '.join(each)}")
         named = directory or settings.serving_here(root)
-        if "://" in named:
-            raise InputError(
-                f"{named}: versions in an object store are not to be seen or changed from here; "
-                "name a folder with --serving-directory"
-            )
-        named = str(Path(named).expanduser().absolute())
+        if "://" not in named:
+            named = str(Path(named).expanduser().absolute())
+        elif not is_bucket(named):
+            raise InputError(f"{named}: versions are seen and changed in folders, s3:// and gs://; name one of these")
         destination = named if directory else serving.of_candidate(named, candidate)
-        return cls(root, settings, destination, serving.serving_root(destination))
+        return cls(root, settings, destination, serving.serving_root(destination, told=False))
 
     def numbers(self) -> list[int]:
         """The versions that are there, the highest first.

@@ -11,9 +11,11 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
+from urllib.parse import urlsplit
 
 from pyarrow import fs
 
+from components.runtime.data.endpoints import gcs_endpoint, s3_endpoint, s3_region
 from components.runtime.errors import InputError, TransientError
 from components.runtime.stage.artifacts import local_path
 from components.runtime.text.redaction import HIDDEN, redact
@@ -59,12 +61,30 @@ def filesystem(uri: str) -> tuple[fs.FileSystem, str]:
     if not rest.strip("/"):
         raise InputError(f"{shown(uri)}: not a URI of object storage: it names no bucket")
     with reading(shown(uri)):
+        uri = _with_endpoint(uri)
         try:
             found, path = fs.FileSystem.from_uri(uri.replace("{", "%7B").replace("}", "%7D"))
         except ValueError as error:
             reason = str(error).replace(uri, shown(uri))
             raise InputError(f"{shown(uri)}: not a URI of object storage: {reason}") from None
     return found, path
+
+
+def _with_endpoint(uri: str) -> str:
+    """A URI with the options by which Arrow looks for it where the environment says (`data.endpoints`)."""
+    scheme, _, place = uri.partition("://")
+    endpoint = s3_endpoint() if scheme == "s3" else gcs_endpoint()
+    if not endpoint or "endpoint_override" in uri:
+        return uri
+    reached = urlsplit(endpoint)
+    options = f"endpoint_override={reached.netloc}&scheme={reached.scheme}"
+    if scheme == "s3":
+        # (Else Arrow asks Amazon where the bucket is.)
+        options += f"&region={s3_region()}" if "region=" not in uri else ""
+    elif "@" not in place:
+        # An emulator knows nobody.
+        uri = f"{scheme}://anonymous@{place}"
+    return f"{uri}{'&' if '?' in uri else '?'}{options}"
 
 
 @functools.cache

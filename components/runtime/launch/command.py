@@ -16,7 +16,7 @@ import json
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NoReturn
@@ -24,6 +24,7 @@ from typing import Any, NoReturn
 from components.runtime.errors import EXIT_INTERRUPTED, InputError, classify, known
 from components.runtime.launch import execution
 from components.runtime.launch.beside import Beside
+from components.runtime.launch.bucket_root import BucketRoot
 from components.runtime.launch.execution import StageRunner
 from components.runtime.launch.fused import FUSED_TASK, FusedStages, failed_in
 from components.runtime.launch.stage_process import run_stage
@@ -138,6 +139,12 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
         prog="python -m components.runtime.launch", description="Runs the task of a container, or several in order."
     )
     parser.add_argument("--root", type=Path, required=True, help="the pipeline root, on a volume that all tasks share")
+    parser.add_argument(
+        "--bucket",
+        default="",
+        metavar="URI",
+        help="the root is in object storage, and each task has a part of it in the folder",
+    )
     parser.add_argument("--run", required=True, metavar="NAME", help="name of the workflow")
     parser.add_argument("--started", default="", metavar="TIME", help="when the workflow was made, RFC 3339")
     parser.add_argument("--target", default="argo", help="what runs it")
@@ -171,25 +178,42 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def given_task(arguments: argparse.Namespace) -> Task:
+@contextlib.contextmanager
+def given_task(arguments: argparse.Namespace) -> Iterator[Task]:
     """The one task of a container, for what works beside the stage."""
+    with _root(arguments) as (root, bucket):
+        parameters = pairs("--parameter", arguments.parameter)
+        task = read_task(root, arguments.run, arguments.task[0], parameters, _executions(root, bucket, arguments))
+        final_status.note_start(root, task.run, task.pipeline, arguments.started, arguments.target)
+        yield task
+
+
+@contextlib.contextmanager
+def _root(arguments: argparse.Namespace) -> Iterator[tuple[Path, BucketRoot | None]]:
+    """The pipeline root, and the bucket that it lies in, if it does; what a task leaves of its run goes there."""
     root = mounted(arguments.root)
-    parameters = pairs("--parameter", arguments.parameter)
-    task = read_task(root, arguments.run, arguments.task[0], parameters, _executions(root, arguments))
-    final_status.note_start(root, task.run, task.pipeline, arguments.started, arguments.target)
-    return task
+    bucket = BucketRoot(arguments.bucket, root) if arguments.bucket else None
+    with bucket.run(arguments.run) if bucket else contextlib.nullcontext():
+        yield root, bucket
 
 
-def _executions(root: Path, arguments: argparse.Namespace) -> dict[str, dict[str, Any]]:
-    given = pairs("--execution", arguments.execution)
-    return {task: read_execution(root, task, path) for task, path in given.items()} | {
+def _executions(root: Path, bucket: BucketRoot | None, arguments: argparse.Namespace) -> dict[str, dict[str, Any]]:
+    before = pairs("--execution", arguments.execution)
+    if bucket:
+        for path in before.values():
+            bucket.bring_execution(path)
+    return {task: read_execution(root, task, path) for task, path in before.items()} | {
         task: noted_execution(root, arguments.run, task) for task in arguments.earlier
     }
 
 
 def _run(arguments: argparse.Namespace) -> None:
-    root = mounted(arguments.root)
-    executions = _executions(root, arguments)
+    with _root(arguments) as (root, bucket):
+        _run_tasks(arguments, root, bucket)
+
+
+def _run_tasks(arguments: argparse.Namespace, root: Path, bucket: BucketRoot | None) -> None:
+    executions = _executions(root, bucket, arguments)
     parameters = pairs("--parameter", arguments.parameter)
     status = None
     if arguments.status:
@@ -211,9 +235,9 @@ def _run(arguments: argparse.Namespace) -> None:
                 run = beside.run
             if fused:
                 run = functools.partial(fused.run, task.stage)
-                executions[task.name] = _one_of_several(root, task, run, arguments.outputs, told)
+                executions[task.name] = _one_of_several(root, task, run, arguments.outputs, told, bucket)
             else:
-                executions[task.name] = _execute(root, task, run, arguments.outputs)
+                executions[task.name] = _execute(root, task, run, arguments.outputs, bucket)
             worked = worked or executions[task.name]["run"] == task.run
     (arguments.outputs / argo_messages.STATE_OUTPUT).write_text("done" if worked else "cached")
     if arguments.message:
@@ -221,13 +245,18 @@ def _run(arguments: argparse.Namespace) -> None:
 
 
 def _one_of_several(
-    root: Path, task: Task, run: StageRunner, outputs: Path, told: list[dict[str, str]]
+    root: Path,
+    task: Task,
+    run: StageRunner,
+    outputs: Path,
+    told: list[dict[str, str]],
+    bucket: BucketRoot | None,
 ) -> dict[str, Any]:
     """Runs one of the container's tasks, and adds to what Argo is told how it went."""
     progress.report(f"{FUSED_TASK} {task.name}")
     told.append({"task": task.name, "state": "failed", "started": datetime.now(UTC).isoformat()})
     try:
-        record = _execute(root, task, run, outputs, f"{task.name}-")
+        record = _execute(root, task, run, outputs, bucket, f"{task.name}-")
         if record["run"] == task.run:
             # An earlier attempt of the pod may have done it.
             told[-1] |= {"state": "done", "started": record["started"], "ended": record["finished"]}
@@ -249,16 +278,29 @@ def _one_of_several(
             (outputs / argo_messages.TASKS_OUTPUT).write_text(json.dumps(told))
 
 
-def _execute(root: Path, task: Task, run: StageRunner, outputs: Path, prefix: str = "") -> dict[str, Any]:
+def _found(root: Path, task: Task, bucket: BucketRoot | None, prefix: str) -> dict[str, Any] | None:
+    """The record of an execution that answers a task; of a bucket a pod of several tasks has what it made, too."""
+    if bucket and task.reusable:
+        if not prefix:
+            return bucket.find(execution.home(task))
+        bucket.bring_execution(execution.home(task))
+    return execution.find(root, task)
+
+
+def _execute(
+    root: Path, task: Task, run: StageRunner, outputs: Path, bucket: BucketRoot | None, prefix: str = ""
+) -> dict[str, Any]:
     """Runs a task or takes it from the cache, notes how it ended, and returns its record."""
     try:
-        if record := execution.find(root, task):
+        if record := _found(root, task, bucket, prefix):
             execution.reuse(root, task, record)
             progress.report(f"{FROM_CACHE} {record['run']}")
         else:
             log = root / "runs" / task.run / f"{task.name}.log"
             log.parent.mkdir(parents=True, exist_ok=True)
             record = execution.launch(root, task, run, log)
+            if bucket:
+                record = bucket.send_execution(record)
         write_outputs(outputs, record, prefix)
     except Exception as error:
         fault = known(error)

@@ -66,7 +66,7 @@ def find(root: Path, task: Task) -> dict[str, Any] | None:
     if not task.reusable:
         return None
     try:
-        return execution_record.usable(root, _home(root, task))
+        return execution_record.usable(root, root / home(task))
     except execution_record.Unusable:
         return None
 
@@ -92,9 +92,9 @@ def launch(root: Path, task: Task, run_stage: StageRunner, log: Path) -> dict[st
     """
     for name, value in task.parameters.items():
         refuse_credentials(value, f"{task.name}: the parameter {name}")
-    home = _home(root, task)
-    _tell_of_damage(root, home, log)
-    with workplace(home, task.run) as folder:
+    place = root / home(task)
+    _tell_of_damage(root, place, log)
+    with workplace(place, task.run) as folder:
         executor_input = executor_files.executor_input(task.inputs, task, folder)
         file = folder / "executor_input.json"
         file.write_text(json.dumps(executor_input, indent=1))
@@ -126,7 +126,7 @@ def launch(root: Path, task: Task, run_stage: StageRunner, log: Path) -> dict[st
             completed = run_stage(command, log, folder)
             if completed.exit_code != 0:
                 raise failure(log, completed.exit_code, last_line=task.foreign)
-            outputs, output_parameters = executor_files.read_outputs(task, folder, home)
+            outputs, output_parameters = executor_files.read_outputs(task, folder, place)
         except (Interrupted, KeyboardInterrupt, SystemExit):
             lineage.ended(root, task.run, record | ended(), "stopped")
             raise
@@ -141,13 +141,14 @@ def launch(root: Path, task: Task, run_stage: StageRunner, log: Path) -> dict[st
             "peak_memory_bytes": completed.peak_memory_bytes,
         }
         executor_files.write_records(root, task, folder, record)
-        record = publish(root, folder, home, record)
+        record = publish(root, folder, place, record)
     lineage.ended(root, task.run, record, "done")
     return record
 
 
-def _home(root: Path, task: Task) -> Path:
-    return root / execution_record.home({"pipeline": task.pipeline, "task": task.name, "key": task.key})
+def home(task: Task) -> str:
+    """Where the execution of a task lies, relative to the pipeline root."""
+    return execution_record.home({"pipeline": task.pipeline, "task": task.name, "key": task.key})
 
 
 def _tell_of_damage(root: Path, home: Path, log: Path) -> None:

@@ -8,6 +8,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from components.runtime.data.bucket import is_bucket
 from components.runtime.errors import InputError
 
 PROGRAM_VARIABLE = "MILLRACE_MODEL_SERVER"
@@ -19,6 +20,8 @@ NAMES = (TENSORFLOW, KSERVE)
 
 _TENSORFLOW_PROGRAM = "tensorflow_model_server"
 _POLL_SECONDS = 1
+_BUCKET_POLL_SECONDS = 5
+"""Each look at a bucket is a request that is paid for."""
 
 
 @dataclass(frozen=True)
@@ -38,22 +41,23 @@ class Program:
         """As people call it."""
         return "TensorFlow Serving" if self.name == TENSORFLOW else "the built-in server (KServe)"
 
-    def command(self, model: str, folder: Path, rest_port: int, grpc_port: int, address: str = "") -> list[str]:
+    def command(self, model: str, folder: Path | str, rest_port: int, grpc_port: int, address: str = "") -> list[str]:
         """The command line that serves a model.
 
         Args:
           model: its name in requests.
-          folder: its serving directory.
+          folder: its serving directory, also in gs:// or s3://.
           rest_port: of REST.
           grpc_port: of gRPC.
           address: where it listens; this machine alone where none is given. TensorFlow Serving listens everywhere.
         """
+        poll = _BUCKET_POLL_SECONDS if is_bucket(str(folder)) else _POLL_SECONDS
         options = [
             f"--model_name={model}",
             f"--model_base_path={folder}",
             f"--port={grpc_port}",
             f"--rest_api_port={rest_port}",
-            f"--file_system_poll_wait_seconds={_POLL_SECONDS}",
+            f"--file_system_poll_wait_seconds={poll}",
         ]
         if address and self.name == KSERVE:
             options.append(f"--address={address}")

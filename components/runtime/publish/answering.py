@@ -10,25 +10,25 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
-from components.runtime.errors import InputError
-from components.runtime.publish import approval
+from components.runtime.errors import InputError, TransientError
+from components.runtime.publish import approval, mirror
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Runs the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--boundary", required=True, help="what the line with the JSON begins with")
-    parser.add_argument("--directory", required=True, type=Path, help="the serving directory")
+    parser.add_argument("--directory", required=True, help="the serving directory")
     parser.add_argument("--run", required=True)
     parser.add_argument("--answer", required=True, help="JSON with approved, by and why")
     given = parser.parse_args(argv)
     try:
-        question, answer = approval.answer_run([given.directory], given.run, **json.loads(given.answer))
+        place = mirror.folder_of(given.directory)
+        question, answer = approval.answer_run([place], given.run, **json.loads(given.answer))
         told: dict[str, Any] = {"question": asdict(question), "answer": asdict(answer)}
-    except InputError as error:
+    except (InputError, TransientError) as error:
         told = {"refused": str(error)}
     except PermissionError as error:
         told = {"refused": f"{given.directory}: the serving directory is not writable ({error.strerror})"}

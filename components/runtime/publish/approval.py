@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from components.runtime.errors import InputError
+from components.runtime.publish import mirror
 from components.runtime.stage.artifacts import write_whole
 from components.runtime.text.json_text import parse
 
@@ -108,14 +109,24 @@ def ask(root: Path, question: Question) -> None:
     """
     folder = root / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{question.run}{_ANSWER}").unlink(missing_ok=True)
-    write_whole(folder / f"{question.run}{_QUESTION}", json.dumps(asdict(question), indent=1) + "\n")
+    _forget(folder / f"{question.run}{_ANSWER}")
+    _write(folder / f"{question.run}{_QUESTION}", question)
 
 
 def withdraw(root: Path, run: str) -> None:
     """Takes question and answer away: nobody waits any more."""
     for ending in (_QUESTION, _ANSWER):
-        (root / FOLDER / f"{run}{ending}").unlink(missing_ok=True)
+        _forget(root / FOLDER / f"{run}{ending}")
+
+
+def _write(file: Path, said: Question | Answer) -> None:
+    write_whole(file, json.dumps(asdict(said), indent=1) + "\n")
+    mirror.stored(file)
+
+
+def _forget(file: Path) -> None:
+    file.unlink(missing_ok=True)
+    mirror.stored(file)
 
 
 def withdraw_all(place: Path, run: str) -> None:
@@ -129,7 +140,7 @@ def withdraw_all(place: Path, run: str) -> None:
 def questions(root: Path) -> dict[str, Question]:
     """The questions that are open, by run; one whose time is up was left by a stage that could not take it away."""
     found = {}
-    for file in sorted((root / FOLDER).glob(f"*{_QUESTION}")):
+    for file in sorted(mirror.fetched(root / FOLDER).glob(f"*{_QUESTION}")):
         try:
             question = Question(**parse(file.read_bytes()))
             is_over = datetime.fromisoformat(question.until) < datetime.now(UTC)
@@ -192,7 +203,7 @@ def answer(root: Path, question: Question, given: Answer) -> None:
         there = answered(root, question)
     if there:
         raise InputError(f"{question.run} is answered already: {there.said}")
-    write_whole(root / FOLDER / f"{question.run}{_ANSWER}", json.dumps(asdict(given), indent=1) + "\n")
+    _write(root / FOLDER / f"{question.run}{_ANSWER}", given)
 
 
 def answered(root: Path, question: Question) -> Answer | None:
@@ -201,7 +212,8 @@ def answered(root: Path, question: Question) -> Answer | None:
     Raises:
       InputError: there is one that does not count; it is taken away.
     """
-    file = root / FOLDER / f"{question.run}{_ANSWER}"
+    mirror.refresh(root)
+    file = mirror.fetched(root / FOLDER / f"{question.run}{_ANSWER}")
     try:
         given = Answer(**parse(file.read_bytes()))
         refused = refusal(question, given)
@@ -210,7 +222,7 @@ def answered(root: Path, question: Question) -> Answer | None:
     except (OSError, ValueError, TypeError) as error:
         refused = f"{file.name} is no answer ({type(error).__name__})"
     if refused:
-        file.unlink(missing_ok=True)
+        _forget(file)
         raise InputError(refused)
     return given
 

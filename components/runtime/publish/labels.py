@@ -11,6 +11,7 @@ import re
 from pathlib import Path
 
 from components.runtime.errors import InputError
+from components.runtime.publish import mirror
 from components.runtime.publish.serving import LABELS
 from components.runtime.stage.artifacts import write_whole
 from components.runtime.text.json_text import parse
@@ -62,5 +63,10 @@ def known(root: Path) -> dict[str, int]:
 
 
 def write(root: Path, labels: dict[str, int]) -> None:
-    """Puts labels in place of those that there are, by one rename; whoever calls holds the directory's lock."""
+    """Puts labels in place of those that there are, by one rename; whoever calls holds the directory's lock.
+
+    Raises:
+      TransientError: of a bucket, somebody else changed them since they were read.
+    """
     write_whole(root / LABELS, json.dumps(labels, indent=1, sort_keys=True) + "\n")
+    mirror.stored(root / LABELS)

@@ -1,8 +1,8 @@
 """Changes a serving directory: under a lock, and so that readers see each version whole or not at all.
 
-A version is copied beside, under a name that TensorFlow Serving ignores, verified, and appears by one rename; what is
-removed goes the same way back. Who dies at it leaves at most such a folder; the next one removes it, which is safe
-under the lock.
+In a folder a version is copied beside, under a name that TensorFlow Serving ignores, verified, and appears by one
+rename; what is removed goes the same way back. Who dies at it leaves at most such a folder; the next one removes it,
+which is safe under the lock. In a bucket there are neither locks nor renames: `bucket_publishing`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from components.runtime.errors import InputError, TransientError
-from components.runtime.publish import labels, serving
+from components.runtime.publish import bucket_publishing, labels, mirror, serving
 from components.runtime.stage.artifacts import file_digest, file_digests, remove
 from components.runtime.stage.progress import report
 
@@ -36,8 +36,14 @@ def changing(destination: str, root: Path, waiting: Callable[[str], None] = repo
 
     Raises:
       InputError: it cannot be written.
-      TransientError: the disk is full.
+      TransientError: the disk is full; or, of a bucket, somebody else changes the same, or it does not answer.
     """
+    if found := mirror.of(root):
+        # Without locks: who is overtaken is told so when it writes.
+        found.refresh()
+        bucket_publishing.clean(found, serving.next_number(root))
+        yield
+        return
     try:
         with _locked(root, waiting):
             for entry in root.glob(f"{serving.STAGING_PREFIX}*"):
@@ -91,6 +97,13 @@ def publish(
       TransientError: the copy differs, or somebody else took the number.
     """
     number = serving.next_number(root)
+    model = {"files": dict(files), "model_digest": serving.model_digest(files)}
+    if found := mirror.of(root):
+        others = dict(besides or {})
+        beside = {place: file_digest(file) for place, file in others.items()}
+        manifest = _manifest({**about, **model, "besides": beside})
+        bucket_publishing.publish(found, number, source, files, others, beside, manifest)
+        return number
     staging = root / f"{serving.STAGING_PREFIX}{number}-{os.getpid()}"
     try:
         staging.mkdir()
@@ -98,7 +111,6 @@ def publish(
             (staging / folder.relative_to(source)).mkdir(exist_ok=True)
         serving.copy_files(source, staging, files)
         beside = _copy_besides(staging, besides or {})
-        model = {"files": dict(files), "model_digest": serving.model_digest(files)}
         _write_manifest(staging / serving.MANIFEST, {**about, **model, "besides": beside})
         serving.sync_folders(staging)
         try:
@@ -127,10 +139,14 @@ def _copy_besides(staging: Path, besides: Mapping[str, Path]) -> dict[str, str]:
 
 def _write_manifest(path: Path, document: Mapping[str, Any]) -> None:
     path.parent.mkdir(exist_ok=True)
-    with path.open("w") as stream:
-        stream.write(json.dumps(document, indent=1, sort_keys=True) + "\n")
+    with path.open("wb") as stream:
+        stream.write(_manifest(document))
         stream.flush()
         os.fsync(stream.fileno())
+
+
+def _manifest(document: Mapping[str, Any]) -> bytes:
+    return (json.dumps(document, indent=1, sort_keys=True) + "\n").encode()
 
 
 def put_back(root: Path, version: serving.Version, replaced: int, producer: str, **told: str) -> int:
@@ -151,7 +167,7 @@ def put_back(root: Path, version: serving.Version, replaced: int, producer: str,
     # A file that somebody put there, such as requests to warm up with, is none of the model's content.
     others = {
         name: version.folder / name
-        for name in file_digests(version.folder)
+        for name in file_digests(mirror.fetched(version.folder))
         if name not in version.files and name != serving.MANIFEST
     }
     return publish(root, version.folder, version.files, {**version.about, **about}, besides=others)
@@ -196,7 +212,11 @@ def superfluous(root: Path, keep: int) -> list[int]:
 def remove_versions(root: Path, numbers: Iterable[int]) -> None:
     """Removes versions, each by one rename before its files go; whoever calls holds the directory's lock."""
     folders = dict(serving.numbered(root))
+    found = mirror.of(root)
     for number in numbers:
+        if found:
+            bucket_publishing.remove(found, number)
+            continue
         aside = root / f"{serving.STAGING_PREFIX}removed-{number}-{os.getpid()}"
         folders[number].rename(aside)
         serving.sync_folder(root)

@@ -13,7 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from components.runtime.data.bucket import is_bucket
 from components.runtime.errors import InputError, TransientError
+from components.runtime.publish import mirror
 from components.runtime.stage import progress
 from components.runtime.stage.artifacts import (
     InputArtifact,
@@ -28,8 +30,7 @@ from components.runtime.text.json_text import parse
 MODEL_FOLDER = "Format-Serving"
 """Folder of a model artifact that holds its SavedModel, as TFX names it."""
 
-MANIFEST = "assets.extra/millrace.json"
-"""Inside a version. TensorFlow Serving leaves `assets.extra/` to whoever exports the model."""
+MANIFEST = mirror.MANIFEST
 
 WARM_UP = "assets.extra/tf_serving_warmup_requests"
 """Inside a version: requests that a server answers before it serves the version, a TFRecord file of PredictionLogs."""
@@ -150,14 +151,21 @@ def of_candidate(destination: str, candidate: str) -> str:
     return f"{destination.rstrip('/')}/{candidate}" if candidate and destination.strip() else destination
 
 
-def serving_root(destination: str) -> Path:
-    """The serving directory; it need not exist.
+def serving_root(destination: str, *, told: bool = True) -> Path:
+    """The serving directory; it need not exist. One in a bucket is looked at, and is a folder of this process then.
+
+    Args:
+      destination: a path, or a URI in gs:// or s3://.
+      told: whether what is fetched of a bucket is counted in the log of a stage.
 
     Raises:
-      InputError: it is no directory, or none is named.
+      InputError: it is no directory, or none is named, or the bucket refuses.
+      TransientError: the bucket does not answer.
     """
     if not destination.strip():
         raise InputError("destination is empty: name the serving directory, serving_directory in the settings")
+    if is_bucket(destination):
+        return mirror.opened(destination, told=told)
     root = local_path(destination)
     for folder in (root, *root.parents):
         if folder.is_dir():
@@ -221,6 +229,7 @@ def verify(version: Version) -> None:
     """
     if model_digest(version.files) != version.model_digest:
         raise DamagedError("its manifest contradicts itself")
+    mirror.fetched(version.folder, version.files)
     for name, digest in version.files.items():
         try:
             found = file_digest(version.folder / name)
@@ -243,7 +252,9 @@ def verify_besides(version: Version, under: str = "") -> None:
     Raises:
       DamagedError: one is missing or has other bytes.
     """
-    for place, digest in besides(version, under).items():
+    pushed = besides(version, under)
+    mirror.fetched(version.folder, pushed)
+    for place, digest in pushed.items():
         file = version.folder / place
         if not (file.is_file() and file_digest(file) == digest):
             raise DamagedError(f"{place} is missing, or has other bytes than were pushed")

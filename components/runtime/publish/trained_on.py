@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from components.runtime.data.tfmd import SCHEMA_FILE, STATISTICS_FILE, split_order
+from components.runtime.publish import mirror
 from components.runtime.stage.artifacts import InputArtifact
 
 FOLDER = "assets.extra/trained_on"
@@ -41,7 +42,7 @@ def files(schema: InputArtifact | None, statistics: InputArtifact | None) -> dic
 
 def read(version: Path) -> TrainedOn:
     """What the folder of a version has; a version from before this, or of somebody else, has nothing."""
-    folder = version / FOLDER
+    folder = mirror.fetched(version / FOLDER)
     schema = folder / SCHEMA_FILE
     splits = {file.parent.name.removeprefix("Split-"): file for file in folder.glob(f"Split-*/{STATISTICS_FILE}")}
     return TrainedOn(schema if schema.is_file() else None, {name: splits[name] for name in split_order(splits)})

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from components.runtime.publish import labels, serving
+from components.runtime.publish import labels, mirror, serving
 from runners.history.explorer.model import Model, Push, Row, Version
 from runners.history.releases import Made, releases
 
@@ -131,9 +131,12 @@ def _by_hand(model: str, destination: str, number: str, folder: Path, first: dic
     """A version that no run tells of: a copy of an earlier one, or somebody else's."""
     made = Version(model, number, destination, state="", how=_BY_HAND)
     try:
-        about = folder.stat()
-        made.time = datetime.fromtimestamp(about.st_mtime, UTC).isoformat()
-        made.by = pwd.getpwuid(about.st_uid).pw_name
+        if moment := mirror.written(folder):
+            made.time = moment.isoformat()
+        else:
+            about = folder.stat()
+            made.time = datetime.fromtimestamp(about.st_mtime, UTC).isoformat()
+            made.by = pwd.getpwuid(about.st_uid).pw_name
     except (OSError, KeyError):
         # Removed meanwhile, or of a user whom this machine does not know.
         pass
@@ -162,9 +165,11 @@ def _labels(folder: Path) -> dict[str, int]:
 
 
 def _folder(destination: str, root: Path | None) -> Path | None:
-    """The serving directory, where it is one of this machine and still there."""
-    if root is None or "://" in destination or not destination:
+    """The serving directory, where it is one of this machine and still there, or in a bucket that was looked at."""
+    if root is None or not destination:
         return None
+    if "://" in destination:
+        return mirror.known(destination)
     folder = root / destination
     try:
         return folder if folder.is_dir() else None

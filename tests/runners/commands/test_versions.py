@@ -497,13 +497,6 @@ def test_nothing_was_pushed_yet(tmp_path: Path) -> None:
     assert not served.root.exists()
 
 
-@pytest.mark.parametrize("address", ["gs://bucket/serving", "s3://bucket/serving"])
-def test_object_stores_are_refused(served: ServedRoot, address: str) -> None:
-    for arguments in (("versions", "taxi"), ("rollback", "taxi"), ("promote", "taxi", "1", "--label", "stable")):
-        error = refused(served, *arguments, "--serving-directory", address)
-        assert error.startswith(f"{address}: versions in an object store are not to be seen or changed from here")
-
-
 def test_another_serving_directory_and_another_model(served: ServedRoot) -> None:
     elsewhere = served.scratch / "elsewhere"
     shutil.copytree(served.serving, elsewhere)
