@@ -41,6 +41,8 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 digest = $(shell cat $(1) 2>/dev/null | sha256sum | cut -c 1-16)
 stamp = .venv/$(1)/.made-from-$(call digest,$(2))
 
+BEAM_VERSION = $(shell sed -n 's/^apache-beam.*==\([0-9.]*\).*/\1/p' $(LOCKS)/ml.txt)
+
 UV_STAMP := $(call stamp,tools,$(LOCKS)/uv.txt)
 TOOLS_STAMP := $(call stamp,tools,$(LOCKS)/uv.txt $(LOCKS)/tools.txt)
 SAMPLES_STAMP := $(call stamp,samples,$(LOCKS)/samples.txt)
@@ -114,7 +116,7 @@ download: $(CLIENT_STAMP)  ## Download real data: MODEL=taxi (Chicago trips), mn
 	@$(CLIENT) -m scripts.data.download $(call quoted,$(MODEL)) $(ARGS)
 
 ## Develop
-.PHONY: test test-slow test-environments test-cluster test-data client-environment space-environment notebook-environment serving-environment export-environment airflow-environment query-environment check fmt lock bench bench-new clean
+.PHONY: test test-slow test-environments test-cluster test-data client-environment space-environment notebook-environment serving-environment export-environment airflow-environment query-environment check fmt lock prism bench bench-new clean
 test-environments: setup $(SAMPLES_STAMP) $(NOTEBOOK_STAMP) $(SERVING_STAMP) $(EXPORT_STAMP) $(DATABASES_STAMP) $(SERVERS_STAMP) $(STORAGE_STAMP)
 	@:
 
@@ -160,6 +162,9 @@ fmt: $(TOOLS_STAMP)  ## Format the code and mend what can be mended
 
 lock: $(UV_STAMP)  ## Compile the locks anew from images/locks/*.in; ARGS=--upgrade to move versions
 	@scripts/lock.sh $(ARGS)
+
+prism:  ## Build Beam's portable runner Prism with Go, for the tests of workers apart: build/prism
+	@GOBIN=$(call quoted,$(CURDIR)/build) GOFLAGS=-mod=mod CGO_ENABLED=0 go install github.com/apache/beam/sdks/v2/go/cmd/prism@v$(BEAM_VERSION)
 
 bench: setup  ## Measure the taxi pipeline and write docs/benchmarks.md, which git tracks: ARGS="--rows 10000,100000 --page FILE"
 	@$(CLIENT) -m scripts.benchmarks.bench $(ARGS)

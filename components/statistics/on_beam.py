@@ -5,14 +5,12 @@ This needs the whole library, with TensorFlow and Beam: it is imported where som
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import apache_beam as beam
 import pyarrow as pa
 import tensorflow_data_validation as tfdv
-from apache_beam.options.pipeline_options import PipelineOptions
 from tensorflow_data_validation.statistics.generators.basic_stats_generator import BasicStatsGenerator
 from tensorflow_data_validation.statistics.generators.top_k_uniques_sketch_stats_generator import (
     TopKUniquesSketchStatsGenerator,
@@ -20,6 +18,7 @@ from tensorflow_data_validation.statistics.generators.top_k_uniques_sketch_stats
 from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx_bsl.coders.example_coder import ExamplesToRecordBatchDecoder
 
+from components.runtime.data.beam import pipeline
 from components.runtime.data.records import batches
 from components.runtime.data.statistics import ComparedCounts, Statistics, find_fault, generators, tidy
 from components.runtime.stage import progress
@@ -30,13 +29,14 @@ class _Counts(ComparedCounts, TopKUniquesSketchStatsGenerator):
 
 
 def compute_with_beam(
-    files: Mapping[str, Sequence[Path]], options: Sequence[str], schema: schema_pb2.Schema | None = None
+    files: Mapping[str, Sequence[Path]], options: Sequence[str], work: Path, schema: schema_pb2.Schema | None = None
 ) -> dict[str, Statistics]:
     """Statistics of several splits by one Beam pipeline.
 
     Args:
       files: record files of each split, on storage that the runner's workers can read.
-      options: Beam's command line options; without `--runner` it is the FnApiRunner.
+      options: Beam's command line options.
+      work: folder for intermediate results, on such storage too.
       schema: as for `generators`.
 
     Returns:
@@ -45,25 +45,21 @@ def compute_with_beam(
     Raises:
       InputError: see `compute`.
     """
-    flags = list(options)
-    if not any(flag.startswith("--runner") for flag in flags):
-        flags.append("--runner=FnApiRunner")
     settings = tfdv.StatsOptions(
         add_default_generators=False, generators=generators(schema, BasicStatsGenerator, _Counts)
     )
-    with tempfile.TemporaryDirectory() as scratch:
-        with beam.Pipeline(options=PipelineOptions(flags)) as pipeline:
-            for split, paths in files.items():
-                # Our reader, not Beam's: it tells which record of which file is damaged.
-                _ = (
-                    pipeline
-                    | f"Files[{split}]" >> beam.Create([str(path) for path in paths])
-                    | f"Spread[{split}]" >> beam.Reshuffle()
-                    | f"Decode[{split}]" >> beam.FlatMap(_decode_file)
-                    | f"Statistics[{split}]" >> tfdv.GenerateStatistics(settings)
-                    | f"Write[{split}]" >> tfdv.WriteStatisticsToBinaryFile(str(Path(scratch) / f"{split}.pb"))
-                )
-        return {split: tidy(tfdv.load_stats_binary(str(Path(scratch) / f"{split}.pb"))) for split in files}
+    with pipeline(options) as run:
+        for split, paths in files.items():
+            # Our reader, not Beam's: it tells which record of which file is damaged.
+            _ = (
+                run
+                | f"Files[{split}]" >> beam.Create([str(path) for path in paths])
+                | f"Spread[{split}]" >> beam.Reshuffle()
+                | f"Decode[{split}]" >> beam.FlatMap(_decode_file)
+                | f"Statistics[{split}]" >> tfdv.GenerateStatistics(settings)
+                | f"Write[{split}]" >> tfdv.WriteStatisticsToBinaryFile(str(work / f"{split}.pb"))
+            )
+    return {split: tidy(tfdv.load_stats_binary(str(work / f"{split}.pb"))) for split in files}
 
 
 def _decode_file(path: str) -> Iterator[pa.RecordBatch]:

@@ -8,10 +8,12 @@ from components.runtime.data.storage import local_file
 from components.runtime.data.tfmd import STATISTICS_FILE, read_schema, split_order
 from components.runtime.errors import InputError
 from components.runtime.stage import imports, progress
-from components.runtime.stage.artifacts import InputArtifact, OutputArtifact
+from components.runtime.stage.artifacts import InputArtifact, OutputArtifact, remove
 from components.statistics.page import statistics_page
 from components.statistics.splits import compute_splits
 from components.statistics.summary import summarise
+
+_WORK = ".work"
 
 
 def statistics(
@@ -44,7 +46,10 @@ def statistics(
         with imports.quick():
             from components.statistics.on_beam import compute_with_beam
         with progress.counting(examples.rows(), "rows", "computing statistics with Beam"):
-            found = compute_with_beam(files, beam_options, schema)
+            work = statistics.directory() / _WORK
+            work.mkdir()
+            found = compute_with_beam(files, beam_options, work, schema)
+            remove(work)
     else:
         found = compute_splits(files, schema, examples.rows())
     rows = {split: found[split].datasets[0].num_examples if found[split].datasets else 0 for split in splits}

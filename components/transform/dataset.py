@@ -56,6 +56,8 @@ def transform_dataset(
     graph = transform_graph.directory()
     work = graph / ".work"
     work.mkdir()
+    if beam_options:
+        preprocessing.put(work / "module")
     with progress.counting(examples.rows(ANALYSED_SPLIT), "rows", f"analysing {ANALYSED_SPLIT}", repeats=True):
         analyse(train_files, preprocessing, serialised, graph, work, beam_options)
     raw_metadata = graph / tft.TFTransformOutput.RAW_METADATA_DIR
@@ -100,10 +102,9 @@ def analyse(
       InputError: preprocessing_fn or the data is wrong.
     """
     try:
-        run = pipeline(beam_options)
         # Reshuffled elements go to all workers, but in an order that differs from run to run.
         # A second pass over the data reads the files again, rather than keep all batches in memory.
-        with run, tft_beam.Context(temp_dir=str(work), use_deep_copy_optimization=True):
+        with pipeline(beam_options) as run, tft_beam.Context(temp_dir=str(work), use_deep_copy_optimization=True):
             batches = run | "Files" >> beam.Create(files, reshuffle=bool(beam_options))
             batches |= "Read" >> beam.FlatMap(_read, schema=schema).with_output_types(pa.RecordBatch)
             learned = (batches, tensor_io(schema).TensorAdapterConfig()) | tft_beam.AnalyzeDataset(preprocessing)

@@ -6,13 +6,16 @@ import difflib
 import functools
 import inspect
 import json
+import shutil
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import tensorflow as tf
 
-from components.runtime.data.storage import origin
+from components.runtime.data.storage import local_file, origin
 from components.runtime.errors import InputError
+from components.runtime.launch import module_code
 from components.runtime.module_file.loading import call, load_function
 
 FUNCTION = "preprocessing_fn"
@@ -37,7 +40,7 @@ class _Inputs(dict[str, Any]):
 
 
 class Preprocessing:
-    """A callable that Beam can send to a worker: it travels as the file's path, and is loaded where it arrives."""
+    """A callable that Beam can send to a worker: it travels as a path, and is loaded from there where it arrives."""
 
     def __init__(self, module_file: str, custom_config: dict[str, Any]) -> None:
         """Loads the function.
@@ -49,12 +52,27 @@ class Preprocessing:
         Raises:
           InputError: the file does not load or has no such function.
         """
-        self._module_file = module_file
+        self._travels_as = module_file
         self._config = json.dumps(custom_config)
         self._function = _load(module_file)
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
-        return Preprocessing, (self._module_file, json.loads(self._config))
+        return Preprocessing, (self._travels_as, json.loads(self._config))
+
+    def put(self, folder: Path) -> None:
+        """Copies the file, and what it imports and reads beside it, to where workers elsewhere find it.
+
+        Args:
+          folder: on storage that they share with this process.
+        """
+        module = local_file(self._travels_as).resolve()
+        for name, file in module_code.files_of(module, Path.cwd()).items():
+            # (What is the project's is in the image of the workers as it is in that of the stage.)
+            if not name.startswith(":/"):
+                place = folder / name
+                place.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(file, place)
+        self._travels_as = str(folder / module.name)
 
     def __call__(self, inputs: Tensors) -> Tensors:
         """Calls the user's function.

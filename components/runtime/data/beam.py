@@ -1,8 +1,12 @@
-"""What stages on Beam share: the runner and its options, and reading tf.Examples as Arrow batches."""
+"""What stages on Beam share: the runner and its options, and reading tf.Examples as Arrow batches.
+
+Workers see nothing of the stage but what lies in its artifacts: what they need of files is put there.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +16,8 @@ from components.runtime.errors import InputError
 if TYPE_CHECKING:
     import apache_beam
     import pyarrow
+
+_LONGEST_JOB_SECONDS = 30 * 24 * 3600
 
 RUNNER = "FnApiRunner"
 """Runs in this process. Beam's default, the DirectRunner, first tries to download another runner."""
@@ -24,26 +30,44 @@ BATCH_LARGE_ROWS = 32
 decoded they take ten to forty times their bytes, all of a batch at once."""
 
 
-def pipeline(beam_options: Sequence[str]) -> apache_beam.Pipeline:
-    """Returns an empty pipeline on the runner that the options name; in this process when they name none.
+@contextmanager
+def pipeline(beam_options: Sequence[str]) -> Iterator[apache_beam.Pipeline]:
+    """An empty pipeline, which runs when the context is left: on the runner that the options name, else in this process.
 
     Args:
       beam_options: Beam's command line options, such as `--runner=FlinkRunner`.
 
     Raises:
-      InputError: an option is malformed, or there is no such runner.
+      InputError: an option is malformed, there is no such runner, or what answers is no job server.
+      TransientError: the job server or its workers do not answer, or were lost.
     """
     import apache_beam
 
     options = _options(beam_options)
     try:
-        return apache_beam.Pipeline(options=options)
+        made = apache_beam.Pipeline(options=options)
     except (ValueError, ImportError, AttributeError) as error:
         raise InputError(f"beam_options {list(beam_options)}: {error}; correct the options in the settings") from error
+    endpoint = _job_endpoint(options)
+    if not endpoint:
+        with made:
+            yield made
+        return
+
+    from components.runtime.data import beam_faults
+
+    try:
+        with made:
+            yield made
+            beam_faults.check_job_server(endpoint)
+    except Exception as error:
+        if fault := beam_faults.explained(error, endpoint):
+            raise fault from error
+        raise
 
 
 def _options(beam_options: Sequence[str]) -> Any:
-    from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
+    from apache_beam.options.pipeline_options import PipelineOptions, PortableOptions, SetupOptions, StandardOptions
 
     class Options(PipelineOptions):
         """Parses each kind of option once; Beam asks for some of them at every step, which costs a second in all."""
@@ -69,8 +93,22 @@ def _options(beam_options: Sequence[str]) -> Any:
     except SystemExit:
         # Beam's parser has printed the reason and ends the program.
         raise InputError(f"beam_options {list(beam_options)}: a value is not valid, the log says which") from None
-    standard.runner = standard.runner or RUNNER
+    portable = options.view_as(PortableOptions)
+    standard.runner = standard.runner or ("PortableRunner" if portable.job_endpoint else RUNNER)
+    # What is in this process's main module is no code of ours, and no worker would find it.
+    options.view_as(SetupOptions).save_main_session = False
+    if not any(option.startswith(("--job_server_timeout", "--job-server-timeout")) for option in beam_options):
+        # Beam ends the watch over a job after so many seconds too; whether there is a server is asked before.
+        portable.job_server_timeout = _LONGEST_JOB_SECONDS
     return options
+
+
+def _job_endpoint(options: Any) -> str:
+    """Host and port of the job server, where there is one outside of this process."""
+    from apache_beam.options.pipeline_options import PortableOptions
+
+    endpoint = options.view_as(PortableOptions).job_endpoint
+    return endpoint if endpoint and endpoint != "embed" else ""
 
 
 def data_files(folder: Path) -> list[str]:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import socket
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import grpc
 import pytest
+from apache_beam.options.pipeline_options import PortableOptions, StandardOptions
 from tensorflow_metadata.proto.v0 import schema_pb2
 
-from components.runtime.data import beam, examples, tfrecord
-from components.runtime.errors import InputError
+from components.runtime.data import beam, beam_faults, examples, tfrecord
+from components.runtime.errors import InputError, TransientError
 
 SCHEMA = schema_pb2.Schema(feature=[schema_pb2.Feature(name="v", type=schema_pb2.BYTES)]).SerializeToString()
 
@@ -46,6 +50,48 @@ def test_hidden_files_are_no_data(tmp_path: Path) -> None:
     assert beam.data_files(tmp_path) == [str(tmp_path / "a.gz"), str(tmp_path / "b.gz")]
 
 
-def test_the_runner_is_in_this_process_unless_named() -> None:
-    assert type(beam.pipeline([]).runner).__name__ == "FnApiRunner"
-    assert type(beam.pipeline(["--runner=PrismRunner"]).runner).__name__ == "PrismRunner"
+@pytest.mark.parametrize(
+    ("options", "runner"),
+    [
+        ([], "FnApiRunner"),
+        (["--runner=PrismRunner"], "PrismRunner"),
+        (["--job_endpoint=localhost:8099"], "PortableRunner"),
+    ],
+)
+def test_the_runner_is_in_this_process_unless_named(options: list[str], runner: str) -> None:
+    assert beam._options(options).view_as(StandardOptions).runner == runner
+
+
+def test_a_long_job_is_watched_to_its_end() -> None:
+    def seconds(*options: str) -> int:
+        found: int = beam._options(["--job_endpoint=localhost:8099", *options]).view_as(PortableOptions).job_server_timeout
+        return found
+
+    assert seconds() > 7 * 24 * 3600
+    assert seconds("--job_server_timeout=60") == 60
+
+
+def test_no_job_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(beam_faults, "CONNECT_SECONDS", 0.2)
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        endpoint = f"localhost:{free.getsockname()[1]}"
+        with (
+            pytest.raises(TransientError, match=rf"no job server answers at {endpoint} within 0\.2 s; start it, or"),
+            beam.pipeline([f"--job_endpoint={endpoint}", "--environment_type=LOOPBACK"]),
+        ):
+            pass
+
+
+def test_another_server_in_place_of_the_job_server() -> None:
+    server = grpc.server(ThreadPoolExecutor(1))
+    endpoint = f"localhost:{server.add_insecure_port('localhost:0')}"
+    server.start()
+    try:
+        with (
+            pytest.raises(InputError, match=rf"what answers at {endpoint} is no job server of Beam \(UNIMPLEMENTED"),
+            beam.pipeline([f"--job_endpoint={endpoint}", "--environment_type=LOOPBACK"]),
+        ):
+            pass
+    finally:
+        server.stop(None)

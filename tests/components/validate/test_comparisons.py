@@ -36,7 +36,7 @@ def statistics_of(
     examples = write_examples(folder / "examples", splits)
     files = {split: list((examples / f"Split-{split}").glob("*.gz")) for split in splits}
     if beam:
-        return compute_with_beam(files, [], schema)
+        return compute_with_beam(files, [], folder, schema)
     return {split: compute(paths, lambda _: None, schema) for split, paths in files.items()}
 
 

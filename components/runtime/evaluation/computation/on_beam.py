@@ -4,18 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import apache_beam as beam
 import tensorflow_model_analysis as tfma
-from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 from tensorflow_metadata.proto.v0 import schema_pb2
 from tensorflow_model_analysis import constants
 from tensorflow_model_analysis.proto import config_pb2
 from tfx_bsl.tfxio import tensor_adapter, tf_example_record
 
+from components.runtime.data.beam import pipeline
 from components.runtime.evaluation.computation import counts, resampling
-
-DEFAULT_RUNNER = "FnApiRunner"
-"""Beam's own default first tries to download another runner."""
 
 MODEL_LOCATION, BASELINE_LOCATION = "model", "baseline_model"
 """What stands in the result for the models' paths, which differ from machine to machine."""
@@ -78,12 +74,9 @@ def analyse(
         # Of the resampling behind confidence intervals: the same examples give the same intervals.
         random_seed_for_testing=resampling.SEED,
     )
-    options = PipelineOptions(beam_options)
-    if options.view_as(StandardOptions).runner is None:
-        options.view_as(StandardOptions).runner = DEFAULT_RUNNER
-    with beam.Pipeline(options=options) as pipeline:
+    with pipeline(beam_options) as run:
         _ = (
-            pipeline
+            run
             | "ReadExamples" >> reader.BeamSource(batch_rows)
             | "Evaluate"
             >> tfma.ExtractEvaluateAndWriteResults(
