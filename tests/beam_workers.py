@@ -9,7 +9,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,7 +74,12 @@ def workers(folder: Path, environment: str, hidden: Path) -> Iterator[Workers]:
             [str(prism()), f"--job_port={jobs}", "--serve_http=false"], stdout=server_log, stderr=server_log
         )
         started = subprocess.Popen(
-            [*_without(hidden), *serve], cwd=app, env=variables, stdout=pool_log, stderr=pool_log, start_new_session=True
+            [*_without(hidden), *serve],
+            cwd=app,
+            env=variables,
+            stdout=pool_log,
+            stderr=pool_log,
+            start_new_session=True,
         )
         try:
             for port in (jobs, pool):
@@ -91,7 +96,8 @@ def workers(folder: Path, environment: str, hidden: Path) -> Iterator[Workers]:
             )
         finally:
             # The pool's workers are in its group, and do not end with it.
-            os.killpg(started.pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):
+                os.killpg(started.pid, signal.SIGKILL)
             server.kill()
             started.wait()
             server.wait()

@@ -39,7 +39,7 @@ OBJECT_FILES = sorted(
     if file.name != "kustomization.yaml" and file.parent.name not in ("schedules", "config")
 )
 OBJECTS = [thing for file in OBJECT_FILES for thing in documents(file)]
-CUSTOM_KINDS = {"PodMonitor", "HTTPRoute"}
+CUSTOM_KINDS = {"PodMonitor", "HTTPRoute", "FlinkDeployment"}
 METRICS = "/monitoring/prometheus/metrics"
 SERVED = "taxi"
 
@@ -336,6 +336,73 @@ def test_files_of_the_server_are_those_that_are_mounted() -> None:
     assert int(flags()["model_config_file_poll_wait_seconds"]) > 0
     assert int(flags()["file_system_poll_wait_seconds"]) > 0
     assert flags()["allow_version_labels_for_unavailable_models"] == "true"
+
+
+# --- Beam
+
+
+def beam(variant: str) -> dict[str, Object]:
+    """The containers of a kind of workers, by name."""
+    if variant == "prism":
+        containers = the("Deployment", "beam")["spec"]["template"]["spec"]["containers"]
+    else:
+        pods = the("FlinkDeployment", "beam-flink")["spec"]["taskManager"]["podTemplate"]
+        containers = pods["spec"]["containers"]
+    return {container["name"]: container for container in containers}
+
+
+@pytest.mark.parametrize("variant", ["prism", "flink"])
+def test_workers_of_beam_are_pools_of_the_stages_packages(variant: str) -> None:
+    found = beam(variant)
+    ports = {}
+    for each in ("workers-ml", "workers-data"):
+        assert found[each]["image"] == "millrace/fused"
+        assert found[each]["command"] == ["python", "-m", "apache_beam.runners.worker.worker_pool_main"]
+        ports[each] = found[each]["args"]
+        assert {"name": "millrace", "mountPath": "/millrace"} in found[each]["volumeMounts"]
+    # As docs/scale.md has them in beam_options.
+    assert ports == {"workers-ml": ["--service_port=50001"], "workers-data": ["--service_port=50002"]}
+    assert "env" not in found["workers-ml"]
+    [path] = found["workers-data"]["env"]
+    places = (ROOT / "images/base/all.Dockerfile").read_text()
+    assert path["value"].split(":")[0].removesuffix("/bin") in places
+
+
+def test_pods_of_flink_pass_restricted() -> None:
+    flink = the("FlinkDeployment", "beam-flink")["spec"]
+    for container in beam("flink").values():
+        pod = {**flink["podTemplate"]["spec"], "containers": [container]}
+        # (Flink's own writes its configuration into its image.)
+        errors = [
+            each
+            for each in pod_security_errors(pod)
+            if "writable" not in each or container["name"] != "flink-main-container"
+        ]
+        assert errors == []
+
+
+def test_job_server_is_of_the_beam_that_stages_have() -> None:
+    kustomization = yaml.safe_load((MANIFESTS / "beam/flink/kustomization.yaml").read_text())
+    [image] = kustomization["images"]
+    lock = (ROOT / "images/locks/ml.txt").read_text()
+    assert f"\napache-beam=={image['newTag']} " in re.sub(r"apache-beam\[[^]]*\]", "apache-beam", lock)
+    version = the("FlinkDeployment", "beam-flink")["spec"]["flinkVersion"].removeprefix("v").replace("_", ".")
+    assert image["newName"] == f"apache/beam_flink{version}_job_server"
+    assert the("FlinkDeployment", "beam-flink")["spec"]["image"].startswith(f"flink:{version}-")
+    arguments = the("Deployment", "beam-flink-jobs")["spec"]["template"]["spec"]["containers"][0]["args"]
+    assert "--flink-master=beam-flink-rest:8081" in arguments
+    assert f"--job-host={the('Service', 'beam-flink-jobs')['metadata']['name']}" in arguments
+
+
+def test_stages_reach_the_job_server_and_nobody_else_does() -> None:
+    for server, door in (("beam", "allow-beam"), ("beam-flink-jobs", "allow-beam-flink")):
+        opened, entered = the("NetworkPolicy", door)["spec"], the("NetworkPolicy", server)["spec"]
+        assert entered["ingress"][0]["from"] == [{"podSelector": opened["podSelector"]}]
+        assert entered["ingress"][0]["ports"] == opened["egress"][0]["ports"]
+        labels = the("Deployment", server)["spec"]["template"]["metadata"]["labels"]
+        assert entered["podSelector"]["matchLabels"].items() <= labels.items()
+        assert opened["egress"][0]["to"][0]["podSelector"]["matchLabels"].items() <= labels.items()
+        assert the("Service", server)["spec"]["selector"] == labels
 
 
 READ_MODEL_CONFIG = """

@@ -64,7 +64,9 @@ def test_the_runner_is_in_this_process_unless_named(options: list[str], runner: 
 
 def test_a_long_job_is_watched_to_its_end() -> None:
     def seconds(*options: str) -> int:
-        found: int = beam._options(["--job_endpoint=localhost:8099", *options]).view_as(PortableOptions).job_server_timeout
+        found: int = (
+            beam._options(["--job_endpoint=localhost:8099", *options]).view_as(PortableOptions).job_server_timeout
+        )
         return found
 
     assert seconds() > 7 * 24 * 3600
