@@ -88,6 +88,7 @@ def workers(folder: Path, environment: str, hidden: Path) -> Iterator[Workers]:
                 [
                     "--runner=PortableRunner",
                     f"--job_endpoint=localhost:{jobs}",
+                    f"--artifact_endpoint=localhost:{jobs}",
                     "--environment_type=EXTERNAL",
                     f"--environment_config=localhost:{pool}",
                 ],

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from tensorflow_metadata.proto.v0 import schema_pb2
@@ -10,7 +13,7 @@ from tensorflow_model_analysis.proto import config_pb2
 
 from components.evaluate import outputs
 from components.evaluate.page import gallery, page
-from components.runtime.data.storage import shown
+from components.runtime.data.storage import local_file, shown
 from components.runtime.errors import InputError
 from components.runtime.evaluation.computation import batches, class_names, fitting, local, on_beam
 from components.runtime.evaluation.computation.counts import Counts, rows_with_nan
@@ -22,10 +25,13 @@ from components.runtime.evaluation.examples import check_labels, check_rows, che
 from components.runtime.evaluation.faults import PredictsNaN, explained, nan_fault
 from components.runtime.evaluation.metrics import regression, segmentation
 from components.runtime.evaluation.verdict.verdict import judge, sets_thresholds
+from components.runtime.launch import module_code
 from components.runtime.publish import serving
-from components.runtime.stage.artifacts import InputArtifact, OutputArtifact
+from components.runtime.stage.artifacts import InputArtifact, OutputArtifact, remove
 from components.runtime.stage.progress import counting
 from components.runtime.stage.progress import report as progress
+
+_WORK = ".work"
 
 
 def evaluate(
@@ -95,9 +101,12 @@ def evaluate(
                     loaded = {name: batches.Model(folder, specs[name]) for name, folder in folders.items()}
                     return local.analyse(files, location, asked, loaded, read_schema, evaluation.directory())
             rows = _batch_rows(files, asked, models)
-            with counting(examples.rows(*example_splits), "rows", f"evaluating on {location} with Beam"):
+            with (
+                counting(examples.rows(*example_splits), "rows", f"evaluating on {location} with Beam"),
+                _code_of_metrics(eval_config_file, evaluation.directory() / _WORK) as code,
+            ):
                 return on_beam.analyse(
-                    files, location, asked, folders, read_schema, evaluation.directory(), beam_options, rows
+                    files, location, asked, folders, read_schema, evaluation.directory(), beam_options, rows, code
                 )
         except Exception as error:
             check_labels(unlabelled(files, asked, models), candidate_spec)
@@ -136,6 +145,17 @@ def evaluate(
     evaluation.metadata |= {"rows": counts.rows, "slices": len(results.slices)}
     progress(f"{'blessed' if verdict.blessed else 'not blessed'}: {verdict.reason}")
     return {"blessed": verdict.blessed}
+
+
+@contextmanager
+def _code_of_metrics(file: str, folder: Path) -> Iterator[Path | None]:
+    """The modules of the user's own metrics, for a while where workers see them; None where there are none."""
+    files = module_code.files_of_metrics(local_file(file), Path.cwd())
+    module_code.put(files, folder)
+    try:
+        yield folder if folder.exists() else None
+    finally:
+        remove(folder)
 
 
 def _try_metrics(

@@ -6,7 +6,6 @@ import difflib
 import functools
 import inspect
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -66,12 +65,7 @@ class Preprocessing:
           folder: on storage that they share with this process.
         """
         module = local_file(self._travels_as).resolve()
-        for name, file in module_code.files_of(module, Path.cwd()).items():
-            # (What is the project's is in the image of the workers as it is in that of the stage.)
-            if not name.startswith(":/"):
-                place = folder / name
-                place.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(file, place)
+        module_code.put(module_code.files_of(module, Path.cwd()), folder)
         self._travels_as = str(folder / module.name)
 
     def __call__(self, inputs: Tensors) -> Tensors:

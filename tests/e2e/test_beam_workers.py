@@ -22,6 +22,40 @@ from tests.support import ROOT, StageResult, executor_input
 
 pytestmark = pytest.mark.slow
 
+METRIC = """
+import apache_beam as beam
+from tensorflow_model_analysis.metrics import metric_types
+
+import names
+
+
+class Sum(beam.CombineFn):
+    def __init__(self, key):
+        self.key = key
+
+    def create_accumulator(self):
+        return 0.0
+
+    def add_input(self, accumulator, element):
+        return accumulator + float(element.labels[0])
+
+    def merge_accumulators(self, accumulators):
+        return sum(accumulators)
+
+    def extract_output(self, accumulator):
+        return {self.key: accumulator * names.FACTOR}
+
+
+def compute(name, **_):
+    key = metric_types.MetricKey(name)
+    return [metric_types.MetricComputation(keys=[key], preprocessors=None, combiner=Sum(key))]
+
+
+class Generous(metric_types.Metric):
+    def __init__(self, name="generous"):
+        super().__init__(compute, name=name)
+"""
+
 INFER: dict[str, Any] = {
     "example_splits": [],
     "output_format": "parquet",
@@ -52,14 +86,12 @@ def ml_workers(tmp_path_factory: pytest.TempPathFactory, own: Path) -> Iterator[
         yield found
 
 
-def again(taxi: Run, stage: str, folder: Path, own: Path, options: list[str]) -> StageResult:
+def again(taxi: Run, stage: str, folder: Path, own: Path, options: list[str], **parameters: str) -> StageResult:
     """Runs a stage of a run once more, with other options of Beam."""
     record = taxi.execution(stage)
-    parameters = record["parameters"] | {"beam_options": options}
-    if "module_file" in parameters:
-        parameters["module_file"] = str(own / "taxi" / "preprocessing.py")
+    given = record["parameters"] | {"beam_options": options} | parameters
     return stage_process(
-        stage, folder, own, parameters, record["inputs"], list(record["outputs"]), list(record["output_parameters"])
+        stage, folder, own, given, record["inputs"], list(record["outputs"]), list(record["output_parameters"])
     )
 
 
@@ -126,10 +158,14 @@ def test_statistics_are_the_same_bytes(taxi: Run, data_workers: Workers, own: Pa
     made = again(taxi, "statistics", tmp_path / "statistics", own, data_workers.options)
     assert made.exit_code == 0, made.stderr
     assert file_digests(made.folder / "statistics") == file_digests(taxi.path("statistics", "statistics"))
+    # The workers tell how far they are.
+    rows = taxi.metadata("ingest", "examples")["rows"]
+    assert f"[{rows}/{rows} rows] computing statistics" in made.stdout
 
 
 def test_transformed_examples_are_the_same_bytes(taxi: Run, ml_workers: Workers, own: Path, tmp_path: Path) -> None:
-    made = again(taxi, "transform", tmp_path / "transform", own, ml_workers.options)
+    module = str(own / "taxi" / "preprocessing.py")
+    made = again(taxi, "transform", tmp_path / "transform", own, ml_workers.options, module_file=module)
     assert made.exit_code == 0, made.stderr
     for name in ("transformed_examples", "transform_graph"):
         found, expected = file_digests(made.folder / name), file_digests(taxi.path("transform", name))
@@ -141,14 +177,25 @@ def test_transformed_examples_are_the_same_bytes(taxi: Run, ml_workers: Workers,
 
 
 def test_the_evaluation_is_the_same(taxi: Run, ml_workers: Workers, own: Path, tmp_path: Path) -> None:
-    made = again(taxi, "evaluate", tmp_path / "evaluate", own, ml_workers.options)
-    assert made.exit_code == 0, made.stderr
+    config = own / "taxi" / "evaluation.pbtxt"
+    (own / "taxi" / "generous_tips.py").write_text(METRIC)
+    (own / "taxi" / "names.py").write_text("FACTOR = 2\n")
+    with config.open("a") as text:
+        text.write('metrics_specs { metrics { class_name: "Generous" module: "generous_tips" } }\n')
+    here, there = (
+        again(taxi, "evaluate", tmp_path / name, own, options, eval_config_file=str(config))
+        for name, options in (("here", []), ("workers", ml_workers.options))
+    )
+    assert (here.exit_code, there.exit_code) == (0, 0), here.stderr + there.stderr
     for name in ("metrics", "classification"):
-        found = {key: value for key, value in made.metadata(name).items() if key not in BOOKKEEPING}
-        expected = taxi.metadata("evaluate", name).items()
-        assert found == {key: value for key, value in expected if key not in BOOKKEEPING}
+        facts = [
+            {key: value for key, value in made.metadata(name).items() if key not in BOOKKEEPING}
+            for made in (here, there)
+        ]
+        assert facts[0] == facts[1]
+    assert here.metadata("metrics")["generous"] > 0
     # With every metric of every slice, to the last digit.
-    assert file_digests(made.folder / "blessing") == file_digests(taxi.path("evaluate", "blessing"))
+    assert file_digests(here.folder / "blessing") == file_digests(there.folder / "blessing")
 
 
 def test_predictions_are_the_same_bytes(taxi: Run, ml_workers: Workers, own: Path, tmp_path: Path) -> None:

@@ -22,6 +22,8 @@ _LONGEST_JOB_SECONDS = 30 * 24 * 3600
 RUNNER = "FnApiRunner"
 """Runs in this process. Beam's default, the DirectRunner, first tries to download another runner."""
 
+_IN_THIS_PROCESS = (RUNNER, "DirectRunner", "SwitchingDirectRunner", "BundleBasedDirectRunner")
+
 BATCH_ROWS = 4096
 BATCH_BYTES = 16 << 20
 LARGE_ROW_BYTES = 16 << 10
@@ -32,7 +34,7 @@ decoded they take ten to forty times their bytes, all of a batch at once."""
 
 @contextmanager
 def pipeline(beam_options: Sequence[str]) -> Iterator[apache_beam.Pipeline]:
-    """An empty pipeline, which runs when the context is left: on the runner that the options name, else in this process.
+    """An empty pipeline, which runs when the context is left, where the options say, else in this process.
 
     Args:
       beam_options: Beam's command line options, such as `--runner=FlinkRunner`.
@@ -48,20 +50,21 @@ def pipeline(beam_options: Sequence[str]) -> Iterator[apache_beam.Pipeline]:
         made = apache_beam.Pipeline(options=options)
     except (ValueError, ImportError, AttributeError) as error:
         raise InputError(f"beam_options {list(beam_options)}: {error}; correct the options in the settings") from error
-    endpoint = _job_endpoint(options)
-    if not endpoint:
+    if type(made.runner).__name__ in _IN_THIS_PROCESS:
         with made:
             yield made
         return
 
-    from components.runtime.data import beam_faults
+    from components.runtime.data import beam_faults, beam_progress
 
+    endpoint = _job_endpoint(options)
     try:
-        with made:
+        with beam_progress.followed(made), made:
             yield made
-            beam_faults.check_job_server(endpoint)
+            if endpoint:
+                beam_faults.check_job_server(endpoint)
     except Exception as error:
-        if fault := beam_faults.explained(error, endpoint):
+        if endpoint and (fault := beam_faults.explained(error, endpoint)):
             raise fault from error
         raise
 

@@ -11,8 +11,9 @@ import ast
 import glob
 import os
 import re
+import shutil
 import sys
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 
@@ -65,6 +66,18 @@ def files_of_metrics(configuration: Path, elsewhere: Path) -> dict[str, Path]:
     code = _Code(configuration.resolve().parent, elsewhere)
     names = (name.decode() for name in _METRIC_MODULE.findall(configuration.read_bytes()))
     return code.files({file for name in names for file in code.imported(name)})
+
+
+def put(files: Mapping[str, Path], folder: Path) -> None:
+    """Copies what `files_of` or `files_of_metrics` found below a folder to another, which workers elsewhere see.
+
+    What is the project's is in their image as it is in that of the stage.
+    """
+    for name, file in files.items():
+        if not name.startswith(":/"):
+            place = folder / name
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, place)
 
 
 class _Code:

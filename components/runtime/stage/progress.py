@@ -7,6 +7,7 @@ A line is a text, or says how far the stage is, in a form that a person reads in
 from __future__ import annotations
 
 import re
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -17,6 +18,8 @@ from components.runtime.text.visible import in_one_line
 
 PREFIX = "progress: "
 STARTED = "started"
+COUNTER = ("millrace", "advanced")
+"""Namespace and name of Beam's counter."""
 WAITS = "waits for "
 """What a line begins with of a stage that itself does nothing until somebody else has done something."""
 
@@ -180,6 +183,12 @@ def counting(total: int | None, unit: str, text: str, *, repeats: bool = False) 
 
 
 def advance(number: int = 1) -> None:
-    """Counts what has been done; where nobody is counting, as in a worker on another machine, nothing happens."""
+    """Counts what has been done: in a worker of Beam elsewhere by its counter, which the stage reads (`beam_progress`).
+
+    Where nobody is counting nothing happens.
+    """
     if _tally:
         _tally.add(number)
+    elif metrics := sys.modules.get("apache_beam.metrics.metric"):
+        # (Outside of a pipeline it counts nothing.)
+        metrics.Metrics.counter(*COUNTER).inc(number)

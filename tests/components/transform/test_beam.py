@@ -6,13 +6,15 @@ import socket
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import apache_beam
 import grpc
 import pytest
 from apache_beam.options.pipeline_options import PortableOptions, StandardOptions
 from tensorflow_metadata.proto.v0 import schema_pb2
 
-from components.runtime.data import beam, beam_faults, examples, tfrecord
+from components.runtime.data import beam, beam_faults, beam_progress, examples, tfrecord
 from components.runtime.errors import InputError, TransientError
+from components.runtime.stage import progress
 
 SCHEMA = schema_pb2.Schema(feature=[schema_pb2.Feature(name="v", type=schema_pb2.BYTES)]).SerializeToString()
 
@@ -97,3 +99,12 @@ def test_another_server_in_place_of_the_job_server() -> None:
             pass
     finally:
         server.stop(None)
+
+
+def test_what_workers_count_is_counted_here(capsys: pytest.CaptureFixture[str]) -> None:
+    # In this process, but as in another: nobody counts while it runs.
+    with apache_beam.Pipeline(options=beam._options([])) as made:
+        _ = made | apache_beam.Create([2, 40]) | apache_beam.Map(progress.advance)
+    with progress.counting(42, "rows", "counting"), beam_progress.followed(made):
+        pass
+    assert "[42/42 rows] counting" in capsys.readouterr().out

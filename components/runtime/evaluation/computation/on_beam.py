@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import copyreg
+import sys
 from pathlib import Path
 
 import tensorflow_model_analysis as tfma
+from apache_beam.internal import cloudpickle
 from tensorflow_metadata.proto.v0 import schema_pb2
 from tensorflow_model_analysis import constants
 from tensorflow_model_analysis.proto import config_pb2
@@ -26,6 +29,7 @@ def analyse(
     target: Path,
     beam_options: list[str],
     batch_rows: int | None = None,
+    code: Path | None = None,
 ) -> counts.Counts:
     """Evaluates models on tf.Examples and writes TFMA's result directory.
 
@@ -38,6 +42,7 @@ def analyse(
       target: folder to write to.
       beam_options: command line options of Beam.
       batch_rows: examples that go through a model at once; without it Beam decides, up to a thousand.
+      code: folder with the modules of the user's own metrics, where workers see it; None where there are none.
 
     Returns:
       What was read.
@@ -74,6 +79,8 @@ def analyse(
         # Of the resampling behind confidence intervals: the same examples give the same intervals.
         random_seed_for_testing=resampling.SEED,
     )
+    if code is not None:
+        _carry_own_metrics(code)
     with pipeline(beam_options) as run:
         _ = (
             run
@@ -88,3 +95,20 @@ def analyse(
             )
         )
     return counts.read(target)
+
+
+def _carry_own_metrics(code: Path) -> None:
+    """Has workers find the user's own metrics, which TFMA imports there by the names that a configuration has.
+
+    What of them is in the pipeline itself travels by value: it may arrive before any configuration does.
+    """
+    names = {file.relative_to(code).with_suffix("").as_posix().replace("/", ".") for file in code.rglob("*.py")}
+    for name in names & sys.modules.keys():
+        cloudpickle.register_pickle_by_value(sys.modules[name])
+    copyreg.pickle(config_pb2.EvalConfig, lambda message: (_configuration, (message.SerializeToString(), str(code))))
+
+
+def _configuration(serialised: bytes, code: str) -> config_pb2.EvalConfig:
+    if code not in sys.path:
+        sys.path.append(code)
+    return config_pb2.EvalConfig.FromString(serialised)
