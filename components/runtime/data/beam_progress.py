@@ -44,6 +44,8 @@ def _done(pipeline: Any) -> int:
     if result is None:
         return 0
     wanted = MetricsFilter().with_namespace(progress.COUNTER[0]).with_name(progress.COUNTER[1])
+    # It would keep its first answer, of a pipeline that has only begun.
+    result._metrics = None
     try:
         counters = result.metrics().query(wanted)["counters"]
     except Exception:
