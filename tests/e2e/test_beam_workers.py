@@ -224,6 +224,15 @@ def test_a_damaged_file_is_told_as_here(data_workers: Workers, own: Path, tmp_pa
     assert (code, str(file) in error) == (65, True), error
 
 
+def test_artifacts_that_workers_do_not_see(data_workers: Workers, own: Path, tmp_path: Path) -> None:
+    file = own / "examples" / "Split-train" / "data.gz"
+    file.parent.mkdir(parents=True)
+    tfrecord.write(file, [examples.encode({"x": 1.0})])
+    process = count(own / "examples", tmp_path / "out", own, data_workers.options)
+    code, error = failed(process, tmp_path / "out")
+    assert (code, f"do not see {file};" in error) == (65, True), error
+
+
 def test_no_pool_answers(own: Path, tmp_path: Path, taxi: Run) -> None:
     with workers(tmp_path, "data", own) as ended:
         os.killpg(ended.pool.pid, signal.SIGKILL)

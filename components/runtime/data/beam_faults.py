@@ -18,6 +18,8 @@ _LOST_WORKER = re.compile(
     r"|SDK harness.{0,80}(died|disconnect)|TaskManager.{0,200}no longer (reachable|available)"
 )
 
+_UNSEEN = re.compile(r"FileNotFoundError: \[Errno 2\] No such file or directory: '([^']+)'")
+
 
 def check_job_server(endpoint: str) -> None:
     """Returns when a job server of Beam answers there.
@@ -63,6 +65,11 @@ def explained(error: Exception, endpoint: str) -> StageError | None:
             "such as a worker pool that does not answer: start both again"
         )
     text = " ".join(str(error).split())
+    if unseen := _UNSEEN.search(text):
+        return InputError(
+            f"the workers of the job server at {endpoint} do not see {unseen[1]}; they need the artifacts at the same "
+            "path as the stage: mount the same volume there"
+        )
     if _LOST_WORKER.search(text):
         return TransientError(
             f"the job server at {endpoint} lost its workers: {text[:_LONGEST_TEXT]}; their log says why, such as too "
