@@ -120,8 +120,8 @@ def _refusals(target: Target, earlier: list[Begun], version: int, wanted: Window
                 ended += ", and pushed nothing that is in service"
             yield (
                 each.run,
-                f"{each.run}, on the same data ({each.data}) for version {each.version}, {ended}; new data begins another, "
-                "and so does a person (docs/watch.md)",
+                f"{each.run}, on the same data ({each.data}) for version {each.version}, {ended}; new data begins "
+                "another, and so does a person (docs/watch.md)",
             )
 
 
