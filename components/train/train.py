@@ -17,19 +17,23 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 from components.runtime.data.storage import shown
 from components.runtime.errors import InputError
-from components.runtime.module_file import distillation, loading, training_input
+from components.runtime.module_file import distillation, keras_workers, loading, training_input, workers
 from components.runtime.module_file import hyperparameters as hyperparameter_files
 from components.runtime.module_file.keras_saving import servable_variables
 from components.runtime.publish import serving as serving_files
 from components.runtime.stage import progress
 from components.runtime.stage.artifacts import InputArtifact, OutputArtifact
 from components.runtime.text.redaction import redact
-from components.train import weights
+from components.train import checkpoints, weights, worker_processes
+from components.train.history import History
 from components.train.page import page
-from components.train.watch import History, watching
+from components.train.watch import watching
 
 SERVING_FOLDER = "Format-Serving"
 EVAL_FOLDER = "Format-TFMA"
+
+_OWN = (distillation.KEY, workers.KEY)
+"""Keys of custom_config that are the stage's."""
 
 
 def train(
@@ -75,17 +79,32 @@ def train(
     training_input.quieten()
     chosen = _hyperparameters(hyperparameters, hyperparameters_file)
     base = None if base_model is None or base_model.is_empty else serving_files.saved_model(base_model).absolute()
-    handed_on = {name: value for name, value in custom_config.items() if name != distillation.KEY}
+    handed_on = {name: value for name, value in custom_config.items() if name not in _OWN}
+    asked = workers.options(custom_config)
     distil = distillation.options(custom_config[distillation.KEY]) if distillation.KEY in custom_config else None
     teacher = base if distil else None
     if distil and not distil["warm_start"]:
         base = None
     serving = model.directory() / SERVING_FOLDER
-    run_fn = loading.load_function(module_file, "run_fn")
     history = History(train_steps, str(transformed_examples.metadata.get("not_finite") or ""))
-    keras.utils.set_random_seed(seed)
+    kept = None
+    if asked.checkpoint_directory:
+        inputs = {"examples": transformed_examples, "graph": transform_graph, "schema": schema, "base": base_model}
+        said = {"module_file": module_file, "hyperparameters_file": hyperparameters_file, "seed": seed}
+        said |= {"train_steps": train_steps, "eval_steps": eval_steps, "custom_config": custom_config}
+        key = checkpoints.key(inputs | {"hyperparameters": hyperparameters}, said)
+        kept = checkpoints.Checkpoints(asked.checkpoint_directory, key, history)
     started = time.monotonic()
-    with tempfile.TemporaryDirectory() as scratch, watching(history), servable_variables():
+    with (
+        worker_processes.together(asked.workers),
+        tempfile.TemporaryDirectory() as scratch,
+        watching(history, kept),
+        servable_variables(),
+        keras_workers.fitting(),
+    ):
+        run_fn = loading.load_function(module_file, "run_fn")
+        keras.utils.set_random_seed(seed)
+        writes = not workers.index()
         given = training_input.fn_args(
             transformed_examples,
             transform_graph,
@@ -93,9 +112,10 @@ def train(
             train_steps,
             eval_steps,
             working_dir=scratch,
-            serving_model_dir=str(serving),
-            eval_model_dir=str(model.path / EVAL_FOLDER),
-            model_run_dir=str(model_run.directory()),
+            # What is written by all is kept of the chief.
+            serving_model_dir=str(serving if writes else Path(scratch) / SERVING_FOLDER),
+            eval_model_dir=str(model.path / EVAL_FOLDER if writes else Path(scratch) / EVAL_FOLDER),
+            model_run_dir=str(model_run.directory() if writes else Path(scratch) / "run"),
             base_model=str(base) if base else None,
             hyperparameters=chosen,
             custom_config=handed_on,
@@ -108,6 +128,8 @@ def train(
             f"{shown(module_file)}: train.distil is set, and run_fn asks for no teacher; let it make its model by "
             "distillation.taught(model, fn_args, answers=...), which docs/training.md shows"
         )
+    if kept:
+        kept.forget()
     seconds = time.monotonic() - started
     signatures = _signatures(serving, module_file)
     weights.check_finite(serving, shown(module_file), history.not_finite)
@@ -118,9 +140,13 @@ def train(
     if history.examples and history.seconds:
         metrics.metadata["examples"] = history.examples
         metrics.metadata["examples_per_second_of_steps"] = round(history.examples / history.seconds, 1)
+    if asked.workers > 1:
+        model.metadata["workers"] = asked.workers
     if history.stopped_early:
         model.metadata["stopped_early_at"] = steps
     facts = _facts(history, steps, seconds)
+    if asked.workers > 1:
+        facts.append(("workers", asked.workers))
     facts.append(("signatures", ", ".join(signatures)))
     if chosen:
         facts.append(("hyperparameters", "those that tune found" if hyperparameters else shown(hyperparameters_file)))

@@ -10,76 +10,40 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
 import keras
 import tensorflow as tf
 
 from components.runtime.errors import InputError, operation_cause
+from components.runtime.module_file import workers
 from components.runtime.stage import progress
-
-Curve = list[tuple[int, float]]
-"""Points of a step and a value, in the order of the steps."""
+from components.train.checkpoints import Checkpoints
+from components.train.history import Curve, History
 
 _POINTS = 200
 
 
-@dataclass
-class History:
-    """What happened while the user's function ran.
-
-    Attributes:
-      expected_steps: steps the stage was asked for.
-      not_finite: the transformed features of which values are not finite, in words; empty where all are.
-      steps: steps done, over all calls of `fit`.
-      seconds: time inside `fit`, tracing included, evaluation not.
-      examples: examples trained on, as the loss metric counts them; 0 where the model keeps none.
-      train: curves of the training metrics; each value is the mean since its epoch began.
-      eval: curves of the same metrics on the validation data, by the end of the epochs.
-      tensorboard: whether the module writes TensorBoard logs itself.
-      stopped_early: whether a callback ended the last `fit` before its last step.
-      kept_step: step whose weights an EarlyStopping callback has put back; None where it left the last ones.
-    """
-
-    expected_steps: int
-    not_finite: str = ""
-    steps: int = 0
-    seconds: float = 0.0
-    examples: int = 0
-    train: dict[str, Curve] = field(default_factory=dict)
-    eval: dict[str, Curve] = field(default_factory=dict)
-    tensorboard: bool = False
-    stopped_early: bool = False
-    kept_step: int | None = None
-
-    def last_values(self) -> dict[str, float]:
-        """The point of every curve that belongs to the model's weights, under its name with `train_` or `eval_` before.
-
-        That is the last point, unless the weights of an earlier step were put back.
-        """
-        return {
-            f"{prefix}_{name}": next((value for step, value in curve if step == self.kept_step), curve[-1][1])
-            for prefix, curves in (("train", self.train), ("eval", self.eval))
-            for name, curve in curves.items()
-        }
-
-
 @contextmanager
-def watching(history: History) -> Iterator[None]:
-    """Adds a callback to every `fit` of a Keras model, of Keras 3 and of tf_keras, while the context is entered."""
+def watching(history: History, checkpoints: Checkpoints | None = None) -> Iterator[None]:
+    """Adds a callback to every `fit` of a Keras model, of Keras 3 and of tf_keras, while the context is entered.
+
+    Args:
+      history: is filled in.
+      checkpoints: where the training goes on from, and what it leaves; of Keras 3.
+    """
     with ExitStack() as stack:
         for library in ("keras", "tf_keras"):
             if library == "keras" or library in sys.modules:
-                stack.enter_context(_watching(importlib.import_module(library), history))
+                stack.enter_context(_watching(importlib.import_module(library), history, checkpoints))
         yield
 
 
 @contextmanager
-def _watching(library: Any, history: History) -> Iterator[None]:
+def _watching(library: Any, history: History, checkpoints: Checkpoints | None) -> Iterator[None]:
     model = library.Model
     own = model.__dict__.get("fit")
-    model.fit = _watched(model.fit, library, history)
+    model.fit = _watched(model.fit, library, history, checkpoints)
     try:
         yield
     finally:
@@ -89,18 +53,25 @@ def _watching(library: Any, history: History) -> Iterator[None]:
             model.fit = own
 
 
-def _watched(fit: Callable[..., Any], library: Any, history: History) -> Callable[..., Any]:
+def _watched(
+    fit: Callable[..., Any], library: Any, history: History, checkpoints: Checkpoints | None
+) -> Callable[..., Any]:
     signature = inspect.signature(fit)
 
     def watched_fit(*args: Any, **kwargs: Any) -> Any:
         call = signature.bind(*args, **kwargs)
+        _check_shared(args[0])
         # A progress bar in a log file is noise; the callback tells the same.
         call.arguments.setdefault("verbose", 0)
         given = call.arguments.get("callbacks") or []
         given = getattr(given, "callbacks", given)  # of a CallbackList
         callbacks = list(given) if isinstance(given, list | tuple) else [given]
         watcher = _callback(library.callbacks.Callback, history)
-        call.arguments["callbacks"] = [watcher, *callbacks]
+        stoppers = [entry for entry in callbacks if isinstance(entry, library.callbacks.EarlyStopping)]
+        kept = checkpoints.begin(args[0], call.arguments) if checkpoints and library is keras else []
+        for keeper in kept:
+            keeper.stoppers = stoppers
+        call.arguments["callbacks"] = [watcher, *callbacks, *kept]
         history.tensorboard |= any(isinstance(entry, library.callbacks.TensorBoard) for entry in callbacks)
         started = time.monotonic()
         try:
@@ -109,10 +80,9 @@ def _watched(fit: Callable[..., Any], library: Any, history: History) -> Callabl
                 warnings.filterwarnings("ignore", "Your input ran out of data")
                 warnings.filterwarnings("ignore", "`shuffle=True` was passed")  # By Keras itself, as the default.
                 result = fit(*call.args, **call.kwargs)
-            stoppers = [entry for entry in callbacks if isinstance(entry, library.callbacks.EarlyStopping)]
             # Keras 2 puts weights back only where it has ended the training.
-            stoppers = [entry for entry in stoppers if library is keras or entry.stopped_epoch]
-            history.kept_step = next(filter(None, map(watcher.step_put_back, stoppers)), None)
+            ended = [entry for entry in stoppers if library is keras or entry.stopped_epoch]
+            history.kept_step = next(filter(None, map(watcher.step_put_back, ended)), None)
             return result
         except tf.errors.OpError as error:
             raise type(error)(error.node_def, error.op, operation_cause(error.message)) from error
@@ -120,6 +90,16 @@ def _watched(fit: Callable[..., Any], library: Any, history: History) -> Callabl
             history.seconds += time.monotonic() - started
 
     return watched_fit
+
+
+def _check_shared(model: Any) -> None:
+    """Holds a model to the workers that there are: outside of their strategy each would train one of its own."""
+    count = workers.count()
+    if count > 1 and model.distribute_strategy.num_replicas_in_sync < count:
+        raise InputError(
+            f"there are {count} workers, and fit is called of a model of one alone; build and compile it inside of "
+            "training.placed(), which docs/training.md shows"
+        )
 
 
 def _callback(base: type, history: History) -> Any:
@@ -133,13 +113,13 @@ def _callback(base: type, history: History) -> Any:
             self._epoch_start = history.steps
             self._uncounted = False
             self._evaluating_since = 0.0
-            self._ends: dict[int, int] = {}
+            history.ends = {}
             self._values: dict[str, float] = {}
 
         def step_put_back(self, stopper: Any) -> int | None:
             """The step whose weights an EarlyStopping callback has put back, if it has."""
             kept = stopper.restore_best_weights and stopper.best_weights is not None
-            step = self._ends.get(stopper.best_epoch) if kept else None
+            step = history.ends.get(stopper.best_epoch) if kept else None
             return None if step == history.steps else step
 
         def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
@@ -182,7 +162,7 @@ def _callback(base: type, history: History) -> Any:
             _check_finite(values, "val_loss", history)
             _add(history.train, history.steps, {k: v for k, v in values.items() if not k.startswith("val_")})
             _add(history.eval, history.steps, {k[4:]: v for k, v in values.items() if k.startswith("val_")})
-            self._ends[epoch] = history.steps
+            history.ends[epoch] = history.steps
             self._values |= values
             self._tell(force=True)
 

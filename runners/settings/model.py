@@ -47,7 +47,7 @@ from runners.settings.stages import (
 from runners.settings.watching import Watch
 
 _NOT_ARGUMENTS = {
-    "train": {"train_steps", "eval_steps", "warm_start", "distil"},
+    "train": {"train_steps", "eval_steps", "warm_start", "distil", "workers", "checkpoint_directory"},
     "choose": {"push"},
     "ingest": {"query"},
     "watch": {"on_drift", "spans", "warm_start", "kubeflow"},
@@ -272,6 +272,8 @@ class Settings(Section):
             arguments["custom_config"] = arguments["custom_config"] | {"distil": said}
         if stage == "query" and "path" in (source := arguments["source"]):
             arguments["source"] = source | {"path": self._place_for_stages(source["path"])}
+        if stage == "train" and (said := self.train.execution()):
+            arguments["custom_config"] = arguments["custom_config"] | {"execution": said}
         for name, value in arguments.items():
             if stage == "tune" and name == "module_file" and not value:
                 value = self.train.module_file

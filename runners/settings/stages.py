@@ -208,6 +208,13 @@ class Train(Section):
     hyperparameters_file: str = ""
     warm_start: bool = False
     distil: Distil | None = None
+    workers: PositiveInt = 1
+    checkpoint_directory: str = ""
+
+    def execution(self) -> dict[str, Any]:
+        """How it runs, as far as that is said; the stage takes it from its custom_config."""
+        said = {"workers": self.workers, "checkpoint_directory": self.checkpoint_directory}
+        return {name: value for name, value in said.items() if value != type(self).model_fields[name].default}
 
 
 class Evaluate(Section):

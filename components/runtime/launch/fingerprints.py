@@ -10,7 +10,7 @@
 | any other address | nothing that can be known: the task is never taken from the cache |
 | `data` | names, sizes and modification times: raw data may be too much to read twice |
 | `data`, `span`, `spans`, `scheduled`, of data in spans | the files that are read; which spans and versions are there |
-| `beam_options` | its text: where something is computed, not what |
+| `beam_options`, `checkpoint_directory` in `custom_config` | its text: where something is computed, not what |
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _URI = re.compile(r"([a-z][a-z0-9+.-]*)://\S+")
 _PATTERN = re.compile(r"[*?\[{]")
 _FILE_ADDRESS = re.compile(r"file:(//)?(?=/)")
 _VERSIONED = re.compile(r"https?://[^?#]*/[0-9]+/?")
-_WHERE_NOT_WHAT = "beam_options"
+_WHERE_NOT_WHAT = ("beam_options", "checkpoint_directory")
 _LONGEST_PATH = 4096
 _WHICH_SPANS = ("data", "span", "spans", "scheduled")
 """What chooses among spans: together they count by what they choose."""
@@ -86,7 +86,7 @@ def named_paths(value: Any, folders: Sequence[Path] = (WORKING_DIRECTORY,)) -> I
 def names_what_may_change(arguments: Any) -> bool:
     """Whether arguments name something outside of the images whose content may change: a path or an address."""
     if isinstance(arguments, Mapping):
-        return any(names_what_may_change(value) for name, value in arguments.items() if name != _WHERE_NOT_WHAT)
+        return any(names_what_may_change(value) for name, value in arguments.items() if name not in _WHERE_NOT_WHAT)
     if isinstance(arguments, list | tuple):
         return any(map(names_what_may_change, arguments))
     if not isinstance(arguments, str) or _VERSIONED.fullmatch(arguments):
@@ -119,7 +119,7 @@ def _spans(parameters: Mapping[str, Any]) -> list[str]:
 
 
 def _parameter(name: str, value: Any, folders: Sequence[Path]) -> Any:
-    if name == _WHERE_NOT_WHAT:
+    if name in _WHERE_NOT_WHAT:
         return value
     if not isinstance(value, str) or not value:
         return _nested(value, folders)
@@ -153,7 +153,7 @@ def _file(name: str) -> Path:
 
 def _nested(value: Any, folders: Sequence[Path]) -> Any:
     if isinstance(value, Mapping):
-        return {name: _nested(each, folders) for name, each in value.items()}
+        return {name: each if name in _WHERE_NOT_WHAT else _nested(each, folders) for name, each in value.items()}
     if isinstance(value, list | tuple):
         return [_nested(each, folders) for each in value]
     if not isinstance(value, str):

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from components.runtime.errors import InputError, did_you_mean
-from components.runtime.module_file import hyperparameters
+from components.runtime.module_file import hyperparameters, workers
 from components.runtime.module_file.fn_args import FnArgs
 from components.runtime.stage import progress
 from components.runtime.stage.artifacts import file_digest
@@ -74,7 +74,7 @@ def plan(steps: int, epochs: int) -> Plan:
     """Chooses epochs, at most so many, and calls so that the steps add up exactly: Keras makes whole ones only."""
     chosen = max(count for count in range(1, epochs + 1) if steps % count == 0)
     # On several devices TensorFlow 2.21 fails in a loop of steps ("must feed a value for placeholder").
-    most = 1 if _devices() else _STEPS_PER_CALL
+    most = 1 if workers.count() > 1 or _devices() else _STEPS_PER_CALL
     return Plan(chosen, steps // chosen, math.gcd(most, steps // chosen))
 
 
@@ -93,7 +93,7 @@ def fit_arguments(
       fn_args: tells the files and how many steps of them.
       transform_output: tells which features they have.
       label: the transformed feature that is to be learned.
-      batch_size: rows of a step.
+      batch_size: rows of a step; of several workers those of each.
       epochs: as in `plan`.
       shuffle_buffer: rows among which the next one is drawn.
     """
@@ -102,13 +102,14 @@ def fit_arguments(
         from tfx_bsl.public import tfxio
 
         options = tfxio.TensorFlowDatasetOptions(
-            batch_size=batch_size,
+            batch_size=batch_size * workers.count(),
             shuffle=repeated,
             shuffle_buffer_size=shuffle_buffer,
             num_epochs=None if repeated else 1,
             label_key=label,
         )
-        return fn_args.data_accessor.tf_dataset_factory(files, options, transform_output.transformed_metadata.schema)
+        found = fn_args.data_accessor.tf_dataset_factory(files, options, transform_output.transformed_metadata.schema)
+        return _shared_out(found)
 
     # Keras says it of every end of a split whose size it does not know; the other one has none.
     warnings.filterwarnings("ignore", "Your input ran out of data", UserWarning)
@@ -120,6 +121,20 @@ def fit_arguments(
         "steps_per_epoch": steps.steps_per_epoch,
         "validation_data": batches(fn_args.eval_files, repeated=False).take(fn_args.eval_steps or _WHOLE_SPLIT),
     }
+
+
+def _shared_out(batches: tf.data.Dataset) -> tf.data.Dataset:
+    """Has each worker take its part of every batch, so that the steps are those of one process with the whole batch.
+
+    TensorFlow would share out the files, where there are enough: then rows would meet in other batches.
+    """
+    import tensorflow as tf
+
+    if workers.count() == 1:
+        return batches
+    options = tf.data.Options()
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
+    return batches.with_options(options)
 
 
 def train_values(
@@ -166,7 +181,7 @@ def class_weights(labels: np.ndarray, classes: int) -> list[float]:
 
 @contextlib.contextmanager
 def placed(mixed_precision: bool | str = "auto") -> Iterator[None]:
-    """Has a model that is built and compiled inside run on all GPUs, in the precision asked for.
+    """Has a model that is built and compiled inside run on all GPUs and all workers, in the precision asked for.
 
     Layers whose output must not lose precision, such as the last, have to be made with `dtype="float32"`.
 
@@ -183,7 +198,9 @@ def placed(mixed_precision: bool | str = "auto") -> Iterator[None]:
             stack.callback(keras.config.set_dtype_policy, keras.config.dtype_policy())
             keras.config.set_dtype_policy("mixed_float16")
             progress.report("training in mixed precision")
-        if devices := _devices():
+        if workers.count() > 1:
+            stack.enter_context(workers.strategy().scope())
+        elif devices := _devices():
             import tensorflow as tf
 
             stack.enter_context(tf.distribute.MirroredStrategy(devices).scope())

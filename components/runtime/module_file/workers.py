@@ -1,0 +1,112 @@
+"""Training by several processes, here or on several machines: which of them this one is, and what they share.
+
+`TF_CONFIG` says so, in the form of TensorFlow's TFConfigClusterResolver: `{"cluster": {"worker": [HOST:PORT, ...]},
+"task": {"type": "worker", "index": N}}`. The worker 0 is the chief, which writes the model.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from components.runtime.errors import InputError, did_you_mean
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+KEY = "execution"
+"""In the custom_config of the stage train, which takes it out before `run_fn` sees the rest."""
+
+CHECKPOINT_DIRECTORY = "checkpoint_directory"
+VARIABLE = "TF_CONFIG"
+
+_TASK = re.compile(r"/task:(\d+)")
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a training runs, which changes neither its data nor its network.
+
+    Attributes:
+      workers: processes that train together; each takes a batch of every step.
+      checkpoint_directory: where it leaves what another attempt goes on from; none are written where empty.
+    """
+
+    workers: int = 1
+    checkpoint_directory: str = ""
+
+
+def options(custom_config: Mapping[str, Any]) -> Options:
+    """What a custom_config of the stage train asks for.
+
+    Raises:
+      InputError: a key that there is not, or a value of another kind.
+    """
+    given = custom_config.get(KEY, {})
+    known = Options.__dataclass_fields__
+    if not isinstance(given, Mapping):
+        raise InputError(f"train: {KEY} of custom_config is the stage's own; expected workers and {CHECKPOINT_DIRECTORY}")
+    if unknown := sorted(set(given) - known.keys()):
+        near = did_you_mean(str(unknown[0]), known)
+        raise InputError(f"train: no option {unknown[0]!r}{near}; there are {', '.join(known)}")
+    # (KFP hands numbers on as floats.)
+    workers = given.get("workers", 1)
+    if isinstance(workers, bool) or not isinstance(workers, int | float) or workers != int(workers) or workers < 1:
+        raise InputError(f"train.workers: expected a whole number of at least 1, not {workers!r}")
+    return Options(int(workers), str(given.get(CHECKPOINT_DIRECTORY, "")))
+
+
+def configuration(addresses: Sequence[str], index: int) -> str:
+    """A value of TF_CONFIG."""
+    return json.dumps({"cluster": {"worker": list(addresses)}, "task": {"type": "worker", "index": index}})
+
+
+def count() -> int:
+    """How many processes train together; 1 where nobody says."""
+    return len(_configured().get("cluster", {}).get("worker", [])) or 1
+
+
+def index() -> int:
+    """Which of them this one is; 0 is the chief, and who is alone."""
+    return int(_configured().get("task", {}).get("index", 0))
+
+
+def _configured() -> dict[str, Any]:
+    text = os.environ.get(VARIABLE, "")
+    try:
+        found = json.loads(text) if text else {}
+    except json.JSONDecodeError:
+        raise InputError(f"{VARIABLE} of the environment is not JSON: unset it, or mend it") from None
+    return found if isinstance(found, dict) else {}
+
+
+@functools.cache
+def strategy() -> tf.distribute.MultiWorkerMirroredStrategy:
+    """What the model of each worker is built and compiled in; to be called before TensorFlow has computed anything.
+
+    It returns when the workers have found each other.
+    """
+    import tensorflow as tf
+
+    return tf.distribute.MultiWorkerMirroredStrategy()
+
+
+def lost(error: BaseException) -> int | None:
+    """The worker that an error says cannot be reached any more, -1 where it does not say which; None of other errors."""
+    import tensorflow as tf
+
+    gone = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError, tf.errors.DeadlineExceededError)
+    found, seen = None, error
+    for _ in range(20):
+        if isinstance(seen, gone):
+            others = {int(each) for each in _TASK.findall(str(seen))} - {index()}
+            found = others.pop() if len(others) == 1 else found if found is not None else -1
+        if (following := seen.__cause__ or seen.__context__) is None:
+            break
+        seen = following
+    return found

@@ -1,0 +1,184 @@
+"""The workers of a training on one machine: forks of the stage, which is their chief, and end with it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import sys
+import tempfile
+import threading
+import time
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+
+from components.runtime.errors import EXIT_TRANSIENT, InputError, StageError, TransientError, classify, known
+from components.runtime.launch.warm import die_with_parent
+from components.runtime.module_file import workers
+from components.runtime.stage import progress
+from components.runtime.stage.executor import ERROR_PREFIX
+
+_NOTICED_SECONDS = 15.0
+"""In which the chief has to see itself that a worker is gone; TensorFlow may wait for it where no signal ends that."""
+
+_ENDS_SECONDS = 3.0
+"""In which a worker whose connection is lost turns out to have ended."""
+
+
+@contextlib.contextmanager
+def together(count: int) -> Iterator[None]:
+    """Runs what is inside in so many processes; behind it only the chief goes on.
+
+    Where TF_CONFIG says who this process is, the others run elsewhere, and none is started.
+
+    Args:
+      count: how many, with the chief.
+
+    Raises:
+      TransientError: a worker was lost.
+      InputError: a worker says that the input is at fault.
+    """
+    if count == 1 and workers.count() == 1:
+        yield
+        return
+    if workers.count() > 1:
+        with _told_of_the_lost(None):
+            workers.strategy()
+            yield
+        if workers.index():
+            sys.exit(0)
+        return
+    addresses = _free_addresses(count)
+    with tempfile.TemporaryDirectory() as logs:
+        started: dict[int, int] = {}
+        for index in range(1, count):
+            # (TensorFlow is imported, which takes seconds, and has not begun to work: a fork is safe.)
+            if (pid := os.fork()) == 0:
+                _become(addresses, index, Path(logs) / f"{index}.log")
+                with _ending_as_worker():
+                    workers.strategy()
+                    yield
+            started[pid] = index
+        os.environ[workers.VARIABLE] = workers.configuration(addresses, 0)
+        progress.report(f"training with {count} workers on this machine")
+        children = _Children(started, count, Path(logs))
+        try:
+            with _told_of_the_lost(children):
+                workers.strategy()
+                yield
+        finally:
+            children.end()
+            del os.environ[workers.VARIABLE]
+
+
+def _free_addresses(count: int) -> list[str]:
+    """Ports of the loopback interface that are free now."""
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+        return [f"127.0.0.1:{each.getsockname()[1]}" for each in sockets]
+
+
+def _become(addresses: list[str], index: int, log: Path) -> None:
+    die_with_parent()
+    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    for number in (1, 2):
+        os.dup2(descriptor, number)
+    os.environ[workers.VARIABLE] = workers.configuration(addresses, index)
+
+
+@contextlib.contextmanager
+def _ending_as_worker() -> Iterator[None]:
+    """Ends this process with what is inside: what is around it belongs to the chief."""
+    code = 1
+    try:
+        yield
+        code = 0
+    except Exception as error:
+        traceback.print_exc()
+        print(f"{ERROR_PREFIX}{' '.join(str(known(error)).split())}", file=sys.stderr)
+        code = known(error).exit_code if classify(error) else 1
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+@contextlib.contextmanager
+def _told_of_the_lost(children: _Children | None) -> Iterator[None]:
+    """Says which worker is gone, in place of what TensorFlow says of its connection to it."""
+    try:
+        yield
+    except Exception as error:
+        if (peer := workers.lost(error)) is None:
+            raise
+        if children and (fault := children.fault(_ENDS_SECONDS)):
+            raise fault from error
+        which = f"worker {peer}" if peer > 0 else "the chief (worker 0)" if peer == 0 else "a worker"
+        raise TransientError(
+            f"{which} of {workers.count()} cannot be reached any more, and they train together or not at all; its own "
+            "log says more; try again"
+        ) from error
+
+
+class _Children(threading.Thread):
+    """Looks after the workers, and ends the chief where one is gone and the chief waits for it."""
+
+    def __init__(self, started: dict[int, int], count: int, logs: Path) -> None:
+        """Takes their numbers by process id."""
+        super().__init__(daemon=True)
+        self._running = dict(started)
+        self._count = count
+        self._logs = logs
+        self._fault: StageError | None = None
+        self._lock = threading.Lock()
+        self._over = threading.Event()
+        self.start()
+
+    def run(self) -> None:
+        while not self._over.wait(0.2):
+            self._look()
+            if self._fault and not self._over.wait(_NOTICED_SECONDS):
+                print(f"{ERROR_PREFIX}{self._fault}", file=sys.stderr, flush=True)
+                os._exit(self._fault.exit_code)
+
+    def _look(self) -> None:
+        with self._lock:
+            for pid in list(self._running):
+                ended, status = os.waitpid(pid, os.WNOHANG)
+                if ended and (code := os.waitstatus_to_exitcode(status)):
+                    self._fault = self._fault or self._described(self._running[pid], code)
+                if ended:
+                    del self._running[pid]
+
+    def _described(self, index: int, code: int) -> StageError:
+        log = (self._logs / f"{index}.log").read_text(errors="replace")
+        print(log, file=sys.stderr, flush=True)
+        who = f"worker {index} of {self._count}"
+        if code < 0:
+            name = signal.Signals(-code).name
+            hint = "; the machine may be out of memory" if name == "SIGKILL" else ""
+            return TransientError(f"{who} was ended by {name}{hint}; they train together or not at all: try again")
+        said = [line.removeprefix(ERROR_PREFIX) for line in log.splitlines() if line.startswith(ERROR_PREFIX)]
+        kind = {65: InputError, EXIT_TRANSIENT: TransientError}.get(code, StageError)
+        return kind(f"{who}: {said[-1] if said else f'ended with exit code {code}'}")
+
+    def fault(self, seconds: float) -> StageError | None:
+        """How a worker ended that did not end well; waits for so long."""
+        until = time.monotonic() + seconds
+        while not self._fault and time.monotonic() < until:
+            self._look()
+            time.sleep(0.05)
+        return self._fault
+
+    def end(self) -> None:
+        """Ends the workers: the chief has what it needs."""
+        self._over.set()
+        with self._lock:
+            for pid in self._running:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            for pid in self._running:
+                os.waitpid(pid, 0)
+            self._running = {}
