@@ -23,6 +23,9 @@ from components.runtime.stage.executor import ERROR_PREFIX
 _NOTICED_SECONDS = 15.0
 """In which the chief has to see itself that a worker is gone; TensorFlow may wait for it where no signal ends that."""
 
+_FOUND_SECONDS = 1800.0
+"""In which all have to be there: a node may have to come, and an image. TensorFlow's chief would wait for ever."""
+
 _ENDS_SECONDS = 3.0
 """In which a worker whose connection is lost turns out to have ended."""
 
@@ -45,7 +48,7 @@ def together(count: int) -> Iterator[None]:
         return
     if workers.count() > 1:
         with _told_of_the_lost(None):
-            workers.strategy()
+            _find_each_other()
             yield
         if workers.index():
             sys.exit(0)
@@ -58,7 +61,7 @@ def together(count: int) -> Iterator[None]:
             if (pid := os.fork()) == 0:
                 _become(addresses, index, Path(logs) / f"{index}.log")
                 with _ending_as_worker():
-                    workers.strategy()
+                    _find_each_other()
                     yield
             started[pid] = index
         os.environ[workers.VARIABLE] = workers.configuration(addresses, 0)
@@ -66,11 +69,44 @@ def together(count: int) -> Iterator[None]:
         children = _Children(started, count, Path(logs))
         try:
             with _told_of_the_lost(children):
-                workers.strategy()
+                _find_each_other()
                 yield
         finally:
             children.end()
             del os.environ[workers.VARIABLE]
+
+
+def _find_each_other() -> None:
+    """Returns when all workers are there; where they do not come, ends this process with a line and 75."""
+
+    def give_up() -> None:
+        minutes = round(_FOUND_SECONDS / 60)
+        print(
+            f"{ERROR_PREFIX}not all of {workers.count()} workers were there within {minutes} minutes; see why their pods "
+            "do not start or do not find each other (manifests/workers names them), and try again",
+            file=sys.stderr,
+            flush=True,
+        )
+        os._exit(EXIT_TRANSIENT)
+
+    late = threading.Timer(_FOUND_SECONDS, give_up)
+    late.daemon = True
+    late.start()
+    try:
+        # TensorFlow gives a chief that is not there yet ten seconds.
+        while workers.index() and not _listens(workers.chief()):
+            time.sleep(0.5)
+        workers.strategy()
+    finally:
+        late.cancel()
+
+
+def _listens(address: tuple[str, int]) -> bool:
+    try:
+        with socket.create_connection(address, timeout=5):
+            return True
+    except OSError:
+        return False
 
 
 def _free_addresses(count: int) -> list[str]:

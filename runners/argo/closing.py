@@ -6,14 +6,14 @@ import json
 from typing import Any
 
 from components.runtime.records.argo_workflow import CLOSING, without_tags
-from runners.argo import suspending
+from runners.argo import suspending, worker_pods
 from runners.argo.options import ArgoOptions
 from runners.argo.retries import attempts
 from runners.argo.root import own_volumes, root_arguments, variables_of_bucket
 from runners.compiled.launching import CLOSING_SECONDS, CLOSING_TASK, LAUNCHER_RESOURCES, closer, plan
 from runners.compiled.pod_security import CONTAINER_SECURITY
 from runners.compiled.pods import Pod, same_node
-from runners.compiled.tasks import Pipeline
+from runners.compiled.tasks import Pipeline, TaskSpec
 
 
 def step() -> dict[str, Any]:
@@ -79,7 +79,12 @@ def _plan(pipeline: Pipeline, options: ArgoOptions) -> dict[str, Any]:
         "deadline_seconds": options.deadline_seconds,
         "parameters": told["parameters"],
         "tasks": [
-            each | ({"nodes": before} if (before := suspending.nodes_before([pipeline.tasks[each["name"]]])) else {})
+            each | ({"nodes": more} if (more := _more_nodes(pipeline.tasks[each["name"]])) else {})
             for each in told["tasks"]
         ],
     }
+
+
+def _more_nodes(task: TaskSpec) -> list[str]:
+    """The nodes of a task besides the one that has its name."""
+    return [*suspending.nodes_before([task]), *worker_pods.nodes_beside([task])]

@@ -11,7 +11,7 @@ from components.runtime.launch.command import EXECUTION_OUTPUT
 from components.runtime.launch.task import SCHEDULED_PLACEHOLDER
 from components.runtime.records import argo_messages
 from components.runtime.records.argo_workflow import CLOSING, without_tags
-from runners.argo import foreign, suspending
+from runners.argo import foreign, suspending, worker_pods
 from runners.argo.conditions import reference, when
 from runners.argo.options import ArgoOptions
 from runners.argo.retries import strategy
@@ -69,8 +69,11 @@ class Tasks:
         return references
 
     def dag_tasks(self, tasks: Sequence[TaskSpec]) -> list[dict[str, Any]]:
-        """The nodes of these tasks in the DAG: that of their pod, and of what waits for a person those before it."""
+        """The nodes of these tasks in the DAG: that of their pod, those before one that waits for a person, and those
+        beside one that trains with workers."""
         node = self._dag_task(tasks)
+        if (several := worker_pods.count(tasks)) > 1:
+            return worker_pods.dag_tasks(node, several)
         return suspending.dag_tasks(node, plain=self._plain) if suspending.suspends(tasks) else [node]
 
     @property
@@ -142,6 +145,8 @@ class Tasks:
     def templates(self, tasks: Sequence[TaskSpec]) -> list[dict[str, Any]]:
         """The templates of the nodes of `dag_tasks`."""
         template = self._template(tasks)
+        if (several := worker_pods.count(tasks)) > 1:
+            return worker_pods.templates(template, several)
         return suspending.templates(template, OUTPUTS) if suspending.suspends(tasks) else [template]
 
     def _template(self, tasks: Sequence[TaskSpec]) -> dict[str, Any]:
@@ -262,14 +267,15 @@ def node_names(pipeline: Pipeline) -> dict[str, str]:
       InputError: a name that is too long, or that another task has too.
     """
     pods: dict[str, str] = {}
-    before = {each for tasks in pipeline.pods.values() for each in suspending.nodes_before(tasks)}
-    for name, tasks in pipeline.pods.items():
+    more = {name: [*suspending.nodes_before(tasks), *worker_pods.nodes_beside(tasks)] for name, tasks in pipeline.pods.items()}
+    of_others = {each for nodes in more.values() for each in nodes}
+    for name in pipeline.pods:
         node = node_name(name)
-        if not node or max(map(len, [node, *suspending.nodes_before(tasks)])) > _LONGEST_NAME:
+        if not node or max(map(len, [node, *more[name]])) > _LONGEST_NAME:
             raise InputError(
                 f"task name {name!r}: Kubernetes refuses it; use letters, digits and '-', at most {_LONGEST_NAME}"
             )
-        if node in pods.values() or node in before or node in (ENTRYPOINT, EXIT, CLOSING):
+        if node in pods.values() or node in of_others or node in (ENTRYPOINT, EXIT, CLOSING):
             raise InputError(f"task name {name!r}: another has the same name in Argo, {node!r}; rename one of them")
         pods[name] = node
     return {name: pods[task.pod] for name, task in pipeline.tasks.items()}

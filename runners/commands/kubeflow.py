@@ -14,6 +14,7 @@ from runners.commands.lineage import directions
 from runners.kubeflow import contexts, listing, recurring_runs, stages
 from runners.kubeflow.connection import Connection
 from runners.kubeflow.server import Cluster, check_root
+from runners.compiled import training_workers
 from runners.remote import schedules
 from runners.remote.http import TIMEOUT, missing
 from runners.settings import parameters
@@ -289,6 +290,7 @@ def lineage(connect: Any, what: str, direction: str | None, every: bool) -> Resu
 
 def _uploaded(cluster: Cluster, file: Path, name: str = "") -> tuple[Any, bool]:
     """The version, and whether it is new."""
+    training_workers.refuse_several(parameters.read_ir(file), "Kubeflow Pipelines")
     version, is_new = cluster.upload(file, name)
     output.note(f"version {version.display_name} {'uploaded' if is_new else 'is there already'}")
     return version, is_new

@@ -19,6 +19,7 @@ import yaml
 from components.runtime.errors import InputError, TransientError
 from components.runtime.records.final_status import INPUT as STATUS
 from runners.compiled import ir as compiled
+from runners.compiled import training_workers
 from runners.remote.http import TIMEOUT, missing, refusal
 from runners.remote.schedules import Schedule, whole_minutes
 from runners.settings import parameters
@@ -104,6 +105,7 @@ def make_job(
     """
     ir = parameters.read_ir(file)
     parameters.check(values, parameters.definitions(ir), where or str(file))
+    training_workers.refuse_several(ir, "Vertex AI")
     ir = vertex_gpu.named(ir, compiled.documents(file.read_text())[1], str(file))
     if not pipeline_root:
         raise InputError("no place for the artifacts: give --pipeline-root, as gs://BUCKET/FOLDER")

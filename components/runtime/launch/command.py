@@ -30,6 +30,7 @@ from components.runtime.launch.fused import FUSED_TASK, FusedStages, failed_in
 from components.runtime.launch.stage_process import run_stage
 from components.runtime.launch.task import Task
 from components.runtime.launch.task_specification import fused_stages, read_task
+from components.runtime.module_file import workers
 from components.runtime.records import argo_messages, execution_record, final_status
 from components.runtime.stage import pod, progress
 from components.runtime.stage.executor import ERROR_PREFIX
@@ -219,6 +220,9 @@ def _run_tasks(arguments: argparse.Namespace, root: Path, bucket: BucketRoot | N
     if arguments.status:
         status = final_status.of_workflow(root, arguments.run, arguments.status, arguments.failures, parameters)
     run: StageRunner = run_stage
+    if number := workers.index():
+        _work_along(root, read_task(root, arguments.run, arguments.task[0], parameters, executions), number)
+        return
     worked = False
     told: list[dict[str, str]] = []
     with contextlib.ExitStack() as around:
@@ -242,6 +246,16 @@ def _run_tasks(arguments: argparse.Namespace, root: Path, bucket: BucketRoot | N
     (arguments.outputs / argo_messages.STATE_OUTPUT).write_text("done" if worked else "cached")
     if arguments.message:
         pod.tell(message(arguments.message, executions))
+
+
+def _work_along(root: Path, task: Task, number: int) -> None:
+    """Runs the stage as one of the workers of a training whose chief is another pod, unless that has it already."""
+    if record := execution.find(root, task):
+        progress.report(f"{FROM_CACHE} {record['run']}")
+        return
+    log = root / "runs" / task.run / f"{task.name}-worker-{number}.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    execution.work_along(root, task, run_stage, log)
 
 
 def _one_of_several(

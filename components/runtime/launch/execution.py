@@ -146,6 +146,28 @@ def launch(root: Path, task: Task, run_stage: StageRunner, log: Path) -> dict[st
     return record
 
 
+def work_along(root: Path, task: Task, run_stage: StageRunner, log: Path) -> None:
+    """Runs the stage for the pod that executes the task: what it makes here is nobody's, and nothing is recorded.
+
+    Args:
+      root: the pipeline root.
+      task: what the other one executes.
+      run_stage: runs the stage's command.
+      log: what the stage prints.
+
+    Raises:
+      TaskFailed: the stage failed.
+    """
+    with workplace(root / home(task), task.run) as folder:
+        executor_input = executor_files.executor_input(task.inputs, task, folder)
+        file = folder / "executor_input.json"
+        file.write_text(json.dumps(executor_input, indent=1))
+        command = resolve([*task.container.get("command", []), *task.container.get("args", [])], executor_input, file)
+        completed = run_stage(command, log, folder)
+        if completed.exit_code != 0:
+            raise failure(log, completed.exit_code)
+
+
 def home(task: Task) -> str:
     """Where the execution of a task lies, relative to the pipeline root."""
     return execution_record.home({"pipeline": task.pipeline, "task": task.name, "key": task.key})

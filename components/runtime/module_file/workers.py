@@ -76,6 +76,12 @@ def index() -> int:
     return int(_configured().get("task", {}).get("index", 0))
 
 
+def chief() -> tuple[str, int]:
+    """Host and port of the worker 0."""
+    host, _, port = str(_configured()["cluster"]["worker"][0]).rpartition(":")
+    return host, int(port)
+
+
 def _configured() -> dict[str, Any]:
     text = os.environ.get(VARIABLE, "")
     try:

@@ -10,8 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from components.runtime.errors import InputError
-from components.runtime.module_file import workers
 from tests.components.train import training_support as support
 from tests.support import StageResult, run_stage
 

@@ -1,0 +1,76 @@
+"""A training with several workers as Argo runs it: the task's own pod is the chief, the others have a pod beside it.
+
+They find each other by names that the headless service of manifests/workers gives to their pods. Nothing waits for the
+others in the graph: they end when the chief does, and none of them goes on without all.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from components.runtime.errors import InputError
+from components.runtime.module_file import workers
+from components.runtime.records import argo_messages
+from runners.argo.values import node_name
+from runners.compiled import training_workers
+from runners.compiled.tasks import TaskSpec
+
+SERVICE = "millrace-workers"
+"""The service of manifests/workers, and the label that it and the network policy choose pods by."""
+LABEL = "millrace/workers"
+PORT = 2222
+
+
+def count(tasks: Sequence[TaskSpec]) -> int:
+    """How many pods the tasks of a pod need, to train together; 1 where they are one pod.
+
+    Raises:
+      InputError: several, of a task that shares its pod with others.
+    """
+    for task in tasks:
+        if (several := training_workers.count(task)) > 1:
+            if task.fused:
+                raise InputError(
+                    f"task {task.name}: train.workers is {several}, and cluster.fuse puts it into the pod "
+                    f"{task.fused.name!r} with others; take it out of cluster.fuse"
+                )
+            return several
+    return 1
+
+
+def nodes_beside(tasks: Sequence[TaskSpec]) -> list[str]:
+    """The names of the nodes beside the one of such a task; none of other tasks."""
+    return [_node(node_name(tasks[0].name), index) for index in range(1, count(tasks))]
+
+
+def _node(node: str, index: int) -> str:
+    return f"{node}-worker-{index}"
+
+
+def dag_tasks(task: dict[str, Any], several: int) -> list[dict[str, Any]]:
+    """The nodes of the graph: the task's own, and beside it those of the others."""
+    name = str(task["name"])
+    return [task, *({**task, "name": _node(name, index), "template": _node(name, index)} for index in range(1, several))]
+
+
+def templates(template: dict[str, Any], several: int) -> list[dict[str, Any]]:
+    """Their templates; that of the task's own pod becomes the chief's."""
+    made = [copy.deepcopy(template) for _ in range(several)]
+    node = str(template["name"])
+    hosts = [f"{{{{workflow.name}}}}-{node}-{index}" for index in range(several)]
+    addresses = [f"{host}.{SERVICE}.{{{{workflow.namespace}}}}.svc:{PORT}" for host in hosts]
+    for index, each in enumerate(made):
+        each["metadata"]["labels"][LABEL] = "true"
+        each["podSpecPatch"] = json.dumps({"hostname": hosts[index], "subdomain": SERVICE})
+        each["container"]["env"].append(
+            {"name": workers.VARIABLE, "value": workers.configuration(addresses, index)}
+        )
+        each["container"]["ports"] = [{"name": "workers", "containerPort": PORT}]
+        if index:
+            each["name"] = each["metadata"]["labels"]["millrace/task"] = _node(node, index)
+            state = [one for one in each["outputs"]["parameters"] if one["name"] == argo_messages.STATE_OUTPUT]
+            each["outputs"] = {"parameters": state}
+    return made

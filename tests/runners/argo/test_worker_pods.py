@@ -1,0 +1,161 @@
+"""Trainings with several workers on Argo: the pods, their names, and what runs in them."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from components.runtime.errors import InputError
+from runners.argo.options import for_settings
+from runners.argo.workflow import compile_workflow
+from runners.commands.compile import compile_pipeline
+from runners.compiled import training_workers
+from runners.compiled.ir import documents
+from runners.settings.model import Settings, load
+from scripts.data import taxi_trips
+from tests.manifest_support import MANIFESTS
+from tests.runners.argo.argo_executor import Ended, Execution, Subprocesses
+from tests.runners.compiled_models import digest
+
+
+def settings(model: str = "taxi", **train: Any) -> Settings:
+    found = load(model)
+    return found.model_copy(update={"train": found.train.model_copy(update=train)})
+
+
+def workflow(given: Settings) -> dict[str, Any]:
+    document: dict[str, Any] = yaml.safe_load(compile_workflow(compile_pipeline(given, digest), for_settings(given)))
+    return document
+
+
+@pytest.fixture(scope="module")
+def of_three() -> dict[str, Any]:
+    return workflow(settings(workers=3, checkpoint_directory="/data/checkpoints"))
+
+
+def test_every_worker_has_a_pod_with_a_name_that_the_others_know(of_three: dict[str, Any]) -> None:
+    templates = {each["name"]: each for each in of_three["spec"]["templates"]}
+    pods = [templates[name] for name in ("train", "train-worker-1", "train-worker-2")]
+    variables = [{each["name"]: each.get("value") for each in pod["container"]["env"]} for pod in pods]
+    clusters = [json.loads(each["TF_CONFIG"]) for each in variables]
+    assert [each["task"] for each in clusters] == [{"type": "worker", "index": index} for index in range(3)]
+    (addresses,) = {tuple(each["cluster"]["worker"]) for each in clusters}
+    service = yaml.safe_load((MANIFESTS / "workers" / "service.yaml").read_text())
+    (port,) = service["spec"]["ports"]
+    for pod, address in zip(pods, addresses, strict=True):
+        patch = json.loads(pod["podSpecPatch"])
+        host = f"{patch['hostname']}.{patch['subdomain']}.{{{{workflow.namespace}}}}.svc"
+        assert address == f"{host}:{port['port']}"
+        assert patch["subdomain"] == service["metadata"]["name"]
+        assert service["spec"]["selector"].items() <= pod["metadata"]["labels"].items()
+        assert [each["containerPort"] for each in pod["container"]["ports"]] == [port["port"]]
+        assert (pod["container"]["image"], pod["container"]["args"]) == (
+            pods[0]["container"]["image"],
+            pods[0]["container"]["args"],
+        )
+    policy = yaml.safe_load((MANIFESTS / "workers" / "network-policy.yaml").read_text())["spec"]
+    assert policy["podSelector"]["matchLabels"] == service["spec"]["selector"]
+
+
+def test_the_pods_begin_together_and_the_graph_goes_on_from_the_chief(of_three: dict[str, Any]) -> None:
+    graph = {each["name"]: each for each in of_three["spec"]["templates"][0]["dag"]["tasks"]}
+    beside = [graph[f"train-worker-{index}"] for index in (1, 2)]
+    for each in beside:
+        assert each["dependencies"] == graph["train"]["dependencies"]
+        assert each["arguments"] == graph["train"]["arguments"]
+    after = {name for task in graph.values() for name in task.get("dependencies", [])}
+    assert "train" in after
+    assert not after & {each["name"] for each in beside}
+
+
+@pytest.mark.parametrize("target", ["Kubeflow Pipelines", "Vertex AI"])
+def test_where_a_task_is_one_pod_several_workers_are_refused(target: str) -> None:
+    ir, _ = documents(compile_pipeline(settings(workers=2), digest))
+    with pytest.raises(InputError, match=f"task train: train.workers is 2, and a task of {target} is one pod; set it"):
+        training_workers.refuse_several(ir, target)
+    training_workers.refuse_several(documents(compile_pipeline(settings(), digest))[0], target)
+
+
+def test_a_pod_of_several_tasks_has_no_workers() -> None:
+    given = settings(workers=2)
+    given = given.model_copy(
+        update={"cluster": given.cluster.model_copy(update={"fuse": [["train", "resolve", "evaluate"]]})}
+    )
+    with pytest.raises(InputError, match="train.workers is 2, and cluster.fuse puts it into the pod .* with others"):
+        workflow(given)
+
+
+# Runs a command, and kills it when a file is there, as a node that goes takes its pods along.
+KILLED = """
+import glob, subprocess, sys, time
+pattern, *command = sys.argv[1:]
+process = subprocess.Popen(command)
+while process.poll() is None and not glob.glob(pattern):
+    time.sleep(0.02)
+process.kill()
+sys.exit(process.wait() or 0)
+"""
+
+
+class OnLoopback(Subprocesses):
+    """Runs the pods of a training on this machine, by ports in place of names; the first worker is lost once."""
+
+    def __init__(self, checkpoints: Path) -> None:
+        super().__init__()
+        self._pattern = str(checkpoints / "*" / "*.npz")
+        self._lost: list[str] = []
+        with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as other:
+            self._ports = [one.getsockname()[1], other.getsockname()[1]]
+
+    def __call__(self, container: dict[str, Any], labels: dict[str, str], folders: dict[str, Path]) -> Ended:
+        for variable in container["env"]:
+            if variable["name"] == "TF_CONFIG":
+                variable["value"] = re.sub(
+                    r"taxi-1-train-(\d)\.millrace-workers\.millrace\.svc:2222",
+                    lambda name: f"127.0.0.1:{self._ports[int(name[1])]}",
+                    variable["value"],
+                )
+        task = labels["millrace/task"]
+        if task != "train-worker-1" or self._lost:
+            return super().__call__(container, labels, folders)
+        self._lost.append(task)
+        container["command"] = ["python", "-c", KILLED, self._pattern, *container["command"]]
+        ended = super().__call__(container, labels, folders)
+        return Ended(ended.exit_code, ended.log, lost=True)
+
+
+@pytest.mark.slow
+def test_a_training_goes_on_when_a_worker_was_lost(tmp_path: Path) -> None:
+    volume = tmp_path / "volume"
+    (volume / "data" / "taxi").mkdir(parents=True)
+    taxi_trips.write(volume / "data" / "taxi" / "trips.csv", 2000, 1)
+    mount = for_settings(settings()).mount_path
+    document = workflow(settings(workers=2, checkpoint_directory=f"{mount}/checkpoints"))
+    graph = document["spec"]["templates"][0]["dag"]
+    wanted = ("ingest", "statistics", "schema", "validate", "transform", "train", "train-worker-1")
+    graph["tasks"] = [each for each in graph["tasks"] if each["name"] in wanted]
+    del document["spec"]["onExit"]
+    execution = Execution(
+        document, "taxi-1", volume, OnLoopback(volume / "checkpoints"), train_steps="1500", eval_steps="5"
+    )
+    phases = execution.run()
+    chief, worker = (execution.nodes[name].attempts for name in ("train", "train-worker-1"))
+    assert phases == dict.fromkeys(wanted, "Succeeded"), (chief[-1].log[-3000:], worker[-1].log[-3000:])
+    assert [each.exit_code for each in chief] == [75, 0]
+    assert "error: worker 1 of 2 cannot be reached any more" in chief[0].log
+    assert "going on from the checkpoint of step 300" in chief[1].log
+    assert len(worker) == 2
+    # The chief alone made the execution, and nothing is left of what the other wrote.
+    (made,) = (volume / "artifacts" / "taxi" / "train").iterdir()
+    assert json.loads((made / "execution.json").read_text())["outputs"]["model"]["metadata"]["workers"] == 2
+    assert list((volume / "checkpoints").iterdir()) == []
+    assert {file.name for file in (volume / "runs" / "taxi-1").glob("train*.log")} == {
+        "train.log",
+        "train-worker-1.log",
+    }
