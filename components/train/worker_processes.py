@@ -47,11 +47,10 @@ def together(count: int) -> Iterator[None]:
         yield
         return
     if workers.count() > 1:
-        with _told_of_the_lost(None):
+        # (TensorFlow would wait at a worker's exit for a chief that has gone.)
+        with _ending_as_worker() if workers.index() else contextlib.nullcontext(), _told_of_the_lost(None):
             _find_each_other()
             yield
-        if workers.index():
-            sys.exit(0)
         return
     addresses = _free_addresses(count)
     with tempfile.TemporaryDirectory() as logs:
@@ -60,7 +59,7 @@ def together(count: int) -> Iterator[None]:
             # (TensorFlow is imported, which takes seconds, and has not begun to work: a fork is safe.)
             if (pid := os.fork()) == 0:
                 _become(addresses, index, Path(logs) / f"{index}.log")
-                with _ending_as_worker():
+                with _ending_as_worker(), _told_of_the_lost(None):
                     _find_each_other()
                     yield
             started[pid] = index
@@ -81,11 +80,9 @@ def _find_each_other() -> None:
 
     def give_up() -> None:
         minutes = round(_FOUND_SECONDS / 60)
-        print(
-            f"{ERROR_PREFIX}not all of {workers.count()} workers were there within {minutes} minutes; see why their pods "
-            "do not start or do not find each other (manifests/workers names them), and try again",
-            file=sys.stderr,
-            flush=True,
+        _say(
+            f"not all of {workers.count()} workers were there within {minutes} minutes; see why their pods do not "
+            "start or do not find each other (manifests/workers names them), and try again"
         )
         os._exit(EXIT_TRANSIENT)
 
@@ -99,6 +96,12 @@ def _find_each_other() -> None:
         workers.strategy()
     finally:
         late.cancel()
+
+
+def _say(error: str) -> None:
+    """The line by which a stage tells why it ends."""
+    sys.stderr.write(f"{ERROR_PREFIX}{error}\n")
+    sys.stderr.flush()
 
 
 def _listens(address: tuple[str, int]) -> bool:
@@ -132,9 +135,10 @@ def _ending_as_worker() -> Iterator[None]:
         yield
         code = 0
     except Exception as error:
-        traceback.print_exc()
-        print(f"{ERROR_PREFIX}{' '.join(str(known(error)).split())}", file=sys.stderr)
-        code = known(error).exit_code if classify(error) else 1
+        if classify(error) is None:
+            traceback.print_exc()
+        _say(" ".join(str(known(error)).split()))
+        code = known(error).exit_code
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
@@ -176,21 +180,22 @@ class _Children(threading.Thread):
         while not self._over.wait(0.2):
             self._look()
             if self._fault and not self._over.wait(_NOTICED_SECONDS):
-                print(f"{ERROR_PREFIX}{self._fault}", file=sys.stderr, flush=True)
+                _say(str(self._fault))
                 os._exit(self._fault.exit_code)
 
     def _look(self) -> None:
         with self._lock:
             for pid in list(self._running):
                 ended, status = os.waitpid(pid, os.WNOHANG)
-                if ended and (code := os.waitstatus_to_exitcode(status)):
-                    self._fault = self._fault or self._described(self._running[pid], code)
+                # (What ends by a signal is what the others miss, which end soon after.)
+                if ended and (code := os.waitstatus_to_exitcode(status)) and (code < 0 or self._fault is None):
+                    self._fault = self._described(self._running[pid], code)
                 if ended:
                     del self._running[pid]
 
     def _described(self, index: int, code: int) -> StageError:
         log = (self._logs / f"{index}.log").read_text(errors="replace")
-        print(log, file=sys.stderr, flush=True)
+        sys.stderr.write(log)
         who = f"worker {index} of {self._count}"
         if code < 0:
             name = signal.Signals(-code).name

@@ -69,8 +69,10 @@ class Tasks:
         return references
 
     def dag_tasks(self, tasks: Sequence[TaskSpec]) -> list[dict[str, Any]]:
-        """The nodes of these tasks in the DAG: that of their pod, those before one that waits for a person, and those
-        beside one that trains with workers."""
+        """The nodes of these tasks in the DAG: that of their pod, and those before or beside it that it needs.
+
+        Before it are those of what waits for a person, beside it the workers of a training.
+        """
         node = self._dag_task(tasks)
         if (several := worker_pods.count(tasks)) > 1:
             return worker_pods.dag_tasks(node, several)
@@ -267,7 +269,10 @@ def node_names(pipeline: Pipeline) -> dict[str, str]:
       InputError: a name that is too long, or that another task has too.
     """
     pods: dict[str, str] = {}
-    more = {name: [*suspending.nodes_before(tasks), *worker_pods.nodes_beside(tasks)] for name, tasks in pipeline.pods.items()}
+    more = {
+        name: [*suspending.nodes_before(tasks), *worker_pods.nodes_beside(tasks)]
+        for name, tasks in pipeline.pods.items()
+    }
     of_others = {each for nodes in more.values() for each in nodes}
     for name in pipeline.pods:
         node = node_name(name)

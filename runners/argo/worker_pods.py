@@ -53,7 +53,10 @@ def _node(node: str, index: int) -> str:
 def dag_tasks(task: dict[str, Any], several: int) -> list[dict[str, Any]]:
     """The nodes of the graph: the task's own, and beside it those of the others."""
     name = str(task["name"])
-    return [task, *({**task, "name": _node(name, index), "template": _node(name, index)} for index in range(1, several))]
+    return [
+        task,
+        *({**task, "name": _node(name, index), "template": _node(name, index)} for index in range(1, several)),
+    ]
 
 
 def templates(template: dict[str, Any], several: int) -> list[dict[str, Any]]:
@@ -65,9 +68,7 @@ def templates(template: dict[str, Any], several: int) -> list[dict[str, Any]]:
     for index, each in enumerate(made):
         each["metadata"]["labels"][LABEL] = "true"
         each["podSpecPatch"] = json.dumps({"hostname": hosts[index], "subdomain": SERVICE})
-        each["container"]["env"].append(
-            {"name": workers.VARIABLE, "value": workers.configuration(addresses, index)}
-        )
+        each["container"]["env"].append({"name": workers.VARIABLE, "value": workers.configuration(addresses, index)})
         each["container"]["ports"] = [{"name": "workers", "containerPort": PORT}]
         if index:
             each["name"] = each["metadata"]["labels"]["millrace/task"] = _node(node, index)

@@ -11,10 +11,10 @@ import click
 from components.runtime.errors import InputError, TransientError
 from runners import in_checkout
 from runners.commands.lineage import directions
+from runners.compiled import training_workers
 from runners.kubeflow import contexts, listing, recurring_runs, stages
 from runners.kubeflow.connection import Connection
 from runners.kubeflow.server import Cluster, check_root
-from runners.compiled import training_workers
 from runners.remote import schedules
 from runners.remote.http import TIMEOUT, missing
 from runners.settings import parameters

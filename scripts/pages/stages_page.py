@@ -40,7 +40,8 @@ What `models/<name>/settings.yaml` can say; every key may be left out.
 | `ingest`, `statistics`, `schema`, `validate`, `transform`, `train`, `evaluate`, `push` | their inputs, below |
 | `ingest.query` | the inputs of `query`; only with it is there the stage: see [databases.md](databases.md) |
 | `watch` | its inputs too, and `on_drift`, `spans`, `warm_start`, `kubeflow`: see [watch.md](watch.md) |
-| `train` | also `warm_start`, `distil`, `workers`, `checkpoint_directory`: start from the last blessed model, learn from it, train by several processes, go on after a fault: [training.md](training.md) |
+| `train` | also `warm_start`, `distil`: start from the last blessed model, learn from it: [training.md](training.md) |
+| | and `workers`, `checkpoint_directory`: by several processes, and on after a fault: the same |
 | `tune`, `explain`, `infra_validate`, `export`, `approve` | the same; only with it is there the stage |
 | `model_card`, `canary`, `push_hub`, `push_vertex`, `notify` | the same |
 | `serving` | how `./millrace serve` serves the model here: `log`, off without ([feedback.md](feedback.md)) |

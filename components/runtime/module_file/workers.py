@@ -50,7 +50,9 @@ def options(custom_config: Mapping[str, Any]) -> Options:
     given = custom_config.get(KEY, {})
     known = Options.__dataclass_fields__
     if not isinstance(given, Mapping):
-        raise InputError(f"train: {KEY} of custom_config is the stage's own; expected workers and {CHECKPOINT_DIRECTORY}")
+        raise InputError(
+            f"train: {KEY} of custom_config is the stage's own; expected workers and {CHECKPOINT_DIRECTORY}"
+        )
     if unknown := sorted(set(given) - known.keys()):
         near = did_you_mean(str(unknown[0]), known)
         raise InputError(f"train: no option {unknown[0]!r}{near}; there are {', '.join(known)}")
@@ -103,10 +105,15 @@ def strategy() -> tf.distribute.MultiWorkerMirroredStrategy:
 
 
 def lost(error: BaseException) -> int | None:
-    """The worker that an error says cannot be reached any more, -1 where it does not say which; None of other errors."""
+    """The worker that an error says is out of reach, -1 where it does not say which; None of other errors."""
     import tensorflow as tf
 
-    gone = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError, tf.errors.DeadlineExceededError)
+    gone = (
+        tf.errors.UnavailableError,
+        tf.errors.AbortedError,
+        tf.errors.CancelledError,
+        tf.errors.DeadlineExceededError,
+    )
     found, seen = None, error
     for _ in range(20):
         if isinstance(seen, gone):

@@ -92,6 +92,7 @@ def test_an_interrupted_training_makes_the_model_of_one_that_was_not(
     assert list((tmp_path / "kept").iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_second_fit_has_none(tmp_path: Path, prepared: Prepared, capsys: pytest.CaptureFixture[str]) -> None:
     kept = str(tmp_path / "kept")
     fail = "model.fit(x, x[:, :1], epochs=1, callbacks=[Interrupt()]); raise OSError(110, 'the network is gone')"
@@ -100,6 +101,7 @@ def test_a_second_fit_has_none(tmp_path: Path, prepared: Prepared, capsys: pytes
     assert list((tmp_path / "kept").glob("*/*.npz")) == []
 
 
+@pytest.mark.slow
 def test_a_damaged_checkpoint_is_told_and_passed_over(
     tmp_path: Path, prepared: Prepared, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -118,7 +120,9 @@ def test_trainings_that_differ_have_checkpoints_of_their_own(tmp_path: Path) -> 
     module.write_text("def run_fn(fn_args): pass\n")
 
     def key(seed: int = 1, **execution: Any) -> str:
-        return checkpoints.key({}, {"module_file": str(module), "seed": seed, "custom_config": {"execution": execution}})
+        return checkpoints.key(
+            {}, {"module_file": str(module), "seed": seed, "custom_config": {"execution": execution}}
+        )
 
     first = key(workers=2, checkpoint_directory=str(tmp_path))
     (tmp_path / "something").mkdir()
@@ -132,7 +136,10 @@ def test_trainings_that_differ_have_checkpoints_of_their_own(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ({"execution": 3}, "train: execution of custom_config is the stage's own; expected workers and checkpoint_directory"),
+        (
+            {"execution": 3},
+            "train: execution of custom_config is the stage's own; expected workers and checkpoint_directory",
+        ),
         ({"execution": {"worker": 2}}, "train: no option 'worker', did you mean 'workers'?; there are workers, "),
         ({"execution": {"workers": 0}}, "train.workers: expected a whole number of at least 1, not 0"),
         ({"execution": {"workers": 1.5}}, "train.workers: expected a whole number of at least 1, not 1.5"),

@@ -40,7 +40,9 @@ run_fn = taxi.run_fn
 
 def trained(folder: Path, module_file: Path, batch: int, **execution: Any) -> StageResult:
     """Trains taxi without early stopping, as a process of its own: workers are forks of one that has done nothing."""
-    config = {"batch_size": batch, "epochs": EPOCHS, "early_stopping": 5} | ({"execution": execution} if execution else {})
+    config = {"batch_size": batch, "epochs": EPOCHS, "early_stopping": 5} | (
+        {"execution": execution} if execution else {}
+    )
     prepared = support.taxi()
     call = support.train_call(folder, prepared, module_file, train_steps=STEPS, eval_steps=4, custom_config=config)
     return run_stage(

@@ -88,9 +88,11 @@ class Execution:
         values = {each["name"]: parameters.pop(each["name"], each.get("value")) for each in arguments}
         assert not parameters, f"the Workflow has no {parameters}"
         assert None not in values.values(), f"without a value: {values}"
-        self._globals = {"workflow.name": name, "workflow.namespace": "millrace", "workflow.creationTimestamp.RFC3339": "2026-11-21T01:02:03Z"} | {
-            f"workflow.parameters.{key}": value for key, value in values.items()
-        }
+        self._globals = {
+            "workflow.name": name,
+            "workflow.namespace": "millrace",
+            "workflow.creationTimestamp.RFC3339": "2026-11-21T01:02:03Z",
+        } | {f"workflow.parameters.{key}": value for key, value in values.items()}
 
     def run(self) -> dict[str, str]:
         """Runs the DAG to its end, and the exit handler behind it; returns the phase of each task."""
