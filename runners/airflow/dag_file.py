@@ -14,6 +14,7 @@ from typing import Any
 from components.runtime.errors import InputError
 from runners.airflow.options import AirflowOptions
 from runners.airflow.tasks import CLOSE, HOME, Tasks, mounts
+from runners.compiled import training_workers
 from runners.compiled.ir import documents
 from runners.compiled.launching import plan, read_launchable, specification, waits_for
 from runners.compiled.platform_spec import read_platform
@@ -50,6 +51,7 @@ def compile_dag(kfp_yaml: str, options: AirflowOptions) -> str:
       InputError: not a compiled pipeline; something that Airflow cannot run; a value that a parameter cannot have.
     """
     ir, platform = documents(kfp_yaml)
+    training_workers.refuse_several(ir, "Airflow")
     pipeline = read_launchable(ir, "Airflow")
     executors, limits = read_platform(platform, "Airflow")
     try:

@@ -221,7 +221,9 @@ def _run_tasks(arguments: argparse.Namespace, root: Path, bucket: BucketRoot | N
         status = final_status.of_workflow(root, arguments.run, arguments.status, arguments.failures, parameters)
     run: StageRunner = run_stage
     if number := workers.index():
-        _work_along(root, read_task(root, arguments.run, arguments.task[0], parameters, executions), number)
+        scheduled = arguments.scheduled or arguments.started
+        task = read_task(root, arguments.run, arguments.task[0], parameters, executions, status, scheduled)
+        _work_along(root, task, bucket, number)
         return
     worked = False
     told: list[dict[str, str]] = []
@@ -248,9 +250,9 @@ def _run_tasks(arguments: argparse.Namespace, root: Path, bucket: BucketRoot | N
         pod.tell(message(arguments.message, executions))
 
 
-def _work_along(root: Path, task: Task, number: int) -> None:
+def _work_along(root: Path, task: Task, bucket: BucketRoot | None, number: int) -> None:
     """Runs the stage as one of the workers of a training whose chief is another pod, unless that has it already."""
-    if record := execution.find(root, task):
+    if record := _found(root, task, bucket, ""):
         progress.report(f"{FROM_CACHE} {record['run']}")
         return
     log = root / "runs" / task.run / f"{task.name}-worker-{number}.log"

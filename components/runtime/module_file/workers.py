@@ -60,7 +60,13 @@ def options(custom_config: Mapping[str, Any]) -> Options:
     workers = given.get("workers", 1)
     if isinstance(workers, bool) or not isinstance(workers, int | float) or workers != int(workers) or workers < 1:
         raise InputError(f"train.workers: expected a whole number of at least 1, not {workers!r}")
-    return Options(int(workers), str(given.get(CHECKPOINT_DIRECTORY, "")))
+    directory = str(given.get(CHECKPOINT_DIRECTORY, ""))
+    if "://" in directory:
+        raise InputError(
+            f"train.{CHECKPOINT_DIRECTORY} is {directory}: expected a folder of a disk that all workers see, such as the "
+            "volume of the pipeline root"
+        )
+    return Options(int(workers), directory)
 
 
 def configuration(addresses: Sequence[str], index: int) -> str:

@@ -142,6 +142,7 @@ def test_trainings_that_differ_have_checkpoints_of_their_own(tmp_path: Path) -> 
         ),
         ({"execution": {"worker": 2}}, "train: no option 'worker', did you mean 'workers'?; there are workers, "),
         ({"execution": {"workers": 0}}, "train.workers: expected a whole number of at least 1, not 0"),
+        ({"execution": {"checkpoint_directory": "s3://a"}}, "train.checkpoint_directory is s3://a: expected a folder "),
         ({"execution": {"workers": 1.5}}, "train.workers: expected a whole number of at least 1, not 1.5"),
     ],
 )
