@@ -100,7 +100,7 @@ class Checkpoints:
         part = self._file.with_name(f".{self._file.name}.{os.getpid()}.part")
         try:
             with part.open("wb") as stream:
-                np.savez(stream, **arrays)
+                np.savez(stream, allow_pickle=False, **arrays)
             sync(part)
             os.replace(part, self._file)
         finally:

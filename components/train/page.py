@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from components.runtime.stage import report
-from components.train.watch import History
+from components.train.history import History
 
 _COLUMNS = 2
 _TRAIN, _EVAL, _KEPT = report.COLORS[:3]

@@ -63,8 +63,8 @@ def options(custom_config: Mapping[str, Any]) -> Options:
     directory = str(given.get(CHECKPOINT_DIRECTORY, ""))
     if "://" in directory:
         raise InputError(
-            f"train.{CHECKPOINT_DIRECTORY} is {directory}: expected a folder of a disk that all workers see, such as the "
-            "volume of the pipeline root"
+            f"train.{CHECKPOINT_DIRECTORY} is {directory}: expected a folder of a disk that all workers see, such as "
+            "the volume of the pipeline root"
         )
     return Options(int(workers), directory)
 
