@@ -211,7 +211,7 @@ def test_an_unknown_environment_is_refused_with_those_there_are(
 ) -> None:
     result = call(untouched, monkeypatch, "count_rows", "--environment", "gpu")
     assert result.exit_code == 2
-    assert "'gpu' is not one of 'client', 'data', 'export', 'ml'" in result.output
+    assert "'gpu' is not one of 'client', 'data', 'databases', 'export', 'ml'" in result.output
 
 
 @pytest.mark.parametrize("written", [0, 5, 6, 9])
