@@ -44,8 +44,12 @@ def shown(uri: str) -> str:
     return redact(uri.partition("?")[0]).replace(f"://{HIDDEN}@", "://") if "://" in uri else uri
 
 
-def filesystem(uri: str) -> tuple[fs.FileSystem, str]:
+def filesystem(uri: str, patience: datetime.timedelta = _RETRY) -> tuple[fs.FileSystem, str]:
     """The file system of a path or URI, and the path in it.
+
+    Args:
+      uri: a path or URI.
+      patience: for how long Cloud Storage is asked again where it does not answer.
 
     Raises:
       InputError: a scheme that cannot be read, or no bucket in it.
@@ -57,7 +61,7 @@ def filesystem(uri: str) -> tuple[fs.FileSystem, str]:
         raise InputError(f"{shown(uri)}: files cannot be read from {scheme}://: use a path, gs:// or s3://")
     if scheme != "s3" and "retry_limit_seconds" not in uri:
         # The client's own limit is a quarter of an hour.
-        uri += f"{'&' if '?' in uri else '?'}retry_limit_seconds={_RETRY.seconds}"
+        uri += f"{'&' if '?' in uri else '?'}retry_limit_seconds={patience.seconds}"
     if not rest.strip("/"):
         raise InputError(f"{shown(uri)}: not a URI of object storage: it names no bucket")
     with reading(shown(uri)):

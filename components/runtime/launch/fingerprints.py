@@ -15,6 +15,7 @@
 
 from __future__ import annotations
 
+import datetime
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -179,7 +180,8 @@ def _remote(uri: str, scheme: str) -> Any:
 
     from components.runtime.data.storage import filesystem, reading, shown
 
-    storage, path = filesystem(uri)
+    # (Where it is away, the stage waits for it, and says so.)
+    storage, path = filesystem(uri, datetime.timedelta(seconds=2))
     with reading(shown(uri)):
         found = storage.get_file_info(path)
         if found.type == fs.FileType.NotFound:
