@@ -16,12 +16,13 @@ from components.ingest.raw_files import RawFiles, open_files
 from components.ingest.sample import page as sample_page
 from components.ingest.sample.sampling import MAX_ROWS, Reservoir
 from components.ingest.sources import CSV, IMAGES, PARQUET, SourceFile, Sources, find, format_of
-from components.ingest.spans import chosen, find_files, told
+from components.ingest.spans import chosen, find_files
 from components.ingest.splits import Splits
 from components.ingest.tables.columns import Kind
 from components.ingest.tables.csv.options import CsvOptions
 from components.runtime.data import schema_columns, tfrecord
 from components.runtime.data.span_patterns import is_in_spans
+from components.runtime.data.span_words import told_with_gaps
 from components.runtime.data.storage import shown
 from components.runtime.data.tfmd import SCHEMA_FILE
 from components.runtime.errors import InputError
@@ -85,7 +86,7 @@ def ingest(
       leave_out_without: columns without a value in which a row is left out; NaN is none.
       span: which span is read, see `components.runtime.data.span_choice`; empty for the newest, or where are none.
       spans: how many of the newest up to that; 0 for one.
-      on_gaps: warn or stop where something between those is not there.
+      on_gaps: warn or stop where something between those is not there, or fewer are there.
       scheduled: when the run was scheduled, RFC 3339; empty where nobody tells.
 
     Raises:
@@ -109,7 +110,7 @@ def ingest(
     listed = find_files(found_spans) if found_spans and not found else None
     sources = found.sources() if found else listed or find(data, split_patterns)
     kind = IMAGES if found else format_of(sources.files, format)
-    told_spans = told(found_spans, spans) if found_spans else ""
+    told_spans = told_with_gaps(found_spans.metadata) if found_spans else ""
     samples = {name: Reservoir(name, sample_rows, sample_page.keep) for name in names}
     options = CsvOptions.parse(
         delimiter=delimiter,

@@ -7,8 +7,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from components.ingest.sources import Sources, check_patterns, find
-from components.runtime.data.span_choice import SCHEDULED, Asked, moment
-from components.runtime.data.span_words import told as told_of
+from components.runtime.data.span_choice import SCHEDULED, Asked, is_range, moment
+from components.runtime.data.span_words import lacks, told
 from components.runtime.data.spans import Chosen, choose
 from components.runtime.errors import InputError
 from components.runtime.stage.progress import report
@@ -26,7 +26,7 @@ def chosen(data: str, patterns: Mapping[str, str], span: str, spans: int, schedu
       spans: how many of the newest up to that.
       scheduled: the time that the run was scheduled for, as the backend tells it; empty, or a placeholder that it has
         not filled in, where it tells none.
-      on_gaps: warn, or stop where something in between is not there.
+      on_gaps: warn, or stop where something in between is not there, or fewer are than `spans`.
 
     Raises:
       InputError: what is asked for is not there or cannot be used.
@@ -42,10 +42,13 @@ def chosen(data: str, patterns: Mapping[str, str], span: str, spans: int, schedu
     if time is None and SCHEDULED in span:
         time = datetime.now(UTC)
         report(f"the backend does not tell what the run was scheduled for: by this stage's start it is {time:%Y-%m-%d}")
+    if spans > 1 and is_range(span):
+        report(f"span is the range {span}, which says how many are read: spans, {spans}, does not count")
     found = choose(data, patterns, Asked(span, spans, time))
-    if found.gaps and on_gaps == "stop":
+    if on_gaps == "stop" and (lacking := lacks(found.metadata)):
+        between = "" if is_range(span) or not found.gaps else " between them"
         raise InputError(
-            f"{found.place}: not there of the spans asked for: {found.gaps}; add what is missing, or set on_gaps: warn"
+            f"{found.place} has {told(found.metadata)};{between} {lacking}; add what is missing, or set on_gaps: warn"
         )
     return found
 
@@ -60,13 +63,3 @@ def find_files(spans: Chosen) -> Sources:
     for span in spans.spans:
         files += [replace(file, label=f"{span.prefix}{file.label}") for file in find(span.data, span.patterns).files]
     return Sources(files, spans.place)
-
-
-def told(spans: Chosen, wanted: int) -> str:
-    """Which spans were read, and which are not there."""
-    parts = [told_of(spans.metadata)]
-    if spans.gaps:
-        parts.append(f"{spans.gaps} not there")
-    if len(spans.spans) < wanted:
-        parts.append(f"there are no {wanted}")
-    return ", ".join(parts)

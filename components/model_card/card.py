@@ -10,7 +10,7 @@ from components.model_card import pictures
 from components.model_card.blocks import UNKNOWN, Block, Items, Part, Picture, Said, Table
 from components.model_card.known import Known, count, metrics
 from components.runtime import VERSION
-from components.runtime.data.span_words import GAPS, told
+from components.runtime.data.span_words import told_with_gaps
 from components.runtime.explaining.thresholds import CAVEAT
 
 if TYPE_CHECKING:
@@ -205,8 +205,8 @@ def _data(known: Known, statistics: Mapping[str, DatasetFeatureStatisticsList], 
     rows: list[list[Any]] = [[name, count(about.get(f"rows_{name}"))] for name in splits]
     rows.append(["all", count(about.get("rows"))])
     blocks: list[Block] = [Table(["split", "examples"], rows)]
-    if spans := told(about):
-        blocks.append(Said(f"Of {spans}{f', {about[GAPS]} not there' if about.get(GAPS) else ''}."))
+    if spans := told_with_gaps(about):
+        blocks.append(Said(f"Of {spans}."))
     if left_out := count(about.get("rows_left_out")):
         blocks.append(Said(f"{left_out:,} rows were left out for want of a value."))
     if distributions:

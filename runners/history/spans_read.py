@@ -38,7 +38,7 @@ def late_versions(root: Path, run: Run) -> list[str]:
     looked = _examples(run)
     now = newest_versions(looked)
     is_dated = bool(looked.get(DATES))
-    waiting = set(now)
+    reads, waiting = read_versions(looked), set(now)
     found: dict[int, int] = {}
     for earlier in _before(root, run) if now else ():
         read = read_versions(_examples(earlier))
@@ -47,7 +47,9 @@ def late_versions(root: Path, run: Run) -> list[str]:
         if not waiting:
             break
     return [
-        f"span {name(span, is_dated)} has version {now[span]} now, the last run that read it used {version}"
+        f"span {name(span, is_dated)}: this run reads version {now[span]}, the last one that read it used {version}"
+        if span in reads
+        else f"span {name(span, is_dated)} has version {now[span]} now, the last run that read it used {version}"
         for span, version in sorted(found.items())
         if version < now[span]
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+from components.runtime.data.span_choice import LATEST, is_range
 from components.runtime.errors import InputError
 from runners.settings.folders import SETTINGS_FILE, shown
 from runners.settings.kubernetes_values import pipeline_name
@@ -104,16 +105,23 @@ def on_spans(
     Args:
       settings: of the model.
       spans: how many of the newest are read; as the settings say where None.
-      span: up to which; as the settings say where None.
+      span: up to which, or a range; as the settings say where None. A range replaces the settings' count, as a count
+        replaces their range.
       warm_start: whether it starts from the model in service; as the settings say where None.
 
     Raises:
-      InputError: the data is in no spans.
+      InputError: the data is in no spans, or both a range and a count are given.
     """
     changed: dict[str, Any] = {}
-    asked = {name: value for name, value in (("spans", spans), ("span", span)) if value is not None}
+    if spans and span and is_range(span):
+        raise InputError(f"span is the range {span}, and spans is {spans}: give one of the two")
+    asked: dict[str, Any] = {name: value for name, value in (("spans", spans), ("span", span)) if value is not None}
     if asked and settings.ingest.query:
         raise InputError(f"{next(iter(asked))} is of files, and the data is what ingest.query asks for; leave it out")
+    if asked and span and is_range(span):
+        asked["spans"] = None
+    elif spans and span is None and is_range(settings.ingest.span or ""):
+        asked["span"] = LATEST
     if asked:
         changed["ingest"] = settings.ingest.model_copy(update=asked)
     if warm_start is not None:

@@ -49,7 +49,7 @@ def test_what_is_read_is_told_from_the_run_to_the_version(tmp_path: Path, days: 
     assert window.exit_code == 0, window.errors
     told = "spans 2026-11-26 (version 1), 2026-11-27 (version 2), 2026-11-29 (version 1)"
     ingest = next(task for task in window.record["tasks"] if task["name"] == "ingest")
-    assert ingest["facts"].endswith(f"{told}, 2026-11-28 not there")
+    assert ingest["facts"].endswith(f"{told}; not there: 2026-11-28")
     assert ingest["alert"] == "warning"
     assert document(root, "versions", "taxi")["versions"][0]["spans"] == told
     assert f"({told}, " in call("--root", str(root), "lineage", "taxi@1", "--up").stdout

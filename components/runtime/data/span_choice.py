@@ -12,8 +12,11 @@ from components.runtime.data.span_words import name, runs
 from components.runtime.errors import InputError
 
 LATEST, SCHEDULED = "latest", "scheduled"
+MOST_DIGITS = 18
+"""Of the number of a span or a version, here as in the names of folders: such a number fits into 64 bits."""
+
 _DAY = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
-_NUMBER = "[0-9]{1,18}"
+_NUMBER = rf"[0-9]{{1,{MOST_DIGITS}}}"
 _RANGE = re.compile(rf"({_DAY}|{_NUMBER})\s*[-/]\s*({_DAY}|{_NUMBER})")
 _SCHEDULED = re.compile(rf"{SCHEDULED}(?:\s*-\s*({_NUMBER}))?")
 
@@ -30,6 +33,11 @@ def can_be_asked(text: str) -> bool:
     return text.strip() in ("", LATEST) or any(each.fullmatch(text.strip()) for each in shapes)
 
 
+def is_range(text: str) -> bool:
+    """Whether a span that is asked for is a range, which says by itself how many are read."""
+    return _RANGE.fullmatch(text.strip()) is not None
+
+
 @dataclass(frozen=True)
 class Asked:
     """What is asked for.
@@ -37,7 +45,7 @@ class Asked:
     Attributes:
       span: `5`, `2026-11-29`, the range `3-7` or `2026-11-01/2026-11-07`, `scheduled`, `scheduled-1` (the day before)
         or `latest`, which is the same as nothing.
-      count: how many of the newest up to `span`; 0 for that one.
+      count: how many of the newest up to `span`; 0 for that one. Does not count where `span` is a range.
       scheduled: the time that `scheduled` means; now where it is None.
     """
 
@@ -68,10 +76,9 @@ class Asked:
 
     def _range(self, there: Sequence[int], first: str, last: str, place: str, is_dated: bool) -> tuple[list[int], str]:
         begin, end = self._named(first), self._named(last)
-        if self.count > 1:
-            raise InputError(f"span is the range {self.span}, and spans is {self.count}: give one of the two")
         if begin > end:
-            raise InputError(f"span is {self.span}: the first of a range comes before the last")
+            sign = "-" if first.isdecimal() and last.isdecimal() else "/"
+            raise InputError(f"span is {self.span}: the range is backwards; give {last}{sign}{first}")
         chosen = [each for each in there if begin <= each <= end]
         if not chosen:
             between = f"{name(begin, is_dated)} to {name(end, is_dated)}"
@@ -89,10 +96,12 @@ class Asked:
         try:
             if re.fullmatch(_DAY, text):
                 return number_of(date.fromisoformat(text))
-            if re.fullmatch(_NUMBER, text):
-                return int(text)
         except ValueError:
-            pass
+            raise InputError(f"span is {text}: there is no such day") from None
+        if re.fullmatch(_NUMBER, text):
+            return int(text)
+        if re.fullmatch("[0-9]+", text):
+            raise InputError(f"span is {text}: the number of a span has at most {MOST_DIGITS} digits")
         raise InputError(f"span is {text!r}: give {SHAPES}")
 
 

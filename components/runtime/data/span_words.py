@@ -9,8 +9,9 @@ from components.runtime.data.span_patterns import date_of
 
 SPANS, VERSIONS, DATES = "spans", "span_versions", "span_dates"
 """Keys of the metadata: numbers, and for each its version and its date, where patterns have these."""
-GAPS, THERE = "span_gaps", "span_versions_there"
-"""What is not there, in words; the newest version of each span that was not read, by its number as a text."""
+GAPS, WANTED, THERE = "span_gaps", "spans_asked", "span_versions_there"
+"""What is not there, in words; how many were asked for, where that are more than there are; the newest version of each
+span that was not read, by its number as a text."""
 
 _MOST = 12
 """Spans, or runs of consecutive ones, that are named."""
@@ -35,6 +36,24 @@ def told(metadata: Mapping[str, Any]) -> str:
     else:
         listed = runs([(span, span) for span in numbers], is_dated)
     return f"span{'s' if len(numbers) > 1 else ''} {listed}"
+
+
+def lacks(metadata: Mapping[str, Any]) -> str:
+    """What is not there of what was asked for: `not there: 3, 4; only 2 of the 5 spans asked for`; empty where all is.
+
+    Args:
+      metadata: as of `told`.
+    """
+    gaps, wanted = metadata.get(GAPS), metadata.get(WANTED)
+    parts = [f"not there: {gaps}"] if gaps else []
+    if isinstance(wanted, int | float):
+        parts.append(f"only {len(whole(metadata, SPANS))} of the {wanted:.0f} spans asked for")
+    return "; ".join(parts)
+
+
+def told_with_gaps(metadata: Mapping[str, Any]) -> str:
+    """Both: `spans 1, 2; not there: 3, 4`; empty where the data is in no spans."""
+    return "; ".join(filter(None, (told(metadata), lacks(metadata))))
 
 
 def name(number: int, is_dated: bool) -> str:

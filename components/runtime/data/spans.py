@@ -9,9 +9,9 @@ from typing import Any
 from pyarrow import fs
 
 from components.runtime.data import span_patterns
-from components.runtime.data.span_choice import Asked
+from components.runtime.data.span_choice import MOST_DIGITS, Asked, is_range
 from components.runtime.data.span_patterns import DATE, IMPLIED, VERSION
-from components.runtime.data.span_words import DATES, GAPS, SPANS, THERE, VERSIONS, name
+from components.runtime.data.span_words import DATES, GAPS, SPANS, THERE, VERSIONS, WANTED, name
 from components.runtime.data.storage import filesystem as filesystem_of
 from components.runtime.data.storage import reading, shown
 from components.runtime.errors import InputError
@@ -60,6 +60,7 @@ class Chosen:
       spans: that are read.
       is_dated: whether they are dates.
       gaps: what is not there of those asked for, in words; empty where nothing is missing.
+      wanted: how many of the newest were asked for, where that are more than there are; else 0.
       versions: the newest version of each span that is there; None where the patterns have none.
       place: the folder that holds all, as the user would write it.
       filesystem: holds them.
@@ -68,6 +69,7 @@ class Chosen:
     spans: list[Span]
     is_dated: bool
     gaps: str
+    wanted: int
     versions: dict[int, int | None]
     place: str
     filesystem: fs.FileSystem
@@ -81,6 +83,8 @@ class Chosen:
             found[DATES] = [name(each, True) for each in numbers]
         if self.gaps:
             found[GAPS] = self.gaps
+        if self.wanted:
+            found[WANTED] = self.wanted
         if any(each.version is not None for each in self.spans):
             found[VERSIONS] = [each.version for each in self.spans]
             others = [each for each in sorted(self.versions) if each not in numbers][-_MOST_THERE:]
@@ -88,7 +92,7 @@ class Chosen:
         return found
 
     def stored(self) -> list[str]:
-        """What is read, by path, size and time, and which spans and versions there are: changes where these do."""
+        """What is read, by path, size and time, what is there, and what is missing: changes where these do."""
         entries: list[fs.FileInfo] = []
         for path in sorted({path for span in self.spans for path in span.paths}):
             with reading(self.place):
@@ -97,7 +101,9 @@ class Chosen:
             entries += listed(self.filesystem, path, self.place, recursive=True) if is_folder else [found]
         files = [f"{each.path} {each.size} {each.mtime_ns}" for each in entries if each.type != fs.FileType.Directory]
         read = [f"{each.number} {each.version} is read" for each in self.spans]
-        return [*files, *read, *(f"{number} {version}" for number, version in sorted(self.versions.items()))]
+        # (What is told of a request, and whether it stops, is not that of another by which the same is read.)
+        lacks = [f"{self.gaps} not there"] * bool(self.gaps) + [f"{self.wanted} wanted"] * bool(self.wanted)
+        return [*files, *read, *lacks, *(f"{number} {version}" for number, version in sorted(self.versions.items()))]
 
 
 def choose(data: str, patterns: Mapping[str, str], asked: Asked) -> Chosen:
@@ -151,7 +157,8 @@ def choose(data: str, patterns: Mapping[str, str], asked: Asked) -> Chosen:
                 tuple(each.path for split in splits for each in found[split][number, version]),
             )
         )
-    return Chosen(spans, is_dated, gaps, newest, place, filesystem)
+    wanted = asked.count if len(numbers) < asked.count and not is_range(asked.span) else 0
+    return Chosen(spans, is_dated, gaps, wanted, newest, place, filesystem)
 
 
 def listed(filesystem: fs.FileSystem, folder: str, data: str, *, recursive: bool = False) -> list[fs.FileInfo]:
@@ -192,7 +199,7 @@ def _places(filesystem: fs.FileSystem, parts: Sequence[str], data: str) -> dict[
     """Where each span and version lies.
 
     Raises:
-      InputError: a name that says a date which no calendar has.
+      InputError: a name that says a date which no calendar has, or a number that nobody could ask for.
     """
     found: dict[_Key, list[_Place]] = {}
     for place in _walk(filesystem, "", parts, {}, data):
@@ -203,6 +210,8 @@ def _places(filesystem: fs.FileSystem, parts: Sequence[str], data: str) -> dict[
             day = "-".join(texts[each] for each in DATE)
             raise InputError(f"{data}: {place.path} says {day}, and there is no such date; rename it") from None
         version = int(texts[VERSION]) if VERSION in texts else None
+        if max(number, version or 0) >= 10**MOST_DIGITS:
+            raise InputError(f"{data}: {place.path} has a number of more than {MOST_DIGITS} digits; rename it")
         found.setdefault((number, version), []).append(place)
     return found
 

@@ -39,7 +39,7 @@ def alert(execution: Mapping[str, Any]) -> str:
             return WARNING
         if outputs.get("export_blessing", {}).get("exports_refused"):
             return WARNING
-        if outputs.get("predictions", {}).get("not_a_number") or outputs.get("examples", {}).get(span_words.GAPS):
+        if outputs.get("predictions", {}).get("not_a_number") or span_words.lacks(outputs.get("examples", {})):
             return WARNING
         return WARNING if outputs.get("transformed_examples", {}).get("not_finite") else ""
     return ERROR if anomalies.get("valid") is False else WARNING
@@ -122,14 +122,13 @@ def _metadata(execution: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
 
 
 def _examples(examples: Mapping[str, Any]) -> Iterator[str]:
-    if spans := span_words.told(examples):
-        yield spans
-    if gaps := examples.get(span_words.GAPS):
-        yield f"{gaps} not there"
     if left_out := examples.get("rows_left_out"):
         yield f"{left_out:,} left out"
     if left_out := examples.get("left_out"):
         yield f"{counted(left_out, 'file')} left out"
+    # (Last: it may be a list by itself.)
+    if spans := span_words.told_with_gaps(examples):
+        yield spans
 
 
 def _transformed(transformed: Mapping[str, Any]) -> Iterator[str]:

@@ -28,14 +28,30 @@ def test_the_newest_spans_are_read_and_what_is_missing_is_told(tmp_path: Path, d
     assert found.metadata["spans"] == [9, 11, 12]
     assert {row["number"][0] // 100 for row in found.rows()} == {9, 11, 12}
     assert found.metadata["rows"] == 27
-    assert "spans 9, 11, 12, 10 not there" in found.result.stdout
-    assert "spans 9, 11, 12, 10 not there" in found.page
+    assert "spans 9, 11, 12; not there: 10" in found.result.stdout
+    assert "spans 9, 11, 12; not there: 10" in found.page
 
 
 def test_fewer_spans_than_asked_for_are_told(tmp_path: Path, data: Path) -> None:
     found = ingested(tmp_path / "out", data, spans=9, splits={"all": 1})
     assert found.metadata["spans"] == [8, 9, 11, 12]
-    assert "there are no 9" in found.result.stdout
+    line = "spans 8, 9, 11, 12; not there: 10; only 4 of the 9 spans asked for"
+    assert line in found.result.stdout
+    assert line in found.page
+    assert found.metadata["spans_asked"] == 9
+    stopped = run_ingest(tmp_path / "stopped", data, spans=9, on_gaps="stop")
+    assert stopped.exit_code == 65
+    assert stopped.error == (
+        f"{data} has spans 8, 9, 11, 12; between them not there: 10; only 4 of the 9 spans asked for; "
+        "add what is missing, or set on_gaps: warn"
+    )
+
+
+def test_a_range_says_by_itself_how_many_are_read(tmp_path: Path, data: Path) -> None:
+    found = ingested(tmp_path / "out", data, span="8-9", spans=7, on_gaps="stop", splits={"all": 1})
+    assert found.metadata["spans"] == [8, 9]
+    assert "span is the range 8-9, which says how many are read: spans, 7, does not count" in found.result.stdout
+    assert "spans_asked" not in found.metadata
 
 
 def test_one_span_has_other_content_than_the_same_rows_in_another(tmp_path: Path, data: Path) -> None:
@@ -95,7 +111,7 @@ def test_the_newest_versions_of_a_range_are_one_table(tmp_path: Path, versions: 
     assert found.metadata["spans"] == [3, 4, 6]
     assert found.metadata["span_versions"] == [1, 2, 1]
     assert found.metadata["span_gaps"] == "5"
-    line = "spans 3 (version 1), 4 (version 2), 6 (version 1), 5 not there"
+    line = "spans 3 (version 1), 4 (version 2), 6 (version 1); not there: 5"
     assert line in found.result.stdout
     assert line in found.page
 
@@ -104,7 +120,8 @@ def test_a_gap_is_an_error_where_that_is_asked_for(tmp_path: Path, versions: Pat
     result = run_ingest(tmp_path / "out", versions, patterns=PATTERNS, span="3-6", on_gaps="stop")
     assert result.exit_code == 65
     assert result.error == (
-        f"{versions}: not there of the spans asked for: 5; add what is missing, or set on_gaps: warn"
+        f"{versions} has spans 3 (version 1), 4 (version 2), 6 (version 1); not there: 5; "
+        "add what is missing, or set on_gaps: warn"
     )
     assert ingested(tmp_path / "whole", versions, patterns=PATTERNS, span="3-4", on_gaps="stop").metadata["rows"] == 36
     other = run_ingest(tmp_path / "other", versions, patterns=PATTERNS, on_gaps="fail")

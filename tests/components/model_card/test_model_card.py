@@ -139,7 +139,7 @@ def test_the_card_says_all_that_is_known(tmp_path: Path) -> None:
         "Recall for precision.",
         "| owners | anna, bob |",
         "apache-2.0",
-        "Of spans 2026-11-28 (version 2), 2026-11-30 (version 1), 2026-11-29 not there.",
+        "Of spans 2026-11-28 (version 2), 2026-11-30 (version 1); not there: 2026-11-29.",
         "- https://example.org/a",
         "| steps of training | 500 |",
         "| auc | 0.91 | 0.9 to 0.92 |",

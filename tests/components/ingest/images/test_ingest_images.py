@@ -207,7 +207,7 @@ def test_the_newest_spans_of_images(tmp_path: Path) -> None:
     ]
     assert all(row["mask"] == [mask_png()] for row in result.rows())
     assert (result.metadata["spans"], result.metadata["files"]) == ([2, 4], 8)
-    assert "spans 2, 4, 3 not there" in result.result.stdout
+    assert "spans 2, 4; not there: 3" in result.result.stdout
 
 
 def test_what_is_wrong_in_a_span_of_images_is_told_with_the_span(tmp_path: Path) -> None:

@@ -121,10 +121,13 @@ def test_one_a_range_or_a_window(
     [
         ({"span": "5"}, "there is no span 5; there are 3, 4, 6"),
         ({"span": "8-9"}, "there is no span from 8 to 9; there are 3, 4, 6"),
-        ({"span": "7-3"}, "the first of a range comes before the last"),
-        ({"span": "3-7", "count": 2}, "span is the range 3-7, and spans is 2: give one of the two"),
+        ({"span": "7-3"}, "span is 7-3: the range is backwards; give 3-7"),
+        ({"span": "2026-11-02/2026-11-01"}, "the range is backwards; give 2026-11-01/2026-11-02"),
+        ({"span": "2026-02-30"}, "span is 2026-02-30: there is no such day"),
+        ({"span": "2026-02-30/2026-03-02"}, "span is 2026-02-30: there is no such day"),
+        ({"span": "9" * 19}, "the number of a span has at most 18 digits"),
         ({"span": "newest"}, "span is 'newest': give a number (5), a date"),
-        ({"span": "2026-13-01"}, "span is '2026-13-01': give a number (5), a date"),
+        ({"span": "2026-13-01"}, "span is 2026-13-01: there is no such day"),
         (
             {"span": "scheduled", "scheduled": datetime(1970, 1, 6, tzinfo=UTC)},
             "there is no span 5 (scheduled); there are 3, 4, 6",
@@ -173,6 +176,7 @@ def test_patterns_that_cannot_be_told_apart(tmp_path: Path, pattern: str, error:
         (["x1"], {"all": "{SPAN}/*"}, "{SPAN}/*: nothing there has a number in the place of {SPAN}"),
         (["x1"], {"all": "{YYYY}{MM}{DD}/*"}, "nothing there has a date in the place of {YYYY}, {MM} and {DD}"),
         (["20261301/a"], {"all": "{YYYY}{MM}{DD}/*"}, "20261301 says 2026-13-01, and there is no such date"),
+        ([f"{'9' * 19}/a"], {"all": "{SPAN}/*"}, "has a number of more than 18 digits; rename it"),
         (["train-2", "eval-1"], {"train": "train-{SPAN}", "eval": "eval-{SPAN}"}, "no file of span 2 matches"),
         (
             ["train-1/1", "eval-1"],

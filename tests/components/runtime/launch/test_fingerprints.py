@@ -46,6 +46,10 @@ def test_data_in_spans_counts_by_the_spans_that_are_read(tmp_path: Path) -> None
     assert key(asked | {"span": "scheduled", "scheduled": "2026-11-29T02:00:00Z"}) == before, "and by its day"
     assert key(asked | {"on_gaps": "stop"}) != before
     assert key(asked | {"spans": 2}) != before
+    assert key(asked | {"span": "20786-20787"}) != before, "what is not there of a request is told of that"
+    assert key(asked | {"span": "20786-20788"}) != key(asked | {"span": "20786-20787"})
+    assert key(asked | {"spans": 3}) != key(asked | {"spans": 2}), "and that there are fewer"
+    assert key(asked | {"spans": 2}) != key(asked | {"span": "20784-20787"})
     edit(tmp_path / "20784" / "v1" / "a.csv")
     assert key(asked) == before, "what is not read"
     edit(tmp_path / "20786" / "v1" / "a.csv")

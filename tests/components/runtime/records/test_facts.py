@@ -31,7 +31,12 @@ def test_a_model_goes_by_what_has_a_part_in_its_answers(metadata: dict[str, Any]
         ({"rows": 9, "spans": [3]}, "9 rows, span 3", ""),
         (
             {"rows": 9, "spans": [3, 4, 5, 9], "span_gaps": "6 to 8"},
-            "9 rows, spans 3 to 5, 9, 6 to 8 not there",
+            "9 rows, spans 3 to 5, 9; not there: 6 to 8",
+            WARNING,
+        ),
+        (
+            {"rows": 9, "left_out": 4, "spans": [1.0, 2.0], "spans_asked": 5.0},
+            "9 rows, 4 files left out, spans 1, 2; only 2 of the 5 spans asked for",
             WARNING,
         ),
         # As KFP hands numbers on, and as nobody should.
