@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
@@ -160,8 +160,21 @@ def find(data: str, patterns: Mapping[str, Any], *, whole_tree: bool = False) ->
     if not files:
         folders = [entry.base_name for entry in entries if entry.type == fs.FileType.Directory]
         hint = f"; it has the folders {', '.join(folders[:5])}: name files in them in split_patterns" if folders else ""
+        hint = _of_spans(folders) or hint
         raise NoFiles(f"{data}: no files in this folder but those whose names begin with '.' or '_'{hint}")
     return Sources(files, data.rstrip("/"))
+
+
+def _of_spans(folders: Iterable[str]) -> str:
+    """How spans are asked for, where some of the folders are such; else empty."""
+    is_span = span_patterns.regex(span_patterns.IMPLIED).fullmatch
+    spans = list(dict.fromkeys(filter(is_span, folders)))
+    if not spans:
+        return ""
+    return (
+        f"; it has the spans {', '.join(spans[:5])}: ask for the newest by --span latest, or for several by --spans 2 "
+        "(ingest.span and ingest.spans in settings.yaml say the same)"
+    )
 
 
 def check_patterns(patterns: Mapping[str, Any]) -> None:
@@ -234,7 +247,8 @@ def by_pattern(files: list[SourceFile], data: str, patterns: Mapping[str, str]) 
         regex = span_patterns.regex(pattern.removeprefix("./"))
         chosen = [file for file in files if regex.fullmatch(file.label)]
         if not chosen:
-            raise InputError(f"{data}: no file matches {pattern!r}, the pattern of the split {split!r}")
+            hint = _of_spans(file.label.partition("/")[0] for file in files)
+            raise InputError(f"{data}: no file matches {pattern!r}, the pattern of the split {split!r}{hint}")
         for file in chosen:
             if file.label in result:
                 other = result[file.label].split

@@ -10,6 +10,7 @@ from components.runtime.errors import InputError
 from runners import in_checkout
 from runners.commands.compile import compiled, of_model, write
 from runners.settings import parameters, secret_values
+from runners.settings.folders import SETTINGS_FILE
 from runners.terminal import output
 from runners.terminal.output import Result
 
@@ -76,7 +77,7 @@ def export(
     connection: str,
     deferrable: bool,
 ) -> Result:
-    """Write a model's pipeline as an Airflow DAG, <model>.airflow.py, whose tasks are pods.
+    """Write a model's pipeline as an Airflow DAG, <model or dag-id>.airflow.py, whose tasks are pods.
 
     MODEL is a folder of models/ by its name, or a folder anywhere by its path.
     """
@@ -92,6 +93,13 @@ def export(
     if both := formats.keys() & parameters.split(given).keys():
         raise InputError(f"--param and --dated each give {sorted(both)[0]}; give one of them")
     secret_values.refuse(formats, "--dated", by_key=False)
+    # (The pipelines of labels and of new data read files all the same.)
+    if made.settings.ingest.query and not made.settings.purpose:
+        for option, named in (("--param", parameters.split(given)), ("--dated", formats)):
+            if "data" in named:
+                raise InputError(
+                    f"{option} data: the data is what ingest.query in {SETTINGS_FILE} asks for; leave it out"
+                )
     options = for_settings(
         made.settings,
         made.declared,
@@ -106,7 +114,7 @@ def export(
         deferrable=deferrable,
     )
     place = place or in_checkout("build")
-    file = place if place.suffix == ".py" else place / f"{made.name}.airflow.py"
+    file = place if place.suffix == ".py" else place / f"{dag_id or made.name}.airflow.py"
     write({file: compile_dag(made.text, options)})
     for warning in made.warnings:
         output.warn(warning)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -209,8 +210,9 @@ def write(files: dict[Path, str]) -> None:
             part.write_text(text)
         for file in files:
             os.replace(file.with_name(f".{file.name}.part"), file)
-    except (FileExistsError, NotADirectoryError, IsADirectoryError, PermissionError) as error:
+    except OSError as error:
         raise InputError(f"{error.filename}: cannot be written: {error.strerror}; choose another --output") from None
     finally:
         for part in parts:
-            part.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                part.unlink(missing_ok=True)

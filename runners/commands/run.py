@@ -45,7 +45,7 @@ from runners.terminal.output import Result
 @click.option("--span", metavar="SPAN", help="Read this span of the data: 5, 2026-11-29, 3-7, scheduled-1, latest.")
 @click.option(
     "--spans",
-    type=click.IntRange(min=1),
+    type=int,
     metavar="N",
     help="Read the newest N spans, up to --span; see docs/ingest.md.",
 )

@@ -113,6 +113,8 @@ def on_spans(
       InputError: the data is in no spans, or both a range and a count are given.
     """
     changed: dict[str, Any] = {}
+    if spans is not None and spans < 1:
+        raise InputError(f"spans is {spans}: say how many of the newest are read, 1 or more")
     if spans and span and is_range(span):
         raise InputError(f"span is the range {span}, and spans is {spans}: give one of the two")
     asked: dict[str, Any] = {name: value for name, value in (("spans", spans), ("span", span)) if value is not None}

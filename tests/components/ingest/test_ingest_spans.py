@@ -64,6 +64,16 @@ def test_one_span_has_other_content_than_the_same_rows_in_another(tmp_path: Path
     assert other.metadata["content"] != one.metadata["content"]
 
 
+def test_a_folder_of_spans_of_which_none_is_asked_for(tmp_path: Path) -> None:
+    files = {"span-1/a.csv": ROWS, "span-2/a.csv": ROWS}
+    result = run_ingest(tmp_path / "out", write_files(tmp_path / "data", files))
+    assert result.exit_code == 65
+    assert "it has the spans span-1, span-2: ask for the newest by --span latest, or for several by" in result.error
+    result = run_ingest(tmp_path / "out", tmp_path / "data", patterns={"all": "*.csv"})
+    assert result.exit_code == 65
+    assert "no file matches '*.csv', the pattern of the split 'all'; it has the spans span-1, span-2" in result.error
+
+
 def test_patterns_are_those_of_a_span(tmp_path: Path) -> None:
     files = {f"span-{number}/{split}.csv": rows_of(number) for number in (1, 2) for split in ("train", "eval")}
     found = ingested(

@@ -24,7 +24,7 @@ from tests.runners.airflow.dag_files import DagFile, text_of_model
 from tests.runners.argo.compiled_workflows import number, of_model, pod_templates
 from tests.runners.argo.restricted_pods import violations
 from tests.runners.cluster_support import call
-from tests.runners.compiled_models import digest
+from tests.runners.compiled_models import digest, model
 from tests.runners.small_pipelines import branches
 from tests.support import ROOT
 
@@ -187,6 +187,31 @@ def test_options_that_are_refused(options: list[str], message: str, tmp_path: Pa
     assert "hunter2" not in called.error
     assert len(called.error.strip().splitlines()) == 1
     assert not list(tmp_path.iterdir())
+
+
+def test_two_dags_of_a_model_lie_side_by_side(tmp_path: Path) -> None:
+    for name in ("nightly", "weekly"):
+        assert call("airflow", "export", "taxi", "--dag-id", name, "--output", str(tmp_path)).exit_code == 0
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["nightly.airflow.py", "weekly.airflow.py"]
+
+
+def test_nobody_reads_the_data_of_a_model_that_asks_for_its_own(tmp_path: Path) -> None:
+    settings = "ingest: {query: {source: {kind: duckdb, path: /d.db}, sql: SELECT 1}}\ncluster: {volume: {claim: c}}"
+    folder = model(tmp_path / "mine", settings).folder
+    for option in (["-p", "data=/x"], ["--dated", "data=/x/%Y"]):
+        place = ["--module", "gs://bucket/code", "--output", str(tmp_path / "out")]
+        called = call("airflow", "export", str(folder), *place, *option)
+        assert called.exit_code == 65
+        assert "data: the data is what ingest.query in settings.yaml asks for; leave it out" in called.error
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_that_cannot_be_made() -> None:
+    called = call("airflow", "export", "taxi", "--output", "/proc/1/nope")
+    assert called.exit_code == 65
+    assert called.error.strip().endswith(
+        "/proc/1/nope: cannot be written: No such file or directory; choose another --output"
+    )
 
 
 def _foreign() -> None:

@@ -102,6 +102,10 @@ def test_versions_tells_which_spans_made_each_and_which_of_them_are_newer_by_now
         "span 2026-12-02 has version 3 now, the last run that read it used 1",
     ]
     assert late_versions(served.root, load_run(served.root, served.runs[1])) == []
+    served.pushed("d", data="4", spans={"spans": [20787], "span_versions": [2]} | {"span_dates": ["2026-11-30"]})
+    assert late_versions(served.root, load_run(served.root, served.runs[3])) == [
+        "span 2026-11-30: this run reads version 2, the last one that read it used 1"
+    ]
     page = Path(called(served, "report", served.runs[2]).lines[-1]).read_text()
     assert "span 2026-11-30 has version 2 now, the last run that read it used 1" in page
     assert "rows of data, span 2026-12-03 (version 1)" in page

@@ -70,6 +70,19 @@ def test_a_query_is_in_no_spans(tmp_path: Path) -> None:
         on_spans(settings, 3)
 
 
+def test_a_range_and_a_count_replace_each_other(tmp_path: Path) -> None:
+    counted = model(tmp_path / "counted", "ingest: {spans: 7}")
+    assert (ranged := on_spans(counted, span="1-2").ingest).spans is None
+    assert ranged.span == "1-2"
+    assert on_spans(counted, span="5").ingest.spans == 7
+    back = on_spans(model(tmp_path / "ranged", "ingest: {span: 1-2}"), 3).ingest
+    assert (back.span, back.spans) == ("latest", 3)
+    with pytest.raises(InputError, match="span is the range 1-2, and spans is 3: give one of the two"):
+        on_spans(counted, 3, span="1-2")
+    with pytest.raises(InputError, match="spans is 0: say how many of the newest are read, 1 or more"):
+        on_spans(counted, 0)
+
+
 def test_without_the_section_there_is_no_such_task(tmp_path: Path) -> None:
     text = compile_pipeline(model(tmp_path / "mine", "{}"), digest)
     assert "query" not in pods(text)
