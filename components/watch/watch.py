@@ -148,6 +148,12 @@ def _log(log: str) -> Path:
     folder = local_path(log)
     if not folder.is_dir():
         raise InputError(f"log {log}: no such folder; a server that logs its predictions makes it")
+    # (The server makes the folder when it starts, and labels may have come.)
+    if not any(each.name[:1] not in "._" and each.name != "labels" for each in folder.iterdir()):
+        raise InputError(
+            f"log {log}: nothing was asked of it yet that a server logged, which is a tenth of the requests unless "
+            "--log-share or serving.log.share says another share"
+        )
     if not prediction_log.files(folder):
         raise InputError(f"log {log}: holds no predictions, which are date=YYYY-MM-DD/*.parquet; name a model's log")
     return folder

@@ -26,7 +26,7 @@ from runners.local.run import LocalRun
 from runners.local.selection import Selection
 from runners.settings import named_files
 from runners.settings.folders import MODELS, SETTINGS_FILE
-from runners.settings.model import Settings
+from runners.settings.model import Settings, sections_there
 from runners.terminal.model_lines import short
 from runners.terminal.summary import summary
 
@@ -159,7 +159,10 @@ def told(run: LocalRun, settings: Settings, width: int | None) -> Text:
     # Where the data is at fault, no setting of the stage that refuses it is.
     settings_file = None if run.invalid_data() else short(settings.folder / SETTINGS_FILE)
     late = late_versions(run.root, load_run(run.root, run.id))
-    return summary(short(run.root), run.record, executions, settings=settings_file, late=late, width=width)
+    sections = sections_there(settings)
+    return summary(
+        short(run.root), run.record, executions, settings=settings_file, sections=sections, late=late, width=width
+    )
 
 
 def check_data(data: str, settings: Settings, written: str, *, named: bool) -> None:

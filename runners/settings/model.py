@@ -392,6 +392,16 @@ def same_name(settings: Settings) -> list[str]:
     return found
 
 
+def sections_there(settings: Settings) -> set[str]:
+    """The keys that a model's file has by now; none where it cannot be read."""
+    file = settings.folder / SETTINGS_FILE
+    try:
+        content = yaml_files.load(file.read_bytes(), str(file))
+    except (InputError, OSError):
+        return set()
+    return set(content) if isinstance(content, dict) else set()
+
+
 def _name_of(folder: Path, content: dict[str, Any]) -> Any:
     """The name of a model's pipeline: what its settings say, else that of its folder."""
     return content.get("pipeline_name", own_name(folder))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ def summary(
     executions: Mapping[str, dict[str, Any]],
     *,
     settings: Path | None = None,
+    sections: Collection[str] = SECTIONS,
     late: Sequence[str] = (),
     width: int | None = None,
 ) -> Text:
@@ -36,6 +37,7 @@ def summary(
       run: the run's record.
       executions: records of its executions by task.
       settings: file with the model's settings, which a stage that refuses its inputs does not know.
+      sections: of that file; a stage without one there is none of its.
       late: what is told of spans that have a newer version by now.
       width: of the terminal; into a pipe goes each entry as one line.
     """
@@ -76,6 +78,7 @@ def summary(
         if task["error"]:
             line("log", root / task["log"])
     refused = sorted({task["stage"] for task in failed if task["exit_code"] == InputError.exit_code} & set(SECTIONS))
+    refused = [each for each in refused if each in sections]
     if settings and refused and not invalid:
         line("settings", f"{settings}, {' and '.join(refused)}")
     for each in late:

@@ -307,6 +307,9 @@ def test_a_log_that_is_none_or_of_another_model(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no version is served from here"):
         world.watch(log=str(tmp_path / "empty"))
     world.push(Rides.of(1000, 1))
+    with pytest.raises(InputError, match="nothing was asked of it yet that a server logged"):
+        world.watch(log=str(tmp_path / "empty"))
+    (tmp_path / "empty" / "taxi").mkdir()
     with pytest.raises(InputError, match="holds no predictions, which are date=YYYY-MM-DD"):
         world.watch(log=str(tmp_path / "empty"))
     other = prediction_log.table(["a-0"], [END], [1], ["s"], {"pixels": pa.array([1])}, {"outputs": pa.array([0.5])})

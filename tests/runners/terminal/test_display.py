@@ -156,6 +156,8 @@ def test_an_error_is_told_once() -> None:
     task(run, "train").update(exit_code=65)
     refused = summary(Path("root"), run, {}, settings=Path("models/taxi/settings.yaml")).plain
     assert "train.log\nsettings  models/taxi/settings.yaml, train\n" in refused
+    other = summary(Path("root"), run, {}, settings=Path("models/taxi/settings.yaml"), sections={"ingest"}).plain
+    assert "settings" not in other, "a section that is not there"
     with_errors = io.StringIO()
     LineDisplay(Console(file=with_errors), errors=True).change(task(run, "train"))
     assert with_errors.getvalue() == "✘ train  model.py:3: no such feature\n"
