@@ -12,6 +12,7 @@ from runners.argo import records_copy
 from runners.argo.cluster import ArgoCluster
 from runners.argo.workflow_file import read_workflow
 from runners.commands import explore as explorer
+from runners.settings.folders import made
 from runners.settings.parameters import compiled_file
 from runners.terminal import output
 from runners.terminal.output import Result
@@ -40,7 +41,7 @@ def explore(
     else:
         workflow, claim = _newest(cluster)
     where = f"{cluster.where.partition('://')[2]}-{cluster.namespace}-{claim}"
-    root = (folder or explorer.folder_of(where)).absolute()
+    root = made((folder or explorer.folder_of(where)).absolute())
     records_copy.copy(cluster.printed, workflow, root, output.note)
     page = complete(root, explorer.left)
     return explorer.opened(

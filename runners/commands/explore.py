@@ -12,6 +12,7 @@ import click
 from components.runtime.errors import InputError
 from runners import in_checkout
 from runners.remote.http import TIMEOUT
+from runners.settings.folders import made
 from runners.terminal.output import Result
 
 
@@ -93,5 +94,5 @@ def _of_server(host: str, name: str, namespace: str, limit: int, output: Path | 
     from runners.kubeflow.server import Cluster
 
     cluster = Cluster(Connection(contexts.find(name, host, namespace), TIMEOUT))
-    folder = output or folder_of(cluster.where.partition("://")[2])
-    return explorer.write(cluster, folder.absolute(), limit, lambda line: click.echo(line, err=True))
+    folder = made((output or folder_of(cluster.where.partition("://")[2])).absolute())
+    return explorer.write(cluster, folder, limit, lambda line: click.echo(line, err=True))

@@ -18,6 +18,7 @@ from runners.kubeflow.connection import Connection
 from runners.kubeflow.executions import METRICS, Execution, Store
 from runners.kubeflow.metadata_store import MetadataStore
 from runners.kubeflow.server import Cluster
+from runners.settings.folders import made
 
 _PAGES = {"system.HTML": ".html", "system.Markdown": ".md"}
 _SOURCES = {"gs": "gcs", "s3": "s3", "minio": "minio"}
@@ -69,7 +70,7 @@ def fetch_reports(cluster: Cluster, run: str, folder: Path) -> list[Path]:
                 pages[f"{name.removesuffix(suffix)}{suffix}"] = fetch_content(cluster, artifact.uri)
     if not pages:
         raise InputError(f"run {run} has no report pages on {cluster.where}; has it come so far?")
-    folder.mkdir(parents=True, exist_ok=True)
+    made(folder)
     for name, content in pages.items():
         (folder / name).write_bytes(content)
     return [folder / name for name in pages]

@@ -47,6 +47,19 @@ def find(model: str, models: Path | None = None) -> Path:
     )
 
 
+def made(folder: Path) -> Path:
+    """A folder for what a person wants written, made where it is not there.
+
+    Raises:
+      InputError: it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be made: {error.strerror}; choose another --output") from None
+    return folder
+
+
 def names(folder: Path = MODELS) -> list[str]:
     """Names of the models in a folder of models."""
     return sorted(path.parent.name for path in folder.glob(f"[!.]*/{SETTINGS_FILE}"))

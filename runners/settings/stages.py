@@ -105,7 +105,7 @@ class Ingest(Section):
       query: what is asked for the data; without, it is in files.
       span: which span of the data is read, `5`, `2026-11-29`, `3-7`, `scheduled-1` or `latest`; a run may say another.
       spans: so many of the newest up to that are read; without both, and without placeholders, data is in no spans.
-      on_gaps: what is done where one in between is not there.
+      on_gaps: what is done where one in between is not there, or fewer are than `spans`.
     """
 
     query: Query | None = None

@@ -67,6 +67,12 @@ def _copied(root: Path) -> set[str]:
     return {name for name in _files(root) if not name.startswith(own) and not name.endswith("report.html")}
 
 
+def test_a_folder_that_cannot_be_made(server: Argo, volume: Path, compiled: Path) -> None:
+    called = call("argo", "explore", compiled, "--write", "--output", "/proc/1/nope")
+    assert called.exit_code == 65
+    assert called.error == "/proc/1/nope: cannot be made: No such file or directory; choose another --output"
+
+
 def test_records_are_copied_and_what_is_large_is_not(
     server: Argo, volume: Path, compiled: Path, tmp_path: Path
 ) -> None:

@@ -58,6 +58,12 @@ def test_without_a_metadata_store_the_rest_is_compared(server: Kfp) -> None:
     assert "behind the address of the dashboard" in called.err
 
 
+def test_a_folder_that_cannot_be_made(server: Kfp) -> None:
+    called = kubeflow(server, "report", "right", "--output", "/proc/1/nope")
+    assert called.exit_code == 65
+    assert called.error == "/proc/1/nope: cannot be made: No such file or directory; choose another --output"
+
+
 def test_reports_are_fetched(server: Kfp, tmp_path: Path) -> None:
     called = kubeflow(server, "report", "right", "--output", tmp_path / "pages")
     assert called.exit_code == 0, called.err
