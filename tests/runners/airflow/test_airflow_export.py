@@ -145,8 +145,9 @@ def test_what_a_schedule_says(tmp_path: Path) -> None:
     def export(*options: str) -> DagFile:
         called = call("airflow", "export", "taxi", "--output", str(tmp_path / "dags"), *options)
         assert called.exit_code == 0, called.error
-        assert called.lines[0] == str(tmp_path / "dags" / "taxi.airflow.py")
-        return DagFile((tmp_path / "dags" / "taxi.airflow.py").read_text())
+        name = "rides" if "--dag-id" in options else "taxi"
+        assert called.lines[0] == str(tmp_path / "dags" / f"{name}.airflow.py")
+        return DagFile((tmp_path / "dags" / f"{name}.airflow.py").read_text())
 
     nightly = export("--schedule", "30 2 * * *", "--dag-id", "rides", "--dated", "data=/millrace/data/%Y-%m-%d")
     assert (nightly.constants["SCHEDULE"], nightly.dag["dag_id"]) == ("30 2 * * *", "rides")
