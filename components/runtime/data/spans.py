@@ -157,8 +157,8 @@ def choose(data: str, patterns: Mapping[str, str], asked: Asked) -> Chosen:
                 tuple(each.path for split in splits for each in found[split][number, version]),
             )
         )
-    wanted = asked.count if len(numbers) < asked.count and not is_range(asked.span) else 0
-    return Chosen(spans, is_dated, gaps, wanted, newest, place, filesystem)
+    lacking = asked.count if len(numbers) < asked.count and not is_range(asked.span) else 0
+    return Chosen(spans, is_dated, gaps, lacking, newest, place, filesystem)
 
 
 def listed(filesystem: fs.FileSystem, folder: str, data: str, *, recursive: bool = False) -> list[fs.FileInfo]:
