@@ -23,6 +23,9 @@ _SETTINGS = {
     "autoload_known_extensions": False,
     "TimeZone": "UTC",
 }
+# What comes as something else: large numbers without a sign as negative ones, bits with how many are padding,
+# times without their zone.
+_LOST = ("uhugeint", "bit", "time with time zone")
 
 
 @contextmanager
@@ -67,8 +70,22 @@ def rows(connection: duckdb.DuckDBPyConnection, asked: Asked) -> Iterator[Rows]:
         statements = connection.extract_statements(asked.sql)
         if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
             raise InputError(f"{asked.place}: the query is no single SELECT: nothing else is asked")
-        reader = connection.sql(asked.sql).to_arrow_reader(BATCH_ROWS)
+        relation = connection.sql(asked.sql)
+        for name, kind in zip(relation.columns, relation.types, strict=True):
+            if _inner(kind) in _LOST:
+                raise InputError(
+                    f"{asked.place}: no features: column {name!r} is of type {kind}: leave it out of the query, "
+                    "or cast it there"
+                )
+        reader = relation.to_arrow_reader(BATCH_ROWS)
         yield Rows(reader.schema, _batches(reader, asked))
+
+
+def _inner(kind: Any) -> str:
+    """What lists are of, if it is one."""
+    while kind.id in ("list", "array"):
+        kind = dict(kind.children)["child"]
+    return str(kind.id)
 
 
 def _batches(reader: pa.RecordBatchReader, asked: Asked) -> Iterator[pa.RecordBatch]:

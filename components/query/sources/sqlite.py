@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 import pyarrow as pa
 
+from components.query import columns
 from components.query.answers import BATCH_ROWS, Answer, Asked, Rows
 from components.query.faults import telling
 from components.query.sources.files import existing_file
@@ -83,10 +84,7 @@ def _types(database: sqlite3.Connection, asked: Asked, names: list[str]) -> list
 def _batches(cursor: sqlite3.Cursor, schema: pa.Schema, asked: Asked) -> Iterator[pa.RecordBatch]:
     with telling(asked, (sqlite3.Error, OverflowError)):
         while rows := cursor.fetchmany(BATCH_ROWS):
-            yield pa.RecordBatch.from_arrays(
-                [_array(values, type) for values, type in zip(zip(*rows, strict=True), schema.types, strict=True)],
-                schema=schema,
-            )
+            yield columns.batch(rows, schema, asked.place, _array)
 
 
 def _array(values: tuple[object, ...], type: pa.DataType) -> pa.Array:
