@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -46,11 +47,18 @@ def answer(asked: Asked) -> Iterator[Answer]:
 
 
 def _state(database: sqlite3.Connection, path: Path) -> str:
-    """What SQLite itself tells states of a file apart by: the counter in its header (https://sqlite.org/fileformat2.html)."""
+    """What SQLite itself tells states of a file apart by: the counter in its header (https://sqlite.org/fileformat2.html).
+
+    With a log that is written ahead, the counter may stay; then what is in that log tells them apart.
+    """
     with path.open("rb") as file:
         counter = int.from_bytes(file.read(28)[24:28], "big")
     version = database.execute("PRAGMA schema_version").fetchone()[0]
-    return f"change {counter}, schema {version}"
+    log = path.with_name(f"{path.name}-wal")
+    if not log.exists() or not (status := log.stat()).st_size:
+        return f"change {counter}, schema {version}"
+    written = datetime.datetime.fromtimestamp(status.st_mtime, datetime.UTC).isoformat(timespec="microseconds")
+    return f"change {counter}, schema {version}, log of {status.st_size:,} bytes of {written}"
 
 
 @contextmanager

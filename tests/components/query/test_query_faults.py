@@ -8,7 +8,7 @@ import sqlite3
 import subprocess
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +111,39 @@ def test_queries_that_duckdb_cannot_answer(sql: str, told: str, tmp_path: Path) 
     assert told in result.error
     assert nothing_is_left(tmp_path)
     assert not (tmp_path / "stolen.csv").exists()
+
+
+def test_a_file_that_begins_with_a_mark_of_its_encoding_and_ends_with_a_comment(
+    sqlite_file: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "trips.sql"
+    file.write_text("\ufeffSELECT id FROM trips WHERE id < 3; -- some\n")
+    result = answered(tmp_path / "out", {"kind": "sqlite", "path": str(sqlite_file)}, sql_file=str(file))
+    assert kept(result).num_rows == 3
+
+
+@pytest.mark.parametrize("content", [b"", b"id,fare\n1,2\n" * 9, None])
+def test_what_is_no_file_of_duckdb(content: bytes | None, sqlite_file: Path, tmp_path: Path) -> None:
+    path = tmp_path / "taxi.db"
+    path.write_bytes(sqlite_file.read_bytes() if content is None else content)
+    result = run_query(tmp_path / "out", {"kind": "duckdb", "path": str(path)}, "SELECT 1 AS a")
+    assert result.exit_code == 65
+    assert result.error == f"duckdb {path}: is no file of DuckDB: mend source.path or source.kind in ingest.query"
+
+
+def test_states_of_sqlite_are_told_apart_with_a_log_too(tmp_path: Path) -> None:
+    path = tmp_path / "taxi.db"
+    states = []
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("PRAGMA journal_mode = WAL")
+        database.execute("CREATE TABLE trips (id)")
+        for number in range(3):
+            database.execute("INSERT INTO trips VALUES (?)", [number])
+            database.commit()
+            result = answered(tmp_path / f"out{number}", {"kind": "sqlite", "path": str(path)}, "SELECT id FROM trips")
+            states.append(result.metadata("table")["snapshot"])
+    assert len(set(states)) == 3
+    assert all("bytes of 20" in state for state in states)
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "duckdb"])
@@ -368,10 +401,19 @@ def test_mariadb_lets_nobody_in_without_its_password_and_nothing_be_written(
         "-- why\nselect 1 ; ",
         "/* a; b */ WITH a AS (SELECT 1) SELECT * FROM a;;",
         "(SELECT 1) UNION SELECT 2",
+        "SELECT 1; -- all; rows",
+        "SELECT ';-- no' AS x, \"; --\" AS y, $a$; --$a$ AS a; /* all\nrows */ ; -- 'yes",
     ],
 )
 def test_statements_that_read(sql: str) -> None:
     assert single_select(sql).endswith(("1", "a", "2"))
+
+
+@pytest.mark.parametrize(
+    "sql", ["SELECT 1; SELECT 2", "SELECT ';' AS a -- b; c", "SELECT '; -- a' AS b", "SELECT 'it\\'s; -- x' AS a"]
+)
+def test_statements_that_stay_as_they_are(sql: str) -> None:
+    assert single_select(sql) == sql
 
 
 @pytest.mark.parametrize("sql", ["", " ; ", "-- only a comment", "DROP TABLE a", "selectx", "/* SELECT */ UPDATE a"])
