@@ -200,7 +200,9 @@ class Lineage:
         for execution in list(self.executions.values()):
             for read in [self.artifacts[each] for each in execution.inputs.values()]:
                 maker = self.executions.get(read.maker or "")
-                for run in execution.reused_by if maker else ():
+                if maker is None:
+                    continue
+                for run in execution.reused_by:
                     again = self.executions.get(self.runs.get((run, maker.task), ""))
                     for same in [self.artifacts[each] for each in again.outputs.values()] if again else []:
                         if same.digest == read.digest and execution.id not in same.users:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import datetime
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import pyarrow as pa
@@ -95,7 +96,7 @@ def _batches(cursor: sqlite3.Cursor, schema: pa.Schema, asked: Asked) -> Iterato
             yield columns.batch(rows, schema, asked.place, _array)
 
 
-def _array(values: tuple[object, ...], type: pa.DataType) -> pa.Array:
+def _array(values: Sequence[Any], type: pa.DataType) -> pa.Array:
     if pa.types.is_binary(type):
         return pa.array([value.encode() if isinstance(value, str) else value for value in values], type)
     return pa.array(values, type)
