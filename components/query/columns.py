@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -14,6 +16,10 @@ _SCALE_BITS = 0x7FF
 _CAST = "leave it out of the query, or cast it there"
 _NAMED_COLUMNS = 5
 _LARGEST_PRECISION = 38
+# Databases have infinite days and moments, the last numbers of their types; PostgreSQL's driver moves these from
+# the beginning of 2000 to that of 1970, without a look at where they end.
+_LAST_DAY = 2**31 - 10_959
+_LAST_MOMENT = 2**63 - 946_684_800_000_002
 
 
 def kept(schema: pa.Schema, place: str) -> pa.Schema:
@@ -41,6 +47,32 @@ def kept(schema: pa.Schema, place: str) -> pa.Schema:
     return pa.schema(fields)
 
 
+def batch(
+    rows: Sequence[Sequence[Any]],
+    schema: pa.Schema,
+    place: str,
+    array: Callable[[Sequence[Any], pa.DataType], pa.Array],
+) -> pa.RecordBatch:
+    """A batch of rows that came one by one.
+
+    Args:
+      rows: their values.
+      schema: of the batch.
+      place: of the source, for messages.
+      array: makes one of a column's values and its type.
+
+    Raises:
+      InputError: a value does not fit; says of which column.
+    """
+    arrays = []
+    for field, values in zip(schema, zip(*rows, strict=True), strict=True):
+        try:
+            arrays.append(array(values, field.type))
+        except (pa.ArrowException, TypeError, OverflowError, ValueError) as error:
+            raise InputError(f"{place}: column {field.name!r}: {error}: cast it in the query") from None
+    return pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
 def converted(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
     """A batch with the types that `kept` gave.
 
@@ -51,9 +83,32 @@ def converted(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
     for field, values in zip(schema, batch.columns, strict=True):
         try:
             arrays.append(_cast(values, field.type))
-        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+            _check(arrays[-1])
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError, ValueError) as error:
             raise ValueError(f"column {field.name!r}: {error}") from None
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+def _check(values: pa.Array) -> None:
+    """Refuses what its type does not hold, and readers would take for something else.
+
+    Raises:
+      ValueError: an infinite day or moment, or more digits than a decimal has.
+    """
+    if pa.types.is_list(values.type):
+        _check(values.flatten())
+    elif pa.types.is_decimal(values.type):
+        values.validate(full=True)
+    elif pa.types.is_date32(values.type):
+        _check_finite(values.view(pa.int32()), _LAST_DAY, "day")
+    elif pa.types.is_timestamp(values.type):
+        _check_finite(values.view(pa.int64()), _LAST_MOMENT, "moment")
+
+
+def _check_finite(values: pa.Array, last: int, what: str) -> None:
+    found = pc.min_max(values)
+    if found["min"].is_valid and (found["min"].as_py() <= -last or found["max"].as_py() >= last):
+        raise ValueError(f"a {what} is infinite, which no feature is")
 
 
 def _plain(type: pa.DataType, metadata: dict[bytes, bytes]) -> pa.DataType:

@@ -30,6 +30,11 @@ _WRONG_SECRET = re.compile(
     r"\b401\b|authentication failed|invalid credentials",
     re.IGNORECASE,
 )
+# Whoever has no credentials of a cloud asks the server at this address, which the cloud's own machines get theirs from.
+_NO_CREDENTIALS = re.compile(
+    r"loading credentials|default credentials were not found|no credentials|169\.254\.169\.254", re.IGNORECASE
+)
+_CLOUDS = (*query_sources.LAKES, "bigquery")
 _LONGEST = 400
 
 
@@ -73,6 +78,11 @@ def fault(asked: Asked, text: str, state: str = "") -> StageError:
         return InputError(
             f"{asked.place}: {said}: put the right {what} into {asked.variable} in the environment "
             "(on a cluster: a secret under resources.query.secrets in the settings), or mend source.user"
+        )
+    if asked.source["kind"] in _CLOUDS and _NO_CREDENTIALS.search(text):
+        return InputError(
+            f"{asked.place}: no credentials of the cloud: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or "
+            "GOOGLE_APPLICATION_CREDENTIALS, in the environment (on a cluster: resources.query.credentials)"
         )
     passing = state.startswith(_PASSING_STATES) if state else _PASSING.search(text) is not None
     if passing:

@@ -81,6 +81,6 @@ def _text(sql: str, sql_file: str, kind: str) -> str:
         return sql or WHOLE_LAKE
     path: Path = local_file(sql_file)
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"sql_file {sql_file}: cannot be read as text ({error}): name a file with a query") from None

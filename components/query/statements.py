@@ -12,6 +12,9 @@ from components.runtime.errors import InputError
 
 _COMMENT = re.compile(r"\s+|--[^\n]*(\n|$)|/\*.*?\*/", re.DOTALL)
 _END = re.compile(r"(\s|;)+$")
+# Texts, names and comments, in which a semicolon ends nothing.
+_QUOTED = re.compile(r"""'[^']*'|"[^"]*"|`[^`]*`|\$(\w*)\$.*?\$\1\$|--[^\n]*|/\*.*?\*/|;|[^'"`$\-/;]+|.""", re.DOTALL)
+_BEHIND = re.compile(r"(;|\s+|--[^\n]*(\n|$)|/\*.*?\*/)*", re.DOTALL)
 _READING = ("SELECT", "WITH", "VALUES", "TABLE", "FROM")
 _WORD = re.compile(r"\(*\s*([A-Za-z]+)")
 _MOST_PARTS = 64
@@ -25,7 +28,7 @@ def single_select(sql: str) -> str:
     Raises:
       InputError: it does not begin as a statement does that reads.
     """
-    text = _END.sub("", sql)
+    text = _END.sub("", _without_last_comments(sql))
     place = 0
     while found := _COMMENT.match(text, place):
         place = found.end()
@@ -38,6 +41,17 @@ def single_select(sql: str) -> str:
             f"the query begins with {begins!r}: nothing but a single SELECT is asked; a view can do the rest"
         )
     return text
+
+
+def _without_last_comments(sql: str) -> str:
+    """Takes away comments behind the semicolon that ends a statement; some sources take them for another statement."""
+    if "\\" in sql:
+        # Whether it keeps a quote from ending a text is another thing for each source.
+        return sql
+    for found in _QUOTED.finditer(sql):
+        if found[0] == ";":
+            return sql[: found.start()] if _BEHIND.fullmatch(sql, found.start()) else sql
+    return sql
 
 
 def check_partition(partition: Mapping[str, Any], kind: str) -> Partition | None:

@@ -94,7 +94,7 @@ def _converted(
         try:
             yield columns.converted(batch, schema)
         except ValueError as error:
-            raise InputError(f"{asked.place}: {error}: cast it in the query") from None
+            raise InputError(f"{asked.place}: {error}: cast or replace it in the query") from None
         progress.add(batch.num_rows)
 
 

@@ -104,6 +104,11 @@ def feedback(
         raise InputError("--implicit-after and --implicit-value belong together; give both or none")
     place = place_of(context, model, candidate, directory)
     settings = place.settings
+    if settings.ingest.query and not out:
+        raise InputError(
+            f"the data of {model} is what ingest.query asks for, and a span is files: name a folder for it with --out, "
+            "and load it into what the query asks"
+        )
     log = log_of(place, logs, candidate)
     if not prediction_log.files(log):
         raise InputError(

@@ -21,6 +21,9 @@ def command(model: str, settings: Settings, spans: Spans, *, are_images: bool = 
       spans: among which the new one is.
       are_images: whether they are folders of images.
     """
+    if settings.ingest.query:
+        # (Files and a query are not read together.)
+        return f"load the span into what ingest.query asks, then ./millrace run {shlex.quote(model)}"
     lacks = []
     if settings.ingest.format not in ("auto", "parquet") and not are_images:
         lacks.append(f"set ingest.format to auto (it is {settings.ingest.format}, and spans are Parquet)")

@@ -48,6 +48,7 @@ class Graph(Lineage):
                 graph._add(event)
             files = sorted({file for file in graph._origins() if file.is_file()} - seen)
         graph.join_baselines()
+        graph.join_reused()
         graph.join_spans()
         graph.join_looks(graph._looks())
         return graph

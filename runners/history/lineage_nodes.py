@@ -192,6 +192,22 @@ class Lineage:
                     execution.inputs["found"] = model.id
                     model.users.append(execution.id)
 
+    def join_reused(self) -> None:
+        """Notes who took the same content from a task that was done again.
+
+        What is never taken from the cache, as the answer to a query, is made anew in each run; what reads it is reused.
+        """
+        for execution in list(self.executions.values()):
+            for read in [self.artifacts[each] for each in execution.inputs.values()]:
+                maker = self.executions.get(read.maker or "")
+                if maker is None:
+                    continue
+                for run in execution.reused_by:
+                    again = self.executions.get(self.runs.get((run, maker.task), ""))
+                    for same in [self.artifacts[each] for each in again.outputs.values()] if again else []:
+                        if same.digest == read.digest and execution.id not in same.users:
+                            same.users.append(execution.id)
+
     def join_looks(self, looks: Mapping[str, str]) -> None:
         """Notes what was pushed after a look at the version before; push is never another run's, as all else may be.
 

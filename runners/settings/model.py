@@ -69,6 +69,12 @@ OPTIONAL_SECTIONS = (
 )
 """Those without which a pipeline has no task of the stage."""
 
+
+def section_of(stage: str) -> str:
+    """What the settings call the section of a stage."""
+    return "ingest.query" if stage == "query" else stage
+
+
 PipelineName = Annotated[str, AfterValidator(pipeline_name)]
 
 

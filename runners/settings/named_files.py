@@ -12,7 +12,7 @@ from runners import PROJECT
 from runners.settings import evaluation_file
 from runners.settings.candidates import REPEATED
 from runners.settings.folders import IN_IMAGES, SETTINGS_FILE, above, carried, shown
-from runners.settings.model import SECTIONS, Settings
+from runners.settings.model import SECTIONS, Settings, section_of
 
 
 def check(settings: Settings, stages: Iterable[str], *, here: bool = True) -> None:
@@ -105,8 +105,7 @@ def _arguments_of(settings: Settings, stages: Iterable[str]) -> Iterator[tuple[s
 def _key(settings: Settings, candidate: str, stage: str, key: str) -> str:
     """Where the settings say a stage's argument."""
     own = settings.candidates.get(candidate)
-    section = "ingest.query" if stage == "query" else stage
-    return f"candidates.{candidate}.{stage}.{key}" if own and own.says(stage, key) else f"{section}.{key}"
+    return f"candidates.{candidate}.{stage}.{key}" if own and own.says(stage, key) else f"{section_of(stage)}.{key}"
 
 
 def _path_here(settings: Settings, file: str) -> Path:

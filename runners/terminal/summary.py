@@ -12,12 +12,13 @@ from rich.text import Text
 from components.runtime.errors import InputError
 from components.runtime.records import facts
 from components.runtime.text.visible import in_one_line
-from runners.settings.model import SECTIONS
+from runners.settings.model import SECTIONS, section_of
 from runners.terminal import text
 from runners.terminal.model_lines import model_lines, published
 
 _LABEL = 10
 """Columns of the labels."""
+_IN_ENVIRONMENT = "in the environment"
 
 
 def summary(
@@ -77,8 +78,14 @@ def summary(
     for task in failed:
         if task["error"]:
             line("log", root / task["log"])
-    refused = sorted({task["stage"] for task in failed if task["exit_code"] == InputError.exit_code} & set(SECTIONS))
-    refused = [each for each in refused if each in sections]
+    # (What is to be put into the environment is no setting.)
+    blamed = [
+        task
+        for task in failed
+        if task["exit_code"] == InputError.exit_code and _IN_ENVIRONMENT not in (task["error"] or "")
+    ]
+    named = {section_of(task["stage"]) for task in blamed if task["stage"] in SECTIONS}
+    refused = sorted(each for each in named if each.partition(".")[0] in sections)
     if settings and refused and not invalid:
         line("settings", f"{settings}, {' and '.join(refused)}")
     for each in late:

@@ -17,18 +17,23 @@ from components.query.faults import telling
 from components.query.sources.files import existing_file
 from components.runtime.errors import InputError
 
-_SETTINGS = {
-    # What a query needs is installed; nothing is loaded from elsewhere while it runs.
-    "autoinstall_known_extensions": False,
-    "autoload_known_extensions": False,
-    "TimeZone": "UTC",
-}
+# What a query needs is installed; nothing is loaded from elsewhere while it runs, nor as a file is opened.
+_CONFIG = {"autoinstall_known_extensions": False, "autoload_known_extensions": False}
+_MAGIC = slice(8, 12), b"DUCK"
+"""Where every file of DuckDB has these bytes (https://duckdb.org/docs/stable/internals/storage)."""
+# What comes as something else: large numbers without a sign as negative ones, bits with how many are padding,
+# times without their zone.
+_LOST = ("uhugeint", "bit", "time with time zone")
 
 
 @contextmanager
 def answer(asked: Asked) -> Iterator[Answer]:
     """Opens the file for reading."""
     path = existing_file(asked)
+    place, sign = _MAGIC
+    with path.open("rb") as file:
+        if file.read(place.stop)[place] != sign:
+            raise InputError(f"{asked.place}: is no file of DuckDB: mend source.path or source.kind in ingest.query")
     with connected(asked, path) as connection:
         status = path.stat()
         state = f"{status.st_size:,} bytes of {_time(status.st_mtime)}"
@@ -45,12 +50,11 @@ def connected(asked: Asked, path: Path | None = None, *, scratch: bool = False) 
       scratch: whether it may keep tables on the disk, while it lasts.
     """
     with tempfile.TemporaryDirectory(prefix="millrace-query-") as spill, telling(asked, (duckdb.Error,)):
-        config: dict[str, Any] = {"temp_directory": spill}
+        config: dict[str, Any] = _CONFIG | {"temp_directory": spill}
         place = f"{spill}/scratch.duckdb" if scratch else str(path or ":memory:")
         connection = duckdb.connect(place, read_only=path is not None, config=config)
         try:
-            for name, value in _SETTINGS.items():
-                connection.execute(f"SET {name} = '{value}'")
+            connection.execute("SET TimeZone = 'UTC'")
             yield connection
         finally:
             connection.close()
@@ -67,8 +71,22 @@ def rows(connection: duckdb.DuckDBPyConnection, asked: Asked) -> Iterator[Rows]:
         statements = connection.extract_statements(asked.sql)
         if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
             raise InputError(f"{asked.place}: the query is no single SELECT: nothing else is asked")
-        reader = connection.sql(asked.sql).to_arrow_reader(BATCH_ROWS)
+        relation = connection.sql(asked.sql)
+        for name, kind in zip(relation.columns, relation.types, strict=True):
+            if _inner(kind) in _LOST:
+                raise InputError(
+                    f"{asked.place}: no features: column {name!r} is of type {kind}: leave it out of the query, "
+                    "or cast it there"
+                )
+        reader = relation.to_arrow_reader(BATCH_ROWS)
         yield Rows(reader.schema, _batches(reader, asked))
+
+
+def _inner(kind: Any) -> str:
+    """What lists are of, if it is one."""
+    while kind.id in ("list", "array"):
+        kind = dict(kind.children)["child"]
+    return str(kind.id)
 
 
 def _batches(reader: pa.RecordBatchReader, asked: Asked) -> Iterator[pa.RecordBatch]:

@@ -3,29 +3,35 @@
 from __future__ import annotations
 
 import datetime
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pyarrow as pa
 import requests
 from pyiceberg import exceptions
 from pyiceberg.catalog import load_catalog
 from pyiceberg.table import StaticTable, Table
+from sqlalchemy import make_url
+from sqlalchemy.exc import SQLAlchemyError
 
 from components.query.answers import Answer, Asked, Rows
 from components.query.faults import telling
 from components.query.sources.duckdb import connected, rows
 from components.runtime.errors import InputError
 
+# What it warns of, its errors say too.
+logging.getLogger("pyiceberg").setLevel(logging.ERROR)
 # (The library's exceptions have no class in common.)
 _OWN = tuple(each for each in vars(exceptions).values() if isinstance(each, type) and issubclass(each, Exception))
-_ERRORS = (*_OWN, pa.ArrowException, requests.RequestException, OSError, ValueError)
+_ERRORS = (*_OWN, pa.ArrowException, requests.RequestException, SQLAlchemyError, OSError, ValueError)
 
 
 @contextmanager
 def answer(asked: Asked) -> Iterator[Answer]:
     """Opens the table; storage takes its credentials from the environment."""
-    with telling(asked, _ERRORS):
+    with telling(asked, _ERRORS, clean=_clean):
         table = _table(asked)
         number = asked.source["snapshot"]
         if number and not number.isdigit():
@@ -55,7 +61,7 @@ def _all_rows(reader: pa.RecordBatchReader, asked: Asked) -> Iterator[Rows]:
 
 
 def _batches(reader: pa.RecordBatchReader, asked: Asked) -> Iterator[pa.RecordBatch]:
-    with telling(asked, _ERRORS):
+    with telling(asked, _ERRORS, clean=_clean):
         yield from reader
 
 
@@ -63,5 +69,16 @@ def _table(asked: Asked) -> Table:
     source = asked.source
     if source["path"]:
         return StaticTable.from_metadata(source["path"])
+    if source["uri"].startswith("sqlite"):
+        file = make_url(source["uri"]).database
+        if not file or not Path(file).is_file():
+            raise InputError(f"{asked.place}: no such file: mend source.uri in ingest.query")
     said = {"type": source["catalog"], "uri": source["uri"], "warehouse": source["warehouse"], "token": asked.secret}
+    # (Else whatever database it is gets the tables of a catalog.)
+    said["init_catalog_tables"] = "false"
     return load_catalog("millrace", **{key: value for key, value in said.items() if value}).load_table(source["table"])
+
+
+def _clean(text: str) -> str:
+    """What a catalog's database says, without the query of the catalog."""
+    return text.partition("\n[SQL:")[0]

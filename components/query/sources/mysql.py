@@ -13,6 +13,7 @@ import pymysql
 from pymysql.constants import FIELD_TYPE, FLAG
 from pymysql.cursors import SSCursor
 
+from components.query import columns
 from components.query.answers import BATCH_ROWS, Answer, Asked, Rows
 from components.query.faults import telling
 from components.runtime.errors import InputError
@@ -49,20 +50,20 @@ class _Cursor(SSCursor):
         Raises:
           InputError: one is of a type of which nothing can be made.
         """
-        columns = []
+        fields = []
         for field in self._result.fields:
             if field.type_code in (FIELD_TYPE.DECIMAL, FIELD_TYPE.NEWDECIMAL):
                 # The length counts the point, and the sign of what may have one.
                 precision = field.length - (field.scale > 0) - (not field.flags & FLAG.UNSIGNED)
                 exact = precision <= _LARGEST_PRECISION
-                columns.append((field.name, pa.decimal128(precision, field.scale) if exact else pa.float64()))
+                fields.append((field.name, pa.decimal128(precision, field.scale) if exact else pa.float64()))
             elif field.type_code in _TYPES:
-                columns.append((field.name, _TYPES[field.type_code]))
+                fields.append((field.name, _TYPES[field.type_code]))
             else:
                 raise InputError(
                     f"{asked.place}: column {field.name!r} is no feature: cast it in the query, or leave it out"
                 )
-        return pa.schema(columns)
+        return pa.schema(fields)
 
 
 @contextmanager
@@ -108,13 +109,7 @@ def _rows(connection: pymysql.Connection[Any], asked: Asked) -> Iterator[Rows]:
 def _batches(cursor: SSCursor, schema: pa.Schema, asked: Asked) -> Iterator[pa.RecordBatch]:
     with telling(asked, _ERRORS, _state_of, clean=_clean):
         while rows := cursor.fetchmany(BATCH_ROWS):
-            arrays = []
-            for field, values in zip(schema, zip(*rows, strict=True), strict=True):
-                try:
-                    arrays.append(_array(values, field.type))
-                except (pa.ArrowException, TypeError, OverflowError) as error:
-                    raise InputError(f"{asked.place}: column {field.name!r}: {error}: cast it in the query") from None
-            yield pa.RecordBatch.from_arrays(arrays, schema=schema)
+            yield columns.batch(rows, schema, asked.place, _array)
 
 
 def _array(values: Sequence[Any], type: pa.DataType) -> pa.Array:

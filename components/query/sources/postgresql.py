@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from itertools import pairwise
@@ -10,6 +10,7 @@ from itertools import pairwise
 import adbc_driver_manager
 import adbc_driver_postgresql.dbapi as adbc
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from components.query.answers import Answer, Asked, Rows
 from components.query.faults import telling
@@ -108,14 +109,31 @@ def _rows(asked: Asked, snapshot: str, condition: str) -> Iterator[Rows]:
         cursor.execute(f"SET TRANSACTION SNAPSHOT '{snapshot}'")
         cursor.execute(_UTC)
         cursor.execute(_IN_ORDER)
-        cursor.execute(sql)
-        reader = cursor.fetch_record_batch()
-        yield Rows(reader.schema, _batches(reader, asked))
+        schema = cursor.adbc_execute_schema(sql)
+        lists = [place for place, field in enumerate(schema) if pa.types.is_list(field.type)]
+        cursor.execute(_with_depths(sql, len(schema), lists) if lists else sql)
+        yield Rows(schema, _batches(cursor.fetch_record_batch(), schema, lists, asked))
 
 
-def _batches(reader: pa.RecordBatchReader, asked: Asked) -> Iterator[pa.RecordBatch]:
+def _with_depths(sql: str, width: int, lists: Sequence[int]) -> str:
+    """Asks besides of how many dimensions arrays are: the driver gives their values in one, whatever they are."""
+    names = ", ".join(f"c{place}" for place in range(width))
+    depths = ", ".join(f"array_ndims(c{place}) AS d{place}" for place in lists)
+    return f"SELECT {names}, {depths} FROM ({sql}\n) AS answer({names})"
+
+
+def _batches(
+    reader: pa.RecordBatchReader, schema: pa.Schema, lists: Sequence[int], asked: Asked
+) -> Iterator[pa.RecordBatch]:
     with telling(asked, (adbc_driver_manager.Error, pa.ArrowException, OSError), _state_of, clean=_clean):
-        yield from reader
+        for batch in reader:
+            for place, depths in zip(lists, batch.columns[len(schema) :], strict=True):
+                if (pc.max(depths).as_py() or 0) > 1:
+                    raise InputError(
+                        f"{asked.place}: column {schema.names[place]!r} has arrays of arrays, which are no features: "
+                        "leave it out of the query, or take it apart there"
+                    )
+            yield pa.RecordBatch.from_arrays(batch.columns[: len(schema)], schema=schema)
 
 
 def _state_of(error: BaseException) -> str:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import datetime
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import pyarrow as pa
 
+from components.query import columns
 from components.query.answers import BATCH_ROWS, Answer, Asked, Rows
 from components.query.faults import telling
 from components.query.sources.files import existing_file
@@ -45,11 +48,18 @@ def answer(asked: Asked) -> Iterator[Answer]:
 
 
 def _state(database: sqlite3.Connection, path: Path) -> str:
-    """What SQLite itself tells states of a file apart by: the counter in its header (https://sqlite.org/fileformat2.html)."""
+    """What SQLite itself tells states of a file apart by: the counter in its header (https://sqlite.org/fileformat2.html).
+
+    With a log that is written ahead, the counter may stay; then what is in that log tells them apart.
+    """
     with path.open("rb") as file:
         counter = int.from_bytes(file.read(28)[24:28], "big")
     version = database.execute("PRAGMA schema_version").fetchone()[0]
-    return f"change {counter}, schema {version}"
+    log = path.with_name(f"{path.name}-wal")
+    if not log.exists() or not (status := log.stat()).st_size:
+        return f"change {counter}, schema {version}"
+    written = datetime.datetime.fromtimestamp(status.st_mtime, datetime.UTC).isoformat(timespec="microseconds")
+    return f"change {counter}, schema {version}, log of {status.st_size:,} bytes of {written}"
 
 
 @contextmanager
@@ -83,13 +93,10 @@ def _types(database: sqlite3.Connection, asked: Asked, names: list[str]) -> list
 def _batches(cursor: sqlite3.Cursor, schema: pa.Schema, asked: Asked) -> Iterator[pa.RecordBatch]:
     with telling(asked, (sqlite3.Error, OverflowError)):
         while rows := cursor.fetchmany(BATCH_ROWS):
-            yield pa.RecordBatch.from_arrays(
-                [_array(values, type) for values, type in zip(zip(*rows, strict=True), schema.types, strict=True)],
-                schema=schema,
-            )
+            yield columns.batch(rows, schema, asked.place, _array)
 
 
-def _array(values: tuple[object, ...], type: pa.DataType) -> pa.Array:
+def _array(values: Sequence[Any], type: pa.DataType) -> pa.Array:
     if pa.types.is_binary(type):
         return pa.array([value.encode() if isinstance(value, str) else value for value in values], type)
     return pa.array(values, type)

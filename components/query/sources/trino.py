@@ -13,6 +13,7 @@ import requests
 import trino
 from trino.auth import BasicAuthentication
 
+from components.query import columns
 from components.query.answers import BATCH_ROWS, Answer, Asked, Rows
 from components.query.faults import telling
 from components.runtime.errors import InputError
@@ -67,24 +68,23 @@ def answer(asked: Asked) -> Iterator[Answer]:
 @contextmanager
 def _rows(cursor: Any, asked: Asked) -> Iterator[Rows]:
     with telling(asked, _ERRORS, clean=_clean):
-        columns, refused = [], []
+        fields, refused = [], []
         for name, kind, *_ in cursor.description:
             try:
-                columns.append((name, _type(kind)))
+                fields.append((name, _type(kind)))
             except ValueError:
                 refused.append(f"{name!r} ({kind[:40]})")
         if refused:
             raise InputError(
                 f"{asked.place}: no features: {', '.join(refused[:5])}: cast them in the query, or leave them out"
             )
-        yield Rows(pa.schema(columns), _batches(cursor, pa.schema(columns), asked))
+        yield Rows(pa.schema(fields), _batches(cursor, pa.schema(fields), asked))
 
 
 def _batches(cursor: Any, schema: pa.Schema, asked: Asked) -> Iterator[pa.RecordBatch]:
     with telling(asked, _ERRORS, clean=_clean):
         while rows := cursor.fetchmany(BATCH_ROWS):
-            columns = zip(schema.types, zip(*rows, strict=True), strict=True)
-            yield pa.RecordBatch.from_arrays([_array(values, type) for type, values in columns], schema=schema)
+            yield columns.batch(rows, schema, asked.place, _array)
 
 
 def _type(signature: str) -> pa.DataType:

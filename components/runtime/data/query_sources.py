@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from components.runtime.errors import InputError, did_you_mean
+from components.runtime.text.redaction import refuse_credentials
 
 DELTA = "delta"
 ICEBERG = "iceberg"
@@ -85,6 +87,11 @@ def read(source: Mapping[str, Any]) -> dict[str, Any]:
         whole = isinstance(value, float) and value == int(value)
         if not (type(value) is expected or (expected is int and whole)) or value == "":
             raise InputError(f"source.{key} is {value!r}: expected {_WORDS[expected]}")
+        if isinstance(value, str) and _holds_secret(key, value):
+            raise InputError(
+                f"source.{key} holds more than its name says, such as a password, which records would keep: "
+                f"write the {key} alone; user and port have keys of their own, and secrets come from the environment"
+            )
     if missing := [key for key in described.needed if key not in source]:
         raise InputError(f"source.{missing[0]} is missing: say where the {kind} is, by {', '.join(described.needed)}")
     given = {key: int(value) if key in _NUMBERS else value for key, value in source.items()}
@@ -98,6 +105,23 @@ def read(source: Mapping[str, Any]) -> dict[str, Any]:
     return {**described.known, **given}
 
 
+def _holds_secret(key: str, value: str) -> bool:
+    try:
+        refuse_credentials(value, key, place=True)
+    except InputError:
+        return True
+    # (An address of IPv6 has two colons at least. Users may have the @ of a domain, projects the colon of one.)
+    name_and_more = (
+        (key in _HOSTS and "@" in value)
+        or (key == "host" and value.count(":") == 1)
+        or (key == "user" and ":" in value)
+    )
+    return name_and_more or _ASSIGNED.search(value) is not None
+
+
+_HOSTS = ("host", "account", "project")
+# As in a connection string.
+_ASSIGNED = re.compile(r"(password|passwd|pwd|token|secret|passfile)\s*=", re.IGNORECASE)
 _WORDS = {int: "a whole number", bool: "true or false", str: "a text"}
 
 

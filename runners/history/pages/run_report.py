@@ -197,7 +197,8 @@ def _data_is_invalid(run: Run) -> bool:
 
 def _tasks(run: Run) -> Html:
     rows = []
-    for span in spans(run):
+    order = [task.name for task in run.tasks]
+    for span in sorted(spans(run), key=lambda span: order.index(span.task.name)):
         task = span.task
         execution = run.executions.get(task.name)
         worked = task.state in ("done", "failed", "stopped", "running")
@@ -276,7 +277,10 @@ def _out_line(artifact: Artifact) -> Html:
 
 
 def _parameters(run: Run) -> Iterator[Html]:
-    yield table(["of the pipeline", "value"], [[name, _value(value)] for name, value in run.parameters.items()])
+    # (Where a query is asked, nobody looks at the data that a run has else.)
+    unread = {"data"} if any(task.stage == "query" for task in run.tasks) else set()
+    given = [[name, _value(value)] for name, value in run.parameters.items() if name not in unread]
+    yield table(["of the pipeline", "value"], given)
     rows = [
         [task, name, _value(value)]
         for task, execution in run.executions.items()

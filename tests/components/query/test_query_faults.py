@@ -8,7 +8,7 @@ import sqlite3
 import subprocess
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import duckdb
 import pytest
 
 from components.query.statements import single_select
+from components.runtime.data import query_sources
 from components.runtime.errors import InputError
 from tests.components.query.query_support import VARIABLE, answered, kept, kept_bytes, run_query
 from tests.components.query.servers import PASSWORD, free_port
@@ -64,6 +65,7 @@ def test_types_of_sqlite_are_those_of_all_values(sqlite_file: Path, tmp_path: Pa
         ("DELETE FROM trips", "begins with 'DELETE'"),
         ("WITH old AS (SELECT 1) DELETE FROM trips", "readonly database"),
         ("SELECT abs(-9223372036854775807 - (id > 5000)) AS a FROM trips", "integer overflow"),
+        ("SELECT 9007199254740993 AS b UNION ALL SELECT 0.5", "column 'b': Integer value 9007199254740993 is outside"),
     ],
 )
 def test_queries_that_cannot_be_answered(sql: str, told: str, sqlite_file: Path, tmp_path: Path) -> None:
@@ -89,6 +91,15 @@ def test_queries_that_cannot_be_answered(sql: str, told: str, sqlite_file: Path,
             "SELECT {{'a': 1}} AS pair, INTERVAL 3 DAY AS span",
             "column 'pair' is of type struct<a: int32>, column 'span'",
         ),
+        ("SELECT 340282366920938463463374607431768211455::UHUGEINT AS a", "column 'a' is of type UHUGEINT"),
+        ("SELECT [1::UHUGEINT] AS a", "column 'a' is of type UHUGEINT[]"),
+        ("SELECT '101'::BIT AS a", "column 'a' is of type BIT"),
+        ("SELECT '12:00:00+02'::TIMETZ AS a", "column 'a' is of type TIME WITH TIME ZONE"),
+        ("SELECT 170141183460469231731687303715884105727::HUGEINT AS a", "column 'a': Decimal value 1701"),
+        ("SELECT 'infinity'::DATE AS a", "column 'a': a day is infinite"),
+        ("SELECT ['-infinity'::DATE] AS a", "column 'a': a day is infinite"),
+        ("SELECT '-infinity'::TIMESTAMP AS a", "column 'a': a moment is infinite"),
+        ("SELECT 'infinity'::TIMESTAMPTZ AS a", "column 'a': a moment is infinite"),
     ],
 )
 def test_queries_that_duckdb_cannot_answer(sql: str, told: str, tmp_path: Path) -> None:
@@ -100,6 +111,39 @@ def test_queries_that_duckdb_cannot_answer(sql: str, told: str, tmp_path: Path) 
     assert told in result.error
     assert nothing_is_left(tmp_path)
     assert not (tmp_path / "stolen.csv").exists()
+
+
+def test_a_file_that_begins_with_a_mark_of_its_encoding_and_ends_with_a_comment(
+    sqlite_file: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "trips.sql"
+    file.write_text("\ufeffSELECT id FROM trips WHERE id < 3; -- some\n")
+    result = answered(tmp_path / "out", {"kind": "sqlite", "path": str(sqlite_file)}, sql_file=str(file))
+    assert kept(result).num_rows == 3
+
+
+@pytest.mark.parametrize("content", [b"", b"id,fare\n1,2\n" * 9, None])
+def test_what_is_no_file_of_duckdb(content: bytes | None, sqlite_file: Path, tmp_path: Path) -> None:
+    path = tmp_path / "taxi.db"
+    path.write_bytes(sqlite_file.read_bytes() if content is None else content)
+    result = run_query(tmp_path / "out", {"kind": "duckdb", "path": str(path)}, "SELECT 1 AS a")
+    assert result.exit_code == 65
+    assert result.error == f"duckdb {path}: is no file of DuckDB: mend source.path or source.kind in ingest.query"
+
+
+def test_states_of_sqlite_are_told_apart_with_a_log_too(tmp_path: Path) -> None:
+    path = tmp_path / "taxi.db"
+    states = []
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("PRAGMA journal_mode = WAL")
+        database.execute("CREATE TABLE trips (id)")
+        for number in range(3):
+            database.execute("INSERT INTO trips VALUES (?)", [number])
+            database.commit()
+            result = answered(tmp_path / f"out{number}", {"kind": "sqlite", "path": str(path)}, "SELECT id FROM trips")
+            states.append(result.metadata("table")["snapshot"])
+    assert len(set(states)) == 3
+    assert all("bytes of 20" in state for state in states)
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "duckdb"])
@@ -118,6 +162,16 @@ def test_no_empty_database_is_made(kind: str, tmp_path: Path) -> None:
         ({"kind": "postgresql", "host": "h", "database": "d", "usr": "u"}, "source.usr: postgresql has no such key"),
         ({"kind": "sqlite", "path": 3}, "source.path is 3: expected a text"),
         ({"kind": "iceberg", "table": "city.trips"}, "source.uri is missing"),
+        ({"kind": "postgresql", "host": "u:hunter2@127.0.0.1", "database": "d", "user": "u"}, "source.host holds more"),
+        ({"kind": "postgresql", "host": "hunter2@127.0.0.1", "database": "d", "user": "u"}, "source.host holds more"),
+        ({"kind": "mysql", "host": "127.0.0.1:hunter2", "database": "d", "user": "u"}, "source.host holds more"),
+        ({"kind": "trino", "host": "h", "user": "u:hunter2", "catalog": "c"}, "source.user holds more"),
+        ({"kind": "postgresql", "host": "h", "database": "dbname=d password=hunter2", "user": "u"}, "source.database"),
+        ({"kind": "mysql", "host": "h", "database": "mysql://u:hunter2@h/d", "user": "u"}, "source.database holds"),
+        ({"kind": "snowflake", "account": "u:hunter2@a", "user": "u", "database": "d"}, "source.account holds more"),
+        ({"kind": "iceberg", "table": "t", "uri": "u:hunter2@h/c"}, "source.uri holds more"),
+        ({"kind": "iceberg", "table": "t", "uri": "https://h/c?token=hunter2"}, "source.uri holds more"),
+        ({"kind": "delta", "path": "s3://u:hunter2@bucket/lake"}, "source.path holds more"),
         ({"kind": "iceberg"}, "source: an iceberg table is named by path"),
         ({"kind": "snowflake", "account": "a", "user": "u", "database": "d"}, f"no password: set {VARIABLE} in"),
     ],
@@ -126,6 +180,21 @@ def test_sources_that_are_wrong(source: dict[str, Any], told: str, tmp_path: Pat
     result = run_query(tmp_path / "out", source, "SELECT 1 AS a", secret=None)
     assert result.exit_code == 65
     assert told in result.error
+    assert "hunter2" not in result.stderr + result.stdout
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        {"kind": "postgresql", "host": "::1", "database": "d", "user": "reader@city"},
+        {"kind": "postgresql", "host": "/var/run/postgresql", "database": "d", "user": "u"},
+        {"kind": "bigquery", "project": "example.org:city"},
+        {"kind": "sqlite", "path": "taken@noon/a:b.db"},
+        {"kind": "iceberg", "table": "t", "uri": "sqlite:////data/catalog.db", "warehouse": "s3://bucket/a@b"},
+    ],
+)
+def test_sources_that_hold_no_secret(source: dict[str, Any]) -> None:
+    assert query_sources.read(source).items() >= source.items()
 
 
 def test_a_driver_that_is_not_installed(tmp_path: Path) -> None:
@@ -138,6 +207,42 @@ def test_a_driver_that_is_not_installed(tmp_path: Path) -> None:
     assert done.returncode == 65
     assert "mysql d at h: its driver is not installed (pymysql)" in done.stderr
     assert "make query-environment" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "value",
+    [f"{sign}infinity'::{kind}" for sign in ("'", "'-") for kind in ("date", "timestamp", "timestamptz")],
+)
+def test_infinite_days_and_moments_of_postgresql(value: str, postgresql: dict[str, Any], tmp_path: Path) -> None:
+    result = run_query(tmp_path / "out", postgresql, f"SELECT {value} AS a")
+    assert result.exit_code == 65
+    assert "column 'a': a " in result.error
+    assert "is infinite, which no feature is: cast or replace it" in result.error
+    assert nothing_is_left(tmp_path)
+
+
+def test_arrays_of_arrays_of_postgresql(postgresql: dict[str, Any], tmp_path: Path) -> None:
+    text = "CASE WHEN n > 1 THEN ARRAY['a'] END AS text"
+    some = f"SELECT n AS id, ARRAY[n, NULL] AS flat, '{{}}'::int[] AS none, {text}, 1 AS "
+    rows = "FROM generate_series(1, 3) AS n ORDER BY n DESC"
+    for name, partition in (("whole", None), ("parts", {"column": "id", "parts": 2})):
+        result = answered(tmp_path / name, postgresql, f'{some} "c""0" {rows} -- flat', partition=partition)
+        found = kept(result).to_pylist()
+        if partition:
+            found.sort(key=lambda row: -row["id"])
+        assert found[0] == {"id": 3, "flat": [3, None], "none": [], "text": ["a"], 'c"0': 1}
+        assert found[2]["text"] is None
+    nested = run_query(
+        tmp_path / "out", postgresql, f"{some} b, CASE WHEN n = 1 THEN ARRAY[[1, 2], [3, 4]] END AS c {rows}"
+    )
+    assert nested.exit_code == 65
+    assert "column 'c' has arrays of arrays, which are no features" in nested.error
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_the_first_and_the_last_days_of_postgresql_are_kept(postgresql: dict[str, Any], tmp_path: Path) -> None:
+    days = "SELECT '4713-01-01 BC'::date AS first, '5874897-12-31'::date AS last"
+    assert kept(answered(tmp_path / "out", postgresql, days)).num_rows == 1
 
 
 @pytest.mark.slow
@@ -296,10 +401,19 @@ def test_mariadb_lets_nobody_in_without_its_password_and_nothing_be_written(
         "-- why\nselect 1 ; ",
         "/* a; b */ WITH a AS (SELECT 1) SELECT * FROM a;;",
         "(SELECT 1) UNION SELECT 2",
+        "SELECT 1; -- all; rows",
+        "SELECT ';-- no' AS x, \"; --\" AS y, $a$; --$a$ AS a; /* all\nrows */ ; -- 'yes",
     ],
 )
 def test_statements_that_read(sql: str) -> None:
     assert single_select(sql).endswith(("1", "a", "2"))
+
+
+@pytest.mark.parametrize(
+    "sql", ["SELECT 1; SELECT 2", "SELECT ';' AS a -- b; c", "SELECT '; -- a' AS b", "SELECT 'it\\'s; -- x' AS a"]
+)
+def test_statements_that_stay_as_they_are(sql: str) -> None:
+    assert single_select(sql) == sql
 
 
 @pytest.mark.parametrize("sql", ["", " ; ", "-- only a comment", "DROP TABLE a", "selectx", "/* SELECT */ UPDATE a"])

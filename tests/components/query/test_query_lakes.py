@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,9 @@ import pyarrow as pa
 import pytest
 from pyiceberg.catalog import load_catalog
 
+from components.query.answers import WHOLE_LAKE, Asked
+from components.query.faults import fault
+from components.runtime.errors import InputError
 from tests.components.query.query_support import answered, kept, run_query
 
 FIRST = pa.table({"id": range(5), "fare": [1.0, 2.0, 3.0, 4.0, 5.0], "odd": [{"a": 1}] * 5})
@@ -76,3 +81,45 @@ def test_what_cannot_be_read(
     assert told in result.error
     assert "Traceback" not in result.stderr
     assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_delta_table_that_is_not_there(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    for name in ("nope", "empty"):
+        result = run_query(tmp_path / "out", {"kind": "delta", "path": str(tmp_path / name)}, secret=None)
+        assert result.exit_code == 65
+        assert result.stderr.splitlines() == [
+            f"error: delta {tmp_path}/{name}: there is no Delta table, which has a folder _delta_log: "
+            "mend source.path in ingest.query"
+        ]
+
+
+def test_a_catalog_of_iceberg_that_is_not_there_is_not_made(tmp_path: Path) -> None:
+    file = tmp_path / "catalog.db"
+    source = {"kind": "iceberg", "catalog": "sql", "table": "city.trips", "warehouse": f"file://{tmp_path}"}
+    source["uri"] = f"sqlite:///{file}"
+    missing = run_query(tmp_path / "out", source, secret=None)
+    assert missing.exit_code == 65
+    assert missing.stderr.endswith(": no such file: mend source.uri in ingest.query\n")
+    assert not file.exists()
+    with closing(sqlite3.connect(file)) as database:
+        database.execute("CREATE TABLE trips (id)")
+    before = file.read_bytes()
+    other = run_query(tmp_path / "out", source, secret=None)
+    assert other.exit_code == 65, other.stderr
+    assert "no such table: iceberg_tables" in other.error
+    assert file.read_bytes() == before
+
+
+def test_storage_without_credentials(tmp_path: Path) -> None:
+    asked = Asked({"kind": "delta", "path": "s3://bucket/lake"}, WHOLE_LAKE)
+    text = "Kernel error -> Generic S3 error: Error performing PUT http://169.254.169.254/latest/api/token"
+    told = fault(asked, text)
+    assert isinstance(told, InputError)
+    assert str(told).startswith("delta s3://bucket/lake: no credentials of the cloud: set AWS_ACCESS_KEY_ID")
+    # (Nothing but loopback is asked.)
+    variables = {"AWS_EC2_METADATA_SERVICE_ENDPOINT": "http://127.0.0.1:9"}
+    result = run_query(tmp_path / "out", asked.source, secret=None, variables=variables)
+    assert result.exit_code in (65, 75)
+    assert len(result.stderr.splitlines()) == 1
+    assert "x1b" not in result.stderr

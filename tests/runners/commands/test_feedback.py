@@ -167,6 +167,22 @@ def test_the_command_that_is_told_reads_all_spans_that_it_can(tmp_path: Path) ->
     )
 
 
+def test_a_model_whose_data_is_a_query(served: ServedRoot, tmp_path: Path) -> None:
+    query = "ingest: {query: {source: {kind: sqlite, path: city.db}, sql: SELECT 1 AS a}}"
+    settings = model(tmp_path / "taxi", query)
+    file = labels(tmp_path, "prediction_id,label\ntrip0-0,1\n")
+    given = ("--root", served.root, "feedback", settings.folder, "--labels", file)
+    refused = call(*given)
+    assert refused.exit_code == 65
+    assert "is what ingest.query asks for, and a span is files: name a folder for it with --out" in refused.err
+    assert not (settings.folder / "data").exists()
+    found = call(*given, "--out", tmp_path / "data")
+    assert found.exit_code == 0, found.err
+    assert (
+        found.lines[3] == f"train     load the span into what ingest.query asks, then ./millrace run {settings.folder}"
+    )
+
+
 @pytest.mark.parametrize(
     ("name", "content"),
     [

@@ -21,7 +21,17 @@ from runners.commands.cli import cli
 from runners.history.lineage_graph import Graph
 from tests.runners.command_line import command
 from tests.runners.history.odd_records import places, with_value
-from tests.runners.history.pipeline_roots import FAILED, FIRST, LOOK, NEXT, SECOND, RootWriter, taxi_root, watched_root
+from tests.runners.history.pipeline_roots import (
+    FAILED,
+    FIRST,
+    LOOK,
+    NEXT,
+    SECOND,
+    RootWriter,
+    queried_root,
+    taxi_root,
+    watched_root,
+)
 from tests.support import MILLRACE, ROOT
 
 
@@ -54,6 +64,15 @@ def on_a_terminal(width: int, *arguments: str) -> list[str]:
 
 def digest(written: RootWriter, run: str, task: str, output: str) -> str:
     return str(written.executions[run, task]["outputs"][output]["metadata"]["digest"])
+
+
+def test_what_was_taken_from_the_cache_has_used_the_answer_of_its_run(tmp_path: Path) -> None:
+    root = queried_root(tmp_path)
+    for run in (FIRST, SECOND):
+        lines = told(root, f"{run}/query/table", "--down")
+        assert f"└─ ingest in {FIRST}, reused by {SECOND}" in lines
+        up = told(root, f"{run}/ingest/examples", "--up")
+        assert any(f"query in {FIRST}" in line for line in up)
 
 
 def test_up_leads_from_the_pushed_model_to_the_raw_data(written: RootWriter) -> None:

@@ -30,6 +30,7 @@ STATE_AFTER = {
     "push": ["evaluate", "train"],
 }
 SECONDS = {
+    "query": (0.0, 0.3),
     "ingest": (0.0, 0.9),
     "statistics": (1.0, 3.1),
     "schema": (4.2, 0.3),
@@ -129,7 +130,8 @@ class RootWriter:
         """Writes run.json: tasks with an execution are done or cached, the others skipped unless `states` says."""
         states, errors = values.pop("states", {}), values.pop("errors", {})
         tasks = []
-        for task, after in STATE_AFTER.items():
+        asks = (run, "query") in self.executions
+        for task, after in ({"query": []} | STATE_AFTER | {"ingest": ["query"]} if asks else STATE_AFTER).items():
             record = self.executions.get((run, task), {})
             state = states.get(task) or ("skipped" if not record else "done" if record["run"] == run else "cached")
             rows = [output["metadata"].get("rows") for output in record.get("outputs", {}).values()]
@@ -169,6 +171,21 @@ class RootWriter:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "run.json").write_text(json.dumps(record, indent=1))
         return record
+
+
+def queried_root(root: Path) -> RootWriter:
+    """Two runs that asked for the same rows: the second took what is made of them from the cache."""
+    written = RootWriter(root)
+    for run, offset in ((FIRST, 0.0), (SECOND, 1500.0)):
+        # (A query is asked each time: its executions have keys of their own.)
+        asked = written.execution(run, "query", outputs={"table": {"rows": 5}}, parameters={"": run}, offset=offset)
+        if run == FIRST:
+            written.execution(run, "ingest", inputs={"table": asked["outputs"]["table"]}, outputs={"examples": {}})
+        else:
+            written.reuse(run, FIRST, "ingest")
+        written.run(run, offset=offset, parameters={"data": "data/taxi", "train_steps": 9})
+    lineage.flush()
+    return written
 
 
 def taxi_root(root: Path) -> RootWriter:

@@ -22,7 +22,7 @@ from runners.history.pages.task_graph import FILLS, depths, task_graph
 from runners.history.pages.timeline import spans
 from runners.history.records import Task, load_run
 from tests.runners.history import pipeline_roots
-from tests.runners.history.pipeline_roots import FAILED, FIRST, SECOND, RootWriter, taxi_root
+from tests.runners.history.pipeline_roots import FAILED, FIRST, SECOND, RootWriter, queried_root, taxi_root
 from tests.support import ROOT
 
 VOID = {"meta", "br", "hr", "img", "input", "path", "rect", "line", "use", "circle", "stop", "image"}
@@ -118,6 +118,16 @@ def test_the_sample_of_the_raw_data_is_behind_the_statistics_and_closed(root: Pa
     assert found[1] is None
     assert document.index("<summary>Statistics of the data") < found.start()
     assert "train: 10 of 6,600 rows" in document
+
+
+def test_the_page_of_a_run_that_asked_for_its_data(tmp_path: Path) -> None:
+    queried_root(tmp_path)
+    document = render(load_run(tmp_path, SECOND))
+    tasks = document[document.index('<section id="tasks">') : document.index('<section id="artifacts">')]
+    assert tasks.index("query") < tasks.index("ingest")
+    of_pipeline = document[document.index('<section id="parameters">') :]
+    assert "train_steps" in of_pipeline
+    assert "data/taxi" not in of_pipeline
 
 
 def test_the_page_of_a_run_that_was_not_blessed(root: Path) -> None:

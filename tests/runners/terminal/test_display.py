@@ -146,6 +146,16 @@ def test_what_a_task_found_is_not_told_with_a_tick() -> None:
     assert f"{'! validate':<24}            cached, 5 errors" in picture(run)
 
 
+def test_settings_that_are_not_to_blame_are_not_told() -> None:
+    run = a_run(ingest="failed") | {"state": "failed"}
+    failed = task(run, "ingest")
+    failed.update(stage="query", exit_code=65, error="postgresql at h: mend source.user", log="runs/x/query.log")
+    settings = Path("models/taxi/settings.yaml")
+    assert f"settings  {settings}, ingest.query\n" in summary(Path("root"), run, {}, settings=settings).plain
+    failed.update(error="postgresql at h: put the right password into CITY in the environment")
+    assert "settings" not in summary(Path("root"), run, {}, settings=settings).plain
+
+
 def test_an_error_is_told_once() -> None:
     run = a_run(train="failed", push="skipped") | {"state": "failed", "error": "train: model.py:3: no such feature"}
     task(run, "train").update(error="model.py:3: no such feature", log="runs/x/train.log")
