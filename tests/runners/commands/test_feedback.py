@@ -353,6 +353,13 @@ def test_what_is_wrong_is_one_line_and_changes_nothing(
     assert said in refused(served, "--labels", labels(tmp_path, text), *options)
 
 
+def test_a_label_that_is_neither_true_nor_false(served: ServedRoot, tmp_path: Path) -> None:
+    schema = SCHEMA.replace("int_domain { min: 0 max: 1 }", "bool_domain {}")
+    (served.serving / "3" / "assets.extra" / "trained_on" / "schema.pbtxt").write_text(schema)
+    said = refused(served, "--labels", labels(tmp_path, "prediction_id,label\ntrip0-0,true\ntrip1-0,7\n"))
+    assert "row 2: label: '7' is none of the model's, which are 0 to 1" in said
+
+
 def test_an_unknown_class_is_named(served: ServedRoot, tmp_path: Path) -> None:
     schema = SCHEMA.replace("type: INT int_domain { min: 0 max: 1 }", 'type: BYTES domain: "tips"')
     schema += 'string_domain { name: "tips" value: "high" value: "low" }'
