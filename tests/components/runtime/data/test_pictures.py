@@ -87,10 +87,10 @@ def test_a_mask_is_what_is_stored_whatever_colours_it_has(bits: int) -> None:
 def test_what_is_no_mask() -> None:
     with pytest.raises(ValueError, match="has the mode RGB; save it with one channel"):
         pictures.mask_values(png())
-    with pytest.raises(ValueError, match="^cannot be read as PNG$"):
+    with pytest.raises(ValueError, match=r"^cannot be read as PNG$"):
         pictures.mask_values(jpeg())
     for side in (10_000, 60_000):
-        with pytest.raises(ValueError, match="^has more than 89 million pixels; make it smaller$"):
+        with pytest.raises(ValueError, match=r"^has more than 89 million pixels; make it smaller$"):
             pictures.mask_values(raw_png(side, side, 8, 0, b""))
 
 
