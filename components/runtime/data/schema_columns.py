@@ -60,13 +60,14 @@ def read(file: Path) -> dict[str, Column]:
 
 
 def _column(feature: Any, shared: Mapping[str, Any]) -> Column:
-    own = next((getattr(feature, name) for name in _DOMAINS if feature.HasField(name)), None)
-    domain, kind = own or shared.get(feature.domain), _TYPES[feature.type]
+    own = (getattr(feature, name) for name in _DOMAINS if feature.HasField(name))
+    domain, kind = next(own, shared.get(feature.domain)), _TYPES[feature.type]
     values: tuple[str, ...] = ()
     least = most = None
     if feature.HasField("bool_domain"):
         if kind == BYTES:
-            values = tuple(word for word in (domain.false_value, domain.true_value) if word)
+            words = feature.bool_domain.false_value, feature.bool_domain.true_value
+            values = tuple(word for word in words if word)
         else:
             least, most = 0, 1
     elif domain is not None and domain.DESCRIPTOR.name == "StringDomain":
