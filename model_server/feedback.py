@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from components.runtime.data import labels
-from components.runtime.data.schema_columns import Column
 from components.runtime.records.prediction_log import EXPLICIT, KINDS
 from model_server import rest_values
 from model_server.errors import BadRequestError, NotReadyError, NotServedError, RequestError
@@ -42,8 +42,8 @@ def router(models: Mapping[str, Versions]) -> APIRouter:
     return routes
 
 
-def _refuse_other_type(model: Versions, label: bool | int | float | str) -> None:
-    """Refuses a label of another type than the version in service was trained on, as far as that tells."""
+def _refuse_other(model: Versions, label: bool | int | float | str) -> None:
+    """Refuses a label of another type than the version in service was trained on, or beyond its bounds."""
     known = None
     with contextlib.suppress(RequestError), model.using() as version:
         assert version.model is not None
@@ -51,8 +51,8 @@ def _refuse_other_type(model: Versions, label: bool | int | float | str) -> None
     if known is None:
         return
     try:
-        # By its type alone: a class, or a number, may be new.
-        labels.typed(label, Column(known.name, known.type, is_image=known.is_image))
+        # (A class may be new.)
+        labels.typed(label, replace(known, values=()))
     except ValueError as error:
         raise BadRequestError(f"`label` has to be as {known.name} of the model's data is: {error}") from None
 
@@ -71,7 +71,7 @@ def _taken(model: Versions, given: Mapping[str, Any]) -> dict[str, Any]:
         raise BadRequestError("`label` has to be a number, a text, true or false")
     if (isinstance(label, int) and not -(2**63) <= label < 2**63) or len(str(label)) > _LONGEST_LABEL:
         raise BadRequestError(f"`label` has to fit 64 bits, a text {_LONGEST_LABEL:,} characters")
-    _refuse_other_type(model, label)
+    _refuse_other(model, label)
     if not model.log.add_label(prediction_id, label, kind):
         raise NotReadyError("labels come faster than they can be written; try again")
     return {"prediction_id": prediction_id, "label": label, "kind": kind}

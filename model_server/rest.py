@@ -29,6 +29,9 @@ _PATH = re.compile(
     r"(?P<name>[^/:]+)(?:/versions/(?P<version>[^/:]+)|/labels/(?P<label>[^/:]+))?(?P<metadata>/metadata)?(?::(?P<verb>\w+))?"
 )
 
+_DIGITS = 19
+"""Of the largest number of 64 bits."""
+
 Verb = Callable[[Versions, Asked, int | None, str, Mapping[str, Any]], tuple[dict[str, Any], int]]
 
 
@@ -182,7 +185,9 @@ def _asked(models: Mapping[str, Versions], path: str) -> tuple[Versions, int | N
         raise NotServedError(f"no model {found['name']!r} is served; these are: {', '.join(sorted(models))}")
     version = found["version"]
     if version is not None and not (version.isdecimal() and version.isascii()):
-        raise BadRequestError(f"{version!r} is no version; it is a number")
+        raise BadRequestError(f"{version[:_DIGITS]!r} is no version; it is a number")
+    if version is not None and len(version) > _DIGITS:
+        raise NotServedError(f"version {version[:_DIGITS]}… is not served: a version has {_DIGITS} digits at most")
     return models[found["name"]], None if version is None else int(version), found["label"] or "", found
 
 

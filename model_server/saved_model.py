@@ -73,7 +73,11 @@ class SavedModel:
         try:
             answers = self._callable(signature, wanted)(*(arrays[name] for name in sorted(signature.inputs)))
         except (tf.errors.InvalidArgumentError, tf.errors.OutOfRangeError, tf.errors.UnimplementedError) as error:
-            raise BadRequestError(f"the model refuses these values: {_first_line(error)}") from None
+            raise BadRequestError(f"the model refuses these values: {_first_line(error.message)}") from None
+        except UnicodeDecodeError as error:
+            # TensorFlow's error quotes bytes of the request, so that Python cannot make an exception of it.
+            said = _first_line(error.object.decode(errors="replace"))
+            raise BadRequestError(f"the model refuses these values: {said}") from None
         return {name: np.asarray(answer) for name, answer in zip(wanted, answers, strict=True)}
 
     def _callable(self, signature: Signature, outputs: tuple[str, ...]) -> Callable[..., list[Any]]:
@@ -93,5 +97,5 @@ class SavedModel:
         self._session.close()
 
 
-def _first_line(error: tf.errors.OpError) -> str:
-    return str(error.message).strip().splitlines()[0][:500]
+def _first_line(message: str) -> str:
+    return next(iter(message.strip().splitlines()), "it does not say why")[:500]

@@ -22,8 +22,10 @@ from components.runtime.stage import progress
 _CURVES = 12
 _CURVE_ROWS = 100
 _POINTS = 20
-_MOST_GROUPS = 6
-_FEWEST = 30
+MOST_GROUPS = 6
+"""Groups that decisions are compared between: the largest."""
+FEWEST = 30
+"""Examples of a group without which nothing is said of it."""
 _TIMES = 4
 
 
@@ -33,7 +35,7 @@ class Fairness:
 
     Attributes:
       feature: its name.
-      groups: that are large enough and have both labels.
+      groups: the largest of those that are large enough and have both labels.
       chosen: by goal; none where there are fewer than two groups.
       left_out: names of the other groups.
       rows: by the name of each group, those that were left out too.
@@ -240,11 +242,9 @@ def fairness(findings: Findings, sample: Sample, features: Sequence[str], tolera
     for feature in features:
         names = np.array(group_names(sample, feature), object)
         sizes_of = {name: int((names == name).sum()) for name in sorted(set(names.tolist()))}
-        large = [name for name in sorted(sizes_of, key=lambda n: -sizes_of[n]) if sizes_of[name] >= _FEWEST][
-            :_MOST_GROUPS
-        ]
-        inside = np.isin(names, large)
-        found = thresholds.groups_of(findings.answers[inside, 0], findings.labels[inside], names[inside].tolist())
+        inside = np.isin(names, [name for name, size in sizes_of.items() if size >= FEWEST])
+        large = thresholds.groups_of(findings.answers[inside, 0], findings.labels[inside], names[inside].tolist())
+        found = large[:MOST_GROUPS]
         kept = {group.name for group in found}
         chosen = thresholds.choose(found, tolerance) if len(found) > 1 else []
         left_out = [name for name in sizes_of if name not in kept]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from components.runtime.data.bucket import is_bucket
 from components.runtime.errors import InputError
 from components.runtime.publish import approval, mirror
 from components.runtime.publish.approval import Answer, NoQuestionError, Question
@@ -37,6 +38,8 @@ def approve(context: click.Context, run: str | None, refuses: bool, why: str, di
     Who answers is the user of this machine, or whom MILLRACE_USER names.
     """
     root = Path(context.obj["root"]).absolute()
+    if directory is not None and not is_bucket(directory) and not Path(directory).is_dir():
+        raise InputError(f"--serving-directory {directory}: no such folder; name where the run pushes to")
     if run is None and (refuses or why):
         raise InputError(
             "--no and --why answer a run; name it: ./millrace approve RUN (without anything it tells which)"

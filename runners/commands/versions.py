@@ -212,12 +212,12 @@ def _row(listed: Listed) -> dict[str, text.Cell]:
         "metric": metrics[0],
         "since (UTC)": text.minute(_time(each.time)),
         "by": each.by or "unknown",
-        "how": f"{how}: {each.why}" if each.why else how,
+        "how": text.clipped(f"{how}: {each.why}", text.REASON) if each.why else how,
     }
 
 
 def _approved(approval: str) -> str:
-    return f"yes, {approval}" if approval else "yes"
+    return text.clipped(f"yes, {approval}", text.REASON) if approval else "yes"
 
 
 def _told(metrics: dict[str, float]) -> Sequence[str]:

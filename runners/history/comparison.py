@@ -144,7 +144,7 @@ def _summary(run: Run, made: Outcome) -> dict[str, str]:
         "duration": text.duration(run.elapsed),
         "blessed": blessed,
         **({"chosen": made.candidate} if made.candidate else {}),
-        "why": made.reason or "-",
+        "why": text.clipped(made.reason, text.REASON) or "-",
         "pushed as version": made.version or "-",
         **({"error": run.error} if run.error else {}),
     }

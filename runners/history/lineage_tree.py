@@ -144,13 +144,13 @@ def _facts(node: ArtifactNode) -> Iterator[tuple[str, str]]:
         said = text.content(node.digest, node.type)
         yield "digest", node.digest + ("" if said in node.digest else f" ({said})")
     for name, value in sorted(node.metadata.items()):
-        if name not in ("bytes", "producer"):
+        if name not in ("bytes", facts.SPAN_BYTES, "producer"):
             counted = name.startswith("rows") or name == "files"
             yield (
                 name,
                 ", ".join(map(str, value)) if isinstance(value, list) else _count(value) if counted else str(value),
             )
-    if size := finite(node.metadata.get("bytes")):
+    if size := finite(facts.size(node.metadata)):
         yield "size", text.size(size)
     if node.metadata.get("producer"):
         yield "producer", str(node.metadata["producer"])

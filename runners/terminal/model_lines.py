@@ -10,6 +10,7 @@ from components.runtime.publish.serving import how_pushed
 from components.runtime.records.answered import recorded, truth
 from components.runtime.records.facts import UNNAMED
 from components.runtime.records.models import Choice, Model, models
+from runners.terminal import text
 
 NO_REASON = "no reason is told"
 """Of a stage of somebody else's."""
@@ -48,7 +49,7 @@ def model_lines(executions: Sequence[Mapping[str, Any]], *, whole: bool) -> Iter
         for facts in reviewed.reviews.values():
             # (One that was not asked has nothing to say.)
             if facts.get("review") and truth(facts.get("blessed")):
-                yield "checked", facts["review"], "green"
+                yield "checked", text.clipped(str(facts["review"]), text.REASON), "green"
     offered = {each.name: each for each in led if each.pushes}
     # (Those in other places than a serving directory have lines of their own.)
     pushed = [(each.name, facts) for each in led for facts in each.published if "destination" in facts]

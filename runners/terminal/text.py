@@ -18,6 +18,8 @@ Cell = str | tuple[str, str]
 """A text, or a text and its style, as rich and `click.style` call it: green, red, yellow, cyan, dim, bold."""
 
 NOTHING = "-"
+REASON = 160
+"""Letters of what a person gave as their reason; all of it is in the lineage."""
 
 _EMPTY = "empty"
 _IN_METADATA = frozenset({"system.Metrics", "system.ClassificationMetrics"})

@@ -103,6 +103,7 @@ def test_large_and_empty_tensors(channel: grpc.Channel) -> None:
         (request(ROW | {"y": [1]}), "INVALID_ARGUMENT", "has no input 'y'"),
         (request(ROW | {"x": ["a"]}), "INVALID_ARGUMENT", "'x' has to be float32"),
         (request({"place": np.int64([7])}, "fails"), "INVALID_ARGUMENT", "the model refuses"),
+        (request({"examples": [b"\xff\xff\xffnope"]}, "from_examples"), "INVALID_ARGUMENT", "\ufffdnope'"),
         (predict_pb2.PredictRequest(), "INVALID_ARGUMENT", "names no model"),
     ],
 )  # fmt: skip

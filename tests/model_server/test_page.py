@@ -334,6 +334,7 @@ def test_every_control_has_a_name_and_nothing_runs_out_of_the_window(tab: Asked,
 SCHEMAS = {
     "two": 'feature { name: "fare" type: FLOAT } feature { name: "tips" type: INT int_domain { min: 0 max: 1 } }',
     "three": 'feature { name: "fare" type: FLOAT } feature { name: "kind" type: INT int_domain { min: 0 max: 2 } }',
+    "truth": 'feature { name: "fare" type: FLOAT } feature { name: "tips" type: INT bool_domain {} }',
     "number": 'feature { name: "fare" type: FLOAT } feature { name: "tips" type: FLOAT }',
     "text": """feature { name: "fare" type: FLOAT } feature { name: "payment" type: BYTES domain: "payments" }
         string_domain { name: "payments" value: "Cash" value: "Credit Card" }""",
@@ -392,6 +393,20 @@ def test_a_label_of_another_type_than_the_data_has_is_refused(judged: tuple[str,
     else:
         assert answers["abc"] == (400, "`label` has to be as tips of the model's data is: 'abc' is no number")
         assert kept(log) == [(2.45, "explicit")]
+
+
+@pytest.mark.parametrize("judged", ["two", "truth"], indirect=True)
+def test_a_number_beyond_the_labels_domain_is_refused(judged: tuple[str, PredictionLog]) -> None:
+    address, log = judged
+    place = f"{address}/v1/models/{quote(MODEL)}/feedback"
+    answers = [
+        urllib3.request("POST", place, json={"prediction_id": "a-0", "label": label}, retries=False)
+        for label in (7, -1, True)
+    ]
+    assert [answer.status for answer in answers] == [400, 400, 200]
+    said = "`label` has to be as tips of the model's data is: 7 is none of the model's, which are 0 to 1"
+    assert json.loads(answers[0].data) == {"error": said}
+    assert kept(log) == [(True, "explicit")]
 
 
 @needs_chromium

@@ -174,6 +174,11 @@ def test_classify_and_regress(server: Server) -> None:
         ({"instances": [ROW], "signature_name": 1}, "has to be a text"),
         ({"instances": [1, 2], "signature_name": "no_rows"}, "'total' is not by rows"),
         ({"instances": [7], "signature_name": "fails"}, "the model refuses these values"),
+        # TensorFlow quotes it, and it is no UTF-8.
+        (
+            {"instances": [{"examples": {"b64": "////bm9wZQ=="}}], "signature_name": "from_examples"},
+            "the model refuses these values: Could not parse example input, value: '\ufffd\ufffd\ufffdnope'",
+        ),
         (
             {"instances": [TYPES | {"int8": 128}], "signature_name": "types"},
             "'int8' has to be int8",
@@ -213,6 +218,8 @@ def test_bad_examples(server: Server, place: str, request_: Any, said: str) -> N
     [
         ("POST", f"{PATH}/versions/7:predict", 404),
         ("POST", f"{PATH}/versions/{2**70}:predict", 404),
+        ("POST", f"{PATH}/versions/{'9' * 5000}:predict", 404),
+        ("GET", f"{PATH}/versions/{'9' * 5000}", 404),
         ("POST", f"{PATH}/labels/none:predict", 404),
         ("POST", f"{PATH}/versions/x:predict", 400),
         ("POST", "/v1/models/other:predict", 404),

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from components.explain.document import counts
-from components.explain.findings import Fairness
+from components.explain.findings import FEWEST, MOST_GROUPS, Fairness
 from components.explain.page.labels import cut, short
 from components.runtime.explaining.thresholds import CAVEAT, GOALS, ONE, THRESHOLDS
 from components.runtime.stage.report import (
@@ -23,7 +23,6 @@ from components.runtime.stage.report import (
     text,
 )
 
-_FEWEST = 30
 _RATES = {"positive": "positive rate", "true_positive": "true positive rate", "false_positive": "false positive rate"}
 
 
@@ -34,7 +33,7 @@ def part(found: Fairness) -> Html:
         return section(
             title,
             paragraph(
-                f"None: fewer than two groups have {_FEWEST} examples of which some have label 1 and some 0 "
+                f"None: fewer than two groups have {FEWEST} examples of which some have label 1 and some 0 "
                 f"({len(found.rows)} values in all)."
             ),
         )
@@ -72,7 +71,9 @@ def part(found: Fairness) -> Html:
     if found.left_out:
         listed = ", ".join(f"{cut(name, 30) or '(missing)'} ({found.rows[name]:,})" for name in found.left_out[:20])
         more = f" and {len(found.left_out) - 20} more" if len(found.left_out) > 20 else ""
-        parts.append(paragraph(text(f"Left out, for they are smaller, or of one label only: {listed}{more}.", "muted")))
+        compared = f"the {MOST_GROUPS} largest groups" if len(found.groups) == MOST_GROUPS else "all groups"
+        rule = f"{compared} of {FEWEST} examples or more with both labels are compared"
+        parts.append(paragraph(text(f"Left out, for {rule}: {listed}{more}.", "muted")))
     parts.append(paragraph(text(CAVEAT, "muted")))
     return section(title, *parts)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import struct
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -105,7 +106,9 @@ def typed(value: Any, label: Column | None) -> Any:
         if number != int(number):
             raise ValueError(f"{value!r} is no whole number")
         number = _of_64_bits(int(number))
-    if (label.least is not None and number < label.least) or (label.most is not None and number > label.most):
+    # In the 32 bits that a bound has: what is written as the bound is within.
+    compared = struct.unpack("f", struct.pack("f", number))[0] if label.type == FLOAT else number
+    if (label.least is not None and compared < label.least) or (label.most is not None and compared > label.most):
         ends = ["…" if end is None else f"{end:g}" for end in (label.least, label.most)]
         raise ValueError(f"{value!r} is none of the model's, which are {ends[0]} to {ends[1]}")
     return number if label.type == INT else float(number)

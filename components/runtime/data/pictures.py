@@ -6,6 +6,7 @@ The same of the data that a model is trained on, where ingest is asked for it, a
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
@@ -73,20 +74,33 @@ def mask_values(content: bytes) -> npt.NDArray[np.uint8]:
       content: an encoded PNG.
 
     Raises:
-      ValueError: it cannot be decoded, or is not of one channel of at most 8 bits.
+      ValueError: it cannot be decoded, has too many pixels, or is not of one channel of at most 8 bits.
     """
     import numpy as np
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
     try:
-        with Image.open(io.BytesIO(content), formats=("PNG",)) as image:
-            if image.mode not in ("1", "L", "P"):
-                raise ValueError(f"has the mode {image.mode}; save it with one channel of 8 bits")
-            values = np.asarray(image, np.uint8)
-    except OSError as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            # As many pixels as ingest takes.
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(io.BytesIO(content), formats=("PNG",)) as image:
+                mode = image.mode
+                values = np.asarray(image, np.uint8) if mode in ("1", "L", "P") else None
+    except UnidentifiedImageError:
+        raise ValueError("cannot be read as PNG") from None
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        limit = (Image.MAX_IMAGE_PIXELS or 0) // 10**6
+        raise ValueError(f"has more than {limit} million pixels; make it smaller") from None
+    except MemoryError:
+        raise
+    except Exception as error:
+        # Whatever Pillow's decoders run into in broken bytes.
         raise ValueError(f"cannot be read as PNG ({' '.join(str(error).split())[:100]})") from None
+    if values is None:
+        raise ValueError(f"has the mode {mode}; save it with one channel of 8 bits")
     # Pillow spreads few bits of grey over 0 to 255; the mask means the numbers as they are stored.
-    spread = {2: 85, 4: 17}.get(content[_PNG_BITS], 1) if image.mode == "L" else 1
+    spread = {2: 85, 4: 17}.get(content[_PNG_BITS], 1) if mode == "L" else 1
     return values // spread
 
 

@@ -6,6 +6,7 @@ The text form of `tensorflow_metadata.proto.v0.Schema`; whatever else is in it i
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,9 @@ BYTES, INT, FLOAT = "BYTES", "INT", "FLOAT"
 
 _UNKNOWN = "TYPE_UNKNOWN"
 _TYPES = (_UNKNOWN, BYTES, INT, FLOAT, "STRUCT")
+_DOMAINS = ("bool_domain", "int_domain", "float_domain", "string_domain")
+_LISTS = {("Schema", "feature"), *(("Schema", name) for name in _DOMAINS[1:]), ("StringDomain", "value")}
+"""Fields of which there are several."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +31,7 @@ class Column:
     Attributes:
       type: BYTES, INT or FLOAT.
       values: the texts that there are; empty where any may be.
-      least: of an INT or FLOAT; None where it is open.
+      least: of an INT or FLOAT; None where it is open. Of one with a bool_domain 0, and `most` 1.
       most: as `least`.
       is_image: whether the bytes are encoded images, such as masks.
     """
@@ -51,16 +55,27 @@ def read(file: Path) -> dict[str, Column]:
         schema = text_format.Parse(text, _schema_class()(), allow_unknown_field=True)
     except (OSError, UnicodeDecodeError, text_format.ParseError) as error:
         raise InputError(f"{file}: no schema can be read there: {str(error).splitlines()[0]}") from None
-    shared = {each.name: tuple(each.value) for each in schema.string_domain}
+    shared = {each.name: each for each in (*schema.string_domain, *schema.int_domain, *schema.float_domain)}
     return {each.name: _column(each, shared) for each in schema.feature}
 
 
-def _column(feature: Any, shared: dict[str, tuple[str, ...]]) -> Column:
-    values = tuple(feature.string_domain.value) or shared.get(feature.domain, ())
-    domain = feature.float_domain if _TYPES[feature.type] == FLOAT else feature.int_domain
-    least = domain.min if domain.HasField("min") else None
-    most = domain.max if domain.HasField("max") else None
-    return Column(feature.name, _TYPES[feature.type], values, least, most, feature.HasField("image_domain"))
+def _column(feature: Any, shared: Mapping[str, Any]) -> Column:
+    own = (getattr(feature, name) for name in _DOMAINS if feature.HasField(name))
+    domain, kind = next(own, shared.get(feature.domain)), _TYPES[feature.type]
+    values: tuple[str, ...] = ()
+    least = most = None
+    if feature.HasField("bool_domain"):
+        if kind == BYTES:
+            words = feature.bool_domain.false_value, feature.bool_domain.true_value
+            values = tuple(word for word in words if word)
+        else:
+            least, most = 0, 1
+    elif domain is not None and domain.DESCRIPTOR.name == "StringDomain":
+        values = tuple(domain.value)
+    elif domain is not None:
+        least = domain.min if domain.HasField("min") else None
+        most = domain.max if domain.HasField("max") else None
+    return Column(feature.name, kind, values, least, most, feature.HasField("image_domain"))
 
 
 @functools.cache
@@ -75,9 +90,7 @@ def _schema_class() -> Any:
     def message(name: str, *fields: tuple[str, Any, str | None]) -> None:
         added = file.message_type.add(name=name)
         for number, (field, kind, type_name) in enumerate(fields, 1):
-            # Fields that are lists in the schema.
-            many = (name, field) in {("Schema", "feature"), ("Schema", "string_domain"), ("StringDomain", "value")}
-            label = kinds.LABEL_REPEATED if many else kinds.LABEL_OPTIONAL
+            label = kinds.LABEL_REPEATED if (name, field) in _LISTS else kinds.LABEL_OPTIONAL
             of_type = f".millrace.schema.{type_name}" if type_name else None
             added.field.add(name=field, number=number, type=kind, label=label, type_name=of_type)
 
@@ -89,9 +102,10 @@ def _schema_class() -> Any:
         kinds.TYPE_ENUM,
     )
     message("StringDomain", ("name", text, None), ("value", text, None))
-    message("IntDomain", ("min", whole, None), ("max", whole, None))
+    message("IntDomain", ("name", text, None), ("min", whole, None), ("max", whole, None))
     message("ImageDomain")
-    message("FloatDomain", ("min", real, None), ("max", real, None))
+    message("BoolDomain", ("name", text, None), ("true_value", text, None), ("false_value", text, None))
+    message("FloatDomain", ("name", text, None), ("min", real, None), ("max", real, None))
     message(
         "Feature",
         ("name", text, None),
@@ -101,8 +115,15 @@ def _schema_class() -> Any:
         ("float_domain", sub, "FloatDomain"),
         ("string_domain", sub, "StringDomain"),
         ("image_domain", sub, "ImageDomain"),
+        ("bool_domain", sub, "BoolDomain"),
     )
-    message("Schema", ("feature", sub, "Feature"), ("string_domain", sub, "StringDomain"))
+    message(
+        "Schema",
+        ("feature", sub, "Feature"),
+        ("string_domain", sub, "StringDomain"),
+        ("int_domain", sub, "IntDomain"),
+        ("float_domain", sub, "FloatDomain"),
+    )
     pool = descriptor_pool.DescriptorPool()
     pool.Add(file)
     return message_factory.GetMessageClass(pool.FindMessageTypeByName("millrace.schema.Schema"))

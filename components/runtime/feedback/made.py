@@ -13,10 +13,10 @@ from components.runtime.feedback.joining import Joined
 from components.runtime.feedback.spans import Spans
 from components.runtime.publish import serving, trained_on
 from components.runtime.records import prediction_log
-from components.runtime.records.facts import counted
+from components.runtime.records.facts import SPAN_BYTES, counted
 from components.runtime.records.prediction_log import Labels
 from components.runtime.stage import progress
-from components.runtime.stage.artifacts import OutputArtifact, write_whole
+from components.runtime.stage.artifacts import OutputArtifact, content_bytes, write_whole
 
 
 def columns(
@@ -116,6 +116,7 @@ def publish(
     number, folder = spans_module.publish(target, log, joined.rows, joined.ids, write)
     by_version = {f"rows_of_version_{version}": rows for version, rows in sorted(joined.versions.items())}
     span.metadata |= {"span": number, "folder": str(folder), "rows": len(joined.ids), **joined.kinds, **by_version}
+    span.metadata[SPAN_BYTES] = content_bytes(folder)
     write_whole(span.directory() / "predictions.txt", "".join(f"{each}\n" for each in joined.ids))
     report.path.write_text(page.render(f"Span {number} of {model}", label, joined, lacks), encoding="utf-8")
     progress.report(f"span {number}: {counted(len(joined.ids), 'row')} in {folder}")

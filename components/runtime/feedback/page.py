@@ -77,7 +77,7 @@ def _labels(values: pa.ChunkedArray, label: str) -> Html:
             shown.sort(key=lambda each: each["values"])
         _bars(axes, [f"{each['values']}"[:_LONGEST] for each in shown], {"rows": [each["counts"] for each in shown]})
     axes.set_ylabel("rows")
-    axes.yaxis.set_major_formatter("{x:,.0f}")
+    _count(axes)
     more = f"; the {_MOST_BARS} most frequent of {len(counted)}" if not is_number and len(counted) > _MOST_BARS else ""
     return Html(drawing(drawn, f"How often each label is in the span{more}") + (paragraph(more[2:]) if more else ""))
 
@@ -142,10 +142,18 @@ def _days(joined: Joined) -> Html:
         )
     axes.set_ylabel("predictions a day")
     axes.set_ylim(bottom=0)
-    axes.yaxis.set_major_formatter("{x:,.0f}")
+    _count(axes)
     axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
     drawn.autofmt_xdate()
     return drawing(drawn, f"Predictions that were logged, and those in the span, by day from {first} to {last}")
+
+
+def _count(axes: Axes) -> None:
+    """Ticks at whole numbers alone."""
+    from matplotlib.ticker import MaxNLocator
+
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    axes.yaxis.set_major_formatter("{x:,.0f}")
 
 
 def _bars(axes: Axes, names: Sequence[str], series: Mapping[str, Sequence[float]]) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from components.runtime import VERSION
+from components.runtime.records import facts
 from components.runtime.records.execution_record import ARTIFACT_PLACE, relative_uri
 from components.runtime.stage.artifacts import content_files, file_digest
 from components.runtime.text.redaction import redact
@@ -143,7 +144,7 @@ def _output(
     if isinstance(metadata.get("destination"), str):
         # The serving directory lies below the pipeline root, unless the settings name another.
         metadata["destination"] = relative_uri(root, metadata["destination"])
-    counts = statistics.OutputStatisticsOutputDatasetFacet(rowCount=metadata.get("rows"), size=metadata.get("bytes"))
+    counts = statistics.OutputStatisticsOutputDatasetFacet(rowCount=metadata.get("rows"), size=facts.size(metadata))
     return event_v2.OutputDataset(
         namespace=NAMESPACE,
         name=f"{execution['pipeline']}.{execution['task']}.{name}",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import concurrent.futures
+import http
 import http.server
 import os
 import signal
@@ -32,6 +33,7 @@ PATH = "/slack"
 HEALTH = "/healthz"
 PORT = 8080
 _MOST_BYTES = 100_000
+_LONGEST_LINE = 200
 _SILENCE_SECONDS = 10.0
 _ATTEMPTS = 5
 _SUSPENDING_SECONDS, _LOOK_SECONDS = 30.0, 1.0
@@ -50,7 +52,7 @@ class Receiver:
           say: writes a line into the log.
           cluster: where suspended Workflows are resumed; None where this is no pod with that right.
         """
-        self._places, self._secret, self._say, self._cluster = places, secret, say, cluster
+        self._places, self._secret, self.say, self._cluster = places, secret, say, cluster
         self._seen: dict[str, float] = {}
         self._lock = threading.Lock()
         # One after the other: two presses at once cannot both be the first.
@@ -71,12 +73,12 @@ class Receiver:
         if not refused and self._was_here(signed, now):
             refused = "the same request has been here before"
         if refused:
-            self._say(f"refused: {refused}")
+            self.say(f"refused: {refused}")
             return 401, refused
         try:
             press = slack.press(body)
         except ValueError as error:
-            self._say(f"refused: {error}")
+            self.say(f"refused: {error}")
             return 400, str(error)
         if press:
             self._work.submit(self._answer, press)
@@ -100,14 +102,14 @@ class Receiver:
             said, counts = str(error), False
         except OSError as error:
             said, counts = f"the answer cannot be written: {error.strerror}", False
-        self._say(said if counts else f"refused: {said}")
+        self.say(said if counts else f"refused: {said}")
         reply: dict[str, Any] = {"text": slack.escaped(said)}
         reply |= {"replace_original": True} if counts else {"replace_original": False, "response_type": "ephemeral"}
         if press.response_url:
             try:
                 webhook.post(press.response_url, reply)
             except StageError as error:
-                self._say(f"Slack is not told: {error}")
+                self.say(f"Slack is not told: {error}")
 
     def _answered(self, press: Press) -> str:
         """Writes the answer, and says what became of it.
@@ -116,9 +118,10 @@ class Receiver:
           StageError: it does not count, and why.
         """
         folder, question = self._asked(press)
+        unknown = ", who is not in slack_users" if question.approvers else ""
         by = question.slack_users.get(press.user) or (
             # What somebody calls themselves in Slack is no name of ours.
-            press.user if press.user in question.approvers else f"{press.name} ({press.user})"
+            press.user if press.user in question.approvers else f"{press.name} ({press.user}{unknown})"
         )
         given = Answer(press.approved, by, press.why, press.model_digest)
         approval.answer(folder, question, given)
@@ -186,6 +189,14 @@ class _Server(http.server.ThreadingHTTPServer):
         self.receiver = receiver
         super().__init__(address, _Handler)
 
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that has gone is a line; anything else is a fault of ours, with its trace."""
+        error = sys.exception()
+        if isinstance(error, ConnectionError):
+            self.receiver.say(f"refused: {client_address[0]} broke its connection off")
+        else:
+            super().handle_error(request, client_address)
+
 
 class _Handler(http.server.BaseHTTPRequestHandler):
     timeout = _SILENCE_SECONDS
@@ -195,13 +206,16 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         """Whether it works."""
         self._reply(*((200, "ok") if self.path == HEALTH else (404, f"nothing here; Slack posts to {PATH}")))
 
+    do_HEAD = do_GET
+
     def do_POST(self) -> None:
         """A press."""
         if self.path != PATH:
             self._reply(404, f"nothing here; Slack posts to {PATH}")
             return
         length = self.headers.get("Content-Length", "")
-        if not length.isdecimal() or int(length) > _MOST_BYTES:
+        is_number = length.isascii() and length.isdecimal() and len(length) <= len(str(_MOST_BYTES))
+        if not is_number or int(length) > _MOST_BYTES:
             self._reply(413, f"expected a request of at most {_MOST_BYTES} bytes, with its length")
             return
         body = self.rfile.read(int(length))
@@ -213,7 +227,15 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.send_header("Content-Type", "text/plain; charset=utf-8")
         self.send_header("Content-Length", str(len(line.encode())))
         self.end_headers()
-        self.wfile.write(line.encode())
+        if self.command != "HEAD":
+            self.wfile.write(line.encode())
+
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """What answers to a request that the library refuses, such as one of another method."""
+        if code == http.HTTPStatus.NOT_IMPLEMENTED:
+            self._reply(405, f"no such method here; Slack posts to {PATH}")
+        else:
+            self._reply(code, in_one_line(message or http.HTTPStatus(code).phrase)[:_LONGEST_LINE])
 
     def log_message(self, *_: object) -> None:
         """The receiver tells what matters."""

@@ -131,7 +131,13 @@ def press(body: bytes) -> Press | None:
     """
     try:
         [payload] = urllib.parse.parse_qs(body.decode(), strict_parsing=True)["payload"]
+    except (ValueError, KeyError):
+        raise ValueError("no interaction of Slack's: the body is no form with one field payload") from None
+    try:
         document = parse(payload)
+    except ValueError:
+        raise ValueError("no interaction of Slack's: its payload is no JSON") from None
+    try:
         if document["type"] != "block_actions":
             return None
         pressed = next((each for each in document["actions"] if each["action_id"] in (_YES, _NO)), None)
@@ -150,5 +156,5 @@ def press(body: bytes) -> Press | None:
             name=str(user.get("username") or user.get("name") or ""),
             response_url=str(document.get("response_url") or ""),
         )
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"no interaction of Slack's: {error!r} is missing or of another type") from None
+    except (KeyError, TypeError, AttributeError, ValueError):
+        raise ValueError("no interaction of Slack's: its payload does not tell who pressed which button") from None

@@ -258,6 +258,15 @@ MODEL_OF_VERSION = "model_of_version_"
 """In the metadata of a span that the stage feedback has made, before the number of a version that predicted."""
 
 
+SPAN_BYTES = "span_bytes"
+"""In the same: the size of the span itself, which lies outside of the artifact."""
+
+
+def size(metadata: Mapping[str, Any]) -> Any:
+    """Bytes of what an artifact stands for, as its metadata have them; None where nobody counted them."""
+    return metadata.get(SPAN_BYTES, metadata.get("bytes"))
+
+
 def _span(span: Mapping[str, Any]) -> Iterator[str]:
     if "span" in span:
         yield f"span {span['span']}"

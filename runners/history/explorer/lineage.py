@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from components.runtime.records.facts import SPAN_BYTES, size
 from components.runtime.stage.artifacts import BOOKKEEPING
 from runners.history.explorer.model import Artifact, Execution
 from runners.history.lineage_nodes import ArtifactNode, Lineage
 from runners.terminal import text
 
-_ELSEWHERE = BOOKKEEPING | {"confidenceMetrics", "confusionMatrix"}
+_ELSEWHERE = BOOKKEEPING | {SPAN_BYTES, "confidenceMetrics", "confusionMatrix"}
 _LONGEST = 200
 
 
@@ -58,8 +59,8 @@ def sources(artifacts: Iterable[Artifact]) -> list[str]:
 
 def _artifact(node: ArtifactNode) -> Artifact:
     facts = {name: _text(value) for name, value in node.metadata.items() if name not in _ELSEWHERE}
-    if size := node.metadata.get("bytes"):
-        facts["size"] = text.size(size) if isinstance(size, int | float) else str(size)
+    if counted := size(node.metadata):
+        facts["size"] = text.size(counted) if isinstance(counted, int | float) else str(counted)
     return Artifact(
         id=node.id,
         name=node.name,

@@ -8,7 +8,7 @@ from pathlib import Path
 from components.runtime.data import span_words
 from components.runtime.lineage import record as lineage
 from components.runtime.records.answered import metrics_of, truth
-from components.runtime.records.facts import counted, which
+from components.runtime.records.facts import counted, size, which
 from components.runtime.stage.artifacts import write_whole
 from components.runtime.stage.report import Html, escape, page, section, table
 from runners.history.executions import Artifact, Execution
@@ -18,7 +18,7 @@ from runners.history.pages.candidates_section import candidates_section
 from runners.history.pages.embedding import HTML_TYPE, StagePage, stage_pages
 from runners.history.pages.task_graph import task_graph
 from runners.history.pages.timeline import legend, spans, timeline
-from runners.history.record_values import timestamp
+from runners.history.record_values import finite, timestamp
 from runners.history.records import Run, Task, load_run
 from runners.history.spans_read import late_versions
 from runners.terminal import text
@@ -270,8 +270,8 @@ def _out_line(artifact: Artifact) -> Html:
         facts.append(counted(rows, "row"))
     if spans := span_words.told(artifact.metadata):
         facts.append(spans)
-    if size := artifact.number("bytes"):
-        facts.append(text.size(size))
+    if count := finite(size(artifact.metadata)):
+        facts.append(text.size(count))
     about = f' <span class="muted">{escape(", ".join(facts))}</span>' if facts else ""
     return Html(f"{escape(artifact.name)} {parts.digest(artifact)}{about}")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -29,6 +30,7 @@ _WIDTH, _HEIGHT, _GAP_X, _GAP_Y = 98, 52, 28, 20
 _LANE = 10
 _NOTE = 16
 """Letters of a note that fit into a node."""
+_ROWS = re.compile(r"^[\d,]+ rows?, ")
 
 
 @dataclass
@@ -162,8 +164,8 @@ def _node(place: _Place, task: Task) -> str:
     lines = _wrapped(task.name)
     note = text.duration(task.seconds) if task.state == "done" and task.seconds is not None else task.state
     if task.alert:
-        # (All of it is in the title.)
-        note = task.facts if len(task.facts) <= _NOTE else f"{task.facts[: _NOTE - 1]}…"
+        # (All of it is in the title; how many rows there are is not what was found.)
+        note = task.facts if len(task.facts) <= _NOTE else text.clipped(_ROWS.sub("", task.facts), _NOTE)
     rows = [*((each, 12, 600, ink) for each in lines), (note, 10.5, 400, line if ink != "#9ca3af" else ink)]
     step = 13.5
     begin = place.y - (len(rows) - 1) * step / 2 + 4

@@ -164,6 +164,32 @@ def test_worse_than_the_baseline_is_not_blessed(compared: tuple[Path, dict[str, 
     assert "Change" in page
 
 
+def test_rates_at_thresholds_are_the_candidates_beside_a_baseline(
+    tmp_path: Path, trip_examples: Path, trip_schema: Path, good_model: Path, hour_model: Path
+) -> None:
+    config = tmp_path / "evaluation.pbtxt"
+    wanted = """metrics_specs { metrics {
+      class_name: "ConfusionMatrixAtThresholds" config: '"thresholds": [0.25, 0.5, 0.75]' } }"""
+    config.write_text(f"{TAXI.read_text()}\n{wanted}\n")
+    arguments = support.arguments(trip_examples, good_model, trip_schema, config, baseline=hour_model)
+    support.evaluate_in_process(tmp_path / "out", **arguments)
+    rows = support.trips(600)
+    answers = np.array([row["payment_type"] == "Credit Card" for row in rows])
+    labels = np.array([row["tips"] > 2 for row in rows])
+    overall = load(tmp_path / "out" / "evaluation", Counts()).overall
+    found = {row[0]: row[1:] for row in overall.confusion["candidate"]}
+    counted = [(answers & labels), (answers & ~labels), (~answers & ~labels), (~answers & labels)]
+    assert found[0.5] == tuple(float(each.sum()) for each in counted)
+    assert {name: [row[0] for row in found] for name, found in overall.confusion.items()} == {
+        name: [0.25, 0.5, 0.75] for name in ("candidate", "baseline")
+    }
+    page = (tmp_path / "out" / "report").read_text()
+    sections = page.count("Fairness by ")
+    assert sections == 2
+    for threshold in (0.25, 0.5, 0.75):
+        assert page.count(f"Threshold {threshold:g}<") == sections
+
+
 def test_better_than_the_baseline_is_blessed(
     tmp_path: Path, trip_examples: Path, trip_schema: Path, good_model: Path, hour_model: Path
 ) -> None:

@@ -10,8 +10,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from components.explain.findings import sizes
-from components.runtime.explaining.shapley import evaluations
+from components.explain.findings import Findings, fairness, sizes
+from components.explain.page.fairness import part
+from components.explain.sample import Sample
+from components.runtime.explaining.answers import BINARY, Subject
+from components.runtime.explaining.shapley import Attributions, evaluations
 from tests.components.explain.conftest import PEOPLE, ROWS, Explain, Odd, People, Pictures, run, save
 from tests.support import StageResult
 
@@ -101,6 +104,23 @@ def test_thresholds_are_between_the_groups_that_evaluate_slices_by(result: Stage
         threshold = parity["thresholds"][name]
         share = 0.0 if threshold is None else (scores[inside] >= threshold).mean()
         assert parity["rates"][name]["positive"] == pytest.approx(share, abs=0.02)
+
+
+def test_of_many_groups_the_largest_with_both_labels_are_compared() -> None:
+    sizes_of = {"all paid": 90, **{f"street {number}": 40 - number for number in range(8)}, "few": 29}
+    streets = [name for name, size in sizes_of.items() for _ in range(size)]
+    labels = np.array([name == "all paid" or place % 2 == 0 for place, name in enumerate(streets)], float)
+    answers = np.random.default_rng(1).random((len(streets), 1))
+    nothing = Attributions((), np.zeros((0, 0, 1)), np.zeros((0, 0, 1)), np.zeros((0, 1)), np.zeros(1), 0)
+    subject = Subject(lambda rows: answers, "outputs", BINARY, ())
+    findings = Findings(subject, {}, answers, labels, [], nothing, [])
+    drawn = Sample([], [{"street": [name.encode()]} for name in streets], len(streets))
+    fairness(findings, drawn, ["street"], 0.05)
+    [made] = findings.fairness
+    assert [group.name for group in made.groups] == [f"street {number}" for number in range(6)]
+    assert set(made.left_out) == {"all paid", "few", "street 6", "street 7"}
+    said = "Left out, for the 6 largest groups of 30 examples or more with both labels are compared: all paid (90), few"
+    assert said in part(made)
 
 
 def test_the_page_has_a_picture_of_each(result: StageResult) -> None:

@@ -18,7 +18,9 @@ from components.runtime.lineage import record as lineage
 from components.runtime.records import prediction_log
 from runners.feedback import given_labels, training
 from runners.history.lineage_graph import Graph
+from runners.history.pages.run_report import render
 from runners.history.records import load_run
+from runners.terminal import text
 from tests.runners.cluster_support import Called, call
 from tests.runners.compiled_models import model
 from tests.runners.history.pipeline_roots import RootWriter
@@ -148,6 +150,15 @@ def test_what_is_said_to_people(served: ServedRoot, tmp_path: Path) -> None:
     first = f"set ingest.format to auto (it is csv, and spans are Parquet) in {ROOT}/models/taxi/settings.yaml"
     command = f"./millrace run taxi --data {served.scratch}/data --spans 1"
     assert lines[3] == f"train     first {first}, then {command}"
+
+
+def test_the_size_of_a_span_is_that_of_its_folder(served: ServedRoot, tmp_path: Path) -> None:
+    told = document(served, "--labels", labels(tmp_path, "prediction_id,label\ntrip0-0,1\n"))
+    size = sum(file.stat().st_size for file in (served.scratch / "data" / "span-1").iterdir())
+    assert f"1 row, {text.size(size)}<" in render(load_run(served.root, told["run"]))
+    lines = call("--root", served.root, "lineage", served.scratch / "data" / "span-1").out
+    assert text.size(size) in lines
+    assert "span_bytes" not in lines
 
 
 def test_the_command_that_is_told_reads_all_spans_that_it_can(tmp_path: Path) -> None:
@@ -367,6 +378,13 @@ def test_what_is_wrong_is_one_line_and_changes_nothing(
     text: str, options: list[str], said: str, served: ServedRoot, tmp_path: Path
 ) -> None:
     assert said in refused(served, "--labels", labels(tmp_path, text), *options)
+
+
+def test_a_label_that_is_neither_true_nor_false(served: ServedRoot, tmp_path: Path) -> None:
+    schema = SCHEMA.replace("int_domain { min: 0 max: 1 }", "bool_domain {}")
+    (served.serving / "3" / "assets.extra" / "trained_on" / "schema.pbtxt").write_text(schema)
+    said = refused(served, "--labels", labels(tmp_path, "prediction_id,label\ntrip0-0,true\ntrip1-0,7\n"))
+    assert "row 2: label: '7' is none of the model's, which are 0 to 1" in said
 
 
 def test_an_unknown_class_is_named(served: ServedRoot, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from PIL import Image
 from components.runtime.records import prediction_log
 from runners.history.records import list_runs
 from tests.components.ingest.ingest_support import ingested
-from tests.image_files import encoded, jpeg, png
+from tests.image_files import encoded, jpeg, png, raw_png
 from tests.runners.cluster_support import Called, call
 from tests.support import ROOT
 
@@ -107,6 +107,10 @@ def test_without_images_in_the_log_the_labels_are_kept_and_it_is_said_what_to_do
         (mask((1, 4)), "masks/0.png holds the value 4; a mask may hold 1, 2, 3"),
         (mask(size=(10, 10)), "a-0: a mask of 10x10 pixels, its image has 64x48: give both the same size"),
         (jpeg(), "masks/0.png is no mask: it cannot be read as PNG"),
+        (
+            raw_png(60_000, 60_000, 8, 0, b""),
+            "masks/0.png is no mask: it has more than 89 million pixels; make it smaller",
+        ),
         (png(), "masks/0.png is no mask: it has the mode RGB; save it with one channel of 8 bits"),
     ],
 )
@@ -116,6 +120,7 @@ def test_a_mask_that_is_none_changes_nothing(tmp_path: Path, content: bytes, err
     said = feedback(tmp_path, made, "--labels", labels(tmp_path, {"a-0": content}))
     assert said.exit_code == 65
     assert error in said.error
+    assert "<_io." not in said.error
     assert not (tmp_path / "data").exists()
     assert len(prediction_log.read_labels(tmp_path / "root/predictions/shelter")) == 0
     assert list_runs(tmp_path / "root") == []

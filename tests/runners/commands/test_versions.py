@@ -352,6 +352,15 @@ def test_an_empty_option_is_not_the_place_that_is_meant_without_it(served: Serve
     assert refused(served, "rollback", "taxi", option, " ").startswith(f"{option} is empty")
 
 
+def test_a_long_reason_is_cut_in_the_table_alone(served: ServedRoot) -> None:
+    why = "because " * 400
+    document(served, "rollback", "taxi", "--to", "1", "--why", why)
+    line = called(served, "versions", "taxi").lines[1]
+    assert "because because" in line
+    assert len(line) < 500
+    assert document(served, "versions", "taxi")["versions"][0]["why"].strip() == why.strip()
+
+
 def test_a_password_is_no_reason(served: ServedRoot) -> None:
     error = refused(served, "rollback", "taxi", "--why", "see https://anna:hunter22@host/x")
     assert error == "--why: an address with a password, which records would keep; take it out"

@@ -360,6 +360,21 @@ def test_what_a_task_found_has_the_colour_of_a_failure_in_the_page(tmp_path: Pat
     assert graph.count(FILLS["failed"][0]) == 1
 
 
+@pytest.mark.parametrize(
+    ("facts", "note"),
+    [
+        ("2,000 rows, drifted", "drifted"),
+        ("1 row, drifted", "1 row, drifted"),
+        ("3,025 rows, 11,975 left out", "11,975 left out"),
+        ("not finite: fare, tips", "not finite: far…"),
+    ],
+)
+def test_what_was_found_stands_in_its_node(facts: str, note: str) -> None:
+    graph = task_graph([Task(name="watch", stage="watch", state="done", alert="warning", facts=facts)])
+    assert f">{note}</text>" in graph
+    assert f"<title>watch: done, {facts}</title>" in graph
+
+
 def test_a_page_names_no_place_of_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/ann")
     root = tmp_path / "root & more"

@@ -102,6 +102,6 @@ def _is_mask(found: Tree, label: str, image: str) -> bool:
         mask = Image.open(io.BytesIO(found.read(label)))
         few = mask.mode in ("1", "L", "P", "I", "I;16") and len(np.unique(np.asarray(mask))) <= _MANY_VALUES
         return few and mask.format in _LOSSLESS and mask.size == Image.open(io.BytesIO(found.read(image))).size
-    except (OSError, ValueError):
-        # Broken: ingest names it.
+    except Exception:
+        # Broken in whatever way, or far too large: ingest names it.
         return False

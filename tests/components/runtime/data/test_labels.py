@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from typing import Any
 
 import pyarrow as pa
@@ -45,6 +46,13 @@ def test_those_beyond_64_bits_are_refused(value: Any, label: Column | None) -> N
 def test_types(value: Any, label: Column | None, made: Any) -> None:
     found = typed(value, label)
     assert (found, type(found)) == (made, type(made))
+
+
+def test_a_bound_of_32_bits_is_within() -> None:
+    heat = Column("y", "FLOAT", least=struct.unpack("f", struct.pack("f", -273.15))[0], most=1)
+    assert typed("-273.15", heat) == -273.15
+    with pytest.raises(ValueError, match=r"^'-273.2' is none of the model's, which are -273.15 to 1$"):
+        typed("-273.2", heat)
 
 
 def test_whole_numbers_beside_others_are_floats() -> None:

@@ -10,7 +10,7 @@ from PIL import Image
 
 from components.runtime.data import pictures
 from scripts.data.degraded import degraded
-from tests.image_files import encoded, jpeg, photo, png
+from tests.image_files import encoded, jpeg, photo, png, raw_png
 
 
 def of(pixels: np.ndarray, kind: str = "PNG") -> dict[str, float]:
@@ -87,8 +87,11 @@ def test_a_mask_is_what_is_stored_whatever_colours_it_has(bits: int) -> None:
 def test_what_is_no_mask() -> None:
     with pytest.raises(ValueError, match="has the mode RGB; save it with one channel"):
         pictures.mask_values(png())
-    with pytest.raises(ValueError, match="cannot be read as PNG"):
+    with pytest.raises(ValueError, match=r"^cannot be read as PNG$"):
         pictures.mask_values(jpeg())
+    for side in (10_000, 60_000):
+        with pytest.raises(ValueError, match=r"^has more than 89 million pixels; make it smaller$"):
+            pictures.mask_values(raw_png(side, side, 8, 0, b""))
 
 
 def test_which_columns_only_tell_of_an_image() -> None:

@@ -23,6 +23,13 @@ feature { name: "tips" value_count { min: 1 max: 1 } type: INT int_domain { min:
 feature { name: "way" type: BYTES string_domain { name: "ways" value: "a" value: "\\303\\244" }
   not_in_environment: "SERVING" }
 feature { name: "mask" type: BYTES image_domain { } }
+feature { name: "paid" type: INT bool_domain { } }
+feature { name: "share" type: FLOAT bool_domain { } }
+feature { name: "said" type: BYTES bool_domain { true_value: "yes" false_value: "no" } }
+feature { name: "hour" type: INT domain: "hours" }
+feature { name: "heat" type: FLOAT domain: "heats" }
+int_domain { name: "hours" min: 0 max: 23 }
+float_domain { name: "heats" min: -273.5 }
 string_domain { name: "payments" value: "Cash" value: "Credit Card" }
 default_environment: "TRAINING"
 represent_variable_length_as_ragged: true
@@ -38,6 +45,11 @@ def test_columns_with_their_types_and_domains(tmp_path: Path) -> None:
         Column("tips", "INT", least=-1, most=1),
         Column("way", "BYTES", ("a", "ä")),
         Column("mask", "BYTES", is_image=True),
+        Column("paid", "INT", least=0, most=1),
+        Column("share", "FLOAT", least=0, most=1),
+        Column("said", "BYTES", ("no", "yes")),
+        Column("hour", "INT", least=0, most=23),
+        Column("heat", "FLOAT", least=-273.5),
     ]
 
 

@@ -16,6 +16,7 @@ from components.runtime.feedback.joining import Joined, Window, join
 from components.runtime.feedback.scores import Scores
 from components.runtime.records import prediction_log
 from components.runtime.records.prediction_log import Labels
+from components.runtime.stage.report import figure
 
 NOW = datetime(2026, 11, 30, tzinfo=UTC)
 
@@ -168,3 +169,12 @@ def test_a_page_of_every_kind_of_label_and_prediction(tmp_path: Path) -> None:
         assert "1,234" in document
         assert "none" not in document.partition("What the labels are")[0].partition("left out")[2]
         assert found.days == {times[0].date(): [60, 60], times[1].date(): [60, 0]}
+
+
+@pytest.mark.parametrize("most", [1, 2, 7, 40_000])
+def test_rows_are_counted_in_whole_numbers(most: int) -> None:
+    axes = figure(7.6, 2.6).subplots()
+    axes.bar([0, 1], [1, most])
+    page._count(axes)
+    ticks = [float(each) for each in axes.get_yticks()]
+    assert ticks == sorted({float(int(each)) for each in ticks})

@@ -6,6 +6,8 @@ import http.client
 import json
 import os
 import signal
+import socket
+import struct
 import subprocess
 import sys
 import time
@@ -124,7 +126,7 @@ def test_who_is_named_by_their_id_may_too(desk: Desk) -> None:
     [
         (QUESTION, "U02BOB", "bob may not approve taxi-1; these may: anna, U03DIRECT"),
         # A name that anybody may choose for themselves is no approver's.
-        (QUESTION, "U666", "anna (U666) may not approve taxi-1; these may: anna, U03DIRECT"),
+        (QUESTION, "U666", "anna (U666, who is not in slack_users) may not approve taxi-1; these may: anna, U03DIRECT"),
         (replace(QUESTION, run="taxi-2"), "U02ABCDEF", "taxi-2 waits for no answer: it is answered, has ended, or is"),
         (replace(QUESTION, run="../taxi-1"), "U02ABCDEF", "../taxi-1 waits for no answer"),
         (replace(QUESTION, model_digest="sha256:2"), "U02ABCDEF", "the answer of anna is of another model than taxi-1"),
@@ -205,6 +207,25 @@ def test_over_http_a_press_is_taken_and_the_process_ends_when_told(desk: Desk) -
         assert ask("POST", "/elsewhere")[0] == 404
         assert ask("POST", receiver.PATH, b"x" * 100_001)[0] == 413
         assert ask("POST", receiver.PATH, b"x")[0] == 401
+        for length in ("9" * 5000, "\xb2", "-1", "", "100001"):
+            assert ask("POST", receiver.PATH, **{"Content-Length": length}) == (
+                413,
+                "expected a request of at most 100000 bytes, with its length",
+            )
+        assert ask("HEAD", receiver.HEALTH) == (200, "")
+        assert ask("PUT", receiver.PATH) == (405, "no such method here; Slack posts to /slack")
+        for begun in (b"POST /slack HTTP/1.1\r\nContent-Length: 99\r\n\r\nabc", b"POST /slack HTTP/1.1\r\nContent"):
+            with socket.create_connection(("127.0.0.1", port)) as gone:
+                gone.sendall(begun)
+                # (Closed with what is under way thrown away: a reset.)
+                gone.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            told = process.stdout.readline()
+            while told.startswith("refused: no request of Slack's"):
+                told = process.stdout.readline()
+            assert told == "refused: 127.0.0.1 broke its connection off\n"
+        with socket.create_connection(("127.0.0.1", port), 30) as odd:
+            odd.sendall(b"GET / HTTP/x\x1b\r\n\r\n")
+            assert odd.makefile("rb").read() == b"Bad request version ('HTTP/x\\x1b')"
         button = slack.message(QUESTION)["blocks"][-1]["elements"][0]
         body, stamp = payload(button, response_url=f"{desk.url}/actions/secret"), str(int(time.time()))
         signed = {"X-Slack-Request-Timestamp": stamp, "X-Slack-Signature": slack.signature(SECRET, stamp, body)}
@@ -218,7 +239,7 @@ def test_over_http_a_press_is_taken_and_the_process_ends_when_told(desk: Desk) -
         assert SECRET not in line + process.stdout.read()
     finally:
         process.kill()
-        process.communicate()
+        assert "Traceback" not in process.communicate()[1]
 
 
 @pytest.mark.parametrize(

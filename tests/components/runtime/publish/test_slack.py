@@ -95,10 +95,18 @@ def test_a_link_and_what_is_no_press_answer_nothing() -> None:
     assert slack.press(payload(buttons()[0], type="view_submission")) is None
 
 
-@pytest.mark.parametrize("body", [b"", b"payload=1", b"payload=%7B%7D", b"payload=[", b"a=b", b"payload=\xff", BODY])
-def test_what_is_no_interaction_is_told(body: bytes) -> None:
-    with pytest.raises(ValueError, match=r"\S"):
-        slack.press(body)
+@pytest.mark.parametrize(
+    ("said", "bodies"),
+    [
+        ("the body is no form with one field payload", [b"", b"hello", b"a=b", b"payload=\xff", BODY]),
+        ("its payload is no JSON", [b"payload=x", b"payload=["]),
+        ("its payload does not tell who pressed which button", [b"payload=1", b"payload=[1]", b"payload=%7B%7D"]),
+    ],
+)
+def test_what_is_no_interaction_is_told(said: str, bodies: list[bytes]) -> None:
+    for body in bodies:
+        with pytest.raises(ValueError, match=f"^no interaction of Slack's: {said}$"):
+            slack.press(body)
 
 
 def test_the_message_tells_what_it_is_a_yes_to_and_quotes_without_markup() -> None:

@@ -11,6 +11,7 @@ import pytest
 from components.ingest.images.list_file import _LABEL_NAMES, _PATH_NAMES
 from components.runtime.errors import InputError
 from runners.scaffold.model.images import layout, lists
+from tests.image_files import raw_png
 from tests.runners.scaffold.model.images.image_support import classes, save
 
 
@@ -70,6 +71,14 @@ def test_classes_with_the_same_names_of_files_are_no_pairs(tmp_path: Path) -> No
     for number in range(6):
         for name in ("zero", "one"):
             save(tmp_path / name / f"{number}.png", np.full((8, 8), number, np.uint8))
+    assert found(tmp_path).kind == layout.CLASSES
+
+
+def test_images_of_too_many_pixels_are_no_masks(tmp_path: Path) -> None:
+    for number in range(6):
+        for name in ("a", "b"):
+            (tmp_path / name).mkdir(exist_ok=True)
+            (tmp_path / name / f"{number}.png").write_bytes(raw_png(60_000, 60_000, 8, 0, b""))
     assert found(tmp_path).kind == layout.CLASSES
 
 
