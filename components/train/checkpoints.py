@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,7 +21,7 @@ from components.runtime import VERSION
 from components.runtime.launch.fingerprints import fingerprint
 from components.runtime.module_file import workers
 from components.runtime.stage import progress
-from components.runtime.stage.artifacts import InputArtifact, remove, sync
+from components.runtime.stage.artifacts import InputArtifact, remove, written_whole
 from components.train.history import History
 
 _FILE = "checkpoint.npz"
@@ -97,14 +96,8 @@ class Checkpoints:
         if workers.index():
             return
         self._file.parent.mkdir(parents=True, exist_ok=True)
-        part = self._file.with_name(f".{self._file.name}.{os.getpid()}.part")
-        try:
-            with part.open("wb") as stream:
-                np.savez(stream, allow_pickle=False, **arrays)
-            sync(part)
-            os.replace(part, self._file)
-        finally:
-            part.unlink(missing_ok=True)
+        with written_whole(self._file) as part, part.open("wb") as stream:
+            np.savez(stream, allow_pickle=False, **arrays)
 
     def forget(self) -> None:
         """Removes what the training no longer needs; the chief does."""

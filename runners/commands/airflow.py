@@ -89,13 +89,13 @@ def export(
     from runners.compiled.ir import documents
 
     known = parameters.definitions(documents(made.text)[0])
-    formats = parameters.split(dated, "--dated")
-    if both := formats.keys() & parameters.split(given).keys():
+    formats, defaults = parameters.split(dated, "--dated"), parameters.split(given)
+    if both := formats.keys() & defaults.keys():
         raise InputError(f"--param and --dated each give {sorted(both)[0]}; give one of them")
     secret_values.refuse(formats, "--dated", by_key=False)
     # (The pipelines of labels and of new data read files all the same.)
     if made.settings.ingest.query and not made.settings.purpose:
-        for option, named in (("--param", parameters.split(given)), ("--dated", formats)):
+        for option, named in (("--param", defaults), ("--dated", formats)):
             if "data" in named:
                 raise InputError(
                     f"{option} data: the data is what ingest.query in {SETTINGS_FILE} asks for; leave it out"

@@ -90,21 +90,11 @@ def again(taxi: Run, stage: str, folder: Path, own: Path, options: list[str], **
     """Runs a stage of a run once more, with other options of Beam."""
     record = taxi.execution(stage)
     given = record["parameters"] | {"beam_options": options} | parameters
-    return stage_process(
-        stage, folder, own, given, record["inputs"], list(record["outputs"]), list(record["output_parameters"])
-    )
+    outputs, output_parameters = list(record["outputs"]), list(record["output_parameters"])
+    return finished(begun(stage, folder, own, given, record["inputs"], outputs, output_parameters), folder)
 
 
-def stage_process(
-    stage: str,
-    folder: Path,
-    own: Path,
-    parameters: dict[str, Any],
-    inputs: dict[str, dict[str, Any]],
-    outputs: list[str],
-    output_parameters: list[str],
-) -> StageResult:
-    process = begun(stage, folder, own, parameters, inputs, outputs, output_parameters)
+def finished(process: subprocess.Popen[str], folder: Path) -> StageResult:
     out, err = process.communicate(timeout=400)
     return StageResult(process.returncode, out, err, folder)
 
@@ -207,7 +197,8 @@ def test_predictions_are_the_same_bytes(taxi: Run, ml_workers: Workers, own: Pat
     digests = []
     for name, options in (("here", []), ("workers", ml_workers.options)):
         parameters = INFER | {"beam_options": options}
-        made = stage_process("bulk_infer", tmp_path / name, own, parameters, inputs, outputs, ["rows"])
+        folder = tmp_path / name
+        made = finished(begun("bulk_infer", folder, own, parameters, inputs, outputs, ["rows"]), folder)
         assert made.exit_code == 0, made.stderr
         digests.append(file_digests(made.folder / "predictions"))
     assert digests[0] == digests[1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import os
@@ -149,13 +150,23 @@ def copy_folder(source: Path, target: Path) -> None:
 
 
 def write_whole(file: Path, text: str) -> None:
-    """Writes a file of which readers see the old content or the new one, also after a power cut.
+    """Writes a text as `written_whole` does."""
+    with written_whole(file) as part:
+        part.write_text(text, encoding="utf-8")
+
+
+@contextlib.contextmanager
+def written_whole(file: Path) -> Iterator[Path]:
+    """A file of which readers see the old content or the new one, also after a power cut.
 
     Processes may write the same file at once: the last one's stays.
+
+    Yields:
+      where its content is to be written.
     """
     part = file.with_name(f".{file.name}.{os.getpid()}.part")
     try:
-        part.write_text(text, encoding="utf-8")
+        yield part
         sync(part)
         os.replace(part, file)
     except BaseException:
