@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import functools
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +20,9 @@ from components.runtime.errors import InputError
 
 _MOST_THERE = 366
 """Spans whose newest version is told though they are not read: KFP's launcher gets all metadata in one argument."""
+
+_AT_ONCE = 32
+"""Folders that are listed at the same time."""
 
 _Key = tuple[int, int | None]
 """Number and version of a span."""
@@ -202,8 +207,8 @@ def _places(filesystem: fs.FileSystem, parts: Sequence[str], data: str) -> dict[
       InputError: a name that says a date which no calendar has, or a number that nobody could ask for.
     """
     found: dict[_Key, list[_Place]] = {}
-    for place in _walk(filesystem, "", parts, {}, data):
-        texts = dict(place.texts)
+    for path, texts in _walk(filesystem, parts, data):
+        place = _Place(path.rstrip("/"), tuple(sorted(texts.items())))
         try:
             number = span_patterns.number(texts)
         except ValueError:
@@ -216,27 +221,34 @@ def _places(filesystem: fs.FileSystem, parts: Sequence[str], data: str) -> dict[
     return found
 
 
-def _walk(
-    filesystem: fs.FileSystem, folder: str, parts: Sequence[str], texts: Mapping[str, str], data: str
-) -> Iterator[_Place]:
-    """The places that parts of a path stand for; those without a sign of a pattern are not looked at."""
-    for number, part in enumerate(parts):
-        rest = parts[number + 1 :]
-        if not span_patterns.is_pattern(part):
-            # (An empty part is before the root, or behind a folder.)
-            folder = f"{folder}/{part}" if folder or number else part
-            continue
-        if part == "**":
-            yield from _walk(filesystem, folder, rest, texts, data)
-        for entry in listed(filesystem, folder or "/", data, recursive=part == "**"):
-            if entry.type != fs.FileType.Directory and (rest or part == "**"):
+def _walk(filesystem: fs.FileSystem, parts: Sequence[str], data: str) -> list[tuple[str, dict[str, str]]]:
+    """The places that parts of a path stand for, and the texts in them; parts without a sign of a pattern are skipped.
+
+    The folders of one level are listed many at a time: in a bucket each is a request, and a span for each day of ten
+    years is 3,650 of them.
+    """
+    found: list[tuple[str, dict[str, str]]] = [("", {})]
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        for number, part in enumerate(parts):
+            if not span_patterns.is_pattern(part):
+                # (An empty part is before the root, or behind a folder.)
+                found = [(f"{folder}/{part}" if folder or number else part, texts) for folder, texts in found]
                 continue
-            if part == "**":
-                yield from _walk(filesystem, entry.path, rest, texts, data)
-            elif match := span_patterns.regex(part).fullmatch(entry.base_name):
-                yield from _walk(filesystem, entry.path, rest, {**texts, **match.groupdict()}, data)
-        return
-    yield _Place(folder.rstrip("/"), tuple(sorted(texts.items())))
+            is_any, is_last = part == "**", number == len(parts) - 1
+            look = functools.partial(listed, filesystem, data=data, recursive=is_any)
+            entries = pool.map(look, [folder or "/" for folder, _ in found])
+            below = []
+            for (folder, texts), inside in zip(found, entries, strict=True):
+                below += [(folder, texts)] if is_any else []
+                for entry in inside:
+                    if entry.type != fs.FileType.Directory and (is_any or not is_last):
+                        continue
+                    if is_any:
+                        below.append((entry.path, texts))
+                    elif match := span_patterns.regex(part).fullmatch(entry.base_name):
+                        below.append((entry.path, {**texts, **match.groupdict()}))
+            found = below
+    return found
 
 
 def _only(places: Sequence[_Place], what: str, pattern: str) -> dict[str, str]:
