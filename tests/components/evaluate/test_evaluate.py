@@ -169,7 +169,8 @@ def test_rates_at_thresholds_are_the_candidates_beside_a_baseline(
 ) -> None:
     config = tmp_path / "evaluation.pbtxt"
     wanted = """metrics_specs { metrics {
-      class_name: "ConfusionMatrixAtThresholds" config: '"thresholds": [0.25, 0.5, 0.75]' } }"""
+      class_name: "ConfusionMatrixAtThresholds" config: '"thresholds": [0.25, 0.5, 0.75]' } metrics {
+      class_name: "ConfusionMatrixAtThresholds" config: '"name": "more", "thresholds": [0.1, 0.5]' } }"""
     config.write_text(f"{TAXI.read_text()}\n{wanted}\n")
     arguments = support.arguments(trip_examples, good_model, trip_schema, config, baseline=hour_model)
     support.evaluate_in_process(tmp_path / "out", **arguments)
@@ -181,12 +182,12 @@ def test_rates_at_thresholds_are_the_candidates_beside_a_baseline(
     counted = [(answers & labels), (answers & ~labels), (~answers & ~labels), (~answers & labels)]
     assert found[0.5] == tuple(float(each.sum()) for each in counted)
     assert {name: [row[0] for row in found] for name, found in overall.confusion.items()} == {
-        name: [0.25, 0.5, 0.75] for name in ("candidate", "baseline")
+        name: [0.1, 0.25, 0.5, 0.75] for name in ("candidate", "baseline")
     }
     page = (tmp_path / "out" / "report").read_text()
     sections = page.count("Fairness by ")
     assert sections == 2
-    for threshold in (0.25, 0.5, 0.75):
+    for threshold in (0.1, 0.25, 0.5, 0.75):
         assert page.count(f"Threshold {threshold:g}<") == sections
 
 

@@ -118,16 +118,17 @@ def _intervals(pairs: Any) -> dict[metric_types.MetricKey, tuple[float, float]]:
 
 
 def _confusion(pairs: Any) -> dict[str, list[Confusion]]:
-    found: dict[str, list[Confusion]] = {}
+    """Threshold and counts by model; several metrics of this kind are one list, each threshold in it once."""
+    found: dict[str, dict[float, Confusion]] = {}
     for pair in pairs:
         # Those of one class out of many would be taken for each other, and a model less its baseline for the model.
         is_other = pair.key.HasField("sub_key") or pair.key.is_diff
         if pair.value.WhichOneof("type") == "confusion_matrix_at_thresholds" and not is_other:
-            rows = found.setdefault(pair.key.model_name, [])
+            rows = found.setdefault(pair.key.model_name, {})
             for matrix in pair.value.confusion_matrix_at_thresholds.matrices:
                 counts = (matrix.true_positives, matrix.false_positives, matrix.true_negatives, matrix.false_negatives)
-                rows.append((matrix.threshold, *counts))
-    return found
+                rows.setdefault(matrix.threshold, (matrix.threshold, *counts))
+    return {model: [rows[threshold] for threshold in sorted(rows)] for model, rows in found.items()}
 
 
 def _add_plot(plots: Plots, data: Any) -> None:
