@@ -26,8 +26,11 @@ def checked(folder: str, option: str) -> Path:
     if not folder.strip():
         raise InputError(f"{option.strip(' =')} is empty (a variable that is not set?); name a folder, or leave it out")
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", folder):
+        # (Only a run brings what it needs of a bucket: docs/object-storage.md.)
+        shared = f", which run --bucket {redact(folder)} shares" if folder.startswith(("s3://", "gs://")) else ""
         raise InputError(
             f"{option}{redact(folder)}: runs on this machine keep what they make in one of its folders; name a folder"
+            f"{shared}"
         )
     root = Path(folder)
     if root.exists() and not root.is_dir():
