@@ -109,7 +109,8 @@ class Version:
 
     Attributes:
       state: served, earlier, removed, or unknown where nobody can look into the serving directory.
-      how: pushed, or `rolled back` where the model of an earlier version was given a new number.
+      how: pushed, in words by whom where its run is not among those of the pipeline root, or `rolled back` where the
+        model of an earlier version was given a new number.
       again: the earlier version whose model it is.
       by: who started the run that pushed it, or owns the folder that was copied by hand.
       run: that pushed it; empty where no run did.

@@ -14,6 +14,7 @@ from runners.history.explorer.model import Model, Push, Row, Version
 from runners.history.releases import Made, releases
 
 _BY_HAND = "put there by hand"
+_ELSEWHERE = "pushed by a run that is recorded elsewhere"
 _ROLLED_BACK = "rolled back"
 
 
@@ -128,7 +129,7 @@ def _pushed(each: _Pushed) -> Version:
 
 
 def _by_hand(model: str, destination: str, number: str, folder: Path, first: dict[str, Version]) -> Version:
-    """A version that no run tells of: a copy of an earlier one, or somebody else's."""
+    """A version that no run here tells of: of another pipeline root, a copy of an earlier one, or somebody else's."""
     made = Version(model, number, destination, state="", how=_BY_HAND)
     try:
         if moment := mirror.written(folder):
@@ -147,7 +148,10 @@ def _by_hand(model: str, destination: str, number: str, folder: Path, first: dic
     if known:
         made.digest = known.model_digest
         made.again = first[known.model_digest].number if known.model_digest in first else ""
-        made.how = _ROLLED_BACK if made.again else _BY_HAND
+        made.how = _ROLLED_BACK if made.again else _ELSEWHERE if "producer" in known.about else _BY_HAND
+        if reason := known.about.get("blessing"):
+            made.blessed, made.reason = True, str(reason)
+            made.metrics = dict(known.about.get("metrics") or {})
         said = known.about.get(serving.ROLLED_BACK)
         # (A copy of that version says so too.)
         if isinstance(said, dict) and str(said.get("version")) == number:

@@ -100,7 +100,9 @@ def test_a_version_that_no_run_tells_of_has_the_time_that_the_bucket_tells(
     before = datetime.now(UTC) - timedelta(minutes=10)
     third = called(served, "versions", "taxi", "--json").document["versions"][0]
     assert before < datetime.fromisoformat(third["since"]) < datetime.now(UTC)
-    assert (third["how"], third["by"]) == ("put there by hand", None)
+    assert (third["how"], third["by"]) == ("pushed by a run that is recorded elsewhere", None)
+    assert (third["blessed"], third["run"], third["blessed_by"]) == (True, None, None)
+    assert third["reason"] == json.loads(server.read(f"{place}/3/{MANIFEST}"))["blessing"]
     assert called(served, "promote", "taxi", "3", "--label", "stable", "--json").document["version"] == 3
     assert json.loads(server.read(f"{place}/labels.json")) == {"stable": 3}
 
