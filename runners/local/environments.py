@@ -136,14 +136,32 @@ def interpreter(environment: str) -> Path:
 @functools.cache
 def code_digest(stage: str) -> str:
     """Identifies what a stage runs: its own code, what all stages share, and the lock of its environment."""
-    files = [
-        *sorted((PROJECT / "components" / stage).rglob("*.py")),
-        *(sorted((PROJECT / "model_server").rglob("*.py")) if environment_of(stage) == SERVING else ()),
-        *sorted((PROJECT / "components" / "runtime").rglob("*.py")),
-        PROJECT / "images" / "locks" / f"{environment_of(stage)}.txt",
-    ]
-    listing = "".join(f"{file.relative_to(PROJECT)} {file_digest(file)}\n" for file in files)
-    return hashlib.sha256(listing.encode()).hexdigest()
+    listing = (
+        _listing(PROJECT / "components" / stage),
+        _listing(PROJECT / "model_server") if environment_of(stage) == SERVING else "",
+        _shared(),
+        _line(PROJECT / "images" / "locks" / f"{environment_of(stage)}.txt"),
+    )
+    return hashlib.sha256("".join(listing).encode()).hexdigest()
+
+
+@functools.cache
+def _shared() -> str:
+    return _listing(PROJECT / "components" / "runtime")
+
+
+def forget_code() -> None:
+    """Has the digests of stages' code computed anew: a process may live longer than that code."""
+    code_digest.cache_clear()
+    _shared.cache_clear()
+
+
+def _listing(folder: Path) -> str:
+    return "".join(map(_line, sorted(folder.rglob("*.py"))))
+
+
+def _line(file: Path) -> str:
+    return f"{file.relative_to(PROJECT)} {file_digest(file)}\n"
 
 
 def stage_variables() -> dict[str, str]:

@@ -72,8 +72,7 @@ def prepare(
       InputError: what can be told beforehand not to work.
       StageError: an environment could not be made.
     """
-    # A process may live longer than the code that stages run.
-    environments.code_digest.cache_clear()
+    environments.forget_code()
     compiled_ir, _ = documents(ir)
     pipeline = read(compiled_ir)
     check_launchable(compiled_ir)

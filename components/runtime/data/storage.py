@@ -11,14 +11,16 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
-
-from pyarrow import fs
 
 from components.runtime.data.endpoints import gcs_endpoint, s3_endpoint, s3_region
 from components.runtime.errors import InputError, TransientError
 from components.runtime.stage.artifacts import local_path
 from components.runtime.text.redaction import HIDDEN, redact
+
+if TYPE_CHECKING:
+    from pyarrow import fs
 
 _DENIED = re.compile(r"access.?denied|forbidden|unauthori[sz]ed|no such|not.?found|\b40[134]\b", re.IGNORECASE)
 _RETRY = datetime.timedelta(seconds=60)
@@ -54,6 +56,8 @@ def filesystem(uri: str, patience: datetime.timedelta = _RETRY) -> tuple[fs.File
     Raises:
       InputError: a scheme that cannot be read, or no bucket in it.
     """
+    from pyarrow import fs  # not where all paths are local
+
     scheme, _, rest = uri.partition("://") if "://" in uri else ("file", "", uri)
     if scheme == "file":
         return fs.LocalFileSystem(), str(Path(uri.removeprefix("file://")).absolute())
@@ -129,6 +133,8 @@ _origins: dict[Path, str] = {}
 
 
 def _with_neighbours(storage: fs.FileSystem, path: str) -> list[str]:
+    from pyarrow import fs
+
     if PurePosixPath(path).suffix != ".py":
         return [path]
     beside = storage.get_file_info(fs.FileSelector(str(PurePosixPath(path).parent), allow_not_found=True))

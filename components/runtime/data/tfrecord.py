@@ -15,7 +15,6 @@ from types import TracebackType
 from typing import Protocol, Self
 
 import google_crc32c
-import numpy as np
 
 from components.runtime.errors import InputError
 
@@ -49,6 +48,8 @@ def masked_crc(data: bytes) -> int:
 
 def frame(records: Sequence[bytes]) -> bytes:
     """The bytes of records in a file before compression; for thousands at once."""
+    import numpy as np  # not where files are only read
+
     checksum = google_crc32c.value
     crcs = np.array([checksum(record) for record in records], dtype=np.uint32)
     masked = ((crcs >> np.uint32(15)) | (crcs << np.uint32(17))) + np.uint32(_MASK_DELTA)

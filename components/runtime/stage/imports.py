@@ -50,6 +50,25 @@ def postpone(names: Sequence[str] = LATER) -> None:
         sys.meta_path.insert(0, _Later(names))
 
 
+def bare(package: str) -> None:
+    """Has modules of a package imported without what its `__init__` imports, until a name is asked of that itself."""
+    if package in sys.modules or (spec := importlib.util.find_spec(package)) is None:
+        return
+    assert spec.loader is not None, package
+    module, run = importlib.util.module_from_spec(spec), spec.loader.exec_module
+
+    def look(name: str) -> Any:
+        # An import of a module in it asks here first.
+        if name.startswith("__") or importlib.util.find_spec(f"{package}.{name}"):
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        del module.__getattr__
+        run(module)
+        return getattr(module, name)
+
+    module.__getattr__ = look  # type: ignore[method-assign]
+    sys.modules[package] = module
+
+
 def fill(package: str) -> None:
     """Imports the modules of a package that still wait, for what they do when they are imported."""
     for finder in sys.meta_path:
