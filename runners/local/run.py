@@ -264,8 +264,9 @@ class LocalRun:
             self._ended(name, record, state="cached")
             return False
         # The first task that has to work means that most of those behind it have to: their libraries are imported now.
+        # One that is asked anew in every run, as what is in service, mostly answers what it did before.
         for other in self.selected:
-            if other == name or name in self.pipeline.ancestors(other):
+            if other == name or (spec.cacheable and name in self.pipeline.ancestors(other)):
                 processes.prepare(self.pipeline.tasks[other].stage)
         self._recording.change(name, state="running", log=f"runs/{self.id}/{name}.log", started=self._recording.now())
         return True
