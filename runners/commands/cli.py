@@ -15,6 +15,7 @@ import click
 
 from components.runtime import VERSION
 from components.runtime.errors import EXIT_INTERRUPTED, InputError, classify
+from components.runtime.stage import imports
 from components.runtime.text.visible import visible
 from runners import in_checkout
 from runners.settings.root import ROOT, ROOT_VARIABLE, checked
@@ -69,7 +70,8 @@ class LazyGroup(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module, _, attribute = COMMANDS[cmd_name][0].partition(":")
-        command: click.Command = getattr(importlib.import_module(module), attribute)
+        with imports.quick():
+            command: click.Command = getattr(importlib.import_module(module), attribute)
         command.name = cmd_name
         output.add_options(command)
         return command
