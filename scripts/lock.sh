@@ -19,7 +19,7 @@ trap 'rm -rf "$scratch"' EXIT
 stale=
 # Those that constrain others first.
 for name in client ml $(basename -s .in -- *.in | LC_ALL=C sort | grep -vx -e client -e ml); do
-  input=$name.in
+  input=$name.in python=3.11
   case $name in
     client | data | ml | serving | space) extra=(--override overrides.txt) ;;
     # Images of stages that run elsewhere in a larger environment: the same versions in both.
@@ -29,10 +29,12 @@ for name in client ml $(basename -s .in -- *.in | LC_ALL=C sort | grep -vx -e cl
     export) extra=(--override overrides.txt --constraint ml.txt) ;;
     ml-gpu) extra=(--override overrides-gpu.txt --constraint ml.txt) ;;
     test | samples | tables | servers) extra=(--no-deps) ;;
+    # The last Python that TFX has a version for.
+    tfx) extra=() python=3.10 ;;
     *) extra=() ;;
   esac
   [ ! -e "$name.txt" ] || cp "$name.txt" "$scratch/$name.txt"
-  "$uv" pip compile --quiet --no-header --generate-hashes --python-version 3.11 --python-platform x86_64-manylinux_2_36 \
+  "$uv" pip compile --quiet --no-header --generate-hashes --python-version "$python" --python-platform x86_64-manylinux_2_36 \
     "${extra[@]}" "${options[@]}" "$input" -o "$scratch/$name.txt" > /dev/null
   if ! cmp -s "$name.txt" "$scratch/$name.txt"; then
     stale="$stale images/locks/$name.txt"

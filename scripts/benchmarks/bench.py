@@ -28,6 +28,7 @@ from scripts.data import taxi_trips  # noqa: E402
 PAGE = PROJECT / "docs" / "benchmarks.md"
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 IMAGES_BEGIN, IMAGES_END = "<!-- measured images: begin -->", "<!-- measured images: end -->"
+TFX_BEGIN, TFX_END = "<!-- measured tfx: begin -->", "<!-- measured tfx: end -->"
 BEAM_ROWS = 200_000
 FORMAT_ROWS = 1_000_000
 _HEAD = f"""# Benchmarks
@@ -45,6 +46,13 @@ elsewhere, and `git checkout docs/benchmarks.md` brings these figures back.
 
 {IMAGES_BEGIN}
 {IMAGES_END}
+
+## Beside TFX
+
+`make bench-tfx` measures and writes this part.
+
+{TFX_BEGIN}
+{TFX_END}
 """
 
 

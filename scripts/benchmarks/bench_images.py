@@ -97,7 +97,7 @@ def run_stage(
     environments = yaml.safe_load((PROJECT / "images" / "environments.yaml").read_text())
     environment = next(name for name, entry in environments.items() if stage in entry["stages"])
     python = PROJECT / ".venv" / environment / "bin" / "python"
-    begun, cpu_begun = time.perf_counter(), _cpu_seconds()
+    begun, cpu_begun = time.perf_counter(), cpu_seconds()
     with (folder / "log").open("w+") as log:
         process = subprocess.Popen(
             [python, "-m", f"components.{stage}", "--executor-input", f"@{folder / 'input.json'}"],
@@ -111,12 +111,12 @@ def run_stage(
         if process.returncode:
             log.seek(0)
             raise InputError(f"{stage} failed: {log.read().splitlines()[-1]}")
-    result = Stage(stage, images, seconds, _cpu_seconds() - cpu_begun, peak)
+    result = Stage(stage, images, seconds, cpu_seconds() - cpu_begun, peak)
     print(f"{seconds:.1f} s, {peak / 1e9:.2f} GB")
     return result
 
 
-def _cpu_seconds() -> float:
+def cpu_seconds() -> float:
     """Of all processes that this one has started and that have ended."""
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     return usage.ru_utime + usage.ru_stime

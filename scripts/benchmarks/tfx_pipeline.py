@@ -1,7 +1,7 @@
 """What `make bench-tfx` measures beside ours: TFX's own components on the model taxi, run by its LocalDagRunner.
 
-Runs in an environment with TFX, as `python scripts/benchmarks/tfx_pipeline.py DATA ROOT`: DATA is a folder of CSV files,
-ROOT gets the artifacts. The last line that it prints is JSON: what the imports and each component took.
+Runs in an environment with TFX, as `python scripts/benchmarks/tfx_pipeline.py DATA ROOT`: DATA is a folder of CSV
+files, ROOT gets the artifacts. The last line that it prints is JSON: what the imports and each component took.
 """
 
 from __future__ import annotations
@@ -67,10 +67,9 @@ def main() -> None:
     sys.path[:0] = [str(PROJECT), str(MODEL)]
     parts: list[dict[str, Any]] = []
     with measured("imports", parts):
+        import model  # noqa: F401 (the Trainer would else pay for it)
         from tfx import v1 as tfx
         from tfx.orchestration.portable import launcher
-
-        import model  # noqa: F401 (the Trainer would else pay for it)
     # A field of ours, by which a model is taught by another one where that is asked for.
     tfx.components.FnArgs.distil = None
     launch: Callable[[launcher.Launcher], Any] = launcher.Launcher.launch
@@ -89,7 +88,7 @@ def main() -> None:
 
 
 def pipeline(data: Path, root: Path, train_steps: int, eval_steps: int) -> Any:
-    """TFX's pipeline of its taxi example: same split, module files, steps and metrics as `models/taxi/settings.yaml`."""
+    """TFX's pipeline of its taxi example, with the split, module files, steps and metrics of `models/taxi`."""
     import tensorflow_model_analysis as tfma
     from google.protobuf import text_format
     from tfx import v1 as tfx

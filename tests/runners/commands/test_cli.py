@@ -33,6 +33,16 @@ def test_the_help_names_all_commands_without_importing_them() -> None:
     assert result.stdout.splitlines()[-2:] == ["[] False", "[]"]
 
 
+def test_a_run_out_of_the_cache_needs_no_arrow_no_numpy_and_no_kfp() -> None:
+    """Which take longer to import than such a run takes."""
+    code = (
+        "import sys, runners.commands.run, components.push.push, components.resolve.resolve\n"
+        "print(sorted({'kfp', 'numpy', 'openlineage', 'pyarrow', 'requests'} & sys.modules.keys()))"
+    )
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"
+
+
 def test_every_command_is_there_and_has_help() -> None:
     for name in cli.COMMANDS:
         result = CliRunner().invoke(cli.cli, [name, "--help"])

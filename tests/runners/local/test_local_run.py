@@ -222,6 +222,29 @@ def test_a_run_whose_folder_is_removed_ends_with_one_line(
     assert not made.folder.exists()
 
 
+def test_a_task_that_is_never_cached_has_no_libraries_imported_for_those_behind_it(tmp_path: Path) -> None:
+    @dsl.container_component
+    def look():  # type: ignore[no-untyped-def]
+        """Runs where statistics does, which has a warm process."""
+        return dsl.ContainerSpec(image="millrace/statistics", command=["python", "-m", "platform"])
+
+    @dsl.pipeline(name="small")
+    def graph() -> None:
+        look().after(write(seconds=0.0).set_caching_options(False))
+
+    file = tmp_path / "p.yaml"
+    compiler.Compiler().compile(graph, str(file))
+    found = []
+    for _ in range(2):
+        code, record = run(tmp_path / "root", file.read_text())
+        warm = (tmp_path / "root" / "runs" / record["id"] / "warm-data.log").exists()
+        found.append((code, states(record), warm))
+    assert found == [
+        (0, {"write": "done", "look": "done"}, True),
+        (0, {"write": "done", "look": "cached"}, False),
+    ]
+
+
 def test_a_removed_artifact_is_made_again(tmp_path: Path, ir: str) -> None:
     _, first = run(tmp_path, ir)
     folder = tmp_path / first["tasks"][0]["execution"]

@@ -241,6 +241,19 @@ def test_recording_does_not_import_the_library_in_the_callers_thread() -> None:
     assert result.stdout.strip() == "[]"
 
 
+def test_what_sends_events_is_imported_where_a_server_gets_them(tmp_path: Path) -> None:
+    code = (
+        "import json, sys; from pathlib import Path; from components.runtime.lineage.events import event\n"
+        "event(Path(sys.argv[1]), 'taxi-1', json.loads(sys.argv[2]), 'COMPLETE')\n"
+        "print(sorted({'requests', 'httpx', 'openlineage.client.client'} & sys.modules.keys()))\n"
+        "from openlineage.client import OpenLineageClient; print(OpenLineageClient.__module__)"
+    )
+    made = json.dumps(execution(tmp_path))
+    words = [sys.executable, "-c", code, str(tmp_path), made]
+    result = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert result.stdout.splitlines() == ["[]", "openlineage.client.client"]
+
+
 def test_a_root_that_cannot_be_written_costs_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "lineage").write_text("in the way")
     lineage.ended(tmp_path, "taxi-1", execution(tmp_path), "done")

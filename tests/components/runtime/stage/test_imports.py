@@ -154,3 +154,21 @@ def test_nothing_is_collected_during_imports_and_what_they_made_never() -> None:
     assert gc.isenabled()
     assert gc.get_freeze_count() > 0
     gc.unfreeze()
+
+
+def test_a_module_is_imported_without_what_its_package_imports_until_that_is_asked(libraries: Path) -> None:
+    (libraries / "library" / "light.py").write_text("LIGHT = 1")
+    imports.bare("library")
+    from library import light  # type: ignore[import-not-found]
+
+    assert (light.LIGHT, "heavy" in sys.modules) == (1, False)
+    library = importlib.import_module("library")
+    assert not hasattr(library, "__wrapped__")
+    from library import WHOLE
+
+    assert (WHOLE, library.light) == (sys.modules["heavy"].Whole, light)
+    imports.bare("library")
+    assert sys.modules["library"] is library
+    with pytest.raises(AttributeError):
+        _ = library.other
+    imports.bare("no_such_library")
