@@ -30,6 +30,8 @@ from scripts.benchmarks.bench_images import cpu_seconds, peak_memory  # noqa: E4
 
 RESULTS = Path(__file__).with_name("tfx_peer.json")
 TRAIN_STEPS, EVAL_STEPS = 500, 50
+_AT_REST = 1.2
+"""Processes for each processor: TFX alone has a little more than one."""
 
 PEERS = {
     "CsvExampleGen": "ingest",
@@ -94,6 +96,7 @@ class Measured:
       tfx: TFX's.
       versions: of TFX and of its Python.
       machine: when and on what it was measured, in words.
+      load: load average at the end, processes for a processor: above 1 other work took its share.
     """
 
     rows: int
@@ -101,6 +104,7 @@ class Measured:
     tfx: Run
     versions: str
     machine: str
+    load: float
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -136,7 +140,7 @@ def results(file: Path) -> list[Measured]:
     """What was measured, the fewest rows first; nothing where the file is missing."""
     kept = json.loads(file.read_text()) if file.exists() else {}
     return [
-        Measured(int(rows), Run.read(each["ours"]), Run.read(each["tfx"]), each["versions"], each["machine"])
+        Measured(int(rows), **each | {name: Run.read(each[name]) for name in ("ours", "tfx")})
         for rows, each in sorted(kept.items(), key=lambda item: int(item[0]))
     ]
 
@@ -178,7 +182,8 @@ def measure(rows: int, scratch: Path, python: Path) -> Measured:
         dataclasses.replace(ours, parts=parts),
         dataclasses.replace(tfx, parts=[Part(**part) for part in told["parts"]]),
         f"TFX {told['tfx']} on Python {told['python']}",
-        f"{now}, {os.cpu_count()} cores, load average at the end {os.getloadavg()[0]:.1f}",
+        f"{now}, {os.cpu_count()} cores",
+        os.getloadavg()[0] / (os.cpu_count() or 1),
     )
 
 
@@ -225,7 +230,7 @@ def tables(measured: list[Measured]) -> str:
             *([""] if lines else []),
             f"### {each.rows:,} rows",
             "",
-            f"{each.versions}; {each.machine}.",
+            f"{each.versions}; {each.machine}, load average {each.load:.1f} for each processor at the end.{_shared(each)}",
             "",
             "| | TFX, s | processors, s | memory, GB | ours, s | processors, s | memory, GB |",
             "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
@@ -259,9 +264,16 @@ def _lines(measured: Measured) -> list[str]:
 def _cells(part: Part | None) -> str:
     """Seconds, those of processors, and memory; empty where nothing was measured."""
     if part is None:
-        return " | | "
+        return " | ".join([""] * 3)
     processors = "" if part.processors is None else f"{part.processors:.2f}"
     return f"{part.seconds:.2f} | {processors} | {part.memory / 1e9:.2f}"
+
+
+def _shared(measured: Measured) -> str:
+    """What is said of figures that were not measured on a machine at rest."""
+    return (
+        "" if measured.load <= _AT_REST else " Other work shared the machine: of seconds only those of processors tell."
+    )
 
 
 if __name__ == "__main__":

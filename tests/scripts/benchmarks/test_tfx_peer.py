@@ -15,10 +15,10 @@ def run(seconds: float, *parts: Part) -> Run:
     return Run(seconds, 2 * seconds, 1_500_000_000, list(parts))
 
 
-def measured(rows: int, seconds: float = 60.0) -> Measured:
+def measured(rows: int, seconds: float = 60.0, load: float = 0.6) -> Measured:
     tfx = run(seconds, Part("imports", 9.5, 8.0, 900_000_000), Part("Trainer", 6.484, 4.97, 1_256_000_000))
     ours = run(12.0, Part("train", 3.3, None, 600_000_000), Part("notify", 0.01, None, 100_000_000))
-    return Measured(rows, ours, tfx, "TFX 1.16.0 on Python 3.10.13", "2026-11-30, 2 cores")
+    return Measured(rows, ours, tfx, "TFX 1.16.0 on Python 3.10.13", "2026-11-30, 2 cores", load)
 
 
 def test_the_tables_of_the_page_are_those_of_the_kept_results() -> None:
@@ -43,6 +43,8 @@ def test_stages_stand_beside_their_peers_and_nothing_unmeasured_is_0() -> None:
     assert "| Trainer, train | 6.48 | 4.97 | 1.26 | 3.30 |  | 0.60 |" in table
     assert "| notify |  |  |  | 0.01 |  | 0.10 |" in table
     assert "| **the whole process** | 60.0 | 120.0 | 1.50 | 12.0 | 24.0 | 1.50 |" in table
+    assert "TFX 1.16.0 on Python 3.10.13; 2026-11-30, 2 cores, load average 0.6 for each processor at the end.\n" in table
+    assert "Other work shared the machine" in tfx_peer.tables([measured(10_000, load=5.0)])
     assert "TFX takes 5.0 times as long, and 5.0 times the processors' seconds." in table
 
 
