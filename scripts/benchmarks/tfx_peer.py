@@ -230,7 +230,7 @@ def tables(measured: list[Measured]) -> str:
             *([""] if lines else []),
             f"### {each.rows:,} rows",
             "",
-            f"{each.versions}; {each.machine}, load average {each.load:.1f} for each processor at the end.{_shared(each)}",
+            f"{each.versions}; {each.machine}, {_load(each)}",
             "",
             "| | TFX, s | processors, s | memory, GB | ours, s | processors, s | memory, GB |",
             "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
@@ -269,11 +269,12 @@ def _cells(part: Part | None) -> str:
     return f"{part.seconds:.2f} | {processors} | {part.memory / 1e9:.2f}"
 
 
-def _shared(measured: Measured) -> str:
-    """What is said of figures that were not measured on a machine at rest."""
-    return (
-        "" if measured.load <= _AT_REST else " Other work shared the machine: of seconds only those of processors tell."
-    )
+def _load(measured: Measured) -> str:
+    """How busy the machine was, and what that means for the figures."""
+    told = f"load average {measured.load:.1f} for each processor at the end."
+    if measured.load <= _AT_REST:
+        return told
+    return f"{told} Other work shared the machine: of seconds only those of processors tell."
 
 
 if __name__ == "__main__":

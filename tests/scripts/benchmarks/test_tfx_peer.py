@@ -43,7 +43,7 @@ def test_stages_stand_beside_their_peers_and_nothing_unmeasured_is_0() -> None:
     assert "| Trainer, train | 6.48 | 4.97 | 1.26 | 3.30 |  | 0.60 |" in table
     assert "| notify |  |  |  | 0.01 |  | 0.10 |" in table
     assert "| **the whole process** | 60.0 | 120.0 | 1.50 | 12.0 | 24.0 | 1.50 |" in table
-    assert "TFX 1.16.0 on Python 3.10.13; 2026-11-30, 2 cores, load average 0.6 for each processor at the end.\n" in table
+    assert "TFX 1.16.0 on Python 3.10.13; 2026-11-30, 2 cores, load average 0.6 for each processor" in table
     assert "Other work shared the machine" in tfx_peer.tables([measured(10_000, load=5.0)])
     assert "TFX takes 5.0 times as long, and 5.0 times the processors' seconds." in table
 
