@@ -12,6 +12,8 @@ from components.tune.search import CUT_SHORT, FAILED, Search, Trial
 _COLUMNS = 3
 _DECADES = 50
 """A logarithmic axis that spans more than this factor is labelled at powers of ten only."""
+_NARROW = 0.015
+"""Part of the whole time below which a trial's bar has no room for its number."""
 _SCORE, _BEST, _FAILED = report.COLORS[0], report.COLORS[1], report.COLORS[4]
 _ENDED_BY = {
     "trials": "the budget of trials was spent",
@@ -120,11 +122,13 @@ def _by_worker(search: Search) -> report.Html:
     """When each worker ran which trial: where it is white, it waited, or was not there."""
     figure = report.figure(9.8, 0.9 + 0.3 * search.workers)
     axis = figure.subplots()
-    colors = {FAILED: _FAILED}
+    best, end = search.best, max(trial.begun + trial.seconds for trial in search.trials)
     for trial in search.trials:
-        color = _BEST if trial is search.best else colors.get(trial.state, _SCORE)
+        color = _BEST if trial is best else _FAILED if trial.state == FAILED else _SCORE
         axis.barh(trial.worker, trial.seconds, left=trial.begun, height=0.7, color=color, edgecolor="white")
-        axis.text(trial.begun + trial.seconds / 2, trial.worker, str(trial.number), ha="center", va="center", color="w")
+        if trial.seconds > _NARROW * end:
+            middle = trial.begun + trial.seconds / 2
+            axis.text(middle, trial.worker, str(trial.number), ha="center", va="center", color="white")
     axis.set_yticks(range(search.workers), [f"worker {index}" for index in range(search.workers)])
     axis.set_ylim(search.workers - 0.5, -0.5)
     axis.set_xlim(left=0)

@@ -84,9 +84,10 @@ class Connection:
         self._send({"call": call} | arguments)
         return self._replies.get()
 
-    def step(self, made: Made) -> None:
-        """What the next beat tells."""
-        self._made = made
+    def note(self, made: Made | None) -> None:
+        """What the next beats tell; None where no trial runs."""
+        with self._writing:
+            self._made = made
 
     @contextlib.contextmanager
     def telling(self) -> Iterator[None]:
@@ -101,14 +102,17 @@ class Connection:
     def _beat(self) -> None:
         while True:
             time.sleep(_BEAT_SECONDS)
-            made = self._made
-            self._send({"call": "step", "made": vars(made) if made else None})
+            with self._writing:
+                self._write({"call": "step", "made": vars(self._made) if self._made else None})
 
     def _send(self, message: Mapping[str, Any]) -> None:
-        line = json.dumps(message, default=float).encode() + b"\n"
+        with self._writing:
+            self._write(message)
+
+    def _write(self, message: Mapping[str, Any]) -> None:
         # (Where nobody is there any more, `_read` ends the process.)
-        with self._writing, contextlib.suppress(OSError):
-            self._socket.sendall(line)
+        with contextlib.suppress(OSError):
+            self._socket.sendall(json.dumps(message, default=float).encode() + b"\n")
 
     def _read(self) -> None:
         with contextlib.suppress(OSError), self._socket.makefile("rb") as lines:
@@ -131,17 +135,17 @@ class There:
 
     def create(self) -> tuple[trials.Trial, float]:
         """As Desk has it."""
+        self._connection.note(None)
         answer = self._connection.ask("create")
         left = answer["seconds_left"]
         return trials.Trial.from_state(answer["trial"]), math.inf if left is None else left
 
     def step(self, made: Made) -> None:
         """As Desk has it."""
-        self._connection.step(made)
+        self._connection.note(made)
 
     def end(self, trial: trials.Trial, made: Made) -> None:
         """As Desk has it."""
-        self._connection.step(made)
         self._connection.ask("end", trial=trial.get_state(), made=vars(made))
 
 
