@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import tempfile
@@ -13,7 +12,6 @@ from typing import Any
 # TensorFlow Transform, which most modules import, would turn `tf.keras` into Keras 2.
 os.environ["TF_USE_LEGACY_KERAS"] = "0"
 
-import keras
 import keras_tuner
 import tensorflow as tf
 from keras_tuner.engine import base_tuner
@@ -25,7 +23,7 @@ from components.runtime.module_file.hyperparameters import BEST_FILE
 from components.runtime.stage import progress
 from components.runtime.stage.artifacts import InputArtifact, OutputArtifact
 from components.runtime.text.redaction import redact
-from components.tune import remote, trial_workers
+from components.tune import remote, trial_workers, tuners
 from components.tune.kept import Kept
 from components.tune.page import page
 from components.tune.search import CUT_SHORT, FAILED, Search
@@ -100,25 +98,21 @@ def tune(
         tempfile.TemporaryDirectory() as folder,
         trial_workers.together(asked.workers, Path(folder).resolve()) as part,
     ):
-        tuner_fn = loading.load_function(module_file, "tuner_fn")
         shared = scratch = Path(folder).resolve()
         if isinstance(part, trial_workers.Worker):
             scratch = shared / f"worker-{part.index}"
             scratch.mkdir()
-        fn_args = training_input.fn_args(
+        with tuners.made(
             transformed_examples,
             transform_graph,
             schema,
-            train_steps,
-            eval_steps,
-            working_dir=str(scratch),
-            model_run_dir=str(scratch / "runs"),
-            serving_model_dir=str(scratch / "serving"),
+            module_file=module_file,
+            train_steps=train_steps,
+            eval_steps=eval_steps,
+            seed=seed,
             custom_config=handed_on,
-        )
-        with contextlib.chdir(scratch):
-            keras.utils.set_random_seed(seed)
-            tuner, fit_kwargs = _checked(loading.call(tuner_fn, fn_args), module_file)
+            scratch=scratch,
+        ) as (tuner_fn, tuner, fit_kwargs):
             keep_inside(tuner, (kept.folder if kept else shared) / "trials")
             if isinstance(part, trial_workers.Worker):
                 _check_shared(tuner, part, kept)
@@ -157,24 +151,6 @@ def tune(
         f"{len(search.trials)} trials, {failed} of them failed; best {search.objective} {best.score:.5g} in trial "
         f"{best.number}"
     )
-
-
-def _checked(result: Any, module_file: str) -> tuple[base_tuner.BaseTuner, dict[str, Any]]:
-    try:
-        tuner, fit_kwargs = result
-    except (TypeError, ValueError):
-        raise InputError(
-            f"{module_file}: tuner_fn returned a {type(result).__name__}, expected TunerFnResult(tuner, fit_kwargs)"
-        ) from None
-    if not isinstance(tuner, base_tuner.BaseTuner):
-        raise InputError(
-            f"{module_file}: the tuner that tuner_fn returned is a {type(tuner).__name__}, expected one of Keras Tuner"
-        )
-    if not isinstance(fit_kwargs, dict):
-        raise InputError(
-            f"{module_file}: the fit_kwargs that tuner_fn returned are a {type(fit_kwargs).__name__}, expected a dict"
-        )
-    return tuner, fit_kwargs
 
 
 def _check_shared(tuner: base_tuner.BaseTuner, worker: trial_workers.Worker, kept: Kept | None) -> None:
