@@ -38,8 +38,8 @@ def parameters(space: Sequence[Entry]) -> list[dict[str, Any]]:
         name = config["name"]
         if name in made:
             raise InputError(
-                f"the hyperparameter {name!r} is declared twice, under different conditions, which Katib does not know; "
-                "give each its own name in tuner_fn"
+                f"the hyperparameter {name!r} is declared twice, under different conditions, which Katib does not "
+                "know; give each its own name in tuner_fn"
             )
         made[name] = {"name": name, **_parameter(name, kind, config)}
     if not made:
