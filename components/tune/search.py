@@ -119,7 +119,10 @@ class Search:
         self._kept = kept
         self._begun = time.monotonic()
         if kept and (document := kept.read()):
-            self._restore(document)
+            try:
+                self._restore(document)
+            except (KeyError, TypeError) as error:
+                progress.report(f"searching from the beginning: what is kept is of another version: {error!r}")
 
     @property
     def objective(self) -> str:
@@ -298,14 +301,15 @@ class Search:
 
     def _restore(self, document: Mapping[str, Any]) -> None:
         tried = [trials.Trial.from_state(state) for state in document["tried"]]
+        ended, seconds = [Trial(**each) for each in document["trials"]], float(document["seconds"])
         self.oracle.trials = {trial.trial_id: trial for trial in tried}
         self.oracle.set_state(document["oracle"])
         # As Keras Tuner's own `reload` has it; the queue is taken from its end.
         again = sorted((trial.trial_id for trial in self.oracle.ongoing_trials.values()), reverse=True)
         self.oracle._retry_queue.extend(again)
         self.oracle.ongoing_trials = {}
-        self.trials = [Trial(**each) for each in document["trials"]]
-        self._begun -= document["seconds"]
+        self.trials = ended
+        self._begun -= seconds
         running = f", {len(again)} that ran when it ended begin again" if again else ""
         progress.report(f"going on with the search: {len(self.trials)} trials have ended{running}")
 

@@ -28,7 +28,7 @@ from components.runtime.stage import progress
 from components.tune.clerk import OVER, Clerk
 from components.tune.search import Search
 
-_SILENT_SECONDS = 30.0
+_SILENT_SECONDS = 60.0
 """After which a worker that says nothing is taken for lost: it speaks every two seconds, whatever a step takes."""
 
 _ENDS_SECONDS = 3.0
@@ -176,9 +176,13 @@ class Server(socketserver.ThreadingTCPServer):
                 del self._connected[worker]
                 self._lose(worker, self._ended(worker) or reason)
 
-    def answer(self, worker: int, asked: dict[str, Any]) -> dict[str, Any] | None:
+    def answer(self, worker: int, connection: socket.socket, asked: dict[str, Any]) -> dict[str, Any] | None:
         """What a worker's message is answered with; None where it waits for no answer."""
         assert self._search is not None
+        with self._lock:
+            if self._connected.get(worker) is not connection:
+                # Another one has its number now.
+                return OVER
         try:
             return Clerk(self._search, worker, self.count).answer(**asked)
         except Exception as error:
@@ -246,7 +250,7 @@ class _Handler(socketserver.StreamRequestHandler):
                 if worker is None:
                     worker = int(asked["worker"])
                     self.server.joined(worker, connection)
-                elif (answer := self.server.answer(worker, asked)) is not None:
+                elif (answer := self.server.answer(worker, connection, asked)) is not None:
                     send(connection, answer)
         except TimeoutError:
             reason = f"has not been heard of for {_SILENT_SECONDS:g} seconds"

@@ -192,6 +192,8 @@ def test_a_pod_that_is_tried_again_is_a_worker_again(start: Start) -> None:
     again = Worker(serving.server, 1)
     trial = again.begin()
     assert trial
+    # What the one before still says is nobody's.
+    assert before.ask("end", trial=trial, made=vars(Made())) == {"over": True}
     before.close()
     again.end(trial, 0.5)
     assert again.begin() is None
@@ -239,6 +241,10 @@ def test_a_search_with_several_workers_is_kept_with_what_they_were_at(start: Sta
 def test_what_is_kept_and_cannot_be_read_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     kept = Kept(str(tmp_path), "key")
     kept.write({"seconds": 1})
+    assert Search(oracle(tmp_path / "trials"), 3, 0, kept=kept).trials == []
+    assert (
+        "searching from the beginning: what is kept is of another version: KeyError('tried')" in capsys.readouterr().out
+    )
     (file,) = tmp_path.glob("*/*.json")
     file.write_text(file.read_text()[:5])
     assert kept.read() is None
