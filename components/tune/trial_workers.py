@@ -193,8 +193,9 @@ class Server(socketserver.ThreadingTCPServer):
         assert self._search is not None
         try:
             self._search.lose(worker, f"worker {worker} {reason}")
-        except StageError as error:
-            self._fault = self._fault or error
+        except Exception as error:
+            self._search.is_broken = True
+            self._fault = self._fault or known(error)
 
     def _look(self) -> None:
         """Takes note of the workers here that have ended."""

@@ -143,7 +143,7 @@ class OnLoopback(Subprocesses):
         for variable in container["env"]:
             if variable["name"] in ("TF_CONFIG", "MILLRACE_SEARCH"):
                 variable["value"] = re.sub(
-                    rf"taxi-1-{self._stage}-(\d)\.millrace-workers\.millrace\.svc:\d+",
+                    rf"taxi-{self._stage}-1-{self._stage}-(\d)\.millrace-workers\.millrace\.svc:\d+",
                     lambda name: f"127.0.0.1:{self._ports[int(name[1])]}",
                     variable["value"],
                 )
@@ -156,16 +156,24 @@ class OnLoopback(Subprocesses):
         return Ended(ended.exit_code, ended.log, lost=True)
 
 
+@pytest.fixture(scope="module")
+def volume(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """With data; what comes before both stages is made once."""
+    made = tmp_path_factory.mktemp("workers") / "volume"
+    (made / "data" / "taxi").mkdir(parents=True)
+    taxi_trips.write(made / "data" / "taxi" / "trips.csv", 2000, 1)
+    return made
+
+
 def run(volume: Path, given: Settings, stage: str, pattern: str) -> Execution:
     """Runs taxi up to a stage, with one worker beside it."""
-    (volume / "data" / "taxi").mkdir(parents=True)
-    taxi_trips.write(volume / "data" / "taxi" / "trips.csv", 2000, 1)
     document = workflow(given)
     graph = document["spec"]["templates"][0]["dag"]
     wanted = ("ingest", "statistics", "schema", "validate", "transform", stage, f"{stage}-worker-1")
     graph["tasks"] = [each for each in graph["tasks"] if each["name"] in wanted]
     del document["spec"]["onExit"]
-    execution = Execution(document, "taxi-1", volume, OnLoopback(stage, pattern), train_steps="600", eval_steps="5")
+    pods = OnLoopback(stage, pattern)
+    execution = Execution(document, f"taxi-{stage}-1", volume, pods, train_steps="600", eval_steps="5")
     phases = execution.run()
     logs = [execution.nodes[name].attempts[-1].log[-3000:] for name in wanted[-2:]]
     assert phases == dict.fromkeys(wanted, "Succeeded"), logs
@@ -173,8 +181,7 @@ def run(volume: Path, given: Settings, stage: str, pattern: str) -> Execution:
 
 
 @pytest.mark.slow
-def test_a_training_goes_on_when_a_worker_was_lost(tmp_path: Path) -> None:
-    volume = tmp_path / "volume"
+def test_a_training_goes_on_when_a_worker_was_lost(volume: Path) -> None:
     kept = f"{for_settings(settings()).mount_path}/checkpoints"
     given = settings(workers=2, checkpoint_directory=kept)
     execution = run(volume, given, "train", f"{kept}/*/*.npz")
@@ -187,15 +194,14 @@ def test_a_training_goes_on_when_a_worker_was_lost(tmp_path: Path) -> None:
     (made,) = (volume / "artifacts" / "taxi" / "train").glob("[!.]*")
     assert json.loads((made / "execution.json").read_text())["outputs"]["model"]["metadata"]["workers"] == 2
     assert list((volume / "checkpoints").iterdir()) == []
-    assert {file.name for file in (volume / "runs" / "taxi-1").glob("train*.log")} == {
+    assert {file.name for file in (volume / "runs" / "taxi-train-1").glob("train*.log")} == {
         "train.log",
         "train-worker-1.log",
     }
 
 
 @pytest.mark.slow
-def test_a_search_goes_on_while_a_worker_is_lost_and_comes_again(tmp_path: Path) -> None:
-    volume = tmp_path / "volume"
+def test_a_search_goes_on_while_a_worker_is_lost_and_comes_again(volume: Path) -> None:
     kept = f"{for_settings(settings()).mount_path}/checkpoints"
     given = tuned(workers=2, checkpoint_directory=kept, train_steps=100, eval_steps=5, max_trials=8, max_minutes=0)
     # The worker is lost when it has ended a trial.

@@ -1,30 +1,22 @@
-"""Experiments of Katib: their fields, and a trial of one run as its pod would."""
+"""Experiments of Katib: their fields. tests/e2e/test_tuned_and_warm.py runs a trial of one."""
 
 from __future__ import annotations
 
 import json
-import os
 import shlex
-import subprocess
-from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from components.runtime.errors import InputError
 from runners.commands.compile import compile_pipeline
 from runners.compiled.ir import documents, read
 from runners.compiled.platform_spec import read_platform
 from runners.katib.experiment import Place, Tuned, experiment
-from runners.local.environments import interpreter
 from runners.settings.model import load
 from runners.settings.stages import Tune
-from scripts.data import taxi_trips
 from tests.manifest_support import pod_security_errors, schema_errors
-from tests.runners.command_line import command as call
 from tests.runners.compiled_models import digest
-from tests.support import ROOT
 
 FLOAT = {"name": "learning rate", "min_value": 1e-4, "max_value": 0.1, "step": None, "sampling": "log"}
 TUNED = Tuned(
@@ -111,46 +103,3 @@ def test_an_experiment_says_what_the_settings_and_the_search_space_say() -> None
 def test_what_katib_would_not_take_is_refused() -> None:
     with pytest.raises(InputError, match="name 'Taxi': Katib takes small letters, digits and '-', a letter first, at"):
         made(place=Place("Taxi", "", "work", "/millrace"))
-
-
-@pytest.mark.slow
-def test_a_trial_of_an_exported_experiment_scores_as_that_of_the_stage(tmp_path: Path) -> None:
-    folder, root, data = tmp_path / "taxi", tmp_path / "root", tmp_path / "data"
-    data.mkdir()
-    folder.mkdir()
-    taxi_trips.write(data / "trips.csv", 2000, 1)
-    taxi = ROOT / "models" / "taxi"
-    (folder / "settings.yaml").write_text(
-        f"""
-ingest: {{format: csv, splits: {{train: 2, eval: 1}}}}
-transform: {{module_file: {taxi}/preprocessing.py}}
-tune: {{module_file: {taxi}/model.py, train_steps: 20, eval_steps: 5, max_trials: 1}}
-train: {{module_file: {taxi}/model.py}}
-evaluate: {{eval_config_file: {taxi}/evaluation.pbtxt}}
-cluster: {{volume: {{claim: work}}}}
-"""
-    )
-    done = call("--root", str(root), "run", str(folder), "--data", str(data), "--until", "tune", timeout=300)
-    assert done.returncode == 0, done.stdout + done.stderr
-    file = tmp_path / "experiment.yaml"
-    done = call("--root", str(root), "katib", "export", str(folder), "--output", str(file))
-    assert done.returncode == 0, done.stderr
-    template = yaml.safe_load(file.read_text())["spec"]["trialTemplate"]
-    (table,) = root.glob("artifacts/taxi/tune/*/trials/trials.json")
-    (trial,) = json.loads(table.read_text())["trials"]
-    (container,) = template["trialSpec"]["spec"]["template"]["spec"]["containers"]
-    line = container["args"][0].replace("/millrace/artifacts", f"{root}/artifacts")
-    for parameter in template["trialParameters"]:
-        line = line.replace(f"${{trialParameters.{parameter['name']}}}", str(trial["values"][parameter["reference"]]))
-    python = interpreter("ml")
-    ran = subprocess.run(
-        [*container["command"], line],
-        cwd=ROOT,
-        env={"PATH": f"{python.parent}{os.pathsep}/usr/bin:/bin", "TMPDIR": str(tmp_path)},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-    )
-    assert ran.returncode == 0, ran.stderr[-3000:]
-    assert ran.stdout.splitlines()[-1] == f"val_auc={trial['score']!r}"
