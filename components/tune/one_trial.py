@@ -72,11 +72,12 @@ def one_trial(
             seed=seed,
             custom_config=handed_on,
             scratch=Path(folder),
-        ) as (tuner_fn, tuner, fit_kwargs),
+        ) as made,
     ):
+        tuner = made.tuner
         keep_inside(tuner, Path(folder))
         desk = _Desk(tuner.oracle, values)
-        loading.call_for(tuner_fn, Runner(tuner, seed, desk).run, fit_kwargs)
+        loading.call_for(made.tuner_fn, Runner(made, seed, desk).run)
     name = str(tuner.oracle.objective.name)
     if desk.score is None or not math.isfinite(desk.score):
         raise InputError(f"the trial failed: {desk.made.message or f'{name} is {desk.score}'}")

@@ -18,7 +18,6 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from keras_tuner.engine import base_tuner
 from keras_tuner.engine import hyperparameters as hp
 from keras_tuner.engine import oracle as oracles
 from keras_tuner.engine import trial as trials
@@ -28,6 +27,7 @@ from components.runtime.launch import worker_forks
 from components.tune.search import Made
 from components.tune.trial_workers import Worker
 from components.tune.trials import Runner
+from components.tune.tuners import Tuner
 
 _BEAT_SECONDS = 2.0
 """Between two messages of a worker, however long a step takes."""
@@ -39,12 +39,11 @@ _OF_THE_USER = ("objective", "max_trials", "allow_new_entries", "tune_new_entrie
 """What a tuner may read of its oracle in Keras Tuner's own client."""
 
 
-def run(tuner: base_tuner.BaseTuner, fit_kwargs: dict[str, Any], seed: int, worker: Worker) -> None:
+def run(made: Tuner, seed: int, worker: Worker) -> None:
     """Has a tuner run the trials that the search hands out, until it has no more.
 
     Args:
-      tuner: the user's, as the search has one too; it loses its own oracle.
-      fit_kwargs: arguments of its `search`.
+      made: the user's tuner, as the search has one too; it loses its own oracle.
       seed: of every trial.
       worker: which one this process is.
 
@@ -52,10 +51,10 @@ def run(tuner: base_tuner.BaseTuner, fit_kwargs: dict[str, Any], seed: int, work
       TransientError: the search does not come.
     """
     connection = Connection(worker.index, worker.address)
-    tuner.oracle = RemoteOracle(connection, tuner.oracle)
-    tuner.tuner_id = f"worker{worker.index}"
+    made.tuner.oracle = RemoteOracle(connection, made.tuner.oracle)
+    made.tuner.tuner_id = f"worker{worker.index}"
     with connection.telling():
-        Runner(tuner, seed, There(connection)).run(fit_kwargs)
+        Runner(made, seed, There(connection)).run()
 
 
 class Connection:

@@ -16,6 +16,7 @@ from keras_tuner.engine import trial as keras_trials
 
 from components.runtime.errors import classify, operation_cause
 from components.tune.search import Made, Search
+from components.tune.tuners import Tuner
 
 _MESSAGE_LENGTH = 300
 _IDLE_SECONDS = 0.5
@@ -58,15 +59,18 @@ class Here:
 class Runner:
     """Has a tuner run the trials that a desk hands out."""
 
-    def __init__(self, tuner: base_tuner.BaseTuner, seed: int, desk: Desk) -> None:
+    def __init__(self, made: Tuner, seed: int, desk: Desk) -> None:
         """Puts the desk between the tuner and its oracle.
 
         Args:
-          tuner: the user's.
+          made: the user's tuner.
           seed: what every trial's random numbers begin with, so that only the hyperparameters tell them apart.
           desk: where trials come from.
         """
-        self._tuner = tuner
+        self._tuner = tuner = made.tuner
+        self._fit_kwargs = made.fit_kwargs
+        self._again = made.again
+        self._first = True
         self._seed = seed
         self._desk = desk
         self._deadline = math.inf
@@ -75,22 +79,22 @@ class Runner:
         tuner.oracle.end_trial = self._end
         tuner.run_trial = self._running(tuner.run_trial)
 
-    def run(self, fit_kwargs: dict[str, Any]) -> None:
+    def run(self) -> None:
         """Runs trials until there are no more.
-
-        Args:
-          fit_kwargs: arguments of the tuner's `search`.
 
         Raises:
           InputError: so many trials have failed, and none had a score, that the search is given up.
           FatalError: what no other hyperparameters help: the tuner or a model cannot work at all, or a full disk.
         """
+        self._tuner.search(**self._arguments(self._fit_kwargs))
+
+    def _arguments(self, fit_kwargs: dict[str, Any]) -> dict[str, Any]:
         given = dict(fit_kwargs)
         given.setdefault("verbose", 0)
         if isinstance(self._tuner, keras_tuner.Tuner):
             callbacks = given.get("callbacks") or []
             given["callbacks"] = [_Watcher(self), *(callbacks if isinstance(callbacks, list | tuple) else [callbacks])]
-        self._tuner.search(**given)
+        return given
 
     @property
     def out_of_time(self) -> bool:
@@ -116,8 +120,13 @@ class Runner:
 
     def _running(self, original: Callable[..., Any]) -> Callable[..., Any]:
         def run_trial(trial: Any, *args: Any, **kwargs: Any) -> Any:
-            keras.utils.set_random_seed(self._seed)
             try:
+                if not self._first:
+                    # A dataset that shuffles goes on in its order where the last trial left it: no trial's score may
+                    # hang on which ones this process ran before.
+                    kwargs |= self._arguments(self._again())
+                self._first = False
+                keras.utils.set_random_seed(self._seed)
                 return original(trial, *args, **kwargs)
             except Exception as error:
                 known = classify(error)

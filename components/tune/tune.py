@@ -112,18 +112,19 @@ def tune(
             seed=seed,
             custom_config=handed_on,
             scratch=scratch,
-        ) as (tuner_fn, tuner, fit_kwargs):
+        ) as made:
+            tuner = made.tuner
             keep_inside(tuner, (kept.folder if kept else shared) / "trials")
             if isinstance(part, trial_workers.Worker):
                 _check_shared(tuner, part, kept)
-                loading.call_for(tuner_fn, remote.run, tuner, fit_kwargs, seed, part)
+                loading.call_for(made.tuner_fn, remote.run, made, seed, part)
                 return
             search = Search(tuner.oracle, max_trials, max_minutes * 60, workers=part.count if part else 1, kept=kept)
             if part:
-                search.oracle.verbose = fit_kwargs.get("verbose", 0)
+                search.oracle.verbose = made.fit_kwargs.get("verbose", 0)
                 part.run(search)
             else:
-                loading.call_for(tuner_fn, Runner(tuner, seed, Here(search)).run, fit_kwargs)
+                loading.call_for(made.tuner_fn, Runner(made, seed, Here(search)).run)
             search.finish()
     seconds = time.monotonic() - started
     best = search.best

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,23 @@ from components.runtime.module_file import loading, training_input
 from components.runtime.stage.artifacts import InputArtifact
 
 
+@dataclass(frozen=True)
+class Tuner:
+    """What the user's function returned.
+
+    Attributes:
+      tuner_fn: the function.
+      tuner: the tuner.
+      fit_kwargs: arguments of its `search`.
+      again: calls the function once more, and returns the arguments.
+    """
+
+    tuner_fn: Callable[..., Any]
+    tuner: base_tuner.BaseTuner
+    fit_kwargs: dict[str, Any]
+    again: Callable[[], dict[str, Any]]
+
+
 @contextlib.contextmanager
 def made(
     transformed_examples: InputArtifact,
@@ -31,7 +49,7 @@ def made(
     seed: int,
     custom_config: dict[str, Any],
     scratch: Path,
-) -> Iterator[tuple[Callable[..., Any], base_tuner.BaseTuner, dict[str, Any]]]:
+) -> Iterator[Tuner]:
     """Calls `tuner_fn(fn_args)`; inside, this process works in a folder of its own.
 
     Args:
@@ -44,9 +62,6 @@ def made(
       seed: see there.
       custom_config: `fn_args.custom_config`.
       scratch: folder that is there, for all that the tuner writes.
-
-    Yields:
-      The user's function, and what it returned: the tuner, and the arguments of its `search`.
 
     Raises:
       InputError: the module is at fault.
@@ -63,9 +78,13 @@ def made(
         serving_model_dir=str(scratch / "serving"),
         custom_config=custom_config,
     )
-    with contextlib.chdir(scratch):
+
+    def called() -> tuple[base_tuner.BaseTuner, dict[str, Any]]:
         keras.utils.set_random_seed(seed)
-        yield tuner_fn, *_checked(loading.call(tuner_fn, fn_args), module_file)
+        return _checked(loading.call(tuner_fn, fn_args), module_file)
+
+    with contextlib.chdir(scratch):
+        yield Tuner(tuner_fn, *called(), lambda: called()[1])
 
 
 def _checked(result: Any, module_file: str) -> tuple[base_tuner.BaseTuner, dict[str, Any]]:

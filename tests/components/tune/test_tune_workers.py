@@ -15,9 +15,15 @@ from tests.components.tune import tuning_support as support
 from tests.components.tune.tuning_support import HEAD
 from tests.support import StageResult, run_stage
 
-RANDOM = """
+# Rows in an order that goes on from one iteration to the next: what a trial sees must not hang on those before it.
+SHUFFLED = """
+def shuffled(tuner):
+    rows = tf.data.Dataset.from_tensor_slices((x, y)).shuffle(256).batch(32)
+    return TunerFnResult(tuner=tuner, fit_kwargs={"x": rows, "validation_data": (x, y)})
+"""
+RANDOM = f"""{SHUFFLED}
 def tuner_fn(fn_args):
-    return result(keras_tuner.RandomSearch(build, "val_loss", max_trials=50))
+    return shuffled(keras_tuner.RandomSearch(build, "val_loss", max_trials=50))
 """
 
 
@@ -88,12 +94,12 @@ class Once(keras_tuner.RandomSearch):
         return super().run_trial(trial, *args, **kwargs)
 
 def tuner_fn(fn_args):
-    return result(Once(build, "val_loss", max_trials=50))
+    return shuffled(Once(build, "val_loss", max_trials=50))
 """
 
 
 def once(folder: Path, trial: int, how: str) -> str:
-    return ONCE.format(mark=str(folder / "mark")[::-1], trial=trial, how=how)
+    return SHUFFLED + ONCE.format(mark=str(folder / "mark")[::-1], trial=trial, how=how)
 
 
 @pytest.mark.slow
