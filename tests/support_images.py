@@ -28,15 +28,16 @@ def engine() -> engines.Engine:
     return found
 
 
-def built_image(stage: str) -> str:
-    """The image of a stage, of this checkout's code; skips the test where it was not built."""
-    made = recipe(stage)
-    reference, taken = made.reference, f"{made.name}:{VERSION}"
+def built_image(stage: str, variant: str = "") -> str:
+    """The image of a stage, or a variant of it, of this checkout's code; skips the test where it was not built."""
+    made = recipe(stage, variant)
+    reference, taken = made.reference, f"{made.name}:{VERSION}{f'-{variant}' if variant else ''}"
+    how = f"make images STAGE={stage}{f' ARGS=--{variant}' if variant else ''}"
     if not engine().inspect(reference):
-        pytest.skip(f"the image {reference} is not built: make images STAGE={stage}")
+        pytest.skip(f"the image {reference} is not built: {how}")
     # Runs without a lock take this one: an older one, where that above was built for a registry.
     if engine().labels(taken).get(CONTENT_LABEL) != made.tag:
-        pytest.skip(f"the image {taken} is of other code: make images STAGE={stage}")
+        pytest.skip(f"the image {taken} is of other code: {how}")
     if refusal := _refusal_to_run(reference):
         pytest.skip(f"the engine builds images but runs none here: {refusal}")
     return reference

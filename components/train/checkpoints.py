@@ -6,7 +6,6 @@ The data needs nothing of it: the same seed draws the same batches, and those th
 
 from __future__ import annotations
 
-import hashlib
 import json
 import zipfile
 from collections.abc import Mapping
@@ -17,24 +16,15 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from components.runtime import VERSION
-from components.runtime.launch.fingerprints import fingerprint
 from components.runtime.module_file import workers
 from components.runtime.stage import progress
-from components.runtime.stage.artifacts import InputArtifact, remove, written_whole
+from components.runtime.stage.artifacts import remove, written_whole
 from components.train.history import History
 
 _FILE = "checkpoint.npz"
 _STATE = "state"
 _STOPPING = ("best", "wait", "best_epoch", "stopped_epoch")
 _HISTORY = ("steps", "seconds", "examples", "train", "eval", "ends")
-
-
-def key(inputs: Mapping[str, InputArtifact | None], parameters: Mapping[str, Any]) -> str:
-    """Tells trainings apart: one goes on from the checkpoint of another only where nothing differs between them."""
-    digests = {name: artifact.metadata.get("digest", artifact.uri) for name, artifact in inputs.items() if artifact}
-    said = {"code": [VERSION, tf.__version__], "inputs": digests, "parameters": fingerprint(parameters) or parameters}
-    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:32]
 
 
 class Checkpoints:

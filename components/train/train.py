@@ -17,6 +17,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 from components.runtime.data.storage import shown
 from components.runtime.errors import InputError
+from components.runtime.launch.fingerprints import attempt_key
 from components.runtime.module_file import distillation, keras_workers, loading, training_input, workers
 from components.runtime.module_file import hyperparameters as hyperparameter_files
 from components.runtime.module_file.keras_saving import servable_variables
@@ -92,7 +93,7 @@ def train(
         inputs = {"examples": transformed_examples, "graph": transform_graph, "schema": schema, "base": base_model}
         said = {"module_file": module_file, "hyperparameters_file": hyperparameters_file, "seed": seed}
         said |= {"train_steps": train_steps, "eval_steps": eval_steps, "custom_config": custom_config}
-        key = checkpoints.key(inputs | {"hyperparameters": hyperparameters}, said)
+        key = attempt_key(inputs | {"hyperparameters": hyperparameters}, said, [tf.__version__])
         kept = checkpoints.Checkpoints(asked.checkpoint_directory, key, history)
     started = time.monotonic()
     with (

@@ -10,15 +10,14 @@ import sys
 import tempfile
 import threading
 import time
-import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
-from components.runtime.errors import EXIT_TRANSIENT, InputError, StageError, TransientError, classify, known
-from components.runtime.launch.warm import die_with_parent
+from components.runtime.errors import EXIT_TRANSIENT, StageError, TransientError
+from components.runtime.launch.worker_forks import become, ended_by_signal, ending_as_worker, say
+from components.runtime.launch.worker_forks import fault as own_fault
 from components.runtime.module_file import workers
 from components.runtime.stage import progress
-from components.runtime.stage.executor import ERROR_PREFIX
 
 _NOTICED_SECONDS = 15.0
 """In which the chief has to see itself that a worker is gone; TensorFlow may wait for it where no signal ends that."""
@@ -48,7 +47,7 @@ def together(count: int) -> Iterator[None]:
         return
     if workers.count() > 1:
         # (TensorFlow would wait at a worker's exit for a chief that has gone.)
-        with _ending_as_worker() if workers.index() else contextlib.nullcontext(), _told_of_the_lost(None):
+        with ending_as_worker() if workers.index() else contextlib.nullcontext(), _told_of_the_lost(None):
             _find_each_other()
             yield
         return
@@ -58,8 +57,9 @@ def together(count: int) -> Iterator[None]:
         for index in range(1, count):
             # (TensorFlow is imported, which takes seconds, and has not begun to work: a fork is safe.)
             if (pid := os.fork()) == 0:
-                _become(addresses, index, Path(logs) / f"{index}.log")
-                with _ending_as_worker(), _told_of_the_lost(None):
+                become(Path(logs) / f"{index}.log")
+                os.environ[workers.VARIABLE] = workers.configuration(addresses, index)
+                with ending_as_worker(), _told_of_the_lost(None):
                     _find_each_other()
                     yield
             started[pid] = index
@@ -80,7 +80,7 @@ def _find_each_other() -> None:
 
     def give_up() -> None:
         minutes = round(_FOUND_SECONDS / 60)
-        _say(
+        say(
             f"not all of {workers.count()} workers were there within {minutes} minutes; see why their pods do not "
             "start or do not find each other (manifests/workers names them), and try again"
         )
@@ -98,12 +98,6 @@ def _find_each_other() -> None:
         late.cancel()
 
 
-def _say(error: str) -> None:
-    """The line by which a stage tells why it ends."""
-    sys.stderr.write(f"{ERROR_PREFIX}{error}\n")
-    sys.stderr.flush()
-
-
 def _listens(address: tuple[str, int]) -> bool:
     try:
         with socket.create_connection(address, timeout=5):
@@ -117,32 +111,6 @@ def _free_addresses(count: int) -> list[str]:
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
         return [f"127.0.0.1:{each.getsockname()[1]}" for each in sockets]
-
-
-def _become(addresses: list[str], index: int, log: Path) -> None:
-    die_with_parent()
-    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-    for number in (1, 2):
-        os.dup2(descriptor, number)
-    os.environ[workers.VARIABLE] = workers.configuration(addresses, index)
-
-
-@contextlib.contextmanager
-def _ending_as_worker() -> Iterator[None]:
-    """Ends this process with what is inside: what is around it belongs to the chief."""
-    code = 1
-    try:
-        yield
-        code = 0
-    except Exception as error:
-        if classify(error) is None:
-            traceback.print_exc()
-        _say(" ".join(str(known(error)).split()))
-        code = known(error).exit_code
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
 
 
 @contextlib.contextmanager
@@ -180,7 +148,7 @@ class _Children(threading.Thread):
         while not self._over.wait(0.2):
             self._look()
             if self._fault and not self._over.wait(_NOTICED_SECONDS):
-                _say(str(self._fault))
+                say(str(self._fault))
                 os._exit(self._fault.exit_code)
 
     def _look(self) -> None:
@@ -194,16 +162,12 @@ class _Children(threading.Thread):
                     del self._running[pid]
 
     def _described(self, index: int, code: int) -> StageError:
-        log = (self._logs / f"{index}.log").read_text(errors="replace")
-        sys.stderr.write(log)
+        log = self._logs / f"{index}.log"
+        sys.stderr.write(log.read_text(errors="replace"))
         who = f"worker {index} of {self._count}"
         if code < 0:
-            name = signal.Signals(-code).name
-            hint = "; the machine may be out of memory" if name == "SIGKILL" else ""
-            return TransientError(f"{who} was ended by {name}{hint}; they train together or not at all: try again")
-        said = [line.removeprefix(ERROR_PREFIX) for line in log.splitlines() if line.startswith(ERROR_PREFIX)]
-        kind = {65: InputError, EXIT_TRANSIENT: TransientError}.get(code, StageError)
-        return kind(f"{who}: {said[-1] if said else f'ended with exit code {code}'}")
+            return TransientError(f"{who} {ended_by_signal(code)}; they train together or not at all: try again")
+        return own_fault(who, code, log)
 
     def fault(self, seconds: float) -> StageError | None:
         """How a worker ended that did not end well; waits for so long."""

@@ -12,6 +12,8 @@ from components.tune.search import CUT_SHORT, FAILED, Search, Trial
 _COLUMNS = 3
 _DECADES = 50
 """A logarithmic axis that spans more than this factor is labelled at powers of ten only."""
+_NARROW = 0.015
+"""Part of the whole time below which a trial's bar has no room for its number."""
 _SCORE, _BEST, _FAILED = report.COLORS[0], report.COLORS[1], report.COLORS[4]
 _ENDED_BY = {
     "trials": "the budget of trials was spent",
@@ -20,13 +22,16 @@ _ENDED_BY = {
 }
 
 
-def page(search: Search, configuration: Mapping[str, Any], seconds: float, parameters: Mapping[str, Any]) -> str:
+def page(
+    search: Search, tuner: str, configuration: Mapping[str, Any], seconds: float, parameters: Mapping[str, Any]
+) -> str:
     """A self-contained page.
 
     Args:
       search: has ended, with at least one trial that has a score.
+      tuner: name of its kind.
       configuration: of the best trial's hyperparameters; tells which are on a logarithmic scale.
-      seconds: the search took.
+      seconds: the search took, of this attempt.
       parameters: what it was started with.
     """
     best = search.best
@@ -40,10 +45,12 @@ def page(search: Search, configuration: Mapping[str, Any], seconds: float, param
         ("trials", len(search.trials)),
         ("failed", len(failed)),
         ("cut short", cut),
-        ("tuner", type(search.tuner).__name__),
+        ("tuner", tuner),
         ("ended because", _ENDED_BY[search.ended_by]),
         ("seconds", round(seconds, 1)),
     ]
+    if search.workers > 1:
+        facts.append(("workers", search.workers))
     names = list(dict.fromkeys(name for trial in search.trials for name in trial.values))
     logarithmic = {
         entry["config"]["name"]
@@ -60,6 +67,8 @@ def page(search: Search, configuration: Mapping[str, Any], seconds: float, param
     ]
     if names:
         parts.append(report.section("Score by hyperparameter", _by_value(search, names, logarithmic)))
+    if search.workers > 1:
+        parts.append(report.section("Trials by worker", _by_worker(search)))
     parts.append(report.section("Trials", _table(search, best, names)))
     settings = [(name, str(value)) for name, value in parameters.items()]
     parts.append(report.section("Parameters", report.table(["parameter", "value"], settings)))
@@ -78,6 +87,10 @@ def _table(search: Search, best: Trial, names: Sequence[str]) -> report.Html:
     headers = ["trial", "", search.objective, *names, "steps", "seconds", "why it failed"]
     if not any(trial.message for trial in search.trials):
         headers, rows = headers[:-1], [row[:-1] for row in rows]
+    if search.workers > 1:
+        headers.insert(1, "worker")
+        for trial, row in zip(search.trials, rows, strict=True):
+            row.insert(1, trial.worker)
     return report.table(headers, rows)
 
 
@@ -103,6 +116,24 @@ def _by_trial(search: Search) -> report.Html:
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axis.legend(frameon=False)
     return report.drawing(figure, f"{search.objective} of every trial and the best so far")
+
+
+def _by_worker(search: Search) -> report.Html:
+    """When each worker ran which trial: where it is white, it waited, or was not there."""
+    figure = report.figure(9.8, 0.9 + 0.3 * search.workers)
+    axis = figure.subplots()
+    best, end = search.best, max(trial.begun + trial.seconds for trial in search.trials)
+    for trial in search.trials:
+        color = _BEST if trial is best else _FAILED if trial.state == FAILED else _SCORE
+        axis.barh(trial.worker, trial.seconds, left=trial.begun, height=0.7, color=color, edgecolor="white")
+        if trial.seconds > _NARROW * end:
+            middle = trial.begun + trial.seconds / 2
+            axis.text(middle, trial.worker, str(trial.number), ha="center", va="center", color="white")
+    axis.set_yticks(range(search.workers), [f"worker {index}" for index in range(search.workers)])
+    axis.set_ylim(search.workers - 0.5, -0.5)
+    axis.set_xlim(left=0)
+    axis.set_xlabel("seconds")
+    return report.drawing(figure, "which worker ran which trial, and when; the best and failed ones in other colours")
 
 
 def _by_value(search: Search, names: Sequence[str], logarithmic: set[str]) -> report.Html:

@@ -1,23 +1,21 @@
-"""Runs a user's Keras Tuner within a budget, and keeps account of its trials."""
+"""The account of a search: its trials, its budget, and the oracle of Keras Tuner that says what is tried next."""
 
 from __future__ import annotations
 
 import math
+import threading
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-import keras
-import keras_tuner
-import tensorflow as tf
-from keras_tuner.engine import base_tuner
+from keras_tuner.engine import oracle as oracles
+from keras_tuner.engine import trial as trials
 
-from components.runtime.errors import InputError, classify, operation_cause
+from components.runtime.errors import InputError, TransientError
 from components.runtime.stage import progress
+from components.tune.kept import Kept
 
-_MESSAGE_LENGTH = 300
 _INTERNAL = "tuner/"
 """Hyperband keeps its own bookkeeping among the hyperparameters, under this prefix."""
 
@@ -36,6 +34,8 @@ class Trial:
       steps: training steps made, over all executions of the trial.
       seconds: how long it took.
       message: why it failed, in one line.
+      worker: which one ran it, from 0.
+      begun: seconds after the search's beginning.
     """
 
     number: int
@@ -45,88 +45,193 @@ class Trial:
     steps: int
     seconds: float
     message: str = ""
+    worker: int = 0
+    begun: float = 0.0
+
+
+@dataclass(frozen=True)
+class Made:
+    """What a process has made of the trial that it runs.
+
+    Attributes:
+      steps: training steps so far.
+      loss: of the last one.
+      cut: whether it ends before its last step, because the time is up.
+      message: why it failed.
+    """
+
+    steps: int = 0
+    loss: float | None = None
+    cut: bool = False
+    message: str = ""
 
 
 @dataclass
+class _Running:
+    number: int
+    trial_id: str
+    begun: float
+    made: Made = field(default_factory=Made)
+
+
 class Search:
-    """A search and what came of it.
+    """A search and what came of it; threads may call it.
 
     Attributes:
-      tuner: the user's.
-      max_trials: trials at most; 0 for as many as the tuner makes.
+      oracle: the user's; nothing else calls its `create_trial` and `end_trial`.
+      lock: who has it changes the search, or its oracle, alone.
+      workers: how many run trials.
       seconds: time at most; 0 for no limit.
-      seed: what every trial's random numbers begin with, so that only the values of hyperparameters tell them apart.
       trials: those that have ended, in their order.
+      is_broken: whether the oracle has raised, after which it never answers another thread.
       ended_by: why no further trial was made: `trials`, `minutes`, or `tuner` (the search space is exhausted).
     """
 
-    tuner: base_tuner.BaseTuner
-    max_trials: int
-    seconds: float
-    seed: int
-    trials: list[Trial] = field(default_factory=list)
-    ended_by: str = "tuner"
+    def __init__(
+        self, oracle: oracles.Oracle, max_trials: int, seconds: float, *, workers: int = 1, kept: Kept | None = None
+    ) -> None:
+        """Sets the budget, and goes on from what is kept of an earlier attempt; nothing runs yet.
 
-    def __post_init__(self) -> None:
-        """Sets the budget; nothing runs yet."""
-        oracle = self.tuner.oracle
+        Args:
+          oracle: the user's.
+          max_trials: trials at most; 0 for as many as the tuner makes.
+          seconds: time at most, over all attempts; 0 for no limit.
+          workers: how many run trials.
+          kept: where it is kept for another attempt.
+        """
+        self.oracle = oracle
+        self.workers = workers
+        self.seconds = seconds
+        self.trials: list[Trial] = []
+        self.is_broken = False
+        self.ended_by = "tuner"
         self._own_failures: int = oracle.max_consecutive_failed_trials or 3
         # Failures are counted here: a bad corner of the space must not lose what was found elsewhere.
         oracle.max_consecutive_failed_trials = None
-        limits = [limit for limit in (self.max_trials, oracle.max_trials) if limit]
+        limits = [limit for limit in (max_trials, oracle.max_trials) if limit]
         oracle.max_trials = min(limits) if limits else None
         self._planned = oracle.max_trials
-        self._deadline = math.inf
-        self._number = self._steps = 0
-        self._begun = 0.0
-        self._cut = False
-        self._message = ""
+        self._create, self._end = oracle.create_trial, oracle.end_trial
+        self.lock = threading.RLock()
+        self._running: dict[int, _Running] = {}
+        self._stopped = False
+        self._lost: list[str] = []
+        self._kept = kept
+        self._begun = time.monotonic()
+        if kept and (document := kept.read()):
+            try:
+                self._restore(document)
+            except (KeyError, TypeError) as error:
+                progress.report(f"searching from the beginning: what is kept is of another version: {error!r}")
 
     @property
     def objective(self) -> str:
         """Name of what is optimised."""
-        return str(self.tuner.oracle.objective.name)
+        return str(self.oracle.objective.name)
 
     @property
     def direction(self) -> str:
         """`min` or `max`."""
-        return str(self.tuner.oracle.objective.direction)
+        return str(self.oracle.objective.direction)
 
     @property
     def best(self) -> Trial | None:
         """The trial with the best score, the first of equals; None where none has one."""
         scored = [trial for trial in self.trials if trial.score is not None]
         sign = -1 if self.direction == "max" else 1
-        return min(scored, key=lambda trial: sign * (trial.score or 0.0), default=None)
+        return min(scored, key=lambda trial: (sign * (trial.score or 0.0), trial.number), default=None)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether no trial runs and none will."""
+        with self.lock:
+            return self._stopped and not self._running and not self.oracle._retry_queue
+
+    @property
+    def seconds_left(self) -> float:
+        """Until the time is up; infinity where it has no limit."""
+        return self.seconds - self.passed if self.seconds else math.inf
+
+    @property
+    def passed(self) -> float:
+        """Seconds since the search began, without those between attempts."""
+        return time.monotonic() - self._begun
 
     def best_configuration(self) -> dict[str, Any]:
         """`HyperParameters.get_config()` of the best trial."""
         assert self.best is not None
-        trial_id = self.tuner.oracle.start_order[self.best.number - 1]
-        configuration: dict[str, Any] = self.tuner.oracle.trials[trial_id].hyperparameters.get_config()
+        trial_id = self.oracle.start_order[self.best.number - 1]
+        configuration: dict[str, Any] = self.oracle.trials[trial_id].hyperparameters.get_config()
         return configuration
 
-    def run(self, fit_kwargs: dict[str, Any]) -> None:
-        """Searches until the budget is spent or the tuner has no more to try.
+    def create(self, worker: int = 0) -> trials.Trial:
+        """The trial that a worker is to run next, or one that says that there is none, by its status."""
+        with self.lock:
+            if self.seconds_left <= 0 and (self.trials or self._running):
+                self.ended_by = "minutes"
+                # The oracle's own way to end: it makes no trial beyond this number.
+                self.oracle.max_trials = len(self.oracle.trials)
+                # (Private, read in keras-tuner 1.4.8; test_a_search_out_of_time_tries_nothing_again fails without it.)
+                self.oracle._retry_queue.clear()
+            trial = self._create(f"worker{worker}")
+            if trial.status == trials.TrialStatus.STOPPED:
+                self._stopped = True
+            elif trial.status == trials.TrialStatus.RUNNING:
+                number = self.oracle.start_order.index(trial.trial_id) + 1
+                self._running[worker] = _Running(number, trial.trial_id, self.passed)
+                self._save()
+                self._tell(f"trial {self.where(worker)}: {_told(_public(trial))}", force=True)
+            return trial
+
+    def step(self, worker: int, made: Made) -> None:
+        """Takes note of how far a trial is, and tells it now and then."""
+        with self.lock:
+            if running := self._running.get(worker):
+                running.made = made
+                self._tell(
+                    f"trial {self.where(worker)}: step {made.steps}",
+                    None if made.loss is None else {"loss": made.loss},
+                )
+
+    def end(self, worker: int, trial: trials.Trial, made: Made) -> None:
+        """Takes note of a trial's end.
 
         Args:
-          fit_kwargs: arguments of the tuner's `search`.
+          worker: which ran it.
+          trial: with its status; its metrics the oracle has already.
+          made: all of it.
 
         Raises:
-          InputError: every trial failed, or the tuner or a model cannot work at all.
-          TransientError: what may pass, such as a full disk.
+          InputError: so many trials have failed, and none had a score, that the search is given up.
         """
-        tuner, given = self.tuner, dict(fit_kwargs)
-        given.setdefault("verbose", 0)
-        if isinstance(tuner, keras_tuner.Tuner):
-            callbacks = given.get("callbacks") or []
-            given["callbacks"] = [_Watcher(self), *(callbacks if isinstance(callbacks, list | tuple) else [callbacks])]
-        tuner.pre_create_trial = self._before(tuner.pre_create_trial)
-        tuner.run_trial = self._running(tuner.run_trial)
-        tuner.on_trial_end = self._after(tuner.on_trial_end)
-        if self.seconds:
-            self._deadline = time.monotonic() + self.seconds
-        tuner.search(**given)
+        with self.lock:
+            self._end(trial)
+            running = self._running[worker]
+            # `trial` may be a copy: the oracle's own has the score and the final state.
+            ended = self.oracle.trials[trial.trial_id]
+            if ended.status in (trials.TrialStatus.COMPLETED, trials.TrialStatus.FAILED):
+                self._keep(ended, worker, running, made)
+            del self._running[worker]
+            self._save()
+            if self.best is None and len(self.trials) >= self._own_failures:
+                raise self._nothing_found()
+
+    def lose(self, worker: int, reason: str) -> None:
+        """Counts the trial of a worker that is gone as failed, if it ran one: that may have ended the worker."""
+        with self.lock:
+            if not self.is_broken and (running := self._running.get(worker)):
+                self._lost.append(reason)
+                trial = self.oracle.trials[running.trial_id]
+                trial.status, trial.message = trials.TrialStatus.FAILED, reason
+                self.end(worker, trial, replace(running.made, message=reason))
+
+    def finish(self) -> None:
+        """Says why the search ended.
+
+        Raises:
+          InputError: every trial failed, or there was none.
+          TransientError: every trial failed, and of some the worker was lost.
+        """
         if self.ended_by == "tuner" and self._planned and len(self.trials) >= self._planned:
             self.ended_by = "trials"
         if not self.trials:
@@ -134,163 +239,85 @@ class Search:
         if self.best is None:
             raise self._nothing_found()
 
-    @property
-    def out_of_time(self) -> bool:
-        """Whether the minutes are spent."""
-        return time.monotonic() >= self._deadline
+    def where(self, worker: int) -> str:
+        """The running trial, as a person counts."""
+        number = self._running[worker].number
+        counted = f"{number} of {self._planned}" if self._planned else f"{number}"
+        return f"{counted} (worker {worker})" if self.workers > 1 else counted
 
-    def step(self, count: int) -> None:
-        """Counts training steps of the running trial."""
-        self._steps += count
+    def forget(self) -> None:
+        """Removes what another attempt would go on from."""
+        if self._kept:
+            self._kept.forget()
 
-    def tell(self, text: str, values: Mapping[str, float] | None = None, *, force: bool = False) -> None:
+    def _tell(self, text: str, values: Mapping[str, float] | None = None, *, force: bool = False) -> None:
         """Tells how far the search is: in trials, or where only its time is limited, in seconds."""
         if self.seconds and not self._planned:
-            passed = time.monotonic() - (self._deadline - self.seconds)
-            progress.count(round(min(passed, self.seconds)), round(self.seconds), "seconds", text, values, force=force)
+            passed = min(self.passed, self.seconds)
+            progress.count(round(passed), round(self.seconds), "seconds", text, values, force=force)
         else:
             progress.count(len(self.trials), self._planned, "trials", text, values, force=force)
 
-    def cut(self) -> None:
-        """Notes that the running trial ends before its last step."""
-        self._cut = True
-
-    def _before(self, original: Callable[[], None]) -> Callable[[], None]:
-        def pre_create_trial() -> None:
-            oracle = self.tuner.oracle
-            if self.out_of_time and self.trials:
-                self.ended_by = "minutes"
-                # The oracle's own way to end: it makes no trial beyond this number.
-                oracle.max_trials = len(oracle.trials)
-                # (Private, read in keras-tuner 1.4.8; test_a_search_out_of_time_tries_nothing_again fails without it.)
-                oracle._retry_queue.clear()
-            original()
-
-        return pre_create_trial
-
-    def _running(self, original: Callable[..., Any]) -> Callable[..., Any]:
-        def run_trial(trial: Any, *args: Any, **kwargs: Any) -> Any:
-            self._number = self.tuner.oracle.start_order.index(trial.trial_id) + 1
-            self._steps, self._cut, self._message = 0, False, ""
-            self._begun = time.monotonic()
-            self.tell(f"trial {self.where}: {_told(_public(trial))}", force=True)
-            keras.utils.set_random_seed(self.seed)
-            try:
-                return original(trial, *args, **kwargs)
-            except Exception as error:
-                known = classify(error)
-                if known is not None:
-                    # A full disk, or data that cannot be read: no other hyperparameters help.
-                    raise keras_tuner.errors.FatalError(str(known)) from known
-                self._message = _one_line(error)
-                raise
-
-        return run_trial
-
-    def _after(self, original: Callable[[Any], None]) -> Callable[[Any], None]:
-        def on_trial_end(trial: Any) -> None:
-            original(trial)
-            # `trial` may be a copy: the oracle's own has the score and the final state.
-            ended = self.tuner.oracle.trials[trial.trial_id]
-            if ended.status not in ("COMPLETED", "FAILED"):
-                return  # It will be tried again.
-            self._keep(ended)
-
-        return on_trial_end
-
-    @property
-    def where(self) -> str:
-        """The running trial, as a person counts."""
-        return f"{self._number} of {self._planned}" if self._planned else f"{self._number}"
-
-    def _keep(self, ended: Any) -> None:
-        score = ended.score if ended.status == "COMPLETED" else None
-        message = self._message
+    def _keep(self, ended: trials.Trial, worker: int, running: _Running, made: Made) -> None:
+        score = ended.score if ended.status == trials.TrialStatus.COMPLETED else None
+        message = made.message
         if score is not None and not math.isfinite(score):
             score, message = None, f"{self.objective} is {score}"
         elif score is None and not message:
             message = f"{self.objective} is not a number"
-        state = FAILED if score is None else CUT_SHORT if self._cut else COMPLETED
-        seconds = time.monotonic() - self._begun
-        trial = Trial(self._number, state, score, _public(ended), self._steps, seconds, message)
-        self.trials.append(trial)
+        state = FAILED if score is None else CUT_SHORT if made.cut else COMPLETED
+        seconds = self.passed - running.begun
+        trial = Trial(running.number, state, score, _public(ended), made.steps, seconds, message, worker, running.begun)
+        self.trials = sorted([*self.trials, trial], key=lambda each: each.number)
         if score is None:
-            self.tell(f"trial {self.where} failed: {message}", force=True)
+            self._tell(f"trial {self.where(worker)} failed: {message}", force=True)
         else:
             assert self.best is not None
-            self.tell(
-                f"trial {self.where}{', cut short' if self._cut else ''}: {self.objective} {score:.5g}, "
+            self._tell(
+                f"trial {self.where(worker)}{', cut short' if made.cut else ''}: {self.objective} {score:.5g}, "
                 f"best {self.best.score:.5g} (trial {self.best.number})",
                 force=True,
             )
-        if self.best is None and len(self.trials) >= self._own_failures:
-            raise self._nothing_found()
 
-    def _nothing_found(self) -> InputError:
-        count = len(self.trials)
-        return InputError(
-            f"all {count} trials failed, so there are no best hyperparameters; the first: "
+    def _nothing_found(self) -> InputError | TransientError:
+        # What failed stays failed: the next attempt begins anew.
+        self.forget()
+        kind = TransientError if self._lost else InputError
+        return kind(
+            f"all {len(self.trials)} trials failed, so there are no best hyperparameters; the first: "
             f"{self.trials[0].message}; with {_told(self.trials[0].values)}"
         )
 
+    def _save(self) -> None:
+        if self._kept:
+            self._kept.write(
+                {
+                    "seconds": self.passed,
+                    "trials": [asdict(trial) for trial in self.trials],
+                    "oracle": self.oracle.get_state(),
+                    "tried": [trial.get_state() for trial in self.oracle.trials.values()],
+                }
+            )
 
-class _Watcher(keras.callbacks.Callback):
-    """Ends a trial that is out of time or has diverged, and counts its steps."""
-
-    def __init__(self, search: Search) -> None:
-        super().__init__()
-        self._search = search
-        self._batch = -1
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> _Watcher:
-        """Keras Tuner copies callbacks for each trial; the search is one."""
-        return _Watcher(self._search)
-
-    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        self._batch = -1
-
-    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        self._search.step(batch - self._batch)
-        self._batch = batch
-        loss = float((logs or {}).get("loss", 0.0))
-        if not math.isfinite(loss):
-            raise keras_tuner.errors.FailedTrialError(f"diverged: loss is {loss}")
-        self._search.tell(f"trial {self._search.where}: step {self._search._steps}", {"loss": loss})
-        if self._search.out_of_time and not self._is_last(batch):
-            self._search.cut()
-            self.model.stop_training = True
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        if self._search.out_of_time and epoch + 1 < (self.params.get("epochs") or 1):
-            self._search.cut()
-            self.model.stop_training = True
-
-    def _is_last(self, batch: int) -> bool:
-        steps = self.params.get("steps")
-        return steps is not None and batch + 1 >= steps
+    def _restore(self, document: Mapping[str, Any]) -> None:
+        tried = [trials.Trial.from_state(state) for state in document["tried"]]
+        ended, seconds = [Trial(**each) for each in document["trials"]], float(document["seconds"])
+        self.oracle.trials = {trial.trial_id: trial for trial in tried}
+        self.oracle.set_state(document["oracle"])
+        # As Keras Tuner's own `reload` has it; the queue is taken from its end.
+        again = sorted((trial.trial_id for trial in self.oracle.ongoing_trials.values()), reverse=True)
+        self.oracle._retry_queue.extend(again)
+        self.oracle.ongoing_trials = {}
+        self.trials = ended
+        self._begun -= seconds
+        running = f", {len(again)} that ran when it ended begin again" if again else ""
+        progress.report(f"going on with the search: {len(self.trials)} trials have ended{running}")
 
 
-def keep_inside(tuner: base_tuner.BaseTuner, folder: Path) -> None:
-    """Has a tuner write its trials below a folder, whatever directory it was made with."""
-    if not Path(tuner.project_dir).absolute().is_relative_to(folder):
-        tuner.directory = str(folder)
-        # (Private, read in keras-tuner 1.4.8;
-        # test_a_tuner_with_a_folder_of_its_own_is_brought_into_the_stages fails without it.)
-        tuner.oracle._set_project_dir(tuner.directory, tuner.project_name)
-
-
-def _public(trial: Any) -> dict[str, Any]:
+def _public(trial: trials.Trial) -> dict[str, Any]:
     values = trial.hyperparameters.values.items()
     return {name: value for name, value in values if not name.startswith(_INTERNAL)}
 
 
 def _told(values: dict[str, Any]) -> str:
     return ", ".join(f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in values.items()) or "defaults"
-
-
-def _one_line(error: Exception) -> str:
-    message = operation_cause(error.message) if isinstance(error, tf.errors.OpError) else str(error)
-    message = " ".join(message.split())
-    if len(message) > _MESSAGE_LENGTH:
-        message = f"{message[:_MESSAGE_LENGTH]}…"
-    return message if isinstance(error, keras_tuner.errors.FailedTrialError) else f"{type(error).__name__}: {message}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import tempfile
@@ -13,17 +12,22 @@ from typing import Any
 # TensorFlow Transform, which most modules import, would turn `tf.keras` into Keras 2.
 os.environ["TF_USE_LEGACY_KERAS"] = "0"
 
-import keras
+import keras_tuner
+import tensorflow as tf
 from keras_tuner.engine import base_tuner
 
 from components.runtime.errors import InputError
-from components.runtime.module_file import loading, training_input
+from components.runtime.launch.fingerprints import attempt_key
+from components.runtime.module_file import loading, training_input, workers
 from components.runtime.module_file.hyperparameters import BEST_FILE
 from components.runtime.stage import progress
 from components.runtime.stage.artifacts import InputArtifact, OutputArtifact
 from components.runtime.text.redaction import redact
+from components.tune import remote, trial_workers, tuners
+from components.tune.kept import Kept
 from components.tune.page import page
-from components.tune.search import CUT_SHORT, FAILED, Search, keep_inside
+from components.tune.search import CUT_SHORT, FAILED, Search
+from components.tune.trials import Here, Runner, keep_inside
 
 TRIALS_FILE = "trials.json"
 
@@ -54,7 +58,7 @@ def tune(
       train_steps: `fn_args.train_steps`, at least 1.
       eval_steps: `fn_args.eval_steps`; 0 for the whole split.
       seed: of the search, and of Python, NumPy and TensorFlow in every trial.
-      custom_config: `fn_args.custom_config`.
+      custom_config: `fn_args.custom_config`; without how the search runs, of how many workers.
       max_trials: trials at most; 0 for as many as the tuner itself makes.
       max_minutes: minutes at most; 0 for no limit. The search keeps the best trial so far.
       best_hyperparameters: gets `best_hyperparameters.txt`.
@@ -64,6 +68,7 @@ def tune(
 
     Raises:
       InputError: an argument, the module, the data or every trial is at fault.
+      TransientError: no worker of several is left.
     """
     training_input.check(transformed_examples, train_steps, eval_steps, seed)
     training_input.quieten()
@@ -71,27 +76,56 @@ def tune(
         raise InputError(f"max_trials is {max_trials}; set it to at least 1, or to 0 to leave it to the tuner")
     if not 0 <= max_minutes < float("inf"):
         raise InputError(f"max_minutes is {max_minutes}; set it to some minutes, or to 0 for no limit")
-    tuner_fn = loading.load_function(module_file, "tuner_fn")
-    keras.utils.set_random_seed(seed)
+    asked = workers.options(custom_config, "tune")
+    handed_on = {name: value for name, value in custom_config.items() if name != workers.KEY}
+    parameters = {
+        "max_trials": max_trials,
+        "max_minutes": max_minutes,
+        "train_steps": train_steps,
+        "eval_steps": eval_steps,
+        "seed": seed,
+        "custom_config": handed_on,
+    }
+    kept = None
+    if asked.checkpoint_directory:
+        inputs = {"examples": transformed_examples, "graph": transform_graph, "schema": schema}
+        # (With another number of workers it is the same search.)
+        key = attempt_key(inputs, parameters | {"module_file": module_file}, [tf.__version__, keras_tuner.__version__])
+        kept = Kept(asked.checkpoint_directory, key)
     started = time.monotonic()
     # A tuner keeps its trials, weights included, in a folder: without one of its own that is where it runs.
-    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
-        scratch = Path(folder).resolve()
-        fn_args = training_input.fn_args(
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        trial_workers.together(asked.workers, Path(folder).resolve()) as part,
+    ):
+        shared = scratch = Path(folder).resolve()
+        if isinstance(part, trial_workers.Worker):
+            scratch = shared / f"worker-{part.index}"
+            scratch.mkdir()
+        with tuners.made(
             transformed_examples,
             transform_graph,
             schema,
-            train_steps,
-            eval_steps,
-            working_dir=str(scratch),
-            model_run_dir=str(scratch / "runs"),
-            serving_model_dir=str(scratch / "serving"),
-            custom_config=custom_config,
-        )
-        tuner, fit_kwargs = _checked(loading.call(tuner_fn, fn_args), module_file)
-        keep_inside(tuner, scratch)
-        search = Search(tuner, max_trials, max_minutes * 60, seed)
-        loading.call_for(tuner_fn, search.run, fit_kwargs)
+            module_file=module_file,
+            train_steps=train_steps,
+            eval_steps=eval_steps,
+            seed=seed,
+            custom_config=handed_on,
+            scratch=scratch,
+        ) as made:
+            tuner = made.tuner
+            keep_inside(tuner, (kept.folder if kept else shared) / "trials")
+            if isinstance(part, trial_workers.Worker):
+                _check_shared(tuner, part, kept)
+                loading.call_for(made.tuner_fn, remote.run, made, seed, part)
+                return
+            search = Search(tuner.oracle, max_trials, max_minutes * 60, workers=part.count if part else 1, kept=kept)
+            if part:
+                search.oracle.verbose = made.fit_kwargs.get("verbose", 0)
+                part.run(search)
+            else:
+                loading.call_for(made.tuner_fn, Runner(made, seed, Here(search)).run)
+            search.finish()
     seconds = time.monotonic() - started
     best = search.best
     assert best is not None
@@ -99,7 +133,7 @@ def tune(
     configuration = search.best_configuration()
     (best_hyperparameters.directory() / BEST_FILE).write_text(json.dumps(configuration, indent=1) + "\n")
     best_hyperparameters.metadata |= {"values": best.values, "objective": search.objective, "score": best.score}
-    _write_trials(trials, search)
+    _write_trials(trials, search, type(tuner).__name__)
     failed = sum(trial.state == FAILED for trial in search.trials)
     trials.metadata |= {"trials": len(search.trials), "failed": failed}
     metrics.metadata |= {
@@ -110,40 +144,25 @@ def tune(
         "cut_short_trials": sum(trial.state == CUT_SHORT for trial in search.trials),
         "seconds": round(seconds, 3),
     }
-    parameters = {
-        "max_trials": max_trials,
-        "max_minutes": max_minutes,
-        "train_steps": train_steps,
-        "eval_steps": eval_steps,
-        "seed": seed,
-        "custom_config": custom_config,
-    }
-    report.path.write_text(page(search, configuration, seconds, redact(parameters)), encoding="utf-8")
+    report.path.write_text(
+        page(search, type(tuner).__name__, configuration, seconds, redact(parameters)), encoding="utf-8"
+    )
+    search.forget()
     progress.report(
         f"{len(search.trials)} trials, {failed} of them failed; best {search.objective} {best.score:.5g} in trial "
         f"{best.number}"
     )
 
 
-def _checked(result: Any, module_file: str) -> tuple[base_tuner.BaseTuner, dict[str, Any]]:
-    try:
-        tuner, fit_kwargs = result
-    except (TypeError, ValueError):
+def _check_shared(tuner: base_tuner.BaseTuner, worker: trial_workers.Worker, kept: Kept | None) -> None:
+    if worker.apart and not kept and isinstance(tuner, keras_tuner.Hyperband):
         raise InputError(
-            f"{module_file}: tuner_fn returned a {type(result).__name__}, expected TunerFnResult(tuner, fit_kwargs)"
-        ) from None
-    if not isinstance(tuner, base_tuner.BaseTuner):
-        raise InputError(
-            f"{module_file}: the tuner that tuner_fn returned is a {type(tuner).__name__}, expected one of Keras Tuner"
+            "Hyperband trains on from the weights of earlier trials, which its workers in other pods do not see; set "
+            "tune.checkpoint_directory to a folder of the volume, or tune.workers to 1"
         )
-    if not isinstance(fit_kwargs, dict):
-        raise InputError(
-            f"{module_file}: the fit_kwargs that tuner_fn returned are a {type(fit_kwargs).__name__}, expected a dict"
-        )
-    return tuner, fit_kwargs
 
 
-def _write_trials(trials: OutputArtifact, search: Search) -> None:
+def _write_trials(trials: OutputArtifact, search: Search, tuner: str) -> None:
     """Writes the table; without times, so that the same search gives the same bytes."""
     rows = [
         {
@@ -154,12 +173,13 @@ def _write_trials(trials: OutputArtifact, search: Search) -> None:
             "values": trial.values,
             "message": trial.message,
         }
+        | ({"worker": trial.worker} if search.workers > 1 else {})
         for trial in search.trials
     ]
     document = {
         "objective": search.objective,
         "direction": search.direction,
-        "tuner": type(search.tuner).__name__,
+        "tuner": tuner,
         "ended_by": search.ended_by,
         "best_trial": search.best.number if search.best else None,
         "trials": rows,

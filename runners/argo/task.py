@@ -71,11 +71,11 @@ class Tasks:
     def dag_tasks(self, tasks: Sequence[TaskSpec]) -> list[dict[str, Any]]:
         """The nodes of these tasks in the DAG: that of their pod, and those before or beside it that it needs.
 
-        Before it are those of what waits for a person, beside it the workers of a training.
+        Before it are those of what waits for a person, beside it the other workers of a training or a search.
         """
         node = self._dag_task(tasks)
         if (several := worker_pods.count(tasks)) > 1:
-            return worker_pods.dag_tasks(node, several)
+            return worker_pods.dag_tasks(node, tasks[0].stage, several)
         return suspending.dag_tasks(node, plain=self._plain) if suspending.suspends(tasks) else [node]
 
     @property
@@ -148,7 +148,7 @@ class Tasks:
         """The templates of the nodes of `dag_tasks`."""
         template = self._template(tasks)
         if (several := worker_pods.count(tasks)) > 1:
-            return worker_pods.templates(template, several)
+            return worker_pods.templates(template, tasks[0].stage, several)
         return suspending.templates(template, OUTPUTS) if suspending.suspends(tasks) else [template]
 
     def _template(self, tasks: Sequence[TaskSpec]) -> dict[str, Any]:

@@ -34,6 +34,7 @@ COMMANDS = {
     "kubeflow": ("runners.commands.kubeflow:kubeflow", "Upload, run, follow and schedule on Kubeflow Pipelines."),
     "argo": ("runners.commands.argo:argo", "Submit, follow and stop Workflows on plain Argo."),
     "airflow": ("runners.commands.airflow:airflow", "Export a model's pipeline as an Airflow DAG."),
+    "katib": ("runners.commands.katib:katib", "Export a model's search for hyperparameters to Katib."),
     "vertex": ("runners.commands.vertex:vertex", "Submit, follow and schedule on Vertex AI Pipelines."),
     "runs": ("runners.commands.runs:runs", "List the runs, the newest first."),
     "versions": ("runners.commands.versions:versions", "List a model's versions: served, blessed, labels, releases."),

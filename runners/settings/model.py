@@ -43,10 +43,12 @@ from runners.settings.stages import (
     Transform,
     Tune,
     Validate,
+    execution,
 )
 from runners.settings.watching import Watch
 
 _NOT_ARGUMENTS = {
+    "tune": {"workers", "checkpoint_directory"},
     "train": {"train_steps", "eval_steps", "warm_start", "distil", "workers", "checkpoint_directory"},
     "choose": {"push"},
     "ingest": {"query"},
@@ -278,7 +280,7 @@ class Settings(Section):
             arguments["custom_config"] = arguments["custom_config"] | {"distil": said}
         if stage == "query" and "path" in (source := arguments["source"]):
             arguments["source"] = source | {"path": self._place_for_stages(source["path"])}
-        if stage == "train" and (said := self.train.execution()):
+        if stage in ("train", "tune") and (said := execution(section)):
             arguments["custom_config"] = arguments["custom_config"] | {"execution": said}
         for name, value in arguments.items():
             if stage == "tune" and name == "module_file" and not value:

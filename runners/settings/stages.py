@@ -172,6 +172,12 @@ class Transform(Section):
     on_not_finite: Literal["warn", "fail"] = "warn"
 
 
+def execution(section: Tune | Train) -> dict[str, Any]:
+    """How a training or a search runs, as far as that is said; the stage takes it from its custom_config."""
+    said = {"workers": section.workers, "checkpoint_directory": section.checkpoint_directory}
+    return {name: value for name, value in said.items() if value != type(section).model_fields[name].default}
+
+
 class Tune(Section):
     """The search for hyperparameters before the training; without this section there is none."""
 
@@ -183,6 +189,8 @@ class Tune(Section):
     custom_config: dict[str, Any] = {}
     max_trials: int = Field(default=10, ge=0)
     max_minutes: float = Field(default=30.0, ge=0, allow_inf_nan=False)
+    workers: PositiveInt = 1
+    checkpoint_directory: str = ""
 
 
 class Distil(Section):
@@ -210,11 +218,6 @@ class Train(Section):
     distil: Distil | None = None
     workers: PositiveInt = 1
     checkpoint_directory: str = ""
-
-    def execution(self) -> dict[str, Any]:
-        """How it runs, as far as that is said; the stage takes it from its custom_config."""
-        said = {"workers": self.workers, "checkpoint_directory": self.checkpoint_directory}
-        return {name: value for name, value in said.items() if value != type(self).model_fields[name].default}
 
 
 class Evaluate(Section):

@@ -43,6 +43,7 @@ What `models/<name>/settings.yaml` can say; every key may be left out.
 | `train` | also `warm_start`, `distil`: start from the last blessed model, learn from it: [training.md](training.md) |
 | | and `workers`, `checkpoint_directory`: by several processes, and on after a fault: the same |
 | `tune`, `explain`, `infra_validate`, `export`, `approve` | the same; only with it is there the stage |
+| | and `workers`, `checkpoint_directory` of tune: trials beside each other, and on after a kill: the same |
 | `model_card`, `canary`, `push_hub`, `push_vertex`, `notify` | the same |
 | `serving` | how `./millrace serve` serves the model here: `log`, off without ([feedback.md](feedback.md)) |
 | `bulk_infer` | what `./millrace infer` does where it is not told: see [bulk-inference.md](bulk-inference.md) |

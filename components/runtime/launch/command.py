@@ -220,7 +220,7 @@ def _run_tasks(arguments: argparse.Namespace, root: Path, bucket: BucketRoot | N
     if arguments.status:
         status = final_status.of_workflow(root, arguments.run, arguments.status, arguments.failures, parameters)
     run: StageRunner = run_stage
-    if number := workers.index():
+    if number := workers.index() or workers.index(workers.SEARCH_VARIABLE):
         scheduled = arguments.scheduled or arguments.started
         task = read_task(root, arguments.run, arguments.task[0], parameters, executions, status, scheduled)
         _work_along(root, task, bucket, number)
@@ -251,7 +251,7 @@ def _run_tasks(arguments: argparse.Namespace, root: Path, bucket: BucketRoot | N
 
 
 def _work_along(root: Path, task: Task, bucket: BucketRoot | None, number: int) -> None:
-    """Runs the stage as one of the workers of a training whose chief is another pod, unless that has it already."""
+    """Runs the stage as one of the workers of a task whose chief is another pod, unless that has it already."""
     if record := _found(root, task, bucket, ""):
         progress.report(f"{FROM_CACHE} {record['run']}")
         return

@@ -16,16 +16,19 @@
 from __future__ import annotations
 
 import datetime
+import hashlib
+import json
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from components.runtime import VERSION
 from components.runtime.data.span_patterns import is_in_spans
 from components.runtime.errors import StageError
 from components.runtime.launch import module_code
-from components.runtime.stage.artifacts import content_digest, content_files
+from components.runtime.stage.artifacts import InputArtifact, content_digest, content_files
 
 WORKING_DIRECTORY = Path(__file__).parents[3]
 """That of every stage, here and in the images: the folder that has `components` in it."""
@@ -59,6 +62,22 @@ def fingerprint(parameters: Mapping[str, Any]) -> dict[str, Any] | None:
     except (_UnknownContent, StageError, OSError):
         # The stage will say what is wrong with it.
         return None
+
+
+def attempt_key(
+    inputs: Mapping[str, InputArtifact | None], parameters: Mapping[str, Any], libraries: Sequence[str]
+) -> str:
+    """Tells work apart that a later attempt may go on with: only where data, code and settings are the same.
+
+    Args:
+      inputs: of the stage, those that it has.
+      parameters: of the stage.
+      libraries: versions of what computes.
+    """
+    digests = {name: artifact.metadata.get("digest", artifact.uri) for name, artifact in inputs.items() if artifact}
+    code = [VERSION, *libraries]
+    said = {"code": code, "inputs": digests, "parameters": fingerprint(parameters) or parameters}
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:32]
 
 
 def named_paths(value: Any, folders: Sequence[Path] = (WORKING_DIRECTORY,)) -> Iterator[Path]:

@@ -1,7 +1,8 @@
-"""Training by several processes, here or on several machines: which of them this one is, and what they share.
+"""Training and tuning by several processes, here or on several machines: which of them this one is, what they share.
 
-`TF_CONFIG` says so, in the form of TensorFlow's TFConfigClusterResolver: `{"cluster": {"worker": [HOST:PORT, ...]},
-"task": {"type": "worker", "index": N}}`. The worker 0 is the chief, which writes the model.
+A variable says so, in the form of TensorFlow's TFConfigClusterResolver: `{"cluster": {"worker": [HOST:PORT, ...]},
+"task": {"type": "worker", "index": N}}`. The worker 0 is the chief, which writes what comes of it. Of a training it is
+`TF_CONFIG`; the workers of a search have another one, for each trains on its own.
 """
 
 from __future__ import annotations
@@ -20,20 +21,24 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 KEY = "execution"
-"""In the custom_config of the stage train, which takes it out before `run_fn` sees the rest."""
+"""In the custom_config of train and tune, which take it out before the user's function sees the rest."""
 
 CHECKPOINT_DIRECTORY = "checkpoint_directory"
 VARIABLE = "TF_CONFIG"
+SEARCH_VARIABLE = "MILLRACE_SEARCH"
+"""Of the stage tune; the first address is that of the search, which hands out trials."""
+VARIABLES = {"train": VARIABLE, "tune": SEARCH_VARIABLE}
+"""By the stages that may have several workers."""
 
 _TASK = re.compile(r"/task:(\d+)")
 
 
 @dataclass(frozen=True)
 class Options:
-    """How a training runs, which changes neither its data nor its network.
+    """How a training or a search runs, which changes neither its data nor its network.
 
     Attributes:
-      workers: processes that train together; each takes a batch of every step.
+      workers: processes that train together, each a batch of every step, or that try trials beside each other.
       checkpoint_directory: where it leaves what another attempt goes on from; none are written where empty.
     """
 
@@ -41,8 +46,8 @@ class Options:
     checkpoint_directory: str = ""
 
 
-def options(custom_config: Mapping[str, Any]) -> Options:
-    """What a custom_config of the stage train asks for.
+def options(custom_config: Mapping[str, Any], stage: str = "train") -> Options:
+    """What a custom_config of a stage asks for.
 
     Raises:
       InputError: a key that there is not, or a value of another kind.
@@ -51,19 +56,19 @@ def options(custom_config: Mapping[str, Any]) -> Options:
     known = Options.__dataclass_fields__
     if not isinstance(given, Mapping):
         raise InputError(
-            f"train: {KEY} of custom_config is the stage's own; expected workers and {CHECKPOINT_DIRECTORY}"
+            f"{stage}: {KEY} of custom_config is the stage's own; expected workers and {CHECKPOINT_DIRECTORY}"
         )
     if unknown := sorted(set(given) - known.keys()):
         near = did_you_mean(str(unknown[0]), known)
-        raise InputError(f"train: no option {unknown[0]!r}{near}; there are {', '.join(known)}")
+        raise InputError(f"{stage}: no option {unknown[0]!r}{near}; there are {', '.join(known)}")
     # (KFP hands numbers on as floats.)
     workers = given.get("workers", 1)
     if isinstance(workers, bool) or not isinstance(workers, int | float) or workers != int(workers) or workers < 1:
-        raise InputError(f"train.workers: expected a whole number of at least 1, not {workers!r}")
+        raise InputError(f"{stage}.workers: expected a whole number of at least 1, not {workers!r}")
     directory = str(given.get(CHECKPOINT_DIRECTORY, ""))
     if "://" in directory:
         raise InputError(
-            f"train.{CHECKPOINT_DIRECTORY} is {directory}: expected a folder of a disk that all workers see, such as "
+            f"{stage}.{CHECKPOINT_DIRECTORY} is {directory}: expected a folder of a disk that all workers see, such as "
             "the volume of the pipeline root"
         )
     return Options(int(workers), directory)
@@ -74,28 +79,28 @@ def configuration(addresses: Sequence[str], index: int) -> str:
     return json.dumps({"cluster": {"worker": list(addresses)}, "task": {"type": "worker", "index": index}})
 
 
-def count() -> int:
-    """How many processes train together; 1 where nobody says."""
-    return len(_configured().get("cluster", {}).get("worker", [])) or 1
+def count(variable: str = VARIABLE) -> int:
+    """How many processes work together; 1 where nobody says."""
+    return len(_configured(variable).get("cluster", {}).get("worker", [])) or 1
 
 
-def index() -> int:
+def index(variable: str = VARIABLE) -> int:
     """Which of them this one is; 0 is the chief, and who is alone."""
-    return int(_configured().get("task", {}).get("index", 0))
+    return int(_configured(variable).get("task", {}).get("index", 0))
 
 
-def chief() -> tuple[str, int]:
+def chief(variable: str = VARIABLE) -> tuple[str, int]:
     """Host and port of the worker 0."""
-    host, _, port = str(_configured()["cluster"]["worker"][0]).rpartition(":")
+    host, _, port = str(_configured(variable)["cluster"]["worker"][0]).rpartition(":")
     return host, int(port)
 
 
-def _configured() -> dict[str, Any]:
-    text = os.environ.get(VARIABLE, "")
+def _configured(variable: str) -> dict[str, Any]:
+    text = os.environ.get(variable, "")
     try:
         found = json.loads(text) if text else {}
     except json.JSONDecodeError:
-        raise InputError(f"{VARIABLE} of the environment is not JSON: unset it, or mend it") from None
+        raise InputError(f"{variable} of the environment is not JSON: unset it, or mend it") from None
     return found if isinstance(found, dict) else {}
 
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from components.runtime.errors import InputError
+from components.runtime.launch.fingerprints import attempt_key
 from components.runtime.module_file import workers
-from components.train import checkpoints
 from tests.components.train import training_support as support
 from tests.components.train.training_support import Prepared
 
@@ -120,8 +120,8 @@ def test_trainings_that_differ_have_checkpoints_of_their_own(tmp_path: Path) -> 
     module.write_text("def run_fn(fn_args): pass\n")
 
     def key(seed: int = 1, **execution: Any) -> str:
-        return checkpoints.key(
-            {}, {"module_file": str(module), "seed": seed, "custom_config": {"execution": execution}}
+        return attempt_key(
+            {}, {"module_file": str(module), "seed": seed, "custom_config": {"execution": execution}}, []
         )
 
     first = key(workers=2, checkpoint_directory=str(tmp_path))

@@ -17,26 +17,8 @@ from components.runtime.stage import executor
 from tests.components.train import training_support
 from tests.components.train.training_support import Prepared
 from tests.components.tune import tuning_support as support
+from tests.components.tune.tuning_support import HEAD
 
-HEAD = """
-import time
-import keras
-import keras_tuner
-import numpy as np
-import tensorflow as tf
-from tfx.v1.components import TunerFnResult
-
-x, y = np.linspace(-1, 1, 256, dtype="float32")[:, None], np.linspace(-2, 2, 256, dtype="float32")[:, None]
-
-def build(hp):
-    rate = hp.Float("rate", 1e-3, 1.0, sampling="log")
-    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
-    model.compile(keras.optimizers.SGD(rate), "mse")
-    return model
-
-def result(tuner, **more):
-    return TunerFnResult(tuner=tuner, fit_kwargs={"x": x, "y": y, "validation_data": (x, y), "verbose": 0} | more)
-"""
 RANDOM = """
 def tuner_fn(fn_args):
     return result(keras_tuner.RandomSearch(build, "val_loss", max_trials=50, directory=fn_args.working_dir))
@@ -168,10 +150,10 @@ made = []
 def fragile(hp):
     made.append(1)
     model = build(hp)
-    if len(made) - 1 == 1:  # Keras Tuner builds once more, to learn the search space.
+    if len(made) == 2:  # Before each trial Keras Tuner builds once more, to learn the search space.
         message = "OOM when allocating tensor with shape[9]\\n\\t [[{{node a}}]]"
         raise tf.errors.ResourceExhaustedError(None, None, message)
-    if len(made) - 1 == 3:
+    if len(made) == 6:
         model.compile(keras.optimizers.SGD(1e30), "mse")  # diverges
     return model
 

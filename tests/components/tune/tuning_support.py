@@ -14,6 +14,27 @@ from components.tune.tune import tune
 from tests.components.train.training_support import Prepared
 from tests.support import executor_input
 
+HEAD = """
+import time
+import keras
+import keras_tuner
+import numpy as np
+import tensorflow as tf
+from tfx.v1.components import TunerFnResult
+
+x, y = np.linspace(-1, 1, 256, dtype="float32")[:, None], np.linspace(-2, 2, 256, dtype="float32")[:, None]
+
+def build(hp):
+    rate = hp.Float("rate", 1e-3, 1.0, sampling="log")
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    model.compile(keras.optimizers.SGD(rate), "mse")
+    return model
+
+def result(tuner, **more):
+    return TunerFnResult(tuner=tuner, fit_kwargs={"x": x, "y": y, "validation_data": (x, y), "verbose": 0} | more)
+"""
+"""A user's module without its tuner_fn."""
+
 OUTPUTS = ["best_hyperparameters", "trials", "metrics", "report"]
 
 

@@ -1,4 +1,4 @@
-"""Trainings with several workers on Argo: the pods, their names, and what runs in them."""
+"""Trainings and searches with several workers on Argo: the pods, their names, and what runs in them."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from runners.commands.compile import compile_pipeline
 from runners.compiled import training_workers
 from runners.compiled.ir import documents
 from runners.settings.model import Settings, load
+from runners.settings.stages import Tune
 from scripts.data import taxi_trips
 from tests.manifest_support import MANIFESTS
 from tests.runners.argo.argo_executor import Ended, Execution, Subprocesses
@@ -27,6 +28,10 @@ from tests.runners.compiled_models import digest
 def settings(model: str = "taxi", **train: Any) -> Settings:
     found = load(model)
     return found.model_copy(update={"train": found.train.model_copy(update=train)})
+
+
+def tuned(**tune: Any) -> Settings:
+    return load("taxi").model_copy(update={"tune": Tune(module_file="model.py", **tune)})
 
 
 def workflow(given: Settings) -> dict[str, Any]:
@@ -39,28 +44,37 @@ def of_three() -> dict[str, Any]:
     return workflow(settings(workers=3, checkpoint_directory="/data/checkpoints"))
 
 
-def test_every_worker_has_a_pod_with_a_name_that_the_others_know(of_three: dict[str, Any]) -> None:
-    templates = {each["name"]: each for each in of_three["spec"]["templates"]}
-    pods = [templates[name] for name in ("train", "train-worker-1", "train-worker-2")]
+@pytest.mark.parametrize(
+    ("stage", "variable", "port_name"), [("train", "TF_CONFIG", "workers"), ("tune", "MILLRACE_SEARCH", "tcp-searches")]
+)
+def test_every_worker_has_a_pod_with_a_name_that_the_others_know(
+    of_three: dict[str, Any], stage: str, variable: str, port_name: str
+) -> None:
+    document = of_three if stage == "train" else workflow(tuned(workers=3))
+    templates = {each["name"]: each for each in document["spec"]["templates"]}
+    pods = [templates[name] for name in (stage, f"{stage}-worker-1", f"{stage}-worker-2")]
     variables = [{each["name"]: each.get("value") for each in pod["container"]["env"]} for pod in pods]
-    clusters = [json.loads(each["TF_CONFIG"]) for each in variables]
+    clusters = [json.loads(each[variable]) for each in variables]
     assert [each["task"] for each in clusters] == [{"type": "worker", "index": index} for index in range(3)]
     (addresses,) = {tuple(each["cluster"]["worker"]) for each in clusters}
     service = yaml.safe_load((MANIFESTS / "workers" / "service.yaml").read_text())
-    (port,) = service["spec"]["ports"]
+    (port,) = [each for each in service["spec"]["ports"] if each["name"] == port_name]
     for pod, address in zip(pods, addresses, strict=True):
         patch = json.loads(pod["podSpecPatch"])
         host = f"{patch['hostname']}.{patch['subdomain']}.{{{{workflow.namespace}}}}.svc"
         assert address == f"{host}:{port['port']}"
         assert patch["subdomain"] == service["metadata"]["name"]
         assert service["spec"]["selector"].items() <= pod["metadata"]["labels"].items()
-        assert [each["containerPort"] for each in pod["container"]["ports"]] == [port["port"]]
+        (own,) = pod["container"]["ports"]
+        assert (own["name"], own["containerPort"]) == (port["targetPort"], port["port"])
         assert (pod["container"]["image"], pod["container"]["args"]) == (
             pods[0]["container"]["image"],
             pods[0]["container"]["args"],
         )
     policy = yaml.safe_load((MANIFESTS / "workers" / "network-policy.yaml").read_text())["spec"]
     assert policy["podSelector"]["matchLabels"] == service["spec"]["selector"]
+    for way in ("ingress", "egress"):
+        assert port["port"] in [each["port"] for each in policy[way][0]["ports"]]
 
 
 def test_the_pods_begin_together_and_the_graph_goes_on_from_the_chief(of_three: dict[str, Any]) -> None:
@@ -74,12 +88,22 @@ def test_the_pods_begin_together_and_the_graph_goes_on_from_the_chief(of_three: 
     assert not after & {each["name"] for each in beside}
 
 
+def test_a_search_outlives_its_workers_and_a_training_does_not(of_three: dict[str, Any]) -> None:
+    searching = {each["name"]: each for each in workflow(tuned(workers=2))["spec"]["templates"][0]["dag"]["tasks"]}
+    assert searching["tune-worker-1"]["continueOn"] == {"failed": True, "error": True}
+    assert "continueOn" not in searching["tune"]
+    assert not any("continueOn" in each for each in of_three["spec"]["templates"][0]["dag"]["tasks"])
+
+
 @pytest.mark.parametrize("target", ["Kubeflow Pipelines", "Vertex AI"])
 def test_where_a_task_is_one_pod_several_workers_are_refused(target: str) -> None:
     ir, _ = documents(compile_pipeline(settings(workers=2), digest))
     with pytest.raises(InputError, match=f"task train: train.workers is 2, and a task of {target} is one pod; set it"):
         training_workers.refuse_several(ir, target)
     training_workers.refuse_several(documents(compile_pipeline(settings(), digest))[0], target)
+    ir, _ = documents(compile_pipeline(tuned(workers=2), digest))
+    with pytest.raises(InputError, match=f"task tune: tune.workers is 2, and a task of {target} is one pod; set it to"):
+        training_workers.refuse_several(ir, target)
 
 
 def test_a_pod_of_several_tasks_has_no_workers() -> None:
@@ -104,26 +128,27 @@ sys.exit(process.wait() or 0)
 
 
 class OnLoopback(Subprocesses):
-    """Runs the pods of a training on this machine, by ports in place of names; the first worker is lost once."""
+    """Runs the pods of a stage on this machine, by ports in place of names; the first worker is lost once."""
 
-    def __init__(self, checkpoints: str) -> None:
-        """Takes where checkpoints lie in the pods."""
+    def __init__(self, stage: str, pattern: str) -> None:
+        """Takes the stage, and what is there in the pods when its worker is lost."""
         super().__init__()
-        self._pattern = f"{checkpoints}/*/*.npz"
+        self._stage = stage
+        self._pattern = pattern
         self._lost: list[str] = []
         with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as other:
             self._ports = [one.getsockname()[1], other.getsockname()[1]]
 
     def __call__(self, container: dict[str, Any], labels: dict[str, str], folders: dict[str, Path]) -> Ended:
         for variable in container["env"]:
-            if variable["name"] == "TF_CONFIG":
+            if variable["name"] in ("TF_CONFIG", "MILLRACE_SEARCH"):
                 variable["value"] = re.sub(
-                    r"taxi-1-train-(\d)\.millrace-workers\.millrace\.svc:2222",
+                    rf"taxi-{self._stage}-1-{self._stage}-(\d)\.millrace-workers\.millrace\.svc:\d+",
                     lambda name: f"127.0.0.1:{self._ports[int(name[1])]}",
                     variable["value"],
                 )
         task = labels["millrace/task"]
-        if task != "train-worker-1" or self._lost:
+        if task != f"{self._stage}-worker-1" or self._lost:
             return super().__call__(container, labels, folders)
         self._lost.append(task)
         container["command"] = ["python", "-c", KILLED, self._pattern, *container["command"]]
@@ -131,23 +156,36 @@ class OnLoopback(Subprocesses):
         return Ended(ended.exit_code, ended.log, lost=True)
 
 
-@pytest.mark.slow
-def test_a_training_goes_on_when_a_worker_was_lost(tmp_path: Path) -> None:
-    volume = tmp_path / "volume"
-    (volume / "data" / "taxi").mkdir(parents=True)
-    taxi_trips.write(volume / "data" / "taxi" / "trips.csv", 2000, 1)
-    mount = for_settings(settings()).mount_path
-    document = workflow(settings(workers=2, checkpoint_directory=f"{mount}/checkpoints"))
+@pytest.fixture(scope="module")
+def volume(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """With data; what comes before both stages is made once."""
+    made = tmp_path_factory.mktemp("workers") / "volume"
+    (made / "data" / "taxi").mkdir(parents=True)
+    taxi_trips.write(made / "data" / "taxi" / "trips.csv", 2000, 1)
+    return made
+
+
+def run(volume: Path, given: Settings, stage: str, pattern: str) -> Execution:
+    """Runs taxi up to a stage, with one worker beside it."""
+    document = workflow(given)
     graph = document["spec"]["templates"][0]["dag"]
-    wanted = ("ingest", "statistics", "schema", "validate", "transform", "train", "train-worker-1")
+    wanted = ("ingest", "statistics", "schema", "validate", "transform", stage, f"{stage}-worker-1")
     graph["tasks"] = [each for each in graph["tasks"] if each["name"] in wanted]
     del document["spec"]["onExit"]
-    execution = Execution(
-        document, "taxi-1", volume, OnLoopback(f"{mount}/checkpoints"), train_steps="600", eval_steps="5"
-    )
+    pods = OnLoopback(stage, pattern)
+    execution = Execution(document, f"taxi-{stage}-1", volume, pods, train_steps="600", eval_steps="5")
     phases = execution.run()
+    logs = [execution.nodes[name].attempts[-1].log[-3000:] for name in wanted[-2:]]
+    assert phases == dict.fromkeys(wanted, "Succeeded"), logs
+    return execution
+
+
+@pytest.mark.slow
+def test_a_training_goes_on_when_a_worker_was_lost(volume: Path) -> None:
+    kept = f"{for_settings(settings()).mount_path}/checkpoints"
+    given = settings(workers=2, checkpoint_directory=kept)
+    execution = run(volume, given, "train", f"{kept}/*/*.npz")
     chief, worker = (execution.nodes[name].attempts for name in ("train", "train-worker-1"))
-    assert phases == dict.fromkeys(wanted, "Succeeded"), (chief[-1].log[-3000:], worker[-1].log[-3000:])
     assert [each.exit_code for each in chief] == [75, 0]
     assert "error: worker 1 of 2 cannot be reached any more" in chief[0].log
     assert "going on from the checkpoint of step 120" in chief[1].log
@@ -156,7 +194,25 @@ def test_a_training_goes_on_when_a_worker_was_lost(tmp_path: Path) -> None:
     (made,) = (volume / "artifacts" / "taxi" / "train").glob("[!.]*")
     assert json.loads((made / "execution.json").read_text())["outputs"]["model"]["metadata"]["workers"] == 2
     assert list((volume / "checkpoints").iterdir()) == []
-    assert {file.name for file in (volume / "runs" / "taxi-1").glob("train*.log")} == {
+    assert {file.name for file in (volume / "runs" / "taxi-train-1").glob("train*.log")} == {
         "train.log",
         "train-worker-1.log",
     }
+
+
+@pytest.mark.slow
+def test_a_search_goes_on_while_a_worker_is_lost_and_comes_again(volume: Path) -> None:
+    kept = f"{for_settings(settings()).mount_path}/checkpoints"
+    given = tuned(workers=2, checkpoint_directory=kept, train_steps=100, eval_steps=5, max_trials=8, max_minutes=0)
+    # The worker is lost when it has ended a trial.
+    execution = run(volume, given, "tune", f"{kept}/*/trials/*/worker1.json")
+    chief, worker = (execution.nodes[name].attempts for name in ("tune", "tune-worker-1"))
+    assert [each.exit_code for each in chief] == [0]
+    assert len(worker) == 2
+    (made,) = (volume / "artifacts" / "taxi" / "tune").glob("[!.]*")
+    trials = json.loads((made / "trials" / "trials.json").read_text())["trials"]
+    assert len(trials) == 8
+    assert {row["worker"] for row in trials} == {0, 1}
+    failed = [row for row in trials if row["state"] == "failed"]
+    assert [row["message"] for row in failed] in ([], ["worker 1 cannot be reached any more"])
+    assert list((volume / "checkpoints").iterdir()) == []

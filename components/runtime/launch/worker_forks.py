@@ -1,0 +1,80 @@
+"""Workers on one machine: forks of the stage, which end with it, and with a line and an exit code of their own."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+
+from components.runtime.errors import (
+    EXIT_INPUT,
+    EXIT_TRANSIENT,
+    InputError,
+    StageError,
+    TransientError,
+    classify,
+    known,
+)
+from components.runtime.launch.warm import die_with_parent
+from components.runtime.stage.executor import ERROR_PREFIX
+
+
+def become(log: Path) -> None:
+    """Has a fork print to a log of its own, and end when the stage does."""
+    die_with_parent()
+    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    for number in (1, 2):
+        os.dup2(descriptor, number)
+
+
+@contextlib.contextmanager
+def ending_as_worker() -> Iterator[None]:
+    """Ends this process with what is inside: what is around it belongs to the chief."""
+    code = 1
+    try:
+        yield
+        code = 0
+    except Exception as error:
+        if classify(error) is None:
+            traceback.print_exc()
+        say(" ".join(str(known(error)).split()))
+        code = known(error).exit_code
+    finally:
+        end(code)
+
+
+def end(code: int) -> None:
+    """Ends this process at once; what it has printed is kept."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def say(error: str) -> None:
+    """The line by which a stage tells why it ends."""
+    sys.stderr.write(f"{ERROR_PREFIX}{error}\n")
+    sys.stderr.flush()
+
+
+def ended_by_signal(code: int) -> str:
+    """How a process ended whose code is a signal's, less than 0."""
+    name = signal.Signals(-code).name
+    return f"was ended by {name}" + ("; the machine may be out of memory" if name == "SIGKILL" else "")
+
+
+def fault(who: str, code: int, log: Path) -> StageError:
+    """Why a worker ended by itself: by its own line, where it wrote one.
+
+    Args:
+      who: the worker.
+      code: its exit code, more than 0.
+      log: what it printed.
+    """
+    lines = log.read_text(errors="replace").splitlines()
+    said = [line.removeprefix(ERROR_PREFIX) for line in lines if line.startswith(ERROR_PREFIX)]
+    kind = {EXIT_INPUT: InputError, EXIT_TRANSIENT: TransientError}.get(code, StageError)
+    return kind(f"{who}: {said[-1] if said else f'ended with exit code {code}'}")

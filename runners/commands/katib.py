@@ -1,0 +1,119 @@
+"""`katib`: a model's search for hyperparameters as an Experiment of Katib."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+import yaml
+
+from components.runtime.errors import InputError
+from components.runtime.module_file.hyperparameters import BEST_FILE
+from components.runtime.records import execution_record
+from runners import in_checkout
+from runners.commands import completion
+from runners.commands.compile import compiled, of_model, write
+from runners.history.records import load_run
+from runners.katib import experiment as experiments
+from runners.terminal import output
+from runners.terminal.output import Result
+
+_STAGE = "tune"
+
+
+@click.group()
+def katib() -> None:
+    """Export searches for hyperparameters to Katib."""
+
+
+@katib.command()
+@of_model
+@click.option(
+    "--run",
+    default="",
+    shell_complete=completion.runs,
+    help="Of the model on the cluster, whose data the trials take; its newest without.",
+)
+@click.option("--task", default=_STAGE, show_default=True, help="The pipeline's task of the stage tune.")
+@click.option("--name", default="", help="Of the Experiment; the pipeline's with -tune without.")
+@click.option("--namespace", default="", help="Of the Experiment; that of kubectl without.")
+@click.option(
+    "--output", "place", type=click.Path(path_type=Path), help="File to write, build/<model>.katib.yaml without."
+)
+@click.pass_context
+def export(
+    context: click.Context,
+    model: str,
+    module: str,
+    models: str | None,
+    infer: bool,
+    watch: bool,
+    feedback: bool,
+    run: str,
+    task: str,
+    name: str,
+    namespace: str,
+    place: Path | None,
+) -> Result:
+    """Write the search of a model's stage tune as an Experiment of Katib, with trials in pods of that stage.
+
+    MODEL is a folder of models/ by its name, or a folder anywhere by its path. The search space, the objective and the
+    data are those of a run that has tuned; --root is its pipeline root.
+    """
+    [made] = compiled(model, module, models, infer=infer, watch=watch, feedback=feedback, launched=True, begins=False)
+
+    from runners.compiled.ir import documents, read
+    from runners.compiled.platform_spec import read_platform
+
+    ir, platform = documents(made.text)
+    tasks = read(ir).tasks
+    if task not in tasks or tasks[task].stage != _STAGE:
+        raise InputError(f"{model}: no task {task!r} of the stage tune; put a section tune into its settings")
+    volume = made.settings.cluster.volume
+    if not volume.claim:
+        raise InputError(
+            f"{model}: the trials read what a run has transformed from the volume; name it in cluster.volume.claim"
+        )
+    tuned = _tuned(context.obj["root"], run or made.settings.pipeline_name, task)
+    target = experiments.Place(
+        name or f"{made.settings.pipeline_name}-{_STAGE}", namespace, volume.claim, made.settings.cluster.mount_path
+    )
+    executors, _ = read_platform(platform, "Katib")
+    document = experiments.experiment(tasks[task], executors.get(tasks[task].executor, {}), tuned, target)
+    if tuned.tuner not in experiments.ALGORITHMS:
+        output.warn(f"Katib has no search such as {tuned.tuner}: the Experiment is a random one")
+    if tuned.parameters["max_minutes"]:
+        output.warn("Katib knows no limit of time: max_minutes is not in the Experiment")
+    file = place or in_checkout("build") / f"{made.name}.katib.yaml"
+    write({file: yaml.safe_dump(document, sort_keys=False, width=120)})
+    return Result({"experiment": target.name, "files": [file]}, str(file), [file])
+
+
+def _tuned(root: Path, run: str, task: str) -> experiments.Tuned:
+    """What the task tune of a run says of the search.
+
+    Raises:
+      InputError: there is no such run, it has not tuned, or what it made is gone.
+    """
+    found = load_run(root, run)
+    execution = next((each.execution for each in found.tasks if each.name == task and each.execution), "")
+    if not execution:
+        raise InputError(f"run {found.id}: {task} has made nothing in it; name another run with --run")
+    try:
+        record = execution_record.usable(root, execution)
+    except execution_record.Unusable as reason:
+        raise InputError(f"run {found.id}: of {task}, {reason}; run it again") from None
+    made = {name: Path(artifact["uri"]) for name, artifact in record["outputs"].items()}
+    table: dict[str, Any] = json.loads((made["trials"] / "trials.json").read_text())
+    best: dict[str, Any] = json.loads((made["best_hyperparameters"] / BEST_FILE).read_text())
+    inputs = execution_record.relative(root, record)["inputs"]
+    return experiments.Tuned(
+        record["parameters"],
+        {name: artifact["uri"] for name, artifact in inputs.items()},
+        best["space"],
+        table["objective"],
+        table["direction"],
+        table["tuner"],
+    )

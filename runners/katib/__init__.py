@@ -1,0 +1,1 @@
+"""Katib: the search for hyperparameters of a model as an Experiment."""

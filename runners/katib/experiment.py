@@ -1,0 +1,190 @@
+"""A search of Katib: trials as pods of the stage tune, over what a run of the model has transformed.
+
+The fields are those of kubeflow.org/v1beta1 in kubeflow/katib, pkg/apis/controller/experiments/v1beta1.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from components.runtime.errors import InputError
+from components.runtime.module_file import workers
+from components.runtime.stage.executor import EXECUTOR_INPUT_OPTION
+from runners.compiled.pod_security import CONTAINER_SECURITY, POD_SECURITY
+from runners.compiled.pods import SCRATCH, VOLUME, Pod
+from runners.compiled.tasks import TaskSpec
+from runners.katib import search_space
+
+CONTAINER = "trial"
+ALGORITHMS = {
+    "RandomSearch": "random",
+    "BayesianOptimization": "bayesianoptimization",
+    "GridSearch": "grid",
+}
+"""Katib's names by the kinds of Keras Tuner."""
+
+_SEEDED = ("random", "bayesianoptimization")
+_MODULE = "components.tune.one_trial"
+_NAME = re.compile(r"[a-z]([-a-z0-9]{0,38}[a-z0-9])?")
+_METRIC = re.compile(r"[^\w-]+", re.ASCII)
+_OF_THE_SEARCH = ("max_trials", "max_minutes")
+_OF_THE_POD = ("fsGroup", "fsGroupChangePolicy")
+"""What a container cannot say for itself."""
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """What an execution of tune says of the search.
+
+    Attributes:
+      parameters: that the stage was given.
+      inputs: places of its artifacts, relative to the pipeline root.
+      space: of `HyperParameters.get_config()`.
+      objective: name of what is optimised.
+      direction: `min` or `max`.
+      tuner: its kind.
+    """
+
+    parameters: dict[str, Any]
+    inputs: dict[str, str]
+    space: list[dict[str, Any]]
+    objective: str
+    direction: str
+    tuner: str
+
+    @property
+    def algorithm(self) -> str:
+        """Katib's; random where it has no such one."""
+        return ALGORITHMS.get(self.tuner, "random")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where its pods run, and find the pipeline root.
+
+    Attributes:
+      name: of the Experiment.
+      namespace: none where empty.
+      claim: of the volume.
+      mount_path: where it is mounted.
+    """
+
+    name: str
+    namespace: str
+    claim: str
+    mount_path: str
+
+
+def experiment(task: TaskSpec, config: Mapping[str, Any], tuned: Tuned, place: Place) -> dict[str, Any]:
+    """The Experiment.
+
+    Args:
+      task: of the stage tune, compiled.
+      config: its part of the platform spec.
+      tuned: what was searched before.
+      place: where.
+
+    Raises:
+      InputError: something that Katib cannot have.
+    """
+    if not _NAME.fullmatch(place.name):
+        raise InputError(
+            f"name {place.name!r}: Katib takes small letters, digits and '-', a letter first, at most 40; give another "
+            "one with --name"
+        )
+    if task.fused:
+        raise InputError(
+            f"task {task.name}: cluster.fuse puts it into the pod {task.fused.name!r} with others; take it out there"
+        )
+    parameters = search_space.parameters(tuned.space)
+    # Names of hyperparameters may have any letters; those of a template's may not.
+    own = {each["name"]: f"h{number}" for number, each in enumerate(parameters, 1)}
+    given = workers.options(tuned.parameters.get("custom_config", {}), "tune")
+    trials = int(tuned.parameters["max_trials"])
+    algorithm: dict[str, Any] = {"algorithmName": tuned.algorithm}
+    if tuned.algorithm in _SEEDED:
+        seed = str(int(tuned.parameters["seed"]))
+        algorithm["algorithmSettings"] = [{"name": "random_state", "value": seed}]
+    spec: dict[str, Any] = {
+        "objective": {
+            "type": "maximize" if tuned.direction == "max" else "minimize",
+            "objectiveMetricName": _METRIC.sub("_", tuned.objective),
+        },
+        "algorithm": algorithm,
+        "parallelTrialCount": min(given.workers, trials or given.workers),
+        "parameters": parameters,
+        "metricsCollectorSpec": {"collector": {"kind": "StdOut"}},
+        "trialTemplate": {
+            "primaryContainerName": CONTAINER,
+            "trialParameters": [{"name": short, "description": name, "reference": name} for name, short in own.items()],
+            "trialSpec": _job(task, config, _command(tuned, place, own), place),
+        },
+    }
+    if trials:
+        # What fails is passed over, as in the stage.
+        spec |= {"maxTrialCount": trials, "maxFailedTrialCount": trials}
+    metadata = {"name": place.name} | ({"namespace": place.namespace} if place.namespace else {})
+    return {"apiVersion": "kubeflow.org/v1beta1", "kind": "Experiment", "metadata": metadata, "spec": spec}
+
+
+def _command(tuned: Tuned, place: Place, own: Mapping[str, str]) -> str:
+    """The line of a shell that runs a trial: Katib makes one of whatever it is given, without quoting."""
+    values = {name: f"${{trialParameters.{short}}}" for name, short in own.items()}
+    said = {name: value for name, value in tuned.parameters.items() if name not in _OF_THE_SEARCH}
+    said["custom_config"] = {
+        name: value for name, value in said.get("custom_config", {}).items() if name != workers.KEY
+    }
+    executor_input = {
+        "inputs": {
+            "parameterValues": said | {"values": values},
+            "artifacts": {
+                name: {"artifacts": [{"name": name, "uri": uri if "://" in uri else f"{place.mount_path}/{uri}"}]}
+                for name, uri in tuned.inputs.items()
+            },
+        },
+        "outputs": {"outputFile": "/tmp/executor_output.json"},
+    }
+    return f"python -m {_MODULE} {EXECUTOR_INPUT_OPTION} {shlex.quote(json.dumps(executor_input))}"
+
+
+def _job(task: TaskSpec, config: Mapping[str, Any], command: str, place: Place) -> dict[str, Any]:
+    pod = Pod(task.pod, task.pod_container, config, place.claim, place.mount_path, "Katib")
+    home = [{"name": name, "value": "/tmp"} for name in ("HOME", "TMPDIR")]
+    # Katib puts a container of its own beside it, which is another user: what a container can say, it says itself.
+    security = {name: value for name, value in POD_SECURITY.items() if name not in _OF_THE_POD}
+    spec = {
+        **pod.template,
+        "restartPolicy": "Never",
+        "automountServiceAccountToken": False,
+        "securityContext": {name: POD_SECURITY[name] for name in _OF_THE_POD},
+        "containers": [
+            {
+                "name": CONTAINER,
+                "image": task.pod_container["image"],
+                "command": ["sh", "-c"],
+                "args": [command],
+                "env": [*home, *pod.env.values()],
+                "volumeMounts": pod.mounts,
+                "securityContext": security | CONTAINER_SECURITY,
+                **pod.container,
+            }
+        ],
+        "volumes": [
+            {"name": VOLUME, "persistentVolumeClaim": {"claimName": place.claim}},
+            {"name": SCRATCH, "emptyDir": {}},
+            *pod.volumes.values(),
+        ],
+    }
+    if pod.pull_secrets:
+        spec["imagePullSecrets"] = [{"name": name} for name in sorted(set(pod.pull_secrets))]
+    metadata = {"labels": pod.labels, "annotations": pod.annotations | {"sidecar.istio.io/inject": "false"}}
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "spec": {"backoffLimit": 0, "template": {"metadata": metadata, "spec": spec}},
+    }
