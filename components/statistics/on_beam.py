@@ -19,6 +19,7 @@ from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx_bsl.coders.example_coder import ExamplesToRecordBatchDecoder
 
 from components.runtime.data.beam import pipeline
+from components.runtime.data.example_rows import decode_batch
 from components.runtime.data.records import batches
 from components.runtime.data.statistics import ComparedCounts, Statistics, find_fault, generators, tidy
 from components.runtime.stage import progress
@@ -66,7 +67,9 @@ def _decode_file(path: str) -> Iterator[pa.RecordBatch]:
     decoder = ExamplesToRecordBatchDecoder()
     for batch in batches([Path(path)]):
         try:
-            decoded = decoder.DecodeBatch(batch)
+            decoded = decode_batch(batch)
+            if decoded is None:
+                decoded = decoder.DecodeBatch(batch)
         except RuntimeError as error:
             raise find_fault([Path(path)], error) from error
         yield decoded

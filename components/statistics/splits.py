@@ -1,7 +1,8 @@
-"""Several splits at once, where that is worth it: each in a process of its own."""
+"""The files of all splits at once, where that is worth it: in as many processes as there are processors."""
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -11,7 +12,7 @@ from pathlib import Path
 
 from tensorflow_metadata.proto.v0 import schema_pb2
 
-from components.runtime.data.statistics import Statistics, compute
+from components.runtime.data.statistics import Statistics, collect, compute, merged
 from components.runtime.errors import TransientError
 from components.runtime.launch.warm import die_with_parent
 from components.runtime.stage import progress
@@ -25,42 +26,42 @@ def compute_splits(
 ) -> dict[str, Statistics]:
     """Statistics of several splits.
 
-    The work of a split is never divided, so the result does not depend on the number of processors.
+    Each file is counted by itself, and what was counted is merged in the order of the files, in whichever process that
+    was: the result does not depend on the number of processors.
 
     Args:
       files: record files of each split.
-      schema: as for `compute`.
+      schema: as for `generators`.
       rows: of all splits, where that is known beforehand.
 
     Raises:
-      InputError: as `compute`.
+      InputError: as `collect` and `merged`.
       TransientError: a process was killed.
     """
-    size = sum(file.stat().st_size for paths in files.values() for file in paths)
-    workers = min(len(files), os.cpu_count() or 1)
+    every_file = [file for paths in files.values() for file in paths]
+    workers = min(len(every_file), os.cpu_count() or 1)
     with progress.counting(rows, "rows", "computing statistics"):
-        if workers < 2 or size < PARALLEL_BYTES:
+        if workers < 2 or sum(file.stat().st_size for file in every_file) < PARALLEL_BYTES:
             return {split: compute(paths, progress.advance, schema) for split, paths in files.items()}
-        return _in_processes(files, schema, workers)
+        # Forked, since the children need what took this process seconds to import; no thread of ours is running yet.
+        with ProcessPoolExecutor(workers, get_context("fork"), die_with_parent) as pool:
+            try:
+                packed = schema.SerializeToString() if schema else b""
+                collected = pool.map(_collect, every_file, itertools.repeat(packed))
+                return {
+                    split: merged(paths, itertools.islice(collected, len(paths)), schema)
+                    for split, paths in files.items()
+                }
+            except BrokenProcessPool:
+                raise TransientError(
+                    "a process that computes statistics was killed, most likely for memory; give the stage more of it"
+                ) from None
+            finally:
+                # One damaged file is enough.
+                pool.shutdown(cancel_futures=True)
 
 
-def _in_processes(
-    files: Mapping[str, Sequence[Path]], schema: schema_pb2.Schema | None, workers: int
-) -> dict[str, Statistics]:
-    # Forked, since the children need what took this process seconds to import; no thread of ours is running yet.
-    with ProcessPoolExecutor(workers, get_context("fork"), die_with_parent) as pool:
-        try:
-            packed = schema.SerializeToString() if schema else b""
-            found = pool.map(_compute_bytes, files.values(), [packed] * len(files))
-            return {split: Statistics.FromString(content) for split, content in zip(files, found, strict=True)}
-        except BrokenProcessPool:
-            raise TransientError(
-                "a process that computes statistics was killed, most likely for memory; give the stage more of it"
-            ) from None
-
-
-def _compute_bytes(paths: Sequence[Path], packed: bytes) -> bytes:
+def _collect(file: Path, packed: bytes) -> bytes:
     # Messages of protobuf cannot be sent between processes as such.
     schema = schema_pb2.Schema.FromString(packed) if packed else None
-    content: bytes = compute(paths, progress.advance, schema).SerializeToString()
-    return content
+    return collect(file, progress.advance, schema).packed()

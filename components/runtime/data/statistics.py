@@ -1,4 +1,4 @@
-"""TFDV's statistics of rows, computed batch by batch in this process.
+"""TFDV's statistics of rows, computed batch by batch, file by file.
 
 A Beam pipeline for large data is in `components.statistics.on_beam`, with the same generators. On one machine the plain
 loop is several times faster than the FnApiRunner, which spends most of its time on staging a pipeline and on moving the
@@ -7,7 +7,8 @@ batches between its workers and itself.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import pickle
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -16,6 +17,7 @@ import pyarrow as pa
 from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
 
 from components.runtime.data import tfdv, tfrecord
+from components.runtime.data.example_rows import decode_batch
 from components.runtime.data.records import batches
 from components.runtime.errors import InputError
 
@@ -106,33 +108,6 @@ def _without_bounded_floats(schema: schema_pb2.Schema) -> schema_pb2.Schema:
     return result
 
 
-def compute(
-    files: Sequence[Path], on_rows: Callable[[int], None], schema: schema_pb2.Schema | None = None
-) -> Statistics:
-    """Statistics of the records of `files`, in one pass.
-
-    Args:
-      files: gzip TFRecords of tf.Example.
-      on_rows: told how many rows there are in each batch, when it has been counted.
-      schema: as for `generators`.
-
-    Returns:
-      One dataset, its features sorted by path.
-
-    Raises:
-      InputError: a file is damaged, or holds something else than tf.Examples whose features keep their type.
-    """
-    decoder = tfdv.ExamplesToRecordBatchDecoder()
-    collected = Collector(schema)
-    for batch in batches(files):
-        try:
-            collected.add(decoder.DecodeBatch(batch))
-        except (RuntimeError, TypeError) as error:
-            raise find_fault(files, error) from error
-        on_rows(len(batch))
-    return collected.result()
-
-
 class Collector:
     """Statistics of rows that come batch by batch."""
 
@@ -147,10 +122,82 @@ class Collector:
             pairs = zip(self._parts, self._states, strict=True)
             self._states = [part.add_input(state, rows) for part, state in pairs]
 
+    def packed(self) -> bytes:
+        """What has been counted, for `merge` in another process."""
+        with tfdv.copies.in_place():
+            return pickle.dumps(self._states, pickle.HIGHEST_PROTOCOL)
+
+    def merge(self, packed: bytes) -> None:
+        """Counts rows that another collector has counted; in the same order it gives the same bytes.
+
+        Raises:
+          TypeError: a feature is of another type there.
+        """
+        with tfdv.copies.in_place():
+            others = pickle.loads(packed)
+        with np.errstate(invalid="ignore"):
+            triples = zip(self._parts, self._states, others, strict=True)
+            self._states = [part.merge_accumulators([state, other]) for part, state, other in triples]
+
     def result(self) -> Statistics:
         """One dataset, its features sorted by path."""
         with np.errstate(invalid="ignore"):
             return tidy(tfdv.extract_statistics_output(self._states, self._parts))
+
+
+def compute(
+    files: Sequence[Path], on_rows: Callable[[int], None], schema: schema_pb2.Schema | None = None
+) -> Statistics:
+    """Statistics of a split, in this process; arguments and errors as those of `collect` and `merged`."""
+    return merged(files, (collect(file, on_rows, schema).packed() for file in files), schema)
+
+
+def collect(file: Path, on_rows: Callable[[int], None], schema: schema_pb2.Schema | None = None) -> Collector:
+    """Counts the records of a file, in one pass.
+
+    Args:
+      file: gzip TFRecords of tf.Example.
+      on_rows: told how many rows there are in each batch, when it has been counted.
+      schema: as for `generators`.
+
+    Raises:
+      InputError: the file is damaged, or holds something else than tf.Examples whose features keep their type.
+    """
+    decoder = tfdv.ExamplesToRecordBatchDecoder()
+    collected = Collector(schema)
+    for batch in batches([file]):
+        try:
+            decoded = decode_batch(batch)
+            if decoded is None:
+                decoded = decoder.DecodeBatch(batch)
+            collected.add(decoded)
+        except (RuntimeError, TypeError) as error:
+            raise find_fault([file], error) from error
+        on_rows(len(batch))
+    return collected
+
+
+def merged(files: Sequence[Path], collected: Iterable[bytes], schema: schema_pb2.Schema | None = None) -> Statistics:
+    """Statistics of a split of several files.
+
+    Args:
+      files: of the split.
+      collected: what `Collector.packed` gave for each.
+      schema: as for `generators`.
+
+    Returns:
+      One dataset, its features sorted by path.
+
+    Raises:
+      InputError: a feature does not keep its type from file to file.
+    """
+    total = Collector(schema)
+    try:
+        for packed in collected:
+            total.merge(packed)
+    except TypeError as error:
+        raise find_fault(files, error) from error
+    return total.result()
 
 
 def tidy(statistics: Statistics) -> Statistics:

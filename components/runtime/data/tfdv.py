@@ -37,7 +37,7 @@ with imports.apart(
         "apache_beam.metrics.Metrics.counter": _Unread,
         "apache_beam.metrics.Metrics.distribution": _Unread,
     },
-):
+) as copies:
     from tensorflow_data_validation.api.validation_api import infer_schema, update_schema, validate_statistics
     from tensorflow_data_validation.constants import LARGE_BYTES_PLACEHOLDER, NON_UTF8_PLACEHOLDER
     from tensorflow_data_validation.statistics.generators.basic_stats_generator import BasicStatsGenerator
@@ -55,6 +55,7 @@ __all__ = [
     "CombinerStatsGenerator",
     "ExamplesToRecordBatchDecoder",
     "TopKUniquesSketchStatsGenerator",
+    "copies",
     "extract_statistics_output",
     "infer_schema",
     "update_schema",

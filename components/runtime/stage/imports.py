@@ -9,7 +9,8 @@ import importlib.machinery
 import importlib.util
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
 
@@ -139,10 +140,38 @@ class _Later(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         wait()
 
 
+@dataclass(frozen=True)
+class Copies:
+    """Modules of libraries that were imported apart.
+
+    Attributes:
+      roots: the libraries, and those that were left out.
+      modules: the copies, once all have been imported.
+    """
+
+    roots: frozenset[str]
+    modules: dict[str, ModuleType] = field(default_factory=dict)
+
+    @contextlib.contextmanager
+    def in_place(self) -> Iterator[None]:
+        """Inside, an import finds the copies: pickle looks for a class in the module that its name says."""
+        before = _copies(self.roots)
+        for name in before:
+            del sys.modules[name]
+        sys.modules.update(self.modules)
+        try:
+            yield
+        finally:
+            self.modules.update(_copies(self.roots))
+            for name in self.modules:
+                sys.modules.pop(name, None)
+            sys.modules.update(before)
+
+
 @contextlib.contextmanager
 def apart(
     package: str, shared_with: Sequence[str], left_out: Sequence[str], given: Mapping[str, Any]
-) -> Iterator[None]:
+) -> Iterator[Copies]:
     """Inside, modules of a library are copies of its own, imported without other libraries that it imports.
 
     What is imported of it inside belongs to who imports it: afterwards an import finds what it would have found
@@ -154,29 +183,26 @@ def apart(
       left_out: libraries for which something stands in that can be named, inherited from and used as a decorator, but
         not be called once the library has been imported.
       given: what is real of those, by its path, such as `{"tensorflow.compat.as_bytes": as_bytes}`.
+
+    Yields:
+      The copies, for later.
     """
     spec = importlib.util.find_spec(package)
     assert spec is not None, package
-    roots = {package, *shared_with, *left_out}
-    before = _copies(roots)
-    for name in before:
-        del sys.modules[name]
     bare = ModuleType(package)
     bare.__path__ = list(spec.submodule_search_locations or [])
-    sys.modules[package] = bare
+    copies = Copies(frozenset({package, *shared_with, *left_out}), {package: bare})
     finder = _LeftOut(frozenset(left_out), given)
-    sys.meta_path.insert(0, finder)
-    try:
-        yield
-    finally:
-        finder.importing = False
-        sys.meta_path.remove(finder)
-        for name in _copies(roots):
-            del sys.modules[name]
-        sys.modules.update(before)
+    with copies.in_place():
+        sys.meta_path.insert(0, finder)
+        try:
+            yield copies
+        finally:
+            finder.importing = False
+            sys.meta_path.remove(finder)
 
 
-def _copies(roots: set[str]) -> dict[str, ModuleType]:
+def _copies(roots: Set[str]) -> dict[str, ModuleType]:
     """The loaded modules of libraries that can be there twice."""
     found = {name: module for name, module in sys.modules.items() if name.partition(".")[0] in roots}
     # What an extension calls its parts are modules too, of no file.

@@ -8,7 +8,9 @@ import math
 import os
 import re
 import signal
+import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -82,11 +84,44 @@ def test_processes_give_the_same_bytes_and_the_same_errors(tmp_path: Path, monke
     assert left_behind(tmp_path / "damaged") == []
 
 
+def test_files_of_one_split_are_divided_among_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    examples = write_examples(tmp_path / "examples", {"train": [{"a": number} for number in range(90)]}, shards=3)
+    processes = tmp_path / "processes"
+    processes.mkdir()
+
+    def noted(file: Path, *rest: Any) -> compute.Collector:
+        (processes / str(os.getpid())).touch()
+        # Until another process has begun a file: where there is none, it waits for nothing.
+        for _ in range(500):
+            if len(list(processes.iterdir())) > 1:
+                break
+            time.sleep(0.01)
+        return compute.collect(file, *rest)
+
+    monkeypatch.setattr(splits, "PARALLEL_BYTES", 0)
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    monkeypatch.setattr(splits, "collect", noted)
+    run_statistics(examples, tmp_path / "out")
+    assert len({file.name for file in processes.iterdir()} - {str(os.getpid())}) == 2
+    assert load(tmp_path / "out")["a"].num_stats.common_stats.num_non_missing == 90
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_feature_of_another_type_in_another_file_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, processes: int
+) -> None:
+    examples = write_examples(tmp_path / "examples", {"train": [{"a": 1}, {"a": 1.5}]}, shards=2)
+    monkeypatch.setattr(splits, "PARALLEL_BYTES", 0)
+    monkeypatch.setattr("os.cpu_count", lambda: processes)
+    with pytest.raises(InputError, match=r"feature 'a' is a float, but an integer in .*, record 1"):
+        run_statistics(examples, tmp_path / "out")
+
+
 def test_a_killed_process_is_worth_another_try(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     examples = write_examples(tmp_path / "examples", {"train": [{"a": 1}], "eval": [{"a": 1}]})
     monkeypatch.setattr(splits, "PARALLEL_BYTES", 0)
     monkeypatch.setattr("os.cpu_count", lambda: 2)
-    monkeypatch.setattr(splits, "compute", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+    monkeypatch.setattr(splits, "collect", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
     with pytest.raises(TransientError, match="killed, most likely for memory"):
         run_statistics(examples, tmp_path / "out")
 

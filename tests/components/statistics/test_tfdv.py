@@ -53,7 +53,7 @@ def _rows(count: int, offset: int) -> list[Row]:
 @pytest.fixture(scope="module")
 def examples(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("examples")
-    return write_examples(folder, {"train": _rows(5000, 0), "eval": _rows(2000, 3)})
+    return write_examples(folder, {"train": _rows(5000, 0), "eval": _rows(2000, 3)}, shards=2)
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["without a schema", "with a schema"])
@@ -63,12 +63,16 @@ def schema(request: pytest.FixtureRequest) -> schema_pb2.Schema | None:
 
 def _by_the_whole_library(files: list[Path], schema: schema_pb2.Schema | None) -> Statistics:
     parts = generators(schema, on_beam.BasicStatsGenerator, on_beam._Counts)
-    states = [part.create_accumulator() for part in parts]
     decoder = ExamplesToRecordBatchDecoder()
-    for batch in batches(files):
-        decoded = decoder.DecodeBatch(batch)
-        states = [part.add_input(state, decoded) for part, state in zip(parts, states, strict=True)]
-    return tidy(stats_impl.extract_statistics_output(states, parts))
+    states: list[list[Any]] = [[] for _ in parts]
+    for file in files:
+        for part, of_files in zip(parts, states, strict=True):
+            state = part.create_accumulator()
+            for batch in batches([file]):
+                state = part.add_input(state, decoder.DecodeBatch(batch))
+            of_files.append(state)
+    merged = [part.merge_accumulators(of_files) for part, of_files in zip(parts, states, strict=True)]
+    return tidy(stats_impl.extract_statistics_output(merged, parts))
 
 
 def _bytes(message: Any) -> bytes:
