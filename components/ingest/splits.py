@@ -57,8 +57,8 @@ class Splits:
         """
         digest = hashlib.sha256
         # The first 8 bytes of sha256, which most processors compute faster than blake2b.
-        hashes = b"".join([digest(identity).digest()[:8] for identity in identities])
-        bucket = np.frombuffer(hashes, "<u8") % np.uint64(len(self.buckets))
+        hashes = b"".join([digest(identity).digest() for identity in identities])
+        bucket = np.frombuffer(hashes, "<u8")[:: digest().digest_size // 8] % np.uint64(len(self.buckets))
         return self.buckets[bucket.astype(np.int64)]
 
 

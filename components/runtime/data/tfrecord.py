@@ -10,6 +10,7 @@ import functools
 import struct
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
@@ -28,6 +29,7 @@ _GZIP_MAGIC = b"\x1f\x8b"
 _GZIP_WBITS = zlib.MAX_WBITS | 16
 _GZIP_OR_ZLIB_WBITS = zlib.MAX_WBITS | 32
 _MASK_DELTA = 0xA282EAD8
+_LENGTH, _CRC = struct.Struct("<Q"), struct.Struct("<I")
 _CHUNK_BYTES = 1 << 20
 _MEND = "the file is truncated or corrupt, copy or write it again"
 
@@ -42,7 +44,7 @@ class ByteStream(Protocol):
 
 def masked_crc(data: bytes) -> int:
     """The checksum that stands beside `data` in a TFRecord file."""
-    crc = int(google_crc32c.value(data))
+    crc: int = google_crc32c.value(data)
     return (((crc >> 15) | (crc << 17)) + _MASK_DELTA) & 0xFFFFFFFF
 
 
@@ -50,21 +52,18 @@ def frame(records: Sequence[bytes]) -> bytes:
     """The bytes of records in a file before compression; for thousands at once."""
     import numpy as np  # not where files are only read
 
-    checksum = google_crc32c.value
-    crcs = np.array([checksum(record) for record in records], dtype=np.uint32)
+    crcs = np.fromiter(map(google_crc32c.value, records), np.uint32, len(records))
     masked = ((crcs >> np.uint32(15)) | (crcs << np.uint32(17))) + np.uint32(_MASK_DELTA)
-    footers = masked.astype("<u4").tobytes()
-    parts: list[bytes] = []
-    for index, record in enumerate(records):
-        parts += (_header(len(record)), record, footers[4 * index : 4 * index + 4])
-    return b"".join(parts)
+    footers = masked.astype("<u4").view(f"V{FOOTER_BYTES}").tolist()
+    headers = map(_header, map(len, records))
+    return b"".join(chain.from_iterable(zip(headers, records, footers, strict=True)))
 
 
 @functools.lru_cache(1 << 16)
 def _header(length: int) -> bytes:
     """What stands before a record; kept, since records of one file have few lengths."""
-    packed = struct.pack("<Q", length)
-    return packed + struct.pack("<I", masked_crc(packed))
+    packed = _LENGTH.pack(length)
+    return packed + _CRC.pack(masked_crc(packed))
 
 
 class Writer:
@@ -151,20 +150,24 @@ def read_stream(stream: ByteStream, name: str) -> Iterator[bytes]:
         return f"{name}: record {number} at byte {offset}"
 
     while True:
-        buffer, position = _fill(buffer, position, HEADER_BYTES, chunks)
-        if position == len(buffer):
-            return
+        # Nearly always the whole record is there: a call for each would take as long as its checksum.
         if len(buffer) - position < HEADER_BYTES:
-            raise InputError(f"{where()} ends inside its header: {_MEND}")
-        length: int = struct.unpack_from("<Q", buffer, position)[0]
+            buffer, position = _fill(buffer, position, HEADER_BYTES, chunks)
+            if position == len(buffer):
+                return
+            if len(buffer) - position < HEADER_BYTES:
+                raise InputError(f"{where()} ends inside its header: {_MEND}")
+        length: int = _LENGTH.unpack_from(buffer, position)[0]
         if buffer[position : position + HEADER_BYTES] != _header(length):
             raise InputError(f"{where()}: the checksum of its length does not hold: {_MEND}")
         size = HEADER_BYTES + length + FOOTER_BYTES
-        buffer, position = _fill(buffer, position, size, chunks)
         if len(buffer) - position < size:
-            raise InputError(f"{where()} has {length} bytes, but the file ends before: {_MEND}")
-        record = buffer[position + HEADER_BYTES : position + HEADER_BYTES + length]
-        if masked_crc(record) != struct.unpack_from("<I", buffer, position + HEADER_BYTES + length)[0]:
+            buffer, position = _fill(buffer, position, size, chunks)
+            if len(buffer) - position < size:
+                raise InputError(f"{where()} has {length} bytes, but the file ends before: {_MEND}")
+        end = position + size - FOOTER_BYTES
+        record = buffer[position + HEADER_BYTES : end]
+        if masked_crc(record) != _CRC.unpack_from(buffer, end)[0]:
             raise InputError(f"{where()}: the checksum of its content does not hold: {_MEND}")
         yield record
         position += size
@@ -184,7 +187,7 @@ def _is_header(data: bytes) -> bool:
     """Whether bytes begin with a record's length and the checksum of that."""
     if len(data) < HEADER_BYTES:
         return False
-    checksum: int = struct.unpack_from("<I", data, 8)[0]
+    checksum: int = _CRC.unpack_from(data, 8)[0]
     return masked_crc(data[:8]) == checksum
 
 
