@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import functools
 import json
 import os
 import platform
@@ -12,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,11 +24,12 @@ sys.path.insert(0, str(PROJECT))
 
 from components.runtime.errors import InputError  # noqa: E402
 from scripts import command  # noqa: E402
-from scripts.benchmarks import bench_formats, bench_images  # noqa: E402
+from scripts.benchmarks import bench_formats, bench_images, bench_large  # noqa: E402
 from scripts.data import taxi_trips  # noqa: E402
 
 PAGE = PROJECT / "docs" / "benchmarks.md"
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
+LARGE_BEGIN, LARGE_END = "<!-- measured large: begin -->", "<!-- measured large: end -->"
 IMAGES_BEGIN, IMAGES_END = "<!-- measured images: begin -->", "<!-- measured images: end -->"
 TFX_BEGIN, TFX_END = "<!-- measured tfx: begin -->", "<!-- measured tfx: end -->"
 BEAM_ROWS = 200_000
@@ -39,6 +42,13 @@ elsewhere, and `git checkout docs/benchmarks.md` brings these figures back.
 
 {BEGIN}
 {END}
+
+## Ten million rows
+
+`make bench ARGS=--large` measures and writes this part.
+
+{LARGE_BEGIN}
+{LARGE_END}
 
 ## Photographs with masks
 
@@ -98,15 +108,30 @@ def main(argv: list[str] | None = None) -> int:
         metavar="COUNT",
         help="measure ingest, statistics, schema and transform of so many generated images instead, 5000 without COUNT",
     )
+    parser.add_argument(
+        "--large",
+        type=int,
+        nargs="?",
+        const=10_000_000,
+        metavar="ROWS",
+        help="measure ingest, statistics, transform and evaluate of so many generated trips, 10 million without ROWS",
+    )
     parser.add_argument("--page", type=Path, default=PAGE)
     arguments = parser.parse_args(argv)
 
-    def measure_images() -> None:
+    def measure_part(text: Callable[[], str], marks: tuple[str, str]) -> None:
         shutil.rmtree(arguments.scratch, ignore_errors=True)
-        text = bench_images.tables(bench_images.measure(arguments.images, arguments.scratch))
-        write_page(arguments.page, f"{_machine()}\n\n{text}", marks=(IMAGES_BEGIN, IMAGES_END))
+        write_page(arguments.page, f"{_machine()}\n\n{text()}", marks=marks)
         shutil.rmtree(arguments.scratch, ignore_errors=True)
         print(f"written: {command.shown(arguments.page)}")
+
+    def measure_images() -> None:
+        stages = functools.partial(bench_images.measure, arguments.images, arguments.scratch)
+        measure_part(lambda: bench_images.tables(stages()), (IMAGES_BEGIN, IMAGES_END))
+
+    def measure_large() -> None:
+        stages = functools.partial(bench_large.measure, arguments.large, arguments.scratch)
+        measure_part(lambda: bench_large.tables(stages()), (LARGE_BEGIN, LARGE_END))
 
     def measure() -> None:
         sizes = [int(size) for size in arguments.rows.split(",") if size]
@@ -126,6 +151,8 @@ def main(argv: list[str] | None = None) -> int:
         shutil.rmtree(arguments.scratch, ignore_errors=True)
         print(f"written: {command.shown(arguments.page)}")
 
+    if arguments.large is not None:
+        return command.run(measure_large)
     return command.run(measure if arguments.images is None else measure_images)
 
 

@@ -28,7 +28,7 @@ class Stage:
 
     Attributes:
       name: of the stage.
-      images: that went through it; 0 where their number does not matter.
+      items: images or rows that went through it; 0 where their number does not matter.
       seconds: of the whole process, the import of its libraries included.
       cpu_seconds: of processors, all its processes together; says more on a busy machine.
       peak_memory_bytes: highest sum over the process and its children of their proportional set sizes, in which a
@@ -36,7 +36,7 @@ class Stage:
     """
 
     name: str
-    images: int
+    items: int
     seconds: float
     cpu_seconds: float
     peak_memory_bytes: int
@@ -68,7 +68,7 @@ def measure(count: int, scratch: Path) -> list[Stage]:
 
 
 def run_stage(
-    stage: str, scratch: Path, images: int, parameters: Mapping[str, Any], inputs: Mapping[str, Path]
+    stage: str, scratch: Path, items: int, parameters: Mapping[str, Any], inputs: Mapping[str, Path]
 ) -> Stage:
     """Runs a stage in its environment; its outputs lie in `scratch/<stage>/<output>`.
 
@@ -111,7 +111,7 @@ def run_stage(
         if process.returncode:
             log.seek(0)
             raise InputError(f"{stage} failed: {log.read().splitlines()[-1]}")
-    result = Stage(stage, images, seconds, cpu_seconds() - cpu_begun, peak)
+    result = Stage(stage, items, seconds, cpu_seconds() - cpu_begun, peak)
     print(f"{seconds:.1f} s, {peak / 1e9:.2f} GB")
     return result
 
@@ -157,7 +157,7 @@ def _artifacts(name: str, path: Path) -> dict[str, Any]:
 
 def tables(stages: list[Stage]) -> str:
     """What was measured, as Markdown."""
-    count = stages[0].images
+    count = stages[0].items
     lines = [
         f"{count:,} generated images of {SIDE}x{SIDE} with masks, layout `pairs`, each stage a process of its own.",
         "Seconds with the import of the libraries. Memory: the highest sum over the stage's process and its children,",
@@ -168,7 +168,7 @@ def tables(stages: list[Stage]) -> str:
         "| --- | ---: | ---: | ---: | ---: |",
     ]
     for stage in stages:
-        rate = f"{stage.images / stage.cpu_seconds:,.0f}" if stage.images else ""
+        rate = f"{stage.items / stage.cpu_seconds:,.0f}" if stage.items else ""
         times = f"{stage.seconds:.1f} | {stage.cpu_seconds:.1f}"
         lines.append(f"| {stage.name} | {times} | {rate} | {stage.peak_memory_bytes / 1e9:.2f} |")
     return "\n".join(lines)
