@@ -151,7 +151,9 @@ def read_stream(stream: ByteStream, name: str) -> Iterator[bytes]:
         return f"{name}: record {number} at byte {offset}"
 
     while True:
-        buffer, position = _fill(buffer, position, HEADER_BYTES, chunks)
+        # (A call for each record would take as long as its checksum.)
+        if len(buffer) - position < HEADER_BYTES:
+            buffer, position = _fill(buffer, position, HEADER_BYTES, chunks)
         if position == len(buffer):
             return
         if len(buffer) - position < HEADER_BYTES:
@@ -160,7 +162,8 @@ def read_stream(stream: ByteStream, name: str) -> Iterator[bytes]:
         if buffer[position : position + HEADER_BYTES] != _header(length):
             raise InputError(f"{where()}: the checksum of its length does not hold: {_MEND}")
         size = HEADER_BYTES + length + FOOTER_BYTES
-        buffer, position = _fill(buffer, position, size, chunks)
+        if len(buffer) - position < size:
+            buffer, position = _fill(buffer, position, size, chunks)
         if len(buffer) - position < size:
             raise InputError(f"{where()} has {length} bytes, but the file ends before: {_MEND}")
         record = buffer[position + HEADER_BYTES : position + HEADER_BYTES + length]
