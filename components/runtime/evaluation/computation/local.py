@@ -125,8 +125,8 @@ class _Sums:
         members: dict[SliceKey, list[np.ndarray]] = {}
         first = 0
         for batch in self._waiting:
-            for key, rows in batch.slices.items():
-                members.setdefault(key, []).append(rows + first)
+            for key, indices in batch.slices.items():
+                members.setdefault(key, []).append(indices + first)
             first += batch.rows
         of_slice = {key: np.concatenate(rows) for key, rows in members.items()}
         for sample in self._samples:
