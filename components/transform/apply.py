@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import functools
 import json
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pyarrow as pa
 import tensorflow as tf
 import tensorflow_transform as tft
-from tensorflow_metadata.proto.v0 import schema_pb2
 from tensorflow_transform import impl_helper
 from tfx_bsl.coders.example_coder import RecordBatchToExamplesEncoder
-from tfx_bsl.public import tfxio
 
 from components.runtime.data import examples, tfrecord
-from components.runtime.data.beam import read_batches
+from components.runtime.data.ahead import ahead
+from components.runtime.data.beam import check_decodable, read_records
 from components.runtime.data.example_columns import encode_batch
 from components.runtime.stage.progress import advance
 from components.transform.faults import users_fault
 from components.transform.finite import NotFinite
+from components.transform.reading import Tensors, parse
 
 
 class Shard(NamedTuple):
@@ -38,39 +39,33 @@ class Shard(NamedTuple):
 
 
 class _Graph:
-    """A transform graph, loaded."""
+    """A transform graph, loaded, behind the parsing of raw rows."""
 
     def __init__(self, folder: str, schema: bytes) -> None:
         output = tft.TFTransformOutput(folder)
         transformed = output.transformed_metadata.schema
+        # (Kept, for its variables and tables go with it.)
         self._model = tf.saved_model.load(output.transform_savedmodel_dir)
-        self._adapter = tensor_adapter(schema)
+
+        @tf.function(autograph=False, input_signature=[tf.TensorSpec([None], tf.string)])
+        def transform_records(records: tf.Tensor) -> Tensors:
+            return dict(self._model.transform_fn(parse(records, schema)))
+
+        self._transform = transform_records
         self._converter = impl_helper.make_tensor_to_arrow_converter(transformed)
         self._encoder = RecordBatchToExamplesEncoder(transformed)
 
-    def transform(self, batch: pa.RecordBatch, not_finite: NotFinite) -> list[bytes]:
-        """Transformed tf.Examples of raw rows, in their order and in canonical bytes; counts what is not finite."""
-        tensors = self._adapter.ToBatchTensors(batch, produce_eager_tensors=True)
-        result = self._converter.convert(self._model.transform_fn(tensors))
-        if result.num_rows != batch.num_rows:
-            raise ValueError(f"the transformation made {result.num_rows} rows of {batch.num_rows}")
+    def transform(self, records: list[bytes], not_finite: NotFinite) -> list[bytes]:
+        """Transformed tf.Examples of raw ones, in their order and in canonical bytes; counts what is not finite."""
+        result = self._converter.convert(self._transform(tf.constant(records)))
+        if result.num_rows != len(records):
+            raise ValueError(f"the transformation made {result.num_rows} rows of {len(records)}")
         not_finite.add(result)
         flat = _single_values(result)
         if flat is not None:
             encoded: list[bytes] = encode_batch(flat).examples.to_pylist()
             return encoded
         return [examples.canonical(record)[0] for record in self._encoder.encode(result)]
-
-
-def tensor_adapter(schema: bytes) -> Any:
-    """What turns decoded batches into tensors, as the schema says: dense where it has shapes, else sparse."""
-    return tensor_io(schema).TensorAdapter()
-
-
-def tensor_io(schema: bytes) -> Any:
-    """The reader of tf.Examples of TensorFlow's extended libraries for a serialised schema."""
-    parsed = schema_pb2.Schema.FromString(schema)
-    return tfxio.TFExampleBeamRecord(physical_format="tfrecord_gzip", schema=parsed, telemetry_descriptors=["millrace"])
 
 
 def transform_shard(shard: Shard, graph: str, schema: bytes) -> None:
@@ -84,18 +79,26 @@ def transform_shard(shard: Shard, graph: str, schema: bytes) -> None:
     Raises:
       InputError: the file is corrupt or contradicts the schema, or the transformation fails on a row.
     """
-    loaded, done, not_finite = _load(graph, schema), 0, NotFinite()
+    loaded, not_finite, done = _load(graph, schema), NotFinite(), 0
     with tfrecord.Writer(Path(shard.target)) as writer:
-        for batch in read_batches(shard.source, schema):
-            rows = f"rows {done + 1} to {done + batch.num_rows}"
-            try:
-                transformed = loaded.transform(batch, not_finite)
-            except Exception as error:
-                raise users_fault(error, f"{shard.source}, {rows}: the transformation") or error from error
-            writer.write(transformed)
-            done += batch.num_rows
-            advance(batch.num_rows)
+        for rows, framed in ahead(_transformed(shard.source, loaded, schema, not_finite)):
+            writer.append(framed)
+            done += rows
+            advance(rows)
     Path(shard.counts_file).write_text(json.dumps({"rows": done, "not_finite": not_finite}))
+
+
+def _transformed(path: str, graph: _Graph, schema: bytes, not_finite: NotFinite) -> Iterator[tuple[int, bytes]]:
+    """Transformed batches as they stand in a file, with their rows."""
+    done = 0
+    for records in ahead(read_records(path)):
+        try:
+            yield len(records), tfrecord.frame(graph.transform(records, not_finite))
+        except Exception as error:
+            check_decodable(path, done, records, schema)
+            rows = f"rows {done + 1} to {done + len(records)}"
+            raise users_fault(error, f"{path}, {rows}: the transformation") or error from error
+        done += len(records)
 
 
 @functools.lru_cache(maxsize=1)

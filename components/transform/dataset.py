@@ -17,16 +17,18 @@ import tensorflow_transform as tft
 import tensorflow_transform.beam as tft_beam
 
 from components.runtime.data import tfmd, tfrecord
-from components.runtime.data.beam import data_files, pipeline, read_batches
+from components.runtime.data.beam import data_files, pipeline
 from components.runtime.data.storage import shown
 from components.runtime.errors import InputError
 from components.runtime.stage import progress
 from components.runtime.stage.artifacts import InputArtifact, OutputArtifact, remove
-from components.transform.apply import Shard, tensor_io, transform_shard
+from components.transform.apply import Shard, transform_shard
 from components.transform.faults import users_fault
 from components.transform.finite import NotFinite, told
 from components.transform.page import page
 from components.transform.preprocessing import Preprocessing
+from components.transform.reading import adapter_config, read_batches
+from components.transform.vocabulary import count_by_batch
 
 ANALYSED_SPLIT = "train"
 FILE = "transformed_examples"
@@ -101,13 +103,14 @@ def analyse(
     Raises:
       InputError: preprocessing_fn or the data is wrong.
     """
+    count_by_batch()
     try:
         # Reshuffled elements go to all workers, but in an order that differs from run to run.
         # A second pass over the data reads the files again, rather than keep all batches in memory.
         with pipeline(beam_options) as run, tft_beam.Context(temp_dir=str(work), use_deep_copy_optimization=True):
             batches = run | "Files" >> beam.Create(files, reshuffle=bool(beam_options))
             batches |= "Read" >> beam.FlatMap(_read, schema=schema).with_output_types(pa.RecordBatch)
-            learned = (batches, tensor_io(schema).TensorAdapterConfig()) | tft_beam.AnalyzeDataset(preprocessing)
+            learned = (batches, adapter_config(schema)) | tft_beam.AnalyzeDataset(preprocessing)
             _ = learned | tft_beam.WriteTransformFn(str(graph))
     except Exception as error:
         raise users_fault(error, f"the analysis of the split {ANALYSED_SPLIT!r}") or error from error

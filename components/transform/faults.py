@@ -11,7 +11,7 @@ from components.runtime.errors import InputError, classify
 
 _LENGTH = 400
 _TRACE = re.compile(r"Graph execution error:.*<stack traces unavailable>\s*", re.DOTALL)
-_NOISE = re.compile(r"\s*\[(\[\{\{.*?\}\}\]|Op:\w*|while running [^\]]*)\]")
+_NOISE = re.compile(r"\s*\[(\[\{\{.*?\}\}\]|Op:\w*|while running [^\]]*)\]|\{\{function_node \w*\}\}")
 _USERS = (ValueError, TypeError, tf.errors.InvalidArgumentError, tf.errors.FailedPreconditionError)
 
 

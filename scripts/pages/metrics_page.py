@@ -220,7 +220,7 @@ def _in_batches(config: config_pb2.EvalConfig, given: dict[str, combine.Rows]) -
     for computation in computations.non_derived_computations:
         combiner = computation.combiner
         combiner.setup()
-        values |= combiner.extract_output(combine.add(combiner, combiner.create_accumulator(), given))
+        values |= combine.output(combiner, combine.add(combiner, combiner.create_accumulator(), given))
     return local.derive(values, computations, None)
 
 

@@ -185,13 +185,26 @@ def read_batches(path: str, schema: bytes | None) -> Iterator[pyarrow.RecordBatc
 
     decoder = ExamplesToRecordBatchDecoder(schema)
     done = 0
-    for records in _batched(tfrecord.read(Path(path))):
+    for records in read_records(path):
         try:
             batch = decoder.DecodeBatch(records)
-        except Exception as error:
-            raise _undecodable(path, done, records, decoder) or error from None
+        except Exception:
+            check_decodable(path, done, records, schema)
+            raise
         done += len(records)
         yield batch
+
+
+def read_records(path: str) -> Iterator[list[bytes]]:
+    """The records of a TFRecord file in order, in batches of at least one, none of them large.
+
+    Args:
+      path: plain or gzip.
+
+    Raises:
+      InputError: the file is corrupt.
+    """
+    return _batched(tfrecord.read(Path(path)))
 
 
 def _batched(records: Iterator[bytes]) -> Iterator[list[bytes]]:
@@ -208,14 +221,26 @@ def _batched(records: Iterator[bytes]) -> Iterator[list[bytes]]:
         yield batch
 
 
-def _undecodable(path: str, done: int, records: list[bytes], decoder: Any) -> InputError | None:
-    """Says which record cannot be decoded."""
+def check_decodable(path: str, done: int, records: list[bytes], schema: bytes | None) -> None:
+    """Looks for the record that cannot be decoded.
+
+    Args:
+      path: of the file, for the message.
+      done: records before these in it.
+      records: serialised tf.Examples.
+      schema: as of `read_batches`.
+
+    Raises:
+      InputError: there is one.
+    """
+    from tfx_bsl.coders.example_coder import ExamplesToRecordBatchDecoder
+
+    decoder = ExamplesToRecordBatchDecoder(schema)
     for number, record in enumerate(records, done + 1):
         try:
             decoder.DecodeBatch([record])
         except Exception as error:
             message = " ".join(str(error).split())
-            return InputError(
+            raise InputError(
                 f"{path}: record {number} does not fit the schema: {message}; correct the data or the schema's types"
-            )
-    return None
+            ) from None

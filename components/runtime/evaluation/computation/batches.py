@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+import pyarrow as pa
 import tensorflow as tf
 from tensorflow_metadata.proto.v0 import schema_pb2
 from tensorflow_model_analysis import constants
 from tensorflow_model_analysis.proto import config_pb2
 from tensorflow_model_analysis.slicer import slicer_lib
-from tfx_bsl.coders import example_coder
 
+from components.runtime.data.ahead import ahead
 from components.runtime.errors import InputError
 from components.runtime.evaluation.computation import fitting
 from components.runtime.evaluation.computation.counts import SliceKey
@@ -26,6 +27,7 @@ from components.runtime.evaluation.configuration.slices import slice_features
 
 _BATCH_ROWS = 1024
 _BATCH_BYTES = 8 << 20
+_TYPES = {schema_pb2.BYTES: tf.string, schema_pb2.INT: tf.int64, schema_pb2.FLOAT: tf.float32}
 
 
 @dataclass(frozen=True)
@@ -36,8 +38,13 @@ class Batch:
     """By model: [rows, label size]."""
     predictions: dict[str, np.ndarray]
     """By model: [rows, prediction shape]."""
-    slices: list[tuple[SliceKey, ...]]
-    """Of each row."""
+    slices: dict[SliceKey, np.ndarray]
+    """By slice: the numbers of its rows, ascending."""
+
+    @property
+    def rows(self) -> int:
+        """How many examples these are."""
+        return len(next(iter(self.labels.values())))
 
 
 class Answering(Protocol):
@@ -123,31 +130,39 @@ class Slicer:
     """Finds the slices of examples as TFMA does: by transformed features first, then by raw ones."""
 
     def __init__(self, config: config_pb2.EvalConfig, schema: schema_pb2.Schema) -> None:
-        """Prepares to decode no more of the examples than the slices need."""
+        """Prepares to parse no more of the examples than the slices need."""
         self._specs = [slicer_lib.SingleSliceSpec(spec=spec) for spec in config.slicing_specs] or [
             slicer_lib.SingleSliceSpec()
         ]
         self._names = sorted(slice_features(config))
-        needed = schema_pb2.Schema()
-        needed.feature.extend(feature for feature in schema.feature if feature.name in self._names)
-        self._raw = [feature.name for feature in needed.feature]
-        self._decoder = example_coder.ExamplesToRecordBatchDecoder(needed.SerializeToString()) if self._raw else None
+        # Raw features as TensorFlow parses them: whatever the schema says of their shape, any number of values.
+        self._raw = {
+            feature.name: tf.io.VarLenFeature(_TYPES[feature.type])
+            for feature in schema.feature
+            if feature.name in self._names and feature.type in _TYPES
+        }
         self._known: dict[tuple[Any, ...], tuple[SliceKey, ...]] = {}
 
-    def __call__(self, examples: np.ndarray, transformed: list[dict[str, np.ndarray]]) -> list[tuple[SliceKey, ...]]:
-        """Returns the slices of each example."""
-        if not self._names:
-            return [self._keys(())] * len(examples)
-        columns: list[list[tuple[Any, ...] | None]] = [
-            list(map(_hashable, model[name])) for model in transformed for name in self._names if name in model
-        ]
+    def __call__(self, examples: tf.Tensor, transformed: list[dict[str, np.ndarray]]) -> dict[SliceKey, np.ndarray]:
+        """Returns the rows of each slice, ascending."""
         names = [(number, name) for number, model in enumerate(transformed) for name in self._names if name in model]
-        if self._decoder is not None:
-            decoded = self._decoder.DecodeBatch(list(examples))
-            for name in self._raw:
-                columns.append([None if row is None else tuple(row) for row in decoded.column(name).to_pylist()])
+        columns = [_coded(transformed[number][name]) for number, name in names]
+        if self._raw:
+            for name, values in tf.io.parse_example(examples, self._raw).items():
                 names.append((-1, name))
-        return [self._keys(tuple(zip(names, row, strict=True))) for row in zip(*columns, strict=True)]
+                columns.append(_coded_sparse(values, len(examples)))
+        # Rows with the same values are a group, whose slices are found once.
+        group = np.zeros(len(examples), np.int64)
+        for codes, values in columns:
+            group = np.unique(group * len(values) + codes, return_inverse=True)[1]
+        _, first, sizes = np.unique(group, return_index=True, return_counts=True)
+        rows = np.split(np.argsort(group, kind="stable"), np.cumsum(sizes)[:-1])
+        found: dict[SliceKey, list[np.ndarray]] = {}
+        for row, members in zip(first.tolist(), rows, strict=True):
+            of_row = tuple((name, values[codes[row]]) for name, (codes, values) in zip(names, columns, strict=True))
+            for key in self._keys(of_row):
+                found.setdefault(key, []).append(members)
+        return {key: np.sort(np.concatenate(members)) for key, members in found.items()}
 
     def _keys(self, values: tuple[Any, ...]) -> tuple[SliceKey, ...]:
         if values not in self._known:
@@ -163,12 +178,18 @@ class Slicer:
 
 def read(files: Iterable[str], models: Mapping[str, Answering], slicer: Slicer) -> Iterator[Batch]:
     """Yields the examples of gzip TFRecords in their order, in batches that a model on one machine can hold."""
-    for examples in serialised(files, models.values()):
-        results = {name: answers(name, model, examples) for name, model in models.items()}
+    for examples, results in ahead(_answered(files, models)):
         # Of the candidate's features alone: a slice must hold the same examples for both models.
-        slices = slicer(examples.numpy(), [results[candidate_name(results)][2]])
+        slices = slicer(examples, [results[candidate_name(results)][2]])
         labels = {name: result[0] for name, result in results.items()}
         yield Batch(labels, {name: result[1] for name, result in results.items()}, slices)
+
+
+def _answered(
+    files: Iterable[str], models: Mapping[str, Answering]
+) -> Iterator[tuple[tf.Tensor, dict[str, tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]]]]:
+    for examples in serialised(files, models.values()):
+        yield examples, {name: answers(name, model, examples) for name, model in models.items()}
 
 
 def answers(name: str, model: Answering, examples: tf.Tensor) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
@@ -210,5 +231,28 @@ def _with_column(values: np.ndarray) -> np.ndarray:
     return values[:, np.newaxis] if values.ndim == 1 else values
 
 
-def _hashable(value: np.ndarray) -> tuple[Any, ...]:
-    return tuple(value.reshape(-1).tolist())
+def _coded(values: np.ndarray) -> tuple[np.ndarray, list[tuple[Any, ...]]]:
+    """A column [rows, ...]: the number of each row's values, and the values by their number."""
+    if values.shape[1:] == (1,) and values.dtype.kind in "ifO":
+        encoded = pa.array(values[:, 0]).dictionary_encode()
+        return encoded.indices.to_numpy(), [(value,) for value in encoded.dictionary.to_pylist()]
+    return _numbered([tuple(row.reshape(-1).tolist()) for row in values])
+
+
+def _coded_sparse(values: tf.SparseTensor, rows: int) -> tuple[np.ndarray, list[Any]]:
+    """As `_coded`, for any number of values in a row; None for those without."""
+    places, flat = values.indices.numpy()[:, 0], values.values.numpy()
+    sizes = np.bincount(places, minlength=rows)
+    if sizes.max(initial=0) > 1:
+        parts = np.split(flat, np.cumsum(sizes)[:-1])
+        return _numbered([tuple(part.tolist()) or None for part in parts])
+    codes, known = _coded(flat[:, np.newaxis])
+    spread = np.full(rows, len(known))
+    spread[places] = codes
+    return spread, [*known, None]
+
+
+def _numbered(values: list[Any]) -> tuple[np.ndarray, list[Any]]:
+    known: dict[Any, int] = {}
+    codes = [known.setdefault(value, len(known)) for value in values]
+    return np.array(codes, np.int64), list(known)

@@ -91,6 +91,45 @@ def _count(combiner: Any, accumulator: float, labels: np.ndarray, predictions: n
     return accumulator + float(len(labels))
 
 
+class _Pending(dict[Any, Any]):
+    """A combiner's accumulator, and what whole batches have added since.
+
+    That is in arrays until `output`: an object for each threshold and bucket of each slice takes longer than counting.
+    """
+
+    def __init__(
+        self,
+        accumulator: dict[Any, Any],
+        keys: np.ndarray,
+        numbers: int,
+        settle: Callable[[dict[Any, Any], Any, list[float]], None],
+    ) -> None:
+        """Begins with nothing added.
+
+        Args:
+          accumulator: so far.
+          keys: thresholds, or buckets.
+          numbers: that are added up for each key.
+          settle: adds these to what the accumulator has for the key.
+        """
+        super().__init__(accumulator)
+        self.added = keys
+        self.sums = np.zeros((numbers, len(keys)))
+        self._settle = settle
+
+    def settled(self) -> dict[Any, Any]:
+        """The accumulator with all of it."""
+        for key, numbers in zip(self.added.tolist(), self.sums.T.tolist(), strict=True):
+            self._settle(self, key, numbers)
+        self.sums = np.zeros_like(self.sums)
+        return self
+
+
+def output(combiner: Any, accumulator: Any) -> Any:
+    """What a combiner says in the end of what `add` has added up."""
+    return combiner.extract_output(accumulator.settled() if isinstance(accumulator, _Pending) else accumulator)
+
+
 def _histogram(
     combiner: Any, accumulator: dict[Any, Any], labels: np.ndarray, predictions: np.ndarray
 ) -> dict[Any, Any] | None:
@@ -102,17 +141,27 @@ def _histogram(
     index = ((scores - buckets.left) / buckets.width * buckets.number) + 1
     index = np.clip(index, 0, buckets.number + 1).astype(np.int64)
     found, inverse = np.unique(index, return_inverse=True)
-    sums = [
-        np.bincount(inverse, weights=values, minlength=len(found)) for values in (truth, scores, np.ones_like(scores))
-    ]
-    for bucket, label, prediction, count in zip(found.tolist(), *(entry.tolist() for entry in sums), strict=True):
-        if bucket not in accumulator:
-            accumulator[bucket] = calibration_histogram.Bucket(bucket, 0.0, 0.0, 0.0)
-        entry = accumulator[bucket]
-        entry.weighted_labels += label
-        entry.weighted_predictions += prediction
-        entry.weighted_examples += count
-    return accumulator
+    sums = np.stack(
+        [np.bincount(inverse, weights=values, minlength=len(found)) for values in (truth, scores, np.ones_like(scores))]
+    )
+    pending = accumulator if isinstance(accumulator, _Pending) else _Pending(accumulator, found, 3, _add_to_bucket)
+    before = len(pending.added)
+    known, places = np.unique(np.concatenate([pending.added, found]), return_inverse=True)
+    total = np.zeros((3, len(known)))
+    total[:, places[:before]] = pending.sums
+    total[:, places[before:]] += sums
+    pending.added, pending.sums = known, total
+    return pending
+
+
+def _add_to_bucket(accumulator: dict[Any, Any], bucket: int, numbers: list[float]) -> None:
+    if bucket not in accumulator:
+        accumulator[bucket] = calibration_histogram.Bucket(bucket, 0.0, 0.0, 0.0)
+    entry = accumulator[bucket]
+    label, prediction, count = numbers
+    entry.weighted_labels += label
+    entry.weighted_predictions += prediction
+    entry.weighted_examples += count
 
 
 def _confusion(
@@ -123,14 +172,33 @@ def _confusion(
     if rows is None or counts is None:
         return None
     truth, scores = rows
-    for threshold in counts.thresholds:
-        positive = truth == 1.0 if counts.fractional_labels else truth > threshold
-        yes = scores > threshold
-        tp, fp = float(np.count_nonzero(positive & yes)), float(np.count_nonzero(~positive & yes))
-        fn, tn = float(np.count_nonzero(positive & ~yes)), float(np.count_nonzero(~positive & ~yes))
-        entry = tfma_private.ThresholdEntry(matrices.Matrix(tp=tp, tn=tn, fp=fp, fn=fn), [], [], [], [])
+    thresholds = np.array(counts.thresholds, dtype=np.float64)
+    ones, zeros = _above(scores[truth == 1.0], thresholds), _above(scores[truth == 0.0], thresholds)
+    # A label is positive where it is above the threshold: one of 0 above those below 0, one of 1 above those below 1.
+    one_is = np.full(len(thresholds), True) if counts.fractional_labels else thresholds < 1.0
+    zero_is = np.full(len(thresholds), False) if counts.fractional_labels else thresholds < 0.0
+    of_ones, of_zeros = np.count_nonzero(truth) - ones, np.count_nonzero(truth == 0.0) - zeros
+    sums = np.stack(
+        [
+            ones * one_is + zeros * zero_is,
+            of_ones * ~one_is + of_zeros * ~zero_is,
+            ones * ~one_is + zeros * ~zero_is,
+            of_ones * one_is + of_zeros * zero_is,
+        ]
+    ).astype(np.float64)
+
+    def add_to_matrix(accumulator: dict[Any, Any], threshold: float, numbers: list[float]) -> None:
+        entry = tfma_private.ThresholdEntry(matrices.Matrix(*numbers), [], [], [], [])
         accumulator[threshold] = counts.merge(accumulator, threshold, entry)
-    return accumulator
+
+    pending = accumulator if isinstance(accumulator, _Pending) else _Pending(accumulator, thresholds, 4, add_to_matrix)
+    pending.sums += sums
+    return pending
+
+
+def _above(scores: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
+    """How many scores are above each threshold."""
+    return len(scores) - np.searchsorted(np.sort(scores), thresholds, side="right")
 
 
 def _classes(combiner: Any, accumulator: Any, labels: np.ndarray, predictions: np.ndarray) -> Any:

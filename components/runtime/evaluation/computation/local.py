@@ -8,7 +8,6 @@ cross slices, query keys, a model that wants features, Beam options of the user'
 
 from __future__ import annotations
 
-import collections
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -77,13 +76,13 @@ def analyse(
     sums = _Sums(computations.non_derived_computations, resampling.samples(config))
     counts = Counts(not_a_number=dict.fromkeys(models, 0))
     for batch in batches.read(files, models, batches.Slicer(config, schema)):
-        counts.add((), {name: rows_with_nan(found) for name, found in batch.predictions.items()}, 0)
-        for keys, rows in collections.Counter(batch.slices).items():
-            counts.add(keys, {}, rows)
+        counts.add((), {name: rows_with_nan(found) for name, found in batch.predictions.items()}, batch.rows)
+        for key, rows in batch.slices.items():
+            counts.slices[key] = counts.slices.get(key, 0) + len(rows)
         counts.unlabelled += rows_with_nan(*batch.labels.values())
         if not counts.unlabelled:
             sums.add(batch)
-        advance(len(batch.slices))
+        advance(batch.rows)
     if counts.unlabelled:
         return counts
     baseline = next((spec.name for spec in config.model_specs if spec.is_baseline), None)
@@ -112,7 +111,7 @@ class _Sums:
 
     def add(self, batch: batches.Batch) -> None:
         self._waiting.append(batch)
-        self._rows += len(batch.slices)
+        self._rows += batch.rows
         self._bytes += sum(array.nbytes for arrays in (batch.labels, batch.predictions) for array in arrays.values())
         if self._rows >= _FLUSH_ROWS or self._bytes >= _FLUSH_BYTES:
             self._flush()
@@ -123,13 +122,16 @@ class _Sums:
         names = self._waiting[0].labels
         labels = {name: np.concatenate([batch.labels[name] for batch in self._waiting]) for name in names}
         predictions = {name: np.concatenate([batch.predictions[name] for batch in self._waiting]) for name in names}
-        members: dict[SliceKey, list[int]] = {}
-        for index, keys in enumerate(keys for batch in self._waiting for keys in batch.slices):
-            for key in keys:
-                members.setdefault(key, []).append(index)
+        members: dict[SliceKey, list[np.ndarray]] = {}
+        first = 0
+        for batch in self._waiting:
+            for key, indices in batch.slices.items():
+                members.setdefault(key, []).append(indices + first)
+            first += batch.rows
+        of_slice = {key: np.concatenate(rows) for key, rows in members.items()}
         for sample in self._samples:
             times = sample.draw(self._rows)
-            for key, indices in members.items():
+            for key, indices in of_slice.items():
                 drawn = np.repeat(indices, times[indices])
                 if len(drawn):
                     rows = {name: (labels[name][drawn], predictions[name][drawn]) for name in names}
@@ -154,7 +156,7 @@ class _Sums:
             for number, accumulators in self._accumulators[key].items():
                 values = samples.setdefault(number, {})
                 for combiner, accumulator in zip(self._combiners, accumulators, strict=True):
-                    values |= combiner.extract_output(accumulator)
+                    values |= combine.output(combiner, accumulator)
             yield key, samples
 
 

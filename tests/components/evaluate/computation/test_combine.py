@@ -68,10 +68,25 @@ def test_a_batch_is_what_its_examples_are_one_by_one(kind: type, rows: Rows, met
         batches = added
     for label, prediction in zip(*rows, strict=True):
         single = combiner.add_input(single, metric_types.StandardMetricInputs(labels=label, predictions=prediction))
-    expected, found = combiner.extract_output(single), combiner.extract_output(batches)
+    expected, found = combiner.extract_output(single), combine.output(combiner, batches)
     assert found.keys() == expected.keys() != set()
     for key, value in expected.items():
         assert numbers(found[key]) == pytest.approx(numbers(value), rel=1e-12, abs=1e-12)
+
+
+@pytest.mark.parametrize("metric", ["CalibrationPlot", "AUC", "BinaryAccuracy"])
+def test_a_batch_of_other_labels_among_the_rest(metric: str) -> None:
+    labels, scores = binary()
+    labels = np.where(np.arange(ROWS)[:, np.newaxis] // 100 == 1, 0.25, labels)
+    for combiner in combiners(f'metrics_specs {{ metrics {{ class_name: "{metric}" }} }}'):
+        batches, single = combiner.create_accumulator(), combiner.create_accumulator()
+        for part in (slice(0, 100), slice(100, 200), slice(200, ROWS)):
+            batches = combine.add(combiner, batches, {"": (labels[part], scores[part])})
+        for label, prediction in zip(labels, scores, strict=True):
+            single = combiner.add_input(single, metric_types.StandardMetricInputs(labels=label, predictions=prediction))
+        expected, found = combiner.extract_output(single), combine.output(combiner, batches)
+        for key, value in expected.items():
+            assert numbers(found[key]) == pytest.approx(numbers(value), rel=1e-12, abs=1e-12)
 
 
 def numbers(value: Any) -> list[float]:

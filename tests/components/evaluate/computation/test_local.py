@@ -18,6 +18,7 @@ from tensorflow_model_analysis.extractors import slice_key_extractor
 from tensorflow_model_analysis.proto import config_pb2, metrics_for_slice_pb2
 from tensorflow_model_analysis.slicer import slicer_lib
 
+from components.runtime.data import examples as tf_examples
 from components.runtime.evaluation.computation import batches, local, on_beam
 from components.runtime.evaluation.configuration import reading
 from components.runtime.evaluation.configuration.saved_model import SavedModelFacts
@@ -241,6 +242,37 @@ class _Bucketed:
         return 1
 
 
+def test_rows_of_slices_are_those_that_tfma_finds_row_by_row() -> None:
+    config = text_format.Parse(
+        'slicing_specs {} slicing_specs { feature_keys: ["kind", "bucket"] } slicing_specs { feature_keys: "tags" } '
+        'slicing_specs { feature_keys: "kind" feature_values { key: "level" value: "2" } }',
+        config_pb2.EvalConfig(),
+    )
+    schema = text_format.Parse(
+        'feature { name: "kind" type: BYTES } feature { name: "tags" type: BYTES } feature { name: "level" type: INT }',
+        schema_pb2.Schema(),
+    )
+    raw = [
+        {"kind": f"k{row % 3}" if row % 5 else None, "tags": ["a", "b", "c"][: row % 4], "level": row % 3}
+        for row in range(200)
+    ]
+    records = tf.constant([tf_examples.encode(row) for row in raw])
+    bucket = (np.arange(200) % 4).astype(np.float32)[:, np.newaxis]
+    found = batches.Slicer(config, schema)(records, [{"bucket": bucket, "other": bucket}])
+    specs = [slicer_lib.SingleSliceSpec(spec=spec) for spec in config.slicing_specs]
+    expected: dict[Any, list[int]] = {}
+    for number, row in enumerate(raw):
+        given = {
+            name: np.array(value if isinstance(value, list) else [value])
+            for name, value in row.items()
+            if value not in (None, [])
+        }
+        for key in set(slicer_lib.get_slices_for_features_dicts([{"bucket": bucket[number]}], given, specs)):
+            expected.setdefault(key, []).append(number)
+    assert {key: rows.tolist() for key, rows in found.items()} == expected
+    assert len(expected) == 17
+
+
 def test_slices_by_a_transformed_feature_are_the_candidates(tmp_path: Path) -> None:
     text = 'model_specs { name: "candidate" } model_specs { name: "baseline" is_baseline: true } '
     both = text_format.Parse(text + 'slicing_specs { feature_keys: "bucket" }', config_pb2.EvalConfig())
@@ -248,7 +280,7 @@ def test_slices_by_a_transformed_feature_are_the_candidates(tmp_path: Path) -> N
     files = [str(path) for path in (examples / "Split-eval").iterdir()]
     models: dict[str, Any] = {"candidate": _Bucketed(1), "baseline": _Bucketed(2)}
     (batch,) = batches.read(files, models, batches.Slicer(both, schema_pb2.Schema()))
-    assert batch.slices == [((("bucket", 1),),)] * 4
+    assert {key: rows.tolist() for key, rows in batch.slices.items()} == {(("bucket", 1),): [0, 1, 2, 3]}
     transformed = {name: {"bucket": np.array([number])} for number, name in enumerate(("candidate", "baseline"), 1)}
     element = {constants.FEATURES_KEY: {}, constants.TRANSFORMED_FEATURES_KEY: transformed}
     specs = [slicer_lib.SingleSliceSpec(spec=spec) for spec in both.slicing_specs]

@@ -1,0 +1,131 @@
+"""Rows that TensorFlow parses are those that TFXIO decodes, and threads change nothing."""
+
+from __future__ import annotations
+
+import resource
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from google.protobuf import text_format
+from tensorflow_metadata.proto.v0 import schema_pb2
+from tfx_bsl.public import tfxio
+from tfx_bsl.tfxio.tensor_adapter import TensorAdapter
+
+from components.runtime.data import beam, examples, tfrecord
+from components.transform import apply, reading
+from tests.components.transform.transform_support import run_transform, write_examples, write_module, write_schema
+
+SCHEMA = text_format.Parse(
+    """
+    feature { name: "one" type: FLOAT presence { min_fraction: 1 } shape {} }
+    feature { name: "pair" type: INT presence { min_fraction: 1 } shape { dim { size: 2 } } }
+    feature { name: "often" type: INT }
+    feature { name: "words" type: BYTES }
+    feature { name: "place" type: INT }
+    feature { name: "weight" type: FLOAT }
+    sparse_feature { name: "sparse" index_feature { name: "place" } value_feature { name: "weight" }
+                     is_sorted: true }
+    feature { name: "parts" type: BYTES }
+    feature { name: "lengths" type: INT }
+    tensor_representation_group {
+      key: ""
+      value {
+        tensor_representation {
+          key: "ragged"
+          value { ragged_tensor { feature_path { step: "parts" } partition { row_length: "lengths" } } }
+        }
+        tensor_representation {
+          key: "sparse"
+          value {
+            sparse_tensor { dense_shape { dim { size: 9 } } index_column_names: "place" value_column_name: "weight" }
+          }
+        }
+      }
+    }
+    """,
+    schema_pb2.Schema(),
+)
+SERIALISED = SCHEMA.SerializeToString()
+
+
+def rows() -> list[dict[str, Any]]:
+    return [
+        {
+            "one": index / 3,
+            "pair": [index, -index],
+            "often": list(range(index % 4)),
+            "words": ["ä", "b", ""][: index % 3] or None,
+            "place": [index % 9],
+            "weight": [index * 0.5],
+            "parts": [f"{part}" for part in range(index % 3)],
+            "lengths": [index % 3],
+            "not in the schema": "x",
+        }
+        for index in range(5000)
+    ]
+
+
+def plain(tensor: Any) -> list[Any]:
+    """All of a tensor, whatever its kind."""
+    parts = tf.nest.flatten(tensor, expand_composites=True)
+    return [np.asarray(part).tolist() for part in parts]
+
+
+def test_tensors_are_those_of_decoded_batches(tmp_path: Path) -> None:
+    file = tmp_path / "data.gz"
+    tfrecord.write(file, [examples.encode(row) for row in rows()])
+    io = tfxio.TFExampleBeamRecord(physical_format="tfrecord_gzip", schema=SCHEMA, telemetry_descriptors=["test"])
+    decoded = io.TensorAdapter()
+    again = TensorAdapter(reading.adapter_config(SERIALISED))
+    assert again.TypeSpecs() == decoded.TypeSpecs()
+    batches = list(reading.read_batches(str(file), SERIALISED))
+    assert [batch.num_rows for batch in batches] == [4096, 904]
+    for records, batch, expected in zip(
+        beam.read_records(str(file)), batches, beam.read_batches(str(file), SERIALISED), strict=True
+    ):
+        parsed, wanted = reading.parse(tf.constant(records), SERIALISED), decoded.ToBatchTensors(expected)
+        assert parsed.keys() == wanted.keys() == {"one", "pair", "often", "words", "sparse", "ragged"}
+        restored = again.ToBatchTensors(batch)
+        for name, tensor in wanted.items():
+            assert plain(parsed[name]) == plain(restored[name]) == plain(tensor), name
+
+
+def test_threads_change_no_byte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = write_examples(tmp_path / "examples", {"train": [{"v": float(index % 77)} for index in range(20_000)]})
+    schema = write_schema(tmp_path / "schema", v=float)
+    module = write_module(tmp_path, "return {'y': tft.scale_to_z_score(one(inputs['v']))}")
+    made = run_transform(tmp_path / "out", data, schema, module)
+    many = made / "transformed_examples" / "Split-train" / "transformed_examples-00000-of-00001.gz"
+    source = str(data / "Split-train" / "data_tfrecord-00000-of-00001.gz")
+    read = beam.read_records(source)
+    serialised = text_format.Parse((schema / "schema.pbtxt").read_text(), schema_pb2.Schema()).SerializeToString()
+    batches = list(reading.read_batches(source, serialised))
+    for module_with_threads in (apply, reading):
+        monkeypatch.setattr(module_with_threads, "ahead", iter)
+    shard = apply.Shard("train", source, str(tmp_path / "one.gz"), str(tmp_path / "counts"))
+    apply.transform_shard(shard, str(made / "transform_graph"), serialised)
+    assert (tmp_path / "one.gz").read_bytes() == many.read_bytes()
+    assert list(reading.read_batches(source, serialised)) == batches
+    assert [batch.num_rows for batch in batches] == [len(records) for records in read]
+
+
+@pytest.mark.slow
+def test_memory_stays_flat(tmp_path: Path) -> None:
+    def peak(name: str, count: int) -> int:
+        """The largest memory of this process so far, in bytes, in which the stage runs."""
+        split = tmp_path / f"data-{name}" / "Split-train"
+        split.mkdir(parents=True)
+        records = (examples.encode({"v": float(row), "text": f"{row % 99} text " * 300}) for row in range(count))
+        tfrecord.write(split / "data_tfrecord-00000-of-00001.gz", records)
+        run_transform(tmp_path / name, split.parent, schema, module)
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
+
+    schema = write_schema(tmp_path / "schema", v=float, text=str)
+    body = "return {'y': tft.scale_to_z_score(one(inputs['v'])), 'text': one(inputs['text'])}"
+    module = write_module(tmp_path, body)
+    small = peak("small", 10_000)
+    # All rows are 500 MB, and twice that where both sides of the graph were kept.
+    assert peak("large", 200_000) - small < 250 << 20
