@@ -8,7 +8,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,13 +44,19 @@ def prism() -> Path:
 
 
 @contextmanager
-def workers(folder: Path, environment: str, hidden: Path) -> Iterator[Workers]:
+def workers(
+    folder: Path,
+    environment: str,
+    hidden: Path,
+    more: Mapping[str, str] = {},
+) -> Iterator[Workers]:
     """Starts a job server, and a pool of an environment with the code alone, as it is in a stage's image.
 
     Args:
       folder: for logs, and for the files of the pool.
       environment: whose packages the workers have.
       hidden: a folder that they see empty, where this process may mount.
+      more: variables of theirs.
     """
     home = folder / f"pool-{environment}"
     app = home / "app"
@@ -66,6 +72,7 @@ def workers(folder: Path, environment: str, hidden: Path) -> Iterator[Workers]:
         "TF_USE_LEGACY_KERAS": "0",
         # What another of OpenBLAS's kernels computes differs in the last bits.
         **{name: value for name, value in os.environ.items() if name.startswith("OPENBLAS_")},
+        **more,
     }
     jobs, pool = _free_port(), _free_port()
     serve = ["python", "-m", "apache_beam.runners.worker.worker_pool_main", f"--service_port={pool}"]

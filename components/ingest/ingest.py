@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
+from importlib.util import find_spec
 from typing import Any
 
 from components.ingest.encoding import Encoded, encode_all
@@ -27,6 +28,7 @@ from components.runtime.data.storage import shown
 from components.runtime.data.tfmd import SCHEMA_FILE
 from components.runtime.errors import InputError
 from components.runtime.records.facts import counted
+from components.runtime.stage import imports
 from components.runtime.stage.artifacts import InputArtifact, OutputArtifact
 from components.runtime.stage.progress import count, report
 
@@ -60,6 +62,7 @@ def ingest(
     spans: int = 0,
     on_gaps: str = "warn",
     scheduled: str = "",
+    beam_options: list[str] = [],  # noqa: B006 (only read)
 ) -> None:
     """Writes the raw data's records as tf.Examples.
 
@@ -88,6 +91,7 @@ def ingest(
       spans: how many of the newest up to that; 0 for one.
       on_gaps: warn or stop where something between those is not there, or fewer are there.
       scheduled: when the run was scheduled, RFC 3339; empty where nobody tells.
+      beam_options: Beam's command line options; empty to read in this container.
 
     Raises:
       InputError: the data or the parameters cannot be used.
@@ -126,6 +130,8 @@ def ingest(
         raise InputError(f"{options.given[0]} is for CSV files, and {place} is {kind}: take it out")
     if leave_out_without and found:
         raise InputError("leave_out_without is for rows of a table, and these are images: take it out")
+    if beam_options and found:
+        raise InputError("beam_options are for rows of a table, and these are images: take them out")
     raw = RawFiles()
     if found:
         raw = RawFiles(rows=found.number, unit="images")
@@ -133,6 +139,11 @@ def ingest(
             found.encoding(names, buckets), examples, samples, raw, sources.files, gzip_level=NO_COMPRESSION
         )
         found.raise_faults()
+    elif beam_options:
+        ingest_with_beam, complete = _with_beam(), tuple(leave_out_without)
+        raw, rows, left_out = ingest_with_beam(
+            kind, sources.files, options, _known(schema), buckets, complete, examples, samples, beam_options
+        )
     else:
         raw = open_files(kind, sources.files, options, _known(schema))
         processes = os.cpu_count() or 1 if raw.large else 0
@@ -176,6 +187,18 @@ def ingest(
     )
     sample.path.write_text(sample_page.draw(origin, samples), encoding="utf-8")
     sample.metadata["sample_rows"] = sample_rows
+
+
+def _with_beam() -> Any:
+    """What reads with Beam, which not every image of this stage has."""
+    if find_spec("apache_beam") is None:
+        raise InputError(
+            "beam_options: this image has no Beam: give them in the settings as ingest.beam_options, or to build.stage "
+            "as they are, for which the image is chosen that has it"
+        )
+    with imports.quick():
+        from components.ingest.on_beam import ingest_with_beam
+    return ingest_with_beam
 
 
 def _known(schema: InputArtifact | None) -> dict[str, Kind]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
@@ -14,6 +15,28 @@ SHARD_BYTES = 128 << 20
 """Uncompressed bytes after which a shard ends; of taxi trips 280,000 records, 14 MB compressed."""
 
 _WAITING = 3
+
+
+def divided(sizes: Iterable[int], shard_bytes: int = SHARD_BYTES) -> Iterator[tuple[int, int]]:
+    """Which batches each shard has that `SplitWriter` writes: the first of them, and the one behind the last.
+
+    Args:
+      sizes: of the batches, framed and uncompressed.
+      shard_bytes: as of `SplitWriter`.
+    """
+    first = behind = size = 0
+    for behind, framed in enumerate(sizes, 1):
+        size += framed
+        if size >= shard_bytes:
+            yield first, behind
+            first, size = behind, 0
+    if first < behind:
+        yield first, behind
+
+
+def shard_name(shard: int, shards: int) -> str:
+    """The name of the file of a shard, from 0."""
+    return f"data_tfrecord-{shard:05d}-of-{shards:05d}.gz"
 
 
 class SplitWriter:
@@ -56,7 +79,7 @@ class SplitWriter:
         if self._writer is not None:
             self._writer.close()
         for shard in range(self._shards):
-            self._part(shard).rename(self._folder / f"data_tfrecord-{shard:05d}-of-{self._shards:05d}.gz")
+            self._part(shard).rename(self._folder / shard_name(shard, self._shards))
 
     def __enter__(self) -> Self:
         return self

@@ -18,6 +18,8 @@ from components.ingest.tables.csv.text_causes import TextCause
 from components.runtime.data import tfrecord
 
 if TYPE_CHECKING:
+    from components.ingest.tables.avro.files import AvroTable
+    from components.ingest.tables.parquet import ParquetTable
     from components.ingest.tables.table_columns import Column
 
 _BATCH_RECORDS = 16384
@@ -66,33 +68,47 @@ def open_files(
     pa.set_memory_pool(pa.system_memory_pool())
     # Each format's library is imported where there is a file of it.
     if kind == CSV:
-        table = CsvTable.scan(files, options, known or {})
-        large = sum(file.size for file in files) > _WORTH_PROCESSES
-        labels = {name: table.kinds[name].label for name in table.names}
-        return RawFiles(
-            _table_parts(table.batches()), labels, table.rows, "rows", large, table.text_causes, table.overflows
-        )
+        return of_csv(CsvTable.scan(files, options, known or {}))
     if kind == PARQUET:
         from components.ingest.tables.known_types import as_known
         from components.ingest.tables.parquet import ParquetTable
 
         parquet = ParquetTable.scan(files)
         parquet.columns = as_known(parquet.columns, known or {}, parquet.stored, parquet.unsigned)
-        return RawFiles(
-            _table_parts(parquet.batches()),
-            _labels(parquet.columns),
-            parquet.rows,
-            large=parquet.is_large,
-            overflows=parquet.overflows,
-        )
+        return of_parquet(parquet)
     if kind == AVRO:
         from components.ingest.tables.avro.files import AvroTable
         from components.ingest.tables.known_types import as_known
 
         avro = AvroTable.scan(files)
         avro.columns = as_known(avro.columns, known or {}, avro.stored)
-        parts = (Part(file.name, file.split, rows) for file, rows in avro.parts())
-        return RawFiles(parts, _labels(avro.columns), large=avro.is_large)
+        return of_avro(avro)
+    return of_tfrecords(files)
+
+
+def of_csv(table: CsvTable) -> RawFiles:
+    """Files of CSV whose types are known."""
+    large = sum(file.size for file in table.files) > _WORTH_PROCESSES
+    labels = {name: table.kinds[name].label for name in table.names}
+    return RawFiles(
+        _table_parts(table.batches()), labels, table.rows, "rows", large, table.text_causes, table.overflows
+    )
+
+
+def of_parquet(table: ParquetTable) -> RawFiles:
+    """Files of Parquet whose types are known."""
+    labels = _labels(table.columns)
+    return RawFiles(_table_parts(table.batches()), labels, table.rows, large=table.is_large, overflows=table.overflows)
+
+
+def of_avro(table: AvroTable) -> RawFiles:
+    """Files of Avro whose types are known."""
+    parts = (Part(file.name, file.split, rows) for file, rows in table.parts())
+    return RawFiles(parts, _labels(table.columns), large=table.is_large)
+
+
+def of_tfrecords(files: Sequence[SourceFile]) -> RawFiles:
+    """Files of tf.Examples."""
     return RawFiles(_tfrecord_parts(files), large=sum(file.stored_bytes for file in files) > _WORTH_PROCESSES // 4)
 
 

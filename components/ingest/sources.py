@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -56,6 +57,15 @@ class SourceFile:
     listed_bytes: int | None = None
     _stream: Stream | None = None
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the filesystem, which would take the keys of object storage along to another process."""
+        return self.__dict__ | {"filesystem": None, "_stream": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__ |= state
+        scheme, found, rest = self.name.partition("://")
+        self.filesystem = _filesystem(f"{scheme}://{rest.partition('/')[0]}" if found else "")
+
     @property
     def stored_bytes(self) -> int:
         """Its size where it lies; 0 where that is not known."""
@@ -77,6 +87,12 @@ class SourceFile:
             yield stream
             if stream.ended:
                 self.digest, self.size = stream.sha256.hexdigest(), stream.size
+
+
+@functools.cache
+def _filesystem(place: str) -> fs.FileSystem:
+    """Of a bucket, by what this process knows of it, or of this machine."""
+    return filesystem_of(place)[0]
 
 
 @dataclass

@@ -47,7 +47,7 @@ def compute_splits(
         with ProcessPoolExecutor(workers, get_context("fork"), die_with_parent) as pool:
             try:
                 packed = schema.SerializeToString() if schema else b""
-                collected = pool.map(_collect, every_file, itertools.repeat(packed))
+                collected = pool.map(collect_packed, every_file, itertools.repeat(packed))
                 return {
                     split: merged(paths, itertools.islice(collected, len(paths)), schema)
                     for split, paths in files.items()
@@ -61,7 +61,8 @@ def compute_splits(
                 pool.shutdown(cancel_futures=True)
 
 
-def _collect(file: Path, packed: bytes) -> bytes:
-    # Messages of protobuf cannot be sent between processes as such.
-    schema = schema_pb2.Schema.FromString(packed) if packed else None
-    return collect(file, progress.advance, schema).packed()
+def collect_packed(file: Path, schema: bytes) -> bytes:
+    """What was counted in a file, packed; `schema` is that of `collect`, serialised, or empty for none."""
+    # (Messages of protobuf cannot be sent between processes as such.)
+    parsed = schema_pb2.Schema.FromString(schema) if schema else None
+    return collect(file, progress.advance, parsed).packed()

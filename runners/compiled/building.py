@@ -17,6 +17,7 @@ from kfp import dsl
 from components.runtime.errors import InputError, did_you_mean
 from components.runtime.launch.fingerprints import names_what_may_change
 from components.runtime.launch.module_code import SPEC, STAGES_FOLDER
+from components.runtime.launch.task import BEAM_OPTIONS
 from runners import PROJECT
 from runners.compiled import op_functions
 from runners.compiled.ir import stage_command
@@ -37,7 +38,7 @@ STAGES = PROJECT / "components"
 
 CANDIDATE = "CANDIDATE"
 """Ends the names of inputs of which a task has one for each candidate, with its name in this place."""
-_ONLY_WHERE_GIVEN = {"ingest": ("table",)}
+_ONLY_WHERE_GIVEN = {"ingest": ("table", BEAM_OPTIONS)}
 """Inputs that the component of a stage has where a task gets them: compiled pipelines without are what they were."""
 _TASK_NAME = re.compile(r"[a-z]([a-z0-9-]{0,51}[a-z0-9])?")
 """It names pods and folders; Argo's own names for the pods of a task are a little longer."""
@@ -141,7 +142,8 @@ class Blocks:
         created.set_display_name(name)
         created._outputs = _Outputs(created._outputs, name)
         if is_ours := self._is_ours(file, created):
-            op_functions.image(created, pod, self._find_image)
+            on_beam = stage in resources.stages_on_beam() and bool(arguments.get(BEAM_OPTIONS))
+            op_functions.image(created, pod, self._find_image, of_all=on_beam)
         else:
             op_functions.foreign(created, stage)
         volume = stage in op_functions.VOLUME_STAGES or settings.on_volume(arguments)

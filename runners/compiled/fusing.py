@@ -17,7 +17,7 @@ from components.runtime.errors import InputError, did_you_mean
 from components.runtime.launch.fused import JOINT, PARTS_OPTION, inner_name
 from components.runtime.stage.executor import EXECUTOR_INPUT_OPTION
 from runners.compiled import fused_pods
-from runners.compiled.images import FUSED, GPU
+from runners.compiled.images import GPU, OF_ALL, is_of_all
 from runners.compiled.ir import (
     CACHED_BY_CONTENT,
     FUSED_MODULE,
@@ -30,7 +30,6 @@ from runners.compiled.ir import (
 )
 from runners.settings import resources
 
-_IMAGE = f"millrace/{FUSED}"
 _OWN_IMAGES = {
     "serving": "the model server",
     "export": "what converts and runs the other formats",
@@ -176,7 +175,7 @@ class _Group:
         containers = [self._container(key) for key in self._keys]
         made = fused_pods.container(self._where, containers)
         gpu = GPU if made.get("resources", {}).get("accelerator") else ""
-        made["image"] = find_image(_IMAGE, gpu)
+        made["image"] = find_image(OF_ALL, gpu)
         made["command"] = ["python", "-m", FUSED_MODULE]
         made["args"] = [EXECUTOR_INPUT_OPTION, "{{$}}", PARTS_OPTION, json.dumps(parts)]
         configs = [self._configs.get(self._component(key)["executorLabel"], {}) for key in self._keys]
@@ -197,7 +196,7 @@ class _Group:
         part: dict[str, Any] = {
             "task": self._named(key),
             "stage": stage,
-            "environment": resources.environment(stage),
+            "environment": resources.environment(stage, on_beam=is_of_all(container["image"])),
             "image": container["image"],
             "component": {
                 name: component[name] for name in ("inputDefinitions", "outputDefinitions") if name in component

@@ -23,7 +23,9 @@ GPU = "gpu"
 GPU_STAGES = ("train", "tune")
 """Stages that have an image with CUDA beside the usual one."""
 FUSED = "fused"
-"""The image of all stages, for those that the settings make one task of."""
+"""The image of all stages, for those that the settings make one task of, and for one with Beam that has none."""
+OF_ALL = f"millrace/{FUSED}"
+"""Its name."""
 MODEL_SERVER = "model_server"
 """The image of the model server that is built in; no stage."""
 ON_REQUEST = (FUSED, MODEL_SERVER)
@@ -62,6 +64,11 @@ def lock_file() -> Path:
 def stage_of(image: str) -> str:
     """Name of the stage that an image runs: the last part of its name."""
     return image.rsplit("/", 1)[-1].split("@")[0].split(":")[0]
+
+
+def is_of_all(image: str) -> bool:
+    """Whether it is the image of all stages."""
+    return stage_of(image) == FUSED
 
 
 def reference(image: str, variant: str = "") -> tuple[str, bool]:

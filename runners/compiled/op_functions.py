@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from kfp import kubernetes
 from kfp.dsl import PipelineConfig, PipelineTask
 
+from runners.compiled.images import OF_ALL
 from runners.compiled.ir import (
     ACCOUNT_ANNOTATION,
     CACHED_BY_CONTENT,
@@ -185,9 +186,17 @@ def labels(task: PipelineTask, given: Mapping[str, str]) -> PipelineTask:
     return task
 
 
-def image(task: PipelineTask, resources: StageResources, find: FindImage) -> PipelineTask:
-    """Starts what `find` says for the image that the task's component names: with accelerators, its GPU variant."""
-    return task.set_container_image(find(task.container_spec.image, GPU if resources.gpu else ""))
+def image(task: PipelineTask, resources: StageResources, find: FindImage, *, of_all: bool = False) -> PipelineTask:
+    """Starts what `find` says for the image that the task's component names: with accelerators, its GPU variant.
+
+    Args:
+      task: the task.
+      resources: what its pod is given.
+      find: says what to start.
+      of_all: whether it needs the image of all stages in place of its own.
+    """
+    name = OF_ALL if of_all else task.container_spec.image
+    return task.set_container_image(find(name, GPU if resources.gpu else ""))
 
 
 def foreign(task: PipelineTask, stage: str) -> PipelineTask:

@@ -14,7 +14,7 @@ from components.runtime.errors import InputError, StageError
 from components.runtime.launch.processes import Environment
 from components.runtime.stage.artifacts import file_digest
 from runners import PROJECT
-from runners.settings.resources import environments
+from runners.settings.resources import environment, environments, stages
 from runners.terminal import output
 
 NOTEBOOK = "notebook"
@@ -32,25 +32,28 @@ def names() -> list[str]:
     return list(environments())
 
 
-def environment_of(stage: str) -> str:
+def environment_of(stage: str, *, on_beam: bool = False) -> str:
     """Name of the environment that a stage runs in.
+
+    Args:
+      stage: its name.
+      on_beam: whether it has Beam's options.
 
     Raises:
       InputError: no environment has that stage.
     """
-    for name, environment in environments().items():
-        if stage in environment["stages"]:
-            return name
-    raise InputError(f"no environment runs the stage {stage!r}; add it to images/environments.yaml")
+    if stage not in stages():
+        raise InputError(f"no environment runs the stage {stage!r}; add it to images/environments.yaml")
+    return str(environment(stage, on_beam=on_beam)["name"])
 
 
-def of_stage(stage: str) -> Environment:
-    """The environment that a stage runs in on this machine.
+def of_stage(stage: str, on_beam: bool = False) -> Environment:
+    """The environment that a stage runs in on this machine; arguments as of `environment_of`.
 
     Raises:
       InputError: there is none, or it is not installed.
     """
-    name = environment_of(stage)
+    name = environment_of(stage, on_beam=on_beam)
     return Environment(name, interpreter(name), tuple(environments()[name]["preload"]), PROJECT, stage_variables())
 
 
@@ -134,13 +137,18 @@ def interpreter(environment: str) -> Path:
 
 
 @functools.cache
-def code_digest(stage: str) -> str:
-    """Identifies what a stage runs: its own code, what all stages share, and the lock of its environment."""
+def code_digest(stage: str, on_beam: bool = False) -> str:
+    """Identifies what a stage runs: its own code, what all stages share, and the lock of its environment.
+
+    Args:
+      stage: its name.
+      on_beam: whether it has Beam's options.
+    """
     listing = (
         _listing(PROJECT / "components" / stage),
         _listing(PROJECT / "model_server") if environment_of(stage) == SERVING else "",
         _shared(),
-        _line(PROJECT / "images" / "locks" / f"{environment_of(stage)}.txt"),
+        _line(PROJECT / "images" / "locks" / f"{environment_of(stage, on_beam=on_beam)}.txt"),
     )
     return hashlib.sha256("".join(listing).encode()).hexdigest()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from components.runtime.launch.task import Task
+from components.runtime.launch.task import BEAM_OPTIONS, Task
 from runners.compiled.tasks import (
     Constant,
     FinalStatus,
@@ -93,6 +93,7 @@ class Resolver:
         return artifact
 
     def _task(self, spec: TaskSpec, parameters: dict[str, Any], inputs: dict[str, dict[str, Any]]) -> Task:
+        on_beam = bool(parameters.get(BEAM_OPTIONS))
         image = spec.pod_container["image"] if self.containers else spec.container["image"]
         return Task(
             pipeline=self.pipeline.name,
@@ -103,7 +104,7 @@ class Resolver:
             container=spec.container | {"image": image},
             parameters=task_parameters(spec, parameters),
             inputs=inputs,
-            code=self.containers.digest(image) if self.containers else code_digest(spec.stage),
+            code=self.containers.digest(image) if self.containers else code_digest(spec.stage, on_beam),
             cacheable=spec.cacheable and self.use_cache,
             foreign=spec.foreign,
             scheduled=self.began,

@@ -23,7 +23,7 @@ from components.runtime.launch.processes import ColdProcess, Processes, WarmProc
 from components.runtime.launch.task import Task
 from components.runtime.records import facts, final_status, run_record
 from components.runtime.stage.executor import ERROR_PREFIX
-from runners.compiled.images import FUSED
+from runners.compiled.images import FUSED, is_of_all
 from runners.compiled.tasks import Pipeline, TaskSpec, condition_names
 from runners.local.containers import Containers, TaskContainer
 from runners.local.environments import of_stage
@@ -77,11 +77,10 @@ class LocalRun:
         for name in sorted(self.selected, key=list(self.pipeline.tasks).index):
             spec = self.pipeline.tasks[name]
             if self.containers:
-                self.containers.check(
-                    FUSED if spec.fused else spec.stage, spec.pod_container["image"], foreign=spec.foreign
-                )
+                image = spec.pod_container["image"]
+                self.containers.check(FUSED if is_of_all(image) else spec.stage, image, foreign=spec.foreign)
             else:
-                of_stage(spec.stage)
+                of_stage(spec.stage, is_of_all(spec.container["image"]))
         self.earlier = Earlier()
         if self.selection.only:
             self.earlier = self.selection.run_before(self.root, self.pipeline, self.selected)

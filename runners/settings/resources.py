@@ -104,9 +104,20 @@ def stages() -> dict[str, str]:
     return {stage: name for name, environment in environments().items() for stage in environment.get("stages", [])}
 
 
-def environment(stage: str) -> dict[str, Any]:
-    """The environment of a stage: its `name`, and what a warm process of it imports, `preload`."""
-    name = stages()[stage]
+@functools.cache
+def stages_on_beam() -> dict[str, str]:
+    """Environment of every stage that has another one with Beam's options, which its own has no Beam for."""
+    return {stage: name for name, environment in environments().items() for stage in environment.get("on_beam", [])}
+
+
+def environment(stage: str, *, on_beam: bool = False) -> dict[str, Any]:
+    """The environment of a stage: its `name`, and what a warm process of it imports, `preload`.
+
+    Args:
+      stage: its name.
+      on_beam: whether it has Beam's options.
+    """
+    name = (stages() | stages_on_beam() if on_beam else stages())[stage]
     return {"name": name, "preload": list(environments()[name].get("preload", []))}
 
 

@@ -125,6 +125,7 @@ class Ingest(Section):
     span: Annotated[str | None, BeforeValidator(_span)] = None
     spans: PositiveInt | None = None
     on_gaps: Literal["warn", "stop"] | None = None
+    beam_options: list[str] | None = None
 
     @model_validator(mode="after")
     def _a_query_has_no_files(self) -> Ingest:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import yaml
 
+from tests import same_artifacts
 from tests.cluster.real_cluster import NAMESPACE, STAGES, VOLUME, RealCluster, Run, metrics, small_volume, wait_until
 from tests.support import ROOT
 
@@ -41,7 +42,7 @@ def test_the_namespace_lets_only_restricted_pods_in(cluster: RealCluster) -> Non
     assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
 
 
-def test_a_run_that_nothing_disturbs_has_the_metrics_of_a_local_one(
+def test_a_run_that_nothing_disturbs_has_the_artifacts_and_metrics_of_a_local_one(
     cluster: RealCluster, undisturbed: Run, trips: Path, tmp_path: Path
 ) -> None:
     check(undisturbed, undisturbed)
@@ -50,6 +51,13 @@ def test_a_run_that_nothing_disturbs_has_the_metrics_of_a_local_one(
     [local] = (tmp_path / "root" / "runs").glob("taxi-*/run.json")
     found = metrics(tmp_path / "root", json.loads(local.read_text()))
     assert undisturbed.metrics == found
+    made = same_artifacts.made(undisturbed.root, undisturbed.name)
+    artifacts = list(same_artifacts.compared(made, same_artifacts.made(tmp_path / "root", local.parent.name)))
+    assert [artifact for artifact, is_same, must in artifacts if must and not is_same] == []
+    assert {artifact for artifact, _, must in artifacts if must} >= {
+        *("ingest/examples", "ingest/sample", "statistics/statistics", "statistics/report", "schema/schema"),
+        *("validate/anomalies", "transform/transformed_examples"),
+    }
     assert {"auc", "precision", "recall"} <= set(found)
     shown = cluster.argo("show", undisturbed.name)
     positions = [shown.index(f"\n{stage} ") for stage in ("ingest", "statistics", "transform", "train", "push")]

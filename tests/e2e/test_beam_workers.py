@@ -1,77 +1,39 @@
-"""Stages on Beam's portable runner, with workers that share nothing with them but the artifacts' place."""
+"""Stages on Beam's portable runner, with workers that share only the artifacts' place with them: what goes wrong.
+
+That they make what one process makes is in `test_same_everywhere`.
+"""
 
 from __future__ import annotations
 
-import json
 import os
-import shutil
 import signal
 import subprocess
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
+from pyarrow import parquet as pq
 
 from components.runtime.data import examples, tfrecord
-from components.runtime.stage.artifacts import BOOKKEEPING, file_digests
-from runners.local.environments import environment_of, interpreter
+from components.runtime.stage.artifacts import file_digests
 from tests.beam_workers import Workers, workers
 from tests.e2e.conftest import Run
-from tests.support import ROOT, StageResult, executor_input
+from tests.s3_server import S3, s3_server
+from tests.stages_again import begun, failed, finished
 
 pytestmark = pytest.mark.slow
 
-METRIC = """
-import apache_beam as beam
-from tensorflow_model_analysis.metrics import metric_types
-
-import names
-
-
-class Sum(beam.CombineFn):
-    def __init__(self, key):
-        self.key = key
-
-    def create_accumulator(self):
-        return 0.0
-
-    def add_input(self, accumulator, element):
-        return accumulator + float(element.labels[0])
-
-    def merge_accumulators(self, accumulators):
-        return sum(accumulators)
-
-    def extract_output(self, accumulator):
-        return {self.key: accumulator * names.FACTOR}
-
-
-def compute(name, **_):
-    key = metric_types.MetricKey(name)
-    return [metric_types.MetricComputation(keys=[key], preprocessors=None, combiner=Sum(key))]
-
-
-class Generous(metric_types.Metric):
-    def __init__(self, name="generous"):
-        super().__init__(compute, name=name)
-"""
-
-INFER: dict[str, Any] = {
-    "example_splits": [],
-    "output_format": "parquet",
-    "columns": ["*"],
-    "signature": "",
-    "batch_size": 0,
-    "sample_rows": 10,
-}
+TRIPS = b"miles,company\n" + b"".join(b"%d,cab %d\n" % (row, row % 7) for row in range(300))
+READ = {"format": "auto", "splits": {"train": 2, "eval": 1}, "split_patterns": {}}
 
 
 @pytest.fixture(scope="module")
 def own(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What only the stages see: their temporary files, and the model's code."""
-    folder = tmp_path_factory.mktemp("own")
-    shutil.copytree(ROOT / "models" / "taxi", folder / "taxi")
-    return folder
+    """What only the stages see."""
+    return tmp_path_factory.mktemp("own")
 
 
 @pytest.fixture(scope="module")
@@ -81,53 +43,15 @@ def data_workers(tmp_path_factory: pytest.TempPathFactory, own: Path) -> Iterato
 
 
 @pytest.fixture(scope="module")
-def ml_workers(tmp_path_factory: pytest.TempPathFactory, own: Path) -> Iterator[Workers]:
-    with workers(tmp_path_factory.mktemp("workers"), "ml", own) as found:
+def s3() -> Iterator[S3]:
+    with s3_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def ml_workers(tmp_path_factory: pytest.TempPathFactory, own: Path, s3: S3) -> Iterator[Workers]:
+    with workers(tmp_path_factory.mktemp("workers"), "ml", own, s3.variables) as found:
         yield found
-
-
-def again(taxi: Run, stage: str, folder: Path, own: Path, options: list[str], **parameters: str) -> StageResult:
-    """Runs a stage of a run once more, with other options of Beam."""
-    record = taxi.execution(stage)
-    given = record["parameters"] | {"beam_options": options} | parameters
-    outputs, output_parameters = list(record["outputs"]), list(record["output_parameters"])
-    return finished(begun(stage, folder, own, given, record["inputs"], outputs, output_parameters), folder)
-
-
-def finished(process: subprocess.Popen[str], folder: Path) -> StageResult:
-    out, err = process.communicate(timeout=400)
-    return StageResult(process.returncode, out, err, folder)
-
-
-def begun(
-    stage: str,
-    folder: Path,
-    own: Path,
-    parameters: dict[str, Any],
-    inputs: dict[str, dict[str, Any]],
-    outputs: list[str],
-    output_parameters: list[str],
-) -> subprocess.Popen[str]:
-    """A stage that works, whose temporary files no worker sees."""
-    folder.mkdir()
-    given = executor_input(
-        folder,
-        parameters=parameters,
-        inputs={name: Path(each["uri"]) for name, each in inputs.items()},
-        metadata={name: each["metadata"] for name, each in inputs.items()},
-        outputs=outputs,
-        output_parameters=output_parameters,
-    )
-    file = own / f"{folder.name}.json"
-    file.write_text(json.dumps(given))
-    return subprocess.Popen(
-        [str(interpreter(environment_of(stage))), "-m", f"components.{stage}", "--executor-input", f"@{file}"],
-        cwd=ROOT,
-        env=os.environ | {"TMPDIR": str(own)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
 
 
 def count(examples: Path, folder: Path, own: Path, options: list[str]) -> subprocess.Popen[str]:
@@ -137,72 +61,24 @@ def count(examples: Path, folder: Path, own: Path, options: list[str]) -> subpro
     return begun("statistics", folder, own, parameters, given, ["statistics", "report"], [])
 
 
-def failed(process: subprocess.Popen[str], folder: Path) -> tuple[int, str]:
-    """Exit code and the one line of a stage that left nothing."""
-    out, err = process.communicate(timeout=200)
-    assert list(folder.iterdir()) == []
-    return process.returncode, StageResult(process.returncode, out, err, folder).error
+def read(
+    data: Path | str,
+    folder: Path,
+    own: Path,
+    options: list[str],
+    variables: Mapping[str, str] = {},
+    **more: Any,
+) -> subprocess.Popen[str]:
+    """The stage ingest, which has begun."""
+    parameters = READ | {"data": str(data), "beam_options": options} | more
+    return begun("ingest", folder, own, parameters, {}, ["examples", "sample"], [], variables=variables)
 
 
-def test_statistics_are_the_same_bytes(taxi: Run, data_workers: Workers, own: Path, tmp_path: Path) -> None:
-    made = again(taxi, "statistics", tmp_path / "statistics", own, data_workers.options)
-    assert made.exit_code == 0, made.stderr
-    assert file_digests(made.folder / "statistics") == file_digests(taxi.path("statistics", "statistics"))
-    # The workers tell how far they are.
-    rows = taxi.metadata("ingest", "examples")["rows"]
-    assert f"[{rows}/{rows} rows] computing statistics" in made.stdout
-
-
-def test_transformed_examples_are_the_same_bytes(taxi: Run, ml_workers: Workers, own: Path, tmp_path: Path) -> None:
-    module = str(own / "taxi" / "preprocessing.py")
-    made = again(taxi, "transform", tmp_path / "transform", own, ml_workers.options, module_file=module)
-    assert made.exit_code == 0, made.stderr
-    for name in ("transformed_examples", "transform_graph"):
-        found, expected = file_digests(made.folder / name), file_digests(taxi.path("transform", name))
-        # TensorFlow numbers what it traces by what it traced before: two runs here differ in it too.
-        for numbered in ("transform_fn/saved_model.pb", "transform_fn/fingerprint.pb"):
-            assert found.pop(numbered, "") != "" or name == "transformed_examples"
-            expected.pop(numbered, "")
-        assert found == expected
-
-
-def test_the_evaluation_is_the_same(taxi: Run, ml_workers: Workers, own: Path, tmp_path: Path) -> None:
-    config = own / "taxi" / "evaluation.pbtxt"
-    (own / "taxi" / "generous_tips.py").write_text(METRIC)
-    (own / "taxi" / "names.py").write_text("FACTOR = 2\n")
-    with config.open("a") as text:
-        text.write('metrics_specs { metrics { class_name: "Generous" module: "generous_tips" } }\n')
-    here, there = (
-        again(taxi, "evaluate", tmp_path / name, own, options, eval_config_file=str(config))
-        for name, options in (("here", []), ("workers", ml_workers.options))
-    )
-    assert (here.exit_code, there.exit_code) == (0, 0), here.stderr + there.stderr
-    for name in ("metrics", "classification"):
-        facts = [
-            {key: value for key, value in made.metadata(name).items() if key not in BOOKKEEPING}
-            for made in (here, there)
-        ]
-        assert facts[0] == facts[1]
-    assert here.metadata("metrics")["generous"] > 0
-    # With every metric of every slice, to the last digit.
-    assert file_digests(here.folder / "blessing") == file_digests(there.folder / "blessing")
-
-
-def test_predictions_are_the_same_bytes(taxi: Run, ml_workers: Workers, own: Path, tmp_path: Path) -> None:
-    inputs = {
-        "examples": taxi.execution("ingest")["outputs"]["examples"],
-        "model": taxi.execution("train")["outputs"]["model"],
-    }
-    outputs = ["predictions", "metrics", "report"]
-    digests = []
-    for name, options in (("here", []), ("workers", ml_workers.options)):
-        parameters = INFER | {"beam_options": options}
-        folder = tmp_path / name
-        made = finished(begun("bulk_infer", folder, own, parameters, inputs, outputs, ["rows"]), folder)
-        assert made.exit_code == 0, made.stderr
-        digests.append(file_digests(made.folder / "predictions"))
-    assert digests[0] == digests[1]
-    assert len(digests[0]) >= 2
+def files(folder: Path, contents: Mapping[str, bytes]) -> Path:
+    folder.mkdir()
+    for name, content in contents.items():
+        (folder / name).write_bytes(content)
+    return folder
 
 
 def test_a_damaged_file_is_told_as_here(data_workers: Workers, own: Path, tmp_path: Path) -> None:
@@ -246,3 +122,91 @@ def test_a_worker_dies(own: Path, tmp_path: Path) -> None:
             code, error = failed(process, tmp_path / "out")
     assert code == 75, error
     assert "lost its workers" in error
+
+
+def test_ingest_of_every_format_is_the_same(ml_workers: Workers, own: Path, tmp_path: Path) -> None:
+    records = [examples.encode({"x": float(row), "name": f"n{row % 9}"}) for row in range(200)]
+    table = pa.table(
+        {
+            "when": pa.array(range(200), pa.timestamp("us")),
+            "price": pa.array([None if row % 5 == 0 else row for row in range(200)], pa.decimal128(9, 2)),
+            "kind": pa.array([f"k{row % 3}" for row in range(200)]).dictionary_encode(),
+            "many": pa.array([[row] * (row % 3) for row in range(200)]),
+            "none": pa.nulls(200),
+            "label": pa.array([row % 2 == 1 for row in range(200)]),
+        }
+    )
+    folders = {
+        # Texts of the second file make numbers of the first text, and one file has a header only.
+        "csv": files(tmp_path / "csv", {"1.csv": TRIPS, "2.csv": TRIPS + b"n/a,\n", "3.csv": b"company,miles\n"}),
+        "tfrecord": tmp_path / "tfrecord",
+        "parquet": tmp_path / "parquet",
+    }
+    for name in ("tfrecord", "parquet"):
+        folders[name].mkdir()
+    for number in range(3):
+        tfrecord.write(folders["tfrecord"] / f"{number}.tfrecord.gz", records[number * 50 :])
+        pq.write_table(table.slice(number * 40), folders["parquet"] / f"{number}.parquet", row_group_size=70)
+    for name, data in folders.items():
+        more = {"leave_out_without": ["price"]} if name == "parquet" else {}
+        made = []
+        for way, options in (("here", []), ("workers", ml_workers.options)):
+            folder = tmp_path / f"{name}-{way}"
+            made.append(finished(read(data, folder, own, options, **more), folder))
+            assert made[-1].exit_code == 0, made[-1].stderr
+        here, there = made
+        for output in ("examples", "sample"):
+            assert file_digests(here.folder / output) == file_digests(there.folder / output)
+            assert here.metadata(output) == there.metadata(output)
+        # What is told of the data is the same, in the log as well.
+        assert [line for line in here.stdout.splitlines() if "[" not in line] == [
+            line for line in there.stdout.splitlines() if "[" not in line
+        ]
+        assert ("because of 'n/a' in line 302" in there.stdout) == (name == "csv")
+
+
+def test_ingest_of_a_bucket_is_the_same(ml_workers: Workers, s3: S3, own: Path, tmp_path: Path) -> None:
+    data = files(tmp_path / "data", {"a b.csv": TRIPS, "2.csv": TRIPS[:200] + b"\n"})
+    bucket = s3.make("trips")
+    s3.upload(data, bucket)
+    made = []
+    for name, place, options in (("here", str(data), []), ("workers", bucket, ml_workers.options)):
+        made.append(finished(read(place, tmp_path / name, own, options, s3.variables), tmp_path / name))
+        assert made[-1].exit_code == 0, made[-1].stderr
+    here, there = made
+    assert file_digests(here.folder / "examples") == file_digests(there.folder / "examples")
+    assert here.metadata("examples") == there.metadata("examples")
+
+
+def test_raw_files_that_cannot_be_used(ml_workers: Workers, own: Path, tmp_path: Path) -> None:
+    struct = tmp_path / "struct"
+    struct.mkdir()
+    for number in range(2):
+        pq.write_table(pa.table({"a": [1], "b": [{"x": 1}]}), struct / f"{number}.parquet")
+    cases = {
+        "2.csv: line 302": files(tmp_path / "ragged", {"1.csv": TRIPS, "2.csv": TRIPS + b"1,2,3\n"}),
+        "0.parquet: column 'b' is of type struct<x: int64>, which cannot be a feature": struct,
+    }
+    for number, (said, data) in enumerate(cases.items()):
+        process = read(data, tmp_path / f"out-{number}", own, ml_workers.options)
+        code, error = failed(process, tmp_path / f"out-{number}")
+        assert (code, said in error) == (65, True), error
+
+
+def test_raw_files_that_workers_do_not_see(ml_workers: Workers, own: Path, tmp_path: Path) -> None:
+    data = files(own / "raw", {"1.csv": TRIPS})
+    code, error = failed(read(data, tmp_path / "out", own, ml_workers.options), tmp_path / "out")
+    assert (code, f"do not see {data / '1.csv'};" in error) == (65, True), error
+
+
+def test_a_worker_that_reads_dies(own: Path, tmp_path: Path) -> None:
+    data = files(tmp_path / "data", {"1.csv": TRIPS, "2.csv": TRIPS + b"1,cab 1\n" * 3_000_000})
+    with workers(tmp_path, "ml", own) as found:
+        process = read(data, tmp_path / "out", own, found.options)
+        while not list(tmp_path.glob("out/.examples.part/.work/types-*.done")):
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.01)
+        os.killpg(found.pool.pid, signal.SIGKILL)
+        code, error = failed(process, tmp_path / "out")
+    assert code == 75, error
+    assert "lost" in error

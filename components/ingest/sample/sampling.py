@@ -45,11 +45,15 @@ class Reservoir(Generic[Row]):
         """The sample in the order of the records, each with its number, from 1."""
         return sorted(self._rows, key=lambda row: row[0])
 
+    def takes_of(self, count: int) -> bool:
+        """Whether any of the next so many records comes into the sample."""
+        return self.size > 0 and self._next < self.seen + count
+
     def add(self, framed: bytes, count: int) -> None:
         """Lets records pass.
 
         Args:
-          framed: as `tfrecord.frame` makes them.
+          framed: as `tfrecord.frame` makes them; need not be there where `takes_of` says no.
           count: of them.
         """
         end = self.seen + count

@@ -50,6 +50,10 @@ class _Seen:
         self.whole = self.whole and bool(whole.all())
 
 
+Seen = dict[str, _Seen]
+"""What columns of numbers are, by name."""
+
+
 def as_known(
     columns: Mapping[str, Column], known: Mapping[str, Kind], read: Reader, unsigned: Collection[str] = ()
 ) -> dict[str, Column]:
@@ -64,27 +68,54 @@ def as_known(
       read: reads the values of columns, where only these tell.
       unsigned: columns of integers of 64 bits without a sign, some of which int64 does not hold.
     """
-    if not known:
-        return dict(columns)
-    asked = [
+    asked = in_question(columns, known, unsigned)
+    return typed(columns, known, look(columns, asked, read) if asked else {})
+
+
+def in_question(columns: Mapping[str, Column], known: Mapping[str, Kind], unsigned: Collection[str]) -> list[str]:
+    """The columns whose values tell their type; arguments as of `as_known`."""
+    return [
         name
         for name, each in columns.items()
-        if (each.kind is Kind.FLOAT and known.get(name, Kind.INT) is Kind.INT)
-        or (name in unsigned and name not in known)
+        if known
+        and (
+            (each.kind is Kind.FLOAT and known.get(name, Kind.INT) is Kind.INT)
+            or (name in unsigned and name not in known)
+        )
     ]
+
+
+def look(columns: Mapping[str, Column], asked: Sequence[str], read: Reader) -> Seen:
+    """What the values of these columns are, in some of the files; other arguments as of `as_known`."""
     seen = {name: _Seen() for name in asked}
-    for name, values in read(asked) if asked else ():
+    for name, values in read(asked):
         stored = plain(values)
         seen[name].look(plain(stored.flatten()) if is_list(stored.type) else stored, many=columns[name].many)
-    typed = {}
+    return seen
+
+
+def joined(seen: Iterable[Seen]) -> Seen:
+    """What `look` sees in all files, of what it saw in each."""
+    every = list(seen)
+    return {
+        name: _Seen(all(each[name].whole for each in every), all(each[name].short for each in every))
+        for name in every[0]
+    }
+
+
+def typed(columns: Mapping[str, Column], known: Mapping[str, Kind], seen: Seen) -> dict[str, Column]:
+    """Columns with the types of `as_known`, by what their values are in all files."""
+    if not known:
+        return dict(columns)
+    result = {}
     for name, column in columns.items():
         if name in seen and seen[name].whole:
-            typed[name] = replace(column, kind=Kind.INT)
+            result[name] = replace(column, kind=Kind.INT)
         elif name in seen and name not in known and not seen[name].short:
-            typed[name] = replace(column, kind=Kind.BYTES)
+            result[name] = replace(column, kind=Kind.BYTES)
         else:
-            typed[name] = unify(column, Column(known.get(name, Kind.MISSING))) or column
-    return typed
+            result[name] = unify(column, Column(known.get(name, Kind.MISSING))) or column
+    return result
 
 
 def _fits_int64(values: pa.Array) -> bool:

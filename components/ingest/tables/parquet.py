@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pyarrow as pa
 from pyarrow import fs
@@ -60,21 +60,34 @@ class ParquetTable:
         table = cls(files)
         for number, file in enumerate(files):
             count(number, len(files), "files", "columns")
-            _read_whole(file)
-            with _open(file) as parquet:
-                schema, metadata = parquet.schema_arrow, parquet.metadata
-                table.rows += metadata.num_rows
-                table.bytes += sum(metadata.row_group(each).total_byte_size for each in range(metadata.num_row_groups))
-            columns = _columns(file, schema)
-            if not table.columns:
-                table.columns = columns
-            compare_names(list(columns), file.name, list(table.columns), files[0].name)
-            table.unsigned |= {
-                each.name for each in schema if pa.types.is_uint64(getattr(each.type, "value_type", each.type))
-            }
-            shown = {entry.name: str(entry.type) for entry in schema}
-            table.columns = widen(table.columns, files[0].name, columns, file.name, shown)
+            table._take(file, footer(file))
         return table
+
+    @classmethod
+    def joined(cls, files: list[SourceFile], footers: Sequence[Footer]) -> ParquetTable:
+        """What `scan` finds in files whose footers have been read elsewhere.
+
+        Raises:
+          InputError: a file has other columns than the first one.
+        """
+        table = cls(files)
+        for file, each in zip(files, footers, strict=True):
+            table._take(file, each)
+        return table
+
+    def of(self, file: SourceFile) -> ParquetTable:
+        """The rows of one of the files, with the columns of all."""
+        return replace(self, files=[file], overflows=Overflows())
+
+    def _take(self, file: SourceFile, found: Footer) -> None:
+        self.rows += found.rows
+        self.bytes += found.bytes
+        columns = found.columns
+        if not self.columns:
+            self.columns = columns
+        compare_names(list(columns), file.name, list(self.columns), self.files[0].name)
+        self.unsigned |= found.unsigned
+        self.columns = widen(self.columns, self.files[0].name, columns, file.name, found.shown)
 
     @property
     def is_large(self) -> bool:
@@ -118,6 +131,36 @@ class ParquetTable:
                             raise InputError(f"{file.name}: column {name!r}, {rows}: {error}: mend it") from None
                     before += batch.num_rows
                     yield file, pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+@dataclass(frozen=True)
+class Footer:
+    """What one file says of itself: the attributes of `ParquetTable`, and the types as they are written, `shown`."""
+
+    columns: dict[str, Column]
+    shown: dict[str, str]
+    unsigned: frozenset[str]
+    rows: int
+    bytes: int
+
+
+def footer(file: SourceFile) -> Footer:
+    """Reads a file's bytes once, for its digest, and its footer.
+
+    Raises:
+      InputError: it is not Parquet, or has a column that cannot be a feature.
+    """
+    _read_whole(file)
+    with _open(file) as parquet:
+        schema, metadata = parquet.schema_arrow, parquet.metadata
+        size = sum(metadata.row_group(each).total_byte_size for each in range(metadata.num_row_groups))
+    return Footer(
+        _columns(file, schema),
+        {entry.name: str(entry.type) for entry in schema},
+        frozenset(each.name for each in schema if pa.types.is_uint64(getattr(each.type, "value_type", each.type))),
+        metadata.num_rows,
+        size,
+    )
 
 
 def _read_whole(file: SourceFile) -> None:

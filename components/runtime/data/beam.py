@@ -5,17 +5,22 @@ Workers see nothing of the stage but what lies in its artifacts: what they need 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import pickle
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from components.runtime.data import tfrecord
 from components.runtime.errors import InputError
+from components.runtime.stage.artifacts import written_whole
 
 if TYPE_CHECKING:
     import apache_beam
     import pyarrow
+
+Job = TypeVar("Job")
+Result = TypeVar("Result")
 
 _LONGEST_JOB_SECONDS = 30 * 24 * 3600
 
@@ -67,6 +72,42 @@ def pipeline(beam_options: Sequence[str]) -> Iterator[apache_beam.Pipeline]:
         if endpoint and (fault := beam_faults.explained(error, endpoint)):
             raise fault from error
         raise
+
+
+def mapped(
+    function: Callable[[Job], Result], jobs: Sequence[Job], beam_options: Sequence[str], folder: Path, step: str
+) -> Iterator[Result]:
+    """Calls a function with each job, on Beam's workers.
+
+    Through Beam go names only. Jobs and results lie in files, so that there may be any number of them, of any size.
+
+    Args:
+      function: must be picklable, as jobs and results, by names that workers find.
+      jobs: what it is called with.
+      beam_options: see `pipeline`, as errors.
+      folder: for those files, on storage that the workers share with this process.
+      step: names them, and the step of the pipeline.
+
+    Returns:
+      The results in the order of the jobs, each read when it is asked for; when this returns, all jobs are done.
+    """
+    import apache_beam
+
+    places = [folder / f"{step}-{number}" for number in range(len(jobs))]
+    for place, job in zip(places, jobs, strict=True):
+        place.with_suffix(".job").write_bytes(pickle.dumps(job))
+    if places:
+        with pipeline(beam_options) as run:
+            names = run | "Names" >> apache_beam.Create(list(map(str, places)), reshuffle=True)
+            _ = names | step >> apache_beam.Map(_do, function)
+    return (pickle.loads(place.with_suffix(".done").read_bytes()) for place in places)
+
+
+def _do(name: str, function: Callable[[Any], Any]) -> None:
+    place = Path(name)
+    result = function(pickle.loads(place.with_suffix(".job").read_bytes()))
+    with written_whole(place.with_suffix(".done")) as part:
+        part.write_bytes(pickle.dumps(result))
 
 
 def _options(beam_options: Sequence[str]) -> Any:

@@ -1,8 +1,8 @@
 """TFDV's statistics of rows, computed batch by batch, file by file.
 
-A Beam pipeline for large data is in `components.statistics.on_beam`, with the same generators. On one machine the plain
-loop is several times faster than the FnApiRunner, which spends most of its time on staging a pipeline and on moving the
-batches between its workers and itself.
+A Beam pipeline for large data is in `components.statistics.on_beam`: workers count files as it is done here. TFDV's own
+moves batches between workers; on one machine the plain loop is several times faster than it is by the FnApiRunner, and
+what it adds up in which order is the runner's choice, so that the same data would give other bytes.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def generators(
       schema: says which numbers are categories, which are then counted by value, which bytes are images, and which
         features are compared by drift or skew: the histograms of those have all values that the sketches count.
       basic: TFDV's BasicStatsGenerator.
-      counts: ComparedCounts with TFDV's generator. Beam has both of the whole library.
+      counts: ComparedCounts with TFDV's generator. Tests hold those of the whole library to these.
       quantiles: of numbers, in their histogram of buckets with as many values each.
     """
     schema = _without_bounded_floats(schema) if schema else None

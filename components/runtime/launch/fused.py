@@ -58,7 +58,7 @@ class FusedStages:
         self._processes = Processes(self._environment, Path(self._folder.name))
         self._prepared = False
 
-    def _environment(self, stage: str) -> Environment:
+    def _environment(self, stage: str, _on_beam: bool) -> Environment:
         of_stage = self._stages[stage]
         python = Path(os.environ.get(ENVIRONMENTS_VARIABLE, ""), of_stage["name"], "bin", "python")
         return Environment(

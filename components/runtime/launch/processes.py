@@ -225,11 +225,11 @@ class WarmProcess(StageServer):
 class Processes:
     """The processes of one run, one warm one per environment that has something to preload."""
 
-    def __init__(self, find: Callable[[str], Environment], logs: Path) -> None:
+    def __init__(self, find: Callable[[str, bool], Environment], logs: Path) -> None:
         """Starts nothing.
 
         Args:
-          find: says in which environment a stage runs.
+          find: says in which environment a stage runs, and whether it does on Beam.
           logs: folder for what warm processes print.
         """
         self._find = find
@@ -243,11 +243,11 @@ class Processes:
 
     def process(self, task: Task) -> ColdProcess | WarmProcess:
         """What runs a task."""
-        return self.of_stage(task.stage)
+        return self.of_stage(task.stage, on_beam=task.on_beam)
 
-    def of_stage(self, stage: str) -> ColdProcess | WarmProcess:
-        """What runs a stage; started if it does not run yet."""
-        environment = self._find(stage)
+    def of_stage(self, stage: str, *, on_beam: bool = False) -> ColdProcess | WarmProcess:
+        """What runs a stage, or a stage with Beam's options; started if it does not run yet."""
+        environment = self._find(stage, on_beam)
         with self._lock:
             if environment.name not in self._started:
                 self._started[environment.name] = (

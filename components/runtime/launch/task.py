@@ -13,6 +13,9 @@ from components.runtime.launch.fingerprints import fingerprint
 SCHEDULED_PLACEHOLDER = "{{$.pipeline_job_schedule_time_utc}}"
 """`dsl.PIPELINE_JOB_SCHEDULE_TIME_UTC_PLACEHOLDER`: where a parameter is this, the time the run was scheduled for."""
 
+BEAM_OPTIONS = "beam_options"
+"""The parameter of stages that can run on Beam; where it is empty, they do not."""
+
 
 @dataclass(frozen=True)
 class Task:
@@ -40,6 +43,11 @@ class Task:
     cacheable: bool = True
     foreign: bool = False
     scheduled: str = ""
+
+    @property
+    def on_beam(self) -> bool:
+        """Whether it has Beam's options."""
+        return bool(self.parameters.get(BEAM_OPTIONS))
 
     @functools.cached_property
     def key(self) -> str:

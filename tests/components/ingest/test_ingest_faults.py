@@ -17,6 +17,7 @@ import pytest
 
 from components.runtime.data import examples, tfrecord
 from tests.components.ingest.ingest_support import ROWS, run_ingest, tfrecord_bytes, write_files
+from tests.image_files import png
 from tests.support import ROOT, StageResult, executor_input, run_stage
 
 RECORDS = [examples.encode({"number": number}) for number in range(30)]
@@ -257,3 +258,10 @@ def test_one_damaged_byte_anywhere_is_an_error_of_the_input(tmp_path: Path) -> N
         damaged = bytearray(content)
         damaged[place] ^= 0x10
         fails(tmp_path / str(place), {"x.tfrecord": bytes(damaged)}, "/data/x.tfrecord: record ", "checksum")
+
+
+def test_beam_where_it_is_not(tmp_path: Path) -> None:
+    options = {"beam_options": ["--runner=PortableRunner"]}
+    fails(tmp_path, {"a.csv": ROWS}, "beam_options: this image has no Beam: give them in the settings", csv=options)
+    folders = {"a/1.png": png(1), "b/2.png": png(2)}
+    fails(tmp_path / "images", folders, "beam_options are for rows of a table, and these are images", csv=options)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import fastavro
@@ -142,10 +142,17 @@ class AvroTable:
         Raises:
           InputError: a file is not Avro, has other columns than the first one, or a column that cannot be a feature.
         """
+        return cls.joined(files, [schema_of(file) for file in files])
+
+    @classmethod
+    def joined(cls, files: list[SourceFile], schemas: Sequence[AvroSchema]) -> AvroTable:
+        """What `scan` finds in files whose headers have been read elsewhere.
+
+        Raises:
+          InputError: a file has other columns than the first one.
+        """
         table = cls(files)
-        for file in files:
-            with file.open() as stream:
-                schema = _schema(Container(stream, file.name), file)
+        for file, schema in zip(files, schemas, strict=True):
             table.bytes += file.stored_bytes
             columns = {entry.name: entry.column for entry in schema.fields}
             if not table.columns:
@@ -154,6 +161,10 @@ class AvroTable:
             shown = {entry.name: str(entry.type) for entry in schema.fields}
             table.columns = widen(table.columns, files[0].name, columns, file.name, shown)
         return table
+
+    def of(self, file: SourceFile) -> AvroTable:
+        """The rows of one of the files, with the columns of all."""
+        return replace(self, files=[file])
 
     @property
     def is_large(self) -> bool:
@@ -181,6 +192,16 @@ class AvroTable:
                         blocks, size = [], 0
                 if blocks:
                     yield file, AvroRows(file.name, schema, codec, self.columns, tuple(blocks))
+
+
+def schema_of(file: SourceFile) -> AvroSchema:
+    """The columns of a file by its header.
+
+    Raises:
+      InputError: it is not Avro, or has a column that cannot be a feature.
+    """
+    with file.open() as stream:
+        return _schema(Container(stream, file.name), file)
 
 
 def _schema(container: Container, file: SourceFile) -> AvroSchema:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import pyarrow as pa
 from pyarrow import csv as arrow_csv
@@ -17,7 +17,7 @@ from components.ingest.tables.csv import faults
 from components.ingest.tables.csv.header import Header
 from components.ingest.tables.csv.options import CsvOptions
 from components.ingest.tables.csv.text import open_text
-from components.ingest.tables.csv.text_causes import TextCause, TextCauses
+from components.ingest.tables.csv.text_causes import TextCause, TextCauses, TextEvidence
 from components.runtime.errors import InputError
 from components.runtime.stage.progress import count
 
@@ -52,6 +52,7 @@ class CsvTable:
     _integers: frozenset[str] = frozenset()
     _headers: dict[str, Header] = field(default_factory=dict)
     _blocks: dict[str, int] = field(default_factory=dict)
+    _evidence: TextEvidence = field(default_factory=lambda: TextEvidence(CsvOptions()))
 
     @classmethod
     def scan(
@@ -70,29 +71,80 @@ class CsvTable:
             none has rows, or there is no such column as `text_columns` names.
         """
         table = cls(files, options or CsvOptions())
-        # With gaps, pandas writes them as 12.0.
-        table._integers = frozenset(name for name, kind in (known or {}).items() if kind is Kind.INT)
         causes = TextCauses(table.options)
         for file in files:
-            header = table._headers[file.path] = Header.read(file, table.options)
-            if not table.names:
-                table.names = header.names
-                # What other data had not, such as an id, is no feature: it is kept as it is written.
-                other = Kind.BYTES if known else Kind.MISSING
-                table.kinds = {name: (known or {}).get(name, other) for name in header.names}
-                for name in table.options.text_columns:
-                    if known and name not in header.names:
-                        continue
-                    check_name(name, header.names, "text_columns", file.name)
-                    table.kinds[name] = Kind.BYTES
-            compare_names(header.names, file.name, table.names, files[0].name)
+            header = Header.read(file, table.options)
+            table._begin(file, header, known or {})
             if header.has_rows:
                 table._scan_rows(file, header, causes)
-        if table.rows == 0:
-            names_text = files[0].name if len(files) == 1 else f"all {len(files)} files, such as {files[0].name}"
-            raise InputError(f"{names_text}: a header but no rows: add rows, or set data to other files")
-        table.text_causes = causes.found()
+        table._end(causes)
         return table
+
+    @classmethod
+    def scan_one(cls, file: SourceFile, options: CsvOptions, known: Mapping[str, Kind]) -> CsvTable:
+        """Reads one of several files, for `joined`; arguments as of `scan`.
+
+        Raises:
+          InputError: as `scan`; that it has no rows is no fault.
+        """
+        table = cls([file], options, _evidence=TextEvidence(options))
+        header = Header.read(file, options)
+        table._begin(file, header, known)
+        if header.has_rows:
+            table._scan_rows(file, header, table._evidence)
+        return table
+
+    @classmethod
+    def joined(
+        cls, files: Sequence[SourceFile], tables: Sequence[CsvTable], options: CsvOptions, known: Mapping[str, Kind]
+    ) -> CsvTable:
+        """What `scan` finds in all files, of what `scan_one` found in each; other arguments as of `scan`.
+
+        Raises:
+          InputError: a file has other columns than the first one, or none has rows.
+        """
+        table = cls(list(files), options)
+        causes = TextCauses(options)
+        for file, each in zip(files, tables, strict=True):
+            header = each._headers[file.path]
+            table._begin(file, header, known)
+            each._evidence.tell(causes, table.kinds, header, file)
+            table.kinds = {name: max(kind, each.kinds[name]) for name, kind in table.kinds.items()}
+            table.rows += each.rows
+            table._blocks |= each._blocks
+        table._end(causes)
+        return table
+
+    def of(self, file: SourceFile) -> CsvTable:
+        """The rows of one of the files, whose types all of them say."""
+        own = {file.path: self._headers[file.path]}
+        blocks = {file.path: self._blocks[file.path]} if file.path in self._blocks else {}
+        return replace(self, files=[file], text_causes=[], overflows=Overflows(), _headers=own, _blocks=blocks)
+
+    def _begin(self, file: SourceFile, header: Header, known: Mapping[str, Kind]) -> None:
+        """Takes the next file's columns."""
+        self._headers[file.path] = header
+        if not self.names:
+            # With gaps, pandas writes them as 12.0.
+            self._integers = frozenset(name for name, kind in known.items() if kind is Kind.INT)
+            self.names = header.names
+            # What other data had not, such as an id, is no feature: it is kept as it is written.
+            other = Kind.BYTES if known else Kind.MISSING
+            self.kinds = {name: known.get(name, other) for name in header.names}
+            for name in self.options.text_columns:
+                if known and name not in header.names:
+                    continue
+                check_name(name, header.names, "text_columns", file.name)
+                self.kinds[name] = Kind.BYTES
+        compare_names(header.names, file.name, self.names, self.files[0].name)
+
+    def _end(self, causes: TextCauses) -> None:
+        """All files have been read."""
+        if self.rows == 0:
+            first = self.files[0].name
+            names_text = first if len(self.files) == 1 else f"all {len(self.files)} files, such as {first}"
+            raise InputError(f"{names_text}: a header but no rows: add rows, or set data to other files")
+        self.text_causes = causes.found()
 
     def batches(self) -> Iterator[tuple[SourceFile, pa.RecordBatch]]:
         """Reads all files again: the rows with the final types, columns in the order of `names`."""
@@ -112,7 +164,7 @@ class CsvTable:
                     raise InputError(f"{file.name}: has changed while it was read ({error}): run again") from None
                 yield file, pa.RecordBatch.from_arrays(arrays, schema=schema)
 
-    def _scan_rows(self, file: SourceFile, header: Header, causes: TextCauses) -> None:
+    def _scan_rows(self, file: SourceFile, header: Header, causes: TextCauses | TextEvidence) -> None:
         block = BLOCK_BYTES
         while True:
             try:

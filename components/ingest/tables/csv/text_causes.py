@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import re
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -21,6 +21,7 @@ from components.ingest.tables.csv.options import CsvOptions
 
 _FEW = 8
 """Different cells that may be marks of missing values; with more of them, a column is text."""
+_MANY = range(_FEW + 1)
 
 _SHOWN_CHARACTERS = 40
 _WITH_COMMA = re.compile(r"\s*[+-]?[0-9]*,[0-9]+\s*")
@@ -85,6 +86,44 @@ def shortened(cell: str) -> str:
     return cell if len(cell) <= _SHOWN_CHARACTERS else f"{cell[: _SHOWN_CHARACTERS - 1]}…"
 
 
+@dataclass(frozen=True)
+class OddCells:
+    """What some cells of a column say about why it is text.
+
+    Attributes:
+      first: which of the cells, from 0, is the first that is no number.
+      cells: those that are none, each once, the first ones first; not more of them than tell that there are many.
+      mostly: whether more cells are no numbers than are.
+      marked: whether all of those are numbers with a decimal comma or with marks between the thousands.
+      commas: whether all of those are numbers with a decimal comma.
+      wide: whether all cells are numbers, and the first of `cells` is an integer beyond 64 bits.
+    """
+
+    first: int
+    cells: list[str]
+    mostly: bool
+    marked: bool
+    commas: bool
+    wide: bool = False
+
+    @classmethod
+    def of(cls, cells: pa.StringArray, decimal: str) -> OddCells:
+        """Looks at cells as text, null where missing, of which at least one is no number, or is wide."""
+        places = np.flatnonzero(~columns.are_numbers(cells, decimal))
+        values = len(cells) - cells.null_count
+        if not len(places):
+            first = next(place for place, cell in enumerate(cells.to_pylist()) if cell and columns.is_wide(cell))
+            return cls(first, [cells[first].as_py()], values < 2, marked=False, commas=False, wide=True)
+        odd = pc.unique(cells.take(pa.array(places))).to_pylist()
+        return cls(
+            int(places[0]),
+            odd[: _FEW + 1],
+            values - len(places) < len(places),
+            marked=all(map(_is_marked_number, odd)),
+            commas=all(map(_WITH_COMMA.fullmatch, odd)),
+        )
+
+
 @dataclass
 class TextCauses:
     """Looks at the cells of columns while their types are found."""
@@ -108,14 +147,27 @@ class TextCauses:
           file: that they are of.
           row: how many rows of it come before them.
         """
-        if after is not Kind.BYTES or (before is Kind.BYTES and name not in self._open):
+        begins = before is not Kind.BYTES
+        if after is not Kind.BYTES or not (begins or name in self._open):
             return
-        numbers = columns.are_numbers(cells, self.options.decimal)
-        places = np.flatnonzero(~numbers)
+        if found := _odd(cells, self.options.decimal, begins=begins):
+            self.take(name, before, found, header, file, row)
+
+    def take(self, name: str, before: Kind, odd: OddCells, header: Header, file: SourceFile, row: int) -> None:
+        """Takes what some cells say; arguments as of `look`."""
         if before is not Kind.BYTES:
-            self._begin(name, before, cells, places, header, file, row)
-        elif len(places):
-            self._add(name, pc.unique(cells.take(pa.array(places))).to_pylist())
+            if before is Kind.MISSING and odd.mostly and not odd.marked:
+                return
+            self._causes[name] = TextCause(name, file, row + odd.first + 1, odd.cells[:1])
+            self._headers[file.path] = header
+            self._open.add(name)
+        elif name not in self._open or odd.wide:
+            return
+        known = self._causes[name].cells
+        known += [cell for cell in odd.cells if cell not in known]
+        if len(known) > _FEW:
+            del known[2 if odd.commas and all(map(_WITH_COMMA.fullmatch, known)) else 1 :]
+            self._open.discard(name)
 
     def found(self) -> list[TextCause]:
         """What was found, with its lines."""
@@ -128,33 +180,45 @@ class TextCauses:
                 cause.line = found.get(cause.row, 0)
         return list(self._causes.values())
 
-    def _begin(
-        self,
-        name: str,
-        before: Kind,
-        cells: pa.StringArray,
-        places: npt.NDArray[np.int64],
-        header: Header,
-        file: SourceFile,
-        row: int,
-    ) -> None:
-        if not len(places):
-            # Integers, one of which is beyond 64 bits.
-            wide = (place for place, cell in enumerate(cells.to_pylist()) if cell and columns.is_wide(cell))
-            places = np.array([next(wide)])
-        odd = pc.unique(cells.take(pa.array(places))).to_pylist()
-        numbers = len(cells) - cells.null_count - len(places)
-        if before is Kind.MISSING and numbers < len(places) and not all(map(_is_marked_number, odd)):
-            return
-        self._causes[name] = TextCause(name, file, row + int(places[0]) + 1, odd[:1])
-        self._headers[file.path] = header
-        self._open.add(name)
-        self._add(name, odd)
 
-    def _add(self, name: str, odd: list[str]) -> None:
-        known = self._causes[name].cells
-        known += [cell for cell in odd if cell not in known]
-        commas = all(map(_WITH_COMMA.fullmatch, known))
-        if len(known) > _FEW:
-            del known[2 if commas else 1 :]
-            self._open.discard(name)
+@dataclass
+class TextEvidence:
+    """What one file says about why columns are text, where nobody knows what the files before it say."""
+
+    options: CsvOptions
+    _seen: dict[str, list[tuple[Kind, OddCells, int]]] = field(default_factory=dict)
+    _cells: dict[str, set[str]] = field(default_factory=dict)
+
+    def look(
+        self, name: str, before: Kind, after: Kind, cells: pa.StringArray, header: Header, file: SourceFile, row: int
+    ) -> None:
+        """Takes some cells of a column; arguments as of `TextCauses.look`, `before` and `after` by this file alone."""
+        begins = before is not Kind.BYTES
+        if after is not Kind.BYTES or not (begins or len(self._cells.get(name, _MANY)) <= _FEW):
+            return
+        found, known = _odd(cells, self.options.decimal, begins=begins), self._cells.setdefault(name, set())
+        if found and not known.issuperset(found.cells):
+            self._seen.setdefault(name, []).append((before, found, row))
+            known.update(found.cells)
+
+    def tell(self, causes: TextCauses, kinds: Mapping[str, Kind], header: Header, file: SourceFile) -> None:
+        """Tells it to who has heard all files before.
+
+        Args:
+          causes: gets it.
+          kinds: of the columns, by the files before.
+          header: of the file.
+          file: the file.
+        """
+        for name, seen in self._seen.items():
+            for before, odd, row in seen:
+                causes.take(name, max(before, kinds[name]), odd, header, file, row)
+
+
+def _odd(cells: pa.StringArray, decimal: str, *, begins: bool) -> OddCells | None:
+    """What cells say; None where all are numbers and are not the first for which their column is text."""
+    if not begins:
+        cells = pc.unique(cells)
+        if bool(columns.are_numbers(cells, decimal).all()):
+            return None
+    return OddCells.of(cells, decimal)

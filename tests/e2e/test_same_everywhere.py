@@ -1,0 +1,198 @@
+"""Whatever a stage runs on, what it makes is the same: one process with one core, all cores, workers of Beam apart.
+
+The first way is a run of the command: processes that are forked off warm ones, with all cores. There is so much data
+that stages use several processes where there are several cores.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from components.runtime.data import tfrecord
+from components.runtime.stage.artifacts import BOOKKEEPING, file_digests
+from tests.beam_workers import workers
+from tests.e2e.conftest import Run, run
+from tests.same_artifacts import differing
+from tests.stages_again import again, begun, finished
+from tests.support import ROOT, StageResult
+
+pytestmark = pytest.mark.slow
+
+FILES = 10
+SHARDS = 3
+INFER: dict[str, Any] = {
+    "example_splits": [],
+    "output_format": "parquet",
+    "columns": ["*"],
+    "signature": "",
+    "batch_size": 0,
+    "sample_rows": 10,
+    "beam_options": [],
+}
+METRIC = """
+import apache_beam as beam
+from tensorflow_model_analysis.metrics import metric_types
+
+import names
+
+
+class Sum(beam.CombineFn):
+    def __init__(self, key):
+        self.key = key
+
+    def create_accumulator(self):
+        return 0.0
+
+    def add_input(self, accumulator, element):
+        return accumulator + float(element.labels[0])
+
+    def merge_accumulators(self, accumulators):
+        return sum(accumulators)
+
+    def extract_output(self, accumulator):
+        return {self.key: accumulator * names.FACTOR}
+
+
+def compute(name, **_):
+    key = metric_types.MetricKey(name)
+    return [metric_types.MetricComputation(keys=[key], preprocessors=None, combiner=Sum(key))]
+
+
+class Generous(metric_types.Metric):
+    def __init__(self, name="generous"):
+        super().__init__(compute, name=name)
+"""
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What only the stages see, no worker: their temporary files, and the model's code, with a metric of its own."""
+    folder = tmp_path_factory.mktemp("own")
+    model = folder / "taxi"
+    shutil.copytree(ROOT / "models" / "taxi", model)
+    # A metric of one's own is computed by Beam in every way, which takes its time: few rows are evaluated.
+    settings = (model / "settings.yaml").read_text().replace("{train: 2, eval: 1}", "{train: 9, eval: 1}")
+    (model / "settings.yaml").write_text(settings)
+    (model / "generous_tips.py").write_text(METRIC)
+    (model / "names.py").write_text("FACTOR = 2\n")
+    with (model / "evaluation.pbtxt").open("a") as text:
+        text.write('metrics_specs { metrics { class_name: "Generous" module: "generous_tips" } }\n')
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trips(tmp_path_factory: pytest.TempPathFactory, taxi_data: Path, own: Path) -> Run:
+    """A run over the real trips in several files, more of them than one process is thought to be enough for."""
+    data = tmp_path_factory.mktemp("trips")
+    content = next(taxi_data.glob("*.csv")).read_bytes()
+    header, _, rows = content.partition(b"\n")
+    for number in range(FILES):
+        # (The same trips in every file would be the same statistics of every shard.)
+        (data / f"trips-{number}.csv").write_bytes(
+            header + b"\n" + b"\n".join(rows.splitlines()[number * 50 :]) + b"\n"
+        )
+    assert sum(file.stat().st_size for file in data.iterdir()) > 10 << 20
+    made = run(tmp_path_factory.mktemp("root"), str(own / "taxi"), "--data", str(data), "--until", "evaluate")
+    assert made.exit_code == 0, made.errors
+    return made
+
+
+@pytest.fixture(scope="module")
+def options(tmp_path_factory: pytest.TempPathFactory, own: Path) -> Iterator[dict[str, list[str]]]:
+    """Beam's options by environment: each has a pool, whose workers see the artifacts and nothing else of the stage."""
+    folder = tmp_path_factory.mktemp("workers")
+    with workers(folder, "data", own) as data, workers(folder, "ml", own) as ml:
+        yield {"data": data.options, "ml": ml.options}
+
+
+@pytest.fixture(scope="module")
+def sharded(trips: Run, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
+    """The examples of the run in several shards of each split: what is added up in another order may differ."""
+    folder = tmp_path_factory.mktemp("sharded") / "examples"
+    for split in ("train", "eval"):
+        (folder / f"Split-{split}").mkdir(parents=True)
+        [shard] = (trips.path("ingest", "examples") / f"Split-{split}").iterdir()
+        records = list(tfrecord.read(shard))
+        for number in range(SHARDS):
+            file = folder / f"Split-{split}" / f"data_tfrecord-{number:05d}-of-{SHARDS:05d}.gz"
+            tfrecord.write(file, records[number * len(records) // SHARDS : (number + 1) * len(records) // SHARDS])
+    return {"examples": {"uri": str(folder), "metadata": trips.metadata("ingest", "examples")}}
+
+
+def made_in_three_ways(
+    stage: str, trips: Run, beam_options: list[str], folder: Path, own: Path, inputs: Mapping[str, Any] = {}
+) -> tuple[StageResult, ...]:
+    """The stage with all cores, with one, and on Beam's workers."""
+    ways: tuple[dict[str, Any], ...] = ({}, {"one_core": True}, {"beam_options": beam_options})
+    made = tuple(again(trips, stage, folder / str(number), own, inputs, **way) for number, way in enumerate(ways))
+    for each in made:
+        assert each.exit_code == 0, each.stderr
+    return made
+
+
+def facts(metadata: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in metadata.items() if name not in BOOKKEEPING}
+
+
+def test_ingest(trips: Run, options: dict[str, list[str]], own: Path, tmp_path: Path) -> None:
+    assert trips.metadata("ingest", "examples")["files"] == FILES
+    for made in made_in_three_ways("ingest", trips, options["ml"], tmp_path, own):
+        for name in ("examples", "sample"):
+            assert file_digests(made.folder / name) == file_digests(trips.path("ingest", name))
+            assert made.metadata(name)["digest"] == trips.metadata("ingest", name)["digest"]
+            assert facts(made.metadata(name)) == facts(trips.metadata("ingest", name))
+
+
+def test_statistics(
+    trips: Run, sharded: dict[str, dict[str, Any]], options: dict[str, list[str]], own: Path, tmp_path: Path
+) -> None:
+    first, *others = made_in_three_ways("statistics", trips, options["data"], tmp_path, own, sharded)
+    for made in others:
+        for name in ("statistics", "report"):
+            assert file_digests(made.folder / name) == file_digests(first.folder / name)
+    # The workers tell how far they are.
+    rows = trips.metadata("ingest", "examples")["rows"]
+    assert f"[{rows}/{rows} rows] computing statistics" in others[-1].stdout
+
+
+def test_transform(
+    trips: Run, sharded: dict[str, dict[str, Any]], options: dict[str, list[str]], own: Path, tmp_path: Path
+) -> None:
+    first, *others = made_in_three_ways("transform", trips, options["ml"], tmp_path, own, sharded)
+    for made in others:
+        for name in ("transformed_examples", "transform_graph"):
+            assert differing(made.folder / name, first.folder / name) == []
+
+
+def test_evaluate(
+    trips: Run, sharded: dict[str, dict[str, Any]], options: dict[str, list[str]], own: Path, tmp_path: Path
+) -> None:
+    first, *others = made_in_three_ways("evaluate", trips, options["ml"], tmp_path, own, sharded)
+    assert first.metadata("metrics")["generous"] > 0
+    for made in others:
+        # With every metric of every slice, to the last digit.
+        assert file_digests(made.folder / "blessing") == file_digests(first.folder / "blessing")
+        for name in ("metrics", "classification"):
+            assert facts(made.metadata(name)) == facts(first.metadata(name))
+
+
+def test_bulk_infer(
+    trips: Run, sharded: dict[str, dict[str, Any]], options: dict[str, list[str]], own: Path, tmp_path: Path
+) -> None:
+    inputs = sharded | {"model": trips.execution("train")["outputs"]["model"]}
+    outputs = ["predictions", "metrics", "report"]
+    digests = []
+    ways: list[dict[str, Any]] = [{}, {"one_core": True}, {"beam_options": options["ml"]}]
+    for number, way in enumerate(ways):
+        folder = tmp_path / str(number)
+        given = INFER | {"beam_options": way.pop("beam_options", [])}
+        made = finished(begun("bulk_infer", folder, own, given, inputs, outputs, ["rows"], **way), folder)
+        assert made.exit_code == 0, made.stderr
+        digests.append(file_digests(made.folder / "predictions"))
+    assert digests[0] == digests[1] == digests[2]
+    assert len(digests[0]) == 2 * SHARDS
