@@ -16,6 +16,7 @@ import yaml
 from components.runtime import VERSION
 from components.runtime.publish import receiver, slack
 from components.runtime.stage import kubernetes
+from runners.settings.model import Settings
 from runners.settings.parameters import PARAMETERS
 from tests.manifest_support import (
     MANIFESTS,
@@ -403,6 +404,10 @@ def test_stages_reach_the_job_server_and_nobody_else_does() -> None:
         assert entered["podSelector"]["matchLabels"].items() <= labels.items()
         assert opened["egress"][0]["to"][0]["podSelector"]["matchLabels"].items() <= labels.items()
         assert the("Service", server)["spec"]["selector"] == labels
+        [stages] = [each["values"] for each in opened["podSelector"]["matchExpressions"] if each["operator"] == "In"]
+        sections = {name: getattr(each.annotation, "model_fields", {}) for name, each in Settings.model_fields.items()}
+        on_beam = {name for name, fields in sections.items() if "beam_options" in fields}
+        assert set(stages) == {*on_beam, "fused"}
 
 
 READ_MODEL_CONFIG = """
