@@ -181,7 +181,8 @@ def apart(
       package: the library; what its `__init__` imports is left out, too.
       shared_with: libraries that it imports and that import what is left out: they are copies as well.
       left_out: libraries for which something stands in that can be named, inherited from and used as a decorator, but
-        not be called once the library has been imported.
+        not be called once the library has been imported. One that is there already stays: other threads use it, as
+        those of a worker of Beam.
       given: what is real of those, by its path, such as `{"tensorflow.compat.as_bytes": as_bytes}`.
 
     Yields:
@@ -191,6 +192,7 @@ def apart(
     assert spec is not None, package
     bare = ModuleType(package)
     bare.__path__ = list(spec.submodule_search_locations or [])
+    left_out = [each for each in left_out if each not in sys.modules]
     copies = Copies(frozenset({package, *shared_with, *left_out}), {package: bare})
     finder = _LeftOut(frozenset(left_out), given)
     with copies.in_place():

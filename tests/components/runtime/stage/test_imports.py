@@ -86,7 +86,11 @@ def test_what_is_left_out_cannot_be_called_afterwards() -> None:
 @pytest.mark.usefixtures("libraries")
 def test_who_has_the_whole_library_keeps_it() -> None:
     whole, heavy = importlib.import_module("library"), importlib.import_module("heavy")
-    assert used().heavy is not heavy
+    with imports.apart("library", shared_with=[], left_out=["heavy"], given={}) as copies:
+        assert importlib.import_module("library") is not whole
+        assert importlib.import_module("heavy") is heavy, "other threads use it"
+    with copies.in_place():
+        assert importlib.import_module("heavy") is heavy
     assert (sys.modules["library"], sys.modules["heavy"]) == (whole, heavy)
 
 
