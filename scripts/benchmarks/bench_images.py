@@ -126,10 +126,10 @@ def peak_memory(process: subprocess.Popen[Any]) -> int:
     """Waits for a process; returns the most bytes that it and its children had at one time, see `Stage`."""
     peak = 0
     while process.poll() is None:
-        begun = time.perf_counter()
+        begun = time.process_time()
         peak = max(peak, sum(_proportional_bytes(pid) for pid in _tree(process.pid)))
         # (The kernel goes through all pages, and holds the process up: of a large one, for a fiftieth of the time.)
-        time.sleep(max(_SAMPLED_SECONDS, 49 * (time.perf_counter() - begun)))
+        time.sleep(min(1.0, max(_SAMPLED_SECONDS, 49 * (time.process_time() - begun))))
     return peak
 
 

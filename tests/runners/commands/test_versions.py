@@ -181,7 +181,7 @@ def test_without_records_the_manifest_tells_who_rolled_back(served: ServedRoot) 
         "berta",
         "wrong on Sundays",
     )
-    assert (newest["release"], newest["blessed"], newest["metrics"]) == (None, None, None)
+    assert (newest["release"], newest["blessed"], newest["metrics"]) == (None, True, None), "the manifest says no more"
     assert newest["change"] == "the model of version 2 again, of which nobody knows what it was made of"
     again = document(served, "rollback", "taxi")
     assert (again["version"], again["same_as"]) == (5, 3), "lineage knows the version by its folder alone"
