@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -70,6 +71,7 @@ class Model:
         self.folder = folder
         self._loaded = _loaded(str(folder))
         self._spec = spec
+        self._beside = ThreadPoolExecutor(1)
 
     def labels(self, examples: tf.Tensor) -> np.ndarray:
         """The labels alone."""
@@ -81,10 +83,12 @@ class Model:
 
     def __call__(self, examples: tf.Tensor) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
         """Returns labels, predictions, and all transformed features."""
+        # Beside the others: each signature parses the examples by itself, for half of its time on one core.
+        answered = self._beside.submit(self._call, self._spec.signature_name, examples)
         transformed: dict[str, np.ndarray] = {}
         for name in self._spec.preprocessing_function_names:
             transformed |= self._call(name, examples)
-        outputs = self._call(self._spec.signature_name, examples)
+        outputs = answered.result()
         key = self._spec.prediction_key if len(outputs) > 1 else next(iter(outputs))
         return transformed[self._spec.label_key], outputs[key], transformed
 
