@@ -27,7 +27,7 @@ from components.transform.faults import users_fault
 from components.transform.finite import NotFinite, told
 from components.transform.page import page
 from components.transform.preprocessing import Preprocessing
-from components.transform.reading import adapter_config, read_batches
+from components.transform.reading import adapter_config, read_batches, types_of
 from components.transform.vocabulary import count_by_batch
 
 ANALYSED_SPLIT = "train"
@@ -105,19 +105,22 @@ def analyse(
     """
     count_by_batch()
     try:
+        # What no analyzer takes is neither parsed nor made tensors of here; of a function without any, everything is.
+        types = types_of(schema)
+        names = tuple(sorted(tft.get_analyze_input_columns(preprocessing, types) or types))
         # Reshuffled elements go to all workers, but in an order that differs from run to run.
         # A second pass over the data reads the files again, rather than keep all batches in memory.
         with pipeline(beam_options) as run, tft_beam.Context(temp_dir=str(work), use_deep_copy_optimization=True):
             batches = run | "Files" >> beam.Create(files, reshuffle=bool(beam_options))
-            batches |= "Read" >> beam.FlatMap(_read, schema=schema).with_output_types(pa.RecordBatch)
-            learned = (batches, adapter_config(schema)) | tft_beam.AnalyzeDataset(preprocessing)
+            batches |= "Read" >> beam.FlatMap(_read, schema=schema, names=names).with_output_types(pa.RecordBatch)
+            learned = (batches, adapter_config(schema, names)) | tft_beam.AnalyzeDataset(preprocessing)
             _ = learned | tft_beam.WriteTransformFn(str(graph))
     except Exception as error:
         raise users_fault(error, f"the analysis of the split {ANALYSED_SPLIT!r}") or error from error
 
 
-def _read(path: str, schema: bytes) -> Iterator[pa.RecordBatch]:
-    for batch in read_batches(path, schema):
+def _read(path: str, schema: bytes, names: tuple[str, ...]) -> Iterator[pa.RecordBatch]:
+    for batch in read_batches(path, schema, names):
         yield batch
         progress.advance(batch.num_rows)
 

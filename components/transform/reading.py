@@ -22,6 +22,8 @@ from components.runtime.data.beam import check_decodable, read_records
 
 Tensors = dict[str, tf.Tensor | tf.SparseTensor | tf.RaggedTensor]
 
+_RECORDS = tf.TensorSpec([None], tf.string)
+
 
 def parse(records: tf.Tensor, schema: bytes) -> Tensors:
     """The features of serialised tf.Examples, as a schema says: dense where it has shapes, else sparse or ragged."""
@@ -30,15 +32,15 @@ def parse(records: tf.Tensor, schema: bytes) -> Tensors:
 
 
 class _ToArrow:
-    """Parses to Arrow batches, which TensorFlow Transform's analysis takes."""
+    """Parses some features to Arrow batches, which TensorFlow Transform's analysis takes."""
 
-    def __init__(self, schema: bytes) -> None:
-        records = tf.TensorSpec([None], tf.string)
-        self._parse = tf.function(lambda examples: parse(examples, schema)).get_concrete_function(records)
-        sparse = [name for name, feature in _spec(schema).items() if isinstance(feature, tf.io.SparseFeature)]
+    def __init__(self, schema: bytes, names: tuple[str, ...]) -> None:
+        spec = {name: _spec(schema)[name] for name in names}
+        self._parse = tf.function(lambda records: tf.io.parse_example(records, spec)).get_concrete_function(_RECORDS)
+        sparse = [name for name, feature in spec.items() if isinstance(feature, tf.io.SparseFeature)]
         options = TensorsToRecordBatchConverter.Options(generic_sparse_tensor_names=frozenset(sparse))
-        types = tf.nest.map_structure(tf.type_spec_from_value, self._parse.structured_outputs)
-        self._converter = TensorsToRecordBatchConverter(types, options)
+        types = types_of(schema)
+        self._converter = TensorsToRecordBatchConverter({name: types[name] for name in names}, options)
         self.config = TensorAdapterConfig(
             self._converter.arrow_schema(), self._converter.tensor_representations(), types
         )
@@ -47,18 +49,25 @@ class _ToArrow:
         return self._converter.convert(self._parse(tf.constant(records)))
 
 
-def adapter_config(schema: bytes) -> TensorAdapterConfig:
+def types_of(schema: bytes) -> dict[str, tf.TypeSpec]:
+    """The types of all that `parse` gives, by name."""
+    tensors = tf.function(lambda records: parse(records, schema)).get_concrete_function(_RECORDS).structured_outputs
+    types: dict[str, tf.TypeSpec] = tf.nest.map_structure(tf.type_spec_from_value, tensors)
+    return types
+
+
+def adapter_config(schema: bytes, names: tuple[str, ...]) -> TensorAdapterConfig:
     """How TensorFlow Transform makes tensors again of what `read_batches` yields."""
-    return _to_arrow(schema).config
+    return _to_arrow(schema, names).config
 
 
-def read_batches(path: str, schema: bytes) -> Iterator[pa.RecordBatch]:
-    """Reads a TFRecord file of tf.Examples, in order, as `components.runtime.data.beam.read_batches` does."""
-    return ahead(_batches(path, schema))
+def read_batches(path: str, schema: bytes, names: tuple[str, ...]) -> Iterator[pa.RecordBatch]:
+    """Reads some features of a TFRecord file, in order, as `components.runtime.data.beam.read_batches` reads all."""
+    return ahead(_batches(path, schema, names))
 
 
-def _batches(path: str, schema: bytes) -> Iterator[pa.RecordBatch]:
-    to_arrow = _to_arrow(schema)
+def _batches(path: str, schema: bytes, names: tuple[str, ...]) -> Iterator[pa.RecordBatch]:
+    to_arrow = _to_arrow(schema, names)
     done = 0
     for records in ahead(read_records(path)):
         try:
@@ -70,8 +79,8 @@ def _batches(path: str, schema: bytes) -> Iterator[pa.RecordBatch]:
 
 
 @functools.lru_cache(maxsize=1)
-def _to_arrow(schema: bytes) -> _ToArrow:
-    return _ToArrow(schema)
+def _to_arrow(schema: bytes, names: tuple[str, ...]) -> _ToArrow:
+    return _ToArrow(schema, names)
 
 
 @functools.lru_cache(maxsize=1)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import resource
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import tensorflow as tf
 from google.protobuf import text_format
@@ -15,7 +17,7 @@ from tfx_bsl.public import tfxio
 from tfx_bsl.tfxio.tensor_adapter import TensorAdapter
 
 from components.runtime.data import beam, examples, tfrecord
-from components.transform import apply, reading
+from components.transform import apply, dataset, reading
 from tests.components.transform.transform_support import run_transform, write_examples, write_module, write_schema
 
 SCHEMA = text_format.Parse(
@@ -49,6 +51,7 @@ SCHEMA = text_format.Parse(
     schema_pb2.Schema(),
 )
 SERIALISED = SCHEMA.SerializeToString()
+ALL = ("one", "pair", "often", "words", "sparse", "ragged")
 
 
 def rows() -> list[dict[str, Any]]:
@@ -79,18 +82,38 @@ def test_tensors_are_those_of_decoded_batches(tmp_path: Path) -> None:
     tfrecord.write(file, [examples.encode(row) for row in rows()])
     io = tfxio.TFExampleBeamRecord(physical_format="tfrecord_gzip", schema=SCHEMA, telemetry_descriptors=["test"])
     decoded = io.TensorAdapter()
-    again = TensorAdapter(reading.adapter_config(SERIALISED))
-    assert again.TypeSpecs() == decoded.TypeSpecs()
-    batches = list(reading.read_batches(str(file), SERIALISED))
+    again = TensorAdapter(reading.adapter_config(SERIALISED, ALL))
+    assert again.TypeSpecs() == decoded.TypeSpecs() == reading.types_of(SERIALISED)
+    batches = list(reading.read_batches(str(file), SERIALISED, ALL))
     assert [batch.num_rows for batch in batches] == [4096, 904]
     for records, batch, expected in zip(
         beam.read_records(str(file)), batches, beam.read_batches(str(file), SERIALISED), strict=True
     ):
         parsed, wanted = reading.parse(tf.constant(records), SERIALISED), decoded.ToBatchTensors(expected)
-        assert parsed.keys() == wanted.keys() == {"one", "pair", "often", "words", "sparse", "ragged"}
+        assert parsed.keys() == wanted.keys() == set(ALL)
         restored = again.ToBatchTensors(batch)
         for name, tensor in wanted.items():
             assert plain(parsed[name]) == plain(restored[name]) == plain(tensor), name
+
+
+def test_the_analysis_reads_what_analyzers_take(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[tuple[str, ...]] = []
+
+    def noted(path: str, schema: bytes, names: tuple[str, ...]) -> Iterator[pa.RecordBatch]:
+        read.append(names)
+        return reading.read_batches(path, schema, names)
+
+    monkeypatch.setattr(dataset, "read_batches", noted)
+    rows = [{"v": float(index), "w": float(index % 2), "u": float(index)} for index in range(8)]
+    data = write_examples(tmp_path / "examples", {"train": rows})
+    schema = write_schema(tmp_path / "schema", v=float, w=float, u=float)
+    for number, analysed in enumerate(["tft.scale_to_z_score(one(inputs['v']) * one(inputs['u']))", "inputs['v']"]):
+        folder = tmp_path / f"{number}"
+        folder.mkdir()
+        module = write_module(folder, f"return {{'y': {analysed}, 'w': one(inputs['w'])}}")
+        run_transform(folder / "out", data, schema, module)
+    # Without an analyzer, all.
+    assert set(read) == {("u", "v"), ("u", "v", "w")}
 
 
 def test_threads_change_no_byte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,13 +125,13 @@ def test_threads_change_no_byte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     source = str(data / "Split-train" / "data_tfrecord-00000-of-00001.gz")
     read = beam.read_records(source)
     serialised = text_format.Parse((schema / "schema.pbtxt").read_text(), schema_pb2.Schema()).SerializeToString()
-    batches = list(reading.read_batches(source, serialised))
+    batches = list(reading.read_batches(source, serialised, ("v",)))
     for module_with_threads in (apply, reading):
         monkeypatch.setattr(module_with_threads, "ahead", iter)
     shard = apply.Shard("train", source, str(tmp_path / "one.gz"), str(tmp_path / "counts"))
     apply.transform_shard(shard, str(made / "transform_graph"), serialised)
     assert (tmp_path / "one.gz").read_bytes() == many.read_bytes()
-    assert list(reading.read_batches(source, serialised)) == batches
+    assert list(reading.read_batches(source, serialised, ("v",))) == batches
     assert [batch.num_rows for batch in batches] == [len(records) for records in read]
 
 
