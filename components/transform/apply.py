@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -55,17 +56,20 @@ class _Graph:
         self._converter = impl_helper.make_tensor_to_arrow_converter(transformed)
         self._encoder = RecordBatchToExamplesEncoder(transformed)
 
-    def transform(self, records: list[bytes], not_finite: NotFinite) -> list[bytes]:
-        """Transformed tf.Examples of raw ones, in their order and in canonical bytes; counts what is not finite."""
+    def transform(self, records: list[bytes]) -> pa.RecordBatch:
+        """Transformed rows of raw tf.Examples, in their order."""
         result = self._converter.convert(self._transform(tf.constant(records)))
         if result.num_rows != len(records):
             raise ValueError(f"the transformation made {result.num_rows} rows of {len(records)}")
-        not_finite.add(result)
-        flat = _single_values(result)
+        return result
+
+    def encode(self, rows: pa.RecordBatch) -> list[bytes]:
+        """Transformed rows as tf.Examples in canonical bytes."""
+        flat = _single_values(rows)
         if flat is not None:
             encoded: list[bytes] = encode_batch(flat).examples.to_pylist()
             return encoded
-        return [examples.canonical(record)[0] for record in self._encoder.encode(result)]
+        return [examples.canonical(record)[0] for record in self._encoder.encode(rows)]
 
 
 def transform_shard(shard: Shard, graph: str, schema: bytes) -> None:
@@ -81,24 +85,46 @@ def transform_shard(shard: Shard, graph: str, schema: bytes) -> None:
     """
     loaded, not_finite, done = _load(graph, schema), NotFinite(), 0
     with tfrecord.Writer(Path(shard.target)) as writer:
-        for rows, framed in ahead(_transformed(shard.source, loaded, schema, not_finite)):
+        transformed = ahead(_transformed(shard.source, loaded, schema))
+        for rows, framed in ahead(_encoded(transformed, shard.source, loaded, not_finite)):
             writer.append(framed)
             done += rows
             advance(rows)
     Path(shard.counts_file).write_text(json.dumps({"rows": done, "not_finite": not_finite}))
 
 
-def _transformed(path: str, graph: _Graph, schema: bytes, not_finite: NotFinite) -> Iterator[tuple[int, bytes]]:
-    """Transformed batches as they stand in a file, with their rows."""
+def _transformed(path: str, graph: _Graph, schema: bytes) -> Iterator[pa.RecordBatch]:
     done = 0
     for records in ahead(read_records(path)):
-        try:
-            yield len(records), tfrecord.frame(graph.transform(records, not_finite))
-        except Exception as error:
-            check_decodable(path, done, records, schema)
-            rows = f"rows {done + 1} to {done + len(records)}"
-            raise users_fault(error, f"{path}, {rows}: the transformation") or error from error
+        with _named(path, done, len(records)):
+            try:
+                yield graph.transform(records)
+            except Exception:
+                check_decodable(path, done, records, schema)
+                raise
         done += len(records)
+
+
+def _encoded(
+    batches: Iterator[pa.RecordBatch], path: str, graph: _Graph, not_finite: NotFinite
+) -> Iterator[tuple[int, bytes]]:
+    """Batches as they stand in a file, with their rows; counts what is not finite."""
+    done = 0
+    for batch in batches:
+        with _named(path, done, batch.num_rows):
+            not_finite.add(batch)
+            yield batch.num_rows, tfrecord.frame(graph.encode(batch))
+        done += batch.num_rows
+
+
+@contextmanager
+def _named(path: str, done: int, count: int) -> Iterator[None]:
+    """Says of the user's faults in which rows they are: those after the first `done`."""
+    try:
+        yield
+    except Exception as error:
+        rows = f"{path}, rows {done + 1} to {done + count}"
+        raise users_fault(error, f"{rows}: the transformation") or error from error
 
 
 @functools.lru_cache(maxsize=1)
