@@ -176,7 +176,7 @@ class Slicer:
                     dicts.setdefault(number, {})[name] = np.array(value)
             raw = dicts.pop(-1)
             found = slicer_lib.get_slices_for_features_dicts(list(dicts.values()), raw, self._specs)
-            self._known[values] = tuple(sorted(set(found), key=str))
+            self._known[values] = tuple(sorted({_with_one_nan(key) for key in found}, key=str))
         return self._known[values]
 
 
@@ -233,6 +233,11 @@ def _row_bytes(spec: tf.TensorSpec) -> int:
 
 def _with_column(values: np.ndarray) -> np.ndarray:
     return values[:, np.newaxis] if values.ndim == 1 else values
+
+
+def _with_one_nan(key: SliceKey) -> SliceKey:
+    """A slice's key in which NaN is always the same object, for two of them are two slices to a dict."""
+    return tuple((name, math.nan if value != value else value) for name, value in key)
 
 
 def _coded(values: np.ndarray) -> tuple[np.ndarray, list[tuple[Any, ...]]]:

@@ -44,6 +44,7 @@ def check_metrics(file: str, config: config_pb2.EvalConfig) -> None:
         where = f"{file}: metric {metric.class_name!r}"
         if metric.config:
             _check_json(where, metric.config)
+            _check_thresholds(where, _json(metric.config).get("thresholds"))
         if metric.class_name in registered:
             continue
         if metric.module:
@@ -73,6 +74,13 @@ def check_metrics(file: str, config: config_pb2.EvalConfig) -> None:
                 f"{file}: metric {written.class_name!r} has {len(several)} thresholds, and would have as many values; "
                 "give each a metric with one, and a name"
             )
+
+
+def _check_thresholds(where: str, thresholds: Any) -> None:
+    """TFMA counts the rows of a threshold as often as it stands there."""
+    numbers = [each for each in thresholds if isinstance(each, int | float)] if isinstance(thresholds, list) else []
+    if twice := [each for each in numbers if numbers.count(each) > 1]:
+        raise InputError(f"{where} has the threshold {twice[0]:g} twice; name it once")
 
 
 def _check_names(file: str, config: config_pb2.EvalConfig) -> None:

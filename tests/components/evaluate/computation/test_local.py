@@ -273,6 +273,24 @@ def test_rows_of_slices_are_those_that_tfma_finds_row_by_row() -> None:
     assert len(expected) == 17
 
 
+def test_nan_is_one_slice_of_all_batches() -> None:
+    config = text_format.Parse(
+        'slicing_specs { feature_keys: "miles" } slicing_specs { feature_keys: ["miles", "bucket"] }',
+        config_pb2.EvalConfig(),
+    )
+    schema = text_format.Parse('feature { name: "miles" type: FLOAT }', schema_pb2.Schema())
+    slicer = batches.Slicer(config, schema)
+    found: dict[Any, int] = {}
+    for rows in (4, 6):
+        records = tf.constant([tf_examples.encode({"miles": [math.nan, 1.0][row % 2]}) for row in range(rows)])
+        bucket = np.arange(rows)[:, np.newaxis] % 4
+        for key, members in slicer(records, [{"bucket": bucket}]).items():
+            found[key] = found.get(key, 0) + len(members)
+    told = {str(key): rows for key, rows in found.items()}
+    assert len(found) == len(told) == 6
+    assert told["(('miles', nan),)"] == told["(('miles', 1.0),)"] == 5
+
+
 def test_slices_by_a_transformed_feature_are_the_candidates(tmp_path: Path) -> None:
     text = 'model_specs { name: "candidate" } model_specs { name: "baseline" is_baseline: true } '
     both = text_format.Parse(text + 'slicing_specs { feature_keys: "bucket" }', config_pb2.EvalConfig())

@@ -259,6 +259,11 @@ MACRO = 'metrics_specs { aggregate { macro_average: true %s } metrics { class_na
             "metric 'Precision' has 2 thresholds, and would have as many values",
         ),
         (
+            'metrics_specs { metrics { class_name: "ConfusionMatrixAtThresholds" '
+            "config: '\"thresholds\": [0.2, 0.2]' } }",
+            "metric 'ConfusionMatrixAtThresholds' has the threshold 0.2 twice; name it once",
+        ),
+        (
             "options { compute_confidence_intervals { value: true } } metrics_specs { metrics { class_name: "
             '"LowerBound" module: "components.evaluate.metrics" config: \'"metric": "acu"\' } '
             'metrics { class_name: "AUC" } }',
