@@ -17,12 +17,12 @@ from tfx_bsl.coders.example_coder import RecordBatchToExamplesEncoder
 
 from components.runtime.data import examples, tfrecord
 from components.runtime.data.ahead import ahead
-from components.runtime.data.beam import check_decodable, read_records
+from components.runtime.data.beam import read_records
 from components.runtime.data.example_columns import encode_batch
 from components.runtime.stage.progress import advance
 from components.transform.faults import users_fault
 from components.transform.finite import NotFinite
-from components.transform.reading import Tensors, parse
+from components.transform.reading import Tensors, check_fits, parse
 
 
 class Shard(NamedTuple):
@@ -100,7 +100,7 @@ def _transformed(path: str, graph: _Graph, schema: bytes) -> Iterator[pa.RecordB
             try:
                 yield graph.transform(records)
             except Exception:
-                check_decodable(path, done, records, schema)
+                check_fits(path, done, records, schema)
                 raise
         done += len(records)
 

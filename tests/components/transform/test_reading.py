@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import resource
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ from tfx_bsl.public import tfxio
 from tfx_bsl.tfxio.tensor_adapter import TensorAdapter
 
 from components.runtime.data import beam, examples, tfrecord
+from components.runtime.errors import InputError
 from components.transform import apply, dataset, reading
 from tests.components.transform.transform_support import run_transform, write_examples, write_module, write_schema
 
@@ -94,6 +96,40 @@ def test_tensors_are_those_of_decoded_batches(tmp_path: Path) -> None:
         restored = again.ToBatchTensors(batch)
         for name, tensor in wanted.items():
             assert plain(parsed[name]) == plain(restored[name]) == plain(tensor), name
+
+
+@pytest.mark.parametrize(
+    ("wrong", "fault"),
+    [
+        ({"one": None}, "'one' has no values, but 1 by its shape"),
+        ({"one": [1.0, 2.0]}, "'one' has 2 values, but 1 by its shape"),
+        ({"pair": 1}, "'pair' has 1 value, but 2 by its shape"),
+        ({"weight": [0.5, 0.5]}, "'sparse' has 2 values in 'weight', but 1 indices in 'place'"),
+        ({"parts": ["1", "2", "3"], "lengths": [1, 1]}, "'ragged' has 3 values in 'parts', but the row lengths [1, 1]"),
+        (
+            {"parts": ["1", "2", "3"], "lengths": [4, -1]},
+            "'ragged' has 3 values in 'parts', but the row lengths [4, -1]",
+        ),
+        ({"parts": ["1", "2", "3"], "lengths": [1, 5]}, "'ragged' has 3 values in 'parts', but the row lengths [1, 5]"),
+    ],
+)
+def test_a_row_that_does_not_fit_is_named(tmp_path: Path, wrong: dict[str, Any], fault: str) -> None:
+    file = tmp_path / "data.gz"
+    tfrecord.write(file, [examples.encode(row) for row in [*rows()[:3], rows()[3] | wrong]])
+    with pytest.raises(InputError, match=re.escape(f"{file}: record 4 does not fit the schema: feature {fault}")):
+        list(reading.read_batches(str(file), SERIALISED, ALL))
+
+
+def test_lists_of_one_row_are_not_made_up_from_another(tmp_path: Path) -> None:
+    few = rows()[:2]
+    for changes, name in (
+        [({"weight": [1.0, 2.0]}, {"weight": []}), "sparse"],
+        [({"parts": ["1"], "lengths": [2]}, {"parts": ["2", "3"], "lengths": [1]}), "ragged"],
+    ):
+        file = tmp_path / f"{name}.gz"
+        tfrecord.write(file, [examples.encode(row | change) for row, change in zip(few, changes, strict=True)])
+        with pytest.raises(InputError, match=rf"record 1 does not fit the schema: feature '{name}' has"):
+            list(reading.read_batches(str(file), SERIALISED, ALL))
 
 
 def test_the_analysis_reads_what_analyzers_take(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
