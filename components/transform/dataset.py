@@ -27,7 +27,7 @@ from components.transform.faults import users_fault
 from components.transform.finite import NotFinite, told
 from components.transform.page import page
 from components.transform.preprocessing import Preprocessing
-from components.transform.reading import adapter_config, read_batches, types_of
+from components.transform.reading import adapter_config, feature_spec, read_batches, types_of
 from components.transform.vocabulary import count_by_batch
 
 ANALYSED_SPLIT = "train"
@@ -51,6 +51,11 @@ def transform_dataset(
     os.environ["TF_USE_LEGACY_KERAS"] = "0"
     preprocessing = Preprocessing(module_file, custom_config)
     serialised = tfmd.read_schema_artifact(schema).SerializeToString(deterministic=True)
+    if not feature_spec(serialised):
+        raise InputError(
+            f"{schema.path / tfmd.SCHEMA_FILE}: no features to transform, for those whose lifecycle_stage is "
+            "DEPRECATED, DISABLED or PLANNED do not count; change the schema"
+        )
     train_files = data_files(examples.split(ANALYSED_SPLIT))
     if all(next(tfrecord.read(Path(file)), None) is None for file in train_files):
         raise InputError(f"{examples.split(ANALYSED_SPLIT)}: no rows to learn from; change the splits of ingest")
