@@ -40,6 +40,9 @@ _HINTS = {
     errno.ENOTDIR: ": a file lies where a folder is needed; move it away, or name another place",
 }
 _FUNCTION = re.compile(r"\{\{function_node .*?\}\}\s*")
+_STEP = re.compile(r"(?: \[while running '[^\n]*'\])+$")
+"""Beam's, behind the message of what is raised in a step in this process."""
+
 _QUOTED = re.compile(r"(?:^|[\s.])(InputError|TransientError): (.+?)(?: \[while running .*)?$", re.MULTILINE)
 
 
@@ -73,7 +76,8 @@ def classify(error: BaseException) -> StageError | None:
     """
     for cause in _chain(error):
         if isinstance(cause, StageError):
-            return cause
+            message = _STEP.sub("", str(cause))
+            return cause if message == str(cause) else type(cause)(message, *cause.args[1:])
         if isinstance(cause, OSError) and cause.errno in _TRANSIENT_ERRNOS:
             return TransientError(_os_error(cause))
         if isinstance(cause, OSError) and cause.errno in _REFUSED_ERRNOS and cause.filename:

@@ -17,21 +17,24 @@ from tfx_bsl.coders.example_coder import RecordBatchToExamplesEncoder
 
 from components.runtime.data import examples, tfrecord
 from components.runtime.data.ahead import ahead
-from components.runtime.data.beam import check_decodable, read_records
 from components.runtime.data.example_columns import encode_batch
 from components.runtime.stage.progress import advance
 from components.transform.faults import users_fault
 from components.transform.finite import NotFinite
-from components.transform.reading import Tensors, parse
+from components.transform.reading import Tensors, check_fits, parse, read_canonical
 
 
 class Shard(NamedTuple):
-    """One file to be transformed into another, with rows and values that are not finite counted in a third."""
+    """One file to be transformed into another, with rows and values that are not finite counted in a third.
+
+    Of the source it is known whether our ingest wrote it: see `read_canonical`.
+    """
 
     split: str
     source: str
     target: str
     counts_file: str
+    are_canonical: bool = False
 
     def counts(self) -> tuple[int, NotFinite]:
         """Rows, and the values that are not finite, once the file is transformed."""
@@ -85,7 +88,7 @@ def transform_shard(shard: Shard, graph: str, schema: bytes) -> None:
     """
     loaded, not_finite, done = _load(graph, schema), NotFinite(), 0
     with tfrecord.Writer(Path(shard.target)) as writer:
-        transformed = ahead(_transformed(shard.source, loaded, schema))
+        transformed = ahead(_transformed(shard, loaded, schema))
         for rows, framed in ahead(_encoded(transformed, shard.source, loaded, not_finite)):
             writer.append(framed)
             done += rows
@@ -93,14 +96,14 @@ def transform_shard(shard: Shard, graph: str, schema: bytes) -> None:
     Path(shard.counts_file).write_text(json.dumps({"rows": done, "not_finite": not_finite}))
 
 
-def _transformed(path: str, graph: _Graph, schema: bytes) -> Iterator[pa.RecordBatch]:
-    done = 0
-    for records in ahead(read_records(path)):
+def _transformed(shard: Shard, graph: _Graph, schema: bytes) -> Iterator[pa.RecordBatch]:
+    path, done = shard.source, 0
+    for records in ahead(read_canonical(path, shard.are_canonical)):
         with _named(path, done, len(records)):
             try:
                 yield graph.transform(records)
             except Exception:
-                check_decodable(path, done, records, schema)
+                check_fits(path, done, records, schema)
                 raise
         done += len(records)
 

@@ -27,7 +27,7 @@ from components.transform.faults import users_fault
 from components.transform.finite import NotFinite, told
 from components.transform.page import page
 from components.transform.preprocessing import Preprocessing
-from components.transform.reading import adapter_config, read_batches, types_of
+from components.transform.reading import adapter_config, feature_spec, read_batches, types_of
 from components.transform.vocabulary import count_by_batch
 
 ANALYSED_SPLIT = "train"
@@ -51,6 +51,11 @@ def transform_dataset(
     os.environ["TF_USE_LEGACY_KERAS"] = "0"
     preprocessing = Preprocessing(module_file, custom_config)
     serialised = tfmd.read_schema_artifact(schema).SerializeToString(deterministic=True)
+    if not feature_spec(serialised):
+        raise InputError(
+            f"{schema.path / tfmd.SCHEMA_FILE}: no features to transform, for those whose lifecycle_stage is "
+            "DEPRECATED, DISABLED or PLANNED do not count; change the schema"
+        )
     train_files = data_files(examples.split(ANALYSED_SPLIT))
     if all(next(tfrecord.read(Path(file)), None) is None for file in train_files):
         raise InputError(f"{examples.split(ANALYSED_SPLIT)}: no rows to learn from; change the splits of ingest")
@@ -61,7 +66,7 @@ def transform_dataset(
     if beam_options:
         preprocessing.put(work / "module")
     with progress.counting(examples.rows(ANALYSED_SPLIT), "rows", f"analysing {ANALYSED_SPLIT}", repeats=True):
-        analyse(train_files, preprocessing, serialised, graph, work, beam_options)
+        analyse(train_files, preprocessing, serialised, graph, work, beam_options, _are_canonical(examples))
     raw_metadata = graph / tft.TFTransformOutput.RAW_METADATA_DIR
     raw_metadata.mkdir()
     shutil.copyfile(schema.path / tfmd.SCHEMA_FILE, raw_metadata / tfmd.SCHEMA_FILE)
@@ -87,8 +92,19 @@ def transform_dataset(
     transformed_examples.metadata |= {f"rows_{split}": count for split, count in rows.items()}
 
 
+def _are_canonical(examples: InputArtifact) -> bool:
+    """Whether ingest says that it wrote them."""
+    return "content" in examples.metadata
+
+
 def analyse(
-    files: list[str], preprocessing: Preprocessing, schema: bytes, graph: Path, work: Path, beam_options: list[str]
+    files: list[str],
+    preprocessing: Preprocessing,
+    schema: bytes,
+    graph: Path,
+    work: Path,
+    beam_options: list[str],
+    are_canonical: bool,
 ) -> None:
     """Runs the analyzers of preprocessing_fn over files and writes the transform graph.
 
@@ -99,6 +115,7 @@ def analyse(
       graph: folder for `transform_fn` and `transformed_metadata`.
       work: folder for intermediate results, reachable by Beam's workers.
       beam_options: Beam's command line options.
+      are_canonical: whether our ingest wrote the files.
 
     Raises:
       InputError: preprocessing_fn or the data is wrong.
@@ -112,15 +129,15 @@ def analyse(
         # A second pass over the data reads the files again, rather than keep all batches in memory.
         with pipeline(beam_options) as run, tft_beam.Context(temp_dir=str(work), use_deep_copy_optimization=True):
             batches = run | "Files" >> beam.Create(files, reshuffle=bool(beam_options))
-            batches |= "Read" >> beam.FlatMap(_read, schema=schema, names=names).with_output_types(pa.RecordBatch)
+            batches |= "Read" >> beam.FlatMap(_read, schema, names, are_canonical).with_output_types(pa.RecordBatch)
             learned = (batches, adapter_config(schema, names)) | tft_beam.AnalyzeDataset(preprocessing)
             _ = learned | tft_beam.WriteTransformFn(str(graph))
     except Exception as error:
         raise users_fault(error, f"the analysis of the split {ANALYSED_SPLIT!r}") or error from error
 
 
-def _read(path: str, schema: bytes, names: tuple[str, ...]) -> Iterator[pa.RecordBatch]:
-    for batch in read_batches(path, schema, names):
+def _read(path: str, schema: bytes, names: tuple[str, ...], are_canonical: bool) -> Iterator[pa.RecordBatch]:
+    for batch in read_batches(path, schema, names, are_canonical=are_canonical):
         yield batch
         progress.advance(batch.num_rows)
 
@@ -143,7 +160,8 @@ def apply(
         files, target = data_files(examples.split(split)), transformed_examples.split(split)
         for index, source in enumerate(files):
             name = f"{FILE}-{index:05d}-of-{len(files):05d}.gz"
-            shards.append(Shard(split, source, str(target / name), str(work / f"{split}-{index}.counts")))
+            counts = str(work / f"{split}-{index}.counts")
+            shards.append(Shard(split, source, str(target / name), counts, _are_canonical(examples)))
     with progress.counting(examples.rows(), "rows", "transforming"), pipeline(beam_options) as run:
         _ = (
             run

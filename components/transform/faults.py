@@ -10,7 +10,11 @@ import tensorflow as tf
 from components.runtime.errors import InputError, classify
 
 _LENGTH = 400
-_TRACE = re.compile(r"Graph execution error:.*<stack traces unavailable>\s*", re.DOTALL)
+# With and without the places in Python where nodes were made.
+_TRACE = re.compile(
+    r"Graph execution error:\s*(?:.*<stack traces unavailable>\s*|(?:Detected at node [^\n]*\s*(?:File [^\n]*\s*)*)+)",
+    re.DOTALL,
+)
 _NOISE = re.compile(r"\s*\[(\[\{\{.*?\}\}\]|Op:\w*|while running [^\]]*)\]|\{\{function_node \w*\}\}")
 _USERS = (ValueError, TypeError, tf.errors.InvalidArgumentError, tf.errors.FailedPreconditionError)
 

@@ -71,6 +71,9 @@ class _Records:
             columns[name] = self._column(at, size)
             at = end
         _hold(at, self._ends)
+        if not columns:
+            # Arrow does not know how many rows a batch without columns has.
+            raise _OtherForm
         names = sorted(columns)
         return pa.RecordBatch.from_arrays([columns[name] for name in names], [name.decode() for name in names])
 

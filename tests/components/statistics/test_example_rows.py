@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pyarrow as pa
 import pytest
 from tfx_bsl.coders.example_coder import ExamplesToRecordBatchDecoder
 
-from components.runtime.data import examples
+from components.runtime.data import examples, statistics, tfrecord
 from components.runtime.data.example_rows import decode_batch
 
 _ROWS = [
@@ -58,6 +60,19 @@ _GOOD = examples.encode({"a": 1, "b": "text"})
 def test_records_of_another_form_are_left_to_tfx_bsl(other: bytes) -> None:
     assert decode_batch([_GOOD, other, _GOOD]) is None
     assert decode_batch([_GOOD, _GOOD]) is not None
+
+
+@pytest.mark.parametrize("record", [b"", b"\x0a\x00"])
+def test_rows_without_features_are_rows(tmp_path: Path, record: bytes) -> None:
+    for records in ([record] * 7, [_GOOD] * 10 + [record] * 7):
+        tfrecord.write(tmp_path / "file.gz", records)
+        (dataset,) = statistics.compute([tmp_path / "file.gz"], lambda _: None).datasets
+        assert dataset.num_examples == len(records)
+    tfrecord.write(tmp_path / "good.gz", [_GOOD] * 10)
+    tfrecord.write(tmp_path / "bare.gz", [record] * 7)
+    (dataset,) = statistics.compute([tmp_path / "good.gz", tmp_path / "bare.gz"], lambda _: None).datasets
+    assert dataset.num_examples == 17
+    assert {feature.string_stats.common_stats.num_missing for feature in dataset.features if feature.type == 2} == {7}
 
 
 def test_no_byte_that_is_changed_gives_other_columns_than_tfx_bsl() -> None:

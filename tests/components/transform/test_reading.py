@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import resource
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ from tfx_bsl.public import tfxio
 from tfx_bsl.tfxio.tensor_adapter import TensorAdapter
 
 from components.runtime.data import beam, examples, tfrecord
+from components.runtime.errors import InputError
 from components.transform import apply, dataset, reading
 from tests.components.transform.transform_support import run_transform, write_examples, write_module, write_schema
 
@@ -96,12 +98,78 @@ def test_tensors_are_those_of_decoded_batches(tmp_path: Path) -> None:
             assert plain(parsed[name]) == plain(restored[name]) == plain(tensor), name
 
 
+def test_values_of_a_sparse_feature_are_sorted_by_their_indices() -> None:
+    schema = schema_pb2.Schema()
+    schema.CopyFrom(SCHEMA)
+    del schema.feature[:4], schema.tensor_representation_group[""].tensor_representation["ragged"]
+    record = examples.encode({"place": [5, 2], "weight": [1.0, 2.0]})
+    sparse = reading.parse(tf.constant([record]), schema.SerializeToString())["sparse"]
+    assert sparse.indices.numpy().tolist() == [[0, 2], [0, 5]]
+    assert sparse.values.numpy().tolist() == [2.0, 1.0]
+
+
+def test_lists_in_several_pieces_are_read_whole(tmp_path: Path) -> None:
+    entry = b"\x0a\x01c\x12"
+    # [1, 2] and [3], as lists of one Feature and as packed pieces of one list; and an integer before floats, which win.
+    first, second = b"\x0a\x08\x00\x00\x80\x3f\x00\x00\x00\x40", b"\x0a\x04\x00\x00\x40\x40"
+    features = [
+        b"\x12\x0a" + first + b"\x12\x06" + second,
+        b"\x12\x10" + first + second,
+        b"\x1a\x03\x0a\x01\x07\x12\x06" + second,
+    ]
+    records = []
+    for feature in features:
+        inner = entry + bytes([len(feature)]) + feature
+        records.append(bytes([0x0A, len(inner) + 2, 0x0A, len(inner)]) + inner)
+    tfrecord.write(tmp_path / "data.gz", records)
+    schema = text_format.Parse('feature { name: "c" type: FLOAT }', schema_pb2.Schema()).SerializeToString()
+    (batch,) = reading.read_batches(str(tmp_path / "data.gz"), schema, ("c",))
+    assert batch.column(0).to_pylist() == [[1.0, 2.0, 3.0], [1.0, 2.0, 3.0], [3.0]]
+    (read,) = reading.read_canonical(str(tmp_path / "data.gz"), False)
+    assert read == [examples.encode({"c": values}) for values in ([1.0, 2.0, 3.0], [1.0, 2.0, 3.0], [3.0])]
+    assert list(reading.read_canonical(str(tmp_path / "data.gz"), True)) == [records]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "fault"),
+    [
+        ({"one": None}, "'one' has no values, but 1 by its shape"),
+        ({"one": [1.0, 2.0]}, "'one' has 2 values, but 1 by its shape"),
+        ({"pair": 1}, "'pair' has 1 value, but 2 by its shape"),
+        ({"weight": [0.5, 0.5]}, "'sparse' has 2 values in 'weight', but 1 indices in 'place'"),
+        ({"parts": ["1", "2", "3"], "lengths": [1, 1]}, "'ragged' has 3 values in 'parts', but the row lengths [1, 1]"),
+        (
+            {"parts": ["1", "2", "3"], "lengths": [4, -1]},
+            "'ragged' has 3 values in 'parts', but the row lengths [4, -1]",
+        ),
+        ({"parts": ["1", "2", "3"], "lengths": [1, 5]}, "'ragged' has 3 values in 'parts', but the row lengths [1, 5]"),
+    ],
+)
+def test_a_row_that_does_not_fit_is_named(tmp_path: Path, wrong: dict[str, Any], fault: str) -> None:
+    file = tmp_path / "data.gz"
+    tfrecord.write(file, [examples.encode(row) for row in [*rows()[:3], rows()[3] | wrong]])
+    with pytest.raises(InputError, match=re.escape(f"{file}: record 4 does not fit the schema: feature {fault}")):
+        list(reading.read_batches(str(file), SERIALISED, ALL))
+
+
+def test_lists_of_one_row_are_not_made_up_from_another(tmp_path: Path) -> None:
+    few = rows()[:2]
+    for changes, name in (
+        [({"weight": [1.0, 2.0]}, {"weight": []}), "sparse"],
+        [({"parts": ["1"], "lengths": [2]}, {"parts": ["2", "3"], "lengths": [1]}), "ragged"],
+    ):
+        file = tmp_path / f"{name}.gz"
+        tfrecord.write(file, [examples.encode(row | change) for row, change in zip(few, changes, strict=True)])
+        with pytest.raises(InputError, match=rf"record 1 does not fit the schema: feature '{name}' has"):
+            list(reading.read_batches(str(file), SERIALISED, ALL))
+
+
 def test_the_analysis_reads_what_analyzers_take(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[tuple[str, ...]] = []
 
-    def noted(path: str, schema: bytes, names: tuple[str, ...]) -> Iterator[pa.RecordBatch]:
+    def noted(path: str, schema: bytes, names: tuple[str, ...], **rest: bool) -> Iterator[pa.RecordBatch]:
         read.append(names)
-        return reading.read_batches(path, schema, names)
+        return reading.read_batches(path, schema, names, **rest)
 
     monkeypatch.setattr(dataset, "read_batches", noted)
     rows = [{"v": float(index), "w": float(index % 2), "u": float(index)} for index in range(8)]

@@ -16,6 +16,7 @@ import tensorflow_transform as tft
 from components.runtime.data import examples, tfrecord
 from components.runtime.errors import InputError, TransientError, classify
 from components.runtime.stage.artifacts import content_digest
+from components.transform.faults import users_fault
 from tests.components.transform.transform_support import (
     OUTPUTS,
     read_split,
@@ -254,6 +255,37 @@ def test_schema_that_contradicts_the_data_names_the_record(tmp_path: Path) -> No
     module = write_module(tmp_path, "return {'y': tft.scale_to_z_score(one(inputs['v']))}")
     with pytest.raises(InputError, match=r"data_tfrecord-00000-of-00001\.gz: record 2 does not fit the schema: .*v"):
         run_transform(tmp_path / "out", data, write_schema(tmp_path / "schema", v=float), module)
+
+
+def test_a_row_without_a_value_that_its_shape_needs_is_the_datas_fault(tmp_path: Path) -> None:
+    data = write_examples(tmp_path / "examples", {"train": [{"v": 1.5}, {"v": 2.5}], "eval": [{"v": 1.0}, {"w": 1.0}]})
+    schema = write_schema(tmp_path / "schema", v=float)
+    (schema / "schema.pbtxt").write_text('feature { name: "v" type: FLOAT presence { min_fraction: 1 } shape {} }')
+    module = write_module(tmp_path, "return {'y': inputs['v']}")
+    fault = (
+        r"Split-eval/.*-of-00001\.gz: record 2 does not fit the schema: feature 'v' has no values, but 1 by its shape"
+    )
+    with pytest.raises(InputError, match=fault):
+        run_transform(tmp_path / "out", data, schema, module)
+
+
+def test_a_schema_without_features_to_transform(tmp_path: Path, inputs: tuple[Path, Path, str]) -> None:
+    schema = write_schema(tmp_path / "schema", v=float)
+    (schema / "schema.pbtxt").write_text('feature { name: "v" type: FLOAT lifecycle_stage: DEPRECATED }')
+    with pytest.raises(
+        InputError, match=r"schema\.pbtxt: no features to transform, for those whose lifecycle_stage is"
+    ):
+        run_transform(tmp_path / "out", inputs[0], schema, inputs[2])
+
+
+@pytest.mark.parametrize(
+    "trace", ["<stack traces unavailable>\n", '  File "a.py", line 5, in f\n\n  File "b.py", in g\n\n']
+)
+def test_of_a_graphs_fault_the_reason_is_told(trace: str) -> None:
+    node = f"Detected at node a/Assert defined at (most recent call last):\n{trace}"
+    text = f"Graph execution error:\n\n{node}{node}C TOO LARGE\n\t [[{{{{node a/Assert}}}}]] [Op:__inference_f_46]"
+    fault = users_fault(tf.errors.InvalidArgumentError(None, None, text), "it")
+    assert str(fault) == "it by preprocessing_fn fails: C TOO LARGE"
 
 
 def test_corrupt_and_truncated_files(tmp_path: Path) -> None:

@@ -141,6 +141,10 @@ def test_errors_are_found_behind_what_frameworks_wrap_around_them() -> None:
     found = classify(as_text)
     assert isinstance(found, InputError)
     assert str(found) == "x.gz: broken"
+    # As Beam raises it anew in this process.
+    found = classify(TransientError("x.gz: broken [while running 'Read']"))
+    assert isinstance(found, TransientError)
+    assert str(found) == "x.gz: broken"
     assert isinstance(classify(OSError(errno.ENOSPC, "No space left on device")), TransientError)
     assert isinstance(classify(RuntimeError("INTERNAL: write failed; No space left on device")), TransientError)
     assert classify(ValueError("ours")) is None
