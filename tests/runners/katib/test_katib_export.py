@@ -132,4 +132,5 @@ def test_an_image_without_a_digest_is_warned_of_by_what_is_to_be_done_again() ->
     resolved = Images(None)
     resolved.unpinned.add("millrace/tune:1")
     (warning,) = resolved.warnings("export")
-    assert warning.startswith("warning: not in images.lock") and warning.endswith(" and export again")
+    assert warning.startswith("warning: not in images.lock")
+    assert warning.endswith(" and export again")
