@@ -68,6 +68,7 @@ class Checkpoints:
                 arguments["x"] = arguments["x"].skip(stored.epochs * steps)
             for name, value in stored.history.items():
                 setattr(self.history, name, value)
+            self.history.resumed_at = self.history.steps
             progress.report(f"going on from the checkpoint of step {self.history.steps}")
         return [_Keeper(self, stored)]
 

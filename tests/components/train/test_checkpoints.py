@@ -88,7 +88,13 @@ def test_an_interrupted_training_makes_the_model_of_one_that_was_not(
     for name, array in expected.items():
         np.testing.assert_array_equal(found[name], array, err_msg=name)
     # The curves of the report begin where the first attempt began.
-    assert (tmp_path / "again" / "report").read_text().count("weights kept") >= 1
+    page = (tmp_path / "again" / "report").read_text()
+    assert page.count("weights kept") >= 1
+    for row in ("went on from</td><td>step 15", f"checkpoint_directory</td><td>{tmp_path / 'kept'}"):
+        assert row in page, page[-3000:]
+    assert "seconds of this attempt" in page
+    assert "execution" not in page
+    assert "of this attempt" not in (tmp_path / "whole" / "report").read_text()
     assert list((tmp_path / "kept").iterdir()) == []
 
 
