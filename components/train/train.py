@@ -95,6 +95,7 @@ def train(
         said |= {"train_steps": train_steps, "eval_steps": eval_steps, "custom_config": custom_config}
         key = attempt_key(inputs | {"hyperparameters": hyperparameters}, said, [tf.__version__])
         kept = checkpoints.Checkpoints(asked.checkpoint_directory, key, history)
+        kept.check()
     started = time.monotonic()
     with (
         worker_processes.together(asked.workers),
