@@ -6,7 +6,7 @@ import functools
 import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -152,6 +152,7 @@ def find(data: str, patterns: Mapping[str, Any], *, whole_tree: bool = False) ->
     with reading(data):
         info = filesystem.get_file_info(root)
         if info.type == fs.FileType.NotFound:
+            _check_bucket(filesystem, root, data)
             raise InputError(f"{data}: no such folder or file: put the raw data there, or set data to where it is")
         if info.type == fs.FileType.Directory:
             selector = fs.FileSelector(root, recursive=recursive)
@@ -179,6 +180,16 @@ def find(data: str, patterns: Mapping[str, Any], *, whole_tree: bool = False) ->
         hint = _of_spans(folders) or hint
         raise NoFiles(f"{data}: no files in this folder but those whose names begin with '.' or '_'{hint}")
     return Sources(files, data.rstrip("/"))
+
+
+def _check_bucket(filesystem: fs.FileSystem, root: str, data: str) -> None:
+    """Refuses a bucket that is not there, where the storage says so to whoever reads files in it."""
+    if isinstance(filesystem, fs.LocalFileSystem):
+        return
+    bucket = root.partition("/")[0]
+    with suppress(OSError):
+        if filesystem.get_file_info(bucket).type == fs.FileType.NotFound:
+            raise InputError(f"{data}: there is no bucket {bucket}: make it, or set data to where the raw data is")
 
 
 def _of_spans(folders: Iterable[str]) -> str:

@@ -7,6 +7,7 @@ The data needs nothing of it: the same seed draws the same batches, and those th
 from __future__ import annotations
 
 import json
+import os
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,6 +17,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from components.runtime.errors import InputError, TransientError, classify
 from components.runtime.module_file import workers
 from components.runtime.stage import progress
 from components.runtime.stage.artifacts import remove, written_whole
@@ -41,6 +43,26 @@ class Checkpoints:
         self._file = Path(directory) / key / _FILE
         self.history = history
         self._fits = 0
+
+    def check(self) -> None:
+        """Makes the folder of all trainings, before one has taken its time.
+
+        Raises:
+          InputError: checkpoints cannot be written there.
+          TransientError: the disk is full, or does not answer.
+        """
+        if workers.index():
+            return
+        folder = self._file.parent.parent
+        refused = "it may not be written to"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            if isinstance(fault := classify(error), TransientError):
+                raise fault from error
+            refused = f"it cannot be made: {error.strerror}"
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise InputError(f"train.{workers.CHECKPOINT_DIRECTORY} is {folder}: {refused}; name another one")
 
     def begin(self, model: keras.Model, arguments: dict[str, Any]) -> list[keras.callbacks.Callback]:
         """Puts a model where the last attempt left it, and returns the callback that keeps it from now on.
@@ -68,6 +90,7 @@ class Checkpoints:
                 arguments["x"] = arguments["x"].skip(stored.epochs * steps)
             for name, value in stored.history.items():
                 setattr(self.history, name, value)
+            self.history.resumed_at = self.history.steps
             progress.report(f"going on from the checkpoint of step {self.history.steps}")
         return [_Keeper(self, stored)]
 

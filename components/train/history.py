@@ -24,6 +24,7 @@ class History:
       stopped_early: whether a callback ended the last `fit` before its last step.
       kept_step: step whose weights an EarlyStopping callback has put back; None where it left the last ones.
       ends: of the last `fit` the last step of each epoch, by its number.
+      resumed_at: step that an earlier attempt had reached; 0 where this one began anew.
     """
 
     expected_steps: int
@@ -37,6 +38,7 @@ class History:
     stopped_early: bool = False
     kept_step: int | None = None
     ends: dict[int, int] = field(default_factory=dict)
+    resumed_at: int = 0
 
     def last_values(self) -> dict[str, float]:
         """The point of every curve that belongs to the model's weights, under its name with `train_` or `eval_` before.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -47,7 +48,9 @@ def page(history: History, facts: Sequence[tuple[str, Any]], parameters: Mapping
     else:
         missing = report.paragraph("run_fn did not train with a Keras model's fit: no curves.")
         parts = [report.section("Curves", missing)]
-    settings = [(name, str(value)) for name, value in parameters.items()]
+    settings = [
+        (name, json.dumps(value) if isinstance(value, Mapping) else str(value)) for name, value in parameters.items()
+    ]
     return report.page(
         "Training",
         report.section("Summary", report.table(["", ""], facts)),

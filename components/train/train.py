@@ -95,6 +95,7 @@ def train(
         said |= {"train_steps": train_steps, "eval_steps": eval_steps, "custom_config": custom_config}
         key = attempt_key(inputs | {"hyperparameters": hyperparameters}, said, [tf.__version__])
         kept = checkpoints.Checkpoints(asked.checkpoint_directory, key, history)
+        kept.check()
     started = time.monotonic()
     with (
         worker_processes.together(asked.workers),
@@ -158,7 +159,10 @@ def train(
         facts.append(("taught by", f"version {by}" if given.taught_by == distillation.IN_SERVICE else given.taught_by))
     if not history.tensorboard:
         _write_logs(history, model_run.path)
-    parameters = {"train_steps": train_steps, "eval_steps": eval_steps, "seed": seed, "custom_config": custom_config}
+    parameters = {"train_steps": train_steps, "eval_steps": eval_steps, "seed": seed, "custom_config": handed_on}
+    parameters |= asked.said
+    if distil:
+        parameters["distil"] = distil
     if chosen:
         parameters["hyperparameters"] = hyperparameter_files.values(chosen)
     report.path.write_text(page(history, facts, redact(parameters)), encoding="utf-8")
@@ -167,6 +171,8 @@ def train(
 
 def _facts(history: History, steps: int, seconds: float) -> list[tuple[str, Any]]:
     facts: list[tuple[str, Any]] = [("steps", steps), ("seconds", round(seconds, 1))]
+    if history.resumed_at:
+        facts[1:] = [("went on from", f"step {history.resumed_at}"), ("seconds of this attempt", round(seconds, 1))]
     if history.examples and history.seconds:
         facts.append(("examples per second of training steps", round(history.examples / history.seconds)))
     if history.stopped_early:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -23,7 +24,12 @@ _ENDED_BY = {
 
 
 def page(
-    search: Search, tuner: str, configuration: Mapping[str, Any], seconds: float, parameters: Mapping[str, Any]
+    search: Search,
+    tuner: str,
+    configuration: Mapping[str, Any],
+    seconds: float,
+    parameters: Mapping[str, Any],
+    earlier: int = 0,
 ) -> str:
     """A self-contained page.
 
@@ -33,6 +39,7 @@ def page(
       configuration: of the best trial's hyperparameters; tells which are on a logarithmic scale.
       seconds: the search took, of this attempt.
       parameters: what it was started with.
+      earlier: trials that had ended in earlier attempts.
     """
     best = search.best
     assert best is not None
@@ -47,8 +54,10 @@ def page(
         ("cut short", cut),
         ("tuner", tuner),
         ("ended because", _ENDED_BY[search.ended_by]),
-        ("seconds", round(seconds, 1)),
     ]
+    if earlier:
+        facts.append(("went on after", f"{earlier} trial{'s' if earlier > 1 else ''} of earlier attempts"))
+    facts.append((f"seconds{' of this attempt' if earlier else ''}", round(seconds, 1)))
     if search.workers > 1:
         facts.append(("workers", search.workers))
     names = list(dict.fromkeys(name for trial in search.trials for name in trial.values))
@@ -70,7 +79,9 @@ def page(
     if search.workers > 1:
         parts.append(report.section("Trials by worker", _by_worker(search)))
     parts.append(report.section("Trials", _table(search, best, names)))
-    settings = [(name, str(value)) for name, value in parameters.items()]
+    settings = [
+        (name, json.dumps(value) if isinstance(value, Mapping) else str(value)) for name, value in parameters.items()
+    ]
     parts.append(report.section("Parameters", report.table(["parameter", "value"], settings)))
     return report.page("Hyperparameters", *parts)
 

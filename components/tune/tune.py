@@ -120,6 +120,7 @@ def tune(
                 loading.call_for(made.tuner_fn, remote.run, made, seed, part)
                 return
             search = Search(tuner.oracle, max_trials, max_minutes * 60, workers=part.count if part else 1, kept=kept)
+            earlier = len(search.trials)
             if part:
                 search.oracle.verbose = made.fit_kwargs.get("verbose", 0)
                 part.run(search)
@@ -145,7 +146,8 @@ def tune(
         "seconds": round(seconds, 3),
     }
     report.path.write_text(
-        page(search, type(tuner).__name__, configuration, seconds, redact(parameters)), encoding="utf-8"
+        page(search, type(tuner).__name__, configuration, seconds, redact(parameters | asked.said), earlier),
+        encoding="utf-8",
     )
     search.forget()
     progress.report(

@@ -82,7 +82,9 @@ def export(
     MODEL is a folder of models/ by its name, or a folder anywhere by its path.
     """
     # (No look begins a training on Airflow: what waits for an asset is begun by Airflow itself.)
-    [made] = compiled(model, module, models, infer=infer, watch=watch, feedback=feedback, launched=True, begins=False)
+    [made] = compiled(
+        model, module, models, infer=infer, watch=watch, feedback=feedback, launched=True, begins=False, verb="export"
+    )
 
     from runners.airflow.dag_file import compile_dag
     from runners.airflow.options import for_settings

@@ -67,6 +67,14 @@ def of_model(command: Callable[..., Any]) -> Callable[..., Any]:
             is_flag=True,
             help="The pipeline by which a pushed version answers new data, MODEL-infer, in its place.",
         ),
+    ):
+        command = option(command)
+    return of_training(command)
+
+
+def of_training(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Those of a command that knows no pipeline but the one that trains the model."""
+    for option in (
         click.option(
             "--models",
             default=None,
@@ -91,11 +99,12 @@ def compiled(
     module: str,
     models: str | None,
     *,
-    infer: bool,
-    watch: bool,
-    feedback: bool,
+    infer: bool = False,
+    watch: bool = False,
+    feedback: bool = False,
     launched: bool,
     begins: bool,
+    verb: str = "compile",
 ) -> list[Compiled]:
     """Compiles the pipeline that a person named.
 
@@ -108,6 +117,7 @@ def compiled(
       feedback: the pipeline that makes data of labels.
       launched: whether our launcher is to run its tasks in pods.
       begins: whether a look may begin a training there, by a second pipeline.
+      verb: what the person does, for messages.
 
     Raises:
       InputError: settings that are wrong, files that are missing, a task that the launcher cannot run.
@@ -117,7 +127,7 @@ def compiled(
     carried = None if models is None else folder_of_models(models)
     settings = load_model(model, module, carried)
     if infer + watch + feedback > 1:
-        raise InputError("--infer, --watch and --feedback are pipelines of their own; compile one after the other")
+        raise InputError(f"--infer, --watch and --feedback are pipelines of their own; {verb} one after the other")
     if infer:
         wanted = [(purposes.for_inference(settings), "-infer")]
     elif feedback:
@@ -132,7 +142,7 @@ def compiled(
     for each, ending in wanted:
         resolved = Images(carried, with_models=not settings.module)
         text = _compiled(each, resolved, launched=launched)
-        warnings = [*resolved.warnings, *(fusing.warnings(text) if each.cluster.fuse else ())]
+        warnings = [*resolved.warnings(verb), *(fusing.warnings(text) if each.cluster.fuse else ())]
         found.append(Compiled(each, f"{settings.folder.name}{ending}", text, warnings))
     return found
 

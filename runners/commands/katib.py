@@ -14,7 +14,7 @@ from components.runtime.module_file.hyperparameters import BEST_FILE
 from components.runtime.records import execution_record
 from runners import in_checkout
 from runners.commands import completion
-from runners.commands.compile import compiled, of_model, write
+from runners.commands.compile import compiled, of_training, write
 from runners.history.records import load_run
 from runners.katib import experiment as experiments
 from runners.terminal import output
@@ -29,7 +29,7 @@ def katib() -> None:
 
 
 @katib.command()
-@of_model
+@of_training
 @click.option(
     "--run",
     default="",
@@ -48,9 +48,6 @@ def export(
     model: str,
     module: str,
     models: str | None,
-    infer: bool,
-    watch: bool,
-    feedback: bool,
     run: str,
     task: str,
     name: str,
@@ -62,7 +59,7 @@ def export(
     MODEL is a folder of models/ by its name, or a folder anywhere by its path. The search space, the objective and the
     data are those of a run that has tuned; --root is its pipeline root.
     """
-    [made] = compiled(model, module, models, infer=infer, watch=watch, feedback=feedback, launched=True, begins=False)
+    [made] = compiled(model, module, models, launched=True, begins=False, verb="export")
 
     from runners.compiled.ir import documents, read
     from runners.compiled.platform_spec import read_platform
@@ -70,7 +67,11 @@ def export(
     ir, platform = documents(made.text)
     tasks = read(ir).tasks
     if task not in tasks or tasks[task].stage != _STAGE:
-        raise InputError(f"{model}: no task {task!r} of the stage tune; put a section tune into its settings")
+        there = [name for name, each in tasks.items() if each.stage == _STAGE]
+        mend = f"there {'is' if len(there) == 1 else 'are'} {', '.join(there)}" if there else ""
+        raise InputError(
+            f"{model}: no task {task!r} of the stage tune; {mend or 'put a section tune into its settings'}"
+        )
     volume = made.settings.cluster.volume
     if not volume.claim:
         raise InputError(
@@ -82,10 +83,12 @@ def export(
     )
     executors, _ = read_platform(platform, "Katib")
     document = experiments.experiment(tasks[task], executors.get(tasks[task].executor, {}), tuned, target)
+    for warning in made.warnings:
+        output.warn(warning)
     if tuned.tuner not in experiments.ALGORITHMS:
-        output.warn(f"Katib has no search such as {tuned.tuner}: the Experiment is a random one")
+        output.warn(f"warning: Katib has no search such as {tuned.tuner}: the Experiment is a random one")
     if tuned.parameters["max_minutes"]:
-        output.warn("Katib knows no limit of time: max_minutes is not in the Experiment")
+        output.warn("warning: Katib knows no limit of time: max_minutes is not in the Experiment")
     file = place or in_checkout("build") / f"{made.name}.katib.yaml"
     write({file: yaml.safe_dump(document, sort_keys=False, width=120)})
     return Result({"experiment": target.name, "files": [file]}, str(file), [file])

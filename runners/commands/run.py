@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from components.runtime.data.span_choice import LATEST
+from components.runtime.data.span_choice import LATEST, Asked
 from components.runtime.errors import InputError
 from components.runtime.text.redaction import HIDDEN, redact, refuse_credentials
 from runners.commands import completion
@@ -112,9 +112,10 @@ def run(
         )
     if engine and not docker:
         raise InputError("--engine says what --docker runs the images with; give both")
-    named = {pair.partition("=")[0] for pair in parameters}
+    named = {name: value for name, _, value in (pair.partition("=") for pair in parameters)}
     settings = load_model(model, _module(module))
-    if named & {"span", "spans"} and span is None:
+    Asked(named.get("span", "")).check()
+    if named.keys() & {"span", "spans"} and span is None:
         # Whoever names them says with that that the data is in spans.
         span = settings.ingest.span or LATEST
     settings = purposes.on_spans(settings, spans, span=span)

@@ -125,14 +125,17 @@ class Images:
                 f"build them: {_make(self.others, f'--models {shlex.quote(str(self._models))}')}"
             )
 
-    @property
-    def warnings(self) -> list[str]:
-        """A line about the images without a digest, and one about those with other models than the checkout's."""
+    def warnings(self, verb: str = "compile") -> list[str]:
+        """A line about the images without a digest, and one about those with other models than the checkout's.
+
+        Args:
+          verb: what the person does again afterwards.
+        """
         lines = []
         if self.unpinned:
             lines.append(
                 f"warning: not in images.lock, so by tag and not by digest: {', '.join(sorted(self.unpinned))}; "
-                f"build them with `{_make(map(images.stage_of, self.unpinned))}` and compile again"
+                f"build them with `{_make(map(images.stage_of, self.unpinned))}` and {verb} again"
             )
         here = {each for each in self._pinned if each.startswith("millrace/")}
         if here and here != self._pinned:
@@ -140,12 +143,12 @@ class Images:
             lines.append(
                 f"warning: on this machine only, while the others are in a registry: the images of "
                 f"{', '.join(sorted(stages))}; send them there with `{_make(stages, '--registry HOST/TEAM --push')}`, "
-                "HOST/TEAM that of the others, and compile again"
+                f"HOST/TEAM that of the others, and {verb} again"
             )
         if self.others:
             lines.append(
                 f"warning: built before models/ was edited, or with other models: the images of "
-                f"{', '.join(sorted(self.others))}; build them with `{_make(self.others)}` and compile again"
+                f"{', '.join(sorted(self.others))}; build them with `{_make(self.others)}` and {verb} again"
             )
         return lines
 

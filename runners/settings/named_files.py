@@ -59,8 +59,8 @@ def _check_pods_have_it(settings: Settings, value: str, path: Path, said: str) -
         whole = shlex.quote(str(settings.folder if path.is_relative_to(settings.folder) else settings.folder.parent))
         raise InputError(
             f"{said}: {value} is on this machine, where no pod finds it; build images with "
-            f"it and compile with --models {whole}, or put the folder where pods read it and "
-            "compile with --module PLACE (docs/images.md tells both)"
+            f"it and give --models {whole}, or put the folder where pods read it and "
+            "give --module PLACE (docs/images.md tells both)"
         )
     if settings.models and value not in {f"{IN_IMAGES}/{name}" for name in carried(settings.models)}:
         raise InputError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from components.runtime.data.span_choice import LATEST, is_range
+from components.runtime.data.span_choice import LATEST, Asked, is_range
 from components.runtime.errors import InputError
 from runners.settings.folders import SETTINGS_FILE, shown
 from runners.settings.kubernetes_values import pipeline_name
@@ -110,11 +110,13 @@ def on_spans(
       warm_start: whether it starts from the model in service; as the settings say where None.
 
     Raises:
-      InputError: the data is in no spans, or both a range and a count are given.
+      InputError: the data is in no spans, the text names none, or both a range and a count are given.
     """
     changed: dict[str, Any] = {}
     if spans is not None and spans < 1:
         raise InputError(f"spans is {spans}: say how many of the newest are read, 1 or more")
+    if span is not None:
+        Asked(span).check()
     if spans and span and is_range(span):
         raise InputError(f"span is the range {span}, and spans is {spans}: give one of the two")
     asked: dict[str, Any] = {name: value for name, value in (("spans", spans), ("span", span)) if value is not None}

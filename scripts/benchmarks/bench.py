@@ -102,7 +102,7 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument(
         "--images",
-        type=int,
+        type=_count,
         nargs="?",
         const=5000,
         metavar="COUNT",
@@ -110,7 +110,7 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument(
         "--large",
-        type=int,
+        type=_count,
         nargs="?",
         const=10_000_000,
         metavar="ROWS",
@@ -120,6 +120,8 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
 
     def measure_part(text: Callable[[], str], marks: tuple[str, str]) -> None:
+        # Before the measurement, which would be lost.
+        _document(arguments.page, marks)
         shutil.rmtree(arguments.scratch, ignore_errors=True)
         write_page(arguments.page, f"{_machine()}\n\n{text()}", marks=marks)
         shutil.rmtree(arguments.scratch, ignore_errors=True)
@@ -134,6 +136,7 @@ def main(argv: list[str] | None = None) -> int:
         measure_part(lambda: bench_large.tables(stages()), (LARGE_BEGIN, LARGE_END))
 
     def measure() -> None:
+        _document(arguments.page, (BEGIN, END))
         sizes = [int(size) for size in arguments.rows.split(",") if size]
         shutil.rmtree(arguments.scratch, ignore_errors=True)
         measured = [
@@ -271,14 +274,26 @@ def tables(
 def write_page(page: Path, text: str, *, marks: tuple[str, str] = (BEGIN, END)) -> None:
     """Puts `text` between two marks of the page, which is made where it is missing."""
     begin, end = marks
-    document = page.read_text() if page.exists() else _HEAD
-    if begin not in document or end not in document:
-        raise InputError(f"{page}: the marks {begin} and {end} are missing; put them where the tables go")
-    before, _, rest = document.partition(begin)
+    before, _, rest = _document(page, marks).partition(begin)
     after = rest.partition(end)[2]
     part = page.with_name(f".{page.name}.part")
     part.write_text(f"{before}{begin}\n{text}\n{end}{after}")
     os.replace(part, page)
+
+
+def _document(page: Path, marks: tuple[str, str]) -> str:
+    """What is in the page, or in a new one; it has the marks."""
+    begin, end = marks
+    document = page.read_text() if page.exists() else _HEAD
+    if begin not in document or end not in document:
+        raise InputError(f"{page}: the marks {begin} and {end} are missing; put them where the tables go")
+    return document
+
+
+def _count(text: str) -> int:
+    if not (text.isdecimal() and int(text)):
+        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, not {text!r}")
+    return int(text)
 
 
 def _run(root: Path, data: Path, *options: str) -> float:

@@ -54,8 +54,10 @@ def measure(rows: int, scratch: Path) -> list[Stage]:
 
 def tables(stages: list[Stage]) -> str:
     """What was measured, as Markdown."""
+    rows = stages[0].items
+    files = f"files of {FILE_ROWS:,}" if rows > FILE_ROWS else "one file"
     lines = [
-        f"{stages[0].items:,} generated trips in files of {FILE_ROWS:,}, each stage alone, a process of its own.",
+        f"{rows:,} generated trips in {files}, each stage alone, a process of its own.",
         "Seconds with the import of the libraries, rows a second by these. Memory: the highest sum over the stage's",
         "process and its children, shared pages counted once. Evaluate reads the split eval, a third of the rows.",
         "",

@@ -5,6 +5,7 @@ Workers see nothing of the stage but what lies in its artifacts: what they need 
 
 from __future__ import annotations
 
+import difflib
 import pickle
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -28,6 +29,10 @@ RUNNER = "FnApiRunner"
 """Runs in this process. Beam's default, the DirectRunner, first tries to download another runner."""
 
 _IN_THIS_PROCESS = (RUNNER, "DirectRunner", "SwitchingDirectRunner", "BundleBasedDirectRunner")
+
+_MISSPELT = 0.9
+"""Part of the letters that a misspelt option shares with the right one. Of Flink's and Spark's own options none shares
+more than 0.89 with one of Beam's."""
 
 BATCH_ROWS = 4096
 BATCH_BYTES = 16 << 20
@@ -133,10 +138,15 @@ def _options(beam_options: Sequence[str]) -> Any:
     try:
         options = Options(list(beam_options))
         standard = options.view_as(StandardOptions)
-        options.get_all_options()
+        known = options.get_all_options()
+        given = options.get_all_options(retain_unknown_options=True)
     except SystemExit:
         # Beam's parser has printed the reason and ends the program.
         raise InputError(f"beam_options {list(beam_options)}: a value is not valid, the log says which") from None
+    # A job server may know others, such as Flink's; what is nearly one of Beam's own is misspelt.
+    for name in sorted(given.keys() - known.keys()):
+        if near := difflib.get_close_matches(name, known, n=1, cutoff=_MISSPELT):
+            raise InputError(f"beam_options: Beam has no option --{name}, did you mean --{near[0]}?")
     portable = options.view_as(PortableOptions)
     standard.runner = standard.runner or ("PortableRunner" if portable.job_endpoint else RUNNER)
     # What is in this process's main module is no code of ours, and no worker would find it.

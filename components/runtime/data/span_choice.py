@@ -75,15 +75,31 @@ class Asked:
         return chosen, _gaps(chosen, chosen[0], chosen[-1], is_dated)
 
     def _range(self, there: Sequence[int], first: str, last: str, place: str, is_dated: bool) -> tuple[list[int], str]:
-        begin, end = self._named(first), self._named(last)
-        if begin > end:
-            sign = "-" if first.isdecimal() and last.isdecimal() else "/"
-            raise InputError(f"span is {self.span}: the range is backwards; give {last}{sign}{first}")
+        begin, end = self._ends(first, last)
         chosen = [each for each in there if begin <= each <= end]
         if not chosen:
             between = f"{name(begin, is_dated)} to {name(end, is_dated)}"
             raise InputError(f"{place}: there is no span from {between}; {_listing(there, is_dated)}")
         return chosen, _gaps(chosen, begin, end, is_dated)
+
+    def check(self) -> None:
+        """Refuses what no data could have.
+
+        Raises:
+          InputError: the text names no span, or a range that is backwards.
+        """
+        text = self.span.strip()
+        if between := _RANGE.fullmatch(text):
+            self._ends(between[1], between[2])
+        elif text not in ("", LATEST):
+            self._named(text)
+
+    def _ends(self, first: str, last: str) -> tuple[int, int]:
+        begin, end = self._named(first), self._named(last)
+        if begin > end:
+            sign = "-" if first.isdecimal() and last.isdecimal() else "/"
+            raise InputError(f"span is {self.span}: the range is backwards; give {last}{sign}{first}")
+        return begin, end
 
     def _named(self, text: str) -> int:
         """The number of a span that a text names.

@@ -45,6 +45,11 @@ class Options:
     workers: int = 1
     checkpoint_directory: str = ""
 
+    @property
+    def said(self) -> dict[str, Any]:
+        """Those that are set, by their names in the settings, for the pages."""
+        return {name: value for name, value in vars(self).items() if value != getattr(Options, name)}
+
 
 def options(custom_config: Mapping[str, Any], stage: str = "train") -> Options:
     """What a custom_config of a stage asks for.

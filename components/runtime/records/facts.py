@@ -197,7 +197,8 @@ def _exports(blessing: Mapping[str, Any]) -> Iterator[str]:
 
 def _baseline(baseline: Mapping[str, Any]) -> Iterator[str]:
     if "found" in baseline:
-        yield f"version {baseline['version']}" if baseline["found"] else "no earlier model"
+        this_one = "the model in service is this one" if baseline.get("candidate_in_service") else ""
+        yield f"version {baseline['version']}" if baseline["found"] else this_one or "no earlier model"
 
 
 def _explanations(metadata: Mapping[str, Any]) -> list[str]:

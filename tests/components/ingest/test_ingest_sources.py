@@ -185,6 +185,10 @@ def test_object_storage_without_the_data(bucket: tuple[Path, str], tmp_path: Pat
     assert result.exit_code == 65
     assert result.error.startswith("s3://raw/nothing: not a URI of object storage")
     assert "secret" not in result.error
+    for place in ("absent", "absent/trips"):
+        result = run_ingest(tmp_path / "out", f"s3://key:secret@{place}{query}")
+        assert result.exit_code == 65
+        assert result.error.startswith(f"s3://{place}: there is no bucket absent: make it, or")
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,8 @@ import pytest
 from components.runtime.errors import InputError
 from components.runtime.launch.fingerprints import attempt_key
 from components.runtime.module_file import workers
+from components.train.checkpoints import Checkpoints
+from components.train.history import History
 from tests.components.train import training_support as support
 from tests.components.train.training_support import Prepared
 
@@ -88,7 +90,13 @@ def test_an_interrupted_training_makes_the_model_of_one_that_was_not(
     for name, array in expected.items():
         np.testing.assert_array_equal(found[name], array, err_msg=name)
     # The curves of the report begin where the first attempt began.
-    assert (tmp_path / "again" / "report").read_text().count("weights kept") >= 1
+    page = (tmp_path / "again" / "report").read_text()
+    assert page.count("weights kept") >= 1
+    for row in ("went on from</td><td>step 15", f"checkpoint_directory</td><td>{tmp_path / 'kept'}"):
+        assert row in page, page[-3000:]
+    assert "seconds of this attempt" in page
+    assert "execution" not in page
+    assert "of this attempt" not in (tmp_path / "whole" / "report").read_text()
     assert list((tmp_path / "kept").iterdir()) == []
 
 
@@ -160,3 +168,13 @@ def test_a_process_knows_itself_by_tf_config(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("TF_CONFIG", "{")
     with pytest.raises(InputError, match="TF_CONFIG of the environment is not JSON"):
         workers.count()
+
+
+def test_a_directory_that_cannot_be_written_to_is_named_before_the_training(tmp_path: Path) -> None:
+    Checkpoints(str(tmp_path / "a" / "b"), "key", History(1)).check()
+    assert list((tmp_path / "a" / "b").iterdir()) == []
+    # (Nobody makes a folder there, not even root.)
+    with pytest.raises(
+        InputError, match=r"train\.checkpoint_directory is /proc/kept: it cannot be made: .*; name another"
+    ):
+        Checkpoints("/proc/kept", "key", History(1)).check()

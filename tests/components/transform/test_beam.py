@@ -64,6 +64,20 @@ def test_the_runner_is_in_this_process_unless_named(options: list[str], runner: 
     assert beam._options(options).view_as(StandardOptions).runner == runner
 
 
+@pytest.mark.parametrize(("misspelt", "right"), [("enviroment_type", "environment_type"), ("runer", "runner")])
+def test_a_misspelt_option_is_named_before_a_job_server_is_waited_for(misspelt: str, right: str) -> None:
+    with (
+        pytest.raises(InputError, match=f"Beam has no option --{misspelt}, did you mean --{right}"),
+        beam.pipeline(["--job_endpoint=localhost:9", f"--{misspelt}=EXTERNAL"]),
+    ):
+        pass
+
+
+def test_options_of_a_job_server_are_its_own() -> None:
+    for name in ("spark_master", "max_bundle_time_mills", "gcp_temp_location"):
+        beam._options(["--job_endpoint=localhost:8099", f"--{name}=1"])
+
+
 def test_a_long_job_is_watched_to_its_end() -> None:
     def seconds(*options: str) -> int:
         found: int = (

@@ -140,6 +140,10 @@ def test_a_search_that_was_killed_goes_on(tmp_path: Path, prepared: Prepared, al
     assert 3 not in ended_trials
     done = searched(tmp_path / "out", prepared, text, execution, max_trials=5)
     assert done.exit_code == 0, done.stderr[-4000:]
+    page = (tmp_path / "out" / "report").read_text()
+    assert f"went on after</td><td>{len(ended_trials)} trial" in page
+    assert "seconds of this attempt" in page
+    assert f"checkpoint_directory</td><td>{tmp_path / 'kept'}" in page
     assert f"going on with the search: {len(ended_trials)} trials have ended, " in done.stdout
     begun = [int(number) for number in re.findall(r"trials\] trial (\d) of 5(?: \(worker \d\))?: rate", done.stdout)]
     assert sorted(begun) == sorted({1, 2, 3, 4, 5} - set(ended_trials))

@@ -352,7 +352,7 @@ def test_every_image_that_was_built_is_pinned(name: str, lock: Path) -> None:
         if stage in locked:
             assert pod["image"] == f"{locked[stage]['image']}@{locked[stage]['digest']}", f"{task} is not pinned"
     assert resolved.unpinned == {compiled["train"]["image"]}
-    (warning,) = resolved.warnings
+    (warning,) = resolved.warnings()
     assert warning.startswith("warning: ")
     assert "millrace/train:" in warning
     assert "millrace/ingest" not in warning
@@ -367,7 +367,7 @@ def test_a_task_with_accelerators_starts_the_gpu_image(lock: Path, tmp_path: Pat
     train = pods(compile_pipeline(full(tmp_path), resolved))["train"]
     assert train["image"] == f"registry.example/millrace/train@sha256:{99:064x}"
     assert not resolved.unpinned
-    assert not resolved.warnings
+    assert not resolved.warnings()
 
 
 def test_the_stages_with_a_gpu_image_are_those_that_one_is_built_for() -> None:

@@ -12,6 +12,7 @@ from runners import PROJECT
 from runners.local import environments, request
 from runners.settings import model
 from runners.settings.model import load
+from tests.runners.cluster_support import call
 
 
 @pytest.fixture
@@ -101,3 +102,10 @@ def test_an_environment_without_its_interpreter_is_made_again(tmp_path: Path, mo
     environments.prepare(["ingest"])
     assert calls == ["setup"]
     assert not stamp.exists()
+
+
+@pytest.mark.parametrize("options", [("--span", "9-1"), ("--param", "span=9-1")])
+def test_a_span_that_no_data_has_begins_no_run(tmp_path: Path, options: tuple[str, str]) -> None:
+    refused = call("--root", tmp_path / "root", "run", "taxi", *options)
+    assert (refused.exit_code, refused.err) == (65, "error: span is 9-1: the range is backwards; give 1-9\n")
+    assert not (tmp_path / "root").exists()

@@ -231,7 +231,7 @@ def test_an_image_of_all_stages_that_is_not_there_is_told_with_how_to_build_it(
     given = model(tmp_path / "m", f"cluster: {{fuse: [{DATA}]}}")
     found = Images()
     compile_pipeline(given, found)
-    (line,) = found.warnings
+    (line,) = found.warnings()
     assert "millrace/fused:" in line
     assert line.endswith("build them with `make images && make images STAGE=fused` and compile again")
 
@@ -272,6 +272,6 @@ def test_an_image_that_is_in_no_registry_is_told_where_the_others_are_in_one(
     monkeypatch.setenv("MILLRACE_IMAGES_LOCK", str(tmp_path / "images.lock"))
     found = Images()
     compile_pipeline(model(tmp_path / "m", f"cluster: {{fuse: [{DATA}]}}"), found)
-    (line,) = [line for line in found.warnings if "registry" in line]
+    (line,) = [line for line in found.warnings() if "registry" in line]
     assert line.startswith("warning: on this machine only, while the others are in a registry: the images of fused; ")
     assert "make images STAGE=fused ARGS='--registry HOST/TEAM --push'" in line

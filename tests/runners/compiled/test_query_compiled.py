@@ -81,6 +81,9 @@ def test_a_range_and_a_count_replace_each_other(tmp_path: Path) -> None:
         on_spans(counted, 3, span="1-2")
     with pytest.raises(InputError, match="spans is 0: say how many of the newest are read, 1 or more"):
         on_spans(counted, 0)
+    for span, why in (("foo", "give a number"), ("9-1", "backwards; give 1-9"), ("2026-02-30", "there is no such day")):
+        with pytest.raises(InputError, match=f"span is '?{span}'?: .*{why}"):
+            on_spans(counted, span=span)
 
 
 def test_without_the_section_there_is_no_such_task(tmp_path: Path) -> None:

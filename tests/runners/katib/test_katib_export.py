@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,12 +12,15 @@ import pytest
 from components.runtime.errors import InputError
 from runners.commands.compile import compile_pipeline
 from runners.compiled.ir import documents, read
+from runners.compiled.pipelines import Images
 from runners.compiled.platform_spec import read_platform
 from runners.katib.experiment import Place, Tuned, experiment
 from runners.settings.model import load
 from runners.settings.stages import Tune
 from tests.manifest_support import pod_security_errors, schema_errors
-from tests.runners.compiled_models import digest
+from tests.runners.cluster_support import call
+from tests.runners.compiled_models import digest, model
+from tests.support import ROOT
 
 FLOAT = {"name": "learning rate", "min_value": 1e-4, "max_value": 0.1, "step": None, "sampling": "log"}
 TUNED = Tuned(
@@ -103,3 +107,30 @@ def test_an_experiment_says_what_the_settings_and_the_search_space_say() -> None
 def test_what_katib_would_not_take_is_refused() -> None:
     with pytest.raises(InputError, match="name 'Taxi': Katib takes small letters, digits and '-', a letter first, at"):
         made(place=Place("Taxi", "", "work", "/millrace"))
+
+
+def test_a_task_that_does_not_tune_is_refused_with_those_that_do(tmp_path: Path) -> None:
+    folder = tmp_path / "tuned"
+    model(folder, (ROOT / "models" / "taxi" / "settings.yaml").read_text() + "\ntune: {max_trials: 2}\n")
+    for name in ("model.py", "preprocessing.py", "evaluation.pbtxt"):
+        (folder / name).symlink_to(ROOT / "models" / "taxi" / name)
+    refused = call("katib", "export", str(folder), "--module", "/millrace/tuned", "--task", "train")
+    assert (refused.exit_code, refused.err.splitlines()[-1]) == (
+        65,
+        f"error: {folder}: no task 'train' of the stage tune; there is tune",
+    )
+    refused = call("katib", "export", "taxi")
+    assert refused.err.endswith("no task 'tune' of the stage tune; put a section tune into its settings\n")
+
+
+def test_only_the_pipeline_that_trains_is_exported() -> None:
+    refused = call("katib", "export", "taxi", "--infer")
+    assert (refused.exit_code, "no such option" in refused.err.lower()) == (2, True), refused.err
+
+
+def test_an_image_without_a_digest_is_warned_of_by_what_is_to_be_done_again() -> None:
+    resolved = Images(None)
+    resolved.unpinned.add("millrace/tune:1")
+    (warning,) = resolved.warnings("export")
+    assert warning.startswith("warning: not in images.lock")
+    assert warning.endswith(" and export again")

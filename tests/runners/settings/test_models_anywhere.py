@@ -80,7 +80,7 @@ def test_compiling_one_that_no_pod_finds_is_refused_before_anything_is_written(t
     assert found.exit_code == 65
     (line,) = found.err.splitlines()
     assert "is on this machine, where no pod finds it" in line
-    assert f"compile with --models '{team}/churn'" in line
+    assert f"give --models '{team}/churn'" in line
     assert "--module PLACE" in line
     assert not (tmp_path / "out").exists()
 

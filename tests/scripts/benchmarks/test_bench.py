@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from components.runtime.errors import InputError
-from scripts.benchmarks.bench import BEGIN, END, Measured, tables, write_page
+from scripts.benchmarks.bench import BEGIN, END, Measured, main, tables, write_page
 
 
 def task(name: str, **facts: Any) -> dict[str, Any]:
@@ -52,3 +52,21 @@ def test_page_without_marks_is_not_overwritten(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="marks"):
         write_page(tmp_path / "page.md", "new")
     assert (tmp_path / "page.md").read_text() == "mine"
+
+
+@pytest.mark.parametrize("part", [["--rows", "10"], ["--large", "10"], ["--images", "10"]])
+def test_page_without_marks_is_refused_before_anything_is_measured(
+    tmp_path: Path, part: list[str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "page.md").write_text("mine")
+    scratch = tmp_path / "scratch"
+    assert main([*part, "--page", str(tmp_path / "page.md"), "--scratch", str(scratch)]) == 65
+    assert "the marks" in capfd.readouterr().err
+    assert not scratch.exists()
+
+
+@pytest.mark.parametrize("count", ["0", "-5", "many"])
+def test_nothing_is_not_measured(count: str, capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main([f"--large={count}"])
+    assert f"argument --large: expected a whole number of at least 1, not '{count}'" in capfd.readouterr().err

@@ -19,6 +19,7 @@ def test_rows_a_second_are_those_of_each_stage() -> None:
     evaluate = Stage("evaluate", 3_300_000, 33.0, 50.0, 900_000_000)
     text = tables([ingest, evaluate])
     assert text.startswith("10,000,000 generated trips in files of 1,000,000")
+    assert tables([Stage("ingest", 50_000, 1.0, 1.0, 1)]).startswith("50,000 generated trips in one file, each stage")
     assert "| ingest | 10,000,000 | 40.0 | 250,000 | 70.0 | 7.0 | 0.35 |" in text
     assert "| evaluate | 3,300,000 | 33.0 | 100,000 | 50.0 | 15.2 | 0.90 |" in text
 

@@ -55,3 +55,15 @@ def test_one_thing_is_no_plural() -> None:
         "0 rows of the labels have", "1 row of the labels has", "1,200 rows of the labels have",
     ]  # fmt: skip
     assert [counted(number, "anomaly") for number in (1.0, 2.0)] == ["1 anomaly", "2 anomalies"]
+
+
+@pytest.mark.parametrize(
+    ("metadata", "said"),
+    [
+        ({"found": True, "version": 2, "candidate_in_service": True}, "version 2"),
+        ({"found": False, "version": 0, "candidate_in_service": True}, "the model in service is this one"),
+        ({"found": False, "version": 0, "candidate_in_service": False}, "no earlier model"),
+    ],
+)
+def test_a_candidate_that_is_in_service_is_no_earlier_model(metadata: dict[str, Any], said: str) -> None:
+    assert facts({"stage": "resolve", "outputs": {"baseline_model": {"metadata": metadata}}}) == said
