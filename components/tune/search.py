@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import threading
 import time
@@ -118,11 +119,15 @@ class Search:
         self._lost: list[str] = []
         self._kept = kept
         self._begun = time.monotonic()
-        if kept and (document := kept.read()):
+        if kept and (document := kept.read()) is not None:
             try:
                 self._restore(document)
-            except (KeyError, TypeError) as error:
-                progress.report(f"searching from the beginning: what is kept is of another version: {error!r}")
+            except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+                kept.forget()
+                progress.report(
+                    f"searching from the beginning: {kept.folder} is of another version, or damaged, and was removed: "
+                    f"{error!r}"
+                )
 
     @property
     def objective(self) -> str:
@@ -302,12 +307,17 @@ class Search:
     def _restore(self, document: Mapping[str, Any]) -> None:
         tried = [trials.Trial.from_state(state) for state in document["tried"]]
         ended, seconds = [Trial(**each) for each in document["trials"]], float(document["seconds"])
-        self.oracle.trials = {trial.trial_id: trial for trial in tried}
-        self.oracle.set_state(document["oracle"])
+        # A copy takes it first: of what does not fit nothing may be left in the search.
+        oracle = copy.copy(self.oracle)
+        oracle.trials = {trial.trial_id: trial for trial in tried}
+        oracle.set_state(document["oracle"])
+        if sorted(oracle.start_order) != sorted(oracle.trials):
+            raise ValueError("its trials are not those that its tuner began")
         # As Keras Tuner's own `reload` has it; the queue is taken from its end.
-        again = sorted((trial.trial_id for trial in self.oracle.ongoing_trials.values()), reverse=True)
-        self.oracle._retry_queue.extend(again)
-        self.oracle.ongoing_trials = {}
+        again = sorted((trial.trial_id for trial in oracle.ongoing_trials.values()), reverse=True)
+        oracle._retry_queue = [*oracle._retry_queue, *again]
+        oracle.ongoing_trials = {}
+        vars(self.oracle).update(vars(oracle))
         self.trials = ended
         self._begun -= seconds
         running = f", {len(again)} that ran when it ended begin again" if again else ""

@@ -241,11 +241,40 @@ def test_a_search_with_several_workers_is_kept_with_what_they_were_at(start: Sta
 def test_what_is_kept_and_cannot_be_read_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     kept = Kept(str(tmp_path), "key")
     kept.write({"seconds": 1})
-    assert Search(oracle(tmp_path / "trials"), 3, 0, kept=kept).trials == []
-    assert (
-        "searching from the beginning: what is kept is of another version: KeyError('tried')" in capsys.readouterr().out
-    )
     (file,) = tmp_path.glob("*/*.json")
     file.write_text(file.read_text()[:5])
     assert kept.read() is None
     assert f"progress: searching from the beginning: {file} cannot be read: " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (lambda document: document.pop("tried"), "KeyError('tried')"),
+        (lambda document: document["oracle"].pop("start_order"), "KeyError('start_order')"),
+        (lambda document: document["oracle"].pop("display"), "KeyError('display')"),
+        (lambda document: document["oracle"].update(start_order=[]), "its trials are not those"),
+        (lambda document: document.update(seconds="abc"), "could not convert string to float: 'abc'"),
+        (lambda document: document.update(tried=["x"]), "string indices must be integers"),
+        (lambda document: document["trials"].append({"number": 1}), "missing"),
+    ],
+)
+def test_what_is_kept_and_does_not_fit_is_told_and_leaves_nothing_behind(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], change: Callable[[Any], Any], why: str
+) -> None:
+    kept = Kept(str(tmp_path / "kept"), "key")
+    first = Search(oracle(tmp_path / "first"), 2, 0, kept=kept)
+    begun = first.create()
+    document = kept.read()
+    assert document
+    change(document)
+    kept.write(document)
+    capsys.readouterr()
+    again = Search(oracle(tmp_path / "again"), 2, 0, kept=kept)
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith(f"progress: searching from the beginning: {kept.folder} is of another version, or damaged")
+    assert why in line
+    assert not kept.folder.exists()
+    assert again.create().hyperparameters.values == begun.hyperparameters.values
+    assert again.where(0) == "1 of 2"
+    assert kept.read() is not None
