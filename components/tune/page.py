@@ -51,6 +51,7 @@ def page(
     ]
     if search.workers > 1:
         facts.append(("workers", search.workers))
+    facts += [(f"worker {worker}", how) for worker, how in sorted(search.gone.items())]
     names = list(dict.fromkeys(name for trial in search.trials for name in trial.values))
     logarithmic = {
         entry["config"]["name"]

@@ -84,6 +84,8 @@ class Search:
       workers: how many run trials.
       seconds: time at most; 0 for no limit.
       trials: those that have ended, in their order.
+      gone: how each worker ended that is not there any more, by its number.
+      has_stopped: whether a worker was told that there is no further trial, after which it ends.
       is_broken: whether the oracle has raised, after which it never answers another thread.
       ended_by: why no further trial was made: `trials`, `minutes`, or `tuner` (the search space is exhausted).
     """
@@ -104,6 +106,7 @@ class Search:
         self.workers = workers
         self.seconds = seconds
         self.trials: list[Trial] = []
+        self.gone: dict[int, str] = {}
         self.is_broken = False
         self.ended_by = "tuner"
         self._own_failures: int = oracle.max_consecutive_failed_trials or 3
@@ -115,7 +118,7 @@ class Search:
         self._create, self._end = oracle.create_trial, oracle.end_trial
         self.lock = threading.RLock()
         self._running: dict[int, _Running] = {}
-        self._stopped = False
+        self.has_stopped = False
         self._lost: list[str] = []
         self._kept = kept
         self._begun = time.monotonic()
@@ -150,7 +153,7 @@ class Search:
     def is_over(self) -> bool:
         """Whether no trial runs and none will."""
         with self.lock:
-            return self._stopped and not self._running and not self.oracle._retry_queue
+            return self.has_stopped and not self._running and not self.oracle._retry_queue
 
     @property
     def seconds_left(self) -> float:
@@ -180,7 +183,7 @@ class Search:
                 self.oracle._retry_queue.clear()
             trial = self._create(f"worker{worker}")
             if trial.status == trials.TrialStatus.STOPPED:
-                self._stopped = True
+                self.has_stopped = True
             elif trial.status == trials.TrialStatus.RUNNING:
                 number = self.oracle.start_order.index(trial.trial_id) + 1
                 self._running[worker] = _Running(number, trial.trial_id, self.passed)

@@ -184,4 +184,6 @@ def _write_trials(trials: OutputArtifact, search: Search, tuner: str) -> None:
         "best_trial": search.best.number if search.best else None,
         "trials": rows,
     }
+    if search.gone:
+        document["workers_lost"] = {str(worker): how for worker, how in sorted(search.gone.items())}
     (trials.directory() / TRIALS_FILE).write_text(json.dumps(document, indent=1, allow_nan=False) + "\n")

@@ -126,7 +126,8 @@ class _Code:
     def _name(self, file: Path) -> str:
         if _is_below(file, self._folder):
             return os.path.relpath(file, self._folder)
-        return f":/{os.path.relpath(file, self._elsewhere) if _is_below(file, self._elsewhere) else os.path.normpath(file)}"
+        project = _is_below(file, self._elsewhere)
+        return f":/{os.path.relpath(file, self._elsewhere) if project else os.path.normpath(file)}"
 
     def _home(self, file: Path) -> Path:
         """The folder in which a file's imports by name and its data are looked for."""
