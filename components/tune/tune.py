@@ -176,7 +176,7 @@ def _write_trials(trials: OutputArtifact, search: Search, tuner: str) -> None:
         | ({"worker": trial.worker} if search.workers > 1 else {})
         for trial in search.trials
     ]
-    document = {
+    document: dict[str, Any] = {
         "objective": search.objective,
         "direction": search.direction,
         "tuner": tuner,
