@@ -9,6 +9,7 @@ from typing import Any
 
 from components.runtime.stage import progress
 from components.runtime.stage.artifacts import remove, written_whole
+from components.runtime.text.json_text import parse
 
 _FILE = "search.json"
 
@@ -29,7 +30,7 @@ class Kept:
     def read(self) -> dict[str, Any] | None:
         """What the last attempt left; None where there was none."""
         try:
-            document: dict[str, Any] = json.loads(self._file.read_text(encoding="utf-8"))
+            document: dict[str, Any] = parse(self._file.read_bytes())
         except FileNotFoundError:
             return None
         except (OSError, ValueError) as error:

@@ -60,6 +60,7 @@ def page(
     facts.append((f"seconds{' of this attempt' if earlier else ''}", round(seconds, 1)))
     if search.workers > 1:
         facts.append(("workers", search.workers))
+    facts += [(f"worker {worker}", how) for worker, how in sorted(search.gone.items())]
     names = list(dict.fromkeys(name for trial in search.trials for name in trial.values))
     logarithmic = {
         entry["config"]["name"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import threading
 import time
@@ -83,6 +84,8 @@ class Search:
       workers: how many run trials.
       seconds: time at most; 0 for no limit.
       trials: those that have ended, in their order.
+      gone: how each worker ended that is not there any more, by its number.
+      has_stopped: whether a worker was told that there is no further trial, after which it ends.
       is_broken: whether the oracle has raised, after which it never answers another thread.
       ended_by: why no further trial was made: `trials`, `minutes`, or `tuner` (the search space is exhausted).
     """
@@ -103,6 +106,7 @@ class Search:
         self.workers = workers
         self.seconds = seconds
         self.trials: list[Trial] = []
+        self.gone: dict[int, str] = {}
         self.is_broken = False
         self.ended_by = "tuner"
         self._own_failures: int = oracle.max_consecutive_failed_trials or 3
@@ -114,15 +118,19 @@ class Search:
         self._create, self._end = oracle.create_trial, oracle.end_trial
         self.lock = threading.RLock()
         self._running: dict[int, _Running] = {}
-        self._stopped = False
+        self.has_stopped = False
         self._lost: list[str] = []
         self._kept = kept
         self._begun = time.monotonic()
-        if kept and (document := kept.read()):
+        if kept and (document := kept.read()) is not None:
             try:
                 self._restore(document)
-            except (KeyError, TypeError) as error:
-                progress.report(f"searching from the beginning: what is kept is of another version: {error!r}")
+            except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+                kept.forget()
+                progress.report(
+                    f"searching from the beginning: {kept.folder} is of another version, or damaged, and was removed: "
+                    f"{error!r}"
+                )
 
     @property
     def objective(self) -> str:
@@ -145,7 +153,7 @@ class Search:
     def is_over(self) -> bool:
         """Whether no trial runs and none will."""
         with self.lock:
-            return self._stopped and not self._running and not self.oracle._retry_queue
+            return self.has_stopped and not self._running and not self.oracle._retry_queue
 
     @property
     def seconds_left(self) -> float:
@@ -175,7 +183,7 @@ class Search:
                 self.oracle._retry_queue.clear()
             trial = self._create(f"worker{worker}")
             if trial.status == trials.TrialStatus.STOPPED:
-                self._stopped = True
+                self.has_stopped = True
             elif trial.status == trials.TrialStatus.RUNNING:
                 number = self.oracle.start_order.index(trial.trial_id) + 1
                 self._running[worker] = _Running(number, trial.trial_id, self.passed)
@@ -302,12 +310,17 @@ class Search:
     def _restore(self, document: Mapping[str, Any]) -> None:
         tried = [trials.Trial.from_state(state) for state in document["tried"]]
         ended, seconds = [Trial(**each) for each in document["trials"]], float(document["seconds"])
-        self.oracle.trials = {trial.trial_id: trial for trial in tried}
-        self.oracle.set_state(document["oracle"])
+        # A copy takes it first: of what does not fit nothing may be left in the search.
+        oracle = copy.copy(self.oracle)
+        oracle.trials = {trial.trial_id: trial for trial in tried}
+        oracle.set_state(document["oracle"])
+        if sorted(oracle.start_order) != sorted(oracle.trials):
+            raise ValueError("its trials are not those that its tuner began")
         # As Keras Tuner's own `reload` has it; the queue is taken from its end.
-        again = sorted((trial.trial_id for trial in self.oracle.ongoing_trials.values()), reverse=True)
-        self.oracle._retry_queue.extend(again)
-        self.oracle.ongoing_trials = {}
+        again = sorted((trial.trial_id for trial in oracle.ongoing_trials.values()), reverse=True)
+        oracle._retry_queue = [*oracle._retry_queue, *again]
+        oracle.ongoing_trials = {}
+        vars(self.oracle).update(vars(oracle))
         self.trials = ended
         self._begun -= seconds
         running = f", {len(again)} that ran when it ended begin again" if again else ""

@@ -25,6 +25,7 @@ from components.runtime.errors import StageError, TransientError, known
 from components.runtime.launch import worker_forks
 from components.runtime.module_file import workers
 from components.runtime.stage import progress
+from components.runtime.stage.executor import ERROR_PREFIX
 from components.tune.clerk import OVER, Clerk
 from components.tune.search import Search
 
@@ -121,7 +122,6 @@ class Server(socketserver.ThreadingTCPServer):
         self.count = count
         self.children: dict[int, int] = {}
         self._logs = logs
-        self._ends: dict[int, str] = {}
         self._connected: dict[int, socket.socket] = {}
         self._lock = threading.RLock()
         self._fault: StageError | None = None
@@ -168,13 +168,18 @@ class Server(socketserver.ThreadingTCPServer):
             if worker in self._connected:
                 self._lose(worker, "began again")
             self._connected[worker] = connection
+            if self._search:
+                self._search.gone.pop(worker, None)
 
     def left(self, worker: int, connection: socket.socket, reason: str) -> None:
         """Takes note that a worker is not there any more."""
         with self._lock:
             if self._connected.get(worker) is connection:
                 del self._connected[worker]
-                self._lose(worker, self._ended(worker) or reason)
+                how = self._ended(worker, reason)
+                self._lose(worker, how)
+                if worker not in self.children.values() and not (self._search and self._search.has_stopped):
+                    self._tell_gone(worker, how)
 
     def answer(self, worker: int, connection: socket.socket, asked: dict[str, Any]) -> dict[str, Any] | None:
         """What a worker's message is answered with; None where it waits for no answer."""
@@ -199,6 +204,7 @@ class Server(socketserver.ThreadingTCPServer):
 
     def _look(self) -> None:
         """Takes note of the workers here that have ended."""
+        assert self._search is not None
         with self._lock:
             for pid, worker in list(self.children.items()):
                 ended, status = os.waitpid(pid, os.WNOHANG)
@@ -206,28 +212,43 @@ class Server(socketserver.ThreadingTCPServer):
                     continue
                 del self.children[pid]
                 code = os.waitstatus_to_exitcode(status)
-                log = self._logs / f"{worker}.log"
-                if code:
-                    sys.stderr.write(log.read_text(errors="replace"))
-                    self._ends[worker] = worker_forks.ended_by_signal(code) if code < 0 else "ended by itself"
-                if code > 0:
-                    self._last_fault = worker_forks.fault(f"worker {worker} of {self.count}", code, log)
+                if code or not self._search.has_stopped:
+                    self._tell_gone(worker, self._how(worker, code))
 
-    def _ended(self, worker: int) -> str:
-        """How a worker here ended whose connection is gone; one that hangs is ended."""
+    def _how(self, worker: int, code: int) -> str:
+        """How a worker here ended, by its exit code and by what it printed, which is printed."""
+        log = self._logs / f"{worker}.log"
+        # (Its error is not the stage's, which may go on.)
+        lines = log.read_text(errors="replace").splitlines(keepends=True)
+        sys.stderr.writelines(line for line in lines if not line.startswith(ERROR_PREFIX))
+        if code > 0:
+            self._last_fault = worker_forks.fault(f"worker {worker} of {self.count}", code, log)
+            return f"ended by itself: {str(self._last_fault).partition(': ')[2]}"
+        return worker_forks.ended_by_signal(code) if code else "ended by itself, with exit code 0"
+
+    def _tell_gone(self, worker: int, how: str) -> None:
+        assert self._search is not None
+        gone = self._search.gone
+        if worker not in gone and not self._fault:
+            gone[worker] = how
+            progress.report(f"worker {worker} {how}; {self.count - len(gone)} of {self.count} left")
+
+    def _ended(self, worker: int, reason: str) -> str:
+        """How a worker ended whose connection is gone; one here that hangs is ended."""
+        assert self._search is not None
         until = time.monotonic() + _ENDS_SECONDS
         while worker in self.children.values() and time.monotonic() < until:
             self._look()
             time.sleep(0.05)
         for pid in [pid for pid, each in self.children.items() if each == worker]:
+            self._tell_gone(worker, reason)
             os.kill(pid, signal.SIGKILL)
-            return ""
-        return self._ends.get(worker, "")
+        return self._search.gone.get(worker, reason)
 
     def _nobody_left(self, search: Search) -> StageError:
         if self._last_fault and not search.trials:
             return self._last_fault
-        ends = "; ".join(f"worker {worker} {how}" for worker, how in sorted(self._ends.items()))
+        ends = "; ".join(f"worker {worker} {how}" for worker, how in sorted(search.gone.items()))
         return TransientError(
             f"no worker of {self.count} is left, and the search is not over, with {len(search.trials)} trials ended: "
             f"{ends or 'they cannot be reached any more'}; try again"

@@ -178,7 +178,7 @@ def _write_trials(trials: OutputArtifact, search: Search, tuner: str) -> None:
         | ({"worker": trial.worker} if search.workers > 1 else {})
         for trial in search.trials
     ]
-    document = {
+    document: dict[str, Any] = {
         "objective": search.objective,
         "direction": search.direction,
         "tuner": tuner,
@@ -186,4 +186,6 @@ def _write_trials(trials: OutputArtifact, search: Search, tuner: str) -> None:
         "best_trial": search.best.number if search.best else None,
         "trials": rows,
     }
+    if search.gone:
+        document["workers_lost"] = {str(worker): how for worker, how in sorted(search.gone.items())}
     (trials.directory() / TRIALS_FILE).write_text(json.dumps(document, indent=1, allow_nan=False) + "\n")

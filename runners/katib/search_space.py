@@ -36,6 +36,8 @@ def parameters(space: Sequence[Entry]) -> list[dict[str, Any]]:
         if kind == "Fixed":
             continue
         name = config["name"]
+        if not name:
+            raise InputError("a hyperparameter has no name, by which Katib would know it; give it one in tuner_fn")
         if name in made:
             raise InputError(
                 f"the hyperparameter {name!r} is declared twice, under different conditions, which Katib does not "
@@ -52,8 +54,10 @@ def _parameter(name: str, kind: str, config: Entry) -> dict[str, Any]:
         return _listed("categorical", ["True", "False"])
     if kind == "Choice":
         values = [str(value) for value in config["values"]]
-        if odd := next((value for value in values if set(value) & set(_NOT_IN_A_TEMPLATE) or not value), None):
-            raise InputError(f"the hyperparameter {name!r}: Katib's template cannot take the value {odd!r}; rename it")
+        if odd := [value for value in values if set(value) & set(_NOT_IN_A_TEMPLATE) or not value]:
+            raise InputError(
+                f"the hyperparameter {name!r}: Katib's template cannot take the value {odd[0]!r}; rename it"
+            )
         return _listed("categorical", values)
     if kind not in ("Int", "Float"):
         raise InputError(f"the hyperparameter {name!r} is a {kind}, for which Katib has no word")

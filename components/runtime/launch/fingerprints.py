@@ -2,7 +2,7 @@
 
 | a parameter, or a text anywhere inside one | counts by |
 | --- | --- |
-| a Python file (`module_file`) | what it imports of its folder and what its texts name there: `module_code` |
+| a Python file (`module_file`) | what it imports and reads, as its code tells: `module_code` |
 | `eval_config_file` | content, and in the same way the modules beside it that it names |
 | another file, or a folder | content: where it lies does not matter |
 | gs:// or s3:// | names, sizes and modification times of what lies there |

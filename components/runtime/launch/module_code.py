@@ -17,6 +17,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 
+from components.runtime.launch.paths_in_code import levels_up, lists_a_folder, texts
 from components.runtime.stage.artifacts import content_files, files_below
 
 PIPELINE_FILE = "pipeline.py"
@@ -26,6 +27,8 @@ STAGES_FOLDER = "components"
 SPEC = "component.yaml"
 
 _LONGEST_NAME = 255
+_OF_THE_SYSTEM = ("/dev/", "/proc/", "/sys/")
+"""What lies there says how a machine does, and changes at any time."""
 _SUFFIXES = (".py", *EXTENSION_SUFFIXES)
 _OURS = __name__.partition(".")[0]
 """Is imported before any code of users, from where the stage is: their own folder of this name is never looked into."""
@@ -121,8 +124,10 @@ class _Code:
         return found
 
     def _name(self, file: Path) -> str:
-        below = _is_below(file, self._folder)
-        return os.path.relpath(file, self._folder) if below else f":/{os.path.relpath(file, self._elsewhere)}"
+        if _is_below(file, self._folder):
+            return os.path.relpath(file, self._folder)
+        project = _is_below(file, self._elsewhere)
+        return f":/{os.path.relpath(file, self._elsewhere) if project else os.path.normpath(file)}"
 
     def _home(self, file: Path) -> Path:
         """The folder in which a file's imports by name and its data are looked for."""
@@ -139,14 +144,18 @@ class _Code:
         # (Of what is compiled nobody can read what it imports. Nor does a file of the project stand for all of it.)
         if (tree is None or _imports_by_name(tree)) and (home == self._folder or home != self._elsewhere):
             self._whole.add(home)
-        for node in ast.walk(tree) if tree else ():
+        nodes = list(ast.walk(tree)) if tree else []
+        starts = {file.parent, home, *self._above(file, nodes)}
+        if any(map(lists_a_folder, nodes)) and (home == self._folder or home != self._elsewhere):
+            yield from _data(home)
+        for node in nodes:
             if isinstance(node, ast.Import):
                 for alias in node.names:
                     yield from self.imported(alias.name)
             elif isinstance(node, ast.ImportFrom):
                 yield from self._imported_from(node, file)
-            elif (text := _text(node)) is not None:
-                yield from self._named_by(text, file)
+            for text in texts(node):
+                yield from self._named_by(text, file, starts)
 
     def _imported_from(self, node: ast.ImportFrom, file: Path) -> Iterator[Path]:
         start = Path(*file.parts[: -node.level]) if node.level else None
@@ -162,8 +171,13 @@ class _Code:
             name = ".".join(filter(None, (node.module, alias.name)))
             yield from _modules(start, name) if start else self.imported(name)
 
-    def _named_by(self, text: str, file: Path) -> Iterator[Path]:
-        """Files of the folder that a text in a file names: paths from where the file or the folder is, or a module.
+    def _above(self, file: Path, nodes: Iterable[ast.AST]) -> set[Path]:
+        """The folders above a file's that its code looks into."""
+        levels = {min(level, len(file.parents) - 1) for node in nodes if (level := levels_up(node))}
+        return {file.parents[level] for level in levels}
+
+    def _named_by(self, text: str, file: Path, starts: Collection[Path]) -> Iterator[Path]:
+        """Files that a text in a file names: a module of the folder, an absolute path, or one from where it looks.
 
         By their names: what lies there may be a link to anywhere.
         """
@@ -172,13 +186,17 @@ class _Code:
         if not any(map(str.isalnum, text)) or len(text) > _LONGEST_NAME or "\n" in text or "\0" in text:
             return
         home = self._home(file)
+        if text.startswith("/") and os.path.isfile(text) and not text.startswith(_OF_THE_SYSTEM):
+            yield Path(text)
         # What stands before it may be the folder, and a name before an ending.
         parts = {text.removeprefix(f"{home}/").lstrip("/"), text.removeprefix("*").lstrip("/")}
         patterns = {*parts, *(f"*{part}" for part in parts if part.startswith(".") and "/" not in part)}
-        for start in {file.parent, home}:
+        for start in starts:
             for pattern in patterns:
-                for path in map(Path, glob.glob(os.path.join(glob.escape(str(start)), pattern))):
-                    if _is_below(path, home):
+                for path in map(Path, glob.glob(os.path.join(glob.escape(str(start)), pattern), recursive=True)):
+                    # (What the code itself lies in is no file that it reads.)
+                    said = start not in (file.parent, home) or pattern.startswith("../")
+                    if _is_below(path, home) or (said and not _is_below(file, path)):
                         yield from (each for each in content_files(path) if each.suffix != ".pyc")
 
 
@@ -202,6 +220,12 @@ def _shadows(folder: Path) -> Iterator[Path]:
             yield from _importable(entry) if entry.is_dir() else [entry] if entry.suffix == ".py" else []
 
 
+def _data(folder: Path) -> Iterator[Path]:
+    """What code that lists a folder may read: all below it but code, and but for hidden folders."""
+    below = files_below(folder, lambda name: not name.startswith(".") and name != "__pycache__")
+    return (file for file in below if not file.name.endswith((*_SUFFIXES, ".pyc")))
+
+
 def _importable(folder: Path) -> Iterator[Path]:
     """Python files below a folder, but for those in folders that no import statement can name, as `.git`."""
     below = files_below(folder, lambda name: name.isidentifier() and name != "__pycache__")
@@ -214,14 +238,6 @@ def _importable(folder: Path) -> Iterator[Path]:
         and file != folder / PIPELINE_FILE
         and not any(file.is_relative_to(stage) for stage in stages)
     )
-
-
-def _text(node: ast.AST) -> str | None:
-    """A text in code; of one with values in it that looks like a path, a pattern of what it can be."""
-    if isinstance(node, ast.JoinedStr):
-        pattern = "".join(str(part.value) if isinstance(part, ast.Constant) else "*" for part in node.values)
-        return pattern if "." in pattern or "/" in pattern else None
-    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else None
 
 
 def _imports_by_name(tree: ast.AST) -> bool:

@@ -77,4 +77,4 @@ def fault(who: str, code: int, log: Path) -> StageError:
     lines = log.read_text(errors="replace").splitlines()
     said = [line.removeprefix(ERROR_PREFIX) for line in lines if line.startswith(ERROR_PREFIX)]
     kind = {EXIT_INPUT: InputError, EXIT_TRANSIENT: TransientError}.get(code, StageError)
-    return kind(f"{who}: {said[-1] if said else f'ended with exit code {code}'}")
+    return kind(f"{who}: {said[-1] if said else f'exit code {code}, without a word'}")

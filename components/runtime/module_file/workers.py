@@ -13,6 +13,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from components.runtime.errors import InputError, did_you_mean
@@ -55,7 +56,7 @@ def options(custom_config: Mapping[str, Any], stage: str = "train") -> Options:
     """What a custom_config of a stage asks for.
 
     Raises:
-      InputError: a key that there is not, or a value of another kind.
+      InputError: a key that there is not, a value of another kind, or a directory that cannot be one.
     """
     given = custom_config.get(KEY, {})
     known = Options.__dataclass_fields__
@@ -76,6 +77,10 @@ def options(custom_config: Mapping[str, Any], stage: str = "train") -> Options:
             f"{stage}.{CHECKPOINT_DIRECTORY} is {directory}: expected a folder of a disk that all workers see, such as "
             "the volume of the pipeline root"
         )
+    place = Path(directory).absolute()
+    there = next(each for each in (place, *place.parents) if os.path.lexists(each))
+    if directory and not there.is_dir():
+        raise InputError(f"{stage}.{CHECKPOINT_DIRECTORY} is {directory}: {there} is not a directory; name another one")
     return Options(int(workers), directory)
 
 

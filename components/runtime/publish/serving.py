@@ -205,20 +205,38 @@ def read_version(number: int, folder: Path) -> Version | None:
     """Reads the manifest of a version; None where there is none, so that somebody else put the version there.
 
     Raises:
-      DamagedError: the manifest cannot be read.
+      DamagedError: the manifest cannot be read, or does not say what one says.
     """
     try:
         manifest = parse((folder / MANIFEST).read_bytes())
-        files = manifest["files"]
-        if not isinstance(files, dict) or not files:
-            raise ValueError("it lists no files")
-        about = {name: said for name, said in manifest.items() if name not in ("files", "model_digest")}
-        listed = {str(name): str(files[name]) for name in files}
-        return Version(number, folder, str(manifest["model_digest"]), listed, about)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DamagedError(f"its manifest cannot be read ({type(error).__name__}: {error})") from None
+    except OSError as error:
+        raise DamagedError(f"its manifest cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise DamagedError(f"its manifest cannot be read: it is no JSON: {error}") from None
+    if wrong := _wrong(manifest):
+        raise DamagedError(f"its manifest cannot be read: {wrong}")
+    about = {name: said for name, said in manifest.items() if name not in ("files", "model_digest")}
+    return Version(number, folder, manifest["model_digest"], manifest["files"], about)
+
+
+def _wrong(manifest: Any) -> str:
+    """What a manifest does not say as one does that push wrote; empty where nothing is wrong."""
+    if not isinstance(manifest, dict):
+        return "it is no mapping"
+    files, metrics = manifest.get("files"), manifest.get("metrics", {})
+    if not isinstance(files, dict) or not files:
+        return "it lists no files"
+    if not all(isinstance(digest, str) for digest in files.values()):
+        return "files has more than digests"
+    if not isinstance(manifest.get("model_digest"), str):
+        return "it has no model_digest"
+    if not isinstance(manifest.get("blessing", ""), str):
+        return "blessing is no text"
+    if not isinstance(metrics, dict) or not all(type(value) in (int, float) for value in metrics.values()):
+        return "metrics is no mapping of numbers"
+    return ""
 
 
 def verify(version: Version) -> None:

@@ -151,6 +151,10 @@ def test_trainings_that_differ_have_checkpoints_of_their_own(tmp_path: Path) -> 
         ({"execution": {"worker": 2}}, "train: no option 'worker', did you mean 'workers'?; there are workers, "),
         ({"execution": {"workers": 0}}, "train.workers: expected a whole number of at least 1, not 0"),
         ({"execution": {"checkpoint_directory": "s3://a"}}, "train.checkpoint_directory is s3://a: expected a folder "),
+        (
+            {"execution": {"checkpoint_directory": f"{__file__}/kept"}},
+            f"train.checkpoint_directory is {__file__}/kept: {__file__} is not a directory; name another one",
+        ),
         ({"execution": {"workers": 1.5}}, "train.workers: expected a whole number of at least 1, not 1.5"),
     ],
 )

@@ -102,6 +102,8 @@ def test_every_kind_of_hyperparameter_has_a_word_of_katib() -> None:
     [
         (lambda hp: hp.Float("rate", 0.1, 0.9, sampling="reverse_log"), "'rate': Katib draws on no scale such as"),
         (lambda hp: hp.Choice("kind", ["it's"]), "'kind': Katib's template cannot take the value \"it's\"; rename it"),
+        (lambda hp: hp.Choice("kind", ["some", ""]), "'kind': Katib's template cannot take the value ''; rename it"),
+        (lambda hp: hp.Float("", 0.1, 0.9), "a hyperparameter has no name, by which Katib would know it; give it one"),
         (lambda hp: hp.Fixed("fixed", 3), "nothing that varies"),
         (lambda hp: hp.Float("rate", 0.0, 1.0, step=1e-6), "'rate' has 1000001 values; take a larger step, or none"),
     ],

@@ -18,6 +18,7 @@ from keras_tuner.engine import trial as trials
 from components.runtime.errors import InputError, StageError, TransientError
 from components.tune import trial_workers
 from components.tune.kept import Kept
+from components.tune.page import page
 from components.tune.search import Made, Search
 from components.tune.trial_workers import Server
 
@@ -172,6 +173,62 @@ def test_the_trial_of_a_worker_that_is_gone_has_failed_and_the_search_goes_on(st
     ]
 
 
+@pytest.mark.parametrize(
+    ("ends", "printed", "how"),
+    [
+        ("kill -KILL $$", "", "was ended by SIGKILL; the machine may be out of memory"),
+        (
+            "exit 65",
+            "Traceback\nerror: RuntimeError: boom (in tuner_fn)\n",
+            "ended by itself: RuntimeError: boom (in tuner_fn)",
+        ),
+        ("exit 3", "", "ended by itself: exit code 3, without a word"),
+        ("exit 0", "", "ended by itself, with exit code 0"),
+    ],
+)
+def test_a_worker_that_is_lost_before_its_first_trial_is_told(
+    start: Start, tmp_path: Path, capfd: pytest.CaptureFixture[str], ends: str, printed: str, how: str
+) -> None:
+    serving = start(max_trials=1)
+    log = tmp_path / "0.log"
+    log.write_text(printed)
+    lost = subprocess.Popen(["bash", "-c", f"read; {ends}"], stdin=subprocess.PIPE)
+    serving.server.children = {lost.pid: 0}
+    other = Worker(serving.server, 1)
+    trial = other.begin()
+    assert trial
+    assert lost.stdin
+    lost.stdin.close()
+    until(lambda: bool(serving.search.gone))
+    other.end(trial, 0.5)
+    assert other.begin() is None
+    assert serving.wait() is None
+    assert serving.search.gone == {0: how}
+    told = capfd.readouterr()
+    assert f"progress: worker 0 {how}; 1 of 2 left\n" in told.out
+    assert told.out.count("progress: worker ") == 1
+    assert "error: " not in told.err
+    assert ("Traceback" in told.err) is bool(printed)
+    if printed:
+        assert how in page(serving.search, "RandomSearch", serving.search.best_configuration(), 1.0, {})
+
+
+def test_workers_that_end_with_the_search_are_not_lost(start: Start, capfd: pytest.CaptureFixture[str]) -> None:
+    serving = start(max_trials=1)
+    one, other = Worker(serving.server, 1), Worker(serving.server, 0)
+    trial = one.begin()
+    assert trial
+    assert other.begin() is None
+    serving.child.kill()
+    serving.server.children = {}
+    other.close()
+    one.end(trial, 0.5)
+    assert one.begin() is None
+    assert serving.wait() is None
+    assert serving.search.gone == {}
+    assert "progress: worker" not in capfd.readouterr().out
+
+
 def test_a_worker_that_says_nothing_any_more_is_lost_and_ended(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trial_workers, "_SILENT_SECONDS", 0.2)
     monkeypatch.setattr(trial_workers, "_ENDS_SECONDS", 0.1)
@@ -181,7 +238,10 @@ def test_a_worker_that_says_nothing_any_more_is_lost_and_ended(start: Start, mon
     error = serving.wait()
     assert states(serving.search) == [("failed", "worker 0 has not been heard of for 0.2 seconds")]
     assert isinstance(error, TransientError)
-    assert str(error).startswith("no worker of 2 is left, and the search is not over, with 1 trials ended: worker 0 ")
+    assert str(error) == (
+        "no worker of 2 is left, and the search is not over, with 1 trials ended: worker 0 has not been heard of for "
+        "0.2 seconds; try again"
+    )
     assert serving.child.poll() is not None
 
 
@@ -191,6 +251,7 @@ def test_a_pod_that_is_tried_again_is_a_worker_again(start: Start) -> None:
     assert before.begin()
     again = Worker(serving.server, 1)
     trial = again.begin()
+    assert serving.search.gone == {}
     assert trial
     # What the one before still says is nobody's.
     assert before.ask("end", trial=trial, made=vars(Made())) == {"over": True}
@@ -241,11 +302,40 @@ def test_a_search_with_several_workers_is_kept_with_what_they_were_at(start: Sta
 def test_what_is_kept_and_cannot_be_read_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     kept = Kept(str(tmp_path), "key")
     kept.write({"seconds": 1})
-    assert Search(oracle(tmp_path / "trials"), 3, 0, kept=kept).trials == []
-    assert (
-        "searching from the beginning: what is kept is of another version: KeyError('tried')" in capsys.readouterr().out
-    )
     (file,) = tmp_path.glob("*/*.json")
     file.write_text(file.read_text()[:5])
     assert kept.read() is None
     assert f"progress: searching from the beginning: {file} cannot be read: " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (lambda document: document.pop("tried"), "KeyError('tried')"),
+        (lambda document: document["oracle"].pop("start_order"), "KeyError('start_order')"),
+        (lambda document: document["oracle"].pop("display"), "KeyError('display')"),
+        (lambda document: document["oracle"].update(start_order=[]), "its trials are not those"),
+        (lambda document: document.update(seconds="abc"), "could not convert string to float: 'abc'"),
+        (lambda document: document.update(tried=["x"]), "string indices must be integers"),
+        (lambda document: document["trials"].append({"number": 1}), "missing"),
+    ],
+)
+def test_what_is_kept_and_does_not_fit_is_told_and_leaves_nothing_behind(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], change: Callable[[Any], Any], why: str
+) -> None:
+    kept = Kept(str(tmp_path / "kept"), "key")
+    first = Search(oracle(tmp_path / "first"), 2, 0, kept=kept)
+    begun = first.create()
+    document = kept.read()
+    assert document
+    change(document)
+    kept.write(document)
+    capsys.readouterr()
+    again = Search(oracle(tmp_path / "again"), 2, 0, kept=kept)
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith(f"progress: searching from the beginning: {kept.folder} is of another version, or damaged")
+    assert why in line
+    assert not kept.folder.exists()
+    assert again.create().hyperparameters.values == begun.hyperparameters.values
+    assert again.where(0) == "1 of 2"
+    assert kept.read() is not None

@@ -413,6 +413,31 @@ def test_damage_is_told(served: ServedRoot) -> None:
     assert "verified: 0 files of 0 versions; damaged: 1, 2, 3" in called(served, "versions", "taxi", "--verify").out
 
 
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        (None, "it is no mapping"),
+        ({"files": []}, "it lists no files"),
+        ({"files": {"saved_model.pb": None}}, "files has more than digests"),
+        ({"model_digest": None}, "it has no model_digest"),
+        ({"blessing": ["yes"]}, "blessing is no text"),
+        ({"metrics": {"auc": "0.9"}}, "metrics is no mapping of numbers"),
+        ({"metrics": {"auc": None}}, "metrics is no mapping of numbers"),
+        ({"metrics": [0.9]}, "metrics is no mapping of numbers"),
+        ({"metrics": None}, "metrics is no mapping of numbers"),
+    ],
+)
+def test_a_manifest_that_says_something_else_is_damage(served: ServedRoot, said: Any, why: str) -> None:
+    for record in served.root.glob("**/execution.json"):
+        # Of a version that no run here tells of the manifest is what there is.
+        record.unlink()
+    file = served.serving / "2" / MANIFEST
+    file.write_text(json.dumps(said if said is None else json.loads(file.read_text()) | said))
+    damage = [each["damage"] for each in document(served, "versions", "taxi")["versions"]]
+    assert damage == [None, f"its manifest cannot be read: {why}", None]
+    assert f"damaged: {damage[1]}" in called(served, "versions", "taxi").out
+
+
 def test_what_was_verified_is_told(served: ServedRoot) -> None:
     told = called(served, "versions", "taxi", "--verify")
     files = [each["verified"] for each in document(served, "versions", "taxi", "--verify")["versions"]]

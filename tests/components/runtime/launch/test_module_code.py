@@ -27,6 +27,7 @@ OTHERS: Files = {
     "words.txt": "a",
 }
 PARTS = {"parts/__init__.py", "sizes.py"}
+LISTED: Files = {"lists/en/a.csv": "1"}
 THREE = {*PARTS, "parts/deep/__init__.py", "parts/deep/three.py"}
 
 EXACT: list[tuple[Files, set[str]]] = [
@@ -72,6 +73,18 @@ EXACT: list[tuple[Files, set[str]]] = [
     ({"main.py": 'SCRIPT = "loose/four.py"', "loose/four.py": "import features"}, {"loose/four.py", "features.py"}),
     ({"main.py": 'LAYER = "features.NAMES"'}, {"features.py"}),
     ({"main.py": 'LAYER = "parts.one:ONE"'}, {*PARTS, "parts/one.py"}),
+    ({"main.py": 'TEXT = "{}.txt".format("words")'}, {"words.txt"}),
+    ({"main.py": 'TEXT = "%s.txt" % "words"'}, {"words.txt"}),
+    ({"main.py": 'TEXT = "{}.{} of %s"'}, set()),
+    # What lists a folder may read all of it but code.
+    ({"main.py": 'from pathlib import Path\nlist(Path(__file__).parent.rglob("*.csv"))', **LISTED}, {"lists/en/a.csv"}),
+    ({"main.py": 'import glob\nglob.glob("**/*.csv", recursive=True)', **LISTED}, {"lists/en/a.csv"}),
+    ({"main.py": "from pathlib import Path\nlist(Path(__file__).parent.iterdir())", **LISTED}, {"words.txt", *LISTED}),
+    ({"main.py": 'from pathlib import Path\nlist(Path(__file__).parent.glob("*"))', **LISTED}, {"words.txt", *LISTED}),
+    ({"main.py": "import os\nlist(os.walk(os.path.dirname(__file__)))", **LISTED}, {"words.txt", *LISTED}),
+    ({"main.py": "from os import listdir as read\nread(__file__[:-7])", **LISTED}, {"words.txt", *LISTED}),
+    ({"main.py": "import os\nlist(os.scandir(__file__[:-7]))", **LISTED}, {"words.txt", *LISTED}),
+    ({"main.py": 'import ast\nast.walk(ast.parse("1"))', **LISTED}, set()),
     ({"main.py": 'COLUMN, LONG, PATTERN = "model", "a" * 9, "*"'}, set()),
 ]  # fmt: skip
 
@@ -165,6 +178,35 @@ def test_what_is_imported_of_the_project_counts_with_its_data(tmp_path: Path) ->
     own = project / "models" / "first" / "main.py"
     own.write_text("import models.first.features")
     assert files_of(own, project).keys() == {"main.py", "features.py", "__init__.py"}
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        'from pathlib import Path\nTEXT = Path(__file__).parents[1] / "above.txt"',
+        'from pathlib import Path\nTEXT = Path(__file__).resolve().parent.parent / "above.txt"',
+        'from pathlib import Path\nHERE = Path(__file__).parent\nTEXT = HERE.parent / "above.txt"',
+        'import os\nTEXT = os.path.join(os.path.dirname(os.path.dirname(__file__)), "above.txt")',
+        'import os\nTEXT = os.path.join(os.path.dirname(__file__), "..", "above.txt")',
+        'import os\nTEXT = os.path.join(os.path.dirname(__file__), os.pardir, "above.txt")',
+        'TEXT = __file__[:-7] + "../above.txt"',
+        'TEXT = "../above.txt"',
+        'TEXT = "{above}"',
+    ],
+)
+def test_a_file_outside_of_the_folder_counts_by_its_place(tmp_path: Path, code: str) -> None:
+    above = tmp_path / "above.txt"
+    above.write_text("a")
+    module = written(tmp_path / "mine", {"main.py": code.replace("{above}", str(above))})
+    found = files_of(module, ROOT)
+    assert [name for name in found if name != "main.py"] == [f":/{above}"]
+    # In the project it goes by the place there.
+    if str(above) not in module.read_text():
+        assert files_of(module, tmp_path).keys() == {"main.py", ":/above.txt"}
+    # What the code says of no other folder is not looked for there, nor what a system tells of itself.
+    assert files_of(written(tmp_path / "mine", {"main.py": 'A = "above.txt", "/proc/uptime"'}), ROOT).keys() == {
+        "main.py"
+    }
 
 
 def test_a_module_in_the_projects_own_folder_may_import_all_of_it_by_name(tmp_path: Path) -> None:
