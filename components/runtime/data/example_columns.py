@@ -49,10 +49,11 @@ def encode_batch(batch: pa.RecordBatch) -> EncodedRows:
         present.append(present_entries)
     identities = _join(present)
     bodies = identities if all(one is other for one, other in zip(full, present, strict=True)) else _join(full)
-    return EncodedRows(_join([_by_length(bodies, lambda length: _FIELD_1 + _varint(length)), bodies]), identities)
+    return EncodedRows(_join([_by_length(bodies, lambda length: _FIELD_1 + varint(length)), bodies]), identities)
 
 
-def _varint(number: int) -> bytes:
+def varint(number: int) -> bytes:
+    """A whole number as protobuf writes it: seven bits a byte, the lowest first."""
     result = bytearray()
     while number > 0x7F:
         result.append(number & 0x7F | 0x80)
@@ -63,8 +64,8 @@ def _varint(number: int) -> bytes:
 
 def _prefix(name: bytes, feature_length: int) -> bytes:
     """The bytes of an entry of the map before those of the Feature, whose length is given."""
-    inner = _FIELD_1 + _varint(len(name)) + name + _FIELD_2 + _varint(feature_length)
-    return _FIELD_1 + _varint(len(inner) + feature_length) + inner
+    inner = _FIELD_1 + varint(len(name)) + name + _FIELD_2 + varint(feature_length)
+    return _FIELD_1 + varint(len(inner) + feature_length) + inner
 
 
 def _entry(name: bytes, feature: bytes) -> bytes:
@@ -141,8 +142,8 @@ def _varints(values: pa.Array, make_prefix: Callable[[int], bytes]) -> pa.Array:
 
 def _bytes_entries(name: bytes, values: pa.Array) -> pa.Array:
     def prefix(length: int) -> bytes:
-        value_list = _FIELD_1 + _varint(length)
-        feature = _FIELD_1 + _varint(len(value_list) + length) + value_list
+        value_list = _FIELD_1 + varint(length)
+        feature = _FIELD_1 + varint(len(value_list) + length) + value_list
         return _prefix(name, len(feature) + length) + feature
 
     values = values.cast(pa.binary())
@@ -165,13 +166,13 @@ def _list_entries(name: bytes, column: pa.ListArray) -> tuple[pa.Array, pa.Array
             parts, tag = _varints(values, lambda length: b"") if len(values) else pa.array([], pa.binary()), _FIELD_3
         else:
             values, tag = values.cast(pa.binary()), b""
-            parts = _join([_by_length(values, lambda length: _FIELD_1 + _varint(length)), values])
+            parts = _join([_by_length(values, lambda length: _FIELD_1 + varint(length)), values])
         bodies = pc.binary_join(pa.ListArray.from_arrays(pa.array(offsets), parts), pa.scalar(b"", pa.binary()))
 
     def prefix(length: int) -> bytes:
         """What stands before the values: numbers are packed into one field, of bytes each is a field."""
-        packed = _FIELD_1 + _varint(length) if tag else b""
-        feature = (tag or _FIELD_1) + _varint(len(packed) + length) + packed
+        packed = _FIELD_1 + varint(length) if tag else b""
+        feature = (tag or _FIELD_1) + varint(len(packed) + length) + packed
         return _prefix(name, len(feature) + length) + feature
 
     present = _join([_by_length(bodies, prefix), bodies])

@@ -15,6 +15,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from components.runtime.data.example_columns import varint
+
 Places: TypeAlias = npt.NDArray[np.int64]
 """One for each record: where something begins or ends in the bytes of all, or a number of bytes."""
 
@@ -64,7 +66,7 @@ class _Records:
             size, at = self._length(self._behind(at, _FIELD_1))
             end = at + size
             name = self._name(int(at[0]))
-            size, at = self._length(self._behind(at, _FIELD_1 + _varint(len(name)) + name + _FIELD_2))
+            size, at = self._length(self._behind(at, _FIELD_1 + varint(len(name)) + name + _FIELD_2))
             _hold(at + size, end)
             if name in columns:
                 raise _OtherForm
@@ -169,15 +171,6 @@ def _integers(packed: npt.NDArray[np.uint8], ends: Places) -> tuple[Places, pa.A
         group = np.where(at <= stops, packed[np.minimum(at, stops)] & 0x7F, 0)
         numbers |= group.astype(np.uint64) << np.uint64(7 * place)
     return counts, pa.array(numbers.view(np.int64))
-
-
-def _varint(number: int) -> bytes:
-    result = bytearray()
-    while number > 0x7F:
-        result.append(number & 0x7F | 0x80)
-        number >>= 7
-    result.append(number)
-    return bytes(result)
 
 
 def _hold(places: Places, others: Places) -> None:

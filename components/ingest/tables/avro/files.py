@@ -18,6 +18,7 @@ from components.ingest.sources import SourceFile
 from components.ingest.tables.avro.container import MEND, Block, Container, decompress
 from components.ingest.tables.avro.schema import AvroSchema
 from components.ingest.tables.table_columns import Column, convert, widen
+from components.runtime.data.example_columns import varint
 from components.runtime.errors import InputError
 
 _BATCH_RECORDS = 8192
@@ -235,10 +236,4 @@ def _array(values: list[Any], stored: pa.DataType) -> pa.Array:
 
 def _long(number: int) -> bytes:
     """An Avro long: zigzag, then seven bits a byte."""
-    rest = number << 1
-    result = bytearray()
-    while rest > 0x7F:
-        result.append(rest & 0x7F | 0x80)
-        rest >>= 7
-    result.append(rest)
-    return bytes(result)
+    return varint(number << 1)
