@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,6 +17,7 @@ from components.bulk_infer.writing import SUFFIXES
 from components.runtime.data import tfrecord
 from components.runtime.data.beam import data_files, pipeline
 from components.runtime.errors import InputError
+from components.runtime.launch.forked import processors
 from components.runtime.publish import serving
 from components.runtime.records.facts import counted
 from components.runtime.stage import progress
@@ -126,7 +126,7 @@ def _predict(
             _on_beam(shards, asked, beam_options)
         else:
             for shard in shards:
-                predict_shard(shard, asked, threads=os.cpu_count() or 1)
+                predict_shard(shard, asked, threads=processors())
     found = {split: Result() for split in files}
     for shard in shards:
         found[shard.split].merge(shard.result())

@@ -149,6 +149,8 @@ class Gates:
 class _Once:
     """The model, which is asked about each batch twice in a row: for the export's labels, and as the baseline."""
 
+    threads = 1
+
     def __init__(self, model: batches.Model) -> None:
         self._model = model
         self._examples: tf.Tensor | None = None
@@ -165,6 +167,8 @@ class _Once:
 
 class _Asked:
     """An export, with the model's labels and features."""
+
+    threads = 1
 
     def __init__(self, model: _Once, ask: Ask) -> None:
         self._model, self._ask = model, ask

@@ -14,15 +14,18 @@ import pyarrow.compute as pc
 
 from components.ingest.column_names import check_name
 from components.ingest.overflows import Overflows
-from components.ingest.processes import mapped
 from components.ingest.splits import Splits
 from components.runtime.data import tfrecord
 from components.runtime.data.example_columns import encode_batch
 from components.runtime.data.examples import canonical, decode
 from components.runtime.errors import InputError
+from components.runtime.launch.forked import mapped
 
 BATCH_BYTES = 8 << 20
 """What is encoded at once, and what one part of the data takes about."""
+
+ENCODES = "encodes records"
+"""What the processes do."""
 
 
 class Rows(Protocol):
@@ -163,7 +166,7 @@ def encode_all(
       names: of the splits.
       buckets: see `encode`.
       needed: see `encode`.
-      processes: how many to start; 0 encodes in this one.
+      processes: how many to start; fewer than two encode in this one.
     """
     function = functools.partial(encode, names=names, buckets=buckets, needed=needed)
-    return mapped(function, parts, processes=processes)
+    return mapped(function, parts, processes, ENCODES)

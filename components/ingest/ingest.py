@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from importlib.util import find_spec
@@ -27,6 +26,7 @@ from components.runtime.data.span_words import told_with_gaps
 from components.runtime.data.storage import shown
 from components.runtime.data.tfmd import SCHEMA_FILE
 from components.runtime.errors import InputError
+from components.runtime.launch.forked import processors
 from components.runtime.records.facts import counted
 from components.runtime.stage import imports
 from components.runtime.stage.artifacts import InputArtifact, OutputArtifact
@@ -146,7 +146,7 @@ def ingest(
         )
     else:
         raw = open_files(kind, sources.files, options, _known(schema))
-        processes = os.cpu_count() or 1 if raw.large else 0
+        processes = processors() if raw.large else 1
         encoded = encode_all(raw.parts, names, buckets, tuple(leave_out_without), processes=processes)
         rows, left_out = _write(encoded, examples, samples, raw, sources.files)
     if left_out and not any(rows.values()):

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import itertools
-import os
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
 from pathlib import Path
 
 from tensorflow_metadata.proto.v0 import schema_pb2
 
 from components.runtime.data.statistics import Statistics, collect, compute, merged
-from components.runtime.errors import TransientError
-from components.runtime.launch.warm import die_with_parent
+from components.runtime.launch.forked import forked, processors
 from components.runtime.stage import progress
 
 PARALLEL_BYTES = 4 << 20
@@ -39,26 +34,18 @@ def compute_splits(
       TransientError: a process was killed.
     """
     every_file = [file for paths in files.values() for file in paths]
-    workers = min(len(every_file), os.cpu_count() or 1)
-    with progress.counting(rows, "rows", "computing statistics"):
-        if workers < 2 or sum(file.stat().st_size for file in every_file) < PARALLEL_BYTES:
+    large = sum(file.stat().st_size for file in every_file) >= PARALLEL_BYTES
+    workers = min(len(every_file), processors()) if large else 1
+    # The children need what took this process seconds to import; no thread of ours is running yet.
+    with (
+        progress.counting(rows, "rows", "computing statistics"),
+        forked(workers, "computes statistics") as pool,
+    ):
+        if pool is None:
             return {split: compute(paths, progress.advance, schema) for split, paths in files.items()}
-        # Forked, since the children need what took this process seconds to import; no thread of ours is running yet.
-        with ProcessPoolExecutor(workers, get_context("fork"), die_with_parent) as pool:
-            try:
-                packed = schema.SerializeToString() if schema else b""
-                collected = pool.map(collect_packed, every_file, itertools.repeat(packed))
-                return {
-                    split: merged(paths, itertools.islice(collected, len(paths)), schema)
-                    for split, paths in files.items()
-                }
-            except BrokenProcessPool:
-                raise TransientError(
-                    "a process that computes statistics was killed, most likely for memory; give the stage more of it"
-                ) from None
-            finally:
-                # One damaged file is enough.
-                pool.shutdown(cancel_futures=True)
+        packed = schema.SerializeToString() if schema else b""
+        collected = pool.map(collect_packed, every_file, itertools.repeat(packed))
+        return {split: merged(paths, itertools.islice(collected, len(paths)), schema) for split, paths in files.items()}
 
 
 def collect_packed(file: Path, schema: bytes) -> bytes:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import tensorflow as tf
@@ -75,30 +75,33 @@ class _Graph:
         return [examples.canonical(record)[0] for record in self._encoder.encode(rows)]
 
 
-def transform_shard(shard: Shard, graph: str, schema: bytes) -> None:
+def transform_shard(shard: Shard, graph: str, schema: bytes, *, threads: bool = True) -> None:
     """Transforms one file.
 
     Args:
       shard: the files.
       graph: folder of the transform graph.
       schema: serialised schema of the raw features.
+      threads: whether reading, graph, encoding and compression have one each; not where each processor has a process.
 
     Raises:
       InputError: the file is corrupt or contradicts the schema, or the transformation fails on a row.
     """
     loaded, not_finite, done = _load(graph, schema), NotFinite(), 0
+    beside: Callable[[Iterator[Any]], Iterator[Any]] = ahead if threads else iter
     with tfrecord.Writer(Path(shard.target)) as writer:
-        transformed = ahead(_transformed(shard, loaded, schema))
-        for rows, framed in ahead(_encoded(transformed, shard.source, loaded, not_finite)):
+        records = beside(read_canonical(shard.source, shard.are_canonical))
+        transformed = beside(_transformed(records, shard.source, loaded, schema))
+        for rows, framed in beside(_encoded(transformed, shard.source, loaded, not_finite)):
             writer.append(framed)
             done += rows
             advance(rows)
     Path(shard.counts_file).write_text(json.dumps({"rows": done, "not_finite": not_finite}))
 
 
-def _transformed(shard: Shard, graph: _Graph, schema: bytes) -> Iterator[pa.RecordBatch]:
-    path, done = shard.source, 0
-    for records in ahead(read_canonical(path, shard.are_canonical)):
+def _transformed(batches: Iterator[list[bytes]], path: str, graph: _Graph, schema: bytes) -> Iterator[pa.RecordBatch]:
+    done = 0
+    for records in batches:
         with _named(path, done, len(records)):
             try:
                 yield graph.transform(records)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 from collections.abc import Iterator
+from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ os.environ["TF_USE_LEGACY_KERAS"] = "0"
 
 import apache_beam as beam
 import pyarrow as pa
+import tensorflow as tf
 import tensorflow_transform as tft
 import tensorflow_transform.beam as tft_beam
 
@@ -20,6 +23,7 @@ from components.runtime.data import tfmd, tfrecord
 from components.runtime.data.beam import data_files, pipeline
 from components.runtime.data.storage import shown
 from components.runtime.errors import InputError
+from components.runtime.launch.forked import forked, processors
 from components.runtime.stage import progress
 from components.runtime.stage.artifacts import InputArtifact, OutputArtifact, remove
 from components.transform.apply import Shard, transform_shard
@@ -27,11 +31,13 @@ from components.transform.faults import users_fault
 from components.transform.finite import NotFinite, told
 from components.transform.page import page
 from components.transform.preprocessing import Preprocessing
-from components.transform.reading import adapter_config, feature_spec, read_batches, types_of
+from components.transform.reading import adapter_config, feature_spec, read_batches, reading_by, types_of
 from components.transform.vocabulary import count_by_batch
 
 ANALYSED_SPLIT = "train"
 FILE = "transformed_examples"
+PARALLEL_BYTES = 16 << 20
+"""Size of all files from which on processes gain more than they cost, each of which loads the graph."""
 _NAMED = 5
 
 
@@ -49,29 +55,36 @@ def transform_dataset(
 ) -> None:
     """Does the work of the stage; arguments and errors are those of `components.transform.transform`."""
     os.environ["TF_USE_LEGACY_KERAS"] = "0"
-    preprocessing = Preprocessing(module_file, custom_config)
-    serialised = tfmd.read_schema_artifact(schema).SerializeToString(deterministic=True)
-    if not feature_spec(serialised):
-        raise InputError(
-            f"{schema.path / tfmd.SCHEMA_FILE}: no features to transform, for those whose lifecycle_stage is "
-            "DEPRECATED, DISABLED or PLANNED do not count; change the schema"
-        )
-    train_files = data_files(examples.split(ANALYSED_SPLIT))
-    if all(next(tfrecord.read(Path(file)), None) is None for file in train_files):
-        raise InputError(f"{examples.split(ANALYSED_SPLIT)}: no rows to learn from; change the splits of ingest")
-
     graph = transform_graph.directory()
     work = graph / ".work"
     work.mkdir()
-    if beam_options:
-        preprocessing.put(work / "module")
-    with progress.counting(examples.rows(ANALYSED_SPLIT), "rows", f"analysing {ANALYSED_SPLIT}", repeats=True):
-        analyse(train_files, preprocessing, serialised, graph, work, beam_options, _are_canonical(examples))
-    raw_metadata = graph / tft.TFTransformOutput.RAW_METADATA_DIR
-    raw_metadata.mkdir()
-    shutil.copyfile(schema.path / tfmd.SCHEMA_FILE, raw_metadata / tfmd.SCHEMA_FILE)
-
-    rows, found = apply(examples, transformed_examples, serialised, graph, work, beam_options)
+    shards = _shards(examples, transformed_examples, work)
+    transforming = progress.counting(examples.rows(), "rows", "transforming")
+    # Before the user's module is loaded and TensorFlow works here.
+    with forked(_processes(shards, beam_options), "transforms rows", functools.partial(_begin, transforming)) as pool:
+        preprocessing = Preprocessing(module_file, custom_config)
+        serialised = tfmd.read_schema_artifact(schema).SerializeToString(deterministic=True)
+        if not feature_spec(serialised):
+            raise InputError(
+                f"{schema.path / tfmd.SCHEMA_FILE}: no features to transform, for those whose lifecycle_stage is "
+                "DEPRECATED, DISABLED or PLANNED do not count; change the schema"
+            )
+        train_files = data_files(examples.split(ANALYSED_SPLIT))
+        if all(next(tfrecord.read(Path(file)), None) is None for file in train_files):
+            raise InputError(f"{examples.split(ANALYSED_SPLIT)}: no rows to learn from; change the splits of ingest")
+        if beam_options:
+            preprocessing.put(work / "module")
+        with (
+            progress.counting(examples.rows(ANALYSED_SPLIT), "rows", f"analysing {ANALYSED_SPLIT}", repeats=True),
+            reading_by(pool, train_files),
+        ):
+            analyse(train_files, preprocessing, serialised, graph, work, beam_options, _are_canonical(examples))
+        raw_metadata = graph / tft.TFTransformOutput.RAW_METADATA_DIR
+        raw_metadata.mkdir()
+        shutil.copyfile(schema.path / tfmd.SCHEMA_FILE, raw_metadata / tfmd.SCHEMA_FILE)
+        with transforming:
+            apply(shards, str(graph), serialised, beam_options, pool)
+    rows, found = _counted(shards)
     remove(work)
     lines = told(found)
     for line in lines:
@@ -142,19 +155,18 @@ def _read(path: str, schema: bytes, names: tuple[str, ...], are_canonical: bool)
         progress.advance(batch.num_rows)
 
 
-def apply(
-    examples: InputArtifact,
-    transformed_examples: OutputArtifact,
-    schema: bytes,
-    graph: Path,
-    work: Path,
-    beam_options: list[str],
-) -> tuple[dict[str, int], dict[str, NotFinite]]:
-    """Transforms every file of every split.
+def apply(shards: list[Shard], graph: str, schema: bytes, beam_options: list[str], pool: Executor | None) -> None:
+    """Transforms every file: by Beam's workers, by those of a pool, or here."""
+    transform = functools.partial(transform_shard, graph=graph, schema=schema, threads=not pool)
+    if beam_options:
+        with pipeline(beam_options) as run:
+            _ = run | "Shards" >> beam.Create(shards, reshuffle=True) | "Transform" >> beam.Map(transform)
+    else:
+        for _ in (pool.map if pool else map)(transform, shards):
+            pass
 
-    Returns:
-      Rows, and transformed values that are not finite, by split.
-    """
+
+def _shards(examples: InputArtifact, transformed_examples: OutputArtifact, work: Path) -> list[Shard]:
     shards = []
     for split in tfmd.split_order(examples.splits):
         files, target = data_files(examples.split(split)), transformed_examples.split(split)
@@ -162,12 +174,23 @@ def apply(
             name = f"{FILE}-{index:05d}-of-{len(files):05d}.gz"
             counts = str(work / f"{split}-{index}.counts")
             shards.append(Shard(split, source, str(target / name), counts, _are_canonical(examples)))
-    with progress.counting(examples.rows(), "rows", "transforming"), pipeline(beam_options) as run:
-        _ = (
-            run
-            | "Shards" >> beam.Create(shards, reshuffle=bool(beam_options))
-            | "Transform" >> beam.Map(transform_shard, graph=str(graph), schema=schema)
-        )
+    return shards
+
+
+def _begin(transforming: progress.counting) -> None:
+    """In each process of the pool: one thread, since there are as many processes as processors."""
+    transforming.join()
+    tf.config.threading.set_intra_op_parallelism_threads(1)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+
+
+def _processes(shards: list[Shard], beam_options: list[str]) -> int:
+    size = sum(Path(shard.source).stat().st_size for shard in shards)
+    return 1 if beam_options or size < PARALLEL_BYTES else min(len(shards), processors())
+
+
+def _counted(shards: list[Shard]) -> tuple[dict[str, int], dict[str, NotFinite]]:
+    """Rows, and transformed values that are not finite, by split."""
     rows = dict.fromkeys((shard.split for shard in shards), 0)
     found = {split: NotFinite() for split in rows}
     for shard in shards:

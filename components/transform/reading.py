@@ -10,6 +10,9 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Iterator, Mapping
+from concurrent.futures import Executor, Future
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -27,6 +30,10 @@ from components.runtime.errors import InputError
 Tensors = dict[str, tf.Tensor | tf.SparseTensor | tf.RaggedTensor]
 
 _RECORDS = tf.TensorSpec([None], tf.string)
+
+_FILES_AHEAD = 2
+_SENT_BYTES = 32 << 20
+"""Of a file that another process reads, which then sends all of it at once; a shard of taxi trips has 14 MB."""
 
 
 def parse(records: tf.Tensor, schema: bytes) -> Tensors:
@@ -110,19 +117,58 @@ def read_batches(
     path: str, schema: bytes, names: tuple[str, ...], *, are_canonical: bool = False
 ) -> Iterator[pa.RecordBatch]:
     """Reads some features of a TFRecord file, in order, as `components.runtime.data.beam.read_batches` reads all."""
-    return ahead(_batches(path, schema, names, are_canonical))
+    if _elsewhere and path in _elsewhere.files:
+        return iter(_elsewhere.read(path, schema, names, are_canonical))
+    return ahead(_batches(ahead(read_canonical(path, are_canonical)), path, schema, names))
 
 
-def _batches(path: str, schema: bytes, names: tuple[str, ...], are_canonical: bool) -> Iterator[pa.RecordBatch]:
+def _batches(
+    batches: Iterator[list[bytes]], path: str, schema: bytes, names: tuple[str, ...]
+) -> Iterator[pa.RecordBatch]:
     to_arrow = _to_arrow(schema, names)
     done = 0
-    for records in ahead(read_canonical(path, are_canonical)):
+    for records in batches:
         try:
             yield to_arrow(records)
         except tf.errors.OpError:
             check_fits(path, done, records, schema)
             raise
         done += len(records)
+
+
+class _Elsewhere:
+    """Files that processes read ahead, whole, while Beam's only thread works on the one before."""
+
+    def __init__(self, pool: Executor, files: list[str]) -> None:
+        self.files = files
+        self._pool = pool
+        self._ahead: dict[str, Future[list[pa.RecordBatch]]] = {}
+
+    def read(self, path: str, *how: Any) -> list[pa.RecordBatch]:
+        first = self.files.index(path)
+        for each in self.files[first : first + 1 + _FILES_AHEAD]:
+            if each not in self._ahead:
+                self._ahead[each] = self._pool.submit(_whole, each, *how)
+        return self._ahead.pop(path).result()
+
+
+_elsewhere: _Elsewhere | None = None
+
+
+@contextmanager
+def reading_by(pool: Executor | None, files: list[str]) -> Iterator[None]:
+    """Has `read_batches` read small files by the processes of a pool, in this order; others, or with none, here."""
+    global _elsewhere
+    small = [file for file in files if Path(file).stat().st_size <= _SENT_BYTES]
+    _elsewhere = _Elsewhere(pool, small) if pool else None
+    try:
+        yield
+    finally:
+        _elsewhere = None
+
+
+def _whole(path: str, schema: bytes, names: tuple[str, ...], are_canonical: bool) -> list[pa.RecordBatch]:
+    return list(_batches(read_canonical(path, are_canonical), path, schema, names))
 
 
 @functools.lru_cache(maxsize=1)

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import functools
-import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Self
 
-from components.ingest.encoding import Encoded
+from components.ingest.encoding import ENCODES, Encoded
 from components.ingest.images.encoding import EncodedImages, encode_images, read_images
 from components.ingest.images.faults import Faults
 from components.ingest.images.layouts import ImageFiles, find_images
 from components.ingest.images.settings import ImageSettings
-from components.ingest.processes import mapped
 from components.ingest.sources import FORMATS, IMAGES, NoFiles, Sources, find, is_image_name
 from components.ingest.splits import Splits
 from components.runtime.data.spans import Chosen
 from components.runtime.errors import InputError
+from components.runtime.launch.forked import mapped, processors
 from components.runtime.stage.progress import report
 
 NO_COMPRESSION = 0
@@ -94,8 +93,8 @@ class ImageIngestion:
             mask_values=self._settings.mask_values,
             measures=self._settings.measures,
         )
-        processes = os.cpu_count() or 1 if len(self._found.images) >= _WORTH_PROCESSES else 0
-        with mapped(encode, read_images(self._found.images, self._faults), processes=processes) as parts:
+        processes = processors() if len(self._found.images) >= _WORTH_PROCESSES else 1
+        with mapped(encode, read_images(self._found.images, self._faults), processes, ENCODES) as parts:
             yield self._noted(parts)
 
     @property

@@ -9,8 +9,7 @@ from __future__ import annotations
 import re
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -125,18 +124,44 @@ def _interval(now: float) -> float:
     return min(max(_INTERVAL_SECONDS, age * _PART_OF_TIME), _LONGEST_INTERVAL_SECONDS)
 
 
-class _Tally:
-    """What several processes do together: those that are forked while it lasts count into the same memory."""
+class counting:
+    """Lets `advance` count while the context is entered, in processes too that were forked since this was made."""
 
-    def __init__(self, total: int | None, unit: str, text: str, *, repeats: bool) -> None:
+    def __init__(self, total: int | None, unit: str, text: str, *, repeats: bool = False) -> None:
+        """Tells nothing yet.
+
+        Args:
+          total: how many units there are; None or 0 where that is not known.
+          unit: as of `count`.
+          text: as of `count`.
+          repeats: whether all of it may be done several times, nobody knows how often: beyond the total a new pass
+            begins.
+        """
         from multiprocessing import get_context
 
         context: Any = get_context("fork")
         self._total, self._unit, self._text, self._repeats = total or None, unit, text, repeats
         self._done = context.Value("q", 0)
         self._told = context.Value("d", 0.0)
+        self._outer: counting | None = None
+
+    def __enter__(self) -> None:
+        self.join()
+        self._tell()
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        global _counting
+        _counting = self._outer
+        if kind is None:
+            self._tell()
+
+    def join(self) -> None:
+        """Counts from now on what is done in this process: one that was forked, in which nothing is entered."""
+        global _counting
+        self._outer, _counting = _counting, self
 
     def add(self, number: int) -> None:
+        """Counts, and tells it now and then."""
         with self._done.get_lock():
             self._done.value += number
             now = time.monotonic()
@@ -144,9 +169,9 @@ class _Tally:
                 return
             self._told.value = now
             done = self._done.value
-        self.tell(done)
+        self._tell(done)
 
-    def tell(self, done: int | None = None) -> None:
+    def _tell(self, done: int | None = None) -> None:
         done = self._done.value if done is None else done
         total, text = self._total, self._text
         if total and done > total:
@@ -159,27 +184,7 @@ class _Tally:
         count(done, total, self._unit, text, force=True)
 
 
-_tally: _Tally | None = None
-
-
-@contextmanager
-def counting(total: int | None, unit: str, text: str, *, repeats: bool = False) -> Iterator[None]:
-    """Lets `advance` count while the context is entered, also in processes that are forked meanwhile.
-
-    Args:
-      total: how many units there are; None or 0 where that is not known.
-      unit: as of `count`.
-      text: as of `count`.
-      repeats: whether all of it may be done several times, nobody knows how often: beyond the total a new pass begins.
-    """
-    global _tally
-    outer, _tally = _tally, _Tally(total, unit, text, repeats=repeats)
-    try:
-        _tally.tell()
-        yield
-        _tally.tell()
-    finally:
-        _tally = outer
+_counting: counting | None = None
 
 
 def advance(number: int = 1) -> None:
@@ -187,8 +192,8 @@ def advance(number: int = 1) -> None:
 
     Where nobody is counting nothing happens.
     """
-    if _tally:
-        _tally.add(number)
+    if _counting:
+        _counting.add(number)
     elif metrics := sys.modules.get("apache_beam.metrics.metric"):
         # (Outside of a pipeline it counts nothing.)
         metrics.Metrics.counter(*COUNTER).inc(number)

@@ -14,6 +14,7 @@ from components.ingest.sources import SourceFile
 from components.ingest.tables import columns
 from components.ingest.tables.columns import Kind
 from components.ingest.tables.csv import faults
+from components.ingest.tables.csv.arrow_reader import read_batches
 from components.ingest.tables.csv.header import Header
 from components.ingest.tables.csv.options import CsvOptions
 from components.ingest.tables.csv.text import open_text
@@ -197,7 +198,7 @@ class CsvTable:
         with open_text(file, options.encoding) as stream:
             last = None
             try:
-                reader = arrow_csv.open_csv(
+                batches = read_batches(
                     stream,
                     read_options=arrow_csv.ReadOptions(
                         block_size=block,
@@ -211,7 +212,7 @@ class CsvTable:
                         strings_can_be_null=True,
                     ),
                 )
-                for batch in reader:
+                for batch in batches:
                     if batch.num_rows:
                         last = batch
                         yield batch

@@ -18,7 +18,7 @@ from tensorflow_model_analysis import constants
 from tensorflow_model_analysis.proto import config_pb2
 from tensorflow_model_analysis.slicer import slicer_lib
 
-from components.runtime.data.ahead import ahead
+from components.runtime.data.ahead import in_order
 from components.runtime.errors import InputError
 from components.runtime.evaluation.computation import fitting
 from components.runtime.evaluation.computation.counts import SliceKey
@@ -51,6 +51,9 @@ class Batch:
 class Answering(Protocol):
     """What an evaluation asks of a model, whatever form that has."""
 
+    threads: int
+    """From how many threads it may be asked at a time."""
+
     def __call__(self, examples: tf.Tensor) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
         """Labels, predictions, and all transformed features of serialised tf.Examples."""
 
@@ -60,6 +63,9 @@ class Answering(Protocol):
 
 class Model:
     """A loaded SavedModel of which the signatures are fed with serialised tf.Examples."""
+
+    threads = 2
+    """More gain nothing beside TensorFlow's own: Python's lock is between them."""
 
     def __init__(self, folder: Path, spec: config_pb2.ModelSpec) -> None:
         """Loads the model.
@@ -71,7 +77,6 @@ class Model:
         self.folder = folder
         self._loaded = _loaded(str(folder))
         self._spec = spec
-        self._beside = ThreadPoolExecutor(1)
 
     def labels(self, examples: tf.Tensor) -> np.ndarray:
         """The labels alone."""
@@ -83,12 +88,10 @@ class Model:
 
     def __call__(self, examples: tf.Tensor) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
         """Returns labels, predictions, and all transformed features."""
-        # Beside the others: each signature parses the examples by itself, for half of its time on one core.
-        answered = self._beside.submit(self._call, self._spec.signature_name, examples)
         transformed: dict[str, np.ndarray] = {}
         for name in self._spec.preprocessing_function_names:
             transformed |= self._call(name, examples)
-        outputs = answered.result()
+        outputs = self._call(self._spec.signature_name, examples)
         key = self._spec.prediction_key if len(outputs) > 1 else next(iter(outputs))
         return transformed[self._spec.label_key], outputs[key], transformed
 
@@ -182,18 +185,18 @@ class Slicer:
 
 def read(files: Iterable[str], models: Mapping[str, Answering], slicer: Slicer) -> Iterator[Batch]:
     """Yields the examples of gzip TFRecords in their order, in batches that a model on one machine can hold."""
-    for examples, results in ahead(_answered(files, models)):
+
+    def answered(examples: tf.Tensor) -> Batch:
+        results = {name: answers(name, model, examples) for name, model in models.items()}
         # Of the candidate's features alone: a slice must hold the same examples for both models.
         slices = slicer(examples, [results[candidate_name(results)][2]])
         labels = {name: result[0] for name, result in results.items()}
-        yield Batch(labels, {name: result[1] for name, result in results.items()}, slices)
+        return Batch(labels, {name: result[1] for name, result in results.items()}, slices)
 
-
-def _answered(
-    files: Iterable[str], models: Mapping[str, Answering]
-) -> Iterator[tuple[tf.Tensor, dict[str, tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]]]]:
-    for examples in serialised(files, models.values()):
-        yield examples, {name: answers(name, model, examples) for name, model in models.items()}
+    # A signature parses the examples for half of its time on one core: beside that of the batch before.
+    threads = min(model.threads for model in models.values())
+    with ThreadPoolExecutor(threads) as pool:
+        yield from in_order(pool, answered, serialised(files, models.values()), threads + 1)
 
 
 def answers(name: str, model: Answering, examples: tf.Tensor) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:

@@ -231,6 +231,8 @@ def test_metric_of_the_users_own_beside_the_configuration(
 class _Bucketed:
     """Stands for a loaded model: labels, predictions and a feature to slice by."""
 
+    threads = 2
+
     def __init__(self, bucket: int) -> None:
         self._bucket = bucket
 
