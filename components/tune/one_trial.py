@@ -1,7 +1,8 @@
 """One trial with values that somebody else has chosen, Katib: `python -m components.tune.one_trial`.
 
 Its executor input is that of the stage, without artifacts to make, and with `values`. What came of it is a line on
-standard output, `METRIC=NUMBER`, which Katib's collector of metrics reads there (`./millrace katib export`).
+standard output, `TIME METRIC=NUMBER`, which Katib's collector of metrics reads there (`./millrace katib export`). Its
+time makes it the latest, whatever else the user's function has printed in that form.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import re
 import sys
 import tempfile
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +84,7 @@ def one_trial(
     if desk.score is None or not math.isfinite(desk.score):
         raise InputError(f"the trial failed: {desk.made.message or f'{name} is {desk.score}'}")
     # (No line of `progress`: Katib reads it, and takes what is before `=` for the metric's name.)
-    sys.stdout.write(f"{metric_name(name)}={desk.score!r}\n")
+    sys.stdout.write(f"{datetime.now(UTC).isoformat()} {metric_name(name)}={desk.score!r}\n")
     sys.stdout.flush()
 
 

@@ -57,7 +57,7 @@ def export(
     """Write the search of a model's stage tune as an Experiment of Katib, with trials in pods of that stage.
 
     MODEL is a folder of models/ by its name, or a folder anywhere by its path. The search space, the objective and the
-    data are those of a run that has tuned; --root is its pipeline root.
+    data are those of a run that has tuned, all else is what the settings say now; --root is that run's pipeline root.
     """
     [made] = compiled(model, module, models, launched=True, begins=False, verb="export")
 
@@ -87,8 +87,10 @@ def export(
         output.warn(warning)
     if tuned.tuner not in experiments.ALGORITHMS:
         output.warn(f"warning: Katib has no search such as {tuned.tuner}: the Experiment is a random one")
-    if tuned.parameters["max_minutes"]:
+    if experiments.asked_for(tasks[task], tuned)["max_minutes"]:
         output.warn("warning: Katib knows no limit of time: max_minutes is not in the Experiment")
+    if "maxTrialCount" not in document["spec"]:
+        output.warn("warning: the Experiment has no end: max_trials is 0; set it, or delete the Experiment in time")
     file = place or in_checkout("build") / f"{made.name}.katib.yaml"
     write({file: yaml.safe_dump(document, sort_keys=False, width=120)})
     return Result({"experiment": target.name, "files": [file]}, str(file), [file])

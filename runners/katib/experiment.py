@@ -17,21 +17,25 @@ from components.runtime.module_file import workers
 from components.runtime.stage.executor import EXECUTOR_INPUT_OPTION
 from runners.compiled.pod_security import CONTAINER_SECURITY, POD_SECURITY
 from runners.compiled.pods import SCRATCH, VOLUME, Pod
-from runners.compiled.tasks import TaskSpec
+from runners.compiled.tasks import Constant, TaskSpec, task_parameters
 from runners.katib import search_space
 
 CONTAINER = "trial"
 ALGORITHMS = {
     "RandomSearch": "random",
-    "BayesianOptimization": "bayesianoptimization",
+    "BayesianOptimization": "multivariate-tpe",
     "GridSearch": "grid",
 }
-"""Katib's names by the kinds of Keras Tuner."""
+"""Katib's names by the kinds of Keras Tuner. All of them take a seed.
 
-_SEEDED = ("random", "bayesianoptimization")
+Of the others that learn from earlier trials, `bayesianoptimization` draws every number with fractions on a logarithmic
+scale (and ends where one may be 0), and `tpe` gives trials that run beside each other the same values.
+"""
+
 _MODULE = "components.tune.one_trial"
 _NAME = re.compile(r"[a-z]([-a-z0-9]{0,38}[a-z0-9])?")
 _METRIC = re.compile(r"[^\w-]+", re.ASCII)
+_PARAMETER = "${trialParameters."
 _OF_THE_SEARCH = ("max_trials", "max_minutes")
 _OF_THE_POD = ("fsGroup", "fsGroupChangePolicy")
 """What a container cannot say for itself."""
@@ -42,7 +46,7 @@ class Tuned:
     """What an execution of tune says of the search.
 
     Attributes:
-      parameters: that the stage was given.
+      parameters: that the stage was given in that run.
       inputs: places of its artifacts, relative to the pipeline root.
       space: of `HyperParameters.get_config()`.
       objective: name of what is optimised.
@@ -101,28 +105,38 @@ def experiment(task: TaskSpec, config: Mapping[str, Any], tuned: Tuned, place: P
         raise InputError(
             f"task {task.name}: cluster.fuse puts it into the pod {task.fused.name!r} with others; take it out there"
         )
-    parameters = search_space.parameters(tuned.space)
+    grid = tuned.algorithm == "grid"
+    parameters = search_space.parameters(tuned.space, grid=grid)
     # Names of hyperparameters may have any letters; those of a template's may not.
     own = {each["name"]: f"h{number}" for number, each in enumerate(parameters, 1)}
-    given = workers.options(tuned.parameters.get("custom_config", {}), "tune")
-    trials = int(tuned.parameters["max_trials"])
-    algorithm: dict[str, Any] = {"algorithmName": tuned.algorithm}
-    if tuned.algorithm in _SEEDED:
-        seed = str(int(tuned.parameters["seed"]))
-        algorithm["algorithmSettings"] = [{"name": "random_state", "value": seed}]
+    asked = asked_for(task, tuned)
+    given = workers.options(asked["custom_config"], "tune")
+    trials = asked["max_trials"]
+    if grid:
+        # Katib refuses to begin a grid that is asked for more.
+        most = search_space.combinations(parameters)
+        trials = min(trials or most, most)
+    metric = _METRIC.sub("_", tuned.objective)
     spec: dict[str, Any] = {
         "objective": {
             "type": "maximize" if tuned.direction == "max" else "minimize",
-            "objectiveMetricName": _METRIC.sub("_", tuned.objective),
+            "objectiveMetricName": metric,
+            # The score is what a trial says last. Without this it is the best of what the user's function may print.
+            "metricStrategies": [{"name": metric, "value": "latest"}],
         },
-        "algorithm": algorithm,
+        "algorithm": {
+            "algorithmName": tuned.algorithm,
+            "algorithmSettings": [{"name": "random_state", "value": str(asked["seed"])}],
+        },
         "parallelTrialCount": min(given.workers, trials or given.workers),
         "parameters": parameters,
         "metricsCollectorSpec": {"collector": {"kind": "StdOut"}},
         "trialTemplate": {
             "primaryContainerName": CONTAINER,
+            # Otherwise the log of a failed trial, which says why, goes with its pod.
+            "retain": True,
             "trialParameters": [{"name": short, "description": name, "reference": name} for name, short in own.items()],
-            "trialSpec": _job(task, config, _command(tuned, place, own), place),
+            "trialSpec": _job(task, config, _command(asked, tuned.inputs, place, own), place),
         },
     }
     if trials:
@@ -132,10 +146,16 @@ def experiment(task: TaskSpec, config: Mapping[str, Any], tuned: Tuned, place: P
     return {"apiVersion": "kubeflow.org/v1beta1", "kind": "Experiment", "metadata": metadata, "spec": spec}
 
 
-def _command(tuned: Tuned, place: Place, own: Mapping[str, str]) -> str:
+def asked_for(task: TaskSpec, tuned: Tuned) -> dict[str, Any]:
+    """What the search is asked for: what the settings say, and what a parameter of the pipeline was in the run."""
+    constants = {name: source.value for name, source in task.parameters.items() if isinstance(source, Constant)}
+    return task_parameters(task, tuned.parameters | constants)
+
+
+def _command(asked: Mapping[str, Any], inputs: Mapping[str, str], place: Place, own: Mapping[str, str]) -> str:
     """The line of a shell that runs a trial: Katib makes one of whatever it is given, without quoting."""
-    values = {name: f"${{trialParameters.{short}}}" for name, short in own.items()}
-    said = {name: value for name, value in tuned.parameters.items() if name not in _OF_THE_SEARCH}
+    values = {name: f"{_PARAMETER}{short}}}" for name, short in own.items()}
+    said = {name: value for name, value in asked.items() if name not in _OF_THE_SEARCH}
     said["custom_config"] = {
         name: value for name, value in said.get("custom_config", {}).items() if name != workers.KEY
     }
@@ -144,12 +164,14 @@ def _command(tuned: Tuned, place: Place, own: Mapping[str, str]) -> str:
             "parameterValues": said | {"values": values},
             "artifacts": {
                 name: {"artifacts": [{"name": name, "uri": uri if "://" in uri else f"{place.mount_path}/{uri}"}]}
-                for name, uri in tuned.inputs.items()
+                for name, uri in inputs.items()
             },
         },
         "outputs": {"outputFile": "/tmp/executor_output.json"},
     }
-    return f"python -m {_MODULE} {EXECUTOR_INPUT_OPTION} {shlex.quote(json.dumps(executor_input))}"
+    # Kubernetes puts variables in place of $(NAME) in a container's arguments; $$ is a $.
+    text = json.dumps(executor_input).replace("$", "$$").replace(f"${_PARAMETER}", _PARAMETER)
+    return f"python -m {_MODULE} {EXECUTOR_INPUT_OPTION} {shlex.quote(text)}"
 
 
 def _job(task: TaskSpec, config: Mapping[str, Any], command: str, place: Place) -> dict[str, Any]:

@@ -87,4 +87,4 @@ def test_a_trial_of_an_exported_experiment_scores_as_that_of_the_stage(tuned: Tu
         timeout=300,
     )
     assert ran.returncode == 0, ran.stderr[-3000:]
-    assert ran.stdout.splitlines()[-1] == f"val_auc={trial['score']!r}"
+    assert ran.stdout.splitlines()[-1].split(" ")[1] == f"val_auc={trial['score']!r}"

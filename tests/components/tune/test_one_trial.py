@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,9 @@ def test_it_scores_as_the_trial_of_a_search(
     capsys.readouterr()
     values = {name: str(value) for name, value in row["values"].items() if name != "fixed"}
     tried(tmp_path / "one", prepared, module, values)
-    assert capsys.readouterr().out.splitlines()[-1] == f"val_loss={row['score']!r}"
+    when, _, said = capsys.readouterr().out.splitlines()[-1].partition(" ")
+    assert said == f"val_loss={row['score']!r}"
+    assert 0 <= (datetime.now(UTC) - datetime.fromisoformat(when)).total_seconds() < 60
     with pytest.raises(InputError, match="the hyperparameter wide cannot be 'maybe'"):
         tried(tmp_path / "one", prepared, module, values | {"wide": "maybe"})
     with pytest.raises(InputError, match="no hyperparameter 'width'; tuner_fn makes fixed, kind, layers, rate, wide"):
@@ -64,10 +67,10 @@ def test_it_scores_as_the_trial_of_a_search(
         tried(tmp_path / "one", prepared, module, values | {"rate": "1e30"})
 
 
-def parameters(declare: Any) -> list[dict[str, Any]]:
+def parameters(declare: Any, *, grid: bool = False) -> list[dict[str, Any]]:
     space = keras_tuner.HyperParameters()
     declare(space)
-    return search_space.parameters(space.get_config()["space"])
+    return search_space.parameters(space.get_config()["space"], grid=grid)
 
 
 def test_every_kind_of_hyperparameter_has_a_word_of_katib() -> None:
@@ -95,6 +98,35 @@ def test_every_kind_of_hyperparameter_has_a_word_of_katib() -> None:
         "activation": ("categorical", {"list": ["relu", "tanh"]}),
         "norm": ("categorical", {"list": ["True", "False"]}),
     }
+
+
+def test_a_grid_has_the_values_of_keras_tuners() -> None:
+    def declare(hp: keras_tuner.HyperParameters) -> None:
+        hp.Float("rate", 1e-4, 0.1, sampling="log", default=0.001)
+        hp.Float("dropout", 0.0, 0.5)
+        hp.Float("decay", 0.0, 0.3, step=0.1)
+        hp.Int("width", 1, 100, sampling="log")
+        hp.Int("units", 8, 34, step=8, default=20)
+        hp.Int("layers", 1, 3)
+        hp.Choice("activation", ["relu", "tanh"])
+        hp.Boolean("norm")
+
+    space = keras_tuner.HyperParameters()
+    declare(space)
+    made = parameters(declare, grid=True)
+    count = 1
+    for each, hp in zip(made, space.space, strict=True):
+        theirs = sorted({hp.default, *hp.values})
+        count *= len(theirs)
+        if each["name"] == "layers":
+            assert each["feasibleSpace"] == {"min": "1", "max": "3"}
+            continue
+        ours = each["feasibleSpace"]["list"]
+        numbers = each["parameterType"] == "discrete"
+        assert (
+            [float(text) for text in ours] == pytest.approx(theirs) if numbers else set(ours) == set(map(str, theirs))
+        )
+    assert search_space.combinations(made) == count
 
 
 @pytest.mark.parametrize(

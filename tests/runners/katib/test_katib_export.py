@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,15 +24,19 @@ from tests.runners.compiled_models import digest, model
 from tests.support import ROOT
 
 FLOAT = {"name": "learning rate", "min_value": 1e-4, "max_value": 0.1, "step": None, "sampling": "log"}
+SETTINGS = Tune(
+    train_steps=20, eval_steps=5, seed=7, custom_config={"batch_size": 64}, max_trials=12, max_minutes=0, workers=4
+)
 TUNED = Tuned(
+    # Of a run that looked at the space only: the search is what the settings say.
     parameters={
         "module_file": "models/taxi/model.py",
-        "train_steps": 20,
-        "eval_steps": 5,
-        "seed": 7,
-        "custom_config": {"batch_size": 64, "execution": {"workers": 4}},
-        "max_trials": 12,
-        "max_minutes": 0,
+        "train_steps": 1,
+        "eval_steps": 1,
+        "seed": 1,
+        "custom_config": {},
+        "max_trials": 1,
+        "max_minutes": 5.0,
     },
     inputs={
         "transformed_examples": "artifacts/taxi/transform/1/transformed_examples",
@@ -46,8 +51,8 @@ TUNED = Tuned(
 PLACE = Place("taxi-tune", "rides", "work", "/millrace")
 
 
-def made(tuned: Tuned = TUNED, place: Place = PLACE) -> dict[str, Any]:
-    settings = load("taxi").model_copy(update={"tune": Tune()})
+def made(tuned: Tuned = TUNED, place: Place = PLACE, said: Tune = SETTINGS) -> dict[str, Any]:
+    settings = load("taxi").model_copy(update={"tune": said})
     ir, platform = documents(compile_pipeline(settings, digest))
     task = read(ir).tasks["tune"]
     return experiment(task, read_platform(platform, "Katib")[0].get(task.executor, {}), tuned, place)
@@ -60,7 +65,11 @@ def test_an_experiment_says_what_the_settings_and_the_search_space_say() -> None
     spec = document["spec"]
     template = spec.pop("trialTemplate")
     assert spec == {
-        "objective": {"type": "maximize", "objectiveMetricName": "val_auc"},
+        "objective": {
+            "type": "maximize",
+            "objectiveMetricName": "val_auc",
+            "metricStrategies": [{"name": "val_auc", "value": "latest"}],
+        },
         "algorithm": {
             "algorithmName": "random",
             "algorithmSettings": [{"name": "random_state", "value": "7"}],
@@ -78,6 +87,8 @@ def test_an_experiment_says_what_the_settings_and_the_search_space_say() -> None
         "metricsCollectorSpec": {"collector": {"kind": "StdOut"}},
     }
     assert template["trialParameters"] == [{"name": "h1", "description": "learning rate", "reference": "learning rate"}]
+    # Katib takes the pod of a trial that has ended away, with the log that says why it failed.
+    assert template["retain"] is True
     job = template["trialSpec"]
     assert schema_errors(job) == []
     assert pod_security_errors(job["spec"]["template"]["spec"]) == []
@@ -102,6 +113,53 @@ def test_an_experiment_says_what_the_settings_and_the_search_space_say() -> None
     }
     places = {name: entry["artifacts"][0]["uri"] for name, entry in given["artifacts"].items()}
     assert places == {name: f"/millrace/{uri}" for name, uri in TUNED.inputs.items()}
+
+
+def test_a_grid_ends_with_its_last_combination_and_lists_every_value() -> None:
+    """Katib's grid (optuna) takes no number without a step, and is not begun for more trials than combinations."""
+    layers = {"name": "layers", "min_value": 1, "max_value": 3, "step": 1, "sampling": "linear"}
+    space = [
+        {"class_name": "Float", "config": FLOAT | {"default": 0.001}},
+        {"class_name": "Int", "config": layers},
+        {"class_name": "Boolean", "config": {"name": "wide"}},
+    ]
+    grid = replace(TUNED, space=space, tuner="GridSearch")
+    for asked, trials in ((12, 12), (100, 66), (0, 66)):
+        spec = made(grid, said=SETTINGS.model_copy(update={"max_trials": asked}))["spec"]
+        assert (spec["algorithm"]["algorithmName"], spec["maxTrialCount"]) == ("grid", trials)
+    rate, whole, _ = (each["feasibleSpace"] for each in spec["parameters"])
+    assert (len(rate["list"]), "0.001" in rate["list"], whole) == (11, True, {"min": "1", "max": "3"})
+
+
+def test_a_search_that_learns_keeps_the_scale_of_its_numbers() -> None:
+    """Katib's bayesianoptimization takes every number with fractions for one on a logarithmic scale, and ends at 0."""
+    dropout = FLOAT | {"name": "dropout", "min_value": 0.0, "max_value": 0.5, "sampling": "linear"}
+    spec = made(replace(TUNED, space=[{"class_name": "Float", "config": dropout}], tuner="BayesianOptimization"))[
+        "spec"
+    ]
+    assert spec["algorithm"] == {
+        "algorithmName": "multivariate-tpe",
+        "algorithmSettings": [{"name": "random_state", "value": "7"}],
+    }
+    assert spec["parameters"][0]["feasibleSpace"] == {"min": "0", "max": "0.5"}
+
+
+def test_kubernetes_puts_no_variables_into_what_a_trial_is_given() -> None:
+    odd = {"odd": "$(HOME) costs $$2"}
+    pod = made(said=SETTINGS.model_copy(update={"custom_config": odd}))["spec"]["trialTemplate"]["trialSpec"]["spec"]
+    line = pod["template"]["spec"]["containers"][0]["args"][0]
+    assert "${trialParameters.h1}" in line
+    # As Kubernetes does with arguments, but for $(NAME), of which there has to be none.
+    text = shlex.split(line.replace("$$", "\0"))[4]
+    assert "$(" not in text
+    assert json.loads(text.replace("\0", "$"))["inputs"]["parameterValues"]["custom_config"] == odd
+
+
+def test_a_search_without_a_number_of_trials_has_no_end() -> None:
+    spec = made(said=SETTINGS.model_copy(update={"max_trials": 0}))["spec"]
+    assert "maxTrialCount" not in spec
+    assert "maxFailedTrialCount" not in spec
+    assert spec["parallelTrialCount"] == 4
 
 
 def test_what_katib_would_not_take_is_refused() -> None:
