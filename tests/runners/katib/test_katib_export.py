@@ -12,13 +12,13 @@ import pytest
 
 from components.runtime.errors import InputError
 from runners.commands.compile import compile_pipeline
-from runners.compiled.ir import documents, read
+from runners.compiled import ir
 from runners.compiled.pipelines import Images
 from runners.compiled.platform_spec import read_platform
 from runners.katib.experiment import Place, Tuned, experiment
 from runners.settings.model import load
 from runners.settings.stages import Tune
-from tests.manifest_support import pod_security_errors, schema_errors
+from tests.manifest_support import MANIFESTS, documents, pod_security_errors, schema_errors
 from tests.runners.cluster_support import call
 from tests.runners.compiled_models import digest, model
 from tests.support import ROOT
@@ -50,11 +50,58 @@ TUNED = Tuned(
 )
 PLACE = Place("taxi-tune", "rides", "work", "/millrace")
 
+LIST = {"name": {}, "value": {}}
+KATIB: dict[str, Any] = {
+    "objective": {
+        "type": {},
+        "goal": {},
+        "objectiveMetricName": {},
+        "additionalMetricNames": {},
+        "metricStrategies": LIST,
+    },
+    "algorithm": {"algorithmName": {}, "algorithmSettings": LIST},
+    "earlyStopping": {"algorithmName": {}, "algorithmSettings": LIST},
+    "parallelTrialCount": {},
+    "maxTrialCount": {},
+    "maxFailedTrialCount": {},
+    "resumePolicy": {},
+    "parameters": {
+        "name": {},
+        "parameterType": {},
+        "feasibleSpace": {"min": {}, "max": {}, "step": {}, "list": {}, "distribution": {}},
+    },
+    "metricsCollectorSpec": {
+        "source": {"httpGet": {}, "fileSystemPath": {}, "filter": {}},
+        "collector": {"kind": {}, "customCollector": {}},
+    },
+    "trialTemplate": {
+        "retain": {},
+        "trialSpec": {},
+        "configMap": {},
+        "trialParameters": {"name": {}, "description": {}, "reference": {}},
+        "primaryPodLabels": {},
+        "primaryContainerName": {},
+        "successCondition": {},
+        "failureCondition": {},
+    },
+}
+"""The fields of an Experiment's spec in Katib 0.19.0. Its CRD has no schema: it passes over all others."""
+
+
+def unknown(content: Any, fields: dict[str, Any]) -> set[str]:
+    """The fields in content that Katib does not have."""
+    if isinstance(content, list):
+        return {name for each in content for name in unknown(each, fields)}
+    if not isinstance(content, dict) or not fields:
+        return set()
+    found = set(content) - fields.keys()
+    return found.union(*(unknown(each, fields[name]) for name, each in content.items() if name in fields))
+
 
 def made(tuned: Tuned = TUNED, place: Place = PLACE, said: Tune = SETTINGS) -> dict[str, Any]:
     settings = load("taxi").model_copy(update={"tune": said})
-    ir, platform = documents(compile_pipeline(settings, digest))
-    task = read(ir).tasks["tune"]
+    document, platform = ir.documents(compile_pipeline(settings, digest))
+    task = ir.read(document).tasks["tune"]
     return experiment(task, read_platform(platform, "Katib")[0].get(task.executor, {}), tuned, place)
 
 
@@ -63,6 +110,8 @@ def test_an_experiment_says_what_the_settings_and_the_search_space_say() -> None
     assert (document["apiVersion"], document["kind"]) == ("kubeflow.org/v1beta1", "Experiment")
     assert document["metadata"] == {"name": "taxi-tune", "namespace": "rides"}
     spec = document["spec"]
+    assert unknown(spec, KATIB) == set()
+    assert unknown(spec | {"trialTemplate": {"retains": True}}, KATIB) == {"retains"}
     template = spec.pop("trialTemplate")
     assert spec == {
         "objective": {
@@ -162,6 +211,22 @@ def test_a_search_without_a_number_of_trials_has_no_end() -> None:
     assert spec["parallelTrialCount"] == 4
 
 
+def test_the_closed_network_lets_a_search_through_to_katib() -> None:
+    """By the labels that Katib 0.19.0 gives its own pods, a trial's and those that suggest values."""
+    there = {each["metadata"]["name"]: each["spec"] for each in documents(MANIFESTS / "katib" / "network-policy.yaml")}
+    way = {
+        "katib-trials": ("katib.kubeflow.org/trial", "egress", "to", "db-manager"),
+        "katib-suggestions": ("katib.kubeflow.org/suggestion", "ingress", "from", "controller"),
+    }
+    assert there.keys() == way.keys()
+    for policy, (label, direction, side, component) in way.items():
+        assert there[policy]["podSelector"]["matchExpressions"] == [{"key": label, "operator": "Exists"}]
+        [peer] = there[policy][direction][0][side]
+        assert peer["namespaceSelector"]["matchLabels"] == {"kubernetes.io/metadata.name": "kubeflow"}
+        assert peer["podSelector"]["matchLabels"] == {"katib.kubeflow.org/component": component}
+        assert there[policy][direction][0]["ports"] == [{"protocol": "TCP", "port": 6789}]
+
+
 def test_what_katib_would_not_take_is_refused() -> None:
     with pytest.raises(InputError, match="name 'Taxi': Katib takes small letters, digits and '-', a letter first, at"):
         made(place=Place("Taxi", "", "work", "/millrace"))
@@ -170,8 +235,8 @@ def test_what_katib_would_not_take_is_refused() -> None:
 def test_a_task_that_does_not_tune_is_refused_with_those_that_do(tmp_path: Path) -> None:
     folder = tmp_path / "tuned"
     model(folder, (ROOT / "models" / "taxi" / "settings.yaml").read_text() + "\ntune: {max_trials: 2}\n")
-    for name in ("model.py", "preprocessing.py", "evaluation.pbtxt"):
-        (folder / name).symlink_to(ROOT / "models" / "taxi" / name)
+    for file in ("model.py", "preprocessing.py", "evaluation.pbtxt"):
+        (folder / file).symlink_to(ROOT / "models" / "taxi" / file)
     refused = call("katib", "export", str(folder), "--module", "/millrace/tuned", "--task", "train")
     assert (refused.exit_code, refused.err.splitlines()[-1]) == (
         65,
