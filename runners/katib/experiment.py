@@ -205,8 +205,15 @@ def _job(task: TaskSpec, config: Mapping[str, Any], command: str, place: Place) 
     if pod.pull_secrets:
         spec["imagePullSecrets"] = [{"name": name} for name in sorted(set(pod.pull_secrets))]
     metadata = {"labels": pod.labels, "annotations": pod.annotations | {"sidecar.istio.io/inject": "false"}}
-    return {
-        "apiVersion": "batch/v1",
-        "kind": "Job",
-        "spec": {"backoffLimit": 0, "template": {"metadata": metadata, "spec": spec}},
-    }
+    job = {"backoffLimit": 0, "template": {"metadata": metadata, "spec": spec}}
+    return {"apiVersion": "batch/v1", "kind": "Job", "spec": _without_empty(job)}
+
+
+def _without_empty(content: Any) -> Any:
+    """Katib refuses a Job of which Go, that has read it, writes less, and it writes nothing that is empty."""
+    if isinstance(content, list):
+        return [_without_empty(each) for each in content]
+    if not isinstance(content, dict):
+        return content
+    inner = {name: _without_empty(each) for name, each in content.items()}
+    return {name: each for name, each in inner.items() if each not in ("", [], {}) or name == "emptyDir"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -162,6 +163,22 @@ def test_an_experiment_says_what_the_settings_and_the_search_space_say() -> None
     }
     places = {name: entry["artifacts"][0]["uri"] for name, entry in given["artifacts"].items()}
     assert places == {name: f"/millrace/{uri}" for name, uri in TUNED.inputs.items()}
+
+
+def test_nothing_in_the_job_is_empty() -> None:
+    """Katib's webhook reads the Job into Go's type, writes it again, and refuses it where a field is gone."""
+    job = made()["spec"]["trialTemplate"]["trialSpec"]
+    assert "labels" not in job["spec"]["template"]["metadata"]
+    assert [place for place, value in leaves(job) if value in ("", [], {})] == ["emptyDir"]
+
+
+def leaves(content: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    """What has nothing in it, with the name of its field."""
+    if not isinstance(content, dict | list) or not content:
+        yield name, content
+        return
+    for place, each in content.items() if isinstance(content, dict) else ((name, each) for each in content):
+        yield from leaves(each, place)
 
 
 def test_a_grid_ends_with_its_last_combination_and_lists_every_value() -> None:
