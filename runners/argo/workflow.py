@@ -9,9 +9,8 @@ import dataclasses
 import json
 from typing import Any
 
-import yaml
-
 from components.runtime.errors import InputError
+from components.runtime.text import yaml_files
 from runners.argo import closing
 from runners.argo.options import ArgoOptions
 from runners.argo.schema import validate
@@ -48,8 +47,7 @@ def compile_workflow(kfp_yaml: str, options: ArgoOptions | None = None) -> str:
     validate(workflow)
     # Through JSON, so that parts that are used twice are written twice, not as YAML's references.
     plain = json.loads(json.dumps(workflow))
-    text: str = yaml.safe_dump(plain, sort_keys=False, width=120, allow_unicode=True)
-    return f"# Argo Workflow of the pipeline {ir['pipelineInfo']['name']}, made from its IR.\n{text}"
+    return f"# Argo Workflow of the pipeline {ir['pipelineInfo']['name']}, made from its IR.\n{yaml_files.dump(plain)}"
 
 
 class _Workflow:

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import click
-import yaml
 
 from components.runtime.errors import InputError
 from components.runtime.module_file.hyperparameters import BEST_FILE
 from components.runtime.records import execution_record
+from components.runtime.text import yaml_files
 from runners import in_checkout
 from runners.commands import completion
 from runners.commands.compile import compiled, of_training, write
@@ -92,7 +92,7 @@ def export(
     if "maxTrialCount" not in document["spec"]:
         output.warn("warning: the Experiment has no end: max_trials is 0; set it, or delete the Experiment in time")
     file = place or in_checkout("build") / f"{made.name}.katib.yaml"
-    write({file: yaml.safe_dump(document, sort_keys=False, width=120)})
+    write({file: yaml_files.dump(document)})
     return Result({"experiment": target.name, "files": [file]}, str(file), [file])
 
 

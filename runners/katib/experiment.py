@@ -29,7 +29,7 @@ ALGORITHMS = {
 """Katib's names by the kinds of Keras Tuner. All of them take a seed.
 
 Of the others that learn from earlier trials, `bayesianoptimization` draws every number with fractions on a logarithmic
-scale (and ends where one may be 0), and `tpe` gives trials that run beside each other the same values.
+scale (and never begins where one may be 0), and `tpe` gives trials that run beside each other the same values.
 """
 
 _MODULE = "components.tune.one_trial"

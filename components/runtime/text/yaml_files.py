@@ -1,5 +1,7 @@
 """YAML that people write, with the numbers of YAML 1.2: `1e-3` is one, which PyYAML, of YAML 1.1, takes for a text.
 
+And YAML for Kubernetes, whose own reader goes by both: there the text `1e-3` is written in quotes.
+
 Refused is what would be read as something else than it looks: a key that is there twice, of which PyYAML takes the
 last, and words such as `0100`, `12:30` and `no`, of which YAML 1.1 and 1.2 make different things.
 
@@ -23,12 +25,21 @@ class _Loader(SAFE_LOADER):  # type: ignore[misc]
     """PyYAML's loader with one more way to write a float."""
 
 
+class _Dumper(yaml.SafeDumper):
+    """PyYAML's dumper, which puts in quotes what only others would take for a number, or for true or false."""
+
+
 # The floats of the core schema, https://yaml.org/spec/1.2.2/#103-core-schema.
-_Loader.add_implicit_resolver(
+_FLOAT = (
     "tag:yaml.org,2002:float",
     re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)[eE][-+]?[0-9]+$"),
     list("-+.0123456789"),
 )
+_Loader.add_implicit_resolver(*_FLOAT)
+_Dumper.add_implicit_resolver(*_FLOAT)
+# And the whole numbers of base 8 there; PyYAML keeps `y` and `n` of YAML 1.1 for texts.
+_Dumper.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"0o[0-7]+$"), ["0"])
+_Dumper.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"[yYnN]$"), list("yYnN"))
 
 # What the core schema takes for the same as PyYAML's resolver does; floats by what they must not have, `:` and `_`.
 _IN_BOTH_VERSIONS = {
@@ -78,6 +89,12 @@ def load_all(content: str | bytes, where: str) -> list[Any]:
         # Of a date that is none, or a whole number of more digits than Python reads.
         raise InputError(f"{where}: a value cannot be read ({error}); write it in quotes") from None
     return documents
+
+
+def dump(document: Any) -> str:
+    """A document as YAML of which every reader makes the same, keys in their order."""
+    text: str = yaml.dump(document, Dumper=_Dumper, sort_keys=False, width=120, allow_unicode=True)
+    return text
 
 
 def _check(node: yaml.Node, where: str, around: set[int], passed: set[int]) -> None:

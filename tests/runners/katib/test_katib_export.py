@@ -198,7 +198,7 @@ def test_a_grid_ends_with_its_last_combination_and_lists_every_value() -> None:
 
 
 def test_a_search_that_learns_keeps_the_scale_of_its_numbers() -> None:
-    """Katib's bayesianoptimization takes every number with fractions for one on a logarithmic scale, and ends at 0."""
+    """Katib's bayesianoptimization takes every number with fractions for one on a logarithmic scale."""
     dropout = FLOAT | {"name": "dropout", "min_value": 0.0, "max_value": 0.5, "sampling": "linear"}
     spec = made(replace(TUNED, space=[{"class_name": "Float", "config": dropout}], tuner="BayesianOptimization"))[
         "spec"
