@@ -2,7 +2,8 @@
 
 Its executor input is that of the stage, without artifacts to make, and with `values`. What came of it is a line on
 standard output, `TIME METRIC=NUMBER`, which Katib's collector of metrics reads there (`./millrace katib export`). Its
-time makes it the latest, whatever else the user's function has printed in that form.
+time makes it the latest, whatever else the user's function has printed in that form. Before it there is such a line of
+each epoch, by which Katib can end a trial early.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import keras
+import keras_tuner
 from keras_tuner.engine import oracle as oracles
 from keras_tuner.engine import trial as trials
 
@@ -78,19 +81,40 @@ def one_trial(
     ):
         tuner = made.tuner
         keep_inside(tuner, Path(folder))
+        if isinstance(tuner, keras_tuner.Tuner):
+            before = made.fit_kwargs.get("callbacks") or []
+            before = before if isinstance(before, list | tuple) else [before]
+            made.fit_kwargs["callbacks"] = [*before, _Epochs(str(tuner.oracle.objective.name))]
         desk = _Desk(tuner.oracle, values)
         loading.call_for(made.tuner_fn, Runner(made, seed, desk).run)
     name = str(tuner.oracle.objective.name)
     if desk.score is None or not math.isfinite(desk.score):
         raise InputError(f"the trial failed: {desk.made.message or f'{name} is {desk.score}'}")
+    _say(name, desk.score)
+
+
+def _say(objective: str, value: float) -> None:
     # (No line of `progress`: Katib reads it, and takes what is before `=` for the metric's name.)
-    sys.stdout.write(f"{datetime.now(UTC).isoformat()} {metric_name(name)}={desk.score!r}\n")
+    sys.stdout.write(f"{datetime.now(UTC).isoformat()} {metric_name(objective)}={value!r}\n")
     sys.stdout.flush()
 
 
 def metric_name(objective: str) -> str:
     """An objective in the letters that Katib's collector knows."""
     return _METRIC.sub("_", objective)
+
+
+class _Epochs(keras.callbacks.Callback):
+    """Says the objective after every epoch."""
+
+    def __init__(self, objective: str) -> None:
+        super().__init__()
+        self._objective = objective
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        value = (logs or {}).get(self._objective)
+        if value is not None and math.isfinite(value):
+            _say(self._objective, float(value))
 
 
 class _Desk:

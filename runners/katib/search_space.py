@@ -80,8 +80,8 @@ def _parameter(name: str, kind: str, config: Entry, *, grid: bool) -> dict[str, 
     every = kind == "Int" and step == 1 and sampling != "log"
     if not every and (grid or step is not None):
         numbers = _samples(kind, low, high, sampling) if step is None else _values(name, low, high, step, sampling)
-        if grid and config.get("default") is not None:
-            numbers = [*numbers, config["default"]]
+        if grid:
+            numbers = [*numbers, low if (default := config.get("default")) is None else default]
         texts = {_text(value): value for value in numbers}
         return _listed("discrete", sorted(texts, key=lambda text: texts[text]))
     feasible = {"min": _text(low), "max": _text(high)}
