@@ -13,10 +13,13 @@ from runners.local.environments import environment_of, interpreter
 from tests.e2e.conftest import Run
 from tests.support import ROOT, StageResult, executor_input
 
-_ONE_CORE = """
-import os, runpy, sys
+ONE_CORE = """
+import os
 os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 os.cpu_count = lambda: 1
+"""
+_RUN = """
+import runpy, sys
 del sys.argv[0]
 runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 """
@@ -31,7 +34,7 @@ def begun(
     outputs: Sequence[str],
     output_parameters: Sequence[str],
     *,
-    one_core: bool = False,
+    before: str = "",
     variables: Mapping[str, str] = {},
 ) -> subprocess.Popen[str]:
     """A stage that works.
@@ -44,7 +47,7 @@ def begun(
       inputs: by name, as records of executions have them: `uri` and `metadata`.
       outputs: names of the artifacts.
       output_parameters: names.
-      one_core: whether it may use one, and knows of one.
+      before: lines of Python that its process runs first.
       variables: of its environment, besides those of this one.
     """
     folder.mkdir()
@@ -59,7 +62,7 @@ def begun(
     file = own / f"{folder.name}.json"
     file.write_text(json.dumps(given))
     python = str(interpreter(environment_of(stage, on_beam=bool(parameters.get("beam_options")))))
-    module = ["-c", _ONE_CORE] if one_core else ["-m"]
+    module = ["-c", before + _RUN] if before else ["-m"]
     return subprocess.Popen(
         [python, *module, f"components.{stage}", "--executor-input", f"@{file}"],
         cwd=ROOT,
@@ -90,7 +93,7 @@ def again(
     own: Path,
     inputs: Mapping[str, Mapping[str, Any]] = {},
     *,
-    one_core: bool = False,
+    before: str = "",
     **parameters: Any,
 ) -> StageResult:
     """Runs a stage of a run once more, with other inputs and parameters; arguments as of `begun`."""
@@ -98,5 +101,5 @@ def again(
     given = record["parameters"] | parameters
     outputs, output_parameters = list(record["outputs"]), list(record["output_parameters"])
     given_inputs = record["inputs"] | inputs
-    process = begun(stage, folder, own, given, given_inputs, outputs, output_parameters, one_core=one_core)
+    process = begun(stage, folder, own, given, given_inputs, outputs, output_parameters, before=before)
     return finished(process, folder)

@@ -36,8 +36,9 @@ from components.transform.vocabulary import count_by_batch
 
 ANALYSED_SPLIT = "train"
 FILE = "transformed_examples"
-PARALLEL_BYTES = 16 << 20
-"""Size of all files from which on processes gain more than they cost, each of which loads the graph."""
+PARALLEL_BYTES = 32 << 20
+"""Size of all files from which on processes gain more than they cost, each of which loads the graph: some 600,000
+taxi trips."""
 _NAMED = 5
 
 

@@ -13,18 +13,26 @@ from typing import Any
 
 import pytest
 
+from components.runtime.data import examples as tf_examples
 from components.runtime.data import tfrecord
 from components.runtime.stage.artifacts import BOOKKEEPING, file_digests
 from tests.beam_workers import workers
 from tests.e2e.conftest import Run, run
 from tests.same_artifacts import differing
-from tests.stages_again import again, begun, finished
+from tests.stages_again import ONE_CORE, again, begun, finished
 from tests.support import ROOT, StageResult
 
 pytestmark = pytest.mark.slow
 
 FILES = 10
 SHARDS = 3
+FORKED = """
+import os
+os.sched_getaffinity = lambda process: {0, 1, 2}
+from components.transform import dataset
+dataset.PARALLEL_BYTES = 0
+"""
+"""Has transform fork off processes for little data too."""
 INFER: dict[str, Any] = {
     "example_splits": [],
     "output_format": "parquet",
@@ -128,7 +136,7 @@ def made_in_three_ways(
     stage: str, trips: Run, beam_options: list[str], folder: Path, own: Path, inputs: Mapping[str, Any] = {}
 ) -> tuple[StageResult, ...]:
     """The stage with all cores, with one, and on Beam's workers."""
-    ways: tuple[dict[str, Any], ...] = ({}, {"one_core": True}, {"beam_options": beam_options})
+    ways: tuple[dict[str, Any], ...] = ({}, {"before": ONE_CORE}, {"beam_options": beam_options})
     made = tuple(again(trips, stage, folder / str(number), own, inputs, **way) for number, way in enumerate(ways))
     for each in made:
         assert each.exit_code == 0, each.stderr
@@ -164,9 +172,37 @@ def test_transform(
     trips: Run, sharded: dict[str, dict[str, Any]], options: dict[str, list[str]], own: Path, tmp_path: Path
 ) -> None:
     first, *others = made_in_three_ways("transform", trips, options["ml"], tmp_path, own, sharded)
-    for made in others:
+    forked = again(trips, "transform", tmp_path / "forked", own, sharded, before=FORKED)
+    assert forked.exit_code == 0, forked.stderr
+    for made in (forked, *others):
         for name in ("transformed_examples", "transform_graph"):
             assert differing(made.folder / name, first.folder / name) == []
+
+
+@pytest.mark.parametrize("split", ["train", "eval"])
+def test_a_row_that_does_not_fit_is_told_by_any_process(
+    split: str, trips: Run, sharded: dict[str, dict[str, Any]], own: Path, tmp_path: Path
+) -> None:
+    damaged = tmp_path / "examples"
+    shutil.copytree(sharded["examples"]["uri"], damaged)
+    file = damaged / f"Split-{split}" / f"data_tfrecord-00001-of-0000{SHARDS}.gz"
+    records = list(tfrecord.read(file))
+    records[70] = tf_examples.encode({"fare": [1.0, 2.0]})
+    tfrecord.write(file, records)
+    inputs = {"examples": sharded["examples"] | {"uri": str(damaged)}}
+    for before in ("", FORKED):
+        made = again(trips, "transform", tmp_path / f"out{len(before)}", own, inputs, before=before)
+        assert made.exit_code == 65
+        assert f"{file}: record 71 does not fit the schema: feature " in made.error
+
+
+def test_a_process_of_transform_that_is_killed_is_a_passing_fault(
+    trips: Run, sharded: dict[str, dict[str, Any]], own: Path, tmp_path: Path
+) -> None:
+    killed = "from components.transform import apply\napply._load = lambda *_: os.kill(os.getpid(), 9)\n"
+    made = again(trips, "transform", tmp_path / "out", own, sharded, before=FORKED + killed)
+    assert made.exit_code == 75
+    assert "a process that transforms rows was killed, most likely for memory" in made.error
 
 
 def test_evaluate(
@@ -187,7 +223,7 @@ def test_bulk_infer(
     inputs = sharded | {"model": trips.execution("train")["outputs"]["model"]}
     outputs = ["predictions", "metrics", "report"]
     digests = []
-    ways: list[dict[str, Any]] = [{}, {"one_core": True}, {"beam_options": options["ml"]}]
+    ways: list[dict[str, Any]] = [{}, {"before": ONE_CORE}, {"beam_options": options["ml"]}]
     for number, way in enumerate(ways):
         folder = tmp_path / str(number)
         given = INFER | {"beam_options": way.pop("beam_options", [])}
