@@ -28,6 +28,8 @@ from components.runtime.evaluation.configuration.slices import slice_features
 
 _BATCH_ROWS = 1024
 _BATCH_BYTES = 8 << 20
+_WAITING = 32
+_WAITING_BYTES = 32 << 20
 _TYPES = {schema_pb2.BYTES: tf.string, schema_pb2.INT: tf.int64, schema_pb2.FLOAT: tf.float32}
 
 
@@ -193,10 +195,12 @@ def read(files: Iterable[str], models: Mapping[str, Answering], slicer: Slicer) 
         labels = {name: result[0] for name, result in results.items()}
         return Batch(labels, {name: result[1] for name, result in results.items()}, slices)
 
-    # A signature parses the examples for half of its time on one core: beside that of the batch before.
-    threads = min(model.threads for model in models.values())
+    # A signature parses the examples for half of its time on one core: beside that of the batch before. So many wait
+    # that the models have something to do while the metrics of thousands of rows are computed.
+    threads, files = min(model.threads for model in models.values()), list(files)
+    waiting = max(threads + 1, min(_WAITING, _WAITING_BYTES // (row_bytes(files, models.values()) * _BATCH_ROWS)))
     with ThreadPoolExecutor(threads) as pool:
-        yield from in_order(pool, answered, serialised(files, models.values()), threads + 1)
+        yield from in_order(pool, answered, serialised(files, models.values()), waiting)
 
 
 def answers(name: str, model: Answering, examples: tf.Tensor) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
@@ -218,14 +222,22 @@ def answers(name: str, model: Answering, examples: tf.Tensor) -> tuple[np.ndarra
 def serialised(files: Iterable[str], models: Iterable[Answering]) -> tf.data.Dataset:
     """The examples of gzip TFRecords as they are, in batches of which neither input nor output is large."""
     files = list(files)
-    return tf.data.TFRecordDataset(files, "GZIP").batch(batch_rows(files, models)).prefetch(2)
+    options = tf.data.Options()
+    # Nothing here is to be tuned or rewritten: to try it takes a fifth of the reading.
+    options.autotune.enabled = False
+    options.experimental_optimization.apply_default_optimizations = False
+    return tf.data.TFRecordDataset(files, "GZIP").batch(batch_rows(files, models)).prefetch(2).with_options(options)
 
 
 def batch_rows(files: list[str], models: Iterable[Answering]) -> int:
     """How many of these examples a model on one machine can hold at once, and what it says about them."""
+    return max(1, min(_BATCH_ROWS, _BATCH_BYTES // row_bytes(files, models)))
+
+
+def row_bytes(files: list[str], models: Iterable[Answering]) -> int:
+    """The size of an example, of the first ones or of what is said about it, whichever is more."""
     first = tf.data.TFRecordDataset(files, compression_type="GZIP").take(16).as_numpy_iterator()
-    size = max([1, *map(len, first), *(model.row_bytes() for model in models)])
-    return max(1, min(_BATCH_ROWS, _BATCH_BYTES // size))
+    return max([1, *map(len, first), *(model.row_bytes() for model in models)])
 
 
 def _row_bytes(spec: tf.TensorSpec) -> int:
