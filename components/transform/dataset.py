@@ -23,7 +23,7 @@ from components.runtime.data import tfmd, tfrecord
 from components.runtime.data.beam import data_files, pipeline
 from components.runtime.data.storage import shown
 from components.runtime.errors import InputError
-from components.runtime.launch.forked import forked, processors
+from components.runtime.launch.forked import affordable, forked, processors
 from components.runtime.stage import progress
 from components.runtime.stage.artifacts import InputArtifact, OutputArtifact, remove
 from components.transform.apply import Shard, transform_shard
@@ -39,6 +39,9 @@ FILE = "transformed_examples"
 PARALLEL_BYTES = 32 << 20
 """Size of all files from which on processes gain more than they cost, each of which loads the graph: some 600,000
 taxi trips."""
+_OWN_BYTES = 800 << 20
+_PROCESS_BYTES = 500 << 20
+"""Of taxi's 250 MB, of images some 400."""
 _NAMED = 5
 
 
@@ -187,7 +190,9 @@ def _begin(transforming: progress.counting) -> None:
 
 def _processes(shards: list[Shard], beam_options: list[str]) -> int:
     size = sum(Path(shard.source).stat().st_size for shard in shards)
-    return 1 if beam_options or size < PARALLEL_BYTES else min(len(shards), processors())
+    if beam_options or size < PARALLEL_BYTES:
+        return 1
+    return affordable(min(len(shards), processors()), _OWN_BYTES, _PROCESS_BYTES)
 
 
 def _counted(shards: list[Shard]) -> tuple[dict[str, int], dict[str, NotFinite]]:

@@ -22,6 +22,9 @@ _QUOTA = Path("/sys/fs/cgroup/cpu.max")
 """Microseconds of processors in a period of so many; `max` in place of the first where there is no limit. Source: the
 kernel's documentation of control groups, version 2."""
 
+_MEMORY = Path("/sys/fs/cgroup/memory.max")
+"""Bytes, or `max`; same source."""
+
 
 def processors(quota: Path = _QUOTA) -> int:
     """How many processors this process may use: a container with a limit of two has two, whatever its node has."""
@@ -31,6 +34,22 @@ def processors(quota: Path = _QUOTA) -> int:
         return max(1, min(allowed, round(int(used) / int(period))))
     except (OSError, ValueError):
         return allowed
+
+
+def affordable(wanted: int, own_bytes: int, each_bytes: int, limit: Path = _MEMORY) -> int:
+    """How many processes there is memory for.
+
+    Args:
+      wanted: how many there would be.
+      own_bytes: that the process which forks them takes.
+      each_bytes: that each of them takes besides what it shares.
+      limit: file that says how much the container may take; all of the machine's memory where it says `max`.
+    """
+    try:
+        most = int(limit.read_text())
+    except (OSError, ValueError):
+        most = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return max(1, min(wanted, (most - own_bytes) // each_bytes))
 
 
 @contextmanager
