@@ -102,7 +102,7 @@ def index(variable: str = VARIABLE) -> int:
 def chief(variable: str = VARIABLE) -> tuple[str, int]:
     """Host and port of the worker 0."""
     host, _, port = str(_configured(variable)["cluster"]["worker"][0]).rpartition(":")
-    return host, int(port)
+    return host.strip("[]"), int(port)
 
 
 def _configured(variable: str) -> dict[str, Any]:

@@ -1,0 +1,81 @@
+"""What the workers of a training get whose artifacts lie in the pod of its task alone, as on Kubeflow Pipelines.
+
+A folder on a volume that all of them mount: copies of the artifacts, and in one file what they are called by.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from components.runtime.stage import progress
+from components.runtime.stage.artifacts import InputArtifact, content_bytes, remove
+
+_FILE = "worker.json"
+_OUTPUTS = ("model", "model_run", "metrics", "report")
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a training is called with.
+
+    Attributes:
+      artifacts: by the names of its inputs; None where none is given.
+      parameters: by their names.
+    """
+
+    artifacts: Mapping[str, InputArtifact | None]
+    parameters: Mapping[str, Any]
+
+
+def put(inputs: Inputs, folder: Path, addresses: Sequence[str]) -> None:
+    """Makes the folder; what an attempt that was killed left there is replaced.
+
+    Args:
+      inputs: of the training.
+      folder: of this training alone.
+      addresses: HOST:PORT of every worker, the chief's first.
+
+    Raises:
+      OSError: it cannot be written.
+    """
+    remove(folder)
+    folder.mkdir(parents=True)
+    given = {name: artifact for name, artifact in inputs.artifacts.items() if artifact and artifact.path.exists()}
+    size = sum(content_bytes(artifact.path) for artifact in given.values())
+
+    def copy(source: str, target: str) -> None:
+        shutil.copyfile(source, target)
+        progress.advance(Path(target).stat().st_size)
+
+    with progress.counting(size, "bytes", "copying the inputs for the other workers"):
+        for name, artifact in given.items():
+            if artifact.path.is_dir():
+                shutil.copytree(artifact.path, folder / name, copy_function=copy)
+            else:
+                copy(str(artifact.path), str(folder / name))
+    entries = {
+        name: {"artifacts": [{"name": name, "uri": str(folder / name), "metadata": artifact.metadata}]}
+        for name, artifact in inputs.artifacts.items()
+        if artifact
+    }
+    said = {"addresses": list(addresses), "inputs": {"artifacts": entries, "parameterValues": dict(inputs.parameters)}}
+    (folder / _FILE).write_text(json.dumps(said))
+
+
+def taken(folder: Path, scratch: Path) -> tuple[list[str], dict[str, Any]]:
+    """What `put` left there: the addresses, and an executor input whose outputs lie in a folder of the worker's own.
+
+    Raises:
+      OSError: it is not there.
+    """
+    said = json.loads((folder / _FILE).read_text())
+    outputs = {name: {"artifacts": [{"name": name, "uri": str(scratch / name)}]} for name in _OUTPUTS}
+    return said["addresses"], {
+        "inputs": said["inputs"],
+        "outputs": {"artifacts": outputs, "outputFile": str(scratch / "executor_output.json")},
+    }
