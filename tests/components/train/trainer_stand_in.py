@@ -1,0 +1,202 @@
+"""Kubeflow Trainer as the chief asks it: Kubernetes' API on loopback, whose TrainJobs really run, as processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from components.train import train_job, worker_pod
+from tests.runners.loopback import Refused, Request
+from tests.support import ROOT
+
+NAMESPACE = "kubeflow"
+POD = "taxi-grgfp-retry-system-container-impl-2121663124"
+_JOBS = f"{train_job.API}/namespaces/{NAMESPACE}/trainjobs"
+_RUNTIME = f"{train_job.API}/namespaces/{NAMESPACE}/trainingruntimes/{train_job.RUNTIME}"
+_PODS = f"/api/v1/namespaces/{NAMESPACE}/pods"
+_MESSAGE_BYTES = 2048
+
+
+def own_pod(volume: Path | str = "/millrace", attempt: int = 0) -> dict[str, Any]:
+    """The pod of a task, as Argo makes it of what KFP's driver says: what of it matters here, and beside it other."""
+    node = f"taxi-grgfp.root.exit-handler-1.condition-branches-2.condition-4.train.executor({attempt})"
+    return {
+        "metadata": {
+            "name": POD,
+            "namespace": NAMESPACE,
+            "uid": "8d0e8a2c-1b0b-4b5c-9a55-3f2d5c1f0a11",
+            "labels": {"pipeline/runid": "c5288200-dc61-4e7b-9554-d486363f2801"},
+            "annotations": {"workflows.argoproj.io/node-name": node},
+        },
+        "spec": {
+            "serviceAccountName": "pipeline-runner",
+            "nodeSelector": {"pool": "gpu"},
+            "tolerations": [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}],
+            "containers": [
+                {"name": "wait", "image": "quay.io/argoproj/argoexec:v3.7.3"},
+                {
+                    "name": "main",
+                    "image": "registry/millrace/train@sha256:1",
+                    "resources": {"limits": {"cpu": "4", "memory": "4Gi"}, "requests": {"cpu": "500m"}},
+                    "env": [
+                        {"name": "KFP_POD_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
+                        {"name": "KFP_RUN_ID", "value": "c5288200"},
+                        {"name": "ARGO_TEMPLATE", "value": "{}"},
+                        {"name": "NAMESPACE", "valueFrom": {"fieldRef": {"fieldPath": "metadata.namespace"}}},
+                        {"name": "AWS_REGION", "value": "eu-central-1"},
+                        {"name": "HF_TOKEN", "valueFrom": {"secretKeyRef": {"name": "hub", "key": "token"}}},
+                    ],
+                    "volumeMounts": [
+                        {"name": "kfp-launcher", "mountPath": "/kfp-launcher"},
+                        {"name": "secret-keys", "mountPath": "/keys", "readOnly": True},
+                        {"name": "millrace", "mountPath": str(volume)},
+                        {"name": "kube-api-access-x", "mountPath": "/var/run/secrets/kubernetes.io/serviceaccount"},
+                    ],
+                },
+            ],
+            "volumes": [
+                {"name": "kfp-launcher", "emptyDir": {}},
+                {"name": "secret-keys", "secret": {"secretName": "keys"}},
+                {"name": "millrace", "persistentVolumeClaim": {"claimName": "millrace"}},
+                {"name": "unused", "persistentVolumeClaim": {"claimName": "unused"}},
+                {"name": "kube-api-access-x", "projected": {"sources": []}},
+            ],
+        },
+        "status": {"podIP": "127.0.0.1"},
+    }
+
+
+@dataclass
+class Job:
+    """A TrainJob, and its pods: processes by index, with their logs."""
+
+    resource: dict[str, Any]
+    pods: dict[int, tuple[subprocess.Popen[bytes], Path]]
+    failed: str = ""
+
+    def end(self) -> None:
+        for process, _ in self.pods.values():
+            process.kill()
+            process.wait()
+
+
+@dataclass
+class Trainer:
+    """A cluster with Kubeflow Trainer.
+
+    Attributes:
+      folder: for the logs of pods.
+      own: the task's pod.
+      installed: whether there is Trainer.
+      runtime: whether there is the runtime.
+      forbids: a method and a kind that the account has no right to.
+      idle: whether Trainer makes no pods.
+      jobs: that there are.
+      ended: those that were removed.
+    """
+
+    folder: Path
+    own: dict[str, Any]
+    installed: bool = True
+    runtime: bool = True
+    forbids: tuple[str, str] = ("", "")
+    idle: bool = False
+    jobs: dict[str, Job] = field(default_factory=dict)
+    ended: list[Job] = field(default_factory=list)
+    _lock: Any = field(default_factory=threading.RLock)
+
+    def answer(self, request: Request) -> tuple[Any, ...]:
+        with self._lock:
+            try:
+                return 200, self._answer(request)
+            except Refused as refused:
+                return refused.status, {"message": refused.message}
+
+    def _answer(self, request: Request) -> Any:
+        assert request.headers["authorization"] == "Bearer token"
+        kind = request.path.rpartition(f"/{NAMESPACE}/")[2].partition("/")[0]
+        if (request.method, kind) == self.forbids:
+            raise Refused(403, f'{kind} is forbidden: User "pipeline-runner" cannot {request.method.lower()} {kind}')
+        if request.path == f"{_PODS}/{POD}":
+            return self.own
+        if request.path == _PODS:
+            name = request.query["labelSelector"].removeprefix("jobset.sigs.k8s.io/jobset-name=")
+            return {"items": [self._pod(index, job) for job in [self.jobs[name]] for index in job.pods]}
+        if not self.installed:
+            raise Refused(404, "404 page not found")
+        if request.path == _RUNTIME:
+            if not self.runtime:
+                raise Refused(404, f'trainingruntimes.trainer.kubeflow.org "{train_job.RUNTIME}" not found')
+            return {"metadata": {"name": train_job.RUNTIME}}
+        if request.path == _JOBS:
+            if request.method == "POST":
+                return self._create(request)
+            label, _, value = request.query["labelSelector"].partition("=")
+            jobs = [job.resource for job in self.jobs.values()]
+            return {"items": [each for each in jobs if each["metadata"]["labels"][label] == value]}
+        name = request.path.rpartition("/")[2]
+        if name not in self.jobs:
+            raise Refused(404, f'trainjobs.trainer.kubeflow.org "{name}" not found')
+        if request.method == "DELETE":
+            self.ended.append(job := self.jobs.pop(name))
+            job.end()
+        else:
+            job = self.jobs[name]
+            condition = {"type": "Failed", "status": "True", "message": job.failed}
+            job.resource["status"] = {"conditions": [condition] if job.failed else []}
+        return job.resource
+
+    def _create(self, request: Request) -> Any:
+        resource = json.loads(request.body)
+        name, trainer = resource["metadata"]["name"], resource["spec"]["trainer"]
+        assert re.fullmatch(r"[a-z]([-a-z0-9]*[a-z0-9])?", name)
+        assert trainer["command"][0] == "python"
+        count = 0 if self.idle else trainer["numNodes"]
+        pods = {}
+        for index in range(count):
+            log = self.folder / f"{name}-{index}.log"
+            variables = {each["name"]: each["value"] for each in trainer["env"] if "value" in each}
+            kept = {each: os.environ[each] for each in ("PATH", "HOME", "TMPDIR") if each in os.environ}
+            with log.open("wb") as stream:
+                process = subprocess.Popen(
+                    [sys.executable, *trainer["command"][1:], *trainer["args"]],
+                    cwd=ROOT,
+                    env=kept | variables | {worker_pod.INDEX_VARIABLE: str(index)},
+                    stdout=stream,
+                    stderr=stream,
+                )
+            pods[index] = (process, log)
+        self.jobs[name] = Job(resource, pods)
+        return resource
+
+    def _pod(self, index: int, job: Job) -> dict[str, Any]:
+        process, log = job.pods[index]
+        status: dict[str, Any] = {"phase": "Running", "containerStatuses": [{"state": {"running": {}}}]}
+        if (code := process.poll()) is not None:
+            message = log.read_bytes()[-_MESSAGE_BYTES:].decode(errors="replace")
+            code = code if code >= 0 else 128 - code
+            ended = {"exitCode": code, "message": message if code else ""}
+            status = {
+                "phase": "Failed" if code else "Succeeded",
+                "containerStatuses": [{"state": {"terminated": ended}}],
+            }
+            job.failed = job.failed or ("jobset failed due to one or more job failures" if code else "")
+        labels = {"batch.kubernetes.io/job-completion-index": str(index)}
+        return {"metadata": {"labels": labels}, "status": status}
+
+    def delete_pod(self, index: int) -> None:
+        """Ends a pod of the only job, of which nothing is to be seen then."""
+        with self._lock:
+            [job] = self.jobs.values()
+            process, _ = job.pods.pop(index)
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            job.failed = "jobset failed due to one or more job failures"
