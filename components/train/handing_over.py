@@ -58,11 +58,12 @@ def put(inputs: Inputs, folder: Path, addresses: Sequence[str]) -> None:
                 shutil.copytree(artifact.path, folder / name, copy_function=copy)
             else:
                 copy(str(artifact.path), str(folder / name))
-    entries = {
-        name: {"artifacts": [{"name": name, "uri": str(folder / name), "metadata": artifact.metadata}]}
-        for name, artifact in inputs.artifacts.items()
-        if artifact
-    }
+    entries = {}
+    for name, artifact in inputs.artifacts.items():
+        if artifact:
+            # All workers look for checkpoints by it; without one the address would count, which is another here.
+            metadata = {"digest": artifact.uri} | artifact.metadata
+            entries[name] = {"artifacts": [{"name": name, "uri": str(folder / name), "metadata": metadata}]}
     said = {"addresses": list(addresses), "inputs": {"artifacts": entries, "parameterValues": dict(inputs.parameters)}}
     (folder / _FILE).write_text(json.dumps(said))
 

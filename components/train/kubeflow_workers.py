@@ -26,7 +26,7 @@ from components.train import handing_over, train_job
 
 _ASKER = Asker("train asks Kubeflow Trainer for its workers", "", "manifests/trainer")
 _POD = "KFP_POD_NAME"
-_LOOK_SECONDS = 3.0
+_LOOK_SECONDS = 5.0
 _NOTICED_SECONDS = 15.0
 """In which the chief has to see itself that a worker is gone."""
 _OVER = 0

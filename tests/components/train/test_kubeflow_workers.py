@@ -17,6 +17,7 @@ import pytest
 import yaml
 
 from components.runtime.errors import InputError, StageError, TransientError
+from components.runtime.launch.fingerprints import attempt_key
 from components.runtime.module_file import workers
 from components.runtime.stage import kubernetes
 from components.runtime.stage.artifacts import InputArtifact
@@ -163,6 +164,14 @@ def test_a_worker_knows_who_it_is_by_its_index_and_what_to_train_on_by_the_folde
     assert given["inputs"]["parameterValues"] == {"train_steps": 7}
     artifacts = given["inputs"]["artifacts"]
     assert artifacts.keys() == {"examples", "base_model"}
+    keys = [
+        attempt_key({name: InputArtifact(name, uri, metadata) for name, uri, metadata in of}, {}, [])
+        for of in (
+            [(each.name, each.uri, each.metadata) for each in (examples, nothing)],
+            [(name, each["artifacts"][0]["uri"], each["artifacts"][0]["metadata"]) for name, each in artifacts.items()],
+        )
+    ]
+    assert keys[0] == keys[1], "it finds the chief's checkpoint"
     [found] = artifacts["examples"]["artifacts"]
     assert found["metadata"] == {"digest": "sha256:1"}
     assert (Path(found["uri"]) / "Split-train" / "data").read_bytes() == b"rows"
@@ -234,6 +243,13 @@ def test_a_pod_without_a_volume_to_write_to_is_told_what_to_set(trainer: Trainer
     else:
         path["readOnly"] = True
     with pytest.raises(InputError, match=r"name one, cluster\.volume\.claim or resources\.train\.mounts"):
+        kubeflow_workers.Workers(2)
+
+
+@pytest.mark.usefixtures("here")
+def test_a_pod_whose_account_has_no_token_is_told(account: Path) -> None:
+    (account / "token").unlink()
+    with pytest.raises(InputError, match=r"for its workers, and this is no pod with a service account; run it there$"):
         kubeflow_workers.Workers(2)
 
 
