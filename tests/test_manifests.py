@@ -132,6 +132,13 @@ def test_pod_passes_restricted(called: str, spec: Object) -> None:
         assert "/tmp" in [mount["mountPath"] for mount in container["volumeMounts"]]
 
 
+def test_workers_of_a_training_on_kubeflow_pass_restricted() -> None:
+    [job] = the("TrainingRuntime", "millrace-workers")["spec"]["template"]["spec"]["replicatedJobs"]
+    spec = job["template"]["spec"]["template"]["spec"]
+    assert pod_security_errors(spec) == []
+    assert spec["automountServiceAccountToken"] is False
+
+
 @pytest.mark.parametrize(
     ("path", "value", "expected"),
     [
@@ -193,7 +200,11 @@ def test_rights_are_the_least() -> None:
         # The stage canary sets the weights of one route, and asks what servers answer.
         canary = {("gateway.networking.k8s.io", "httproutes", "patch"), ("", "pods/proxy", "create")}
         # A training with several workers makes a TrainJob of them, and removes it.
-        train = {("trainer.kubeflow.org", "trainjobs", verb) for verb in ("create", "delete")}
+        train = {
+            ("trainer.kubeflow.org", resource, verb)
+            for resource in ("trainjobs", "trainingruntimes")
+            for verb in ("create", "delete")
+        }
         assert verb in ("get", "list", "watch") or group == "argoproj.io" or (group, resource, verb) in canary | train
     assert not [thing for thing in OBJECTS if thing["kind"].startswith("ClusterRole")]
 

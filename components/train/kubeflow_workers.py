@@ -14,7 +14,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from components.runtime.errors import InputError, StageError, TransientError
 from components.runtime.launch.worker_forks import end, say
@@ -65,34 +65,36 @@ class Workers(threading.Thread):
         space = self._cluster.namespace
         self._pods = f"/api/v1/namespaces/{space}/pods"
         self._jobs = f"{train_job.API}/namespaces/{space}/trainjobs"
+        self._runtimes = f"{train_job.API}/namespaces/{space}/trainingruntimes"
         self._own = self._cluster.get(f"{self._pods}/{os.environ[_POD]}")
         self._key = train_job.key(self._own)
-        self._check(f"{train_job.API}/namespaces/{space}/trainingruntimes/{train_job.RUNTIME}")
+        self._shipped = self._found()
         self._folder = train_job.shared(self._own) / "workers" / self._key
         self._job = ""
+        self._begun = False
         self._told = ""
         self._fault: StageError | None = None
         self._lock = threading.Lock()
         self._wake, self._woken = os.pipe()
         os.set_blocking(self._woken, False)
 
-    def _check(self, runtime: str) -> None:
-        """Removes what an attempt that was killed left, and looks for the runtime.
+    def _found(self) -> dict[str, Any]:
+        """The runtime that we ship; before, what an attempt that was killed left is removed.
 
         Raises:
           InputError: what is missing.
         """
         try:
-            left = self._cluster.get(f"{self._jobs}?labelSelector={train_job.LABEL}%3D{self._key}")
+            for place in (self._jobs, self._runtimes):
+                for each in self._cluster.get(f"{place}?labelSelector={train_job.LABEL}%3D{self._key}")["items"]:
+                    self._cluster.delete(f"{place}/{each['metadata']['name']}")
         except MissingError:
             raise InputError(
                 "train.workers: this cluster has no Kubeflow Trainer (no trainjobs of trainer.kubeflow.org/v1alpha1); "
                 "have it installed (docs/training.md, Several workers), or set train.workers to 1"
             ) from None
-        for each in left.get("items", []):
-            self._cluster.delete(f"{self._jobs}/{each['metadata']['name']}")
         try:
-            self._cluster.get(runtime)
+            return self._cluster.get(f"{self._runtimes}/{train_job.RUNTIME}")
         except MissingError:
             raise InputError(
                 f"train.workers: the namespace {self._cluster.namespace} has no TrainingRuntime {train_job.RUNTIME}; "
@@ -107,9 +109,12 @@ class Workers(threading.Thread):
         # A name of its own for each attempt: what was removed takes a moment to go.
         name = f"millrace-{self._key}-{secrets.token_hex(2)}"
         addresses = train_job.addresses(name, self._own, self._count)
-        handing_over.put(inputs, self._folder, addresses)
         self._job = name
-        self._cluster.create(self._jobs, train_job.resource(name, self._own, self._count, self._folder))
+        # Who may not, is told before anything is copied.
+        self._cluster.create(self._runtimes, train_job.runtime(self._shipped, name, self._own))
+        handing_over.put(inputs, self._folder, addresses)
+        self._cluster.create(self._jobs, train_job.train_job(name, self._own, self._count, self._folder))
+        self._begun = True
         progress.report(f"training with {self._count} workers, the others in the TrainJob {name}")
         os.environ[workers.VARIABLE] = workers.configuration(addresses, 0)
 
@@ -132,7 +137,7 @@ class Workers(threading.Thread):
 
     def _look(self) -> None:
         with self._lock:
-            if self._fault or not self._job:
+            if self._fault or not self._begun:
                 return
             try:
                 job = self._cluster.get(f"{self._jobs}/{self._job}")
@@ -177,10 +182,11 @@ class Workers(threading.Thread):
         self._remove()
 
     def _remove(self) -> None:
-        job, self._job = self._job, ""
+        job, self._job, self._begun = self._job, "", False
         try:
             if job:
                 self._cluster.delete(f"{self._jobs}/{job}")
+                self._cluster.delete(f"{self._runtimes}/{job}")
             remove(self._folder)
         except (StageError, OSError) as error:
             # What has been trained is worth more; the TrainJob goes with this pod.

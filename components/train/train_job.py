@@ -1,12 +1,13 @@
 """The TrainJob of Kubeflow Trainer that has the other workers of a training: what is asked for, and what became of it.
 
-Its pods get what the task's own pod has: image, resources, environment, claims and secrets, nodes. The resource is
-https://pkg.go.dev/github.com/kubeflow/trainer/v2@v2.1.0/pkg/apis/trainer/v1alpha1#TrainJob; its JobSet names the pods
-(https://jobset.sigs.k8s.io/docs/concepts/).
+Its pods get what the task's own pod has: image, resources, environment, claims and secrets, nodes. The resources are
+https://pkg.go.dev/github.com/kubeflow/trainer/v2/pkg/apis/trainer/v1alpha1; the JobSet that comes of them names the
+pods (https://jobset.sigs.k8s.io/docs/concepts/).
 """
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,7 +21,7 @@ from components.runtime.stage.executor import ERROR_PREFIX
 
 API = "/apis/trainer.kubeflow.org/v1alpha1"
 RUNTIME = "millrace-workers"
-"""The TrainingRuntime of manifests/trainer."""
+"""The TrainingRuntime of manifests/trainer, of which each training makes one of its own."""
 JOB = "node"
 """The job in it, and the container: what Trainer expects them to be called."""
 LABEL = "millrace/training"
@@ -76,47 +77,60 @@ def addresses(name: str, own: Mapping[str, Any], count: int) -> list[str]:
     return [f"{host}:{PORT}" for host in [f"[{address}]" if ":" in address else address, *others]]
 
 
-def resource(name: str, own: Mapping[str, Any], count: int, folder: Path) -> dict[str, Any]:
-    """What is created: a worker for each node, without the chief, which the task's own pod is.
+def runtime(shipped: Mapping[str, Any], name: str, own: Mapping[str, Any]) -> dict[str, Any]:
+    """The TrainingRuntime of a training: the shipped one, with the volumes and the nodes of the task's own pod.
+
+    (A TrainJob has another place for these in each version of Trainer, and the API drops what it does not know.)
 
     Args:
-      name: of the TrainJob.
+      shipped: that of manifests/trainer, as it is in the cluster.
+      name: of the TrainJob, and of this.
+      own: the task's pod, with which it goes.
+    """
+    spec = copy.deepcopy(dict(shipped["spec"]))
+    job = next(each for each in spec["template"]["spec"]["replicatedJobs"] if each["name"] == JOB)
+    pod = job["template"]["spec"]["template"]["spec"]
+    mounted = {each["name"]: each for each in _volumes(own)}
+    mounts = [each for each in _container(own).get("volumeMounts", []) if each["name"] in mounted]
+    used = {each["name"] for each in mounts}
+    pod |= {each: own["spec"][each] for each in _NODES if own["spec"].get(each)}
+    pod["volumes"] = [*pod.get("volumes", []), *(mounted[name] for name in mounted if name in used)]
+    container = next(each for each in pod["containers"] if each["name"] == JOB)
+    container["volumeMounts"] = [*container.get("volumeMounts", []), *mounts]
+    return _resource("TrainingRuntime", name, own, spec)
+
+
+def train_job(name: str, own: Mapping[str, Any], count: int, folder: Path) -> dict[str, Any]:
+    """The TrainJob: a worker for each node, without the chief, which the task's own pod is.
+
+    Args:
+      name: of it, and of its runtime.
       own: the task's pod, with which it goes.
       count: of workers, with the chief.
       folder: what `worker_pod` reads.
     """
-    metadata, spec, container = own["metadata"], own["spec"], _container(own)
-    mounted = {each["name"]: each for each in _volumes(own)}
-    mounts = [each for each in container.get("volumeMounts", []) if each["name"] in mounted]
-    used = [volume for name, volume in mounted.items() if any(each["name"] == name for each in mounts)]
-    pod = {each: spec[each] for each in _NODES if spec.get(each)}
+    container = _container(own)
+    spec = {
+        "runtimeRef": {"apiGroup": "trainer.kubeflow.org", "kind": "TrainingRuntime", "name": name},
+        "trainer": {
+            "image": container["image"],
+            "command": ["python", "-m", "components.train.worker_pod"],
+            "args": [str(folder)],
+            "env": list(_environment(container)),
+            "numNodes": count - 1,
+            "resourcesPerNode": container.get("resources", {}),
+        },
+    }
+    return _resource("TrainJob", name, own, spec)
+
+
+def _resource(kind: str, name: str, own: Mapping[str, Any], spec: Mapping[str, Any]) -> dict[str, Any]:
+    owner = {"apiVersion": "v1", "kind": "Pod", "name": own["metadata"]["name"], "uid": own["metadata"]["uid"]}
     return {
         "apiVersion": API.removeprefix("/apis/"),
-        "kind": "TrainJob",
-        "metadata": {
-            "name": name,
-            "labels": {LABEL: key(own)},
-            "ownerReferences": [
-                {"apiVersion": "v1", "kind": "Pod", "name": metadata["name"], "uid": metadata["uid"]},
-            ],
-        },
-        "spec": {
-            "runtimeRef": {"apiGroup": "trainer.kubeflow.org", "kind": "TrainingRuntime", "name": RUNTIME},
-            "trainer": {
-                "image": container["image"],
-                "command": ["python", "-m", "components.train.worker_pod"],
-                "args": [str(folder)],
-                "env": list(_environment(container)),
-                "numNodes": count - 1,
-                "resourcesPerNode": container.get("resources", {}),
-            },
-            "podTemplateOverrides": [
-                {
-                    "targetJobs": [{"name": JOB}],
-                    "spec": pod | {"volumes": used, "containers": [{"name": JOB, "volumeMounts": mounts}]},
-                }
-            ],
-        },
+        "kind": kind,
+        "metadata": {"name": name, "labels": {LABEL: key(own)}, "ownerReferences": [owner]},
+        "spec": spec,
     }
 
 

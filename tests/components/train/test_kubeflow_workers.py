@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import signal
@@ -24,7 +25,7 @@ from components.runtime.stage.artifacts import InputArtifact
 from components.train import handing_over, kubeflow_workers, train_job, worker_pod
 from tests.components.train import test_workers as local
 from tests.components.train import training_support as support
-from tests.components.train.trainer_stand_in import NAMESPACE, POD, Trainer, own_pod
+from tests.components.train.trainer_stand_in import NAMESPACE, POD, RUNTIME, Trainer, own_pod
 from tests.runners.loopback import serving
 from tests.support import ROOT, changed, executor_input
 
@@ -90,36 +91,43 @@ def free_ports(count: int) -> str:
 
 def test_the_pods_of_a_train_job_have_what_the_tasks_own_has() -> None:
     own = own_pod()
-    made = train_job.resource("millrace-1-ab", own, 3, Path("/millrace/workers/1"))
     main = own["spec"]["containers"][1]
+    made = train_job.train_job("millrace-1-ab", own, 3, Path("/millrace/workers/1"))
     trainer = made["spec"]["trainer"]
     assert (trainer["image"], trainer["resourcesPerNode"]) == (main["image"], main["resources"])
     assert trainer["numNodes"] == 2
     assert [each["name"] for each in trainer["env"]] == ["AWS_REGION", "HF_TOKEN"]
     assert [*trainer["command"], *trainer["args"]] == ["python", "-m", worker_pod.__name__, "/millrace/workers/1"]
-    [override] = made["spec"]["podTemplateOverrides"]
-    pod = override["spec"]
-    assert [each["name"] for each in pod["volumes"]] == ["secret-keys", "millrace"]
-    assert [each["mountPath"] for each in pod["containers"][0]["volumeMounts"]] == ["/keys", "/millrace"]
+    shipped = yaml.safe_load(RUNTIME.read_text())
+    before = copy.deepcopy(shipped)
+    runtime = train_job.runtime(shipped, "millrace-1-ab", own)
+    assert shipped == before
+    assert made["spec"]["runtimeRef"]["kind"] == runtime["kind"] == shipped["kind"]
+    assert made["spec"]["runtimeRef"]["name"] == runtime["metadata"]["name"]
+    assert runtime["apiVersion"] == made["apiVersion"] == shipped["apiVersion"]
+    for each in (made, runtime):
+        [owner] = each["metadata"]["ownerReferences"]
+        assert (owner["kind"], owner["uid"]) == ("Pod", own["metadata"]["uid"]), "it goes with the task's pod"
+    [job] = runtime["spec"]["template"]["spec"]["replicatedJobs"]
+    assert job["name"] == train_job.JOB
+    assert job["template"]["spec"]["backoffLimit"] == 0
+    pod = job["template"]["spec"]["template"]["spec"]
+    assert [each["name"] for each in pod["volumes"]] == ["millrace-scratch", "secret-keys", "millrace"]
+    [container] = pod["containers"]
+    assert [each["mountPath"] for each in container["volumeMounts"]] == ["/tmp", "/keys", "/millrace"]
     assert {name: pod[name] for name in ("nodeSelector", "tolerations", "serviceAccountName")} == {
         name: own["spec"][name] for name in ("nodeSelector", "tolerations", "serviceAccountName")
     }
-    [owner] = made["metadata"]["ownerReferences"]
-    assert (owner["kind"], owner["uid"]) == ("Pod", own["metadata"]["uid"]), "it goes with the task's pod"
 
 
-def test_it_is_made_from_the_runtime_that_we_ship() -> None:
-    runtime = yaml.safe_load((ROOT / "manifests" / "trainer" / "runtime.yaml").read_text())
-    made = train_job.resource("millrace-1-ab", own_pod(), 2, Path("/millrace/workers/1"))["spec"]
-    assert made["runtimeRef"]["kind"] == runtime["kind"]
-    assert made["runtimeRef"]["name"] == runtime["metadata"]["name"]
-    assert runtime["apiVersion"] == train_job.API.removeprefix("/apis/")
-    [job] = runtime["spec"]["template"]["spec"]["replicatedJobs"]
-    [container] = job["template"]["spec"]["template"]["spec"]["containers"]
-    [override] = made["podTemplateOverrides"]
-    assert override["targetJobs"] == [{"name": job["name"]}]
-    assert override["spec"]["containers"][0]["name"] == container["name"]
-    assert job["template"]["spec"]["backoffLimit"] == 0
+def test_the_runtime_that_we_ship_is_the_one_that_is_looked_for() -> None:
+    shipped = yaml.safe_load(RUNTIME.read_text())
+    assert shipped["metadata"]["name"] == train_job.RUNTIME
+    [job] = shipped["spec"]["template"]["spec"]["replicatedJobs"]
+    labels = job["template"]["spec"]["template"]["metadata"]["labels"]
+    policy = yaml.safe_load((RUNTIME.parent / "network-policy.yaml").read_text())["spec"]
+    assert policy["podSelector"]["matchLabels"].items() <= labels.items()
+    assert [each["port"] for each in policy["ingress"][0]["ports"]] == [train_job.PORT]
 
 
 def test_attempts_at_a_task_have_one_key_and_other_tasks_another() -> None:
@@ -210,11 +218,15 @@ def test_the_address_of_a_chief_may_be_ipv6(monkeypatch: pytest.MonkeyPatch) -> 
             "this cluster has no Kubeflow Trainer .*; have it installed .*, or set train.workers to 1",
         ),
         (
-            {"runtime": False},
+            {"runtimes": {}},
             "kubeflow has no TrainingRuntime millrace-workers; make it: kubectl apply -k manifests/tr",
         ),
         ({"forbids": ("GET", "trainjobs")}, r"trainjobs is forbidden: .* \(403\); manifests/trainer has the role"),
         ({"forbids": ("GET", "pods")}, r"pods is forbidden: .* \(403\); manifests/trainer has the role"),
+        (
+            {"forbids": ("POST", "trainingruntimes")},
+            r"trainingruntimes is forbidden: .* \(403\); manifests/trainer has",
+        ),
         ({"forbids": ("POST", "trainjobs")}, r"trainjobs is forbidden: .* \(403\); manifests/trainer has the role"),
     ],
 )
@@ -229,6 +241,7 @@ def test_what_is_missing_is_told_in_one_line(trainer: Trainer, change: dict[str,
         pass
     assert [signal.getsignal(signal.SIGTERM), os.environ.get(workers.VARIABLE)] == before
     assert trainer.jobs == {}
+    assert trainer.runtimes.keys() <= {train_job.RUNTIME}
     assert not list((trainer.folder.parent / "volume").glob("workers/*"))
 
 
@@ -377,6 +390,7 @@ def test_what_ends_the_task_removes_its_workers_and_what_a_killed_one_left_is_re
     assert process.returncode == 128 + signal.SIGTERM
     assert err == "error: ended from outside (SIGTERM), and its workers with it\n"
     assert trainer.jobs == {}
+    assert trainer.runtimes.keys() == {train_job.RUNTIME}
     assert len(trainer.ended) == 2
     assert list(place.iterdir()) == []
 

@@ -13,14 +13,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from components.train import train_job, worker_pod
 from tests.runners.loopback import Refused, Request
 from tests.support import ROOT
 
 NAMESPACE = "kubeflow"
+RUNTIME = ROOT / "manifests" / "trainer" / "runtime.yaml"
 POD = "taxi-grgfp-retry-system-container-impl-2121663124"
 _JOBS = f"{train_job.API}/namespaces/{NAMESPACE}/trainjobs"
-_RUNTIME = f"{train_job.API}/namespaces/{NAMESPACE}/trainingruntimes/{train_job.RUNTIME}"
+_RUNTIMES = f"{train_job.API}/namespaces/{NAMESPACE}/trainingruntimes"
 _PODS = f"/api/v1/namespaces/{NAMESPACE}/pods"
 _MESSAGE_BYTES = 2048
 
@@ -96,7 +99,7 @@ class Trainer:
       folder: for the logs of pods.
       own: the task's pod.
       installed: whether there is Trainer.
-      runtime: whether there is the runtime.
+      runtimes: that there are, at first that of our manifests.
       forbids: a method and a kind that the account has no right to.
       idle: whether Trainer makes no pods.
       jobs: that there are.
@@ -106,7 +109,9 @@ class Trainer:
     folder: Path
     own: dict[str, Any]
     installed: bool = True
-    runtime: bool = True
+    runtimes: dict[str, dict[str, Any]] = field(
+        default_factory=lambda: {train_job.RUNTIME: yaml.safe_load(RUNTIME.read_text())}
+    )
     forbids: tuple[str, str] = ("", "")
     idle: bool = False
     jobs: dict[str, Job] = field(default_factory=dict)
@@ -132,17 +137,17 @@ class Trainer:
             return {"items": [self._pod(index, job) for job in [self.jobs[name]] for index in job.pods]}
         if not self.installed:
             raise Refused(404, "404 page not found")
-        if request.path == _RUNTIME:
-            if not self.runtime:
-                raise Refused(404, f'trainingruntimes.trainer.kubeflow.org "{train_job.RUNTIME}" not found')
-            return {"metadata": {"name": train_job.RUNTIME}}
-        if request.path == _JOBS:
-            if request.method == "POST":
-                return self._create(request)
+        place, _, name = request.path.rpartition("/")
+        if request.path in (_JOBS, _RUNTIMES) and request.method == "POST":
+            return self._create(json.loads(request.body))
+        if request.path in (_JOBS, _RUNTIMES):
             label, _, value = request.query["labelSelector"].partition("=")
-            jobs = [job.resource for job in self.jobs.values()]
-            return {"items": [each for each in jobs if each["metadata"]["labels"][label] == value]}
-        name = request.path.rpartition("/")[2]
+            of_kind = self.runtimes.values() if request.path == _RUNTIMES else [j.resource for j in self.jobs.values()]
+            return {"items": [each for each in of_kind if each["metadata"].get("labels", {}).get(label) == value]}
+        if place == _RUNTIMES:
+            if name not in self.runtimes:
+                raise Refused(404, f'trainingruntimes.trainer.kubeflow.org "{name}" not found')
+            return self.runtimes.pop(name) if request.method == "DELETE" else self.runtimes[name]
         if name not in self.jobs:
             raise Refused(404, f'trainjobs.trainer.kubeflow.org "{name}" not found')
         if request.method == "DELETE":
@@ -154,9 +159,13 @@ class Trainer:
             job.resource["status"] = {"conditions": [condition] if job.failed else []}
         return job.resource
 
-    def _create(self, request: Request) -> Any:
-        resource = json.loads(request.body)
-        name, trainer = resource["metadata"]["name"], resource["spec"]["trainer"]
+    def _create(self, resource: dict[str, Any]) -> Any:
+        name = resource["metadata"]["name"]
+        if resource["kind"] == "TrainingRuntime":
+            self.runtimes[name] = resource
+            return resource
+        assert resource["spec"]["runtimeRef"]["name"] in self.runtimes
+        trainer = resource["spec"]["trainer"]
         assert re.fullmatch(r"[a-z]([-a-z0-9]*[a-z0-9])?", name)
         assert trainer["command"][0] == "python"
         count = 0 if self.idle else trainer["numNodes"]
