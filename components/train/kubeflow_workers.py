@@ -29,6 +29,8 @@ _POD = "KFP_POD_NAME"
 _LOOK_SECONDS = 5.0
 _NOTICED_SECONDS = 15.0
 """In which the chief has to see itself that a worker is gone."""
+_SEEN_SECONDS = 30.0
+"""In which Trainer has to know of a runtime that was made just now."""
 _OVER = 0
 """In place of a signal's number: the training has ended."""
 
@@ -113,10 +115,22 @@ class Workers(threading.Thread):
         # Who may not, is told before anything is copied.
         self._cluster.create(self._runtimes, train_job.runtime(self._shipped, name, self._own))
         handing_over.put(inputs, self._folder, addresses)
-        self._cluster.create(self._jobs, train_job.train_job(name, self._own, self._count, self._folder))
+        self._create(train_job.train_job(name, self._own, self._count, self._folder))
         self._begun = True
         progress.report(f"training with {self._count} workers, the others in the TrainJob {name}")
         os.environ[workers.VARIABLE] = workers.configuration(addresses, 0)
+
+    def _create(self, job: dict[str, Any]) -> None:
+        """Creates the TrainJob, as soon as Trainer's webhook has seen its runtime."""
+        until = time.monotonic() + _SEEN_SECONDS
+        while True:
+            try:
+                self._cluster.create(self._jobs, job)
+                return
+            except InputError as error:
+                if f'"{self._job}" not found' not in str(error) or time.monotonic() > until:
+                    raise
+            time.sleep(0.5)
 
     def run(self) -> None:
         """Looks until the training has ended."""

@@ -178,7 +178,9 @@ class Kubernetes:
             raise ThereAlreadyError(f"Kubernetes, {method} {place}: {said}")
         if answer.status == _CONFLICT or answer.status >= _TEMPORARY or "test failed" in said:
             raise TransientError(f"Kubernetes, {method} {place}: {said} ({answer.status}); try again")
-        hint = f"; {self._asker.role} has the role that the stage needs" if answer.status in (401, 403) else ""
+        # (A webhook that does not take what it says answers with 403 too.)
+        lacks_rights = answer.status in (401, 403) and "admission webhook" not in said
+        hint = f"; {self._asker.role} has the role that the stage needs" if lacks_rights else ""
         refused = MissingError if answer.status == _NOT_FOUND else InputError
         raise refused(f"Kubernetes, {method} {place}: {said} ({answer.status}){hint}")
 

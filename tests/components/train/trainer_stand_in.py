@@ -104,6 +104,7 @@ class Trainer:
       idle: whether Trainer makes no pods.
       jobs: that there are.
       ended: those that were removed.
+      seen: the runtimes that its webhook knows.
     """
 
     folder: Path
@@ -116,6 +117,7 @@ class Trainer:
     idle: bool = False
     jobs: dict[str, Job] = field(default_factory=dict)
     ended: list[Job] = field(default_factory=list)
+    seen: set[str] = field(default_factory=set)
     _lock: Any = field(default_factory=threading.RLock)
 
     def answer(self, request: Request) -> tuple[Any, ...]:
@@ -164,7 +166,14 @@ class Trainer:
         if resource["kind"] == "TrainingRuntime":
             self.runtimes[name] = resource
             return resource
-        assert resource["spec"]["runtimeRef"]["name"] in self.runtimes
+        assert resource["spec"]["runtimeRef"]["name"] == name in self.runtimes
+        if name not in self.seen:
+            # Trainer's webhook knows a runtime a moment after it was made.
+            self.seen.add(name)
+            said = f'spec.runtimeRef: Invalid value: TrainingRuntime.trainer.kubeflow.org "{name}" not found: specified'
+            raise Refused(
+                403, f'admission webhook "validator.trainjob.trainer.kubeflow.org" denied the request: {said}'
+            )
         trainer = resource["spec"]["trainer"]
         assert re.fullmatch(r"[a-z]([-a-z0-9]*[a-z0-9])?", name)
         assert trainer["command"][0] == "python"
