@@ -5,9 +5,11 @@ A folder on a volume that all of them mount: copies of the artifacts, and in one
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from components.runtime.stage import progress
 from components.runtime.stage.artifacts import InputArtifact, content_bytes, remove
 
 _FILE = "worker.json"
+_KEPT_SECONDS = 24 * 3600
 _OUTPUTS = ("model", "model_run", "metrics", "report")
 
 
@@ -66,6 +69,19 @@ def put(inputs: Inputs, folder: Path, addresses: Sequence[str]) -> None:
             entries[name] = {"artifacts": [{"name": name, "uri": str(folder / name), "metadata": metadata}]}
     said = {"addresses": list(addresses), "inputs": {"artifacts": entries, "parameterValues": dict(inputs.parameters)}}
     (folder / _FILE).write_text(json.dumps(said))
+
+
+def sweep(place: Path, live: Collection[str]) -> None:
+    """Removes folders of trainings that were killed and not tried again.
+
+    Args:
+      place: of the folders.
+      live: names of those that may be in use.
+    """
+    for folder in place.glob("*/"):
+        with contextlib.suppress(OSError):
+            if folder.name not in live and time.time() - folder.stat().st_mtime > _KEPT_SECONDS:
+                remove(folder)
 
 
 def taken(folder: Path, scratch: Path) -> tuple[list[str], dict[str, Any]]:

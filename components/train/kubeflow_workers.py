@@ -71,7 +71,8 @@ class Workers(threading.Thread):
         self._own = self._cluster.get(f"{self._pods}/{os.environ[_POD]}")
         self._key = train_job.key(self._own)
         self._shipped = self._found()
-        self._folder = train_job.shared(self._own) / "workers" / self._key
+        # (Claims of two namespaces may be one disk.)
+        self._folder = train_job.shared(self._own) / "workers" / space / self._key
         self._job = ""
         self._begun = False
         self._told = ""
@@ -86,10 +87,13 @@ class Workers(threading.Thread):
         Raises:
           InputError: what is missing.
         """
+        self._live: set[str] = set()
         try:
             for place in (self._jobs, self._runtimes):
-                for each in self._cluster.get(f"{place}?labelSelector={train_job.LABEL}%3D{self._key}")["items"]:
-                    self._cluster.delete(f"{place}/{each['metadata']['name']}")
+                for each in self._cluster.get(f"{place}?labelSelector={train_job.LABEL}")["items"]:
+                    self._live.add(of := each["metadata"]["labels"][train_job.LABEL])
+                    if of == self._key:
+                        self._cluster.delete(f"{place}/{each['metadata']['name']}")
         except MissingError:
             raise InputError(
                 "train.workers: this cluster has no Kubeflow Trainer (no trainjobs of trainer.kubeflow.org/v1alpha1); "
@@ -114,6 +118,7 @@ class Workers(threading.Thread):
         self._job = name
         # Who may not, is told before anything is copied.
         self._cluster.create(self._runtimes, train_job.runtime(self._shipped, name, self._own))
+        handing_over.sweep(self._folder.parent, self._live)
         handing_over.put(inputs, self._folder, addresses)
         self._create(train_job.train_job(name, self._own, self._count, self._folder))
         self._begun = True
@@ -200,8 +205,9 @@ class Workers(threading.Thread):
         try:
             if job:
                 self._cluster.delete(f"{self._jobs}/{job}")
-                self._cluster.delete(f"{self._runtimes}/{job}")
             remove(self._folder)
+            if job:
+                self._cluster.delete(f"{self._runtimes}/{job}")
         except (StageError, OSError) as error:
             # What has been trained is worth more; the TrainJob goes with this pod.
             progress.report(f"what the other workers had could not be removed: {error}")

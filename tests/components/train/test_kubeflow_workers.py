@@ -242,7 +242,7 @@ def test_what_is_missing_is_told_in_one_line(trainer: Trainer, change: dict[str,
     assert [signal.getsignal(signal.SIGTERM), os.environ.get(workers.VARIABLE)] == before
     assert trainer.jobs == {}
     assert trainer.runtimes.keys() <= {train_job.RUNTIME}
-    assert not list((trainer.folder.parent / "volume").glob("workers/*"))
+    assert not list((trainer.folder.parent / "volume").glob("workers/*/*"))
 
 
 @pytest.mark.usefixtures("here")
@@ -377,7 +377,10 @@ def test_what_ends_the_task_removes_its_workers_and_what_a_killed_one_left_is_re
     trainer: Trainer, account: Path
 ) -> None:
     trainer.idle = True
-    place = trainer.folder.parent / "volume" / "workers"
+    place = trainer.folder.parent / "volume" / "workers" / NAMESPACE
+    for name, age in (("old", 2), ("new", 0)):
+        (place / name).mkdir(parents=True)
+        os.utime(place / name, (time.time() - age * 86400,) * 2)
     with serving(trainer.answer) as url:
         for end in (signal.SIGKILL, signal.SIGTERM):
             process = chief(trainer, url, account, "wait")
@@ -392,7 +395,9 @@ def test_what_ends_the_task_removes_its_workers_and_what_a_killed_one_left_is_re
     assert trainer.jobs == {}
     assert trainer.runtimes.keys() == {train_job.RUNTIME}
     assert len(trainer.ended) == 2
-    assert list(place.iterdir()) == []
+    assert [each.name for each in place.iterdir()] == ["new"], (
+        "what was killed long ago is gone, what may be used is not"
+    )
 
 
 # --- for real
@@ -426,7 +431,7 @@ def test_two_workers_train_what_two_train_here_and_go_on_where_one_was_lost(
     assert f"[{local.STEPS}/{local.STEPS} steps" in out, "the progress is the stage's own"
     assert len(trainer.ended) == 2
     assert trainer.jobs == {}
-    assert {each.name for each in (tmp_path / "volume").rglob("*")} == {"kept", "workers"}, "nothing is left in them"
+    assert {each.name for each in (tmp_path / "volume").rglob("*")} == {"kept", "workers", NAMESPACE}, "all is gone"
     done = json.loads((folder / "executor_output.json").read_text())["artifacts"]
     metadata = {name: each["artifacts"][0]["metadata"] for name, each in done.items()}
     assert metadata["model"]["workers"] == 2
