@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import signal
 import socket
 import sys
@@ -26,6 +27,12 @@ _NOTICED_SECONDS = 15.0
 
 _FOUND_SECONDS = 1800.0
 """In which all have to be there: a node may have to come, and an image. TensorFlow's chief would wait for ever."""
+
+_SAYS_SECONDS = 5.0
+_AGAIN_SECONDS = 0.5
+_INDEX_BYTES = 2
+_GO = b"!"
+"""What a worker and the chief say to each other before TensorFlow does."""
 
 _ENDS_SECONDS = 3.0
 """In which a worker whose connection is lost turns out to have ended."""
@@ -99,17 +106,60 @@ def _find_each_other(give_up: Callable[[StageError], NoReturn] = _give_up) -> No
     late.daemon = True
     late.start()
     try:
-        # TensorFlow gives a chief that is not there yet ten seconds.
-        while workers.index() and not _listens(workers.chief()):
-            time.sleep(0.5)
+        # While TensorFlow waits for the others nothing else of this process goes on, not even what ends it.
+        _report() if workers.index() else _gather()
         workers.strategy()
     finally:
         late.cancel()
 
 
+def _gather() -> None:
+    """Returns when all other workers have said that they are there; at the port where TensorFlow listens then."""
+    here: dict[int, socket.socket] = {}
+    with contextlib.ExitStack() as opened:
+        both = socket.has_dualstack_ipv6()
+        family = socket.AF_INET6 if both else socket.AF_INET
+        server = opened.enter_context(
+            socket.create_server(("", workers.chief()[1]), family=family, dualstack_ipv6=both)
+        )
+        while len(here) < workers.count() - 1:
+            connection, _ = server.accept()
+            opened.enter_context(connection)
+            connection.settimeout(_SAYS_SECONDS)
+            # (Whoever else asks at this port says nothing, or goes.)
+            with contextlib.suppress(OSError):
+                if (said := int.from_bytes(connection.recv(_INDEX_BYTES))) in range(1, workers.count()):
+                    here[said] = connection
+            gone = select.select(here.values(), [], [], 0)[0]
+            here = {index: each for index, each in here.items() if each not in gone}
+        for each in here.values():
+            with contextlib.suppress(OSError):
+                each.sendall(_GO)
+
+
+def _report() -> None:
+    """Tells the chief that this worker is there, until all are, and TensorFlow listens at the chief."""
+    while not _told_to_go():
+        time.sleep(_AGAIN_SECONDS)
+    # (TensorFlow gives a chief that does not listen yet ten seconds.)
+    while not _listens(workers.chief()):
+        time.sleep(_AGAIN_SECONDS)
+
+
+def _told_to_go() -> bool:
+    with (
+        contextlib.suppress(OSError),
+        socket.create_connection(workers.chief(), timeout=_SAYS_SECONDS) as connection,
+    ):
+        connection.settimeout(None)
+        connection.sendall(workers.index().to_bytes(_INDEX_BYTES))
+        return connection.recv(1) == _GO
+    return False
+
+
 def _listens(address: tuple[str, int]) -> bool:
     try:
-        with socket.create_connection(address, timeout=5):
+        with socket.create_connection(address, timeout=_SAYS_SECONDS):
             return True
     except OSError:
         return False
