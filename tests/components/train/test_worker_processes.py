@@ -49,3 +49,19 @@ def test_the_chief_waits_for_all_workers_while_its_process_goes_on(monkeypatch: 
     chief.join(20)
     assert not chief.is_alive()
     assert [each.communicate(timeout=20)[0] for each in (first, second)] == ["go\n", "go\n"]
+
+
+def test_a_chief_whose_workers_do_not_come_gives_up() -> None:
+    given_up = "from components.train import worker_processes as w; w._FOUND_SECONDS = 0.3; w._find_each_other()"
+    variables = os.environ | {workers.VARIABLE: workers.configuration(["127.0.0.1:0", "127.0.0.1:1"], 0)}
+    done = subprocess.run(
+        [sys.executable, "-c", given_up],
+        cwd=ROOT,
+        env=variables,
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+    assert done.returncode == 75
+    assert done.stderr.startswith("error: not all of 2 workers were there within 0 minutes; see why their pods do not")
