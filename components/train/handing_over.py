@@ -48,25 +48,25 @@ def put(inputs: Inputs, folder: Path, addresses: Sequence[str]) -> None:
     """
     remove(folder)
     folder.mkdir(parents=True)
-    given = {name: artifact for name, artifact in inputs.artifacts.items() if artifact and artifact.path.exists()}
-    size = sum(content_bytes(artifact.path) for artifact in given.values())
+    given = {name: artifact for name, artifact in inputs.artifacts.items() if artifact}
+    there = {name: artifact.path for name, artifact in given.items() if artifact.path.exists()}
+    size = sum(map(content_bytes, there.values()))
 
     def copy(source: str, target: str) -> None:
         shutil.copyfile(source, target)
         progress.advance(Path(target).stat().st_size)
 
     with progress.counting(size, "bytes", "copying the inputs for the other workers"):
-        for name, artifact in given.items():
-            if artifact.path.is_dir():
-                shutil.copytree(artifact.path, folder / name, copy_function=copy)
+        for name, path in there.items():
+            if path.is_dir():
+                shutil.copytree(path, folder / name, copy_function=copy)
             else:
-                copy(str(artifact.path), str(folder / name))
+                copy(str(path), str(folder / name))
     entries = {}
-    for name, artifact in inputs.artifacts.items():
-        if artifact:
-            # All workers look for checkpoints by it; without one the address would count, which is another here.
-            metadata = {"digest": artifact.uri} | artifact.metadata
-            entries[name] = {"artifacts": [{"name": name, "uri": str(folder / name), "metadata": metadata}]}
+    for name, artifact in given.items():
+        # All workers look for checkpoints by it; without one the address would count, which is another here.
+        metadata = {"digest": artifact.uri} | artifact.metadata
+        entries[name] = {"artifacts": [{"name": name, "uri": str(folder / name), "metadata": metadata}]}
     said = {"addresses": list(addresses), "inputs": {"artifacts": entries, "parameterValues": dict(inputs.parameters)}}
     (folder / _FILE).write_text(json.dumps(said))
 

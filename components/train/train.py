@@ -88,8 +88,13 @@ def train(
         base = None
     serving = model.directory() / SERVING_FOLDER
     history = History(train_steps, str(transformed_examples.metadata.get("not_finite") or ""))
-    inputs = {"transformed_examples": transformed_examples, "transform_graph": transform_graph, "schema": schema}
-    inputs |= {"hyperparameters": hyperparameters, "base_model": base_model}
+    inputs = {
+        "transformed_examples": transformed_examples,
+        "transform_graph": transform_graph,
+        "schema": schema,
+        "hyperparameters": hyperparameters,
+        "base_model": base_model,
+    }
     said = {"module_file": module_file, "hyperparameters_file": hyperparameters_file, "seed": seed}
     said |= {"train_steps": train_steps, "eval_steps": eval_steps, "custom_config": custom_config}
     kept = None
