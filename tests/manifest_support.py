@@ -129,11 +129,11 @@ _PROFILES = ("RuntimeDefault", "Localhost")
 
 
 def pod_specs(thing: Object) -> list[Object]:
-    """The pod specs that an object holds."""
+    """The pod specs that an object holds; those of a TrainingRuntime a TrainJob completes."""
     if thing["kind"] == "Pod":
         return [thing["spec"]]
     template = thing.get("spec", {}).get("template") if isinstance(thing.get("spec"), dict) else None
-    return [template["spec"]] if isinstance(template, dict) and "spec" in template else []
+    return [template["spec"]] if isinstance(template, dict) and "containers" in template.get("spec", {}) else []
 
 
 def pod_security_errors(spec: Object) -> list[str]:

@@ -40,7 +40,7 @@ OBJECT_FILES = sorted(
     if file.name != "kustomization.yaml" and file.parent.name not in ("schedules", "config")
 )
 OBJECTS = [thing for file in OBJECT_FILES for thing in documents(file)]
-CUSTOM_KINDS = {"PodMonitor", "HTTPRoute", "FlinkDeployment"}
+CUSTOM_KINDS = {"PodMonitor", "HTTPRoute", "FlinkDeployment", "TrainingRuntime"}
 METRICS = "/monitoring/prometheus/metrics"
 SERVED = "taxi"
 
@@ -132,6 +132,13 @@ def test_pod_passes_restricted(called: str, spec: Object) -> None:
         assert "/tmp" in [mount["mountPath"] for mount in container["volumeMounts"]]
 
 
+def test_workers_of_a_training_on_kubeflow_pass_restricted() -> None:
+    [job] = the("TrainingRuntime", "millrace-workers")["spec"]["template"]["spec"]["replicatedJobs"]
+    spec = job["template"]["spec"]["template"]["spec"]
+    assert pod_security_errors(spec) == []
+    assert spec["automountServiceAccountToken"] is False
+
+
 @pytest.mark.parametrize(
     ("path", "value", "expected"),
     [
@@ -192,20 +199,26 @@ def test_rights_are_the_least() -> None:
         assert resource not in ("secrets", "pods/exec", "serviceaccounts/token")
         # The stage canary sets the weights of one route, and asks what servers answer.
         canary = {("gateway.networking.k8s.io", "httproutes", "patch"), ("", "pods/proxy", "create")}
-        assert verb in ("get", "list", "watch") or group == "argoproj.io" or (group, resource, verb) in canary
+        # A training with several workers makes a TrainJob of them, and removes it.
+        train = {
+            ("trainer.kubeflow.org", resource, verb)
+            for resource in ("trainjobs", "trainingruntimes")
+            for verb in ("create", "delete")
+        }
+        assert verb in ("get", "list", "watch") or group == "argoproj.io" or (group, resource, verb) in canary | train
     assert not [thing for thing in OBJECTS if thing["kind"].startswith("ClusterRole")]
 
 
 def test_bindings_name_roles_and_accounts_that_are_there() -> None:
     accounts = {thing["metadata"]["name"] for thing in OBJECTS if thing["kind"] == "ServiceAccount"}
-    # Every namespace has it.
-    accounts |= {"default"}
+    # Every namespace has the one, and that of KFP the other.
+    accounts |= {"default", "pipeline-runner"}
     for binding in [thing for thing in OBJECTS if thing["kind"] == "RoleBinding"]:
         assert binding["roleRef"]["name"] in roles()
         for subject in binding["subjects"]:
             assert subject["kind"] == "Group" or subject["name"] in accounts or subject["namespace"] == "monitoring"
     for called, spec in PODS:
-        assert spec["serviceAccountName"] in accounts - {"default"}, called
+        assert spec["serviceAccountName"] in accounts - {"default", "pipeline-runner"}, called
 
 
 def strings(value: Any) -> Iterator[str]:

@@ -25,7 +25,7 @@ from components.runtime.publish import serving as serving_files
 from components.runtime.stage import progress
 from components.runtime.stage.artifacts import InputArtifact, OutputArtifact
 from components.runtime.text.redaction import redact
-from components.train import checkpoints, weights, worker_processes
+from components.train import checkpoints, handing_over, weights, worker_processes
 from components.train.history import History
 from components.train.page import page
 from components.train.watch import watching
@@ -88,17 +88,23 @@ def train(
         base = None
     serving = model.directory() / SERVING_FOLDER
     history = History(train_steps, str(transformed_examples.metadata.get("not_finite") or ""))
+    inputs = {
+        "transformed_examples": transformed_examples,
+        "transform_graph": transform_graph,
+        "schema": schema,
+        "hyperparameters": hyperparameters,
+        "base_model": base_model,
+    }
+    said = {"module_file": module_file, "hyperparameters_file": hyperparameters_file, "seed": seed}
+    said |= {"train_steps": train_steps, "eval_steps": eval_steps, "custom_config": custom_config}
     kept = None
     if asked.checkpoint_directory:
-        inputs = {"examples": transformed_examples, "graph": transform_graph, "schema": schema, "base": base_model}
-        said = {"module_file": module_file, "hyperparameters_file": hyperparameters_file, "seed": seed}
-        said |= {"train_steps": train_steps, "eval_steps": eval_steps, "custom_config": custom_config}
-        key = attempt_key(inputs | {"hyperparameters": hyperparameters}, said, [tf.__version__])
+        key = attempt_key(inputs, said, [tf.__version__])
         kept = checkpoints.Checkpoints(asked.checkpoint_directory, key, history)
         kept.check()
     started = time.monotonic()
     with (
-        worker_processes.together(asked.workers),
+        worker_processes.together(asked.workers, handing_over.Inputs(inputs, said)),
         tempfile.TemporaryDirectory() as scratch,
         watching(history, kept),
         servable_variables(),

@@ -1,23 +1,26 @@
-"""The workers of a training on one machine: forks of the stage, which is their chief, and end with it."""
+"""The workers of a training: on one machine forks of the stage, which is their chief, and end with it."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import select
 import signal
 import socket
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NoReturn
 
-from components.runtime.errors import EXIT_TRANSIENT, StageError, TransientError
+from components.runtime.errors import StageError, TransientError
 from components.runtime.launch.worker_forks import become, ended_by_signal, ending_as_worker, say
 from components.runtime.launch.worker_forks import fault as own_fault
 from components.runtime.module_file import workers
-from components.runtime.stage import progress
+from components.runtime.stage import pod, progress
+from components.train import handing_over, kubeflow_workers
 
 _NOTICED_SECONDS = 15.0
 """In which the chief has to see itself that a worker is gone; TensorFlow may wait for it where no signal ends that."""
@@ -25,18 +28,25 @@ _NOTICED_SECONDS = 15.0
 _FOUND_SECONDS = 1800.0
 """In which all have to be there: a node may have to come, and an image. TensorFlow's chief would wait for ever."""
 
+_SAYS_SECONDS = 5.0
+_AGAIN_SECONDS = 0.5
+_INDEX_BYTES = 2
+_GO = b"!"
+"""What a worker and the chief say to each other before TensorFlow does."""
+
 _ENDS_SECONDS = 3.0
 """In which a worker whose connection is lost turns out to have ended."""
 
 
 @contextlib.contextmanager
-def together(count: int) -> Iterator[None]:
+def together(count: int, inputs: handing_over.Inputs) -> Iterator[None]:
     """Runs what is inside in so many processes; behind it only the chief goes on.
 
     Where TF_CONFIG says who this process is, the others run elsewhere, and none is started.
 
     Args:
       count: how many, with the chief.
+      inputs: what the training is called with, for workers that run elsewhere and are started from here.
 
     Raises:
       TransientError: a worker was lost.
@@ -49,6 +59,11 @@ def together(count: int) -> Iterator[None]:
         # (TensorFlow would wait at a worker's exit for a chief that has gone.)
         with ending_as_worker() if workers.index() else contextlib.nullcontext(), _told_of_the_lost(None):
             _find_each_other()
+            yield
+        return
+    if pod.on_kubeflow():
+        with kubeflow_workers.beside(count, inputs) as others, _told_of_the_lost(others):
+            _find_each_other(others.give_up)
             yield
         return
     addresses = _free_addresses(count)
@@ -75,32 +90,76 @@ def together(count: int) -> Iterator[None]:
             del os.environ[workers.VARIABLE]
 
 
-def _find_each_other() -> None:
+def _give_up(fault: StageError) -> NoReturn:
+    say(str(fault))
+    os._exit(fault.exit_code)
+
+
+def _find_each_other(give_up: Callable[[StageError], NoReturn] = _give_up) -> None:
     """Returns when all workers are there; where they do not come, ends this process with a line and 75."""
-
-    def give_up() -> None:
-        minutes = round(_FOUND_SECONDS / 60)
-        say(
-            f"not all of {workers.count()} workers were there within {minutes} minutes; see why their pods do not "
-            "start or do not find each other (manifests/workers names them), and try again"
-        )
-        os._exit(EXIT_TRANSIENT)
-
-    late = threading.Timer(_FOUND_SECONDS, give_up)
+    fault = TransientError(
+        f"not all of {workers.count()} workers were there within {round(_FOUND_SECONDS / 60)} minutes; see why "
+        "their pods do not start or do not find each other (manifests/workers; on Kubeflow manifests/trainer), and try "
+        "again"
+    )
+    late = threading.Timer(_FOUND_SECONDS, give_up, [fault])
     late.daemon = True
     late.start()
     try:
-        # TensorFlow gives a chief that is not there yet ten seconds.
-        while workers.index() and not _listens(workers.chief()):
-            time.sleep(0.5)
+        # While TensorFlow waits for the others nothing else of this process goes on, not even what ends it.
+        _report() if workers.index() else _gather()
         workers.strategy()
     finally:
         late.cancel()
 
 
+def _gather() -> None:
+    """Returns when all other workers have said that they are there; at the port where TensorFlow listens then."""
+    here: dict[int, socket.socket] = {}
+    with contextlib.ExitStack() as opened:
+        both = socket.has_dualstack_ipv6()
+        family = socket.AF_INET6 if both else socket.AF_INET
+        server = opened.enter_context(
+            socket.create_server(("", workers.chief()[1]), family=family, dualstack_ipv6=both)
+        )
+        while len(here) < workers.count() - 1:
+            connection, _ = server.accept()
+            opened.enter_context(connection)
+            connection.settimeout(_SAYS_SECONDS)
+            # (Whoever else asks at this port says nothing, or goes.)
+            with contextlib.suppress(OSError):
+                if (said := int.from_bytes(connection.recv(_INDEX_BYTES))) in range(1, workers.count()):
+                    here[said] = connection
+            gone = select.select(here.values(), [], [], 0)[0]
+            here = {index: each for index, each in here.items() if each not in gone}
+        for each in here.values():
+            with contextlib.suppress(OSError):
+                each.sendall(_GO)
+
+
+def _report() -> None:
+    """Tells the chief that this worker is there, until all are, and TensorFlow listens at the chief."""
+    while not _told_to_go():
+        time.sleep(_AGAIN_SECONDS)
+    # (TensorFlow gives a chief that does not listen yet ten seconds.)
+    while not _listens(workers.chief()):
+        time.sleep(_AGAIN_SECONDS)
+
+
+def _told_to_go() -> bool:
+    with (
+        contextlib.suppress(OSError),
+        socket.create_connection(workers.chief(), timeout=_SAYS_SECONDS) as connection,
+    ):
+        connection.settimeout(None)
+        connection.sendall(workers.index().to_bytes(_INDEX_BYTES))
+        return connection.recv(1) == _GO
+    return False
+
+
 def _listens(address: tuple[str, int]) -> bool:
     try:
-        with socket.create_connection(address, timeout=5):
+        with socket.create_connection(address, timeout=_SAYS_SECONDS):
             return True
     except OSError:
         return False
@@ -114,14 +173,14 @@ def _free_addresses(count: int) -> list[str]:
 
 
 @contextlib.contextmanager
-def _told_of_the_lost(children: _Children | None) -> Iterator[None]:
+def _told_of_the_lost(others: _Children | kubeflow_workers.Workers | None) -> Iterator[None]:
     """Says which worker is gone, in place of what TensorFlow says of its connection to it."""
     try:
         yield
     except Exception as error:
         if (peer := workers.lost(error)) is None:
             raise
-        if children and (fault := children.fault(_ENDS_SECONDS)):
+        if others and (fault := others.fault(_ENDS_SECONDS)):
             raise fault from error
         which = f"worker {peer}" if peer > 0 else "the chief (worker 0)" if peer == 0 else "a worker"
         raise TransientError(
@@ -148,8 +207,7 @@ class _Children(threading.Thread):
         while not self._over.wait(0.2):
             self._look()
             if self._fault and not self._over.wait(_NOTICED_SECONDS):
-                say(str(self._fault))
-                os._exit(self._fault.exit_code)
+                _give_up(self._fault)
 
     def _look(self) -> None:
         with self._lock:

@@ -11,7 +11,6 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from components.runtime.errors import InputError
 from components.runtime.module_file import workers
 from components.runtime.records import argo_messages
 from runners.argo.values import node_name
@@ -34,10 +33,7 @@ def count(tasks: Sequence[TaskSpec]) -> int:
     for task in tasks:
         if (several := training_workers.count(task)) > 1:
             if task.fused:
-                raise InputError(
-                    f"task {task.name}: {task.stage}.workers is {several}, and cluster.fuse puts it into the pod "
-                    f"{task.fused.name!r} with others; take it out of cluster.fuse"
-                )
+                raise training_workers.shares_its_pod(task.name, task.stage, several, task.fused.name)
             return several
     return 1
 

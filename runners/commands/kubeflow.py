@@ -12,6 +12,7 @@ from components.runtime.errors import InputError, TransientError
 from runners import in_checkout
 from runners.commands.lineage import directions
 from runners.compiled import training_workers
+from runners.compiled.ir import documents
 from runners.kubeflow import contexts, listing, recurring_runs, stages
 from runners.kubeflow.connection import Connection
 from runners.kubeflow.server import Cluster, check_root
@@ -290,7 +291,8 @@ def lineage(connect: Any, what: str, direction: str | None, every: bool) -> Resu
 
 def _uploaded(cluster: Cluster, file: Path, name: str = "") -> tuple[Any, bool]:
     """The version, and whether it is new."""
-    training_workers.refuse_several(parameters.read_ir(file), "Kubeflow Pipelines")
+    parameters.read_ir(file)
+    training_workers.check_on_kubeflow(*documents(file.read_text()))
     version, is_new = cluster.upload(file, name)
     output.note(f"version {version.display_name} {'uploaded' if is_new else 'is there already'}")
     return version, is_new

@@ -18,6 +18,7 @@ from components.runtime.errors import InputError, did_you_mean
 from components.runtime.launch.fingerprints import names_what_may_change
 from components.runtime.launch.module_code import SPEC, STAGES_FOLDER
 from components.runtime.launch.task import BEAM_OPTIONS
+from components.runtime.module_file import workers
 from runners import PROJECT
 from runners.compiled import op_functions
 from runners.compiled.ir import stage_command
@@ -85,6 +86,13 @@ def input_of(what: str, candidate: str) -> str:
     return f"{what}_{candidate.replace('-', '_')}"
 
 
+def _has_workers(arguments: Mapping[str, Any]) -> bool:
+    """Whether a task is a training by several workers, which on KFP get its inputs by the volume."""
+    said = arguments.get("custom_config")
+    asked = said.get(workers.KEY) if isinstance(said, dict) and "max_trials" not in arguments else None
+    return isinstance(asked, dict) and asked.get("workers", 1) != 1
+
+
 class _Outputs(dict[str, Any]):
     """The outputs of a task; one that it lacks is told with those that it has."""
 
@@ -146,7 +154,7 @@ class Blocks:
             op_functions.image(created, pod, self._find_image, of_all=on_beam)
         else:
             op_functions.foreign(created, stage)
-        volume = stage in op_functions.VOLUME_STAGES or settings.on_volume(arguments)
+        volume = stage in op_functions.VOLUME_STAGES or settings.on_volume(arguments) or _has_workers(arguments)
         op_functions.configure(created, pod, settings.cluster, volume=volume)
         # (Raw data keeps its name while it grows.)
         may_change = stage == "ingest" or names_what_may_change(arguments)

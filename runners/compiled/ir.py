@@ -241,7 +241,7 @@ class _Reader:
         return frozenset(part["task"] for part in parts), outputs
 
 
-def dags(ir: dict[str, Any]) -> list[dict[str, Any]]:
+def dags(ir: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The graph of the pipeline, and those of the groups in it."""
     return [ir["root"]["dag"], *(each["dag"] for each in ir["components"].values() if "dag" in each)]
 

@@ -9,6 +9,7 @@ import sys
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
 
 from components.runtime.errors import (
     EXIT_INPUT,
@@ -47,7 +48,7 @@ def ending_as_worker() -> Iterator[None]:
         end(code)
 
 
-def end(code: int) -> None:
+def end(code: int) -> NoReturn:
     """Ends this process at once; what it has printed is kept."""
     sys.stdout.flush()
     sys.stderr.flush()

@@ -11,6 +11,7 @@ import functools
 import json
 import os
 import re
+import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,7 +103,7 @@ def index(variable: str = VARIABLE) -> int:
 def chief(variable: str = VARIABLE) -> tuple[str, int]:
     """Host and port of the worker 0."""
     host, _, port = str(_configured(variable)["cluster"]["worker"][0]).rpartition(":")
-    return host, int(port)
+    return host.strip("[]"), int(port)
 
 
 def _configured(variable: str) -> dict[str, Any]:
@@ -122,7 +123,11 @@ def strategy() -> tf.distribute.MultiWorkerMirroredStrategy:
     """
     import tensorflow as tf
 
-    return tf.distribute.MultiWorkerMirroredStrategy()
+    ended_by = signal.getsignal(signal.SIGTERM)
+    made = tf.distribute.MultiWorkerMirroredStrategy()
+    # TensorFlow takes the signal for a notice that the machine will go, and the process would live on until SIGKILL.
+    signal.signal(signal.SIGTERM, ended_by)
+    return made
 
 
 def lost(error: BaseException) -> int | None:

@@ -243,21 +243,32 @@ def run_stage(target: str, argv: Sequence[str] | None = None) -> None:
         with _scratch():
             execution.run(function)
     except Exception as error:
-        sys.stdout.flush()
-        known = classify(error)
-        if known is None:
-            traceback.print_exc()
-            line = f"{stage}: {type(error).__name__}: {_one_line(str(error))}"
-        else:
-            line = _one_line(str(known))
-        if on_kubeflow:
-            # Whether a failed pod is tried again is up to the settings of the controller, which knows no codes.
-            if isinstance(known, TransientError):
-                pod.try_again(line)
-            pod.tell(f"{ERROR_PREFIX}{line}")
-        print(f"{ERROR_PREFIX}{line}", file=sys.stderr, flush=True)
-        sys.exit(known.exit_code if known else 1)
+        sys.exit(failed(stage, error, on_kubeflow=on_kubeflow))
     sys.exit(0)
+
+
+def failed(stage: str, error: Exception, *, on_kubeflow: bool) -> int:
+    """Says why a stage ends; returns the exit code. In a pod of KFP, a passing fault begins the program anew first.
+
+    Args:
+      stage: its name.
+      error: what ended it.
+      on_kubeflow: whether it is the program of a pod there.
+    """
+    sys.stdout.flush()
+    known = classify(error)
+    if known is None:
+        traceback.print_exception(error)
+        line = f"{stage}: {type(error).__name__}: {_one_line(str(error))}"
+    else:
+        line = _one_line(str(known))
+    if on_kubeflow:
+        # Whether a failed pod is tried again is up to the settings of the controller, which knows no codes.
+        if isinstance(known, TransientError):
+            pod.try_again(line)
+        pod.tell(f"{ERROR_PREFIX}{line}")
+    print(f"{ERROR_PREFIX}{line}", file=sys.stderr, flush=True)
+    return known.exit_code if known else 1
 
 
 @contextlib.contextmanager

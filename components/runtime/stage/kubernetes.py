@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -36,7 +37,7 @@ class Asker:
 
     Attributes:
       does: what the stage does there, such as `canary shares traffic on Kubernetes`.
-      setting: that has the address of a proxy.
+      setting: that has the address of a proxy; empty where it asks from a pod only.
       role: the folder whose manifest has the role that the stage needs.
     """
 
@@ -65,9 +66,10 @@ class Kubernetes:
         self._is_inside = not address
         if self._is_inside:
             if not self._token.is_file():
+                proxy = f", or start `kubectl proxy` and name it: {asker.setting}: http://127.0.0.1:8001"
                 raise InputError(
-                    f"{asker.does}, and this is no pod with a service account; run it there, or start `kubectl proxy` "
-                    f"and name it: {asker.setting}: http://127.0.0.1:8001"
+                    f"{asker.does}, and this is no pod with a service account; run it there"
+                    f"{proxy if asker.setting else ''}"
                 )
             self.namespace = (account / "namespace").read_text().strip()
         self.address = address.rstrip("/") or _INSIDE
@@ -127,6 +129,16 @@ class Kubernetes:
         """
         return self._asked("PATCH", path, list(changes), _JSON)
 
+    def delete(self, path: str) -> None:
+        """Removes a resource, and what belongs to it soon after; one that is not there is as good as removed.
+
+        Raises:
+          InputError: the account may not.
+          TransientError: the API does not answer.
+        """
+        with contextlib.suppress(MissingError):
+            self._asked("DELETE", path)
+
     def pod(self, namespace: str, name: str, port: int) -> str:
         """The address of a port of a pod, behind the API."""
         return f"{self.address}/api/v1/namespaces/{namespace}/pods/http:{name}:{port}/proxy"
@@ -166,7 +178,9 @@ class Kubernetes:
             raise ThereAlreadyError(f"Kubernetes, {method} {place}: {said}")
         if answer.status == _CONFLICT or answer.status >= _TEMPORARY or "test failed" in said:
             raise TransientError(f"Kubernetes, {method} {place}: {said} ({answer.status}); try again")
-        hint = f"; {self._asker.role} has the role that the stage needs" if answer.status in (401, 403) else ""
+        # (A webhook that does not take what it says answers with 403 too.)
+        lacks_rights = answer.status in (401, 403) and "admission webhook" not in said
+        hint = f"; {self._asker.role} has the role that the stage needs" if lacks_rights else ""
         refused = MissingError if answer.status == _NOT_FOUND else InputError
         raise refused(f"Kubernetes, {method} {place}: {said} ({answer.status}){hint}")
 

@@ -95,7 +95,7 @@ def test_a_search_outlives_its_workers_and_a_training_does_not(of_three: dict[st
     assert not any("continueOn" in each for each in of_three["spec"]["templates"][0]["dag"]["tasks"])
 
 
-@pytest.mark.parametrize("target", ["Kubeflow Pipelines", "Vertex AI"])
+@pytest.mark.parametrize("target", ["Airflow", "Vertex AI"])
 def test_where_a_task_is_one_pod_several_workers_are_refused(target: str) -> None:
     ir, _ = documents(compile_pipeline(settings(workers=2), digest))
     with pytest.raises(InputError, match=f"task train: train.workers is 2, and a task of {target} is one pod; set it"):
