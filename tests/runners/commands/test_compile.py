@@ -238,7 +238,7 @@ def peaks() -> dict[str, float]:
 def test_the_defaults_follow_the_measured_peaks() -> None:
     chosen = load("taxi")
     measured = peaks()
-    assert measured.keys() == pods(compile_pipeline(chosen, digest)).keys() | {"notify"}
+    assert measured.keys() == pods(compile_pipeline(chosen, digest)).keys()
     for task, peak in measured.items():
         pod = chosen.pod(task)
         assert pod.memory.request
