@@ -228,6 +228,10 @@ def test_all_that_a_pod_is_given_reaches_argo(tmp_path: Path, server: str) -> No
     assert workflow["metadata"]["labels"]["team"] == "rides"
 
 
+START = 0.14e9
+"""Bytes of a pod that has only begun; the benchmark's processes are forks, which share most of that."""
+
+
 def peaks() -> dict[str, float]:
     """Peak memory in bytes of every task at the largest size that the benchmark measured."""
     section = (ROOT / "docs" / "benchmarks.md").read_text().split("## Generated, 1,000,000")[1].split("\n## ")[0]
@@ -246,7 +250,7 @@ def test_the_defaults_follow_the_measured_peaks() -> None:
         assert pod.cpu.request
         assert pod.cpu.limit
         assert memory_bytes(pod.memory.request) >= peak, f"{task} needs {peak / 1e9} GB"
-        assert 2 * peak <= memory_bytes(pod.memory.limit) <= 16 * peak, f"{task} needs {peak / 1e9} GB"
+        assert 2 * peak <= memory_bytes(pod.memory.limit) <= 16 * max(peak, START), f"{task} needs {peak / 1e9} GB"
         assert 0 < cpu_cores(pod.cpu.request) <= cpu_cores(pod.cpu.limit)
 
 
