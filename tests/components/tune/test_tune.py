@@ -217,7 +217,7 @@ def test_a_search_out_of_time_tries_nothing_again(tmp_path: Path, prepared: Prep
 class Failing(keras_tuner.RandomSearch):
     def run_trial(self, trial, *args, **kwargs):
         if len(self.oracle.trials) == 1:
-            return super().run_trial(trial, *args, **kwargs)
+            return {{"val_loss": 0.5}}
         with open({str(tried)!r}, "a") as file:
             file.write("x")
         time.sleep(2)
