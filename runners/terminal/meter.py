@@ -15,6 +15,9 @@ _WINDOW_SAMPLES = 5
 _FIRST_SECONDS = 1.0
 """Sooner than this nobody knows how long something takes."""
 
+_FEW = 50
+"""Of so few, such as trials, several may end at once: their rate is that since the beginning."""
+
 _BAR, _WIDE_BAR, _WIDE = 10, 20, 60
 """Columns of a bar, and of one where there are so many columns for all."""
 
@@ -34,6 +37,7 @@ class Meter:
         self._count: Count | None = None
         self._samples: deque[tuple[float, int]] = deque()
         self._begun = 0.0
+        self._first = 0
         self._curve: list[tuple[int, float]] = []
 
     def add(self, count: Count, now: float) -> None:
@@ -41,10 +45,11 @@ class Meter:
         before = self._count
         if before is None or (count.unit, count.total) != (before.unit, before.total) or count.done < before.done:
             # New ones, not emptied: the drawing reads them in a thread of its own.
-            self._samples, self._curve, self._begun = deque(), [], now
+            self._samples, self._curve, self._begun, self._first = deque(), [], now, count.done
         self._count = count
-        # What comes before the first unit, such as a compilation, says nothing of those that follow.
-        if count.done and (not self._samples or count.done > self._samples[-1][1]):
+        # What comes before the first unit, such as a compilation, says nothing of those that follow; who goes on from a
+        # checkpoint begins with more than none.
+        if count.done > self._first and (not self._samples or count.done > self._samples[-1][1]):
             self._samples.append((now, count.done))
         while len(self._samples) > _WINDOW_SAMPLES and now - self._samples[0][0] > _WINDOW_SECONDS:
             self._samples.popleft()
@@ -64,6 +69,9 @@ class Meter:
         if len(samples) < 2 or now - self._begun < _FIRST_SECONDS:
             return None
         (first, before), (last, done) = samples[0], samples[-1]
+        count = self._count
+        if count and count.total and count.total <= _FEW:
+            first, before = self._begun, self._first
         return (done - before) / (last - first) if last > first else None
 
     def left(self, now: float) -> float | None:

@@ -83,7 +83,7 @@ def _headline(run: Run, made: Outcome) -> Html:
     entries.append(parts.fact(states.count("done"), ", ".join(["tasks done", *counts])))
     peak = max((task.peak_memory_bytes or 0 for task in run.tasks), default=0)
     if peak:
-        entries.append(parts.fact(text.size(peak), "peak memory of a task"))
+        entries.append(parts.fact(text.size(peak), "peak memory of a process"))
     boxes = [_error(run)] if run.state in ("failed", "stopped") else []
     if late := late_versions(run.root, run):
         boxes.append(_box("", "Late versions of spans", "; ".join(late)))
@@ -213,7 +213,7 @@ def _tasks(run: Run) -> Html:
                 "; ".join(filter(None, [_remark(run, task, execution), _attempts(task)])),
             ]
         )
-    headers = ["task", "state", "rows", "time", "start-up", "peak memory", ""]
+    headers = ["task", "state", "rows", "time", "start-up", "peak memory of a process", ""]
     return table(headers, rows)
 
 

@@ -81,6 +81,18 @@ def test_what_comes_before_the_first_unit_slows_nothing() -> None:
     assert compiled.rate(61.0) == pytest.approx(1000)
 
 
+def test_a_training_that_goes_on_counts_what_it_does_itself() -> None:
+    resumed = [(0.0, 800), (30.0, 801), (31.0, 861), (32.0, 921)]
+    made = meter([(now, Count(done, 2000, "steps")) for now, done in resumed])
+    assert made.rate(32.0) == pytest.approx(60.0)
+
+
+def test_trials_that_end_together_are_no_rate() -> None:
+    made = meter([(now, Count(done, 6, "trials")) for now, done in [(0.0, 0), (8.0, 1), (8.5, 2)]])
+    assert made.rate(8.5) == pytest.approx(2 / 8.5)
+    assert made.left(8.5) == pytest.approx(4 * 8.5 / 2)
+
+
 def test_time_left_goes_down_between_two_reports_and_ends_where_nothing_moves() -> None:
     made = rows(*STEADY)
     assert made.left(30.0) == pytest.approx(70.0)
