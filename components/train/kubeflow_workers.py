@@ -13,7 +13,7 @@ import select
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
 from components.runtime.errors import InputError, StageError, TransientError
@@ -148,7 +148,11 @@ class Workers(threading.Thread):
                     self._remove()
                     end(128 + number)
                 return
-            self._look()
+            try:
+                self._look()
+            except Exception as error:
+                # (Nobody else hears of signals, or of workers that are gone.)
+                self._fault = StageError(f"the other workers cannot be followed: {error!r}")
             if self._fault:
                 noticed = noticed or time.monotonic()
                 if time.monotonic() - noticed > _NOTICED_SECONDS:
@@ -202,12 +206,16 @@ class Workers(threading.Thread):
 
     def _remove(self) -> None:
         job, self._job, self._begun = self._job, "", False
-        try:
-            if job:
-                self._cluster.delete(f"{self._jobs}/{job}")
-            remove(self._folder)
-            if job:
-                self._cluster.delete(f"{self._runtimes}/{job}")
-        except (StageError, OSError) as error:
-            # What has been trained is worth more; the TrainJob goes with this pod.
-            progress.report(f"what the other workers had could not be removed: {error}")
+        steps: list[Callable[[], None]] = [lambda: remove(self._folder)]
+        if job:
+            steps = [
+                lambda: self._cluster.delete(f"{self._jobs}/{job}"),
+                *steps,
+                lambda: self._cluster.delete(f"{self._runtimes}/{job}"),
+            ]
+        for step in steps:
+            try:
+                step()
+            except (StageError, OSError) as error:
+                # What has been trained is worth more; the TrainJob goes with this pod.
+                progress.report(f"what the other workers had could not be removed: {error}")

@@ -18,6 +18,7 @@ import pyarrow as pa
 import tensorflow as tf
 import tensorflow_transform as tft
 import tensorflow_transform.beam as tft_beam
+from tensorflow.core.protobuf import saved_model_pb2
 
 from components.runtime.data import tfmd, tfrecord
 from components.runtime.data.beam import data_files, pipeline
@@ -42,6 +43,7 @@ taxi trips."""
 _OWN_BYTES = 800 << 20
 _PROCESS_BYTES = 500 << 20
 """Of taxi's 250 MB, of images some 400."""
+_PYTHON_OPS = ("EagerPyFunc", "PyFunc", "PyFuncStateless")
 _NAMED = 5
 
 
@@ -87,7 +89,7 @@ def transform_dataset(
         raw_metadata.mkdir()
         shutil.copyfile(schema.path / tfmd.SCHEMA_FILE, raw_metadata / tfmd.SCHEMA_FILE)
         with transforming:
-            apply(shards, str(graph), serialised, beam_options, pool)
+            apply(shards, str(graph), serialised, beam_options, None if _calls_python(graph) else pool)
     rows, found = _counted(shards)
     remove(work)
     lines = told(found)
@@ -168,6 +170,21 @@ def apply(shards: list[Shard], graph: str, schema: bytes, beam_options: list[str
     else:
         for _ in (pool.map if pool else map)(transform, shards):
             pass
+
+
+def _calls_python(graph: Path) -> bool:
+    """Whether a graph calls functions of Python, which this process alone has: `tf.py_function`, `tft.apply_pyfunc`."""
+    model = saved_model_pb2.SavedModel.FromString(
+        (graph / tft.TFTransformOutput.TRANSFORM_FN_DIR / tf.saved_model.SAVED_MODEL_FILENAME_PB).read_bytes()
+    )
+    graphs = [each.graph_def for each in model.meta_graphs]
+    nodes = [
+        node
+        for each in graphs
+        for part in (each.node, *(one.node_def for one in each.library.function))
+        for node in part
+    ]
+    return any(node.op in _PYTHON_OPS for node in nodes)
 
 
 def _shards(examples: InputArtifact, transformed_examples: OutputArtifact, work: Path) -> list[Shard]:

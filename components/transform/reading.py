@@ -130,7 +130,8 @@ def _batches(
     for records in batches:
         try:
             yield to_arrow(records)
-        except tf.errors.OpError:
+        except (tf.errors.OpError, UnicodeDecodeError):
+            # (TensorFlow's message names the record by its bytes.)
             check_fits(path, done, records, schema)
             raise
         done += len(records)

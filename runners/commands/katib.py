@@ -77,7 +77,7 @@ def export(
         raise InputError(
             f"{model}: the trials read what a run has transformed from the volume; name it in cluster.volume.claim"
         )
-    tuned = _tuned(context.obj["root"], run or made.settings.pipeline_name, task)
+    tuned = _tuned(context.obj["root"], run, made.settings.pipeline_name, task)
     target = experiments.Place(
         name or f"{made.settings.pipeline_name}-{_STAGE}", namespace, volume.claim, made.settings.cluster.mount_path
     )
@@ -96,13 +96,19 @@ def export(
     return Result({"experiment": target.name, "files": [file]}, str(file), [file])
 
 
-def _tuned(root: Path, run: str, task: str) -> experiments.Tuned:
+def _tuned(root: Path, run: str, pipeline: str, task: str) -> experiments.Tuned:
     """What the task tune of a run says of the search.
 
     Raises:
-      InputError: there is no such run, it has not tuned, or what it made is gone.
+      InputError: there is no such run, it is another pipeline's, it has not tuned, or what it made is gone.
     """
-    found = load_run(root, run)
+    found = load_run(root, run or pipeline)
+    if found.pipeline != pipeline:
+        raise InputError(f"run {found.id} is of the pipeline {found.pipeline}, not of {pipeline}; name one of its own")
+    if found.target == "local":
+        output.warn(
+            f"warning: run {found.id} was made here: its data has to lie on the cluster's volume at the same place"
+        )
     execution = next((each.execution for each in found.tasks if each.name == task and each.execution), "")
     if not execution:
         raise InputError(f"run {found.id}: {task} has made nothing in it; name another run with --run")

@@ -9,6 +9,7 @@ tries of such a number is listed too.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,8 +17,8 @@ from components.runtime.errors import InputError
 
 _MOST_VALUES = 1000
 """A list of more is refused: it would not be read by people, and hardly by Katib."""
-_NOT_IN_A_TEMPLATE = "\"'\\\n"
-"""What would end the text that Katib puts a value into."""
+_NOT_IN_A_TEMPLATE = re.compile(r"""["'\\\x00-\x1f]|\$\(""")
+"""What would end the text that Katib puts a value into, or be put something else in place of by Kubernetes."""
 _SAMPLES = 10
 """What Keras Tuner's grid tries of a number without a step (`Numerical.values`), beside its default."""
 
@@ -67,7 +68,7 @@ def _parameter(name: str, kind: str, config: Entry, *, grid: bool) -> dict[str, 
         return _listed("categorical", ["True", "False"])
     if kind == "Choice":
         values = [str(value) for value in config["values"]]
-        if odd := [value for value in values if set(value) & set(_NOT_IN_A_TEMPLATE) or not value]:
+        if odd := [value for value in values if not value or _NOT_IN_A_TEMPLATE.search(value)]:
             raise InputError(
                 f"the hyperparameter {name!r}: Katib's template cannot take the value {odd[0]!r}; rename it"
             )

@@ -75,7 +75,10 @@ def as_asked(arguments: Sequence[str]) -> Iterator[None]:
 def add_options(command: click.Command) -> None:
     """Gives a command, and all below it, the options that `as_asked` looks for."""
     if not any(JSON in parameter.opts for parameter in command.params):
-        for name, line in ((JSON, "Print one JSON document, for programs."), (QUIET, "Print errors, and the name of what was made, alone.")):
+        for name, line in (
+            (JSON, "Print one JSON document, for programs."),
+            (QUIET, "Print errors, and the name of what was made, alone."),
+        ):
             command.params.append(click.Option([name], is_flag=True, expose_value=False, help=line))
     if isinstance(command, click.Group):
         for below in command.commands.values():

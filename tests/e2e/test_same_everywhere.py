@@ -232,3 +232,24 @@ def test_bulk_infer(
         digests.append(file_digests(made.folder / "predictions"))
     assert digests[0] == digests[1] == digests[2]
     assert len(digests[0]) == 2 * SHARDS
+
+
+def test_functions_of_python_are_called_where_they_are(
+    trips: Run, sharded: dict[str, dict[str, Any]], own: Path, tmp_path: Path
+) -> None:
+    module = own / "calls_python.py"
+    module.write_text(
+        "import tensorflow as tf\n"
+        "def preprocessing_fn(inputs):\n"
+        "    miles = tf.reshape(tf.cast(inputs['trip_miles'], tf.float32), [-1])\n"
+        "    doubled = tf.py_function(lambda values: 2 * values, [miles], tf.float32)\n"
+        "    doubled.set_shape([None])\n"
+        "    return {'doubled': doubled}\n"
+    )
+    made = [
+        again(trips, "transform", tmp_path / str(number), own, sharded, before=before, module_file=str(module))
+        for number, before in enumerate((ONE_CORE, FORKED))
+    ]
+    for each in made:
+        assert each.exit_code == 0, each.stderr
+    assert differing(made[1].folder / "transformed_examples", made[0].folder / "transformed_examples") == []

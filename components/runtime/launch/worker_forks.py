@@ -63,7 +63,11 @@ def say(error: str) -> None:
 
 def ended_by_signal(code: int) -> str:
     """How a process ended whose code is a signal's, less than 0."""
-    name = signal.Signals(-code).name
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:
+        # Kubernetes says 255 of a container of which it knows no more: 128 and no signal.
+        return f"ended with the code {128 - code}, and nothing is known of why; its node may be lost"
     return f"was ended by {name}" + ("; the machine may be out of memory" if name == "SIGKILL" else "")
 
 

@@ -20,6 +20,8 @@ _MERGE = "application/merge-patch+json"
 _JSON = "application/json-patch+json"
 _NOT_FOUND = 404
 _CONFLICT = 409
+_PASSING = (408, _CONFLICT, 429)
+"""What is answered otherwise when it is asked again: too late, too early, too often."""
 _TEMPORARY = 500
 
 
@@ -176,7 +178,8 @@ class Kubernetes:
         said = _message(answer.data)
         if answer.status == _CONFLICT and method == "POST":
             raise ThereAlreadyError(f"Kubernetes, {method} {place}: {said}")
-        if answer.status == _CONFLICT or answer.status >= _TEMPORARY or "test failed" in said:
+        passes = answer.status in _PASSING or answer.status >= _TEMPORARY
+        if passes or "test failed" in said:
             raise TransientError(f"Kubernetes, {method} {place}: {said} ({answer.status}); try again")
         # (A webhook that does not take what it says answers with 403 too.)
         lacks_rights = answer.status in (401, 403) and "admission webhook" not in said

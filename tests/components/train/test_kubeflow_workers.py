@@ -304,6 +304,7 @@ FAILED = JOB | {"status": {"conditions": [{"type": "Failed", "status": "True", "
             "worker 1 of 3 took more memory than its pod has; give train more, or try again",
         ),
         (JOB, [pod(0, terminated=ended(143))], TransientError, "worker 1 of 3 was ended by SIGTERM; they train togeth"),
+        (JOB, [pod(0, terminated=ended(255))], TransientError, "1 of 3 ended with the code 255, and nothing is known"),
         (JOB, [{"metadata": {}, "status": {"phase": "Failed", "reason": "Evicted"}}], TransientError, r"\(Evicted\)"),
         (FAILED, [], TransientError, r"a worker of 3 is gone with its pod, .* lost \(jobset failed\); they train"),
     ],
@@ -315,6 +316,29 @@ def test_why_a_worker_ended_is_one_line_with_its_code(
     assert type(found) is kind
     with pytest.raises(kind, match=said):
         raise found
+
+
+@pytest.mark.usefixtures("here")
+@pytest.mark.parametrize("status", [408, 429, 503])
+def test_a_cluster_that_is_busy_for_a_while_ends_no_training(trainer: Trainer, status: int) -> None:
+    trainer.idle = True
+    with kubeflow_workers.beside(2, handing_over.Inputs({}, {})) as others:
+        trainer.forbids, trainer.status = ("GET", "trainjobs"), status
+        assert others.fault(0.0) is None
+        trainer.forbids = ("", "")
+        assert others.fault(0.0) is None
+
+
+@pytest.mark.usefixtures("here")
+def test_what_can_be_removed_is_removed_though_something_else_cannot(
+    trainer: Trainer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trainer.idle = True
+    with kubeflow_workers.beside(2, handing_over.Inputs({}, {})):
+        trainer.forbids, trainer.status = ("DELETE", "trainjobs"), 503
+    assert "what the other workers had could not be removed: Kubernetes, DELETE" in capsys.readouterr().out
+    assert trainer.runtimes.keys() == {train_job.RUNTIME}
+    assert not list((trainer.folder.parent / "volume").glob("workers/*/*"))
 
 
 def test_workers_that_train_or_have_ended_well_are_no_fault() -> None:

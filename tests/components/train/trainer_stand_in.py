@@ -100,7 +100,8 @@ class Trainer:
       own: the task's pod.
       installed: whether there is Trainer.
       runtimes: that there are, at first that of our manifests.
-      forbids: a method and a kind that the account has no right to.
+      forbids: a method and a kind that the account has no right to, or of which `status` says something else.
+      status: of the answer to it.
       idle: whether Trainer makes no pods.
       jobs: that there are.
       ended: those that were removed.
@@ -114,6 +115,7 @@ class Trainer:
         default_factory=lambda: {train_job.RUNTIME: yaml.safe_load(RUNTIME.read_text())}
     )
     forbids: tuple[str, str] = ("", "")
+    status: int = 403
     idle: bool = False
     jobs: dict[str, Job] = field(default_factory=dict)
     ended: list[Job] = field(default_factory=list)
@@ -131,7 +133,9 @@ class Trainer:
         assert request.headers["authorization"] == "Bearer token"
         kind = request.path.rpartition(f"/{NAMESPACE}/")[2].partition("/")[0]
         if (request.method, kind) == self.forbids:
-            raise Refused(403, f'{kind} is forbidden: User "pipeline-runner" cannot {request.method.lower()} {kind}')
+            raise Refused(
+                self.status, f'{kind} is forbidden: User "pipeline-runner" cannot {request.method.lower()} {kind}'
+            )
         if request.path == f"{_PODS}/{POD}":
             return self.own
         if request.path == _PODS:

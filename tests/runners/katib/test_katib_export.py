@@ -16,6 +16,7 @@ from runners.commands.compile import compile_pipeline
 from runners.compiled import ir
 from runners.compiled.pipelines import Images
 from runners.compiled.platform_spec import read_platform
+from runners.katib import search_space
 from runners.katib.experiment import Place, Tuned, experiment
 from runners.settings.model import load
 from runners.settings.stages import Tune
@@ -247,6 +248,13 @@ def test_the_closed_network_lets_a_search_through_to_katib() -> None:
 def test_what_katib_would_not_take_is_refused() -> None:
     with pytest.raises(InputError, match="name 'Taxi': Katib takes small letters, digits and '-', a letter first, at"):
         made(place=Place("Taxi", "", "work", "/millrace"))
+
+
+@pytest.mark.parametrize("value", ["", "a'b", 'a"b', "a\\b", "a\nb", "a\tb", "$(HOME)"])
+def test_a_value_that_no_template_takes_is_refused(value: str) -> None:
+    choice = {"class_name": "Choice", "config": {"name": "separator", "values": [",", value]}}
+    with pytest.raises(InputError, match="'separator': Katib's template cannot take the value"):
+        search_space.parameters([choice])
 
 
 def test_a_task_that_does_not_tune_is_refused_with_those_that_do(tmp_path: Path) -> None:
