@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -70,6 +71,16 @@ def test_a_trial_of_an_exported_experiment_scores_as_that_of_the_stage(tuned: Tu
     )
     assert done.returncode == 0, done.stderr
     assert done.stderr.splitlines()[-1] == "warning: Katib knows no limit of time: max_minutes is not in the Experiment"
+    assert (
+        f"warning: run {first.record['id']} was made here: its data has to lie on the cluster's volume" in done.stderr
+    )
+    other = tmp_path / "other"
+    shutil.copytree(folder, other)
+    refused = command("--root", str(first.root), "katib", "export", str(other), "--run", first.record["id"])
+    assert refused.returncode == 65
+    assert refused.stderr.splitlines()[-1].endswith(
+        f"is of the pipeline {first.record['pipeline']}, not of other; name one of its own"
+    )
     template = yaml.safe_load(file.read_text())["spec"]["trialTemplate"]
     *_, trial = json.loads((first.path("tune", "trials") / "trials.json").read_text())["trials"]
     (container,) = template["trialSpec"]["spec"]["template"]["spec"]["containers"]
