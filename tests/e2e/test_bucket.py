@@ -9,20 +9,21 @@ from pathlib import Path
 
 import pytest
 
+from tests.bucket_server import BucketServer
+from tests.buckets import SCHEMES, bucket_server
 from tests.e2e.conftest import Run, run
 from tests.runners.command_line import command as call
-from tests.s3_server import S3, s3_server
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[S3]:
-    with s3_server() as found:
+@pytest.fixture(scope="module", params=SCHEMES)
+def server(request: pytest.FixtureRequest) -> Iterator[BucketServer]:
+    with bucket_server(request.param) as found:
         yield found
 
 
 @pytest.mark.slow
 def test_taxi_from_a_bucket_and_into_a_bucket(
-    taxi: Run, taxi_data: Path, tmp_path: Path, server: S3, monkeypatch: pytest.MonkeyPatch
+    taxi: Run, taxi_data: Path, tmp_path: Path, server: BucketServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in server.variables.items():
         monkeypatch.setenv(name, value)
@@ -58,12 +59,12 @@ def test_taxi_from_a_bucket_and_into_a_bucket(
     assert inferred.returncode == 0, inferred.stdout + inferred.stderr
     text = "".join(file.read_text(errors="replace") for file in root.rglob("*.json*"))
     text += "".join(file.read_text(errors="replace") for file in root.rglob("*.log"))
-    assert server.variables["AWS_SECRET_ACCESS_KEY"] not in text
+    assert not [secret for secret in server.secrets if secret in text]
 
 
 @pytest.mark.slow
 def test_what_one_machine_made_another_one_takes_from_the_bucket(
-    taxi_data: Path, tmp_path: Path, server: S3, monkeypatch: pytest.MonkeyPatch
+    taxi_data: Path, tmp_path: Path, server: BucketServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in server.variables.items():
         monkeypatch.setenv(name, value)

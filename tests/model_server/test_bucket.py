@@ -16,25 +16,26 @@ from components.runtime.publish.serving import MANIFEST, model_digest
 from components.runtime.stage.artifacts import file_digests
 from model_server.__main__ import main
 from model_server.versions import Versions
+from tests.bucket_server import BucketServer, Fault, way
+from tests.buckets import SCHEMES, bucket_server
 from tests.model_server.test_versions import states, told
-from tests.s3_server import S3, Fault, s3_server, way
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[S3]:
-    with s3_server() as found:
+@pytest.fixture(scope="module", params=SCHEMES)
+def server(request: pytest.FixtureRequest) -> Iterator[BucketServer]:
+    with bucket_server(request.param) as found:
         yield found
 
 
 @pytest.fixture
-def place(server: S3, monkeypatch: pytest.MonkeyPatch) -> str:
+def place(server: BucketServer, monkeypatch: pytest.MonkeyPatch) -> str:
     for name, value in server.variables.items():
         monkeypatch.setenv(name, value)
     mirror._opened.clear()
     return f"{server.make(f'bucket-{uuid.uuid4().hex}')}/serving/taxi"
 
 
-def put(server: S3, place: str, model: Path, number: int) -> None:
+def put(server: BucketServer, place: str, model: Path, number: int) -> None:
     """A version as push leaves it."""
     server.upload(model, f"{place}/{number}")
     files = file_digests(model)
@@ -47,7 +48,9 @@ def here(versions: Versions, number: int) -> list[str]:
     return sorted(each.name for each in folder.rglob("*") if each.is_file())
 
 
-def test_what_lies_in_a_bucket_is_served_as_it_changes(server: S3, place: str, models: dict[int, Path]) -> None:
+def test_what_lies_in_a_bucket_is_served_as_it_changes(
+    server: BucketServer, place: str, models: dict[int, Path]
+) -> None:
     versions = Versions("m", serving.serving_root(place, told=False))
     versions.refresh()
     assert not versions.is_ready
@@ -75,12 +78,13 @@ def test_what_lies_in_a_bucket_is_served_as_it_changes(server: S3, place: str, m
 
 
 def test_a_damaged_version_is_not_served_and_nor_does_a_storage_that_fails_end_it(
-    server: S3, place: str, models: dict[int, Path], monkeypatch: pytest.MonkeyPatch
+    server: BucketServer, place: str, models: dict[int, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bucket, "_RETRY", {"max_retries": 0})
     fault = Fault("GET", times=0, then=500)
     with way(server, fault) as through:
-        monkeypatch.setenv("AWS_ENDPOINT_URL", through.endpoint)
+        for name, value in through.variables.items():
+            monkeypatch.setenv(name, value)
         versions = Versions("m", serving.serving_root(place, told=False))
         put(server, place, models[1], 1)
         versions.refresh()
@@ -101,8 +105,11 @@ def test_a_damaged_version_is_not_served_and_nor_does_a_storage_that_fails_end_i
         assert told(versions) == 2
 
 
-def test_a_bucket_that_is_not_there_is_told(place: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--model_base_path=s3://no-such-bucket/taxi"]) == 65
+def test_a_bucket_that_is_not_there_is_told(
+    server: BucketServer, place: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([f"--model_base_path={server.scheme}://no-such-bucket/taxi"]) == 65
     assert (
-        "--model_base_path: s3://no-such-bucket/taxi: cannot be listed: there is no bucket" in capsys.readouterr().err
+        f"--model_base_path: {server.scheme}://no-such-bucket/taxi: cannot be listed: there is no bucket"
+        in capsys.readouterr().err
     )

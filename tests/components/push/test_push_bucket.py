@@ -22,23 +22,28 @@ from components.runtime.errors import InputError, StageError, TransientError
 from components.runtime.publish import labels, mirror, publishing, serving
 from components.runtime.publish.serving import MANIFEST
 from components.runtime.stage.artifacts import InputArtifact, OutputArtifact, content_digest
+from tests.bucket_server import BucketServer, Fault, way
+from tests.buckets import SCHEMES, bucket_server
 from tests.components.push.serving_support import make_blessing, make_model, tree
 from tests.components.push.test_push import arguments
-from tests.s3_server import S3, Fault, s3_server, way
 from tests.support import ROOT, executor_input, run_stage
 
+# (Cloud Storage knows no removal of several.)
+_REMOVAL = "POST|DELETE"
+_CREDENTIALS = {"s3": "AWS_ACCESS_KEY_ID", "gs": "GOOGLE_APPLICATION_CREDENTIALS"}
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[S3]:
-    with s3_server() as found:
+
+@pytest.fixture(scope="module", params=SCHEMES)
+def server(request: pytest.FixtureRequest) -> Iterator[BucketServer]:
+    with bucket_server(request.param) as found:
         yield found
 
 
 @pytest.fixture(autouse=True)
-def reached(server: S3, monkeypatch: pytest.MonkeyPatch) -> Callable[[S3], None]:
-    """Has `s3://` lead to an address, at first to the server itself."""
+def reached(server: BucketServer, monkeypatch: pytest.MonkeyPatch) -> Callable[[BucketServer], None]:
+    """Has the scheme lead to an address, at first to the server itself."""
 
-    def leads(to: S3) -> None:
+    def leads(to: BucketServer) -> None:
         # (What was opened before goes on by the address that it knows.)
         mirror._opened.clear()
         for name, value in to.variables.items():
@@ -49,7 +54,7 @@ def reached(server: S3, monkeypatch: pytest.MonkeyPatch) -> Callable[[S3], None]
 
 
 @pytest.fixture
-def place(server: S3) -> str:
+def place(server: BucketServer) -> str:
     """A serving directory in a bucket of the test's own."""
     return f"{server.make(f'bucket-{uuid.uuid4().hex}')}/models/taxi"
 
@@ -90,7 +95,7 @@ def baseline(place: str, folder: Path) -> dict[str, Any]:
     return {**output.metadata, "files": tree(output.path)}
 
 
-def test_a_version_lies_there_as_in_a_folder(tmp_path: Path, server: S3, place: str) -> None:
+def test_a_version_lies_there_as_in_a_folder(tmp_path: Path, server: BucketServer, place: str) -> None:
     model, blessing = make_model(tmp_path / "model"), make_blessing(tmp_path / "blessing")
     result = run_stage("push", tmp_path / "out", **arguments(model, blessing, place))
     assert result.exit_code == 0, result.stderr
@@ -101,12 +106,12 @@ def test_a_version_lies_there_as_in_a_folder(tmp_path: Path, server: S3, place: 
     assert told["destination"] == place
     unlike = {"destination": "", "digest": "", "bytes": 0}
     assert told | unlike == told_beside | unlike
-    for secret in server.variables["AWS_SECRET_ACCESS_KEY"], server.variables["AWS_ACCESS_KEY_ID"]:
+    for secret in server.secrets:
         assert secret not in result.stdout + result.stderr + json.dumps(result.output)
 
 
 def test_the_next_run_is_compared_with_what_lies_there(
-    tmp_path: Path, server: S3, place: str, pushed: Callable[..., dict[str, Any]]
+    tmp_path: Path, server: BucketServer, place: str, pushed: Callable[..., dict[str, Any]]
 ) -> None:
     assert baseline(place, tmp_path / "none")["reason"] == "none: nothing was pushed before"
     assert pushed("one")["version"] == 1
@@ -126,7 +131,11 @@ def test_the_next_run_is_compared_with_what_lies_there(
 
 
 def test_of_two_who_push_at_once_one_does(
-    tmp_path: Path, server: S3, place: str, pushed: Callable[..., dict[str, Any]], reached: Callable[[S3], None]
+    tmp_path: Path,
+    server: BucketServer,
+    place: str,
+    pushed: Callable[..., dict[str, Any]],
+    reached: Callable[[BucketServer], None],
 ) -> None:
     errors: list[str] = []
 
@@ -147,7 +156,11 @@ def test_of_two_who_push_at_once_one_does(
 
 
 def test_who_is_overtaken_changes_nothing(
-    tmp_path: Path, server: S3, place: str, pushed: Callable[..., dict[str, Any]], reached: Callable[[S3], None]
+    tmp_path: Path,
+    server: BucketServer,
+    place: str,
+    pushed: Callable[..., dict[str, Any]],
+    reached: Callable[[BucketServer], None],
 ) -> None:
     """Between the look and the claim of the number another push comes and goes."""
 
@@ -163,7 +176,7 @@ def test_who_is_overtaken_changes_nothing(
     assert not [name for name in server.names(place) if name.startswith(".")]
 
 
-def killed(server: S3, folder: Path, place: str, at: str, content: str = "one") -> None:
+def killed(server: BucketServer, folder: Path, place: str, at: str, content: str = "one") -> None:
     """Kills a push at a request."""
     model = make_model(folder / f"model-{content}", content)
     given = executor_input(folder / "out", **arguments(model, make_blessing(folder / f"for-{content}"), place))
@@ -183,11 +196,11 @@ def killed(server: S3, folder: Path, place: str, at: str, content: str = "one") 
 )
 def test_who_is_killed_leaves_nothing_served_and_is_gone_on_with(
     tmp_path: Path,
-    server: S3,
+    server: BucketServer,
     place: str,
     at: str,
     pushed: Callable[..., dict[str, Any]],
-    reached: Callable[[S3], None],
+    reached: Callable[[BucketServer], None],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     killed(server, tmp_path, place, at)
@@ -212,7 +225,11 @@ def test_who_is_killed_leaves_nothing_served_and_is_gone_on_with(
 
 @pytest.mark.slow
 def test_what_somebody_left_who_died_is_removed_when_it_is_old(
-    tmp_path: Path, server: S3, place: str, pushed: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    server: BucketServer,
+    place: str,
+    pushed: Callable[..., dict[str, Any]],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     killed(server, tmp_path, place, r"PUT \S+/1/saved_model.pb")
     server.put(f"{place}/1/variables/of-another-model", b"left")
@@ -226,10 +243,10 @@ def test_what_somebody_left_who_died_is_removed_when_it_is_old(
 
 
 def test_who_slept_over_a_claim_that_another_one_took_goes_on_no_more(
-    server: S3,
+    server: BucketServer,
     place: str,
     pushed: Callable[..., dict[str, Any]],
-    reached: Callable[[S3], None],
+    reached: Callable[[BucketServer], None],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def taken(_path: str) -> None:
@@ -246,17 +263,17 @@ def test_who_slept_over_a_claim_that_another_one_took_goes_on_no_more(
 
 def test_older_versions_go_manifest_first(
     tmp_path: Path,
-    server: S3,
+    server: BucketServer,
     place: str,
     pushed: Callable[..., dict[str, Any]],
-    reached: Callable[[S3], None],
+    reached: Callable[[BucketServer], None],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for content in ("one", "two", "three"):
         pushed(content)
     monkeypatch.setattr(bucket, "_RETRY", {"max_retries": 0})
     # The storage fails when the manifest is gone: nobody takes what is left for a version.
-    with way(server, Fault("POST", times=2, then="forward"), Fault("POST", then=500)) as failing:
+    with way(server, Fault(_REMOVAL, times=2, then="forward"), Fault(_REMOVAL, then=500)) as failing:
         reached(failing)
         told = pushed("four", keep=2)
     assert told["removed"] == []
@@ -270,7 +287,9 @@ def test_older_versions_go_manifest_first(
     assert {name.partition("/")[0] for name in server.names(place)} == {"4", "5"}
 
 
-def test_labels_move_only_from_what_was_seen(server: S3, place: str, pushed: Callable[..., dict[str, Any]]) -> None:
+def test_labels_move_only_from_what_was_seen(
+    server: BucketServer, place: str, pushed: Callable[..., dict[str, Any]]
+) -> None:
     pushed("one")
     root = serving.serving_root(place)
     with publishing.changing(place, root):
@@ -287,7 +306,11 @@ def test_labels_move_only_from_what_was_seen(server: S3, place: str, pushed: Cal
 
 
 def test_what_passes_is_tried_again(
-    server: S3, place: str, pushed: Callable[..., dict[str, Any]], reached: Callable[[S3], None], tmp_path: Path
+    server: BucketServer,
+    place: str,
+    pushed: Callable[..., dict[str, Any]],
+    reached: Callable[[BucketServer], None],
+    tmp_path: Path,
 ) -> None:
     faults = (
         Fault(r"GET", times=1, then=503),
@@ -310,12 +333,12 @@ def test_what_passes_is_tried_again(
     [(Fault("PUT", then=500), "500 Internal Server Error"), (Fault("PUT"), "error sending request")],
 )
 def test_a_storage_that_fails_for_good_is_told_in_a_line_and_may_be_tried_again(
-    server: S3,
+    server: BucketServer,
     place: str,
     fault: Fault,
     said: str,
     pushed: Callable[..., dict[str, Any]],
-    reached: Callable[[S3], None],
+    reached: Callable[[BucketServer], None],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(bucket, "_RETRY", {"max_retries": 1})
@@ -338,7 +361,11 @@ def refusal(deed: Callable[[], object]) -> str:
 
 
 def test_what_a_person_has_to_mend_is_told_in_a_line(
-    server: S3, place: str, tmp_path: Path, pushed: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+    server: BucketServer,
+    place: str,
+    tmp_path: Path,
+    pushed: Callable[..., dict[str, Any]],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     model, blessing = make_model(tmp_path / "model"), make_blessing(tmp_path / "refused")
     with server.refusing():
@@ -346,17 +373,24 @@ def test_what_a_person_has_to_mend_is_told_in_a_line(
     assert result.exit_code == 65
     assert result.error.startswith(f"{place}: cannot be listed: refused: 403 Forbidden (")
     assert not (tmp_path / "out" / "pushed_model").exists()
-    told = refusal(lambda: baseline("s3://no-such-bucket/taxi", tmp_path / "found"))
-    assert told.startswith("s3://no-such-bucket/taxi: cannot be listed: there is no bucket no-such-bucket")
-    assert "name a bucket, as in" in refusal(lambda: baseline("s3:///taxi", tmp_path / "found"))
-    secret = refusal(lambda: baseline("s3://key:secret@bucket/taxi", tmp_path / "found"))
+    there = f"{server.scheme}://"
+    told = refusal(lambda: baseline(f"{there}no-such-bucket/taxi", tmp_path / "found"))
+    assert told.startswith(f"{there}no-such-bucket/taxi: cannot be listed: there is no bucket no-such-bucket")
+    assert "name a bucket, as in" in refusal(lambda: baseline(f"{there}/taxi", tmp_path / "found"))
+    secret = refusal(lambda: baseline(f"{there}key:secret@bucket/taxi", tmp_path / "found"))
     assert "neither keys nor options" in secret
     assert "secret@" not in secret
-    assert "token" not in refusal(lambda: baseline("s3://bucket/taxi?token=abc", tmp_path / "found"))
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.delenv(name)
-    # (What clouds' machines answer at an address of their own.)
-    monkeypatch.setenv("AWS_METADATA_ENDPOINT", "http://127.0.0.1:9")
+    assert "token" not in refusal(lambda: baseline(f"{there}bucket/taxi?token=abc", tmp_path / "found"))
+    for name in server.variables:
+        if name != "AWS_ENDPOINT_URL":
+            monkeypatch.delenv(name)
+    # (What clouds' machines answer at addresses of their own.)
+    for name, address in (
+        ("AWS_METADATA_ENDPOINT", "http://127.0.0.1:9"),
+        ("GCE_METADATA_HOST", "127.0.0.1:9"),
+        ("GCE_METADATA_IP", "127.0.0.1:9"),
+    ):
+        monkeypatch.setenv(name, address)
     monkeypatch.setattr(bucket, "_RETRY", {"max_retries": 0})
     told = refusal(lambda: baseline(place, tmp_path / "found"))
-    assert told.startswith(f"{place}: cannot be listed: there are no credentials: set AWS_ACCESS_KEY_ID")
+    assert told.startswith(f"{place}: cannot be listed: there are no credentials: set {_CREDENTIALS[server.scheme]}")

@@ -27,20 +27,21 @@ from runners.history.records import load_run
 from runners.settings.cluster import Bucket, Cluster, Volume
 from runners.settings.model import load
 from scripts.data import taxi_trips
+from tests.bucket_server import BucketServer, Fault, way
+from tests.buckets import SCHEMES, bucket_server
 from tests.runners.argo.argo_executor import Ended, Execution, Subprocesses, on_host
 from tests.runners.argo.test_argo_run import number, read
-from tests.s3_server import S3, Fault, s3_server, way
 from tests.support import ROOT
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[S3]:
-    with s3_server() as found:
+@pytest.fixture(scope="module", params=SCHEMES)
+def server(request: pytest.FixtureRequest) -> Iterator[BucketServer]:
+    with bucket_server(request.param) as found:
         yield found
 
 
 @pytest.fixture
-def root(server: S3) -> str:
+def root(server: BucketServer) -> str:
     return f"{server.make(f'bucket-{uuid.uuid4().hex}')}/root"
 
 
@@ -59,7 +60,7 @@ def workflow_of(folder: Path, bucket: str, **options: Any) -> dict[str, Any]:
 
 
 def executed(
-    workflow: dict[str, Any], scratch: Path, server: S3, name: str = "p-1", run: Any = None, **parameters: str
+    workflow: dict[str, Any], scratch: Path, server: BucketServer, name: str = "p-1", run: Any = None, **parameters: str
 ) -> Execution:
     volume = scratch / "nowhere" / "volume"
     execution = Execution(workflow, name, volume, run or Subprocesses("client", **server.variables), **parameters)
@@ -68,7 +69,7 @@ def executed(
     return execution
 
 
-def seen(server: S3, bucket: str, folder: Path) -> Path:
+def seen(server: BucketServer, bucket: str, folder: Path) -> Path:
     """The root as somebody sees it who brings its records."""
     folder.mkdir()
     command = [sys.executable, "-m", "components.runtime.launch.bucket_root", "--bucket", bucket]
@@ -112,7 +113,7 @@ def test_the_settings_name_the_bucket(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_run_and_the_next_one_from_the_cache(tmp_path: Path, server: S3, root: str) -> None:
+def test_a_run_and_the_next_one_from_the_cache(tmp_path: Path, server: BucketServer, root: str) -> None:
     workflow = workflow_of(tmp_path, root)
     first = executed(workflow, tmp_path, server)
     assert {node.phase for node in first.nodes.values()} == {"Succeeded"}, first.nodes
@@ -129,12 +130,14 @@ def test_a_run_and_the_next_one_from_the_cache(tmp_path: Path, server: S3, root:
     events = [json.loads(line) for line in (here / "lineage" / "p-2" / "second.jsonl").read_text().splitlines()]
     assert [event["eventType"] for event in events] == ["START", "COMPLETE"]
     everything = b"".join(server.tree(root).values())
-    assert server.variables["AWS_SECRET_ACCESS_KEY"].encode() not in everything
+    assert not [secret for secret in server.secrets if secret.encode() in everything]
     assert not [name for name in server.names(root) if "/." in name]
 
 
 @pytest.mark.slow
-def test_a_pod_that_is_killed_while_it_sends_leaves_nothing_to_be_read(tmp_path: Path, server: S3, root: str) -> None:
+def test_a_pod_that_is_killed_while_it_sends_leaves_nothing_to_be_read(
+    tmp_path: Path, server: BucketServer, root: str
+) -> None:
     """Argo makes it again; the next attempt is not hindered by what the first one left."""
     run = Subprocesses("client", **server.variables)
     lost: list[str] = []
@@ -161,7 +164,7 @@ def test_a_pod_that_is_killed_while_it_sends_leaves_nothing_to_be_read(tmp_path:
 
 
 @pytest.mark.slow
-def test_a_task_that_fails_and_a_bucket_that_refuses(tmp_path: Path, server: S3, root: str) -> None:
+def test_a_task_that_fails_and_a_bucket_that_refuses(tmp_path: Path, server: BucketServer, root: str) -> None:
     execution = executed(workflow_of(tmp_path, root), tmp_path, server, value="4")
     assert execution.nodes["third"].phase == "Failed"
     run = load_run(seen(server, root, tmp_path / "seen"), "p-1")
@@ -176,7 +179,7 @@ def test_a_task_that_fails_and_a_bucket_that_refuses(tmp_path: Path, server: S3,
 
 
 @pytest.mark.slow
-def test_taxi_with_nothing_but_a_bucket(tmp_path: Path, server: S3, root: str) -> None:
+def test_taxi_with_nothing_but_a_bucket(tmp_path: Path, server: BucketServer, root: str) -> None:
     """Data, artifacts, records and served models: all in the bucket."""
     settings = load("taxi")
     cluster = settings.cluster.model_copy(update={"volume": Volume(), "bucket": Bucket(uri=root)})

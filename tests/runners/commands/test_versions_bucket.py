@@ -15,14 +15,15 @@ import pytest
 from components.runtime.publish import approval, mirror
 from components.runtime.publish.approval import Question
 from components.runtime.publish.serving import MANIFEST
+from tests.bucket_server import BucketServer
+from tests.buckets import SCHEMES, bucket_server
 from tests.runners.cluster_support import Called, call
 from tests.runners.versions.served_root import ServedRoot, served_root
-from tests.s3_server import S3, s3_server
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[S3]:
-    with s3_server() as found:
+@pytest.fixture(scope="module", params=SCHEMES)
+def server(request: pytest.FixtureRequest) -> Iterator[BucketServer]:
+    with bucket_server(request.param) as found:
         yield found
 
 
@@ -32,7 +33,9 @@ def three(tmp_path_factory: pytest.TempPathFactory) -> ServedRoot:
 
 
 @pytest.fixture
-def served(tmp_path: Path, three: ServedRoot, server: S3, monkeypatch: pytest.MonkeyPatch) -> tuple[ServedRoot, str]:
+def served(
+    tmp_path: Path, three: ServedRoot, server: BucketServer, monkeypatch: pytest.MonkeyPatch
+) -> tuple[ServedRoot, str]:
     """Versions 1 to 3 of three models in a bucket, and runs that pushed them there; the folder is there no more."""
     for name, value in {**server.variables, "MILLRACE_USER": "berta"}.items():
         monkeypatch.setenv(name, value)
@@ -56,7 +59,7 @@ def called(served: tuple[ServedRoot, str], *arguments: object, code: int = 0) ->
     return found
 
 
-def test_versions_are_told_and_compared(served: tuple[ServedRoot, str], server: S3) -> None:
+def test_versions_are_told_and_compared(served: tuple[ServedRoot, str], server: BucketServer) -> None:
     root, place = served
     server.put(f"{place}/labels.json", b'{"stable": 2}')
     told = called(served, "versions", "taxi", "--verify", "--json").document
@@ -78,7 +81,7 @@ def test_versions_are_told_and_compared(served: tuple[ServedRoot, str], server: 
     assert "progress" not in found.out + found.err
 
 
-def test_a_rollback_is_the_next_version(served: tuple[ServedRoot, str], server: S3) -> None:
+def test_a_rollback_is_the_next_version(served: tuple[ServedRoot, str], server: BucketServer) -> None:
     _, place = served
     server.put(f"{place}/2/assets.extra/tf_serving_warmup_requests", b"requests")
     told = called(served, "rollback", "taxi", "--why", "wrong on Sundays", "--json").document
@@ -93,7 +96,7 @@ def test_a_rollback_is_the_next_version(served: tuple[ServedRoot, str], server: 
 
 
 def test_a_version_that_no_run_tells_of_has_the_time_that_the_bucket_tells(
-    served: tuple[ServedRoot, str], server: S3
+    served: tuple[ServedRoot, str], server: BucketServer
 ) -> None:
     root, place = served
     shutil.rmtree(root.root / "runs")
@@ -107,7 +110,7 @@ def test_a_version_that_no_run_tells_of_has_the_time_that_the_bucket_tells(
     assert json.loads(server.read(f"{place}/labels.json")) == {"stable": 3}
 
 
-def test_labels_and_what_is_kept(served: tuple[ServedRoot, str], server: S3) -> None:
+def test_labels_and_what_is_kept(served: tuple[ServedRoot, str], server: BucketServer) -> None:
     _, place = served
     called(served, "promote", "taxi", "1", "--label", "stable")
     called(served, "versions", "taxi", "--keep", "1", "--yes")
@@ -119,7 +122,7 @@ def test_labels_and_what_is_kept(served: tuple[ServedRoot, str], server: S3) -> 
     assert json.loads(server.read(f"{place}/labels.json")) == {}
 
 
-def test_a_person_answers_a_run_by_the_bucket(served: tuple[ServedRoot, str], server: S3) -> None:
+def test_a_person_answers_a_run_by_the_bucket(served: tuple[ServedRoot, str], server: BucketServer) -> None:
     _, place = served
     now = datetime.now(UTC)
     question = Question(
@@ -140,7 +143,7 @@ def test_a_person_answers_a_run_by_the_bucket(served: tuple[ServedRoot, str], se
     assert approval.answered(stage, replace(question, run="taxi-2")) is None
 
 
-def test_what_cannot_be_seen_is_told(served: tuple[ServedRoot, str], server: S3) -> None:
+def test_what_cannot_be_seen_is_told(served: tuple[ServedRoot, str], server: BucketServer) -> None:
     with server.refusing():
         found = called(served, "versions", "taxi", code=65)
     assert found.error.startswith(f"{served[1]}: cannot be listed: refused: 403 Forbidden")
