@@ -18,6 +18,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import quote, unquote, urlencode
 from xml.sax.saxutils import escape
@@ -69,7 +70,7 @@ class _Front:
         target = request.target
         if request.method == "GET" and re.fullmatch(r"/storage/v1/b/[^/]+/o/?", request.path):
             target += f"{'&' if '?' in target else '?'}maxResults={_PAGE}"
-        return self._ask(request.method, target, request.body, request.headers)
+        return self.ask(request.method, target, request.body, request.headers)
 
     def _xml(self, request: Request) -> tuple[Any, ...]:
         bucket, _, name = request.path.lstrip("/").partition("/")
@@ -155,8 +156,8 @@ class _Front:
 
     def _told(self, bucket: str, *asked: Any) -> tuple[int, bytes, dict[str, str]]:
         """What the server answers, as long as it is what was asked for."""
-        status, content, headers = self._ask(*asked)
-        if status == 404 and self._ask("GET", f"/storage/v1/b/{bucket}")[0] == 404:
+        status, content, headers = self.ask(*asked)
+        if status == 404 and self.ask("GET", f"/storage/v1/b/{bucket}")[0] == 404:
             raise _Failed(404, "The specified bucket does not exist.", "NoSuchBucket")
         if status == 404:
             raise _Failed(404, "The specified key does not exist.")
@@ -164,9 +165,10 @@ class _Front:
             raise _Failed(status, content.decode(errors="replace"))
         return status, content, headers
 
-    def _ask(
+    def ask(
         self, method: str, target: str, body: bytes = b"", headers: dict[str, str] | None = None
     ) -> tuple[int, bytes, dict[str, str]]:
+        """What fake-gcs-server answers: status, content and headers."""
         passed = {name: it for name, it in (headers or {}).items() if name not in ("host", "connection")}
         request = urllib.request.Request(f"{self.server}{target}", body or None, passed, method=method)
         try:
@@ -203,6 +205,13 @@ class GCS(BucketServer):
         asked = f"{self.front.server}/storage/v1/b/{bucket}/o?prefix={quote(prefix, safe='')}"
         with urllib.request.urlopen(asked, timeout=30) as answer:
             return [each["name"].removeprefix(prefix) for each in json.load(answer).get("items", [])]
+
+    def fill(self, root: Path) -> None:
+        """Has the folders of `root` for its buckets, and nothing else."""
+        self.front.ask("POST", "/_internal/delete_all")
+        for folder in sorted(root.iterdir()):
+            self.front.ask("POST", "/storage/v1/b?project=millrace", json.dumps({"name": folder.name}).encode())
+            self.upload(folder, f"gs://{folder.name}")
 
     @contextmanager
     def refusing(self) -> Iterator[None]:

@@ -19,7 +19,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from components.runtime.data.endpoints import gcs_options, s3_options
+from components.runtime.data.endpoints import NO_GCS_CREDENTIALS, check_gcs_credentials, gcs_options, s3_options
 from components.runtime.errors import InputError, StageError, TransientError
 
 SCHEMES = ("gs://", "s3://")
@@ -33,6 +33,10 @@ _SECRETS = re.compile(r"://[^/]*@|\?")
 _MISSING = re.compile(r"NoSuchBucket|bucket (?:does not|doesn't) exist", re.IGNORECASE)
 _STATUS = re.compile(r"status code: (\d+ [A-Za-z ]+)")
 _MESSAGE = re.compile(r"<Message>([^<]+)</Message>")
+_NO_S3_CREDENTIALS = (
+    "there are no credentials: set AWS_ACCESS_KEY_ID and its secret, or give the machine's account the right"
+)
+_KEY_FILE = re.compile(r"service account (?:file|key)|application credentials|private key", re.IGNORECASE)
 # Where nobody names credentials, the client asks the machine that it runs on, which only clouds' machines answer.
 _NOBODY = re.compile(r"169\.254\.169\.254|metadata\.google\.internal|token request|/latest/(?:api/token|meta-data)")
 
@@ -91,6 +95,11 @@ class Bucket:
         # (Read here alone: who keeps nothing in a bucket needs no client, nor to wait for its import.)
         from obstore import store
 
+        if scheme == "gs":
+            try:
+                check_gcs_credentials()
+            except InputError as error:
+                raise InputError(f"{self.uri}: cannot be used: {error}") from None
         with self._said("used"):
             made: Any = store.S3Store if scheme == "s3" else store.GCSStore
             config, client = s3_options() if scheme == "s3" else gcs_options()
@@ -262,8 +271,9 @@ class Bucket:
         if _MISSING.search(text) or (status and status[1].startswith("404")):
             return InputError(f"{what}: there is no bucket {self.name}: make it, or name another")
         if _NOBODY.search(text):
-            name = "GOOGLE_APPLICATION_CREDENTIALS" if self.uri.startswith("gs") else "AWS_ACCESS_KEY_ID and its secret"
-            return InputError(f"{what}: there are no credentials: set {name}, or give the machine's account the right")
+            return InputError(f"{what}: {NO_GCS_CREDENTIALS if self.uri.startswith('gs') else _NO_S3_CREDENTIALS}")
+        if _KEY_FILE.search(text):
+            return InputError(f"{what}: GOOGLE_APPLICATION_CREDENTIALS: {_short(text)}")
         said = _MESSAGE.search(text)
         reason = f"{status[1].strip()}{f' ({said[1]})' if said else ''}" if status else _short(text)
         if status and status[1][:3] in ("400", "401", "403"):

@@ -12,17 +12,24 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
-from components.runtime.data.endpoints import gcs_endpoint, s3_endpoint, s3_region
-from components.runtime.errors import InputError, TransientError
+from components.runtime.data.endpoints import check_gcs_credentials, gcs_endpoint, s3_endpoint, s3_region
+from components.runtime.errors import InputError, StageError, TransientError
 from components.runtime.stage.artifacts import local_path
 from components.runtime.text.redaction import HIDDEN, redact
 
 if TYPE_CHECKING:
     from pyarrow import fs
 
+_GCS = re.compile(
+    r"google::cloud::Status\((\w+): (?:[^,]+, with a last message of )?(.*?)(?:\s+error_info=|\)*$)", re.DOTALL
+)
+_GCS_PASSES = ("UNAVAILABLE", "DEADLINE_EXCEEDED", "INTERNAL", "RESOURCE_EXHAUSTED", "ABORTED", "UNKNOWN")
+_GCS_KEY = re.compile(r"OAuth2 access token.*The underlying error message was: ", re.DOTALL)
+_GCS_MESSAGE = re.compile(r'"message":\s*"([^"]+)"|<Message>([^<]+)</Message>')
 _DENIED = re.compile(r"access.?denied|forbidden|unauthori[sz]ed|no such|not.?found|\b40[134]\b", re.IGNORECASE)
+_OF_URIS = ":/?#@!$&'()*+,;=%"
 _RETRY = datetime.timedelta(seconds=60)
 
 
@@ -33,12 +40,33 @@ def reading(name: str) -> Iterator[None]:
         yield
     except (FileNotFoundError, PermissionError, NotADirectoryError, IsADirectoryError) as error:
         raise InputError(f"{name}: cannot be read: {_reason(error)}: check that it is there and may be read") from None
-    except OSError as error:
-        if error.errno is not None:
+    except Exception as error:
+        # Object storage: Arrow says what happened in words only, and of Cloud Storage by errors of any kind.
+        text = str(error)
+        if said := _GCS.search(text):
+            raise _gcs_error(name, *said.groups()) from None
+        if not isinstance(error, OSError) or error.errno is not None:
             raise
-        # Object storage: Arrow says what happened in words only.
-        kind = InputError if _DENIED.search(str(error)) else TransientError
-        raise kind(f"{name}: cannot be read: {error}") from None
+        kind = InputError if _DENIED.search(text) else TransientError
+        raise kind(f"{name}: cannot be read: {text}") from None
+
+
+def _gcs_error(name: str, status: str, text: str) -> StageError:
+    what = f"{name}: cannot be read: "
+    if key := _GCS_KEY.search(text):
+        reason = _gcs_reason(text[key.end() :])
+        if status == "UNAVAILABLE":
+            return TransientError(f"{what}there is no access token: {reason}; run again when it answers")
+        return InputError(f"{what}the credentials are not taken: {reason}")
+    if status in _GCS_PASSES:
+        return TransientError(f"{what}{_gcs_reason(text)} ({status}); run again when it answers")
+    return InputError(f"{what}{_gcs_reason(text)} ({status})")
+
+
+def _gcs_reason(text: str) -> str:
+    """What Cloud Storage says in its answer, or the first line of what its client does."""
+    found = _GCS_MESSAGE.search(text)
+    return (found[1] or found[2]) if found else text.strip().partition("\n")[0]
 
 
 def shown(uri: str) -> str:
@@ -68,10 +96,15 @@ def filesystem(uri: str, patience: datetime.timedelta = _RETRY) -> tuple[fs.File
         uri += f"{'&' if '?' in uri else '?'}retry_limit_seconds={patience.seconds}"
     if not rest.strip("/"):
         raise InputError(f"{shown(uri)}: not a URI of object storage: it names no bucket")
+    if scheme != "s3" and "@" not in rest and "endpoint_override" not in uri:
+        try:
+            check_gcs_credentials()
+        except InputError as error:
+            raise InputError(f"{shown(uri)}: cannot be read: {error}") from None
     with reading(shown(uri)):
         uri = _with_endpoint(uri)
         try:
-            found, path = fs.FileSystem.from_uri(uri.replace("{", "%7B").replace("}", "%7D"))
+            found, path = fs.FileSystem.from_uri(quote(uri, safe=_OF_URIS))
         except ValueError as error:
             reason = str(error).replace(uri, shown(uri))
             raise InputError(f"{shown(uri)}: not a URI of object storage: {reason}") from None
@@ -144,5 +177,8 @@ def _with_neighbours(storage: fs.FileSystem, path: str) -> list[str]:
 
 
 def _reason(error: OSError) -> str:
-    """Why, without Arrow's text around it."""
-    return re.sub(r"^.*Detail: \[[^]]*\] ", "", error.strerror or str(error))
+    """Why, without Arrow's text around it; of a refusal what the storage says of who lacks which right."""
+    text = error.strerror or str(error)
+    reason = re.sub(r"^.*Detail: \[[^]]*\] ", "", text, flags=re.DOTALL)
+    said = _GCS.search(text) if isinstance(error, PermissionError) else None
+    return f"{reason} ({_gcs_reason(said[2])})" if said else reason

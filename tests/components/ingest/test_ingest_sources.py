@@ -11,10 +11,10 @@ import pytest
 from components.runtime.data import examples
 from components.runtime.data.storage import reading
 from components.runtime.errors import InputError, TransientError
+from tests.buckets import SCHEMES, Raw, raw_buckets
 from tests.components.ingest.ingest_support import ROWS, ingested, run_ingest, tfrecord_bytes, write_files
 from tests.components.ingest.tables.table_support import avro_of, parquet_of
 from tests.image_files import jpeg
-from tests.object_storage import object_storage
 
 
 def rows_of(start: int, count: int = 10) -> bytes:
@@ -123,72 +123,72 @@ def test_writings_of_a_path(tmp_path: Path, uri: str) -> None:
     assert ingested(tmp_path / "out", uri.format(data)).metadata["rows"] == 30
 
 
-@pytest.fixture
-def bucket(tmp_path: Path) -> Iterator[tuple[Path, str]]:
-    """A folder served as object storage; with the query that names it."""
-    root = tmp_path / "storage"
-    root.mkdir()
-    with object_storage(root) as query:
-        yield root, query
+@pytest.fixture(params=SCHEMES)
+def bucket(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Raw]:
+    """A folder served as object storage."""
+    with raw_buckets(tmp_path / "storage", request.param, monkeypatch) as found:
+        yield found
 
 
-def test_object_storage(bucket: tuple[Path, str], tmp_path: Path) -> None:
-    root, query = bucket
+def test_object_storage(bucket: Raw, tmp_path: Path) -> None:
+    root = bucket.root
     write_files(root / "raw" / "taxi", {"a.csv": rows_of(0, 40), "b.csv": rows_of(40, 40), "_SUCCESS": b""})
-    remote = ingested(tmp_path / "remote", f"s3://key:secret@raw/taxi{query}")
+    remote = ingested(tmp_path / "remote", bucket.uri("raw/taxi"))
     local = ingested(tmp_path / "local", root / "raw" / "taxi")
     assert remote.files() == local.files()
     assert remote.metadata["content"] == local.metadata["content"]
 
 
-def test_images_in_object_storage(bucket: tuple[Path, str], tmp_path: Path) -> None:
-    root, query = bucket
+def test_images_in_object_storage(bucket: Raw, tmp_path: Path) -> None:
+    root = bucket.root
     write_files(
         root / "raw" / "pets", {f"{'cat' if number % 3 else 'dog'}/{number}.jpg": jpeg(number) for number in range(90)}
     )
-    remote = ingested(tmp_path / "remote", f"s3://key:secret@raw/pets{query}")
+    remote = ingested(tmp_path / "remote", bucket.uri("raw/pets"))
     local = ingested(tmp_path / "local", root / "raw" / "pets")
     assert remote.files() == local.files()
     assert remote.metadata["content"] == local.metadata["content"]
     (root / "raw" / "pets" / "cat" / "1.jpg").write_bytes(b"")
-    result = run_ingest(tmp_path / "out", f"s3://key:secret@raw/pets{query}")
-    assert result.error == "s3://raw/pets/cat/1.jpg: is empty (0 bytes): copy it again"
+    result = run_ingest(tmp_path / "out", bucket.uri("raw/pets"))
+    assert result.error == f"{bucket.shown('raw/pets')}/cat/1.jpg: is empty (0 bytes): copy it again"
 
 
 @pytest.mark.parametrize("make", [parquet_of, avro_of])
-def test_tables_in_object_storage(bucket: tuple[Path, str], tmp_path: Path, make: Callable[..., bytes]) -> None:
-    root, query = bucket
+def test_tables_in_object_storage(bucket: Raw, tmp_path: Path, make: Callable[..., bytes]) -> None:
+    root = bucket.root
     content = make(list(range(500))) if make is parquet_of else make("long", list(range(500)))
     write_files(root / "raw" / "t", {"part-0": content, "_SUCCESS": b""})
-    remote = ingested(tmp_path / "remote", f"s3://key:secret@raw/t{query}")
+    remote = ingested(tmp_path / "remote", bucket.uri("raw/t"))
     local = ingested(tmp_path / "local", root / "raw" / "t")
     assert remote.files() == local.files()
     assert remote.metadata["content"] == local.metadata["content"]
     assert remote.metadata["input_bytes"] == len(content)
     write_files(root / "raw" / "t", {"part-0": content[:20] + bytes(60) + content[80:]})
-    corrupt = run_ingest(tmp_path / "corrupt", f"s3://key:secret@raw/t{query}")
+    corrupt = run_ingest(tmp_path / "corrupt", bucket.uri("raw/t"))
     assert corrupt.exit_code == 65, corrupt.stderr
     write_files(root / "raw" / "t", {"part-0": content[: len(content) // 2] + content[-4:]})
-    broken = run_ingest(tmp_path / "broken", f"s3://key:secret@raw/t{query}")
+    broken = run_ingest(tmp_path / "broken", bucket.uri("raw/t"))
     assert broken.exit_code == 65, broken.stderr
-    assert broken.error.startswith("s3://raw/t/part-0: ")
+    assert broken.error.startswith(f"{bucket.shown('raw/t/part-0')}: ")
     assert "truncated or corrupt" in broken.error
 
 
-def test_object_storage_without_the_data(bucket: tuple[Path, str], tmp_path: Path) -> None:
-    root, query = bucket
+def test_object_storage_without_the_data(bucket: Raw, tmp_path: Path) -> None:
+    root = bucket.root
     (root / "raw").mkdir()
-    result = run_ingest(tmp_path / "out", f"s3://key:secret@raw/nothing{query}")
+    result = run_ingest(tmp_path / "out", bucket.uri("raw/nothing"))
     assert result.exit_code == 65
-    assert result.error.startswith("s3://raw/nothing: no such folder or file"), "keys in a URI are not told"
+    assert result.error.startswith(f"{bucket.shown('raw/nothing')}: no such folder or file"), (
+        "keys in a URI are not told"
+    )
     result = run_ingest(tmp_path / "out", f"s3://key:secret@raw/nothing{query}&what=1")
     assert result.exit_code == 65
-    assert result.error.startswith("s3://raw/nothing: not a URI of object storage")
+    assert result.error.startswith(f"{bucket.shown('raw/nothing')}: not a URI of object storage")
     assert "secret" not in result.error
     for place in ("absent", "absent/trips"):
-        result = run_ingest(tmp_path / "out", f"s3://key:secret@{place}{query}")
+        result = run_ingest(tmp_path / "out", bucket.uri(place))
         assert result.exit_code == 65
-        assert result.error.startswith(f"s3://{place}: there is no bucket absent: make it, or")
+        assert result.error.startswith(f"{bucket.shown(place)}: there is no bucket absent: make it, or")
 
 
 @pytest.mark.parametrize(

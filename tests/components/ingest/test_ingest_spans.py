@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.buckets import SCHEMES, raw_buckets
 from tests.components.ingest.ingest_support import ROWS, ingested, run_ingest, write_files
 from tests.image_files import jpeg
-from tests.object_storage import object_storage
 
 
 def rows_of(number: int) -> bytes:
@@ -176,13 +176,14 @@ def test_images_of_one_span(tmp_path: Path) -> None:
     assert {row["image_name"][0] for row in found.rows()} == {b"cat/2.jpg", b"dog/2.jpg"}
 
 
-def test_spans_in_object_storage(tmp_path: Path, versions: Path) -> None:
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_spans_in_object_storage(tmp_path: Path, versions: Path, scheme: str, monkeypatch: pytest.MonkeyPatch) -> None:
     local = ingested(tmp_path / "local", versions, patterns=PATTERNS, spans=2)
     root = tmp_path / "storage"
     root.mkdir()
     versions.rename(root / "raw")
-    with object_storage(root) as query:
-        remote = ingested(tmp_path / "remote", f"s3://key:secret@raw{query}", patterns=PATTERNS, spans=2)
+    with raw_buckets(root, scheme, monkeypatch) as raw:
+        remote = ingested(tmp_path / "remote", raw.uri("raw"), patterns=PATTERNS, spans=2)
     assert remote.files() == local.files()
     assert {key: remote.metadata[key] for key in ("spans", "span_versions", "content")} == {
         key: local.metadata[key] for key in ("spans", "span_versions", "content")
