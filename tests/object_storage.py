@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 
 @contextmanager
@@ -34,7 +34,7 @@ def object_storage(root: Path) -> Iterator[str]:
                 self.wfile.write(body)
 
         def do_HEAD(self) -> None:
-            file = root / urlsplit(self.path).path.lstrip("/")
+            file = root / unquote(urlsplit(self.path).path).lstrip("/")
             if file.is_file():
                 self.answer(
                     200,
@@ -48,7 +48,7 @@ def object_storage(root: Path) -> Iterator[str]:
         def do_GET(self) -> None:
             parts = urlsplit(self.path)
             query = parse_qs(parts.query)
-            file = root / parts.path.lstrip("/")
+            file = root / unquote(parts.path).lstrip("/")
             if "list-type" in query:
                 keys = [str(entry.relative_to(file)) for entry in sorted(file.rglob("*")) if entry.is_file()]
                 keys = [key for key in keys if key.startswith(query.get("prefix", [""])[0])]

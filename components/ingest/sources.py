@@ -16,7 +16,7 @@ from pyarrow import fs
 from components.ingest.splits import check_name
 from components.runtime.data import span_patterns, tfrecord
 from components.runtime.data.storage import filesystem as filesystem_of
-from components.runtime.data.storage import reading, shown
+from components.runtime.data.storage import listing, reading, shown
 from components.runtime.errors import InputError
 
 CSV = "csv"
@@ -155,8 +155,7 @@ def find(data: str, patterns: Mapping[str, Any], *, whole_tree: bool = False) ->
             _check_bucket(filesystem, root, data)
             raise InputError(f"{data}: no such folder or file: put the raw data there, or set data to where it is")
         if info.type == fs.FileType.Directory:
-            selector = fs.FileSelector(root, recursive=recursive)
-            entries = sorted(filesystem.get_file_info(selector), key=lambda entry: entry.path)
+            entries = sorted(listing(filesystem, root, recursive=recursive), key=lambda entry: entry.path)
             _check_links(filesystem, root, data, recursive=recursive)
     if info.type != fs.FileType.Directory:
         if patterns:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.buckets import SCHEMES, Raw, raw_buckets
 from tests.e2e.conftest import run
-from tests.object_storage import object_storage
 from tests.support import ROOT
 
 
@@ -21,24 +21,32 @@ def trips(tmp_path: Path, taxi_data: Path) -> Path:
     return tmp_path / "trips"
 
 
+def code_at(raw: Raw) -> str:
+    """The code in a bucket; of S3 without the keys, which are in the environment."""
+    return raw.uri("code/taxi").replace("key:secret@", "")
+
+
 @pytest.mark.slow
-def test_from_object_storage(tmp_path: Path, trips: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_from_object_storage(tmp_path: Path, trips: Path, scheme: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     code = tmp_path / "storage" / "code" / "taxi"
     shutil.copytree(ROOT / "models" / "taxi", code)
-    with object_storage(tmp_path / "storage") as query:
-        given = ("taxi", "--data", str(trips), "--until", "transform", "--module", f"s3://code/taxi{query}")
+    with raw_buckets(tmp_path / "storage", scheme, monkeypatch) as raw:
+        given = ("taxi", "--data", str(trips), "--until", "transform", "--module", code_at(raw))
         first = run(tmp_path / "root", *given)
         assert first.exit_code == 0, first.output + first.errors
-        assert first.execution("transform")["parameters"]["module_file"].startswith("s3://code/taxi/preprocessing.py?")
+        module = first.execution("transform")["parameters"]["module_file"]
+        assert module.startswith(raw.shown("code/taxi/preprocessing.py"))
         again = run(tmp_path / "root", *given)
         assert again.states["transform"] == "cached"
         file = code / "preprocessing.py"
         file.write_text(file.read_text().replace("def preprocessing_fn(", "def preprocess("))
+        raw.uri("code/taxi")
         broken = run(tmp_path / "root", *given)
     assert broken.exit_code == 65
-    assert "s3://code/taxi/preprocessing.py: no function 'preprocessing_fn'" in broken.output
+    assert f"{scheme}://code/taxi/preprocessing.py: no function 'preprocessing_fn'" in broken.output
 
 
 @pytest.mark.slow

@@ -15,7 +15,7 @@ from components.runtime.data.span_choice import MOST_DIGITS, Asked, is_range
 from components.runtime.data.span_patterns import DATE, IMPLIED, VERSION
 from components.runtime.data.span_words import DATES, GAPS, SPANS, THERE, VERSIONS, WANTED, name
 from components.runtime.data.storage import filesystem as filesystem_of
-from components.runtime.data.storage import reading, shown
+from components.runtime.data.storage import listing, reading, shown
 from components.runtime.errors import InputError
 
 _MOST_THERE = 366
@@ -169,7 +169,7 @@ def choose(data: str, patterns: Mapping[str, str], asked: Asked) -> Chosen:
 def listed(filesystem: fs.FileSystem, folder: str, data: str, *, recursive: bool = False) -> list[fs.FileInfo]:
     """What lies in a folder; nothing where there is none. All that looks for spans looks by this."""
     with reading(data):
-        entries = filesystem.get_file_info(fs.FileSelector(folder, allow_not_found=True, recursive=recursive))
+        entries = listing(filesystem, folder, recursive=recursive)
     return sorted((each for each in entries if each.base_name[:1] not in ("", ".", "_")), key=lambda each: each.path)
 
 

@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
+from components.runtime.data.bucket import Bucket
 from components.runtime.data.endpoints import check_gcs_credentials, gcs_endpoint, s3_endpoint, s3_region
 from components.runtime.errors import InputError, StageError, TransientError
 from components.runtime.stage.artifacts import local_path
@@ -109,6 +110,27 @@ def filesystem(uri: str, patience: datetime.timedelta = _RETRY) -> tuple[fs.File
             reason = str(error).replace(uri, shown(uri))
             raise InputError(f"{shown(uri)}: not a URI of object storage: {reason}") from None
     return found, path
+
+
+def listing(storage: fs.FileSystem, folder: str, *, recursive: bool = False) -> list[fs.FileInfo]:
+    """What lies in a folder, files and folders, in no order; nothing where there is none.
+
+    Of Cloud Storage Arrow tells only those folders that an object stands for, and what is copied there makes none.
+    """
+    from pyarrow import fs
+
+    found: list[fs.FileInfo] = storage.get_file_info(fs.FileSelector(folder, allow_not_found=True, recursive=recursive))
+    if storage.type_name != "gcs":
+        return found
+    folder = folder.rstrip("/")
+    if recursive:
+        around = {str(each) for entry in found for each in PurePosixPath(entry.path).parents}
+        folders = {each for each in around if each.startswith(f"{folder}/")}
+    else:
+        name, _, below = folder.partition("/")
+        folders = {f"{folder}/{each}" for each in Bucket(f"gs://{name}").folders(below)}
+    folders -= {entry.path for entry in found}
+    return found + [fs.FileInfo(each, type=fs.FileType.Directory) for each in sorted(folders)]
 
 
 def _with_endpoint(uri: str) -> str:

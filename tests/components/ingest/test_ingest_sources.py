@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from components.runtime.data import examples
+from components.runtime.data import endpoints, examples
 from components.runtime.data.storage import reading
 from components.runtime.errors import InputError, TransientError
+from tests.bucket_server import Fault, way
 from tests.buckets import SCHEMES, Raw, raw_buckets
 from tests.components.ingest.ingest_support import ROWS, ingested, run_ingest, tfrecord_bytes, write_files
 from tests.components.ingest.tables.table_support import avro_of, parquet_of
+from tests.gcs_server import GCS, gcs_server
 from tests.image_files import jpeg
 
 
@@ -153,6 +155,12 @@ def test_images_in_object_storage(bucket: Raw, tmp_path: Path) -> None:
     assert result.error == f"{bucket.shown('raw/pets')}/cat/1.jpg: is empty (0 bytes): copy it again"
 
 
+def test_names_in_a_bucket_with_blanks_and_umlauts(bucket: Raw, tmp_path: Path) -> None:
+    write_files(bucket.root / "raw" / "trips of März", {"a b.csv": rows_of(0, 40)})
+    remote = ingested(tmp_path / "remote", bucket.uri("raw/trips of März"))
+    assert remote.files() == ingested(tmp_path / "local", bucket.root / "raw" / "trips of März").files()
+
+
 @pytest.mark.parametrize("make", [parquet_of, avro_of])
 def test_tables_in_object_storage(bucket: Raw, tmp_path: Path, make: Callable[..., bytes]) -> None:
     root = bucket.root
@@ -178,10 +186,9 @@ def test_object_storage_without_the_data(bucket: Raw, tmp_path: Path) -> None:
     (root / "raw").mkdir()
     result = run_ingest(tmp_path / "out", bucket.uri("raw/nothing"))
     assert result.exit_code == 65
-    assert result.error.startswith(f"{bucket.shown('raw/nothing')}: no such folder or file"), (
-        "keys in a URI are not told"
-    )
-    result = run_ingest(tmp_path / "out", f"s3://key:secret@raw/nothing{query}&what=1")
+    assert result.error.startswith(f"{bucket.shown('raw/nothing')}: no such folder or file"), "keys are not told"
+    uri = bucket.uri("raw/nothing")
+    result = run_ingest(tmp_path / "out", f"{uri}{'&' if '?' in uri else '?'}what=1")
     assert result.exit_code == 65
     assert result.error.startswith(f"{bucket.shown('raw/nothing')}: not a URI of object storage")
     assert "secret" not in result.error
@@ -189,6 +196,80 @@ def test_object_storage_without_the_data(bucket: Raw, tmp_path: Path) -> None:
         result = run_ingest(tmp_path / "out", bucket.uri(place))
         assert result.exit_code == 65
         assert result.error.startswith(f"{bucket.shown(place)}: there is no bucket absent: make it, or")
+
+
+@pytest.fixture
+def cloud(tmp_path: Path) -> Iterator[GCS]:
+    with gcs_server() as server:
+        write_files(tmp_path / "storage" / "raw", {"t/a.csv": rows_of(0, 40), "t/b.csv": rows_of(40, 40)})
+        server.fill(tmp_path / "storage")
+        yield server
+
+
+def asked(folder: Path, server: GCS | None, monkeypatch: pytest.MonkeyPatch, data: str = "gs://raw/t") -> str:
+    """What the stage says that must not end well: with the exit code, in a line."""
+    for name, value in (server.variables if server else {}).items():
+        monkeypatch.setenv(name, value)
+    result = run_ingest(folder, data)
+    assert not (folder / "examples").exists()
+    assert result.error.startswith("gs://raw/t")
+    assert "\n" not in result.error
+    return f"{result.exit_code} {result.error}"
+
+
+def test_what_cloud_storage_does_not_answer_at_first(
+    cloud: GCS, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fault = Fault(r"GET .*/a\.csv", times=1, then=503)
+    with way(cloud, fault) as bad:
+        for name, value in bad.variables.items():
+            monkeypatch.setenv(name, value)
+        assert ingested(tmp_path / "out", "gs://raw/t").metadata["rows"] == 80
+    assert fault.seen == 1
+
+
+@pytest.mark.slow
+def test_a_cloud_storage_that_fails_for_good(cloud: GCS, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for fault, said in (Fault("GET", then=503), "as the test wants it"), (Fault("GET"), "Server returned nothing"):
+        with way(cloud, fault) as bad:
+            told = asked(tmp_path / "out", bad, monkeypatch, "gs://raw/t?retry_limit_seconds=2")
+        assert told.startswith("75 gs://raw/t: cannot be read: ")
+        assert said in told
+        assert told.endswith("(UNAVAILABLE); run again when it answers")
+
+
+def test_who_lacks_a_right_on_cloud_storage_is_told(
+    cloud: GCS, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with cloud.refusing():
+        told = asked(tmp_path / "out", cloud, monkeypatch)
+    assert told == (
+        "65 gs://raw/t: cannot be read: Permission denied (x@y.iam does not have storage.objects.list access to the "
+        "bucket.): check that it is there and may be read"
+    )
+
+
+def test_nobody_on_cloud_storage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Arrow asks for more than a minute, and a folder in the place of the file ends the process."""
+    monkeypatch.setenv("GCE_METADATA_HOST", "127.0.0.1:9")
+    endpoints._is_on_google.cache_clear()
+    assert asked(tmp_path / "out", None, monkeypatch) == (
+        "65 gs://raw/t: cannot be read: there are no credentials: set GOOGLE_APPLICATION_CREDENTIALS, or give the "
+        "machine's account the right"
+    )
+    (tmp_path / "text").write_text("no JSON")
+    for file, said in (
+        (tmp_path, "which cannot be read: Is a directory"),
+        (tmp_path / "none", "which cannot be read: No such file or directory"),
+        (tmp_path / "text", "which holds no credentials: name the JSON file of a service account"),
+    ):
+        monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(file))
+        told = asked(tmp_path / "out", None, monkeypatch)
+        assert told == f"65 gs://raw/t: cannot be read: GOOGLE_APPLICATION_CREDENTIALS names {file}, {said}"
+    (tmp_path / "text").write_text('{"type": "what"}')
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "text"))
+    told = asked(tmp_path / "out", None, monkeypatch)
+    assert told.startswith("65 gs://raw/t: cannot be read: the credentials are not taken: Unsupported credential type")
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from components.runtime.data import span_words
 from components.runtime.data.span_choice import Asked, moment
 from components.runtime.data.spans import Chosen, choose
 from components.runtime.errors import InputError
-from tests.object_storage import object_storage
+from tests.buckets import SCHEMES, raw_buckets
 
 
 def made(folder: Path, files: Iterable[str]) -> Path:
@@ -222,19 +222,28 @@ def test_the_metadata_tell_spans_versions_and_dates(gapped: Path) -> None:
     assert len(span_words.told({"spans": list(range(0, 4000, 2))})) < 200
 
 
-def test_object_storage_is_listed_level_by_level(tmp_path: Path) -> None:
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_object_storage_is_listed_level_by_level(tmp_path: Path, scheme: str, monkeypatch: pytest.MonkeyPatch) -> None:
     root = tmp_path / "storage"
     made(root / "raw", ["days/2026/11/29/v1/a.csv", "days/2026/11/29/v2/a.csv", "days/2026/10/30/v3/a.csv"])
-    with object_storage(root) as query:
-        chosen = found(f"s3://key:secret@raw/days/{{YYYY}}/{{MM}}/{{DD}}/v{{VERSION}}{query}")
+    with raw_buckets(root, scheme, monkeypatch) as raw:
+        chosen = found(raw.uri("raw/days/{YYYY}/{MM}/{DD}/v{VERSION}"))
         [span] = chosen.spans
         assert (span.number, span.version) == (20786, 2)
-        assert span.data == f"s3://key:secret@raw/days/2026/11/29/v2{query}"
+        assert span.data == raw.uri("raw/days/2026/11/29/v2")
         assert span.prefix == "2026/11/29/v2/"
-        assert chosen.place == "s3://raw/days"
+        assert chosen.place == raw.shown("raw/days")
         with pytest.raises(InputError) as raised:
-            found(f"s3://key:secret@raw/days/{{YYYY}}/{{MM}}/{{DD}}/v{{VERSION}}{query}", span="2026-11-30")
-        assert str(raised.value) == "s3://raw/days: there is no span 2026-11-30; there are 2026-10-30, 2026-11-29"
+            found(raw.uri("raw/days/{YYYY}/{MM}/{DD}/v{VERSION}"), span="2026-11-30")
+        said = "there is no span 2026-11-30; there are 2026-10-30, 2026-11-29"
+        assert str(raised.value) == f"{raw.shown('raw/days')}: {said}"
+        # Across folders too, and what changes there is news.
+        before = found(raw.uri("raw/days/2026/**/v{SPAN}"))
+        assert [each.number for each in before.spans] == [3]
+        made(root / "raw", ["days/2026/11/29/v4/a.csv"])
+        after = found(raw.uri("raw/days/2026/**/v{SPAN}"))
+        assert [each.number for each in after.spans] == [4]
+        assert after.stored() != before.stored()
 
 
 @pytest.mark.parametrize(
