@@ -15,6 +15,8 @@ from tests.object_storage import object_storage
 from tests.s3_server import s3_server
 
 SCHEMES = ("s3", "gs")
+GS_SLOW = ("s3", pytest.param("gs", marks=pytest.mark.slow))
+"""For what takes long, and depends on the storage least."""
 
 
 @contextmanager

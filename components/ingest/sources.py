@@ -17,7 +17,7 @@ from components.ingest.splits import check_name
 from components.runtime.data import span_patterns, tfrecord
 from components.runtime.data.storage import filesystem as filesystem_of
 from components.runtime.data.storage import listing, reading, shown
-from components.runtime.errors import InputError
+from components.runtime.errors import InputError, StageError
 
 CSV = "csv"
 TFRECORD = "tfrecord"
@@ -155,7 +155,8 @@ def find(data: str, patterns: Mapping[str, Any], *, whole_tree: bool = False) ->
             _check_bucket(filesystem, root, data)
             raise InputError(f"{data}: no such folder or file: put the raw data there, or set data to where it is")
         if info.type == fs.FileType.Directory:
-            entries = sorted(listing(filesystem, root, recursive=recursive), key=lambda entry: entry.path)
+            selector = fs.FileSelector(root, recursive=recursive)
+            entries = sorted(filesystem.get_file_info(selector), key=lambda entry: entry.path)
             _check_links(filesystem, root, data, recursive=recursive)
     if info.type != fs.FileType.Directory:
         if patterns:
@@ -174,11 +175,19 @@ def find(data: str, patterns: Mapping[str, Any], *, whole_tree: bool = False) ->
     if patterns:
         files = by_pattern(files, data, patterns)
     if not files:
-        folders = [entry.base_name for entry in entries if entry.type == fs.FileType.Directory]
+        folders = _folders(filesystem, root)
         hint = f"; it has the folders {', '.join(folders[:5])}: name files in them in split_patterns" if folders else ""
         hint = _of_spans(folders) or hint
         raise NoFiles(f"{data}: no files in this folder but those whose names begin with '.' or '_'{hint}")
     return Sources(files, data.rstrip("/"))
+
+
+def _folders(filesystem: fs.FileSystem, root: str) -> list[str]:
+    """The names of the folders in one, for a hint: who cannot list them has been told what is wrong already."""
+    with suppress(StageError, OSError):
+        inside = listing(filesystem, root)
+        return sorted(entry.base_name for entry in inside if entry.type == fs.FileType.Directory)
+    return []
 
 
 def _check_bucket(filesystem: fs.FileSystem, root: str, data: str) -> None:

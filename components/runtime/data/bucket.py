@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -123,7 +123,7 @@ class Bucket:
             found = obstore.list(self._store, prefix=below or None).collect()
         return sorted(map(_stored, found), key=lambda each: each.name)
 
-    def folders(self, below: str = "") -> list[str]:
+    def folders(self, below: str = "") -> Sequence[str]:
         """The names of the folders in a folder, which what lies in them makes, in a request for a thousand."""
         import obstore
 

@@ -12,7 +12,7 @@ from components.runtime.data import endpoints, examples
 from components.runtime.data.storage import reading
 from components.runtime.errors import InputError, TransientError
 from tests.bucket_server import Fault, way
-from tests.buckets import SCHEMES, Raw, raw_buckets
+from tests.buckets import GS_SLOW, SCHEMES, Raw, raw_buckets
 from tests.components.ingest.ingest_support import ROWS, ingested, run_ingest, tfrecord_bytes, write_files
 from tests.components.ingest.tables.table_support import avro_of, parquet_of
 from tests.gcs_server import GCS, gcs_server
@@ -141,6 +141,7 @@ def test_object_storage(bucket: Raw, tmp_path: Path) -> None:
     assert remote.metadata["content"] == local.metadata["content"]
 
 
+@pytest.mark.parametrize("bucket", GS_SLOW, indirect=True)
 def test_images_in_object_storage(bucket: Raw, tmp_path: Path) -> None:
     root = bucket.root
     write_files(
@@ -247,6 +248,11 @@ def test_who_lacks_a_right_on_cloud_storage_is_told(
         "65 gs://raw/t: cannot be read: Permission denied (x@y.iam does not have storage.objects.list access to the "
         "bucket.): check that it is there and may be read"
     )
+
+
+def test_public_data_needs_nobody(cloud: GCS, tmp_path: Path) -> None:
+    reached = f"endpoint_override={cloud.endpoint.removeprefix('http://')}&scheme=http"
+    assert ingested(tmp_path / "out", f"gs://anonymous@raw/t?{reached}").metadata["rows"] == 80
 
 
 def test_nobody_on_cloud_storage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

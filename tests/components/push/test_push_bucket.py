@@ -17,13 +17,13 @@ import pytest
 
 from components.push.push import push as push_stage
 from components.resolve.resolve import resolve as resolve_stage
-from components.runtime.data import bucket, claims
+from components.runtime.data import bucket, claims, endpoints
 from components.runtime.errors import InputError, StageError, TransientError
 from components.runtime.publish import labels, mirror, publishing, serving
 from components.runtime.publish.serving import MANIFEST
 from components.runtime.stage.artifacts import InputArtifact, OutputArtifact, content_digest
 from tests.bucket_server import BucketServer, Fault, way
-from tests.buckets import SCHEMES, bucket_server
+from tests.buckets import GS_SLOW, SCHEMES, bucket_server
 from tests.components.push.serving_support import make_blessing, make_model, tree
 from tests.components.push.test_push import arguments
 from tests.support import ROOT, executor_input, run_stage
@@ -155,6 +155,7 @@ def test_of_two_who_push_at_once_one_does(
     assert pushed("two", baseline=tmp_path / "model-one")["version"] == 2
 
 
+@pytest.mark.parametrize("server", GS_SLOW, indirect=True)
 def test_who_is_overtaken_changes_nothing(
     tmp_path: Path,
     server: BucketServer,
@@ -187,6 +188,7 @@ def killed(server: BucketServer, folder: Path, place: str, at: str, content: str
         assert process[0].wait(60) == -signal.SIGKILL
 
 
+@pytest.mark.parametrize("server", GS_SLOW, indirect=True)
 @pytest.mark.parametrize(
     "at",
     [
@@ -242,6 +244,7 @@ def test_what_somebody_left_who_died_is_removed_when_it_is_old(
     }
 
 
+@pytest.mark.parametrize("server", GS_SLOW, indirect=True)
 def test_who_slept_over_a_claim_that_another_one_took_goes_on_no_more(
     server: BucketServer,
     place: str,
@@ -328,6 +331,7 @@ def test_what_passes_is_tried_again(
     assert baseline(place, tmp_path / "found")["files"] == tree(tmp_path / "model-one")
 
 
+@pytest.mark.parametrize("server", GS_SLOW, indirect=True)
 @pytest.mark.parametrize(
     ("fault", "said"),
     [(Fault("PUT", then=500), "500 Internal Server Error"), (Fault("PUT"), "error sending request")],
@@ -350,6 +354,45 @@ def test_a_storage_that_fails_for_good_is_told_in_a_line_and_may_be_tried_again(
     assert said in str(told.value)
     assert "\n" not in str(told.value)
     assert server.names(place) == []
+
+
+@pytest.mark.parametrize("server", GS_SLOW, indirect=True)
+def test_what_is_large_goes_in_parts_and_appears_whole_or_not_at_all(
+    server: BucketServer,
+    place: str,
+    tmp_path: Path,
+    reached: Callable[[BucketServer], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    file = tmp_path / "large"
+    file.write_bytes(os.urandom(11 << 20))
+    second = r"PUT \S+partNumber=2"
+    monkeypatch.setattr(bucket, "_RETRY", {"max_retries": 0})
+    with way(server, Fault(second, then=503)) as bad:
+        reached(bad)
+        with pytest.raises(TransientError, match="503 Service Unavailable"):
+            bucket.Bucket(place).upload(file, "large")
+    assert server.names(place) == []
+    monkeypatch.setattr(bucket, "_RETRY", {"max_retries": 1})
+    fault = Fault(second, times=1, then=503)
+    with way(server, fault) as bad:
+        reached(bad)
+        bucket.Bucket(place).upload(file, "large")
+    assert fault.seen == 1
+    reached(server)
+    there = bucket.Bucket(place)
+    there.download(there.list(), tmp_path / "brought", lambda count: None)
+    assert (tmp_path / "brought" / "large").read_bytes() == file.read_bytes()
+
+
+def test_a_listing_comes_in_pages(server: BucketServer, place: str) -> None:
+    for number in range(12):
+        server.put(f"{place}/v{number % 7}/{number}", b"")
+    there = bucket.Bucket(place)
+    assert len(there.list()) == 12
+    assert sorted(there.folders()) == [f"v{number}" for number in range(7)]
+    assert len(there.list("v1")) == 2
+    assert there.folders("v1") == []
 
 
 def refusal(deed: Callable[[], object]) -> str:
@@ -384,13 +427,20 @@ def test_what_a_person_has_to_mend_is_told_in_a_line(
     for name in server.variables:
         if name != "AWS_ENDPOINT_URL":
             monkeypatch.delenv(name)
-    # (What clouds' machines answer at addresses of their own.)
-    for name, address in (
-        ("AWS_METADATA_ENDPOINT", "http://127.0.0.1:9"),
-        ("GCE_METADATA_HOST", "127.0.0.1:9"),
-        ("GCE_METADATA_IP", "127.0.0.1:9"),
-    ):
-        monkeypatch.setenv(name, address)
+    # (What clouds' machines answer at an address of their own.)
+    monkeypatch.setenv("AWS_METADATA_ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr(endpoints, "_is_on_google", lambda: False)
     monkeypatch.setattr(bucket, "_RETRY", {"max_retries": 0})
     told = refusal(lambda: baseline(place, tmp_path / "found"))
-    assert told.startswith(f"{place}: cannot be listed: there are no credentials: set {_CREDENTIALS[server.scheme]}")
+    assert told.startswith(f"{place}: cannot be ")
+    assert f"there are no credentials: set {_CREDENTIALS[server.scheme]}" in told
+
+
+def test_credentials_that_a_client_does_not_take(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("STORAGE_EMULATOR_HOST", raising=False)
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "key.json"))
+    told = refusal(lambda: bucket.Bucket("gs://b/x"))
+    assert told.startswith("gs://b/x: cannot be used: GOOGLE_APPLICATION_CREDENTIALS names ")
+    (tmp_path / "key.json").write_text('{"type": "what"}')
+    told = refusal(lambda: bucket.Bucket("gs://b/x"))
+    assert told.startswith("gs://b/x: cannot be used: GOOGLE_APPLICATION_CREDENTIALS: Unable to decode service account")

@@ -179,6 +179,7 @@ def test_a_task_that_fails_and_a_bucket_that_refuses(tmp_path: Path, server: Buc
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("server", ["s3"], indirect=True)
 def test_taxi_with_nothing_but_a_bucket(tmp_path: Path, server: BucketServer, root: str) -> None:
     """Data, artifacts, records and served models: all in the bucket."""
     settings = load("taxi")
