@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -122,14 +122,6 @@ class Bucket:
         with self._said("listed"):
             found = obstore.list(self._store, prefix=below or None).collect()
         return sorted(map(_stored, found), key=lambda each: each.name)
-
-    def folders(self, below: str = "") -> Sequence[str]:
-        """The names of the folders in a folder, which what lies in them makes, in a request for a thousand."""
-        import obstore
-
-        with self._said("listed"):
-            found = obstore.list_with_delimiter(self._store, prefix=below or None)
-        return [each.rpartition("/")[2] for each in found["common_prefixes"]]
 
     def read(self, name: str) -> tuple[bytes, Stored]:
         """The bytes of a small object, and what is told of it.

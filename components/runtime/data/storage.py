@@ -14,7 +14,6 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
-from components.runtime.data.bucket import Bucket
 from components.runtime.data.endpoints import check_gcs_credentials, gcs_endpoint, s3_endpoint, s3_region
 from components.runtime.errors import InputError, StageError, TransientError
 from components.runtime.stage.artifacts import local_path
@@ -115,22 +114,21 @@ def filesystem(uri: str, patience: datetime.timedelta = _RETRY) -> tuple[fs.File
 def listing(storage: fs.FileSystem, folder: str, *, recursive: bool = False) -> list[fs.FileInfo]:
     """What lies in a folder, files and folders, in no order; nothing where there is none.
 
-    Of Cloud Storage Arrow tells only those folders that an object stands for, and what is copied there makes none.
+    Of Cloud Storage Arrow tells only those folders that an object stands for, and what is copied there makes none: all
+    below is listed, in requests for a thousand, and its folders follow.
     """
     from pyarrow import fs
 
-    found: list[fs.FileInfo] = storage.get_file_info(fs.FileSelector(folder, allow_not_found=True, recursive=recursive))
+    everything = recursive or storage.type_name == "gcs"
+    selector = fs.FileSelector(folder, allow_not_found=True, recursive=everything)
+    found: list[fs.FileInfo] = storage.get_file_info(selector)
     if storage.type_name != "gcs":
         return found
     folder = folder.rstrip("/")
-    if recursive:
-        around = {str(each) for entry in found for each in PurePosixPath(entry.path).parents}
-        folders = {each for each in around if each.startswith(f"{folder}/")}
-    else:
-        name, _, below = folder.partition("/")
-        folders = {f"{folder}/{each}" for each in Bucket(f"gs://{name}").folders(below)}
-    folders -= {entry.path for entry in found}
-    return found + [fs.FileInfo(each, type=fs.FileType.Directory) for each in sorted(folders)]
+    around = {str(each) for entry in found for each in PurePosixPath(entry.path).parents}
+    folders = {each for each in around if each.startswith(f"{folder}/")} - {entry.path for entry in found}
+    found += [fs.FileInfo(each, type=fs.FileType.Directory) for each in sorted(folders)]
+    return found if recursive else [each for each in found if str(PurePosixPath(each.path).parent) == folder]
 
 
 def _with_endpoint(uri: str) -> str:
