@@ -27,8 +27,8 @@ from components.train import handing_over, train_job
 _ASKER = Asker("train asks Kubeflow Trainer for its workers", "", "manifests/trainer")
 _POD = "KFP_POD_NAME"
 _LOOK_SECONDS = 5.0
-_NOTICED_SECONDS = 15.0
-"""In which the chief has to see itself that a worker is gone."""
+NOTICED_SECONDS = 15.0
+"""In which the chief has to see itself that a worker is gone; TensorFlow may wait for it where no signal ends that."""
 _SEEN_SECONDS = 30.0
 """In which Trainer has to know of a runtime that was made just now."""
 _OVER = 0
@@ -155,7 +155,7 @@ class Workers(threading.Thread):
                 self._fault = StageError(f"the other workers cannot be followed: {error!r}")
             if self._fault:
                 noticed = noticed or time.monotonic()
-                if time.monotonic() - noticed > _NOTICED_SECONDS:
+                if time.monotonic() - noticed > NOTICED_SECONDS:
                     self.give_up(self._fault)
 
     def _look(self) -> None:

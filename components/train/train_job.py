@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from components.runtime.errors import EXIT_INPUT, EXIT_TRANSIENT, InputError, StageError, TransientError
+from components.runtime.errors import InputError, StageError, TransientError
 from components.runtime.launch.worker_forks import ended_by_signal
-from components.runtime.stage.executor import ERROR_PREFIX
+from components.runtime.launch.worker_forks import fault as own_fault
 
 API = "/apis/trainer.kubeflow.org/v1alpha1"
 RUNTIME = "millrace-workers"
@@ -206,10 +206,7 @@ def _of_pod(pod: Mapping[str, Any], count: int) -> StageError | None:
                 f"{who} {ended_by_signal(_SIGNALS - code)}; they train together or not at all: try again"
             )
         if code:
-            lines = [line for line in ended.get("message", "").splitlines() if line.startswith(ERROR_PREFIX)]
-            said = lines[-1].removeprefix(ERROR_PREFIX) if lines else f"exit code {code}, without a word"
-            kind = {EXIT_INPUT: InputError, EXIT_TRANSIENT: TransientError}.get(code, StageError)
-            return kind(f"{who}: {said}")
+            return own_fault(who, code, ended.get("message", ""))
     if pod["status"].get("phase") == "Failed":
         reason = pod["status"].get("reason", "") or "without a word"
         return TransientError(f"{who}: its pod failed ({reason}); they train together or not at all: try again")

@@ -22,9 +22,6 @@ from components.runtime.module_file import workers
 from components.runtime.stage import pod, progress
 from components.train import handing_over, kubeflow_workers
 
-_NOTICED_SECONDS = 15.0
-"""In which the chief has to see itself that a worker is gone; TensorFlow may wait for it where no signal ends that."""
-
 _FOUND_SECONDS = 1800.0
 """In which all have to be there: a node may have to come, and an image. TensorFlow's chief would wait for ever."""
 
@@ -206,7 +203,7 @@ class _Children(threading.Thread):
     def run(self) -> None:
         while not self._over.wait(0.2):
             self._look()
-            if self._fault and not self._over.wait(_NOTICED_SECONDS):
+            if self._fault and not self._over.wait(kubeflow_workers.NOTICED_SECONDS):
                 _give_up(self._fault)
 
     def _look(self) -> None:
@@ -225,7 +222,7 @@ class _Children(threading.Thread):
         who = f"worker {index} of {self._count}"
         if code < 0:
             return TransientError(f"{who} {ended_by_signal(code)}; they train together or not at all: try again")
-        return own_fault(who, code, log)
+        return own_fault(who, code, log.read_text(errors="replace"))
 
     def fault(self, seconds: float) -> StageError | None:
         """How a worker ended that did not end well; waits for so long."""

@@ -89,7 +89,8 @@ def transform_dataset(
         raw_metadata.mkdir()
         shutil.copyfile(schema.path / tfmd.SCHEMA_FILE, raw_metadata / tfmd.SCHEMA_FILE)
         with transforming:
-            apply(shards, str(graph), serialised, beam_options, None if _calls_python(graph) else pool)
+            elsewhere = pool if pool and not _calls_python(graph) else None
+            apply(shards, str(graph), serialised, beam_options, elsewhere)
     rows, found = _counted(shards)
     remove(work)
     lines = told(found)

@@ -222,7 +222,9 @@ class Server(socketserver.ThreadingTCPServer):
         lines = log.read_text(errors="replace").splitlines(keepends=True)
         sys.stderr.writelines(line for line in lines if not line.startswith(ERROR_PREFIX))
         if code > 0:
-            self._last_fault = worker_forks.fault(f"worker {worker} of {self.count}", code, log)
+            self._last_fault = worker_forks.fault(
+                f"worker {worker} of {self.count}", code, log.read_text(errors="replace")
+            )
             return f"ended by itself: {str(self._last_fault).partition(': ')[2]}"
         return worker_forks.ended_by_signal(code) if code else "ended by itself, with exit code 0"
 

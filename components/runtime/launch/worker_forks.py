@@ -71,15 +71,14 @@ def ended_by_signal(code: int) -> str:
     return f"was ended by {name}" + ("; the machine may be out of memory" if name == "SIGKILL" else "")
 
 
-def fault(who: str, code: int, log: Path) -> StageError:
+def fault(who: str, code: int, printed: str) -> StageError:
     """Why a worker ended by itself: by its own line, where it wrote one.
 
     Args:
       who: the worker.
       code: its exit code, more than 0.
-      log: what it printed.
+      printed: by it, or the end of that.
     """
-    lines = log.read_text(errors="replace").splitlines()
-    said = [line.removeprefix(ERROR_PREFIX) for line in lines if line.startswith(ERROR_PREFIX)]
+    said = [line.removeprefix(ERROR_PREFIX) for line in printed.splitlines() if line.startswith(ERROR_PREFIX)]
     kind = {EXIT_INPUT: InputError, EXIT_TRANSIENT: TransientError}.get(code, StageError)
     return kind(f"{who}: {said[-1] if said else f'exit code {code}, without a word'}")

@@ -198,9 +198,10 @@ def read(files: Iterable[str], models: Mapping[str, Answering], slicer: Slicer) 
     # A signature parses the examples for half of its time on one core: beside that of the batch before. So many wait
     # that the models have something to do while the metrics of thousands of rows are computed.
     threads, files = min(model.threads for model in models.values()), list(files)
-    waiting = max(threads + 1, min(_WAITING, _WAITING_BYTES // (row_bytes(files, models.values()) * _BATCH_ROWS)))
+    size = _largest_row(files, models.values())
+    waiting = max(threads + 1, min(_WAITING, _WAITING_BYTES // (size * _BATCH_ROWS)))
     with ThreadPoolExecutor(threads) as pool:
-        yield from in_order(pool, answered, serialised(files, models.values()), waiting)
+        yield from in_order(pool, answered, _batched(files, _rows_of(size)), waiting)
 
 
 def answers(name: str, model: Answering, examples: tf.Tensor) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
@@ -222,19 +223,27 @@ def answers(name: str, model: Answering, examples: tf.Tensor) -> tuple[np.ndarra
 def serialised(files: Iterable[str], models: Iterable[Answering]) -> tf.data.Dataset:
     """The examples of gzip TFRecords as they are, in batches of which neither input nor output is large."""
     files = list(files)
+    return _batched(files, batch_rows(files, models))
+
+
+def _batched(files: list[str], rows: int) -> tf.data.Dataset:
     options = tf.data.Options()
     # Nothing here is to be tuned or rewritten: to try it takes a fifth of the reading.
     options.autotune.enabled = False
     options.experimental_optimization.apply_default_optimizations = False
-    return tf.data.TFRecordDataset(files, "GZIP").batch(batch_rows(files, models)).prefetch(2).with_options(options)
+    return tf.data.TFRecordDataset(files, "GZIP").batch(rows).prefetch(2).with_options(options)
 
 
 def batch_rows(files: list[str], models: Iterable[Answering]) -> int:
     """How many of these examples a model on one machine can hold at once, and what it says about them."""
-    return max(1, min(_BATCH_ROWS, _BATCH_BYTES // row_bytes(files, models)))
+    return _rows_of(_largest_row(files, models))
 
 
-def row_bytes(files: list[str], models: Iterable[Answering]) -> int:
+def _rows_of(size: int) -> int:
+    return max(1, min(_BATCH_ROWS, _BATCH_BYTES // size))
+
+
+def _largest_row(files: list[str], models: Iterable[Answering]) -> int:
     """The size of an example, of the first ones or of what is said about it, whichever is more."""
     first = tf.data.TFRecordDataset(files, compression_type="GZIP").take(16).as_numpy_iterator()
     return max([1, *map(len, first), *(model.row_bytes() for model in models)])
