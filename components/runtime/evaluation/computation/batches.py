@@ -28,13 +28,14 @@ from components.runtime.evaluation.configuration.slices import slice_features
 
 _BATCH_ROWS = 1024
 _BATCH_BYTES = 8 << 20
-_WAITING = 32
+_BATCHES = 8
+_WAITING = 4
 _WAITING_BYTES = 32 << 20
 _TYPES = {schema_pb2.BYTES: tf.string, schema_pb2.INT: tf.int64, schema_pb2.FLOAT: tf.float32}
 
 
 @dataclass(frozen=True)
-class Batch:
+class Answered:
     """Some examples, with what the models say about them."""
 
     labels: dict[str, np.ndarray]
@@ -153,12 +154,17 @@ class Slicer:
         self._known: dict[tuple[Any, ...], tuple[SliceKey, ...]] = {}
 
     def __call__(self, examples: tf.Tensor, transformed: list[dict[str, np.ndarray]]) -> dict[SliceKey, np.ndarray]:
-        """Returns the rows of each slice, ascending."""
-        names = [(number, name) for number, model in enumerate(transformed) for name in self._names if name in model]
-        columns = [_coded(transformed[number][name]) for number, name in names]
+        """Returns the rows of each slice, ascending.
+
+        Args:
+          examples: serialised tf.Examples.
+          transformed: their transformed features [rows, ...], of some of them after the other.
+        """
+        names = [(True, name) for name in self._names if name in transformed[0]]
+        columns = [_coded([features[name] for features in transformed]) for _, name in names]
         if self._raw:
             for name, values in tf.io.parse_example(examples, self._raw).items():
-                names.append((-1, name))
+                names.append((False, name))
                 columns.append(_coded_sparse(values, len(examples)))
         # Rows with the same values are a group, whose slices are found once.
         group = np.zeros(len(examples), np.int64)
@@ -175,33 +181,39 @@ class Slicer:
 
     def _keys(self, values: tuple[Any, ...]) -> tuple[SliceKey, ...]:
         if values not in self._known:
-            dicts: dict[int, dict[str, np.ndarray]] = {-1: {}}
-            for (number, name), value in values:
+            dicts: dict[bool, dict[str, np.ndarray]] = {True: {}, False: {}}
+            for (is_transformed, name), value in values:
                 if value is not None:
-                    dicts.setdefault(number, {})[name] = np.array(value)
-            raw = dicts.pop(-1)
-            found = slicer_lib.get_slices_for_features_dicts(list(dicts.values()), raw, self._specs)
+                    dicts[is_transformed][name] = np.array(value)
+            found = slicer_lib.get_slices_for_features_dicts([dicts[True]], dicts[False], self._specs)
             self._known[values] = tuple(sorted({_with_one_nan(key) for key in found}, key=str))
         return self._known[values]
 
 
-def read(files: Iterable[str], models: Mapping[str, Answering], slicer: Slicer) -> Iterator[Batch]:
-    """Yields the examples of gzip TFRecords in their order, in batches that a model on one machine can hold."""
-
-    def answered(examples: tf.Tensor) -> Batch:
-        results = {name: answers(name, model, examples) for name, model in models.items()}
-        # Of the candidate's features alone: a slice must hold the same examples for both models.
-        slices = slicer(examples, [results[candidate_name(results)][2]])
-        labels = {name: result[0] for name, result in results.items()}
-        return Batch(labels, {name: result[1] for name, result in results.items()}, slices)
-
-    # A signature parses the examples for half of its time on one core: beside that of the batch before. So many wait
-    # that the models have something to do while the metrics of thousands of rows are computed.
+def read(files: Iterable[str], models: Mapping[str, Answering], slicer: Slicer) -> Iterator[Answered]:
+    """Yields the examples of gzip TFRecords in their order, some batches at a time of what one machine can hold."""
+    # Two are made at a time, since a signature parses its examples on one core for half of its time. So many wait that
+    # the models have something to do while the metrics of thousands of rows are computed.
     threads, files = min(model.threads for model in models.values()), list(files)
     size = _largest_row(files, models.values())
-    waiting = max(threads + 1, min(_WAITING, _WAITING_BYTES // (size * _BATCH_ROWS)))
+    rows = _rows_of(size)
+    # To find the slices of several batches takes little longer than those of one.
+    several = rows * max(1, min(_BATCHES, _BATCH_BYTES // (size * rows)))
+    waiting = max(threads + 1, min(_WAITING, _WAITING_BYTES // (size * several)))
+
+    def answered(examples: tf.Tensor) -> Answered:
+        batches = [examples[first : first + rows] for first in range(0, len(examples), rows)]
+        results = {name: [answers(name, model, batch) for batch in batches] for name, model in models.items()}
+        # Of the candidate's features alone: a slice must hold the same examples for both models.
+        slices = slicer(examples, [features for _, _, features in results[candidate_name(results)]])
+        labels, predictions = (
+            {name: np.concatenate([result[place] for result in of_batches]) for name, of_batches in results.items()}
+            for place in (0, 1)
+        )
+        return Answered(labels, predictions, slices)
+
     with ThreadPoolExecutor(threads) as pool:
-        yield from in_order(pool, answered, _batched(files, _rows_of(size)), waiting)
+        yield from in_order(pool, answered, _batched(files, several), waiting)
 
 
 def answers(name: str, model: Answering, examples: tf.Tensor) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
@@ -264,12 +276,12 @@ def _with_one_nan(key: SliceKey) -> SliceKey:
     return tuple((name, math.nan if value != value else value) for name, value in key)
 
 
-def _coded(values: np.ndarray) -> tuple[np.ndarray, list[tuple[Any, ...]]]:
-    """A column [rows, ...]: the number of each row's values, and the values by their number."""
-    if values.shape[1:] == (1,) and values.dtype.kind in "ifO":
-        encoded = pa.array(values[:, 0]).dictionary_encode()
+def _coded(parts: list[np.ndarray]) -> tuple[np.ndarray, list[tuple[Any, ...]]]:
+    """A column, parts of [rows, ...]: the number of each row's values, and the values by their number."""
+    if all(part.shape[1:] == (1,) and part.dtype.kind in "ifO" for part in parts):
+        encoded = pa.array(np.concatenate(parts)[:, 0]).dictionary_encode()
         return encoded.indices.to_numpy(), [(value,) for value in encoded.dictionary.to_pylist()]
-    return _numbered([tuple(row.reshape(-1).tolist()) for row in values])
+    return _numbered([tuple(row.reshape(-1).tolist()) for part in parts for row in part])
 
 
 def _coded_sparse(values: tf.SparseTensor, rows: int) -> tuple[np.ndarray, list[Any]]:
@@ -279,7 +291,7 @@ def _coded_sparse(values: tf.SparseTensor, rows: int) -> tuple[np.ndarray, list[
     if sizes.max(initial=0) > 1:
         parts = np.split(flat, np.cumsum(sizes)[:-1])
         return _numbered([tuple(part.tolist()) or None for part in parts])
-    codes, known = _coded(flat[:, np.newaxis])
+    codes, known = _coded([flat[:, np.newaxis]])
     spread = np.full(rows, len(known))
     spread[places] = codes
     return spread, [*known, None]

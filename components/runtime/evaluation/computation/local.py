@@ -106,10 +106,10 @@ class _Sums:
         self._combiners = [computation.combiner for computation in computations]
         self._samples = samples
         self._accumulators: dict[SliceKey, dict[int, list[Any]]] = {}
-        self._waiting: list[batches.Batch] = []
+        self._waiting: list[batches.Answered] = []
         self._rows = self._bytes = 0
 
-    def add(self, batch: batches.Batch) -> None:
+    def add(self, batch: batches.Answered) -> None:
         self._waiting.append(batch)
         self._rows += batch.rows
         self._bytes += sum(array.nbytes for arrays in (batch.labels, batch.predictions) for array in arrays.values())
