@@ -118,7 +118,7 @@ download: $(CLIENT_STAMP)  ## Download real data: MODEL=taxi (Chicago trips), mn
 	@$(CLIENT) -m scripts.data.download $(call quoted,$(MODEL)) $(ARGS)
 
 ## Develop
-.PHONY: test test-slow test-environments test-cluster test-data client-environment space-environment notebook-environment serving-environment export-environment airflow-environment query-environment check fmt lock prism bench bench-new bench-tfx clean
+.PHONY: test test-slow test-environments test-cluster test-data client-environment space-environment notebook-environment serving-environment export-environment airflow-environment query-environment check fmt lock prism job-servers bench bench-new bench-tfx clean
 test-environments: setup $(SAMPLES_STAMP) $(NOTEBOOK_STAMP) $(SERVING_STAMP) $(EXPORT_STAMP) $(DATABASES_STAMP) $(SERVERS_STAMP) $(STORAGE_STAMP)
 	@:
 
@@ -167,6 +167,9 @@ lock: $(UV_STAMP)  ## Compile the locks anew from images/locks/*.in; ARGS=--upgr
 
 prism:  ## Build Beam's portable runner Prism with Go, for the tests of workers apart: build/prism
 	@GOBIN=$(call quoted,$(CURDIR)/build) GOFLAGS=-mod=mod CGO_ENABLED=0 go install github.com/apache/beam/sdks/v2/go/cmd/prism@v$(BEAM_VERSION)
+
+job-servers:  ## Put Beam's job servers for Flink and Spark together with Maven, for the tests of workers apart: build/flink, build/spark
+	@for each in flink spark; do mvn --batch-mode --quiet --file tests/job_servers/$$each dependency:copy-dependencies "-DoutputDirectory=$(CURDIR)/build/$$each" || exit; done
 
 bench: setup  ## Measure the taxi pipeline and write docs/benchmarks.md, which git tracks: ARGS="--rows 10000,100000 --page FILE"
 	@$(CLIENT) -m scripts.benchmarks.bench $(ARGS)

@@ -1,4 +1,4 @@
-"""Beam's portable runner Prism, and pools of workers that see nothing of the stage but what lies at a shared place."""
+"""Beam's job servers, and pools of workers that see nothing of the stage but what lies at a shared place."""
 
 from __future__ import annotations
 
@@ -17,7 +17,21 @@ import pytest
 
 from tests.support import ROOT
 
-PRISM = ROOT / "build" / "prism"
+BUILT = ROOT / "build"
+_MAIN_CLASSES = {
+    "flink": "org.apache.beam.runners.flink.FlinkJobServerDriver",
+    "spark": "org.apache.beam.runners.spark.SparkJobServerDriver",
+}
+JOB_SERVERS = ("prism", *_MAIN_CLASSES)
+"""In `BUILT`: a program, and folders of Java archives."""
+
+_OPENED = (
+    *("java.io", "java.lang", "java.lang.invoke", "java.lang.reflect", "java.net", "java.nio", "java.time"),
+    *("java.util", "java.util.concurrent", "java.util.concurrent.atomic"),
+    *("sun.nio.ch", "sun.nio.cs", "sun.security.action", "sun.util.calendar"),
+)
+"""Packages of Java's own into which Flink and Spark look; their own scripts open them too."""
+
 _START_SECONDS = 60
 
 
@@ -36,11 +50,21 @@ class Workers:
     pool: subprocess.Popen[bytes]
 
 
-def prism() -> Path:
-    """The program; skips the test where nobody has built it."""
-    if not PRISM.is_file():
-        pytest.skip("needs build/prism, which `make prism` builds where Go is")
-    return PRISM
+def built(*names: str) -> list[str]:
+    """Which of these job servers there are; skips the test where there is none."""
+    found = [name for name in names if (BUILT / name).exists()]
+    if not found:
+        pytest.skip("needs a job server: `make prism` builds one where Go is, `make job-servers` two where Maven is")
+    return found
+
+
+def _serves(name: str, jobs: int, artifacts: int, folder: Path) -> list[str]:
+    """The command of a job server."""
+    if name == "prism":
+        return [str(BUILT / name), f"--job_port={jobs}", "--serve_http=false"]
+    java = ["java", "-Xmx1g", *(f"--add-opens=java.base/{package}=ALL-UNNAMED" for package in _OPENED)]
+    ports = [f"--job-port={jobs}", f"--artifact-port={artifacts}", "--expansion-port=0", "--job-host=localhost"]
+    return [*java, "-cp", f"{BUILT / name}/*", _MAIN_CLASSES[name], *ports, f"--artifacts-dir={folder}"]
 
 
 @contextmanager
@@ -48,6 +72,7 @@ def workers(
     folder: Path,
     environment: str,
     hidden: Path,
+    server: str,
     more: Mapping[str, str] = {},
 ) -> Iterator[Workers]:
     """Starts a job server, and a pool of an environment with the code alone, as it is in a stage's image.
@@ -56,9 +81,10 @@ def workers(
       folder: for logs, and for the files of the pool.
       environment: whose packages the workers have.
       hidden: a folder that they see empty, where this process may mount.
-      more: variables of theirs.
+      server: of `JOB_SERVERS`.
+      more: variables of the workers.
     """
-    home = folder / f"pool-{environment}"
+    home = folder / f"{server}-{environment}"
     app = home / "app"
     app.mkdir(parents=True)
     shutil.copytree(ROOT / "components", app / "components", ignore=shutil.ignore_patterns("__pycache__"))
@@ -74,11 +100,13 @@ def workers(
         **{name: value for name, value in os.environ.items() if name.startswith("OPENBLAS_")},
         **more,
     }
-    jobs, pool = _free_port(), _free_port()
+    jobs, artifacts, pool = _free_port(), _free_port(), _free_port()
+    if server == "prism":
+        artifacts = jobs
     serve = ["python", "-m", "apache_beam.runners.worker.worker_pool_main", f"--service_port={pool}"]
-    with (home / "prism.log").open("wb") as server_log, (home / "pool.log").open("wb") as pool_log:
-        server = subprocess.Popen(
-            [str(prism()), f"--job_port={jobs}", "--serve_http=false"], stdout=server_log, stderr=server_log
+    with (home / "server.log").open("wb") as server_log, (home / "pool.log").open("wb") as pool_log:
+        serving = subprocess.Popen(
+            _serves(server, jobs, artifacts, home / "staged"), cwd=home, stdout=server_log, stderr=server_log
         )
         started = subprocess.Popen(
             [*_without(hidden), *serve],
@@ -95,20 +123,20 @@ def workers(
                 [
                     "--runner=PortableRunner",
                     f"--job_endpoint=localhost:{jobs}",
-                    f"--artifact_endpoint=localhost:{jobs}",
+                    f"--artifact_endpoint=localhost:{artifacts}",
                     "--environment_type=EXTERNAL",
                     f"--environment_config=localhost:{pool}",
                 ],
-                server,
+                serving,
                 started,
             )
         finally:
             # The pool's workers are in its group, and do not end with it.
             with suppress(ProcessLookupError):
                 os.killpg(started.pid, signal.SIGKILL)
-            server.kill()
+            serving.kill()
             started.wait()
-            server.wait()
+            serving.wait()
 
 
 def _without(hidden: Path) -> list[str]:

@@ -1,4 +1,4 @@
-"""Stages on Beam's portable runner, with workers that share only the artifacts' place with them: what goes wrong.
+"""Stages on Beam's portable runners, with workers that share only the artifacts' place with them: what goes wrong.
 
 That they make what one process makes is in `test_same_everywhere`.
 """
@@ -19,7 +19,7 @@ from pyarrow import parquet as pq
 
 from components.runtime.data import examples, tfrecord
 from components.runtime.stage.artifacts import file_digests
-from tests.beam_workers import Workers, workers
+from tests.beam_workers import JOB_SERVERS, Workers, built, workers
 from tests.e2e.conftest import Run
 from tests.s3_server import S3, s3_server
 from tests.stages_again import begun, failed, finished
@@ -36,9 +36,15 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("own")
 
 
+@pytest.fixture(scope="module", params=JOB_SERVERS)
+def server(request: pytest.FixtureRequest) -> str:
+    """The job server."""
+    return built(request.param)[0]
+
+
 @pytest.fixture(scope="module")
-def data_workers(tmp_path_factory: pytest.TempPathFactory, own: Path) -> Iterator[Workers]:
-    with workers(tmp_path_factory.mktemp("workers"), "data", own) as found:
+def data_workers(tmp_path_factory: pytest.TempPathFactory, own: Path, server: str) -> Iterator[Workers]:
+    with workers(tmp_path_factory.mktemp("workers"), "data", own, server) as found:
         yield found
 
 
@@ -49,8 +55,8 @@ def s3() -> Iterator[S3]:
 
 
 @pytest.fixture(scope="module")
-def ml_workers(tmp_path_factory: pytest.TempPathFactory, own: Path, s3: S3) -> Iterator[Workers]:
-    with workers(tmp_path_factory.mktemp("workers"), "ml", own, s3.variables) as found:
+def ml_workers(tmp_path_factory: pytest.TempPathFactory, own: Path, server: str, s3: S3) -> Iterator[Workers]:
+    with workers(tmp_path_factory.mktemp("workers"), "ml", own, server, s3.variables) as found:
         yield found
 
 
@@ -100,22 +106,22 @@ def test_artifacts_that_workers_do_not_see(data_workers: Workers, own: Path, tmp
     assert (code, f"do not see {file};" in error) == (65, True), error
 
 
-def test_no_pool_answers(own: Path, tmp_path: Path, taxi: Run) -> None:
-    with workers(tmp_path, "data", own) as ended:
+def test_no_pool_answers(server: str, own: Path, tmp_path: Path, taxi: Run) -> None:
+    with workers(tmp_path, "data", own, server) as ended:
         os.killpg(ended.pool.pid, signal.SIGKILL)
         ended.pool.wait()
         process = count(taxi.path("ingest", "examples"), tmp_path / "out", own, ended.options)
         code, error = failed(process, tmp_path / "out")
     assert code == 75, error
-    assert "a worker pool that does not answer" in error
+    assert "a worker pool that does not answer" in error or "lost its workers" in error
 
 
-def test_a_worker_dies(own: Path, tmp_path: Path) -> None:
+def test_a_worker_dies(server: str, own: Path, tmp_path: Path) -> None:
     # A file that never ends: whoever opens it to write waits until a worker reads it.
     file = tmp_path / "examples" / "Split-train" / "data.gz"
     file.parent.mkdir(parents=True)
     os.mkfifo(file)
-    with workers(tmp_path, "data", own) as found:
+    with workers(tmp_path, "data", own, server) as found:
         process = count(tmp_path / "examples", tmp_path / "out", own, found.options)
         with file.open("wb"):
             os.killpg(found.pool.pid, signal.SIGKILL)
@@ -199,9 +205,9 @@ def test_raw_files_that_workers_do_not_see(ml_workers: Workers, own: Path, tmp_p
     assert (code, f"do not see {data / '1.csv'};" in error) == (65, True), error
 
 
-def test_a_worker_that_reads_dies(own: Path, tmp_path: Path) -> None:
+def test_a_worker_that_reads_dies(server: str, own: Path, tmp_path: Path) -> None:
     data = files(tmp_path / "data", {"1.csv": TRIPS, "2.csv": TRIPS + b"1,cab 1\n" * 3_000_000})
-    with workers(tmp_path, "ml", own) as found:
+    with workers(tmp_path, "ml", own, server) as found:
         process = read(data, tmp_path / "out", own, found.options)
         while not list(tmp_path.glob("out/.examples.part/.work/types-*.done")):
             assert process.poll() is None, process.communicate()

@@ -1,13 +1,15 @@
 """Whatever a stage runs on, what it makes is the same: one process with one core, all cores, workers of Beam apart.
 
-The first way is a run of the command: processes that are forked off warm ones, with all cores. There is so much data
-that stages use several processes where there are several cores.
+Beam's workers are those of every job server that was built: Prism, Flink, Spark. The first way is a run of the command:
+processes that are forked off warm ones, with all cores. There is so much data that stages use several processes where
+there are several cores.
 """
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ import pytest
 from components.runtime.data import examples as tf_examples
 from components.runtime.data import tfrecord
 from components.runtime.stage.artifacts import BOOKKEEPING, file_digests
-from tests.beam_workers import workers
+from tests.beam_workers import JOB_SERVERS, built, workers
 from tests.e2e.conftest import Run, run
 from tests.same_artifacts import differing
 from tests.stages_again import ONE_CORE, again, begun, finished
@@ -111,11 +113,18 @@ def trips(tmp_path_factory: pytest.TempPathFactory, taxi_data: Path, own: Path) 
 
 
 @pytest.fixture(scope="module")
-def options(tmp_path_factory: pytest.TempPathFactory, own: Path) -> Iterator[dict[str, list[str]]]:
-    """Beam's options by environment: each has a pool, whose workers see the artifacts and nothing else of the stage."""
+def options(tmp_path_factory: pytest.TempPathFactory, own: Path) -> Iterator[list[dict[str, list[str]]]]:
+    """Beam's options, of each job server those by environment: each has a pool, whose workers see the artifacts and
+    nothing else of the stage."""
     folder = tmp_path_factory.mktemp("workers")
-    with workers(folder, "data", own) as data, workers(folder, "ml", own) as ml:
-        yield {"data": data.options, "ml": ml.options}
+    with ExitStack() as running:
+        yield [
+            {
+                environment: running.enter_context(workers(folder, environment, own, server)).options
+                for environment in ("data", "ml")
+            }
+            for server in built(*JOB_SERVERS)
+        ]
 
 
 @pytest.fixture(scope="module")
@@ -132,24 +141,28 @@ def sharded(trips: Run, tmp_path_factory: pytest.TempPathFactory) -> dict[str, d
     return {"examples": {"uri": str(folder), "metadata": trips.metadata("ingest", "examples")}}
 
 
-def made_in_three_ways(
-    stage: str, trips: Run, beam_options: list[str], folder: Path, own: Path, inputs: Mapping[str, Any] = {}
+def made_in_every_way(
+    stage: str, trips: Run, beam_options: list[list[str]], folder: Path, own: Path, inputs: Mapping[str, Any] = {}
 ) -> tuple[StageResult, ...]:
     """The stage with all cores, with one, and on Beam's workers."""
-    ways: tuple[dict[str, Any], ...] = ({}, {"before": ONE_CORE}, {"beam_options": beam_options})
+    ways: list[dict[str, Any]] = [{}, {"before": ONE_CORE}, *({"beam_options": each} for each in beam_options)]
     made = tuple(again(trips, stage, folder / str(number), own, inputs, **way) for number, way in enumerate(ways))
     for each in made:
         assert each.exit_code == 0, each.stderr
     return made
 
 
+def of(options: list[dict[str, list[str]]], environment: str) -> list[list[str]]:
+    return [each[environment] for each in options]
+
+
 def facts(metadata: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in metadata.items() if name not in BOOKKEEPING}
 
 
-def test_ingest(trips: Run, options: dict[str, list[str]], own: Path, tmp_path: Path) -> None:
+def test_ingest(trips: Run, options: list[dict[str, list[str]]], own: Path, tmp_path: Path) -> None:
     assert trips.metadata("ingest", "examples")["files"] == FILES
-    for made in made_in_three_ways("ingest", trips, options["ml"], tmp_path, own):
+    for made in made_in_every_way("ingest", trips, of(options, "ml"), tmp_path, own):
         for name in ("examples", "sample"):
             assert file_digests(made.folder / name) == file_digests(trips.path("ingest", name))
             assert made.metadata(name)["digest"] == trips.metadata("ingest", name)["digest"]
@@ -157,9 +170,9 @@ def test_ingest(trips: Run, options: dict[str, list[str]], own: Path, tmp_path: 
 
 
 def test_statistics(
-    trips: Run, sharded: dict[str, dict[str, Any]], options: dict[str, list[str]], own: Path, tmp_path: Path
+    trips: Run, sharded: dict[str, dict[str, Any]], options: list[dict[str, list[str]]], own: Path, tmp_path: Path
 ) -> None:
-    first, *others = made_in_three_ways("statistics", trips, options["data"], tmp_path, own, sharded)
+    first, *others = made_in_every_way("statistics", trips, of(options, "data"), tmp_path, own, sharded)
     for made in others:
         for name in ("statistics", "report"):
             assert file_digests(made.folder / name) == file_digests(first.folder / name)
@@ -169,9 +182,9 @@ def test_statistics(
 
 
 def test_transform(
-    trips: Run, sharded: dict[str, dict[str, Any]], options: dict[str, list[str]], own: Path, tmp_path: Path
+    trips: Run, sharded: dict[str, dict[str, Any]], options: list[dict[str, list[str]]], own: Path, tmp_path: Path
 ) -> None:
-    first, *others = made_in_three_ways("transform", trips, options["ml"], tmp_path, own, sharded)
+    first, *others = made_in_every_way("transform", trips, of(options, "ml"), tmp_path, own, sharded)
     forked = again(trips, "transform", tmp_path / "forked", own, sharded, before=FORKED)
     assert forked.exit_code == 0, forked.stderr
     for made in (forked, *others):
@@ -206,9 +219,9 @@ def test_a_process_of_transform_that_is_killed_is_a_passing_fault(
 
 
 def test_evaluate(
-    trips: Run, sharded: dict[str, dict[str, Any]], options: dict[str, list[str]], own: Path, tmp_path: Path
+    trips: Run, sharded: dict[str, dict[str, Any]], options: list[dict[str, list[str]]], own: Path, tmp_path: Path
 ) -> None:
-    first, *others = made_in_three_ways("evaluate", trips, options["ml"], tmp_path, own, sharded)
+    first, *others = made_in_every_way("evaluate", trips, of(options, "ml"), tmp_path, own, sharded)
     assert first.metadata("metrics")["generous"] > 0
     for made in others:
         # With every metric of every slice, to the last digit.
@@ -218,19 +231,19 @@ def test_evaluate(
 
 
 def test_bulk_infer(
-    trips: Run, sharded: dict[str, dict[str, Any]], options: dict[str, list[str]], own: Path, tmp_path: Path
+    trips: Run, sharded: dict[str, dict[str, Any]], options: list[dict[str, list[str]]], own: Path, tmp_path: Path
 ) -> None:
     inputs = sharded | {"model": trips.execution("train")["outputs"]["model"]}
     outputs = ["predictions", "metrics", "report"]
     digests = []
-    ways: list[dict[str, Any]] = [{}, {"before": ONE_CORE}, {"beam_options": options["ml"]}]
+    ways: list[dict[str, Any]] = [{}, {"before": ONE_CORE}, *({"beam_options": each} for each in of(options, "ml"))]
     for number, way in enumerate(ways):
         folder = tmp_path / str(number)
         given = INFER | {"beam_options": way.pop("beam_options", [])}
         made = finished(begun("bulk_infer", folder, own, given, inputs, outputs, ["rows"], **way), folder)
         assert made.exit_code == 0, made.stderr
         digests.append(file_digests(made.folder / "predictions"))
-    assert digests[0] == digests[1] == digests[2]
+    assert all(each == digests[0] for each in digests)
     assert len(digests[0]) == 2 * SHARDS
 
 

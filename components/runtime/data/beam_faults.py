@@ -12,10 +12,11 @@ CONNECT_SECONDS = 30
 
 _SILENT = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
 _LONGEST_TEXT = 300
-# As Prism says it, and Flink, whose connection to a worker is gRPC's.
+# As Prism says it, and Flink and Spark, whose connection to a worker is gRPC's.
 _LOST_WORKER = re.compile(
-    r"worker.{0,200}(disconnected|didn't get control connection)|\bUNAVAILABLE\b|[Cc]onnection (refused|reset)"
-    r"|SDK harness.{0,80}(died|disconnect)|TaskManager.{0,200}no longer (reachable|available)"
+    r"worker.{0,200}(disconnected|didn't get control connection)|\bUNAVAILABLE\b|StatusRuntimeException: CANCELLED"
+    r"|[Cc]onnection (refused|reset)|SDK harness.{0,80}(died|disconnect)"
+    r"|TaskManager.{0,200}no longer (reachable|available)"
 )
 
 _UNSEEN = re.compile(r"FileNotFoundError: \[Errno 2\] No such file or directory: '([^']+)'")
