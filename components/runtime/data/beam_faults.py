@@ -16,7 +16,7 @@ _LONGEST_TEXT = 300
 _LOST_WORKER = re.compile(
     r"worker.{0,200}(disconnected|didn't get control connection)|\bUNAVAILABLE\b|StatusRuntimeException: CANCELLED"
     r"|[Cc]onnection (refused|reset)|SDK harness.{0,80}(died|disconnect)"
-    r"|TaskManager.{0,200}no longer (reachable|available)"
+    r"|TaskManager.{0,200}no longer (reachable|available)|util\.concurrent\.TimeoutException"
 )
 
 _UNSEEN = re.compile(r"FileNotFoundError: \[Errno 2\] No such file or directory: '([^']+)'")
