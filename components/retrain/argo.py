@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
+from components.retrain.begun import Begun, read
 from components.runtime.errors import InputError
 from components.runtime.records import run_record
 from components.runtime.records.argo_workflow import noted
@@ -12,6 +14,9 @@ from components.runtime.stage.kubernetes import Asker, Kubernetes, MissingError,
 
 AFTER = "millrace/started-by"
 """Label of a Workflow that another one has begun: its name."""
+
+BEGUN = "millrace/begun"
+"""Annotation of such a Workflow: the note of it, for whoever finds the Workflow and no note."""
 
 _API = "/apis/argoproj.io/v1alpha1/namespaces"
 _ASKER = Asker("retrain begins a run on Kubernetes", "kubernetes", "manifests/retrain")
@@ -43,19 +48,18 @@ class Argo:
             return "gone"
         return _ENDED.get(str((found.get("status") or {}).get("phase")), "running")
 
-    def begin(self, name: str, parameters: Mapping[str, str], after: str) -> tuple[str, str]:
+    def begin(self, wanted: Begun, parameters: Mapping[str, str]) -> Begun:
         """Begins a run.
 
         Args:
-          name: of it.
+          wanted: the run, without its id.
           parameters: given as far as the pipeline has them.
-          after: the run that begins it.
 
         Returns:
-          Its id, and the run that has begun it: another one, where there was one of this name.
+          The run of that name, with its id: another one, where there was one.
 
         Raises:
-          InputError: there is no such template, or the account may not.
+          InputError: there is no such template, a Workflow of that name that no look has begun, or the account may not.
           TransientError: Kubernetes does not answer.
         """
         try:
@@ -65,17 +69,24 @@ class Argo:
                 f"there is no WorkflowTemplate {self._template} in the namespace; make it: ./millrace argo upload "
                 f"{self._template} --as {self._template}"
             ) from None
-        workflow = noted(_workflow(found["spec"], name, parameters, after), run_record.by_look(after))
+        begun = replace(wanted, id=wanted.run)
+        workflow = noted(_workflow(found["spec"], begun, parameters), run_record.by_look(begun.after))
         try:
             self._cluster.create(f"{self._place}/workflows", workflow)
         except ThereAlreadyError:
             # Of this look too, where the answer to an attempt before this one was lost.
-            there = self._cluster.get(f"{self._place}/workflows/{name}")
-            return name, str((there["metadata"].get("labels") or {}).get(AFTER, ""))
-        return name, after
+            there = self._cluster.get(f"{self._place}/workflows/{begun.run}")
+            try:
+                return read((there["metadata"].get("annotations") or {}).get(BEGUN, ""))
+            except ValueError:
+                raise InputError(
+                    f"there is a Workflow {begun.run} that no look has begun, and this one would begin one of that "
+                    f"name; remove it: kubectl delete workflow {begun.run}"
+                ) from None
+        return begun
 
 
-def _workflow(spec: Mapping[str, Any], name: str, parameters: Mapping[str, str], after: str) -> dict[str, Any]:
+def _workflow(spec: Mapping[str, Any], begun: Begun, parameters: Mapping[str, str]) -> dict[str, Any]:
     """The Workflow itself, not a reference: who follows it reads its templates, and it stays what it was."""
     own = {key: value for key, value in spec.items() if key != "workflowMetadata"}
     metadata = spec.get("workflowMetadata") or {}
@@ -83,10 +94,11 @@ def _workflow(spec: Mapping[str, Any], name: str, parameters: Mapping[str, str],
     if given:
         filled = [each | ({"value": parameters[each["name"]]} if each["name"] in parameters else {}) for each in given]
         own["arguments"] = own["arguments"] | {"parameters": filled}
-    labels = (metadata.get("labels") or {}) | {AFTER: after[:63].rstrip("-.")}
+    labels = (metadata.get("labels") or {}) | {AFTER: begun.after[:63].rstrip("-.")}
+    annotations = (metadata.get("annotations") or {}) | {BEGUN: begun.told}
     return {
         "apiVersion": "argoproj.io/v1alpha1",
         "kind": "Workflow",
-        "metadata": {"name": name, "labels": labels, "annotations": metadata.get("annotations") or {}},
+        "metadata": {"name": begun.run, "labels": labels, "annotations": annotations},
         "spec": own,
     }

@@ -40,6 +40,23 @@ class Begun:
     after: str
     at: str = field(default_factory=lambda: datetime.now(UTC).isoformat())
 
+    @property
+    def told(self) -> str:
+        """As a text that `read` makes it of again."""
+        return json.dumps(asdict(self), indent=1) + "\n"
+
+
+def read(told: str | bytes) -> Begun:
+    """The run that a text of `told` is of.
+
+    Raises:
+      ValueError: it is none.
+    """
+    try:
+        return Begun(**parse(told))
+    except TypeError as error:
+        raise ValueError(str(error)) from None
+
 
 def note(root: Path, begun: Begun) -> None:
     """Notes a run that was begun.
@@ -54,7 +71,7 @@ def note(root: Path, begun: Begun) -> None:
     try:
         (root / FOLDER).mkdir(parents=True, exist_ok=True)
         file = root / FOLDER / f"{begun.run}.json"
-        write_whole(file, json.dumps(asdict(begun), indent=1) + "\n")
+        write_whole(file, begun.told)
         mirror.stored(file)
     except PermissionError as error:
         raise InputError(f"{root}: the serving directory is not writable ({error.strerror})") from None
@@ -69,7 +86,7 @@ def noted(root: Path) -> list[Begun]:
     found = []
     for file in mirror.fetched(root / FOLDER).glob("*.json"):
         try:
-            found.append(Begun(**parse(file.read_bytes())))
-        except (OSError, ValueError, TypeError) as error:
+            found.append(read(file.read_bytes()))
+        except (OSError, ValueError) as error:
             raise InputError(f"{file}: tells which run was begun, and cannot be read ({error}); remove it") from None
     return sorted(found, key=lambda each: each.at, reverse=True)

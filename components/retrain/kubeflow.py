@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
 import urllib3
 
+from components.retrain.begun import Begun
 from components.runtime.errors import InputError, TransientError
 
 _TOKEN = ("KF_PIPELINES_SA_TOKEN_PATH", "/var/run/secrets/kubeflow/pipelines/token")
@@ -25,6 +28,8 @@ _NOT_FOUND = 404
 _STATES = {"SUCCEEDED": "done", "SKIPPED": "done", "FAILED": "failed", "CANCELED": "failed"}
 _RIGHTS = (401, 403)
 _TEMPORARY = 500
+_DESCRIPTION = re.compile(r"begun by the watch run (\S+) for version ([0-9]+) on (.+): ([0-9a-f]{64})")
+"""Of a run that a look has begun: the note of it, for whoever finds the run and no note."""
 
 
 class Kubeflow:
@@ -48,16 +53,15 @@ class Kubeflow:
         found = self._asked("GET", f"/runs/{run}", missing=True)
         return _STATES.get(str(found.get("state")), "running") if found else "gone"
 
-    def begin(self, name: str, parameters: Mapping[str, str], after: str) -> tuple[str, str]:
+    def begin(self, wanted: Begun, parameters: Mapping[str, str]) -> Begun:
         """Begins a run of the newest version, in the experiment and as the account of this one.
 
         Args:
-          name: of it.
+          wanted: the run, without its id.
           parameters: given as far as the pipeline has them.
-          after: the run that begins it.
 
         Returns:
-          Its id, and the run that has begun it.
+          The run of that name, with its id: another one, where there was one.
 
         Raises:
           InputError: there is no such pipeline, or the account may not.
@@ -66,27 +70,29 @@ class Kubeflow:
         own = self._asked("GET", f"/runs/{self._own}")
         where = {"experiment_id": own["experiment_id"]} if own.get("experiment_id") else {}
         newest = {"sort_by": "created_at desc", "page_size": _PAGE} | where
-        description = f"begun by the watch run {after}"
         # (Kubeflow takes a name any number of times. One of this look is there where the answer to an attempt before
         # this one was lost, and is among the newest then.)
         for each in self._asked("GET", f"/runs?{urlencode(newest)}").get("runs") or []:
-            if each.get("display_name") == name and each.get("description") == description:
-                return str(each["run_id"]), after
+            told = _DESCRIPTION.fullmatch(str(each.get("description") or ""))
+            if told and each.get("display_name") == wanted.run:
+                return Begun(wanted.run, str(each["run_id"]), int(told[2]), told[4], told[3], told[1])
         version = self._version()
         known = _parameters(version)
         config = {"parameters": {key: value for key, value in parameters.items() if key in known}}
         if root := (own.get("runtime_config") or {}).get("pipeline_root"):
             config["pipeline_root"] = root
         reference = {key: version[key] for key in ("pipeline_id", "pipeline_version_id")}
+        trained = f"for version {wanted.version} on {wanted.data}: {wanted.window}"
+        description = f"begun by the watch run {wanted.after} {trained}"
         made = self._asked(
             "POST",
             "/runs",
             where
-            | {"display_name": name, "description": description, "runtime_config": config}
+            | {"display_name": wanted.run, "description": description, "runtime_config": config}
             | {"pipeline_version_reference": reference}
             | ({"service_account": own["service_account"]} if own.get("service_account") else {}),
         )
-        return str(made["run_id"]), after
+        return replace(wanted, id=str(made["run_id"]))
 
     def _version(self) -> dict[str, Any]:
         token = ""

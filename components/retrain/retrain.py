@@ -37,8 +37,8 @@ class Target(Protocol):
         """How a run is, by its id: running, done, failed, or gone."""
         ...
 
-    def begin(self, name: str, parameters: Mapping[str, str], after: str) -> tuple[str, str]:
-        """Begins a run; returns its id, and the run that has begun it."""
+    def begin(self, wanted: Begun, parameters: Mapping[str, str]) -> Begun:
+        """Begins a run; returns that of its name, which may be there already."""
         ...
 
 
@@ -90,17 +90,21 @@ def retrain(
     wanted = window(data, spans)
     told["spans"] = wanted.spans
     target: Target = Kubeflow(template, kubeflow, run_id) if pod.on_kubeflow() else Argo(template, kubernetes)
-    if refusal := next(_refusals(target, noted(root), version, wanted), None):
-        known, why = refusal
-        return _tell(retrained, told | {"run": known, "reason": f"nothing begun: {why}"})
-    name = _name(pipeline, destination, wanted)
-    identity, after = target.begin(name, {"data": data, "serving_directory": destination}, run)
-    note(root, Begun(name, identity, version, wanted.digest, wanted.told, after))
-    if after != run:
-        reason = f"nothing begun: {name} is there, on {wanted.told} for version {version}"
-        return _tell(retrained, told | {"run": name, "reason": reason})
-    reason = f"begun: {name}, on {wanted.told}, for version {version}"
-    return _tell(retrained, told | {"begun": True, "run": name, "id": identity, "reason": reason})
+    # Of what the data holds when the run gets to read it, what was looked at here.
+    parameters = {"data": data, "serving_directory": destination} | ({"span": str(wanted.spans[-1])} if spans else {})
+    while True:
+        earlier = noted(root)
+        # (Of this look is one where an attempt before this one has begun it.)
+        if own := next((each for each in earlier if each.after == run), None):
+            reason = f"begun: {own.run}, on {own.data}, for version {own.version}"
+            return _tell(retrained, told | {"begun": True, "run": own.run, "id": own.id, "reason": reason})
+        if refusal := next(_refusals(target, earlier, version, wanted), None):
+            known, why = refusal
+            return _tell(retrained, told | {"run": known, "reason": f"nothing begun: {why}"})
+        name = _name(pipeline, destination, earlier)
+        # What is there already was begun by a look that came no further, or that is at its note now. It is noted here,
+        # and looked at as all others are.
+        note(root, target.begin(Begun(name, "", version, wanted.digest, wanted.told, run), parameters))
 
 
 def _refusals(target: Target, earlier: list[Begun], version: int, wanted: Window) -> Iterator[tuple[str, str]]:
@@ -125,9 +129,9 @@ def _refusals(target: Target, earlier: list[Begun], version: int, wanted: Window
             )
 
 
-def _name(pipeline: str, destination: str, wanted: Window) -> str:
-    """The same for the same: two looks at once, and two attempts of one, begin one run."""
-    key = json.dumps([pipeline, destination, wanted.digest])
+def _name(pipeline: str, destination: str, earlier: list[Begun]) -> str:
+    """The same for all looks that know of the same runs: two at once begin one, though data comes between them."""
+    key = json.dumps([pipeline, destination, sorted(each.run for each in earlier)])
     return f"{pipeline[:_LONGEST].rstrip('-')}-{hashlib.sha256(key.encode()).hexdigest()[:8]}"
 
 

@@ -61,6 +61,12 @@ class World:
     def notes(self) -> list[dict[str, Any]]:
         return [json.loads(file.read_text()) for file in sorted((self.serving / ".retrainings").glob("*.json"))]
 
+    def again(self) -> None:
+        """The next look is the last one: another attempt of it."""
+        for left in (f"watched-{self.looks}", f"out-{self.looks}"):
+            shutil.rmtree(self.folder / left)
+        self.looks -= 1
+
     def look(self, state: str = "drifted", version: int = 0, **parameters: Any) -> StageResult:
         """What the stage makes of a look."""
         self.looks += 1
@@ -142,10 +148,14 @@ def test_a_drift_begins_a_run_as_a_person_would_submit_it(world: World, argo: Ar
     made = argo.workflows["ml", name]
     compiled = yaml.safe_load((world.folder / "taxi-retrain.argo.yaml").read_text())
     assert made["metadata"]["labels"] == compiled["metadata"]["labels"] | {"millrace/started-by": f"{LOOK}-1"}
-    assert made["metadata"]["annotations"] == compiled["metadata"]["annotations"]
+    annotations = dict(made["metadata"]["annotations"])
+    [note] = world.notes()
+    assert json.loads(annotations.pop("millrace/begun")) == note
+    assert annotations == compiled["metadata"]["annotations"]
     values = {each["name"]: each["value"] for each in made["spec"]["arguments"]["parameters"]}
     assert (values["data"], values["serving_directory"]) == (str(world.data), str(world.serving))
-    assert values["train_steps"] == "500"
+    # What comes until the run gets to read is not read: it is new data, for the next one.
+    assert (values["span"], values["spans"], values["train_steps"]) == ("2", "2", "500")
     templates = {each["name"]: each for each in made["spec"]["templates"]}
     assert "resolve-base" in templates, "warm-started"
     [closing] = [each for each in templates["close"]["container"]["env"] if each["name"] == run_record.BY_VARIABLE]
@@ -156,7 +166,6 @@ def test_a_drift_begins_a_run_as_a_person_would_submit_it(world: World, argo: Ar
     listed = call("argo", "list", "-l", f"millrace/started-by={LOOK}-1")
     assert name in listed.out, listed.err
     assert call("argo", "show", "taxi").exit_code == 0
-    [note] = world.notes()
     assert (note["run"], note["version"], note["after"]) == (name, 1, f"{LOOK}-1")
 
 
@@ -193,17 +202,39 @@ def test_nothing_is_begun_while_a_run_goes_on_nor_twice_for_the_same(world: Worl
     assert len(argo.workflows) == len(world.notes()) == 2
 
 
-def test_an_attempt_whose_answer_was_lost_begins_no_second_run(world: World, argo: Argo) -> None:
+def test_an_attempt_that_was_cut_short_begins_no_second_run(world: World, argo: Argo) -> None:
     world.look(kubernetes=argo.url)
+    # In front of its note, and behind it.
+    for is_noted in (False, True):
+        if not is_noted:
+            shutil.rmtree(world.serving / ".retrainings")
+        world.again()
+        assert reason(world.look(kubernetes=argo.url)).startswith("begun: taxi-")
+        assert len(argo.workflows) == len(world.notes()) == 1
+
+
+def test_a_look_that_knows_nothing_of_a_run_finds_it_whatever_has_come_since(world: World, argo: Argo) -> None:
+    # One that was killed in front of its note, or that is about to write it: two looks at once.
+    argo.plan = list("many tasks, so it goes on for long")
+    world.look(kubernetes=argo.url)
+    [(_, name)] = argo.workflows
+    [noted] = world.notes()
+    for more in (3, None):
+        shutil.rmtree(world.serving / ".retrainings")
+        if more:
+            world.span(more)
+        assert reason(world.look(kubernetes=argo.url)) == f"nothing begun: {name} is under way, begun by {LOOK}-1"
+        assert (len(argo.workflows), world.notes()) == (1, [noted])
     shutil.rmtree(world.serving / ".retrainings")
-    world.looks -= 1
-    for left in ("watched-1", "out-1"):
-        shutil.rmtree(world.folder / left)
-    assert reason(world.look(kubernetes=argo.url)).startswith("begun: taxi-")
-    # Another look, that does not know of it either.
+    end(argo, "Succeeded")
+    assert reason(world.look(kubernetes=argo.url)).endswith("on spans 2, 3, for version 1")
+    assert len(argo.workflows) == len(world.notes()) == 2
+    argo.workflows["ml", name]["metadata"]["annotations"].clear()
     shutil.rmtree(world.serving / ".retrainings")
-    assert "is there, on spans 1, 2 for version 1" in reason(world.look(kubernetes=argo.url))
-    assert len(argo.workflows) == len(world.notes()) == 1
+    refused = world.look(kubernetes=argo.url)
+    assert refused.exit_code == 65
+    assert f"there is a Workflow {name} that no look has begun" in refused.error
+    assert refused.error.endswith(f"remove it: kubectl delete workflow {name}")
 
 
 @pytest.mark.parametrize("state", ["ok", "unknown"])
@@ -280,8 +311,14 @@ def test_on_kubeflow_the_newest_version_is_begun_beside_the_look(world: World, m
         wanted = {key: versions[1][key] for key in ("pipeline_id", "pipeline_version_id")}
         assert made["pipeline_version_reference"] == wanted
         given = made["runtime_config"]["parameters"]
-        assert given == {"data": str(world.data), "serving_directory": str(world.serving)}
+        assert given == {"data": str(world.data), "serving_directory": str(world.serving), "span": "2"}
         assert "is under way" in reason(world.look(run_id=own, **there))
+        [noted] = world.notes()
+        shutil.rmtree(world.serving / ".retrainings")
+        world.span(3)
+        assert "is under way" in reason(world.look(run_id=own, **there))
+        [found] = world.notes()
+        assert found | {"at": 0} == noted | {"at": 0}
         shutil.rmtree(world.serving / ".retrainings")
         world.looks = 1
         for left in ("watched-2", "out-2"):
@@ -290,6 +327,7 @@ def test_on_kubeflow_the_newest_version_is_begun_beside_the_look(world: World, m
         assert len(kubeflow.runs) == 2
         kubeflow.refusals["POST /apis/v2beta1/runs"] = (403, {"message": "forbidden"})
         shutil.rmtree(world.serving / ".retrainings")
+        del kubeflow.runs[made["run_id"]]
         world.looks = 9
         refused = world.look(run_id=own, **there)
         assert refused.error.endswith("forbidden (403); docs/watch.md has the rights that the pod needs")
