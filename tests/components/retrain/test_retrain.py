@@ -6,6 +6,7 @@ import functools
 import json
 import shutil
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -124,8 +125,8 @@ def reason(result: StageResult) -> str:
 
 
 def end(argo: Argo, phase: str) -> None:
-    [workflow] = argo.workflows.values()
-    workflow["status"] = {"phase": phase}
+    for workflow in argo.workflows.values():
+        workflow["status"] = {"phase": phase}
 
 
 def test_a_drift_begins_a_run_as_a_person_would_submit_it(world: World, argo: Argo) -> None:
@@ -192,8 +193,7 @@ def test_nothing_is_begun_while_a_run_goes_on_nor_twice_for_the_same(world: Worl
     world.span(3)
     assert reason(world.look(kubernetes=argo.url)).endswith("on spans 2, 3, for version 1")
     assert len(argo.workflows) == 2
-    for workflow in argo.workflows.values():
-        workflow["status"] = {"phase": "Succeeded"}
+    end(argo, "Succeeded")
     # What came of it has drifted as well: the same data again cannot help.
     world.push()
     assert "on the same data (spans 2, 3) for version 1, ended well; new data" in reason(
@@ -256,6 +256,39 @@ def test_without_spans_data_counts_as_a_whole(world: World, argo: Argo) -> None:
     assert "on the same data" in reason(world.look(spans=0, kubernetes=argo.url))
     (world.data / "more.csv").write_text("a\n1\n")
     assert reason(world.look(spans=0, kubernetes=argo.url)).endswith("on 2 files, for version 1")
+
+
+def test_spans_are_known_by_their_dates_and_versions_too(world: World, argo: Argo) -> None:
+    data = f"{world.folder}/days/{{YYYY}}-{{MM}}-{{DD}}/v{{VERSION}}"
+
+    def day(name: str) -> None:
+        (world.folder / "days" / name).mkdir(parents=True)
+        (world.folder / "days" / name / "part.csv").write_text("a\n1\n")
+
+    for name in ("2026-11-27/v1", "2026-11-28/v1", "2026-11-29/v1"):
+        day(name)
+    begun = world.look(data=data, kubernetes=argo.url)
+    assert reason(begun).endswith("on spans 2026-11-28 (version 1), 2026-11-29 (version 1), for version 1")
+    [made] = argo.workflows.values()
+    values = {each["name"]: each["value"] for each in made["spec"]["arguments"]["parameters"]}
+    days = begun.metadata("retrained")["spans"]
+    assert (values["data"], values["span"]) == (data, str(days[1]))
+    assert [date.fromordinal(date(1970, 1, 1).toordinal() + each).day for each in days] == [28, 29]
+    end(argo, "Succeeded")
+    # An older day is none of those that are read; the same day once more is.
+    day("2026-11-26/v1")
+    assert "on the same data" in reason(world.look(data=data, kubernetes=argo.url))
+    day("2026-11-29/v2")
+    told = reason(world.look(data=data, kubernetes=argo.url))
+    assert told.endswith("on spans 2026-11-28 (version 1), 2026-11-29 (version 2), for version 1")
+    end(argo, "Succeeded")
+    for number in (8, 9, 10):
+        (world.folder / "days" / f"export-{number:05}.csv").write_text("a\n1\n")
+    told = reason(world.look(data=f"{world.folder}/days/export-{{SPAN:5}}.csv", kubernetes=argo.url))
+    assert told.endswith("on spans 9, 10, for version 1")
+    refused = world.look(data=f"{world.folder}/none/{{YYYY}}-{{MM}}-{{DD}}", kubernetes=argo.url)
+    assert refused.exit_code == 65
+    assert refused.error.endswith("DD}: nothing there has a date in the place of {YYYY}, {MM} and {DD}")
 
 
 def test_what_a_person_can_mend_is_told_in_one_line(world: World, argo: Argo) -> None:
