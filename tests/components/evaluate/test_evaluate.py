@@ -191,6 +191,83 @@ def test_rates_at_thresholds_are_the_candidates_beside_a_baseline(
         assert page.count(f"Threshold {threshold:g}<") == sections
 
 
+class OtherLabels(support.TripModel):
+    """A model of the same name that was trained for another question: how large the tip is, as number and as text."""
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
+    def transform_features(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
+        tips = self._parse(examples)["tips"]
+        return {"tips_xf": tips, "tips_text": tf.strings.as_string(tips)}
+
+
+@pytest.fixture(scope="module")
+def other_labels(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return support.save(OtherLabels(card=3.0, hour=0.0), tmp_path_factory.mktemp("other"))
+
+
+@pytest.fixture(scope="module")
+def other_key(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    model = support.TripModel(card=3.0, hour=0.0, label_name="generous_xf")
+    return support.save(model, tmp_path_factory.mktemp("key"))
+
+
+THE_BASELINE = "the baseline, which is the model in service"
+BASELINES_MEND = "give the baseline a model_specs of its own, with is_baseline: true, or take it out of service$"
+TRIPS = 'signature_name: "from_examples" preprocessing_function_names: "transform_features" label_key: "tips_xf"'
+
+
+@pytest.mark.parametrize(
+    ("spec", "baseline", "message"),
+    [
+        (
+            f"model_specs {{ {TRIPS} }}",
+            "other_key",
+            f"^{THE_BASELINE}, does not fit .*: label_key 'tips_xf' is no label .* generous_xf, .*; {BASELINES_MEND}",
+        ),
+        (
+            f"model_specs {{ {TRIPS} }} model_specs {{ is_baseline: true {TRIPS.replace('tips_xf', 'tips_text')} }}",
+            "other_labels",
+            f"^{THE_BASELINE}, does not fit .*: label_key 'tips_text' is text, .*; {BASELINES_MEND}",
+        ),
+        (
+            f"model_specs {{ {TRIPS} }}",
+            "other_labels",
+            r"'AUC' does not fit the model: labels are integers of shape \[1\], predictions floats of shape \[1\]; of "
+            rf"{THE_BASELINE}, labels are floats of shape \[1\], predictions floats of shape \[1\] \(label must be",
+        ),
+    ],
+)
+def test_a_baseline_that_does_not_fit_is_to_blame(
+    tmp_path: Path,
+    trip_examples: Path,
+    trip_schema: Path,
+    good_model: Path,
+    request: pytest.FixtureRequest,
+    spec: str,
+    baseline: str,
+    message: str,
+) -> None:
+    config = tmp_path / "evaluation.pbtxt"
+    config.write_text(f'{spec} metrics_specs {{ metrics {{ class_name: "AUC" }} }}')
+    given = support.arguments(
+        trip_examples, good_model, trip_schema, config, baseline=request.getfixturevalue(baseline)
+    )
+    with pytest.raises(InputError, match=message) as raised:
+        support.evaluate_in_process(tmp_path / "out", **given)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_damaged_baseline_is_not_trained_again(
+    tmp_path: Path, trip_examples: Path, trip_schema: Path, good_model: Path
+) -> None:
+    damaged = tmp_path / "damaged" / "Format-Serving" / "saved_model.pb"
+    damaged.parent.mkdir(parents=True)
+    damaged.write_bytes(b"no model")
+    given = support.arguments(trip_examples, good_model, trip_schema, TAXI, baseline=tmp_path / "damaged")
+    with pytest.raises(InputError, match=f"not a SavedModel .*; it is {THE_BASELINE}: take it out of service"):
+        support.evaluate_in_process(tmp_path / "out", **given)
+
+
 def test_better_than_the_baseline_is_blessed(
     tmp_path: Path, trip_examples: Path, trip_schema: Path, good_model: Path, hour_model: Path
 ) -> None:

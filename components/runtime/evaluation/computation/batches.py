@@ -23,6 +23,7 @@ from components.runtime.errors import InputError
 from components.runtime.evaluation.computation import fitting
 from components.runtime.evaluation.computation.counts import SliceKey
 from components.runtime.evaluation.computation.results import candidate_name
+from components.runtime.evaluation.configuration.names import THE_BASELINE
 from components.runtime.evaluation.configuration.saved_model import SavedModelFacts
 from components.runtime.evaluation.configuration.slices import slice_features
 
@@ -225,7 +226,7 @@ def answers(name: str, model: Answering, examples: tf.Tensor) -> tuple[np.ndarra
     try:
         return model(examples)
     except tf.errors.InvalidArgumentError as error:
-        who = "the baseline, which is the model in service," if name == constants.BASELINE_KEY else "the model"
+        who = f"{THE_BASELINE}," if name == constants.BASELINE_KEY else "the model"
         raise InputError(
             f"{who} cannot read the examples: {fitting.reason(error)}; rows that lack what it needs are left out by "
             "ingest's leave_out_without"
