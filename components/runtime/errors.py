@@ -40,8 +40,9 @@ _HINTS = {
     errno.ENOTDIR: ": a file lies where a folder is needed; move it away, or name another place",
 }
 _FUNCTION = re.compile(r"\{\{function_node .*?\}\}\s*")
-_STEP = re.compile(r"(?: \[while running '[^\n]*'\])+$")
-"""Beam's, behind the message of what is raised in a step in this process."""
+STEP = r"\[while running '[^\n]*?'\]"
+"""Beam's, behind the message of what is raised in a step in this process; names of steps may hold brackets."""
+_STEPS = re.compile(rf"(?: {STEP})+$")
 
 _QUOTED = re.compile(r"(?:^|[\s.])(InputError|TransientError): (.+?)(?: \[while running .*)?$", re.MULTILINE)
 
@@ -76,7 +77,7 @@ def classify(error: BaseException) -> StageError | None:
     """
     for cause in _chain(error):
         if isinstance(cause, StageError):
-            message = _STEP.sub("", str(cause))
+            message = _STEPS.sub("", str(cause))
             return cause if message == str(cause) else type(cause)(message, *cause.args[1:])
         if isinstance(cause, OSError) and cause.errno in _TRANSIENT_ERRNOS:
             return TransientError(_os_error(cause))

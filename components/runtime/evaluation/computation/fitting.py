@@ -20,7 +20,7 @@ from tensorflow_model_analysis.slicer import slicer_lib
 from tensorflow_model_analysis.utils import util
 from tensorflow_model_analysis.utils.keras_lib import tf_keras
 
-from components.runtime.errors import InputError, StageError
+from components.runtime.errors import STEP, InputError, StageError
 from components.runtime.evaluation.computation import tfma_private
 from components.runtime.evaluation.computation.combine import Rows
 from components.runtime.evaluation.computation.results import candidate_name
@@ -30,7 +30,7 @@ ROWS = 32
 """Enough for shapes, kinds and most values; few enough for metrics that take milliseconds an example."""
 
 _NOISE = re.compile(
-    r"\{\{.*?\}\}|\[\[.*?\]\]|\[Op:\w*\](?: name:.*)?|\[while running .*?\]|"
+    rf"\{{\{{.*?\}}\}}|\[\[.*?\]\]|\[Op:\w*\](?: name:.*)?|{STEP}|"
     r"Name: <unknown>,|, Index: \d+(?=\.)|<[^<>]*>"
 )
 """Names of nodes, operations and objects."""
