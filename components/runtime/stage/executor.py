@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from components.runtime import VERSION
-from components.runtime.errors import InputError, TransientError, classify
+from components.runtime.errors import InputError, TransientError, classify, known
 from components.runtime.stage import imports, pod, progress, scratch
 from components.runtime.stage.artifacts import (
     EMPTY_NOTE,
@@ -254,19 +254,18 @@ def failed(stage: str, error: Exception, *, on_kubeflow: bool) -> int:
       on_kubeflow: whether it is the program of a pod there.
     """
     sys.stdout.flush()
-    known = classify(error)
-    if known is None:
+    fault = known(error)
+    line = _one_line(str(fault))
+    if classify(error) is None:
         traceback.print_exception(error)
-        line = f"{stage}: {type(error).__name__}: {_one_line(str(error))}"
-    else:
-        line = _one_line(str(known))
+        line = f"{stage}: {line}"
     if on_kubeflow:
         # Whether a failed pod is tried again is up to the settings of the controller, which knows no codes.
-        if isinstance(known, TransientError):
+        if isinstance(fault, TransientError):
             pod.try_again(line)
         pod.tell(f"{ERROR_PREFIX}{line}")
     print(f"{ERROR_PREFIX}{line}", file=sys.stderr, flush=True)
-    return known.exit_code if known else 1
+    return fault.exit_code
 
 
 def _given(artifacts: dict[str, Any]) -> dict[str, Any]:
