@@ -191,6 +191,26 @@ def test_rates_at_thresholds_are_the_candidates_beside_a_baseline(
         assert page.count(f"Threshold {threshold:g}<") == sections
 
 
+@support.BATCHES_AND_SLOW_BEAM
+def test_what_may_be_chance_is_drawn_pale_and_lifts_are_explained(
+    tmp_path: Path, trip_schema: Path, good_model: Path, beam_options: list[str]
+) -> None:
+    rows = support.trips(700)
+    for number, row in enumerate(rows[600:]):
+        # 96 that tip badly, 4 that tip well.
+        row |= {"payment_type": "Prcard", "tips": 3.0 if number % 25 == 0 else 0.0}
+    for name, of in (("all", rows), ("many", rows[:600])):
+        examples = support.write_split(tmp_path / name, "eval", of)
+        arguments = support.arguments(examples, good_model, trip_schema, TAXI, beam_options=beam_options)
+        support.evaluate_in_process(tmp_path / name / "out", **arguments)
+    page, without = ((tmp_path / name / "out" / "report").read_text() for name in ("all", "many"))
+    assert page.count("pale: fewer than 50 examples, or than 10 of one of the two classes") == 1
+    assert page.count("fill: #c7d7f8") == 1, "AUC of Prcard; nothing is drawn of cash, which never tips"
+    assert "pale: " not in without
+    assert "fill: #c7d7f8" not in without
+    assert "majority_lift: accuracy over the share of the most frequent class; 1 is what the best constant" in page
+
+
 class OtherLabels(support.TripModel):
     """A model of the same name that was trained for another question: how large the tip is, as number and as text."""
 

@@ -51,7 +51,7 @@ def load(
         confusion = _confusion(entry.metric_keys_and_values)
         numbers = dict(_numbers(entry.metric_keys_and_values))
         intervals = _intervals(entry.metric_keys_and_values)
-        slices.append(SliceMetrics(key, numbers, intervals, confusion, counts.slices.get(key)))
+        slices.append(SliceMetrics(key, numbers, intervals, confusion, counts.slices.get(key), counts.rarer(key)))
     ordered = sorted(slices, key=lambda entry: _order(entry.key))
     return Results(ordered, by_slice.get((), {}), counts.rows, class_names, baseline_class_names)
 
