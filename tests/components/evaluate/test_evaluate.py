@@ -23,6 +23,7 @@ from tests.support import ROOT, executor_input, shared
 
 TAXI = ROOT / "models" / "taxi" / "evaluation.pbtxt"
 DIGITS = ROOT / "models" / "digits" / "evaluation.pbtxt"
+TRIPS = 'signature_name: "from_examples" preprocessing_function_names: "transform_features" label_key: "tips_xf"'
 
 
 @pytest.fixture(scope="module")
@@ -211,6 +212,28 @@ def test_what_may_be_chance_is_drawn_pale_and_lifts_are_explained(
     assert "majority_lift: accuracy over the share of the most frequent class; 1 is what the best constant" in page
 
 
+@support.BATCHES_AND_SLOW_BEAM
+@pytest.mark.parametrize("feature", ["trip_miles", "trip_miles_xf"])
+def test_a_slice_of_zeros_has_one_name_whatever_their_sign(
+    tmp_path: Path, trip_schema: Path, good_model: Path, beam_options: list[str], feature: str
+) -> None:
+    rows = [row | {"trip_miles": -0.0 if number % 3 else 2.0} for number, row in enumerate(support.trips(60))]
+    config = tmp_path / "evaluation.pbtxt"
+    config.write_text(
+        f'model_specs {{ {TRIPS} }} slicing_specs {{}} slicing_specs {{ feature_keys: "{feature}" }} '
+        'metrics_specs { metrics { class_name: "AUC" } }'
+    )
+    examples = support.write_split(tmp_path / "examples", "eval", rows)
+    arguments = support.arguments(examples, good_model, trip_schema, config, beam_options=beam_options)
+    support.evaluate_in_process(tmp_path / "out", **arguments)
+    slices = json.loads((tmp_path / "out" / "blessing" / "slices.json").read_text())["slices"]
+    assert [(each["slice"], each["examples"]) for each in slices] == [
+        ({}, 60),
+        ({feature: "0.0"}, 40),
+        ({feature: "2.0"}, 20),
+    ]
+
+
 class OtherLabels(support.TripModel):
     """A model of the same name that was trained for another question: how large the tip is, as number and as text."""
 
@@ -233,7 +256,6 @@ def other_key(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 THE_BASELINE = "the baseline, which is the model in service"
 BASELINES_MEND = "give the baseline a model_specs of its own, with is_baseline: true, or take it out of service$"
-TRIPS = 'signature_name: "from_examples" preprocessing_function_names: "transform_features" label_key: "tips_xf"'
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from tensorflow_model_analysis.slicer import slicer_lib
 from components.runtime.data.ahead import in_order
 from components.runtime.errors import InputError
 from components.runtime.evaluation.computation import fitting
-from components.runtime.evaluation.computation.counts import SliceKey
+from components.runtime.evaluation.computation.counts import SliceKey, canonical
 from components.runtime.evaluation.computation.results import candidate_name
 from components.runtime.evaluation.configuration.names import THE_BASELINE
 from components.runtime.evaluation.configuration.saved_model import SavedModelFacts
@@ -187,7 +187,7 @@ class Slicer:
                 if value is not None:
                     dicts[is_transformed][name] = np.array(value)
             found = slicer_lib.get_slices_for_features_dicts([dicts[True]], dicts[False], self._specs)
-            self._known[values] = tuple(sorted({_with_one_nan(key) for key in found}, key=str))
+            self._known[values] = tuple(sorted({canonical(key) for key in found}, key=str))
         return self._known[values]
 
 
@@ -270,11 +270,6 @@ def _row_bytes(spec: tf.TensorSpec) -> int:
 
 def _with_column(values: np.ndarray) -> np.ndarray:
     return values[:, np.newaxis] if values.ndim == 1 else values
-
-
-def _with_one_nan(key: SliceKey) -> SliceKey:
-    """A slice's key in which NaN is always the same object, for two of them are two slices to a dict."""
-    return tuple((name, math.nan if value != value else value) for name, value in key)
 
 
 def _coded(parts: list[np.ndarray]) -> tuple[np.ndarray, list[tuple[Any, ...]]]:

@@ -7,6 +7,7 @@ queries, and not every configuration asks for it.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +26,20 @@ from components.runtime.stage.progress import advance
 SliceKey = tuple[Any, ...]
 _FILE = "counts.json"
 _FIRST = np.array([0])
+
+
+def canonical(key: SliceKey) -> SliceKey:
+    """A slice's key by which it is called the same whatever value of it comes first.
+
+    NaN is always the same object, for two of them are two slices to a dict; to a dict -0.0 is 0.0.
+    """
+    return tuple((part[0], *map(_canonical_value, part[1:])) for part in key)
+
+
+def _canonical_value(value: Any) -> Any:
+    if isinstance(value, float | np.floating):
+        return math.nan if value != value else value + 0.0
+    return value
 
 
 @dataclass
@@ -184,4 +199,4 @@ def _by_text(counts: Mapping[SliceKey, int]) -> list[tuple[str, int]]:
 
 def _key(text: str) -> SliceKey:
     key = metrics_for_slice_pb2.SliceKey.FromString(bytes.fromhex(text))
-    return tuple(slicer_lib.deserialize_slice_key(key))
+    return canonical(slicer_lib.deserialize_slice_key(key))
