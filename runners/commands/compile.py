@@ -227,6 +227,6 @@ def write(files: dict[Path, str]) -> None:
         where = parts.get(error.filename, error.filename)
         raise InputError(f"{where}: cannot be written: {error.strerror}; choose another --output") from None
     finally:
-        for part in map(Path, parts):
+        for part in parts:
             with contextlib.suppress(OSError):
-                part.unlink(missing_ok=True)
+                Path(part).unlink(missing_ok=True)

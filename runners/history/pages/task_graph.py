@@ -170,8 +170,8 @@ def _node(place: _Place, task: Task) -> str:
         # (All of it is in the title; how many rows there are is not what was found.)
         note = task.facts if len(task.facts) <= _NOTE else _ROWS.sub("", task.facts)
         notes = textwrap.wrap(note, _NOTE, max_lines=_LINES - len(lines), placeholder="…")
-    rows = [(each, 12, 600, ink) for each in lines]
-    rows += [(each, 10.5, 400, line if ink != "#9ca3af" else ink) for each in notes]
+    quiet = line if ink != "#9ca3af" else ink
+    rows = [*((each, 12, 600, ink) for each in lines), *((each, 10.5, 400, quiet) for each in notes)]
     step = 13.5
     begin = place.y - (len(rows) - 1) * step / 2 + 4
     texts = "".join(
