@@ -20,6 +20,7 @@ from components.runtime.evaluation.computation.counts import Counts, rows_with_n
 from components.runtime.evaluation.computation.result_files import load, load_validation
 from components.runtime.evaluation.computation.results import Results, candidate_name
 from components.runtime.evaluation.configuration import checks, reading
+from components.runtime.evaluation.configuration.names import THE_BASELINE
 from components.runtime.evaluation.configuration.saved_model import SavedModelFacts
 from components.runtime.evaluation.examples import check_labels, check_rows, check_weights, files_of, unlabelled
 from components.runtime.evaluation.faults import PredictsNaN, explained, nan_fault
@@ -75,7 +76,10 @@ def evaluate(
     written = regression.with_plots(reading.read_config(eval_config_file))
     read_schema = reading.read_schema(schema.path)
     candidate = SavedModelFacts(serving.saved_model(model))
-    baseline = None if baseline_model.is_empty else SavedModelFacts(serving.saved_model(baseline_model))
+    baseline = None
+    if not baseline_model.is_empty:
+        remedy = f"it is {THE_BASELINE}: take it out of service"
+        baseline = SavedModelFacts(serving.saved_model(baseline_model), remedy)
     files = files_of(examples, example_splits)
     checks.check(eval_config_file, written, candidate, baseline, read_schema)
     config = reading.with_baseline(written, baseline is not None)

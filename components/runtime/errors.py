@@ -40,8 +40,13 @@ _HINTS = {
     errno.ENOTDIR: ": a file lies where a folder is needed; move it away, or name another place",
 }
 _FUNCTION = re.compile(r"\{\{function_node .*?\}\}\s*")
-_STEP = re.compile(r"(?: \[while running '[^\n]*'\])+$")
-"""Beam's, behind the message of what is raised in a step in this process."""
+STEP = r"\[while running '[^\n]*?'\]"
+"""Beam's, behind the message of what is raised in a step in this process; names of steps may hold brackets."""
+_STEPS = re.compile(rf"(?: {STEP})+$")
+
+_RAISED = re.compile(r"^\S.*(?:\n.+)*", re.MULTILINE)
+"""What stands behind the frames of a trace, which are indented."""
+_LONGEST_LINE = 500
 
 _QUOTED = re.compile(r"(?:^|[\s.])(InputError|TransientError): (.+?)(?: \[while running .*)?$", re.MULTILINE)
 
@@ -76,7 +81,7 @@ def classify(error: BaseException) -> StageError | None:
     """
     for cause in _chain(error):
         if isinstance(cause, StageError):
-            message = _STEP.sub("", str(cause))
+            message = _STEPS.sub("", str(cause))
             return cause if message == str(cause) else type(cause)(message, *cause.args[1:])
         if isinstance(cause, OSError) and cause.errno in _TRANSIENT_ERRNOS:
             return TransientError(_os_error(cause))
@@ -94,7 +99,17 @@ def classify(error: BaseException) -> StageError | None:
 
 def known(error: BaseException) -> StageError:
     """The StageError behind `error`; where there is none, a bug's own words in one line, with exit code 1."""
-    return classify(error) or StageError(f"{type(error).__name__}: {' '.join(str(error).split())}")
+    if fault := classify(error):
+        return fault
+    line = without_trace(f"{type(error).__name__}: {error}")
+    return StageError(f"{line[:_LONGEST_LINE]}…" if len(line) > _LONGEST_LINE else line)
+
+
+def without_trace(text: str) -> str:
+    """A message in one line; where it holds a trace, as those of Beam's workers do, what was raised last in that."""
+    _, trace, behind = text.rpartition("Traceback (most recent call last):\n")
+    raised = _RAISED.search(behind) if trace else None
+    return " ".join((raised[0] if raised else text).split())
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

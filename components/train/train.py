@@ -152,6 +152,8 @@ def train(
         model.metadata["workers"] = asked.workers
     if history.stopped_early:
         model.metadata["stopped_early_at"] = steps
+    if history.resumed_at:
+        model.metadata["resumed_at"] = history.resumed_at
     facts = _facts(history, steps, seconds)
     if asked.workers > 1:
         facts.append(("workers", asked.workers))

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from components.runtime.errors import StageError, TransientError
-from components.runtime.launch.worker_forks import become, ended_by_signal, ending_as_worker, say
+from components.runtime.launch.worker_forks import become, end, ended_by_signal, ending_as_worker, say
 from components.runtime.launch.worker_forks import fault as own_fault
 from components.runtime.module_file import workers
 from components.runtime.stage import pod, progress
@@ -89,7 +89,7 @@ def together(count: int, inputs: handing_over.Inputs) -> Iterator[None]:
 
 def _give_up(fault: StageError) -> NoReturn:
     say(str(fault))
-    os._exit(fault.exit_code)
+    end(fault.exit_code)
 
 
 def _find_each_other(give_up: Callable[[StageError], NoReturn] = _give_up) -> None:
@@ -180,10 +180,19 @@ def _told_of_the_lost(others: _Children | kubeflow_workers.Workers | None) -> It
         if others and (fault := others.fault(_ENDS_SECONDS)):
             raise fault from error
         which = f"worker {peer}" if peer > 0 else "the chief (worker 0)" if peer == 0 else "a worker"
+        more = others.alive(peer) if isinstance(others, _Children) else "its own log says more"
         raise TransientError(
-            f"{which} of {workers.count()} cannot be reached any more, and they train together or not at all; its own "
-            "log says more; try again"
+            f"{which} of {workers.count()} cannot be reached any more, and they train together or not at all; {more}; "
+            "try again"
         ) from error
+
+
+def _stands(pid: int) -> str:
+    """Whether a process was stopped; source of the letter: proc_pid_stat(5)."""
+    with contextlib.suppress(OSError):
+        if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "tT":
+            return "was stopped (as by SIGSTOP)"
+    return "is there, and does not answer"
 
 
 class _Children(threading.Thread):
@@ -204,6 +213,8 @@ class _Children(threading.Thread):
         while not self._over.wait(0.2):
             self._look()
             if self._fault and not self._over.wait(kubeflow_workers.NOTICED_SECONDS):
+                # (None of them writes into the folder that is removed.)
+                self._kill()
                 _give_up(self._fault)
 
     def _look(self) -> None:
@@ -232,9 +243,26 @@ class _Children(threading.Thread):
             time.sleep(0.05)
         return self._fault
 
+    def alive(self, peer: int) -> str:
+        """What is known of a worker that has not ended and is out of reach; what it has printed is printed.
+
+        Args:
+          peer: which one; less than 1 for any of them.
+        """
+        told = []
+        with self._lock:
+            for pid, index in self._running.items():
+                if peer < 1 or peer == index:
+                    sys.stderr.write((self._logs / f"{index}.log").read_text(errors="replace"))
+                    told.append(f"its process, {pid}, {_stands(pid)}")
+        return f"{' or '.join(told) or 'it has ended'}, and what it has printed stands above"
+
     def end(self) -> None:
         """Ends the workers: the chief has what it needs."""
         self._over.set()
+        self._kill()
+
+    def _kill(self) -> None:
         with self._lock:
             for pid in self._running:
                 with contextlib.suppress(ProcessLookupError):

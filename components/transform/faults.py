@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import tensorflow as tf
 
-from components.runtime.errors import InputError, classify
+from components.runtime.errors import STEP, InputError, classify
 
 _LENGTH = 400
 # With and without the places in Python where nodes were made.
@@ -15,7 +15,7 @@ _TRACE = re.compile(
     r"Graph execution error:\s*(?:.*<stack traces unavailable>\s*|(?:Detected at node [^\n]*\s*(?:File [^\n]*\s*)*)+)",
     re.DOTALL,
 )
-_NOISE = re.compile(r"\s*\[(\[\{\{.*?\}\}\]|Op:\w*|while running [^\]]*)\]|\{\{function_node \w*\}\}")
+_NOISE = re.compile(rf"\s*(?:\[\[\{{\{{.*?\}}\}}\]\]|\[Op:\w*\](?: name:[^\n]*)?|{STEP})|\{{\{{function_node .*?\}}\}}")
 _USERS = (ValueError, TypeError, tf.errors.InvalidArgumentError, tf.errors.FailedPreconditionError)
 
 

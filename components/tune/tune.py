@@ -137,6 +137,8 @@ def tune(
     _write_trials(trials, search, type(tuner).__name__)
     failed = sum(trial.state == FAILED for trial in search.trials)
     trials.metadata |= {"trials": len(search.trials), "failed": failed}
+    if earlier:
+        trials.metadata["of_earlier_attempts"] = earlier
     metrics.metadata |= {
         f"best_{search.objective}": best.score,
         "best_trial": best.number,

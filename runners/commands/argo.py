@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import click
@@ -29,6 +30,8 @@ from runners.terminal.output import Result
 _INTERVAL = click.option(
     "--interval", default=5.0, show_default=True, type=click.FloatRange(min=0.01), help="Seconds between two looks."
 )
+_LISTED = 160
+"""Characters of an error in a list."""
 _LIMIT = click.option("--limit", type=click.FloatRange(min=0), metavar="SECONDS", help="Wait no longer than this.")
 
 
@@ -253,7 +256,9 @@ def list_(connect: Any, selector: str) -> Result:
     runs = list(map(argo_state.remote_run, cluster.list(selector)))
     for run in runs:
         state = (run.state, follow.STYLES.get(run.state, ""))
-        rows.append([run.name, state, text.moment(run.created), text.duration(run.seconds), run.error])
+        # `argo show` has all of it.
+        error = shorten(run.error, _LISTED, placeholder=" …")
+        rows.append([run.name, state, text.moment(run.created), text.duration(run.seconds), error])
     return Result(
         {"runs": [follow.document(run, tasks=False) for run in runs]},
         lambda: text.listed(

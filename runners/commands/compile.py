@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -37,12 +38,14 @@ class Compiled:
       name: what the names of its files begin with.
       text: what kfp's compiler writes.
       warnings: lines for whoever asked.
+      images: that it starts.
     """
 
     settings: Settings
     name: str
     text: str
     warnings: list[str]
+    images: Images
 
     @property
     def declared(self) -> dict[str, Any] | None:
@@ -143,7 +146,7 @@ def compiled(
         resolved = Images(carried, with_models=not settings.module)
         text = _compiled(each, resolved, launched=launched)
         warnings = [*resolved.warnings(verb), *(fusing.warnings(text) if each.cluster.fuse else ())]
-        found.append(Compiled(each, f"{settings.folder.name}{ending}", text, warnings))
+        found.append(Compiled(each, f"{settings.folder.name}{ending}", text, warnings, resolved))
     return found
 
 
@@ -211,18 +214,19 @@ def compile_(
 
 def write(files: dict[Path, str]) -> None:
     """Writes whole files or none."""
-    parts = []
+    parts = {str(file.with_name(f".{file.name}.part")): file for file in files}
     try:
-        for file, text in files.items():
+        for part, file in parts.items():
             file.parent.mkdir(parents=True, exist_ok=True)
-            part = file.with_name(f".{file.name}.part")
-            parts.append(part)
-            part.write_text(text)
-        for file in files:
-            os.replace(file.with_name(f".{file.name}.part"), file)
+            if file.is_dir():
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(file))
+            Path(part).write_text(files[file])
+        for part, file in parts.items():
+            os.replace(part, file)
     except OSError as error:
-        raise InputError(f"{error.filename}: cannot be written: {error.strerror}; choose another --output") from None
+        where = parts.get(error.filename, error.filename)
+        raise InputError(f"{where}: cannot be written: {error.strerror}; choose another --output") from None
     finally:
         for part in parts:
             with contextlib.suppress(OSError):
-                part.unlink(missing_ok=True)
+                Path(part).unlink(missing_ok=True)

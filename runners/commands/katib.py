@@ -17,6 +17,7 @@ from runners.commands import completion
 from runners.commands.compile import compiled, of_training, write
 from runners.history.records import load_run
 from runners.katib import experiment as experiments
+from runners.settings.kubernetes_values import check_name
 from runners.terminal import output
 from runners.terminal.output import Result
 
@@ -40,7 +41,10 @@ def katib() -> None:
 @click.option("--name", default="", help="Of the Experiment; the pipeline's with -tune without.")
 @click.option("--namespace", default="", help="Of the Experiment; that of kubectl without.")
 @click.option(
-    "--output", "place", type=click.Path(path_type=Path), help="File to write, build/<model>.katib.yaml without."
+    "--output",
+    "place",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="File to write, build/<model>.katib.yaml without.",
 )
 @click.pass_context
 def export(
@@ -59,6 +63,7 @@ def export(
     MODEL is a folder of models/ by its name, or a folder anywhere by its path. The search space, the objective and the
     data are those of a run that has tuned, all else is what the settings say now; --root is that run's pipeline root.
     """
+    check_name(namespace, "--namespace")
     [made] = compiled(model, module, models, launched=True, begins=False, verb="export")
 
     from runners.compiled.ir import documents, read
@@ -83,7 +88,8 @@ def export(
     )
     executors, _ = read_platform(platform, "Katib")
     document = experiments.experiment(tasks[task], executors.get(tasks[task].executor, {}), tuned, target)
-    for warning in made.warnings:
+    # Its trials start no other.
+    for warning in made.images.of(tasks[task].pod_container["image"]).warnings("export"):
         output.warn(warning)
     if tuned.tuner not in experiments.ALGORITHMS:
         output.warn(f"warning: Katib has no search such as {tuned.tuner}: the Experiment is a random one")

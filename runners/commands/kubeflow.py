@@ -55,7 +55,7 @@ def kubeflow(context: click.Context, name: str, host: str, namespace: str, timeo
 def upload(connect: Any, pipeline: str, name: str) -> Result:
     """Upload PIPELINE (a compiled file, or a model's in build/): a new version if its content changed."""
     file = parameters.compiled_file(pipeline)
-    parameters.read_ir(file)
+    _checked(file)
     version, is_new = _uploaded(connect(), file, name)
     data = {"version": version.display_name, "id": version.pipeline_version_id, "new": is_new}
     return Result(data, product=[version.display_name])
@@ -101,7 +101,7 @@ def run(
     parameters.split(given)
     values: dict[str, Any] = {}
     if file is not None:
-        values = _values(parameters.read_ir(file), given, str(file))
+        values = _values(_checked(file), given, str(file))
     cluster = connect()
     if file is not None:
         found, _ = _uploaded(cluster, file)
@@ -289,10 +289,15 @@ def lineage(connect: Any, what: str, direction: str | None, every: bool) -> Resu
     )
 
 
+def _checked(file: Path) -> dict[str, Any]:
+    """The compiled pipeline of a file, after what Kubeflow Pipelines cannot do was refused."""
+    ir = parameters.read_ir(file)
+    training_workers.check_on_kubeflow(*documents(file.read_text()))
+    return ir
+
+
 def _uploaded(cluster: Cluster, file: Path, name: str = "") -> tuple[Any, bool]:
     """The version, and whether it is new."""
-    parameters.read_ir(file)
-    training_workers.check_on_kubeflow(*documents(file.read_text()))
     version, is_new = cluster.upload(file, name)
     output.note(f"version {version.display_name} {'uploaded' if is_new else 'is there already'}")
     return version, is_new

@@ -125,6 +125,13 @@ class Images:
                 f"build them: {_make(self.others, f'--models {shlex.quote(str(self._models))}')}"
             )
 
+    def of(self, reference: str) -> Images:
+        """What is remembered of one image alone, by what `__call__` gave for it."""
+        alone = Images(self._models, with_models=self._with_models)
+        alone.unpinned, alone._pinned = self.unpinned & {reference}, self._pinned & {reference}
+        alone.others = self.others & {images.stage_of(reference)}
+        return alone
+
     def warnings(self, verb: str = "compile") -> list[str]:
         """A line about the images without a digest, and one about those with other models than the checkout's.
 

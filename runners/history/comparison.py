@@ -21,8 +21,8 @@ NOT_RUN = "not run"
 """What stands for a parameter of a task that has not finished."""
 
 _VARYING = frozenset({"started (UTC)", "created (UTC)", "duration"})
-_WORK = frozenset(
-    {"seconds", "steps", "examples", "examples_per_second_of_steps", "trials", "failed_trials", "best_trial"}
+_WORK = frozenset({"seconds", "steps", "examples", "examples_per_second_of_steps"}) | frozenset(
+    {"trials", "failed_trials", "cut_short_trials", "best_trial"}
 )
 
 

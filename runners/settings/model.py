@@ -12,6 +12,7 @@ from pydantic import AfterValidator, ConfigDict, Field, ValidationError, model_v
 from components.runtime.data.span_patterns import is_in_spans
 from components.runtime.errors import InputError, did_you_mean
 from components.runtime.launch.module_code import PIPELINE_FILE
+from components.runtime.module_file.workers import CHECKPOINT_DIRECTORY
 from components.runtime.publish.vertex_options import PushVertex
 from components.runtime.text import yaml_files
 from runners import PROJECT
@@ -281,6 +282,9 @@ class Settings(Section):
         if stage == "query" and "path" in (source := arguments["source"]):
             arguments["source"] = source | {"path": self._place_for_stages(source["path"])}
         if stage in ("train", "tune") and (said := execution(section)):
+            # (Where images or the volume have the code, this machine's folders are not meant.)
+            if (name := CHECKPOINT_DIRECTORY) in said and not (self.module or self.models):
+                said[name] = self._place_for_stages(said[name])
             arguments["custom_config"] = arguments["custom_config"] | {"execution": said}
         for name, value in arguments.items():
             if stage == "tune" and name == "module_file" and not value:
@@ -290,7 +294,7 @@ class Settings(Section):
         return arguments
 
     def _place_for_stages(self, place: str) -> str:
-        """Where data lies that the settings name; the stages run in the checkout."""
+        """Where data or checkpoints lie that the settings name; the stages run in the checkout."""
         return self.local_place(place) if self.is_elsewhere else os.path.expanduser(place)
 
     def _path_for_stages(self, file: str) -> str:

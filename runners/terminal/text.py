@@ -68,7 +68,9 @@ def minute(time: datetime | None) -> str:
 
 
 def number(value: float) -> str:
-    """A count as it is, a metric to four decimals, or to four digits when it is tiny or vast."""
+    """A count as it is, a metric to four decimals, or to four digits when it is tiny or vast; a share may be 0 or 1."""
+    if isinstance(value, int):
+        return str(value)
     if value.is_integer() and 2 <= abs(value) < 1e15:
         return f"{value:.0f}"
     if 1000 <= abs(value) < 1e9:

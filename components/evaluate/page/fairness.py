@@ -8,13 +8,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from components.evaluate.page import cells
 from components.runtime.evaluation.computation.results import Results, SliceMetrics, candidate_name
 from components.runtime.stage import report
 from components.runtime.stage.report import Html
 
 _MAX_SLICES = 30
-_FEW = 50
-"""A rate over fewer examples than this moves by chance; the page says so."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +82,7 @@ def _section(title: str, entries: list[SliceMetrics], overall: list[Rates]) -> H
     note = (
         "Rates at decision thresholds: what share of a slice the model decides to be positive, and how often it is "
         "right and wrong about it. Their distance from all examples is what to look at; grey: the slice, or what the "
-        f"rate is a share of, has fewer than {_FEW} examples."
+        f"rate is a share of, has fewer than {cells.FEW} examples."
     )
     parts: list[Html] = [report.paragraph(report.text(note, "muted")), _drawing(title, named, thresholds)]
     headers = [title, "examples", "labelled positive", "positive rate", "TPR", "FPR", "TNR", "FNR", "precision"]
@@ -107,8 +106,10 @@ def _cells(found: Rates) -> list[object]:
         (found.false_negative, positives),
         (found.precision, decided),
     ]
-    cells = [report.text("–" if rate is None else f"{rate:.3f}", "muted" if of < _FEW else "") for rate, of in shares]
-    return [found.examples, *cells]
+    shown = [
+        report.text("–" if rate is None else f"{rate:.3f}", "muted" if of < cells.FEW else "") for rate, of in shares
+    ]
+    return [found.examples, *shown]
 
 
 def _drawing(title: str, named: list[tuple[str, list[Rates]]], thresholds: list[float]) -> Html:

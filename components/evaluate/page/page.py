@@ -104,4 +104,5 @@ def _overall(results: Results) -> Html:
     else:
         headers = ["Metric", "Value"]
         rows = [[name, cells.cell(entry, key)] for name, key in columns.items()]
-    return report.section("All examples", report.table(headers, rows), *cells.interval_note([entry]))
+    notes = [*cells.interval_note([entry]), *cells.lift_note(columns.values())]
+    return report.section("All examples", report.table(headers, rows), *notes)

@@ -14,6 +14,12 @@ from components.runtime.evaluation.verdict.verdict import Verdict
 from components.runtime.stage import report
 from components.runtime.stage.report import Html
 
+_PALE_COLOR = "#c7d7f8"
+_PALE = (
+    f"pale: fewer than {cells.FEW} examples, or than {cells.FEW_OF_A_CLASS} of one of the two classes, so that the "
+    "value may be chance"
+)
+
 
 def sections(results: Results, verdict: Verdict, label: str) -> list[Html]:
     """A section for each way that the examples are cut, and one for pairs of slices.
@@ -54,6 +60,11 @@ def _slice_group(results: Results, title: str, entries: list[SliceMetrics], verd
         key = columns[main]
         name = metric_name(key, results.class_name)
         parts.append(_bars(title, names, shown, key, name, results.overall.values.get(key)))
+        bars = [entry for entry in shown if entry.defined(key) is not None]
+        notes = [_PALE] if any(map(cells.is_of_few, bars)) else []
+        notes += ["dark lines: 95 % confidence intervals"] if any(key in entry.intervals for entry in bars) else []
+        if notes:
+            parts.append(report.paragraph(report.text("; ".join(notes), "muted")))
     headers = [metric_name(key, results.class_name) for key in columns.values()]
     parts += [report.table([title, *headers], rows), *cells.interval_note(shown)]
     if any(cell is None for row in rows for cell in row):
@@ -108,7 +119,11 @@ def _bars(
     places = range(len(entries))
     values = [entry.defined(key) for entry in entries]
     finite = [math.nan if value is None or math.isinf(value) else value for value in values]
-    top.bar(places, finite, color=report.COLORS[0])
+    colors = [_PALE_COLOR if cells.is_of_few(entry) else report.COLORS[0] for entry in entries]
+    top.bar(places, finite, color=colors)
+    for place, entry in zip(places, entries, strict=True):
+        if key in entry.intervals and entry.defined(key) is not None:
+            top.vlines(place, *entry.intervals[key], color="#374151", linewidth=1.2)
     # A difference of two slices is not to be held against the value over all examples.
     if overall is not None and math.isfinite(overall) and counted:
         top.axhline(overall, color=report.COLORS[1], linewidth=1.2)

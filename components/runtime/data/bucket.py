@@ -41,6 +41,9 @@ _KEY_FILE = re.compile(r"service account (?:file|key)|application credentials|pr
 _NOBODY = re.compile(r"169\.254\.169\.254|metadata\.google\.internal|token request|/latest/(?:api/token|meta-data)")
 
 
+_asked_by = 0
+"""The process that has used the client, whose threads no fork of it has."""
+
 Tag = tuple[str | None, str | None]
 """What a storage tells two contents of one name by: S3 by the first (`ETag`), Cloud Storage by the second."""
 
@@ -111,6 +114,14 @@ class Bucket:
                 retry_config=_RETRY,
             )
 
+    @property
+    def _client(self) -> Any:
+        global _asked_by
+        if _asked_by not in (0, os.getpid()):
+            raise AssertionError("obstore hangs in a fork of a process that has used it: use it after the fork alone")
+        _asked_by = os.getpid()
+        return self._store
+
     def list(self, below: str = "") -> list[Stored]:
         """What is there, sorted by name.
 
@@ -120,7 +131,7 @@ class Bucket:
         import obstore
 
         with self._said("listed"):
-            found = obstore.list(self._store, prefix=below or None).collect()
+            found = obstore.list(self._client, prefix=below or None).collect()
         return sorted(map(_stored, found), key=lambda each: each.name)
 
     def read(self, name: str) -> tuple[bytes, Stored]:
@@ -132,7 +143,7 @@ class Bucket:
         import obstore
 
         with self._said(f"read ({name})"):
-            found = obstore.get(self._store, name)
+            found = obstore.get(self._client, name)
             return bytes(found.bytes()), _stored(found.meta)
 
     def download(self, wanted: Iterable[Stored], folder: Path, told: Callable[[int], None]) -> None:
@@ -157,7 +168,7 @@ class Bucket:
             with part.open("wb") as stream, self._said(f"read ({wanted.name})"):
                 for start in range(0, wanted.size, _PART_BYTES):
                     length = min(_PART_BYTES, wanted.size - start)
-                    stream.write(obstore.get_range(self._store, wanted.name, start=start, length=length))
+                    stream.write(obstore.get_range(self._client, wanted.name, start=start, length=length))
                     told(length)
             # (Notes of a run are told apart by their times.)
             os.utime(part, (wanted.changed.timestamp(),) * 2)
@@ -170,7 +181,7 @@ class Bucket:
         import obstore
 
         with self._said(f"written ({name})"):
-            obstore.put(self._store, name, file)
+            obstore.put(self._client, name, file)
 
     def upload_all(
         self,
@@ -215,7 +226,7 @@ class Bucket:
             mode = {key: it for key, it in zip(("e_tag", "version"), seen, strict=True) if it}
         try:
             with self._said(f"written ({name})"):
-                made = obstore.put(self._store, name, content, mode=mode, use_multipart=False)
+                made = obstore.put(self._client, name, content, mode=mode, use_multipart=False)
         except (AlreadyExistsError, PreconditionError, FileNotFoundError):
             # An answer may have been lost and the same sent again.
             with contextlib.suppress(FileNotFoundError):
@@ -233,7 +244,7 @@ class Bucket:
         try:
             with self._said("written (deletion)"):
                 if names:
-                    obstore.delete(self._store, names)
+                    obstore.delete(self._client, names)
         except FileNotFoundError:
             # Cloud Storage, which knows no deletion of several, says so, and has not come to the others.
             for name in names if len(names) > 1 else ():

@@ -21,6 +21,7 @@ from components.runtime.errors import (
     known,
 )
 from components.runtime.launch.warm import die_with_parent
+from components.runtime.stage import scratch
 from components.runtime.stage.executor import ERROR_PREFIX
 
 
@@ -49,7 +50,8 @@ def ending_as_worker() -> Iterator[None]:
 
 
 def end(code: int) -> NoReturn:
-    """Ends this process at once; what it has printed is kept."""
+    """Ends this process at once; what it has printed is kept, and its temporary files are not."""
+    scratch.forget()
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)

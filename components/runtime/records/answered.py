@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -11,6 +12,11 @@ from components.runtime.stage.artifacts import BOOKKEEPING
 
 MODEL = "system.Model"
 _METRICS = "system.Metrics"
+COUNTS = frozenset(
+    {"steps", "examples", "trials", "failed_trials", "cut_short_trials", "best_trial", "labels", "answers"}
+    | {"example_count", "stable_requests", "canary_requests"}
+)
+"""Metrics of ours that count something, which some targets write as floats."""
 _BOOKKEEPING = BOOKKEEPING | {"display_name", "store_session_info"}
 
 
@@ -57,14 +63,14 @@ class Answered(HasOutputs, Protocol):
 
 
 def metrics_of(execution: HasOutputs) -> dict[str, float]:
-    """The numbers in the metadata of an execution's metrics; other targets write them as text."""
-    found = {}
+    """The numbers in the metadata of an execution's metrics, counts as whole ones."""
+    found: dict[str, float] = {}
     for artifact in execution.outputs.values():
         if artifact.type == _METRICS:
             for name, value in artifact.metadata.items():
                 number = _number(value)
                 if number is not None and name not in _BOOKKEEPING:
-                    found[name] = number
+                    found[name] = int(number) if name in COUNTS and float(number).is_integer() else number
     return found
 
 
@@ -92,10 +98,8 @@ def _number(value: Any) -> float | None:
         # A metric may well be infinite.
         return value
     if isinstance(value, int) and not isinstance(value, bool):
-        try:
-            return float(value)
-        except OverflowError:
-            return None
+        # (What no float holds nobody could draw.)
+        return value if abs(value) <= sys.float_info.max else None
     return math.nan if value == "NaN" else None
 
 

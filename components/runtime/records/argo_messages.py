@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 
+from components.runtime.errors import without_trace
 from components.runtime.stage.executor import ERROR_PREFIX
 
 STATE_OUTPUT = "millrace-state"
@@ -46,7 +47,7 @@ _OUTSIDE = (
 _OWN_LINE = re.compile(rf"(?:^|: ){ERROR_PREFIX}(.+)$", re.MULTILINE)
 _PREEMPTION = re.compile(r"(^Unschedulable: .*?)\s*(?:no new claims to deallocate, )?preemption: .*$", re.DOTALL)
 """Behind why no node takes a pod the scheduler says it once more, as why it puts no other pod away for it."""
-_CONTAINER = re.compile(r"^main: (?P<said>.*)$", re.DOTALL)
+_CONTAINER = re.compile(r"^main: (?P<how>\S+ \(exit code \d+\)(?:: )?)?(?P<said>.*)$", re.DOTALL)
 
 
 def is_stop(message: str) -> bool:
@@ -75,7 +76,6 @@ def reason(message: str) -> str:
         if pattern.search(message):
             return words
     if own := _OWN_LINE.findall(message):
-        text = own[-1]
-    else:
-        text = found["said"] if (found := _CONTAINER.match(message)) else message
-    return " ".join(_PREEMPTION.sub(r"\1", text).split())
+        return " ".join(own[-1].split())
+    how, said = (found["how"] or "", found["said"]) if (found := _CONTAINER.match(message)) else ("", message)
+    return how + without_trace(_PREEMPTION.sub(r"\1", said))

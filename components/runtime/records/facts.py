@@ -159,6 +159,8 @@ def _trials(trials: Mapping[str, Any]) -> Iterator[str]:
     if "trials" in trials:
         failed = f" ({trials['failed']:,} failed)" if trials.get("failed") else ""
         yield f"{counted(trials['trials'], 'trial')}{failed}"
+    if "of_earlier_attempts" in trials:
+        yield f"{trials['of_earlier_attempts']:,} of them of an earlier attempt"
 
 
 def _best(best: Mapping[str, Any]) -> Iterator[str]:
@@ -171,6 +173,8 @@ def _model(model: Mapping[str, Any]) -> Iterator[str]:
         yield f"stopped early after {counted(model['stopped_early_at'], 'step')}"
     elif "steps" in model:
         yield counted(model["steps"], "step")
+    if "resumed_at" in model:
+        yield f"went on from step {model['resumed_at']:,}"
 
 
 def _blessing(blessing: Mapping[str, Any]) -> Iterator[str]:

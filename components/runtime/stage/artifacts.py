@@ -169,8 +169,11 @@ def written_whole(file: Path) -> Iterator[Path]:
         yield part
         sync(part)
         os.replace(part, file)
-    except BaseException:
+    except BaseException as error:
         part.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename == str(part):
+            # Nobody knows the part.
+            error.filename = str(file)
         raise
     sync(file.parent, inside=False)
 

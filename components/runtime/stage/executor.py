@@ -7,22 +7,20 @@ its JSON form. The same file drives a stage on every target.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import importlib
 import inspect
 import json
 import sys
-import tempfile
 import traceback
 import typing
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from components.runtime import VERSION
-from components.runtime.errors import InputError, TransientError, classify
-from components.runtime.stage import imports, pod, progress
+from components.runtime.errors import InputError, TransientError, classify, known
+from components.runtime.stage import imports, pod, progress, scratch
 from components.runtime.stage.artifacts import (
     EMPTY_NOTE,
     METRICS,
@@ -240,7 +238,7 @@ def run_stage(target: str, argv: Sequence[str] | None = None) -> None:
         with imports.quick():
             function = getattr(importlib.import_module(module_name), function_name)
         progress.report(progress.STARTED)
-        with _scratch():
+        with scratch.scratch():
             execution.run(function)
     except Exception as error:
         sys.exit(failed(stage, error, on_kubeflow=on_kubeflow))
@@ -256,31 +254,18 @@ def failed(stage: str, error: Exception, *, on_kubeflow: bool) -> int:
       on_kubeflow: whether it is the program of a pod there.
     """
     sys.stdout.flush()
-    known = classify(error)
-    if known is None:
+    fault = known(error)
+    line = _one_line(str(fault))
+    if classify(error) is None:
         traceback.print_exception(error)
-        line = f"{stage}: {type(error).__name__}: {_one_line(str(error))}"
-    else:
-        line = _one_line(str(known))
+        line = f"{stage}: {line}"
     if on_kubeflow:
         # Whether a failed pod is tried again is up to the settings of the controller, which knows no codes.
-        if isinstance(known, TransientError):
+        if isinstance(fault, TransientError):
             pod.try_again(line)
         pod.tell(f"{ERROR_PREFIX}{line}")
     print(f"{ERROR_PREFIX}{line}", file=sys.stderr, flush=True)
-    return known.exit_code if known else 1
-
-
-@contextlib.contextmanager
-def _scratch() -> Iterator[None]:
-    """A folder for temporary files that is gone afterwards: a forked stage ends without Python's clean-up at exit."""
-    before = tempfile.tempdir
-    with tempfile.TemporaryDirectory(prefix="millrace-", ignore_cleanup_errors=True) as folder:
-        tempfile.tempdir = folder
-        try:
-            yield
-        finally:
-            tempfile.tempdir = before
+    return fault.exit_code
 
 
 def _given(artifacts: dict[str, Any]) -> dict[str, Any]:

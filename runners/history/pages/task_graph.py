@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -28,8 +29,10 @@ FILLS = {
 
 _WIDTH, _HEIGHT, _GAP_X, _GAP_Y = 98, 52, 28, 20
 _LANE = 10
+_LINES = 3
+"""Of a node."""
 _NOTE = 16
-"""Letters of a note that fit into a node."""
+"""Letters of a note that fit into a line."""
 _ROWS = re.compile(r"^[\d,]+ rows?, ")
 
 
@@ -162,11 +165,13 @@ def _node(place: _Place, task: Task) -> str:
     left, top = _left(place), place.y - _HEIGHT / 2
     centre = left + _WIDTH / 2
     lines = _wrapped(task.name)
-    note = text.duration(task.seconds) if task.state == "done" and task.seconds is not None else task.state
+    notes = [text.duration(task.seconds) if task.state == "done" and task.seconds is not None else task.state]
     if task.alert:
         # (All of it is in the title; how many rows there are is not what was found.)
-        note = task.facts if len(task.facts) <= _NOTE else text.clipped(_ROWS.sub("", task.facts), _NOTE)
-    rows = [*((each, 12, 600, ink) for each in lines), (note, 10.5, 400, line if ink != "#9ca3af" else ink)]
+        note = task.facts if len(task.facts) <= _NOTE else _ROWS.sub("", task.facts)
+        notes = textwrap.wrap(note, _NOTE, max_lines=_LINES - len(lines), placeholder="…")
+    quiet = line if ink != "#9ca3af" else ink
+    rows = [*((each, 12, 600, ink) for each in lines), *((each, 10.5, 400, quiet) for each in notes)]
     step = 13.5
     begin = place.y - (len(rows) - 1) * step / 2 + 4
     texts = "".join(

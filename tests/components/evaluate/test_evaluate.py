@@ -23,6 +23,7 @@ from tests.support import ROOT, executor_input, shared
 
 TAXI = ROOT / "models" / "taxi" / "evaluation.pbtxt"
 DIGITS = ROOT / "models" / "digits" / "evaluation.pbtxt"
+TRIPS = 'signature_name: "from_examples" preprocessing_function_names: "transform_features" label_key: "tips_xf"'
 
 
 @pytest.fixture(scope="module")
@@ -189,6 +190,124 @@ def test_rates_at_thresholds_are_the_candidates_beside_a_baseline(
     assert sections == 2
     for threshold in (0.1, 0.25, 0.5, 0.75):
         assert page.count(f"Threshold {threshold:g}<") == sections
+
+
+@support.BATCHES_AND_SLOW_BEAM
+def test_what_may_be_chance_is_drawn_pale_and_lifts_are_explained(
+    tmp_path: Path, trip_schema: Path, good_model: Path, beam_options: list[str]
+) -> None:
+    rows = support.trips(700)
+    for number, row in enumerate(rows[600:]):
+        # 96 that tip badly, 4 that tip well.
+        row |= {"payment_type": "Prcard", "tips": 3.0 if number % 25 == 0 else 0.0}
+    for name, of in (("all", rows), ("many", rows[:600])):
+        examples = support.write_split(tmp_path / name, "eval", of)
+        arguments = support.arguments(examples, good_model, trip_schema, TAXI, beam_options=beam_options)
+        support.evaluate_in_process(tmp_path / name / "out", **arguments)
+    page, without = ((tmp_path / name / "out" / "report").read_text() for name in ("all", "many"))
+    assert page.count("pale: fewer than 50 examples, or than 10 of one of the two classes") == 1
+    assert page.count("fill: #c7d7f8") == 1, "AUC of Prcard; nothing is drawn of cash, which never tips"
+    assert "pale: " not in without
+    assert "fill: #c7d7f8" not in without
+    assert "majority_lift: accuracy over the share of the most frequent class; 1 is what the best constant" in page
+
+
+@support.BATCHES_AND_SLOW_BEAM
+@pytest.mark.parametrize("feature", ["trip_miles", "trip_miles_xf"])
+def test_a_slice_of_zeros_has_one_name_whatever_their_sign(
+    tmp_path: Path, trip_schema: Path, good_model: Path, beam_options: list[str], feature: str
+) -> None:
+    rows = [row | {"trip_miles": -0.0 if number % 3 else 2.0} for number, row in enumerate(support.trips(60))]
+    config = tmp_path / "evaluation.pbtxt"
+    config.write_text(
+        f'model_specs {{ {TRIPS} }} slicing_specs {{}} slicing_specs {{ feature_keys: "{feature}" }} '
+        'metrics_specs { metrics { class_name: "AUC" } }'
+    )
+    examples = support.write_split(tmp_path / "examples", "eval", rows)
+    arguments = support.arguments(examples, good_model, trip_schema, config, beam_options=beam_options)
+    support.evaluate_in_process(tmp_path / "out", **arguments)
+    slices = json.loads((tmp_path / "out" / "blessing" / "slices.json").read_text())["slices"]
+    assert [(each["slice"], each["examples"]) for each in slices] == [
+        ({}, 60),
+        ({feature: "0.0"}, 40),
+        ({feature: "2.0"}, 20),
+    ]
+
+
+class OtherLabels(support.TripModel):
+    """A model of the same name that was trained for another question: how large the tip is, as number and as text."""
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
+    def transform_features(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
+        tips = self._parse(examples)["tips"]
+        return {"tips_xf": tips, "tips_text": tf.strings.as_string(tips)}
+
+
+@pytest.fixture(scope="module")
+def other_labels(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return support.save(OtherLabels(card=3.0, hour=0.0), tmp_path_factory.mktemp("other"))
+
+
+@pytest.fixture(scope="module")
+def other_key(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    model = support.TripModel(card=3.0, hour=0.0, label_name="generous_xf")
+    return support.save(model, tmp_path_factory.mktemp("key"))
+
+
+THE_BASELINE = "the baseline, which is the model in service"
+BASELINES_MEND = "give the baseline a model_specs of its own, with is_baseline: true, or take it out of service$"
+
+
+@pytest.mark.parametrize(
+    ("spec", "baseline", "message"),
+    [
+        (
+            f"model_specs {{ {TRIPS} }}",
+            "other_key",
+            f"^{THE_BASELINE}, does not fit .*: label_key 'tips_xf' is no label .* generous_xf, .*; {BASELINES_MEND}",
+        ),
+        (
+            f"model_specs {{ {TRIPS} }} model_specs {{ is_baseline: true {TRIPS.replace('tips_xf', 'tips_text')} }}",
+            "other_labels",
+            f"^{THE_BASELINE}, does not fit .*: label_key 'tips_text' is text, .*; {BASELINES_MEND}",
+        ),
+        (
+            f"model_specs {{ {TRIPS} }}",
+            "other_labels",
+            r"'AUC' does not fit the model: labels are integers of shape \[1\], predictions floats of shape \[1\]; of "
+            rf"{THE_BASELINE}, labels are floats of shape \[1\], predictions floats of shape \[1\] \(label must be",
+        ),
+    ],
+)
+def test_a_baseline_that_does_not_fit_is_to_blame(
+    tmp_path: Path,
+    trip_examples: Path,
+    trip_schema: Path,
+    good_model: Path,
+    request: pytest.FixtureRequest,
+    spec: str,
+    baseline: str,
+    message: str,
+) -> None:
+    config = tmp_path / "evaluation.pbtxt"
+    config.write_text(f'{spec} metrics_specs {{ metrics {{ class_name: "AUC" }} }}')
+    given = support.arguments(
+        trip_examples, good_model, trip_schema, config, baseline=request.getfixturevalue(baseline)
+    )
+    with pytest.raises(InputError, match=message) as raised:
+        support.evaluate_in_process(tmp_path / "out", **given)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_damaged_baseline_is_not_trained_again(
+    tmp_path: Path, trip_examples: Path, trip_schema: Path, good_model: Path
+) -> None:
+    damaged = tmp_path / "damaged" / "Format-Serving" / "saved_model.pb"
+    damaged.parent.mkdir(parents=True)
+    damaged.write_bytes(b"no model")
+    given = support.arguments(trip_examples, good_model, trip_schema, TAXI, baseline=tmp_path / "damaged")
+    with pytest.raises(InputError, match=f"not a SavedModel .*; it is {THE_BASELINE}: take it out of service"):
+        support.evaluate_in_process(tmp_path / "out", **given)
 
 
 def test_better_than_the_baseline_is_blessed(

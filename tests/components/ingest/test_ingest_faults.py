@@ -83,6 +83,17 @@ def test_no_data(tmp_path: Path, data: str, text: str) -> None:
             ["line 32: a row of 1 cell", "goes on to line 33: is a quote not closed?"],
         ),
         ({"a.csv": ROWS + b'30,"x\n31,y\n'}, ["line 32: a quote in this row is never closed"]),
+        (
+            {"a.csv": ROWS + b'"30,x\n'},
+            ["line 32: a row of 1 cell, the header has 2: a quote in this row is never closed"],
+        ),
+        (
+            {"a.csv": ROWS + b'"30,x'},
+            ["line 32: a row of 1 cell, the header has 2: a quote in this row is never closed"],
+        ),
+        ({"a.csv": ROWS + b'30,31,"x'}, ["line 32: a row of 3 cells", ": a quote in this row is never closed"]),
+        ({"a.csv": ROWS + b'5" pipe'}, ["line 32: a row of 1 cell, the header has 2: add the missing cells"]),
+        ({"a.csv": b'number,"text\n1,one\n'}, ["line 1: a quote in this row is never closed"]),
         ({"a.csv": ROWS + b'30,"x'}, ["line 32: a quote in this row is never closed"]),
         ({"a.csv": ROWS + b'30,"'}, ["line 32: a quote in this row is never closed"]),
         ({"a.csv": ROWS + b'30,"""'}, ["line 32: a quote in this row is never closed"]),

@@ -442,3 +442,36 @@ def test_credentials_that_a_client_does_not_take(tmp_path: Path, monkeypatch: py
     (tmp_path / "key.json").write_text('{"type": "what"}')
     told = refusal(lambda: bucket.Bucket("gs://b/x"))
     assert told.startswith("gs://b/x: cannot be used: GOOGLE_APPLICATION_CREDENTIALS: Unable to decode service account")
+
+
+# A process forks one that lists too, with a bucket that it has opened before, and with one of its own.
+_FORKS = """
+import os, sys
+from components.runtime.data.bucket import Bucket
+opened = Bucket(sys.argv[1])
+if {first}:
+    opened.list()
+if os.fork() == 0:
+    for each in (opened, Bucket(sys.argv[1])):
+        try:
+            each.list()
+            print("listed", flush=True)
+        except AssertionError as error:
+            print(error, flush=True)
+    os._exit(0)
+os.wait()
+"""
+
+
+@pytest.mark.parametrize("first", [False, True])
+def test_a_fork_of_a_process_that_asked_a_bucket_ends_where_it_would_hang(place: str, first: bool) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _FORKS.format(first=first), place],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=True,
+    )
+    hangs = "obstore hangs in a fork of a process that has used it: use it after the fork alone"
+    assert done.stdout.splitlines() == [hangs if first else "listed"] * 2

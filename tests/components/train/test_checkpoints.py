@@ -80,6 +80,8 @@ def test_an_interrupted_training_makes_the_model_of_one_that_was_not(
     capsys.readouterr()
     resumed = run(tmp_path, prepared, "again", checkpoint_directory=str(tmp_path / "kept"))
     assert "progress: going on from the checkpoint of step 15\n" in capsys.readouterr().out
+    assert resumed["model"]["resumed_at"] == 15
+    assert "resumed_at" not in whole["model"]
     times = ("seconds", "examples_per_second_of_steps")
     assert {k: v for k, v in resumed["metrics"].items() if k not in times} == {
         k: v for k, v in whole["metrics"].items() if k not in times

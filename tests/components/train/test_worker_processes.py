@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -65,3 +66,30 @@ def test_a_chief_whose_workers_do_not_come_gives_up() -> None:
     )
     assert done.returncode == 75
     assert done.stderr.startswith("error: not all of 2 workers were there within 0 minutes; see why their pods do not")
+
+
+# A worker that is killed before it can say that it is there, for which the chief would wait.
+KILLED = """
+import os, signal
+from components.runtime.stage import scratch
+from components.train import kubeflow_workers, worker_processes as w
+kubeflow_workers.NOTICED_SECONDS = 0.1
+w.become = lambda log: (log.write_text("it was here\\n"), os.kill(os.getpid(), signal.SIGKILL))
+with scratch.scratch(), w.together(2, None):
+    pass
+"""
+
+
+def test_a_chief_whose_worker_is_killed_at_once_leaves_nothing(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED],
+        cwd=ROOT,
+        env=os.environ | {"TMPDIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+    assert done.returncode == 75
+    assert done.stderr.startswith("it was here\nerror: worker 1 of 2 was ended by SIGKILL; ")
+    assert list(tmp_path.iterdir()) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -107,3 +108,16 @@ def test_a_lost_worker_is_told_and_the_next_attempt_goes_on(tmp_path: Path, alon
     assert f"going on from the checkpoint of step {STEPS // EPOCHS}" in done.stdout
     is_as(tmp_path / "out", alone, curves(done))
     assert list((tmp_path / "kept").iterdir()) == []
+
+
+@pytest.mark.slow
+def test_of_a_worker_that_stands_still_what_is_known_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = losing(tmp_path, "print('it stands', flush=True); os.kill(os.getpid(), signal.SIGSTOP)")
+    lost = trained(tmp_path / "out", module, BATCH, workers=2)
+    assert lost.exit_code == 75
+    assert re.fullmatch(
+        r"worker 1 of 2 cannot be reached any more, and they train together or not at all; its process, \d+, was "
+        r"stopped \(as by SIGSTOP\), and what it has printed stands above; try again",
+        lost.error,
+    )
+    assert "it stands" in lost.stderr

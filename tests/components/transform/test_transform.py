@@ -8,12 +8,14 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import apache_beam as beam
 import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_transform as tft
 
 from components.runtime.data import examples, tfrecord
+from components.runtime.data.beam import pipeline
 from components.runtime.errors import InputError, TransientError, classify
 from components.runtime.stage.artifacts import content_digest
 from components.transform.faults import users_fault
@@ -286,6 +288,28 @@ def test_of_a_graphs_fault_the_reason_is_told(trace: str) -> None:
     text = f"Graph execution error:\n\n{node}{node}C TOO LARGE\n\t [[{{{{node a/Assert}}}}]] [Op:__inference_f_46]"
     fault = users_fault(tf.errors.InvalidArgumentError(None, None, text), "it")
     assert str(fault) == "it by preprocessing_fn fails: C TOO LARGE"
+
+
+def test_what_beam_says_of_the_step_is_left_out_and_brackets_of_the_reason_stay() -> None:
+    def fail(value: int) -> None:
+        raise ValueError(f"cell [{value}, 2] of [train] is odd")
+
+    with (
+        pytest.raises(ValueError, match=r"\[while running 'Decode\[train\]/A\[b c\]'\]") as raised,
+        pipeline([]) as run,
+    ):
+        _ = run | beam.Create([1]) | "Decode[train]/A[b c]" >> beam.Map(fail)
+    told = "cell [1, 2] of [train] is odd"
+    assert str(users_fault(raised.value, "it")) == f"it by preprocessing_fn fails: {told}"
+    twice = ValueError(f"{told} [while running 'A[b]'] [while running 'C']")
+    assert str(users_fault(twice, "it")) == f"it by preprocessing_fn fails: {told}"
+
+
+def test_of_an_operation_outside_of_graphs_the_reason_is_told() -> None:
+    with pytest.raises(tf.errors.InvalidArgumentError) as raised:
+        tf.strings.to_number("[a]")
+    fault = users_fault(raised.value, "it")
+    assert str(fault) == "it by preprocessing_fn fails: StringToNumberOp could not correctly convert string: [a]"
 
 
 def test_corrupt_and_truncated_files(tmp_path: Path) -> None:

@@ -148,6 +148,7 @@ def test_a_search_that_was_killed_goes_on(tmp_path: Path, prepared: Prepared, al
     begun = [int(number) for number in re.findall(r"trials\] trial (\d) of 5(?: \(worker \d\))?: rate", done.stdout)]
     assert sorted(begun) == sorted({1, 2, 3, 4, 5} - set(ended_trials))
     assert found(tmp_path / "out") == found(alone)
+    assert done.metadata("trials").get("of_earlier_attempts", 0) == len(ended_trials)
     assert list((tmp_path / "kept").iterdir()) == []
 
 

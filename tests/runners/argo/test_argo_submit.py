@@ -148,6 +148,17 @@ def test_a_failed_workflow(server: Argo, workflow: Path) -> None:
     assert call("argo", "list").lines[1].endswith("statistics: the data has no label")
 
 
+def test_a_long_error_is_listed_in_a_short_line_and_shown_whole(server: Argo, workflow: Path) -> None:
+    server.hindered["statistics"] = "Unschedulable: " + "a node has no room, " * 40 + "and that is all"
+    name = submitted(workflow)
+    call("argo", "show", name)
+    assert "and that is all" in call("argo", "show", name).out
+    listed = call("argo", "list").lines[1]
+    assert listed.endswith(" …")
+    assert "statistics: Unschedulable: a node has no room" in listed
+    assert len(listed) < 250
+
+
 def test_a_pod_that_cannot_start_is_told_at_once_and_once(server: Argo, workflow: Path) -> None:
     server.hindered["statistics"] = "ImagePullBackOff: Back-off pulling image"
     name = submitted(workflow)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 import re
 from pathlib import Path
@@ -57,6 +58,25 @@ def test_parameters_of_tasks_that_have_not_finished_do_not_differ(root: Path) ->
 
 def test_the_rate_of_the_steps_is_told_by_its_own_clock() -> None:
     assert MetricRow("train.examples_per_second_of_steps", 1.0, 2.0).is_of_work
+
+
+@pytest.mark.parametrize("write", [int, float], ids=["here", "as other targets write numbers"])
+def test_counts_are_shown_whole(tmp_path: Path, write: type) -> None:
+    root = tmp_path / "root"
+    taxi_root(root)
+    for run, failed in ((FIRST, 0), (SECOND, 1)):
+        [train] = [execution for execution in load_run(root, run).executions.values() if execution.stage == "train"]
+        file = root / train.folder / "execution.json"
+        record = json.loads(file.read_text())
+        counts = {"failed_trials": write(failed), "cut_short_trials": write(0), "best_trial": write(1)}
+        record["outputs"]["metrics"]["metadata"] |= counts | {"share": 1.0}
+        file.write_text(json.dumps(record))
+    lines = [line.lstrip("* ").split() for line in compare(root, FIRST, SECOND).output.splitlines()]
+    work = lines[next(place for place, line in enumerate(lines) if line[:1] == ["work"]) :]
+    assert ["train.failed_trials", "0", "1", "+1"] in work
+    assert ["train.cut_short_trials", "0", "0"] in work
+    assert ["train.best_trial", "1", "1"] in work
+    assert ["train.share", "1.0000", "1.0000"] in lines
 
 
 @pytest.mark.parametrize(

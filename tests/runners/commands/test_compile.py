@@ -435,6 +435,12 @@ def test_a_place_that_cannot_be_written_to(tmp_path: Path) -> None:
     result = command("taxi", "--output", str(tmp_path / "file"))
     assert result.returncode == 65
     assert "cannot be written" in result.stderr
+    (tmp_path / "out" / "taxi.argo.yaml").mkdir(parents=True)
+    result = command("taxi", "--output", str(tmp_path / "out"))
+    assert result.returncode == 65
+    told = f"error: {tmp_path}/out/taxi.argo.yaml: cannot be written: Is a directory; choose another --output"
+    assert result.stderr.splitlines()[-1] == told
+    assert [file.name for file in (tmp_path / "out").iterdir()] == ["taxi.argo.yaml"]
     assert len(result.stderr.splitlines()) == 1
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from runners.compiled.ir import dags, documents
 from runners.compiled.training_workers import check_on_kubeflow, refuse_several
 from runners.settings.model import Settings, load
 from runners.settings.stages import Tune
+from tests.runners.cluster_support import call
 from tests.runners.compiled_models import digest
 
 
@@ -80,6 +82,14 @@ def test_a_search_is_still_one_pod_there() -> None:
     given = load("taxi").model_copy(update={"tune": Tune(module_file="model.py", workers=2)})
     with pytest.raises(InputError, match=r"tune\.workers is 2, and a task of Kubeflow Pipelines is one pod; .* Argo"):
         check_on_kubeflow(*documents(compile_pipeline(given, digest)))
+
+
+@pytest.mark.parametrize("command", ["upload", "run"])
+def test_a_search_is_refused_before_a_server_is_asked(tmp_path: Path, command: str) -> None:
+    given = load("taxi").model_copy(update={"tune": Tune(module_file="model.py", workers=2)})
+    (tmp_path / "taxi.kfp.yaml").write_text(compile_pipeline(given, digest))
+    refused = call("kubeflow", "--host", "http://kubeflow.invalid", command, tmp_path / "taxi.kfp.yaml")
+    assert (refused.exit_code, refused.error[:32]) == (65, "task tune: tune.workers is 2, an")
 
 
 def test_in_a_pod_with_others_several_workers_are_seen_too() -> None:

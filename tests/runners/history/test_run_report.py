@@ -361,18 +361,21 @@ def test_what_a_task_found_has_the_colour_of_a_failure_in_the_page(tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    ("facts", "note"),
+    ("name", "facts", "notes"),
     [
-        ("2,000 rows, drifted", "drifted"),
-        ("1 row, drifted", "1 row, drifted"),
-        ("3,025 rows, 11,975 left out", "11,975 left out"),
-        ("not finite: fare, tips", "not finite: far…"),
+        ("watch", "2,000 rows, drifted", ["drifted"]),
+        ("watch", "1 row, drifted", ["1 row, drifted"]),
+        ("watch", "3,025 rows, 11,975 left out", ["11,975 left out"]),
+        ("watch", "not finite: fare, tips", ["not finite:", "fare, tips"]),
+        ("watch", "not finite: fare, tips and trip_miles", ["not finite:", "fare, tips and…"]),
+        ("transformed-statistics", "not finite: fare, tips", ["not finite:…"]),
     ],
 )
-def test_what_was_found_stands_in_its_node(facts: str, note: str) -> None:
-    graph = task_graph([Task(name="watch", stage="watch", state="done", alert="warning", facts=facts)])
-    assert f">{note}</text>" in graph
-    assert f"<title>watch: done, {facts}</title>" in graph
+def test_what_was_found_stands_in_its_node(name: str, facts: str, notes: list[str]) -> None:
+    graph = task_graph([Task(name=name, stage="watch", state="done", alert="warning", facts=facts)])
+    lines = re.findall(r">([^<]*)</text>", graph)
+    assert lines[2 if "-" in name else 1 :] == notes
+    assert f"<title>{name}: done, {facts}</title>" in graph
 
 
 def test_a_page_names_no_place_of_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

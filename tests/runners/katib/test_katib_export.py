@@ -282,3 +282,19 @@ def test_an_image_without_a_digest_is_warned_of_by_what_is_to_be_done_again() ->
     (warning,) = resolved.warnings("export")
     assert warning.startswith("warning: not in images.lock")
     assert warning.endswith(" and export again")
+
+
+def test_only_the_image_of_the_trials_is_warned_of() -> None:
+    resolved = Images(None)
+    resolved.unpinned |= {"millrace/tune:1", "millrace/train:1"}
+    (warning,) = resolved.of("millrace/tune:1").warnings("export")
+    assert "by tag and not by digest: millrace/tune:1;" in warning
+    assert resolved.of("millrace/other@sha256:1").warnings("export") == []
+
+
+def test_a_folder_is_no_file_to_write_and_a_namespace_has_a_form(tmp_path: Path) -> None:
+    refused = call("katib", "export", "taxi", "--output", tmp_path)
+    assert (refused.exit_code, f"'{tmp_path}' is a directory" in refused.err) == (2, True), refused.err
+    refused = call("katib", "export", "taxi", "--namespace", "Bad Name")
+    assert refused.exit_code == 65
+    assert refused.error.startswith("--namespace is 'Bad Name': ")

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import pytest
@@ -73,6 +74,25 @@ def test_what_the_settings_name_is_relative_to_the_model(team: Path) -> None:
     assert Path(settings.local_place(settings.data)).resolve() == team / "raw"
     assert settings.local_place(settings.serving_directory) == "/srv/models"
     assert settings.local_place("gs://bucket/x") == "gs://bucket/x"
+
+
+@pytest.mark.parametrize("stage", ["train", "tune"])
+def test_checkpoints_lie_beside_the_settings_that_name_them(team: Path, stage: str) -> None:
+    def directory(**given: Any) -> str:
+        said = load(str(team / "churn"), **given).arguments(stage)["custom_config"]["execution"]
+        return str(said["checkpoint_directory"])
+
+    file = team / "churn" / "settings.yaml"
+    for named, here, there in (
+        ("checkpoints", str(team / "churn" / "checkpoints"), "checkpoints"),
+        ("/millrace/checkpoints", "/millrace/checkpoints", "/millrace/checkpoints"),
+        ("gs://bucket/x", "gs://bucket/x", "gs://bucket/x"),
+    ):
+        document = yaml.safe_load(file.read_text())
+        document[stage] = (document.get(stage) or {}) | {"checkpoint_directory": named}
+        file.write_text(yaml.safe_dump(document))
+        assert directory() == here
+        assert directory(module="/millrace/code") == there
 
 
 def test_compiling_one_that_no_pod_finds_is_refused_before_anything_is_written(team: Path, tmp_path: Path) -> None:

@@ -235,6 +235,11 @@ def test_no_color_is_obeyed() -> None:
         ),
         ({"model": {"steps": 500}, "metrics": {"auc": 0.9}}, "500 steps"),
         ({"model": {"steps": 120, "stopped_early_at": 120}}, "stopped early after 120 steps"),
+        ({"model": {"steps": 5000, "resumed_at": 1500}}, "5,000 steps, went on from step 1,500"),
+        (
+            {"trials": {"trials": 9, "failed": 1, "of_earlier_attempts": 4}},
+            "9 trials (1 failed), 4 of them of an earlier attempt",
+        ),
         ({"evaluation": {"rows": 963}, "blessing": {"blessed": False}}, "963 rows, not blessed"),
         ({"report": {}}, ""),
     ],

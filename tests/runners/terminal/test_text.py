@@ -10,7 +10,7 @@ from runners.terminal import text
 @pytest.mark.parametrize(
     ("value", "expected"),
     [(500.0, "500"), (64000.0, "64000"), (22450.12, "22450.1"), (1.0, "1.0000"), (0.0, "0.0000"), (0.95001, "0.9500"),
-     (1e-5, "1e-05"), (1.5e12, "1500000000000"), (float("nan"), "nan")],
+     (1e-5, "1e-05"), (1.5e12, "1500000000000"), (float("nan"), "nan"), (0, "0"), (1, "1"), (-3, "-3")],
 )  # fmt: skip
 def test_numbers(value: float, expected: str) -> None:
     assert text.number(value) == expected

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator
 from typing import NoReturn
 
 from components.ingest.sources import SourceFile
-from components.ingest.tables.csv.header import Header, delimiter_hint
+from components.ingest.tables.csv.header import NEVER_CLOSED, Header, cells, delimiter_hint
 from components.ingest.tables.csv.options import CsvOptions, written
-from components.ingest.tables.csv.text import lines, open_text
+from components.ingest.tables.csv.text import ends_in_quotes, kept, lines, open_text
 from components.runtime.errors import InputError
 
 _ROWS_LOOKED_THROUGH = 200_000
@@ -26,20 +26,22 @@ def explain(file: SourceFile, options: CsvOptions, header: Header, otherwise: st
       otherwise: the reader's own message, for what is not found here.
     """
     width = len(header.names)
-    for first, last, record in _records(file, options, header):
+    text: list[str] = []
+    for first, last, record in _records(file, options, header, text):
         if len(record) != width:
             what = "the header has" if options.header else "column_names has"
-            raise InputError(
-                f"{file.name}: line {first}: a row of {_cells(len(record))}, {what} {width}"
-                f"{_mend(first, last, record, header, options)}"
-            )
+            if first == last and ends_in_quotes(text, options.delimiter):
+                mend = f": {NEVER_CLOSED}"
+            else:
+                mend = _mend(first, last, record, header, options)
+            raise InputError(f"{file.name}: line {first}: a row of {cells(len(record))}, {what} {width}{mend}")
     raise InputError(f"{file.name}: not CSV: {otherwise}")
 
 
 def explain_open_quote(file: SourceFile, options: CsvOptions) -> NoReturn:
     """Raises an InputError that names the line at which the last record begins."""
     first, _, _ = deque(_records(file, options), maxlen=1).pop()
-    raise InputError(f"{file.name}: line {first}: a quote in this row is never closed: close it or double it")
+    raise InputError(f"{file.name}: line {first}: {NEVER_CLOSED}")
 
 
 def lines_of(file: SourceFile, options: CsvOptions, header: Header, rows: Iterable[int]) -> dict[int, int]:
@@ -56,27 +58,25 @@ def lines_of(file: SourceFile, options: CsvOptions, header: Header, rows: Iterab
 
 
 def _records(
-    file: SourceFile, options: CsvOptions, header: Header | None = None
+    file: SourceFile, options: CsvOptions, header: Header | None = None, of_record: list[str] | None = None
 ) -> Iterator[tuple[int, int, list[str]]]:
-    """Every record, that of the header too, with the numbers of its first and last line."""
+    """Every record, that of the header too, with the numbers of its first and last line; `of_record` has its lines."""
+    of_record = [] if of_record is None else of_record
     skipped = header.lines_before if header else 0
     with open_text(file, options.encoding) as stream:
         text = lines(stream, file.name)
         for _ in range(skipped):
             next(text, None)
-        reader = csv.reader(text, delimiter=options.delimiter)
+        reader = csv.reader(kept(text, of_record), delimiter=options.delimiter)
         before = 0
         try:
             for record in reader:
                 if record:
                     yield skipped + before + 1, skipped + reader.line_num, record
                 before = reader.line_num
+                of_record.clear()
         except csv.Error as error:
             raise InputError(f"{file.name}: line {skipped + reader.line_num}: not CSV: {error}") from None
-
-
-def _cells(count: int) -> str:
-    return f"{count} cell" if count == 1 else f"{count} cells"
 
 
 def _mend(first: int, last: int, record: list[str], header: Header, options: CsvOptions) -> str:

@@ -220,7 +220,7 @@ class CsvTable:
                 if any(text in str(error) for text in _TOO_SMALL):
                     raise _BlockTooSmall(f"{file.name}: has changed while it was read: run again") from None
                 faults.explain(file, options, header, str(error))
-            if last is not None and _quote_open(stream.tail, last, options.delimiter.encode()):
+            if last is not None and _quote_open(stream.tail, last, options):
                 faults.explain_open_quote(file, options)
 
 
@@ -228,10 +228,12 @@ class _BlockTooSmall(InputError):
     """A record does not fit into a block; in the second pass, where it did in the first."""
 
 
-def _quote_open(tail: bytes, last: pa.RecordBatch, delimiter: bytes) -> bool:
+def _quote_open(tail: bytes, last: pa.RecordBatch, options: CsvOptions) -> bool:
     """Whether the last cell's quote is never closed, which Arrow lets pass: then the file ends with quote and cell."""
-    cell = (last.column(last.num_columns - 1)[-1].as_py() or "").encode().replace(b'"', b'""')
-    beginning = len(tail) - len(cell) - 1
-    return tail.endswith(b'"' + cell) and (
-        beginning == 0 or tail[beginning - 1 : beginning] in (delimiter, b"\n", b"\r")
-    )
+    value = last.column(last.num_columns - 1)[-1].as_py()
+    for text in ["", *options.null_values] if value is None else [value]:
+        cell = text.encode().replace(b'"', b'""')
+        before = tail[: -len(cell) - 1]
+        if tail.endswith(b'"' + cell) and (not before or before.endswith((options.delimiter.encode(), b"\n", b"\r"))):
+            return True
+    return False

@@ -15,7 +15,7 @@ from components.ingest.column_names import check_names
 from components.ingest.sources import SourceFile
 from components.ingest.tables import columns
 from components.ingest.tables.csv.options import CsvOptions, written
-from components.ingest.tables.csv.text import lines, open_text
+from components.ingest.tables.csv.text import ends_in_quotes, kept, lines, open_text
 from components.runtime.errors import InputError
 
 _DELIMITERS = (",", ";", "\t", "|")
@@ -23,6 +23,9 @@ _LOOKED_AT_LINES = 100
 _SHOWN_NAMES = 5
 _EXCEL_MARK = re.compile(r'("?)sep=(.)\1\r?\n?', re.IGNORECASE)
 """The first line by which Excel tells itself the delimiter."""
+
+
+NEVER_CLOSED = "a quote in this row is never closed: close it or double it"
 
 
 @dataclass(frozen=True)
@@ -58,14 +61,16 @@ class Header:
             if not before:
                 text = itertools.chain([first], text)
             header_lines: list[str] = []
-            reader = csv.reader(_kept(text, header_lines), delimiter=options.delimiter)
+            reader = csv.reader(kept(text, header_lines), delimiter=options.delimiter)
             record = _record(reader, file)
             some = list(itertools.islice(text, _LOOKED_AT_LINES)) if options.header else []
             has_rows = not options.header or any(line.strip("\r\n") for line in itertools.chain(some, text))
+        if (not has_rows or not options.header) and ends_in_quotes(header_lines, options.delimiter):
+            raise InputError(f"{file.name}: line {before + 1}: {NEVER_CLOSED}")
         names = record if options.header else list(options.column_names)
         if not options.header and len(record) != len(names):
             raise InputError(
-                f"{file.name}: line {before + reader.line_num}: a row of {len(record)} cells, "
+                f"{file.name}: line {before + reader.line_num}: a row of {cells(len(record))}, "
                 f"column_names has {len(names)}{delimiter_hint(options, record)}"
             )
         if options.header and options.column_names:
@@ -80,6 +85,11 @@ class Header:
             _check_delimiter(names, header_lines, some, file, options)
             _check(names, some, file, options, before + 1)
         return cls(names, has_rows, before)
+
+
+def cells(count: int) -> str:
+    """How many cells, in words."""
+    return f"{count} cell" if count == 1 else f"{count} cells"
 
 
 def delimiter_hint(options: CsvOptions, *records: Sequence[str]) -> str:
@@ -113,12 +123,6 @@ def _record(reader: Iterator[list[str]], file: SourceFile) -> list[str]:
     if record is None:
         raise InputError(f"{file.name}: an empty file: give it a header and rows, or move it away")
     return record
-
-
-def _kept(text: Iterator[str], lines: list[str]) -> Iterator[str]:
-    for line in text:
-        lines.append(line)
-        yield line
 
 
 def _check_delimiter(

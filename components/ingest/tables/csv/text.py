@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import codecs
+import csv
 import gzip
 import io
 import re
 import zlib
+from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -163,6 +165,22 @@ def lines(stream: TextStream, name: str) -> Iterator[str]:
             yield from _LINE.findall(text)
         else:
             yield text
+
+
+def kept(text: Iterable[str], into: list[str]) -> Iterator[str]:
+    """The lines, each of which is put into a list when it is read."""
+    for line in text:
+        into.append(line)
+        yield line
+
+
+def ends_in_quotes(record: Iterable[str], delimiter: str) -> bool:
+    """Whether the lines of a record end inside of quotes, which the file then never closes."""
+    try:
+        deque(csv.reader(record, delimiter=delimiter, strict=True), maxlen=0)
+    except csv.Error as error:
+        return str(error) == "unexpected end of data"
+    return False
 
 
 def _check_beginning(data: bytes, name: str, encoding: str) -> None:

@@ -21,8 +21,9 @@ from tensorflow_model_analysis.slicer import slicer_lib
 from components.runtime.data.ahead import in_order
 from components.runtime.errors import InputError
 from components.runtime.evaluation.computation import fitting
-from components.runtime.evaluation.computation.counts import SliceKey
+from components.runtime.evaluation.computation.counts import SliceKey, canonical
 from components.runtime.evaluation.computation.results import candidate_name
+from components.runtime.evaluation.configuration.names import THE_BASELINE
 from components.runtime.evaluation.configuration.saved_model import SavedModelFacts
 from components.runtime.evaluation.configuration.slices import slice_features
 
@@ -186,7 +187,7 @@ class Slicer:
                 if value is not None:
                     dicts[is_transformed][name] = np.array(value)
             found = slicer_lib.get_slices_for_features_dicts([dicts[True]], dicts[False], self._specs)
-            self._known[values] = tuple(sorted({_with_one_nan(key) for key in found}, key=str))
+            self._known[values] = tuple(sorted({canonical(key) for key in found}, key=str))
         return self._known[values]
 
 
@@ -225,7 +226,7 @@ def answers(name: str, model: Answering, examples: tf.Tensor) -> tuple[np.ndarra
     try:
         return model(examples)
     except tf.errors.InvalidArgumentError as error:
-        who = "the baseline, which is the model in service," if name == constants.BASELINE_KEY else "the model"
+        who = f"{THE_BASELINE}," if name == constants.BASELINE_KEY else "the model"
         raise InputError(
             f"{who} cannot read the examples: {fitting.reason(error)}; rows that lack what it needs are left out by "
             "ingest's leave_out_without"
@@ -269,11 +270,6 @@ def _row_bytes(spec: tf.TensorSpec) -> int:
 
 def _with_column(values: np.ndarray) -> np.ndarray:
     return values[:, np.newaxis] if values.ndim == 1 else values
-
-
-def _with_one_nan(key: SliceKey) -> SliceKey:
-    """A slice's key in which NaN is always the same object, for two of them are two slices to a dict."""
-    return tuple((name, math.nan if value != value else value) for name, value in key)
 
 
 def _coded(parts: list[np.ndarray]) -> tuple[np.ndarray, list[tuple[Any, ...]]]:

@@ -7,6 +7,7 @@ queries, and not every configuration asks for it.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +25,21 @@ from components.runtime.stage.progress import advance
 
 SliceKey = tuple[Any, ...]
 _FILE = "counts.json"
+_FIRST = np.array([0])
+
+
+def canonical(key: SliceKey) -> SliceKey:
+    """A slice's key by which it is called the same whatever value of it comes first.
+
+    NaN is always the same object, for two of them are two slices to a dict; to a dict -0.0 is 0.0.
+    """
+    return tuple((part[0], *map(_canonical_value, part[1:])) for part in key)
+
+
+def _canonical_value(value: Any) -> Any:
+    if isinstance(value, float | np.floating):
+        return math.nan if value != value else value + 0.0
+    return value
 
 
 @dataclass
@@ -37,6 +53,30 @@ class Counts:
     """By the model's name: in how many examples its prediction holds NaN."""
     unlabelled: int = 0
     """In how many examples the label holds NaN, some model's."""
+    ones: dict[SliceKey, int] = field(default_factory=dict)
+    """Examples of each slice whose label, the candidate's, is 1."""
+    of_two_classes: bool = True
+    """Whether every label is one number, 0 or 1."""
+
+    def rarer(self, key: SliceKey) -> int | None:
+        """Examples of the rarer of two classes in a slice; None where there are not two, or nobody counted."""
+        if not self.of_two_classes or key not in self.ones:
+            return None
+        return min(self.ones[key], self.slices[key] - self.ones[key])
+
+    def add_labels(self, labels: np.ndarray, slices: Mapping[SliceKey, np.ndarray]) -> None:
+        """Counts the classes of examples.
+
+        Args:
+          labels: [rows, label size], the candidate's.
+          slices: the numbers of each one's rows.
+        """
+        self.of_two_classes &= labels.shape[1:] == (1,) and labels.dtype.kind in "biuf"
+        if self.of_two_classes:
+            ones = labels[:, 0] == 1
+            self.of_two_classes = bool((ones | (labels[:, 0] == 0)).all())
+            for key, rows in slices.items():
+                self.ones[key] = self.ones.get(key, 0) + int(np.count_nonzero(ones[rows]))
 
     def add(self, slices: Iterable[SliceKey], not_a_number: Mapping[str, int], rows: int = 1) -> None:
         """Counts examples that are in the same slices."""
@@ -50,6 +90,9 @@ class Counts:
         """Adds what was counted elsewhere."""
         self.add((), other.not_a_number, other.rows)
         self.unlabelled += other.unlabelled
+        self.of_two_classes &= other.of_two_classes
+        for key, count in other.ones.items():
+            self.ones[key] = self.ones.get(key, 0) + count
         for key, count in other.slices.items():
             self.slices[key] = self.slices.get(key, 0) + count
 
@@ -74,11 +117,14 @@ def read(folder: Path) -> Counts:
     path = folder / _FILE
     document = json.loads(path.read_text())
     path.unlink()
-    slices = {}
-    for text, count in document["slices"]:
-        key = metrics_for_slice_pb2.SliceKey.FromString(bytes.fromhex(text))
-        slices[tuple(slicer_lib.deserialize_slice_key(key))] = count
-    return Counts(document["rows"], slices, document["not_a_number"], document["unlabelled"])
+    return Counts(
+        document["rows"],
+        {_key(text): count for text, count in document["slices"]},
+        document["not_a_number"],
+        document["unlabelled"],
+        {_key(text): count for text, count in document["ones"]},
+        document["of_two_classes"],
+    )
 
 
 class _Count(beam.PTransform):
@@ -114,8 +160,13 @@ class _CountFn(beam.CombineFn):
             for name in self._models
             if predictions is not None
         }
-        accumulator.add(element[constants.SLICE_KEY_TYPES_KEY], broken)
-        accumulator.unlabelled += _holds_nan(element.get(constants.LABELS_KEY))
+        slices, labels = element[constants.SLICE_KEY_TYPES_KEY], element.get(constants.LABELS_KEY)
+        accumulator.add(slices, broken)
+        accumulator.unlabelled += _holds_nan(labels)
+        own = labels if single else labels[constants.CANDIDATE_KEY]
+        # (Of a model with several outputs there are several labels.)
+        own = np.full((1, 2), np.nan) if own is None or isinstance(own, Mapping) else np.asarray(own).reshape(1, -1)
+        accumulator.add_labels(own, dict.fromkeys(slices, _FIRST))
         advance()
         return accumulator
 
@@ -137,8 +188,15 @@ def _holds_nan(tensors: Any) -> bool:
 
 
 def _document(counts: Counts) -> str:
-    slices = [
-        (slicer_lib.serialize_slice_key(key).SerializeToString().hex(), count) for key, count in counts.slices.items()
-    ]
     document = {"rows": counts.rows, "not_a_number": counts.not_a_number, "unlabelled": counts.unlabelled}
-    return json.dumps({**document, "slices": slices})
+    document |= {"of_two_classes": counts.of_two_classes}
+    return json.dumps({**document, "slices": _by_text(counts.slices), "ones": _by_text(counts.ones)})
+
+
+def _by_text(counts: Mapping[SliceKey, int]) -> list[tuple[str, int]]:
+    return [(slicer_lib.serialize_slice_key(key).SerializeToString().hex(), count) for key, count in counts.items()]
+
+
+def _key(text: str) -> SliceKey:
+    key = metrics_for_slice_pb2.SliceKey.FromString(bytes.fromhex(text))
+    return canonical(slicer_lib.deserialize_slice_key(key))

@@ -20,15 +20,17 @@ from tensorflow_model_analysis.slicer import slicer_lib
 from tensorflow_model_analysis.utils import util
 from tensorflow_model_analysis.utils.keras_lib import tf_keras
 
-from components.runtime.errors import InputError, StageError
+from components.runtime.errors import STEP, InputError, StageError
 from components.runtime.evaluation.computation import tfma_private
 from components.runtime.evaluation.computation.combine import Rows
+from components.runtime.evaluation.computation.results import candidate_name
+from components.runtime.evaluation.configuration.names import THE_BASELINE
 
 ROWS = 32
 """Enough for shapes, kinds and most values; few enough for metrics that take milliseconds an example."""
 
 _NOISE = re.compile(
-    r"\{\{.*?\}\}|\[\[.*?\]\]|\[Op:\w*\](?: name:.*)?|\[while running .*?\]|"
+    rf"\{{\{{.*?\}}\}}|\[\[.*?\]\]|\[Op:\w*\](?: name:.*)?|{STEP}|"
     r"Name: <unknown>,|, Index: \d+(?=\.)|<[^<>]*>"
 )
 """Names of nodes, operations and objects."""
@@ -72,10 +74,9 @@ def check(file: str, config: config_pb2.EvalConfig, rows: dict[str, Rows], schem
         except StageError:
             raise
         except Exception as error:
-            labels, predictions = next(iter(rows.values()))
             raise InputError(
-                f"{file}: metric {name!r} does not fit the model: labels are {_shown(labels)}, predictions "
-                f"{_shown(predictions)} ({reason(error)}); docs/metrics.md says which metric suits which task"
+                f"{file}: metric {name!r} does not fit the model: {_told(rows)} ({reason(error)}); "
+                "docs/metrics.md says which metric suits which task"
             ) from None
 
 
@@ -178,6 +179,13 @@ def extracts(rows: dict[str, Rows]) -> Iterator[util.StandardExtracts]:
                 constants.SLICE_KEY_TYPES_KEY: slicer_lib.slice_keys_to_numpy_array([()]),
             }
         )
+
+
+def _told(rows: dict[str, Rows]) -> str:
+    """What labels and predictions look like; of the baseline too where it has others than the candidate."""
+    kinds = {name: f"labels are {_shown(pair[0])}, predictions {_shown(pair[1])}" for name, pair in rows.items()}
+    candidate, baseline = kinds[candidate_name(rows)], kinds.get(constants.BASELINE_KEY)
+    return candidate if baseline in (None, candidate) else f"{candidate}; of {THE_BASELINE}, {baseline}"
 
 
 def _shown(array: np.ndarray) -> str:

@@ -24,6 +24,7 @@ from tensorflow_model_analysis.writers import metrics_plots_and_validations_writ
 from components.runtime.evaluation.computation import batches, combine, resampling, tfma_private
 from components.runtime.evaluation.computation.counts import Counts, SliceKey, rows_with_nan
 from components.runtime.evaluation.computation.on_beam import BASELINE_LOCATION, MODEL_LOCATION
+from components.runtime.evaluation.computation.results import candidate_name
 from components.runtime.evaluation.configuration.saved_model import SavedModelFacts
 from components.runtime.stage.progress import advance
 
@@ -80,6 +81,7 @@ def analyse(
         for key, rows in batch.slices.items():
             counts.slices[key] = counts.slices.get(key, 0) + len(rows)
         counts.unlabelled += rows_with_nan(*batch.labels.values())
+        counts.add_labels(batch.labels[candidate_name(batch.labels)], batch.slices)
         if not counts.unlabelled:
             sums.add(batch)
         advance(batch.rows)

@@ -12,7 +12,7 @@ from tensorflow_model_analysis.metrics import metric_types
 from tensorflow_model_analysis.proto import metrics_for_slice_pb2, validation_result_pb2
 from tensorflow_model_analysis.slicer import slicer_lib
 
-from components.runtime.evaluation.computation.counts import Counts, SliceKey
+from components.runtime.evaluation.computation.counts import Counts, SliceKey, canonical
 from components.runtime.evaluation.computation.results import Confusion, Plots, Results, SliceMetrics, value_text
 from components.runtime.evaluation.metrics.regression import REGRESSION_PLOT
 from components.runtime.evaluation.metrics.residuals import Regression
@@ -51,7 +51,7 @@ def load(
         confusion = _confusion(entry.metric_keys_and_values)
         numbers = dict(_numbers(entry.metric_keys_and_values))
         intervals = _intervals(entry.metric_keys_and_values)
-        slices.append(SliceMetrics(key, numbers, intervals, confusion, counts.slices.get(key)))
+        slices.append(SliceMetrics(key, numbers, intervals, confusion, counts.slices.get(key), counts.rarer(key)))
     ordered = sorted(slices, key=lambda entry: _order(entry.key))
     return Results(ordered, by_slice.get((), {}), counts.rows, class_names, baseline_class_names)
 
@@ -83,8 +83,8 @@ def _messages(folder: Path, pattern: str, kind: type) -> Iterator[Any]:
 
 def _key(entry: Any) -> SliceKey:
     if entry.HasField("cross_slice_key"):
-        return tuple(slicer_lib.deserialize_cross_slice_key(entry.cross_slice_key))
-    return tuple(slicer_lib.deserialize_slice_key(entry.slice_key))
+        return tuple(map(canonical, slicer_lib.deserialize_cross_slice_key(entry.cross_slice_key)))
+    return canonical(slicer_lib.deserialize_slice_key(entry.slice_key))
 
 
 def _numbers(pairs: Any) -> Iterator[tuple[metric_types.MetricKey, float]]:

@@ -29,6 +29,7 @@ class SliceMetrics:
       confusion: by model, (threshold, true positives, false positives, true negatives, false negatives) at the
         thresholds of `ConfusionMatrixAtThresholds`.
       examples: how many were read that are in the slice; None for a pair of slices.
+      rarer: of them, those of the rarer of two classes; None of other tasks.
     """
 
     key: SliceKey
@@ -36,6 +37,7 @@ class SliceMetrics:
     intervals: dict[metric_types.MetricKey, tuple[float, float]] = field(default_factory=dict)
     confusion: dict[str, list[Confusion]] = field(default_factory=dict)
     examples: int | None = None
+    rarer: int | None = None
 
     def defined(self, key: metric_types.MetricKey) -> float | None:
         """A metric's value, None where it has none."""

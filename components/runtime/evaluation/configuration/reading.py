@@ -82,8 +82,12 @@ def _with_our_names(config: config_pb2.EvalConfig) -> config_pb2.EvalConfig:
             "eval config: give one model_specs, to which a baseline is added where there is one, or one for the "
             "candidate and one with is_baseline: true"
         )
-    names = {spec.name: constants.BASELINE_KEY for spec in baselines}
-    names |= {spec.name: constants.CANDIDATE_KEY for spec in candidates}
+    if candidates and baselines and candidates[0].name == baselines[0].name != "":
+        raise InputError(
+            f"eval config: candidate and baseline are both called {candidates[0].name!r} in model_specs; give one of "
+            "them another name, or none to either"
+        )
+    names = {spec.name: _our_name(spec) for spec in result.model_specs}
     for metrics in result.metrics_specs:
         for name in metrics.model_names:
             if name not in names:
@@ -95,8 +99,12 @@ def _with_our_names(config: config_pb2.EvalConfig) -> config_pb2.EvalConfig:
         del metrics.model_names[:]
         metrics.model_names.extend(ours)
     for spec in result.model_specs:
-        spec.name = names[spec.name] if baselines else ""
+        spec.name = _our_name(spec) if baselines else ""
     return result
+
+
+def _our_name(spec: config_pb2.ModelSpec) -> str:
+    return str(constants.BASELINE_KEY if spec.is_baseline else constants.CANDIDATE_KEY)
 
 
 def _leave_out_classes_of_no_weight(config: config_pb2.EvalConfig) -> None:

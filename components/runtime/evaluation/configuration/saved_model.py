@@ -14,8 +14,12 @@ from components.runtime.errors import InputError
 class SavedModelFacts:
     """What a SavedModel offers, read from its file without loading it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, remedy: str = "train the model again") -> None:
         """Reads the model's graph.
+
+        Args:
+          folder: of the SavedModel.
+          remedy: what mends it where the file is none.
 
         Raises:
           InputError: the file is no SavedModel.
@@ -25,11 +29,9 @@ class SavedModelFacts:
             saved.ParseFromString((folder / "saved_model.pb").read_bytes())
             graph = next(graph for graph in saved.meta_graphs if "serve" in graph.meta_info_def.tags)
         except StopIteration:
-            raise InputError(f"{folder}: the SavedModel has no graph tagged 'serve'; train the model again") from None
+            raise InputError(f"{folder}: the SavedModel has no graph tagged 'serve'; {remedy}") from None
         except Exception as error:
-            raise InputError(
-                f"{folder / 'saved_model.pb'}: not a SavedModel ({error}); train the model again"
-            ) from None
+            raise InputError(f"{folder / 'saved_model.pb'}: not a SavedModel ({error}); {remedy}") from None
         self.folder = folder
         self.outputs = {
             name: sorted(signature.outputs)

@@ -167,6 +167,7 @@ WRAPPED = "{{function_node __wrapped__X_device_/job:localhost/replica:0/task:0/d
             "match. Data type: string but expected type: float\n\t [[{{node ParseExample}}]] [Op:__inference_f_6]",
             "Key: od280/od315 (cm). Data types don't match. Data type: string but expected type: float",
         ),
+        (ValueError("it is odd [while running 'Decode[eval]/A[b]'] [while running 'C']"), "it is odd"),
         (WRAPPED % "indices[0,0] = 4711 is not in [0, 2)", "indices… = … is not in [0, 2)"),
         (
             "Graph execution error:\n\nDetected at node Assert defined at (most recent call last):\n"

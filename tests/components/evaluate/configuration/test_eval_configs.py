@@ -158,6 +158,7 @@ AUC = (
         (TRIPS % 'name: "candidate"', 'model_names: "candidate"'),
         (TRIPS % 'name: "mine"', ""),
         (TRIPS % 'name: "new"' + TRIPS % 'name: "old" is_baseline: true', 'model_names: "new" model_names: "old"'),
+        (TRIPS % "" + TRIPS % "is_baseline: true", ""),
     ],
 )
 @pytest.mark.parametrize("has_baseline", [False, True])
@@ -186,6 +187,10 @@ SLICED = TRIPS % "" + 'slicing_specs { feature_keys: "trip_start_hour" } '
         (
             TRIPS % 'name: "a"' + TRIPS % 'name: "b"' + AUC % "",
             "give one model_specs, to which a baseline is added where there is one, or one for the candidate",
+        ),
+        (
+            TRIPS % 'name: "a"' + TRIPS % 'name: "a" is_baseline: true' + AUC % "",
+            "candidate and baseline are both called 'a' in model_specs",
         ),
         (TRIPS % 'name: "a"' + AUC % 'model_names: "c"', "model_names 'c' in metrics_specs .*there is: a"),
         (

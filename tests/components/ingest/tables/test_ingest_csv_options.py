@@ -372,3 +372,12 @@ def test_an_encoding_has_one_name() -> None:
     assert CsvOptions.parse(encoding="UTF8") == CsvOptions.parse(encoding="utf-8-sig") == CsvOptions()
     with pytest.raises(InputError, match="encoding is 'rot13'"):
         CsvOptions.parse(encoding="rot13")
+
+
+def test_a_quote_that_is_never_closed_under_options(tmp_path: Path) -> None:
+    never = "a quote in this row is never closed: close it or double it"
+    # The cell is one that stands for a missing value, and would pass for it.
+    assert f"line 32: {never}" in error(tmp_path / "null", ROWS + b'30,"NA', null_values=["NA"])
+    named = {"header": False, "column_names": ["a", "b"]}
+    assert f"line 1: {never}" in error(tmp_path / "first", b'"1,x\n', **named)
+    assert f"line 2: a row of 1 cell, column_names has 2: {never}" in error(tmp_path / "row", b'1,x\n"2,y\n', **named)

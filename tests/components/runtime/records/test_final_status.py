@@ -137,6 +137,11 @@ def test_an_attempt_that_was_followed_by_a_good_one_is_no_reason(tmp_path: Path)
             'ImagePullBackOff: Back-off pulling image "a:1": ErrImagePull: rpc error: code = NotFound',
         ),
         ('pods "p" is forbidden: no\nservice account', 'pods "p" is forbidden: no service account'),
+        (
+            'main: Error (exit code 1): begun\nTraceback (most recent call last):\n  File "a.py", line 1, in f\n'
+            "    g()\nKeyError: 'cell'\n",
+            "Error (exit code 1): KeyError: 'cell'",
+        ),
         ("", ""),
     ],
 )

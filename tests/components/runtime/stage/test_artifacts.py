@@ -7,7 +7,14 @@ from pathlib import Path
 import pytest
 
 from components.runtime.errors import InputError
-from components.runtime.stage.artifacts import InputArtifact, OutputArtifact, content_bytes, content_digest, local_path
+from components.runtime.stage.artifacts import (
+    InputArtifact,
+    OutputArtifact,
+    content_bytes,
+    content_digest,
+    local_path,
+    write_whole,
+)
 
 
 def _tree(folder: Path, files: dict[str, str]) -> Path:
@@ -56,3 +63,9 @@ def test_output_is_invisible_until_published(tmp_path: Path) -> None:
     artifact.publish()
     assert (tmp_path / "model" / "weights").read_text() == "w"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model"]
+
+
+def test_what_cannot_be_written_is_called_by_its_own_name(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError) as raised:
+        write_whole(tmp_path / "no" / "folder.json", "{}")
+    assert raised.value.filename == str(tmp_path / "no" / "folder.json")

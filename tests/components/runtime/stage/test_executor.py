@@ -17,7 +17,7 @@ from components.runtime.stage.artifacts import (
     content_digest,
     content_files,
 )
-from components.runtime.stage.executor import Execution, convert
+from components.runtime.stage.executor import Execution, convert, failed
 from tests.support import executor_input, run_stage
 
 
@@ -148,6 +148,45 @@ def test_errors_are_found_behind_what_frameworks_wrap_around_them() -> None:
     assert isinstance(classify(OSError(errno.ENOSPC, "No space left on device")), TransientError)
     assert isinstance(classify(RuntimeError("INTERNAL: write failed; No space left on device")), TransientError)
     assert classify(ValueError("ours")) is None
+
+
+# As Beam's workers hand on what was raised in them.
+TRACE = """Error received from SDK harness: Traceback (most recent call last):
+  File "a.py", line 5, in deep
+    raise KeyError("cell")
+KeyError: 'cell'
+
+During handling of the above exception, another exception occurred:
+
+Traceback (most recent call last):
+  File "a.py", line 5, in deep
+    ^^^^
+ValueError: of two
+lines [while running 'Decode[train]']
+
+"""
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (RuntimeError(TRACE), "ValueError: of two lines [while running 'Decode[train]']"),
+        (KeyError("cell"), "KeyError: 'cell'"),
+        (RuntimeError("of\n  two lines"), "RuntimeError: of two lines"),
+        (RuntimeError("x" * 2000), f"RuntimeError: {'x' * 486}…"),
+        (
+            RuntimeError("Traceback (most recent call last):\n  File"),
+            "RuntimeError: Traceback (most recent call last): File",
+        ),
+    ],
+)
+def test_a_bug_is_told_in_a_short_line_and_its_traces_before(
+    capsys: pytest.CaptureFixture[str], error: Exception, line: str
+) -> None:
+    assert failed("statistics", error, on_kubeflow=False) == 1
+    printed = capsys.readouterr().err
+    assert str(error).strip() in printed
+    assert printed.splitlines()[-1] == f"error: statistics: {line}"
 
 
 def test_exit_code_and_one_line_of_a_process(tmp_path: Path) -> None:
