@@ -9,6 +9,7 @@ import click
 from components.runtime.errors import InputError
 from runners import in_checkout
 from runners.commands.compile import compiled, of_model, write
+from runners.commands.local_path import LocalPath
 from runners.settings import parameters, secret_values
 from runners.settings.folders import SETTINGS_FILE
 from runners.terminal import output
@@ -25,7 +26,7 @@ def airflow() -> None:
 @click.option(
     "--output",
     "place",
-    type=click.Path(path_type=Path),
+    type=LocalPath(),
     help="Folder to write to, such as Airflow's of DAGs, or the name of the file, ending in .py; build in the checkout "
     "without.",
 )

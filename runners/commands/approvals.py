@@ -8,6 +8,7 @@ import click
 
 from components.runtime.errors import InputError
 from components.runtime.publish import receiver
+from runners.commands.local_path import LocalPath
 from runners.terminal import output
 from runners.terminal.output import Result
 
@@ -22,7 +23,7 @@ def approvals() -> None:
     "--serving-directory",
     "directories",
     multiple=True,
-    type=click.Path(file_okay=False, path_type=Path),
+    type=LocalPath(file_okay=False),
     help="A serving directory, or a folder of these; without, that of this checkout.",
 )
 @click.option("--port", default=receiver.PORT, show_default=True, type=click.IntRange(1, 65535))

@@ -19,6 +19,7 @@ from runners.argo.values import pipeline_of
 from runners.argo.workflow_file import definitions, read_workflow, template, with_values
 from runners.commands.approve import answered
 from runners.commands.argo_explore import explore
+from runners.commands.local_path import LocalPath
 from runners.commands.models import WHY
 from runners.remote import schedules
 from runners.remote.http import TIMEOUT
@@ -181,7 +182,7 @@ def approve(connect: Any, workflow: str, refuses: bool, why: str, candidate: str
 
 
 @argo.command()
-@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("files", nargs=-1, required=True, type=LocalPath())
 @click.option("--dry-run", is_flag=True, help="Only say what would be done.")
 @click.pass_obj
 def schedule(connect: Any, files: tuple[Path, ...], dry_run: bool) -> Result:

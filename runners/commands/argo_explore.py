@@ -12,6 +12,7 @@ from runners.argo import records_copy
 from runners.argo.cluster import ArgoCluster
 from runners.argo.workflow_file import read_workflow
 from runners.commands import explore as explorer
+from runners.commands.local_path import LocalPath
 from runners.settings.folders import made
 from runners.settings.parameters import compiled_file
 from runners.terminal import output
@@ -21,7 +22,7 @@ from runners.terminal.output import Result
 @click.command()
 @click.argument("pipeline", required=False)
 @explorer.opening
-@click.option("--output", "folder", type=click.Path(file_okay=False, path_type=Path), help="For the copy; in build/.")
+@click.option("--output", "folder", type=LocalPath(file_okay=False), help="For the copy; in build/.")
 @click.pass_obj
 def explore(
     connect: Any, pipeline: str | None, no_browser: bool, port: int, only_writes: bool, folder: Path | None

@@ -10,6 +10,7 @@ import click
 from components.runtime.errors import InputError, TransientError
 from components.runtime.model_server.client import Client
 from runners.commands import completion
+from runners.commands.local_path import LocalPath
 from runners.commands.models import load_model
 from runners.serving import explanations
 from runners.serving import rows as rows_module
@@ -27,12 +28,12 @@ _MOST_BACKGROUND = 64
 @click.option(
     "--row", "texts", multiple=True, metavar="JSON", help='A row: \'{"name": value}\'; "@FILE" is a file\'s bytes.'
 )
-@click.option("--data", type=click.Path(path_type=Path), help="Rows of a CSV, TSV, Parquet or JSON lines file.")
+@click.option("--data", type=LocalPath(), help="Rows of a CSV, TSV, Parquet or JSON lines file.")
 @click.option("--limit", default=10, show_default=True, type=click.IntRange(1, 1000), help="So many rows of --data.")
 @click.option("--explain", is_flag=True, help="Also tell what the answers go by; of the built-in server alone.")
 @click.option(
     "--background",
-    type=click.Path(path_type=Path),
+    type=LocalPath(),
     help=f"Rows to explain against, as --data; the first {_MOST_BACKGROUND}. Without, those of the version's warm-up.",
 )
 @click.option("--url", default="http://127.0.0.1:8501", show_default=True, help="Where the server is.")

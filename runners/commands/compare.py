@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from runners.commands import completion
+from runners.commands.local_path import LocalPath
 from runners.history import as_json
 from runners.history.candidates import of_candidate
 from runners.history.comparison import compare_runs
@@ -22,7 +23,7 @@ from runners.terminal.output import Result
     "--html",
     "file",
     metavar="FILE",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=LocalPath(dir_okay=False),
     help="Where the page goes; comparisons/<RUN>-<RUN>.html in the pipeline root when not given.",
 )
 @click.option("--all", "everything", is_flag=True, help="Also what is the same.")

@@ -15,6 +15,7 @@ import click
 from components.runtime.errors import InputError
 from runners import in_checkout
 from runners.commands import completion
+from runners.commands.local_path import LocalPath
 from runners.commands.models import load_model
 from runners.compiled import fusing
 from runners.compiled.ir import check_launchable, documents, stages
@@ -170,7 +171,7 @@ def _compiled(settings: Settings, resolved: Images, *, launched: bool) -> str:
 @click.option(
     "--output",
     "place",
-    type=click.Path(path_type=Path),
+    type=LocalPath(),
     help="Folder to write to, or the name of the KFP file, ending in .yaml; Argo's is put beside it, and for --watch "
     "MODEL-retrain, if that begins it. build in the checkout without.",
 )

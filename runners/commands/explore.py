@@ -11,6 +11,7 @@ import click
 
 from components.runtime.errors import InputError
 from runners import in_checkout
+from runners.commands.local_path import LocalPath
 from runners.remote.http import TIMEOUT
 from runners.settings.folders import made
 from runners.terminal.output import Result
@@ -46,7 +47,7 @@ def opened(
 @click.option("--context", "name", default="", help="The same by its name in the contexts file.")
 @click.option("--namespace", default="", help="Yours, on a server with many users.")
 @click.option("--limit", default=100, show_default=True, type=click.IntRange(min=1), help="So many runs of a server.")
-@click.option("--output", type=click.Path(file_okay=False, path_type=Path), help="Folder for a server's; in build/.")
+@click.option("--output", type=LocalPath(file_okay=False), help="Folder for a server's; in build/.")
 @click.pass_context
 def explore(
     context: click.Context,

@@ -21,6 +21,7 @@ from components.runtime.records import prediction_log
 from components.runtime.records.facts import counted
 from components.runtime.records.prediction_log import EXPLICIT, KINDS, Labels
 from runners.commands import completion
+from runners.commands.local_path import LocalPath
 from runners.commands.models import log_of, place_of, served_from
 from runners.feedback import given_labels, making, training
 from runners.feedback.given_labels import Given
@@ -59,7 +60,7 @@ def _duration(_context: click.Context, option: click.Parameter, value: str | Non
 @click.option(
     "--labels",
     "file",
-    type=click.Path(path_type=Path),
+    type=LocalPath(),
     help="CSV, TSV, Parquet or JSON lines; without, the labels that the server took.",
 )
 @click.option("--id", "id_column", default="prediction_id", show_default=True, help="Column with the predictions' ids.")
@@ -74,7 +75,7 @@ def _duration(_context: click.Context, option: click.Parameter, value: str | Non
     help="So old predictions without a label get --implicit-value; such as 7d.",
 )
 @click.option("--implicit-value", metavar="LABEL", help="The label of what nobody acted on.")
-@click.option("--log", "logs", type=click.Path(path_type=Path), help="Folder of the logs, as of serve.")
+@click.option("--log", "logs", type=LocalPath(), help="Folder of the logs, as of serve.")
 @click.option("--out", help="Raw data that the span is added to; that of the model without.")
 @click.option("--since", metavar="TIME", callback=_moment, help="Only predictions from this time on.")
 @click.option("--until", metavar="TIME", callback=_moment, help="Only predictions before this time.")

@@ -13,6 +13,7 @@ from components.runtime.records import execution_record
 from components.runtime.records.facts import counted
 from components.runtime.text.redaction import refuse_credentials
 from runners.commands import completion
+from runners.commands.local_path import LocalPath
 from runners.commands.models import place_of, served_from
 from runners.compiled.pipelines import compiled
 from runners.history import as_json
@@ -41,7 +42,7 @@ TASK = "bulk-infer"
 @click.option(
     "--out",
     required=True,
-    type=click.Path(path_type=Path),
+    type=LocalPath(),
     help="Where the predictions go: a file by the end of its name (.parquet, .csv, .tfrecord.gz), else a folder.",
 )
 @click.option(

@@ -15,6 +15,7 @@ from components.runtime.text import yaml_files
 from runners import in_checkout
 from runners.commands import completion
 from runners.commands.compile import compiled, of_training, write
+from runners.commands.local_path import LocalPath
 from runners.history.records import load_run
 from runners.katib import experiment as experiments
 from runners.settings.kubernetes_values import check_name
@@ -43,7 +44,7 @@ def katib() -> None:
 @click.option(
     "--output",
     "place",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=LocalPath(dir_okay=False),
     help="File to write, build/<model>.katib.yaml without.",
 )
 @click.pass_context

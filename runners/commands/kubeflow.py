@@ -11,6 +11,7 @@ import click
 from components.runtime.errors import InputError, TransientError
 from runners import in_checkout
 from runners.commands.lineage import directions
+from runners.commands.local_path import LocalPath
 from runners.compiled import training_workers
 from runners.compiled.ir import documents
 from runners.kubeflow import contexts, listing, recurring_runs, stages
@@ -207,7 +208,7 @@ def delete(connect: Any, kind: str, name: str, yes: bool) -> Result:
 
 
 @kubeflow.command()
-@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("files", nargs=-1, required=True, type=LocalPath())
 @click.option("--dry-run", is_flag=True, help="Only say what would be done.")
 @click.pass_obj
 def schedule(connect: Any, files: tuple[Path, ...], dry_run: bool) -> Result:
@@ -247,9 +248,7 @@ def compare(connect: Any, left: str, right: str, everything: bool) -> Result:
 
 @kubeflow.command()
 @click.argument("run")
-@click.option(
-    "--output", "folder", type=click.Path(file_okay=False, path_type=Path), help="Folder; build/reports/<run>."
-)
+@click.option("--output", "folder", type=LocalPath(file_okay=False), help="Folder; build/reports/<run>.")
 @click.pass_obj
 def report(connect: Any, run: str, folder: Path | None) -> Result:
     """Fetch the report pages of RUN; needs the address of the dashboard, not of the API server behind it."""

@@ -17,6 +17,7 @@ from components.runtime.publish import serving
 from components.runtime.records import prediction_log
 from runners import PROJECT
 from runners.commands import completion
+from runners.commands.local_path import LocalPath
 from runners.commands.models import log_of, place_of, served_from
 from runners.local import environments
 from runners.serving.ports import free_port
@@ -42,7 +43,7 @@ _LOOK_SECONDS = 0.2
     type=click.Choice(programs.NAMES),
     help="tensorflow for TensorFlow Serving, kserve for the one built in; without, the first where it is installed.",
 )
-@click.option("--log", type=click.Path(path_type=Path), help="Log what is asked and answered in this folder.")
+@click.option("--log", type=LocalPath(), help="Log what is asked and answered in this folder.")
 @click.option("--log-share", type=click.FloatRange(0, 1, min_open=True), help="Of the requests; 0.1 without.")
 @click.option("--log-redact", metavar="NAME,NAME", help="Features and outputs that the log leaves out.")
 @click.option("--log-images/--log-measures", default=None, help="Images too, or only what is measured of them.")

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from components.runtime.errors import InputError
+from runners.commands.local_path import LocalPath
 from runners.remote import schedules
 from runners.remote.http import TIMEOUT
 from runners.settings import parameters
@@ -115,7 +116,7 @@ def list_(connect: Any, limit: int) -> Result:
 
 
 @vertex.command()
-@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("files", nargs=-1, required=True, type=LocalPath())
 @_ROOT
 @_ACCOUNT
 @_CACHE

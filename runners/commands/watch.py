@@ -10,6 +10,7 @@ import click
 from components.runtime.errors import InputError
 from components.runtime.records.facts import counted
 from runners.commands import completion
+from runners.commands.local_path import LocalPath
 from runners.commands.models import load_model, log_of, served_from
 from runners.commands.run import Ran, carried_out
 from runners.compiled.pipelines import compiled
@@ -31,7 +32,7 @@ EXIT_DRIFTED = 3
 @click.command()
 @click.argument("model", shell_complete=completion.models)
 @served_from
-@click.option("--log", "logs", type=click.Path(path_type=Path), help="Folder of the logs, as of serve.")
+@click.option("--log", "logs", type=LocalPath(), help="Folder of the logs, as of serve.")
 @click.option("--version", type=click.IntRange(min=1), metavar="N", help="Of the model; the one in service without.")
 @click.option("--every", metavar="LENGTH", help="Length of a window, such as 30m, 6h, 1d; as the settings say without.")
 @click.option("--windows", type=click.IntRange(1, 1000), metavar="N", help="How many; as the settings say without.")

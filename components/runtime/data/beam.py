@@ -5,7 +5,9 @@ Workers see nothing of the stage but what lies in its artifacts: what they need 
 
 from __future__ import annotations
 
+import contextlib
 import difflib
+import io
 import pickle
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -30,6 +32,9 @@ RUNNER = "FnApiRunner"
 
 _IN_THIS_PROCESS = (RUNNER, "DirectRunner", "SwitchingDirectRunner", "BundleBasedDirectRunner")
 
+_ENVIRONMENTS = ("DOCKER", "EXTERNAL", "LOOPBACK", "PROCESS")
+"""Where workers are, as `--environment_type` says it; or a URN."""
+
 _MISSPELT = 0.9
 """Part of the letters that a misspelt option shares with the right one. Of Flink's and Spark's own options none shares
 more than 0.89 with one of Beam's."""
@@ -47,7 +52,7 @@ def pipeline(beam_options: Sequence[str]) -> Iterator[apache_beam.Pipeline]:
     """An empty pipeline, which runs when the context is left, where the options say, else in this process.
 
     Args:
-      beam_options: Beam's command line options, such as `--runner=FlinkRunner`.
+      beam_options: Beam's command line options, such as `--job_endpoint=HOST:PORT`.
 
     Raises:
       InputError: an option is malformed, there is no such runner, or what answers is no job server.
@@ -134,21 +139,31 @@ def _options(beam_options: Sequence[str]) -> Any:
 
     for option in beam_options:
         if not isinstance(option, str) or not option.startswith("--"):
-            raise InputError(f"beam_options: {option!r} is not an option; write each like '--runner=FlinkRunner'")
+            raise InputError(f"beam_options: {option!r} is not an option; write each like '--parallelism=4'")
+    said = io.StringIO()
     try:
-        options = Options(list(beam_options))
-        standard = options.view_as(StandardOptions)
-        known = options.get_all_options()
-        given = options.get_all_options(retain_unknown_options=True)
+        with contextlib.redirect_stderr(said):
+            options = Options(list(beam_options))
+            standard = options.view_as(StandardOptions)
+            known = options.get_all_options()
+            given = options.get_all_options(retain_unknown_options=True)
     except SystemExit:
-        # Beam's parser has printed the reason and ends the program.
-        raise InputError(f"beam_options {list(beam_options)}: a value is not valid, the log says which") from None
+        # Beam's parser prints the reason and ends the program.
+        reason = said.getvalue().strip().rpartition("error: ")[2]
+        raise InputError(f"beam_options: {reason}; correct the options in the settings") from None
     # A job server may know others, such as Flink's; what is nearly one of Beam's own is misspelt.
     for name in sorted(given.keys() - known.keys()):
         if near := difflib.get_close_matches(name, known, n=1, cutoff=_MISSPELT):
             raise InputError(f"beam_options: Beam has no option --{name}, did you mean --{near[0]}?")
     portable = options.view_as(PortableOptions)
     standard.runner = standard.runner or ("PortableRunner" if portable.job_endpoint else RUNNER)
+    if standard.runner.endswith("PortableRunner") and not portable.job_endpoint:
+        raise InputError("beam_options: PortableRunner needs --job_endpoint, HOST:PORT of a job server")
+    environment = portable.environment_type
+    if environment and environment not in _ENVIRONMENTS and ":" not in environment:
+        raise InputError(
+            f"beam_options: --environment_type is {environment!r}; write one of: {', '.join(_ENVIRONMENTS)}"
+        )
     # What is in this process's main module is no code of ours, and no worker would find it.
     options.view_as(SetupOptions).save_main_session = False
     if not any(option.startswith(("--job_server_timeout", "--job-server-timeout")) for option in beam_options):

@@ -345,7 +345,9 @@ def test_splits_that_cannot_be_learned_from(tmp_path: Path, inputs: tuple[Path, 
         (["runner=FlinkRunner"], "'runner=FlinkRunner' is not an option"),
         ([3], "3 is not an option"),
         (["--runner=NoSuchRunner"], "NoSuchRunner"),
-        (["--direct_num_workers=many"], "a value is not valid"),
+        (["--direct_num_workers=many"], "argument --direct_num_workers: invalid int value: 'many'"),
+        (["--runner=PortableRunner"], "PortableRunner needs --job_endpoint"),
+        (["--job_endpoint=localhost:1", "--environment_type=EXTERN"], "'EXTERN'; write one of: DOCKER, EXTERNAL"),
     ],
 )
 def test_malformed_beam_options(

@@ -5,9 +5,11 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import click
 from click.testing import CliRunner
 
 from runners.commands import cli
+from runners.commands.local_path import LocalPath
 from tests.runners.command_line import command
 from tests.support import ROOT
 
@@ -41,6 +43,23 @@ def test_a_run_out_of_the_cache_needs_no_arrow_no_numpy_and_no_kfp() -> None:
     )
     result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"
+
+
+def test_a_uri_is_no_folder_of_this_machine() -> None:
+    result = CliRunner().invoke(cli.cli, ["infer", "taxi", "--data", "trips", "--out", "s3://rides/out.csv"])
+    assert result.exit_code == 2
+    assert "Invalid value for '--out': 's3://rides/out.csv' is a URI; name a place on this machine" in result.output
+    commands: list[click.Command] = [cli.cli]
+    for command in commands:
+        if isinstance(command, click.Group):
+            found = (
+                command.get_command(click.Context(command), name)
+                for name in command.list_commands(click.Context(command))
+            )
+            commands += [each for each in found if each]
+        paths = [each.type for each in command.params if isinstance(each.type, click.Path)]
+        assert all(isinstance(path, LocalPath) for path in paths), command.name
+    assert len(commands) > len(cli.COMMANDS)
 
 
 def test_every_command_is_there_and_has_help() -> None:
