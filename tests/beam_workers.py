@@ -25,13 +25,6 @@ _MAIN_CLASSES = {
 JOB_SERVERS = ("prism", *_MAIN_CLASSES)
 """In `BUILT`: a program, and folders of Java archives."""
 
-_OPENED = (
-    *("java.io", "java.lang", "java.lang.invoke", "java.lang.reflect", "java.net", "java.nio", "java.time"),
-    *("java.util", "java.util.concurrent", "java.util.concurrent.atomic"),
-    *("sun.nio.ch", "sun.nio.cs", "sun.security.action", "sun.util.calendar"),
-)
-"""Packages of Java's own into which Flink and Spark look; their own scripts open them too."""
-
 _START_SECONDS = 60
 
 
@@ -62,7 +55,7 @@ def _serves(name: str, jobs: int, artifacts: int, folder: Path) -> list[str]:
     """The command of a job server."""
     if name == "prism":
         return [str(BUILT / name), f"--job_port={jobs}", "--serve_http=false"]
-    java = ["java", "-Xmx1g", *(f"--add-opens=java.base/{package}=ALL-UNNAMED" for package in _OPENED)]
+    java = ["java", f"@{ROOT / 'tests' / 'job_servers' / 'java_options'}"]
     ports = [f"--job-port={jobs}", f"--artifact-port={artifacts}", "--expansion-port=0", "--job-host=localhost"]
     return [*java, "-cp", f"{BUILT / name}/*", _MAIN_CLASSES[name], *ports, f"--artifacts-dir={folder}"]
 

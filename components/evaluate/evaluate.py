@@ -115,7 +115,7 @@ def evaluate(
         except Exception as error:
             check_labels(unlabelled(files, asked, models), candidate_spec)
             check_weights(files, asked, models, read_schema)
-            raise explained(error, eval_config_file) from error
+            raise explained(error, eval_config_file, files) from error
 
     _try_metrics(eval_config_file, files, config, models, read_schema)
     fault = ""
@@ -178,7 +178,7 @@ def _try_metrics(
         first = next(iter(batches.serialised(files, loaded.values()).take(1)))[: fitting.ROWS]
         rows = {name: batches.answers(name, model, first)[:2] for name, model in loaded.items()}
     except Exception as error:
-        raise explained(error, file) from error
+        raise explained(error, file, files) from error
     # What is not a number is told when all examples were counted.
     if not any(rows_with_nan(*pair) for pair in rows.values()):
         fitting.check(shown(file), config, rows, schema)

@@ -140,7 +140,7 @@ class Gates:
         try:
             counts = local.analyse(self._files, self.location, self._config, models, self._schema, target)
         except Exception as error:
-            raise explained(error, self._file) from error
+            raise explained(error, self._file, self._files) from error
         check_labels(counts, self._specs[constants.CANDIDATE_KEY])
         check_rows(self._examples, self._splits, counts.rows)
         return counts

@@ -18,7 +18,7 @@ from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 
 from components.push.push import push
-from components.runtime.evaluation.computation import batches
+from components.runtime.evaluation.computation import batches, slicing
 from components.runtime.evaluation.configuration.reading import read_config
 from components.runtime.stage.executor import Execution
 from tests.components.train import training_support as support
@@ -87,7 +87,7 @@ def evaluated(case: Case, pushed: Path) -> np.ndarray:
     schema = text_format.Parse((prepared.schema / "schema.pbtxt").read_text(), schema_pb2.Schema())
     files = sorted(str(file) for file in (prepared.examples / "Split-eval").glob("*.gz"))
     models = {"": batches.Model(pushed, config.model_specs[0])}
-    found = batches.read(files, models, batches.Slicer(config, schema))
+    found = batches.read(files, models, slicing.Slicer(config, schema))
     return np.concatenate([batch.predictions[""] for batch in found])
 
 

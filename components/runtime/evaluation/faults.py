@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import tensorflow as tf
 from tensorflow_model_analysis import constants
 
+from components.runtime.data import tfrecord
 from components.runtime.errors import InputError, classify
 from components.runtime.evaluation.computation import fitting
 from components.runtime.evaluation.computation.counts import Counts
+
+_NO_TEXT = re.compile(r'non-UTF8 feature value .* in column "([^"]+)"', re.DOTALL)
 
 
 class PredictsNaN(InputError):
@@ -31,13 +35,24 @@ def nan_fault(counts: Counts) -> str:
     return ""
 
 
-def explained(error: Exception, file: str) -> Exception:
-    """What of the user's an error in TFMA comes from, where that can be told."""
+def explained(error: Exception, file: str, files: list[str]) -> Exception:
+    """What of the user's an error in TFMA comes from, where that can be told.
+
+    Args:
+      error: the one.
+      file: the configuration's.
+      files: that were read, gzip TFRecords.
+    """
     if classify(error) is not None:
         return error
     text = str(error)
     if "Not a valid TFRecord" in text or isinstance(error, tf.errors.DataLossError):
-        return InputError(f"an examples file is damaged: {fitting.reason(error)}; run ingest again")
+        return _damage(files) or InputError(f"an examples file is damaged: {fitting.reason(error)}; run ingest again")
+    if sliced := _NO_TEXT.search(text):
+        return InputError(
+            f"a value of {sliced[1]!r}, by which {file} slices, is no text in UTF-8: mend it in front of ingest, or "
+            "leave out that slice"
+        )
     if "add_input failed on" in text:
         cause = error.__cause__ or error
         # Beam tells the inputs, and not the cause.
@@ -50,3 +65,14 @@ def explained(error: Exception, file: str) -> Exception:
     if isinstance(error, tf.errors.InvalidArgumentError):
         return InputError(f"the model cannot read the examples: {fitting.reason(error)}")
     return error
+
+
+def _damage(files: list[str]) -> InputError | None:
+    """What is wrong with the first file that cannot be read whole: neither TensorFlow nor Beam names it."""
+    try:
+        for file in files:
+            for _ in tfrecord.read(Path(file)):
+                pass
+    except InputError as error:
+        return error
+    return None

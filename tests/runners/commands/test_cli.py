@@ -50,15 +50,12 @@ def test_a_uri_is_no_folder_of_this_machine() -> None:
     assert result.exit_code == 2
     assert "Invalid value for '--out': 's3://rides/out.csv' is a URI; name a place on this machine" in result.output
     commands: list[click.Command] = [cli.cli]
-    for command in commands:
-        if isinstance(command, click.Group):
-            found = (
-                command.get_command(click.Context(command), name)
-                for name in command.list_commands(click.Context(command))
-            )
-            commands += [each for each in found if each]
-        paths = [each.type for each in command.params if isinstance(each.type, click.Path)]
-        assert all(isinstance(path, LocalPath) for path in paths), command.name
+    for each in commands:
+        if isinstance(each, click.Group):
+            found = (each.get_command(click.Context(each), name) for name in each.list_commands(click.Context(each)))
+            commands += [inner for inner in found if inner]
+        paths = [option.type for option in each.params if isinstance(option.type, click.Path)]
+        assert all(isinstance(path, LocalPath) for path in paths), each.name
     assert len(commands) > len(cli.COMMANDS)
 
 

@@ -11,28 +11,24 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-import pyarrow as pa
 import tensorflow as tf
-from tensorflow_metadata.proto.v0 import schema_pb2
 from tensorflow_model_analysis import constants
 from tensorflow_model_analysis.proto import config_pb2
-from tensorflow_model_analysis.slicer import slicer_lib
 
 from components.runtime.data.ahead import in_order
 from components.runtime.errors import InputError
 from components.runtime.evaluation.computation import fitting
-from components.runtime.evaluation.computation.counts import SliceKey, canonical
+from components.runtime.evaluation.computation.counts import SliceKey
 from components.runtime.evaluation.computation.results import candidate_name
+from components.runtime.evaluation.computation.slicing import Slicer
 from components.runtime.evaluation.configuration.names import THE_BASELINE
 from components.runtime.evaluation.configuration.saved_model import SavedModelFacts
-from components.runtime.evaluation.configuration.slices import slice_features
 
 _BATCH_ROWS = 1024
 _BATCH_BYTES = 8 << 20
 _BATCHES = 8
 _WAITING = 4
 _WAITING_BYTES = 32 << 20
-_TYPES = {schema_pb2.BYTES: tf.string, schema_pb2.INT: tf.int64, schema_pb2.FLOAT: tf.float32}
 
 
 @dataclass(frozen=True)
@@ -137,84 +133,69 @@ def runs(spec: config_pb2.ModelSpec, facts: SavedModelFacts) -> bool:
     return spec.label_key in (facts.transformed(spec.preprocessing_function_names) or ())
 
 
-class Slicer:
-    """Finds the slices of examples as TFMA does: by transformed features first, then by raw ones."""
-
-    def __init__(self, config: config_pb2.EvalConfig, schema: schema_pb2.Schema) -> None:
-        """Prepares to parse no more of the examples than the slices need."""
-        self._specs = [slicer_lib.SingleSliceSpec(spec=spec) for spec in config.slicing_specs] or [
-            slicer_lib.SingleSliceSpec()
-        ]
-        self._names = sorted(slice_features(config))
-        # Raw features as TensorFlow parses them: whatever the schema says of their shape, any number of values.
-        self._raw = {
-            feature.name: tf.io.VarLenFeature(_TYPES[feature.type])
-            for feature in schema.feature
-            if feature.name in self._names and feature.type in _TYPES
-        }
-        self._known: dict[tuple[Any, ...], tuple[SliceKey, ...]] = {}
-
-    def __call__(self, examples: tf.Tensor, transformed: list[dict[str, np.ndarray]]) -> dict[SliceKey, np.ndarray]:
-        """Returns the rows of each slice, ascending.
-
-        Args:
-          examples: serialised tf.Examples.
-          transformed: their transformed features [rows, ...], of some of them after the other.
-        """
-        names = [(True, name) for name in self._names if name in transformed[0]]
-        columns = [_coded([features[name] for features in transformed]) for _, name in names]
-        if self._raw:
-            for name, values in tf.io.parse_example(examples, self._raw).items():
-                names.append((False, name))
-                columns.append(_coded_sparse(values, len(examples)))
-        # Rows with the same values are a group, whose slices are found once.
-        group = np.zeros(len(examples), np.int64)
-        for codes, values in columns:
-            group = np.unique(group * len(values) + codes, return_inverse=True)[1]
-        _, first, sizes = np.unique(group, return_index=True, return_counts=True)
-        rows = np.split(np.argsort(group, kind="stable"), np.cumsum(sizes)[:-1])
-        found: dict[SliceKey, list[np.ndarray]] = {}
-        for row, members in zip(first.tolist(), rows, strict=True):
-            of_row = tuple((name, values[codes[row]]) for name, (codes, values) in zip(names, columns, strict=True))
-            for key in self._keys(of_row):
-                found.setdefault(key, []).append(members)
-        return {key: np.sort(np.concatenate(members)) for key, members in found.items()}
-
-    def _keys(self, values: tuple[Any, ...]) -> tuple[SliceKey, ...]:
-        if values not in self._known:
-            dicts: dict[bool, dict[str, np.ndarray]] = {True: {}, False: {}}
-            for (is_transformed, name), value in values:
-                if value is not None:
-                    dicts[is_transformed][name] = np.array(value)
-            found = slicer_lib.get_slices_for_features_dicts([dicts[True]], dicts[False], self._specs)
-            self._known[values] = tuple(sorted({canonical(key) for key in found}, key=str))
-        return self._known[values]
-
-
 def read(files: Iterable[str], models: Mapping[str, Answering], slicer: Slicer) -> Iterator[Answered]:
-    """Yields the examples of gzip TFRecords in their order, some batches at a time of what one machine can hold."""
-    # Two are made at a time, since a signature parses its examples on one core for half of its time. So many wait that
-    # the models have something to do while the metrics of thousands of rows are computed.
+    """Yields the examples of gzip TFRecords in their order, some batches at a time of what one machine can hold.
+
+    Raises:
+      InputError: a model cannot read them, or its labels or predictions have several shapes.
+    """
+    # Two groups are made at a time, since a signature parses its examples on one core for half of its time. So many
+    # wait that the models have something to do while the metrics of thousands of rows are computed.
     threads, files = min(model.threads for model in models.values()), list(files)
     size = _largest_row(files, models.values())
     rows = _rows_of(size)
     # To find the slices of several batches takes little longer than those of one.
-    several = rows * max(1, min(_BATCHES, _BATCH_BYTES // (size * rows)))
-    waiting = max(threads + 1, min(_WAITING, _WAITING_BYTES // (size * several)))
+    several = max(1, min(_BATCHES, _BATCH_BYTES // (size * rows)))
+    waiting = max(threads + 1, min(_WAITING, _WAITING_BYTES // (size * rows * several)))
 
-    def answered(examples: tf.Tensor) -> Answered:
-        batches = [examples[first : first + rows] for first in range(0, len(examples), rows)]
-        results = {name: [answers(name, model, batch) for batch in batches] for name, model in models.items()}
-        # Of the candidate's features alone: a slice must hold the same examples for both models.
-        slices = slicer(examples, [features for _, _, features in results[candidate_name(results)]])
-        labels, predictions = (
-            {name: np.concatenate([result[place] for result in of_batches]) for name, of_batches in results.items()}
-            for place in (0, 1)
-        )
-        return Answered(labels, predictions, slices)
+    def answered(group: list[tf.Tensor]) -> Answered:
+        labels: dict[str, np.ndarray] = {}
+        predictions: dict[str, np.ndarray] = {}
+        features: list[dict[str, np.ndarray]] = []
+        for name, model in models.items():
+            said = []
+            for batch in group:
+                label, prediction, transformed = answers(name, model, batch)
+                said.append((label, prediction))
+                # Of the candidate's features alone: a slice must hold the same examples for both models.
+                if name == candidate_name(models):
+                    features.append({each: transformed[each] for each in slicer.names if each in transformed})
+            labels[name] = joined("labels", [label for label, _ in said])
+            predictions[name] = joined("predictions", [prediction for _, prediction in said])
+        return Answered(labels, predictions, slicer(tf.concat(group, 0), features))
 
     with ThreadPoolExecutor(threads) as pool:
-        yield from in_order(pool, answered, _batched(files, several), waiting)
+        yield from in_order(pool, answered, _grouped(_batched(files, rows), several), waiting)
+
+
+def _grouped(batches: Iterable[tf.Tensor], most: int) -> Iterator[list[tf.Tensor]]:
+    """Some batches at a time, fewer where their examples are large."""
+    group: list[tf.Tensor] = []
+    size = 0
+    for batch in batches:
+        own = int(tf.reduce_sum(tf.strings.length(batch)))
+        if group and (len(group) == most or size + own > _BATCH_BYTES):
+            yield group
+            group, size = [], 0
+        group.append(batch)
+        size += own
+    if group:
+        yield group
+
+
+def joined(what: str, parts: list[np.ndarray]) -> np.ndarray:
+    """What a model says of some examples after the other, each [rows, ...].
+
+    Raises:
+      InputError: they have several shapes.
+    """
+    shapes = sorted({part.shape[1:] for part in parts})
+    if len(shapes) > 1:
+        raise InputError(
+            f"the model's {what} have several shapes, {' and '.join(str(list(shape)) for shape in shapes[:2])} among "
+            "them: metrics need one; pad lists to one length in preprocessing_fn"
+        )
+    return np.concatenate(parts)
 
 
 def answers(name: str, model: Answering, examples: tf.Tensor) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
@@ -270,30 +251,3 @@ def _row_bytes(spec: tf.TensorSpec) -> int:
 
 def _with_column(values: np.ndarray) -> np.ndarray:
     return values[:, np.newaxis] if values.ndim == 1 else values
-
-
-def _coded(parts: list[np.ndarray]) -> tuple[np.ndarray, list[tuple[Any, ...]]]:
-    """A column, parts of [rows, ...]: the number of each row's values, and the values by their number."""
-    if all(part.shape[1:] == (1,) and part.dtype.kind in "ifO" for part in parts):
-        encoded = pa.array(np.concatenate(parts)[:, 0]).dictionary_encode()
-        return encoded.indices.to_numpy(), [(value,) for value in encoded.dictionary.to_pylist()]
-    return _numbered([tuple(row.reshape(-1).tolist()) for part in parts for row in part])
-
-
-def _coded_sparse(values: tf.SparseTensor, rows: int) -> tuple[np.ndarray, list[Any]]:
-    """As `_coded`, for any number of values in a row; None for those without."""
-    places, flat = values.indices.numpy()[:, 0], values.values.numpy()
-    sizes = np.bincount(places, minlength=rows)
-    if sizes.max(initial=0) > 1:
-        parts = np.split(flat, np.cumsum(sizes)[:-1])
-        return _numbered([tuple(part.tolist()) or None for part in parts])
-    codes, known = _coded([flat[:, np.newaxis]])
-    spread = np.full(rows, len(known))
-    spread[places] = codes
-    return spread, [*known, None]
-
-
-def _numbered(values: list[Any]) -> tuple[np.ndarray, list[Any]]:
-    known: dict[Any, int] = {}
-    codes = [known.setdefault(value, len(known)) for value in values]
-    return np.array(codes, np.int64), list(known)

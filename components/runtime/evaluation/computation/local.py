@@ -21,7 +21,7 @@ from tensorflow_model_analysis.proto import config_pb2
 from tensorflow_model_analysis.writers import eval_config_writer
 from tensorflow_model_analysis.writers import metrics_plots_and_validations_writer as writer
 
-from components.runtime.evaluation.computation import batches, combine, resampling, tfma_private
+from components.runtime.evaluation.computation import batches, combine, resampling, slicing, tfma_private
 from components.runtime.evaluation.computation.counts import Counts, SliceKey, rows_with_nan
 from components.runtime.evaluation.computation.on_beam import BASELINE_LOCATION, MODEL_LOCATION
 from components.runtime.evaluation.computation.results import candidate_name
@@ -76,7 +76,7 @@ def analyse(
         computation.combiner.setup()
     sums = _Sums(computations.non_derived_computations, resampling.samples(config))
     counts = Counts(not_a_number=dict.fromkeys(models, 0))
-    for batch in batches.read(files, models, batches.Slicer(config, schema)):
+    for batch in batches.read(files, models, slicing.Slicer(config, schema)):
         counts.add((), {name: rows_with_nan(found) for name, found in batch.predictions.items()}, batch.rows)
         for key, rows in batch.slices.items():
             counts.slices[key] = counts.slices.get(key, 0) + len(rows)
@@ -122,8 +122,10 @@ class _Sums:
         if not self._waiting:
             return
         names = self._waiting[0].labels
-        labels = {name: np.concatenate([batch.labels[name] for batch in self._waiting]) for name in names}
-        predictions = {name: np.concatenate([batch.predictions[name] for batch in self._waiting]) for name in names}
+        labels = {name: batches.joined("labels", [batch.labels[name] for batch in self._waiting]) for name in names}
+        predictions = {
+            name: batches.joined("predictions", [batch.predictions[name] for batch in self._waiting]) for name in names
+        }
         members: dict[SliceKey, list[np.ndarray]] = {}
         first = 0
         for batch in self._waiting:

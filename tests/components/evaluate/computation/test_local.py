@@ -19,7 +19,10 @@ from tensorflow_model_analysis.proto import config_pb2, metrics_for_slice_pb2
 from tensorflow_model_analysis.slicer import slicer_lib
 
 from components.runtime.data import examples as tf_examples
-from components.runtime.evaluation.computation import batches, local, on_beam
+from components.runtime.data import tfrecord
+from components.runtime.errors import InputError
+from components.runtime.evaluation import faults
+from components.runtime.evaluation.computation import batches, local, on_beam, slicing
 from components.runtime.evaluation.configuration import reading
 from components.runtime.evaluation.configuration.saved_model import SavedModelFacts
 from tests.components.evaluate import evaluation_support as support
@@ -260,7 +263,7 @@ def test_rows_of_slices_are_those_that_tfma_finds_row_by_row() -> None:
     ]
     records = tf.constant([tf_examples.encode(row) for row in raw])
     bucket = (np.arange(200) % 4).astype(np.float32)[:, np.newaxis]
-    found = batches.Slicer(config, schema)(records, [{"bucket": bucket, "other": bucket}])
+    found = slicing.Slicer(config, schema)(records, [{"bucket": bucket, "other": bucket}])
     specs = [slicer_lib.SingleSliceSpec(spec=spec) for spec in config.slicing_specs]
     expected: dict[Any, list[int]] = {}
     for number, row in enumerate(raw):
@@ -281,7 +284,7 @@ def test_nan_is_one_slice_of_all_batches() -> None:
         config_pb2.EvalConfig(),
     )
     schema = text_format.Parse('feature { name: "miles" type: FLOAT }', schema_pb2.Schema())
-    slicer = batches.Slicer(config, schema)
+    slicer = slicing.Slicer(config, schema)
     found: dict[Any, int] = {}
     for rows in (4, 6):
         records = tf.constant([tf_examples.encode({"miles": [math.nan, 1.0][row % 2]}) for row in range(rows)])
@@ -293,13 +296,54 @@ def test_nan_is_one_slice_of_all_batches() -> None:
     assert told["(('miles', nan),)"] == told["(('miles', 1.0),)"] == 5
 
 
+def test_examples_are_answered_thousands_at_once_but_never_many_megabytes(tmp_path: Path) -> None:
+    slicer = slicing.Slicer(config_pb2.EvalConfig(), schema_pb2.Schema())
+    for number, records in enumerate(([b"small"] * 9000, [b"small"] * 16 + [b"x" * (1 << 20)] * 24)):
+        file = tmp_path / f"{number}.gz"
+        tfrecord.write(file, records)
+        found = list(batches.read([str(file)], {"": _Bucketed(1)}, slicer))
+        assert [each.rows for each in found] == ([8192, 808] if number == 0 else [40])
+    # Nor two batches of which the first is large.
+    tfrecord.write(tmp_path / "large.gz", [b"small"] * 1000 + [b"x" * (1 << 20)] * 9 + [b"small"] * 1100)
+    found = list(batches.read([str(tmp_path / "large.gz")], {"": _Bucketed(1)}, slicer))
+    assert [each.rows for each in found] == [1024, 1085]
+    assert all(list(each.slices) == [()] for each in found)
+
+
+class _Widening(_Bucketed):
+    """Its labels are padded batch by batch."""
+
+    def __call__(self, examples: tf.Tensor) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
+        labels, predictions, features = super().__call__(examples)
+        return np.repeat(labels, 1 + len(examples) % 2, axis=1), predictions, features
+
+
+def test_labels_of_several_shapes_are_the_inputs_fault(tmp_path: Path) -> None:
+    tfrecord.write(tmp_path / "1.gz", [b"small"] * 1025)
+    slicer = slicing.Slicer(config_pb2.EvalConfig(), schema_pb2.Schema())
+    with pytest.raises(InputError, match=r"the model's labels have several shapes, \[1\] and \[2\] among them"):
+        list(batches.read([str(tmp_path / "1.gz")], {"": _Widening(1)}, slicer))
+
+
+def test_a_slice_that_is_no_text_is_told_without_its_value() -> None:
+    config = text_format.Parse('slicing_specs { feature_keys: "company" }', config_pb2.EvalConfig())
+    schema = text_format.Parse('feature { name: "company" type: BYTES }', schema_pb2.Schema())
+    records = tf.constant([tf_examples.encode({"company": b"\x80cab"})])
+    with pytest.raises(ValueError, match="non-UTF8") as caught:
+        slicing.Slicer(config, schema)(records, [{}])
+    told = faults.explained(caught.value, "evaluation.pbtxt", [])
+    assert isinstance(told, InputError)
+    assert str(told).startswith("a value of 'company', by which evaluation.pbtxt slices, is no text in UTF-8")
+    assert "cab" not in str(told)
+
+
 def test_slices_by_a_transformed_feature_are_the_candidates(tmp_path: Path) -> None:
     text = 'model_specs { name: "candidate" } model_specs { name: "baseline" is_baseline: true } '
     both = text_format.Parse(text + 'slicing_specs { feature_keys: "bucket" }', config_pb2.EvalConfig())
     examples = support.write_split(tmp_path / "examples", "eval", support.trips(4))
     files = [str(path) for path in (examples / "Split-eval").iterdir()]
     models: dict[str, Any] = {"candidate": _Bucketed(1), "baseline": _Bucketed(2)}
-    (batch,) = batches.read(files, models, batches.Slicer(both, schema_pb2.Schema()))
+    (batch,) = batches.read(files, models, slicing.Slicer(both, schema_pb2.Schema()))
     assert {key: rows.tolist() for key, rows in batch.slices.items()} == {(("bucket", 1),): [0, 1, 2, 3]}
     transformed = {name: {"bucket": np.array([number])} for number, name in enumerate(("candidate", "baseline"), 1)}
     element = {constants.FEATURES_KEY: {}, constants.TRANSFORMED_FEATURES_KEY: transformed}
