@@ -85,7 +85,14 @@ def compared(run: Mapping[str, Made], other: Mapping[str, Made]) -> Iterator[tup
 
 def main(arguments: list[str]) -> int:
     """Prints a line for each artifact; returns the exit code."""
+    if len(arguments) != 4:
+        print("usage: python -m tests.same_artifacts ROOT RUN OTHER_ROOT OTHER_RUN", file=sys.stderr)
+        return 2
     root, run, other_root, other = arguments
+    for place, name in ((root, run), (other_root, other)):
+        if not (Path(place) / "runs" / name / run_record.FILE).is_file():
+            print(f"{place}: there is no run {name!r} that has ended; `./millrace runs` names them", file=sys.stderr)
+            return 2
     lines = sorted(compared(made(Path(root), run), made(Path(other_root), other)))
     for artifact, is_same, must in lines:
         print(f"{'same   ' if is_same else 'DIFFERS' if must else 'differs'} {artifact}{'' if must else ', as it may'}")
