@@ -31,17 +31,20 @@ def spans_of(graph: Lineage, model: str) -> str:
 def late_versions(root: Path, run: Run) -> list[str]:
     """What is told of spans that have a newer version now than the last run before this one that read them used.
 
+    Only runs on the same `data` count: the span of a number is another one elsewhere.
+
     Args:
       root: the pipeline root.
       run: that looked at the data.
     """
-    looked = _examples(run)
+    place, looked = _read(run)
     now = newest_versions(looked)
     is_dated = bool(looked.get(DATES))
     reads, waiting = read_versions(looked), set(now)
     found: dict[int, int] = {}
     for earlier in _before(root, run) if now else ():
-        read = read_versions(_examples(earlier))
+        data, metadata = _read(earlier)
+        read = read_versions(metadata) if data == place else {}
         found |= {span: read[span] for span in waiting & read.keys()}
         waiting -= read.keys()
         if not waiting:
@@ -61,7 +64,9 @@ def _before(root: Path, run: Run) -> list[Run]:
     return runs[ids.index(run.id) + 1 :][:_RUNS] if run.id in ids else []
 
 
-def _examples(run: Run) -> Mapping[str, Any]:
-    """The metadata of the examples that a run read."""
-    made = [each.outputs["examples"] for each in run.of_stage("ingest") if "examples" in each.outputs]
-    return made[0].metadata if made else {}
+def _read(run: Run) -> tuple[str, Mapping[str, Any]]:
+    """Where a run's data lies, and the metadata of the examples that it read there."""
+    for each in run.of_stage("ingest"):
+        if "examples" in each.outputs:
+            return str(each.parameters.get("data", "")).rstrip("/"), each.outputs["examples"].metadata
+    return "", {}

@@ -113,6 +113,17 @@ def test_versions_tells_which_spans_made_each_and_which_of_them_are_newer_by_now
     assert document(served, "versions", "taxi")["versions"][0]["spans"] == told[2], rolled
 
 
+def test_spans_of_other_data_are_not_the_same_spans(tmp_path: Path) -> None:
+    served = ServedRoot(tmp_path / "root", tmp_path)
+    for content, place, version in (("a", "/b", 2), ("b", "/a", 1), ("c", "/b/", 2), ("d", "s3://b/a", 3)):
+        served.pushed(content, data=content, place=place, spans={"spans": [1], "span_versions": [version]})
+        assert late_versions(served.root, load_run(served.root, served.runs[-1])) == []
+    served.pushed("e", data="e", place="/a", spans={"spans": [1], "span_versions": [3]})
+    assert late_versions(served.root, load_run(served.root, served.runs[-1])) == [
+        "span 1: this run reads version 3, the last one that read it used 1"
+    ]
+
+
 def test_without_spans_nothing_is_said_of_them(served: ServedRoot) -> None:
     assert {each["spans"] for each in document(served, "versions", "taxi")["versions"]} == {None}
     assert "span" not in called(served, "versions", "taxi").out

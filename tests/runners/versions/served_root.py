@@ -49,7 +49,7 @@ class ServedRoot:
 
     def pushed(
         self, content: str, *, data: str = "august", steps: int = 500, network: str = "wide", features: str = "scaled",
-        spans: Mapping[str, Any] = MappingProxyType({}),
+        spans: Mapping[str, Any] = MappingProxyType({}), place: str = "/data/taxi",
     ) -> str:  # fmt: skip
         """A run that pushes a model; returns the version.
 
@@ -60,6 +60,7 @@ class ServedRoot:
           network: content of its model.py.
           features: content of its preprocessing.py.
           spans: what is told of the data's spans.
+          place: where the data lies.
         """
         number = next(self._count)
         run = f"taxi-20261120-{number:06d}-aaaa"
@@ -72,7 +73,7 @@ class ServedRoot:
         examples = writer.execution(
             run,
             "ingest",
-            parameters={"data": "/data/taxi", "attempt": run},
+            parameters={"data": place, "attempt": run},
             outputs={"examples": {"rows": 9, "content": data, **spans}},
             offset=offset,
         )["outputs"]["examples"]
