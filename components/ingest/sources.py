@@ -15,6 +15,7 @@ from pyarrow import fs
 
 from components.ingest.splits import check_name
 from components.runtime.data import span_patterns, tfrecord
+from components.runtime.data.span_words import SPANS, told
 from components.runtime.data.storage import filesystem as filesystem_of
 from components.runtime.data.storage import listing, reading, shown
 from components.runtime.errors import InputError, StageError
@@ -26,6 +27,7 @@ PARQUET = "parquet"
 AVRO = "avro"
 FORMATS = ("auto", CSV, TFRECORD, PARQUET, AVRO, IMAGES)
 
+_IS_SPAN = span_patterns.regex(span_patterns.IMPLIED).fullmatch
 _MAGIC = {b"PAR1": PARQUET, b"Obj\x01": AVRO}
 _IMAGE = re.compile(
     r".*\.(jpe?g|jpe|jfif|png|gif|bmp|dib|tiff?|webp|hei[cf]|avif|jp2|psd|svg|ico|tga|ppm)", re.IGNORECASE
@@ -202,12 +204,11 @@ def _check_bucket(filesystem: fs.FileSystem, root: str, data: str) -> None:
 
 def _of_spans(folders: Iterable[str]) -> str:
     """How spans are asked for, where some of the folders are such; else empty."""
-    is_span = span_patterns.regex(span_patterns.IMPLIED).fullmatch
-    spans = list(dict.fromkeys(filter(is_span, folders)))
-    if not spans:
+    numbers = {int(found[span_patterns.SPAN]) for found in map(_IS_SPAN, folders) if found}
+    if not numbers:
         return ""
     return (
-        f"; it has the spans {', '.join(spans[:5])}: ask for the newest by --span latest, or for several by --spans 2 "
+        f"; it has {told({SPANS: sorted(numbers)})}: ask for the newest by --span latest, or for several by --spans 2 "
         "(ingest.span and ingest.spans in settings.yaml say the same)"
     )
 
@@ -282,7 +283,9 @@ def by_pattern(files: list[SourceFile], data: str, patterns: Mapping[str, str]) 
         regex = span_patterns.regex(pattern.removeprefix("./"))
         chosen = [file for file in files if regex.fullmatch(file.label)]
         if not chosen:
-            hint = _of_spans(file.label.partition("/")[0] for file in files)
+            # (Who named a span, or had its number filled in, has asked for it.)
+            is_asked = _IS_SPAN(pattern.removeprefix("./").partition("/")[0])
+            hint = "" if is_asked else _of_spans(file.label.partition("/")[0] for file in files)
             raise InputError(f"{data}: no file matches {pattern!r}, the pattern of the split {split!r}{hint}")
         for file in chosen:
             if file.label in result:

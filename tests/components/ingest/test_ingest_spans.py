@@ -65,13 +65,16 @@ def test_one_span_has_other_content_than_the_same_rows_in_another(tmp_path: Path
 
 
 def test_a_folder_of_spans_of_which_none_is_asked_for(tmp_path: Path) -> None:
-    files = {"span-1/a.csv": ROWS, "span-2/a.csv": ROWS}
+    files = {f"span-{number}/a.csv": ROWS for number in (1, 10, 2)}
     result = run_ingest(tmp_path / "out", write_files(tmp_path / "data", files))
     assert result.exit_code == 65
-    assert "it has the spans span-1, span-2: ask for the newest by --span latest, or for several by" in result.error
+    assert "it has spans 1, 2, 10: ask for the newest by --span latest, or for several by" in result.error
     result = run_ingest(tmp_path / "out", tmp_path / "data", patterns={"all": "*.csv"})
     assert result.exit_code == 65
-    assert "no file matches '*.csv', the pattern of the split 'all'; it has the spans span-1, span-2" in result.error
+    assert "no file matches '*.csv', the pattern of the split 'all'; it has spans 1, 2, 10: ask" in result.error
+    result = run_ingest(tmp_path / "out", tmp_path / "data", patterns={"all": "span-{SPAN}/dev/*"})
+    assert result.exit_code == 65
+    assert result.error.endswith("no file matches 'span-10/dev/*', the pattern of the split 'all'")
 
 
 def test_patterns_are_those_of_a_span(tmp_path: Path) -> None:
