@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from components.runtime.data.span_choice import LATEST, Asked, is_range
 from components.runtime.errors import InputError
+from runners.settings import plain_values
 from runners.settings.folders import SETTINGS_FILE, shown
 from runners.settings.kubernetes_values import pipeline_name
 from runners.settings.model import Settings
@@ -110,11 +111,12 @@ def on_spans(
       warm_start: whether it starts from the model in service; as the settings say where None.
 
     Raises:
-      InputError: the data is in no spans, the text names none, or both a range and a count are given.
+      InputError: the data is in no spans, the text names none, the count is none or too large, or both a range and a count are given.
     """
     changed: dict[str, Any] = {}
     if spans is not None and spans < 1:
         raise InputError(f"spans is {spans}: say how many of the newest are read, 1 or more")
+    plain_values.refuse(spans, "spans", free="spans")
     if span is not None:
         Asked(span).check()
     if spans and span and is_range(span):

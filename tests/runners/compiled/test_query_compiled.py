@@ -81,6 +81,8 @@ def test_a_range_and_a_count_replace_each_other(tmp_path: Path) -> None:
         on_spans(counted, 3, span="1-2")
     with pytest.raises(InputError, match="spans is 0: say how many of the newest are read, 1 or more"):
         on_spans(counted, 0)
+    with pytest.raises(InputError, match=r"^spans: 12345678901234567 would lose digits .*; write a smaller one$"):
+        on_spans(counted, 12345678901234567)
     for span, why in (("foo", "give a number"), ("9-1", "backwards; give 1-9"), ("2026-02-30", "there is no such day")):
         with pytest.raises(InputError, match=f"span is '?{span}'?: .*{why}"):
             on_spans(counted, span=span)
