@@ -113,7 +113,8 @@ def ingest(
     found = ImageIngestion.find(data, split_patterns, images, found_spans) if is_images else None
     listed = find_files(found_spans) if found_spans and not found else None
     sources = found.sources() if found else listed or find(data, split_patterns)
-    kind = IMAGES if found else format_of(sources.files, format)
+    held_by = "one window of spans" if found_spans and len(found_spans.spans) > 1 else "a folder"
+    kind = IMAGES if found else format_of(sources.files, format, place=held_by)
     told_spans = told_with_gaps(found_spans.metadata) if found_spans else ""
     samples = {name: Reservoir(name, sample_rows, sample_page.keep) for name in names}
     options = CsvOptions.parse(

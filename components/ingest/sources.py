@@ -169,7 +169,7 @@ def find(data: str, patterns: Mapping[str, Any], *, whole_tree: bool = False) ->
     files = []
     for entry in entries:
         label = entry.path[len(root) :].lstrip("/")
-        if entry.type != fs.FileType.Directory and not any(part[0] in hidden for part in label.split("/")):
+        if _is_file(entry) and not any(part[0] in hidden for part in label.split("/")):
             if entry.type == fs.FileType.Unknown:
                 raise InputError(f"{data.rstrip('/')}/{label}: not a regular file: move it away")
             name = f"{data.rstrip('/')}/{label}"
@@ -180,8 +180,16 @@ def find(data: str, patterns: Mapping[str, Any], *, whole_tree: bool = False) ->
         folders = _folders(filesystem, root)
         hint = f"; it has the folders {', '.join(folders[:5])}: name files in them in split_patterns" if folders else ""
         hint = _of_spans(folders) or hint
-        raise NoFiles(f"{data}: no files in this folder but those whose names begin with '.' or '_'{hint}")
+        if not entries and not folders:
+            raise NoFiles(f"{data}: this folder is empty: put the data's files there")
+        names = " or ".join(f"'{each}'" for each in hidden)
+        passed = f" but those whose names begin with {names}" if any(map(_is_file, entries)) else ""
+        raise NoFiles(f"{data}: no files in this folder{passed}{hint}")
     return Sources(files, data.rstrip("/"))
+
+
+def _is_file(entry: fs.FileInfo) -> bool:
+    return bool(entry.type != fs.FileType.Directory)
 
 
 def _folders(filesystem: fs.FileSystem, root: str) -> list[str]:
@@ -227,8 +235,13 @@ def check_patterns(patterns: Mapping[str, Any]) -> None:
             )
 
 
-def format_of(files: list[SourceFile], format: str) -> str:
+def format_of(files: list[SourceFile], format: str, *, place: str) -> str:
     """The one format of all files: as asked for, or by their names and first bytes.
+
+    Args:
+      files: at least one.
+      format: that is asked for.
+      place: what holds them, for messages.
 
     Raises:
       InputError: an unknown format, a file of another kind, or files of both formats.
@@ -248,7 +261,7 @@ def format_of(files: list[SourceFile], format: str) -> str:
         formats.setdefault(found, file)
     if len(formats) > 1:
         names = " and ".join(f"{file.name} ({format})" for format, file in sorted(formats.items()))
-        raise InputError(f"files of two formats: {names}: keep one format in a folder")
+        raise InputError(f"files of two formats: {names}: keep one format in {place}")
     return next(iter(formats))
 
 

@@ -135,12 +135,16 @@ def choose(data: str, patterns: Mapping[str, str], asked: Asked) -> Chosen:
     first = next(iter(whole.values()))
     place, is_dated = shown(_static(first)), DATE[0] in span_patterns.names(first)
     parts = {split: _parts(root, folder, pattern) for split, pattern in splits.items()}
+    if is_implied:
+        _check_folder(filesystem, root, shown(data), asked)
     found = {split: _places(filesystem, each, shown(data)) for split, each in parts.items()}
     there: dict[int, set[int | None]] = {}
     for number, version in {key for each in found.values() for key in each}:
         there.setdefault(number, set()).add(version)
     if not there and is_implied:
-        raise InputError(f"{shown(data)}: holds no folders span-1, span-2 and so on; name theirs, or take spans out")
+        raise InputError(
+            f"{shown(data)}: holds no folders span-1, span-2 and so on; name the folder that does, {_left_out(asked)}"
+        )
     if not there:
         wanted = "a date in the place of {YYYY}, {MM} and {DD}" if is_dated else "a number in the place of {SPAN}"
         raise InputError(f"{shown(first).rstrip('/')}: nothing there has {wanted}")
@@ -184,6 +188,24 @@ def _check(whole: Mapping[str, str]) -> None:
                 f"split_patterns: that of the split {split!r} lacks {{{lacking[0]}}}, which others have; all splits "
                 "are of the same span and version"
             )
+
+
+def _check_folder(filesystem: fs.FileSystem, root: str, data: str, asked: Asked) -> None:
+    """Refuses a file in the place of a folder of spans."""
+    with reading(data):
+        info = filesystem.get_file_info(_static(root))
+    if info.type == fs.FileType.File:
+        raise InputError(
+            f"{data}: a file, and spans are folders; name the folder that holds span-1, span-2 and so on, "
+            f"{_left_out(asked)}"
+        )
+
+
+def _left_out(asked: Asked) -> str:
+    """How nothing is asked for, where what is asked for cannot be there."""
+    names = [name for name, value in (("span", asked.span), ("spans", asked.count)) if value]
+    options, keys = (" and ".join(f"{before}{name}" for name in names) for before in ("--", "ingest."))
+    return f"or leave {options} out (or {keys} in settings.yaml)"
 
 
 def _static(path: str) -> str:

@@ -67,7 +67,8 @@ def test_no_data(tmp_path: Path, data: str, text: str) -> None:
 @pytest.mark.parametrize(
     ("files", "texts"),
     [
-        ({}, ["/data: no files in this folder"]),
+        ({}, ["/data: this folder is empty: put the data's files there"]),
+        ({"in/a.csv": ROWS}, ["/data: no files in this folder; it has the folders in: name files in them"]),
         ({"_SUCCESS": b"", ".x.csv": ROWS}, ["/data: no files in this folder", "begin with '.' or '_'"]),
         ({"train/a.csv": ROWS}, ["it has the folders train: name files in them in split_patterns"]),
         ({"a.csv": b""}, ["/data/a.csv: an empty file"]),

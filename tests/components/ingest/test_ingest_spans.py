@@ -91,7 +91,17 @@ def test_patterns_are_those_of_a_span(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("files", "spans", "error"),
     [
-        ({"rides.csv": ROWS}, 2, "holds no folders span-1, span-2 and so on; name theirs, or take spans out"),
+        (
+            {"rides.csv": ROWS},
+            2,
+            "holds no folders span-1, span-2 and so on; name the folder that does, or leave --spans out (or "
+            "ingest.spans in settings.yaml)",
+        ),
+        (
+            {"span-1/a.csv": ROWS, "span-2/a.parquet": b"PAR1"},
+            2,
+            "span-2/a.parquet (parquet): keep one format in one window of spans",
+        ),
         ({"span-1/a.csv": ROWS, "span-01/a.csv": ROWS}, 2, "are both span 1; remove one of them"),
         ({"span-1/a.csv": ROWS, "span-2/_hidden": ROWS}, 2, "span-2: no files in this folder"),
         ({"span-1/a.csv": ROWS}, -1, "spans is -1: say how many of the newest are read"),
@@ -101,6 +111,20 @@ def test_what_is_no_folder_of_spans(tmp_path: Path, files: dict[str, bytes], spa
     result = run_ingest(tmp_path / "out", write_files(tmp_path / "data", files), spans=spans)
     assert result.exit_code == 65
     assert error in result.error
+
+
+def test_what_is_said_of_a_folder_or_a_file_is_so(tmp_path: Path, data: Path) -> None:
+    (data / "span-14").mkdir()
+    result = run_ingest(tmp_path / "empty", data, spans=1)
+    assert result.error == f"{data}/span-14: this folder is empty: put the data's files there"
+    result = run_ingest(tmp_path / "no-spans", data / "span-12", span="1")
+    assert result.error.endswith("name the folder that does, or leave --span out (or ingest.span in settings.yaml)")
+    result = run_ingest(tmp_path / "a-file", data / "span-12" / "rides.csv", span="latest", spans=1)
+    assert result.exit_code == 65
+    assert result.error == (
+        f"{data}/span-12/rides.csv: a file, and spans are folders; name the folder that holds span-1, span-2 and so "
+        "on, or leave --span and --spans out (or ingest.span and ingest.spans in settings.yaml)"
+    )
 
 
 @pytest.fixture

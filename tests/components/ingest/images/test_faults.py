@@ -168,7 +168,7 @@ def test_images_with_another_format(tmp_path: Path) -> None:
 
 def test_no_images(tmp_path: Path) -> None:
     fails(tmp_path, {"a/readme.md": b"x"}, "/data: no images among its 1 files", format="images")
-    fails(tmp_path / "2", {}, "/data: no files in this folder", format="images")
+    fails(tmp_path / "2", {}, "/data: this folder is empty: put", format="images")
     data = write_files(tmp_path / "3", {"a.jpg": jpeg()})
     result = run_ingest(tmp_path / "out", data / "a.jpg", format="images")
     assert "a.jpg: a file, and images lie in a folder" in result.error
