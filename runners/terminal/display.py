@@ -218,7 +218,11 @@ def make_display(console: Console, *, errors: bool = False) -> LineDisplay | Liv
 
 def _title(run: Mapping[str, Any]) -> list[str]:
     """The run's name, or what stands in its place, and whose artifacts it goes on from."""
-    earlier = run.get("selection", {}).get("earlier", "")
+    selection = run.get("selection", {})
+    only = set(selection.get("only", ()))
+    # (What the first task alone is asked to do goes on from nothing.)
+    is_used = any(set(task["after"]) - only for task in run["tasks"] if task["name"] in only)
+    earlier = selection.get("earlier", "") if is_used else ""
     return [run.get("title") or f"run {run['id']}", *([f"on the artifacts of {earlier}"] if earlier else [])]
 
 

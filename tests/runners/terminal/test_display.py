@@ -185,7 +185,8 @@ def lines_of(run: dict[str, Any], **options: Any) -> str:
 
 
 def test_a_pipe_and_a_terminal_that_cannot_draw_get_whole_lines() -> None:
-    run = a_run(train="running", push="waiting") | {"selection": {"earlier": "taxi-1"}}
+    run = a_run(train="running", push="waiting") | {"selection": {"only": ["push"], "earlier": "taxi-1"}}
+    task(run, "push")["after"] = ["train"]
     task(run, "ingest")["facts"] = LONG
     task(run, "validate").update(alert="warning", facts="2 errors let through")
     piped = lines_of(run)
@@ -201,6 +202,13 @@ def test_a_pipe_and_a_terminal_that_cannot_draw_get_whole_lines() -> None:
     assert lines_of(run, **dumb) == piped
     coloured = lines_of(run, force_terminal=True, _environ={"TERM": "dumb"}, color_system=None)
     assert coloured == piped
+
+
+@pytest.mark.parametrize(("only", "is_used"), [(["ingest"], False), (["ingest", "push"], False), (["push"], True)])
+def test_only_a_run_whose_artifacts_are_used_is_named(only: list[str], is_used: bool) -> None:
+    run = a_run() | {"selection": {"only": only, "earlier": "taxi-1"}}
+    task(run, "ingest")["after"], task(run, "push")["after"] = [], ["ingest"]
+    assert ("on the artifacts of taxi-1" in lines_of(run)) is is_used
 
 
 def test_no_color_is_obeyed() -> None:
