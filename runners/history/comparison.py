@@ -154,7 +154,7 @@ def parameter_values(run: Run) -> dict[str, Any]:
     """Those of the pipeline, then those of each task; what an exit task is told of the run's end is none of them."""
     found = dict(run.parameters)
     for task, execution in run.executions.items():
-        for name, value in execution.parameters.items():
+        for name, value in execution.said.items():
             if execution.stage == "notify" and name == final_status.INPUT:
                 continue
             if name not in run.parameters or run.parameters[name] != value:

@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from components.runtime.module_file import distillation, workers
 from components.runtime.records import execution_record
 from components.runtime.stage.artifacts import local_path
 from components.runtime.text.redaction import redact
@@ -52,6 +53,20 @@ class Execution:
     seconds: float | None
     image: str
     original_parameters: dict[str, Any] = field(repr=False, compare=False)
+
+    @property
+    def said(self) -> dict[str, Any]:
+        """Its parameters as people name them: what the settings hand on in custom_config stands by itself."""
+        found = dict(self.parameters)
+        config = found.get("custom_config")
+        if self.stage not in workers.VARIABLES or not isinstance(config, Mapping):
+            return found
+        own = {key: mapping(config, key) for key in (workers.KEY, distillation.KEY) if key in config}
+        found["custom_config"] = {key: value for key, value in config.items() if key not in own}
+        found |= own.get(workers.KEY, {})
+        if distil := own.get(distillation.KEY):
+            found |= {"distil": {key: value for key, value in distil.items() if key != "warm_start"}}
+        return found
 
     def scrub(self, document: str) -> str:
         """What the stage wrote, without the secrets among its parameters."""

@@ -111,7 +111,8 @@ def on_spans(
       warm_start: whether it starts from the model in service; as the settings say where None.
 
     Raises:
-      InputError: the data is in no spans, the text names none, the count is none or too large, or both a range and a count are given.
+      InputError: the data is in no spans, the text names none, the count is none or too large, or both a range and
+        a count are given.
     """
     changed: dict[str, Any] = {}
     if spans is not None and spans < 1:

@@ -284,7 +284,7 @@ def _parameters(run: Run) -> Iterator[Html]:
     rows = [
         [task, name, _value(value)]
         for task, execution in run.executions.items()
-        for name, value in execution.parameters.items()
+        for name, value in execution.said.items()
     ]
     if rows:
         inner = table(["task", "parameter", "value"], rows)

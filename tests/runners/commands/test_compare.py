@@ -56,6 +56,25 @@ def test_parameters_of_tasks_that_have_not_finished_do_not_differ(root: Path) ->
     assert "of unfinished tasks" not in compare(root, FIRST, SECOND).output
 
 
+def test_settings_are_shown_as_people_wrote_them(tmp_path: Path) -> None:
+    writer = RootWriter(tmp_path)
+    distil = {"temperature": 2.0, "alpha": 0.9, "warm_start": True}
+    for run, own in ((FIRST, {}), (SECOND, {"execution": {"workers": 2}, "distil": distil})):
+        parameters = {"train_steps": 9, "custom_config": {"epochs": 3, **own}}
+        writer.execution(run, "train", parameters=parameters, outputs={"model": {"steps": 9}})
+        writer.run(run)
+    rows = {
+        row.name: (row.left, row.right)
+        for row in compare_runs(*(load_run(tmp_path, r) for r in (FIRST, SECOND))).parameters
+    }
+    assert rows["train.custom_config"] == ('{"epochs": 3}', '{"epochs": 3}')
+    assert rows["train.workers"] == (None, "2")
+    assert rows["train.distil"] == (None, '{"temperature": 2.0, "alpha": 0.9}')
+    page = Path(CliRunner().invoke(cli, ["--root", str(tmp_path), "report", SECOND]).output.split()[-1]).read_text()
+    assert "execution" not in re.sub(r"<script.*?</script>|<style.*?</style>", "", page, flags=re.DOTALL)
+    assert "<td>workers</td>" in page
+
+
 def test_the_rate_of_the_steps_is_told_by_its_own_clock() -> None:
     assert MetricRow("train.examples_per_second_of_steps", 1.0, 2.0).is_of_work
 
