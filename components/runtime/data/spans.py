@@ -11,7 +11,7 @@ from typing import Any
 from pyarrow import fs
 
 from components.runtime.data import span_patterns
-from components.runtime.data.span_choice import MOST_DIGITS, Asked, is_range
+from components.runtime.data.span_choice import LATEST, MOST_DIGITS, Asked, is_range
 from components.runtime.data.span_patterns import DATE, IMPLIED, VERSION
 from components.runtime.data.span_words import DATES, GAPS, SPANS, THERE, VERSIONS, WANTED, name
 from components.runtime.data.storage import filesystem as filesystem_of
@@ -203,8 +203,11 @@ def _check_folder(filesystem: fs.FileSystem, root: str, data: str, asked: Asked)
 
 def _left_out(asked: Asked) -> str:
     """How nothing is asked for, where what is asked for cannot be there."""
-    names = [name for name, value in (("span", asked.span), ("spans", asked.count)) if value]
-    options, keys = (" and ".join(f"{before}{name}" for name in names) for before in ("--", "ingest."))
+    # (A pipeline hands on both, `latest` and 1 where only the other one, or none, was said.)
+    is_named, is_window = asked.span.strip() not in ("", LATEST), asked.count > 1
+    names = ["span"] * (is_named or not is_window) + ["spans"] * (is_window or not is_named)
+    joint = " and " if is_named else " or "
+    options, keys = (joint.join(f"{before}{name}" for name in names) for before in ("--", "ingest."))
     return f"or leave {options} out (or {keys} in settings.yaml)"
 
 

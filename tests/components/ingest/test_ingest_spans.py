@@ -117,13 +117,13 @@ def test_what_is_said_of_a_folder_or_a_file_is_so(tmp_path: Path, data: Path) ->
     (data / "span-14").mkdir()
     result = run_ingest(tmp_path / "empty", data, spans=1)
     assert result.error == f"{data}/span-14: this folder is empty: put the data's files there"
-    result = run_ingest(tmp_path / "no-spans", data / "span-12", span="1")
+    result = run_ingest(tmp_path / "no-spans", data / "span-12", span="1", spans=1)
     assert result.error.endswith("name the folder that does, or leave --span out (or ingest.span in settings.yaml)")
     result = run_ingest(tmp_path / "a-file", data / "span-12" / "rides.csv", span="latest", spans=1)
     assert result.exit_code == 65
     assert result.error == (
         f"{data}/span-12/rides.csv: a file, and spans are folders; name the folder that holds span-1, span-2 and so "
-        "on, or leave --span and --spans out (or ingest.span and ingest.spans in settings.yaml)"
+        "on, or leave --span or --spans out (or ingest.span or ingest.spans in settings.yaml)"
     )
 
 
