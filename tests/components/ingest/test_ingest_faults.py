@@ -21,6 +21,7 @@ from tests.image_files import png
 from tests.support import ROOT, StageResult, executor_input, run_stage
 
 RECORDS = [examples.encode({"number": number}) for number in range(30)]
+BEHIND = "text follows a closing quote in this row: close the quote left open, or double those within a cell"
 RAGGED = ROWS + b'30,"line\nbreak"\n'
 
 
@@ -98,6 +99,21 @@ def test_no_data(tmp_path: Path, data: str, text: str) -> None:
         ({"a.csv": ROWS + b'30,"x'}, ["line 32: a quote in this row is never closed"]),
         ({"a.csv": ROWS + b'30,"'}, ["line 32: a quote in this row is never closed"]),
         ({"a.csv": ROWS + b'30,"""'}, ["line 32: a quote in this row is never closed"]),
+        ({"a.csv": b'a,"b'}, ["/data/a.csv: line 1: a quote in this row is never closed"]),
+        ({"a.csv": ROWS + b'"'}, ["line 32: a row of 1 cell, the header has 2: a quote in this row is never closed"]),
+        ({"a.csv": ROWS + b'"\n'}, ["line 32: a row of 1 cell, the header has 2: a quote in this row is never closed"]),
+        (
+            {"a.csv": ROWS + b'30,"open\n31,x\n32,"y"\n33,z\n'},
+            [f"/data/a.csv: line 32 (to line 34): {BEHIND}"],
+        ),
+        ({"a.csv": ROWS + b'30,"z"z'}, [f"/data/a.csv: line 32: {BEHIND}"]),
+        ({"a.csv": ROWS + b'30,""z\n'}, [f"/data/a.csv: line 32: {BEHIND}"]),
+        ({"a.csv": RAGGED + b'1\n2,"z"z\n'}, ["line 34: a row of 1 cell, the header has 2: add the missing cells"]),
+        ({"a.csv": b'"number"s,text\n1,one\n'}, [f"/data/a.csv: line 1: {BEHIND}"]),
+        ({"a.csv": b'\n\nnumber,"text\n1,one\n2,"two"\n'}, [f"/data/a.csv: line 3: {BEHIND}"]),
+        ({"a.csv": b'"a";"b"\n"1";"2"\n'}, ["/data/a.csv: one column", 'did you mean delimiter: ";"?']),
+        ({"a.csv.gz": gzip.compress(ROWS + b'30,"z"z\n')}, [f"/data/a.csv.gz: line 32: {BEHIND}"]),
+        ({"a.csv": ROWS, "b.csv": ROWS + b'30,"z"z\n'}, [f"/data/b.csv: line 32: {BEHIND}"]),
         ({"a.csv": RAGGED + b"1,\xe9t\xe9\n"}, ["/data/a.csv: line 34: the byte 0xe9 is not UTF-8"]),
         ({"a.csv": b"na\xefve,b\n1,2\n"}, ["line 1: the byte 0xef is not UTF-8"]),
         ({"a.csv": ROWS.decode().encode("utf-16")}, ["/data/a.csv: line 1: the file is in UTF-16"]),
@@ -144,6 +160,7 @@ def test_a_fault_far_behind_the_first_rows(tmp_path: Path) -> None:
     rows = b"number,text\n" + b"".join(b"%d,word %d\n" % (row, row) for row in range(200_000))
     fails(tmp_path, {"a.csv": rows + b"1\n"}, "/data/a.csv: line 200002: a row of 1 cell")
     fails(tmp_path, {"a.csv": rows + b"1,\xff\n"}, "/data/a.csv: line 200002: the byte 0xff")
+    fails(tmp_path, {"a.csv": rows + b'1,"z"z\n'}, f"/data/a.csv: line 200002: {BEHIND}")
 
 
 def test_a_quote_that_is_never_closed_does_not_fill_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

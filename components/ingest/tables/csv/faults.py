@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import csv
-from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import NoReturn
 
 from components.ingest.sources import SourceFile
-from components.ingest.tables.csv.header import NEVER_CLOSED, Header, cells, delimiter_hint
+from components.ingest.tables.csv import quotes
+from components.ingest.tables.csv.header import Header, cells, delimiter_hint
 from components.ingest.tables.csv.options import CsvOptions, written
-from components.ingest.tables.csv.text import ends_in_quotes, kept, lines, open_text
+from components.ingest.tables.csv.text import kept, lines, open_text
 from components.runtime.errors import InputError
 
 _ROWS_LOOKED_THROUGH = 200_000
@@ -28,20 +28,17 @@ def explain(file: SourceFile, options: CsvOptions, header: Header, otherwise: st
     width = len(header.names)
     text: list[str] = []
     for first, last, record in _records(file, options, header, text):
+        fault = quotes.fault(text, options.delimiter)
+        if fault == quotes.TEXT_BEHIND:
+            end = f" (to line {last})" if last > first else ""
+            raise InputError(f"{file.name}: line {first}{end}: {fault}")
+        if fault and len(record) == width:
+            raise InputError(f"{file.name}: line {first}: {fault}")
         if len(record) != width:
             what = "the header has" if options.header else "column_names has"
-            if first == last and ends_in_quotes(text, options.delimiter):
-                mend = f": {NEVER_CLOSED}"
-            else:
-                mend = _mend(first, last, record, header, options)
+            mend = f": {fault}" if fault and first == last else _mend(first, last, record, header, options)
             raise InputError(f"{file.name}: line {first}: a row of {cells(len(record))}, {what} {width}{mend}")
     raise InputError(f"{file.name}: not CSV: {otherwise}")
-
-
-def explain_open_quote(file: SourceFile, options: CsvOptions) -> NoReturn:
-    """Raises an InputError that names the line at which the last record begins."""
-    first, _, _ = deque(_records(file, options), maxlen=1).pop()
-    raise InputError(f"{file.name}: line {first}: {NEVER_CLOSED}")
 
 
 def lines_of(file: SourceFile, options: CsvOptions, header: Header, rows: Iterable[int]) -> dict[int, int]:
@@ -58,11 +55,11 @@ def lines_of(file: SourceFile, options: CsvOptions, header: Header, rows: Iterab
 
 
 def _records(
-    file: SourceFile, options: CsvOptions, header: Header | None = None, of_record: list[str] | None = None
+    file: SourceFile, options: CsvOptions, header: Header, of_record: list[str] | None = None
 ) -> Iterator[tuple[int, int, list[str]]]:
     """Every record, that of the header too, with the numbers of its first and last line; `of_record` has its lines."""
     of_record = [] if of_record is None else of_record
-    skipped = header.lines_before if header else 0
+    skipped = header.lines_before
     with open_text(file, options.encoding) as stream:
         text = lines(stream, file.name)
         for _ in range(skipped):

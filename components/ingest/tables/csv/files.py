@@ -17,6 +17,7 @@ from components.ingest.tables.csv import faults
 from components.ingest.tables.csv.arrow_reader import read_batches
 from components.ingest.tables.csv.header import Header
 from components.ingest.tables.csv.options import CsvOptions
+from components.ingest.tables.csv.quotes import NEVER_CLOSED, CheckedQuotes
 from components.ingest.tables.csv.text import open_text
 from components.ingest.tables.csv.text_causes import TextCause, TextCauses, TextEvidence
 from components.runtime.errors import InputError
@@ -170,7 +171,7 @@ class CsvTable:
         while True:
             try:
                 rows = 0
-                for batch in self._text_batches(file, block):
+                for batch in self._text_batches(file, block, checked=True):
                     for name in self.names:
                         cells, before = batch.column(name), self.kinds[name]
                         self.kinds[name] = columns.infer(self._plain(name, cells), before, self.options.decimal)
@@ -193,13 +194,14 @@ class CsvTable:
             return cells
         return columns.without_zero_decimals(cells, self.options.decimal)
 
-    def _text_batches(self, file: SourceFile, block: int) -> Iterator[pa.RecordBatch]:
+    def _text_batches(self, file: SourceFile, block: int, *, checked: bool = False) -> Iterator[pa.RecordBatch]:
+        """The rows as text; `checked` where nobody has looked at the file's quotes before."""
         options, header = self.options, self._headers[file.path]
         with open_text(file, options.encoding) as stream:
-            last = None
+            quotes = CheckedQuotes(stream, options.delimiter) if checked else None
             try:
                 batches = read_batches(
-                    stream,
+                    quotes or stream,
                     read_options=arrow_csv.ReadOptions(
                         block_size=block,
                         skip_rows=header.lines_before,
@@ -214,26 +216,14 @@ class CsvTable:
                 )
                 for batch in batches:
                     if batch.num_rows:
-                        last = batch
                         yield batch
             except pa.ArrowInvalid as error:
                 if any(text in str(error) for text in _TOO_SMALL):
                     raise _BlockTooSmall(f"{file.name}: has changed while it was read: run again") from None
                 faults.explain(file, options, header, str(error))
-            if last is not None and _quote_open(stream.tail, last, options):
-                faults.explain_open_quote(file, options)
+            if quotes and quotes.open:
+                faults.explain(file, options, header, NEVER_CLOSED)
 
 
 class _BlockTooSmall(InputError):
     """A record does not fit into a block; in the second pass, where it did in the first."""
-
-
-def _quote_open(tail: bytes, last: pa.RecordBatch, options: CsvOptions) -> bool:
-    """Whether the last cell's quote is never closed, which Arrow lets pass: then the file ends with quote and cell."""
-    value = last.column(last.num_columns - 1)[-1].as_py()
-    for text in ["", *options.null_values] if value is None else [value]:
-        cell = text.encode().replace(b'"', b'""')
-        before = tail[: -len(cell) - 1]
-        if tail.endswith(b'"' + cell) and (not before or before.endswith((options.delimiter.encode(), b"\n", b"\r"))):
-            return True
-    return False

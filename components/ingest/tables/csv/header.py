@@ -14,8 +14,9 @@ import pyarrow as pa
 from components.ingest.column_names import check_names
 from components.ingest.sources import SourceFile
 from components.ingest.tables import columns
+from components.ingest.tables.csv import quotes
 from components.ingest.tables.csv.options import CsvOptions, written
-from components.ingest.tables.csv.text import ends_in_quotes, kept, lines, open_text
+from components.ingest.tables.csv.text import kept, lines, open_text
 from components.runtime.errors import InputError
 
 _DELIMITERS = (",", ";", "\t", "|")
@@ -23,9 +24,6 @@ _LOOKED_AT_LINES = 100
 _SHOWN_NAMES = 5
 _EXCEL_MARK = re.compile(r'("?)sep=(.)\1\r?\n?', re.IGNORECASE)
 """The first line by which Excel tells itself the delimiter."""
-
-
-NEVER_CLOSED = "a quote in this row is never closed: close it or double it"
 
 
 @dataclass(frozen=True)
@@ -65,8 +63,11 @@ class Header:
             record = _record(reader, file)
             some = list(itertools.islice(text, _LOOKED_AT_LINES)) if options.header else []
             has_rows = not options.header or any(line.strip("\r\n") for line in itertools.chain(some, text))
-        if (not has_rows or not options.header) and ends_in_quotes(header_lines, options.delimiter):
-            raise InputError(f"{file.name}: line {before + 1}: {NEVER_CLOSED}")
+        blank = sum(1 for _ in itertools.takewhile(lambda line: not line.strip("\r\n"), header_lines))
+        fault = quotes.fault(header_lines, options.delimiter)
+        misquoted = f"{file.name}: line {before + blank + 1}: {fault}"
+        if fault == quotes.NEVER_CLOSED:
+            raise InputError(misquoted)
         names = record if options.header else list(options.column_names)
         if not options.header and len(record) != len(names):
             raise InputError(
@@ -84,6 +85,9 @@ class Header:
         elif options.header:
             _check_delimiter(names, header_lines, some, file, options)
             _check(names, some, file, options, before + 1)
+        # After the rest: text follows most closing quotes where the delimiter is another one.
+        if fault:
+            raise InputError(misquoted)
         return cls(names, has_rows, before)
 
 

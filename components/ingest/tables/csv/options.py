@@ -10,6 +10,7 @@ from typing import Any, Self
 from components.runtime.errors import InputError
 
 UTF8 = "utf-8"
+UTF8_MARK = codecs.BOM_UTF8
 
 _DELIMITER_NAMES = {"tab": "\t", "\\t": "\t", "blank": " "}
 _NO_DELIMITERS = '"\r\n\0'

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import codecs
-import csv
 import gzip
 import io
 import re
 import zlib
-from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from components.ingest.sources import SourceFile
-from components.ingest.tables.csv.options import UTF8
+from components.ingest.tables.csv.options import UTF8, UTF8_MARK
 from components.runtime.errors import InputError
 
 _BUFFER_BYTES = 1 << 20
 _LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
-_UTF8_MARK = "\ufeff"
 _LOOKED_AT_BYTES = 32
 _OTHER_FORMATS = {
     b"PAR1": "Parquet, and not CSV: name it as what it is, or set format",
@@ -35,13 +32,13 @@ _MARKS = (
     (codecs.BOM_UTF32_BE, "utf-32-be"),
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
-    (codecs.BOM_UTF8, UTF8),
+    (UTF8_MARK, UTF8),
 )
 _HEADER_BYTES = 8
 
 
 class TextStream(io.RawIOBase):
-    """The text of a file in UTF-8; remembers the last bytes, in which an open quote shows."""
+    """The text of a file in UTF-8."""
 
     def __init__(self, source: Any, name: str, encoding: str) -> None:
         """Takes a stream at its beginning.
@@ -58,7 +55,6 @@ class TextStream(io.RawIOBase):
         self._decoded = bytearray()
         self._lines = 0
         self._ended = False
-        self._chunks: tuple[bytes, ...] = ()
         _check_beginning(self._beginning, name, encoding)
 
     def readable(self) -> bool:
@@ -71,21 +67,13 @@ class TextStream(io.RawIOBase):
         Raises:
           InputError: the bytes are not of the encoding. Not where that is UTF-8, which the readers hold them to.
         """
-        data = self._raw(size) if self._decoder is None else self._transcoded(size)
-        if data:
-            self._chunks = (*self._chunks[-2:], data)
-        return data
+        return self._raw(size) if self._decoder is None else self._transcoded(size)
 
     def readinto(self, buffer: Any, /) -> int:
         """Reads into a buffer; returns how many bytes."""
         data = self.read(len(buffer))
         buffer[: len(data)] = data
         return len(data)
-
-    @property
-    def tail(self) -> bytes:
-        """What the last three reads gave."""
-        return b"".join(self._chunks)
 
     def _raw(self, size: int) -> bytes:
         if not self._beginning:
@@ -160,7 +148,7 @@ def lines(stream: TextStream, name: str) -> Iterator[str]:
                 "save the file as UTF-8, or set encoding, such as cp1252"
             ) from None
         if number == 1:
-            text = text.removeprefix(_UTF8_MARK)
+            text = text.removeprefix(UTF8_MARK.decode())
         if "\r" in text[:-2]:
             yield from _LINE.findall(text)
         else:
@@ -172,15 +160,6 @@ def kept(text: Iterable[str], into: list[str]) -> Iterator[str]:
     for line in text:
         into.append(line)
         yield line
-
-
-def ends_in_quotes(record: Iterable[str], delimiter: str) -> bool:
-    """Whether the lines of a record end inside of quotes, which the file then never closes."""
-    try:
-        deque(csv.reader(record, delimiter=delimiter, strict=True), maxlen=0)
-    except csv.Error as error:
-        return str(error) == "unexpected end of data"
-    return False
 
 
 def _check_beginning(data: bytes, name: str, encoding: str) -> None:
