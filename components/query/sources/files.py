@@ -17,7 +17,8 @@ def existing_file(asked: Asked) -> Path:
     """
     path = Path(asked.source["path"]).expanduser()
     if not path.is_file():
-        raise InputError(f"{asked.place}: no such file: mend source.path in ingest.query")
+        fault = "no such file" if not path.exists() else "no file, but a folder" if path.is_dir() else "no file"
+        raise InputError(f"{asked.place}: {fault}: mend source.path in ingest.query")
     if not os.access(path, os.R_OK):
         raise InputError(f"{asked.place}: may not be read: give this user the right to it")
     return path.absolute()

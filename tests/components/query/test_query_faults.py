@@ -152,6 +152,8 @@ def test_no_empty_database_is_made(kind: str, tmp_path: Path) -> None:
     assert result.exit_code == 65
     assert result.error == f"{kind} {tmp_path}/nope.db: no such file: mend source.path in ingest.query"
     assert not (tmp_path / "nope.db").exists()
+    result = run_query(tmp_path / "folder", {"kind": kind, "path": str(tmp_path)}, "SELECT 1 AS a")
+    assert result.error == f"{kind} {tmp_path}: no file, but a folder: mend source.path in ingest.query"
 
 
 @pytest.mark.parametrize(
