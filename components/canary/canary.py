@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import json
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +21,7 @@ from components.canary.traffic import CANARY, STABLE, InferenceService, Route, T
 from components.canary.watching import Sample, Step, watch
 from components.runtime.errors import InputError, StageError, TransientError
 from components.runtime.publish import labels, serving
+from components.runtime.stage import stopping
 from components.runtime.stage.artifacts import InputArtifact, OutputArtifact
 from components.runtime.stage.kubernetes import Asker, Kubernetes
 from components.runtime.stage.progress import report as progress
@@ -151,7 +150,7 @@ def canary(
             else Route(cluster, route, stable_service, canary_service)
         )
         servers = Servers(cluster, traffic, name)
-        with _stopped_by_signals(), _given_back(traffic):
+        with stopping.by_signals(), _given_back(traffic):
             try:
                 traffic.begin(version)
                 _wait_until_ready(servers, CANARY, version, ready_minutes * 60)
@@ -273,23 +272,6 @@ def _given_back(traffic: Traffic) -> Iterator[None]:
             traffic.settle(promoted=False)
             progress("all traffic is at the stable version again")
         raise
-
-
-@contextlib.contextmanager
-def _stopped_by_signals() -> Iterator[None]:
-    """Has a SIGTERM end what is going on as Ctrl-C does."""
-
-    def stop(number: int, _frame: object) -> None:
-        raise SystemExit(128 + number)
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before: Callable[..., Any] | int | None = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _told(

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from components.runtime.data import tfrecord
 from components.runtime.errors import InputError
+from components.runtime.stage import stopping
 from components.runtime.stage.artifacts import written_whole
 
 if TYPE_CHECKING:
@@ -31,6 +32,14 @@ RUNNER = "FnApiRunner"
 """Runs in this process. Beam's default, the DirectRunner, first tries to download another runner."""
 
 _IN_THIS_PROCESS = (RUNNER, "DirectRunner", "SwitchingDirectRunner", "BundleBasedDirectRunner")
+
+_PORTABLE = ("portable", "flink", "spark", "prism")
+"""Runners that would download a job server where none is named, whatever this machine reaches."""
+_SERVERS = ("flink_job_server_jar", "spark_job_server_jar", "prism_location")
+"""Options that name a job server here, which Beam starts."""
+
+_RUNNERS_OWN = -1
+"""`--parallelism` as it is where it is not given."""
 
 _ENVIRONMENTS = ("DOCKER", "EXTERNAL", "LOOPBACK", "PROCESS")
 """Where workers are, as `--environment_type` says it; or a URN."""
@@ -55,8 +64,11 @@ def pipeline(beam_options: Sequence[str]) -> Iterator[apache_beam.Pipeline]:
       beam_options: Beam's command line options, such as `--job_endpoint=HOST:PORT`.
 
     Raises:
-      InputError: an option is malformed, there is no such runner, or what answers is no job server.
+      InputError: an option is malformed, there is no such runner, what answers is no job server, or it does not take
+        the pipeline.
       TransientError: the job server or its workers do not answer, or were lost.
+      SystemExit: by a SIGTERM, which cancels the job.
+      Exception: what was raised in a worker, also where a job server hands over its text alone.
     """
     import apache_beam
 
@@ -70,18 +82,29 @@ def pipeline(beam_options: Sequence[str]) -> Iterator[apache_beam.Pipeline]:
             yield made
         return
 
+    from apache_beam.options.pipeline_options import PortableOptions
+
     from components.runtime.data import beam_faults, beam_progress
 
-    endpoint = _job_endpoint(options)
+    asked = options.view_as(PortableOptions)
+    failure: Exception | None = None
     try:
-        with beam_progress.followed(made), made:
+        with stopping.by_signals(), beam_progress.followed(made), made:
             yield made
-            if endpoint:
-                beam_faults.check_job_server(endpoint)
+            if asked.job_endpoint:
+                beam_faults.check_job_server(asked.job_endpoint)
+                if asked.artifact_endpoint:
+                    beam_faults.check_artifact_endpoint(asked.artifact_endpoint)
     except Exception as error:
-        if endpoint and (fault := beam_faults.explained(error, endpoint)):
-            raise fault from error
+        failure = beam_faults.explained(error, asked.job_endpoint) if asked.job_endpoint else error
+    except BaseException:
+        # Workers would go on without the stage.
+        with contextlib.suppress(Exception):
+            made.result.cancel()
         raise
+    # Outside of the handler, since what workers raised has causes and contexts of its own.
+    if failure is not None:
+        raise failure
 
 
 def mapped(
@@ -157,8 +180,19 @@ def _options(beam_options: Sequence[str]) -> Any:
             raise InputError(f"beam_options: Beam has no option --{name}, did you mean --{near[0]}?")
     portable = options.view_as(PortableOptions)
     standard.runner = standard.runner or ("PortableRunner" if portable.job_endpoint else RUNNER)
-    if standard.runner.endswith("PortableRunner") and not portable.job_endpoint:
-        raise InputError("beam_options: PortableRunner needs --job_endpoint, HOST:PORT of a job server")
+    runner = standard.runner.rpartition(".")[2]
+    is_portable = runner.lower().removesuffix("runner") in _PORTABLE
+    if portable.job_endpoint == "embed" or (is_portable and not portable.job_endpoint and not given.keys() & _SERVERS):
+        raise InputError(
+            f"beam_options: {runner} needs --job_endpoint, HOST:PORT of a job server; start one (docs/scale.md)"
+        )
+    if given.get("parallelism", 1) < 1 and given["parallelism"] != _RUNNERS_OWN:
+        raise InputError(f"beam_options: --parallelism is {given['parallelism']}; write a number from 1 on")
+    if not str(portable.sdk_worker_parallelism).isdecimal():
+        raise InputError(
+            f"beam_options: --sdk_worker_parallelism is {portable.sdk_worker_parallelism!r}; write a number, 0 for what "
+            "the runner chooses"
+        )
     environment = portable.environment_type
     if environment and environment not in _ENVIRONMENTS and ":" not in environment:
         raise InputError(
@@ -170,14 +204,6 @@ def _options(beam_options: Sequence[str]) -> Any:
         # Beam ends the watch over a job after so many seconds too; whether there is a server is asked before.
         portable.job_server_timeout = _LONGEST_JOB_SECONDS
     return options
-
-
-def _job_endpoint(options: Any) -> str:
-    """Host and port of the job server, where there is one outside of this process."""
-    from apache_beam.options.pipeline_options import PortableOptions
-
-    endpoint = options.view_as(PortableOptions).job_endpoint
-    return endpoint if endpoint and endpoint != "embed" else ""
 
 
 def data_files(folder: Path) -> list[str]:
