@@ -6,6 +6,7 @@ That they make what one process makes is in `test_same_everywhere`.
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -22,7 +23,7 @@ from components.runtime.stage.artifacts import file_digests
 from tests.beam_workers import JOB_SERVERS, Workers, built, workers
 from tests.e2e.conftest import Run
 from tests.s3_server import S3, s3_server
-from tests.stages_again import begun, failed, finished
+from tests.stages_again import again, begun, failed, finished
 
 pytestmark = pytest.mark.slow
 
@@ -58,6 +59,30 @@ def s3() -> Iterator[S3]:
 def ml_workers(tmp_path_factory: pytest.TempPathFactory, own: Path, server: str, s3: S3) -> Iterator[Workers]:
     with workers(tmp_path_factory.mktemp("workers"), "ml", own, server, s3.variables) as found:
         yield found
+
+
+RAISES = """
+import tensorflow as tf
+import tensorflow_transform as tft
+
+def far(values):
+    raise ValueError('too far')
+
+def checked(miles):
+    {check}
+
+def preprocessing_fn(inputs):
+    miles = checked(tf.reshape(tf.cast(inputs['trip_miles'], tf.float32), [-1]))
+    return {{'miles': tft.scale_to_z_score(tf.ensure_shape(miles, [None]))}}
+"""
+CHECKS = {
+    # What a worker raises may hold any words.
+    "assertion failed: [UNAVAILABLE: Connection refused]": """
+    with tf.control_dependencies([tf.debugging.assert_less(miles, 0.1, 'UNAVAILABLE: Connection refused')]):
+        return tf.identity(miles)
+""",
+    "ValueError: too far": "return tf.numpy_function(far, [miles], tf.float32)",
+}
 
 
 def count(examples: Path, folder: Path, own: Path, options: list[str]) -> subprocess.Popen[str]:
@@ -128,6 +153,23 @@ def test_a_worker_dies(server: str, own: Path, tmp_path: Path) -> None:
             code, error = failed(process, tmp_path / "out")
     assert code == 75, error
     assert "lost its workers" in error
+
+
+def test_a_stage_that_is_ended_cancels_its_job(server: str, own: Path, tmp_path: Path) -> None:
+    file = tmp_path / "examples" / "Split-train" / "data.gz"
+    file.parent.mkdir(parents=True)
+    os.mkfifo(file)
+    with workers(tmp_path, "data", own, server) as found:
+        process = count(tmp_path / "examples", tmp_path / "out", own, found.options)
+        with file.open("wb"):
+            # A worker has opened it to read, and waits.
+            process.send_signal(signal.SIGTERM)
+            code, _ = failed(process, tmp_path / "out")
+            assert code == 128 + signal.SIGTERM
+            end = time.monotonic() + 30
+            while Path(f"/proc/{found.pool.pid}/task/{found.pool.pid}/children").read_text():
+                assert time.monotonic() < end, "workers go on"
+                time.sleep(0.1)
 
 
 def test_ingest_of_every_format_is_the_same(ml_workers: Workers, own: Path, tmp_path: Path) -> None:
@@ -216,3 +258,35 @@ def test_a_worker_that_reads_dies(server: str, own: Path, tmp_path: Path) -> Non
         code, error = failed(process, tmp_path / "out")
     assert code == 75, error
     assert "lost" in error
+
+
+def test_faults_of_preprocessing_are_told_as_here(ml_workers: Workers, own: Path, tmp_path: Path, taxi: Run) -> None:
+    for number, (said, check) in enumerate(CHECKS.items()):
+        module = own / f"raises_{number}.py"
+        module.write_text(RAISES.format(check=check))
+        here, there = (
+            again(taxi, "transform", tmp_path / f"{number}-{way}", own, module_file=str(module), beam_options=options)
+            for way, options in (("here", []), ("workers", ml_workers.options))
+        )
+        assert (here.exit_code, said in here.error) == (65, True), here.stderr
+        assert (there.exit_code, there.error) == (65, here.error), there.stderr
+
+
+def test_an_example_that_the_model_cannot_read_is_told_as_here(
+    ml_workers: Workers, own: Path, tmp_path: Path, taxi: Run
+) -> None:
+    found = taxi.execution("evaluate")["inputs"]["examples"]
+    folder = tmp_path / "examples"
+    shutil.copytree(found["uri"], folder)
+    file = next((folder / "Split-eval").iterdir())
+    rows = list(tfrecord.read(file))
+    # (The first ones are tried in the stage.)
+    rows[100] = examples.encode(examples.decode(rows[100]) | {"trip_miles": "far"})
+    tfrecord.write(file, rows)
+    inputs = {"examples": found | {"uri": str(folder)}}
+    here, there = (
+        again(taxi, "evaluate", tmp_path / way, own, inputs, beam_options=options)
+        for way, options in (("here", []), ("workers", ml_workers.options))
+    )
+    assert (here.exit_code, "the model cannot read the examples" in here.error) == (65, True), here.stderr
+    assert (there.exit_code, there.error) == (65, here.error), there.stderr

@@ -190,8 +190,8 @@ def _options(beam_options: Sequence[str]) -> Any:
         raise InputError(f"beam_options: --parallelism is {given['parallelism']}; write a number from 1 on")
     if not str(portable.sdk_worker_parallelism).isdecimal():
         raise InputError(
-            f"beam_options: --sdk_worker_parallelism is {portable.sdk_worker_parallelism!r}; write a number, 0 for what "
-            "the runner chooses"
+            f"beam_options: --sdk_worker_parallelism is {portable.sdk_worker_parallelism!r}; write a number, 0 for "
+            "what the runner chooses"
         )
     environment = portable.environment_type
     if environment and environment not in _ENVIRONMENTS and ":" not in environment:

@@ -71,14 +71,22 @@ def check_labels(counts: Counts, candidate: config_pb2.ModelSpec) -> None:
 
 
 def unlabelled(files: list[str], config: config_pb2.EvalConfig, models: dict[str, SavedModelFacts]) -> Counts:
-    """Counts examples without a label, where the models run in this process."""
+    """Counts examples without a label, where the models run in this process.
+
+    Raises:
+      InputError: one of them cannot read the examples.
+    """
     specs = {spec.name: spec for spec in config.model_specs}
     counts = Counts()
     if all(batches.runs(specs[name], facts) for name, facts in models.items()):
-        loaded = [batches.Model(facts.folder, specs[name]) for name, facts in models.items()]
-        for examples in batches.serialised(files, loaded):
+        loaded = {name: batches.Model(facts.folder, specs[name]) for name, facts in models.items()}
+        for examples in batches.serialised(files, loaded.values()):
+            labels = []
+            for name, model in loaded.items():
+                with batches.reading_by(name):
+                    labels.append(model.labels(examples))
             counts.rows += len(examples)
-            counts.unlabelled += rows_with_nan(*(model.labels(examples) for model in loaded))
+            counts.unlabelled += rows_with_nan(*labels)
     return counts
 
 

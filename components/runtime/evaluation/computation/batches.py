@@ -6,6 +6,7 @@ import functools
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -202,10 +203,21 @@ def answers(name: str, model: Answering, examples: tf.Tensor) -> tuple[np.ndarra
     """What a model says, as `Model` has it.
 
     Raises:
-      InputError: it cannot read the examples; says which model, by its name in the configuration.
+      InputError: as of `reading_by`.
+    """
+    with reading_by(name):
+        return model(examples)
+
+
+@contextmanager
+def reading_by(name: str) -> Iterator[None]:
+    """Says which model, by its name in the configuration, it is that cannot read the examples.
+
+    Raises:
+      InputError: it cannot.
     """
     try:
-        return model(examples)
+        yield
     except tf.errors.InvalidArgumentError as error:
         who = f"{THE_BASELINE}," if name == constants.BASELINE_KEY else "the model"
         raise InputError(
