@@ -181,8 +181,9 @@ def _options(beam_options: Sequence[str]) -> Any:
     portable = options.view_as(PortableOptions)
     standard.runner = standard.runner or ("PortableRunner" if portable.job_endpoint else RUNNER)
     runner = standard.runner.rpartition(".")[2]
+    has_server = portable.job_endpoint or any(given.get(name) for name in _SERVERS)
     is_portable = runner.lower().removesuffix("runner") in _PORTABLE
-    if portable.job_endpoint == "embed" or (is_portable and not portable.job_endpoint and not given.keys() & _SERVERS):
+    if portable.job_endpoint == "embed" or (is_portable and not has_server):
         raise InputError(
             f"beam_options: {runner} needs --job_endpoint, HOST:PORT of a job server; start one (docs/scale.md)"
         )

@@ -56,7 +56,8 @@ def test_hidden_files_are_no_data(tmp_path: Path) -> None:
     ("options", "runner"),
     [
         ([], "FnApiRunner"),
-        (["--runner=PrismRunner"], "PrismRunner"),
+        (["--runner=PrismRunner", "--job_endpoint=localhost:8073"], "PrismRunner"),
+        (["--runner=PrismRunner", "--prism_location=build/prism"], "PrismRunner"),
         (["--job_endpoint=localhost:8099"], "PortableRunner"),
     ],
 )
@@ -70,6 +71,24 @@ def test_a_misspelt_option_is_named_before_a_job_server_is_waited_for(misspelt: 
         pytest.raises(InputError, match=f"Beam has no option --{misspelt}, did you mean --{right}"),
         beam.pipeline(["--job_endpoint=localhost:9", f"--{misspelt}=EXTERNAL"]),
     ):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--runner=FlinkRunner"], "FlinkRunner needs --job_endpoint, HOST:PORT of a job server; start one"),
+        (["--runner=SparkRunner"], "SparkRunner needs --job_endpoint"),
+        (["--runner=prism"], "prism needs --job_endpoint"),
+        (["--runner=PortableRunner"], "PortableRunner needs --job_endpoint"),
+        (["--job_endpoint=embed"], "PortableRunner needs --job_endpoint"),
+        (["--job_endpoint=localhost:9", "--parallelism=0"], "--parallelism is 0; write a number from 1 on"),
+        (["--job_endpoint=localhost:9", "--parallelism=-5"], "--parallelism is -5; write a number from 1 on"),
+        (["--job_endpoint=localhost:9", "--sdk_worker_parallelism=abc"], "--sdk_worker_parallelism is 'abc'; write"),
+    ],
+)
+def test_options_that_no_job_server_takes_are_told_before_it_is_asked(options: list[str], said: str) -> None:
+    with pytest.raises(InputError, match=said), beam.pipeline(options):
         pass
 
 
@@ -99,6 +118,15 @@ def test_no_job_server(monkeypatch: pytest.MonkeyPatch) -> None:
             beam.pipeline([f"--job_endpoint={endpoint}", "--environment_type=LOOPBACK"]),
         ):
             pass
+
+
+def test_nothing_takes_the_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(beam_faults, "CONNECT_SECONDS", 0.2)
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        endpoint = f"localhost:{free.getsockname()[1]}"
+        with pytest.raises(TransientError, match=rf"nothing answers at {endpoint}, the --artifact_endpoint, within 0"):
+            beam_faults.check_artifact_endpoint(endpoint)
 
 
 def test_another_server_in_place_of_the_job_server() -> None:
