@@ -79,7 +79,7 @@ def classify(error: BaseException) -> StageError | None:
     Beam and TensorFlow wrap what user code raises into exceptions of their own that keep only the text, so the
     chain of causes is searched first for the types and then for their printed form.
     """
-    for cause in _chain(error):
+    for cause in causes(error):
         if isinstance(cause, StageError):
             message = _STEPS.sub("", str(cause))
             return cause if message == str(cause) else type(cause)(message, *cause.args[1:])
@@ -87,7 +87,7 @@ def classify(error: BaseException) -> StageError | None:
             return TransientError(_os_error(cause))
         if isinstance(cause, OSError) and cause.errno in _REFUSED_ERRNOS and cause.filename:
             return InputError(_os_error(cause))
-    for cause in _chain(error):
+    for cause in causes(error):
         text = str(cause)
         if quoted := _QUOTED.search(text):
             kind = InputError if quoted[1] == "InputError" else TransientError
@@ -112,7 +112,8 @@ def without_trace(text: str) -> str:
     return " ".join((raised[0] if raised else text).split())
 
 
-def _chain(error: BaseException) -> Iterator[BaseException]:
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """An error, and what it was raised from or while that was handled, the last one first."""
     seen: set[int] = set()
     current: BaseException | None = error
     while current is not None and id(current) not in seen:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
 import tensorflow as tf
 
-from components.runtime.errors import STEP, InputError, classify
+from components.runtime.errors import STEP, InputError, causes, classify
 
 _LENGTH = 400
 # With and without the places in Python where nodes were made.
@@ -26,7 +25,7 @@ def users_fault(error: Exception, what: str) -> InputError | None:
       error: raised while preprocessing_fn ran over data.
       what: what was being done, and with which data.
     """
-    operations = [cause for cause in _chain(error) if isinstance(cause, tf.errors.OpError)]
+    operations = [cause for cause in causes(error) if isinstance(cause, tf.errors.OpError)]
     root = operations[-1] if operations else error
     if classify(error) is not None or not isinstance(root, _USERS):
         return None
@@ -34,10 +33,3 @@ def users_fault(error: Exception, what: str) -> InputError | None:
     if len(reason) > _LENGTH:
         reason = f"{reason[:_LENGTH]}…"
     return InputError(f"{what} by preprocessing_fn fails: {reason}")
-
-
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    # Beam raises anew inside its handlers, so that the cause of an error is only the context of the next.
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__

@@ -9,7 +9,7 @@ import tensorflow as tf
 from tensorflow_model_analysis import constants
 
 from components.runtime.data import tfrecord
-from components.runtime.errors import InputError, classify
+from components.runtime.errors import InputError, causes, classify
 from components.runtime.evaluation.computation import fitting
 from components.runtime.evaluation.computation.counts import Counts
 
@@ -62,8 +62,10 @@ def explained(error: Exception, file: str, files: list[str]) -> Exception:
             f"{file}: a metric does not fit the labels or predictions of the model ({fitting.reason(error)}); "
             "docs/metrics.md says which metric suits which task"
         )
-    if isinstance(error, tf.errors.InvalidArgumentError):
-        return InputError(f"the model cannot read the examples: {fitting.reason(error)}")
+    # (Beam raises anew what TensorFlow raised, as another type.)
+    for cause in causes(error):
+        if isinstance(cause, tf.errors.InvalidArgumentError):
+            return InputError(f"the model cannot read the examples: {fitting.reason(cause)}")
     return error
 
 

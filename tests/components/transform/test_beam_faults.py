@@ -75,10 +75,13 @@ def test_what_a_worker_raised_is_the_users_fault_as_here() -> None:
 def test_an_example_that_the_model_cannot_read() -> None:
     message = "Name: <unknown>, Feature: score (data type: float) is required but could not be found."
     raised = tf.errors.InvalidArgumentError(None, None, message)
-    there = beam_faults.explained(of_worker(raising(raised)), WHERE)
-    told = explained_of_evaluate(there, "evaluation.pbtxt")
+    error = of_worker(
+        raising(raised), raising(RuntimeError(f"InvalidArgumentError: {message} [while running 'Predict']"))
+    )
+    there = beam_faults.explained(error, WHERE)
+    told = explained_of_evaluate(there, "evaluation.pbtxt", [])
     assert isinstance(told, InputError)
-    assert str(told) == str(explained_of_evaluate(raised, "evaluation.pbtxt"))
+    assert str(told) == str(explained_of_evaluate(raised, "evaluation.pbtxt", []))
 
 
 def test_causes_and_contexts_are_kept() -> None:
