@@ -135,11 +135,16 @@ def test_no_pool_answers(server: str, own: Path, tmp_path: Path, taxi: Run) -> N
     assert "a worker pool that does not answer" in error or "lost its workers" in error
 
 
-def test_a_worker_dies(server: str, own: Path, tmp_path: Path) -> None:
-    # A file that never ends: whoever opens it to write waits until a worker reads it.
-    file = tmp_path / "examples" / "Split-train" / "data.gz"
+def endless(examples: Path) -> Path:
+    """A file of examples that never ends: whoever opens it to write waits until a worker reads it."""
+    file = examples / "Split-train" / "data.gz"
     file.parent.mkdir(parents=True)
     os.mkfifo(file)
+    return file
+
+
+def test_a_worker_dies(server: str, own: Path, tmp_path: Path) -> None:
+    file = endless(tmp_path / "examples")
     with workers(tmp_path, "data", own, server) as found:
         process = count(tmp_path / "examples", tmp_path / "out", own, found.options)
         with file.open("wb"):
@@ -152,9 +157,7 @@ def test_a_worker_dies(server: str, own: Path, tmp_path: Path) -> None:
 def test_a_stage_that_is_ended_cancels_its_job(server: str, own: Path, tmp_path: Path) -> None:
     if server != "prism":
         pytest.skip("only seen with Prism: a worker of Flink stays at a file that never ends")
-    file = tmp_path / "examples" / "Split-train" / "data.gz"
-    file.parent.mkdir(parents=True)
-    os.mkfifo(file)
+    file = endless(tmp_path / "examples")
     with workers(tmp_path, "data", own, server) as found:
         process = count(tmp_path / "examples", tmp_path / "out", own, found.options)
         with file.open("wb"):

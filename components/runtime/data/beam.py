@@ -9,7 +9,7 @@ import contextlib
 import difflib
 import io
 import pickle
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -180,7 +180,18 @@ def _options(beam_options: Sequence[str]) -> Any:
             raise InputError(f"beam_options: Beam has no option --{name}, did you mean --{near[0]}?")
     portable = options.view_as(PortableOptions)
     standard.runner = standard.runner or ("PortableRunner" if portable.job_endpoint else RUNNER)
-    runner = standard.runner.rpartition(".")[2]
+    _check_values(standard.runner, portable, given)
+    # What is in this process's main module is no code of ours, and no worker would find it.
+    options.view_as(SetupOptions).save_main_session = False
+    if not any(option.startswith(("--job_server_timeout", "--job-server-timeout")) for option in beam_options):
+        # Beam ends the watch over a job after so many seconds too; whether there is a server is asked before.
+        portable.job_server_timeout = _LONGEST_JOB_SECONDS
+    return options
+
+
+def _check_values(named_runner: str, portable: Any, given: Mapping[str, Any]) -> None:
+    """Refuses what no runner could do anything with, before anything is sent to it."""
+    runner = named_runner.rpartition(".")[2]
     has_server = portable.job_endpoint or any(given.get(name) for name in _SERVERS)
     is_portable = runner.lower().removesuffix("runner") in _PORTABLE
     if portable.job_endpoint == "embed" or (is_portable and not has_server):
@@ -199,12 +210,6 @@ def _options(beam_options: Sequence[str]) -> Any:
         raise InputError(
             f"beam_options: --environment_type is {environment!r}; write one of: {', '.join(_ENVIRONMENTS)}"
         )
-    # What is in this process's main module is no code of ours, and no worker would find it.
-    options.view_as(SetupOptions).save_main_session = False
-    if not any(option.startswith(("--job_server_timeout", "--job-server-timeout")) for option in beam_options):
-        # Beam ends the watch over a job after so many seconds too; whether there is a server is asked before.
-        portable.job_server_timeout = _LONGEST_JOB_SECONDS
-    return options
 
 
 def data_files(folder: Path) -> list[str]:

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -52,18 +53,22 @@ def test_the_chief_waits_for_all_workers_while_its_process_goes_on(monkeypatch: 
     assert [each.communicate(timeout=20)[0] for each in (first, second)] == ["go\n", "go\n"]
 
 
-def test_a_chief_whose_workers_do_not_come_gives_up() -> None:
-    given_up = "from components.train import worker_processes as w; w._FOUND_SECONDS = 0.3; w._find_each_other()"
-    variables = os.environ | {workers.VARIABLE: workers.configuration(["127.0.0.1:0", "127.0.0.1:1"], 0)}
-    done = subprocess.run(
-        [sys.executable, "-c", given_up],
+def ended(program: str, variables: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    """A chief, which gives up soon."""
+    return subprocess.run(
+        [sys.executable, "-c", program],
         cwd=ROOT,
-        env=variables,
+        env={**os.environ, **variables},
         capture_output=True,
         text=True,
         timeout=20,
         check=False,
     )
+
+
+def test_a_chief_whose_workers_do_not_come_gives_up() -> None:
+    given_up = "from components.train import worker_processes as w; w._FOUND_SECONDS = 0.3; w._find_each_other()"
+    done = ended(given_up, {workers.VARIABLE: workers.configuration(["127.0.0.1:0", "127.0.0.1:1"], 0)})
     assert done.returncode == 75
     assert done.stderr.startswith("error: not all of 2 workers were there within 0 minutes; see why their pods do not")
 
@@ -81,15 +86,7 @@ with scratch.scratch(), w.together(2, None):
 
 
 def test_a_chief_whose_worker_is_killed_at_once_leaves_nothing(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", KILLED],
-        cwd=ROOT,
-        env=os.environ | {"TMPDIR": str(tmp_path)},
-        capture_output=True,
-        text=True,
-        timeout=20,
-        check=False,
-    )
+    done = ended(KILLED, {"TMPDIR": str(tmp_path)})
     assert done.returncode == 75
     assert done.stderr.startswith("it was here\nerror: worker 1 of 2 was ended by SIGKILL; ")
     assert list(tmp_path.iterdir()) == []
